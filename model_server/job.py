@@ -1,0 +1,158 @@
+"""What the gateway and the engines say to each other: a `Job` goes in, `Event`s come out.
+
+Plain, picklable dataclasses without torch, because they cross the border between two processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen. `temperature` 0 is greedy decoding; `max_tokens` None is up to the context."""
+
+    seed: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+    """None: no log-probabilities; k: those of the drawn token and of the k most probable ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat:
+    """Answer the last of `messages`. `truncation` "auto" may drop the oldest whole turns to fit the context."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    truncation: Literal["auto", "disabled"] = "disabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """Continue `prompt` (text, or token ids)."""
+
+    prompt: str | tuple[int, ...]
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faces:
+    """Draw `count` faces. `truncation` in (0, 1] scales the latent: small is average, 1 is varied."""
+
+    seed: int
+    count: int = 1
+    truncation: float = 1.0
+    layout: Literal["separate", "grid"] = "separate"
+    size: int | None = None
+    """Edge of one face in pixels; None: as the generator makes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embed:
+    """Turn each of `texts` into one vector."""
+
+    texts: tuple[str, ...]
+
+
+Task = Chat | Completion | Faces | Embed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One request to one model. `user` is whoever the queue must be fair to."""
+
+    id: str
+    model: str
+    task: Task
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One token with the natural logarithm of its probability, and the most probable ones beside it."""
+
+    text: str
+    bytes: bytes
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The job left the queue and fits. Sent once, before anything else."""
+
+    job: str
+    prompt_tokens: int = 0
+    dropped_turns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """New text (perhaps empty, while a multi-byte character or a possible stop string is held back)."""
+
+    job: str
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Step `step` of `steps` is done."""
+
+    job: str
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One finished picture, encoded as PNG."""
+
+    job: str
+    png: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """One embedding per text, in order."""
+
+    job: str
+    vectors: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job is done and its slot is free."""
+
+    job: str
+    reason: FinishReason = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job cannot be done. `message` is safe to show; `status` and `code` are what HTTP says of it."""
+
+    job: str
+    message: str
+    status: int = 500
+    code: str = "internal_error"
+    param: str | None = field(default=None)
+
+
+Event = Started | Text | Progress | Picture | Vectors | Finished | Failed
