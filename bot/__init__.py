@@ -1,0 +1,34 @@
+"""Everything that a plugin needs: `from bot import Plugin, command, Context, Reply`."""
+
+from bot.command import autocomplete, command, message_command
+from bot.context import Context
+from bot.errors import UserError
+from bot.message import Attachment, Button, Channel, Reply, Role, User
+from bot.model_client import Answered, Delta, ModelClient, Pictures, Step, Turn, Waiting, new_seed
+from bot.option import Choice, Range
+from bot.plugin import Plugin
+
+__all__ = [
+    "Answered",
+    "Attachment",
+    "Button",
+    "Channel",
+    "Choice",
+    "Context",
+    "Delta",
+    "ModelClient",
+    "Pictures",
+    "Plugin",
+    "Range",
+    "Reply",
+    "Role",
+    "Step",
+    "Turn",
+    "User",
+    "UserError",
+    "Waiting",
+    "autocomplete",
+    "command",
+    "message_command",
+    "new_seed",
+]

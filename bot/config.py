@@ -1,0 +1,159 @@
+"""The deployment's configuration: read once, checked, frozen.
+
+From weakest to strongest: the defaults here, config/tempera.toml, a file `.env`, and environment variables
+`TEMPERA_<SECTION>__<KEY>` (lists as JSON). Unknown keys are refused, whichever way they come.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from bot.errors import ConfigError
+from bot.text import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_FILE = Path(__file__).parent.parent / "config" / "tempera.toml"
+PREFIX = "TEMPERA_"
+
+
+def _expanded(path: Path) -> Path:
+    return path.expanduser()
+
+
+def _http(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("it must begin with http:// or https://")
+    return url.rstrip("/")
+
+
+Folder = Annotated[Path, AfterValidator(_expanded)]
+Url = Annotated[str, AfterValidator(_http)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelServerSection(Section):
+    """Where the model server is. The key is sent as a bearer token."""
+
+    url: Url = "http://127.0.0.1:8400"
+    api_key: SecretStr = SecretStr("")
+
+
+class PluginsSection(Section):
+    """Which plugins load: the built-in ones by name and in this order, then those of `folder`."""
+
+    enabled: tuple[str, ...] = ("ask", "face", "help")
+    folder: Folder | None = None
+    entry_points: bool = True
+
+
+class WebSection(Section):
+    """The built-in web chat."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    join_code: SecretStr = SecretStr("")
+
+
+class LogSection(Section):
+    """What is written to standard error."""
+
+    level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+
+
+class Config(BaseSettings):
+    """The whole configuration, as attributes: `config.web.port`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__", case_sensitive=False
+    )
+
+    model_server: ModelServerSection = ModelServerSection()
+    plugins: PluginsSection = PluginsSection()
+    web: WebSection = WebSection()
+    log: LogSection = LogSection()
+
+    # What the environment may hold besides sections: read by the model server's own command.
+    elsewhere: ClassVar[frozenset[str]] = frozenset({"CACHE"})
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, then `.env`, then what `load` read from the file."""
+        return (env_settings, dotenv_settings, init_settings)
+
+
+def load(path: Path | None = None) -> Config:
+    """The configuration from `path` (default: config/tempera.toml) and the environment.
+
+    Raises ConfigError with one sentence that names the first wrong value.
+    """
+    values = _read(path or DEFAULT_FILE, required=path is not None)
+    dotenv = Path(".env") if Path(".env").is_file() else None
+    _refuse_unknown_sections(os.environ)
+    try:
+        return Config(_env_file=dotenv, **values)  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise ConfigError(_sentence(error)) from None
+    except ValueError as error:
+        raise ConfigError(f"The environment holds a value that cannot be read: {error}.") from None
+
+
+def _read(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"There is no configuration file {path}.") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from None
+
+
+def _refuse_unknown_sections(environment: Mapping[str, str]) -> None:
+    for name in environment:
+        section, delimiter, _ = name.upper().removeprefix(PREFIX).partition("__")
+        known = name.upper().startswith(PREFIX) and delimiter
+        if known and section.lower() not in Config.model_fields:
+            close = nearest(section.lower(), Config.model_fields)
+            hint = f" Did you mean {PREFIX}{close.upper()}__…?" if close else ""
+            raise ConfigError(f"{name} is set, but there is no section “{section.lower()}”.{hint}")
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    variable = PREFIX + "__".join(str(part).upper() for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        siblings: Mapping[str, Any] = Config.model_fields
+        for part in first["loc"][:-1]:
+            siblings = getattr(siblings[str(part)].annotation, "model_fields", {})
+        close = nearest(str(first["loc"][-1]), siblings)
+        hint = f" Did you mean “{close}”?" if close else ""
+        return f"The configuration has no “{key}” ({variable}).{hint}"
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"The configuration's “{key}” ({variable}) is wrong: {reason[0].lower()}{reason[1:]}."

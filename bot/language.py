@@ -1,0 +1,58 @@
+"""The bot's own sentences in the reader's language.
+
+English is written in the code; `languages/<code>.toml` maps each English sentence to its translation. A sentence
+without one stays English, so a plugin need not translate anything.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOLDER = Path(__file__).parent / "languages"
+
+
+@cache
+def translations(code: str) -> Mapping[str, str]:
+    """English sentence -> sentence in `code` ("de", "es"); empty for a language that has no file."""
+    path = FOLDER / f"{code}.toml"
+    if not code.isalpha() or not path.is_file():
+        return {}
+    return {entry["en"]: entry[code] for entry in tomllib.loads(path.read_text("utf-8"))["sentence"]}
+
+
+@cache
+def available() -> tuple[str, ...]:
+    """The language codes that can be chosen, English first."""
+    return ("en", *sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def translate(sentence: str, locale: str, /, **values: object) -> str:
+    """`sentence` in the language of `locale` ("de", "de-AT"), with its `{name}` fields filled in."""
+    text = translations(locale.replace("_", "-").split("-")[0].lower()).get(sentence, sentence)
+    if not values:
+        return text
+    return text.format(
+        **{
+            name: value.in_language(locale) if isinstance(value, Sentence) else value
+            for name, value in values.items()
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence with what fills it, kept apart until the reader's language is known."""
+
+    text: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    def in_language(self, locale: str) -> str:
+        """The finished text."""
+        return translate(self.text, locale, **self.values)

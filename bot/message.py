@@ -1,0 +1,146 @@
+"""What travels between a platform and the core: a `Request` in, snapshots of a `Reply` out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks. The adapter says whether the platform's rights make them a moderator here."""
+
+    id: str
+    name: str
+    is_moderator: bool = False
+    is_operator: bool = False
+    """Runs this deployment: the person at the terminal."""
+    locale: str = "en"
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel given as an option."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role given as an option."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file. `alt` says in words what a picture shows, for those who cannot see it."""
+
+    filename: str
+    data: bytes
+    media_type: str = "application/octet-stream"
+    alt: str = ""
+    spoiler: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was said. `server` is empty in a direct message, `thread` outside threads."""
+
+    platform: str
+    channel: str
+    server: str = ""
+    thread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """Something to press under a reply.
+
+    A plugin's button runs `command` with `options`, as whoever presses it; the core's own carry an `action`
+    ("stop", "again" …). `id` is set by the core once the message is stored.
+    """
+
+    label: str
+    command: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    action: str = ""
+    id: str = ""
+    style: str = "secondary"
+    """"primary", "secondary" or "danger"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A button that was pressed, or a form that was sent: `id` is the button's, `fields` the form's values."""
+
+    id: str
+    fields: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One thing that a user wants, in one of three shapes.
+
+    - `text`: a line as typed, "/ask temperature:0.2 Why?" or, without a slash, words for the default command;
+    - `command` and `options`: what a typed interface collected;
+    - `action`: a button or a form.
+    """
+
+    user: User
+    place: Place
+    text: str = ""
+    command: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    action: Action | None = None
+    message: str = ""
+    """The platform's id of the user's own message, where there is one."""
+    reply_to: str = ""
+    """The platform's id of the message this one replies to, where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The whole message as it should look now, never a change to it.
+
+    `text` (Markdown) only grows until `final`; `status` is a passing line beside it (queue place, step).
+    `card` holds the facts of how it was made, name to value, in the order to show them.
+    """
+
+    text: str = ""
+    status: str = ""
+    final: bool = False
+    attachments: tuple[Attachment, ...] = ()
+    buttons: tuple[Button, ...] = ()
+    card: Mapping[str, str] = field(default_factory=dict)
+    private: bool = False
+    error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form to show at once: one field per option. `id` comes back as the action's id with the fields."""
+
+    id: str
+    title: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a form. `kind` is "text", "integer", "number", "boolean", "choice" or "attachment"."""
+
+    name: str
+    label: str
+    kind: str
+    value: str = ""
+    required: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()

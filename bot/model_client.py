@@ -1,0 +1,289 @@
+"""The model server as seen from the bot: OpenAI's HTTP formats in, typed events out.
+
+The client knows the wire alone; any server that speaks it can stand behind it. Closing one of its generators
+closes the connection, which is how the server learns that nobody wants the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import aiohttp
+
+from bot.errors import Busy, ModelError, ModelUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from types import TracebackType
+
+Role = Literal["system", "user", "assistant"]
+
+DOWN = (
+    "The model server does not answer. It may still be starting; whoever runs this bot can see why with "
+    "“tempera doctor”."
+)
+BROKEN = "The connection to the model server broke off in the middle of the answer. Please ask again."
+CONNECT_SECONDS = 5
+SILENCE_SECONDS = 300
+"""A stream may be quiet for a queue's length, but not for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation, as the model reads it."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Still in the queue: `place` 1 is next; `seconds` until it starts, if the server can tell."""
+
+    place: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Step `step` of `steps` is done."""
+
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """New text of an answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer is complete. `seconds` is the time from the first step to the last."""
+
+    model: str
+    seed: int
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    dropped_turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Finished pictures as PNG bytes, untouched from where they were made."""
+
+    model: str
+    seed: int
+    seconds: float
+    png: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What the model server says of itself. `states` maps each missing model to what it is doing."""
+
+    ready: bool
+    models: tuple[str, ...]
+    states: Mapping[str, str]
+
+
+def new_seed() -> int:
+    """A seed drawn at random, small enough for every JSON reader."""
+    return secrets.randbelow(2**31)
+
+
+class ModelClient:
+    """A connection pool to one model server. Use it as an async context manager."""
+
+    def __init__(self, url: str, api_key: str = "") -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
+        )
+        # The queue is the server's, which is fair; a limited pool here would be a second one that is not.
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(
+            headers=self._headers, timeout=timeout, connector=connector, read_bufsize=1 << 22
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def chat(
+        self,
+        turns: Sequence[Turn],
+        *,
+        temperature: float,
+        seed: int,
+        max_tokens: int | None = None,
+        model: str | None = None,
+        user: str = "",
+    ) -> AsyncIterator[Waiting | Delta | Answered]:
+        """Stream an answer to the last turn. The oldest turns are left out where the model cannot read them all.
+
+        Ends with `Answered`. Raises ModelError for a refusal, ModelUnavailable when there is nobody to ask.
+        """
+        body: dict[str, Any] = {
+            "model": model or await self.first("chat"),
+            "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
+            "temperature": temperature,
+            "seed": seed,
+            "stream": True,
+            "stream_options": {"include_usage": True, "include_progress": True},
+            "truncation": "auto",
+            "user": user,
+        }
+        if max_tokens is not None:
+            body["max_tokens"] = max_tokens
+        finish, extra, usage = "stop", dict[str, Any](), dict[str, Any]()
+        async for chunk in self._stream("/v1/chat/completions", body):
+            extra |= chunk.get("tempera") or {}
+            usage = chunk.get("usage") or usage
+            if queue := (chunk.get("tempera") or {}).get("queue"):
+                yield Waiting(queue["place"], queue.get("eta_s"))
+            for choice in chunk.get("choices", ()):
+                finish = choice.get("finish_reason") or finish
+                if text := choice["delta"].get("content"):
+                    yield Delta(text)
+        yield Answered(
+            model=body["model"],
+            seed=extra.get("seed", seed),
+            finish_reason=finish,
+            prompt_tokens=usage.get("prompt_tokens", 0),
+            completion_tokens=usage.get("completion_tokens", 0),
+            seconds=extra.get("seconds", 0.0),
+            dropped_turns=extra.get("dropped_turns", 0),
+        )
+
+    async def faces(
+        self,
+        *,
+        seed: int,
+        count: int = 1,
+        truncation: float = 1.0,
+        face_size: int | None = None,
+        model: str | None = None,
+        user: str = "",
+    ) -> Pictures:
+        """Draw `count` faces into one grid; `face_size` is the edge of each in pixels. Errors as for `chat`."""
+        body: dict[str, Any] = {
+            "model": model or await self.first("faces"),
+            "prompt": "",
+            "n": count,
+            "seed": seed,
+            "truncation": truncation,
+            "layout": "grid",
+            "response_format": "b64_json",
+            "user": user,
+        }
+        if face_size is not None:
+            body["size"] = f"{face_size}x{face_size}"
+        answer = await self._post("/v1/images/generations", body)
+        extra = answer.get("tempera") or {}
+        return Pictures(
+            model=body["model"],
+            seed=extra.get("seed", seed),
+            seconds=extra.get("seconds", 0.0),
+            png=tuple(base64.b64decode(item["b64_json"]) for item in answer["data"]),
+        )
+
+    async def embed(self, texts: Sequence[str], *, model: str | None = None) -> list[list[float]]:
+        """One vector per text, in order. Errors as for `chat`."""
+        body = {"model": model or await self.first("embeddings"), "input": list(texts)}
+        answer = await self._post("/v1/embeddings", body)
+        return [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
+
+    async def first(self, task: str) -> str:
+        """The name of the first model that the server offers for `task`."""
+        listed = await self._request("GET", "/v1/models")
+        for model in listed["data"]:
+            if (model.get("tempera") or {}).get("task") == task:
+                return str(model["id"])
+        raise ModelUnavailable("The model server offers no model for {task}.", task=task)
+
+    async def readiness(self) -> Readiness:
+        """Whether every model is loaded, and what the others are doing. Raises ModelUnavailable when down."""
+        session = self._open()
+        try:
+            async with session.get(f"{self.url}/health/ready") as response:
+                body = await response.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ModelUnavailable(DOWN) from error
+        return Readiness(response.status == 200, tuple(body.get("models", ())), body.get("missing") or {})
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("ModelClient is used before it was entered")
+        return self._session
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return await self._request("POST", path, body)
+
+    async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        session = self._open()
+        try:
+            async with session.request(method, f"{self.url}{path}", json=body) as response:
+                if response.status >= 400:
+                    await _refuse(response)
+                return await response.json()
+        except aiohttp.ClientConnectorError as error:
+            raise ModelUnavailable(DOWN) from error
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ModelUnavailable(BROKEN) from error
+
+    async def _stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        session = self._open()
+        finished = False
+        try:
+            async with session.post(f"{self.url}{path}", json=body) as response:
+                if response.status >= 400:
+                    await _refuse(response)
+                async for line in response.content:
+                    data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
+                    if data == b"[DONE]":
+                        finished = True
+                        break
+                    if data:
+                        chunk = json.loads(data)
+                        if "error" in chunk:
+                            raise ModelUnavailable("{message}", message=chunk["error"]["message"])
+                        yield chunk
+        except aiohttp.ClientConnectorError as error:
+            raise ModelUnavailable(DOWN) from error
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ModelUnavailable(BROKEN) from error
+        if not finished:
+            raise ModelUnavailable(BROKEN)
+
+
+async def _refuse(response: aiohttp.ClientResponse) -> None:
+    """Raise the error that the response stands for, with the server's own sentence where it has one."""
+    try:
+        message = str((await response.json(content_type=None))["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = f"The model server answered with status {response.status}."
+    if response.status == 429:
+        raise Busy("{message}", float(response.headers.get("Retry-After", "5")), message=message)
+    if response.status in (401, 403):
+        raise ModelUnavailable(
+            "The model server refuses this bot's key; whoever runs it must set the same one on both sides."
+        )
+    if response.status >= 500:
+        raise ModelUnavailable("{message}", message=message)
+    raise ModelError("{message}", message=message)

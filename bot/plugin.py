@@ -1,0 +1,142 @@
+"""Plugins: what one is, and how they are found and loaded, built-in ones and anybody's through the same door."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from bot.command import Command, build
+from bot.errors import PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator, Sequence
+    from pathlib import Path
+    from types import ModuleType
+
+    from bot.config import PluginsSection
+
+GROUP = "tempera.plugins"
+
+
+class Plugin:
+    """A set of commands. Subclass it in a module of its own; one instance serves every request.
+
+    `name` is the module's name unless given.
+    """
+
+    name: str = ""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Called before the first request."""
+
+    async def stop(self) -> None:
+        """Called after the last request; the plugin's background tasks are already cancelled."""
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run `work` in the background for as long as the plugin is loaded."""
+        task = asyncio.create_task(work, name=f"plugin {self.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Cancel the background tasks, then `stop`."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.stop()
+
+    def commands(self) -> list[Command]:
+        """The commands that the decorated methods declare, in the order they are written."""
+        methods = list(self._methods())
+        completers = {
+            method.__tempera_completes__: method for method in methods if hasattr(method, "__tempera_completes__")
+        }
+        return [
+            build(method, self.name, completers) for method in methods if hasattr(method, "__tempera_command__")
+        ]
+
+    def _methods(self) -> Iterator[Any]:
+        for base in reversed(type(self).__mro__):
+            for name, value in vars(base).items():
+                if inspect.isfunction(value):
+                    yield getattr(self, name)
+
+
+def load(section: PluginsSection) -> list[Plugin]:
+    """The plugins that the configuration names, in order. Raises PluginError that names the first broken one."""
+    loaded: dict[str, Plugin] = {}
+    for name, module in _modules(section):
+        plugin = make(name, module)
+        if plugin.name in loaded:
+            raise PluginError(f"Two plugins are called “{plugin.name}”; rename one of them.")
+        loaded[plugin.name] = plugin
+    return list(loaded.values())
+
+
+def _modules(section: PluginsSection) -> Iterator[tuple[str, ModuleType]]:
+    for name in section.enabled:
+        yield name, _import(name, f"plugins.{name}")
+    if section.folder is not None:
+        if not section.folder.is_dir():
+            raise PluginError(f"The folder of plugins, {section.folder}, does not exist.")
+        for path in sorted(section.folder.glob("*.py")):
+            if not path.name.startswith("_"):
+                yield path.stem, import_file(path)
+    if section.entry_points:
+        for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+            yield point.name, _import(point.name, point.module)
+
+
+def _import(name: str, module: str) -> ModuleType:
+    with _naming(name):
+        return importlib.import_module(module)
+
+
+def import_file(path: Path) -> ModuleType:
+    """The module in a file of the user's, read anew at each call."""
+    module_name = f"tempera_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"Plugin “{path.stem}” cannot be loaded: {path.name} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    with _naming(path.stem):
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    # A plugin's module can raise anything at all; whatever it is, start-up must stop and name the plugin.
+    try:
+        yield
+    except PluginError:
+        raise
+    except Exception as error:
+        raise PluginError(f"Plugin “{name}” cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def make(name: str, module: ModuleType) -> Plugin:
+    """The one plugin that a module defines."""
+    classes: Sequence[type[Plugin]] = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Plugin) and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise PluginError(f"Plugin “{name}” must define one subclass of Plugin; it defines {len(classes)}.")
+    with _naming(name):
+        plugin = classes[0]()
+        plugin.name = plugin.name or name
+        plugin.commands()
+    return plugin

@@ -1,0 +1,53 @@
+"""/face: a GAN draws faces of people who do not exist, each in a single forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from bot import Attachment, Context, Plugin, Range, Reply, command, new_seed
+
+ONE_FACE, GRID_FACE = 384, 192
+"""Edge of a face in pixels, alone and in a grid: the generator's 64 pixels are too small to look at."""
+
+
+class Face(Plugin):
+    """Faces from the generative adversarial network."""
+
+    @command(form=("count", "truncation", "seed"))
+    async def face(
+        self,
+        ctx: Context,
+        seed: Range[int, 0, 2147483647] | None = None,
+        count: Range[int, 1, 16] = 1,
+        truncation: Range[float, 0.1, 1] = 1.0,
+    ) -> AsyncIterator[Reply]:
+        """Draw faces of people who do not exist.
+
+        seed: The same seed gives the same face again
+        count: How many faces, 1 to 16
+        truncation: 1 gives the full variety, less gives more ordinary faces
+        """
+        yield Reply(status=ctx.translate("Drawing …"))
+        drawn = await ctx.models.faces(
+            seed=new_seed() if seed is None else seed,
+            count=count,
+            truncation=truncation,
+            face_size=ONE_FACE if count == 1 else GRID_FACE,
+            user=ctx.user.id,
+        )
+        alt = ctx.translate(
+            "{count} computer-made face(s), seed {seed}: people who do not exist.",
+            count=count,
+            seed=drawn.seed,
+        )
+        pictures = tuple(
+            Attachment(f"face-{drawn.seed}.png", png, media_type="image/png", alt=alt) for png in drawn.png
+        )
+        card = {
+            "model": drawn.model,
+            "seed": str(drawn.seed),
+            "count": str(count),
+            "truncation": f"{truncation:g}",
+            "seconds": f"{drawn.seconds:.2f}",
+        }
+        yield Reply(attachments=pictures, card=card, final=True)

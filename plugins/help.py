@@ -1,0 +1,40 @@
+"""/help: what the bot can do, made from the commands themselves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from bot import Context, Plugin, Reply, UserError, command
+from bot.command import Command
+
+
+class Help(Plugin):
+    """The list of commands, and one command in full."""
+
+    @command(name="help", private=True)
+    async def show(self, ctx: Context, command: str | None = None) -> AsyncIterator[Reply]:
+        """Show what this bot can do.
+
+        command: The command you want to know more about
+        """
+        if command is None:
+            yield Reply(text=self._all(ctx), final=True)
+            return
+        wanted = command.removeprefix("/").casefold()
+        found = [known for known in ctx.commands if known.name == wanted or known.name.startswith(f"{wanted} ")]
+        if not found:
+            raise UserError("There is no command /{name}. /help lists what there is.", name=wanted)
+        yield Reply(text="\n\n".join(self._one(ctx, known) for known in found), final=True)
+
+    def _all(self, ctx: Context) -> str:
+        lines = [f"- `/{known.name}` – {ctx.translate(known.description)}" for known in ctx.commands]
+        more = ctx.translate("`/help ask` shows the options of a command.")
+        return "\n".join([*lines, "", more])
+
+    def _one(self, ctx: Context, known: Command) -> str:
+        lines = [f"**/{known.name}** – {ctx.translate(known.description)}", f"`{known.usage()}`"]
+        for option in known.options:
+            default = "" if option.default is None else f" ({ctx.translate('default')}: {option.default})"
+            expected = option.expects().in_language(ctx.user.locale)
+            lines.append(f"- `{option.name}` – {ctx.translate(option.description)}; {expected}{default}")
+        return "\n".join(lines)
