@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import types
 import typing
@@ -294,3 +295,35 @@ def _option(
         choices=choices,
         form=parameter.name in declared.form,
     )
+
+
+def as_json(commands: Sequence[Command]) -> str:
+    """The commands with their options as a JSON list, for tools and for comparing versions."""
+    return json.dumps([_plain(command) for command in commands], indent=2, ensure_ascii=False)
+
+
+def _plain(command: Command) -> dict[str, Any]:
+    return {
+        "name": command.name,
+        "description": command.description,
+        "plugin": command.plugin,
+        "moderator": command.moderator,
+        "private": command.private,
+        "in_messages": command.in_messages,
+        "usage": command.usage(),
+        "options": [
+            {
+                "name": option.name,
+                "type": option.kind,
+                "description": option.description,
+                "required": option.required,
+                "default": option.default,
+                "minimum": option.minimum,
+                "maximum": option.maximum,
+                "choices": list(option.choices),
+                "form": option.form,
+                "free_text": option.free_text,
+            }
+            for option in command.options
+        ],
+    }

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path(__file__).parent.parent / "config" / "tempera.toml"
 PREFIX = "TEMPERA_"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def _expanded(path: Path) -> Path:
@@ -54,6 +56,24 @@ class ModelServerSection(Section):
 
     url: Url = "http://127.0.0.1:8400"
     api_key: SecretStr = SecretStr("")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the URL."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the address is on this machine, so that the server may be started from here."""
+        return self.address[0] in LOOPBACK
+
+    def with_url(self, url: str) -> ModelServerSection:
+        """The same section with another address. Raises ConfigError if it is not one."""
+        try:
+            return ModelServerSection(url=url, api_key=self.api_key)
+        except ValidationError:
+            raise ConfigError(f"“{url}” is not an address like http://127.0.0.1:8400.") from None
 
 
 class PluginsSection(Section):
@@ -90,9 +110,6 @@ class Config(BaseSettings):
     plugins: PluginsSection = PluginsSection()
     web: WebSection = WebSection()
     log: LogSection = LogSection()
-
-    # What the environment may hold besides sections: read by the model server's own command.
-    elsewhere: ClassVar[frozenset[str]] = frozenset({"CACHE"})
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,46 @@
+# `make run` serves everything on this machine; `make test` checks everything. Both set up what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint bench clean setup setup-dev
+
+run: setup
+	$(BIN)/tempera run
+
+test: setup-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: setup-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/mypy
+
+bench: setup-dev
+	$(BIN)/tempera-models bench
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+setup: $(VENV)/.run
+setup-dev: $(VENV)/.dev
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Tempera needs Python 3.11 or newer. Name one like this: make run PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "Python cannot make a virtual environment. On Debian: apt install python3-venv"; exit 1; }
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	@echo "Installing Tempera and what it needs (PyTorch is large: this takes minutes the first time) …"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --editable '.[models]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "Installing Tempera and its checks (PyTorch is large: this takes minutes the first time) …"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --editable '.[models,dev]'
+	@touch $@ $(VENV)/.run

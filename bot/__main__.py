@@ -1,0 +1,141 @@
+"""The command line: `tempera run`, `chat`, `doctor` and `commands`. Loads, wires, and runs one TaskGroup."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot.errors import BotError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.app import Bot
+    from bot.config import Config
+
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit status is 0 for success, 1 for an error, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.action(options))
+    except BotError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tempera", description="A chat bot that shows how language models, diffusion and GANs work."
+    )
+    parser.set_defaults(config=None)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="serve the web chat, and start the model server on this machine")
+    run.add_argument("--no-models", action="store_true", help="do not start a model server; use the one configured")
+    run.set_defaults(action=_run)
+
+    chat = commands.add_parser("chat", help="talk to the bot in this terminal")
+    chat.add_argument("--server", metavar="URL", help="the model server's address")
+    chat.add_argument("--out", metavar="DIR", type=Path, default=Path("tempera-pictures"), help="where pictures go")
+    chat.add_argument("line", nargs="*", metavar="/command …", help="run this one command and exit")
+    chat.set_defaults(action=_chat)
+
+    doctor = commands.add_parser("doctor", help="check the configuration and what it leads to")
+    doctor.set_defaults(action=_doctor)
+
+    listing = commands.add_parser("commands", help="print what the plugins offer, as JSON")
+    listing.set_defaults(action=_commands)
+
+    for command in (run, chat, doctor, listing):
+        command.add_argument("--config", metavar="FILE", type=Path, help="a configuration file")
+    return parser
+
+
+def _load(options: argparse.Namespace) -> Config:
+    from bot import config
+
+    return config.load(options.config)
+
+
+def _bot(configuration: Config) -> Bot:
+    from bot import plugin
+    from bot.app import Bot
+    from bot.model_client import ModelClient
+
+    section = configuration.model_server
+    client = ModelClient(section.url, section.api_key.get_secret_value())
+    return Bot(client, plugin.load(configuration.plugins))
+
+
+def _run(options: argparse.Namespace) -> int:
+    configuration = _load(options)
+    logging.basicConfig(level=configuration.log.level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    asyncio.run(_serve(configuration, own_models=not options.no_models))
+    return 0
+
+
+async def _serve(configuration: Config, *, own_models: bool) -> None:
+    from bot.local_server import LocalServer
+    from bot.platforms.web import WebPlatform
+
+    bot = _bot(configuration)
+    async with bot, asyncio.TaskGroup() as tasks:
+        running = []
+        if own_models and configuration.model_server.is_local:
+            running.append(tasks.create_task(LocalServer(configuration.model_server).run(), name="model server"))
+        if configuration.web.enabled:
+            running.append(tasks.create_task(WebPlatform(bot, configuration.web).run(), name="web"))
+        if not running:
+            raise BotError("There is nothing to run: no platform is enabled in the configuration.")
+        _stop_on_signals(running)
+
+
+def _stop_on_signals(tasks: list[asyncio.Task[None]]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        for task in tasks:
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from bot.platforms.terminal import Terminal
+
+    configuration = _load(options)
+    if options.server:
+        section = configuration.model_server.with_url(options.server)
+        configuration = configuration.model_copy(update={"model_server": section})
+    logging.basicConfig(level="ERROR", format=LOG_FORMAT, stream=sys.stderr)
+    terminal = Terminal(_bot(configuration), options.out)
+    line = " ".join(options.line)
+    return asyncio.run(terminal.once(line) if line else terminal.talk())
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from bot.doctor import examine
+
+    return asyncio.run(examine(lambda: _load(options), _bot))
+
+
+def _commands(options: argparse.Namespace) -> int:
+    from bot.command import as_json
+
+    print(as_json(_bot(_load(options)).commands))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

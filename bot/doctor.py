@@ -1,0 +1,62 @@
+"""`tempera doctor`: looks at everything that set-up can get wrong, and says in a sentence what it found."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from bot.errors import BotError, ModelUnavailable
+from bot.model_client import ModelClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bot.app import Bot
+    from bot.config import Config
+
+
+async def examine(load: Callable[[], Config], build: Callable[[Config], Bot]) -> int:
+    """Print one line per check; 0 when all is well, else 1."""
+    try:
+        config = load()
+        bot = build(config)
+    except BotError as error:
+        _say(False, str(error))
+        return 1
+    _say(True, "The configuration can be read.")
+    _say(True, f"{len(bot.commands)} commands: " + ", ".join(f"/{command.name}" for command in bot.commands))
+    findings = [_port(config), await _model_server(config)]
+    for good, text in findings:
+        _say(good, text)
+    return 0 if all(good for good, _ in findings) else 1
+
+
+def _say(good: bool, text: str) -> None:
+    print(f"{'ok     ' if good else 'PROBLEM'}  {text}")
+
+
+def _port(config: Config) -> tuple[bool, str]:
+    where = f"{config.web.host}:{config.web.port}"
+    if not config.web.enabled:
+        return True, "The web chat is switched off."
+    try:
+        with socket.create_server((config.web.host, config.web.port)):
+            return True, f"The web chat can listen on http://{where}."
+    except OSError:
+        return True, f"Something listens on {where} already: the web chat, if Tempera is running."
+
+
+async def _model_server(config: Config) -> tuple[bool, str]:
+    section = config.model_server
+    async with ModelClient(section.url, section.api_key.get_secret_value()) as client:
+        try:
+            state = await client.readiness()
+        except ModelUnavailable:
+            return (
+                False,
+                f"No model server answers at {section.url}. Start it with “make run” or “tempera-models serve”.",
+            )
+        if state.ready:
+            return True, f"The model server at {section.url} is ready: {', '.join(state.models)}."
+        waiting = "; ".join(f"{name}: {what}" for name, what in state.states.items())
+        return False, f"The model server at {section.url} is not ready yet. {waiting}."
