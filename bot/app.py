@@ -142,9 +142,7 @@ class Bot:
     async def _refuse(self, request: Request, error: UserError) -> AsyncGenerator[Reply, None]:
         yield _failed(Reply(), error.sentence, request)
 
-    async def _run(
-        self, request: Request, command: Command, options: Mapping[str, Any]
-    ) -> AsyncGenerator[Reply, None]:
+    async def _run(self, request: Request, command: Command, options: Mapping[str, Any]) -> AsyncGenerator[Reply, None]:
         last = Reply()
         try:
             # Loading made sure that the handler is an async generator function.

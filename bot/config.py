@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -120,7 +121,11 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, then `.env`, then what `load` read from the file."""
+        """The environment, then `.env` (which may hold other programs' variables), then what `load` read."""
+        if isinstance(dotenv_settings, DotEnvSettingsSource):
+            dotenv_settings.env_vars = {
+                name: value for name, value in dotenv_settings.env_vars.items() if _is_ours(name)
+            }
         return (env_settings, dotenv_settings, init_settings)
 
 
@@ -140,6 +145,10 @@ def load(path: Path | None = None) -> Config:
         raise ConfigError(f"The environment holds a value that cannot be read: {error}.") from None
 
 
+def _is_ours(variable: str) -> bool:
+    return variable.upper().startswith(PREFIX) and "__" in variable
+
+
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
@@ -152,10 +161,9 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def _refuse_unknown_sections(environment: Mapping[str, str]) -> None:
-    for name in environment:
-        section, delimiter, _ = name.upper().removeprefix(PREFIX).partition("__")
-        known = name.upper().startswith(PREFIX) and delimiter
-        if known and section.lower() not in Config.model_fields:
+    for name in filter(_is_ours, environment):
+        section = name.upper().removeprefix(PREFIX).split("__")[0]
+        if section.lower() not in Config.model_fields:
             close = nearest(section.lower(), Config.model_fields)
             hint = f" Did you mean {PREFIX}{close.upper()}__…?" if close else ""
             raise ConfigError(f"{name} is set, but there is no section “{section.lower()}”.{hint}")

@@ -39,10 +39,7 @@ def translate(sentence: str, locale: str, /, **values: object) -> str:
     if not values:
         return text
     return text.format(
-        **{
-            name: value.in_language(locale) if isinstance(value, Sentence) else value
-            for name, value in values.items()
-        }
+        **{name: value.in_language(locale) if isinstance(value, Sentence) else value for name, value in values.items()}
     )
 
 

@@ -61,9 +61,7 @@ class Plugin:
         completers = {
             method.__tempera_completes__: method for method in methods if hasattr(method, "__tempera_completes__")
         }
-        return [
-            build(method, self.name, completers) for method in methods if hasattr(method, "__tempera_command__")
-        ]
+        return [build(method, self.name, completers) for method in methods if hasattr(method, "__tempera_command__")]
 
     def _methods(self) -> Iterator[Any]:
         for base in reversed(type(self).__mro__):

@@ -123,11 +123,12 @@ class Terminal:
 
 async def _show(replies: AsyncIterator[Reply]) -> Reply:
     """Print the snapshots as they grow, and give back the last."""
-    shown, last = "", Reply()
+    shown, last, status = "", Reply(), ""
     on_screen = sys.stderr.isatty()
     async for last in replies:
-        if on_screen:
+        if status:
             print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
+            status = ""
         if not last.text.startswith(shown):
             print()
             shown = ""
@@ -136,7 +137,8 @@ async def _show(replies: AsyncIterator[Reply]) -> Reply:
             print(new, end="", flush=True, file=sys.stderr if last.error else sys.stdout)
             shown = last.text
         if last.status and on_screen and not shown:
-            print(last.status, end="", file=sys.stderr, flush=True)
+            status = last.status
+            print(status, end="", file=sys.stderr, flush=True)
     if shown:
         print(file=sys.stderr if last.error else sys.stdout)
     return last

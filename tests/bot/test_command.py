@@ -1,0 +1,191 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import Choice, Context, Plugin, Range, Reply, autocomplete, command, message_command
+from bot.command import Command
+from bot.errors import OptionError, PluginError
+
+
+class Sample(Plugin):
+    name = "sample"
+
+    @message_command
+    @command(form=("prompt", "temperature"))
+    async def ask(
+        self,
+        ctx: Context,
+        prompt: Range[str, 1, 100],
+        temperature: Range[float, 0, 2] = 0.7,
+        style: Choice["plain", "rhyme"] = "plain",
+        seed: int | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Ask something.
+
+        prompt: What you want to know
+        temperature: How boldly
+        """
+        yield Reply(text=prompt)
+
+    @command("lesson list", moderator=True, private=True)
+    async def lessons(self, ctx: Context) -> AsyncIterator[Reply]:
+        """List the lessons."""
+        yield Reply(text="none")
+
+    @autocomplete("ask", "prompt")
+    async def questions(self, ctx: Context, typed: str) -> list[str]:
+        return [typed + "?"]
+
+
+def ask() -> Command:
+    return Sample().commands()[0]
+
+
+def test_the_signature_is_the_schema() -> None:
+    prompt, temperature, style, seed = ask().options
+    assert (prompt.kind, prompt.required, prompt.minimum, prompt.maximum, prompt.free_text) == (
+        "text",
+        True,
+        1,
+        100,
+        True,
+    )
+    assert (temperature.kind, temperature.default, temperature.maximum) == ("number", 0.7, 2)
+    assert (style.kind, style.choices, style.free_text) == ("choice", ("plain", "rhyme"), False)
+    assert (seed.kind, seed.required, seed.default) == ("integer", False, None)
+    assert [option.form for option in ask().options] == [True, True, False, False]
+    assert temperature.description == "How boldly"
+    assert prompt.complete is not None
+    assert ask().in_messages
+
+
+def test_decorators_note_who_may_and_who_sees() -> None:
+    lessons = Sample().commands()[1]
+    assert (lessons.name, lessons.moderator, lessons.private, lessons.in_messages) == (
+        "lesson list",
+        True,
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("What is a GAN?", {"prompt": "What is a GAN?"}),
+        ("temperature:0.2 What is it?", {"temperature": "0.2", "prompt": "What is it?"}),
+        ("Temperature:0.2 hi", {"temperature": "0.2", "prompt": "hi"}),
+        ("temperature: 0.2 hi", {"temperature": "0.2", "prompt": "hi"}),
+        ("hi seed:7 temperature:1", {"seed": "7", "temperature": "1", "prompt": "hi"}),
+        ("what does seed:7 mean", {"prompt": "what does seed:7 mean"}),
+        ('"what is seed:7"', {"prompt": "what is seed:7"}),
+        ('prompt:"two words" seed:1', {"prompt": "two words", "seed": "1"}),
+        ("prompt:two words", {"prompt": "two words"}),
+        ("seed:1 “curly quotes”", {"seed": "1", "prompt": "curly quotes"}),
+        ("https://example.org is what?", {"prompt": "https://example.org is what?"}),
+        ("Note:this is prose", {"prompt": "Note:this is prose"}),
+        ("line one\nline two", {"prompt": "line one\nline two"}),
+        ("", {}),
+        ('say "hi" to me', {"prompt": 'say "hi" to me'}),
+    ],
+)
+def test_text_becomes_options(text: str, options: dict[str, str]) -> None:
+    assert ask().parse(text) == options
+
+
+@given(st.text())
+def test_no_text_breaks_the_parser(text: str) -> None:
+    try:
+        options = ask().parse(text)
+    except OptionError:
+        return
+    assert set(options) <= {"prompt", "temperature", "style", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("temprature:0.2 hi", "/ask has no option “temprature”. Did you mean “temperature”?"),
+        ("colour:red hi", "/ask has no option “colour”; it has prompt, temperature, style, seed."),
+        ("seed:1 seed:2 hi", "seed is given twice; give it once."),
+    ],
+)
+def test_a_wrong_option_is_named(text: str, sentence: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        ask().parse(text)
+    assert str(caught.value) == sentence
+
+
+def test_text_beside_a_command_without_free_text() -> None:
+    with pytest.raises(OptionError, match="/lesson list takes no text beside its options"):
+        Sample().commands()[1].parse("all of them")
+
+
+def test_binding_converts_and_fills_in() -> None:
+    bound = ask().bind({"prompt": "hi", "temperature": "1"})
+    assert bound == {"prompt": "hi", "temperature": 1.0, "style": "plain", "seed": None}
+
+
+@pytest.mark.parametrize("given_options", [{}, {"prompt": "  "}, {"prompt": None}])
+def test_a_missing_prompt_is_explained(given_options: dict[str, object]) -> None:
+    with pytest.raises(OptionError, match="/ask needs “prompt”") as caught:
+        ask().bind(given_options)
+    assert caught.value.option == "prompt"
+
+
+def test_binding_refuses_what_is_not_an_option() -> None:
+    with pytest.raises(OptionError, match="no option “sed”. Did you mean “seed”"):
+        ask().bind({"prompt": "hi", "sed": 1})
+
+
+class NoDocstring(Plugin):
+    @command()
+    async def bare(self, ctx: Context) -> AsyncIterator[Reply]:
+        yield Reply()
+
+
+class NotAGenerator(Plugin):
+    @command()
+    async def plain(self, ctx: Context) -> Reply:
+        """Answer."""
+        return Reply()
+
+
+class OddType(Plugin):
+    @command()
+    async def odd(self, ctx: Context, what: list[str]) -> AsyncIterator[Reply]:
+        """Odd."""
+        yield Reply()
+
+
+class BadName(Plugin):
+    @command("One Two Three")
+    async def bad(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Bad."""
+        yield Reply()
+
+
+class TooManyFields(Plugin):
+    @command(form=("a", "b", "c", "d", "e", "f"))
+    async def big(
+        self, ctx: Context, a: str, b: str = "", c: str = "", d: str = "", e: str = "", f: str = ""
+    ) -> AsyncIterator[Reply]:
+        """Big."""
+        yield Reply()
+
+
+@pytest.mark.parametrize(
+    ("plugin", "reason"),
+    [
+        (NoDocstring, "first line must say"),
+        (NotAGenerator, "async generator"),
+        (OddType, "option “what” must be one of str, int"),
+        (BadName, "one or two words"),
+        (TooManyFields, "up to 5"),
+    ],
+)
+def test_what_cannot_be_a_command_says_why(plugin: type[Plugin], reason: str) -> None:
+    with pytest.raises(PluginError, match=reason):
+        plugin().commands()

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from bot import config
+from bot.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No `.env` of a developer's in the way."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_shipped_file_equals_the_defaults() -> None:
+    assert config.load() == config.Config()
+
+
+def test_the_environment_wins_over_env_file_and_file(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = elsewhere / "mine.toml"
+    file.write_text('[web]\nport = 1\nhost = "localhost"\n[log]\nlevel = "error"\n')
+    (elsewhere / ".env").write_text("TEMPERA_WEB__PORT=2\nTEMPERA_LOG__LEVEL=debug\nOTHER=1\n")
+    monkeypatch.setenv("TEMPERA_WEB__PORT", "3")
+    loaded = config.load(file)
+    assert (loaded.web.port, loaded.web.host, loaded.log.level) == (3, "localhost", "debug")
+
+
+def test_lists_come_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_PLUGINS__ENABLED", '["help"]')
+    assert config.load().plugins.enabled == ("help",)
+
+
+def test_a_secret_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_MODEL_SERVER__API_KEY", "s3cret")
+    loaded = config.load()
+    assert "s3cret" not in repr(loaded)
+    assert loaded.model_server.api_key.get_secret_value() == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("TEMPERA_WEB__PROT", "1", "has no “web.prot” (TEMPERA_WEB__PROT). Did you mean “port”?"),
+        ("TEMPERA_WBE__PORT", "1", "there is no section “wbe”. Did you mean TEMPERA_WEB__…?"),
+        ("TEMPERA_WEB__PORT", "many", "“web.port” (TEMPERA_WEB__PORT) is wrong: input should be a valid integer"),
+        ("TEMPERA_MODEL_SERVER__URL", "localhost", "it must begin with http:// or https://"),
+        ("TEMPERA_PLUGINS__ENABLED", "ask,face", "cannot be read"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(name: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        config.load()
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_broken_file(elsewhere: Path) -> None:
+    with pytest.raises(ConfigError, match="no configuration file"):
+        config.load(elsewhere / "none.toml")
+    (elsewhere / "bad.toml").write_text("[web\n")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(elsewhere / "bad.toml")
+
+
+def test_what_is_local() -> None:
+    section = config.Config().model_server
+    assert section.is_local
+    assert section.address == ("127.0.0.1", 8400)
+    assert not section.with_url("http://10.0.0.5:8400").is_local
+    with pytest.raises(ConfigError, match="is not an address"):
+        section.with_url("nonsense")
