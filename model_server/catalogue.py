@@ -1,0 +1,228 @@
+"""The catalogue: which models there are, where their files come from, and what those files must be.
+
+A catalogue is a TOML file with one table per model:
+
+    [models."all-minilm-l6-v2"]
+    engine = "embedding"
+    description = "Sentence embeddings, 384 numbers each"
+    licence = "Apache-2.0"
+    files = [{ name = "model.safetensors", size = 90868376, sha256 = "53aa…" }]
+    sources = ["hf:sentence-transformers/all-MiniLM-L6-v2", "pypi:some-wheel==0.1.0/folder"]
+
+A source that is a string is a folder with the files under their own names; a source that is a list of strings names the
+parts of the only file, which are joined in order. `repository` (with an optional `revision`) or `folder` may stand in
+place of `files` and `sources`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+HUB = re.compile(r"hf:(?P<place>[^/@]+/[^/@]+(@[^/]+)?)(/(?P<path>.*))?")
+INDEX = re.compile(r"pypi:(?P<place>[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+)(/(?P<path>.*))?")
+ORIGINS = (("files", "sources"), ("repository", "revision"), ("folder",))
+"""The three ways to say where a model is; an overlay that uses one of them takes back the others."""
+
+
+class StoreError(Exception):
+    """What is wrong with a catalogue or with a model's files. `str()` of it is a sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A folder or a file at a source: `place` is a repository, a pinned wheel or a local path, `path` is inside it."""
+
+    kind: Literal["hf", "pypi", "file"]
+    place: str
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `hf:org/repo[@revision][/path]`, `pypi:name==version[/path]`, `file:path` or a plain path."""
+        if text.startswith("hf:"):
+            if not (match := HUB.fullmatch(text)):
+                raise ValueError(f"{text!r} should look like hf:organisation/repository, with /path if need be")
+            return cls("hf", match["place"], (match["path"] or "").rstrip("/"))
+        if text.startswith("pypi:"):
+            if not (match := INDEX.fullmatch(text)):
+                raise ValueError(f"{text!r} should look like pypi:name==version/path, with an exact version")
+            return cls("pypi", match["place"], (match["path"] or "").rstrip("/"))
+        return cls("file", text.removeprefix("file:"))
+
+    def __truediv__(self, name: str) -> Location:
+        if self.kind == "file":
+            return replace(self, place=str(Path(self.place) / name))
+        return replace(self, path=f"{self.path}/{name}".lstrip("/"))
+
+    def __str__(self) -> str:
+        prefix = "" if self.kind == "file" else f"{self.kind}:"
+        return f"{prefix}{self.place}/{self.path}" if self.path else f"{prefix}{self.place}"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelFile(_Strict):
+    """One file as it must be: `size` in bytes, `sha256` in lower-case hexadecimal."""
+
+    name: str
+    size: Annotated[int, Field(gt=0)]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Self:
+        path = PurePosixPath(self.name)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise ValueError(f"the file name {self.name!r} should be a path inside the model's folder")
+        return self
+
+
+class Entry(_Strict):
+    """One model of the catalogue."""
+
+    name: str
+    engine: Literal["language", "face", "embedding"]
+    description: str
+    licence: str
+    files: tuple[ModelFile, ...] = ()
+    sources: tuple[str | tuple[str, ...], ...] = ()
+    repository: Annotated[str, StringConstraints(pattern=r"^[^/@\s]+/[^/@\s]+$")] | None = None
+    revision: str | None = None
+    folder: Path | None = None
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    serve: bool = True
+    options: dict[str, bool | int | float | str] = {}
+
+    @property
+    def gguf(self) -> ModelFile | None:
+        """The file that has to be converted before an engine can open it, if there is one."""
+        return next((file for file in self.files if file.name.endswith(".gguf")), None)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all files; None where the catalogue does not list them."""
+        return sum(file.size for file in self.files) or None
+
+    @model_validator(mode="after")
+    def _says_where_it_is(self) -> Self:
+        if not NAME.fullmatch(self.name):
+            raise ValueError("a model's name should consist of letters, digits, dots, dashes and underscores")
+        given = [bool(self.files), self.repository is not None, self.folder is not None]
+        if sum(given) != 1:
+            raise ValueError("it should have exactly one of files, repository and folder")
+        if bool(self.files) != bool(self.sources):
+            raise ValueError("files and sources should come together")
+        if self.revision is not None and self.repository is None:
+            raise ValueError("revision should only stand beside repository")
+        if self.gguf and len(self.files) > 1:
+            raise ValueError("a .gguf file should be the only file of its model")
+        self._check_sources()
+        return self
+
+    def _check_sources(self) -> None:
+        for source in self.sources:
+            if not isinstance(source, str) and len(self.files) != 1:
+                raise ValueError("a source that lists parts should stand beside a single file")
+            for part in [source] if isinstance(source, str) else source:
+                Location.parse(part)
+
+
+def load_catalogue(*paths: Path) -> dict[str, Entry]:
+    """Read catalogues; a later file overlays an earlier one, model by model and key by key.
+
+    Relative local paths count from the folder of the file that they are written in.
+    Raises StoreError with one sentence for a missing file, bad TOML, an unknown key or a bad value.
+    """
+    tables: dict[str, dict[str, Any]] = {}
+    origin: dict[str, Path] = {}
+    for path in paths:
+        for name, table in _read(path).items():
+            merged = tables.get(name, {})
+            own = next((keys for keys in ORIGINS if any(key in table for key in keys)), None)
+            if own:
+                others = {key for keys in ORIGINS if keys != own for key in keys}
+                merged = {key: value for key, value in merged.items() if key not in others}
+            tables[name] = merged | _anchored(table, path.parent)
+            origin[name] = path
+    return {name: _entry(name, table, origin[name]) for name, table in tables.items()}
+
+
+def choose(catalogue: Mapping[str, Entry], names: Iterable[str]) -> list[Entry]:
+    """The entries called `names`, or those served by default when no name is given.
+
+    Raises StoreError for an unknown name.
+    """
+    wanted = list(dict.fromkeys(names))
+    for name in wanted:
+        if name not in catalogue:
+            raise StoreError(f"There is no model {name!r} in the catalogue{_nearest(name, catalogue)}.")
+    return [catalogue[name] for name in wanted] or [entry for entry in catalogue.values() if entry.serve]
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except OSError as error:
+        raise StoreError(f"The catalogue {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StoreError(f"The catalogue {path} is not valid TOML: {error}.") from error
+    for key in document:
+        if key != "models":
+            raise StoreError(f"{path.name} has an unknown key {key!r}; a catalogue only has [models.NAME] tables.")
+    models = document.get("models", {})
+    if not isinstance(models, dict) or not all(isinstance(table, dict) for table in models.values()):
+        raise StoreError(f"{path.name} should hold one [models.NAME] table for each model (quote names with dots).")
+    return models
+
+
+def _anchored(table: dict[str, Any], base: Path) -> dict[str, Any]:
+    def local(text: Any) -> Any:
+        if isinstance(text, list):
+            return [local(part) for part in text]
+        if not isinstance(text, str) or text.startswith(("hf:", "pypi:")):
+            return text
+        return str(base.absolute() / Path(text.removeprefix("file:")).expanduser())
+
+    return {key: local(value) if key in {"sources", "folder"} else value for key, value in table.items()}
+
+
+def _entry(name: str, table: dict[str, Any], path: Path) -> Entry:
+    try:
+        return Entry.model_validate(table | {"name": name})
+    except ValidationError as error:
+        raise StoreError(f"{path.name}, model {name!r}: {_sentence(error)}.") from error
+
+
+def _sentence(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = ModelFile.model_fields if where.startswith("files") else Entry.model_fields
+        return f"unknown key {where!r}{_nearest(str(problem['loc'][-1]), known)}"
+    if problem["type"] == "missing":
+        return f"the key {where!r} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where!r} is wrong: {message}" if where else message
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    lowered = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    if close:
+        return f"; the nearest is {lowered[close[0]]!r}"
+    return f"; there are {', '.join(names)}" if names else "; it is empty"

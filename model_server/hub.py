@@ -1,0 +1,89 @@
+"""Brings files from the Hugging Face hub to a folder; run by the store as a child process.
+
+    python -m model_server.hub ORGANISATION/REPOSITORY REVISION FOLDER [FILE …]
+
+Without FILE it brings what a model consists of (safetensors, tokenizer and JSON files) and prints `DONE TOTAL` in
+bytes, a line per file. Failures end it with status 1 and a reason that continues a sentence, on stderr.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WANTED = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "vocab*", "merges.txt", "*.model")
+UNWANTED = ("*/*", ".*", "README*")
+"""Folders hold other formats of the same weights (onnx, openvino, original); the top holds what is opened."""
+
+
+def bring(repository: str, revision: str, folder: str, files: Sequence[str]) -> None:
+    """Download `files`, or the whole model when there are none. Raises what huggingface_hub raises."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    sizes = dict.fromkeys(files, 0)
+    if not files:
+        info = HfApi().model_info(repository, revision=revision, files_metadata=True)
+        revision = info.sha or revision
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or () if _wanted(file.rfilename)}
+        if not any(name.endswith(".safetensors") for name in sizes):
+            raise LookupError("it has no safetensors, and no other format of weights is opened")
+    done = 0
+    for name, size in sizes.items():
+        _report(done, sum(sizes.values()))
+        hf_hub_download(repository, name, revision=revision, local_dir=folder)
+        done += size
+
+
+def _wanted(name: str) -> bool:
+    def matches(patterns: Sequence[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+    return matches(WANTED) and not matches(UNWANTED)
+
+
+def _report(done: int, total: int) -> None:
+    sys.stdout.write(f"{done} {total}\n")
+    sys.stdout.flush()
+
+
+def _reason(error: Exception) -> str:
+    from huggingface_hub import errors
+
+    match error:
+        case errors.GatedRepoError():
+            return "its licence has to be accepted on huggingface.co first, and HF_TOKEN set"
+        case errors.RepositoryNotFoundError():
+            return "there is no such repository, or it is private and HF_TOKEN is not set"
+        case errors.RevisionNotFoundError():
+            return "the repository has no such revision"
+        case errors.RemoteEntryNotFoundError():
+            return "the repository has no such file"
+        case OSError(errno=errno.ENOSPC):
+            return os.strerror(errno.ENOSPC)
+        case LookupError():
+            return str(error.args[0])
+        case errors.HfHubHTTPError():
+            return f"the hub answered with status {error.response.status_code}"
+        case _:
+            return "the hub cannot be reached"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line: 0, or 1 with a reason on stderr."""
+    repository, revision, folder, *files = arguments
+    try:
+        bring(repository, revision, folder, files)
+    except Exception as error:  # noqa: BLE001 - this process ends here, and the reason is all that may leave it
+        sys.stderr.write(f"{_reason(error)}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

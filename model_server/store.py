@@ -1,0 +1,250 @@
+"""Model files: fetch, verify, convert once, keep.
+
+    <cache>/models/NAME/        the files of a model, each with the hash that the catalogue demands
+    <cache>/converted/SHA256/   what a GGUF with that hash became; what the language engine opens
+    <cache>/partial/NAME/       work in progress; gone once the model is in place
+    <cache>/locks/NAME.lock     held by the one process that works on a model
+
+A file gets its own name only by a rename, after its hash was right, so that no half file is ever seen. A run that was
+killed leaves whole parts in `partial`, and the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_server.catalogue import Entry, ModelFile, StoreError, choose, load_catalogue
+from model_server.download import Download, Progress, read_json, write_json
+from model_server.sources import PROGRESS, SourceError, Sources, StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Entry", "Progress", "StoppedError", "Store", "StoreError", "choose", "load_catalogue", "size_text"]
+
+WAIT_SECONDS = 0.3
+
+
+class Store:
+    """The models in a cache folder: `cache`, else TEMPERA_CACHE, else ~/.cache/tempera."""
+
+    def __init__(self, cache: Path | None = None) -> None:
+        chosen = cache or Path(os.environ.get("TEMPERA_CACHE") or "~/.cache/tempera")
+        self.cache = chosen.expanduser().absolute()
+        self._stopping = threading.Event()
+        self._sources = Sources(self._stopping)
+
+    def stop(self) -> None:
+        """End every `ensure` that is under way, in any thread, with StoppedError; what was fetched is kept."""
+        self._stopping.set()
+
+    def ready(self, entry: Entry) -> Path | None:
+        """The folder that an engine opens when all of `entry` is in place, else None. Reads no big file."""
+        if entry.folder is not None:
+            return entry.folder if _is_model(entry.folder) else None
+        folder = self.cache / "models" / entry.name
+        if entry.repository is not None:
+            return folder if read_json(folder / ".origin.json") == _origin(entry) else None
+        if entry.gguf is not None:
+            converted = self._converted(entry.gguf)
+            return converted if converted.is_dir() else None
+        return folder if all(_is_verified(folder, file) for file in entry.files) else None
+
+    def ensure(self, entry: Entry, progress: Progress | None = None) -> Path:
+        """The folder that an engine opens, after fetching, verifying and converting what is missing. Blocks.
+
+        Raises StoreError with a sentence for the user, or StoppedError after `stop`.
+        """
+        if folder := self.ready(entry):
+            return folder
+        if entry.folder is not None:
+            raise StoreError(f"{entry.name}: {entry.folder} should be a folder with config.json and safetensors.")
+        listener = progress or _Silence()
+        try:
+            with self._lock(entry, listener):
+                return self.ready(entry) or self._put_in_place(entry, listener)
+        except OSError as error:
+            raise StoreError(self._disk_sentence(entry, error)) from error
+
+    def _put_in_place(self, entry: Entry, progress: Progress) -> Path:
+        scratch = self.cache / "partial" / entry.name
+        scratch.mkdir(parents=True, exist_ok=True)
+        target = self.cache / "models" / entry.name
+        if entry.repository is not None:
+            self._fetch_repository(entry, scratch, target, progress)
+        else:
+            self._fetch_files(entry, scratch, target, progress)
+        if entry.gguf is not None:
+            target = self._convert(target / entry.gguf.name, self._converted(entry.gguf), scratch, progress)
+        shutil.rmtree(scratch)
+        return target
+
+    def _fetch_files(self, entry: Entry, scratch: Path, target: Path, progress: Progress) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        failed: dict[str, str] = {}
+        downloads = {file: Download(file, scratch, self._sources, progress) for file in entry.files}
+        missing = [file for file in entry.files if not _adopt(target, file, downloads[file])]
+        self._check_room(entry, sum(file.size for file in missing))
+        for file in missing:
+            whole = downloads[file].fetch(entry.sources, failed)
+            if whole is None:
+                raise StoreError(_nowhere(entry, file, failed, target))
+            path = target / file.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            whole.replace(path)
+            _remember(target, file)
+
+    def _fetch_repository(self, entry: Entry, scratch: Path, target: Path, progress: Progress) -> None:
+        fresh = scratch / "repository"
+        try:
+            self._sources.repository(
+                str(entry.repository),
+                entry.revision,
+                fresh,
+                lambda done, total: progress.update(f"fetching {entry.repository}", done, total),
+            )
+        except SourceError as error:
+            raise StoreError(
+                f"{entry.name} could not be fetched from the Hugging Face repository {entry.repository}: {error}."
+            ) from error
+        shutil.rmtree(fresh / ".cache", ignore_errors=True)
+        write_json(fresh / ".origin.json", _origin(entry))
+        shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh.rename(target)
+
+    def _convert(self, source: Path, target: Path, scratch: Path, progress: Progress) -> Path:
+        fresh = scratch / "converted"
+        shutil.rmtree(fresh, ignore_errors=True)
+
+        def tick(line: str, _: int) -> None:
+            if match := PROGRESS.fullmatch(line):
+                progress.update(f"converting {source.name}", int(match[1]), int(match[2]))
+
+        command = [sys.executable, "-m", "model_server.engines.convert", str(source), str(fresh)]
+        ended = self._sources.run(command, fresh, tick, {"OMP_WAIT_POLICY": "passive"})
+        if ended.status < 0:
+            need = size_text(7 * source.stat().st_size)
+            raise StoreError(f"Converting {source.name} was ended by the system; it needs about {need} of free memory.")
+        if ended.status:
+            raise StoreError(ended.last)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_dir():
+            fresh.rename(target)
+        return target
+
+    def _converted(self, file: ModelFile) -> Path:
+        return self.cache / "converted" / file.sha256
+
+    @contextmanager
+    def _lock(self, entry: Entry, progress: Progress) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        folder = self.cache / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{entry.name}.lock")
+        while True:
+            self._sources.check()
+            try:
+                lock.acquire(timeout=0)
+                break
+            except Timeout:
+                progress.update(f"waiting for another process that fetches {entry.name}", 0, None)
+                self._stopping.wait(WAIT_SECONDS)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _check_room(self, entry: Entry, needed: int) -> None:
+        free = shutil.disk_usage(self.cache).free
+        if needed > free:
+            raise StoreError(
+                f"The disk has too little room: {entry.name} needs {size_text(needed)} under {short(self.cache)}, and "
+                f"{size_text(free)} are free. Make room, or set TEMPERA_CACHE to a folder on another disk."
+            )
+
+    def _disk_sentence(self, entry: Entry, error: OSError) -> str:
+        place = short(self.cache)
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return (
+                f"The disk is full: {entry.name} does not fit under {place}. Make room and run it again, "
+                "or set TEMPERA_CACHE to a folder on another disk."
+            )
+        reason = error.strerror or type(error).__name__
+        return (
+            f"{entry.name} cannot be kept under {place}: {reason}. "
+            "Make that folder writable, or set TEMPERA_CACHE to another one."
+        )
+
+
+class _Silence:
+    def update(self, what: str, done: int, total: int | None) -> None:
+        """Nobody listens."""
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people: 491 MB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:,.0f} TB"
+
+
+def short(path: Path) -> str:
+    """`path` with ~ for the home folder."""
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+
+
+def _origin(entry: Entry) -> dict[str, Any]:
+    return {"repository": entry.repository, "revision": entry.revision}
+
+
+def _stamp(folder: Path, file: ModelFile) -> list[Any]:
+    """What tells that a verified file was not touched since, without reading it again."""
+    try:
+        status = (folder / file.name).stat()
+    except OSError:
+        return []
+    return [file.sha256, status.st_size, status.st_mtime_ns]
+
+
+def _is_verified(folder: Path, file: ModelFile) -> bool:
+    stamp = _stamp(folder, file)
+    return bool(stamp) and read_json(folder / ".verified.json").get(file.name) == stamp
+
+
+def _remember(folder: Path, file: ModelFile) -> None:
+    stamps = read_json(folder / ".verified.json")
+    write_json(folder / ".verified.json", stamps | {file.name: _stamp(folder, file)})
+
+
+def _adopt(folder: Path, file: ModelFile, download: Download) -> bool:
+    """Whether the file is in place already, be it that somebody else put it there."""
+    if _is_verified(folder, file):
+        return True
+    path = folder / file.name
+    if not path.is_file() or path.stat().st_size != file.size or download.hash(path) != file.sha256:
+        return False
+    _remember(folder, file)
+    return True
+
+
+def _nowhere(entry: Entry, file: ModelFile, failed: dict[str, str], target: Path) -> str:
+    tried = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+    return (
+        f"{file.name} of {entry.name} could not be fetched. Tried {tried}. Check the network and run "
+        f"tempera-models pull {entry.name} again, or put the file into {short(target)} yourself."
+    )
