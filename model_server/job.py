@@ -51,7 +51,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faces:
-    """Draw `count` faces. `truncation` in (0, 1] scales the latent: small is average, 1 is varied."""
+    """Draw `count` faces. `truncation` in (0, 1] pulls them towards an ordinary one: small is alike, 1 is varied."""
 
     seed: int
     count: int = 1

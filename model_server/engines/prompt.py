@@ -1,0 +1,150 @@
+"""From a task to the tokens that the model reads: the chat template, and making it fit the context."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from model_server.engines.refusal import Refused, check_encodable
+from model_server.job import Chat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedTokenizerBase
+
+    from model_server.job import Completion, Message
+
+PLAIN_LABELS = {"system": "", "user": "User: ", "assistant": "Assistant: "}
+PLAIN_STOP = "\nUser:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What the model reads and how far it may write: `len(ids) + max_tokens` never exceeds the context."""
+
+    ids: tuple[int, ...]
+    max_tokens: int
+    stop: tuple[str, ...]
+    dropped_turns: int = 0
+    opens_text: bool = False
+    """Whether the answer is a text of its own (a chat's), instead of going on in the middle of one."""
+
+
+class PromptBuilder:
+    """Builds prompts for one model. `context` and `default_max_tokens` are in tokens."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, *, vocabulary_size: int, context: int, default_max_tokens: int
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary_size = vocabulary_size
+        self._context = context
+        self._default_max_tokens = default_max_tokens
+
+    def build(self, task: Chat | Completion) -> Prompt:
+        """Raises Refused for an empty prompt, one that is too long, and one that the template does not take."""
+        limit = task.sampling.max_tokens
+        if limit is not None and limit < 1:
+            raise Refused(f"max_tokens is {limit}; it must be at least 1.", param="max_tokens")
+        return self._chat(task) if isinstance(task, Chat) else self._completion(task)
+
+    def _completion(self, task: Completion) -> Prompt:
+        if not task.prompt:
+            raise Refused("The prompt is empty; write what the model should continue.", param="prompt")
+        if isinstance(task.prompt, str):
+            check_encodable(task.prompt, "prompt")
+            ids = self._encode(task.prompt, add_special_tokens=True)
+        else:
+            ids = task.prompt
+            if foreign := [token for token in ids if not 0 <= token < self._vocabulary_size]:
+                last = self._vocabulary_size - 1
+                raise Refused(f"There is no token {foreign[0]}; this model's go from 0 to {last:,}.", param="prompt")
+        room = self._room(len(ids), task.sampling.max_tokens, "prompt")
+        return Prompt(ids=ids, max_tokens=room, stop=task.sampling.stop)
+
+    def _chat(self, task: Chat) -> Prompt:
+        if not task.messages or not task.messages[-1].content.strip():
+            raise Refused("The prompt is empty; write what the model should answer.", param="messages")
+        for message in task.messages:
+            check_encodable(message.content, "messages")
+        dropped = self._turns_to_drop(task) if task.truncation == "auto" else 0
+        ids = self._render(_without_oldest(task.messages, dropped))
+        return Prompt(
+            ids=ids,
+            max_tokens=self._room(len(ids), task.sampling.max_tokens, "messages"),
+            stop=task.sampling.stop if self._tokenizer.chat_template else (*task.sampling.stop, PLAIN_STOP),
+            dropped_turns=dropped,
+            opens_text=True,
+        )
+
+    def _turns_to_drop(self, task: Chat) -> int:
+        # Without max_tokens a quarter of the context is kept for the answer: one that just fits would end at once.
+        wanted = task.sampling.max_tokens or max(1, min(self._default_max_tokens, self._context // 4))
+        most = len(_old_turns(task.messages))
+
+        def fits(dropped: int) -> bool:
+            return len(self._render(_without_oldest(task.messages, dropped))) + wanted <= self._context
+
+        return bisect_left(range(most), True, key=fits)
+
+    def _room(self, length: int, limit: int | None, param: str) -> int:
+        if length >= self._context:
+            raise Refused(
+                f"The prompt is {length:,} tokens long; this model reads at most {self._context:,}, "
+                "of which at least one is for the answer.",
+                code="context_length_exceeded",
+                param=param,
+            )
+        free = self._context - length
+        if limit is not None and limit > free:
+            raise Refused(
+                f"The prompt is {length:,} tokens long and max_tokens asks for {limit:,} more; this model takes "
+                f"{self._context:,} in all, which leaves at most {free:,} for the answer.",
+                code="context_length_exceeded",
+                param="max_tokens",
+            )
+        return limit or min(self._default_max_tokens, free)
+
+    def _render(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        if not self._tokenizer.chat_template:
+            return self._encode(plain_chat(messages), add_special_tokens=True)
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except jinja2.TemplateError as error:
+            reason = str(error).rstrip(".")
+            raise Refused(f"This model does not take such a conversation: {reason}.", param="messages") from error
+        return self._encode(str(text), add_special_tokens=False)
+
+    def _encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=add_special_tokens).input_ids
+        return tuple(ids)
+
+
+def plain_chat(messages: Sequence[Message]) -> str:
+    """The prompt for a model without a chat template: labelled paragraphs, the last one left for the answer."""
+    paragraphs = [PLAIN_LABELS[message.role] + message.content for message in messages]
+    return "\n\n".join([*paragraphs, PLAIN_LABELS["assistant"].rstrip()])
+
+
+def _old_turns(messages: Sequence[Message]) -> list[list[int]]:
+    """Places of the messages that may go, turn by turn: what a user says and all until a user speaks again.
+
+    System messages belong to no turn, and the last turn may not go.
+    """
+    turns: list[list[int]] = []
+    for place, message in enumerate(messages):
+        if message.role == "user" or not turns:
+            turns.append([])
+        if message.role != "system":
+            turns[-1].append(place)
+    return [turn for turn in turns if turn][:-1]
+
+
+def _without_oldest(messages: Sequence[Message], turns: int) -> list[Message]:
+    gone = {place for turn in _old_turns(messages)[:turns] for place in turn}
+    return [message for place, message in enumerate(messages) if place not in gone]
