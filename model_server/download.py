@@ -34,6 +34,7 @@ class Download:
         self._sources = sources
         self._progress = progress
         self._part = scratch / (file.name.replace("/", "_") + ".part")
+        self._shown = 0
         self._journal = self._part.with_name(self._part.name + ".json")
 
     def fetch(self, sources: Sequence[str | tuple[str, ...]], failed: dict[str, str]) -> Path | None:
@@ -77,6 +78,7 @@ class Download:
         return [Location.parse(text) for text in source]
 
     def _join(self, pieces: Sequence[Location]) -> None:
+        self._shown = 0
         names = [str(piece) for piece in pieces]
         count, size = self._left_off(names)
         for index in range(count, len(pieces)):
@@ -112,7 +114,9 @@ class Download:
 
     def _tell(self, joined: int, arriving: int) -> None:
         total = self._file.size
-        self._progress.update(f"fetching {self._file.name}", min(joined + arriving, total), total)
+        # A wheel is first downloaded and then unpacked; who watches should see one way, not two.
+        self._shown = max(self._shown, min(joined + arriving, total))
+        self._progress.update(f"fetching {self._file.name}", self._shown, total)
 
     def _forget(self, pieces: Sequence[Location]) -> None:
         self._journal.unlink()

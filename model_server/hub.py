@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+HUB_SECONDS = 10.0
 WANTED = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "vocab*", "merges.txt", "*.model")
 UNWANTED = ("*/*", ".*", "README*")
 """Folders hold other formats of the same weights (onnx, openvino, original); the top holds what is opened."""
@@ -26,18 +27,20 @@ def bring(repository: str, revision: str, folder: str, files: Sequence[str]) -> 
     """Download `files`, or the whole model when there are none. Raises what huggingface_hub raises."""
     from huggingface_hub import HfApi, hf_hub_download
 
-    sizes = dict.fromkeys(files, 0)
+    # This question comes back at once where there is no network, while a download asks again for half a minute.
+    info = HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=HUB_SECONDS)
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     if not files:
-        info = HfApi().model_info(repository, revision=revision, files_metadata=True)
-        revision = info.sha or revision
-        sizes = {file.rfilename: file.size or 0 for file in info.siblings or () if _wanted(file.rfilename)}
-        if not any(name.endswith(".safetensors") for name in sizes):
+        files = [name for name in sizes if _wanted(name)]
+        if not any(name.endswith(".safetensors") for name in files):
             raise LookupError("it has no safetensors, and no other format of weights is opened")
     done = 0
-    for name, size in sizes.items():
-        _report(done, sum(sizes.values()))
-        hf_hub_download(repository, name, revision=revision, local_dir=folder)
-        done += size
+    for name in files:
+        if name not in sizes:
+            raise LookupError(f"it has no file {name}")
+        _report(done, sum(sizes.get(other, 0) for other in files))
+        hf_hub_download(repository, name, revision=info.sha or revision, local_dir=folder)
+        done += sizes[name]
 
 
 def _wanted(name: str) -> bool:
@@ -62,8 +65,6 @@ def _reason(error: Exception) -> str:
             return "there is no such repository, or it is private and HF_TOKEN is not set"
         case errors.RevisionNotFoundError():
             return "the repository has no such revision"
-        case errors.RemoteEntryNotFoundError():
-            return "the repository has no such file"
         case OSError(errno=errno.ENOSPC):
             return os.strerror(errno.ENOSPC)
         case LookupError():

@@ -57,6 +57,10 @@ class Store:
             return converted if converted.is_dir() else None
         return folder if all(_is_verified(folder, file) for file in entry.files) else None
 
+    def begun(self, entry: Entry) -> bool:
+        """Whether a run was cut off that `ensure` will go on with."""
+        return (self.cache / "partial" / entry.name).is_dir()
+
     def ensure(self, entry: Entry, progress: Progress | None = None) -> Path:
         """The folder that an engine opens, after fetching, verifying and converting what is missing. Blocks.
 

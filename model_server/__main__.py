@@ -1,0 +1,228 @@
+"""The command line `tempera-models`: serves models, and fetches, lists and finds their files."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib.util
+import ipaddress
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model_server.store import Entry, Store, StoreError, choose, load_catalogue, size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONFIG = Path(__file__).resolve().parent.parent / "config"
+INTERRUPTED = 130
+
+DESCRIPTION = """\
+Serves the models of Tempera over HTTP, in OpenAI's formats, and looks after their files.
+
+Model files are kept under ~/.cache/tempera, or where TEMPERA_CACHE points. A chat model that comes as a GGUF is
+converted once, which doubles to triples its size; the GGUF is kept beside it, under models/NAME.
+"""
+EXAMPLES = """\
+examples:
+  tempera-models serve                          every model that is served by default, on 127.0.0.1:8400
+  tempera-models serve --model all-minilm-l6-v2 --port 9000
+  tempera-models serve --catalogue gpu          the models of config/presets/gpu.toml
+  tempera-models pull                           fetch what `serve` needs, and go on where a pull was interrupted
+  tempera-models list
+  ls $(tempera-models path digiface-dcgan)
+
+environment:
+  TEMPERA_CACHE                       the folder for model files
+  TEMPERA_MODEL_SERVER__API_KEY       the key that clients must send (also read from .env); needed to listen beyond
+                                      this machine
+  HF_TOKEN, HF_ENDPOINT, PIP_INDEX_URL, PIP_FIND_LINKS … are heeded by the sources
+"""
+CATALOGUE_HELP = """a TOML file that overlays the built-in catalogue, or the name of a preset (gpu); may be repeated"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command: 0, or 1 with a sentence on stderr, or 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        if arguments[:1] == ["bench"]:
+            from model_server import bench
+
+            return bench.main(arguments[1:])
+        return _run(_parser().parse_args(arguments))
+    except StoreError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped. The same command goes on from here.\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the flush at exit must not complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    catalogue = load_catalogue(CONFIG / "models.toml", *map(_catalogue_file, options.catalogue))
+    store = Store()
+    match options.command:
+        case "serve":
+            return _serve(options, choose(catalogue, options.model), store)
+        case "pull":
+            _pull(choose(catalogue, options.names), store)
+        case "list":
+            _list(list(catalogue.values()), store)
+        case "path":
+            [entry] = choose(catalogue, [options.name])
+            if (folder := store.ready(entry)) is None:
+                raise StoreError(f"{entry.name} is not in place; tempera-models pull {entry.name} fetches it.")
+            print(folder)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="tempera-models", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=layout
+    )
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--catalogue", action="append", default=[], metavar="FILE", help=CATALOGUE_HELP)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", parents=[shared], help="serve models over HTTP")
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=_port, default=8400, help="the port to listen on (default: %(default)s)")
+    serve.add_argument("--model", action="append", default=[], metavar="NAME", help="serve this model; may be repeated")
+    serve.add_argument(
+        "--exit-on-eof", action="store_true", help="end when standard input ends, as it does when a parent process dies"
+    )
+    pull = commands.add_parser("pull", parents=[shared], help="fetch model files")
+    pull.add_argument("names", nargs="*", metavar="NAME", help="a model (default: those served by default)")
+    commands.add_parser("list", parents=[shared], help="show the models of the catalogue")
+    path = commands.add_parser("path", parents=[shared], help="print the folder that a model's engine opens")
+    path.add_argument("name", metavar="NAME", help="a model that is in place")
+    commands.add_parser("bench", help="measure what is served", add_help=False)
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} should be a number from 1 to 65535")
+    return int(text)
+
+
+def _catalogue_file(name: str) -> Path:
+    preset = CONFIG / "presets" / f"{name}.toml"
+    return preset if preset.is_file() else Path(name)
+
+
+def _pull(entries: Sequence[Entry], store: Store) -> None:
+    from model_server.progress import on_stderr
+
+    _need_packages()
+    for entry in entries:
+        with on_stderr() as progress:
+            folder = store.ensure(entry, progress)
+        print(f"{entry.name} is in {folder}")
+
+
+def _list(entries: Sequence[Entry], store: Store) -> None:
+    rows = [("NAME", "WHAT", "LICENCE", "SIZE", "STATE")]
+    rows += [
+        (entry.name, entry.engine, entry.licence, size_text(entry.size) if entry.size else "-", _state(entry, store))
+        for entry in entries
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row, entry in zip(rows, [None, *entries], strict=True):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if entry:
+            print(f"  {entry.description}")
+
+
+def _state(entry: Entry, store: Store) -> str:
+    state = "ready" if store.ready(entry) else "begun" if store.begun(entry) else "not fetched"
+    return state if entry.serve else f"{state}, only served when named"
+
+
+def _serve(options: argparse.Namespace, entries: Sequence[Entry], store: Store) -> int:
+    _need_packages()
+    if not entries:
+        raise StoreError("No model of the catalogue is served by default; name one with --model.")
+    api_key = _api_key()
+    if not api_key and not _is_loopback(options.host):
+        raise StoreError(
+            f"Listening on {options.host} opens the server to the network, which needs a key: set "
+            "TEMPERA_MODEL_SERVER__API_KEY, or listen on 127.0.0.1."
+        )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(_serve_until_told(options, entries, store, api_key))
+    except asyncio.CancelledError:
+        return 0
+    except OSError as error:
+        raise StoreError(
+            f"The server cannot listen on {options.host}, port {options.port}: {error.strerror}."
+        ) from error
+    return 0
+
+
+async def _serve_until_told(
+    options: argparse.Namespace, entries: Sequence[Entry], store: Store, api_key: str | None
+) -> None:
+    from model_server.server import serve
+
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine that runs has a task
+    with contextlib.suppress(NotImplementedError):
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    if options.exit_on_eof:
+        threading.Thread(target=_cancel_at_eof, args=(loop, task), daemon=True).start()
+    try:
+        await serve(host=options.host, port=options.port, entries=entries, store=store, api_key=api_key)
+    finally:
+        # A fetch runs in a thread, which knows nothing of cancellation.
+        store.stop()
+
+
+def _cancel_at_eof(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    # Not sys.stdin: its lock, held by this thread, would make the interpreter's own shutdown fail.
+    while os.read(0, 1024):
+        pass
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(task.cancel)
+
+
+def _api_key() -> str | None:
+    from pydantic import SecretStr
+    from pydantic_settings import BaseSettings, SettingsConfigDict
+
+    class Secrets(BaseSettings):
+        model_config = SettingsConfigDict(env_prefix="TEMPERA_MODEL_SERVER__", env_file=".env", extra="ignore")
+        api_key: SecretStr = SecretStr("")
+
+    return Secrets().api_key.get_secret_value() or None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _need_packages() -> None:
+    if any(importlib.util.find_spec(package) is None for package in ("torch", "transformers", "filelock", "tqdm")):
+        raise StoreError(
+            "The model server's packages are not installed. Install them with pip install 'tempera-bot[models]'."
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
