@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from model_server.engines.device import pick_device, pick_dtype
 from model_server.engines.refusal import Refused, check_encodable
-from model_server.job import Embed, Finished, Started, Vectors
+from model_server.job import Embed, Finished, Progress, Started, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,9 +78,13 @@ class EmbeddingEngine:
             vectors = self._embed([ids for _, ids in chosen])
             for (batch, _), vector in zip(chosen, vectors, strict=True):
                 batch.vectors.append(vector)
-        for batch in [batch for batch in self._running if len(batch.vectors) == len(batch.texts)]:
-            self._running.remove(batch)
-            events += [Vectors(batch.job_id, tuple(batch.vectors)), Finished(batch.job_id, "stop", batch.tokens)]
+        for batch in self._running:
+            done, total = len(batch.vectors), len(batch.texts)
+            if done < total:
+                events.append(Progress(batch.job_id, done, total))
+            else:
+                events += [Vectors(batch.job_id, tuple(batch.vectors)), Finished(batch.job_id, "stop", batch.tokens)]
+        self._running = [batch for batch in self._running if len(batch.vectors) < len(batch.texts)]
         return events
 
     def remove(self, job_id: str) -> None:

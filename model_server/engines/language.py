@@ -72,7 +72,8 @@ class Generation:
         if self.finished:
             text += self._text.finish()
         logprobs = () if ended else self._logprobs(logits, token)
-        events: list[Event] = [Text(self.job_id, text, logprobs)] if text or logprobs or not self.finished else []
+        # A token that ends the text has none of its own, but may let go of what was held back.
+        events: list[Event] = [Text(self.job_id, text, logprobs)] if text or not ended else []
         if self.finished:
             events.append(Finished(self.job_id, "stop" if stopped else "length", len(self.prompt.ids), self._drawn))
         return events

@@ -78,10 +78,11 @@ class TextStream:
         if self._drop_space and text:
             text, self._drop_space = text.removeprefix(" "), False
         self._held += text
-        found = [place for place in map(self._held.find, self._stop) if place >= 0]
+        found = [(place + len(stop), place) for stop in self._stop if (place := self._held.find(stop)) >= 0]
         if found:
+            # The one that is complete first, as if the text came character by character, wherever tokens end.
             self.stopped = True
-            return self._held[: min(found)]
+            return self._held[: min(found)[1]]
         return self._release(_tail_that_may_stop(self._held, self._stop))
 
     def finish(self) -> str:

@@ -1,0 +1,36 @@
+"""The real model files, for tests marked `weights`."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model_server.engines import EngineSpec
+from model_server.store import Store, StoreError, load_catalogue
+
+CATALOGUE = Path(__file__).parent.parent / "config" / "models.toml"
+
+
+@pytest.fixture(scope="session")
+def weights() -> Callable[[str], EngineSpec]:
+    """`weights(name)`: what an engine of the catalogue is built from, its files fetched first if need be."""
+
+    def ensured(name: str) -> EngineSpec:
+        entry = load_catalogue(CATALOGUE)[name]
+        try:
+            folder = Store().ensure(entry)
+        except StoreError as error:
+            if os.environ.get("CI") == "true":
+                raise
+            pytest.skip(f"{name} cannot be had here: {error}")
+        return EngineSpec(
+            name=name,
+            engine=entry.engine,
+            folder=folder,
+            device=entry.device,
+            dtype=entry.dtype,
+            options=entry.options,
+        )
+
+    return ensured

@@ -1,0 +1,102 @@
+"""The sampler is exact: distributions, nucleus, seeds."""
+
+import pytest
+import torch
+
+from model_server.engines.sampling import NUCLEUS_GUESS, draw, log_probabilities, probabilities, seeded
+from model_server.job import Sampling
+
+LOGITS = torch.tensor([2.0, 1.5, 1.0, 0.5, 0.0, -0.5, -1.0, 3.0, 2.5, 0.2])
+DRAWS = 6000
+CHI_SQUARED_9 = 27.88
+"""Exceeded by chance once in 1000 times, with 9 degrees of freedom."""
+
+
+def sampling(**fields: float) -> Sampling:
+    return Sampling(seed=1, **fields)  # type: ignore[arg-type]
+
+
+def chi_squared(counts: torch.Tensor, expected: torch.Tensor) -> float:
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_frequencies_are_those_of_softmax(temperature: float) -> None:
+    generator = seeded(42)
+    drawn = [draw(LOGITS, sampling(temperature=temperature), generator) for _ in range(DRAWS)]
+    counts = torch.bincount(torch.tensor(drawn), minlength=10).double()
+    assert chi_squared(counts, DRAWS * torch.softmax(LOGITS.double() / temperature, 0)) < CHI_SQUARED_9
+    # The test can tell temperatures apart.
+    assert chi_squared(counts, DRAWS * torch.softmax(LOGITS.double() / (temperature * 1.2), 0)) > CHI_SQUARED_9
+
+
+def test_temperature_zero_is_argmax_and_takes_the_first_of_equals() -> None:
+    logits = torch.tensor([0.0, 4.0, 4.0, 1.0])
+    generator = seeded(1)
+    before = generator.get_state()
+    assert draw(logits, sampling(temperature=0), generator) == 1
+    assert torch.equal(generator.get_state(), before)
+    assert probabilities(logits, sampling(temperature=0)).tolist() == [0, 1, 0, 0]
+
+
+def test_the_smallest_temperature_is_still_a_distribution() -> None:
+    assert probabilities(LOGITS, sampling(temperature=5e-324))[7] == 1
+
+
+def brute_force_nucleus(full: list[float], top_p: float) -> set[int]:
+    kept: set[int] = set()
+    mass = 0.0
+    for token in sorted(range(len(full)), key=lambda token: (-full[token], token)):
+        kept.add(token)
+        mass += full[token]
+        if mass >= top_p:
+            break
+    return kept
+
+
+@pytest.mark.parametrize("size", [10, 4 * NUCLEUS_GUESS])
+@pytest.mark.parametrize("spread", [0.1, 3.0])
+@pytest.mark.parametrize("top_p", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_nucleus_is_the_smallest_set_with_enough_mass(size: int, spread: float, top_p: float) -> None:
+    logits = torch.randn(size, generator=seeded(size)) * spread
+    full = torch.softmax(logits.double(), 0)
+    cut = probabilities(logits, sampling(top_p=top_p))
+    kept = set(torch.nonzero(cut).flatten().tolist())
+    assert kept == brute_force_nucleus(full.tolist(), top_p)
+    assert torch.allclose(cut[sorted(kept)], full[sorted(kept)] / full[sorted(kept)].sum())
+
+
+def test_nucleus_takes_lower_ids_of_equally_probable_tokens() -> None:
+    cut = probabilities(torch.zeros(4 * NUCLEUS_GUESS), sampling(top_p=0.25))
+    assert torch.nonzero(cut).flatten().tolist() == list(range(NUCLEUS_GUESS))
+
+
+def test_nothing_outside_the_nucleus_is_drawn() -> None:
+    generator = seeded(3)
+    drawn = {draw(LOGITS, sampling(temperature=2.0, top_p=0.5), generator) for _ in range(2000)}
+    assert drawn == brute_force_nucleus(torch.softmax(LOGITS.double() / 2, 0).tolist(), 0.5)
+
+
+def test_impossible_tokens_are_never_drawn() -> None:
+    logits = torch.tensor([float("-inf"), 0.0, float("-inf"), 0.0, float("-inf")])
+    generator = seeded(4)
+    assert {draw(logits, sampling(), generator) for _ in range(200)} == {1, 3}
+
+
+def test_the_seed_decides_all_64_bits_of_it() -> None:
+    def stream(seed: int) -> list[int]:
+        generator = seeded(seed)
+        return [draw(LOGITS, sampling(), generator) for _ in range(40)]
+
+    assert stream(7) == stream(7)
+    assert len({tuple(stream(seed)) for seed in (7, 8, 7 + 2**32, 7 + 2**40, -1)}) == 5
+
+
+def test_log_probabilities_are_the_models_own() -> None:
+    own, best = log_probabilities(LOGITS, 4, 3)
+    expected = torch.log_softmax(LOGITS, 0)
+    assert own == pytest.approx(float(expected[4]))
+    assert [token for token, _ in best] == [7, 8, 0]
+    assert [value for _, value in best] == pytest.approx(expected[[7, 8, 0]].tolist())
+    assert log_probabilities(LOGITS, 4, 0)[1] == []
+    assert len(log_probabilities(LOGITS, 4, 99)[1]) == 10
