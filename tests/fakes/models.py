@@ -1,0 +1,176 @@
+"""A model server of few words: OpenAI's wire over a real socket, with answers that a test can hold back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import struct
+import zlib
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from aiohttp import web
+
+LISTED = {"fake-chat": "chat", "fake-faces": "faces", "fake-embeddings": "embeddings"}
+
+
+def png(seed: int, width: int = 16, height: int = 16) -> bytes:
+    """A picture of one colour, which `seed` decides."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    colour = bytes(60 + (seed * factor) % 160 for factor in (37, 59, 83))
+    rows = (b"\0" + colour * width) * height
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+class FakeModels:
+    """Use it as an async context manager; `url` is then its address.
+
+    A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
+    and pictures altogether. `requests` holds the bodies received, `running` how many are being answered, and
+    `dropped` how many were left by their client before the end. `failure` (status, sentence) refuses everything;
+    `place` puts every chat into a queue first, for as long as the gate is closed.
+    """
+
+    def __init__(self, *answer: str) -> None:
+        self.answer = answer or ("Paris", " is", " the", " capital", " of", " France.")
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.before_gate = 1
+        self.failure: tuple[int, str] | None = None
+        self.place: int | None = None
+        self.requests: list[dict[str, Any]] = []
+        self.running = 0
+        self.dropped = 0
+        self.url = ""
+        self._changed = asyncio.Condition()
+        self._lifetime = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=64 << 20)
+        app.add_routes(
+            [
+                web.get("/v1/models", self._models),
+                web.get("/health/live", self._live),
+                web.get("/health/ready", self._live),
+                web.post("/v1/chat/completions", self._chat),
+                web.post("/v1/images/generations", self._pictures),
+                web.post("/v1/embeddings", self._embeddings),
+            ]
+        )
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        self._lifetime.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.gate.set()
+        await self._lifetime.aclose()
+
+    async def until(
+        self, *, running: int | None = None, dropped: int | None = None, requests: int | None = None
+    ) -> None:
+        """Wait until so many are running, and at least so many were dropped and received."""
+
+        def reached() -> bool:
+            return (
+                (running is None or self.running == running)
+                and (dropped is None or self.dropped >= dropped)
+                and (requests is None or len(self.requests) >= requests)
+            )
+
+        async with self._changed:
+            await self._changed.wait_for(reached)
+
+    async def _count(self, *, running: int = 0, dropped: int = 0) -> None:
+        async with self._changed:
+            self.running += running
+            self.dropped += dropped
+            self._changed.notify_all()
+
+    async def _models(self, request: web.Request) -> web.Response:
+        data = [{"id": name, "object": "model", "tempera": {"task": task}} for name, task in LISTED.items()]
+        return web.json_response({"object": "list", "data": data})
+
+    async def _live(self, request: web.Request) -> web.Response:
+        return web.json_response({"models": list(LISTED), "missing": {}})
+
+    async def _received(self, request: web.Request) -> dict[str, Any]:
+        body: dict[str, Any] = await request.json()
+        self.requests.append(body)
+        await self._count()
+        return body
+
+    def _refusal(self) -> web.Response | None:
+        if self.failure is None:
+            return None
+        status, message = self.failure
+        error = {"message": message, "type": "error", "param": None, "code": "fake"}
+        return web.json_response({"error": error}, status=status)
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = await self._received(request)
+        if refusal := self._refusal():
+            return refusal
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Job-Id": "fake"})
+        await response.prepare(request)
+
+        async def send(chunk: dict[str, Any]) -> None:
+            await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+
+        await self._count(running=1)
+        try:
+            if self.place is not None and not self.gate.is_set():
+                await send({"choices": [], "tempera": {"queue": {"place": self.place, "eta_s": 3.0}}})
+                await self.gate.wait()
+            for number, piece in enumerate(self.answer):
+                if number >= self.before_gate:
+                    await self.gate.wait()
+                await send({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]})
+            await send({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            usage = {"prompt_tokens": 5, "completion_tokens": len(self.answer)}
+            await send({"choices": [], "usage": usage, "tempera": {"seed": body.get("seed"), "seconds": 0.5}})
+            await response.write(b"data: [DONE]\n\n")
+        except (asyncio.CancelledError, ConnectionError):
+            self.dropped += 1
+            raise
+        finally:
+            await asyncio.shield(self._count(running=-1))
+        return response
+
+    async def _pictures(self, request: web.Request) -> web.Response:
+        body = await self._received(request)
+        if refusal := self._refusal():
+            return refusal
+        await self._count(running=1)
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.dropped += 1
+            raise
+        finally:
+            await asyncio.shield(self._count(running=-1))
+        width, height = map(int, body.get("size", "64x64").split("x"))
+        picture = base64.b64encode(png(body.get("seed", 0), width, height)).decode()
+        return web.json_response(
+            {"data": [{"b64_json": picture}], "tempera": {"seed": body["seed"], "seconds": 0.1}}
+        )
+
+    async def _embeddings(self, request: web.Request) -> web.Response:
+        body = await self._received(request)
+        if refusal := self._refusal():
+            return refusal
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        vectors = [[float(len(text)), float(text.count(" ")), 1.0] for text in texts]
+        return web.json_response({"data": [{"index": i, "embedding": v} for i, v in enumerate(vectors)]})
