@@ -1,0 +1,224 @@
+"""The wire, outwards: what engines say, in the shapes of OpenAI's responses and chunks.
+
+What OpenAI's formats have no place for is in one object `tempera`: `job` and `seed` always; `dropped_turns` once the
+work began; `seconds` at the end; `queue` {place, eta_s}, or `step` and `steps`, in the chunks that only tell progress.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+import time
+from typing import TYPE_CHECKING, Any
+
+from model_server.errors import ApiError
+from model_server.job import Chat, Completion, Failed, Finished, Picture, Progress, Started, Text, Vectors
+from model_server.scheduler import Queued
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from model_server.job import TokenLogprob
+    from model_server.scheduler import Heard, Ticket
+
+LEAST_LOGPROB = -9999.0
+"""Stands for minus infinity, which JSON does not know."""
+
+
+class TextAnswer:
+    """One answer in text, gathered event by event; `chunk` gives each event's part of a stream, `whole` all of it."""
+
+    prefix = ""
+    whole_object = ""
+    chunk_object = ""
+
+    def __init__(self, ticket: Ticket, task: Chat | Completion) -> None:
+        self._ticket = ticket
+        self._created = int(time.time())
+        self._text: list[str] = []
+        self._logprobs: list[TokenLogprob] = []
+        self._wants_logprobs = task.sampling.logprobs is not None
+        self._finished: Finished | None = None
+        self.tempera: dict[str, Any] = {"job": ticket.job.id, "seed": task.sampling.seed}
+
+    def take(self, event: Heard) -> None:
+        """Note what happened. Raises ApiError when the job failed."""
+        match event:
+            case Started(dropped_turns=dropped):
+                self.tempera["dropped_turns"] = dropped
+            case Text(text=text, logprobs=logprobs):
+                self._text.append(text)
+                self._logprobs += logprobs
+            case Finished():
+                self._finished = event
+                self.tempera["seconds"] = round(self._ticket.seconds, 3)
+            case Failed():
+                raise failure(event)
+
+    def whole(self) -> dict[str, Any]:
+        """The response, once `Finished` was taken."""
+        reason = self._finished.reason if self._finished else None
+        choice = self._choice("".join(self._text), self._logprobs, reason)
+        return self._envelope(self.whole_object, [choice]) | {"usage": self.usage(), "tempera": self.tempera}
+
+    def chunk(self, event: Heard, *, progress: bool) -> dict[str, Any] | None:
+        """What a stream tells of an event that was taken; None when that is nothing."""
+        match event:
+            case Started():
+                choice = self._part("", (), None, first=True)
+            case Text(text=text, logprobs=logprobs) if text or logprobs:
+                choice = self._part(text, logprobs, None)
+            case Finished(reason=reason):
+                choice = self._part("", (), reason)
+            case Queued(place, eta_s) if progress:
+                return self._aside({"queue": {"place": place, "eta_s": eta_s}})
+            case Progress(step=step, steps=steps) if progress:
+                return self._aside({"step": step, "steps": steps})
+            case _:
+                return None
+        return self._envelope(self.chunk_object, [choice]) | {"tempera": self.tempera}
+
+    def usage_chunk(self) -> dict[str, Any]:
+        """The last chunk of a stream that was asked to include the usage."""
+        return self._envelope(self.chunk_object, []) | {"usage": self.usage(), "tempera": self.tempera}
+
+    def usage(self) -> dict[str, int]:
+        """How many tokens were read and written."""
+        end = self._finished
+        read, written = (end.prompt_tokens, end.completion_tokens) if end else (0, 0)
+        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+    def _aside(self, news: dict[str, Any]) -> dict[str, Any]:
+        return self._envelope(self.chunk_object, []) | {"tempera": self.tempera | news}
+
+    def _envelope(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self.prefix + self._ticket.job.id,
+            "object": kind,
+            "created": self._created,
+            "model": self._ticket.job.model,
+            "choices": choices,
+        }
+
+    def _choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _part(
+        self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None, *, first: bool = False
+    ) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class ChatAnswer(TextAnswer):
+    """The answer of /v1/chat/completions."""
+
+    prefix = "chatcmpl-"
+    whole_object = "chat.completion"
+    chunk_object = "chat.completion.chunk"
+
+    def _choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
+        message = {"role": "assistant", "content": text, "refusal": None}
+        return {"index": 0, "message": message, "logprobs": self._listed(logprobs), "finish_reason": reason}
+
+    def _part(
+        self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None, *, first: bool = False
+    ) -> dict[str, Any]:
+        delta = {"role": "assistant", "content": ""} if first else {"content": text} if reason is None else {}
+        return {
+            "index": 0,
+            "delta": delta,
+            "logprobs": self._listed(logprobs) if logprobs else None,
+            "finish_reason": reason,
+        }
+
+    def _listed(self, logprobs: Iterable[TokenLogprob]) -> dict[str, Any] | None:
+        if not self._wants_logprobs:
+            return None
+        return {
+            "content": [_detail(token) | {"top_logprobs": list(map(_detail, token.top))} for token in logprobs],
+            "refusal": None,
+        }
+
+
+class CompletionAnswer(TextAnswer):
+    """The answer of /v1/completions, with log-probabilities in their older form."""
+
+    prefix = "cmpl-"
+    whole_object = "text_completion"
+    chunk_object = "text_completion"
+
+    def __init__(self, ticket: Ticket, task: Chat | Completion) -> None:
+        super().__init__(ticket, task)
+        self._offset = 0
+
+    def chunk(self, event: Heard, *, progress: bool) -> dict[str, Any] | None:
+        """As for any text, but without the opening chunk that a chat's role needs."""
+        return None if isinstance(event, Started) else super().chunk(event, progress=progress)
+
+    def _choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
+        return {"index": 0, "text": text, "logprobs": self._columns(logprobs), "finish_reason": reason}
+
+    def _part(
+        self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None, *, first: bool = False
+    ) -> dict[str, Any]:
+        return self._choice(text, logprobs, reason) if logprobs else self._choice(text, (), reason) | {"logprobs": None}
+
+    def _columns(self, logprobs: Iterable[TokenLogprob]) -> dict[str, Any] | None:
+        if not self._wants_logprobs:
+            return None
+        columns: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
+        for token in logprobs:
+            columns["tokens"].append(_legacy_name(token))
+            columns["token_logprobs"].append(_finite(token.logprob))
+            columns["top_logprobs"].append(
+                {_legacy_name(other): _finite(other.logprob) for other in (*token.top, token)}
+            )
+            columns["text_offset"].append(self._offset)
+            self._offset += len(token.text)
+        return columns
+
+
+def failure(event: Failed) -> ApiError:
+    """The error that a failed job is answered with."""
+    return ApiError(event.status, event.message, code=event.code, param=event.param, final=event.status == 500)
+
+
+def pictures(ticket: Ticket, seed: int, drawn: Iterable[Picture]) -> dict[str, Any]:
+    """The response of /v1/images/generations."""
+    data = [{"b64_json": base64.b64encode(picture.png).decode()} for picture in drawn]
+    tempera = {"job": ticket.job.id, "seed": seed, "seconds": round(ticket.seconds, 3)}
+    return {"created": int(time.time()), "data": data, "output_format": "png", "tempera": tempera}
+
+
+def embeddings(ticket: Ticket, found: Vectors, end: Finished, *, packed: bool) -> dict[str, Any]:
+    """The response of /v1/embeddings; `packed` vectors are base64 of little-endian float32."""
+
+    def shown(vector: tuple[float, ...]) -> str | list[float]:
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode() if packed else list(vector)
+
+    return {
+        "object": "list",
+        "model": ticket.job.model,
+        "data": [
+            {"object": "embedding", "index": index, "embedding": shown(vector)}
+            for index, vector in enumerate(found.vectors)
+        ],
+        "usage": {"prompt_tokens": end.prompt_tokens, "total_tokens": end.prompt_tokens},
+        "tempera": {"job": ticket.job.id, "seconds": round(ticket.seconds, 3)},
+    }
+
+
+def _detail(token: TokenLogprob) -> dict[str, Any]:
+    return {"token": token.text, "bytes": list(token.bytes), "logprob": _finite(token.logprob)}
+
+
+def _legacy_name(token: TokenLogprob) -> str:
+    """The token's text, or, for a part of a character, its bytes as OpenAI writes them."""
+    try:
+        return token.bytes.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.bytes)
+
+
+def _finite(logprob: float) -> float:
+    return max(logprob, LEAST_LOGPROB)

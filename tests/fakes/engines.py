@@ -1,0 +1,179 @@
+"""Engines without torch that do what a prompt tells them, for tests of the gateway and its workers.
+
+A text engine repeats its prompt word by word, one in each step, except for these: `forever` never ends; `pid` says
+its process's number and then never ends; `hang`, `crash`, `exhaust` and `refuse` do in their first step what they say.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from model_server.engines import Engine, EngineSpec
+from model_server.job import (
+    Chat,
+    Completion,
+    Embed,
+    Event,
+    Faces,
+    Failed,
+    Finished,
+    Job,
+    Picture,
+    Progress,
+    Started,
+    Text,
+    TokenLogprob,
+    Vectors,
+)
+
+PAUSE_SECONDS = 0.005
+WIDTH = 8
+
+
+class Parrot:
+    """The text engine. Option `journal`: a file that is told of every job that comes and is taken back."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.capacity = int(spec.options.get("capacity", 1))
+        self._options = spec.options
+        self._jobs: dict[str, tuple[Job, int]] = {}
+
+    def load(self) -> None:
+        print(f"loading in process {os.getpid()}", flush=True)
+        if time_to_fail := self._options.get("fails_until"):
+            if not Path(str(time_to_fail)).exists():
+                raise RuntimeError("secret detail")
+
+    def add(self, job: Job) -> None:
+        self._note(f"add {job.id}")
+        self._jobs[job.id] = (job, 0)
+
+    def remove(self, job_id: str) -> None:
+        self._note(f"remove {job_id}")
+        self._jobs.pop(job_id, None)
+
+    def step(self) -> Sequence[Event]:
+        time.sleep(PAUSE_SECONDS)
+        return [event for job, done in list(self._jobs.values()) for event in self._advance(job, done)]
+
+    def _advance(self, job: Job, done: int) -> list[Event]:
+        task = job.task
+        assert isinstance(task, Chat | Completion)
+        prompt = prompt_of(task)
+        self._jobs[job.id] = (job, done + 1)
+        match prompt:
+            case "hang":
+                time.sleep(3600)
+            case "crash":
+                raise RuntimeError("secret detail")
+            case "exhaust":
+                raise MemoryError
+            case "refuse":
+                del self._jobs[job.id]
+                return [Failed(job.id, "The prompt is too long.", 400, "context_length_exceeded", "messages")]
+        words = [str(os.getpid())] if prompt == "pid" else prompt.split()
+        events: list[Event] = [] if done else [Started(job.id, len(words))]
+        text = "" if not words else words[done % len(words)]
+        events.append(Text(job.id, text if done == 0 else f" {text}", logprobs(text, task.sampling.logprobs)))
+        limit = task.sampling.max_tokens or 1000
+        endless = prompt in {"pid", "forever"}
+        if not endless and (done + 1 >= len(words) or done + 1 >= limit):
+            del self._jobs[job.id]
+            reason = "length" if done + 1 < len(words) else "stop"
+            events.append(Finished(job.id, reason, len(words), done + 1))
+        return events
+
+    def _note(self, line: str) -> None:
+        if journal := self._options.get("journal"):
+            with Path(str(journal)).open("a") as file:
+                file.write(line + "\n")
+
+
+class Painter:
+    """The face engine: one "picture" in each step, whose bytes name its seed."""
+
+    capacity = 1
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, tuple[Faces, int]] = {}
+
+    def load(self) -> None:
+        pass
+
+    def add(self, job: Job) -> None:
+        assert isinstance(job.task, Faces)
+        self._jobs[job.id] = (job.task, 0)
+
+    def remove(self, job_id: str) -> None:
+        self._jobs.pop(job_id, None)
+
+    def step(self) -> Sequence[Event]:
+        events: list[Event] = []
+        for job_id, (task, done) in list(self._jobs.items()):
+            steps = task.count if task.layout == "separate" else 1
+            events += [] if done else [Started(job_id)]
+            events += [Picture(job_id, b"\x89PNG" + f"{task.seed + done}".encode()), Progress(job_id, done + 1, steps)]
+            self._jobs[job_id] = (task, done + 1)
+            if done + 1 == steps:
+                del self._jobs[job_id]
+                events.append(Finished(job_id))
+        return events
+
+
+class Ruler:
+    """The embedding engine: numbers in [0, 1) that depend on a text alone."""
+
+    capacity = 4
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+
+    def load(self) -> None:
+        pass
+
+    def add(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def remove(self, job_id: str) -> None:
+        self._jobs = [job for job in self._jobs if job.id != job_id]
+
+    def step(self) -> Sequence[Event]:
+        jobs, self._jobs = self._jobs, []
+        return [event for job in jobs for event in self._measure(job)]
+
+    def _measure(self, job: Job) -> list[Event]:
+        assert isinstance(job.task, Embed)
+        vectors = tuple(tuple(byte / 256 for byte in sha256(text.encode()).digest()[:WIDTH]) for text in job.task.texts)
+        tokens = sum(len(text.split()) for text in job.task.texts)
+        return [Started(job.id, tokens), Vectors(job.id, vectors), Finished(job.id, "stop", tokens)]
+
+
+def create(spec: EngineSpec) -> Engine:
+    """The engine for a spec, as `model_server.engines.create` makes real ones."""
+    match spec.engine:
+        case "face":
+            return Painter()
+        case "embedding":
+            return Ruler()
+        case _:
+            return Parrot(spec)
+
+
+def prompt_of(task: Chat | Completion) -> str:
+    """What a text engine is told to do."""
+    if isinstance(task, Chat):
+        return task.messages[-1].content
+    return task.prompt if isinstance(task.prompt, str) else " ".join(map(str, task.prompt))
+
+
+def logprobs(text: str, count: int | None) -> tuple[TokenLogprob, ...]:
+    """The drawn token with `count` others, the first of which is half a character."""
+    if count is None:
+        return ()
+    others = [
+        TokenLogprob("\ufffd", b"\xe2\x82", -1.5),
+        *(TokenLogprob(f"{n}", b"%d" % n, -2.0 - n) for n in range(20)),
+    ]
+    return (TokenLogprob(text, text.encode(), -0.5, tuple(others[:count])),)
