@@ -208,7 +208,8 @@ def _entry(name: str, table: dict[str, Any], path: Path) -> Entry:
 
 
 def _sentence(error: ValidationError) -> str:
-    problem = error.errors(include_url=False)[0]
+    # A misspelt key is unknown and missing at once; the first says more.
+    problem = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = ModelFile.model_fields if where.startswith("files") else Entry.model_fields

@@ -69,6 +69,8 @@ def _reason(error: Exception) -> str:
             return os.strerror(errno.ENOSPC)
         case LookupError():
             return str(error.args[0])
+        case errors.HfHubHTTPError() if error.response.status_code == 401:
+            return "the hub does not accept HF_TOKEN, or needs it for this repository"
         case errors.HfHubHTTPError():
             return f"the hub answered with status {error.response.status_code}"
         case _:

@@ -12,7 +12,6 @@ float16's ten bits of fraction keep eight times more of them, and their range ne
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import sys
@@ -39,7 +38,7 @@ def convert(source: Path, target: Path) -> None:
 
     with source.open("rb") as file:
         if file.read(4) != b"GGUF":
-            raise ValueError(f"{source.name} is not a GGUF file.")
+            raise ValueError("it is not a GGUF file.")
     target.mkdir(parents=True, exist_ok=True)
     _report(0)
     tokenizer: Any = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
@@ -97,12 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.disable(logging.WARNING)
     try:
         convert(options.source, options.target)
-    except OSError as error:
-        reason = error.strerror if error.errno in errno.errorcode else str(error)
-        sys.stderr.write(f"Converting {options.source.name} failed: {reason}.\n")
-        return 1
-    except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
-        sys.stderr.write(f"{options.source.name} cannot be converted: {error}\n")
+    except Exception as error:  # noqa: BLE001 - this process ends here, and a sentence is all that may leave it
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        sys.stderr.write(f"{options.source.name} cannot be converted: {reason}\n")
         return 1
     return 0
 

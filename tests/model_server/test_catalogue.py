@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model_server.catalogue import Location, StoreError, choose, load_catalogue
+
+CONFIG = Path(__file__).parents[2] / "config"
+ENTRY = """
+[models.tiny]
+engine = "face"
+description = "A tiny model"
+licence = "MIT"
+"""
+FILES = f'files = [{{ name = "a.bin", size = 3, sha256 = "{"0" * 64}" }}]\nsources = ["somewhere"]\n'
+
+
+def written(folder: Path, text: str, name: str = "models.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def sentence(*paths: Path) -> str:
+    with pytest.raises(StoreError) as caught:
+        load_catalogue(*paths)
+    return str(caught.value)
+
+
+def test_the_built_in_catalogue_serves_one_model_of_each_family() -> None:
+    catalogue = load_catalogue(CONFIG / "models.toml")
+    assert {entry.engine for entry in choose(catalogue, [])} == {"language", "face", "embedding"}
+    language = catalogue["qwen2.5-coder-0.5b-instruct"]
+    assert language.gguf is not None
+    assert language.size == 491_400_064
+
+
+@pytest.mark.parametrize("preset", sorted((CONFIG / "presets").glob("gpu.toml")), ids=lambda path: path.stem)
+def test_a_preset_overlays_the_built_in_catalogue(preset: Path) -> None:
+    catalogue = load_catalogue(CONFIG / "models.toml", preset)
+    [language] = [entry for entry in choose(catalogue, []) if entry.engine == "language"]
+    assert language.repository
+
+
+def test_an_overlay_changes_single_keys(tmp_path: Path) -> None:
+    base = written(tmp_path, ENTRY + FILES)
+    overlay = written(tmp_path, '[models.tiny]\ndevice = "cuda:1"\nserve = false\n', "overlay.toml")
+    entry = load_catalogue(base, overlay)["tiny"]
+    assert (entry.device, entry.serve, entry.files[0].name) == ("cuda:1", False, "a.bin")
+
+
+def test_an_overlay_with_a_repository_takes_the_files_back(tmp_path: Path) -> None:
+    base = written(tmp_path, ENTRY + FILES)
+    overlay = written(tmp_path, '[models.tiny]\nrepository = "some/model"\n', "overlay.toml")
+    entry = load_catalogue(base, overlay)["tiny"]
+    assert (entry.repository, entry.files, entry.sources) == ("some/model", (), ())
+
+
+def test_local_paths_count_from_the_catalogue_that_names_them(tmp_path: Path) -> None:
+    entry = load_catalogue(written(tmp_path, ENTRY + FILES))["tiny"]
+    assert entry.sources == (str(tmp_path / "somewhere"),)
+    folder = load_catalogue(written(tmp_path, ENTRY + 'folder = "weights"\n'))["tiny"].folder
+    assert folder == tmp_path / "weights"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[models.tiny]\nengine = "face"\nlicense = "MIT"', ["unknown key 'license'", "'licence'"]),
+        ("[model.tiny]", ["unknown key 'model'", "[models.NAME]"]),
+        ("models = 3", ["[models.NAME]"]),
+        ("[models", ["not valid TOML"]),
+        ('[models.tiny]\nengine = "face"\ndescription = ""', ["'licence' is missing"]),
+        (ENTRY, ["exactly one of files, repository and folder"]),
+        (ENTRY + 'folder = "a"\nrepository = "b/c"', ["exactly one of files, repository and folder"]),
+        (ENTRY + FILES.replace('sources = ["somewhere"]', ""), ["files and sources should come together"]),
+        (ENTRY + FILES.replace("somewhere", "pypi:name/path"), ["pypi:name==version"]),
+        (ENTRY + FILES.replace("somewhere", "hf:name"), ["hf:organisation/repository"]),
+        (ENTRY + FILES.replace("a.bin", "../a.bin"), ["inside the model's folder"]),
+        (ENTRY + FILES.replace("size = 3", "size = 0"), ["files.0.size", "greater than 0"]),
+        (ENTRY + FILES + 'device = "tpu"', ["'device' is wrong"]),
+        (ENTRY + FILES + 'revision = "main"', ["revision should only stand beside repository"]),
+    ],
+)
+def test_what_is_wrong_in_a_catalogue_is_said_in_a_sentence(tmp_path: Path, text: str, expected: list[str]) -> None:
+    said = sentence(written(tmp_path, text))
+    assert "models.toml" in said
+    assert "\n" not in said
+    for part in expected:
+        assert part in said
+
+
+def test_a_missing_catalogue_is_named(tmp_path: Path) -> None:
+    assert "none.toml cannot be read: No such file" in sentence(tmp_path / "none.toml")
+
+
+def test_an_unknown_model_gets_the_nearest_name() -> None:
+    catalogue = load_catalogue(CONFIG / "models.toml")
+    with pytest.raises(StoreError, match="no model 'digiface'.*nearest is 'digiface-dcgan'"):
+        choose(catalogue, ["digiface"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("hf:org/repo", Location("hf", "org/repo")),
+        ("hf:org/repo@v2/deep/folder/", Location("hf", "org/repo@v2", "deep/folder")),
+        ("pypi:some-wheel==1.0/pkg/data.bin", Location("pypi", "some-wheel==1.0", "pkg/data.bin")),
+        ("file:/somewhere/else", Location("file", "/somewhere/else")),
+        ("/somewhere/else", Location("file", "/somewhere/else")),
+    ],
+)
+def test_locations(text: str, expected: Location) -> None:
+    assert Location.parse(text) == expected

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from model_server.__main__ import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHA = hashlib.sha256(b"weights").hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TEMPERA_MODEL_SERVER__API_KEY", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> str:
+    """An overlay with a model named `tiny`, which comes from the folder `source`."""
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f"""
+        [models.tiny]
+        engine = "face"
+        description = "A tiny model"
+        licence = "MIT"
+        files = [{{ name = "weights.bin", size = 7, sha256 = "{SHA}" }}]
+        sources = ["source"]
+        """
+    )
+    (tmp_path / "source").mkdir()
+    return str(path)
+
+
+def run(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "model_server", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_command_line_brings_in_nothing_heavy() -> None:
+    heavy = "{'torch', 'transformers', 'huggingface_hub', 'numpy', 'aiohttp'}"
+    code = f"import sys, model_server.__main__ as m; m.main(['list']); print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "tempera-models pull " in capsys.readouterr().out
+
+
+def test_pull_then_path_then_list(
+    tmp_path: Path, catalogue: str, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "source/weights.bin").write_bytes(b"weights")
+    assert main(["path", "tiny", "--catalogue", catalogue]) == 1
+    assert "tempera-models pull tiny" in capsys.readouterr().err
+
+    assert main(["pull", "tiny", "--catalogue", catalogue]) == 0
+    captured = capsys.readouterr()
+    assert "fetching weights.bin: 100%\n" in captured.err
+    assert captured.out == f"tiny is in {cache / 'models/tiny'}\n"
+
+    assert main(["path", "tiny", "--catalogue", catalogue]) == 0
+    assert capsys.readouterr().out == f"{cache / 'models/tiny'}\n"
+
+    assert main(["list", "--catalogue", catalogue]) == 0
+    rows = capsys.readouterr().out
+    assert "tiny                         face       MIT         7 bytes  ready\n" in rows
+    assert "digiface-dcgan               face       MIT         14 MB    not fetched\n" in rows
+
+
+def test_an_unknown_model_exits_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pull", "digiface-dcgna"]) == 1
+    captured = capsys.readouterr()
+    assert "no model 'digiface-dcgna'" in captured.err
+    assert "'digiface-dcgan'" in captured.err
+    assert captured.out == ""
+
+
+def test_an_unknown_key_in_a_catalogue_exits_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.toml").write_text('[models.digiface-dcgan]\ndevise = "cpu"\n')
+    assert main(["list", "--catalogue", "bad.toml"]) == 1
+    assert capsys.readouterr().err == (
+        "bad.toml, model 'digiface-dcgan': unknown key 'devise'; the nearest is 'device'.\n"
+    )
+
+
+def test_a_preset_goes_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--catalogue", "gpu"]) == 0
+    assert "only served when named" in capsys.readouterr().out
+
+
+def test_serving_beyond_this_machine_needs_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--host", "0.0.0.0"]) == 1
+    assert "TEMPERA_MODEL_SERVER__API_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http"])
+def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--port", port])
+    assert f"'{port}' should be a number from 1 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.chaos
+def test_ctrl_c_stops_a_pull_cleanly_and_it_goes_on_next_time(
+    tmp_path: Path, catalogue: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "source/weights.bin"
+    os.mkfifo(source)
+    child = run("pull", "tiny", "--catalogue", catalogue)
+    with source.open("wb"):
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate()
+    assert child.returncode == 130
+    assert errors == "\nStopped. The same command goes on from here.\n"
+
+    source.unlink()
+    source.write_bytes(b"weights")
+    assert main(["pull", "tiny", "--catalogue", catalogue]) == 0
+
+
+def test_bench_says_which_benchmarks_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench"]) == 0
+    assert "language" in capsys.readouterr().out
