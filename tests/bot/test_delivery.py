@@ -1,0 +1,548 @@
+"""Parts that fit and lose nothing; a pace that never loses the last word."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import selectors
+from contextlib import aclosing
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bot.delivery import (
+    SMALLEST_LIMIT,
+    Budget,
+    Limits,
+    Pacer,
+    card_line,
+    compose,
+    deliverable,
+    grows,
+    join,
+    paced,
+    quote_line,
+    split,
+)
+from bot.message import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine
+    from typing import Any
+
+BLANKS = ["\n", "\r\n", "\n\n", "\t", " ", "  ", "    ", "      "]
+OPENERS = ["```", "````", "~~~", "~~~~~", "```python\n", "~~~ js title\n", "- ```c\n", "```x`y", "`" * 17, "`" * 150]
+CLOSERS = ["\n```\n", "\n- ```\n", "\n``` ", "\n```  ", "\n~~~\n", "\n```" + "i" * 120]
+WORDS = [
+    "word",
+    "words in a row. ",
+    "A sentence! ",
+    "x" * 99,
+    "y" * 100,
+    "z" * 130,
+    "漢字。",
+    "é",
+    "👩‍🚀",
+    "🇩🇪",
+    "| a | b |\n",
+]
+PIECES = BLANKS + OPENERS + CLOSERS + WORDS
+markdown = st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=40).map("".join)
+limits = st.integers(SMALLEST_LIMIT, 300)
+
+
+def is_balanced(text: str) -> bool:
+    """A reader of Markdown that knows nothing of the splitter: is every fence closed by its own kind?"""
+    opened = ""
+    for line in text.split("\n"):
+        bare = line.strip(" \t\r")
+        if opened:
+            run = re.match(re.escape(opened[0]) + "*", bare)[0]
+            if len(run) >= len(opened) and not bare.removeprefix(run).strip():
+                opened = ""
+        else:
+            bare = re.sub(r"^([-*+]|\d{1,9}[.)])[ \t]+", "", bare)
+            found = re.match(r"(```+|~~~+)(.*)", bare, re.DOTALL)
+            if found and len(found[1]) <= 16 and not ("`" in found[1] and "`" in found[2]):
+                opened = found[1]
+    return not opened
+
+
+@given(markdown, limits)
+@example("```\na", 100)
+@example("```\na\n```", 100)
+@example("```\na\n``` ", 100)
+@example("```\na\n```  ", 100)
+@example("```\n" + "x" * 300 + "\n```   ", 100)
+@example("```" + "info" * 100 + "\ncode", 100)
+@example("`" * 1000, 100)
+@example("\n" * 1000, 100)
+@example("a\r\n" * 500, 100)
+def test_joined_parts_are_the_text(text: str, limit: int) -> None:
+    assert join(split(text, limit)) == text
+
+
+@given(markdown, limits)
+@example("```\n- ```\n" + "code\n" * 50, 100)
+@example("`" * 60 + "\n" + "text\n" * 50, 100)
+def test_every_part_is_within_the_limit_and_closes_its_fences(text: str, limit: int) -> None:
+    for part in split(text, limit):
+        assert part
+        assert len(part) <= limit
+        assert is_balanced(part), part
+
+
+@given(markdown, limits)
+@example("a" * 100 + "\n", 100)
+@example("```a`" + "x" * 95 + "\n", 100)
+def test_no_part_is_blank_where_white_space_does_not_run_on(text: str, limit: int) -> None:
+    text = re.sub(r"(\s{19})\s+", r"\1", text)
+    assert all(part.strip() for part in split(text, limit)) or not text.strip()
+
+
+def test_an_empty_text_has_no_parts_and_a_short_one_is_left_alone() -> None:
+    assert split("", 100) == []
+    assert split("Hello.\n\n```py\nx\n```", 100) == ["Hello.\n\n```py\nx\n```"]
+
+
+def test_a_limit_that_is_too_small_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 100 characters; it is 99"):
+        split("x", 99)
+
+
+def test_long_code_is_reopened_with_its_language() -> None:
+    lines = [f"    value_{number} = {number}\n" for number in range(260)]
+    text = "Here it is:\n\n```python\ndef main():\n" + "".join(lines) + "```\n\nDone."
+    assert len(text) > 5000
+    parts = split(text, 2000)
+    assert len(parts) == 3
+    assert all(part.startswith("```python\n    value_") for part in parts[1:])
+    assert all(part.endswith("\n``` ") for part in parts[:-1])
+    assert parts[-1].endswith("\n```\n\nDone.")
+    assert all(len(part) > 1900 for part in parts[:-1])
+    shown = [line for part in parts for line in part.split("\n") if "value_" in line]
+    assert shown == [line.rstrip("\n") for line in lines]
+
+
+def test_a_code_block_moves_to_the_next_part_whole() -> None:
+    block = "```sh\necho hello\n\n" + "echo again\n" * 6 + "```\n"
+    assert split(f"An introduction that fills most of a part.\n{block}", 100)[1] == block
+
+
+def test_a_code_line_longer_than_a_part_is_cut_and_put_together_again() -> None:
+    text = "~~~\n" + "x" * 250 + "\n~~~"
+    parts = split(text, 100)
+    assert [part.count("x") for part in parts] == [90, 90, 70]
+    assert parts[1] == "~~~\n" + "x" * 90 + "\n~~~  "
+    assert join(parts) == text
+
+
+def test_a_shorter_fence_inside_a_longer_one_is_text() -> None:
+    inner = "```py\nx = 1\n```\n" * 12
+    parts = split(f"````markdown\n{inner}````", 120)
+    assert len(parts) > 1
+    assert all(part.startswith("````markdown\n") and re.search(r"\n````\s*$", part) for part in parts)
+
+
+def test_a_fence_that_is_never_closed_is_closed_in_the_last_part_too() -> None:
+    assert split("```js\nlet x\n", 100) == ["```js\nlet x\n``` "]
+    assert split("```js\nlet x", 100) == ["```js\nlet x\n```  "]
+
+
+def test_a_language_that_is_too_long_is_not_repeated() -> None:
+    parts = split(f"```{'long' * 7} more\n" + "line\n" * 60 + "```", 100)
+    assert parts[1].startswith("```\nline\n")
+
+
+def test_a_table_is_broken_between_rows() -> None:
+    rows = [f"| {number} | {'cell ' * 4}|\n" for number in range(40)]
+    parts = split("".join(rows), 200)
+    assert [line for part in parts for line in part.splitlines(keepends=True)] == rows
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("One line here, and it goes on.\nA second sentence. \n\n", "A paragraph. " * 5),
+        ("A first paragraph, which is long enough.\n\n", "A line of the second.\n" * 4),
+        (
+            "A line of the paragraph. It has two sentences.\n",
+            "The next line is rather a long one. It has two, and ends here. Yes.",
+        ),
+        (
+            "This is the first sentence, with 3.14 in it, e.g. so. ",
+            "The second sentence cannot stand here as well now.",
+        ),
+        ("so many words without a sentence end that they are broken between two of them, ", "words" * 10),
+        ("One short word, then ", "w" * 95),
+        ("一二三四五六七八九十" * 6 + "。", "一二三四五六七八九十" * 5),
+    ],
+)
+def test_the_best_place_is_chosen(first: str, second: str) -> None:
+    assert split(first + second, 100)[0] == first
+
+
+def test_one_endless_word_fills_its_parts() -> None:
+    assert [len(part) for part in split("w" * 10_000, 2000)] == [2000] * 5
+
+
+@pytest.mark.parametrize("cluster", ["👩‍👩‍👧‍👦", "🇩🇪", "e\u0301", "👍🏽", "\r\n", "❤️", "\ud83d\ude00"])
+def test_what_shows_as_one_character_stays_together(cluster: str) -> None:
+    size = len(cluster)
+    for part in split("x" + cluster * 200, 100):
+        assert len(part.removeprefix("x")) % size == 0
+
+
+def test_a_fence_in_the_middle_of_a_line_does_not_come_to_stand_at_the_start_of_one() -> None:
+    text = "x" * 100 + "```py " + "y" * 50
+    assert [part[:4] for part in split(text, 100)] == ["xxxx", "x```"]
+
+
+LIMITS = Limits(characters=200, messages=3)
+
+
+def test_an_answer_that_fits_is_delivered_in_messages() -> None:
+    reply = Reply(text="A sentence of it. " * 25, quote="why?", card={"model": "tiny"})
+    messages = deliverable(reply, LIMITS)
+    assert messages.file is None
+    assert len(messages.parts) == 3
+    assert join(messages.parts) == f"> why?\n\n{reply.text}\n\nmodel tiny"
+
+
+def test_an_answer_that_is_too_long_becomes_a_file_and_keeps_its_quote_and_card() -> None:
+    reply = Reply(text="Ein Satz, größer als alles. \ud800" * 40, quote="why?", card={"model": "tiny"})
+    messages = deliverable(reply, LIMITS, subtext="-# {}")
+    note = "This answer is too long for messages, so all of it is in the file answer.md."
+    assert messages.parts == (f"> why?\n\n{note}\n\n-# model tiny",)
+    assert messages.file is not None
+    assert messages.file.filename == "answer.md"
+    assert messages.file.data.decode() == reply.text.replace("\ud800", "?")
+
+
+def test_impossible_limits_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one message of 100 characters"):
+        Limits(characters=2000, messages=0)
+
+
+def test_text_status_and_card_stand_apart_and_outside_open_code() -> None:
+    reply = Reply(text="```py\nx", status="Step 3 …", card={"model": "a\nb", "temperature": "0.7"})
+    small = "_Step 3 …_\n\n_model a b · temperature 0.7_"
+    assert compose(reply, subtext="_{}_") == f"```py\nx\n```\n\n{small}"
+
+
+def test_a_card_is_one_line() -> None:
+    assert card_line({"model": "x", "temperature": "0.7"}) == "model x · temperature 0.7"
+    assert card_line({}) == ""
+
+
+def test_a_quote_is_one_short_line() -> None:
+    assert quote_line(" what is\n\na  GAN? ") == "> what is a GAN?"
+    assert quote_line(" \n ") == ""
+    assert quote_line("a quick question about faces", limit=20) == "> a quick question…"
+    assert quote_line("w" * 50, limit=20) == "> " + "w" * 17 + "…"
+
+
+@given(st.text(max_size=80), st.integers(20, 60))
+def test_a_quote_stays_within_its_limit_and_line(prompt: str, limit: int) -> None:
+    line = quote_line(prompt, limit)
+    assert len(line) <= limit
+    assert len(line.splitlines()) <= 1
+
+
+@pytest.mark.parametrize(
+    "prompt", ["```py", "@everyone look", "<@123> <!channel> <#C1>", "a `b", "# big", "1. x", ">>> x"]
+)
+def test_a_quote_cannot_break_out_or_call_anybody(prompt: str) -> None:
+    line = quote_line(prompt)
+    assert "`" not in line
+    assert not re.search(r"@\w|<[@!#]", line)
+    assert not re.match(r"> [#>\d]", line)
+
+
+def test_an_append_is_told_from_a_rewrite() -> None:
+    assert grows(None, Reply(text="a"))
+    assert grows(Reply(text="a"), Reply(text="ab", status="…"))
+    assert not grows(Reply(text="ab"), Reply(text="b"))
+    assert not grows(Reply(text="ab"), Reply(text="cab"))
+
+
+class Clock(selectors.DefaultSelector):
+    """Time that passes only where the loop would have slept, and at once."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        assert timeout is not None, "everybody waits, and nobody is left to wake them"
+        self.now += max(0.0, timeout)
+        return super().select(0)
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """A real event loop on such a clock."""
+
+    def __init__(self) -> None:
+        self._clock = Clock()
+        super().__init__(self._clock)
+
+    def time(self) -> float:
+        return self._clock.now
+
+
+def in_its_own_time(work: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(work)
+
+
+class Source:
+    """Snapshots "0", "1" … one every `every` seconds; notes when it gave its last and whether it was closed."""
+
+    def __init__(self, count: int, every: float, error: Exception | None = None) -> None:
+        self.replies = self._replies(count, every, error)
+        self.ended_at = -1.0
+        self.closed = False
+
+    async def _replies(self, count: int, every: float, error: Exception | None) -> AsyncGenerator[Reply, None]:
+        try:
+            for number in range(count):
+                yield Reply(text=str(number), final=error is None and number == count - 1)
+                await asyncio.sleep(every)
+            self.ended_at = now()
+            if error:
+                raise error
+        finally:
+            await asyncio.sleep(0)
+            self.closed = True
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def several(*replies: Reply, every: float = 0.1) -> AsyncGenerator[Reply, None]:
+    for reply in replies:
+        yield reply
+        await asyncio.sleep(every)
+
+
+async def watch(
+    replies: AsyncGenerator[Reply, None], pacer: Pacer, *, consumer: float = 0.0
+) -> list[tuple[float, Reply]]:
+    """What comes out and when; the consumer takes `consumer` seconds for each. Nothing may be left running."""
+    seen = []
+    async with aclosing(paced(replies, pacer)) as snapshots:
+        async for reply in snapshots:
+            seen.append((now(), reply))
+            await asyncio.sleep(consumer)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    return seen
+
+
+def test_a_fast_source_is_thinned_out_to_the_newest_and_its_last_comes_at_once() -> None:
+    async def scene() -> None:
+        source = Source(13, every=0.25)
+        seen = await watch(source.replies, Pacer(0.9))
+        assert [reply.text for _, reply in seen] == ["0", "3", "7", "10", "12"]
+        assert [time for time, _ in seen] == pytest.approx([0, 0.9, 1.8, 2.7, 3.0])
+
+    in_its_own_time(scene())
+
+
+def test_a_slow_consumer_does_not_hold_up_the_source() -> None:
+    async def scene() -> None:
+        source = Source(20, every=0.1)
+        seen = await watch(source.replies, Pacer(0.5), consumer=30)
+        assert [reply.text for _, reply in seen] == ["0", "19"]
+        assert source.ended_at == pytest.approx(2.0)
+
+    in_its_own_time(scene())
+
+
+def test_a_source_that_never_waits_lets_others_run() -> None:
+    async def scene() -> None:
+        other = asyncio.create_task(asyncio.sleep(0))
+        finished = []
+
+        async def eager() -> AsyncGenerator[Reply, None]:
+            for number in range(100):
+                finished.append(other.done())
+                yield Reply(text=str(number))
+
+        await watch(eager(), Pacer(1.0))
+        assert finished.count(True) > 90
+
+    in_its_own_time(scene())
+
+
+def test_the_last_is_given_even_where_the_source_forgets_to_say_so() -> None:
+    seen = in_its_own_time(watch(several(Reply(text="a"), Reply(text="b")), Pacer(60.0)))
+    assert [reply.text for _, reply in seen] == ["a", "b"]
+    assert seen[-1][0] < 1
+
+
+def test_a_source_may_end_without_a_word() -> None:
+    assert in_its_own_time(watch(several(), Pacer(1.0))) == []
+
+
+def test_what_has_not_changed_is_not_repeated() -> None:
+    replies = [Reply(text="a"), Reply(text="a"), Reply(text="b"), Reply(text="b"), Reply(text="b", final=True)]
+    seen = in_its_own_time(watch(several(*replies), Pacer(0.01)))
+    assert [reply for _, reply in seen] == [replies[0], replies[2], replies[4]]
+
+
+def test_a_status_is_paced_like_text() -> None:
+    replies = [Reply(text="a"), Reply(text="a"), *(Reply(text="a", status=str(place)) for place in range(9))]
+    seen = in_its_own_time(watch(several(*replies, Reply(text="a", final=True)), Pacer(0.42)))
+    assert [reply.status for _, reply in seen] == ["", "2", "6", ""]
+
+
+def test_what_the_source_raises_comes_after_its_last_snapshot() -> None:
+    async def scene() -> None:
+        source = Source(3, every=0.1, error=OSError("gone"))
+        snapshots = paced(source.replies, Pacer(60.0))
+        assert [(await anext(snapshots)).text for _ in range(2)] == ["0", "2"]
+        with pytest.raises(OSError, match="gone"):
+            await anext(snapshots)
+
+    in_its_own_time(scene())
+
+
+def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
+    async def stopped() -> AsyncGenerator[Reply, None]:
+        yield Reply(text="a")
+        raise asyncio.CancelledError
+
+    async def scene() -> None:
+        snapshots = paced(stopped(), Pacer(1.0))
+        await anext(snapshots)
+        with pytest.raises(asyncio.CancelledError):
+            await anext(snapshots)
+
+    in_its_own_time(scene())
+
+
+def test_a_consumer_that_stops_closes_the_source() -> None:
+    async def scene() -> None:
+        source = Source(100, every=0.1)
+        async with aclosing(paced(source.replies, Pacer(0.1))) as snapshots:
+            async for reply in snapshots:
+                if reply.text == "3":
+                    break
+        assert source.closed
+        assert source.ended_at < 0
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    in_its_own_time(scene())
+
+
+def test_a_cancelled_consumer_closes_the_source_and_stays_cancelled() -> None:
+    async def scene() -> None:
+        source = Source(100, every=0.1)
+        consumer = asyncio.create_task(watch(source.replies, Pacer(60.0)))
+        await asyncio.sleep(1)
+        consumer.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await consumer
+        assert source.closed
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    in_its_own_time(scene())
+
+
+def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
+    async def bad() -> AsyncGenerator[Reply, None]:
+        try:
+            yield Reply(text="a")
+            await asyncio.sleep(60)
+        finally:
+            raise OSError("cannot close")
+
+    async def scene() -> None:
+        snapshots = paced(bad(), Pacer(1.0))
+        await anext(snapshots)
+        await asyncio.sleep(1)
+        with pytest.raises(OSError, match="cannot close"):
+            await snapshots.aclose()
+
+    in_its_own_time(scene())
+
+
+def test_a_pacer_that_was_slowed_down_holds_even_the_last() -> None:
+    async def scene() -> None:
+        pacer = Pacer(0.1)
+        pacer.slow_down(7)
+        [(time, reply)] = await watch(Source(5, every=0.1).replies, pacer)
+        assert (time, reply.text) == (pytest.approx(7), "4")
+
+    in_its_own_time(scene())
+
+
+def test_a_budget_keeps_a_quarter_for_the_last_snapshots() -> None:
+    clock = [0.0]
+    budget = Budget(8, clock=lambda: clock[0])
+    for _ in range(6):
+        budget.spend()
+    assert budget.delay(final=False) == 60
+    assert budget.delay(final=True) == 0
+    budget.spend()
+    budget.spend()
+    assert budget.delay(final=True) == 60
+    clock[0] = 61
+    assert budget.delay(final=False) == 0
+
+
+def test_a_blocked_budget_lets_nothing_pass_until_then() -> None:
+    clock = [0.0]
+    budget = Budget(8, clock=lambda: clock[0])
+    budget.block_for(30)
+    budget.block_for(3)
+    clock[0] = 10
+    assert budget.delay(final=True) == 20
+    assert budget.delay(final=False) == 20
+
+
+def test_a_budget_of_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 2 requests a minute; this one has 1"):
+        Budget(1)
+
+
+def test_streams_that_share_a_budget_stay_within_it_and_all_end() -> None:
+    async def scene() -> None:
+        budget = Budget(20, clock=now)
+        sources = [Source(200 + 50 * number, every=0.5) for number in range(12)]
+        streams = [asyncio.create_task(_outcome(source, budget)) for source in sources]
+        seen = [entry for stream in streams for entry in await stream]
+        assert sum(reply.final for _, reply in seen) == 12
+        times = sorted(time for time, _ in seen)
+        assert all(later - earlier > 59.99 for earlier, later in zip(times, times[20:], strict=False))
+
+    async def _outcome(source: Source, budget: Budget) -> list[tuple[float, Reply]]:
+        async with aclosing(paced(source.replies, Pacer(1.0, budget))) as snapshots:
+            return [(now(), reply) async for reply in snapshots]
+
+    in_its_own_time(scene())
+
+
+def test_a_long_stream_never_stands_still_for_want_of_budget() -> None:
+    async def scene() -> None:
+        budget = Budget(20, clock=now)
+        seen = await watch(Source(600, every=0.5).replies, Pacer(1.0, budget))
+        gaps = [later - earlier for (earlier, _), (later, _) in pairwise(seen)]
+        assert max(gaps) < 10
+        assert len(seen) > 60
+
+    in_its_own_time(scene())
+
+
+def test_a_last_snapshot_passes_while_growing_ones_have_to_wait() -> None:
+    async def scene() -> None:
+        budget = Budget(8, clock=now)
+        for _ in range(6):
+            budget.spend()
+        seen = await watch(Source(30, every=0.1).replies, Pacer(0.1, budget))
+        assert [reply.text for _, reply in seen] == ["29"]
+        assert seen[0][0] < 5
+
+    in_its_own_time(scene())
