@@ -7,6 +7,7 @@ from bot.message import Attachment, Button, Channel, Reply, Role, User
 from bot.model_client import Answered, Delta, ModelClient, Pictures, Step, Turn, Waiting, new_seed
 from bot.option import Choice, Range
 from bot.plugin import Plugin
+from bot.settings import Setting
 
 __all__ = [
     "Answered",
@@ -22,6 +23,7 @@ __all__ = [
     "Range",
     "Reply",
     "Role",
+    "Setting",
     "Step",
     "Turn",
     "User",

@@ -75,11 +75,18 @@ def _load(options: argparse.Namespace) -> Config:
 def _bot(configuration: Config) -> Bot:
     from bot import plugin
     from bot.app import Bot
+    from bot.database import Database
     from bot.model_client import ModelClient
 
     section = configuration.model_server
     client = ModelClient(section.url, section.api_key.get_secret_value())
-    return Bot(client, plugin.load(configuration.plugins))
+    return Bot(
+        client,
+        plugin.load(configuration.plugins),
+        Database(configuration.database.url),
+        settings=configuration.settings,
+        retention_days=configuration.database.retention_days,
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

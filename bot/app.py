@@ -1,80 +1,97 @@
-"""The bot: a registry of commands, and the one way from a request to its replies."""
+"""The bot: the one way from a request to its replies, for commands, buttons and forms alike."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import secrets
-from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
-from bot import policy
-from bot.context import Context
-from bot.errors import PluginError, UnknownCommand, UserError
-from bot.language import Sentence
-from bot.message import Reply
-from bot.text import nearest
+from bot import actions, policy
+from bot.answering import Answering, failed
+from bot.errors import Expired, UserError
+from bot.instance import Instance
+from bot.journal import Journal
+from bot.language import translate
+from bot.message import Form, Reply
+from bot.registry import Registry
+from bot.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
     from bot.command import Command
-    from bot.message import Form, Request, User
+    from bot.database import Database, MessageRow
+    from bot.message import Action, Place, Request, User
     from bot.model_client import ModelClient
     from bot.plugin import Plugin
 
 log = logging.getLogger(__name__)
 
+PURGE_SECONDS = 6 * 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """One request under way: how to acknowledge it is known at once, the replies come as they are made.
+    """One request under way. How to acknowledge it is known at once; the replies come as they are made.
 
-    `refused` requests yield one private error; `private` ones are for the asker's eyes; where `form` is set, it
-    is shown and there are no replies. Close `replies` to cancel.
+    - `refused`: one private error comes;
+    - `form`: await it for the form to show (or a UserError for the asker alone); no replies come;
+    - `in_place`: replies, if any, are what the message with the pressed button looks like now;
+    - otherwise a new message, `private` to the asker or not.
+
+    A reply that is private where the acknowledgement was public, as errors are, takes the placeholder's place and
+    goes to the asker alone. Close `replies` to cancel.
     """
 
     replies: AsyncGenerator[Reply, None]
     private: bool
     refused: bool = False
-    form: Form | None = None
+    in_place: bool = False
+    form: Callable[[], Awaitable[Form]] | None = None
 
 
 class Bot:
-    """The core that all platforms share. Use it as an async context manager: it starts and stops the plugins."""
+    """The core that all platforms share. Use it as an async context manager."""
 
-    def __init__(self, models: ModelClient, plugins: Sequence[Plugin], *, default_command: str = "ask") -> None:
+    def __init__(
+        self,
+        models: ModelClient,
+        plugins: Sequence[Plugin],
+        database: Database,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        retention_days: float = 30,
+        default_command: str = "ask",
+    ) -> None:
         self.models = models
+        self.database = database
+        self.settings = Settings(settings or {})
+        self.registry = Registry(plugins, self.settings)
+        self.instance = Instance(database)
+        self.journal = Journal(database, self.instance)
         self._default = default_command
-        self._plugins = list(plugins)
-        self._commands: dict[str, Command] = {}
+        self._retention = retention_days
+        self.answering = Answering(
+            models=models,
+            database=database,
+            journal=self.journal,
+            registry=self.registry,
+            settings=self.settings,
+        )
         self._lifetime = AsyncExitStack()
-        for plugin in plugins:
-            self._register(plugin)
-        default = self._commands.get(default_command)
-        if default is not None and default.free_text is None:
-            raise PluginError(f"The default command “{default_command}” takes no free text.")
-
-    def _register(self, plugin: Plugin) -> None:
-        for command in plugin.commands():
-            taken = self._commands.get(command.name)
-            if taken is not None:
-                raise PluginError(
-                    f"Plugin “{plugin.name}” and plugin “{taken.plugin}” both have a command “{command.name}”."
-                )
-            self._commands[command.name] = command
-        for name in self._commands:
-            if " " in name and name.split(" ")[0] in self._commands:
-                raise PluginError(f"Command “{name.split(' ')[0]}” has subcommands, so it cannot be one itself.")
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.database)
+            await stack.enter_async_context(self.instance)
             await stack.enter_async_context(self.models)
-            for plugin in self._plugins:
-                stack.push_async_callback(plugin.close)
-                await plugin.start()
+            await self.registry.start(self.database)
+            stack.push_async_callback(self.registry.close)
+            purging = asyncio.create_task(self._purge(), name="purge")
+            stack.push_async_callback(_end, purging)
             self._lifetime = stack.pop_all()
         return self
 
@@ -86,86 +103,184 @@ class Bot:
     @property
     def commands(self) -> tuple[Command, ...]:
         """Every command, in the order of loading."""
-        return tuple(self._commands.values())
+        return self.registry.commands
 
-    def commands_for(self, user: User) -> tuple[Command, ...]:
-        """The commands that `user` may use."""
-        return tuple(command for command in self.commands if policy.allows(user, command))
+    def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
+        """The commands that `user` may use in `place`."""
+        return self.answering.commands_for(user, place)
 
     def dispatch(self, request: Request) -> Dispatch:
         """Decide at once, from memory alone, how `request` is acknowledged; hand out the replies to come."""
         try:
+            if request.action is not None:
+                return self._dispatch_action(request, request.action)
             command, given = self._resolve(request)
-            policy.check(request.user, command)
+            self._check(request, command)
+            if request.can_show_forms and not given and any(option.required for option in command.options):
+                return self._form(lambda: self._empty_form(command))
             options = command.bind(given)
         except UserError as error:
             return Dispatch(self._refuse(request, error), private=True, refused=True)
-        return Dispatch(self._run(request, command, options), private=command.private)
+        private = command.private or self.settings.value("answers.private", request.place)
+        return Dispatch(self.answering.answer(request, command, options, private=private), private=private)
 
     async def complete(self, request: Request, option: str, typed: str) -> Sequence[str]:
-        """Suggestions of the plugin for `option` of `request.command`; none where it offers none."""
-        command = self._commands.get(request.command)
-        known = command.option(option) if command is not None else None
+        """Suggestions for `option` of `request.command`: the plugin's, else its choices that fit."""
+        try:
+            command = self.registry.find(request.command)
+            self._check(request, command)
+        except UserError:
+            return ()
+        known = command.option(option)
         if known is None:
             return ()
         if known.complete is None:
             return tuple(str(choice) for choice in known.choices if str(choice).startswith(typed))
-        return await known.complete(self._context(request), typed)
+        return await known.complete(self.answering.context(request, command), typed)
+
+    async def sent(self, row_id: int, external: str) -> None:
+        """Note what the platform calls the message that shows an answer, so that replies to it are understood."""
+        await self.journal.note(row_id, external=external)
+
+    async def snapshot(self, row: MessageRow, locale: str) -> Reply:
+        """A stored answer as it should look now, with the buttons that still make sense."""
+        return await self.answering.snapshot(row, locale)
+
+    async def interrupted(self, platforms: Sequence[str]) -> list[MessageRow]:
+        """What a process that died left unfinished on these platforms; from now on it is marked so."""
+        return await self.journal.interrupt(platforms)
+
+    def stop(self, row_id: int) -> bool:
+        """Stop the answer of this row, as its Stop button does; False if it is not being made here."""
+        return self.answering.stop(row_id)
+
+    def welcome(self, locale: str) -> Reply:
+        """What the bot says when it comes to a new place."""
+        lines = [
+            translate("Hello! I show how generative AI works. Try one of these:", locale),
+            "- `/ask temperature:0.2 What is the capital of France?`",
+            "- `/ask temperature:1.5 Tell me a story in three sentences.`",
+            "- `/face count:4`",
+            "",
+            translate("`/help` lists everything I can do.", locale),
+        ]
+        return Reply(text="\n".join(lines), final=True)
 
     def _resolve(self, request: Request) -> tuple[Command, Mapping[str, Any]]:
         if request.command:
-            return self._find(request.command), request.options
+            return self.registry.find(request.command), request.options
         text = request.text.strip()
-        if not text.startswith("/"):
-            command = self._find(self._default)
-            return command, {option.name: text for option in command.options if option.free_text}
-        name, _, rest = text[1:].partition(" ")
-        second, _, after = rest.strip().partition(" ")
-        if f"{name} {second}".lower() in self._commands:
-            name, rest = f"{name} {second}", after
-        command = self._find(name.lower())
-        return command, command.parse(rest)
+        if text.startswith("/"):
+            command, rest = self.registry.split(text)
+            return command, command.parse(rest)
+        command = self.registry.find(self._default)
+        return command, {option.name: text for option in command.options if option.free_text}
 
-    def _find(self, name: str) -> Command:
-        if (command := self._commands.get(name)) is not None:
-            return command
-        if below := [known for known in self._commands if known.startswith(f"{name} ")]:
-            sentence = "/{name} needs one more word: {choices}."
-            raise UnknownCommand(sentence, name=name, choices=", ".join(f"/{known}" for known in below))
-        if close := nearest(name, self._commands):
-            raise UnknownCommand("There is no command /{name}. Did you mean /{close}?", name=name, close=close)
-        raise UnknownCommand("There is no command /{name}. /help lists what there is.", name=name)
-
-    def _context(self, request: Request) -> Context:
-        return Context(request=request, models=self.models, commands=self.commands_for(request.user))
+    def _check(self, request: Request, command: Command) -> None:
+        if not self.registry.is_on(command.plugin, request.place):
+            raise UserError("/{command} is switched off here.", command=command.name)
+        policy.check(request.user, command)
 
     async def _refuse(self, request: Request, error: UserError) -> AsyncGenerator[Reply, None]:
-        yield _failed(Reply(), error.sentence, request)
+        yield failed(Reply(), error.sentence, request)
 
-    async def _run(self, request: Request, command: Command, options: Mapping[str, Any]) -> AsyncGenerator[Reply, None]:
-        last = Reply()
+    # Buttons and forms
+
+    def _dispatch_action(self, request: Request, action: Action) -> Dispatch:
+        if action.id.startswith("c:"):
+            command = self.registry.find(action.id.removeprefix("c:"))
+            return self.dispatch(replace(request, action=None, command=command.name, options=action.fields or {}))
+        name, row_id = actions.parse(action.id)
+        if name == "edit" and action.fields is None:
+            return self._form(lambda: self._edit_form(request, row_id))
+        replies = self._guarded(request, self._act(request, name, row_id))
+        return Dispatch(replies, private=action.private, in_place=name in actions.IN_PLACE)
+
+    def _form(self, make: Callable[[], Awaitable[Form]]) -> Dispatch:
+        return Dispatch(_nothing(), private=True, form=make)
+
+    async def _empty_form(self, command: Command) -> Form:
+        return actions.form(command, {}, f"c:{command.name}")
+
+    async def _edit_form(self, request: Request, row_id: int) -> Form:
+        row = await self._pressed(request, "edit", row_id)
+        return actions.form(self.registry.find(row.command), row.options, f"t:edit:{row_id}")
+
+    async def _pressed(self, request: Request, action: str, row_id: int) -> MessageRow:
+        row = await self.journal.get(row_id)
+        if row is None or row.role != "assistant":
+            raise Expired("This has expired: it is no longer stored.")
+        actions.check(action, row, request.user)
+        return row
+
+    async def _guarded(self, request: Request, replies: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
         try:
-            # Loading made sure that the handler is an async generator function.
-            handler = cast(AsyncGenerator[Reply, None], command.handler(self._context(request), **options))
-            async with aclosing(handler) as replies:
+            async with aclosing(replies):
                 async for reply in replies:
-                    last = replace(reply, private=reply.private or command.private)
-                    yield last
+                    yield reply
         except UserError as error:
-            yield _failed(last, error.sentence, request)
-        except Exception:
-            number = secrets.token_hex(4)
-            log.exception("Error %s in /%s", number, command.name)
-            sentence = "Something went wrong inside the bot (error {id}); its log says more."
-            yield _failed(last, Sentence(sentence, {"id": number}), request)
+            yield failed(Reply(), error.sentence, request)
+
+    async def _act(self, request: Request, action: str, row_id: int) -> AsyncGenerator[Reply, None]:
+        row = await self._pressed(request, action, row_id)
+        locale = request.user.locale
+        match action:
+            case "stop":
+                if not self.answering.stop(row_id):
+                    raise UserError("There is nothing to stop: this answer is finished.")
+            case "delete":
+                self.answering.stop(row_id)
+                await self.journal.delete(row)
+                yield Reply(row=row_id, deleted=True, final=True)
+            case "up" | "down":
+                await self.journal.vote(row_id, request.user.id, 1 if action == "up" else -1)
+                yield await self.snapshot(row, locale)
+            case _:
+                async with aclosing(self._follow_up(request, action, row)) as replies:
+                    async for reply in replies:
+                        yield reply
+
+    async def _follow_up(self, request: Request, action: str, row: MessageRow) -> AsyncGenerator[Reply, None]:
+        """A new answer that grows out of an old one."""
+        asked = request.action
+        if actions.is_plugins(action):
+            number = int(action[1:])
+            if number >= len(row.buttons):
+                raise Expired("This button has expired.")
+            button = row.buttons[number]
+            command, given = self.registry.find(button["command"]), button["options"]
+            parent: int | None = row.id
+            question: int | None = None
         else:
-            if not last.final:
-                yield replace(last, final=True, status="")
+            command = self.registry.find(row.command)
+            given = actions.changed(action, command, row, asked.fields if asked else None)
+            question, parent = (None, await self._before(row)) if action == "edit" else (row.parent, None)
+        self._check(request, command)
+        options = command.bind(given)
+        private = row.private or command.private
+        replies = self.answering.answer(request, command, options, private=private, question=question, parent=parent)
+        async with aclosing(replies):
+            async for reply in replies:
+                yield reply
+
+    async def _before(self, row: MessageRow) -> int | None:
+        """What the question of an answer was a reply to."""
+        question = None if row.parent is None else await self.journal.get(row.parent)
+        return None if question is None else question.parent
+
+    async def _purge(self) -> None:
+        while True:
+            count = await self.database.purge(self._retention)
+            if count:
+                log.info("Purged %d messages older than %g days.", count, self._retention)
+            await asyncio.sleep(PURGE_SECONDS)
 
 
-def _failed(last: Reply, sentence: Sentence, request: Request) -> Reply:
-    """The last reply with the error under it: what was already said stays; where nothing was, it is private."""
-    text = sentence.in_language(request.user.locale)
-    if last.text:
-        text = f"{last.text}\n\n{text}"
-    return replace(last, text=text, status="", final=True, error=True, private=last.private or not last.text)
+async def _nothing() -> AsyncGenerator[Reply, None]:
+    return
+    yield
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

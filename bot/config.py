@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -22,9 +23,6 @@ from pydantic_settings import (
 
 from bot.errors import ConfigError
 from bot.text import nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DEFAULT_FILE = Path(__file__).parent.parent / "config" / "tempera.toml"
 PREFIX = "TEMPERA_"
@@ -80,7 +78,7 @@ class ModelServerSection(Section):
 class PluginsSection(Section):
     """Which plugins load: the built-in ones by name and in this order, then those of `folder`."""
 
-    enabled: tuple[str, ...] = ("ask", "face", "help")
+    enabled: tuple[str, ...] = ("ask", "face", "help", "plugins")
     folder: Folder | None = None
     entry_points: bool = True
 
@@ -92,6 +90,13 @@ class WebSection(Section):
     host: str = "127.0.0.1"
     port: Port = 8080
     join_code: SecretStr = SecretStr("")
+
+
+class DatabaseSection(Section):
+    """Where messages are kept, and for how many days."""
+
+    url: str = "sqlite:///~/.local/share/tempera/tempera.db"
+    retention_days: float = Field(default=30, gt=0)
 
 
 class LogSection(Section):
@@ -110,7 +115,10 @@ class Config(BaseSettings):
     model_server: ModelServerSection = ModelServerSection()
     plugins: PluginsSection = PluginsSection()
     web: WebSection = WebSection()
+    database: DatabaseSection = DatabaseSection()
     log: LogSection = LogSection()
+    settings: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
+    """Overrides of what the core and the plugins declare, for every server."""
 
     @classmethod
     def settings_customise_sources(

@@ -9,8 +9,12 @@ from bot.language import translate
 
 if TYPE_CHECKING:
     from bot.command import Command
+    from bot.history import History
     from bot.message import Place, Request, User
     from bot.model_client import ModelClient
+    from bot.registry import Registry
+    from bot.settings import SettingsHere
+    from bot.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,14 @@ class Context:
     models: ModelClient
     commands: tuple[Command, ...]
     """The commands that this user may use here."""
+    settings: SettingsHere
+    """The settings as they are here: `ctx.settings["ask.system_prompt"]`."""
+    store: Store
+    """The plugin's own JSON values."""
+    history: History
+    """The conversation so far."""
+    plugins: Registry
+    """The plugins that are loaded; for the plugin that manages them."""
 
     @property
     def user(self) -> User:

@@ -82,6 +82,8 @@ class Action:
 
     id: str
     fields: Mapping[str, Any] | None = None
+    private: bool = False
+    """Whether the message with the button is for the asker alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +105,20 @@ class Request:
     """The platform's id of the user's own message, where there is one."""
     reply_to: str = ""
     """The platform's id of the message this one replies to, where there is one."""
+    can_show_forms: bool = False
+    """Whether the platform can answer with a form, so that a bare "/ask" opens one."""
+    resume: Mapping[str, Any] = field(default_factory=dict)
+    """What the adapter wants to know again after a restart, as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """The whole message as it should look now, never a change to it.
 
-    `text` (Markdown) only grows until `final`; `status` is a passing line beside it (queue place, step).
-    `card` holds the facts of how it was made, name to value, in the order to show them.
+    `text` (Markdown) only grows until `final`; `status` is a passing line beside it (queue place, step), and on
+    a final reply a note on how it ended. `card` holds the facts of how it was made, name to value, in order.
+    The core fills in the rest: `quote`, the question that a public answer begins with; `row`, its number for the
+    message; `deleted`, when the message is to go.
     """
 
     text: str = ""
@@ -121,6 +129,9 @@ class Reply:
     card: Mapping[str, str] = field(default_factory=dict)
     private: bool = False
     error: bool = False
+    quote: str = ""
+    row: int = 0
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

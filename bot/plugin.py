@@ -9,19 +9,21 @@ import importlib.util
 import inspect
 import sys
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bot.command import Command, build
 from bot.errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
-    from pathlib import Path
     from types import ModuleType
 
     from bot.config import PluginsSection
+    from bot.settings import Setting
 
 GROUP = "tempera.plugins"
+FOLDER_PREFIX = "tempera_plugin_"
 
 
 class Plugin:
@@ -31,6 +33,7 @@ class Plugin:
     """
 
     name: str = ""
+    settings: ClassVar[Sequence[Setting]] = ()
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -100,16 +103,23 @@ def _import(name: str, module: str) -> ModuleType:
         return importlib.import_module(module)
 
 
-def import_file(path: Path) -> ModuleType:
-    """The module in a file of the user's, read anew at each call."""
-    module_name = f"tempera_plugin_{path.stem}"
+def import_file(path: Path, module_name: str = "") -> ModuleType:
+    """The module in a file, read anew at each call. If it is broken, the one read before stays in place."""
+    module_name = module_name or f"{FOLDER_PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"Plugin “{path.stem}” cannot be loaded: {path.name} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(module_name)
     sys.modules[module_name] = module
-    with _naming(path.stem):
-        spec.loader.exec_module(module)
+    try:
+        with _naming(path.stem):
+            spec.loader.exec_module(module)
+    except PluginError:
+        del sys.modules[module_name]
+        if before is not None:
+            sys.modules[module_name] = before
+        raise
     return module
 
 
@@ -122,6 +132,12 @@ def _naming(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise PluginError(f"Plugin “{name}” cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def again(plugin: Plugin) -> Plugin:
+    """A new instance of `plugin` from its file as it is now. Raises PluginError if that is broken."""
+    name = type(plugin).__module__
+    return make(plugin.name, import_file(Path(str(sys.modules[name].__file__)), name))
 
 
 def make(name: str, module: ModuleType) -> Plugin:

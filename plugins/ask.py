@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Context, Delta, Plugin, Range, Reply, Turn, Waiting, command, new_seed
+from bot import Context, Delta, Plugin, Range, Reply, Setting, Turn, Waiting, command, new_seed
 
 INSTRUCTIONS = (
     "You are Tempera, a friendly assistant in a chat room. Answer briefly, in plain words, and in the language "
@@ -14,6 +14,16 @@ INSTRUCTIONS = (
 
 class Ask(Plugin):
     """Questions to the language model."""
+
+    settings = (
+        Setting(
+            name="ask.system_prompt",
+            type=str,
+            default=INSTRUCTIONS,
+            description="What the language model is told before every conversation.",
+            maximum=4000,
+        ),
+    )
 
     @command(form=("prompt", "temperature", "max_tokens", "seed"))
     async def ask(
@@ -31,7 +41,11 @@ class Ask(Plugin):
         max_tokens: The longest answer, in tokens (a token is about three quarters of a word)
         seed: The same seed, prompt and temperature give the same answer again
         """
-        turns = [Turn("system", INSTRUCTIONS), Turn("user", prompt)]
+        turns = [
+            Turn("system", ctx.settings["ask.system_prompt"]),
+            *await ctx.history.turns(),
+            Turn("user", prompt),
+        ]
         text = ""
         yield Reply(status=ctx.translate("Thinking …"))
         async for event in ctx.models.chat(
@@ -56,4 +70,12 @@ class Ask(Plugin):
                     "tokens": str(event.completion_tokens),
                     "seconds": f"{event.seconds:.1f}",
                 }
+                if event.dropped_turns:
+                    card["left out"] = ctx.translate("{count} older turns", count=event.dropped_turns)
                 yield Reply(text=text, card=card, final=True)
+
+    @command()
+    async def new(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Start a new conversation: what was said here before is no longer read."""
+        await ctx.history.restart()
+        yield Reply(text=ctx.translate("A fresh start. I no longer read what was said here before."), final=True)

@@ -12,10 +12,13 @@ HEAVY = {"torch", "transformers", "diffusers"}
 PLATFORM_SDKS = {"discord": "discord", "slack_bolt": "slack", "slack_sdk": "slack", "prompt_toolkit": "terminal"}
 LAYERS = [
     {"text", "language", "message", "errors"},
-    {"option"},
-    {"command"},
-    {"config", "policy", "model_client"},
-    {"context", "plugin"},
+    {"option", "database", "migrations"},
+    {"command", "delivery", "instance", "store"},
+    {"config", "policy", "model_client", "settings", "actions", "journal"},
+    {"history", "plugin"},
+    {"registry"},
+    {"context"},
+    {"run", "answering"},
     {"app"},
     {"platforms", "doctor", "local_server"},
     {"__main__"},

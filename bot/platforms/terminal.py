@@ -10,25 +10,26 @@ import signal
 import sys
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-from bot.errors import BotError
-from bot.message import Place, Reply, Request, User
+from bot.errors import BotError, UserError
+from bot.message import Action, Place, Reply, Request, User
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
     from prompt_toolkit.completion import CompleteEvent
     from prompt_toolkit.document import Document
     from prompt_toolkit.history import History
 
     from bot.app import Bot
-    from bot.message import Attachment
+    from bot.message import Attachment, Form
 
+HERE = Place("terminal", "terminal")
 CLEAR_LINE = "\r\x1b[K"
 WELCOME = "Tempera. Type a question, or / for the commands; Ctrl-C stops an answer, Ctrl-D ends."
 
@@ -44,60 +45,104 @@ def operator() -> User:
 
 
 class Terminal:
-    """Shows replies as growing text. Answers go to stdout; status, card and errors to stderr."""
+    """Shows replies as growing text. Answers go to stdout; status, card, buttons and errors to stderr."""
 
     def __init__(self, bot: Bot, out: Path) -> None:
-        self._bot = bot
+        self.bot = bot
+        self.user = operator()
         self._out = out
-        self._user = operator()
+        self._last = Reply()
+        self._stopped = False
+        self._session: PromptSession[str] | None = None
 
     async def once(self, line: str) -> int:
         """Run one command; 0 if it was answered, 1 if it failed, 130 if it was stopped with Ctrl-C."""
-        async with self._bot:
-            return await self._stoppable(self._answer(line))
+        async with self.bot:
+            return await self._stoppable(line)
 
     async def talk(self) -> int:
         """Read lines until end of file."""
-        async with self._bot:
-            session = PromptSession[str]("> ", completer=_Completer(self), history=_history())
-            print(WELCOME, file=sys.stderr)
+        async with self.bot:
+            self._session = PromptSession("> ", completer=_Completer(self), history=_history())
+            _tell(WELCOME)
+            for row in await self.bot.interrupted(["terminal"]):
+                _tell(f"Interrupted by a restart: /{row.command} {row.options.get('prompt', '')}  (!again {row.id})")
             while True:
                 try:
-                    line = await session.prompt_async()
+                    line = await self._session.prompt_async()
                 except KeyboardInterrupt:
                     continue
                 except EOFError:
                     return 0
                 if line.strip():
-                    await self._stoppable(self._answer(line))
+                    await self._stoppable(line.strip())
 
-    async def _stoppable(self, work: Coroutine[Any, Any, int]) -> int:
-        """Run `work` so that Ctrl-C stops it, and only it."""
-        task: asyncio.Task[int] = asyncio.create_task(work)
+    async def _stoppable(self, line: str) -> int:
+        """Answer `line` so that Ctrl-C stops the answer, and only it."""
+        task = asyncio.create_task(self._answer(line))
+
+        def interrupt() -> None:
+            # Before the answer has a row, and when it hangs on its way out, only the task can be stopped.
+            if self.bot.stop(self._last.row):
+                self._stopped = True
+            else:
+                task.cancel()
+
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, task.cancel)
+        loop.add_signal_handler(signal.SIGINT, interrupt)
         try:
             return await task
         except asyncio.CancelledError:
             if not task.cancelled():
                 raise
-            print("\nStopped.", file=sys.stderr)
             return 130
         finally:
             loop.remove_signal_handler(signal.SIGINT)
 
+    def _request(self, line: str) -> Request:
+        if not line.startswith("!"):
+            return Request(user=self.user, place=HERE, text=line)
+        action, _, row = line[1:].partition(" ")
+        button = next((button for button in self._last.buttons if button.id.split(":")[1] == action), None)
+        button_id = button.id if button is not None and not row else f"t:{action}:{row.strip() or self._last.row}"
+        return Request(user=self.user, place=HERE, action=Action(button_id))
+
     async def _answer(self, line: str) -> int:
-        request = Request(user=self._user, place=Place("terminal", "terminal"), text=line)
-        replies = self._bot.dispatch(request).replies
-        async with aclosing(replies):
-            last = await _show(replies)
+        dispatch = self.bot.dispatch(self._request(line))
+        if dispatch.form is not None:
+            try:
+                request = await self._fill_in(await dispatch.form())
+            except UserError as error:
+                _tell(str(error))
+                return 1
+            dispatch = self.bot.dispatch(request)
+        self._last, self._stopped = Reply(), False
+        async with aclosing(dispatch.replies) as replies:
+            await self._show(replies)
+        last = self._last
         if last.error:
             return 1
         for attachment in last.attachments:
             print(await asyncio.to_thread(self._save, attachment))
+        if last.deleted:
+            _tell("Deleted.")
+        if last.status:
+            _tell(last.status)
         if last.card:
-            print(" · ".join(f"{name} {value}" for name, value in last.card.items()), file=sys.stderr)
-        return 0
+            _tell(" · ".join(f"{name} {value}" for name, value in last.card.items()))
+        if self._session is not None and last.buttons:
+            _tell("  ".join(f"!{button.id.split(':')[1]}" for button in last.buttons))
+        return 130 if self._stopped else 0
+
+    async def _fill_in(self, form: Form) -> Request:
+        """Ask for each field of a form, with what it holds as the answer to begin with."""
+        if self._session is None:
+            raise UserError("This opens a form; start “tempera chat” without a command to fill it in.")
+        fields = {}
+        for field in form.fields:
+            fields[field.name] = await self._session.prompt_async(f"{field.label}: ", default=field.value)
+        self._session.message = "> "
+        return Request(user=self.user, place=HERE, action=Action(form.id, fields))
 
     def _save(self, attachment: Attachment) -> Path:
         """Write the file under its own name; a different file of that name is kept, and this one numbered."""
@@ -120,28 +165,30 @@ class Terminal:
                 f"The picture cannot be saved in {self._out}: {reason}. Choose a folder with --out."
             ) from None
 
+    async def _show(self, replies: AsyncIterator[Reply]) -> None:
+        """Print the snapshots as they grow."""
+        shown, status = "", ""
+        on_screen = sys.stderr.isatty()
+        async for reply in replies:
+            self._last = reply
+            if status:
+                print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
+                status = ""
+            if not reply.text.startswith(shown):
+                print()
+                shown = ""
+            if new := reply.text[len(shown) :]:
+                print(new, end="", flush=True, file=sys.stderr if reply.error else sys.stdout)
+                shown = reply.text
+            if reply.status and on_screen and not shown and not reply.final:
+                status = reply.status
+                print(status, end="", file=sys.stderr, flush=True)
+        if shown:
+            print(file=sys.stderr if self._last.error else sys.stdout)
 
-async def _show(replies: AsyncIterator[Reply]) -> Reply:
-    """Print the snapshots as they grow, and give back the last."""
-    shown, last, status = "", Reply(), ""
-    on_screen = sys.stderr.isatty()
-    async for last in replies:
-        if status:
-            print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
-            status = ""
-        if not last.text.startswith(shown):
-            print()
-            shown = ""
-        new = last.text[len(shown) :]
-        if new:
-            print(new, end="", flush=True, file=sys.stderr if last.error else sys.stdout)
-            shown = last.text
-        if last.status and on_screen and not shown:
-            status = last.status
-            print(status, end="", file=sys.stderr, flush=True)
-    if shown:
-        print(file=sys.stderr if last.error else sys.stdout)
-    return last
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _history() -> History:
@@ -157,8 +204,8 @@ class _Completer(Completer):
     """Completes command names, then option names, then what an option offers."""
 
     def __init__(self, terminal: Terminal) -> None:
-        self._bot = terminal._bot
-        self._user = terminal._user
+        self._bot = terminal.bot
+        self._user = terminal.user
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         raise NotImplementedError("prompt_toolkit calls the asynchronous method below")
@@ -169,7 +216,7 @@ class _Completer(Completer):
         text = document.text_before_cursor
         if not text.startswith("/"):
             return
-        commands = self._bot.commands_for(self._user)
+        commands = self._bot.commands_for(self._user, HERE)
         word = text.rsplit(" ", 1)[-1]
         command = next((known for known in commands if text.startswith(f"/{known.name} ")), None)
         if command is None:
@@ -179,7 +226,7 @@ class _Completer(Completer):
             return
         name, colon, typed = word.partition(":")
         if colon:
-            request = Request(user=self._user, place=Place("terminal", "terminal"), command=command.name)
+            request = Request(user=self._user, place=HERE, command=command.name)
             for value in await self._bot.complete(request, name, typed):
                 quoted = f'"{value}"' if " " in value else value
                 yield Completion(quoted, -len(typed), display=value)

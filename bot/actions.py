@@ -1,0 +1,128 @@
+"""The buttons under an answer: their ids, who may press them, and what they do to the options."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from bot.errors import Expired, OptionError, PermissionDenied, UserError
+from bot.language import translate
+from bot.message import Button, Field, Form
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bot.command import Command
+    from bot.database import MessageRow
+    from bot.message import Reply, User
+
+ID = re.compile(r"t:(?P<action>[a-z]+[0-9]*):(?P<row>[0-9]{1,18})")
+STEP = 0.3
+"""What Cooler and Warmer change the temperature by."""
+
+IN_PLACE = frozenset({"stop", "delete", "up", "down"})
+"""These change the message they stand under; the others answer with a new one."""
+ANYBODY = frozenset({"up", "down"})
+
+
+def parse(action_id: str) -> tuple[str, int]:
+    """Action and row of an id "t:<action>:<row id>". Raises Expired for what is none of ours."""
+    match = ID.fullmatch(action_id)
+    if match is None:
+        raise Expired("This button has expired.")
+    return match["action"], int(match["row"])
+
+
+def check(action: str, row: MessageRow, user: User) -> None:
+    """Raise PermissionDenied unless `user` may press `action` under `row`: the asker and moderators may."""
+    if action in ANYBODY or is_plugins(action) or user.is_moderator or user.is_operator or user.id == row.author:
+        return
+    raise PermissionDenied("Only {name}, who asked, and moderators can do that.", name=row.author_name)
+
+
+def is_plugins(action: str) -> bool:
+    """Whether the button is a plugin's own: "b0", "b1" …."""
+    return action[0] == "b" and action[1:].isdecimal()
+
+
+def running(row_id: int, locale: str) -> tuple[Button, ...]:
+    """The buttons of an answer that is queued or growing."""
+    return (Button(translate("Stop", locale), action="stop", id=f"t:stop:{row_id}", style="danger"),)
+
+
+def finished(
+    command: Command | None, row: MessageRow, reply: Reply, votes: tuple[int, int], locale: str
+) -> tuple[Button, ...]:
+    """The buttons of an answer that is over: the plugin's own first, then what its command's options allow."""
+    found = [
+        Button(button.label, button.command, button.options, id=f"t:b{number}:{row.id}", style=button.style)
+        for number, button in enumerate(reply.buttons)
+    ]
+
+    def add(action: str, label: str, style: str = "secondary") -> None:
+        found.append(Button(label, action=action, id=f"t:{action}:{row.id}", style=style))
+
+    if command is not None and command.option("seed") is not None:
+        add("again", translate("Again", locale))
+        temperature = row.options.get("temperature")
+        option = command.option("temperature")
+        if option is not None and isinstance(temperature, (int, float)):
+            if option.minimum is None or temperature > option.minimum:
+                add("cooler", translate("Cooler", locale))
+            if option.maximum is None or temperature < option.maximum:
+                add("warmer", translate("Warmer", locale))
+        if any(field.form for field in command.options):
+            add("edit", translate("Edit", locale))
+    if not reply.private:
+        add("delete", translate("Delete", locale), "danger")
+        up, down = votes
+        add("up", f"👍 {up}" if up else "👍")
+        add("down", f"👎 {down}" if down else "👎")
+    return tuple(found)
+
+
+def changed(action: str, command: Command, row: MessageRow, fields: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of the answer that a press of `action` under `row` asks for, to be bound once more."""
+    options = {name: value for name, value in row.options.items() if command.option(name) is not None}
+    match action:
+        case "again":
+            options["seed"] = None
+        case "cooler" | "warmer":
+            option = command.option("temperature")
+            if option is None or "temperature" not in options:
+                raise UserError("/{command} has no temperature.", command=command.name)
+            value = options["temperature"] + (STEP if action == "warmer" else -STEP)
+            low = value if option.minimum is None else max(value, option.minimum)
+            options["temperature"] = round(low if option.maximum is None else min(low, option.maximum), 2)
+            # The same seed, so that the temperature is all that differs.
+            options["seed"] = row.seed
+        case "edit":
+            options |= {"seed": None} | dict(fields or {})
+        case _:
+            raise Expired("This button has expired.")
+    return options
+
+
+def form(command: Command, values: Mapping[str, Any], form_id: str) -> Form:
+    """The form of a command: one field per `form` option, filled in with `values`."""
+    fields = tuple(
+        Field(
+            name=option.name,
+            label=option.description or option.name,
+            kind=option.kind,
+            value=_shown(values.get(option.name, option.default)),
+            required=option.required,
+            minimum=option.minimum,
+            maximum=option.maximum,
+            choices=tuple(map(str, option.choices)),
+        )
+        for option in command.options
+        if option.form
+    )
+    if not fields:
+        raise OptionError("", "/{command} has no form.", command=command.name)
+    return Form(form_id, f"/{command.name}", fields)
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,180 @@
+"""From a command with its options to an answer that is stored, streamed, stopped and found again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from bot import actions, policy
+from bot.context import Context
+from bot.errors import UserError
+from bot.history import History
+from bot.language import Sentence, translate
+from bot.message import Place, Reply
+from bot.run import Run
+from bot.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bot.command import Command
+    from bot.database import Database, MessageRow
+    from bot.journal import Journal
+    from bot.message import Request, User
+    from bot.model_client import ModelClient
+    from bot.registry import Registry
+    from bot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SAVE_SECONDS = 2.0
+"""How much of a growing answer a crash may lose."""
+
+
+class Answering:
+    """Runs handlers, and knows which answers are being made in this process."""
+
+    def __init__(
+        self, *, models: ModelClient, database: Database, journal: Journal, registry: Registry, settings: Settings
+    ) -> None:
+        self._models = models
+        self._database = database
+        self._journal = journal
+        self._registry = registry
+        self._settings = settings
+        self._runs: dict[int, Run] = {}
+
+    def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
+        """The commands that `user` may use in `place`."""
+        return tuple(
+            command
+            for command in self._registry.commands
+            if policy.allows(user, command) and self._registry.is_on(command.plugin, place)
+        )
+
+    def stop(self, row_id: int) -> bool:
+        """Stop an answer; False if it is not being made here."""
+        run = self._runs.get(row_id)
+        if run is None or run.newest.final:
+            return False
+        run.stop()
+        return True
+
+    def context(self, request: Request, command: Command, question: MessageRow | None = None) -> Context:
+        """What a handler or a completer is given."""
+        return Context(
+            request=request,
+            models=self._models,
+            commands=self.commands_for(request.user, request.place),
+            settings=self._settings.at(request.place),
+            store=Store(self._database, command.plugin),
+            history=History(self._database, question),
+            plugins=self._registry,
+        )
+
+    async def answer(
+        self,
+        request: Request,
+        command: Command,
+        options: Mapping[str, Any],
+        *,
+        private: bool,
+        question: int | None = None,
+        parent: int | None = None,
+    ) -> AsyncGenerator[Reply, None]:
+        """Store the question, run the handler, and keep what is stored true; closing this ends the answer."""
+        asked, row = await self._journal.open(
+            request, command, options, private=private, question=question, parent=parent
+        )
+        context = self.context(request, command, asked)
+        run = self._runs[row.id] = Run(self._handle(context, command, options, private))
+        state, saved = "interrupted", time.monotonic()
+        try:
+            yield self._dressed(Reply(private=private), row, request.user.locale)
+            async with aclosing(run.snapshots()) as snapshots:
+                async for reply in snapshots:
+                    if reply.final:
+                        reply = self._ended(reply, run, request)
+                        state = "failed" if reply.error else "done"
+                        kept = await self._journal.close(row.id, reply, state)
+                        reply = replace(reply, deleted=not kept)
+                    elif time.monotonic() - saved > SAVE_SECONDS:
+                        await self._journal.note(row.id, text=reply.text, state="running")
+                        saved = time.monotonic()
+                    yield self._dressed(reply, row, request.user.locale)
+        finally:
+            del self._runs[row.id]
+            await run.close()
+            if state == "interrupted":
+                await asyncio.shield(self._journal.note(row.id, text=run.newest.text, state=state))
+
+    async def _handle(
+        self, context: Context, command: Command, options: Mapping[str, Any], private: bool
+    ) -> AsyncGenerator[Reply, None]:
+        """The handler's replies, with every error turned into a last one. The one error path."""
+        last = Reply(private=private)
+        try:
+            # Loading made sure that the handler is an async generator function.
+            handler = cast(AsyncGenerator[Reply, None], command.handler(context, **options))
+            async with aclosing(handler) as replies:
+                async for reply in replies:
+                    last = replace(reply, private=reply.private or private)
+                    yield last
+        except UserError as error:
+            yield failed(last, error.sentence, context.request)
+        except Exception:
+            number = secrets.token_hex(4)
+            log.exception("Error %s in /%s", number, command.name)
+            sentence = "Something went wrong inside the bot (error {id}); its log says more."
+            yield failed(last, Sentence(sentence, {"id": number}), context.request)
+        else:
+            if not last.final:
+                yield replace(last, final=True, status="")
+
+    def _ended(self, reply: Reply, run: Run, request: Request) -> Reply:
+        return replace(reply, status=translate("Stopped.", request.user.locale)) if run.stopped else reply
+
+    def _dressed(self, reply: Reply, row: MessageRow, locale: str) -> Reply:
+        """The reply with its row, its quoted question and its buttons."""
+        if reply.final:
+            buttons = actions.finished(self._command(row), row, reply, (0, 0), locale)
+        else:
+            buttons = actions.running(row.id, locale)
+        return replace(reply, row=row.id, quote=self._quote(row), buttons=buttons)
+
+    def _quote(self, row: MessageRow) -> str:
+        """The question in one line, for public answers; "" where there is none to quote."""
+        command = self._command(row)
+        place = Place(row.platform, row.channel, row.server, row.thread)
+        if row.private or command is None or not self._settings.value("answers.quote", place):
+            return ""
+        text = next((row.options.get(option.name) for option in command.options if option.free_text), None)
+        return " ".join(str(text or "").split())
+
+    async def snapshot(self, row: MessageRow, locale: str) -> Reply:
+        """A stored answer as it should look now, with the buttons that still make sense."""
+        if (run := self._runs.get(row.id)) is not None:
+            reply = self._dressed(run.newest, row, locale)
+            return reply if not reply.final else replace(reply, buttons=())
+        reply = await self._journal.reply(row)
+        votes = await self._journal.votes(row.id)
+        status = translate("Interrupted: the bot was restarted.", locale) if row.state == "interrupted" else ""
+        buttons = actions.finished(self._command(row), row, reply, votes, locale)
+        return replace(reply, final=True, status=status, buttons=buttons, row=row.id, quote=self._quote(row))
+
+    def _command(self, row: MessageRow) -> Command | None:
+        return next((command for command in self._registry.commands if command.name == row.command), None)
+
+
+def failed(last: Reply, sentence: Sentence, request: Request) -> Reply:
+    """The last reply with the error under it: what was already said stays; where nothing was, it is private."""
+    text = sentence.in_language(request.user.locale)
+    if last.text:
+        text = f"{last.text}\n\n{text}"
+    return replace(last, text=text, status="", final=True, error=True, private=last.private or not last.text)

@@ -1,0 +1,264 @@
+"""The tables, and how they are reached: SQLAlchemy 2, async, SQLite by default.
+
+Every change is one transaction that holds the write lock from its first statement, so that two processes on one
+file wait for each other and never fail half-way. Readers never wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import JSON, DateTime, Double, ForeignKey, Index, LargeBinary, MetaData, Text, delete, event, func
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from bot.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    from sqlalchemy import Connection, Dialect
+
+log = logging.getLogger(__name__)
+
+BUSY_SECONDS = 30
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def now() -> datetime:
+    """The current time, with its zone."""
+    return datetime.now(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time; SQLite keeps no zone, so it is stored and given back in UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """With its zone again."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """What all tables share: how their constraints are named, so that migrations can name them too."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: Text(), datetime: UtcDateTime(), dict[str, Any]: JSON(), list[Any]: JSON()}  # noqa: RUF012
+
+
+class MessageRow(Base):
+    """One message: a user's (`role` "user") or the bot's answer to it (`role` "assistant", `parent` the question)."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        Index("ix_messages_place", "platform", "server", "channel", "thread", "id"),
+        Index("ix_messages_external", "platform", "channel", "external"),
+        Index("ix_messages_state", "state"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    platform: Mapped[str]
+    server: Mapped[str]
+    channel: Mapped[str]
+    thread: Mapped[str]
+    external: Mapped[str]
+    """The platform's own id of the message, once it is known."""
+    parent: Mapped[int | None] = mapped_column(index=True)
+    author: Mapped[str]
+    author_name: Mapped[str]
+    role: Mapped[str]
+    text: Mapped[str]
+    command: Mapped[str]
+    options: Mapped[dict[str, Any]]
+    seed: Mapped[int | None]
+    card: Mapped[dict[str, Any]]
+    buttons: Mapped[list[Any]]
+    private: Mapped[bool]
+    state: Mapped[str]
+    """queued, running, done, failed, interrupted or deleted."""
+    instance: Mapped[str]
+    resume: Mapped[dict[str, Any]]
+    """What the platform needs to come back to the message after a restart."""
+    created: Mapped[datetime] = mapped_column(index=True)
+
+
+class AttachmentRow(Base):
+    """A file of a message."""
+
+    __tablename__ = "attachments"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    message: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), index=True)
+    filename: Mapped[str]
+    media_type: Mapped[str]
+    alt: Mapped[str]
+    spoiler: Mapped[bool]
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class VoteRow(Base):
+    """One user's thumb on one answer: 1 is up, -1 down."""
+
+    __tablename__ = "votes"
+
+    message: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True)
+    user: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int]
+
+
+class EventRow(Base):
+    """An event of a platform that was handled, so that a second delivery of it is not."""
+
+    __tablename__ = "events"
+
+    platform: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    created: Mapped[datetime] = mapped_column(index=True)
+
+
+class InstanceRow(Base):
+    """A running process of the bot, so that others can tell whether what it works on is still worked on."""
+
+    __tablename__ = "instances"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    started: Mapped[float] = mapped_column(Double)
+    """When the process was created, in seconds since the epoch: process ids are used again, this pair is not."""
+    seen: Mapped[datetime]
+
+
+class PluginRow(Base):
+    """A JSON value that a plugin keeps."""
+
+    __tablename__ = "plugin_data"
+
+    plugin: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+
+
+class Database:
+    """One database. Use it as an async context manager: entering brings the tables up to date."""
+
+    def __init__(self, url: str) -> None:
+        """Raises ConfigError if `url` is not the address of a database that can be used."""
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise ConfigError(f"“{url}” is not the address of a database; like sqlite:///~/tempera.db.") from None
+        if parsed.get_backend_name() != "sqlite":
+            raise ConfigError("The database must be SQLite: database.url begins with sqlite:///.")
+        self._path = Path(parsed.database or "tempera.db").expanduser()
+        self._engine = _engine(self._path)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
+            await self.migrate()
+        except (OSError, DBAPIError) as error:
+            await self._engine.dispose()
+            log.debug("The database cannot be opened", exc_info=error)
+            raise ConfigError(f"The database {self._path} cannot be opened; is the folder writable?") from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session that only reads, each statement for itself."""
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        async with AsyncSession(engine, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncSession]:
+        """A session in one transaction: committed at the end, or not at all."""
+        async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    async def migrate(self, target: str = "head") -> None:
+        """Bring the tables to the newest form, or to the revision `target`."""
+        async with self._engine.connect() as connection:
+            await connection.run_sync(_migrate, target)
+            await connection.commit()
+
+    async def purge(self, days: float) -> int:
+        """Delete messages, with all that hangs on them, and seen events older than `days`; how many messages."""
+        oldest = now() - timedelta(days=days)
+        async with self.writing() as session:
+            old = MessageRow.created < oldest
+            count = await session.scalar(func.count(MessageRow.id).select().where(old)) or 0
+            await session.execute(delete(MessageRow).where(old))
+            await session.execute(delete(EventRow).where(EventRow.created < oldest))
+        return count
+
+    async def first_seen(self, platform: str, event_id: str) -> bool:
+        """Whether this event is new to every process that shares the database. Asking marks it as seen."""
+        async with self.writing() as session:
+            if await session.get(EventRow, (platform, event_id)) is not None:
+                return False
+            session.add(EventRow(platform=platform, id=event_id, created=now()))
+        return True
+
+
+def _engine(path: Path) -> AsyncEngine:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        # The driver's own transactions begin too late; ours begin below.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            # A deferred transaction that reads before it writes fails at once where another one writes.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _migrate(connection: Connection, target: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    settings = Config()
+    settings.set_main_option("script_location", str(MIGRATIONS))
+    settings.attributes["connection"] = connection
+    if target == "head" or not target.startswith("-"):
+        command.upgrade(settings, target)
+    else:
+        command.downgrade(settings, target)

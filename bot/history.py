@@ -1,0 +1,100 @@
+"""The conversation that a question continues: its thread, its chain of replies, its room or direct message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, or_, select
+
+from bot.database import MessageRow, now
+from bot.model_client import Turn
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from bot.database import Database
+
+MOST_QUESTIONS = 100
+"""The model server fits what it is given to the model's context; this only bounds what is read."""
+
+
+class History:
+    """The turns before one question, none where there is no question (completion, say).
+
+    An answer that was interrupted, failed or deleted is no turn.
+    """
+
+    def __init__(self, database: Database, question: MessageRow | None) -> None:
+        self._database = database
+        self._question = question
+
+    async def turns(self) -> list[Turn]:
+        """Question and answer by turns, oldest first, the present question not among them."""
+        if self._question is None:
+            return []
+        async with self._database.reading() as session:
+            if self._question.parent is not None:
+                questions = await self._chain(session, self._question)
+            else:
+                questions = await self._place(session, self._question)
+            answers = await self._answers(session, [question.id for question in questions])
+        turns = []
+        for question in questions:
+            if answer := answers.get(question.id):
+                turns += [Turn("user", question.text), Turn("assistant", answer)]
+        return turns
+
+    async def restart(self) -> None:
+        """Let the conversation here begin anew: what was said so far is no longer read."""
+        if (here := self._question) is None:
+            return
+        async with self._database.writing() as session:
+            session.add(
+                MessageRow(
+                    platform=here.platform, server=here.server, channel=here.channel, thread=here.thread,
+                    external="", parent=None, author=here.author, author_name="", role="break", text="", command="",
+                    options={}, seed=None, card={}, buttons=[], private=here.private, state="done", instance="",
+                    resume={}, created=now(),
+                )
+            )  # fmt: skip
+
+    async def _place(self, session: AsyncSession, here: MessageRow) -> list[MessageRow]:
+        place = (
+            (MessageRow.platform == here.platform)
+            & (MessageRow.server == here.server)
+            & (MessageRow.channel == here.channel)
+            & (MessageRow.thread == here.thread)
+            & (MessageRow.id < here.id)
+        )
+        # What is private to one member must not reach another one's answer.
+        visible = or_(MessageRow.private.is_(False), MessageRow.author == here.author)
+        begun = await session.scalar(select(func.max(MessageRow.id)).where(place, visible, MessageRow.role == "break"))
+        asked = (
+            (MessageRow.role == "user")
+            & (MessageRow.state == "done")
+            & (MessageRow.command == here.command)
+            & (MessageRow.id > (begun or 0))
+        )
+        newest = select(MessageRow).where(place, visible, asked).order_by(MessageRow.id.desc()).limit(MOST_QUESTIONS)
+        return list(await session.scalars(newest))[::-1]
+
+    async def _chain(self, session: AsyncSession, here: MessageRow) -> list[MessageRow]:
+        questions: list[MessageRow] = []
+        parent = here.parent
+        while parent is not None and len(questions) < MOST_QUESTIONS:
+            row = await session.get(MessageRow, parent)
+            if row is None or (row.private and row.author != here.author):
+                break
+            if row.role == "user":
+                questions.append(row)
+            parent = row.parent
+        return questions[::-1]
+
+    async def _answers(self, session: AsyncSession, questions: list[int]) -> dict[int, str]:
+        """The newest finished answer to each question."""
+        rows = await session.scalars(
+            select(MessageRow)
+            .where(MessageRow.parent.in_(questions), MessageRow.role == "assistant", MessageRow.state == "done")
+            .order_by(MessageRow.id)
+        )
+        return {row.parent: row.text for row in rows if row.parent is not None and row.text}

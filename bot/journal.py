@@ -1,0 +1,228 @@
+"""The messages that the bot knows: written before an answer begins, kept true while it grows, found again later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, select, update
+
+from bot.database import AttachmentRow, MessageRow, VoteRow, now
+from bot.errors import Expired
+from bot.message import Attachment, Button, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bot.command import Command
+    from bot.database import Database
+    from bot.instance import Instance
+    from bot.message import Place, Request
+
+UNFINISHED = ("queued", "running")
+
+
+def plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as JSON keeps them: members, channels and files by their name."""
+    return {
+        name: value if isinstance(value, (str, int, float, bool, type(None))) else getattr(value, "id", str(value))
+        for name, value in options.items()
+        if not isinstance(value, Attachment)
+    }
+
+
+class Journal:
+    """Reads and writes messages. Every method is one transaction."""
+
+    def __init__(self, database: Database, instance: Instance) -> None:
+        self._database = database
+        self._instance = instance
+
+    async def open(
+        self,
+        request: Request,
+        command: Command,
+        options: Mapping[str, Any],
+        *,
+        private: bool,
+        question: int | None = None,
+        parent: int | None = None,
+    ) -> tuple[MessageRow, MessageRow]:
+        """Store the question and a queued answer to it; give back both.
+
+        `question` is one stored already, which gets one more answer; `parent` is the message that a new question
+        follows, where the request does not say. Raises Expired if `question` is gone.
+        """
+        text = next((str(options[option.name] or "") for option in command.options if option.free_text), "")
+        common: dict[str, Any] = {
+            "platform": request.place.platform,
+            "server": request.place.server,
+            "channel": request.place.channel,
+            "thread": request.place.thread,
+            "author": request.user.id,
+            "author_name": request.user.name,
+            "command": command.name,
+            "options": plain(options),
+            "seed": None,
+            "card": {},
+            "buttons": [],
+            "private": private,
+            "created": now(),
+        }
+        async with self._database.writing() as session:
+            if question is not None:
+                asked = await session.get(MessageRow, question)
+                if asked is None or asked.state == "deleted":
+                    raise Expired("This has expired: the question is no longer stored.")
+            else:
+                if request.reply_to:
+                    parent = await session.scalar(_external(request.place, request.reply_to))
+                said = {"role": "user", "state": "done", "text": text, "external": request.message}
+                asked = MessageRow(**common, **said, parent=parent, instance="", resume={})
+                session.add(asked)
+                await session.flush()
+            made = {"role": "assistant", "state": "queued", "text": "", "external": ""}
+            resume = {"instance": self._instance.id, "resume": dict(request.resume)}
+            answer = MessageRow(**common, **made, **resume, parent=asked.id)
+            session.add(answer)
+        return asked, answer
+
+    async def note(self, answer: int, **values: Any) -> None:
+        """Change columns of an answer, unless it was deleted meanwhile."""
+        async with self._database.writing() as session:
+            alive = (MessageRow.id == answer) & (MessageRow.state != "deleted")
+            await session.execute(update(MessageRow).where(alive).values(**values))
+
+    async def close(self, answer: int, reply: Reply, state: str) -> bool:
+        """Store the last reply of an answer, its files included; False if it was deleted meanwhile."""
+        seed = reply.card.get("seed")
+        values = {
+            "text": reply.text,
+            "card": dict(reply.card),
+            "state": state,
+            "private": reply.private,
+            "seed": int(seed) if seed is not None and seed.isdecimal() else None,
+            "buttons": [
+                {"label": button.label, "command": button.command, "options": dict(button.options)}
+                for button in reply.buttons
+                if button.command
+            ],
+        }
+        async with self._database.writing() as session:
+            alive = (MessageRow.id == answer) & (MessageRow.state != "deleted")
+            changed = await session.scalars(update(MessageRow).where(alive).values(**values).returning(MessageRow.id))
+            if changed.first() is None:
+                return False
+            for file in reply.attachments:
+                session.add(
+                    AttachmentRow(
+                        message=answer,
+                        filename=file.filename,
+                        media_type=file.media_type,
+                        alt=file.alt,
+                        spoiler=file.spoiler,
+                        data=file.data,
+                    )
+                )
+        return True
+
+    async def get(self, row_id: int) -> MessageRow | None:
+        """The message with this row id, unless it was deleted or purged."""
+        async with self._database.reading() as session:
+            row = await session.get(MessageRow, row_id)
+        return None if row is None or row.state == "deleted" else row
+
+    async def find(self, place: Place, external: str) -> MessageRow | None:
+        """The message that the platform calls `external`."""
+        async with self._database.reading() as session:
+            row_id = await session.scalar(_external(place, external))
+        return None if row_id is None else await self.get(row_id)
+
+    async def recent(self, place: Place, limit: int) -> list[MessageRow]:
+        """The last `limit` messages of a place, oldest first, deleted ones left out."""
+        here = (
+            (MessageRow.platform == place.platform)
+            & (MessageRow.server == place.server)
+            & (MessageRow.channel == place.channel)
+            & (MessageRow.thread == place.thread)
+            & (MessageRow.state != "deleted")
+            & (MessageRow.role != "break")
+        )
+        async with self._database.reading() as session:
+            rows = await session.scalars(select(MessageRow).where(here).order_by(MessageRow.id.desc()).limit(limit))
+            return list(rows)[::-1]
+
+    async def reply(self, row: MessageRow) -> Reply:
+        """The stored answer as a reply, with its files and the plugin's own buttons."""
+        async with self._database.reading() as session:
+            files = await session.scalars(
+                select(AttachmentRow).where(AttachmentRow.message == row.id).order_by(AttachmentRow.id)
+            )
+            attachments = tuple(
+                Attachment(file.filename, file.data, file.media_type, file.alt, file.spoiler) for file in files
+            )
+        return Reply(
+            text=row.text,
+            card=row.card,
+            attachments=attachments,
+            buttons=tuple(Button(**button) for button in row.buttons),
+            private=row.private,
+            error=row.state == "failed",
+            final=row.state not in UNFINISHED,
+        )
+
+    async def delete(self, row: MessageRow) -> None:
+        """Empty an answer and forget its files. A question that no answer is left of goes with it."""
+        empty = {"state": "deleted", "text": "", "options": {}, "card": {}, "buttons": [], "resume": {}}
+        async with self._database.writing() as session:
+            await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(**empty))
+            await session.execute(delete(AttachmentRow).where(AttachmentRow.message == row.id))
+            await session.execute(delete(VoteRow).where(VoteRow.message == row.id))
+            others = select(MessageRow.id).where(MessageRow.parent == row.parent, MessageRow.state != "deleted")
+            if row.parent is not None and await session.scalar(others) is None:
+                await session.execute(update(MessageRow).where(MessageRow.id == row.parent).values(**empty))
+
+    async def vote(self, row_id: int, user: str, value: int) -> None:
+        """Count one thumb; the same one again takes it back."""
+        async with self._database.writing() as session:
+            vote = await session.get(VoteRow, (row_id, user))
+            if vote is None:
+                session.add(VoteRow(message=row_id, user=user, value=value))
+            elif vote.value == value:
+                await session.delete(vote)
+            else:
+                vote.value = value
+
+    async def votes(self, row_id: int) -> tuple[int, int]:
+        """How many thumbs are up, and how many down."""
+        async with self._database.reading() as session:
+            rows = await session.execute(
+                select(VoteRow.value, func.count().label("number"))
+                .where(VoteRow.message == row_id)
+                .group_by(VoteRow.value)
+            )
+            counts = {row.value: row.number for row in rows}
+        return counts.get(1, 0), counts.get(-1, 0)
+
+    async def interrupt(self, platforms: Sequence[str]) -> list[MessageRow]:
+        """Mark what dead processes left unfinished on these platforms as interrupted, and give it back."""
+        alive = await self._instance.living()
+        left = MessageRow.state.in_(UNFINISHED) & MessageRow.platform.in_(platforms) & MessageRow.instance.not_in(alive)
+        async with self._database.writing() as session:
+            rows = list(await session.scalars(select(MessageRow).where(left).order_by(MessageRow.id)))
+            for row in rows:
+                row.state = "interrupted"
+        return rows
+
+
+def _external(place: Place, external: str) -> Any:
+    return (
+        select(MessageRow.id)
+        .where(
+            MessageRow.platform == place.platform,
+            MessageRow.channel == place.channel,
+            MessageRow.external == external,
+            MessageRow.state != "deleted",
+        )
+        .order_by(MessageRow.id.desc())
+        .limit(1)
+    )

@@ -1,0 +1,162 @@
+"""The plugins that are loaded, the commands they offer, and where they are switched off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.errors import PluginError, UnknownCommand, UserError
+from bot.plugin import again
+from bot.store import Store
+from bot.text import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.command import Command
+    from bot.database import Database
+    from bot.message import Place
+    from bot.plugin import Plugin
+    from bot.settings import Settings
+
+PINNED = frozenset({"help", "plugins"})
+"""Without these a server could not find its way back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A plugin as `/plugins list` shows it."""
+
+    name: str
+    is_on: bool
+    commands: tuple[str, ...]
+
+
+class Registry:
+    """Finds commands; starts, stops and reloads plugins. What is switched off where is kept in memory."""
+
+    def __init__(self, plugins: Sequence[Plugin], settings: Settings) -> None:
+        self._plugins: dict[str, Plugin] = {}
+        self._commands: dict[str, Command] = {}
+        self._off: dict[str, set[str]] = {}
+        self._settings = settings
+        for plugin in plugins:
+            self._adopt(plugin)
+        settings.check()
+
+    def _adopt(self, plugin: Plugin) -> None:
+        commands = plugin.commands()
+        others = {name: command for name, command in self._commands.items() if command.plugin != plugin.name}
+        for command in commands:
+            if (taken := others.get(command.name)) is not None:
+                both = f"“{plugin.name}” and “{taken.plugin}”"
+                raise PluginError(f"The plugins {both} have a command “{command.name}” each; rename one.")
+        merged = others | {command.name: command for command in commands}
+        for name in merged:
+            first, _, second = name.partition(" ")
+            if second and first in merged:
+                raise PluginError(f"Command “{first}” has subcommands, so it cannot be one itself (“{plugin.name}”).")
+        self._settings.withdraw(plugin.name)
+        self._settings.declare(plugin.name, plugin.settings)
+        self._plugins[plugin.name] = plugin
+        self._commands = merged
+
+    async def start(self, database: Database) -> None:
+        """Start every plugin, in order; if one fails, those that run are closed again."""
+        self._store = Store(database, "plugins")
+        self._off = {server: set(names) for server, names in (await self._store.items(scope="off")).items()}
+        started: list[Plugin] = []
+        try:
+            for plugin in self._plugins.values():
+                await _start(plugin)
+                started.append(plugin)
+        except PluginError:
+            for plugin in reversed(started):
+                await plugin.close()
+            raise
+
+    async def close(self) -> None:
+        """Close every plugin, the last one first."""
+        for plugin in reversed(self._plugins.values()):
+            await plugin.close()
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """Every command, in the order of loading."""
+        return tuple(self._commands.values())
+
+    def listed(self, place: Place) -> tuple[Listed, ...]:
+        """Every plugin as it is in the server of `place`."""
+        return tuple(
+            Listed(
+                name,
+                self.is_on(name, place),
+                tuple(command.name for command in self.commands if command.plugin == name),
+            )
+            for name in self._plugins
+        )
+
+    def is_on(self, plugin: str, place: Place) -> bool:
+        """Whether `plugin` may be used in the server of `place`."""
+        return plugin not in self._off.get(place.server, ())
+
+    def find(self, name: str) -> Command:
+        """The command called `name`. Raises UnknownCommand, with the nearest name."""
+        if (command := self._commands.get(name)) is not None:
+            return command
+        if below := [known for known in self._commands if known.startswith(f"{name} ")]:
+            choices = ", ".join(f"/{known}" for known in below)
+            raise UnknownCommand("/{name} needs one more word: {choices}.", name=name, choices=choices)
+        if close := nearest(name, self._commands):
+            raise UnknownCommand("There is no command /{name}. Did you mean /{close}?", name=name, close=close)
+        raise UnknownCommand("There is no command /{name}. /help lists what there is.", name=name)
+
+    def split(self, line: str) -> tuple[Command, str]:
+        """The command that "/name …" names, of one word or two, and the rest of the line."""
+        first, *rest = line.removeprefix("/").split(maxsplit=1)[:2] or [""]
+        after = rest[0] if rest else ""
+        second, *tail = after.split(maxsplit=1) or [""]
+        if (two := f"{first} {second}".casefold()) in self._commands:
+            return self._commands[two], tail[0] if tail else ""
+        return self.find(first.casefold()), after
+
+    async def switch(self, name: str, place: Place, *, on: bool) -> None:
+        """Switch a plugin on or off in the server of `place`. Raises UserError for one that cannot be."""
+        self._known(name)
+        if name in PINNED and not on:
+            raise UserError("The plugin “{name}” cannot be switched off.", name=name)
+        off = set(self._off.get(place.server, ()))
+        off = off - {name} if on else off | {name}
+        await self._store.set(place.server, sorted(off), scope="off")
+        self._off[place.server] = off
+
+    async def reload(self, name: str) -> None:
+        """Read a plugin's file anew. If it is broken, UserError says why and the running one stays."""
+        old = self._known(name)
+        try:
+            new = again(old)
+            await _start(new)
+        except PluginError as error:
+            raise UserError("{reason} The running one stays.", reason=error) from error
+        try:
+            self._adopt(new)
+        except PluginError as error:
+            await new.close()
+            raise UserError("{reason} The running one stays.", reason=error) from error
+        await old.close()
+
+    def _known(self, name: str) -> Plugin:
+        if (plugin := self._plugins.get(name)) is None:
+            raise UserError(
+                "There is no plugin “{name}”; there are {names}.", name=name, names=", ".join(self._plugins)
+            )
+        return plugin
+
+
+async def _start(plugin: Plugin) -> None:
+    # A plugin can raise anything at all; whatever it is, the error must name it.
+    try:
+        await plugin.start()
+    except Exception as error:
+        await plugin.close()
+        raise PluginError(f"Plugin “{plugin.name}” cannot start: {type(error).__name__}: {error}.") from error

@@ -1,0 +1,58 @@
+"""One answer in the making: the handler works in a task of its own, and only its newest snapshot is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bot.message import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+
+class Run:
+    """Drains `source`, however slowly its snapshots are shown, until it ends or is stopped.
+
+    `source` must end with a final reply and raise nothing but CancelledError.
+    """
+
+    def __init__(self, source: AsyncGenerator[Reply, None]) -> None:
+        self.newest = Reply()
+        self.stopped = False
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._drain(source), name="answer")
+
+    def stop(self) -> None:
+        """End the answer here: what was said stays. Does nothing once it is final."""
+        if not self.newest.final:
+            self.stopped = True
+            self._task.cancel()
+
+    async def _drain(self, source: AsyncGenerator[Reply, None]) -> None:
+        try:
+            async with aclosing(source):
+                async for reply in source:
+                    self.newest = reply
+                    self._changed.set()
+        finally:
+            if not self.newest.final:
+                self.newest = replace(self.newest, final=True, status="")
+            self._changed.set()
+
+    async def snapshots(self) -> AsyncGenerator[Reply, None]:
+        """The newest snapshot each time it has changed; the last one is final."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            reply = self.newest
+            yield reply
+            if reply.final:
+                return
+
+    async def close(self) -> None:
+        """End the handler, wherever it is, and wait until it has."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)

@@ -1,0 +1,71 @@
+"""/plugins: what is loaded, switched on or off for a server, and read anew by whoever runs the bot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from bot import Context, Plugin, Reply, UserError, autocomplete, command
+
+
+class Plugins(Plugin):
+    """The plugins themselves."""
+
+    @command("plugins list", moderator=True, private=True)
+    async def list(self, ctx: Context) -> AsyncIterator[Reply]:
+        """List the plugins and their commands."""
+        lines = []
+        for plugin in ctx.plugins.listed(ctx.place):
+            state = ctx.translate("on") if plugin.is_on else ctx.translate("off")
+            names = ", ".join(f"`/{name}`" for name in plugin.commands) or "–"
+            lines.append(f"- **{plugin.name}** ({state}): {names}")
+        yield Reply(text="\n".join(lines), final=True)
+
+    @command("plugins enable", moderator=True, private=True)
+    async def enable(self, ctx: Context, name: str) -> AsyncIterator[Reply]:
+        """Switch a plugin on in this server.
+
+        name: The plugin's name
+        """
+        await ctx.plugins.switch(name, ctx.place, on=True)
+        yield Reply(text=ctx.translate("“{name}” is on here.", name=name), final=True)
+
+    @command("plugins disable", moderator=True, private=True)
+    async def disable(self, ctx: Context, name: str) -> AsyncIterator[Reply]:
+        """Switch a plugin off in this server.
+
+        name: The plugin's name
+        """
+        await ctx.plugins.switch(name, ctx.place, on=False)
+        yield Reply(text=ctx.translate("“{name}” is off here.", name=name), final=True)
+
+    @command("plugins reload", moderator=True, private=True)
+    async def reload(self, ctx: Context, name: str) -> AsyncIterator[Reply]:
+        """Read a plugin's file anew; for whoever runs this bot.
+
+        name: The plugin's name
+        """
+        if not ctx.user.is_operator:
+            raise UserError("Only whoever runs this bot can reload a plugin, from the terminal.")
+        await ctx.plugins.reload(name)
+        yield Reply(text=ctx.translate("“{name}” was read anew.", name=name), final=True)
+
+    @autocomplete("plugins enable", "name")
+    async def complete_enable(self, ctx: Context, typed: str) -> tuple[str, ...]:
+        """Those that are off."""
+        return _fitting(ctx, typed, on=False)
+
+    @autocomplete("plugins disable", "name")
+    async def complete_disable(self, ctx: Context, typed: str) -> tuple[str, ...]:
+        """Those that are on."""
+        return _fitting(ctx, typed, on=True)
+
+    @autocomplete("plugins reload", "name")
+    async def complete_reload(self, ctx: Context, typed: str) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(plugin.name for plugin in ctx.plugins.listed(ctx.place) if plugin.name.startswith(typed))
+
+
+def _fitting(ctx: Context, typed: str, *, on: bool) -> tuple[str, ...]:
+    return tuple(
+        plugin.name for plugin in ctx.plugins.listed(ctx.place) if plugin.is_on is on and plugin.name.startswith(typed)
+    )

@@ -1,0 +1,133 @@
+import asyncio
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import func, select, text
+
+from bot.database import AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, now
+from bot.errors import ConfigError
+
+
+def url(folder: Path) -> str:
+    return f"sqlite:///{folder}/deep/below/tempera.db"
+
+
+def message(**values: object) -> MessageRow:
+    common = {
+        "platform": "test", "server": "", "channel": "c", "thread": "", "external": "", "parent": None, "author": "ann",
+        "author_name": "Ann", "role": "user", "text": "hi", "command": "ask", "options": {}, "seed": None, "card": {},
+        "buttons": [], "private": False, "state": "done", "instance": "", "resume": {}, "created": now(),
+    }  # fmt: skip
+    return MessageRow(**(common | values))
+
+
+async def test_the_migrations_make_the_tables_that_the_code_declares(tmp_path: Path) -> None:
+    async with Database(url(tmp_path)) as database, database._engine.connect() as connection:
+        difference = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), Base.metadata)
+        )
+    assert difference == []
+
+
+async def test_migrations_go_down_and_up_again(tmp_path: Path) -> None:
+    async with Database(url(tmp_path)) as database:
+        await database.migrate("-1")
+        async with database.reading() as session:
+            tables = set(await session.scalars(text("SELECT name FROM sqlite_master WHERE type = 'table'")))
+        assert "messages" not in tables
+        await database.migrate()
+        async with database.writing() as session:
+            session.add(message())
+
+
+async def test_a_change_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    async with Database(url(tmp_path)) as database:
+
+        async def break_off() -> None:
+            async with database.writing() as session:
+                session.add(message())
+                await session.flush()
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            await break_off()
+        async with database.reading() as session:
+            assert await session.scalar(select(func.count(MessageRow.id))) == 0
+
+
+async def test_the_zone_of_a_time_survives(tmp_path: Path) -> None:
+    created = now()
+    async with Database(url(tmp_path)) as database:
+        async with database.writing() as session:
+            session.add(message(created=created))
+        async with database.reading() as session:
+            assert await session.scalar(select(MessageRow.created)) == created
+
+
+async def test_a_purge_takes_all_that_hangs_on_an_old_message(tmp_path: Path) -> None:
+    from datetime import timedelta
+
+    async with Database(url(tmp_path)) as database:
+        async with database.writing() as session:
+            old, new = message(created=now() - timedelta(days=31)), message()
+            session.add_all([old, new])
+            await session.flush()
+            file = {"filename": "a.png", "media_type": "image/png", "alt": "", "spoiler": False, "data": b"x"}
+            session.add_all([AttachmentRow(message=old.id, **file), AttachmentRow(message=new.id, **file)])
+            session.add(EventRow(platform="test", id="1", created=now() - timedelta(days=31)))
+        assert await database.purge(30) == 1
+        async with database.reading() as session:
+            assert list(await session.scalars(select(AttachmentRow.message))) == [new.id]
+            assert await session.scalar(select(func.count()).select_from(EventRow)) == 0
+
+
+def _claim(address: str, names: list[str], results: "multiprocessing.Queue[list[str]]") -> None:
+    async def work() -> list[str]:
+        async with Database(address) as database:
+            return [name for name in names if await database.first_seen("test", name)]
+
+    results.put(asyncio.run(work()))
+
+
+def test_an_event_is_handled_by_one_of_two_processes(tmp_path: Path) -> None:
+    names = [str(number) for number in range(50)]
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    workers = [context.Process(target=_claim, args=(url(tmp_path), names, results)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    claimed = results.get(timeout=60) + results.get(timeout=60)
+    for worker in workers:
+        worker.join()
+    assert sorted(claimed) == sorted(names)
+
+
+async def test_many_writers_lose_nothing(tmp_path: Path) -> None:
+    async with Database(url(tmp_path)) as database:
+
+        async def add_one() -> None:
+            async with database.writing() as session:
+                row = await session.get(PluginRow, ("test", "", "count"))
+                if row is None:
+                    session.add(PluginRow(plugin="test", scope="", key="count", value=1))
+                else:
+                    row.value += 1
+
+        await asyncio.gather(*(add_one() for _ in range(50)))
+        async with database.reading() as session:
+            assert await session.scalar(select(PluginRow.value)) == 50
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "mysql://localhost/x"])
+def test_an_address_that_is_none(wrong: str) -> None:
+    with pytest.raises(ConfigError):
+        Database(wrong)
+
+
+async def test_a_folder_that_cannot_be_written() -> None:
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        async with Database("sqlite:////proc/nothing/tempera.db"):
+            pass
