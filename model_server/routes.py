@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from model_server.scheduler import Heard, Ticket
 
 KEEP_ALIVE_SECONDS = 15.0
+JOB = web.RequestKey("JOB", Job)
+STREAM = web.RequestKey("STREAM", EventStream)
+"""What a request became, for those who log it and shape its errors."""
 
 ASK = {
     "chat": "answers in text at /v1/chat/completions and /v1/completions",
@@ -91,7 +94,7 @@ class Routes:
             raise ApiError(400, f"{name} {ASK[model.task]}, and does nothing else.", code="wrong_model", param="model")
         owner = (user or "") if self._trusts_users else ""
         job = Job(id=f"job_{secrets.token_hex(12)}", model=name, task=task, user=owner)
-        request["job"], request["model"] = job.id, name
+        request[JOB] = job
         return model.submit(job)
 
     async def _write(
@@ -102,7 +105,7 @@ class Routes:
             answer = kind(ticket, task)
             if asked.stream:
                 options = asked.stream_options or StreamOptions()
-                stream = request["stream"] = EventStream(request, _headers(ticket))
+                stream = request[STREAM] = EventStream(request, _headers(ticket))
                 return await _streamed(stream, ticket, answer, options)
             for event in await _all(ticket):
                 answer.take(event)

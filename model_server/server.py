@@ -12,7 +12,7 @@ from aiohttp import web
 
 from model_server.errors import ApiError
 from model_server.model import Model, lookup
-from model_server.routes import Routes
+from model_server.routes import JOB, STREAM, Routes
 from model_server.security import Guard, check_exposure
 from model_server.supervisor import FACTORY
 
@@ -146,7 +146,7 @@ async def _account(request: web.Request, handler: Handler) -> web.StreamResponse
         status = response.status
         return response
     finally:
-        route = request.match_info.route.resource
+        route, job = request.match_info.route.resource, request.get(JOB)
         requests_log.log(
             logging.DEBUG if request.path.startswith("/health/") else logging.INFO,
             "method=%s route=%s status=%d ms=%d model=%s job=%s",
@@ -154,8 +154,8 @@ async def _account(request: web.Request, handler: Handler) -> web.StreamResponse
             route.canonical if route else "-",
             status,
             1000 * (time.monotonic() - began),
-            request.get("model", "-"),
-            request.get("job", "-"),
+            job.model if job else "-",
+            job.id if job else "-",
         )
 
 
@@ -194,9 +194,9 @@ def _guarded_by(guard: Guard) -> Middleware:
 
 
 async def _response(request: web.Request, error: ApiError) -> web.StreamResponse:
-    stream: EventStream | None = request.get("stream")
+    stream: EventStream | None = request.get(STREAM)
     if stream and stream.begun:
         return await stream.fail(error)
-    if "job" in request:
-        error.headers["X-Job-Id"] = request["job"]
+    if JOB in request:
+        error.headers["X-Job-Id"] = request[JOB].id
     return web.json_response(error.body(), status=error.status, headers=error.headers)

@@ -33,7 +33,9 @@ WIDTH = 8
 
 
 class Parrot:
-    """The text engine. Option `journal`: a file that is told of every job that comes and is taken back."""
+    """The text engine. Options: `journal`, a file that is told of every job that comes and is taken back;
+    `fails_until`, a file without which loading fails; `capacity`.
+    """
 
     def __init__(self, spec: EngineSpec) -> None:
         self.capacity = int(spec.options.get("capacity", 1))
@@ -42,9 +44,8 @@ class Parrot:
 
     def load(self) -> None:
         print(f"loading in process {os.getpid()}", flush=True)
-        if time_to_fail := self._options.get("fails_until"):
-            if not Path(str(time_to_fail)).exists():
-                raise RuntimeError("secret detail")
+        if (sign := self._options.get("fails_until")) and not Path(str(sign)).exists():
+            raise RuntimeError("secret detail")
 
     def add(self, job: Job) -> None:
         self._note(f"add {job.id}")

@@ -1,43 +1,116 @@
 """The real gateway with fake engines, in a process of its own: `python -m fakes.gateway PORT FOLDER [API_KEY]`."""
 
 import asyncio
+import contextlib
 import logging
+import os
 import signal
+import socket
+import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from model_server.server import serve
 from model_server.store import Entry, Store
+
+FACTORY = "fakes.engines:create"
+PATIENCE_SECONDS = 60
+"""When a test that waits gives up; none of them is about time."""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running server: its address, its process, and the folder of its models."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    def journal(self) -> list[str]:
+        """What the parrot was told, line by line."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / "journal").read_text().splitlines()
+        return []
+
+
+@contextlib.contextmanager
+def running_gateway(folder: Path, api_key: str | None = None) -> Iterator[Gateway]:
+    """A gateway in a process of its own, ready; SIGTERM ends it."""
+    port = free_port()
+    command = [sys.executable, "-m", "fakes.gateway", str(port), str(folder), *filter(None, [api_key])]
+    process = subprocess.Popen(command, env=environment())
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_ready(url, api_key)
+        yield Gateway(url, process, folder)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE_SECONDS)
+
+
+async def eventually(happened: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            seen = happened()
+            if seen if isinstance(seen, bool) else await seen:
+                return
+            await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def environment() -> dict[str, str]:
+    """For a child process that imports what we can import."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def entries(folder: Path) -> list[Entry]:
     """One model of each kind. Their files are empty ones in `folder`, and so is the parrot's journal."""
     for name in ("config.json", "model.safetensors"):
         (folder / name).touch()
-    journal = str(folder / "journal")
-    common = {"licence": "MIT", "folder": folder}
+    options = {"journal": str(folder / "journal")}
     return [
-        Entry(name="parrot", engine="language", description="Repeats", options={"journal": journal}, **common),
-        Entry(name="painter", engine="face", description="Draws", **common),
-        Entry(name="ruler", engine="embedding", description="Measures", **common),
+        Entry(name="parrot", engine="language", description="Repeats", licence="MIT", folder=folder, options=options),
+        Entry(name="painter", engine="face", description="Draws", licence="MIT", folder=folder),
+        Entry(name="ruler", engine="embedding", description="Measures", licence="MIT", folder=folder),
     ]
 
 
-async def main(port: int, folder: Path, api_key: str | None) -> None:
-    """Serve until SIGTERM."""
+def _wait_until_ready(url: str, api_key: str | None) -> None:
+    request = urllib.request.Request(f"{url}/health/ready", headers={"Authorization": f"Bearer {api_key}"})
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(request):
+            return
+        time.sleep(0.1)
+    raise TimeoutError("The gateway did not become ready.")
+
+
+async def _main(port: int, folder: Path, api_key: str | None) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    await serve(
-        host="127.0.0.1",
-        port=port,
-        entries=entries(folder),
-        store=Store(folder),
-        api_key=api_key,
-        factory="fakes.engines:create",
-    )
+    with contextlib.suppress(asyncio.CancelledError):
+        await serve(
+            host="127.0.0.1",
+            port=port,
+            entries=entries(folder),
+            store=Store(folder),
+            api_key=api_key,
+            factory=FACTORY,
+        )
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None))
+    asyncio.run(_main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None))
