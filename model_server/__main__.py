@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import importlib.util
-import ipaddress
 import logging
 import os
 import signal
@@ -151,11 +150,13 @@ def _state(entry: Entry, store: Store) -> str:
 
 
 def _serve(options: argparse.Namespace, entries: Sequence[Entry], store: Store) -> int:
+    from model_server.security import is_loopback
+
     _need_packages()
     if not entries:
         raise StoreError("No model of the catalogue is served by default; name one with --model.")
     api_key = _api_key()
-    if not api_key and not _is_loopback(options.host):
+    if not api_key and not is_loopback(options.host):
         raise StoreError(
             f"Listening on {options.host} opens the server to the network, which needs a key: set "
             "TEMPERA_MODEL_SERVER__API_KEY, or listen on 127.0.0.1."
@@ -166,9 +167,9 @@ def _serve(options: argparse.Namespace, entries: Sequence[Entry], store: Store) 
     except asyncio.CancelledError:
         return 0
     except OSError as error:
-        raise StoreError(
-            f"The server cannot listen on {options.host}, port {options.port}: {error.strerror}."
-        ) from error
+        # A failed look-up of a name has a number below zero, which no table of the system knows.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise StoreError(f"The server cannot listen on {options.host}, port {options.port}: {reason}.") from error
     return 0
 
 
@@ -208,13 +209,6 @@ def _api_key() -> str | None:
         api_key: SecretStr = SecretStr("")
 
     return Secrets().api_key.get_secret_value() or None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _need_packages() -> None:

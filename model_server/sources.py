@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING
 from model_server.catalogue import Location, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 LOOK_SECONDS = 0.2
 PROGRESS = re.compile(r"(\d+) (\d+)")
@@ -38,7 +38,7 @@ PIP_OPTIONS = (
     "--progress-bar=off",
     "--retries=2",
 )
-HUB_ENVIRONMENT = {
+ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # Its chunks do not show up in the folder while they arrive, so there would be no progress to see.
@@ -110,26 +110,32 @@ class Sources:
             watch(size, int(match[2]) if match else None)
 
         arguments = [name, revision or "main", str(target)]
-        self._child_or_reason([sys.executable, "-m", "model_server.hub", *arguments], target, tick)
+        self._run_or_reason(["model_server.hub", *arguments], target, tick)
 
     def run(
         self,
-        command: Sequence[str],
+        module: Sequence[str],
         folder: Path,
         tick: Callable[[str, int], None],
-        environment: Mapping[str, str] | None = None,
+        environment: dict[str, str] | None = None,
     ) -> Ended:
-        """Run a child to its end. `tick` hears its last line and the bytes in `folder`, a few times a second.
+        """Run a Python module (its name, then arguments) in a child process to its end.
 
+        `tick` hears its last line and the bytes in `folder`, a few times a second.
         Raises OSError(ENOSPC) when the child says that the disk is full.
         """
         lines: deque[str] = deque(maxlen=40)
         with subprocess.Popen(  # noqa: S603 - the command is ours, and no shell reads it
-            command,
+            [sys.executable, "-P", "-m", *module],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=os.environ | HUB_ENVIRONMENT | dict(environment or {}),
+            env=os.environ
+            | ENVIRONMENT
+            | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            | (environment or {}),
+            # Ctrl-C in a terminal is for us alone; we end the child.
+            start_new_session=True,
             text=True,
             errors="replace",
         ) as child:
@@ -161,13 +167,13 @@ class Sources:
         name, _, revision = location.place.partition("@")
         folder = _folder(location, scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "model_server.hub", name, revision or "main", str(folder), location.path]
+        arguments = [name, revision or "main", str(folder), location.path]
         before = _bytes_in(folder)
-        self._child_or_reason(command, folder, lambda _, size: watch(max(0, size - before)))
+        self._run_or_reason(["model_server.hub", *arguments], folder, lambda _, size: watch(max(0, size - before)))
         return folder / location.path
 
-    def _child_or_reason(self, command: Sequence[str], folder: Path, tick: Callable[[str, int], None]) -> None:
-        ended = self.run(command, folder, tick)
+    def _run_or_reason(self, module: Sequence[str], folder: Path, tick: Callable[[str, int], None]) -> None:
+        ended = self.run(module, folder, tick)
         if ended.status:
             raise SourceError(ended.last)
 
@@ -179,7 +185,7 @@ class Sources:
         # pip copies in place what it downloaded, so only a rename by us makes a whole wheel visible.
         with tempfile.TemporaryDirectory(dir=folder) as unfinished:
             ended = self.run(
-                [sys.executable, "-m", "pip", "download", *PIP_OPTIONS, f"--dest={unfinished}", location.place],
+                ["pip", "download", *PIP_OPTIONS, f"--dest={unfinished}", location.place],
                 Path(unfinished),
                 lambda _, size: watch(size),
                 {"TMPDIR": unfinished},

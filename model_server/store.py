@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,8 +131,8 @@ class Store:
             if match := PROGRESS.fullmatch(line):
                 progress.update(f"converting {source.name}", int(match[1]), int(match[2]))
 
-        command = [sys.executable, "-m", "model_server.engines.convert", str(source), str(fresh)]
-        ended = self._sources.run(command, fresh, tick, {"OMP_WAIT_POLICY": "passive"})
+        module = ["model_server.engines.convert", str(source), str(fresh)]
+        ended = self._sources.run(module, fresh, tick, {"OMP_WAIT_POLICY": "passive"})
         if ended.status < 0:
             need = size_text(7 * source.stat().st_size)
             raise StoreError(f"Converting {source.name} was ended by the system; it needs about {need} of free memory.")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -116,6 +117,42 @@ def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["serve", "--port", port])
     assert f"'{port}' should be a number from 1 to 65535" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["serve", "--model", "digiface-dcgan", "--port", str(port)]) == 1
+    said = f"The server cannot listen on 127.0.0.1, port {port}: Address already in use.\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("told", ["signal", "eof"])
+def test_serving_ends_cleanly_while_it_still_fetches(tmp_path: Path, catalogue: str, told: str) -> None:
+    os.mkfifo(tmp_path / "source/weights.bin")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    arguments = ["serve", "--catalogue", catalogue, "--model", "tiny", "--port", port, "--exit-on-eof"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "model_server", *arguments], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    # Opens once the server, which listens before it fetches, reads from the other end.
+    with (tmp_path / "source/weights.bin").open("wb"):
+        if told == "signal":
+            child.send_signal(signal.SIGTERM)
+        else:
+            assert child.stdin is not None
+            child.stdin.close()
+            child.stdin = None
+        assert child.stderr is not None
+        assert "Listening" in child.stderr.readline()
+    _, errors = child.communicate()
+    assert child.returncode == 0
+    assert "Traceback" not in errors
 
 
 @pytest.mark.chaos
