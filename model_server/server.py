@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger("model_server.requests")
 
+ERROR = web.RequestKey("ERROR", str)
 LARGEST_BODY = 1 << 20
 SHUTDOWN_SECONDS = 2.0
 LIVE = "/health/live"
@@ -149,13 +150,14 @@ async def _account(request: web.Request, handler: Handler) -> web.StreamResponse
         route, job = request.match_info.route.resource, request.get(JOB)
         requests_log.log(
             logging.DEBUG if request.path.startswith("/health/") else logging.INFO,
-            "method=%s route=%s status=%d ms=%d model=%s job=%s",
+            "method=%s route=%s status=%d ms=%d model=%s job=%s error=%s",
             request.method,
             route.canonical if route else "-",
             status,
             1000 * (time.monotonic() - began),
             job.model if job else "-",
             job.id if job else "-",
+            request.get(ERROR, "-"),
         )
 
 
@@ -194,6 +196,7 @@ def _guarded_by(guard: Guard) -> Middleware:
 
 
 async def _response(request: web.Request, error: ApiError) -> web.StreamResponse:
+    request[ERROR] = error.code or "-"
     stream: EventStream | None = request.get(STREAM)
     if stream and stream.begun:
         return await stream.fail(error)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import logging
 import os
@@ -100,7 +101,7 @@ async def _ready(url: str) -> bool:
 async def test_every_mistake_has_its_status_and_shape(
     http: aiohttp.ClientSession, method: str, path: str, body: bytes | None, status: int, code: str
 ) -> None:
-    async with http.request(method, path, data=body) as response:
+    async with http.request(method, path, data=body and io.BytesIO(body)) as response:
         assert response.status == status
         error = await error_of(response)
     assert (error["type"], error["code"]) == ("invalid_request_error", code)
@@ -368,10 +369,12 @@ async def test_a_request_leaves_one_line_without_its_text(tmp_path: Path, caplog
         async with http.post(CHAT, json=chat("confidential words")) as response:
             job = response.headers["X-Job-Id"]
             assert response.status == 200
-    lines = [record.getMessage() for record in caplog.records if job in record.getMessage()]
-    assert len(lines) == 1
-    assert lines[0].startswith(f"method=POST route={CHAT} status=200 ms=")
-    assert lines[0].endswith(f"model=parrot job={job}")
+        async with http.post(CHAT, json=chat("confidential words", temperature=3)) as response:
+            assert response.status == 400
+    good, bad = [record.getMessage() for record in caplog.records if f"route={CHAT}" in record.getMessage()]
+    assert good.startswith(f"method=POST route={CHAT} status=200 ms=")
+    assert good.endswith(f"model=parrot job={job} error=-")
+    assert bad.endswith("model=- job=- error=invalid_value")
     assert "confidential" not in caplog.text
 
 
