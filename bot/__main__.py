@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import sys
 from pathlib import Path
@@ -72,16 +73,15 @@ def _load(options: argparse.Namespace) -> Config:
     return config.load(options.config)
 
 
-def _bot(configuration: Config) -> Bot:
+def _bot(configuration: Config, key: str = "") -> Bot:
     from bot import plugin
     from bot.app import Bot
     from bot.database import Database
     from bot.model_client import ModelClient
 
     section = configuration.model_server
-    client = ModelClient(section.url, section.api_key.get_secret_value())
     return Bot(
-        client,
+        ModelClient(section.url, section.api_key.get_secret_value() or key),
         plugin.load(configuration.plugins),
         Database(configuration.database.url),
         settings=configuration.settings,
@@ -92,19 +92,32 @@ def _bot(configuration: Config) -> Bot:
 def _run(options: argparse.Namespace) -> int:
     configuration = _load(options)
     logging.basicConfig(level=configuration.log.level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    asyncio.run(_serve(configuration, own_models=not options.no_models))
+    # Each step of a migration is of no interest to whoever starts a bot.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        asyncio.run(_serve(configuration, own_models=not options.no_models))
+    except* BotError as group:
+        # The first one tells why; the others were ended by it.
+        raise _first(group) from None
     return 0
+
+
+def _first(group: BaseExceptionGroup[BotError]) -> BotError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _serve(configuration: Config, *, own_models: bool) -> None:
     from bot.local_server import LocalServer
     from bot.platforms.web import WebPlatform
 
-    bot = _bot(configuration)
+    key = secrets.token_hex(16)
+    bot = _bot(configuration, key)
     async with bot, asyncio.TaskGroup() as tasks:
         running = []
         if own_models and configuration.model_server.is_local:
-            running.append(tasks.create_task(LocalServer(configuration.model_server).run(), name="model server"))
+            server = LocalServer(configuration.model_server, key)
+            running.append(tasks.create_task(server.run(), name="model server"))
         if configuration.web.enabled:
             running.append(tasks.create_task(WebPlatform(bot, configuration.web).run(), name="web"))
         if not running:

@@ -28,8 +28,10 @@ GRACE_SECONDS = 10.0
 class LocalServer:
     """Keeps a model server answering at the configured address for as long as `run` runs."""
 
-    def __init__(self, section: ModelServerSection) -> None:
+    def __init__(self, section: ModelServerSection, trusted_key: str) -> None:
+        """`trusted_key` is what the server will know this bot by, and so believe for whom it asks."""
         self._section = section
+        self._trusted_key = trusted_key
 
     async def run(self) -> None:
         """Start the server unless one answers already; when it ends, start it again after a growing pause.
@@ -67,7 +69,7 @@ class LocalServer:
     async def _child(self) -> int:
         host, port = self._section.address
         command = [sys.executable, "-m", "model_server", "serve", "--host", host, "--port", str(port)]
-        environment = dict(os.environ)
+        environment = dict(os.environ) | {"TEMPERA_MODEL_SERVER__TRUSTED_KEY": self._trusted_key}
         if key := self._section.api_key.get_secret_value():
             environment["TEMPERA_MODEL_SERVER__API_KEY"] = key
         # The pipe is never written to: its end tells the child that we are gone, even after SIGKILL.
