@@ -18,6 +18,10 @@ class Sampling:
     seed: int
     temperature: float = 1.0
     top_p: float = 1.0
+    top_k: int | None = None
+    """None: all tokens; k: only the k most probable ones, cut before `top_p` and `min_p` look at what is left."""
+    min_p: float = 0.0
+    """Only tokens at least this many times as probable as the most probable one."""
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
@@ -39,6 +43,10 @@ class Chat:
     messages: tuple[Message, ...]
     sampling: Sampling
     truncation: Literal["auto", "disabled"] = "disabled"
+    continue_final: bool = False
+    """The last message is an assistant's, begun by hand: go on with it. Only what is new is answered."""
+    dial: bool = False
+    """Draw nothing; answer with one `Dial` about the next token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,8 @@ class Completion:
 
     prompt: str | tuple[int, ...]
     sampling: Sampling
+    dial: bool = False
+    """Draw nothing; answer with one `Dial` about the next token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,16 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogit:
+    """One token with its raw logit, as the model gave it."""
+
+    text: str
+    bytes: bytes
+    id: int
+    logit: float
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """The job left the queue and fits. Sent once, before anything else."""
 
@@ -107,6 +127,24 @@ class Text:
     job: str
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the model itself, whatever the sampling is."""
+    logprobs_after: tuple[TokenLogprob, ...] = ()
+    """Of the distribution that was drawn from: after temperature, top_k, top_p and min_p. What they cut is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Everything that is needed to show the distribution of the next token at any of `temperatures`.
+
+    P(token at temperature T) = exp(logit / T - log_sum_exp at T). `tokens` are the most probable ones, best first;
+    `log_sum_exp` (of logits / T) and `entropy` (in nats) are over the whole vocabulary, one for each temperature.
+    """
+
+    job: str
+    tokens: tuple[TokenLogit, ...]
+    temperatures: tuple[float, ...]
+    log_sum_exp: tuple[float, ...]
+    entropy: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +180,8 @@ class Finished:
     reason: FinishReason = "stop"
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    """How many of the prompt's tokens were not computed again, because the cache held them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +195,4 @@ class Failed:
     param: str | None = field(default=None)
 
 
-Event = Started | Text | Progress | Picture | Vectors | Finished | Failed
+Event = Started | Text | Dial | Progress | Picture | Vectors | Finished | Failed
