@@ -40,10 +40,10 @@ class Bars:
         from tqdm import tqdm
 
         if what.startswith("waiting"):
-            return tqdm(desc=what, bar_format="{desc} ({elapsed})")
+            return tqdm(desc=what, bar_format="{desc} ({elapsed})", miniters=0)
         if what.startswith("converting"):
-            return tqdm(desc=what, total=total, bar_format="{desc}: {bar} step {n} of {total} ({elapsed})")
-        return tqdm(desc=what, total=total, unit="B", unit_scale=True)
+            return tqdm(desc=what, total=total, bar_format="{desc}: {bar} step {n} of {total} ({elapsed})", miniters=0)
+        return tqdm(desc=what, total=total, unit="B", unit_scale=True, miniters=0)
 
     def _close(self) -> None:
         if self._bar is not None:

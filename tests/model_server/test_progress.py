@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 
-from model_server.progress import Lines
+import pytest
+
+from model_server.progress import Bars, Lines
 
 
 def test_lines_come_with_something_new_and_then_every_few_seconds() -> None:
@@ -25,3 +27,16 @@ def test_lines_come_with_something_new_and_then_every_few_seconds() -> None:
         "fetching some/model: 2 kB",
         "waiting for another process",
     ]
+
+
+def test_bars_show_what_is_done_and_what_comes_next(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bars() as bars:
+        bars.update("waiting for another process", 0, None)
+        bars.update("fetching a", 0, 2_000_000)
+        bars.update("fetching a", 2_000_000, 2_000_000)
+        bars.update("converting a", 4, 4)
+    shown = capsys.readouterr().err
+    assert "waiting for another process (" in shown
+    assert "fetching a: 100%" in shown
+    assert "2.00M/2.00M" in shown
+    assert "step 4 of 4" in shown
