@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import io
-
-import pytest
+from typing import TYPE_CHECKING
 
 from model_server.progress import Bars, Lines
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_lines_come_with_something_new_and_then_every_few_seconds() -> None:
