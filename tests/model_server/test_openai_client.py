@@ -1,14 +1,51 @@
-"""The official client drives every route. Nothing here depends on which engines are behind the server."""
+"""The official client drives every route, once before fake engines and once before the real ones."""
 
 import base64
-from collections.abc import AsyncIterator
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 
 import openai
 import pytest
+from fakes.deployment import wait_for
+from fakes.gateway import environment, free_port
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 
 HELLO = ChatCompletionUserMessageParam(role="user", content="Say hello to all of us.")
+
+
+@pytest.fixture(scope="module", params=["fakes", pytest.param("real", marks=pytest.mark.weights)])
+def served(request: pytest.FixtureRequest) -> Iterator[tuple[str, object]]:
+    """Where the server is, and what its models are called."""
+    if request.param == "fakes":
+        fake = {"chat": "parrot", "faces": "painter", "embeddings": "ruler"}
+        yield request.getfixturevalue("gateway").url, SimpleNamespace(**fake)
+        return
+    real = {"chat": "qwen2.5-coder-0.5b-instruct", "faces": "digiface-dcgan", "embeddings": "all-minilm-l6-v2"}
+    for name in real.values():
+        request.getfixturevalue("weights")(name)
+    port = free_port()
+    serve = [sys.executable, "-m", "model_server", "serve", "--port", str(port)]
+    process = subprocess.Popen([*serve, *(f"--model={name}" for name in real.values())], env=environment())
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health/ready")
+        yield f"http://127.0.0.1:{port}", SimpleNamespace(**real)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+@pytest.fixture
+def server_url(served: tuple[str, object]) -> str:
+    return served[0]
+
+
+@pytest.fixture
+def names(served: tuple[str, object]) -> object:
+    return served[1]
 
 
 @pytest.fixture

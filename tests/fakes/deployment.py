@@ -1,0 +1,89 @@
+"""`tempera run` as a user starts it, in a process of its own with a home of its own; and `tempera chat` beside it."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fakes.gateway import environment, free_port
+
+READY_SECONDS = 300
+TEMPERA = Path(sys.executable).parent / "tempera"
+
+
+@dataclass
+class Deployment:
+    """One bot with its model server. It can be started again after it was killed."""
+
+    folder: Path
+    models_port: int = field(default_factory=free_port)
+    web_port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def models_url(self) -> str:
+        return f"http://127.0.0.1:{self.models_port}"
+
+    @property
+    def web_url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return environment() | {
+            "TEMPERA_MODEL_SERVER__URL": self.models_url,
+            "TEMPERA_WEB__PORT": str(self.web_port),
+            "TEMPERA_DATABASE__URL": f"sqlite:///{self.folder}/tempera.db",
+        }
+
+    def start(self) -> None:
+        """Start it and wait until the chat and every model are there."""
+        self.process = subprocess.Popen([TEMPERA, "run"], env=self.environment, cwd=self.folder)
+        wait_for(f"{self.models_url}/health/ready")
+        wait_for(self.web_url)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def chat(self, line: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run one command with `tempera chat`."""
+        return subprocess.run(
+            [TEMPERA, "chat", *options, line],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=READY_SECONDS,
+            check=False,
+        )
+
+
+@contextlib.contextmanager
+def deployment(folder: Path) -> Iterator[Deployment]:
+    """A deployment that is ready; ended at the end, however it is then."""
+    made = Deployment(folder)
+    made.start()
+    try:
+        yield made
+    finally:
+        if made.process is not None and made.process.poll() is None:
+            made.stop()
+
+
+def wait_for(url: str) -> None:
+    """Wait until `url` answers well."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(url):
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"{url} did not answer in {READY_SECONDS} s")

@@ -1,0 +1,106 @@
+"""One question from end to end, as a user asks it: `tempera run`, real models, the terminal and the web chat."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fakes.deployment import Deployment, deployment
+from fakes.page import visitor
+
+from model_server.engines import EngineSpec
+
+pytestmark = pytest.mark.weights
+CAPITAL = "/ask temperature:0 What is the capital of France?"
+MODELS = ("qwen2.5-coder-0.5b-instruct", "digiface-dcgan", "all-minilm-l6-v2")
+
+
+@pytest.fixture(scope="module")
+def running(weights: Callable[[str], EngineSpec], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    for name in MODELS:
+        weights(name)
+    with deployment(tmp_path_factory.mktemp("home")) as made:
+        yield made
+
+
+def test_the_terminal_answers(running: Deployment) -> None:
+    done = running.chat(CAPITAL)
+    assert done.returncode == 0, done.stderr
+    assert "Paris" in done.stdout
+    assert "temperature 0" in done.stderr
+    assert "Paris" not in done.stderr
+
+
+def test_the_terminal_says_what_was_wrong(running: Deployment) -> None:
+    done = running.chat("/ask temperature:3 hi")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "temperature must be a number from 0 to 2; you gave “3”.\n"
+
+
+def test_the_same_seed_is_the_same_face(running: Deployment) -> None:
+    def face(seed: int, folder: str) -> bytes:
+        done = running.chat(f"/face seed:{seed}", "--out", folder)
+        assert done.returncode == 0, done.stderr
+        return (running.folder / done.stdout.strip()).read_bytes()
+
+    first, second, other = face(7, "one"), face(7, "two"), face(8, "one")
+    assert first == second
+    assert first != other
+    assert first.startswith(b"\x89PNG")
+
+
+async def test_the_web_chat_answers(running: Deployment) -> None:
+    async with visitor(running.web_url) as ann, ann.page("Ann") as page:
+        await page.say(CAPITAL)
+        answer = await page.final()
+        assert "Paris" in answer["reply"]["text"]
+        await page.say("/face seed:7")
+        face = await page.final()
+        [picture] = face["reply"]["attachments"]
+        async with ann.session.get(f"{running.web_url}{picture['url']}") as response:
+            data = await response.read()
+    done = running.chat("/face seed:7", "--out", "terminal")
+    assert data == (running.folder / done.stdout.strip()).read_bytes()
+
+
+def test_doctor_finds_nothing_wrong(running: Deployment) -> None:
+    import subprocess
+
+    from fakes.deployment import TEMPERA
+
+    done = subprocess.run(
+        [TEMPERA, "doctor"], env=running.environment, cwd=running.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert all(name in done.stdout for name in MODELS)
+
+
+@pytest.mark.chaos
+async def test_an_answer_that_a_kill_interrupted(weights: Callable[[str], EngineSpec], tmp_path: Path) -> None:
+    """SIGKILL in the middle: the message says so, Again works, and the conversation still knows the turns before."""
+    for name in MODELS:
+        weights(name)
+    with deployment(tmp_path) as made:
+        async with visitor(made.web_url) as ann:
+            async with ann.page("Ann") as page:
+                await page.say("/ask temperature:0 My dog is called Rex. Greet him by his name, please.")
+                assert (await page.final())["reply"]["final"]
+                await page.say("/ask temperature:0 max_tokens:400 Count from one to two hundred in words.")
+                await page.until("exchange", lambda message: len(message["reply"]["text"]) > 20)
+            made.stop(signal.SIGKILL)
+            made.start()
+            async with ann.page("Ann") as page:
+                first, second = list(page.exchanges.values())[-2:]
+                assert "Rex" in json.dumps(first)
+                assert second["reply"]["final"]
+                assert "Interrupted" in second["reply"]["status"]
+                await page.press(second, "Again")
+                again = await page.until(
+                    "exchange", lambda message: message["id"] != second["id"] and len(message["reply"]["text"]) > 20
+                )
+                assert "one" in again["reply"]["text"].casefold()
+                await page.press(again, "Stop")
+                await page.until("exchange", lambda message: message["reply"]["status"] == "Stopped.")
+                await page.say("/ask temperature:0 What is my dog called? Answer with the name alone.")
+                assert "Rex" in (await page.final())["reply"]["text"]
