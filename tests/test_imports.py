@@ -13,7 +13,7 @@ PLATFORM_SDKS = {"discord": "discord", "slack_bolt": "slack", "slack_sdk": "slac
 LAYERS = [
     {"text", "language", "message", "errors"},
     {"option", "database", "migrations"},
-    {"command", "delivery", "instance", "store"},
+    {"command", "delivery", "pace", "instance", "store"},
     {"config", "policy", "model_client", "settings", "actions", "journal"},
     {"history", "plugin"},
     {"registry"},
