@@ -24,12 +24,7 @@ def png(seed: int, width: int = 16, height: int = 16) -> bytes:
     colour = bytes(60 + (seed * factor) % 160 for factor in (37, 59, 83))
     rows = (b"\0" + colour * width) * height
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 class FakeModels:
@@ -163,9 +158,7 @@ class FakeModels:
             await asyncio.shield(self._count(running=-1))
         width, height = map(int, body.get("size", "64x64").split("x"))
         picture = base64.b64encode(png(body.get("seed", 0), width, height)).decode()
-        return web.json_response(
-            {"data": [{"b64_json": picture}], "tempera": {"seed": body["seed"], "seconds": 0.1}}
-        )
+        return web.json_response({"data": [{"b64_json": picture}], "tempera": {"seed": body["seed"], "seconds": 0.1}})
 
     async def _embeddings(self, request: web.Request) -> web.Response:
         body = await self._received(request)

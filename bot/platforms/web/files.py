@@ -1,0 +1,88 @@
+"""Files in memory under unguessable names, within a bound: the oldest go first."""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.message import Attachment
+
+PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
+"""What a page may show in place. SVG is not among them, since it can hold scripts."""
+
+
+class Files:
+    """Keeps files until they are dropped, or until newer ones need their place. `limit` is in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._kept: dict[tuple[str, str], Attachment] = {}
+
+    def keep(self, file: Attachment, owner: str = "") -> str:
+        """Keep a file and give back its name; where `owner` is given, it must be given to `get` too."""
+        name = secrets.token_urlsafe(24)
+        self._kept[owner, name] = file
+        self._size += len(file.data)
+        while self._size > self._limit and len(self._kept) > 1:
+            self._remove(next(iter(self._kept)))
+        return name
+
+    def get(self, name: str, owner: str = "") -> Attachment | None:
+        """The file, if it is still kept."""
+        return self._kept.get((owner, name))
+
+    def drop(self, name: str, owner: str = "") -> None:
+        """Forget a file; unknown names are ignored, since it may have gone by itself."""
+        if (owner, name) in self._kept:
+            self._remove((owner, name))
+
+    def _remove(self, key: tuple[str, str]) -> None:
+        self._size -= len(self._kept.pop(key).data)
+
+
+def picture_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels from a picture's header, so that a page can leave room for it.
+
+    Reads PNG, GIF, JPEG and WebP; None for anything else, and for what is cut short.
+    """
+    try:
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            return struct.unpack_from(">II", data, 16)
+        if data.startswith((b"GIF87a", b"GIF89a")):
+            return struct.unpack_from("<HH", data, 6)
+        if data.startswith(b"\xff\xd8"):
+            return _jpeg_size(data)
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            return _webp_size(data)
+    except struct.error:
+        return None
+    return None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    position = 2
+    while position < len(data):
+        marker, length = struct.unpack_from(">HH", data, position)
+        # The frame headers are C0 to CF, save three of them that hold tables.
+        if 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):
+            height, width = struct.unpack_from(">HH", data, position + 5)
+            return width, height
+        position += 2 + length
+    return None
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        wide = int.from_bytes(data[24:27], "little"), int.from_bytes(data[27:30], "little")
+        return wide[0] + 1, wide[1] + 1
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    return None

@@ -1,0 +1,89 @@
+"""The web chat as a platform: where it listens, and how it begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from bot.errors import BotError, ConfigError
+from bot.platforms.web.answers import Answers
+from bot.platforms.web.guard import WILDCARDS, is_loopback
+from bot.platforms.web.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bot.app import Bot
+    from bot.config import WebSection
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS = 2.0
+
+
+class WebPlatform:
+    """Serves the chat for one bot. The bot must be entered before it serves.
+
+    Raises ConfigError if it would be open to the network without a join code.
+    """
+
+    name = "web"
+
+    def __init__(self, bot: Bot, section: WebSection) -> None:
+        if not is_loopback(section.host) and not section.join_code.get_secret_value().strip():
+            raise ConfigError(
+                f"The web chat would be open to the network on {section.host}. Set a join code in "
+                "TEMPERA_WEB__JOIN_CODE, or web.host to 127.0.0.1."
+            )
+        self._bot = bot
+        self._section = section
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with self.serve() as url:
+            log.info("The web chat is at %s", url)
+            await asyncio.get_running_loop().create_future()
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[str]:
+        """Serve for as long as the context lasts; yields the address. Raises BotError if it cannot listen.
+
+        At the end running answers are stopped, and pages are told that the chat goes.
+        """
+        site = Site(self._bot, self._section)
+        async with Answers(self._bot, site.room) as answers, AsyncExitStack() as ending:
+            await answers.restore()
+            runner = web.AppRunner(site.app(answers), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+            await runner.setup()
+            ending.push_async_callback(runner.cleanup)
+            await self._listen(runner)
+            yield self._url(runner)
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        host, port = self._section.host, self._section.port
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise BotError(_cannot_listen(error, host, port)) from None
+
+    def _url(self, runner: web.AppRunner) -> str:
+        host, port = self._section.host, runner.addresses[0][1]
+        name = "127.0.0.1" if host in WILDCARDS else host
+        return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> str:
+    setting = "TEMPERA_WEB__PORT"
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is taken by another program. Stop that one, or set another port in {setting}."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"This user may not listen on port {port}. Set one above 1023 in {setting}."
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        return f"This machine has no address {host}. Set one that it has in TEMPERA_WEB__HOST, such as 127.0.0.1."
+    return f"The web chat cannot listen on {host}, port {port}: {error.strerror or 'no reason was given'}."

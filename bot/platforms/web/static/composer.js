@@ -1,0 +1,183 @@
+// The message box: completes commands and options, and keeps what was typed until it has been taken.
+
+import { hint, itemsOf, suggest } from "./completion.js";
+import { byId, element } from "./dom.js";
+
+const MOST_TEXT = 64 * 1024;
+const TALLEST = 200;
+const DRAFT = "tempera-draft";
+
+export class Composer {
+  #commands = [];
+  #found = null;
+  #active = -1;
+  #dismissed = false;
+  #asked = "";
+  #sent = null;
+
+  // `send(message)` returns whether it went out.
+  constructor({ send }) {
+    this.send = send;
+    this.input = byId("input");
+    this.list = byId("suggestions");
+    this.notice = byId("notice");
+    this.input.value = sessionStorage.getItem(DRAFT) ?? "";
+    this.input.addEventListener("input", () => { this.#dismissed = false; this.#changed(); });
+    this.input.addEventListener("keydown", (event) => this.#key(event));
+    this.input.addEventListener("click", () => this.#look());
+    this.input.addEventListener("blur", () => this.#close());
+    window.addEventListener("resize", () => this.#fit());
+    byId("composer").addEventListener("submit", (event) => { event.preventDefault(); this.#submit(); });
+    this.#changed();
+    this.#close();
+  }
+
+  set commands(commands) {
+    this.#commands = commands;
+    if (document.activeElement === this.input) this.#look();
+  }
+
+  // Put a line into the box, ready to be sent or changed.
+  fill(line) {
+    this.input.value = line;
+    this.input.focus();
+    this.input.setSelectionRange(line.length, line.length);
+    this.#changed();
+  }
+
+  // The bot took the message `ref`.
+  taken(ref) {
+    if (this.#sent?.ref !== ref) return;
+    if (this.input.value === this.#sent.text) this.input.value = "";
+    this.#sent = null;
+    this.say("");
+    this.#changed();
+  }
+
+  // The bot did not take the message `ref`, for this reason. Returns whether it was one of ours.
+  refused(ref, text) {
+    if (this.#sent?.ref !== ref) return false;
+    this.#sent = null;
+    this.say(text);
+    return true;
+  }
+
+  // The connection is back: what went out without an answer goes out again, under the same mark.
+  reconnected() {
+    if (this.#sent && this.input.value === this.#sent.text) this.send({ type: "say", ...this.#sent });
+    else this.#sent = null;
+  }
+
+  // Say something to the visitor, above the box; "" takes it back.
+  say(text) {
+    this.notice.textContent = text;
+    this.notice.hidden = !text;
+  }
+
+  completed(ref, values) {
+    if (ref !== this.#asked || !this.#found) return;
+    const known = new Set(this.#found.items.map((item) => item.insert));
+    this.#found.items.push(...itemsOf(values).filter((item) => !known.has(item.insert)));
+    this.#show();
+  }
+
+  #submit() {
+    const text = this.input.value;
+    if (!text.trim()) return;
+    if (text.length > MOST_TEXT) return this.say(`A message may have ${MOST_TEXT} characters; this one has ${text.length}.`);
+    // The same text keeps its mark, so that a message whose answer was lost on the way is not said twice.
+    const ref = this.#sent?.text === text ? this.#sent.ref : crypto.getRandomValues(new Uint32Array(4)).join("-");
+    const out = this.send({ type: "say", text, ref });
+    this.#sent = out ? { text, ref } : null;
+    this.say(out ? "" : "Not connected at the moment. Your message is kept here; send it when the connection is back.");
+    this.#close();
+  }
+
+  #key(event) {
+    if (event.isComposing || event.altKey || event.ctrlKey || event.metaKey) return;
+    const open = !this.list.hidden;
+    if (open && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+      event.preventDefault();
+      this.#move(event.key === "ArrowDown" ? 1 : -1);
+    } else if (open && event.key === "Tab" && !event.shiftKey) {
+      event.preventDefault();
+      this.#accept(Math.max(this.#active, 0));
+    } else if (open && event.key === "Escape") {
+      event.preventDefault();
+      this.#dismissed = true;
+      this.#close();
+    } else if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      if (open && this.#active >= 0) this.#accept(this.#active);
+      else this.#submit();
+    }
+  }
+
+  #changed() {
+    sessionStorage.setItem(DRAFT, this.input.value);
+    this.#fit();
+    this.#look();
+  }
+
+  #fit() {
+    this.input.style.height = "auto";
+    this.input.style.height = `${Math.min(this.input.scrollHeight, TALLEST)}px`;
+  }
+
+  #look() {
+    const before = this.input.value.slice(0, this.input.selectionStart);
+    byId("hint").textContent = hint(before, this.#commands);
+    this.#found = this.#dismissed ? null : suggest(before, this.#commands);
+    this.#active = this.#found?.active ?? -1;
+    if (this.#found?.ask) {
+      this.#asked = `${this.#found.ask.option}:${this.#found.ask.typed}`.slice(0, 200);
+      this.send({ type: "complete", ...this.#found.ask, typed: this.#found.ask.typed.slice(0, 200), ref: this.#asked });
+    }
+    this.#show();
+  }
+
+  #show() {
+    const items = this.#found?.items ?? [];
+    this.list.replaceChildren(...items.map((item, index) => element("li", {
+      id: `suggestion-${index}`, role: "option", "aria-selected": String(index === this.#active),
+      // Before the box loses its focus, which would close the list.
+      onmousedown: (event) => { event.preventDefault(); this.#accept(index); },
+    },
+    element("span", { class: "label" }, item.label),
+    element("span", { class: "detail" }, item.detail),
+    element("span", { class: "aside" }, item.aside))));
+    this.list.hidden = !items.length;
+    this.input.setAttribute("aria-expanded", String(items.length > 0));
+    this.#mark();
+  }
+
+  #mark() {
+    const active = this.list.hidden ? null : this.list.children[this.#active];
+    for (const item of this.list.children) item.setAttribute("aria-selected", String(item === active));
+    if (active) this.input.setAttribute("aria-activedescendant", active.id);
+    else this.input.removeAttribute("aria-activedescendant");
+    active?.scrollIntoView({ block: "nearest" });
+  }
+
+  #move(step) {
+    const count = this.list.children.length;
+    this.#active = this.#active < 0 && step < 0 ? count - 1 : (this.#active + step + count) % count;
+    this.#mark();
+  }
+
+  #accept(index) {
+    const { start, items } = this.#found;
+    const caret = this.input.selectionStart;
+    const after = this.input.value.slice(caret);
+    const before = this.input.value.slice(0, start) + items[index].insert;
+    this.input.value = before + after.replace(/^ /, before.endsWith(" ") ? "" : " ");
+    this.input.setSelectionRange(before.length, before.length);
+    this.#changed();
+  }
+
+  #close() {
+    this.list.hidden = true;
+    this.input.setAttribute("aria-expanded", "false");
+    this.input.removeAttribute("aria-activedescendant");
+  }
+}

@@ -1,0 +1,195 @@
+"""What goes over the WebSocket, as JSON: what a page sends, checked, and what it is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from bot import actions
+from bot.errors import UserError
+from bot.language import translate
+from bot.platforms.web.files import PICTURE_TYPES, picture_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bot.command import Command
+    from bot.message import Attachment, Form, Reply, User
+    from bot.platforms.web.room import Exchange
+
+MOST_BYTES = 512 << 10
+"""Of one WebSocket message: the longest text, however it is escaped."""
+MOST_TEXT = 64 << 10
+"""Characters of one typed message."""
+
+Short = Annotated[str, Field(max_length=200)]
+
+
+class Message(BaseModel):
+    """The base of what a page sends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Say(Message):
+    """A line as typed. `ref` is the page's mark for it, so that sending it twice says it once."""
+
+    type: Literal["say"]
+    text: str
+    ref: Short
+
+
+class Press(Message):
+    """A button under an exchange."""
+
+    type: Literal["press"]
+    exchange: int
+    id: Short
+    ref: Short
+
+
+class Submit(Message):
+    """A form, with its fields as typed; a file field holds the name that its upload was given."""
+
+    type: Literal["submit"]
+    id: Short
+    fields: Annotated[dict[Short, str], Field(max_length=25)]
+    files: Annotated[dict[Short, Short], Field(max_length=25)]
+    ref: Short
+
+
+class Complete(Message):
+    """What fits an option's value so far?"""
+
+    type: Literal["complete"]
+    command: Short
+    option: Short
+    typed: Short
+    ref: Short
+
+
+class Name(Message):
+    """The visitor wants to be called this."""
+
+    type: Literal["name"]
+    name: Short
+
+
+Incoming = Say | Press | Submit | Complete | Name
+_INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discriminator="type")])
+
+
+def read(data: str) -> Incoming:
+    """What the page sent. Raises UserError for what no page of ours would send."""
+    try:
+        return _INCOMING.validate_json(data)
+    except ValidationError:
+        raise UserError("The page sent something that the bot does not understand; reload the page.") from None
+
+
+def welcome(user: User, commands: Sequence[Command], exchanges: Iterable[Exchange]) -> dict[str, Any]:
+    """The first message: who you are, what can be asked, and what was said."""
+    return {
+        "type": "welcome",
+        "you": person(user),
+        "commands": [_command(command, user.locale) for command in commands],
+        "exchanges": [exchange_for(user, exchange) for exchange in exchanges],
+    }
+
+
+def person(user: User) -> dict[str, str]:
+    """A user as others see them."""
+    return {"id": user.id, "name": user.name}
+
+
+def exchange_for(user: User, exchange: Exchange) -> dict[str, Any]:
+    """The whole exchange as it is now, as `user` sees it."""
+    reply = exchange.reply
+    mine = exchange.author.id == user.id
+    shown = [(file, name) for file, name in exchange.files if file.media_type in PICTURE_TYPES]
+    return {
+        "type": "exchange",
+        "id": exchange.id,
+        "at": exchange.at,
+        "author": person(exchange.author),
+        "mine": mine,
+        "private": exchange.private,
+        "question": exchange.question or reply.quote,
+        "reply": _reply(reply, mine=mine)
+        | {
+            "pictures": [_picture(file, name) for file, name in shown],
+            "files": [_file(file, name) for file, name in exchange.files if (file, name) not in shown],
+        },
+    }
+
+
+def form(shown: Form) -> dict[str, Any]:
+    """A form to show at once."""
+    fields = [
+        {
+            "name": field.name,
+            "label": field.label,
+            "kind": field.kind,
+            "value": field.value,
+            "required": field.required,
+            "minimum": field.minimum,
+            "maximum": field.maximum,
+            "choices": list(field.choices),
+        }
+        for field in shown.fields
+    ]
+    return {"type": "form", "id": shown.id, "title": shown.title, "fields": fields}
+
+
+def _reply(reply: Reply, *, mine: bool) -> dict[str, Any]:
+    return {
+        "text": reply.text,
+        "status": reply.status,
+        "final": reply.final,
+        "error": reply.error,
+        "card": list(reply.card.items()),
+        "buttons": [
+            {"id": button.id, "label": button.label, "style": button.style}
+            for button in reply.buttons
+            if button.id and (mine or button.command or button.action in actions.ANYBODY)
+        ],
+    }
+
+
+def _picture(file: Attachment, name: str) -> dict[str, Any]:
+    width, height = picture_size(file.data) or (None, None)
+    return _file(file, name) | {
+        "alt": file.alt,
+        "spoiler": file.spoiler,
+        "width": width,
+        "height": height,
+    }
+
+
+def _file(file: Attachment, name: str) -> dict[str, Any]:
+    return {"url": f"/files/{name}", "name": file.filename, "size": len(file.data)}
+
+
+def _command(command: Command, locale: str) -> dict[str, Any]:
+    return {
+        "name": command.name,
+        "description": translate(command.description, locale),
+        "usage": command.usage(),
+        "options": [
+            {
+                "name": option.name,
+                "description": translate(option.description, locale) if option.description else "",
+                "kind": option.kind,
+                "expects": option.expects().in_language(locale),
+                "required": option.required,
+                "default": None if option.default is None else str(option.default),
+                "minimum": option.minimum,
+                "maximum": option.maximum,
+                "choices": [str(choice) for choice in option.choices],
+                "free_text": option.free_text,
+                "completes": option.complete is not None,
+            }
+            for option in command.options
+        ],
+    }

@@ -1,0 +1,138 @@
+"""The web chat in a real Chromium, as somebody who comes for the first time uses it."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fakes.models import FakeModels
+from playwright.async_api import async_playwright, expect
+
+from bot.app import Bot
+from bot.config import WebSection
+from bot.platforms.web import WebPlatform
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None and os.environ.get("CI") != "true", reason="there is no Chromium here"),
+]
+
+ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+MARKDOWN = (
+    "# Colours\n\nThe **yolk** is `yellow`:\n\n```python\nprint('<b>egg</b>')\n```\n\n",
+    "<img src=x onerror=alert(1)> <script>alert(2)</script>\n\n",
+    "[good](https://example.org/) [bad](javascript:alert(3)) ![spy](https://example.org/spy.png)\n\n",
+    "| a | b |\n|---|---|\n| 1 | 2 |\n",
+)
+
+
+@pytest.fixture
+async def page(bot: Bot) -> AsyncIterator[Any]:
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, async_playwright() as tools:
+        browser = await tools.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        opened = await browser.new_page(locale="en-GB")
+        problems: list[str] = []
+        opened.on("pageerror", lambda error: problems.append(str(error)))
+        opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        opened.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
+        await opened.goto(url)
+        yield opened
+        await browser.close()
+        assert problems == []
+
+
+def exchange(page: Any, number: int) -> Any:
+    return page.locator(".exchange").nth(number)
+
+
+async def test_a_first_visit(page: Any, models: FakeModels) -> None:
+    box, options = page.locator("#input"), page.get_by_role("option")
+    await expect(page.get_by_role("heading", name="What would you like to try?")).to_be_visible()
+
+    await box.press_sequentially("/as")
+    await expect(options).to_have_count(1)
+    await expect(box).to_have_attribute("aria-activedescendant", "suggestion-0")
+    await box.press("Enter")
+    await expect(box).to_have_value("/ask ")
+    await expect(box).to_have_attribute("aria-expanded", "true")
+    await box.press_sequentially("te")
+    await box.press("Tab")
+    await expect(box).to_have_value("/ask temperature:")
+    await expect(options).to_contain_text(["0", "0.7", "2"])
+    await box.press("ArrowDown")
+    await box.press("ArrowDown")
+    await expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    await box.press("Enter")
+    await expect(box).to_have_value("/ask temperature:0.7 ")
+    await box.press("Escape")
+    await expect(box).to_have_attribute("aria-expanded", "false")
+
+    models.gate.clear()
+    await box.press_sequentially("What is the capital of France?")
+    await box.press("Enter")
+    await expect(box).to_have_value("")
+    await expect(exchange(page, 0).locator(".markdown")).to_have_text("Paris")
+    await expect(exchange(page, 0).locator(".question .option")).to_have_text("temperature:0.7")
+
+    await box.fill("/ask And of Spain?")
+    await box.press("Enter")
+    await expect(exchange(page, 1).locator(".markdown")).to_have_text("Paris")
+
+    await page.reload()
+    await expect(page.locator(".exchange.running")).to_have_count(2)
+    await exchange(page, 0).get_by_role("button", name="Stop").click()
+    await expect(exchange(page, 0).locator(".status")).to_have_text("Stopped.")
+    models.gate.set()
+    await expect(exchange(page, 1).locator(".markdown")).to_have_text("Paris is the capital of France.")
+    await expect(exchange(page, 1).locator(".card")).to_contain_text("temperature")
+
+    await box.fill("/face seed:7")
+    await box.press("Enter")
+    picture = exchange(page, 2).get_by_role("img", name="seed 7")
+    await expect(picture).to_be_visible()
+    assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 384
+    await picture.click()
+    await expect(page.get_by_role("dialog", name="Picture")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog", name="Picture")).to_be_hidden()
+
+
+async def test_an_answer_can_do_nothing_to_the_page(page: Any, models: FakeModels) -> None:
+    models.answer = MARKDOWN
+    box, answer = page.locator("#input"), exchange(page, 0).locator(".markdown")
+    await box.fill("/ask hello")
+    await box.press("Enter")
+    await expect(answer.locator("table td").last).to_have_text("2")
+    await expect(answer).to_contain_text("<img src=x onerror=alert(1)> <script>alert(2)</script>")
+    assert await answer.locator("img, script, b").count() == 0
+    links = await answer.locator("a").evaluate_all("found => found.map((link) => [link.textContent, link.href])")
+    assert links == [["good", "https://example.org/"], ["bad", ""], ["spy", "https://example.org/spy.png"]]
+
+
+async def test_a_form_keeps_what_was_typed_until_it_is_taken(page: Any, models: FakeModels) -> None:
+    await page.locator("#input").fill("/ask")
+    await page.locator("#input").press("Enter")
+    form = page.get_by_role("dialog", name="/ask")
+    await expect(form).to_be_visible()
+    await form.locator("[name=prompt]").fill(" ")
+    await form.get_by_role("button", name="Send").click()
+    await expect(form.get_by_role("alert")).to_contain_text("/ask needs “prompt”")
+    await form.locator("[name=prompt]").fill("Why?")
+    await form.get_by_role("button", name="Send").click()
+    await expect(form).to_be_hidden()
+    await expect(exchange(page, 0).locator(".question .text")).to_have_text("Why?")
+
+
+async def test_a_draft_survives_being_offline(bot: Bot, page: Any) -> None:
+    await expect(page.locator("#who")).to_be_visible()
+    await page.evaluate("() => { WebSocket.prototype.send = function () { this.close(); }; }")
+    await page.locator("#input").fill("/ask hello")
+    await page.locator("#input").press("Enter")
+    await expect(page.locator("#connection")).to_have_text("reconnecting …")
+    await expect(page.locator("#input")).to_have_value("/ask hello")
+    await page.reload()
+    await expect(page.locator("#input")).to_have_value("/ask hello")
+    await page.locator("#input").press("Enter")
+    await expect(exchange(page, 0).locator(".markdown")).to_have_text("Paris is the capital of France.")

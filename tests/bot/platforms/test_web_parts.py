@@ -1,0 +1,167 @@
+"""The parts of the web chat that need no socket."""
+
+import struct
+from itertools import count
+
+import pytest
+from fakes.models import png
+
+from bot.message import Attachment, Reply, User
+from bot.platforms.web import room as rooms
+from bot.platforms.web import wire
+from bot.platforms.web.files import Files, picture_size
+from bot.platforms.web.guard import Guard, is_loopback
+from bot.platforms.web.room import Room
+from bot.platforms.web.visitors import JoinCode, clean_filename, clean_name, new_secret, user_of
+
+ANN, BEN = User("a", "Ann"), User("b", "Ben")
+DONE = Reply(text="done", final=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (png(1, 30, 20), (30, 20)),
+        (b"GIF89a" + struct.pack("<HH", 30, 20), (30, 20)),
+        (b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc2\x00\x11\x08" + struct.pack(">HH", 20, 30), (30, 20)),
+        (b"RIFF\0\0\0\0WEBPVP8X" + bytes(8) + b"\x1d\0\0\x13\0\0", (30, 20)),
+        (b"RIFF\0\0\0\0WEBPVP8L" + bytes(5) + struct.pack("<I", 29 | 19 << 14), (30, 20)),
+        (b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 30, 20), (30, 20)),
+        (b"\x89PNG\r\n\x1a\n", None),
+        (b"\xff\xd8\xff", None),
+        (b"\xff\xd8\xff\xe0\x00\x04ab", None),
+        (b"<svg/>", None),
+        (b"", None),
+    ],
+)
+def test_the_size_stands_in_the_header(data: bytes, size: tuple[int, int] | None) -> None:
+    assert picture_size(data) == size
+
+
+def test_files_are_kept_within_a_bound() -> None:
+    files = Files(100)
+    names = [files.keep(Attachment(str(number), bytes(40))) for number in range(3)]
+    assert [files.get(name) is not None for name in names] == [False, True, True]
+    files.drop(names[1])
+    files.drop(names[1])
+    names += [files.keep(Attachment("3", bytes(40)))]
+    assert [files.get(name) is not None for name in names[2:]] == [True, True]
+
+
+def test_an_upload_is_its_owners() -> None:
+    files = Files(100)
+    name = files.keep(Attachment("a", b"x"), "ann")
+    assert files.get(name, "ann") is not None
+    assert files.get(name) is None
+    assert files.get(name, "ben") is None
+
+
+@pytest.mark.parametrize(
+    ("configured", "own", "others"),
+    [
+        ("127.0.0.1", ["127.0.0.1:8080", "LOCALHOST", "localhost.", "[::1]:8080"], ["evil.example", "10.0.0.1", ""]),
+        ("chat.example", ["chat.example:8080", "localhost"], ["evil.example", "chat.example.evil.example"]),
+        ("0.0.0.0", ["10.0.0.1:8080", "[fe80::1]:8080", "localhost"], ["evil.example", "10.0.0.1.evil.example"]),
+    ],
+)
+def test_the_chats_own_names(configured: str, own: list[str], others: list[str]) -> None:
+    guard = Guard(configured)
+    assert [host for host in own if not guard.is_own(host)] == []
+    assert [host for host in others if guard.is_own(host)] == []
+
+
+def test_what_is_loopback() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.evil.example", "")))
+
+
+def test_names() -> None:
+    assert clean_name(" A\u202en\0n\n  B ") == "Ann B"
+    assert clean_name("x" * 100) == "x" * 32
+    assert clean_filename("../../etc/.passwd") == "passwd"
+    assert clean_filename("C:\\dir\\a b.txt") == "a b.txt"
+    assert clean_filename("..") == "file"
+
+
+def test_the_id_does_not_give_the_secret_away() -> None:
+    secret = new_secret()
+    user = user_of(secret, "", "de-AT")
+    assert user.id not in secret
+    assert (user.locale, user.name, user.is_moderator) == ("de-AT", f"Guest {user.id[:4]}", False)
+    assert user_of(secret, "Ann", "../../x").locale == "en"
+
+
+def test_tries_of_the_join_code_are_counted_by_network() -> None:
+    now = 0.0
+    code = JoinCode("secret", clock=lambda: now)
+    assert [code.wait("10.0.0.1") for _ in range(11)] == [0.0] * 10 + [60.0]
+    assert code.wait("10.0.0.2") == 0
+    for number in range(10):
+        code.wait(f"2001:db8::{number}")
+    assert code.wait("2001:db8::ffff") == 60
+    assert code.wait("2001:db8:0:1::1") == 0
+    now = 59.0
+    assert code.wait("10.0.0.1") == 1.0
+    now = 60.0
+    assert code.wait("10.0.0.1") == 0
+    assert code.matches(" secret\n")
+    assert not code.matches("Secret")
+
+
+def test_private_exchanges_do_not_push_out_public_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "PUBLIC", 3)
+    monkeypatch.setattr(rooms, "PRIVATE", 2)
+    room = Room(Files(100))
+    running = room.begin(ANN, "running", private=False)
+    for number in range(5):
+        room.show(room.begin(ANN, f"public {number}", private=False), DONE)
+        room.show(room.begin(BEN, f"private {number}", private=True), DONE)
+    assert running in room.seen_by("a")
+    assert [exchange.question for exchange in room.seen_by("a")][1:] == ["public 1", "public 2", "public 3", "public 4"]
+    assert not any(exchange.private for exchange in room.seen_by("a"))
+    assert [exchange.question for exchange in room.seen_by("b") if exchange.private][-1] == "private 4"
+
+
+def test_what_was_private_stays_private() -> None:
+    room = Room(Files(100))
+    exchange = room.begin(ANN, "secret", private=True)
+    room.show(exchange, DONE)
+    assert room.seen_by("b") == []
+
+
+def test_a_file_keeps_its_name_while_it_is_shown() -> None:
+    files = Files(1000)
+    room = Room(files)
+    exchange = room.begin(ANN, "draw", private=False)
+    seen = []
+    for number in count():
+        pictures = {0: [b"first"], 1: [b"first"], 2: [b"second"], 3: []}.get(number)
+        if pictures is None:
+            break
+        room.show(exchange, Reply(attachments=tuple(Attachment("x.png", data) for data in pictures)))
+        seen.append([name for _, name in exchange.files])
+    assert seen[0] == seen[1]
+    assert seen[2] != seen[1]
+    assert files.get(seen[0][0]) is None
+    assert files.get(seen[2][0]) is None
+
+
+def test_watchers_are_told_until_they_leave() -> None:
+    room, told = Room(Files(100)), []
+    with room.watch(told.append):
+        exchange = room.begin(ANN, "hi", private=False)
+        room.show(exchange, DONE)
+        room.show(exchange, Reply(deleted=True, final=True))
+    room.begin(ANN, "again", private=False)
+    assert told == [exchange.id] * 3
+    assert room.get(exchange.id) is None
+
+
+def test_only_plain_pictures_are_shown_in_place() -> None:
+    room = Room(Files(1000))
+    exchange = room.begin(ANN, "draw", private=False)
+    svg = Attachment("x.svg", b"<svg/>", media_type="image/svg+xml")
+    room.show(exchange, Reply(attachments=(Attachment("x.png", png(1), media_type="image/png", alt="A face."), svg)))
+    sent = wire.exchange_for(BEN, exchange)["reply"]
+    assert [(picture["alt"], picture["width"]) for picture in sent["pictures"]] == [("A face.", 16)]
+    assert [file["name"] for file in sent["files"]] == ["x.svg"]
