@@ -1,0 +1,115 @@
+"""The documents tell the truth: the plugins of CONTRIBUTING.md run, the files that ARCHITECTURE.md names exist."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fakes.models import FakeModels
+
+import bot
+from bot import plugin
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.message import Place, Request, User
+from bot.model_client import ModelClient
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+EXAMPLES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", TEXT, re.DOTALL))
+HERE = Place("test", "room")
+ANN = User("ann", "Ann", is_moderator=True)
+
+LINES = {
+    "/roll sides:20": r"You rolled a \d+\.",
+    "/shout style:louder times:2 at:@ben hello there": "ben, HELLO THERE!!! HELLO THERE!!!",
+    "/room open channel:#lessons": r"lessons is open to everybody\.",
+    "/count to:2": "1 2 ",
+    "/knock red": r"Ann knocks at the red door\.",
+    "/unlock": r"They are open\.",
+    "/poem kind": r"Paris is the capital of France\.",
+    "/greet": "Hello, Ann!",
+    "/note keep name:milk two litres": r"Kept as milk\.",
+    "/note drop milk": r"Forgotten\.",
+    "/recall again": r"again \(0 older turns\)",
+    "/forget": r"Forgotten\.",
+    "/uptime": r"\d+ s",
+}
+"""Every command of the examples but `note read`, which needs a note first, with what it answers as a pattern."""
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Bot]:
+    for name, source in EXAMPLES.items():
+        (tmp_path / name).write_text(source)
+    plugins = plugin.load(PluginsSection(enabled=(), folder=tmp_path, entry_points=False))
+    async with (
+        FakeModels() as models,
+        Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as made,
+    ):
+        yield made
+
+
+async def answer(made: Bot, line: str) -> bot.Reply:
+    replies = made.dispatch(Request(user=ANN, place=HERE, text=line)).replies
+    return [reply async for reply in replies][-1]
+
+
+def test_every_block_of_python_is_an_example_with_a_file_name() -> None:
+    assert len(EXAMPLES) == TEXT.count("```python") > 0
+
+
+def test_the_first_plugin_has_ten_lines() -> None:
+    assert len(list(filter(None, EXAMPLES["dice.py"].splitlines()))) <= 10
+
+
+@pytest.mark.parametrize("name", bot.__all__)
+def test_the_whole_plugin_api_is_told(name: str) -> None:
+    assert re.search(rf"\b{name}\b", TEXT)
+
+
+@pytest.mark.parametrize("name", ["name", "settings", "start", "stop", "spawn"])
+def test_what_a_plugin_may_have_is_told(name: str) -> None:
+    assert hasattr(bot.Plugin, name)
+    assert re.search(rf"`{name}`|\b{name} =|def {name}\b", TEXT)
+
+
+@pytest.mark.parametrize("name", [name for name in dir(bot.Context) if not name.startswith("_")])
+def test_the_whole_context_is_told(name: str) -> None:
+    assert f"`ctx.{name}`" in TEXT
+
+
+async def test_every_command_of_the_examples_is_tried_here(running: Bot) -> None:
+    tried = {running.registry.split(line)[0].name for line in LINES}
+    assert {known.name for known in running.commands} - tried == {"note read"}
+
+
+@pytest.mark.parametrize(("line", "pattern"), LINES.items())
+async def test_the_examples_answer(running: Bot, line: str, pattern: str) -> None:
+    reply = await answer(running, line)
+    assert not reply.error
+    assert re.fullmatch(pattern, reply.text)
+
+
+async def test_what_an_example_keeps_is_completed_and_read(running: Bot) -> None:
+    await answer(running, "/note keep name:milk two litres")
+    reading = Request(user=ANN, place=HERE, command="note read")
+    assert list(await running.complete(reading, "name", "m")) == ["milk"]
+    assert (await answer(running, "/note read milk")).text == "two litres"
+    assert (await answer(running, "/note read bread")).text == "You have no note “bread”."
+
+
+async def test_the_examples_refuse_as_told(running: Bot) -> None:
+    refused = await answer(running, "/roll sides:1")
+    assert f"\n    {refused.text}\n" in TEXT
+    assert (await answer(running, "/knock 7")).text == "“7” is no door; its name has letters only."
+
+
+def test_the_files_that_the_architecture_names_exist() -> None:
+    named = set(re.findall(r"\b\w+\.(?:py|toml)\b", (ROOT / "ARCHITECTURE.md").read_text("utf-8")))
+    there = {
+        path.name for part in ("bot", "plugins", "model_server", "tests", "config") for path in (ROOT / part).rglob("*")
+    }
+    assert named
+    assert not named - there
