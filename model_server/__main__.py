@@ -41,6 +41,8 @@ environment:
   TEMPERA_CACHE                       the folder for model files
   TEMPERA_MODEL_SERVER__API_KEY       the key that clients must send (also read from .env); needed to listen beyond
                                       this machine
+  TEMPERA_MODEL_SERVER__TRUSTED_KEY   clients that send it are believed for which users they ask, where no key is
+                                      needed; the others count as one user for each address
   HF_TOKEN, HF_ENDPOINT, PIP_INDEX_URL, PIP_FIND_LINKS … are heeded by the sources
 """
 CATALOGUE_HELP = """a TOML file that overlays the built-in catalogue, or the name of a preset (gpu); may be repeated"""
@@ -155,7 +157,7 @@ def _serve(options: argparse.Namespace, entries: Sequence[Entry], store: Store) 
     _need_packages()
     if not entries:
         raise StoreError("No model of the catalogue is served by default; name one with --model.")
-    api_key = _api_key()
+    api_key, trusted_key = _keys()
     if not api_key and not is_loopback(options.host):
         raise StoreError(
             f"Listening on {options.host} opens the server to the network, which needs a key: set "
@@ -163,7 +165,7 @@ def _serve(options: argparse.Namespace, entries: Sequence[Entry], store: Store) 
         )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(_serve_until_told(options, entries, store, api_key))
+        asyncio.run(_serve_until_told(options, entries, store, api_key, trusted_key))
     except asyncio.CancelledError:
         return 0
     except OSError as error:
@@ -174,7 +176,11 @@ def _serve(options: argparse.Namespace, entries: Sequence[Entry], store: Store) 
 
 
 async def _serve_until_told(
-    options: argparse.Namespace, entries: Sequence[Entry], store: Store, api_key: str | None
+    options: argparse.Namespace,
+    entries: Sequence[Entry],
+    store: Store,
+    api_key: str | None,
+    trusted_key: str | None,
 ) -> None:
     from model_server.server import serve
 
@@ -186,7 +192,14 @@ async def _serve_until_told(
     if options.exit_on_eof:
         threading.Thread(target=_cancel_at_eof, args=(loop, task), daemon=True).start()
     try:
-        await serve(host=options.host, port=options.port, entries=entries, store=store, api_key=api_key)
+        await serve(
+            host=options.host,
+            port=options.port,
+            entries=entries,
+            store=store,
+            api_key=api_key,
+            trusted_key=trusted_key,
+        )
     finally:
         # A fetch runs in a thread, which knows nothing of cancellation.
         store.stop()
@@ -200,15 +213,18 @@ def _cancel_at_eof(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) ->
         loop.call_soon_threadsafe(task.cancel)
 
 
-def _api_key() -> str | None:
+def _keys() -> tuple[str | None, str | None]:
+    """The key that every request needs, and the one by which a bot on this machine is believed for whom it asks."""
     from pydantic import SecretStr
     from pydantic_settings import BaseSettings, SettingsConfigDict
 
     class Secrets(BaseSettings):
         model_config = SettingsConfigDict(env_prefix="TEMPERA_MODEL_SERVER__", env_file=".env", extra="ignore")
         api_key: SecretStr = SecretStr("")
+        trusted_key: SecretStr = SecretStr("")
 
-    return Secrets().api_key.get_secret_value() or None
+    secrets = Secrets()
+    return secrets.api_key.get_secret_value() or None, secrets.trusted_key.get_secret_value() or None
 
 
 def _need_packages() -> None:

@@ -1,7 +1,8 @@
 """The wire, outwards: what engines say, in the shapes of OpenAI's responses and chunks.
 
 What OpenAI's formats have no place for is in one object `tempera`: `job` and `seed` always; `dropped_turns` once the
-work began; `seconds` at the end; `queue` {place, eta_s}, or `step` and `steps`, in the chunks that only tell progress.
+work began; `seconds` at the end; `queue` {place, eta_s}, or `step` and `steps`, in the chunks that only tell progress;
+`logprobs_after`, in the same form as the choice's log-probabilities and beside them; `dial` where it was asked for.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from model_server.errors import ApiError
-from model_server.job import Chat, Completion, Failed, Finished, Picture, Progress, Started, Text, Vectors
-from model_server.scheduler import Queued
+from model_server.job import Chat, Completion, Dial, Failed, Finished, Picture, Progress, Started, Text, Vectors
+from model_server.ticket import Queued
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from model_server.job import TokenLogprob
-    from model_server.scheduler import Heard, Ticket
+    from model_server.ticket import Heard, Ticket
 
 LEAST_LOGPROB = -9999.0
 """Stands for minus infinity, which JSON does not know."""
+FINAL = frozenset({500, 504})
+"""Failures after which the same request would fail again, or come too late."""
 
 
 class TextAnswer:
@@ -37,6 +40,7 @@ class TextAnswer:
         self._created = int(time.time())
         self._text: list[str] = []
         self._logprobs: list[TokenLogprob] = []
+        self._logprobs_after: list[TokenLogprob] = []
         self._wants_logprobs = task.sampling.logprobs is not None
         self._finished: Finished | None = None
         self.tempera: dict[str, Any] = {"job": ticket.job.id, "seed": task.sampling.seed}
@@ -46,9 +50,12 @@ class TextAnswer:
         match event:
             case Started(dropped_turns=dropped):
                 self.tempera["dropped_turns"] = dropped
-            case Text(text=text, logprobs=logprobs):
-                self._text.append(text)
-                self._logprobs += logprobs
+            case Text():
+                self._text.append(event.text)
+                self._logprobs += event.logprobs
+                self._logprobs_after += event.logprobs_after
+            case Dial():
+                self.tempera["dial"] = _dial(event)
             case Finished():
                 self._finished = event
                 self.tempera["seconds"] = round(self._ticket.seconds, 3)
@@ -58,15 +65,18 @@ class TextAnswer:
     def whole(self) -> dict[str, Any]:
         """The response, once `Finished` was taken."""
         reason = self._finished.reason if self._finished else None
+        after = self._after(self._logprobs_after)
         choice = self._choice("".join(self._text), self._logprobs, reason)
-        return self._envelope(self.whole_object, [choice]) | {"usage": self.usage(), "tempera": self.tempera}
+        return self._envelope(self.whole_object, [choice]) | {"usage": self.usage(), "tempera": self.tempera | after}
 
     def chunk(self, event: Heard, *, progress: bool) -> dict[str, Any] | None:
         """What a stream tells of an event that was taken; None when that is nothing."""
+        after: dict[str, Any] = {}
         match event:
             case Started():
                 choice = self._part("", (), None, first=True)
             case Text(text=text, logprobs=logprobs) if text or logprobs:
+                after = self._after(event.logprobs_after)
                 choice = self._part(text, logprobs, None)
             case Finished(reason=reason):
                 choice = self._part("", (), reason)
@@ -76,17 +86,24 @@ class TextAnswer:
                 return self._aside({"step": step, "steps": steps})
             case _:
                 return None
-        return self._envelope(self.chunk_object, [choice]) | {"tempera": self.tempera}
+        return self._envelope(self.chunk_object, [choice]) | {"tempera": self.tempera | after}
 
     def usage_chunk(self) -> dict[str, Any]:
         """The last chunk of a stream that was asked to include the usage."""
         return self._envelope(self.chunk_object, []) | {"usage": self.usage(), "tempera": self.tempera}
 
-    def usage(self) -> dict[str, int]:
-        """How many tokens were read and written."""
-        end = self._finished
-        read, written = (end.prompt_tokens, end.completion_tokens) if end else (0, 0)
-        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    def usage(self) -> dict[str, Any]:
+        """How many tokens were read, and of these taken from the cache, and written."""
+        end = self._finished or Finished(self._ticket.job.id)
+        return {
+            "prompt_tokens": end.prompt_tokens,
+            "completion_tokens": end.completion_tokens,
+            "total_tokens": end.prompt_tokens + end.completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": end.cached_tokens},
+        }
+
+    def _after(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
+        return {"logprobs_after": self._listed(logprobs)} if logprobs else {}
 
     def _aside(self, news: dict[str, Any]) -> dict[str, Any]:
         return self._envelope(self.chunk_object, []) | {"tempera": self.tempera | news}
@@ -99,6 +116,10 @@ class TextAnswer:
             "model": self._ticket.job.model,
             "choices": choices,
         }
+
+    def _listed(self, logprobs: Sequence[TokenLogprob]) -> Any:
+        """Log-probabilities in the form of this route."""
+        raise NotImplementedError
 
     def _choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
         raise NotImplementedError
@@ -118,7 +139,7 @@ class ChatAnswer(TextAnswer):
 
     def _choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
         message = {"role": "assistant", "content": text, "refusal": None}
-        return {"index": 0, "message": message, "logprobs": self._listed(logprobs), "finish_reason": reason}
+        return {"index": 0, "message": message, "logprobs": self._shown(logprobs), "finish_reason": reason}
 
     def _part(
         self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None, *, first: bool = False
@@ -127,17 +148,15 @@ class ChatAnswer(TextAnswer):
         return {
             "index": 0,
             "delta": delta,
-            "logprobs": self._listed(logprobs) if logprobs else None,
+            "logprobs": self._shown(logprobs) if logprobs else None,
             "finish_reason": reason,
         }
 
-    def _listed(self, logprobs: Iterable[TokenLogprob]) -> dict[str, Any] | None:
-        if not self._wants_logprobs:
-            return None
-        return {
-            "content": [_detail(token) | {"top_logprobs": list(map(_detail, token.top))} for token in logprobs],
-            "refusal": None,
-        }
+    def _shown(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        return {"content": self._listed(logprobs), "refusal": None} if self._wants_logprobs else None
+
+    def _listed(self, logprobs: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+        return [_detail(token) | {"top_logprobs": list(map(_detail, token.top))} for token in logprobs]
 
 
 class CompletionAnswer(TextAnswer):
@@ -156,31 +175,33 @@ class CompletionAnswer(TextAnswer):
         return None if isinstance(event, Started) else super().chunk(event, progress=progress)
 
     def _choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
-        return {"index": 0, "text": text, "logprobs": self._columns(logprobs), "finish_reason": reason}
+        columns = self._listed(logprobs) if self._wants_logprobs else None
+        self._offset += sum(len(token.text) for token in logprobs)
+        return {"index": 0, "text": text, "logprobs": columns, "finish_reason": reason}
 
     def _part(
         self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None, *, first: bool = False
     ) -> dict[str, Any]:
         return self._choice(text, logprobs, reason) if logprobs else self._choice(text, (), reason) | {"logprobs": None}
 
-    def _columns(self, logprobs: Iterable[TokenLogprob]) -> dict[str, Any] | None:
-        if not self._wants_logprobs:
-            return None
+    def _listed(self, logprobs: Sequence[TokenLogprob]) -> dict[str, list[Any]]:
         columns: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
+        offset = self._offset
         for token in logprobs:
             columns["tokens"].append(_legacy_name(token))
             columns["token_logprobs"].append(_finite(token.logprob))
             columns["top_logprobs"].append(
                 {_legacy_name(other): _finite(other.logprob) for other in (*token.top, token)}
             )
-            columns["text_offset"].append(self._offset)
-            self._offset += len(token.text)
+            columns["text_offset"].append(offset)
+            offset += len(token.text)
         return columns
 
 
 def failure(event: Failed) -> ApiError:
     """The error that a failed job is answered with."""
-    return ApiError(event.status, event.message, code=event.code, param=event.param, final=event.status == 500)
+    final = event.status in FINAL
+    return ApiError(event.status, event.message, code=event.code, param=event.param, final=final)
 
 
 def pictures(ticket: Ticket, seed: int, drawn: Iterable[Picture]) -> dict[str, Any]:
@@ -205,6 +226,18 @@ def embeddings(ticket: Ticket, found: Vectors, end: Finished, *, packed: bool) -
         ],
         "usage": {"prompt_tokens": end.prompt_tokens, "total_tokens": end.prompt_tokens},
         "tempera": {"job": ticket.job.id, "seconds": round(ticket.seconds, 3)},
+    }
+
+
+def _dial(event: Dial) -> dict[str, Any]:
+    return {
+        "tokens": [
+            {"token": token.text, "id": token.id, "bytes": list(token.bytes), "logit": token.logit}
+            for token in event.tokens
+        ],
+        "temperatures": event.temperatures,
+        "log_sum_exp": event.log_sum_exp,
+        "entropy": event.entropy,
     }
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from model_server.job import Job
-    from model_server.scheduler import Ticket
     from model_server.store import Entry, Store
+    from model_server.ticket import Ticket
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +69,13 @@ class Model:
         """Note how far the store is; called from its thread."""
         self._fetching = f"{what}, {100 * done // total}%" if total else what
 
-    def submit(self, job: Job) -> Ticket:
+    def submit(self, job: Job, *, deadline_s: float | None = None) -> Ticket:
         """Queue a job. Raises ApiError: 503 while the model is not loaded, 429 when too many wait."""
         try:
-            return self.lane.submit(job)
+            return self.lane.submit(job, deadline_s=deadline_s)
         except QueueFull as full:
-            raise ApiError(429, str(full), code="queue_full", retry_after=full.retry_after) from None
+            code = "user_queue_full" if full.own else "queue_full"
+            raise ApiError(429, str(full), code=code, retry_after=full.retry_after) from None
         except LaneClosed:
             excuse = "its files could not be fetched" if self._problem else self.state
             raise ApiError(

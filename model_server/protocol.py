@@ -31,6 +31,8 @@ class _Request(BaseModel):
 
     model: NonEmpty
     user: Annotated[str, StringConstraints(max_length=256)] | None = None
+    deadline_s: Annotated[float, Field(gt=0, le=86400)] | None = None
+    """This server's own: the request fails when it has not been answered in full after so many seconds."""
 
     @model_validator(mode="before")
     @classmethod
@@ -56,11 +58,16 @@ class StreamOptions(BaseModel):
 class _TextRequest(_Request):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    """0 leaves all tokens, as no value does."""
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     max_tokens: Count | None = None
     stop: NonEmpty | Annotated[list[NonEmpty], Field(max_length=16)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    dial: bool | None = None
+    """This server's own: write nothing, and tell what the next token may be, at any temperature."""
 
     @model_validator(mode="after")
     def _options_belong_to_a_stream(self) -> _TextRequest:
@@ -68,12 +75,27 @@ class _TextRequest(_Request):
             raise ValueError("`stream_options` only has a meaning with `stream`: true.")
         return self
 
+    @model_validator(mode="after")
+    def _a_dial_is_whole_and_writes_nothing(self) -> _TextRequest:
+        if self.dial and self.stream:
+            raise ValueError("`dial` is answered as a whole; please leave `stream` out.")
+        if self.dial and self.wants_logprobs:
+            raise ValueError("`dial` writes no tokens that could have `logprobs`; please leave one of the two out.")
+        return self
+
+    @property
+    def wants_logprobs(self) -> bool:
+        """Whether the tokens that are written shall come with their log-probabilities."""
+        raise NotImplementedError
+
     def sampling(self, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
         """The choices of this request; a seed is drawn where it names none."""
         return Sampling(
             seed=new_seed() if self.seed is None else self.seed,
             temperature=1.0 if self.temperature is None else self.temperature,
             top_p=1.0 if self.top_p is None else self.top_p,
+            top_k=self.top_k or None,
+            min_p=self.min_p or 0.0,
             max_tokens=max_tokens,
             stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
             logprobs=logprobs,
@@ -133,12 +155,27 @@ class ChatRequest(_TextRequest):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     truncation: Truncation | None = None
+    continue_final_message: bool | None = None
+    """Known from other servers: go on with the last message, an assistant's, instead of answering it."""
+
+    @model_validator(mode="after")
+    def _only_an_assistants_message_is_continued(self) -> ChatRequest:
+        if self.continue_final_message and self.messages[-1].role != "assistant":
+            raise ValueError(
+                "`continue_final_message` goes on with a last message of the role assistant, "
+                f"but the last one's role is {self.messages[-1].role}."
+            )
+        return self
 
     @model_validator(mode="after")
     def _top_logprobs_need_logprobs(self) -> ChatRequest:
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError("`top_logprobs` only has a meaning with `logprobs`: true.")
         return self
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return bool(self.logprobs)
 
     def task(self) -> Chat:
         """What the engine is asked for."""
@@ -149,6 +186,8 @@ class ChatRequest(_TextRequest):
                 logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             ),
             truncation=self.truncation or "disabled",
+            continue_final=bool(self.continue_final_message),
+            dial=bool(self.dial),
         )
 
 
@@ -181,6 +220,10 @@ class CompletionRequest(_TextRequest):
             raise ValueError("`prompt` must be one text, or the token ids of one.")
         return prompt
 
+    @property
+    def wants_logprobs(self) -> bool:
+        return self.logprobs is not None
+
     def task(self) -> Completion:
         """What the engine is asked for."""
         prompt = self.prompt
@@ -189,6 +232,7 @@ class CompletionRequest(_TextRequest):
         return Completion(
             prompt=prompt if isinstance(prompt, str) else tuple(token for token in prompt if isinstance(token, int)),
             sampling=self.sampling(max_tokens=self.max_tokens or LEGACY_MAX_TOKENS, logprobs=self.logprobs),
+            dial=bool(self.dial),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from model_server.job import Task
-    from model_server.scheduler import Heard, Ticket
+    from model_server.ticket import Heard, Ticket
 
+AnyRequest = ChatRequest | CompletionRequest | ImageRequest | EmbeddingRequest
 KEEP_ALIVE_SECONDS = 15.0
 JOB = web.RequestKey("JOB", Job)
 STREAM = web.RequestKey("STREAM", EventStream)
 """What a request became, for those who log it and shape its errors."""
+TRUSTED = web.RequestKey("TRUSTED", bool)
+"""Whether the client showed a key, so that it is believed for whom it asks."""
 
 ASK = {
     "chat": "answers in text at /v1/chat/completions and /v1/completions",
@@ -35,11 +38,10 @@ ASK = {
 
 
 class Routes:
-    """The handlers, with the models that they ask. `trusts_users`: clients hold a key, so their `user` field counts."""
+    """The handlers, with the models that they ask."""
 
-    def __init__(self, models: Iterable[Model], *, trusts_users: bool) -> None:
+    def __init__(self, models: Iterable[Model]) -> None:
         self._models = {model.name: model for model in models}
-        self._trusts_users = trusts_users
 
     def table(self) -> list[web.RouteDef]:
         """What to serve under which path."""
@@ -48,6 +50,7 @@ class Routes:
             web.post("/v1/completions", self.complete),
             web.post("/v1/images/generations", self.draw),
             web.post("/v1/embeddings", self.embed),
+            web.get("/v1/queue", self.queue),
             web.delete("/v1/jobs/{id}", self.cancel),
         ]
 
@@ -63,7 +66,7 @@ class Routes:
         """POST /v1/images/generations."""
         asked = parse(ImageRequest, await request.read())
         task = asked.task()
-        with self._submit(request, asked.model, "faces", task, asked.user) as ticket:
+        with self._submit(request, asked, "faces", task) as ticket:
             events = await _all(ticket)
             drawn = [event for event in events if isinstance(event, Picture)]
             return await _whole(ticket, lambda: json.dumps(pictures(ticket, task.seed, drawn)))
@@ -72,36 +75,41 @@ class Routes:
         """POST /v1/embeddings."""
         asked = parse(EmbeddingRequest, await request.read())
         packed = asked.encoding_format == "base64"
-        with self._submit(request, asked.model, "embeddings", asked.task(), asked.user) as ticket:
+        with self._submit(request, asked, "embeddings", asked.task()) as ticket:
             events = await _all(ticket)
             found = next(event for event in events if isinstance(event, Vectors))
             end = next(event for event in events if isinstance(event, Finished))
             return await _whole(ticket, lambda: json.dumps(embeddings(ticket, found, end, packed=packed)))
 
+    async def queue(self, request: web.Request) -> web.Response:
+        """GET /v1/queue: every model's jobs, without what they ask; whose they are is told to holders of a key."""
+        data = [_queue_of(model, with_users=request[TRUSTED]) for model in self._models.values()]
+        return web.json_response({"object": "list", "data": data})
+
     async def cancel(self, request: web.Request) -> web.Response:
-        """DELETE /v1/jobs/{id}."""
+        """DELETE /v1/jobs/{id}. Without a key, only jobs from the same address are there to be cancelled."""
         job_id = request.match_info["id"]
         tickets = (model.lane.find(job_id) for model in self._models.values())
         ticket = next(filter(None, tickets), None)
-        if ticket is None:
+        if ticket is None or not (request[TRUSTED] or ticket.job.user == _owner(request, None)):
             raise ApiError(404, "There is no such job; it may have ended already.", code="job_not_found")
         ticket.cancel()
         return web.json_response({"id": job_id, "object": "job", "status": "cancelled"})
 
-    def _submit(self, request: web.Request, name: str, purpose: str, task: Task, user: str | None) -> Ticket:
+    def _submit(self, request: web.Request, asked: AnyRequest, purpose: str, task: Task) -> Ticket:
+        name = asked.model
         model = lookup(self._models, name)
         if model.task != purpose:
             raise ApiError(400, f"{name} {ASK[model.task]}, and does nothing else.", code="wrong_model", param="model")
-        owner = (user or "") if self._trusts_users else ""
-        job = Job(id=f"job_{secrets.token_hex(12)}", model=name, task=task, user=owner)
+        job = Job(id=f"job_{secrets.token_hex(12)}", model=name, task=task, user=_owner(request, asked.user))
         request[JOB] = job
-        return model.submit(job)
+        return model.submit(job, deadline_s=asked.deadline_s)
 
     async def _write(
         self, request: web.Request, asked: ChatRequest | CompletionRequest, kind: type[TextAnswer]
     ) -> web.StreamResponse:
         task: Chat | Completion = asked.task()
-        with self._submit(request, asked.model, "chat", task, asked.user) as ticket:
+        with self._submit(request, asked, "chat", task) as ticket:
             answer = kind(ticket, task)
             if asked.stream:
                 options = asked.stream_options or StreamOptions()
@@ -140,6 +148,35 @@ async def _streamed(
     if options.include_usage:
         await stream.send(answer.usage_chunk())
     return await stream.finish()
+
+
+def _owner(request: web.Request, user: str | None) -> str:
+    """Whom the queue must be fair to. A client without a key could invent users; its address is all that is known."""
+    return user or "" if request[TRUSTED] else f"address:{request.remote}"
+
+
+def _queue_of(model: Model, *, with_users: bool) -> dict[str, Any]:
+    lane = model.lane
+    jobs = [
+        {"id": job.id, "state": "waiting" if job.place else "running", "place": job.place, "age_s": round(job.age_s, 3)}
+        | ({"user": job.user} if with_users else {})
+        for job in lane.sights()
+    ]
+    waiting = sum(job["state"] == "waiting" for job in jobs)
+    return {
+        "model": model.name,
+        "capacity": lane.capacity,
+        "running": len(jobs) - waiting,
+        "waiting": waiting,
+        "mean_seconds": _rounded(lane.meter.mean_seconds),
+        "tokens_per_second": _rounded(lane.meter.tokens_per_second),
+        "prefix_hit_rate": _rounded(lane.meter.prefix_hit_rate),
+        "jobs": jobs,
+    }
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 3)
 
 
 def _headers(ticket: Ticket) -> dict[str, str]:

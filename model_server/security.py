@@ -28,12 +28,16 @@ def check_exposure(host: str, api_key: str | None) -> None:
 
 
 class Guard:
-    """Checks what a request says of where it comes from and who sent it. Raises ApiError."""
+    """Checks what a request says of where it comes from and who sent it. Raises ApiError.
 
-    def __init__(self, host: str, api_key: str | None) -> None:
+    `api_key` must come with every request; who knows it, or the `trusted_key`, is believed for whom they ask.
+    """
+
+    def __init__(self, host: str, api_key: str | None, trusted_key: str | None = None) -> None:
         # What listens on every address has names that it cannot know; there the key alone decides.
         self._names = None if host in WILDCARDS else LOOPBACK_NAMES | {host.lower()}
-        self._key = _bytes(api_key) if api_key else None
+        self._required = bool(api_key)
+        self._keys = [_bytes(key) for key in (api_key, trusted_key) if key]
 
     def check_source(self, host: str | None, origin: str | None) -> None:
         """Refuse a foreign `Host`, by which a rebound name gives itself away, and the pages of other sites."""
@@ -42,15 +46,16 @@ class Guard:
         if origin is not None and origin.lower().partition("://")[2] != (host or "").lower():
             raise ApiError(403, "This server takes no requests from web pages of other sites.", code="foreign_origin")
 
-    def check_key(self, authorization: str | None) -> None:
-        """Refuse a request without the key, where there is one."""
-        if self._key is None:
-            return
+    def check_key(self, authorization: str | None) -> bool:
+        """Whether the request came with a key that is known here; refuse it where it must have one and has none."""
         scheme, _, given = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(_bytes(given.strip()), self._key):
+        known = [hmac.compare_digest(_bytes(given.strip()), key) for key in self._keys]
+        trusted = scheme.lower() == "bearer" and any(known)
+        if self._required and not trusted:
             raise ApiError(
                 401, "This server needs its API key, sent as `Authorization: Bearer KEY`.", code="invalid_api_key"
             )
+        return trusted
 
 
 def _bytes(text: str) -> bytes:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from model_server.errors import ApiError
 from model_server.model import Model, lookup
-from model_server.routes import JOB, STREAM, Routes
+from model_server.routes import JOB, STREAM, TRUSTED, Routes
 from model_server.security import Guard, check_exposure
 from model_server.supervisor import FACTORY
 
@@ -48,17 +48,20 @@ async def serve(
     entries: Sequence[Entry],
     store: Store,
     api_key: str | None,
+    trusted_key: str | None = None,
     factory: str = FACTORY,
 ) -> None:
     """Listen at once, then fetch and start each model; serve until cancelled.
 
+    `api_key` is needed for every request. Without one, requests that bear `trusted_key` are believed for whom they
+    ask, and all others are served too, as one user for each address that they come from.
     `factory` is where workers find the function that makes engines, as `module:function`.
     Raises ValueError when `host` is open to the network without a key, OSError when it cannot be listened on.
     """
     check_exposure(host, api_key)
     models = [Model(entry, store, factory=factory) for entry in entries]
     runner = web.AppRunner(
-        application(models, host=host, api_key=api_key),
+        application(models, guard=Guard(host, api_key, trusted_key)),
         # Off by default: it is what ends a job whose client has gone.
         handler_cancellation=True,
         access_log=None,
@@ -76,11 +79,10 @@ async def serve(
         await runner.cleanup()
 
 
-def application(models: Sequence[Model], *, host: str, api_key: str | None) -> web.Application:
+def application(models: Sequence[Model], *, guard: Guard) -> web.Application:
     """The routes and what every request passes: the log, the errors' shape, the guard."""
-    guard = Guard(host, api_key)
     app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_account, _shape_errors, _guarded_by(guard)])
-    app.add_routes(Routes(models, trusts_users=api_key is not None).table())
+    app.add_routes(Routes(models).table())
     app.add_routes(_Catalogue(models).table())
     return app
 
@@ -189,7 +191,7 @@ def _guarded_by(guard: Guard) -> Middleware:
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         guard.check_source(request.headers.get("Host"), request.headers.get("Origin"))
         if request.path != LIVE:
-            guard.check_key(request.headers.get("Authorization"))
+            request[TRUSTED] = guard.check_key(request.headers.get("Authorization"))
         return await handler(request)
 
     return check

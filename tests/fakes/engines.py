@@ -14,6 +14,7 @@ from model_server.engines import Engine, EngineSpec
 from model_server.job import (
     Chat,
     Completion,
+    Dial,
     Embed,
     Event,
     Faces,
@@ -24,6 +25,7 @@ from model_server.job import (
     Progress,
     Started,
     Text,
+    TokenLogit,
     TokenLogprob,
     Vectors,
 )
@@ -34,13 +36,15 @@ WIDTH = 8
 
 class Parrot:
     """The text engine. Options: `journal`, a file that is told of every job that comes and is taken back;
-    `fails_until`, a file without which loading fails; `capacity`.
+    `fails_until`, a file without which loading fails; `capacity`; `notes_steps`, whether the journal has them too.
+    Its cache holds every prompt that it was given before.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
         self.capacity = int(spec.options.get("capacity", 1))
         self._options = spec.options
         self._jobs: dict[str, tuple[Job, int]] = {}
+        self._read: set[str] = set()
 
     def load(self) -> None:
         print(f"loading in process {os.getpid()}", flush=True)
@@ -57,6 +61,8 @@ class Parrot:
 
     def step(self) -> Sequence[Event]:
         time.sleep(PAUSE_SECONDS)
+        if self._options.get("notes_steps"):
+            self._note("step")
         return [event for job, done in list(self._jobs.values()) for event in self._advance(job, done)]
 
     def _advance(self, job: Job, done: int) -> list[Event]:
@@ -74,16 +80,24 @@ class Parrot:
             case "refuse":
                 del self._jobs[job.id]
                 return [Failed(job.id, "The prompt is too long.", 400, "context_length_exceeded", "messages")]
+        if task.dial:
+            del self._jobs[job.id]
+            return [Started(job.id, 1), dial(job.id), Finished(job.id, "length", 1)]
         words = [str(os.getpid())] if prompt == "pid" else prompt.split()
         events: list[Event] = [] if done else [Started(job.id, len(words))]
         text = "" if not words else words[done % len(words)]
-        events.append(Text(job.id, text if done == 0 else f" {text}", logprobs(text, task.sampling.logprobs)))
+        count = task.sampling.logprobs
+        events.append(
+            Text(job.id, text if done == 0 else f" {text}", logprobs(text, count), logprobs(text, count, drawn=-0.25))
+        )
         limit = task.sampling.max_tokens or 1000
         endless = prompt in {"pid", "forever"}
         if not endless and (done + 1 >= len(words) or done + 1 >= limit):
             del self._jobs[job.id]
             reason = "length" if done + 1 < len(words) else "stop"
-            events.append(Finished(job.id, reason, len(words), done + 1))
+            cached = len(words) if prompt in self._read else 0
+            self._read.add(prompt)
+            events.append(Finished(job.id, reason, len(words), done + 1, cached))
         return events
 
     def _note(self, line: str) -> None:
@@ -169,7 +183,13 @@ def prompt_of(task: Chat | Completion) -> str:
     return task.prompt if isinstance(task.prompt, str) else " ".join(map(str, task.prompt))
 
 
-def logprobs(text: str, count: int | None) -> tuple[TokenLogprob, ...]:
+def dial(job_id: str) -> Dial:
+    """Two tokens at two temperatures."""
+    tokens = (TokenLogit("a", b"a", 7, 2.0), TokenLogit("\ufffd", b"\xe2\x82", 9, 1.0))
+    return Dial(job_id, tokens, (0.5, 1.0), (4.127, 2.313), (0.365, 0.582))
+
+
+def logprobs(text: str, count: int | None, drawn: float = -0.5) -> tuple[TokenLogprob, ...]:
     """The drawn token with `count` others, the first of which is half a character."""
     if count is None:
         return ()
@@ -177,4 +197,4 @@ def logprobs(text: str, count: int | None) -> tuple[TokenLogprob, ...]:
         TokenLogprob("\ufffd", b"\xe2\x82", -1.5),
         *(TokenLogprob(f"{n}", b"%d" % n, -2.0 - n) for n in range(20)),
     ]
-    return (TokenLogprob(text, text.encode(), -0.5, tuple(others[:count])),)
+    return (TokenLogprob(text, text.encode(), drawn, tuple(others[:count])),)

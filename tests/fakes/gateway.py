@@ -1,4 +1,7 @@
-"""The real gateway with fake engines, in a process of its own: `python -m fakes.gateway PORT FOLDER [API_KEY]`."""
+"""The real gateway with fake engines, in a process of its own: `python -m fakes.gateway PORT FOLDER [API_KEY]`.
+
+Or in the process of the test, with `serving`.
+"""
 
 import asyncio
 import contextlib
@@ -11,9 +14,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import aiohttp
 
 from model_server.server import serve
 from model_server.store import Entry, Store
@@ -53,6 +59,38 @@ def running_gateway(folder: Path, api_key: str | None = None) -> Iterator[Gatewa
         process.wait(PATIENCE_SECONDS)
 
 
+@contextlib.asynccontextmanager
+async def serving(
+    folder: Path, store: Any = None, models: Iterable[str] = ("parrot",), **keys: str | None
+) -> AsyncIterator[str]:
+    """A gateway in this process, listening; not waited for to be ready. `keys`: `api_key` and `trusted_key`."""
+    port = free_port()
+    chosen = [entry for entry in [*entries(folder), flock(folder)] if entry.name in models]
+    settings: dict[str, Any] = {"api_key": None, "factory": FACTORY, "store": store or Store(folder), **keys}
+    task = asyncio.create_task(serve(host="127.0.0.1", port=port, entries=chosen, **settings))
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await eventually(lambda: _answers(url))
+        yield url
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _answers(url: str) -> bool:
+    with contextlib.suppress(aiohttp.ClientError):
+        async with aiohttp.request("GET", f"{url}/health/live") as response:
+            return response.status == 200
+    return False
+
+
+async def is_ready(url: str) -> bool:
+    """Whether every model of the server at `url` is loaded."""
+    async with aiohttp.request("GET", f"{url}/health/ready") as response:
+        return response.status == 200
+
+
 async def eventually(happened: Callable[[], bool | Awaitable[bool]]) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -84,6 +122,12 @@ def entries(folder: Path) -> list[Entry]:
         Entry(name="painter", engine="face", description="Draws", licence="MIT", folder=folder),
         Entry(name="ruler", engine="embedding", description="Measures", licence="MIT", folder=folder),
     ]
+
+
+def flock(folder: Path) -> Entry:
+    """Eight parrots that speak at once. Its journal has their steps, too."""
+    options = {"journal": str(folder / "journal"), "capacity": 8, "notes_steps": True}
+    return Entry(name="flock", engine="language", description="Repeats", licence="MIT", folder=folder, options=options)
 
 
 def _wait_until_ready(url: str, api_key: str | None) -> None:

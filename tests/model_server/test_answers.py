@@ -9,6 +9,7 @@ import pytest
 
 from model_server.answers import ChatAnswer, CompletionAnswer, embeddings, pictures
 from model_server.errors import ApiError
+from model_server.fairness import Bill
 from model_server.job import (
     Completion,
     Failed,
@@ -22,7 +23,7 @@ from model_server.job import (
     TokenLogprob,
     Vectors,
 )
-from model_server.scheduler import Queued, Ticket
+from model_server.ticket import Queued, Ticket
 
 TASK = Completion(prompt="x", sampling=Sampling(seed=4, logprobs=2))
 HALF = TokenLogprob("\ufffd", b"\xe2\x82", -math.inf)
@@ -30,7 +31,7 @@ WORD = TokenLogprob("wörd", "wörd".encode(), -0.5, (HALF,))
 
 
 def ticket() -> Ticket:
-    return Ticket(Job(id="job_1", model="m", task=TASK), lambda _: None)
+    return Ticket(Job(id="job_1", model="m", task=TASK), Bill(TASK, 9), lambda _: None)
 
 
 def test_legacy_columns_over_several_chunks() -> None:
@@ -57,7 +58,12 @@ def test_minus_infinity_can_be_written_down() -> None:
     json.dumps(whole, allow_nan=False)
     [token] = whole["choices"][0]["logprobs"]["content"]
     assert token == {"token": "\ufffd", "bytes": [0xE2, 0x82], "logprob": -9999.0, "top_logprobs": []}
-    assert whole["usage"] == {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+    assert whole["usage"] == {
+        "prompt_tokens": 3,
+        "completion_tokens": 1,
+        "total_tokens": 4,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    }
 
 
 def test_a_chat_whose_text_is_held_back_says_nothing_meanwhile() -> None:

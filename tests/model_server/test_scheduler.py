@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from model_server.job import Embed, Failed, Finished, Job, Progress, Started, Text
-from model_server.scheduler import Heard, Lane, LaneClosed, Queued, QueueFull, Ticket
+from model_server.scheduler import Lane, LaneClosed, QueueFull, Sight
+from model_server.ticket import Heard, Queued, Ticket
 
 
 class Notebook:

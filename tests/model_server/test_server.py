@@ -8,73 +8,20 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import openai
 import pytest
-from fakes.gateway import FACTORY, Gateway, entries, eventually, free_port, running_gateway
+from fakes.gateway import Gateway, eventually, free_port, is_ready, running_gateway, serving
+from fakes.wire import CHAT, chat, collect, error_of, events_of
 from openai import AsyncOpenAI
 
 from model_server.errors import ApiError
 from model_server.security import Guard, check_exposure
 from model_server.server import LARGEST_BODY, serve
 from model_server.store import Progress, Store, StoreError
-
-CHAT = "/v1/chat/completions"
-
-
-def chat(prompt: str, **fields: Any) -> dict[str, Any]:
-    return {"model": "parrot", "messages": [{"role": "user", "content": prompt}], **fields}
-
-
-async def error_of(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    body = await response.json()
-    assert body.keys() == {"error"}
-    assert body["error"].keys() == {"message", "type", "param", "code"}
-    assert "\n" not in body["error"]["message"]
-    return dict(body["error"])
-
-
-async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
-    """The data of each event as it comes; text where it is no JSON."""
-    async for line in response.content:
-        if line.startswith(b"data: "):
-            data = line.removeprefix(b"data: ").strip()
-            yield data.decode() if data == b"[DONE]" else json.loads(data)
-
-
-@contextlib.asynccontextmanager
-async def serving(folder: Path, store: Any, models: Iterable[str] = ("parrot",)) -> AsyncIterator[str]:
-    """A gateway in this process, listening; not waited for to be ready."""
-    port = free_port()
-    chosen = [entry for entry in entries(folder) if entry.name in models]
-    task = asyncio.create_task(
-        serve(host="127.0.0.1", port=port, entries=chosen, store=store, api_key=None, factory=FACTORY)
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        await eventually(lambda: _answers(url))
-        yield url
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def _answers(url: str) -> bool:
-    with contextlib.suppress(aiohttp.ClientError):
-        async with aiohttp.request("GET", f"{url}/health/live") as response:
-            return response.status == 200
-    return False
-
-
-async def _ready(url: str) -> bool:
-    async with aiohttp.request("GET", f"{url}/health/ready") as response:
-        return response.status == 200
-
 
 # Errors
 
@@ -124,8 +71,8 @@ async def test_a_failing_engine_is_answered_with_a_mark_and_no_trace(http: aioht
 async def test_progress_is_told_only_to_those_who_ask(http: aiohttp.ClientSession) -> None:
     async with http.post(CHAT, json=chat("forever", stream=True)) as running:
         job = running.headers["X-Job-Id"]
-        asks = asyncio.create_task(_collect(http, chat("a b", stream=True, stream_options={"include_progress": True})))
-        ignores = asyncio.create_task(_collect(http, chat("a b", stream=True)))
+        asks = asyncio.create_task(collect(http, chat("a b", stream=True, stream_options={"include_progress": True})))
+        ignores = asyncio.create_task(collect(http, chat("a b", stream=True)))
         async with http.get("/health/live") as live:
             assert live.status == 200
         await eventually(lambda: _is_waiting(http))
@@ -141,12 +88,6 @@ async def test_progress_is_told_only_to_those_who_ask(http: aiohttp.ClientSessio
     assert all(event["choices"] for event in await ignores if event != "[DONE]")
 
 
-async def _collect(http: aiohttp.ClientSession, body: dict[str, Any]) -> list[Any]:
-    async with http.post(CHAT, json=body) as response:
-        assert response.status == 200
-        return [event async for event in events_of(response)]
-
-
 async def _is_waiting(http: aiohttp.ClientSession) -> bool:
     """Whether a newcomer would be third in the line."""
     body = chat("probe", stream=True, stream_options={"include_progress": True})
@@ -157,7 +98,7 @@ async def _is_waiting(http: aiohttp.ClientSession) -> bool:
 
 
 async def test_the_last_chunk_says_how_long_it_took(http: aiohttp.ClientSession) -> None:
-    *_, last, done = await _collect(http, chat("a b", stream=True, seed=9))
+    *_, last, done = await collect(http, chat("a b", stream=True, seed=9))
     assert done == "[DONE]"
     assert last["choices"][0]["finish_reason"] == "stop"
     assert last["tempera"]["seed"] == 9
@@ -234,7 +175,7 @@ async def test_a_full_queue_says_when_to_come_again(http: aiohttp.ClientSession)
         requests = [asyncio.create_task(_refusal(http)) for _ in range(80)]
         done, _ = await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
         for status, code, retry_after in [await request for request in done]:
-            assert (status, code) == (429, "queue_full")
+            assert (status, code) == (429, "user_queue_full")
             assert 1 <= int(retry_after) <= 60
         for request in requests:
             request.cancel()
@@ -341,7 +282,7 @@ async def test_readiness_names_what_is_missing_and_how_far_it_is(tmp_path: Path)
         async with http.get("/v1/models") as response:
             assert (await response.json())["data"][0]["tempera"]["ready"] is False
         store.go_on.set()
-        await eventually(lambda: _ready(url))
+        await eventually(lambda: is_ready(url))
         async with http.get("/health/ready") as response:
             assert await response.json() == {"status": "ready", "models": ["parrot"]}
 
@@ -365,7 +306,7 @@ async def test_files_that_cannot_be_had_are_explained_to_the_operator_alone(tmp_
 async def test_a_request_leaves_one_line_without_its_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with serving(tmp_path, Store(tmp_path)) as url, aiohttp.ClientSession(url) as http:
-        await eventually(lambda: _ready(url))
+        await eventually(lambda: is_ready(url))
         async with http.post(CHAT, json=chat("confidential words")) as response:
             job = response.headers["X-Job-Id"]
             assert response.status == 200

@@ -17,8 +17,9 @@ from fakes.gateway import FACTORY, PATIENCE_SECONDS, environment, eventually
 from model_server.engines import EngineSpec
 from model_server.job import Chat, Failed, Finished, Job, Message, Sampling, Text
 from model_server.link import Batch, pack, receive
-from model_server.scheduler import Heard, Lane, LaneClosed, Ticket
+from model_server.scheduler import Lane, LaneClosed
 from model_server.supervisor import Patience, Supervisor
+from model_server.ticket import Heard, Ticket
 
 HASTY = Patience(silence=2.0, step=1.0, load=60.0, first_pause=0.01, longest_pause=0.05, look=0.1)
 CALM = Patience(first_pause=0.01, longest_pause=0.05)

@@ -1,0 +1,38 @@
+"""What tests say to the gateway, and what they read from its answers."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+
+CHAT = "/v1/chat/completions"
+
+
+def chat(prompt: str, **fields: Any) -> dict[str, Any]:
+    """The body of a chat of one turn."""
+    return {"model": "parrot", "messages": [{"role": "user", "content": prompt}], **fields}
+
+
+async def error_of(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    """The error of a response that must be in OpenAI's shape."""
+    body = await response.json()
+    assert body.keys() == {"error"}
+    assert body["error"].keys() == {"message", "type", "param", "code"}
+    assert "\n" not in body["error"]["message"]
+    return dict(body["error"])
+
+
+async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
+    """The data of each event as it comes; text where it is no JSON."""
+    async for line in response.content:
+        if line.startswith(b"data: "):
+            data = line.removeprefix(b"data: ").strip()
+            yield data.decode() if data == b"[DONE]" else json.loads(data)
+
+
+async def collect(http: aiohttp.ClientSession, body: dict[str, Any]) -> list[Any]:
+    """All events of a stream that begins well."""
+    async with http.post(CHAT, json=body) as response:
+        assert response.status == 200
+        return [event async for event in events_of(response)]
