@@ -57,7 +57,7 @@ async def test_the_web_chat_answers(running: Deployment) -> None:
         assert "Paris" in answer["reply"]["text"]
         await page.say("/face seed:7")
         face = await page.final()
-        [picture] = face["reply"]["attachments"]
+        [picture] = face["reply"]["pictures"]
         async with ann.session.get(f"{running.web_url}{picture['url']}") as response:
             data = await response.read()
     done = running.chat("/face seed:7", "--out", "terminal")

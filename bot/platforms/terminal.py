@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 HERE = Place("terminal", "terminal")
 CLEAR_LINE = "\r\x1b[K"
-WELCOME = "Tempera. Type a question, or / for the commands; Ctrl-C stops an answer, Ctrl-D ends."
+WELCOME = "Type a question, or / for the commands; Ctrl-C stops an answer, Ctrl-D ends."
 
 
 def operator() -> User:
@@ -64,7 +64,7 @@ class Terminal:
         """Read lines until end of file."""
         async with self.bot:
             self._session = PromptSession("> ", completer=_Completer(self), history=_history())
-            _tell(WELCOME)
+            _tell(f"{self.bot.welcome(self.user.locale).text}\n\n{WELCOME}")
             for row in await self.bot.interrupted(["terminal"]):
                 _tell(f"Interrupted by a restart: /{row.command} {row.options.get('prompt', '')}  (!again {row.id})")
             while True:

@@ -52,7 +52,10 @@ class Deployment:
         """Send a signal and wait for the end; the exit status."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(60)
+        status = self.process.wait(60)
+        # The model server is a child of its own, and notices by itself that its parent is gone.
+        wait_for(self.models_url, answers=False)
+        return status
 
     def chat(self, line: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Run one command with `tempera chat`."""
@@ -79,11 +82,22 @@ def deployment(folder: Path) -> Iterator[Deployment]:
             made.stop()
 
 
-def wait_for(url: str) -> None:
-    """Wait until `url` answers well."""
+def wait_for(url: str, *, answers: bool = True) -> None:
+    """Wait until `url` answers well, or until nobody is there."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(url):
+        if _answers(url) is answers:
             return
         time.sleep(0.2)
-    raise TimeoutError(f"{url} did not answer in {READY_SECONDS} s")
+    raise TimeoutError(f"{url} {'did not answer' if answers else 'still answered'} after {READY_SECONDS} s")
+
+
+def _answers(url: str) -> bool | None:
+    """True for a good answer, None for another one, False if nobody is there."""
+    try:
+        with urllib.request.urlopen(url):
+            return True
+    except urllib.error.HTTPError:
+        return None
+    except (urllib.error.URLError, ConnectionError):
+        return False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from bot.errors import Busy, Expired, UserError
 from bot.language import translate
 from bot.message import Action, Place, Reply, Request, User
+from bot.pace import Pacer, paced
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PLACE = Place(platform="web", server="web", channel="general")
+PACE_SECONDS = 0.05
 RESTORED = 200
 """Stored messages, questions and answers alike, that the room begins with."""
 MOST_PER_VISITOR, MOST = 8, 200
@@ -132,8 +134,8 @@ class Answers:
 
     async def _follow(self, running: Running, replies: AsyncGenerator[Reply, None]) -> None:
         try:
-            async with aclosing(replies):
-                async for reply in replies:
+            async with aclosing(paced(replies, Pacer(PACE_SECONDS))) as newest:
+                async for reply in newest:
                     self._show(running, reply)
         except Exception:
             log.exception("An answer could not be shown")

@@ -144,6 +144,7 @@ def form(shown: Form) -> dict[str, Any]:
 
 def _reply(reply: Reply, *, mine: bool) -> dict[str, Any]:
     return {
+        "quote": reply.quote,
         "text": reply.text,
         "status": reply.status,
         "final": reply.final,

@@ -19,6 +19,7 @@ export class ExchangeView {
       element("div", { class: "body" },
         element("p", { class: "by" }, this.author, element("time", { datetime: stamp(data.at) }, time.format(data.at * 1000))),
         this.question));
+    this.quote = element("p", { class: "quote" });
     this.text = element("div", { class: "markdown" });
     this.pictures = element("div", { class: "pictures" });
     this.files = element("ul", { class: "files" });
@@ -30,7 +31,7 @@ export class ExchangeView {
       element("img", { class: "avatar", src: "/static/icon.svg", alt: "", width: 32, height: 32 }),
       element("div", { class: "body" },
         element("p", { class: "by" }, element("span", { class: "name" }, "Tempera"), this.marked),
-        this.text, this.pictures, this.files, this.status, this.card, this.buttons));
+        this.quote, this.text, this.pictures, this.files, this.status, this.card, this.buttons));
     this.root = element("li", { class: "exchange" }, this.asked, this.reply);
     this.update(data);
   }
@@ -44,6 +45,8 @@ export class ExchangeView {
     this.author.textContent = data.author.name;
     this.asked.hidden = !data.question;
     this.#when("question", data.question, (text) => this.question.replaceChildren(...asTyped(text)));
+    this.quote.hidden = !reply.quote;
+    this.quote.textContent = reply.quote;
     this.#when("text", reply.text, (text) => this.text.replaceChildren(render(text)));
     this.#when("pictures", reply.pictures, (list) => this.pictures.replaceChildren(...list.map((one) => this.#picture(one))));
     this.#when("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
