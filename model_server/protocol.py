@@ -163,7 +163,7 @@ class ChatRequest(_TextRequest):
         if self.continue_final_message and self.messages[-1].role != "assistant":
             raise ValueError(
                 "`continue_final_message` goes on with a last message of the role assistant, "
-                f"but the last one's role is {self.messages[-1].role}."
+                f"but the last one is a {self.messages[-1].role}'s."
             )
         return self
 

@@ -63,11 +63,17 @@ def running_gateway(folder: Path, api_key: str | None = None) -> Iterator[Gatewa
 async def serving(
     folder: Path, store: Any = None, models: Iterable[str] = ("parrot",), **keys: str | None
 ) -> AsyncIterator[str]:
-    """A gateway in this process, listening; not waited for to be ready. `keys`: `api_key` and `trusted_key`."""
-    port = free_port()
+    """A gateway with fake engines in this process. `keys`: `api_key` and `trusted_key`."""
     chosen = [entry for entry in [*entries(folder), flock(folder)] if entry.name in models]
-    settings: dict[str, Any] = {"api_key": None, "factory": FACTORY, "store": store or Store(folder), **keys}
-    task = asyncio.create_task(serve(host="127.0.0.1", port=port, entries=chosen, **settings))
+    async with listening(entries=chosen, store=store or Store(folder), factory=FACTORY, **keys) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def listening(**settings: Any) -> AsyncIterator[str]:
+    """A gateway in this process that listens, made of what `serve` takes; not waited for to be ready."""
+    port = free_port()
+    task = asyncio.create_task(serve(**{"host": "127.0.0.1", "port": port, "api_key": None, **settings}))
     try:
         url = f"http://127.0.0.1:{port}"
         await eventually(lambda: _answers(url))

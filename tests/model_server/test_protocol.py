@@ -39,9 +39,12 @@ def test_a_chat_with_everything() -> None:
         logprobs=True,
         top_logprobs=3,
         truncation="auto",
+        top_k=40,
+        min_p=0.05,
     )
     sampling = task.sampling
     assert (sampling.temperature, sampling.top_p, sampling.max_tokens) == (0.2, 0.9, 7)
+    assert (sampling.top_k, sampling.min_p) == (40, 0.05)
     assert (sampling.stop, sampling.seed, sampling.logprobs) == (("a", "b"), 5, 3)
     assert task.truncation == "auto"
 
@@ -59,6 +62,20 @@ def test_temperature_zero_stays_zero() -> None:
 def test_a_seed_is_drawn_when_none_is_named() -> None:
     assert len({chat().sampling.seed for _ in range(5)}) > 1
     assert chat(seed=0).sampling.seed == 0
+
+
+def test_no_cut_is_the_default_and_so_is_zero() -> None:
+    for task in (chat(), chat(top_k=0, min_p=0), completion(top_k=None, min_p=None)):
+        assert (task.sampling.top_k, task.sampling.min_p) == (None, 0.0)
+    assert completion(top_k=3, min_p=0.1).sampling.top_k == 3
+
+
+def test_a_dial_and_a_turn_begun_by_hand() -> None:
+    begun = [*HI, {"role": "assistant", "content": "Well, "}]
+    task = chat(messages=begun, continue_final_message=True, dial=True)
+    assert (task.continue_final, task.dial) == (True, True)
+    assert (chat(messages=begun).continue_final, chat().dial, completion().dial) == (False, False, False)
+    assert completion(dial=True).dial
 
 
 def test_logprobs_without_top_ones() -> None:
@@ -114,6 +131,23 @@ def test_texts_to_embed() -> None:
         ({"temperature": 3}, "temperature", "`temperature` must be at most 2, but 3 was given."),
         ({"temperature": "warm"}, "temperature", "`temperature` must be a number, but 'warm' was given."),
         ({"top_p": -0.1}, "top_p", "`top_p` must be at least 0, but -0.1 was given."),
+        ({"top_k": -1}, "top_k", "`top_k` must be at least 0, but -1 was given."),
+        ({"top_k": 1.5}, "top_k", "`top_k` must be a whole number, but 1.5 was given."),
+        ({"min_p": 1.5}, "min_p", "`min_p` must be at most 1, but 1.5 was given."),
+        ({"deadline_s": 0}, "deadline_s", "`deadline_s` must be greater than 0, but 0 was given."),
+        ({"deadline_s": 1e6}, "deadline_s", "`deadline_s` must be at most 86400, but 1000000.0 was given."),
+        ({"dial": "yes"}, "dial", "`dial` must be true or false, but 'yes' was given."),
+        ({"dial": True, "stream": True}, "dial", "`dial` is answered as a whole; please leave `stream` out."),
+        (
+            {"dial": True, "logprobs": True},
+            "dial",
+            "`dial` writes no tokens that could have `logprobs`; please leave one of the two out.",
+        ),
+        (
+            {"continue_final_message": True},
+            "continue_final_message",
+            "`continue_final_message` goes on with a last message of the role assistant, but the last one is a user's.",
+        ),
         ({"max_tokens": 0}, "max_tokens", "`max_tokens` must be at least 1, but 0 was given."),
         ({"seed": 1.5}, "seed", "`seed` must be a whole number, but 1.5 was given."),
         ({"seed": 2**64}, "seed", f"`seed` must fit into 64 bits, but {2**64} was given."),
@@ -178,6 +212,11 @@ def test_neutral_values_of_what_is_not_supported_are_fine() -> None:
 def test_only_one_prompt(prompt: Any) -> None:
     with pytest.raises(ApiError, match="`prompt` must be one text, or the token ids of one."):
         completion(prompt=prompt)
+
+
+def test_a_dial_of_a_completion_has_no_logprobs() -> None:
+    with pytest.raises(ApiError, match="`dial` writes no tokens"):
+        completion(dial=True, logprobs=0)
 
 
 def test_echo_is_refused() -> None:

@@ -32,12 +32,14 @@ class Clock:
         return self.now
 
 
-def job(name: str) -> Job:
-    return Job(id=name, model="m", task=Embed(texts=("x",)))
+def job(name: str, user: str = "") -> Job:
+    return Job(id=name, model="m", task=Embed(texts=("x",)), user=user)
 
 
-def open_lane(capacity: int = 1, limit: int = 64, clock: Clock | None = None) -> tuple[Lane, Notebook]:
-    lane, worker = Lane(limit=limit, clock=clock or Clock()), Notebook()
+def open_lane(
+    capacity: int = 1, limit: int = 64, user_limit: int = 64, clock: Clock | None = None
+) -> tuple[Lane, Notebook]:
+    lane, worker = Lane(limit=limit, user_limit=user_limit, clock=clock or Clock()), Notebook()
     lane.up(worker, capacity)
     return lane, worker
 
@@ -164,6 +166,101 @@ def test_a_full_line_says_when_to_come_again() -> None:
     with pytest.raises(QueueFull) as measured:
         lane.submit(job("e"))
     assert (unmeasured.value.retry_after, measured.value.retry_after) == (5, 13)
+
+
+def test_one_user_cannot_fill_the_line_of_all() -> None:
+    clock = Clock()
+    lane, _ = open_lane(limit=4, user_limit=2, clock=clock)
+    for number in range(3):
+        lane.submit(job(f"a{number}", "a"))
+    with pytest.raises(QueueFull, match="2 of your requests are waiting") as own:
+        lane.submit(job("a3", "a"))
+    assert own.value.own
+    lane.submit(job("b", "b"))
+    lane.submit(job("c", "c"))
+    with pytest.raises(QueueFull, match="4 requests are waiting") as all_of_them:
+        lane.submit(job("d", "d"))
+    assert not all_of_them.value.own
+
+
+def test_a_user_may_come_again_when_their_own_next_job_has_left_the_line() -> None:
+    clock = Clock()
+    lane, _ = open_lane(user_limit=1, clock=clock)
+    lane.submit(job("first", "a"))
+    clock.now += 10
+    lane.happened(Finished("first"))
+    for name, user in (("a1", "a"), ("a2", "a"), ("b1", "b")):
+        lane.submit(job(name, user))
+    with pytest.raises(QueueFull) as own:
+        lane.submit(job("a3", "a"))
+    # "b" goes before it: two answers of ten seconds.
+    assert own.value.retry_after == 20
+
+
+def test_one_user_with_fifty_jobs_against_another_with_one() -> None:
+    lane, worker = open_lane()
+    for number in range(50):
+        lane.submit(job(f"a{number}", "a"))
+    other = lane.submit(job("b", "b"))
+    assert other.place == 1
+    lane.happened(Finished("a0"))
+    assert worker.told[-1] == "add b"
+
+
+async def test_a_newcomer_moves_those_back_who_had_their_turn() -> None:
+    lane, _ = open_lane()
+    mine = [lane.submit(job(f"a{number}", "a")) for number in range(3)]
+    lane.submit(job("b", "b"))
+    assert [ticket.place for ticket in mine[1:]] == [2, 3]
+    assert await heard(mine[1]) == [Queued(2, None)]
+
+
+async def test_what_takes_too_long_is_taken_back() -> None:
+    lane, worker = open_lane()
+    running = lane.submit(job("a"), deadline_s=0.01)
+    waiting = lane.submit(job("b"), deadline_s=0.01)
+    in_time = lane.submit(job("c"), deadline_s=1000)
+    for late in (running, waiting):
+        *_, last = [event async for event in late]
+        assert isinstance(last, Failed)
+        assert (last.status, last.code) == (504, "deadline_exceeded")
+        assert last.message == "The answer was not complete within the 0.01 seconds that `deadline_s` gave it."
+    assert worker.told[:2] == ["add a", "remove a"]
+    assert worker.told[-1] == "add c"
+    assert not in_time.ended
+    in_time.cancel()
+
+
+async def test_a_deadline_that_was_met_does_nothing() -> None:
+    lane, worker = open_lane()
+    ticket = lane.submit(job("a"), deadline_s=0.01)
+    lane.happened(Finished("a"))
+    await asyncio.sleep(0.03)
+    assert await heard(ticket) == [Finished("a")]
+    assert worker.told == ["add a"]
+
+
+def test_all_that_run_and_wait_can_be_seen() -> None:
+    clock = Clock()
+    lane, _ = open_lane(clock=clock)
+    lane.submit(job("a0", "a"))
+    clock.now += 3
+    lane.submit(job("a1", "a"))
+    lane.submit(job("b", "b"))
+    clock.now += 1
+    assert lane.sights() == [Sight("a0", "a", None, 4.0), Sight("b", "b", 1, 1.0), Sight("a1", "a", 2, 1.0)]
+
+
+def test_what_is_written_is_measured() -> None:
+    clock = Clock()
+    lane, _ = open_lane(clock=clock)
+    lane.submit(job("a"))
+    for _ in range(4):
+        clock.now += 0.5
+        lane.happened(Text("a", "x"))
+    lane.happened(Finished("a", "stop", 8, 4, 2))
+    assert lane.meter.tokens_per_second == pytest.approx(2, rel=0.05)
+    assert (lane.meter.mean_seconds, lane.meter.prefix_hit_rate) == (2.0, 0.25)
 
 
 async def test_those_who_wait_survive_the_worker_and_those_who_run_do_not() -> None:
