@@ -1,6 +1,6 @@
 """Everything that a plugin needs: `from bot import Plugin, command, Context, Reply`."""
 
-from bot.command import autocomplete, command, message_command
+from bot.command import Command, autocomplete, command, message_command
 from bot.context import Context
 from bot.errors import UserError
 from bot.message import Attachment, Button, Channel, Reply, Role, User
@@ -15,6 +15,7 @@ __all__ = [
     "Button",
     "Channel",
     "Choice",
+    "Command",
     "Context",
     "Delta",
     "ModelClient",

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PURGE_SECONDS = 6 * 3600.0
+REFRESH_SECONDS = 3.0
+"""How soon a plugin that was switched or reloaded in another process is so here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,8 @@ class Bot:
             await stack.enter_async_context(self.models)
             await self.registry.start(self.database)
             stack.push_async_callback(self.registry.close)
-            purging = asyncio.create_task(self._purge(), name="purge")
-            stack.push_async_callback(_end, purging)
+            for chore in (self._purge(), self._refresh()):
+                stack.push_async_callback(_end, asyncio.create_task(chore, name="chore"))
             self._lifetime = stack.pop_all()
         return self
 
@@ -116,7 +118,7 @@ class Bot:
                 return self._dispatch_action(request, request.action)
             command, given = self._resolve(request)
             self._check(request, command)
-            if request.can_show_forms and not given and any(option.required for option in command.options):
+            if request.can_show_forms and not given and command.opens_form:
                 return self._form(lambda: self._empty_form(command))
             options = command.bind(given)
         except UserError as error:
@@ -274,6 +276,11 @@ class Bot:
             if count:
                 log.info("Purged %d messages older than %g days.", count, self._retention)
             await asyncio.sleep(PURGE_SECONDS)
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            await self.registry.refresh()
 
 
 async def _nothing() -> AsyncGenerator[Reply, None]:

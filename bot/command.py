@@ -63,6 +63,11 @@ class Command:
         """The option that takes the words after the pairs, if the command has one."""
         return next((option for option in self.options if option.free_text), None)
 
+    @property
+    def opens_form(self) -> bool:
+        """Whether the bare command is better answered with its form than with what is missing."""
+        return any(option.required for option in self.options) and any(option.form for option in self.options)
+
     def usage(self) -> str:
         """One line in the shape that people type: "/ask [temperature:…] prompt"."""
         parts = [f"/{self.name}"]

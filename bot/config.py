@@ -90,6 +90,8 @@ class WebSection(Section):
     host: str = "127.0.0.1"
     port: Port = 8080
     join_code: SecretStr = SecretStr("")
+    names: tuple[str, ...] = ()
+    """Further host names that the page is opened by, such as that of a proxy before it."""
 
 
 class DatabaseSection(Section):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+from bot.database import Database
 from bot.errors import BotError, ModelUnavailable
-from bot.model_client import ModelClient
+from bot.model_client import DOWN, ModelClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ async def examine(load: Callable[[], Config], build: Callable[[Config], Bot]) ->
         return 1
     _say(True, "The configuration can be read.")
     _say(True, f"{len(bot.commands)} commands: " + ", ".join(f"/{command.name}" for command in bot.commands))
-    findings = [_port(config), await _model_server(config)]
+    findings = [await _database(config), _port(config), await _model_server(config)]
     for good, text in findings:
         _say(good, text)
     return 0 if all(good for good, _ in findings) else 1
@@ -33,6 +34,14 @@ async def examine(load: Callable[[], Config], build: Callable[[Config], Bot]) ->
 
 def _say(good: bool, text: str) -> None:
     print(f"{'ok     ' if good else 'PROBLEM'}  {text}")
+
+
+async def _database(config: Config) -> tuple[bool, str]:
+    try:
+        async with Database(config.database.url):
+            return True, f"The database opens: {config.database.url}."
+    except BotError as error:
+        return False, str(error)
 
 
 def _port(config: Config) -> tuple[bool, str]:
@@ -51,11 +60,11 @@ async def _model_server(config: Config) -> tuple[bool, str]:
     async with ModelClient(section.url, section.api_key.get_secret_value()) as client:
         try:
             state = await client.readiness()
-        except ModelUnavailable:
-            return (
-                False,
-                f"No model server answers at {section.url}. Start it with “make run” or “tempera-models serve”.",
-            )
+        except ModelUnavailable as error:
+            if str(error) != DOWN:
+                return False, str(error)
+            how = "Start it with “make run” or “tempera-models serve”."
+            return False, f"No model server answers at {section.url}. {how}"
         if state.ready:
             return True, f"The model server at {section.url} is ready: {', '.join(state.models)}."
         waiting = "; ".join(f"{name}: {what}" for name, what in state.states.items())

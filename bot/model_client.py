@@ -134,7 +134,7 @@ class ModelClient:
         max_tokens: int | None = None,
         model: str | None = None,
         user: str = "",
-    ) -> AsyncIterator[Waiting | Delta | Answered]:
+    ) -> AsyncIterator[Waiting | Step | Delta | Answered]:
         """Stream an answer to the last turn. The oldest turns are left out where the model cannot read them all.
 
         Ends with `Answered`. Raises ModelError for a refusal, ModelUnavailable when there is nobody to ask.
@@ -155,8 +155,11 @@ class ModelClient:
         async for chunk in self._stream("/v1/chat/completions", body):
             extra |= chunk.get("tempera") or {}
             usage = chunk.get("usage") or usage
-            if queue := (chunk.get("tempera") or {}).get("queue"):
+            news = chunk.get("tempera") or {}
+            if queue := news.get("queue"):
                 yield Waiting(queue["place"], queue.get("eta_s"))
+            if "step" in news:
+                yield Step(news["step"], news["steps"])
             for choice in chunk.get("choices", ()):
                 finish = choice.get("finish_reason") or finish
                 if text := choice["delta"].get("content"):
@@ -222,6 +225,8 @@ class ModelClient:
         session = self._open()
         try:
             async with session.get(f"{self.url}/health/ready") as response:
+                if response.status not in (200, 503):
+                    await _refuse(response)
                 body = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ModelUnavailable(DOWN) from error

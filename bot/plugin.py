@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +18,7 @@ from bot.errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
-    from types import ModuleType
+    from types import CodeType, ModuleType
 
     from bot.config import PluginsSection
     from bot.settings import Setting
@@ -103,10 +104,17 @@ def _import(name: str, module: str) -> ModuleType:
         return importlib.import_module(module)
 
 
+class _Fresh(SourceFileLoader):
+    """Compiles the file as it is now: cached bytecode is not told from a file changed within the same second."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def import_file(path: Path, module_name: str = "") -> ModuleType:
     """The module in a file, read anew at each call. If it is broken, the one read before stays in place."""
     module_name = module_name or f"{FOLDER_PREFIX}{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=_Fresh(module_name, str(path)))
     if spec is None or spec.loader is None:
         raise PluginError(f"Plugin “{path.stem}” cannot be loaded: {path.name} is not a Python file.")
     module = importlib.util.module_from_spec(spec)

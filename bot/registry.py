@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from bot.plugin import Plugin
     from bot.settings import Settings
 
+log = logging.getLogger(__name__)
+
 PINNED = frozenset({"help", "plugins"})
 """Without these a server could not find its way back."""
 
@@ -33,12 +36,13 @@ class Listed:
 
 
 class Registry:
-    """Finds commands; starts, stops and reloads plugins. What is switched off where is kept in memory."""
+    """Finds commands; starts, stops and reloads plugins. What is switched off where is kept in memory, too."""
 
     def __init__(self, plugins: Sequence[Plugin], settings: Settings) -> None:
         self._plugins: dict[str, Plugin] = {}
         self._commands: dict[str, Command] = {}
         self._off: dict[str, set[str]] = {}
+        self._reloads: dict[str, int] = {}
         self._settings = settings
         for plugin in plugins:
             self._adopt(plugin)
@@ -64,7 +68,8 @@ class Registry:
     async def start(self, database: Database) -> None:
         """Start every plugin, in order; if one fails, those that run are closed again."""
         self._store = Store(database, "plugins")
-        self._off = {server: set(names) for server, names in (await self._store.items(scope="off")).items()}
+        self._reloads = await self._store.items(scope="reloads")
+        await self.refresh()
         started: list[Plugin] = []
         try:
             for plugin in self._plugins.values():
@@ -120,29 +125,44 @@ class Registry:
             return self._commands[two], tail[0] if tail else ""
         return self.find(first.casefold()), after
 
-    async def switch(self, name: str, place: Place, *, on: bool) -> None:
-        """Switch a plugin on or off in the server of `place`. Raises UserError for one that cannot be."""
+    async def refresh(self) -> None:
+        """Follow what other processes did: where plugins are switched off, and which were read anew."""
+        self._off = {server: set(names) for server, names in (await self._store.items(scope="off")).items()}
+        for name, count in (await self._store.items(scope="reloads")).items():
+            if self._reloads.get(name) != count and name in self._plugins:
+                self._reloads[name] = count
+                try:
+                    await self._replace(self._plugins[name])
+                except PluginError:
+                    log.exception("Plugin “%s” could not be read anew here", name)
+
+    async def switch(self, name: str, server: str, *, on: bool) -> None:
+        """Switch a plugin on or off in a server. Raises UserError for one that cannot be."""
         self._known(name)
         if name in PINNED and not on:
             raise UserError("The plugin “{name}” cannot be switched off.", name=name)
-        off = set(self._off.get(place.server, ()))
+        off = set(self._off.get(server, ()))
         off = off - {name} if on else off | {name}
-        await self._store.set(place.server, sorted(off), scope="off")
-        self._off[place.server] = off
+        await self._store.set(server, sorted(off), scope="off")
+        self._off[server] = off
 
     async def reload(self, name: str) -> None:
         """Read a plugin's file anew. If it is broken, UserError says why and the running one stays."""
-        old = self._known(name)
         try:
-            new = again(old)
-            await _start(new)
+            await self._replace(self._known(name))
         except PluginError as error:
             raise UserError("{reason} The running one stays.", reason=error) from error
+        self._reloads[name] = self._reloads.get(name, 0) + 1
+        await self._store.set(name, self._reloads[name], scope="reloads")
+
+    async def _replace(self, old: Plugin) -> None:
+        new = again(old)
+        await _start(new)
         try:
             self._adopt(new)
-        except PluginError as error:
+        except PluginError:
             await new.close()
-            raise UserError("{reason} The running one stays.", reason=error) from error
+            raise
         await old.close()
 
     def _known(self, name: str) -> Plugin:

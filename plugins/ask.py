@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Context, Delta, Plugin, Range, Reply, Setting, Turn, Waiting, command, new_seed
+from bot import Context, Delta, Plugin, Range, Reply, Setting, Step, Turn, Waiting, command, new_seed
 
 INSTRUCTIONS = (
     "You are Tempera, a friendly assistant in a chat room. Answer briefly, in plain words, and in the language "
@@ -39,7 +39,7 @@ class Ask(Plugin):
         prompt: What you want to know
         temperature: 0 always takes the most probable word, 2 dares the wildest
         max_tokens: The longest answer, in tokens (a token is about three quarters of a word)
-        seed: The same seed, prompt and temperature give the same answer again
+        seed: The same seed gives the same answer to the same conversation again
         """
         turns = [
             Turn("system", ctx.settings["ask.system_prompt"]),
@@ -60,6 +60,9 @@ class Ask(Plugin):
                 yield Reply(text=text)
             elif isinstance(event, Waiting):
                 yield Reply(text=text, status=ctx.translate("Number {place} in the queue …", place=event.place))
+            elif isinstance(event, Step):
+                part = {"step": event.step, "steps": event.steps}
+                yield Reply(text=text, status=ctx.translate("Reading the conversation: {step} of {steps} …", **part))
             else:
                 if event.finish_reason == "length":
                     text += " …"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Context, Plugin, Reply, UserError, command
-from bot.command import Command
+from bot import Command, Context, Plugin, Reply, UserError, command
 
 
 class Help(Plugin):

@@ -21,22 +21,24 @@ class Plugins(Plugin):
         yield Reply(text="\n".join(lines), final=True)
 
     @command("plugins enable", moderator=True, private=True)
-    async def enable(self, ctx: Context, name: str) -> AsyncIterator[Reply]:
+    async def enable(self, ctx: Context, name: str, server: str | None = None) -> AsyncIterator[Reply]:
         """Switch a plugin on in this server.
 
         name: The plugin's name
+        server: Another server, such as web; for whoever runs this bot
         """
-        await ctx.plugins.switch(name, ctx.place, on=True)
-        yield Reply(text=ctx.translate("“{name}” is on here.", name=name), final=True)
+        await ctx.plugins.switch(name, _server(ctx, server), on=True)
+        yield Reply(text=ctx.translate("“{name}” is on now.", name=name), final=True)
 
     @command("plugins disable", moderator=True, private=True)
-    async def disable(self, ctx: Context, name: str) -> AsyncIterator[Reply]:
+    async def disable(self, ctx: Context, name: str, server: str | None = None) -> AsyncIterator[Reply]:
         """Switch a plugin off in this server.
 
         name: The plugin's name
+        server: Another server, such as web; for whoever runs this bot
         """
-        await ctx.plugins.switch(name, ctx.place, on=False)
-        yield Reply(text=ctx.translate("“{name}” is off here.", name=name), final=True)
+        await ctx.plugins.switch(name, _server(ctx, server), on=False)
+        yield Reply(text=ctx.translate("“{name}” is off now.", name=name), final=True)
 
     @command("plugins reload", moderator=True, private=True)
     async def reload(self, ctx: Context, name: str) -> AsyncIterator[Reply]:
@@ -63,6 +65,12 @@ class Plugins(Plugin):
     async def complete_reload(self, ctx: Context, typed: str) -> tuple[str, ...]:
         """All of them."""
         return tuple(plugin.name for plugin in ctx.plugins.listed(ctx.place) if plugin.name.startswith(typed))
+
+
+def _server(ctx: Context, server: str | None) -> str:
+    if server is not None and not ctx.user.is_operator:
+        raise UserError("Only whoever runs this bot can switch a plugin in another server.")
+    return ctx.place.server if server is None else server
 
 
 def _fitting(ctx: Context, typed: str, *, on: bool) -> tuple[str, ...]:

@@ -429,3 +429,31 @@ async def test_two_hundred_at_once_are_each_acknowledged_within_milliseconds(bot
     assert len({reply.row for reply in firsts}) == 200
     for stream in streams:
         await stream.aclose()
+
+
+# Plugins in several processes
+
+
+async def test_a_switch_and_a_reload_reach_the_other_process(make_bot: Callable[..., Bot], tmp_path: Path) -> None:
+    from bot import plugin
+    from bot.config import PluginsSection
+
+    source = "from bot import *\nclass Dice(Plugin):\n    @command()\n    async def roll(self, ctx: Context):\n"
+    file = tmp_path / "dice.py"
+    file.write_text(source + '        """Roll."""\n        yield Reply(text="one")\n')
+    section = PluginsSection(enabled=("ask",), folder=tmp_path, entry_points=False)
+    async with make_bot(*plugin.load(section)) as here, make_bot(*plugin.load(section)) as there:
+        await here.registry.switch("dice", "", on=False)
+        assert (await last(there, ask("/roll"))).text == "one"
+        await there.registry.refresh()
+        assert (await last(there, ask("/roll"))).text == "/roll is switched off here."
+        await here.registry.switch("dice", "", on=True)
+        file.write_text(source + '        """Roll."""\n        yield Reply(text="two")\n')
+        await here.registry.reload("dice")
+        await there.registry.refresh()
+        assert (await last(here, ask("/roll"))).text == "two"
+        assert (await last(there, ask("/roll"))).text == "two"
+        file.write_text("broken(")
+        with pytest.raises(UserError, match="The running one stays"):
+            await here.registry.reload("dice")
+        assert (await last(here, ask("/roll"))).text == "two"

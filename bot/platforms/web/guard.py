@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiohttp.typedefs import Handler
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -39,14 +41,14 @@ def is_loopback(host: str) -> bool:
 class Guard:
     """Refuses requests to other names than the chat's own, and those that other pages make.
 
-    `host` is the configured one. On all interfaces any address is the chat's own, since a page of somebody
-    else's that has its name point here (DNS rebinding) still sends that name.
+    `host` is the configured one, `names` are further ones. On all interfaces any address is the chat's own, since
+    a page of somebody else's that has its name point here (DNS rebinding) still sends that name.
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, names: Iterable[str] = ()) -> None:
         self._any_address = host in WILDCARDS
         own = {socket.gethostname(), f"{socket.gethostname()}.local"} if self._any_address else {host}
-        self._names = LOOPBACK_NAMES | {name.casefold() for name in own}
+        self._names = LOOPBACK_NAMES | {name.casefold() for name in (*own, *names)}
 
     def is_own(self, host: str) -> bool:
         """Whether `host`, as in the header Host, is a name of the chat."""

@@ -42,7 +42,7 @@ class Site:
 
     def __init__(self, bot: Bot, section: WebSection) -> None:
         self._bot = bot
-        self._guard = Guard(section.host)
+        self._guard = Guard(section.host, section.names)
         self._join = visitors.JoinCode(section.join_code.get_secret_value().strip())
         self._files = Files(KEPT_BYTES)
         self._uploads = Files(UPLOADED_BYTES)
