@@ -1,7 +1,7 @@
 """The seam between the language engine, which knows requests, and whatever computes the model's numbers.
 
-A runner holds the keys and values of a fixed number of sequences, each in a slot of its own. What a row of logits is must
-not depend on what else is in the same call: same tokens in a slot, same numbers, to the last bit.
+A runner holds the keys and values of a fixed number of sequences, each in a slot of its own. What a row of logits is
+must not depend on what else is in the same call: same tokens in a slot, same numbers, to the last bit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Runner(Protocol):
     """Which numbers it computes with, for the log: "int8 rows, AVX-512 VNNI, 2 threads"."""
 
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
-        """Read the chunks, at most one per slot, in one go; float32 logits [len(chunks), V] after each one's last token.
+        """Read the chunks, at most one per slot; float32 logits [len(chunks), V] after each one's last token.
 
         Tokens of a slot from `start` on are overwritten, so that a slot can be cut back by reading on from earlier.
         """
