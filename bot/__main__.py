@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import logging
 import os
 import secrets
@@ -25,9 +26,17 @@ LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; the exit status is 0 for success, 1 for an error, 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # Where the locale's encoding lacks a character, "?" stands for it instead of ending the program.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        return int(options.action(options))
+        try:
+            options = _parser().parse_args(arguments)
+            return int(options.action(options))
+        finally:
+            # Not left to the interpreter's end, which could not take a reader that has gone calmly.
+            sys.stdout.flush()
     except BotError as error:
         print(error, file=sys.stderr)
         return 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
     from bot.app import Bot
     from bot.config import Config
+
+PATIENCE_SECONDS = 10
 
 
 async def examine(load: Callable[[], Config], build: Callable[[Config], Bot]) -> int:
@@ -51,7 +55,9 @@ def _port(config: Config) -> tuple[bool, str]:
     try:
         with socket.create_server((config.web.host, config.web.port)):
             return True, f"The web chat can listen on http://{where}."
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return False, f"The web chat cannot listen on {where}: {error.strerror}."
         return True, f"Something listens on {where} already: the web chat, if Tempera is running."
 
 
@@ -59,7 +65,10 @@ async def _model_server(config: Config) -> tuple[bool, str]:
     section = config.model_server
     async with ModelClient(section.url, section.api_key.get_secret_value()) as client:
         try:
-            state = await client.readiness()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                state = await client.readiness()
+        except TimeoutError:
+            return False, f"The model server at {section.url} takes a connection but does not answer; restart it."
         except ModelUnavailable as error:
             if str(error) != DOWN:
                 return False, str(error)

@@ -7,6 +7,7 @@ closes the connection, which is how the server learns that nobody wants the rest
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import aiohttp
 
 from bot.errors import Busy, ModelError, ModelUnavailable
+from bot.language import Sentence
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from types import TracebackType
 
 Role = Literal["system", "user", "assistant"]
@@ -28,6 +30,8 @@ DOWN = (
 )
 BROKEN = "The connection to the model server broke off in the middle of the answer. Please ask again."
 CONNECT_SECONDS = 5
+RETRY_SECONDS = 5.0
+"""When to ask a busy server again that does not say so itself."""
 SILENCE_SECONDS = 300
 """A stream may be quiet for a queue's length, but not for ever."""
 
@@ -134,7 +138,7 @@ class ModelClient:
         max_tokens: int | None = None,
         model: str | None = None,
         user: str = "",
-    ) -> AsyncIterator[Waiting | Step | Delta | Answered]:
+    ) -> AsyncGenerator[Waiting | Step | Delta | Answered, None]:
         """Stream an answer to the last turn. The oldest turns are left out where the model cannot read them all.
 
         Ends with `Answered`. Raises ModelError for a refusal, ModelUnavailable when there is nobody to ask.
@@ -152,18 +156,19 @@ class ModelClient:
         if max_tokens is not None:
             body["max_tokens"] = max_tokens
         finish, extra, usage = "stop", dict[str, Any](), dict[str, Any]()
-        async for chunk in self._stream("/v1/chat/completions", body):
-            extra |= chunk.get("tempera") or {}
-            usage = chunk.get("usage") or usage
-            news = chunk.get("tempera") or {}
-            if queue := news.get("queue"):
-                yield Waiting(queue["place"], queue.get("eta_s"))
-            if "step" in news:
-                yield Step(news["step"], news["steps"])
-            for choice in chunk.get("choices", ()):
-                finish = choice.get("finish_reason") or finish
-                if text := choice["delta"].get("content"):
-                    yield Delta(text)
+        async with contextlib.aclosing(self._stream("/v1/chat/completions", body)) as chunks:
+            async for chunk in chunks:
+                news = chunk.get("tempera") or {}
+                extra |= news
+                usage = chunk.get("usage") or usage
+                if queue := news.get("queue"):
+                    yield Waiting(queue["place"], queue.get("eta_s"))
+                if "step" in news:
+                    yield Step(news["step"], news["steps"])
+                for choice in chunk.get("choices", ()):
+                    finish = choice.get("finish_reason") or finish
+                    if text := choice["delta"].get("content"):
+                        yield Delta(text)
         yield Answered(
             model=body["model"],
             seed=extra.get("seed", seed),
@@ -227,7 +232,7 @@ class ModelClient:
             async with session.get(f"{self.url}/health/ready") as response:
                 if response.status not in (200, 503):
                     await _refuse(response)
-                body = await response.json(content_type=None)
+                body = _mapping(await response.json(content_type=None))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ModelUnavailable(DOWN) from error
         return Readiness(response.status == 200, tuple(body.get("models", ())), body.get("missing") or {})
@@ -246,13 +251,13 @@ class ModelClient:
             async with session.request(method, f"{self.url}{path}", json=body) as response:
                 if response.status >= 400:
                     await _refuse(response)
-                return await response.json()
-        except aiohttp.ClientConnectorError as error:
+                return _mapping(await response.json())
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ModelUnavailable(DOWN) from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ModelUnavailable(BROKEN) from error
 
-    async def _stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def _stream(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any], None]:
         session = self._open()
         finished = False
         try:
@@ -265,26 +270,38 @@ class ModelClient:
                         finished = True
                         break
                     if data:
-                        chunk = json.loads(data)
-                        if "error" in chunk:
-                            raise ModelUnavailable("{message}", message=chunk["error"]["message"])
+                        chunk = _mapping(json.loads(data))
+                        if problem := chunk.get("error"):
+                            raise ModelUnavailable("{message}", message=_mapping(problem)["message"])
                         yield chunk
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ModelUnavailable(DOWN) from error
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
             raise ModelUnavailable(BROKEN) from error
         if not finished:
             raise ModelUnavailable(BROKEN)
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """`value`, which must be a JSON object; ValueError if it is anything else."""
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON object was expected, not {type(value).__name__}")  # noqa: TRY004 - as json raises
+    return value
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float:
+    """What the server asks for in seconds; it may also name a date, which is not worth reading."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else RETRY_SECONDS
+
+
 async def _refuse(response: aiohttp.ClientResponse) -> None:
     """Raise the error that the response stands for, with the server's own sentence where it has one."""
-    try:
+    message: object = Sentence("The model server answered with status {status}.", {"status": response.status})
+    with contextlib.suppress(ValueError, KeyError, TypeError):
         message = str((await response.json(content_type=None))["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = f"The model server answered with status {response.status}."
     if response.status == 429:
-        raise Busy("{message}", float(response.headers.get("Retry-After", "5")), message=message)
+        raise Busy("{message}", _retry_after(response), message=message)
     if response.status in (401, 403):
         raise ModelUnavailable(
             "The model server refuses this bot's key; whoever runs it must set the same one on both sides."

@@ -53,7 +53,9 @@ KINDS: Mapping[type, str] = {
     Channel: "channel",
     Role: "role",
 }
-TRUE, FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
+TRUE = frozenset({"true", "yes", "on", "1", "ja", "sí", "si"})
+FALSE = frozenset({"false", "no", "off", "0", "nein"})
+"""In every language that the bot asks for yes or no in."""
 
 
 def number(value: float) -> str:
@@ -134,7 +136,9 @@ class Option:
 
     def _wrong(self, raw: Any) -> OptionError:
         shown = str(raw)
-        given = Sentence("{count} characters", {"count": len(shown)}) if len(shown) > 60 else f"“{shown}”"
+        given = Sentence("“{text}”", {"text": shown})
+        if len(shown) > 60:
+            given = Sentence("{count} characters", {"count": len(shown)})
         sentence = "{name} must be {expected}; you gave {given}."
         return OptionError(self.name, sentence, name=self.name, expected=self.expects(), given=given)
 

@@ -74,7 +74,7 @@ class Ask(Plugin):
                     "seconds": f"{event.seconds:.1f}",
                 }
                 if event.dropped_turns:
-                    card["left out"] = ctx.translate("{count} older turns", count=event.dropped_turns)
+                    card[ctx.translate("left out")] = ctx.translate("{count} older turns", count=event.dropped_turns)
                 yield Reply(text=text, card=card, final=True)
 
     @command()

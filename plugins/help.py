@@ -22,6 +22,8 @@ class Help(Plugin):
         wanted = command.removeprefix("/").casefold()
         found = [known for known in ctx.commands if known.name == wanted or known.name.startswith(f"{wanted} ")]
         if not found:
+            # Names the nearest command; it finds one only where this user may not use it.
+            ctx.plugins.find(wanted)
             raise UserError("There is no command /{name}. /help lists what there is.", name=wanted)
         yield Reply(text="\n\n".join(self._one(ctx, known) for known in found), final=True)
 
@@ -35,5 +37,6 @@ class Help(Plugin):
         for option in known.options:
             default = "" if option.default is None else f" ({ctx.translate('default')}: {option.default})"
             expected = option.expects().in_language(ctx.user.locale)
-            lines.append(f"- `{option.name}` – {ctx.translate(option.description)}; {expected}{default}")
+            about = f"{ctx.translate(option.description)}; " if option.description else ""
+            lines.append(f"- `{option.name}` – {about}{expected}{default}")
         return "\n".join(lines)

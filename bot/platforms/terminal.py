@@ -16,7 +16,8 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-from bot.errors import BotError, UserError
+from bot.errors import UserError
+from bot.language import translate
 from bot.message import Action, Place, Reply, Request, User
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 HERE = Place("terminal", "terminal")
 CLEAR_LINE = "\r\x1b[K"
+CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""What a model must not send to a terminal: it could move the cursor, or hide what was said."""
 WELCOME = "Type a question, or / for the commands; Ctrl-C stops an answer, Ctrl-D ends."
 
 
@@ -64,9 +67,10 @@ class Terminal:
         """Read lines until end of file."""
         async with self.bot:
             self._session = PromptSession("> ", completer=_Completer(self), history=_history())
-            _tell(f"{self.bot.welcome(self.user.locale).text}\n\n{WELCOME}")
+            _tell(f"{self.bot.welcome(self.user.locale).text}\n\n{translate(WELCOME, self.user.locale)}")
             for row in await self.bot.interrupted(["terminal"]):
-                _tell(f"Interrupted by a restart: /{row.command} {row.options.get('prompt', '')}  (!again {row.id})")
+                note = translate("Interrupted: the bot was restarted.", self.user.locale)
+                _tell(f"{note} /{row.command} {row.options.get('prompt', '')}  (!again {row.id})")
             while True:
                 try:
                     line = await self._session.prompt_async()
@@ -103,19 +107,33 @@ class Terminal:
         if not line.startswith("!"):
             return Request(user=self.user, place=HERE, text=line)
         action, _, row = line[1:].partition(" ")
-        button = next((button for button in self._last.buttons if button.id.split(":")[1] == action), None)
-        button_id = button.id if button is not None and not row else f"t:{action}:{row.strip() or self._last.row}"
-        return Request(user=self.user, place=HERE, action=Action(button_id))
+        offered = {button.id.split(":")[1]: button.id for button in self._last.buttons}
+        if row.strip():
+            return self._pressed(f"t:{action}:{row.strip()}")
+        if action in offered:
+            return self._pressed(offered[action])
+        if offered:
+            names = "  ".join(f"!{name}" for name in offered)
+            raise UserError("There is no !{action} for the last answer; there are {names}.", action=action, names=names)
+        raise UserError("There is no answer here that !{action} could be for. Ask something first.", action=action)
+
+    def _pressed(self, button_id: str, fields: dict[str, str] | None = None) -> Request:
+        return Request(user=self.user, place=HERE, action=Action(button_id, fields))
 
     async def _answer(self, line: str) -> int:
-        dispatch = self.bot.dispatch(self._request(line))
+        try:
+            return await self._answered(self._request(line))
+        except UserError as error:
+            _tell(error.sentence.in_language(self.user.locale))
+            return 1
+
+    async def _answered(self, request: Request) -> int:
+        dispatch = self.bot.dispatch(request)
         if dispatch.form is not None:
-            try:
-                request = await self._fill_in(await dispatch.form())
-            except UserError as error:
-                _tell(str(error))
-                return 1
-            dispatch = self.bot.dispatch(request)
+            filled_in = await self._fill_in(await dispatch.form())
+            if filled_in is None:
+                return 130
+            dispatch = self.bot.dispatch(filled_in)
         self._last, self._stopped = Reply(), False
         async with aclosing(dispatch.replies) as replies:
             await self._show(replies)
@@ -125,7 +143,7 @@ class Terminal:
         for attachment in last.attachments:
             print(await asyncio.to_thread(self._save, attachment))
         if last.deleted:
-            _tell("Deleted.")
+            _tell(translate("Deleted.", self.user.locale))
         if last.status:
             _tell(last.status)
         if last.card:
@@ -134,15 +152,19 @@ class Terminal:
             _tell("  ".join(f"!{button.id.split(':')[1]}" for button in last.buttons))
         return 130 if self._stopped else 0
 
-    async def _fill_in(self, form: Form) -> Request:
-        """Ask for each field of a form, with what it holds as the answer to begin with."""
+    async def _fill_in(self, form: Form) -> Request | None:
+        """Ask for each field of a form, with what it holds as the answer to begin with; None if it is left."""
         if self._session is None:
             raise UserError("This opens a form; start “tempera chat” without a command to fill it in.")
         fields = {}
-        for field in form.fields:
-            fields[field.name] = await self._session.prompt_async(f"{field.label}: ", default=field.value)
-        self._session.message = "> "
-        return Request(user=self.user, place=HERE, action=Action(form.id, fields))
+        try:
+            for field in form.fields:
+                fields[field.name] = await self._session.prompt_async(f"{field.label}: ", default=field.value)
+        except (KeyboardInterrupt, EOFError):
+            return None
+        finally:
+            self._session.message = "> "
+        return self._pressed(form.id, fields)
 
     def _save(self, attachment: Attachment) -> Path:
         """Write the file under its own name; a different file of that name is kept, and this one numbered."""
@@ -160,9 +182,10 @@ class Terminal:
                     return path
                 number += 1
         except OSError as error:
-            reason = error.strerror or "it cannot be written"
-            raise BotError(
-                f"The picture cannot be saved in {self._out}: {reason}. Choose a folder with --out."
+            raise UserError(
+                "The file cannot be saved in {folder} ({reason}). Choose another folder with --out.",
+                folder=self._out,
+                reason=error.strerror,
             ) from None
 
     async def _show(self, replies: AsyncIterator[Reply]) -> None:
@@ -178,7 +201,7 @@ class Terminal:
                 print()
                 shown = ""
             if new := reply.text[len(shown) :]:
-                print(new, end="", flush=True, file=sys.stderr if reply.error else sys.stdout)
+                print(new.translate(CONTROL), end="", flush=True, file=sys.stderr if reply.error else sys.stdout)
                 shown = reply.text
             if reply.status and on_screen and not shown and not reply.final:
                 status = reply.status
