@@ -94,7 +94,7 @@ class Answering:
         )
         context = self.context(request, command, asked)
         run = self._runs[row.id] = Run(self._handle(context, command, options, private))
-        state, saved = "interrupted", time.monotonic()
+        state, saved = "interrupted", -SAVE_SECONDS
         try:
             yield self._dressed(Reply(private=private), row, request.user.locale)
             async with aclosing(run.snapshots()) as snapshots:
@@ -104,7 +104,7 @@ class Answering:
                         state = "failed" if reply.error else "done"
                         kept = await self._journal.close(row.id, reply, state)
                         reply = replace(reply, deleted=not kept)
-                    elif time.monotonic() - saved > SAVE_SECONDS:
+                    elif reply.text and time.monotonic() - saved > SAVE_SECONDS:
                         await self._journal.note(row.id, text=reply.text, state="running")
                         saved = time.monotonic()
                     yield self._dressed(reply, row, request.user.locale)

@@ -23,12 +23,14 @@ class Deployment:
 
     folder: Path
     models_port: int = field(default_factory=free_port)
+    foreign_models: str = ""
+    """The address of a model server that is not this deployment's own."""
     web_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def models_url(self) -> str:
-        return f"http://127.0.0.1:{self.models_port}"
+        return self.foreign_models or f"http://127.0.0.1:{self.models_port}"
 
     @property
     def web_url(self) -> str:
@@ -44,8 +46,10 @@ class Deployment:
 
     def start(self) -> None:
         """Start it and wait until the chat and every model are there."""
-        self.process = subprocess.Popen([TEMPERA, "run"], env=self.environment, cwd=self.folder)
-        wait_for(f"{self.models_url}/health/ready")
+        options = ["--no-models"] if self.foreign_models else []
+        self.process = subprocess.Popen([TEMPERA, "run", *options], env=self.environment, cwd=self.folder)
+        if not self.foreign_models:
+            wait_for(f"{self.models_url}/health/ready")
         wait_for(self.web_url)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -54,7 +58,8 @@ class Deployment:
         self.process.send_signal(number)
         status = self.process.wait(60)
         # The model server is a child of its own, and notices by itself that its parent is gone.
-        wait_for(self.models_url, answers=False)
+        if not self.foreign_models:
+            wait_for(self.models_url, answers=False)
         return status
 
     def chat(self, line: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -71,9 +76,9 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def deployment(folder: Path) -> Iterator[Deployment]:
+def deployment(folder: Path, foreign_models: str = "") -> Iterator[Deployment]:
     """A deployment that is ready; ended at the end, however it is then."""
-    made = Deployment(folder)
+    made = Deployment(folder, foreign_models=foreign_models)
     made.start()
     try:
         yield made
