@@ -62,6 +62,11 @@ class Deployment:
             wait_for(self.models_url, answers=False)
         return status
 
+    def end(self) -> None:
+        """Make sure that nothing runs any more."""
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+
     def chat(self, line: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Run one command with `tempera chat`."""
         return subprocess.run(
@@ -83,8 +88,7 @@ def deployment(folder: Path, foreign_models: str = "") -> Iterator[Deployment]:
     try:
         yield made
     finally:
-        if made.process is not None and made.process.poll() is None:
-            made.stop()
+        made.end()
 
 
 def wait_for(url: str, *, answers: bool = True) -> None:

@@ -25,6 +25,7 @@ async def test_a_kill_in_the_middle_of_five_answers(models: FakeModels, tmp_path
     made = Deployment(tmp_path, foreign_models=models.url)
     await asyncio.to_thread(made.start)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, made.end)
         people = [await stack.enter_async_context(visitor(made.web_url)) for _ in range(PEOPLE)]
         async with people[0].page("P0") as page:
             await page.say("/ask an earlier question")
@@ -54,4 +55,4 @@ async def test_a_kill_in_the_middle_of_five_answers(models: FakeModels, tmp_path
         contents = [turn["content"] for turn in models.requests[-1]["messages"]]
         assert "an earlier question" in contents
         assert contents[-1] == f"question {PEOPLE - 1}"
-    assert await asyncio.to_thread(made.stop) == 0
+        assert await asyncio.to_thread(made.stop) == 0
