@@ -20,8 +20,8 @@ lint: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/mypy
 
-bench: setup-dev
-	$(BIN)/tempera-models bench
+bench: $(VENV)/.bench
+	$(BIN)/tempera-models bench language
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -44,3 +44,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing Tempera and its checks (PyTorch is large: this takes minutes the first time) …"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --editable '.[models,dev]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.dev
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[models,dev,bench]'
+	@touch $@
