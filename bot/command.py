@@ -90,8 +90,9 @@ class Command:
         if not rest:
             return found
         if (option := self.free_text) is None:
-            sentence = "/{command} takes no text beside its options ({options}); “{text}” is too much."
-            names = ", ".join(option.name for option in self.options) or "-"
+            sentence = "/{command} takes no text; “{text}” is too much."
+            if names := ", ".join(option.name for option in self.options):
+                sentence = "/{command} takes no text beside its options ({options}); “{text}” is too much."
             raise OptionError("", sentence, command=self.name, options=names, text=rest[:60])
         found[option.name] = f"{found[option.name]} {rest}" if option.name in found else rest
         return found

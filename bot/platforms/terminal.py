@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import locale
 import os
 import signal
 import sys
@@ -43,8 +42,10 @@ def operator() -> User:
         name = getpass.getuser()
     except (KeyError, OSError):
         name = "operator"
-    language = locale.getlocale()[0] or "en"
-    return User("operator", name, is_moderator=True, is_operator=True, locale=language.replace("_", "-"))
+    # Not from the locale module: a machine may lack the locale whose language its user reads.
+    wanted = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "en")
+    language = wanted.split(".")[0].replace("_", "-")
+    return User("operator", name, is_moderator=True, is_operator=True, locale=language)
 
 
 class Terminal:

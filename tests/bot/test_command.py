@@ -119,7 +119,7 @@ def test_a_wrong_option_is_named(text: str, sentence: str) -> None:
 
 
 def test_text_beside_a_command_without_free_text() -> None:
-    with pytest.raises(OptionError, match="/lesson list takes no text beside its options"):
+    with pytest.raises(OptionError, match="/lesson list takes no text; "):
         Sample().commands()[1].parse("all of them")
 
 

@@ -1,0 +1,36 @@
+"""What a test says to a bot, and what it hears: requests of a few people in one room."""
+
+from dataclasses import replace
+
+from bot.app import Bot
+from bot.message import Action, Place, Reply, Request, User
+
+ANN, BEN = User("ann", "Ann"), User("ben", "Ben")
+MODERATOR = User("mod", "Mod", is_moderator=True)
+OPERATOR = User("op", "Op", is_moderator=True, is_operator=True)
+ROOM = Place("test", "room", server="school")
+
+
+def ask(text: str, user: User = ANN, place: Place = ROOM, **more: object) -> Request:
+    """A typed line."""
+    return Request(user=user, place=place, text=text, **more)
+
+
+def press(button: str, row: int, user: User = ANN, **fields: object) -> Request:
+    """A button under the answer `row`, or its form with `fields`."""
+    return Request(user=user, place=ROOM, action=Action(f"t:{button}:{row}", fields or None))
+
+
+def speaking(locale: str, user: User = ANN) -> User:
+    """The same person in another language."""
+    return replace(user, locale=locale)
+
+
+async def replies(bot: Bot, request: Request) -> list[Reply]:
+    """Every snapshot of the answer."""
+    return [reply async for reply in bot.dispatch(request).replies]
+
+
+async def last(bot: Bot, request: Request) -> Reply:
+    """The last snapshot."""
+    return (await replies(bot, request))[-1]

@@ -1,0 +1,156 @@
+"""`tempera` as a user runs it, in a process of its own: with pipes, or on a pseudo-terminal of its own."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import re
+import signal
+import struct
+import sys
+import termios
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TEMPERA = Path(sys.executable).parent / "tempera"
+PATIENCE_SECONDS = 60
+"""When a test that waits gives up; none of them is about time."""
+ROWS, COLUMNS = 40, 200
+PROMPT = "\n>"
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[=>]|\x1b\][^\x07]*\x07")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass
+class Person:
+    """Somebody with a home folder, a database in it, and a model server at `models`."""
+
+    home: Path
+    models: str
+    more: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What their programs inherit. Nothing of a developer's own configuration is in it."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TEMPERA_", "LC_"))}
+        return inherited | {
+            "HOME": str(self.home),
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "TERM": "xterm",
+            "LANG": "en_GB.UTF-8",
+            "PROMPT_TOOLKIT_NO_CPR": "1",
+            "TEMPERA_MODEL_SERVER__URL": self.models,
+            "TEMPERA_DATABASE__URL": f"sqlite:///{self.home}/tempera.db",
+            **self.more,
+        }
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Start one command with its output in pipes and nothing to read."""
+        return await asyncio.create_subprocess_exec(
+            TEMPERA,
+            *arguments,
+            env=self.environment,
+            cwd=self.home,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def run(self, *arguments: str) -> Ended:
+        """Run one command to its end."""
+        return await ended(await self.start(*arguments))
+
+    async def chat(self, line: str, *options: str) -> Ended:
+        """Run `tempera chat` with one line."""
+        return await self.run("chat", *options, line)
+
+    @contextlib.asynccontextmanager
+    async def sit_down(self, *options: str) -> AsyncIterator["Sitting"]:
+        """An interactive `tempera chat`, waited for until it has said hello; killed at the end if it still runs."""
+        master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                TEMPERA, "chat", *options, env=self.environment, cwd=self.home, preexec_fn=lambda: os.login_tty(slave)
+            )
+        finally:
+            os.close(slave)
+        sitting = Sitting(process, master)
+        try:
+            await sitting.until(PROMPT)
+            yield sitting
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            sitting.close()
+
+
+async def ended(process: asyncio.subprocess.Process) -> Ended:
+    """Wait for the end of a command."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+class Sitting:
+    """Keyboard and screen of an interactive chat. `screen` is all that was shown, without escape sequences."""
+
+    def __init__(self, process: asyncio.subprocess.Process, terminal: int) -> None:
+        self.process = process
+        self._terminal = terminal
+        self._raw = b""
+        self._seen = 0
+        self._more = asyncio.Event()
+        asyncio.get_running_loop().add_reader(terminal, self._read)
+
+    def _read(self) -> None:
+        try:
+            self._raw += os.read(self._terminal, 65536)
+        except OSError:
+            # So Linux says that nobody has the other end open any more.
+            asyncio.get_running_loop().remove_reader(self._terminal)
+        self._more.set()
+
+    @property
+    def screen(self) -> str:
+        return ESCAPE.sub("", self._raw.decode(errors="replace"))
+
+    def type(self, keys: str) -> None:
+        """Press keys; "\\r" is Enter, "\\x03" Ctrl-C, "\\x04" Ctrl-D, "\\t" Tab."""
+        os.write(self._terminal, keys.encode())
+
+    async def until(self, text: str) -> str:
+        """Wait until `text` is shown after what was waited for before; gives what stands between the two."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (place := self.screen.find(text, self._seen)) < 0:
+                assert self.process.returncode is None, self.screen
+                self._more.clear()
+                await self._more.wait()
+        between = self.screen[self._seen : place]
+        self._seen = place + len(text)
+        return between
+
+    async def gone(self) -> int:
+        """Wait until the program has ended; its status."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self.process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Switch the terminal off."""
+        asyncio.get_running_loop().remove_reader(self._terminal)
+        os.close(self._terminal)
