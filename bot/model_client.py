@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 
 from bot.errors import Busy, ModelError, ModelUnavailable
 from bot.language import Sentence
@@ -276,7 +277,7 @@ class ModelClient:
                         yield chunk
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ModelUnavailable(DOWN) from error
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
+        except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError, KeyError) as error:
             raise ModelUnavailable(BROKEN) from error
         if not finished:
             raise ModelUnavailable(BROKEN)

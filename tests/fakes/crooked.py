@@ -1,0 +1,54 @@
+"""A model server that answers one path just as a test says, however wrong that is."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aiohttp import web
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+LISTED = {"data": [{"id": "fake", "tempera": {"task": task}} for task in ("chat", "faces", "embeddings")]}
+
+
+@contextlib.asynccontextmanager
+async def crooked(answer: Answer, path: str = "/v1/chat/completions") -> AsyncIterator[str]:
+    """A server whose `path` gives `answer`, and that lists a model for every task; yields its address."""
+
+    async def models(request: web.Request) -> web.Response:
+        return web.json_response(LISTED)
+
+    app = web.Application()
+    app.router.add_route("*", path, answer)
+    if path != "/v1/models":
+        app.router.add_get("/v1/models", models)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def plainly(body: bytes, status: int = 200, **headers: str) -> Answer:
+    """Always this body. A header's `_` stands for `-`."""
+
+    async def answer(request: web.Request) -> web.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(body=body, status=status, headers=named)
+
+    return answer
+
+
+def broken_off(body: bytes) -> Answer:
+    """This much of a stream, and then the connection is cut."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(body)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    return answer
