@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import jinja2
 
 from model_server.engines.refusal import Refused, check_encodable
+from model_server.engines.text import BREAK
 from model_server.job import Chat
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedTokenizerBase
 
+    from model_server.engines.text import Vocabulary
     from model_server.job import Completion, Message
 
 PLAIN_LABELS = {"system": "", "user": "User: ", "assistant": "Assistant: "}
@@ -35,13 +37,20 @@ class Prompt:
 
 
 class PromptBuilder:
-    """Builds prompts for one model. `context` and `default_max_tokens` are in tokens."""
+    """Builds prompts for one model of `size` token ids. `context` and `default_max_tokens` are in tokens."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, *, vocabulary_size: int, context: int, default_max_tokens: int
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        vocabulary: Vocabulary,
+        *,
+        size: int,
+        context: int,
+        default_max_tokens: int,
     ) -> None:
         self._tokenizer = tokenizer
-        self._vocabulary_size = vocabulary_size
+        self._vocabulary = vocabulary
+        self._size = size
         self._context = context
         self._default_max_tokens = default_max_tokens
 
@@ -60,25 +69,25 @@ class PromptBuilder:
             ids = self._encode(task.prompt, add_special_tokens=True)
         else:
             ids = task.prompt
-            if foreign := [token for token in ids if not 0 <= token < self._vocabulary_size]:
-                last = self._vocabulary_size - 1
+            if foreign := [token for token in ids if not 0 <= token < self._size]:
+                last = self._size - 1
                 raise Refused(f"There is no token {foreign[0]}; this model's go from 0 to {last:,}.", param="prompt")
         room = self._room(len(ids), task.sampling.max_tokens, "prompt")
         return Prompt(ids=ids, max_tokens=room, stop=task.sampling.stop)
 
     def _chat(self, task: Chat) -> Prompt:
-        if not task.messages or not task.messages[-1].content.strip():
-            raise Refused("The prompt is empty; write what the model should answer.", param="messages")
-        for message in task.messages:
-            check_encodable(message.content, "messages")
+        _check_turns(task)
+        # What people write never becomes a special token: only the template says where a turn begins and ends.
+        turns = [replace(message, content=self._vocabulary.broken(message.content)) for message in task.messages]
+        task = replace(task, messages=tuple(turns))
         dropped = self._turns_to_drop(task) if task.truncation == "auto" else 0
-        ids = self._render(_without_oldest(task.messages, dropped))
+        ids = self._render(_without_oldest(task.messages, dropped), going_on=task.continue_final)
         return Prompt(
             ids=ids,
             max_tokens=self._room(len(ids), task.sampling.max_tokens, "messages"),
             stop=task.sampling.stop if self._tokenizer.chat_template else (*task.sampling.stop, PLAIN_STOP),
             dropped_turns=dropped,
-            opens_text=True,
+            opens_text=not task.continue_final,
         )
 
     def _turns_to_drop(self, task: Chat) -> int:
@@ -87,7 +96,8 @@ class PromptBuilder:
         most = len(_old_turns(task.messages))
 
         def fits(dropped: int) -> bool:
-            return len(self._render(_without_oldest(task.messages, dropped))) + wanted <= self._context
+            messages = _without_oldest(task.messages, dropped)
+            return len(self._render(messages, going_on=task.continue_final)) + wanted <= self._context
 
         return bisect_left(range(most), True, key=fits)
 
@@ -109,26 +119,51 @@ class PromptBuilder:
             )
         return limit or min(self._default_max_tokens, free)
 
-    def _render(self, messages: Sequence[Message]) -> tuple[int, ...]:
+    def _render(self, messages: Sequence[Message], *, going_on: bool) -> tuple[int, ...]:
         if not self._tokenizer.chat_template:
-            return self._encode(plain_chat(messages), add_special_tokens=True)
+            return self._encode(plain_chat(messages, going_on=going_on), add_special_tokens=True)
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            text = self._tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=not going_on, continue_final_message=going_on
+            )
         except jinja2.TemplateError as error:
             reason = str(error).rstrip(".")
             raise Refused(f"This model does not take such a conversation: {reason}.", param="messages") from error
+        except ValueError as error:
+            # The template changes what was written so much that its end cannot be found again.
+            raise Refused(
+                "This model cannot go on with such an answer; begin it otherwise.", param="messages"
+            ) from error
         return self._encode(str(text), add_special_tokens=False)
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=add_special_tokens).input_ids
+        first, *others = text.split(BREAK)
+        ids: list[int] = list(self._tokenizer(first, add_special_tokens=add_special_tokens).input_ids)
+        for part in others:
+            ids += self._tokenizer(part, add_special_tokens=False).input_ids
         return tuple(ids)
 
 
-def plain_chat(messages: Sequence[Message]) -> str:
-    """The prompt for a model without a chat template: labelled paragraphs, the last one left for the answer."""
+def plain_chat(messages: Sequence[Message], *, going_on: bool = False) -> str:
+    """The prompt for a model without a chat template: labelled paragraphs, the last one left for the answer.
+
+    `going_on`: the last message is an answer that was begun.
+    """
     paragraphs = [PLAIN_LABELS[message.role] + message.content for message in messages]
-    return "\n\n".join([*paragraphs, PLAIN_LABELS["assistant"].rstrip()])
+    return "\n\n".join(paragraphs if going_on else [*paragraphs, PLAIN_LABELS["assistant"].rstrip()])
+
+
+def _check_turns(task: Chat) -> None:
+    if not task.messages or not task.messages[-1].content.strip():
+        raise Refused("The prompt is empty; write what the model should answer.", param="messages")
+    for message in task.messages:
+        check_encodable(message.content, "messages")
+    if task.continue_final and task.messages[-1].role != "assistant":
+        raise Refused(
+            f"The last message is the {task.messages[-1].role}'s; only an assistant's can be continued.",
+            param="messages",
+        )
 
 
 def _old_turns(messages: Sequence[Message]) -> list[list[int]]:

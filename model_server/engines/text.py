@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WORD_START = "\u2581"
+BREAK = "\ufdd0"
+"""Parts a text that must not be read as one token. Unicode reserves it for such use; it is no character of any text."""
 BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -38,8 +40,26 @@ class Vocabulary:
         self.special = frozenset(tokenizer.all_special_ids) | {
             token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special
         }
+        names = sorted((str(tokenizer.convert_ids_to_tokens(token)) for token in self.special), key=len, reverse=True)
+        self._spelled = re.compile("|".join(re.escape(name) for name in names if len(name) > 1) or r"(?!)")
         self.marks_word_starts = any(_strips_first_space(decoder) for decoder in decoders)
         """Whether a text's very first word has a space of its own, which is not part of the text."""
+
+    def broken(self, text: str) -> str:
+        """`text` with a `BREAK` in whatever would be read as a special token."""
+        text = text.replace(BREAK, "")
+        while self._spelled.search(text):
+            # Again, because a name may begin inside another one.
+            text = self._spelled.sub(lambda found: found[0][0] + BREAK + found[0][1:], text)
+        return text
+
+    def unused(self, size: int) -> list[int]:
+        """Which of the ids below `size` stand for nothing: rows that only pad the model's embedding.
+
+        A converted GGUF has tokens for them, named after their own id.
+        """
+        used = {token for name, token in self._tokenizer.get_vocab().items() if name != f"[PAD{token}]"}
+        return [token for token in range(size) if token not in used]
 
     def bytes(self, token: int) -> bytes:
         """The UTF-8 bytes of one token, perhaps part of a character; of a special token its name; of no token none."""

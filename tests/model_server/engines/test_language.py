@@ -3,20 +3,23 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from model_server.engines import Engine, EngineSpec, create
-from model_server.engines.language import PREFILL, Generation
+from model_server.engines.generation import Generation
+from model_server.engines.loading import CPU_BUDGET
 from model_server.engines.prompt import Prompt
 from model_server.engines.refusal import Refused
 from model_server.engines.text import Vocabulary
 from model_server.job import (
     Chat,
     Completion,
+    Dial,
     Embed,
     Event,
     Failed,
@@ -32,6 +35,7 @@ from model_server.job import (
 
 Run = Callable[..., list[Event]]
 PROMPT = (5, 80, 300, 9)
+PIECE = CPU_BUDGET.alone
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +59,12 @@ def logprobs_of(events: list[Event]) -> list[TokenLogprob]:
 def greedy_by_hand(folder: Path, prompt: tuple[int, ...], count: int) -> tuple[list[int], torch.Tensor]:
     """Tokens and the logits that they were taken from, each from a forward pass over everything before."""
     model = AutoModelForCausalLM.from_pretrained(folder)
+    # What comes after only pads the embedding.
+    size = len(AutoTokenizer.from_pretrained(folder))
     ids, rows = list(prompt), []
     with torch.inference_mode():
         for _ in range(count):
-            rows.append(model(input_ids=torch.tensor([ids])).logits[0, -1])
+            rows.append(model(input_ids=torch.tensor([ids])).logits[0, -1, :size])
             ids.append(int(rows[-1].argmax()))
     return ids[len(prompt) :], torch.stack(rows)
 
@@ -110,9 +116,12 @@ def test_a_chat_is_answered_through_its_template(engine: Engine, run: Run) -> No
 
 
 def test_a_long_prompt_is_read_in_steps_and_gives_the_same_answer(engine: Engine, run: Run, qwen: Path) -> None:
-    prompt = tuple(3 + place * 7 % 300 for place in range(2 * PREFILL + 100))
+    prompt = tuple(3 + place * 7 % 300 for place in range(2 * PIECE + 100))
     events = run(engine, completion(prompt=prompt, temperature=0, logprobs=0, max_tokens=3))
-    assert [event for event in events if isinstance(event, Progress)] == [Progress("a", 1, 3), Progress("a", 2, 3)]
+    assert [event for event in events if isinstance(event, Progress)] == [
+        Progress("a", PIECE, len(prompt)),
+        Progress("a", 2 * PIECE, len(prompt)),
+    ]
     _, logits = greedy_by_hand(qwen, prompt, 3)
     expected = torch.log_softmax(logits, -1).amax(-1).tolist()
     assert [one.logprob for one in logprobs_of(events)] == pytest.approx(expected, abs=1e-3)
@@ -180,10 +189,9 @@ def test_a_removed_job_is_silent_and_the_next_one_starts_afresh(engine: Engine, 
 
 
 def test_a_job_can_be_removed_while_its_prompt_is_read_and_while_it_waits(engine: Engine) -> None:
-    engine.add(completion("a", prompt=(5,) * (PREFILL + 9)))
+    engine.add(completion("a", prompt=(9,) * (PIECE + 9)))
+    assert engine.step() == [Started("a", PIECE + 9), Progress("a", PIECE, PIECE + 9)]
     engine.add(completion("b"))
-    assert engine.step() == [Started("a", PREFILL + 9)]
-    assert engine.step() == [Progress("a", 1, 2)]
     engine.remove("b")
     engine.remove("a")
     assert engine.step() == []
@@ -203,20 +211,51 @@ def test_numbers_that_are_none_are_refused(byte_level: PreTrainedTokenizerFast) 
     prompt = Prompt(ids=PROMPT, max_tokens=4, stop=())
     generation = Generation("a", prompt, Sampling(seed=1), Vocabulary(byte_level), frozenset())
     with pytest.raises(Refused, match="not finite"):
-        generation.accept(torch.tensor([0.0, float("nan"), 1.0]))
+        generation.accept(torch.tensor([0.0, float("nan"), 1.0]), 0)
 
 
-def test_a_text_that_does_not_fit_the_memory_fails_alone(loaded: Callable[..., Engine], qwen: Path, run: Run) -> None:
-    engine = loaded("language", qwen)
+def test_the_model_itself_and_what_was_drawn_from_stand_beside_each_other(engine: Engine, run: Run) -> None:
+    events = run(engine, completion(temperature=0.5, top_k=3, logprobs=5, max_tokens=8))
+    for before, after in [(e.logprobs[0], e.logprobs_after[0]) for e in events if isinstance(e, Text)]:
+        assert (len(before.top), len(after.top)) == (5, 3)
+        assert before.bytes == after.bytes
+        assert [one.bytes for one in before.top[:3]] == [one.bytes for one in after.top]
+        # At half the temperature differences between logarithms are twice as large.
+        gaps = [one.logprob - before.top[0].logprob for one in before.top[:3]]
+        assert [one.logprob - after.top[0].logprob for one in after.top] == pytest.approx(
+            [2 * g for g in gaps], abs=1e-4
+        )
 
-    def exhausted(*_: object) -> None:
-        raise torch.OutOfMemoryError
 
-    hook = engine._model.register_forward_pre_hook(exhausted)  # type: ignore[attr-defined]
-    (failed,) = [event for event in run(engine, completion("a")) if isinstance(event, Failed)]
-    assert (failed.status, failed.code) == (503, "out_of_memory")
-    hook.remove()
-    assert isinstance(run(engine, completion("b"))[-1], Finished)
+def test_rows_that_stand_for_no_token_are_never_among_the_most_probable(engine: Engine, run: Run) -> None:
+    tops = [one.top for one in logprobs_of(run(engine, completion(temperature=2.0, logprobs=20)))]
+    assert all(len(top) == 20 and all(one.bytes for one in top) for top in tops)
+
+
+def test_a_dial_shows_the_next_token_and_draws_none(engine: Engine, run: Run, qwen: Path) -> None:
+    job = completion()
+    events = run(engine, replace(job, task=replace(job.task, dial=True)))
+    started, shown, finished = events
+    assert (started, finished) == (Started("a", len(PROMPT)), Finished("a", "stop", len(PROMPT), 0))
+    assert isinstance(shown, Dial)
+    (token,), logits = greedy_by_hand(qwen, PROMPT, 1)
+    assert shown.tokens[0].id == token
+    assert [one.logit for one in shown.tokens] == pytest.approx(logits[0].topk(50).values.tolist(), abs=1e-4)
+    at_one = shown.temperatures.index(1.0)
+    assert shown.log_sum_exp[at_one] == pytest.approx(float(logits[0].double().logsumexp(0)), abs=1e-5)
+
+
+def test_a_begun_answer_is_gone_on_with(engine: Engine, run: Run) -> None:
+    question = Message("user", "the cat")
+    sampling = Sampling(seed=1, temperature=0, max_tokens=16)
+    whole = run(engine, Job(id="a", model="tiny", task=Chat(messages=(question,), sampling=sampling)))
+    text = text_of(whole)
+    begun = Chat(messages=(question, Message("assistant", text[:5])), sampling=sampling, continue_final=True)
+    rest = run(engine, Job(id="b", model="tiny", task=begun))
+    started = rest[0]
+    assert isinstance(started, Started)
+    assert started.prompt_tokens > len(PROMPT)
+    assert isinstance(rest[-1], Finished)
 
 
 @pytest.mark.weights

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model_server.engines.sampling import NUCLEUS_GUESS, draw, log_probabilities, probabilities, seeded
+from model_server.engines.sampling import BINS, distribution, log_probabilities, seeded
 from model_server.job import Sampling
 
 LOGITS = torch.tensor([2.0, 1.5, 1.0, 0.5, 0.0, -0.5, -1.0, 3.0, 2.5, 0.2])
@@ -14,6 +14,16 @@ CHI_SQUARED_9 = 27.88
 
 def sampling(**fields: float) -> Sampling:
     return Sampling(seed=1, **fields)  # type: ignore[arg-type]
+
+
+def draw(logits: torch.Tensor, how: Sampling, generator: torch.Generator) -> int:
+    return distribution(logits, how).draw(generator)
+
+
+def probabilities(logits: torch.Tensor, how: Sampling) -> torch.Tensor:
+    """For all tokens, those that are cut included."""
+    kept = distribution(logits, how)
+    return torch.zeros(len(logits), dtype=torch.float64).index_put((kept.ids,), kept.weights / kept.weights.sum())
 
 
 def chi_squared(counts: torch.Tensor, expected: torch.Tensor) -> float:
@@ -54,7 +64,7 @@ def brute_force_nucleus(full: list[float], top_p: float) -> set[int]:
     return kept
 
 
-@pytest.mark.parametrize("size", [10, 4 * NUCLEUS_GUESS])
+@pytest.mark.parametrize("size", [10, 2048])
 @pytest.mark.parametrize("spread", [0.1, 3.0])
 @pytest.mark.parametrize("top_p", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_nucleus_is_the_smallest_set_with_enough_mass(size: int, spread: float, top_p: float) -> None:
@@ -67,8 +77,70 @@ def test_nucleus_is_the_smallest_set_with_enough_mass(size: int, spread: float, 
 
 
 def test_nucleus_takes_lower_ids_of_equally_probable_tokens() -> None:
-    cut = probabilities(torch.zeros(4 * NUCLEUS_GUESS), sampling(top_p=0.25))
-    assert torch.nonzero(cut).flatten().tolist() == list(range(NUCLEUS_GUESS))
+    cut = probabilities(torch.zeros(2048), sampling(top_p=0.25))
+    assert torch.nonzero(cut).flatten().tolist() == list(range(512))
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-4, 40.0])
+def test_the_nucleus_is_exact_in_a_whole_vocabulary(spread: float) -> None:
+    logits = torch.randn(30_000, generator=seeded(9)) * spread
+    # Far below the rest, where many share the last of the bins.
+    logits[BINS:] -= 500
+    kept = distribution(logits, sampling(top_p=0.7)).ids.tolist()
+    assert set(kept) == brute_force_nucleus(torch.softmax(logits.double(), 0).tolist(), 0.7)
+    assert kept == sorted(kept)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 5, 10, 99])
+def test_top_k_keeps_the_k_most_probable(top_k: int) -> None:
+    cut = probabilities(LOGITS, sampling(top_k=top_k, temperature=1.3))
+    kept = set(torch.nonzero(cut).flatten().tolist())
+    assert kept == set(LOGITS.topk(min(top_k, 10)).indices.tolist())
+    full = torch.softmax(LOGITS.double() / 1.3, 0)
+    assert torch.allclose(cut[sorted(kept)], full[sorted(kept)] / full[sorted(kept)].sum())
+
+
+def test_top_k_takes_lower_ids_of_equals() -> None:
+    assert distribution(torch.tensor([0.0, 1.0, 0.0, 0.0, 1.0]), sampling(top_k=3)).ids.tolist() == [0, 1, 4]
+
+
+@pytest.mark.parametrize(("min_p", "kept"), [(0.0, 10), (1.0, 1), (0.3, 3)])
+def test_min_p_is_relative_to_the_most_probable(min_p: float, kept: int) -> None:
+    # exp(-1) = 0.37 and exp(-1.5) = 0.22 as probable as the first.
+    assert len(distribution(LOGITS, sampling(min_p=min_p)).ids) == kept
+
+
+def test_cuts_apply_one_after_the_other() -> None:
+    logits = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()
+    # Of the two that top_k leaves, the first has 4/7 of the mass: enough for 0.5, not for 0.6.
+    assert distribution(logits, sampling(top_k=2, top_p=0.5)).ids.tolist() == [0]
+    assert distribution(logits, sampling(top_k=2, top_p=0.6)).ids.tolist() == [0, 1]
+    assert distribution(logits, sampling(top_k=2, top_p=0.6, min_p=0.8)).ids.tolist() == [0]
+
+
+def test_frequencies_after_cuts_are_those_of_what_is_left() -> None:
+    how = sampling(temperature=1.5, top_k=6, top_p=0.9)
+    generator = seeded(11)
+    expected = probabilities(LOGITS, how)
+    counts = torch.bincount(torch.tensor([draw(LOGITS, how, generator) for _ in range(DRAWS)]), minlength=10).double()
+    kept = expected > 0
+    assert not counts[~kept].any()
+    assert chi_squared(counts[kept], DRAWS * expected[kept]) < CHI_SQUARED_9
+
+
+def test_log_probabilities_after_sampling_leave_out_what_was_cut() -> None:
+    kept = distribution(LOGITS, sampling(temperature=0.5, top_k=3))
+    own, best = kept.log_probabilities(8, 5)
+    expected = torch.log_softmax(LOGITS[[7, 8, 0]].double() / 0.5, 0)
+    assert [token for token, _ in best] == [7, 8, 0]
+    assert [value for _, value in best] == pytest.approx(expected.tolist())
+    assert own == pytest.approx(float(expected[1]))
+
+
+def test_impossible_tokens_have_no_log_probability() -> None:
+    logits = torch.tensor([0.0, float("-inf"), 1.0])
+    assert [token for token, _ in distribution(logits, sampling()).log_probabilities(0, 3)[1]] == [2, 0]
+    assert distribution(logits, sampling(temperature=0)).log_probabilities(2, 3) == (0.0, [(2, 0.0)])
 
 
 def test_nothing_outside_the_nucleus_is_drawn() -> None:
