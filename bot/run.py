@@ -24,6 +24,7 @@ class Run:
         self.stopped = False
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._drain(source), name="answer")
+        self._task.add_done_callback(self._ended)
 
     def stop(self) -> None:
         """End the answer here: what was said stays. Does nothing once it is final."""
@@ -32,15 +33,16 @@ class Run:
             self._task.cancel()
 
     async def _drain(self, source: AsyncGenerator[Reply, None]) -> None:
-        try:
-            async with aclosing(source):
-                async for reply in source:
-                    self.newest = reply
-                    self._changed.set()
-        finally:
-            if not self.newest.final:
-                self.newest = replace(self.newest, final=True, status="")
-            self._changed.set()
+        async with aclosing(source):
+            async for reply in source:
+                self.newest = reply
+                self._changed.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # Not at the end of `_drain`, which a task that is cancelled before its first step never sees.
+        if not self.newest.final:
+            self.newest = replace(self.newest, final=True, status="")
+        self._changed.set()
 
     async def snapshots(self) -> AsyncGenerator[Reply, None]:
         """The newest snapshot each time it has changed; the last one is final."""
