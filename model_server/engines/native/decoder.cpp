@@ -1,0 +1,270 @@
+// One step of a decoder like Llama's and Qwen2's, for rows of any sequences side by side.
+#include <omp.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "attention.h"
+#include "matrix.h"
+#include "team.h"
+
+extern "C" {
+struct Shape {
+    int layers, hidden, inner, heads, key_heads, head_width, vocabulary, context, slots, rows, threads;
+    float epsilon;
+};
+
+// Pointers into memory that outlives the decoder. All that is as wide as a row is padded with zeros to a multiple of 64;
+// the norms of single heads are not. Null: the layer has no norm of heads, no bias.
+struct Layer {
+    const float *attention_norm, *inner_norm, *query_norm, *key_norm, *qkv_bias;
+    const Block *qkv, *output, *gate_up, *down;
+};
+
+struct Ends {
+    const float *norm, *cosines, *sines;  // rotations: [context][head_width / 2]
+    const Block* logits;
+};
+}
+
+namespace {
+
+constexpr int kRowsAtOnce = 64;
+
+template <typename T>
+struct Buffer {
+    explicit Buffer(size_t count) : data(static_cast<T*>(std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64))) {
+        if (!data) throw std::bad_alloc();
+        std::memset(data.get(), 0, count * sizeof(T));
+    }
+    T* get() const { return data.get(); }
+
+private:
+    struct Free {
+        void operator()(T* pointer) const { std::free(pointer); }
+    };
+    std::unique_ptr<T, Free> data;
+};
+
+struct RowBuffers {
+    RowBuffers(int rows, int width)
+        : groups(width / kGroup), values(static_cast<size_t>(rows) * width), scales(static_cast<size_t>(rows) * groups),
+          offsets(static_cast<size_t>(rows) * groups) {}
+    Rows rows() const { return {values.get(), scales.get(), offsets.get(), groups}; }
+
+private:
+    int groups;
+    Buffer<int8_t> values;
+    Buffer<float> scales;
+    Buffer<int32_t> offsets;
+};
+
+struct Scratch {
+    explicit Scratch(int context)
+        : sums(kRowsAtOnce * kColumns), more_sums(kRowsAtOnce * kColumns), scores(static_cast<size_t>(kQueries) * context) {}
+    Buffer<float> sums, more_sums, scores;
+};
+
+struct Positions {
+    const int *slots, *places;
+};
+
+class Decoder {
+public:
+    Decoder(const Shape& shape, const Layer* layers, const Ends& ends)
+        : shape_(shape), layers_(layers, layers + shape.layers), ends_(ends), hidden_(round_up(shape.hidden, kColumns)),
+          inner_(round_up(shape.inner, kColumns)), read_(round_up(shape.heads * shape.head_width, kColumns)),
+          qkv_(round_up((shape.heads + 2 * shape.key_heads) * shape.head_width, kColumns)),
+          cache_(shape.slots, shape.layers, shape.key_heads, shape.context, shape.head_width),
+          stream_(static_cast<size_t>(shape.rows) * hidden_), projected_(static_cast<size_t>(shape.rows) * qkv_),
+          attended_(static_cast<size_t>(shape.rows) * read_), entering_(shape.rows, hidden_), reading_(shape.rows, read_),
+          inside_(shape.rows, inner_) {
+        for (int i = 0; i < shape.threads; ++i) scratch_.push_back(std::make_unique<Scratch>(cache_.context()));
+    }
+
+    void step(int rows, const float* embedded, Positions positions, int asked, const int* asked_rows, float* logits) {
+        for (int row = 0; row < rows; ++row)
+            std::memcpy(stream(row), embedded + static_cast<size_t>(row) * shape_.hidden, sizeof(float) * shape_.hidden);
+#pragma omp parallel num_threads(shape_.threads)
+        {
+#pragma omp single
+            team_.begin(omp_get_num_threads());
+            Scratch& scratch = *scratch_[omp_get_thread_num()];
+            for (int layer = 0; layer < shape_.layers; ++layer) {
+                attention(layer, rows, positions, scratch);
+                feed_forward(layers_[layer], rows, scratch);
+            }
+            predict(asked, asked_rows, logits, scratch);
+        }
+    }
+
+    void copy(int source, int target, int length) { cache_.copy(source, target, length); }
+
+private:
+    float* stream(int row) { return stream_.get() + static_cast<size_t>(row) * hidden_; }
+    float* projected(int row) { return projected_.get() + static_cast<size_t>(row) * qkv_; }
+    float* attended(int row) { return attended_.get() + static_cast<size_t>(row) * read_; }
+
+    void attention(int index, int rows, Positions positions, Scratch& scratch) {
+        const Layer& layer = layers_[index];
+        team_.share(rows, [&](int row) { normalise(stream(row), layer.attention_norm, row); });
+        product({layer.qkv, qkv_ / kColumns, hidden_ / kGroup}, entering_.rows(), rows, scratch,
+                [&](int row, int column, const float* sums) {
+                    float* to = projected(row) + column;
+                    std::memcpy(to, sums, sizeof(float) * kColumns);
+                    for (int i = 0; layer.qkv_bias && i < kColumns; ++i) to[i] += layer.qkv_bias[column + i];
+                });
+        team_.share(rows, [&](int row) { remember(index, row, positions); });
+        const int sharing = shape_.heads / shape_.key_heads;
+        team_.share(rows * shape_.key_heads, [&](int piece) {
+            const int row = piece / shape_.key_heads, head = piece % shape_.key_heads;
+            const int place = head * sharing * shape_.head_width;
+            attend(cache_, positions.slots[row], index, head, positions.places[row] + 1, sharing, projected(row) + place,
+                   scratch.scores.get(), attended(row) + place);
+        });
+        team_.share(rows, [&](int row) { reading_.rows().quantise(row, 0, read_ / kGroup, attended(row)); });
+        add_product({layer.output, hidden_ / kColumns, read_ / kGroup}, reading_.rows(), rows, scratch);
+    }
+
+    void feed_forward(const Layer& layer, int rows, Scratch& scratch) {
+        team_.share(rows, [&](int row) { normalise(stream(row), layer.inner_norm, row); });
+        const Matrix gate_up{layer.gate_up, 2 * inner_ / kColumns, hidden_ / kGroup};
+        const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
+        Rows inside = inside_.rows();
+        constexpr int groups = kColumns / kGroup;
+        // Tiles of the gate and of what it opens alternate, so that a pair of them ends as whole groups of the next product.
+        team_.share(inner_ / kColumns * parts, [&](int piece) {
+            const int pair = piece / parts, first = piece % parts * kRowsAtOnce;
+            const int count = std::min(rows - first, kRowsAtOnce);
+            float *gate = scratch.sums.get(), *up = scratch.more_sums.get();
+            multiply_tile(gate_up, 2 * pair, entering_.rows(), first, count, gate);
+            multiply_tile(gate_up, 2 * pair + 1, entering_.rows(), first, count, up);
+            for (int row = 0; row < count; ++row) {
+                for (int i = row * kColumns; i < (row + 1) * kColumns; i += kLanes)
+                    _mm512_store_ps(gate + i, _mm512_mul_ps(silu(_mm512_load_ps(gate + i)), _mm512_load_ps(up + i)));
+                inside.quantise(first + row, pair * groups, (pair + 1) * groups, gate + row * kColumns);
+            }
+        });
+        add_product({layer.down, hidden_ / kColumns, inner_ / kGroup}, inside, rows, scratch);
+    }
+
+    void predict(int asked, const int* asked_rows, float* logits, Scratch& scratch) {
+        team_.share(asked, [&](int i) { normalise(stream(asked_rows[i]), ends_.norm, i); });
+        const int tiles = round_up(shape_.vocabulary, kColumns) / kColumns;
+        product({ends_.logits, tiles, hidden_ / kGroup}, entering_.rows(), asked, scratch,
+                [&](int row, int column, const float* sums) {
+                    float* to = logits + static_cast<size_t>(row) * shape_.vocabulary + column;
+                    std::memcpy(to, sums, sizeof(float) * std::min(kColumns, shape_.vocabulary - column));
+                });
+    }
+
+    // Multiply, and give each row's 64 numbers of a tile to `take(row, first column, numbers)`.
+    template <typename Take>
+    void product(Matrix matrix, const Rows& from, int rows, Scratch& scratch, Take&& take) {
+        const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
+        team_.share(matrix.tiles * parts, [&](int piece) {
+            const int tile = piece / parts, first = piece % parts * kRowsAtOnce;
+            const int count = std::min(rows - first, kRowsAtOnce);
+            multiply_tile(matrix, tile, from, first, count, scratch.sums.get());
+            for (int row = 0; row < count; ++row) take(first + row, tile * kColumns, scratch.sums.get() + row * kColumns);
+        });
+    }
+
+    void add_product(Matrix matrix, const Rows& from, int rows, Scratch& scratch) {
+        product(matrix, from, rows, scratch, [&](int row, int column, const float* sums) {
+            for (int i = 0; i < kColumns; ++i) stream(row)[column + i] += sums[i];
+        });
+    }
+
+    // Root-mean-square norm of `from`, quantised into row `row` of what enters the next product.
+    void normalise(const float* from, const float* weights, int row) {
+        Floats squares = _mm512_setzero_ps();
+        for (int i = 0; i < hidden_; i += kLanes) {
+            const Floats x = _mm512_load_ps(from + i);
+            squares = _mm512_fmadd_ps(x, x, squares);
+        }
+        const float mean = _mm512_reduce_add_ps(squares) / shape_.hidden;
+        const Floats factor = _mm512_set1_ps(1.0f / std::sqrt(mean + shape_.epsilon));
+        alignas(64) float group[kGroup];
+        for (int g = 0; g < hidden_ / kGroup; ++g) {
+            for (int i = 0; i < kGroup; i += kLanes) {
+                const Floats scaled = _mm512_mul_ps(_mm512_load_ps(from + g * kGroup + i), factor);
+                _mm512_store_ps(group + i, _mm512_mul_ps(scaled, _mm512_load_ps(weights + g * kGroup + i)));
+            }
+            entering_.rows().quantise(row, g, group);
+        }
+    }
+
+    // Rotate the row's queries and keys to its position, shrink the queries by the root of their width, and keep keys and values.
+    void remember(int layer, int row, Positions positions) {
+        const int width = shape_.head_width, place = positions.places[row];
+        float* queries = projected(row);
+        float* keys = queries + shape_.heads * width;
+        const float* values = keys + shape_.key_heads * width;
+        const float shrink = 1.0f / std::sqrt(static_cast<float>(width));
+        for (int head = 0; head < shape_.heads; ++head) {
+            normalise_head(queries + head * width, layers_[layer].query_norm);
+            rotate(queries + head * width, place, shrink);
+        }
+        for (int head = 0; head < shape_.key_heads; ++head) {
+            normalise_head(keys + head * width, layers_[layer].key_norm);
+            rotate(keys + head * width, place, 1.0f);
+            cache_.write(positions.slots[row], layer, head, place, keys + head * width, values + head * width);
+        }
+    }
+
+    void normalise_head(float* head, const float* weights) const {
+        if (!weights) return;
+        float squares = 0;
+        for (int i = 0; i < shape_.head_width; ++i) squares += head[i] * head[i];
+        const float factor = 1.0f / std::sqrt(squares / shape_.head_width + shape_.epsilon);
+        for (int i = 0; i < shape_.head_width; ++i) head[i] *= factor * weights[i];
+    }
+
+    void rotate(float* head, int place, float factor) const {
+        const int half = shape_.head_width / 2;
+        const float* cosines = ends_.cosines + static_cast<size_t>(place) * half;
+        const float* sines = ends_.sines + static_cast<size_t>(place) * half;
+        for (int i = 0; i < half; ++i) {
+            const float left = head[i], right = head[i + half];
+            head[i] = (left * cosines[i] - right * sines[i]) * factor;
+            head[i + half] = (right * cosines[i] + left * sines[i]) * factor;
+        }
+    }
+
+    Shape shape_;
+    std::vector<Layer> layers_;
+    Ends ends_;
+    int hidden_, inner_, read_, qkv_;  // padded widths
+    Cache cache_;
+    Buffer<float> stream_, projected_, attended_;
+    RowBuffers entering_, reading_, inside_;
+    std::vector<std::unique_ptr<Scratch>> scratch_;
+    Team team_;
+};
+
+}  // namespace
+
+extern "C" {
+
+// Null when there is not enough memory.
+Decoder* decoder_create(const Shape* shape, const Layer* layers, const Ends* ends) {
+    try {
+        return new Decoder(*shape, layers, *ends);
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+
+void decoder_destroy(Decoder* decoder) { delete decoder; }
+
+// `embedded` [rows][hidden]; logits [asked][vocabulary] after the rows that `asked_rows` names.
+void decoder_step(Decoder* decoder, int rows, const float* embedded, const int* slots, const int* positions, int asked,
+                  const int* asked_rows, float* logits) {
+    decoder->step(rows, embedded, {slots, positions}, asked, asked_rows, logits);
+}
+
+void decoder_copy(Decoder* decoder, int source, int target, int length) { decoder->copy(source, target, length); }
+}

@@ -1,0 +1,112 @@
+// Products of 8-bit weights and 8-bit activations, exact within a group of inputs and then summed in float.
+//
+// A number of the result is computed from its own row and column in one fixed order, so that it is the same to the last
+// bit whatever other rows stand beside it.
+#pragma once
+
+#include <cstring>
+
+#include "vectors.h"
+
+constexpr int kColumns = 64;
+constexpr int kGroup = 32;
+constexpr int kVectors = kColumns / kLanes;
+constexpr int kAhead = 4352;  // bytes to prefetch: two blocks
+
+// The weights from one group of inputs to one tile of columns. Four inputs of a column are neighbours, as VNNI reads
+// them; 128 is added to each, because VNNI's first operand has no sign.
+struct alignas(64) Block {
+    uint16_t scales[kColumns];  // bfloat16
+    uint8_t weights[kGroup / 4][kColumns][4];
+};
+
+// Blocks by tile, then by group: what one tile needs lies in one piece.
+struct Matrix {
+    const Block* blocks;
+    int tiles;
+    int groups;
+};
+
+// Rows of activations, each group divided by its own scale.
+struct Rows {
+    int8_t* values;    // [rows][groups * kGroup]
+    float* scales;     // [rows][groups]
+    int32_t* offsets;  // [rows][groups]: -128 times the sum of the group, what the weights' 128 added
+    int groups;
+
+    void quantise(int row, int group, const float* from) {
+        constexpr int parts = kGroup / kLanes;
+        Floats part[parts];
+        Floats largest = _mm512_setzero_ps();
+        for (int i = 0; i < parts; ++i) {
+            part[i] = _mm512_load_ps(from + i * kLanes);
+            largest = _mm512_max_ps(largest, _mm512_abs_ps(part[i]));
+        }
+        const float bound = _mm512_reduce_max_ps(largest);
+        const Floats factor = _mm512_set1_ps(bound > 0 ? 127.0f / bound : 0.0f);
+        const size_t place = static_cast<size_t>(row) * groups + group;
+        __m512i sum = _mm512_setzero_si512();
+        for (int i = 0; i < parts; ++i) {
+            const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(part[i], factor));
+            sum = _mm512_add_epi32(sum, whole);
+            auto* to = reinterpret_cast<__m128i*>(values + place * kGroup + i * kLanes);
+            _mm_storeu_si128(to, _mm512_cvtsepi32_epi8(whole));
+        }
+        scales[place] = bound / 127.0f;
+        offsets[place] = -128 * _mm512_reduce_add_epi32(sum);
+    }
+
+    // `from`: numbers for all groups from `group` to `end`.
+    void quantise(int row, int group, int end, const float* from) {
+        for (; group < end; ++group, from += kGroup) quantise(row, group, from);
+    }
+};
+
+// Add to `sums` [Count][64] what one block gives for `Count` neighbouring rows. `Cold`: the weights come from memory.
+template <int Count, bool Cold>
+inline void multiply_block(const Block& block, const Rows& rows, int row, int group, float* sums) {
+    const size_t first = static_cast<size_t>(row) * rows.groups + group;
+    __m512i total[Count][kVectors];
+    for (int r = 0; r < Count; ++r)
+        for (int i = 0; i < kVectors; ++i) total[r][i] = _mm512_set1_epi32(rows.offsets[first + r * rows.groups]);
+    for (int k = 0; k < kGroup / 4; ++k) {
+        __m512i weights[kVectors];
+        for (int i = 0; i < kVectors; ++i) {
+            const char* from = reinterpret_cast<const char*>(block.weights[k][i * kLanes]);
+            // The processor's own prefetcher stops at every page, and waits while the rows after the first four are busy.
+            if constexpr (Cold) _mm_prefetch(from + kAhead, _MM_HINT_T0);
+            weights[i] = _mm512_load_si512(from);
+        }
+        for (int r = 0; r < Count; ++r) {
+            int32_t four;
+            std::memcpy(&four, rows.values + (first + r * rows.groups) * kGroup + k * 4, sizeof four);
+            for (int i = 0; i < kVectors; ++i)
+                total[r][i] = _mm512_dpbusd_epi32(total[r][i], weights[i], _mm512_set1_epi32(four));
+        }
+    }
+    for (int i = 0; i < kVectors; ++i) {
+        const Floats scale = load_bfloat(block.scales + i * kLanes);
+        for (int r = 0; r < Count; ++r) {
+            float* to = sums + r * kColumns + i * kLanes;
+            const Floats factor = _mm512_mul_ps(scale, _mm512_set1_ps(rows.scales[first + r * rows.groups]));
+            _mm512_store_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(total[r][i]), factor, _mm512_load_ps(to)));
+        }
+    }
+}
+
+// `sums` [count][64]: the product of rows `first` to `first + count` with one tile of columns.
+inline void multiply_tile(const Matrix& matrix, int tile, const Rows& rows, int first, int count, float* sums) {
+    std::memset(sums, 0, sizeof(float) * kColumns * count);
+    const Block* blocks = matrix.blocks + static_cast<size_t>(tile) * matrix.groups;
+    for (int group = 0; group < matrix.groups; ++group) {
+        const Block& block = blocks[group];
+        if (count >= 4) multiply_block<4, true>(block, rows, first, group, sums);
+        int r = count >= 4 ? 4 : 0;
+        for (; r + 4 <= count; r += 4) multiply_block<4, false>(block, rows, first + r, group, sums + r * kColumns);
+        switch (count - r) {
+            case 3: multiply_block<3, true>(block, rows, first + r, group, sums + r * kColumns); break;
+            case 2: multiply_block<2, true>(block, rows, first + r, group, sums + r * kColumns); break;
+            case 1: multiply_block<1, true>(block, rows, first + r, group, sums + r * kColumns); break;
+        }
+    }
+}

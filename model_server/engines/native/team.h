@@ -1,0 +1,49 @@
+// Threads that go through one step together.
+#pragma once
+
+#include <immintrin.h>
+
+#include <atomic>
+#include <thread>
+
+// Work is handed out piece by piece, because another process may hold up any of the threads at any time. Waiting spins
+// for a moment, since the pieces take microseconds, and then yields the core to whoever needs it.
+class Team {
+public:
+    void begin(int size) {
+        size_ = size;
+        waiting_ = 0;
+        next_ = 0;
+    }
+
+    // Called by all threads: `work(i)` is done once for each i below `count`, by any of them, and finished for all on return.
+    template <typename Work>
+    void share(int count, Work&& work) {
+        for (int i = next_.fetch_add(1, std::memory_order_relaxed); i < count;
+             i = next_.fetch_add(1, std::memory_order_relaxed))
+            work(i);
+        meet();
+    }
+
+private:
+    void meet() {
+        const unsigned round = round_.load(std::memory_order_acquire);
+        if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
+            waiting_.store(0, std::memory_order_relaxed);
+            next_.store(0, std::memory_order_relaxed);
+            round_.store(round + 1, std::memory_order_release);
+            return;
+        }
+        for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins)
+            if (spins < kSpins)
+                _mm_pause();
+            else
+                std::this_thread::yield();
+    }
+
+    static constexpr int kSpins = 4000;
+    int size_ = 1;
+    alignas(64) std::atomic<int> next_{0};
+    alignas(64) std::atomic<int> waiting_{0};
+    alignas(64) std::atomic<unsigned> round_{0};
+};
