@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.errors import PluginError, UnknownCommand, UserError
+from bot.errors import BotError, ConfigError, PluginError, UnknownCommand, UserError
 from bot.plugin import again
 from bot.store import Store
 from bot.text import nearest
@@ -60,7 +60,6 @@ class Registry:
             first, _, second = name.partition(" ")
             if second and first in merged:
                 raise PluginError(f"Command “{first}” has subcommands, so it cannot be one itself (“{plugin.name}”).")
-        self._settings.withdraw(plugin.name)
         self._settings.declare(plugin.name, plugin.settings)
         self._plugins[plugin.name] = plugin
         self._commands = merged
@@ -133,7 +132,7 @@ class Registry:
                 self._reloads[name] = count
                 try:
                     await self._replace(self._plugins[name])
-                except PluginError:
+                except BotError:
                     log.exception("Plugin “%s” could not be read anew here", name)
 
     async def switch(self, name: str, server: str, *, on: bool) -> None:
@@ -150,7 +149,7 @@ class Registry:
         """Read a plugin's file anew. If it is broken, UserError says why and the running one stays."""
         try:
             await self._replace(self._known(name))
-        except PluginError as error:
+        except (PluginError, ConfigError) as error:
             raise UserError("{reason} The running one stays.", reason=error) from error
         self._reloads[name] = self._reloads.get(name, 0) + 1
         await self._store.set(name, self._reloads[name], scope="reloads")
@@ -160,7 +159,7 @@ class Registry:
         await _start(new)
         try:
             self._adopt(new)
-        except PluginError:
+        except BotError:
             await new.close()
             raise
         await old.close()

@@ -64,23 +64,27 @@ class Settings:
         self.declare("", CORE)
 
     def declare(self, plugin: str, settings: Iterable[Setting]) -> None:
-        """Take in declarations. Raises PluginError for a bad one, ConfigError for a bad override of one."""
+        """Take in a plugin's declarations, in the place of its earlier ones.
+
+        Raises PluginError for a bad one, ConfigError for a bad override of one; nothing has changed then.
+        """
+        declared: dict[str, Setting] = {}
+        values: dict[str, Any] = {}
         for setting in settings:
             if plugin and not setting.name.startswith(f"{plugin}."):
                 raise PluginError(f"Setting “{setting.name}” of plugin “{plugin}” must begin with “{plugin}.”.")
             if setting.type not in KINDS or not setting.description:
                 raise PluginError(f"Setting “{setting.name}” needs a type that options have, and a description.")
-            self._declared[setting.name] = setting
+            declared[setting.name] = setting
             raw = self._overrides.get(setting.name, setting.default)
             try:
-                self._values[setting.name] = setting.convert(raw)
+                values[setting.name] = setting.convert(raw)
             except OptionError as error:
                 raise ConfigError(f"[settings]: {error}") from None
-
-    def withdraw(self, plugin: str) -> None:
-        """Forget the declarations of a plugin that is unloaded."""
         for name in [name for name in self._declared if name.startswith(f"{plugin}.")]:
             del self._declared[name], self._values[name]
+        self._declared |= declared
+        self._values |= values
 
     def check(self) -> None:
         """Raise ConfigError if the deployment overrides something that nobody declared."""

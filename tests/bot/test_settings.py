@@ -43,6 +43,6 @@ def test_a_plugin_declares_only_its_own() -> None:
 def test_what_was_withdrawn_is_unknown() -> None:
     settings = Settings({})
     settings.declare("ask", [WARMTH])
-    settings.withdraw("ask")
+    settings.declare("ask", ())
     with pytest.raises(KeyError):
         settings.value("ask.warmth", HERE)
