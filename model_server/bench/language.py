@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_server.bench.sides import CLIENTS, PEER, Side, llama_cpp, need_peer, tempera, watched
+from model_server.bench.sides import CLIENTS, PEER, Neighbours, Side, llama_cpp, need_peer, tempera, watched
 from model_server.bench.streams import Answer, ask, prompt, together
 from model_server.bench.table import Goal, Row, markdown
 from model_server.store import Store, StoreError, choose, load_catalogue
@@ -57,6 +57,8 @@ class Results:
     memory: int
     """Bytes that our worker had at most; `their_memory` for the whole of llama.cpp."""
     their_memory: int
+    others: float
+    """The part of the machine that other processes took while the two were compared, from 0 to 1."""
     same: int
     waited_for: int
     quality: dict[str, Any]
@@ -81,7 +83,9 @@ async def language(model: str, runs: int, threads: int) -> AsyncIterator[str]:
         ours = await stack.enter_async_context(tempera(model, threads))
         theirs = await stack.enter_async_context(llama_cpp(gguf, threads))
         await stack.enter_async_context(watched([ours, theirs]))
+        neighbours = Neighbours([ours, theirs])
         our_figures, their_figures = await compare(ours, theirs, model, runs)
+        others = neighbours.share()
         _say("the same seed in company")
         same = await measure_sameness(ours, model)
         _say("fairness")
@@ -94,6 +98,7 @@ async def language(model: str, runs: int, threads: int) -> AsyncIterator[str]:
         same=same,
         waited_for=waited_for,
         quality=quality,
+        others=others,
     )
     yield markdown(rows(results))
     yield _notes(results)
@@ -168,7 +173,7 @@ async def _group(side: Side, model: str, group: list[tuple[str, dict[str, Any]]]
 
 
 async def measure_fairness(side: Side, model: str) -> int:
-    """For how many answers of a user with MANY_REQUESTS somebody with one has to wait."""
+    """For how many answers of a user with MANY_REQUESTS somebody with one has to wait: the furthest place told."""
 
     async def one_of_many(number: int) -> Answer:
         # Lengths that differ keep the slots from getting free all at once.
@@ -179,11 +184,11 @@ async def measure_fairness(side: Side, model: str) -> int:
     try:
         await _until_all_came(side, many)
         other = await ask(side.session, model, prompt(SHORT, "one"), 8, user="one")
-        answers = await asyncio.gather(*many)
+        await asyncio.gather(*many)
     finally:
         for task in many:
             task.cancel()
-    return sum(other.asked < answer.last < other.begun for answer in answers)
+    return max(other.places, default=0)
 
 
 async def _until_all_came(side: Side, requests: Sequence[asyncio.Task[Answer]]) -> None:
@@ -318,6 +323,7 @@ def _notes(results: Results) -> str:
             "",
             *lines,
             f"- the long prompts had {min(results.ours.prompts)} to {max(results.ours.prompts)} tokens",
+            f"- other processes took {results.others:.0%} of the machine while the two were compared",
             f"- quality over {positions} tokens of fixed text; served: {served}",
         ]
     )

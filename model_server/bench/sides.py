@@ -10,6 +10,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,28 @@ class Side:
             with contextlib.suppress(psutil.Error):
                 if self.worker in " ".join(holder.cmdline()):
                     self.peak = max(self.peak, holder.memory_info().rss)
+
+
+class Neighbours:
+    """What everything else on the machine does meanwhile, for it makes figures worse."""
+
+    def __init__(self, sides: Sequence[Side]) -> None:
+        self._roots = [psutil.Process(), *(side.process for side in sides)]
+        self._began = time.monotonic()
+        self._busy, self._own = self._seconds()
+
+    def share(self) -> float:
+        """The part of the machine's processors that others took since this was made, from 0 to 1."""
+        busy, own = self._seconds()
+        others = (busy - self._busy) - (own - self._own)
+        return max(0.0, others / ((time.monotonic() - self._began) * (psutil.cpu_count() or 1)))
+
+    def _seconds(self) -> tuple[float, float]:
+        whole = psutil.cpu_times()._asdict()
+        busy = sum(whole.get(kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq", "steal"))
+        children = [child for root in self._roots[1:] for child in root.children(recursive=True)]
+        own = [process.cpu_times() for process in (*self._roots, *children)]
+        return busy, sum(times.user + times.system for times in own)
 
 
 def need_peer(package: str = PEER) -> None:

@@ -29,16 +29,17 @@ TOKENS_AROUND = 42
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One streamed answer. When it was asked for and begun, and when its first and its last text came, in seconds."""
+    """One streamed answer. When it was asked for, and when its first and its last text came, in seconds."""
 
     asked: float
-    begun: float
     first: float
     last: float
     read: int
     """Tokens of the prompt, `cached` of which needed no work."""
     cached: int
     written: int
+    places: tuple[int, ...] = ()
+    """In the queue, as they were told one after the other."""
     tokens: tuple[str, ...] = ()
     """What was written, one by one, where it was asked for."""
 
@@ -67,9 +68,10 @@ async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int
         "max_tokens": tokens,
         "temperature": 0,
         "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream_options": {"include_usage": True, "include_progress": True},
     } | fields
-    asked, begun, texts, usage, named = time.perf_counter(), 0.0, list[float](), dict[str, Any](), list[str]()
+    asked, texts, usage = time.perf_counter(), list[float](), dict[str, Any]()
+    places, named = list[int](), list[str]()
     async with session.post("/v1/chat/completions", json=body) as response:
         if response.status != 200:
             raise StoreError(f"The model server refused: {await _refusal(response)}")
@@ -80,8 +82,9 @@ async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int
             if "error" in chunk:
                 raise StoreError(f"The model server failed: {chunk['error']['message']}")
             usage = chunk.get("usage") or usage
+            if queue := (chunk.get("tempera") or {}).get("queue"):
+                places.append(queue["place"])
             for choice in chunk.get("choices", ()):
-                begun = begun or time.perf_counter()
                 if choice["delta"].get("content"):
                     texts.append(time.perf_counter())
                 named += [token["token"] for token in (choice.get("logprobs") or {}).get("content") or ()]
@@ -89,12 +92,12 @@ async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int
         raise StoreError("The model server sent no text.")
     return Answer(
         asked=asked,
-        begun=begun,
         first=texts[0],
         last=texts[-1],
         read=usage.get("prompt_tokens", 0),
         cached=(usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0),
         written=usage.get("completion_tokens", len(texts)),
+        places=tuple(places),
         tokens=tuple(named),
     )
 
