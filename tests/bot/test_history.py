@@ -1,0 +1,103 @@
+"""Which turns a question continues, from rows written by hand; the way through `dispatch` is in test_app.py."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fakes.rows import exchange, keep
+
+from bot.database import Database
+from bot.history import MOST_QUESTIONS, History
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as opened:
+        yield opened
+
+
+async def turns(database: Database, **question: object) -> list[str]:
+    asked = await keep(database, text="now", **question)
+    return [turn.content for turn in await History(database, asked).turns()]
+
+
+async def test_question_and_answer_take_turns_and_the_present_question_is_none(database: Database) -> None:
+    await exchange(database, "one", "1")
+    await exchange(database, "two", "2")
+    asked = await keep(database, text="now")
+    assert [(turn.role, turn.content) for turn in await History(database, asked).turns()] == [
+        ("user", "one"),
+        ("assistant", "1"),
+        ("user", "two"),
+        ("assistant", "2"),
+    ]
+
+
+async def test_without_a_question_there_is_no_conversation(database: Database) -> None:
+    await exchange(database, "one", "1")
+    history = History(database, None)
+    await history.restart()
+    assert await history.turns() == []
+    assert await turns(database) == ["one", "1"]
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "failed", "interrupted", "deleted"])
+async def test_an_answer_that_is_none_takes_its_question_along(database: Database, state: str) -> None:
+    asked = await keep(database, text="one")
+    await keep(database, role="assistant", parent=asked.id, text="half", state=state)
+    assert await turns(database) == []
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"platform": "other"}, {"server": "other"}, {"channel": "other"}, {"thread": "other"}, {"command": "explain"}],
+    ids=str,
+)
+async def test_another_place_and_another_command_are_another_conversation(
+    database: Database, elsewhere: dict[str, str]
+) -> None:
+    await exchange(database, "one", "1", **elsewhere)
+    assert await turns(database) == []
+    assert await turns(database, **elsewhere) == ["one", "1"]
+
+
+async def test_private_turns_are_their_authors(database: Database) -> None:
+    await exchange(database, "secret", "s", private=True, author="ben")
+    await exchange(database, "open", "o")
+    assert await turns(database) == ["open", "o"]
+    assert await turns(database, author="ben") == ["secret", "s", "open", "o"]
+
+
+async def test_a_private_restart_is_its_authors(database: Database) -> None:
+    await exchange(database, "one", "1")
+    await History(database, await keep(database, private=True, author="ben", command="new")).restart()
+    assert await turns(database) == ["one", "1"]
+    assert await turns(database, author="ben") == []
+
+
+async def test_a_long_conversation_is_read_from_its_end(database: Database) -> None:
+    for number in range(MOST_QUESTIONS + 2):
+        await exchange(database, f"q{number}", f"a{number}")
+    found = await turns(database)
+    assert len(found) == 2 * MOST_QUESTIONS
+    assert (found[0], found[-1]) == ("q2", f"a{MOST_QUESTIONS + 1}")
+
+
+async def test_a_chain_of_replies_leaves_out_what_stands_between(database: Database) -> None:
+    _, first = await exchange(database, "one", "1")
+    await exchange(database, "between", "b")
+    _, second = await exchange(database, "two", "2", thread="7", parent=first.id)
+    assert second.parent is not None
+    assert await turns(database, parent=second.id) == ["one", "1", "two", "2"]
+
+
+async def test_a_chain_ends_at_anothers_private_words(database: Database) -> None:
+    _, secret = await exchange(database, "secret", "s", private=True, author="ben")
+    _, reply = await exchange(database, "two", "2", parent=secret.id)
+    assert await turns(database, parent=reply.id) == ["two", "2"]
+    assert await turns(database, parent=reply.id, author="ben") == ["secret", "s", "two", "2"]
+
+
+async def test_a_chain_ends_where_a_message_was_purged(database: Database) -> None:
+    _, reply = await exchange(database, "two", "2", parent=999)
+    assert await turns(database, parent=reply.id) == ["two", "2"]
