@@ -1,4 +1,4 @@
-# `make run` serves everything on this machine; `make test` checks everything. Both set up what they need.
+# `make run` serves everything on this machine; `make test` checks everything. Both set up what pip can bring; `make test` says what else is missing.
 
 PYTHON ?= python3
 VENV := .venv
