@@ -139,7 +139,7 @@ def _naming(name: str) -> Iterator[None]:
     except PluginError:
         raise
     except Exception as error:
-        raise PluginError(f"Plugin “{name}” cannot be loaded: {type(error).__name__}: {error}") from error
+        raise PluginError(f"Plugin “{name}” cannot be loaded: {type(error).__name__}: {error}.") from error
 
 
 def again(plugin: Plugin) -> Plugin:

@@ -1,0 +1,57 @@
+import pytest
+from fakes.asking import ask, last, press, speaking
+from fakes.models import FakeModels, png
+
+from bot.app import Bot
+
+
+async def test_one_face_and_a_grid(bot: Bot, models: FakeModels) -> None:
+    one = await last(bot, ask("/face seed:7"))
+    (picture,) = one.attachments
+    assert (picture.filename, picture.media_type, picture.data) == ("face-7.png", "image/png", png(7, 384, 384))
+    assert dict(one.card) == {"model": "fake-faces", "seed": "7", "count": "1", "truncation": "1", "seconds": "0.10"}
+    await last(bot, ask("/face count:16 truncation:0,5 seed:7"))
+    body = models.requests[1]
+    assert (body["n"], body["size"], body["truncation"], body["layout"]) == (16, "192x192", 0.5, "grid")
+    assert body["user"] == "ann"
+
+
+async def test_the_same_seed_is_the_same_face_and_again_another(bot: Bot) -> None:
+    first, same = await last(bot, ask("/face seed:7")), await last(bot, ask("/face seed:7"))
+    assert first.attachments == same.attachments
+    other = await last(bot, press("again", first.row))
+    assert other.card["seed"] != "7"
+    assert other.attachments != first.attachments
+
+
+async def test_a_picture_is_described_in_the_askers_language(bot: Bot) -> None:
+    (english,) = (await last(bot, ask("/face seed:7 count:3"))).attachments
+    assert english.alt == "3 computer-made face(s), seed 7: people who do not exist."
+    (german,) = (await last(bot, ask("/face seed:7 count:3", speaking("de")))).attachments
+    assert german.alt == "Vom Computer gezeichnete Gesichter (Anzahl 3, Seed 7): Menschen, die es nicht gibt."
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("/face count:0", "count must be a whole number from 1 to 16; you gave “0”."),
+        ("/face count:17", "count must be a whole number from 1 to 16; you gave “17”."),
+        ("/face truncation:0", "truncation must be a number from 0.1 to 1; you gave “0”."),
+        ("/face cuont:2", "/face has no option “cuont”. Did you mean “count”?"),
+        ("/face a cat", "/face takes no text beside its options (seed, count, truncation); “a cat” is too much."),
+    ],
+)
+async def test_what_is_wrong(bot: Bot, models: FakeModels, line: str, sentence: str) -> None:
+    assert (await last(bot, ask(line))).text == sentence
+    assert models.requests == []
+
+
+async def test_a_drawing_that_nobody_waits_for_is_dropped(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    stream = bot.dispatch(ask("/face")).replies
+    async for reply in stream:
+        if reply.status:
+            break
+    await models.until(running=1)
+    await stream.aclose()
+    await models.until(dropped=1, running=0)

@@ -1,0 +1,66 @@
+import pytest
+from fakes.asking import ANN, MODERATOR, ask, last, speaking
+
+from bot.app import Bot
+from bot.language import translations
+
+
+async def test_help_lists_what_the_asker_may_use(bot: Bot) -> None:
+    dispatch = bot.dispatch(ask("/help"))
+    assert dispatch.private
+    text = [reply async for reply in dispatch.replies][-1].text
+    listed = [line.split("`")[1] for line in text.splitlines() if line.startswith("- ")]
+    assert listed == ["/ask", "/new", "/face", "/help"]
+    moderators = (await last(bot, ask("/help", MODERATOR))).text
+    assert "- `/plugins disable` – Switch a plugin off in this server." in moderators
+
+
+async def test_one_command_in_full(bot: Bot) -> None:
+    assert (await last(bot, ask("/help face"))).text == (
+        "**/face** – Draw faces of people who do not exist.\n"
+        "`/face [seed:…] [count:…] [truncation:…]`\n"
+        "- `seed` – The same seed gives the same face again; a whole number from 0 to 2147483647\n"
+        "- `count` – How many faces, 1 to 16; a whole number from 1 to 16 (default: 1)\n"
+        "- `truncation` – 1 gives the full variety, less gives more ordinary faces; "
+        "a number from 0.1 to 1 (default: 1.0)"
+    )
+
+
+@pytest.mark.parametrize("line", ["/help ask", "/help /ask", "/help command:ASK"])
+async def test_a_name_is_understood_however_it_is_written(bot: Bot, line: str) -> None:
+    assert (await last(bot, ask(line))).text.startswith("**/ask** – Ask the language model a question.\n")
+
+
+async def test_a_name_with_subcommands_shows_all_of_them(bot: Bot) -> None:
+    text = (await last(bot, ask("/help plugins", MODERATOR))).text
+    assert [line for line in text.splitlines() if line.startswith("`")] == [
+        "`/plugins list`",
+        "`/plugins enable [server:…] name`",
+        "`/plugins disable [server:…] name`",
+        "`/plugins reload name`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("/help aks", "There is no command /aks. Did you mean /ask?"),
+        ("/help xyzzy", "There is no command /xyzzy. /help lists what there is."),
+        ("/help plugins list", "There is no command /plugins list. /help lists what there is."),
+    ],
+)
+async def test_what_is_not_there_or_not_for_the_asker(bot: Bot, line: str, sentence: str) -> None:
+    reply = await last(bot, ask(line, ANN))
+    assert (reply.text, reply.error) == (sentence, True)
+
+
+@pytest.mark.parametrize("code", ["de", "es"])
+async def test_help_speaks_the_askers_language(bot: Bot, code: str) -> None:
+    known = translations(code)
+    everything = (await last(bot, ask("/help", speaking(code)))).text
+    for command in bot.commands_for(ANN, ask("x").place):
+        assert f"- `/{command.name}` – {known[command.description]}\n" in everything
+        one = (await last(bot, ask(f"/help {command.name}", speaking(code)))).text
+        for option in command.options:
+            assert f"- `{option.name}` – {known[option.description]}; " in one
+    assert known["`/help ask` shows the options of a command."] in everything

@@ -1,0 +1,119 @@
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from fakes.asking import ANN, MODERATOR, OPERATOR, ROOM, ask, last, speaking
+
+from bot import plugin
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.message import Place, Request
+from bot.model_client import ModelClient
+
+DICE = """
+from bot import *
+class Dice(Plugin):
+    @command()
+    async def roll(self, ctx: Context):
+        '''Roll.'''
+        yield Reply(text={answer!r})
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], None]:
+    (tmp_path / "mine").mkdir()
+    return lambda text: (tmp_path / "mine" / "dice.py").write_text(text) and None
+
+
+@pytest.fixture
+async def dice_bot(tmp_path: Path, write: Callable[[str], None]) -> AsyncIterator[Bot]:
+    write(DICE.format(answer="one"))
+    plugins = plugin.load(PluginsSection(folder=tmp_path / "mine", entry_points=False))
+    async with Bot(ModelClient("http://127.0.0.1:9"), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as made:
+        yield made
+
+
+async def test_the_list(bot: Bot) -> None:
+    await last(bot, ask("/plugins disable face", MODERATOR))
+    dispatch = bot.dispatch(ask("/plugins list", MODERATOR))
+    assert dispatch.private
+    assert [reply async for reply in dispatch.replies][-1].text.splitlines()[:3] == [
+        "- **ask** (on): `/ask`, `/new`",
+        "- **face** (off): `/face`",
+        "- **help** (on): `/help`",
+    ]
+
+
+async def test_off_here_is_on_elsewhere_until_it_is_on_again(bot: Bot) -> None:
+    assert (await last(bot, ask("/plugins disable face", MODERATOR))).text == "“face” is off now."
+    refused = bot.dispatch(ask("/face"))
+    assert refused.refused
+    assert [reply.text async for reply in refused.replies] == ["/face is switched off here."]
+    assert "face" not in {command.name for command in bot.commands_for(ANN, ROOM)}
+    assert (await last(bot, ask("/face", place=Place("test", "room", server="other")))).attachments
+    assert (await last(bot, ask("/plugins enable face", MODERATOR))).text == "“face” is on now."
+    assert (await last(bot, ask("/face"))).attachments
+
+
+async def test_the_operator_switches_another_servers(bot: Bot) -> None:
+    await last(bot, ask("/plugins disable server:web face", OPERATOR))
+    assert not bot.registry.is_on("face", Place("web", "general", server="web"))
+    assert bot.registry.is_on("face", ROOM)
+    refused = await last(bot, ask("/plugins disable server:web ask", MODERATOR))
+    assert refused.text == "Only whoever runs this bot can switch a plugin in another server."
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("/plugins disable help", "The plugin “help” cannot be switched off."),
+        ("/plugins enable fcae", "There is no plugin “fcae”; there are ask, face, help, plugins."),
+        ("/plugins reload ask", "Only whoever runs this bot can reload a plugin, from the terminal."),
+        (
+            "/plugins",
+            "/plugins needs one more word: /plugins list, /plugins enable, /plugins disable, /plugins reload.",
+        ),
+    ],
+)
+async def test_what_is_wrong(bot: Bot, line: str, sentence: str) -> None:
+    assert (await last(bot, ask(line, MODERATOR))).text == sentence
+
+
+@pytest.mark.parametrize("line", ["/plugins list", "/plugins enable face", "/plugins disable face"])
+async def test_it_is_for_moderators(bot: Bot, line: str) -> None:
+    name = " ".join(line.split()[:2])
+    assert (await last(bot, ask(line, ANN))).text == f"{name} is for moderators."
+
+
+async def test_a_file_is_read_anew_and_a_broken_one_is_refused(dice_bot: Bot, write: Callable[[str], None]) -> None:
+    assert (await last(dice_bot, ask("/roll"))).text == "one"
+    write(DICE.format(answer="two"))
+    assert (await last(dice_bot, ask("/plugins reload dice", OPERATOR))).text == "“dice” was read anew."
+    assert (await last(dice_bot, ask("/roll"))).text == "two"
+    write("import nothing_of_the_kind")
+    refused = await last(dice_bot, ask("/plugins reload dice", speaking("de", OPERATOR)))
+    assert refused.text == (
+        "Plugin “dice” cannot be loaded: ModuleNotFoundError: No module named 'nothing_of_the_kind'. "
+        "Das laufende bleibt."
+    )
+    assert (await last(dice_bot, ask("/roll"))).text == "two"
+
+
+async def test_names_complete_to_those_that_can_be_switched(bot: Bot) -> None:
+    await last(bot, ask("/plugins disable face", MODERATOR))
+
+    async def complete(command: str, typed: str) -> list[str]:
+        request = Request(user=MODERATOR, place=ROOM, command=command)
+        return list(await bot.complete(request, "name", typed))
+
+    assert await complete("plugins enable", "") == ["face"]
+    assert await complete("plugins disable", "") == ["ask", "help", "plugins"]
+    assert await complete("plugins disable", "he") == ["help"]
+    assert await complete("plugins reload", "f") == ["face"]
+
+
+async def test_completion_gives_nothing_away(bot: Bot) -> None:
+    assert await bot.complete(Request(user=ANN, place=ROOM, command="plugins disable"), "name", "") == ()
+    assert await bot.complete(Request(user=MODERATOR, place=ROOM, command="plugins disable"), "nmae", "") == ()
