@@ -25,7 +25,7 @@ class Writer(Protocol):
     finished: bool
 
     def accept(self, logits: torch.Tensor, cached: int) -> tuple[int | None, list[Event]]:
-        """Take V logits; the token to read next, None when there is none, and what happened.
+        """Take V logits, which are used up; the token to read next, None when there is none, and what happened.
 
         `cached`: how many of the prompt's tokens the cache held already.
         Raises Refused when the logits are not numbers to draw from.
@@ -59,6 +59,7 @@ class Generation:
     def accept(self, logits: torch.Tensor, cached: int) -> tuple[int | None, list[Event]]:
         """See `Writer`."""
         check_finite(logits)
+        own = None if self._sampling.logprobs is None else logits.clone()
         likely = distribution(logits, self._sampling)
         token = likely.draw(self._generator)
         self._drawn += 1
@@ -68,7 +69,7 @@ class Generation:
         self.finished = stopped or self._drawn == self._prompt.max_tokens
         if self.finished:
             text += self._text.finish()
-        before, after = ((), ()) if ended else self._logprobs(logits, likely, token)
+        before, after = ((), ()) if ended else self._logprobs(own, likely, token)
         # A token that ends the text has none of its own, but may let go of what was held back.
         events: list[Event] = [Text(self._job_id, text, before, after)] if text or not ended else []
         if not self.finished:
@@ -77,12 +78,12 @@ class Generation:
         return None, [*events, end]
 
     def _logprobs(
-        self, logits: torch.Tensor, likely: Distribution, token: int
+        self, own: torch.Tensor | None, likely: Distribution, token: int
     ) -> tuple[tuple[TokenLogprob, ...], tuple[TokenLogprob, ...]]:
         count = self._sampling.logprobs
-        if count is None:
+        if own is None or count is None:
             return (), ()
-        before = log_probabilities(logits, token, count)
+        before = log_probabilities(own, token, count)
         return (self._named(token, *before),), (self._named(token, *likely.log_probabilities(token, count)),)
 
     def _named(self, token: int, logprob: float, best: list[tuple[int, float]]) -> TokenLogprob:

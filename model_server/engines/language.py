@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +21,7 @@ from model_server.engines.slots import SlotTable
 from model_server.job import Chat, Completion, Progress, Started
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from model_server.engines import EngineSpec
     from model_server.engines.runner import Chunk
@@ -109,7 +110,9 @@ class LanguageEngine:
             half = len(plan) // 2
             return self._run(plan[:half]) + self._run(plan[half:])
         logits[:, self._unused] = float("-inf")
-        return [event for row, (member, chunk) in enumerate(plan) for event in self._take(member, chunk, logits[row])]
+        with _one_thread():
+            rows = zip(plan, logits, strict=True)
+            return [event for (member, chunk), row in rows for event in self._take(member, chunk, row)]
 
     def _forward(self, chunks: Sequence[Chunk]) -> torch.Tensor | None:
         """Logits, or None when they need more memory than there is."""
@@ -151,6 +154,17 @@ class LanguageEngine:
 def _out_of_memory(error: Exception) -> bool:
     # torch's allocator for the CPU raises a plain RuntimeError.
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For operations on one row, which are over before a second thread has woken up on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _give_memory_back() -> None:

@@ -11,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from model_server.engines.batching import Budget
 from model_server.engines.device import pick_device, pick_dtype
+from model_server.engines.packed import PackedRunner, Unavailable
 from model_server.engines.runner import Chunk
 from model_server.engines.solo_runner import SoloRunner
 from model_server.engines.text import Vocabulary
@@ -103,6 +104,12 @@ def _runner(spec: EngineSpec, config: Any) -> tuple[Runner, str]:
     own = getattr(config.get_text_config(), "max_position_embeddings", None) or CONTEXT
     context = min(own, int(spec.options.get("context", own if device.type == "cuda" else CPU_CONTEXT)))
     slots = int(spec.options.get("slots", CPU_SLOTS))
+    why = ""
+    if device.type == "cpu" and spec.dtype == "auto":
+        try:
+            return PackedRunner(spec.folder, slots, context, torch.get_num_threads()), ""
+        except Unavailable as unavailable:
+            why = str(unavailable)
     dtype = pick_dtype(spec.dtype, device)
     model: Any = AutoModelForCausalLM.from_pretrained(str(spec.folder), dtype=dtype, local_files_only=True)
     model = model.to(device).eval().requires_grad_(False)
@@ -112,4 +119,4 @@ def _runner(spec: EngineSpec, config: Any) -> tuple[Runner, str]:
         free, _ = torch.cuda.mem_get_info(device)
         wanted = slots if "slots" in spec.options else None
         slots, context = fit_card(free, token_bytes(config, dtype), wanted, context)
-    return TorchRunner(model, slots=slots, context=context), ""
+    return TorchRunner(model, slots=slots, context=context), why

@@ -1,5 +1,6 @@
 """Text as it comes: whole characters, right spaces, no stop strings."""
 
+import copy
 from collections.abc import Sequence
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from model_server.engines.text import TextStream, Vocabulary
+from model_server.engines.text import BREAK, TextStream, Vocabulary
 
 SENTENCE = "Größe: über 🐉👩‍🔬 e\u0301, 日本 — \ufffd fine\n\tx"
 
@@ -63,6 +64,29 @@ def test_special_tokens_have_a_name_but_are_not_shown(byte_level: PreTrainedToke
     assert vocabulary.bytes(byte_level.eos_token_id) == b"<|end|>"
     assert TextStream(vocabulary).push(byte_level.eos_token_id) == ""
     assert vocabulary.bytes(len(byte_level) + 3) == b""
+
+
+def test_ids_that_only_pad_the_model_are_unused(byte_level: PreTrainedTokenizerFast) -> None:
+    size = len(byte_level)
+    converted = copy.deepcopy(byte_level)
+    # As a converted GGUF names them, and one that only looks like it.
+    converted.add_tokens([f"[PAD{size}]", f"[PAD{size + 1}]", f"[PAD{size}0]"])
+    assert Vocabulary(converted).unused(size + 5) == [size, size + 1, size + 3, size + 4]
+    assert Vocabulary(byte_level).unused(size) == []
+
+
+@pytest.mark.parametrize("text", ["<|end|>", "a<|start|><|end|>b", "<|en<|end|>d|>", f"<{BREAK}|end|>", "<<|end|>"])
+def test_names_of_special_tokens_are_broken(byte_level: PreTrainedTokenizerFast, text: str) -> None:
+    vocabulary = Vocabulary(byte_level)
+    parts = vocabulary.broken(text).split(BREAK)
+    assert "".join(parts) == text.replace(BREAK, "")
+    assert len(parts) > 1
+    ids = [token for part in parts for token in byte_level(part).input_ids]
+    assert not vocabulary.special & set(ids)
+
+
+def test_other_text_is_left_alone(byte_level: PreTrainedTokenizerFast) -> None:
+    assert Vocabulary(byte_level).broken(SENTENCE + "<|END|> <|end|") == SENTENCE + "<|END|> <|end|"
 
 
 def test_a_tokenizer_of_another_kind_is_refused(word_piece: PreTrainedTokenizerFast) -> None:
