@@ -100,7 +100,8 @@ async def ended(process: asyncio.subprocess.Process) -> Ended:
     async with asyncio.timeout(PATIENCE_SECONDS):
         out, err = await process.communicate()
     assert process.returncode is not None
-    return Ended(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+    # Where the output went elsewhere, there is none here.
+    return Ended(process.returncode, (out or b"").decode(errors="replace"), err.decode(errors="replace"))
 
 
 class Sitting:

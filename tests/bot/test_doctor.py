@@ -1,0 +1,140 @@
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from fakes.crooked import crooked, plainly
+from fakes.models import FakeModels
+
+from bot import doctor, plugin
+from bot.app import Bot
+from bot.config import Config, load
+from bot.database import Database
+from bot.doctor import examine
+from bot.errors import ConfigError, PluginError
+from bot.model_client import ModelClient
+
+Set = Callable[[str, object], None]
+
+
+@pytest.fixture
+async def listening() -> AsyncIterator[FakeModels]:
+    async with FakeModels() as models:
+        yield models
+
+
+@pytest.fixture(autouse=True)
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listening: FakeModels) -> Set:
+    """`configure("WEB__PORT", 1)`; all is well until then."""
+
+    def change(name: str, value: object) -> None:
+        monkeypatch.setenv(f"TEMPERA_{name}", str(value))
+
+    monkeypatch.chdir(tmp_path)
+    change("MODEL_SERVER__URL", listening.url)
+    change("DATABASE__URL", f"sqlite:///{tmp_path}/tempera.db")
+    change("WEB__PORT", 0)
+    return change
+
+
+def build(config: Config) -> Bot:
+    return Bot(ModelClient(config.model_server.url), plugin.load(config.plugins), Database(config.database.url))
+
+
+async def findings(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    """The exit status, and the lines about what is not well."""
+    status = await examine(load, build)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith(("ok       ", "PROBLEM  ")) for line in lines)
+    return status, [line.removeprefix("PROBLEM  ") for line in lines if line.startswith("PROBLEM")]
+
+
+async def test_all_is_well(capsys: pytest.CaptureFixture[str], tmp_path: Path, listening: FakeModels) -> None:
+    assert await examine(load, build) == 0
+    commands = "/ask, /new, /face, /help, /plugins list, /plugins enable, /plugins disable, /plugins reload"
+    assert capsys.readouterr().out.splitlines() == [
+        "ok       The configuration can be read.",
+        f"ok       8 commands: {commands}",
+        f"ok       The database opens: sqlite:///{tmp_path}/tempera.db.",
+        "ok       The web chat can listen on http://127.0.0.1:0.",
+        f"ok       The model server at {listening.url} is ready: fake-chat, fake-faces, fake-embeddings.",
+    ]
+
+
+@pytest.mark.parametrize("error", [ConfigError("web.port is wrong."), PluginError("Plugin “dice” is broken.")])
+async def test_what_cannot_be_read_is_the_only_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(config: Config) -> Bot:
+        raise error
+
+    assert await examine(load, fail) == 1
+    assert capsys.readouterr().out == f"PROBLEM  {error}\n"
+
+
+async def test_a_database_that_cannot_be_opened(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("DATABASE__URL", "sqlite:////proc/nothing/tempera.db")
+    expected = "The database /proc/nothing/tempera.db cannot be opened; is the folder writable?"
+    assert await findings(capsys) == (1, [expected])
+
+
+async def test_a_port_in_use_is_no_problem(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        configure("WEB__PORT", port)
+        assert await examine(load, build) == 0
+    assert f"Something listens on 127.0.0.1:{port} already: the web chat" in capsys.readouterr().out
+
+
+async def test_an_address_of_another_machine(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("WEB__HOST", "192.0.2.1")
+    status, (problem,) = await findings(capsys)
+    assert status == 1
+    assert problem.startswith("The web chat cannot listen on 192.0.2.1:0: ")
+
+
+async def test_a_web_chat_that_is_switched_off(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("WEB__ENABLED", "false")
+    assert await examine(load, build) == 0
+    assert "The web chat is switched off." in capsys.readouterr().out
+
+
+async def test_no_model_server(configure: Set, capsys: pytest.CaptureFixture[str], unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    configure("MODEL_SERVER__URL", url)
+    how = "Start it with “make run” or “tempera-models serve”."
+    assert await findings(capsys) == (1, [f"No model server answers at {url}. {how}"])
+
+
+async def test_a_model_server_that_loads(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    body = {"models": ["a"], "missing": {"b": "fetching, 40 %", "c": "loading"}}
+    async with crooked(plainly(json.dumps(body).encode(), 503), "/health/ready") as url:
+        configure("MODEL_SERVER__URL", url)
+        expected = f"The model server at {url} is not ready yet. b: fetching, 40 %; c: loading."
+        assert await findings(capsys) == (1, [expected])
+
+
+async def test_a_model_server_that_refuses_the_key(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    async with crooked(plainly(b"{}", 401), "/health/ready") as url:
+        configure("MODEL_SERVER__URL", url)
+        _, (problem,) = await findings(capsys)
+    assert problem.startswith("The model server refuses this bot's key")
+
+
+async def test_a_model_server_that_hangs(
+    configure: Set, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def hang(request: web.Request) -> web.Response:
+        asked.set()
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("never")
+
+    monkeypatch.setattr(doctor, "PATIENCE_SECONDS", 0.2)
+    async with crooked(hang, "/health/ready") as url:
+        configure("MODEL_SERVER__URL", url)
+        expected = f"The model server at {url} takes a connection but does not answer; restart it."
+        assert await findings(capsys) == (1, [expected])
+    assert asked.is_set()

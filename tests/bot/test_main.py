@@ -1,0 +1,186 @@
+"""The real `tempera` in a real process."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakes.chat import TEMPERA, Ended, Person, ended
+from fakes.models import FakeModels
+
+HEAVY = {"torch", "transformers", "sqlalchemy", "alembic", "prompt_toolkit", "pydantic", "psutil"}
+
+
+@pytest.fixture
+def person(models: FakeModels, tmp_path: Path) -> Person:
+    return Person(tmp_path, models.url)
+
+
+def one_sentence(done: Ended, status: int = 1) -> str:
+    """What a command that failed says: one line on stderr, and nothing else."""
+    assert (done.status, done.out) == (status, "")
+    assert done.err.count("\n") == 1
+    assert "Traceback" not in done.err
+    return done.err.removesuffix("\n")
+
+
+async def test_help(person: Person) -> None:
+    done = await person.run("--help")
+    assert (done.status, done.err) == (0, "")
+    for command in ("run", "chat", "doctor", "commands"):
+        assert f"\n    {command} " in done.out
+
+
+@pytest.mark.parametrize("arguments", [(), ("dance",), ("chat", "--nothing")])
+async def test_a_command_line_that_is_none(person: Person, arguments: tuple[str, ...]) -> None:
+    done = await person.run(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("usage: tempera")
+    assert "Traceback" not in done.err
+
+
+async def test_commands_are_json_that_says_all(person: Person) -> None:
+    done = await person.run("commands")
+    assert (done.status, done.err) == (0, "")
+    listed = {command["name"]: command for command in json.loads(done.out)}
+    assert list(listed) == ["ask", "new", "face", "help", *(f"plugins {word}" for word in WORDS)]
+    ask = listed["ask"]
+    assert (ask["plugin"], ask["moderator"], ask["private"]) == ("ask", False, False)
+    assert ask["usage"] == "/ask [temperature:…] [max_tokens:…] [seed:…] prompt"
+    assert ask["options"][1] == {
+        "name": "temperature",
+        "type": "number",
+        "description": "0 always takes the most probable word, 2 dares the wildest",
+        "required": False,
+        "default": 0.7,
+        "minimum": 0,
+        "maximum": 2,
+        "choices": [],
+        "form": True,
+        "free_text": False,
+    }
+    assert all(command["moderator"] for name, command in listed.items() if name.startswith("plugins"))
+
+
+WORDS = ("list", "enable", "disable", "reload")
+
+
+async def test_commands_of_ones_own_plugins(person: Person) -> None:
+    (person.home / "mine").mkdir()
+    text = "from bot import *\nclass Dice(Plugin):\n @command()\n async def roll(self, ctx: Context):\n"
+    (person.home / "mine" / "dice.py").write_text(f"{text}  '''Roll ä die.'''\n  yield Reply()\n")
+    person.more = {"TEMPERA_PLUGINS__FOLDER": "mine", "TEMPERA_PLUGINS__ENABLED": '["help"]'}
+    done = await person.run("commands")
+    assert [command["name"] for command in json.loads(done.out)] == ["help", "roll"]
+    assert "Roll ä die." in done.out
+
+
+@pytest.mark.parametrize("line", [("commands",), ("--help",), ("chat", "/face seed:7")])
+async def test_a_reader_that_is_gone_makes_no_noise(person: Person, line: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            TEMPERA, *line, env=person.environment, cwd=person.home, stdout=writing, stderr=asyncio.subprocess.PIPE
+        )
+    finally:
+        os.close(writing)
+    done = await ended(process)
+    assert done.status == 141
+    assert "Traceback" not in done.err
+    assert "Broken" not in done.err
+
+
+# Configuration
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"TEMPERA_WEB__PROT": "1"}, "The configuration has no “web.prot” (TEMPERA_WEB__PROT). Did you mean “port”?"),
+        ({"TEMPERA_DATABASE__URL": "nonsense"}, "“nonsense” is not the address of a database; "),
+        ({"TEMPERA_PLUGINS__ENABLED": '["aks"]'}, "Plugin “aks” cannot be loaded: ModuleNotFoundError"),
+        ({"TEMPERA_SETTINGS": '{"ask.sytem_prompt": "x"}'}, "[settings]: there is no setting “ask.sytem_prompt”. Did"),
+    ],
+    ids=["key", "database", "plugin", "setting"],
+)
+@pytest.mark.parametrize("line", [("commands",), ("chat", "/help"), ("run", "--no-models")], ids=lambda line: line[0])
+async def test_a_wrong_configuration_is_one_sentence(
+    person: Person, line: tuple[str, ...], variables: dict[str, str], sentence: str
+) -> None:
+    person.more = variables
+    assert one_sentence(await person.run(*line)).startswith(sentence)
+
+
+async def test_a_configuration_file(person: Person) -> None:
+    missing = await person.run("commands", "--config", "mine.toml")
+    assert one_sentence(missing) == "There is no configuration file mine.toml."
+    (person.home / "mine.toml").write_text('[plugins]\nenabled = ["help"]\n')
+    done = await person.run("commands", "--config", "mine.toml")
+    assert [command["name"] for command in json.loads(done.out)] == ["help"]
+
+
+async def test_a_database_that_cannot_be_opened(person: Person) -> None:
+    person.more = {"TEMPERA_DATABASE__URL": "sqlite:////proc/nothing/tempera.db"}
+    assert one_sentence(await person.run("chat", "/help")).startswith("The database /proc/nothing/tempera.db cannot")
+
+
+async def test_the_doctor_has_a_status(person: Person) -> None:
+    person.more = {"TEMPERA_WEB__PORT": "0"}
+    assert (await person.run("doctor")).status == 0
+    person.more["TEMPERA_WEB__HOST"] = "192.0.2.1"
+    done = await person.run("doctor")
+    assert (done.status, done.err) == (1, "")
+
+
+# Serving
+
+
+async def test_nothing_to_run(person: Person) -> None:
+    person.more = {"TEMPERA_WEB__ENABLED": "false"}
+    sentence = "There is nothing to run: no platform is enabled in the configuration."
+    assert one_sentence(await person.run("run", "--no-models")) == sentence
+
+
+async def test_a_port_that_is_taken(person: Person) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        person.more = {"TEMPERA_WEB__PORT": str(port)}
+        said = one_sentence(await person.run("run", "--no-models"))
+    assert said.startswith(f"Port {port} on 127.0.0.1 is taken by another program.")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_serving_ends_cleanly(person: Person, number: signal.Signals) -> None:
+    person.more = {"TEMPERA_WEB__PORT": "0"}
+    process = await person.start("run", "--no-models")
+    assert process.stderr is not None
+    said = b""
+    async with asyncio.timeout(60):
+        while b"The web chat is at http://" not in said:
+            line = await process.stderr.readline()
+            assert line, said
+            said += line
+    process.send_signal(number)
+    done = await ended(process)
+    assert (done.status, done.out) == (0, "")
+    assert "Traceback" not in done.err
+
+
+# Imports
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import bot", "import bot.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass"],
+    ids=["import bot", "--help"],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
+    probe = f"{code}\nimport sys\nprint('imported', *sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "imported"
