@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS, ANSWER_SECONDS = 5.0, 2.0
 FIRST_PAUSE, LONGEST_PAUSE, HEALTHY_SECONDS = 1.0, 60.0, 60.0
 GRACE_SECONDS = 10.0
 
@@ -57,7 +57,7 @@ class LocalServer:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _answers(self) -> bool:
-        timeout = aiohttp.ClientTimeout(total=2)
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,

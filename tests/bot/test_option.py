@@ -44,7 +44,10 @@ def test_every_whole_number_survives_being_typed(value: int) -> None:
     assert Option(name="seed", type=int).convert(str(value)) == value
 
 
-@pytest.mark.parametrize(("typed", "value"), [("yes", True), ("Off", False), (True, True), ("0", False)])
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [("yes", True), ("Off", False), (True, True), ("0", False), ("ja", True), ("Nein", False), ("sí", True)],
+)
 def test_yes_and_no(typed: object, value: bool) -> None:
     assert Option(name="thread", type=bool).convert(typed) is value
 

@@ -45,6 +45,7 @@ class Person:
         return inherited | {
             "HOME": str(self.home),
             "XDG_STATE_HOME": str(self.home / "state"),
+            "PYTHONUNBUFFERED": "",
             "TERM": "xterm",
             "LANG": "en_GB.UTF-8",
             "PROMPT_TOOLKIT_NO_CPR": "1",
