@@ -11,16 +11,21 @@
 
 constexpr int kQueries = 8;
 
-// Half-precision keys and values of every slot, layer and head. Keys lie in blocks of 16 positions, a block by
-// dimension, so that the scores of 16 positions are one vector; values lie by position.
+// Half-precision keys and values of every slot, layer and head. Keys lie in blocks of 16 positions, a block
+// by dimension, so that the scores of 16 positions are one vector; values lie by position.
 class Cache {
 public:
     Cache(int slots, int layers, int heads, int context, int width)
-        : layers_(layers), heads_(heads), context_(round_up(context, kLanes)), width_(width), stride_(round_up(width, kLanes)) {
+        : layers_(layers),
+          heads_(heads),
+          context_(round_up(context, kLanes)),
+          width_(width),
+          stride_(round_up(width, kLanes)) {
         keys_ = static_cast<size_t>(context_) * width_;
         head_ = keys_ + static_cast<size_t>(context_) * stride_;
         bytes_ = head_ * heads * layers * slots * sizeof(uint16_t);
-        void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void* memory =
+            mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) throw std::bad_alloc();
         // A large page would make a whole slot resident for the first few tokens of it.
         madvise(memory, bytes_, MADV_NOHUGEPAGE);
@@ -37,7 +42,8 @@ public:
     int stride() const { return stride_; }
 
     void write(int slot, int layer, int head, int position, const float* key, const float* value) {
-        uint16_t* keys = at(slot, layer, head) + static_cast<size_t>(position / kLanes) * width_ * kLanes + position % kLanes;
+        uint16_t* keys = at(slot, layer, head) + static_cast<size_t>(position / kLanes) * width_ * kLanes +
+                         position % kLanes;
         uint16_t* values = at(slot, layer, head) + keys_ + static_cast<size_t>(position) * stride_;
         for (int d = 0; d < width_; ++d) {
             keys[d * kLanes] = _cvtss_sh(key[d], _MM_FROUND_TO_NEAREST_INT);
@@ -65,9 +71,11 @@ private:
     uint16_t* data_;
 };
 
-// Raw scores of `Count` queries against `length` keys into `scores` [Count][context], minus infinity behind the last.
+// Raw scores of `Count` queries against `length` keys into `scores` [Count][context], minus infinity behind
+// the last.
 template <int Count>
-inline void score(const Cache& cache, const float* queries, const uint16_t* keys, int length, float* scores, Floats* best) {
+inline void score(const Cache& cache, const float* queries, const uint16_t* keys, int length, float* scores,
+                  Floats* best) {
     const int width = cache.width();
     for (int i = 0; i < Count; ++i) best[i] = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
     for (int from = 0; from < length; from += kLanes) {
@@ -75,12 +83,14 @@ inline void score(const Cache& cache, const float* queries, const uint16_t* keys
         for (int i = 0; i < Count; ++i) sums[i] = _mm512_setzero_ps();
         for (int d = 0; d < width; ++d) {
             const Floats key = load_half(keys + static_cast<size_t>(from) * width + d * kLanes);
-            for (int i = 0; i < Count; ++i) sums[i] = _mm512_fmadd_ps(_mm512_set1_ps(queries[i * width + d]), key, sums[i]);
+            for (int i = 0; i < Count; ++i)
+                sums[i] = _mm512_fmadd_ps(_mm512_set1_ps(queries[i * width + d]), key, sums[i]);
         }
         const int left = length - from;
         const __mmask16 valid = left >= kLanes ? 0xffff : (1u << left) - 1;
         for (int i = 0; i < Count; ++i) {
-            const Floats one = _mm512_mask_mov_ps(_mm512_set1_ps(-std::numeric_limits<float>::infinity()), valid, sums[i]);
+            const Floats one =
+                _mm512_mask_mov_ps(_mm512_set1_ps(-std::numeric_limits<float>::infinity()), valid, sums[i]);
             best[i] = _mm512_max_ps(best[i], one);
             _mm512_storeu_ps(scores + static_cast<size_t>(i) * cache.context() + from, one);
         }
@@ -102,10 +112,11 @@ inline float soften(float* scores, int length, Floats best) {
     return _mm512_reduce_add_ps(total);
 }
 
-// `out` [Count][width]: what `Count` queries [Count][width] that share a head of keys read from `length` positions.
-// `scores` is room for [Count][context] numbers.
+// `out` [Count][width]: what `Count` queries [Count][width] that share a head of keys read from `length`
+// positions. `scores` is room for [Count][context] numbers.
 template <int Count>
-void attend(const Cache& cache, int slot, int layer, int head, int length, const float* queries, float* scores, float* out) {
+void attend(const Cache& cache, int slot, int layer, int head, int length, const float* queries,
+            float* scores, float* out) {
     const int width = cache.width();
     Floats best[Count];
     float shrink[Count];
@@ -125,18 +136,20 @@ void attend(const Cache& cache, int slot, int layer, int head, int length, const
         }
         const __mmask16 valid = width - d >= kLanes ? 0xffff : (1u << (width - d)) - 1;
         for (int i = 0; i < Count; ++i)
-            _mm512_mask_storeu_ps(out + i * width + d, valid, _mm512_mul_ps(sums[i], _mm512_set1_ps(shrink[i])));
+            _mm512_mask_storeu_ps(out + i * width + d, valid,
+                                  _mm512_mul_ps(sums[i], _mm512_set1_ps(shrink[i])));
     }
 }
 
 // The same for any number of queries.
-inline void attend(const Cache& cache, int slot, int layer, int head, int length, int count, const float* queries,
-                   float* scores, float* out) {
+inline void attend(const Cache& cache, int slot, int layer, int head, int length, int count,
+                   const float* queries, float* scores, float* out) {
     using Attend = void (*)(const Cache&, int, int, int, int, const float*, float*, float*);
     static constexpr Attend by_count[] = {attend<1>, attend<2>, attend<3>, attend<4>,
                                           attend<5>, attend<6>, attend<7>, attend<8>};
     for (int i = 0; i < count; i += kQueries) {
         const int now = count - i < kQueries ? count - i : kQueries;
-        by_count[now - 1](cache, slot, layer, head, length, queries + i * cache.width(), scores, out + i * cache.width());
+        by_count[now - 1](cache, slot, layer, head, length, queries + i * cache.width(), scores,
+                          out + i * cache.width());
     }
 }

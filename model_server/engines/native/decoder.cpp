@@ -1,6 +1,7 @@
 // One step of a decoder like Llama's and Qwen2's, for rows of any sequences side by side.
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <memory>
@@ -16,8 +17,8 @@ struct Shape {
     float epsilon;
 };
 
-// Pointers into memory that outlives the decoder. All that is as wide as a row is padded with zeros to a multiple of 64;
-// the norms of single heads are not. Null: the layer has no norm of heads, no bias.
+// Pointers into memory that outlives the decoder. All that is as wide as a row is padded with zeros to a
+// multiple of 64; the norms of single heads are not. Null: the layer has no norm of heads, no bias.
 struct Layer {
     const float *attention_norm, *inner_norm, *query_norm, *key_norm, *qkv_bias;
     const Block *qkv, *output, *gate_up, *down;
@@ -35,7 +36,8 @@ constexpr int kRowsAtOnce = 64;
 
 template <typename T>
 struct Buffer {
-    explicit Buffer(size_t count) : data(static_cast<T*>(std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64))) {
+    explicit Buffer(size_t count)
+        : data(static_cast<T*>(std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64))) {
         if (!data) throw std::bad_alloc();
         std::memset(data.get(), 0, count * sizeof(T));
     }
@@ -50,7 +52,9 @@ private:
 
 struct RowBuffers {
     RowBuffers(int rows, int width)
-        : groups(width / kGroup), values(static_cast<size_t>(rows) * width), scales(static_cast<size_t>(rows) * groups),
+        : groups(width / kGroup),
+          values(static_cast<size_t>(rows) * width),
+          scales(static_cast<size_t>(rows) * groups),
           offsets(static_cast<size_t>(rows) * groups) {}
     Rows rows() const { return {values.get(), scales.get(), offsets.get(), groups}; }
 
@@ -63,7 +67,9 @@ private:
 
 struct Scratch {
     explicit Scratch(int context)
-        : sums(kRowsAtOnce * kColumns), more_sums(kRowsAtOnce * kColumns), scores(static_cast<size_t>(kQueries) * context) {}
+        : sums(kRowsAtOnce * kColumns),
+          more_sums(kRowsAtOnce * kColumns),
+          scores(static_cast<size_t>(kQueries) * context) {}
     Buffer<float> sums, more_sums, scores;
 };
 
@@ -74,19 +80,29 @@ struct Positions {
 class Decoder {
 public:
     Decoder(const Shape& shape, const Layer* layers, const Ends& ends)
-        : shape_(shape), layers_(layers, layers + shape.layers), ends_(ends), hidden_(round_up(shape.hidden, kColumns)),
-          inner_(round_up(shape.inner, kColumns)), read_(round_up(shape.heads * shape.head_width, kColumns)),
+        : shape_(shape),
+          layers_(layers, layers + shape.layers),
+          ends_(ends),
+          hidden_(round_up(shape.hidden, kColumns)),
+          inner_(round_up(shape.inner, kColumns)),
+          read_(round_up(shape.heads * shape.head_width, kColumns)),
           qkv_(round_up((shape.heads + 2 * shape.key_heads) * shape.head_width, kColumns)),
           cache_(shape.slots, shape.layers, shape.key_heads, shape.context, shape.head_width),
-          stream_(static_cast<size_t>(shape.rows) * hidden_), projected_(static_cast<size_t>(shape.rows) * qkv_),
-          attended_(static_cast<size_t>(shape.rows) * read_), entering_(shape.rows, hidden_), reading_(shape.rows, read_),
+          stream_(static_cast<size_t>(shape.rows) * hidden_),
+          projected_(static_cast<size_t>(shape.rows) * qkv_),
+          attended_(static_cast<size_t>(shape.rows) * read_),
+          entering_(shape.rows, hidden_),
+          reading_(shape.rows, read_),
           inside_(shape.rows, inner_) {
-        for (int i = 0; i < shape.threads; ++i) scratch_.push_back(std::make_unique<Scratch>(cache_.context()));
+        for (int i = 0; i < shape.threads; ++i)
+            scratch_.push_back(std::make_unique<Scratch>(cache_.context()));
     }
 
-    void step(int rows, const float* embedded, Positions positions, int asked, const int* asked_rows, float* logits) {
+    void step(int rows, const float* embedded, Positions positions, int asked, const int* asked_rows,
+              float* logits) {
         for (int row = 0; row < rows; ++row)
-            std::memcpy(stream(row), embedded + static_cast<size_t>(row) * shape_.hidden, sizeof(float) * shape_.hidden);
+            std::memcpy(stream(row), embedded + static_cast<size_t>(row) * shape_.hidden,
+                        sizeof(float) * shape_.hidden);
 #pragma omp parallel num_threads(shape_.threads)
         {
 #pragma omp single
@@ -121,8 +137,8 @@ private:
         team_.share(rows * shape_.key_heads, [&](int piece) {
             const int row = piece / shape_.key_heads, head = piece % shape_.key_heads;
             const int place = head * sharing * shape_.head_width;
-            attend(cache_, positions.slots[row], index, head, positions.places[row] + 1, sharing, projected(row) + place,
-                   scratch.scores.get(), attended(row) + place);
+            attend(cache_, positions.slots[row], index, head, positions.places[row] + 1, sharing,
+                   projected(row) + place, scratch.scores.get(), attended(row) + place);
         });
         team_.share(rows, [&](int row) { reading_.rows().quantise(row, 0, read_ / kGroup, attended(row)); });
         add_product({layer.output, hidden_ / kColumns, read_ / kGroup}, reading_.rows(), rows, scratch);
@@ -134,7 +150,8 @@ private:
         const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
         Rows inside = inside_.rows();
         constexpr int groups = kColumns / kGroup;
-        // Tiles of the gate and of what it opens alternate, so that a pair of them ends as whole groups of the next product.
+        // Tiles of the gate and of what it opens alternate, so that a pair of them ends as whole groups of
+        // the next product.
         team_.share(inner_ / kColumns * parts, [&](int piece) {
             const int pair = piece / parts, first = piece % parts * kRowsAtOnce;
             const int count = std::min(rows - first, kRowsAtOnce);
@@ -143,7 +160,8 @@ private:
             multiply_tile(gate_up, 2 * pair + 1, entering_.rows(), first, count, up);
             for (int row = 0; row < count; ++row) {
                 for (int i = row * kColumns; i < (row + 1) * kColumns; i += kLanes)
-                    _mm512_store_ps(gate + i, _mm512_mul_ps(silu(_mm512_load_ps(gate + i)), _mm512_load_ps(up + i)));
+                    _mm512_store_ps(gate + i,
+                                    _mm512_mul_ps(silu(_mm512_load_ps(gate + i)), _mm512_load_ps(up + i)));
                 inside.quantise(first + row, pair * groups, (pair + 1) * groups, gate + row * kColumns);
             }
         });
@@ -168,7 +186,8 @@ private:
             const int tile = piece / parts, first = piece % parts * kRowsAtOnce;
             const int count = std::min(rows - first, kRowsAtOnce);
             multiply_tile(matrix, tile, from, first, count, scratch.sums.get());
-            for (int row = 0; row < count; ++row) take(first + row, tile * kColumns, scratch.sums.get() + row * kColumns);
+            for (int row = 0; row < count; ++row)
+                take(first + row, tile * kColumns, scratch.sums.get() + row * kColumns);
         });
     }
 
@@ -197,7 +216,8 @@ private:
         }
     }
 
-    // Rotate the row's queries and keys to its position, shrink the queries by the root of their width, and keep keys and values.
+    // Rotate the row's queries and keys to its position, shrink the queries by the root of their width, and
+    // keep keys and values.
     void remember(int layer, int row, Positions positions) {
         const int width = shape_.head_width, place = positions.places[row];
         float* queries = projected(row);
@@ -211,7 +231,8 @@ private:
         for (int head = 0; head < shape_.key_heads; ++head) {
             normalise_head(keys + head * width, layers_[layer].key_norm);
             rotate(keys + head * width, place, 1.0f);
-            cache_.write(positions.slots[row], layer, head, place, keys + head * width, values + head * width);
+            cache_.write(positions.slots[row], layer, head, place, keys + head * width,
+                         values + head * width);
         }
     }
 
@@ -261,10 +282,12 @@ Decoder* decoder_create(const Shape* shape, const Layer* layers, const Ends* end
 void decoder_destroy(Decoder* decoder) { delete decoder; }
 
 // `embedded` [rows][hidden]; logits [asked][vocabulary] after the rows that `asked_rows` names.
-void decoder_step(Decoder* decoder, int rows, const float* embedded, const int* slots, const int* positions, int asked,
-                  const int* asked_rows, float* logits) {
+void decoder_step(Decoder* decoder, int rows, const float* embedded, const int* slots, const int* positions,
+                  int asked, const int* asked_rows, float* logits) {
     decoder->step(rows, embedded, {slots, positions}, asked, asked_rows, logits);
 }
 
-void decoder_copy(Decoder* decoder, int source, int target, int length) { decoder->copy(source, target, length); }
+void decoder_copy(Decoder* decoder, int source, int target, int length) {
+    decoder->copy(source, target, length);
+}
 }

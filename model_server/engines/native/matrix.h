@@ -1,7 +1,7 @@
 // Products of 8-bit weights and 8-bit activations, exact within a group of inputs and then summed in float.
 //
-// A number of the result is computed from its own row and column in one fixed order, so that it is the same to the last
-// bit whatever other rows stand beside it.
+// A number of the result is computed from its own row and column in one fixed order, so that it is the same
+// to the last bit whatever other rows stand beside it.
 #pragma once
 
 #include <cstring>
@@ -9,12 +9,12 @@
 #include "vectors.h"
 
 constexpr int kColumns = 64;
-constexpr int kGroup = 32;
+constexpr int kGroup = 2 * kLanes;
 constexpr int kVectors = kColumns / kLanes;
 constexpr int kAhead = 4352;  // bytes to prefetch: two blocks
 
-// The weights from one group of inputs to one tile of columns. Four inputs of a column are neighbours, as VNNI reads
-// them; 128 is added to each, because VNNI's first operand has no sign.
+// The weights from one group of inputs to one tile of columns. Four inputs of a column are neighbours, as
+// VNNI reads them; 128 is added to each, because VNNI's first operand has no sign.
 struct alignas(64) Block {
     uint16_t scales[kColumns];  // bfloat16
     uint8_t weights[kGroup / 4][kColumns][4];
@@ -27,7 +27,26 @@ struct Matrix {
     int groups;
 };
 
-// Rows of activations, each group divided by its own scale.
+// Multiply a group by the Hadamard matrix whose entries are 1 and -1. The weights are multiplied by its
+// inverse, which leaves the products as they are. A single large number, which would make the steps coarse
+// for its whole group, is spread over all of it (arXiv 2404.00456).
+inline void spread(Floats& low, Floats& high) {
+    const Floats sum = _mm512_add_ps(low, high);
+    high = _mm512_sub_ps(low, high);
+    low = sum;
+    const Floats one = _mm512_set1_ps(1.0f);
+    const auto signs = [&](__mmask16 lanes) {
+        return _mm512_mask_sub_ps(one, lanes, _mm512_setzero_ps(), one);
+    };
+    for (Floats* x : {&low, &high}) {
+        *x = _mm512_fmadd_ps(*x, signs(0xaaaa), _mm512_permute_ps(*x, 0xb1));
+        *x = _mm512_fmadd_ps(*x, signs(0xcccc), _mm512_permute_ps(*x, 0x4e));
+        *x = _mm512_fmadd_ps(*x, signs(0xf0f0), _mm512_shuffle_f32x4(*x, *x, 0xb1));
+        *x = _mm512_fmadd_ps(*x, signs(0xff00), _mm512_shuffle_f32x4(*x, *x, 0x4e));
+    }
+}
+
+// Rows of activations, each group spread and then divided by its own scale.
 struct Rows {
     int8_t* values;    // [rows][groups * kGroup]
     float* scales;     // [rows][groups]
@@ -35,18 +54,14 @@ struct Rows {
     int groups;
 
     void quantise(int row, int group, const float* from) {
-        constexpr int parts = kGroup / kLanes;
-        Floats part[parts];
-        Floats largest = _mm512_setzero_ps();
-        for (int i = 0; i < parts; ++i) {
-            part[i] = _mm512_load_ps(from + i * kLanes);
-            largest = _mm512_max_ps(largest, _mm512_abs_ps(part[i]));
-        }
+        Floats part[] = {_mm512_load_ps(from), _mm512_load_ps(from + kLanes)};
+        spread(part[0], part[1]);
+        const Floats largest = _mm512_max_ps(_mm512_abs_ps(part[0]), _mm512_abs_ps(part[1]));
         const float bound = _mm512_reduce_max_ps(largest);
         const Floats factor = _mm512_set1_ps(bound > 0 ? 127.0f / bound : 0.0f);
         const size_t place = static_cast<size_t>(row) * groups + group;
         __m512i sum = _mm512_setzero_si512();
-        for (int i = 0; i < parts; ++i) {
+        for (int i = 0; i < 2; ++i) {
             const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(part[i], factor));
             sum = _mm512_add_epi32(sum, whole);
             auto* to = reinterpret_cast<__m128i*>(values + place * kGroup + i * kLanes);
@@ -62,18 +77,21 @@ struct Rows {
     }
 };
 
-// Add to `sums` [Count][64] what one block gives for `Count` neighbouring rows. `Cold`: the weights come from memory.
+// Add to `sums` [Count][64] what one block gives for `Count` neighbouring rows. `Cold`: the weights come from
+// memory.
 template <int Count, bool Cold>
 inline void multiply_block(const Block& block, const Rows& rows, int row, int group, float* sums) {
     const size_t first = static_cast<size_t>(row) * rows.groups + group;
     __m512i total[Count][kVectors];
     for (int r = 0; r < Count; ++r)
-        for (int i = 0; i < kVectors; ++i) total[r][i] = _mm512_set1_epi32(rows.offsets[first + r * rows.groups]);
+        for (int i = 0; i < kVectors; ++i)
+            total[r][i] = _mm512_set1_epi32(rows.offsets[first + r * rows.groups]);
     for (int k = 0; k < kGroup / 4; ++k) {
         __m512i weights[kVectors];
         for (int i = 0; i < kVectors; ++i) {
             const char* from = reinterpret_cast<const char*>(block.weights[k][i * kLanes]);
-            // The processor's own prefetcher stops at every page, and waits while the rows after the first four are busy.
+            // The processor's own prefetcher stops at every page, and waits while the rows after the first
+            // four are busy.
             if constexpr (Cold) _mm_prefetch(from + kAhead, _MM_HINT_T0);
             weights[i] = _mm512_load_si512(from);
         }
@@ -95,18 +113,26 @@ inline void multiply_block(const Block& block, const Rows& rows, int row, int gr
 }
 
 // `sums` [count][64]: the product of rows `first` to `first + count` with one tile of columns.
-inline void multiply_tile(const Matrix& matrix, int tile, const Rows& rows, int first, int count, float* sums) {
+inline void multiply_tile(const Matrix& matrix, int tile, const Rows& rows, int first, int count,
+                          float* sums) {
     std::memset(sums, 0, sizeof(float) * kColumns * count);
     const Block* blocks = matrix.blocks + static_cast<size_t>(tile) * matrix.groups;
     for (int group = 0; group < matrix.groups; ++group) {
         const Block& block = blocks[group];
         if (count >= 4) multiply_block<4, true>(block, rows, first, group, sums);
         int r = count >= 4 ? 4 : 0;
-        for (; r + 4 <= count; r += 4) multiply_block<4, false>(block, rows, first + r, group, sums + r * kColumns);
+        for (; r + 4 <= count; r += 4)
+            multiply_block<4, false>(block, rows, first + r, group, sums + r * kColumns);
         switch (count - r) {
-            case 3: multiply_block<3, true>(block, rows, first + r, group, sums + r * kColumns); break;
-            case 2: multiply_block<2, true>(block, rows, first + r, group, sums + r * kColumns); break;
-            case 1: multiply_block<1, true>(block, rows, first + r, group, sums + r * kColumns); break;
+            case 3:
+                multiply_block<3, true>(block, rows, first + r, group, sums + r * kColumns);
+                break;
+            case 2:
+                multiply_block<2, true>(block, rows, first + r, group, sums + r * kColumns);
+                break;
+            case 1:
+                multiply_block<1, true>(block, rows, first + r, group, sums + r * kColumns);
+                break;
         }
     }
 }

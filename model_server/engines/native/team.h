@@ -6,8 +6,9 @@
 #include <atomic>
 #include <thread>
 
-// Work is handed out piece by piece, because another process may hold up any of the threads at any time. Waiting spins
-// for a moment, since the pieces take microseconds, and then yields the core to whoever needs it.
+// Work is handed out piece by piece, because another process may hold up any of the threads at any time.
+// Waiting spins for a moment, since the pieces take microseconds, and then yields the core to whoever needs
+// it.
 class Team {
 public:
     void begin(int size) {
@@ -16,7 +17,8 @@ public:
         next_ = 0;
     }
 
-    // Called by all threads: `work(i)` is done once for each i below `count`, by any of them, and finished for all on return.
+    // Called by all threads: `work(i)` is done once for each i below `count`, by any of them, and finished
+    // for all on return.
     template <typename Work>
     void share(int count, Work&& work) {
         for (int i = next_.fetch_add(1, std::memory_order_relaxed); i < count;

@@ -113,7 +113,7 @@ def test_it_says_what_transformers_says(folder: Callable[[str], Path], kind: str
     found = torch.cat([runner.forward([Chunk(0, place, (token,))]) for place, token in enumerate(TEXT[:150])])
     assert found.dtype == torch.float32
     assert divergence(expected, found).mean() < 0.01
-    assert (expected.argmax(-1) == found.argmax(-1)).float().mean() > 0.9
+    assert (expected.argmax(-1) == found.argmax(-1)).float().mean() > 0.85
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 17, 64, 131, ROWS, ROWS + 40])
