@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 CONTEXT = 2048
 """Tokens, for a model whose configuration does not say how many it reads."""
-CPU_SLOTS, CPU_CONTEXT = 16, 4096
-"""Unless the catalogue says otherwise. A slot takes memory only as far as it was ever filled."""
+CPU_SLOTS, CPU_CONTEXT = 12, 4096
+"""Unless the catalogue says otherwise. A slot takes memory only as far as it was ever filled; twelve full ones of the
+embedded model, with its weights, take 1.5 GB."""
 CUDA_SLOTS = 32
 CUDA_SHARE = 0.85
 """Of the card's memory that is free once the weights are there, for the cache; the rest is for the steps."""
