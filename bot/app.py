@@ -160,8 +160,8 @@ class Bot:
         """What the bot says when it comes to a new place."""
         lines = [
             translate("Hello! I show how generative AI works. Try one of these:", locale),
-            "- `/ask temperature:0.2 What is the capital of France?`",
-            "- `/ask temperature:1.5 Tell me a story in three sentences.`",
+            f"- `/ask temperature:0.2 {translate('What is the capital of France?', locale)}`",
+            f"- `/ask temperature:1.5 {translate('Tell me a story in three sentences.', locale)}`",
             "- `/face count:4`",
             "",
             translate("`/help` lists everything I can do.", locale),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot import errors, plugin
+from bot.app import Bot
 from bot.config import PluginsSection
 from bot.language import FOLDER, Sentence, available, translate, translations
 from bot.settings import CORE
@@ -163,3 +164,12 @@ def test_a_sentence_in_a_sentence_is_translated_too() -> None:
     assert sentence.in_language("en") == "seed must be a whole number; you gave {x}."
     assert translations("de")["a whole number"] in sentence.in_language("de")
     assert sentence.in_language("de").endswith("{x} eingegeben.")
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+async def test_the_welcome_is_in_one_language(bot: Bot, code: str) -> None:
+    text = bot.welcome(code).text
+    lines = [line for line in text.splitlines() if line]
+    assert len(lines) == 5
+    english = bot.welcome("en").text.splitlines()
+    assert [line for line in lines if line in english] == ["- `/face count:4`"]
