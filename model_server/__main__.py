@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped. The same command goes on from here.\n")
+        more = " The same command goes on from here." if arguments[:1] == ["pull"] else ""
+        sys.stderr.write(f"\nStopped.{more}\n")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has seen enough; the flush at exit must not complain about it.

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_server.bench.sides import CLIENTS, PEER, Neighbours, Side, llama_cpp, need_peer, tempera, watched
+from model_server.bench.sides import CLIENTS, PEER, Neighbours, Side, llama_cpp, need_peer, peer_build, tempera, watched
 from model_server.bench.streams import Answer, ask, prompt, together
 from model_server.bench.table import Goal, Row, markdown
 from model_server.store import Store, StoreError, choose, load_catalogue
@@ -76,7 +76,7 @@ async def language(model: str, runs: int, threads: int) -> AsyncIterator[str]:
     gguf = store.cache / "models" / entry.name / entry.gguf.name
     if not gguf.is_file():
         raise StoreError(f"llama.cpp needs {gguf.name} itself, which is no longer there; please put it back.")
-    yield _machine(model, runs, threads)
+    yield _machine(model, runs, threads, await peer_build())
     _say("quality")
     quality = await measure_quality(entry, folder, threads)
     async with contextlib.AsyncExitStack() as stack:
@@ -289,11 +289,11 @@ def _ratio(what: str, ours: list[float], theirs: list[float], goal: Goal, digits
     )
 
 
-def _machine(model: str, runs: int, threads: int) -> str:
+def _machine(model: str, runs: int, threads: int, peer: str) -> str:
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers", PEER)]
     return (
         f"{model}, {_processor()}, {threads} threads for each, medians of {runs} runs in turns\n"
-        f"Python {platform.python_version()}, {', '.join(versions)}\n"
+        f"Python {platform.python_version()}, {', '.join(versions)} (built for {peer})\n"
     )
 
 

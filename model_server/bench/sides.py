@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -78,6 +79,17 @@ def need_peer(package: str = PEER) -> None:
     """Raises StoreError when llama.cpp is not installed."""
     if importlib.util.find_spec(package) is None:
         raise StoreError(f"The comparison needs llama.cpp; install it with pip install {package}.")
+
+
+async def peer_build() -> str:
+    """Which instructions llama.cpp was built for: a wheel for every processor uses none of the newest."""
+    code = f"import {PEER}; print({PEER}.get_system_info())"
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    out, _ = await child.communicate()
+    flags = re.findall(r"(\w+) = 1", out.decode())
+    return ", ".join(flags) or "an unknown processor"
 
 
 @contextlib.asynccontextmanager
