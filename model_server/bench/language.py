@@ -159,7 +159,9 @@ async def measure_sameness(side: Side, model: str, apart: float = STAGGER_SECOND
         batched += await _group(side, model, group, 0.0)
         staggered += await _group(side, model, group, apart)
     return sum(
-        bool(first.tokens) and cached.cached > 0 and first.tokens == cached.tokens == other.tokens == late.tokens
+        first.cached < cached.cached
+        and bool(first.tokens)
+        and first.tokens == cached.tokens == other.tokens == late.tokens
         for first, cached, other, late in zip(alone, again, batched, staggered, strict=True)
     )
 
