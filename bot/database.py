@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import JSON, DateTime, Double, ForeignKey, Index, LargeBinary, MetaData, Text, delete, event, func
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 30
+RETRY_SECONDS = 0.05
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -180,7 +182,7 @@ class Database:
     async def __aenter__(self) -> Self:
         try:
             await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
-            await self.migrate()
+            await self._bring_up()
         except (OSError, DBAPIError) as error:
             await self._engine.dispose()
             log.debug("The database cannot be opened", exc_info=error)
@@ -191,6 +193,17 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._engine.dispose()
+
+    async def _bring_up(self) -> None:
+        latest = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return await self.migrate()
+            except OperationalError as error:
+                # Switching a new file to WAL does not wait for another process that is just doing the same.
+                if "locked" not in str(error.orig) or time.monotonic() > latest:
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
