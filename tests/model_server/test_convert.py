@@ -16,6 +16,8 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from model_server.catalogue import Entry, ModelFile
 from model_server.store import Store
 
+pytestmark = pytest.mark.processes
+
 WIDTH, HIDDEN, LAYERS, HEADS, KV_HEADS = 32, 64, 2, 4, 2
 Converted = tuple[Path, dict[str, np.ndarray], Store, Entry, "Steps"]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]

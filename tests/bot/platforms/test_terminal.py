@@ -11,6 +11,8 @@ from fakes.models import FakeModels, png
 from bot.model_client import DOWN
 from bot.platforms.terminal import operator
 
+pytestmark = pytest.mark.processes
+
 ANSWER = "Paris is the capital of France."
 
 
