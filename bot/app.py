@@ -161,7 +161,7 @@ class Bot:
         lines = [
             translate("Hello! I show how generative AI works. Try one of these:", locale),
             f"- `/ask temperature:0.2 {translate('What is the capital of France?', locale)}`",
-            f"- `/ask temperature:1.5 {translate('Tell me a story in three sentences.', locale)}`",
+            f"- `/ask temperature:1.2 {translate('Tell me a story in three sentences.', locale)}`",
             "- `/face count:4`",
             "",
             translate("`/help` lists everything I can do.", locale),

@@ -9,7 +9,7 @@ import { closeForm, refuseForm, showForm } from "./form.js";
 const NAME = "tempera-name";
 const EXAMPLES = [
   ["/ask What is a neural network?", "A language model answers, word by word"],
-  ["/ask temperature:1.5 Tell me a story about an egg", "The same model, more daring"],
+  ["/ask temperature:1.2 Tell me a story about an egg", "The same model, more daring"],
   ["/face", "A GAN draws a person who does not exist"],
 ];
 
