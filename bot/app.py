@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bot import actions, policy
 from bot.answering import Answering, failed
+from bot.chore import repeat
 from bot.errors import Expired, UserError
 from bot.instance import Instance
 from bot.journal import Journal
@@ -92,7 +93,8 @@ class Bot:
             await stack.enter_async_context(self.models)
             await self.registry.start(self.database)
             stack.push_async_callback(self.registry.close)
-            for chore in (self._purge(), self._refresh()):
+            purging = repeat(self._purge, PURGE_SECONDS, at_once=True)
+            for chore in (purging, repeat(self.registry.refresh, REFRESH_SECONDS)):
                 stack.push_async_callback(_end, asyncio.create_task(chore, name="chore"))
             self._lifetime = stack.pop_all()
         return self
@@ -271,16 +273,8 @@ class Bot:
         return None if question is None else question.parent
 
     async def _purge(self) -> None:
-        while True:
-            count = await self.database.purge(self._retention)
-            if count:
-                log.info("Purged %d messages older than %g days.", count, self._retention)
-            await asyncio.sleep(PURGE_SECONDS)
-
-    async def _refresh(self) -> None:
-        while True:
-            await asyncio.sleep(REFRESH_SECONDS)
-            await self.registry.refresh()
+        if count := await self.database.purge(self._retention):
+            log.info("Purged %d messages older than %g days.", count, self._retention)
 
 
 async def _nothing() -> AsyncGenerator[Reply, None]:

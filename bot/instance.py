@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import psutil
 from sqlalchemy import delete, select, update
 
+from bot.chore import repeat
 from bot.database import InstanceRow, now
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Instance:
         async with self._database.writing() as session:
             row = InstanceRow(id=self.id, host=socket.gethostname(), pid=me.pid, started=me.create_time(), seen=now())
             session.add(row)
-        self._pulse = asyncio.create_task(self._beat(), name="sign of life")
+        self._pulse = asyncio.create_task(repeat(self._beat, SEEN_EVERY), name="sign of life")
         return self
 
     async def __aexit__(
@@ -50,10 +51,8 @@ class Instance:
             await session.execute(delete(InstanceRow).where(InstanceRow.id == self.id))
 
     async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(SEEN_EVERY)
-            async with self._database.writing() as session:
-                await session.execute(update(InstanceRow).where(InstanceRow.id == self.id).values(seen=now()))
+        async with self._database.writing() as session:
+            await session.execute(update(InstanceRow).where(InstanceRow.id == self.id).values(seen=now()))
 
     async def living(self) -> set[str]:
         """The ids of the processes that still work on this database. Forgets the others."""

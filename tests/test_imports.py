@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "transformers", "diffusers"}
 PLATFORM_SDKS = {"discord": "discord", "slack_bolt": "slack", "slack_sdk": "slack", "prompt_toolkit": "terminal"}
 LAYERS = [
-    {"text", "language", "message", "errors"},
+    {"text", "language", "message", "errors", "chore"},
     {"option", "database", "migrations"},
     {"command", "delivery", "pace", "instance", "store"},
     {"config", "policy", "model_client", "settings", "actions", "journal"},
