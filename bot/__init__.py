@@ -3,7 +3,7 @@
 from bot.command import Command, autocomplete, command, message_command
 from bot.context import Context
 from bot.errors import UserError
-from bot.message import Attachment, Button, Channel, Reply, Role, User
+from bot.message import Attachment, Button, Channel, Made, Reply, Role, User
 from bot.model_client import Answered, Delta, ModelClient, Pictures, Step, Turn, Waiting, new_seed
 from bot.option import Choice, Range
 from bot.plugin import Plugin
@@ -18,6 +18,7 @@ __all__ = [
     "Command",
     "Context",
     "Delta",
+    "Made",
     "ModelClient",
     "Pictures",
     "Plugin",

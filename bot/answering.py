@@ -119,12 +119,16 @@ class Answering:
     ) -> AsyncGenerator[Reply, None]:
         """The handler's replies, with every error turned into a last one. The one error path."""
         last = Reply(private=private)
+        spoiler = context.settings["answers.spoiler"]
         try:
             # Loading made sure that the handler is an async generator function.
             handler = cast(AsyncGenerator[Reply, None], command.handler(context, **options))
             async with aclosing(handler) as replies:
                 async for reply in replies:
                     last = replace(reply, private=reply.private or private)
+                    if spoiler:
+                        hidden = tuple(replace(file, spoiler=True) for file in last.attachments)
+                        last = replace(last, attachments=hidden)
                     yield last
         except UserError as error:
             yield failed(last, error.sentence, context.request)

@@ -142,9 +142,13 @@ class Bot:
             return tuple(str(choice) for choice in known.choices if str(choice).startswith(typed))
         return await known.complete(self.answering.context(request, command), typed)
 
-    async def sent(self, row_id: int, external: str) -> None:
-        """Note what the platform calls the message that shows an answer, so that replies to it are understood."""
-        await self.journal.note(row_id, external=external)
+    async def sent(self, row_id: int, externals: Sequence[str]) -> None:
+        """Note what the platform calls the messages that show an answer, so that replies to them are understood."""
+        await self.journal.deliver(row_id, externals)
+
+    async def shown(self, row_id: int) -> list[str]:
+        """What the platform calls the messages that show an answer, in order."""
+        return await self.journal.delivered(row_id)
 
     async def snapshot(self, row: MessageRow, locale: str) -> Reply:
         """A stored answer as it should look now, with the buttons that still make sense."""

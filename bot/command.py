@@ -51,8 +51,12 @@ class Command:
     plugin: str = ""
     moderator: bool = False
     private: bool = False
-    in_messages: bool = False
-    """Also offered on a message ("Explain this"), whose text fills the free-text option."""
+    threads: bool = False
+    """Its answers may open a thread of their own, where the platform has threads."""
+    in_messages: str = ""
+    """What it is called on a message ("Explain this"), whose text fills the free-text option; "" if not offered."""
+    message_text: str = "{text}"
+    """What the free-text option becomes then."""
 
     def option(self, name: str) -> Option | None:
         """The option called `name`, if there is one."""
@@ -67,6 +71,14 @@ class Command:
     def opens_form(self) -> bool:
         """Whether the bare command is better answered with its form than with what is missing."""
         return any(option.required for option in self.options) and any(option.form for option in self.options)
+
+    def from_message(self, text: str) -> dict[str, str]:
+        """The options for a message with this text, shortened to what fits."""
+        if (option := self.free_text) is None or not text.strip():
+            return {}
+        frame = self.message_text.replace("{text}", "")
+        room = len(text) if option.maximum is None else int(option.maximum) - len(frame)
+        return {option.name: self.message_text.replace("{text}", text.strip()[:room])}
 
     def usage(self) -> str:
         """One line in the shape that people type: "/ask [temperature:…] prompt"."""
@@ -171,17 +183,25 @@ class Declaration:
     form: tuple[str, ...] = ()
     moderator: bool = False
     private: bool = False
-    in_messages: bool = False
+    threads: bool = False
+    in_messages: str = ""
+    message_text: str = "{text}"
 
 
 def command(
-    name: str = "", *, form: Sequence[str] = (), moderator: bool = False, private: bool = False
+    name: str = "",
+    *,
+    form: Sequence[str] = (),
+    moderator: bool = False,
+    private: bool = False,
+    threads: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Make a method of a plugin a command.
 
     The docstring's first line is the description; its lines of the form `option: text` describe the options.
     `name` is the method's own unless given; "lesson list" is a subcommand. `form` names the options (five at
-    most) that a form shows, `moderator` keeps everybody else out, `private` shows the answer to the asker alone.
+    most) that a form shows, `moderator` keeps everybody else out, `private` shows the answer to the asker alone,
+    `threads` lets its answers open a thread where the platform has them.
     """
 
     def note(handler: Handler) -> Handler:
@@ -190,6 +210,7 @@ def command(
             form=tuple(form),
             moderator=moderator,
             private=private,
+            threads=threads,
         )
         handler.__tempera_command__ = declared  # type: ignore[attr-defined]
         return handler
@@ -197,11 +218,19 @@ def command(
     return note
 
 
-def message_command(handler: Handler) -> Handler:
-    """Offer a command on any message too: the message's text becomes its free text. Stands above `@command`."""
-    declared: Declaration = handler.__tempera_command__  # type: ignore[attr-defined]
-    handler.__tempera_command__ = replace(declared, in_messages=True)  # type: ignore[attr-defined]
-    return handler
+def message_command(label: str, text: str = "{text}") -> Callable[[Handler], Handler]:
+    """Offer a command on any message too, called `label` there; stands above `@command`.
+
+    Its free text becomes `text`, with the message's own in the place of {text}.
+    """
+
+    def note(handler: Handler) -> Handler:
+        declared: Declaration = handler.__tempera_command__  # type: ignore[attr-defined]
+        declared = replace(declared, in_messages=label, message_text=text)
+        handler.__tempera_command__ = declared  # type: ignore[attr-defined]
+        return handler
+
+    return note
 
 
 def autocomplete(command_name: str, option: str) -> Callable[[Autocomplete], Autocomplete]:
@@ -249,7 +278,9 @@ def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Au
         plugin=plugin,
         moderator=declared.moderator,
         private=declared.private,
+        threads=declared.threads,
         in_messages=declared.in_messages,
+        message_text=declared.message_text,
     )
 
 
@@ -315,6 +346,7 @@ def _plain(command: Command) -> dict[str, Any]:
         "plugin": command.plugin,
         "moderator": command.moderator,
         "private": command.private,
+        "threads": command.threads,
         "in_messages": command.in_messages,
         "usage": command.usage(),
         "options": [

@@ -10,10 +10,19 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -39,9 +48,17 @@ def _http(url: str) -> str:
     return url.rstrip("/")
 
 
+def _websocket(url: str) -> str:
+    if url and not url.startswith(("ws://", "wss://")):
+        raise ValueError("it must begin with ws:// or wss://")
+    return url
+
+
 Folder = Annotated[Path, AfterValidator(_expanded)]
 Url = Annotated[str, AfterValidator(_http)]
+SocketUrl = Annotated[str, AfterValidator(_websocket)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Snowflake = Annotated[int, Field(gt=0, lt=2**63)]
 
 
 class Section(BaseModel):
@@ -78,7 +95,7 @@ class ModelServerSection(Section):
 class PluginsSection(Section):
     """Which plugins load: the built-in ones by name and in this order, then those of `folder`."""
 
-    enabled: tuple[str, ...] = ("ask", "face", "help", "plugins")
+    enabled: tuple[str, ...] = ("ask", "face", "inspect", "help", "plugins")
     folder: Folder | None = None
     entry_points: bool = True
 
@@ -92,6 +109,27 @@ class WebSection(Section):
     join_code: SecretStr = SecretStr("")
     names: tuple[str, ...] = ()
     """Further host names that the page is opened by, such as that of a proxy before it."""
+
+
+class DiscordSection(Section):
+    """The bot on Discord; with an empty token there is none."""
+
+    token: SecretStr = SecretStr("")
+    api_base: Url = "https://discord.com/api/v10"
+    gateway_url: SocketUrl = ""
+    """Where events come from; empty for what the API says."""
+    message_content: bool = False
+    """Whether to ask for the privileged intent Message Content, which the developer portal must allow."""
+    sync: Literal["global", "guilds", "off"] = "global"
+    """Where commands are registered: everywhere, in `guilds` alone, or not at all by this process."""
+    guilds: tuple[Snowflake, ...] = Field(default=(), validate_default=True)
+
+    @field_validator("guilds")
+    @classmethod
+    def _needed(cls, guilds: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if info.data.get("sync") == "guilds" and not guilds:
+            raise ValueError("with sync = “guilds” it must list the ids of servers, such as [123456789012345678]")
+        return guilds
 
 
 class DatabaseSection(Section):
@@ -117,6 +155,7 @@ class Config(BaseSettings):
     model_server: ModelServerSection = ModelServerSection()
     plugins: PluginsSection = PluginsSection()
     web: WebSection = WebSection()
+    discord: DiscordSection = DiscordSection()
     database: DatabaseSection = DatabaseSection()
     log: LogSection = LogSection()
     settings: Mapping[str, str | int | float | bool] = Field(default_factory=dict)

@@ -87,7 +87,7 @@ class MessageRow(Base):
     channel: Mapped[str]
     thread: Mapped[str]
     external: Mapped[str]
-    """The platform's own id of the message, once it is known."""
+    """The platform's own id of a user's message, where there is one; an answer's are in `deliveries`."""
     parent: Mapped[int | None] = mapped_column(index=True)
     author: Mapped[str]
     author_name: Mapped[str]
@@ -129,6 +129,18 @@ class VoteRow(Base):
     message: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True)
     user: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[int]
+
+
+class DeliveryRow(Base):
+    """One of the platform's messages that show an answer; `part` counts them from 0."""
+
+    __tablename__ = "deliveries"
+
+    platform: Mapped[str] = mapped_column(primary_key=True)
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    external: Mapped[str] = mapped_column(primary_key=True)
+    message: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), index=True)
+    part: Mapped[int]
 
 
 class EventRow(Base):

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, or_, select
 
 from bot.database import MessageRow, now
+from bot.message import Made
 from bot.model_client import Turn
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from bot.database import Database
+
 
 MOST_QUESTIONS = 100
 """The model server fits what it is given to the model's context; this only bounds what is read."""
@@ -44,6 +47,20 @@ class History:
                 turns += [Turn("user", question.text), Turn("assistant", answer)]
         return turns
 
+    async def made(self) -> Made | None:
+        """How the answer was made that this request replies to, or else the last one here that has a card."""
+        if (here := self._question) is None:
+            return None
+        visible = or_(MessageRow.private.is_(False), MessageRow.author == here.author)
+        answers = select(MessageRow).where(visible, MessageRow.role == "assistant", MessageRow.state != "deleted")
+        async with self._database.reading() as session:
+            if here.parent is not None:
+                row = await session.scalar(answers.where(MessageRow.id == here.parent))
+            else:
+                rows = await session.scalars(answers.where(_earlier(here)).order_by(MessageRow.id.desc()).limit(20))
+                row = next((row for row in rows if row.card), None)
+        return None if row is None else Made(row.command, row.options, row.card, row.author_name, row.created)
+
     async def restart(self) -> None:
         """Let the conversation here begin anew: what was said so far is no longer read."""
         if (here := self._question) is None:
@@ -59,13 +76,7 @@ class History:
             )  # fmt: skip
 
     async def _place(self, session: AsyncSession, here: MessageRow) -> list[MessageRow]:
-        place = (
-            (MessageRow.platform == here.platform)
-            & (MessageRow.server == here.server)
-            & (MessageRow.channel == here.channel)
-            & (MessageRow.thread == here.thread)
-            & (MessageRow.id < here.id)
-        )
+        place = _earlier(here)
         # What is private to one member must not reach another one's answer.
         visible = or_(MessageRow.private.is_(False), MessageRow.author == here.author)
         begun = await session.scalar(select(func.max(MessageRow.id)).where(place, visible, MessageRow.role == "break"))
@@ -98,3 +109,14 @@ class History:
             .order_by(MessageRow.id)
         )
         return {row.parent: row.text for row in rows if row.parent is not None and row.text}
+
+
+def _earlier(here: MessageRow) -> ColumnElement[bool]:
+    """What was said in the same place before."""
+    return (
+        (MessageRow.platform == here.platform)
+        & (MessageRow.server == here.server)
+        & (MessageRow.channel == here.channel)
+        & (MessageRow.thread == here.thread)
+        & (MessageRow.id < here.id)
+    )

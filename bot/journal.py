@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, union_all, update
 
-from bot.database import AttachmentRow, MessageRow, VoteRow, now
+from bot.database import AttachmentRow, DeliveryRow, MessageRow, VoteRow, now
 from bot.errors import Expired
 from bot.message import Attachment, Button, Reply
 
@@ -92,6 +92,23 @@ class Journal:
             alive = (MessageRow.id == answer) & (MessageRow.state != "deleted")
             await session.execute(update(MessageRow).where(alive).values(**values))
 
+    async def deliver(self, answer: int, externals: Sequence[str]) -> None:
+        """Note what the platform calls the messages that show an answer, in order, in the place of earlier ones."""
+        async with self._database.writing() as session:
+            row = await session.get(MessageRow, answer)
+            if row is None or row.state == "deleted":
+                return
+            await session.execute(delete(DeliveryRow).where(DeliveryRow.message == answer))
+            for part, external in enumerate(externals):
+                key = {"platform": row.platform, "channel": row.channel, "external": external}
+                await session.merge(DeliveryRow(**key, message=answer, part=part))
+
+    async def delivered(self, answer: int) -> list[str]:
+        """What the platform calls the messages that show an answer, in order."""
+        async with self._database.reading() as session:
+            shown = select(DeliveryRow.external).where(DeliveryRow.message == answer).order_by(DeliveryRow.part)
+            return list(await session.scalars(shown))
+
     async def close(self, answer: int, reply: Reply, state: str) -> bool:
         """Store the last reply of an answer, its files included; False if it was deleted meanwhile."""
         seed = reply.card.get("seed")
@@ -132,7 +149,7 @@ class Journal:
         return None if row is None or row.state == "deleted" else row
 
     async def find(self, place: Place, external: str) -> MessageRow | None:
-        """The message that the platform calls `external`."""
+        """The message that the platform calls `external`, or the answer that it shows a part of."""
         async with self._database.reading() as session:
             row_id = await session.scalar(_external(place, external))
         return None if row_id is None else await self.get(row_id)
@@ -177,6 +194,7 @@ class Journal:
             await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(**empty))
             await session.execute(delete(AttachmentRow).where(AttachmentRow.message == row.id))
             await session.execute(delete(VoteRow).where(VoteRow.message == row.id))
+            await session.execute(delete(DeliveryRow).where(DeliveryRow.message == row.id))
             others = select(MessageRow.id).where(MessageRow.parent == row.parent, MessageRow.state != "deleted")
             if row.parent is not None and await session.scalar(others) is None:
                 await session.execute(update(MessageRow).where(MessageRow.id == row.parent).values(**empty))
@@ -215,14 +233,16 @@ class Journal:
 
 
 def _external(place: Place, external: str) -> Any:
-    return (
-        select(MessageRow.id)
-        .where(
-            MessageRow.platform == place.platform,
-            MessageRow.channel == place.channel,
-            MessageRow.external == external,
-            MessageRow.state != "deleted",
-        )
-        .order_by(MessageRow.id.desc())
-        .limit(1)
+    asked = select(MessageRow.id).where(
+        MessageRow.platform == place.platform,
+        MessageRow.channel == place.channel,
+        MessageRow.external == external,
+        MessageRow.state != "deleted",
     )
+    shown = select(DeliveryRow.message).where(
+        DeliveryRow.platform == place.platform,
+        DeliveryRow.channel == place.channel,
+        DeliveryRow.external == external,
+    )
+    found = union_all(asked, shown).subquery()
+    return select(func.max(found.c.id))

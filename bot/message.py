@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,17 @@ class Reply:
     quote: str = ""
     row: int = 0
     deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How an answer came to be: what was asked for, and the facts on its card."""
+
+    command: str
+    options: Mapping[str, Any]
+    card: Mapping[str, str]
+    author_name: str
+    created: datetime
 
 
 @dataclass(frozen=True, slots=True)

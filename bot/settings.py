@@ -51,6 +51,12 @@ CORE = (
         default=True,
         description="Begin a public answer with the question it answers.",
     ),
+    Setting(
+        name="answers.spoiler",
+        type=bool,
+        default=False,
+        description="Hide pictures until somebody wants to see them.",
+    ),
 )
 
 

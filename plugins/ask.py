@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Context, Delta, Plugin, Range, Reply, Setting, Step, Turn, Waiting, command, new_seed
+from bot import Context, Delta, Plugin, Range, Reply, Setting, Step, Turn, Waiting, command, message_command, new_seed
 
 INSTRUCTIONS = (
     "You are Tempera, a friendly assistant in a chat room. Answer briefly, in plain words, and in the language "
@@ -25,7 +25,8 @@ class Ask(Plugin):
         ),
     )
 
-    @command(form=("prompt", "temperature", "max_tokens", "seed"))
+    @message_command("Explain this", text="Explain this in simple words:\n\n{text}")
+    @command(form=("prompt", "temperature", "max_tokens", "seed"), threads=True)
     async def ask(
         self,
         ctx: Context,

@@ -237,7 +237,7 @@ async def test_new_starts_afresh(bot: Bot) -> None:
 
 async def test_a_reply_follows_its_own_chain(bot: Bot) -> None:
     first = await last(bot, ask("/ask one", message="m1"))
-    await bot.sent(first.row, "a1")
+    await bot.sent(first.row, ["a1"])
     await last(bot, ask("/ask elsewhere"))
     assert (await last(bot, ask("two", message="m2", reply_to="a1"))).card["turns"] == "user:one|assistant:<one> done"
 

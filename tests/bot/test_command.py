@@ -12,7 +12,7 @@ from bot.errors import OptionError, PluginError
 class Sample(Plugin):
     name = "sample"
 
-    @message_command
+    @message_command("Say this", text="Say: {text}")
     @command(form=("prompt", "temperature"))
     async def ask(
         self,
@@ -58,7 +58,8 @@ def test_the_signature_is_the_schema() -> None:
     assert [option.form for option in ask().options] == [True, True, False, False]
     assert temperature.description == "How boldly"
     assert prompt.complete is not None
-    assert ask().in_messages
+    assert ask().in_messages == "Say this"
+    assert not ask().threads
 
 
 def test_decorators_note_who_may_and_who_sees() -> None:
@@ -67,8 +68,15 @@ def test_decorators_note_who_may_and_who_sees() -> None:
         "lesson list",
         True,
         True,
-        False,
+        "",
     )
+
+
+def test_a_messages_text_becomes_the_free_text_shortened_to_what_fits() -> None:
+    assert ask().from_message(" a cat \n") == {"prompt": "Say: a cat"}
+    assert ask().from_message("{text}" * 40) == {"prompt": "Say: " + ("{text}" * 40)[:95]}
+    assert ask().from_message(" \n") == {}
+    assert Sample().commands()[1].from_message("a cat") == {}
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,14 @@ def test_a_secret_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TEMPERA_WEB__PORT", "many", "“web.port” (TEMPERA_WEB__PORT) is wrong: input should be a valid integer"),
         ("TEMPERA_MODEL_SERVER__URL", "localhost", "it must begin with http:// or https://"),
         ("TEMPERA_PLUGINS__ENABLED", "ask,face", "cannot be read"),
+        ("TEMPERA_DISCORD__GATEWAY_URL", "https://gateway.example", "it must begin with ws:// or wss://"),
+        (
+            "TEMPERA_DISCORD__SYNC",
+            "guilds",
+            "“discord.guilds” (TEMPERA_DISCORD__GUILDS) is wrong: with sync = “guilds”",
+        ),
+        ("TEMPERA_DISCORD__SYNC", "guild", "should be 'global', 'guilds' or 'off'"),
+        ("TEMPERA_DISCORD__GUILDS", '["my server"]', "“discord.guilds.0” (TEMPERA_DISCORD__GUILDS__0) is wrong"),
     ],
 )
 def test_a_wrong_value_is_one_sentence(name: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +70,15 @@ def test_a_missing_or_broken_file(elsewhere: Path) -> None:
     (elsewhere / "bad.toml").write_text("[web\n")
     with pytest.raises(ConfigError, match="cannot be read"):
         config.load(elsewhere / "bad.toml")
+
+
+def test_the_servers_of_discord(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_DISCORD__TOKEN", "s3cret")
+    monkeypatch.setenv("TEMPERA_DISCORD__SYNC", "guilds")
+    monkeypatch.setenv("TEMPERA_DISCORD__GUILDS", '[123456789012345678, "2"]')
+    section = config.load().discord
+    assert (section.sync, section.guilds) == ("guilds", (123456789012345678, 2))
+    assert "s3cret" not in repr(section)
 
 
 def test_what_is_local() -> None:

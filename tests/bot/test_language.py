@@ -84,6 +84,7 @@ def sentences() -> set[str]:
     found |= {setting.description for setting in settings}
     for one in plugins:
         for command in one.commands():
+            found |= {command.in_messages} - {""}
             found |= {command.description, *(option.description for option in command.options)}
     return {sentence for sentence in found if not PASSED_ON.fullmatch(sentence)}
 

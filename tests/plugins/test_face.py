@@ -1,8 +1,14 @@
+from pathlib import Path
+
 import pytest
 from fakes.asking import ask, last, press, speaking
 from fakes.models import FakeModels, png
 
+from bot import plugin
 from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.model_client import ModelClient
 
 
 async def test_one_face_and_a_grid(bot: Bot, models: FakeModels) -> None:
@@ -55,3 +61,14 @@ async def test_a_drawing_that_nobody_waits_for_is_dropped(bot: Bot, models: Fake
     await models.until(running=1)
     await stream.aclose()
     await models.until(dropped=1, running=0)
+
+
+async def test_pictures_are_hidden_where_the_setting_says_so(models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(entry_points=False))
+    settings = {"answers.spoiler": True}
+    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
+        reply = await last(bot, ask("/face seed:3 count:2"))
+        assert [file.spoiler for file in reply.attachments] == [True]
+        row = await bot.journal.get(reply.row)
+        assert row is not None
+        assert [file.spoiler for file in (await bot.snapshot(row, "en")).attachments] == [True]

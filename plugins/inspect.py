@@ -1,0 +1,35 @@
+"""/inspect: how an answer or a picture was made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from bot import Context, Made, Plugin, Reply, UserError, command, message_command
+
+
+class Inspect(Plugin):
+    """The options and the facts behind one answer."""
+
+    @message_command("Inspect")
+    @command(private=True)
+    async def inspect(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Show how an answer or a picture was made: the one you reply to, or the last one here."""
+        made = await ctx.history.made()
+        if made is None:
+            raise UserError("There is no answer of mine to inspect here, or it is no longer stored.")
+        yield Reply(text="\n".join(self._lines(ctx, made)), final=True)
+
+    def _lines(self, ctx: Context, made: Made) -> list[str]:
+        asked = ctx.translate("asked by {name}", name=made.author_name)
+        lines = [f"**/{made.command}** – {asked}, {made.created:%Y-%m-%d %H:%M} UTC"]
+        known = next((command for command in ctx.commands if command.name == made.command), None)
+        facts = dict(made.card)
+        for name, value in made.options.items():
+            # A seed that was drawn is on the card alone, and the card says best what was used.
+            used = facts.pop(name, None) or value
+            option = None if known is None else known.option(name)
+            if used is not None:
+                about = f" – {ctx.translate(option.description)}" if option and option.description else ""
+                lines.append(f"- `{name}`: {' '.join(str(used).split())}{about}")
+        lines += [f"- {name}: {value}" for name, value in facts.items()]
+        return lines

@@ -1,0 +1,67 @@
+from dataclasses import replace
+from pathlib import Path
+
+from fakes.asking import ANN, BEN, ROOM, ask, last, speaking
+from fakes.models import FakeModels
+
+from bot import plugin
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.model_client import ModelClient
+
+
+async def test_the_last_answer_with_all_that_made_it(bot: Bot) -> None:
+    await last(bot, ask("/ask temperature:0.2 seed:7 Which city?"))
+    await last(bot, ask("/help"))
+    dispatch = bot.dispatch(ask("/inspect", BEN))
+    assert dispatch.private
+    lines = [reply async for reply in dispatch.replies][-1].text.splitlines()
+    assert lines[0].startswith("**/ask** – asked by Ann, 20")
+    assert lines[1:5] == [
+        "- `prompt`: Which city? – What you want to know",
+        "- `temperature`: 0.2 – 0 always takes the most probable word, 2 dares the wildest",
+        "- `max_tokens`: 512 – The longest answer, in tokens (a token is about three quarters of a word)",
+        "- `seed`: 7 – The same seed gives the same answer to the same conversation again",
+    ]
+    assert lines[5:] == ["- model: fake-chat", "- tokens: 6", "- seconds: 0.5"]
+
+
+async def test_the_answer_that_the_request_replies_to(bot: Bot) -> None:
+    first = await last(bot, ask("/face seed:3"))
+    await bot.sent(first.row, ["a1", "a2"])
+    await last(bot, ask("/ask something else"))
+    text = (await last(bot, ask("/inspect", reply_to="a2"))).text
+    assert text.startswith("**/face**")
+    assert "- `seed`: 3 – The same seed gives the same face again" in text
+
+
+async def test_a_drawn_seed_is_told(bot: Bot) -> None:
+    drawn = (await last(bot, ask("/face"))).card["seed"]
+    assert f"- `seed`: {drawn} – The same seed" in (await last(bot, ask("/inspect"))).text
+
+
+async def test_nothing_to_inspect(bot: Bot) -> None:
+    reply = await last(bot, ask("/inspect"))
+    assert (reply.error, reply.private) == (True, True)
+    assert reply.text == "There is no answer of mine to inspect here, or it is no longer stored."
+    elsewhere = replace(ROOM, channel="other")
+    await last(bot, ask("/face seed:3"))
+    assert (await last(bot, ask("/inspect", place=elsewhere))).error
+
+
+async def test_another_members_private_answer_is_not_shown(models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(entry_points=False))
+    settings = {"answers.private": True}
+    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
+        first = await last(bot, ask("/face seed:3"))
+        await bot.sent(first.row, ["a1"])
+        for reply_to in ("", "a1"):
+            assert (await last(bot, ask("/inspect", BEN, reply_to=reply_to))).error
+            assert not (await last(bot, ask("/inspect", ANN, reply_to=reply_to))).error
+
+
+async def test_in_german(bot: Bot) -> None:
+    await last(bot, ask("/face seed:3"))
+    text = (await last(bot, ask("/inspect", speaking("de")))).text
+    assert "gefragt von Ann" in text
