@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bot import actions, policy
 from bot.context import Context
+from bot.defaults import DefaultsHere
 from bot.errors import UserError
 from bot.history import History
 from bot.language import Sentence, translate
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from bot.command import Command
     from bot.database import Database, MessageRow
+    from bot.defaults import Defaults
     from bot.journal import Journal
     from bot.message import Request, User
     from bot.model_client import ModelClient
@@ -41,13 +43,21 @@ class Answering:
     """Runs handlers, and knows which answers are being made in this process."""
 
     def __init__(
-        self, *, models: ModelClient, database: Database, journal: Journal, registry: Registry, settings: Settings
+        self,
+        *,
+        models: ModelClient,
+        database: Database,
+        journal: Journal,
+        registry: Registry,
+        settings: Settings,
+        defaults: Defaults,
     ) -> None:
         self._models = models
         self._database = database
         self._journal = journal
         self._registry = registry
         self._settings = settings
+        self._defaults = defaults
         self._runs: dict[int, Run] = {}
 
     def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
@@ -68,10 +78,12 @@ class Answering:
 
     def context(self, request: Request, command: Command, question: MessageRow | None = None) -> Context:
         """What a handler or a completer is given."""
+        commands = self.commands_for(request.user, request.place)
         return Context(
             request=request,
             models=self._models,
-            commands=self.commands_for(request.user, request.place),
+            commands=commands,
+            defaults=DefaultsHere(self._defaults, request.place.platform, request.user.id, commands),
             settings=self._settings.at(request.place),
             store=Store(self._database, command.plugin),
             history=History(self._database, question),
@@ -176,9 +188,10 @@ class Answering:
         return next((command for command in self._registry.commands if command.name == row.command), None)
 
 
-def failed(last: Reply, sentence: Sentence, request: Request) -> Reply:
+def failed(last: Reply, sentence: Sentence, request: Request, option: str = "") -> Reply:
     """The last reply with the error under it: what was already said stays; where nothing was, it is private."""
     text = sentence.in_language(request.user.locale)
     if last.text:
         text = f"{last.text}\n\n{text}"
-    return replace(last, text=text, status="", final=True, error=True, private=last.private or not last.text)
+    private = last.private or not last.text
+    return replace(last, text=text, status="", final=True, error=True, private=private, option=option)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bot import actions, policy
 from bot.answering import Answering, failed
 from bot.chore import repeat
+from bot.defaults import Defaults
 from bot.errors import Expired, UserError
 from bot.instance import Instance
 from bot.journal import Journal
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 PURGE_SECONDS = 6 * 3600.0
 REFRESH_SECONDS = 3.0
-"""How soon a plugin that was switched or reloaded in another process is so here."""
+"""How soon a plugin that was switched or reloaded in another process is so here, or a default that a user set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Bot:
         self.database = database
         self.settings = Settings(settings or {})
         self.registry = Registry(plugins, self.settings)
+        self.defaults = Defaults()
         self.instance = Instance(database)
         self.journal = Journal(database, self.instance)
         self._default = default_command
@@ -83,6 +85,7 @@ class Bot:
             journal=self.journal,
             registry=self.registry,
             settings=self.settings,
+            defaults=self.defaults,
         )
         self._lifetime = AsyncExitStack()
 
@@ -91,10 +94,11 @@ class Bot:
             await stack.enter_async_context(self.database)
             await stack.enter_async_context(self.instance)
             await stack.enter_async_context(self.models)
+            await self.defaults.start(self.database)
             await self.registry.start(self.database)
             stack.push_async_callback(self.registry.close)
             purging = repeat(self._purge, PURGE_SECONDS, at_once=True)
-            for chore in (purging, repeat(self.registry.refresh, REFRESH_SECONDS)):
+            for chore in (purging, repeat(self._refresh, REFRESH_SECONDS)):
                 stack.push_async_callback(_end, asyncio.create_task(chore, name="chore"))
             self._lifetime = stack.pop_all()
         return self
@@ -121,8 +125,8 @@ class Bot:
             command, given = self._resolve(request)
             self._check(request, command)
             if request.can_show_forms and not given and command.opens_form:
-                return self._form(lambda: self._empty_form(command))
-            options = command.bind(given)
+                return self._form(lambda: self._empty_form(request, command))
+            options = command.bind(self._own(request, command) | dict(given))
         except UserError as error:
             return Dispatch(self._refuse(request, error), private=True, refused=True)
         private = command.private or self.settings.value("answers.private", request.place)
@@ -189,8 +193,11 @@ class Bot:
             raise UserError("/{command} is switched off here.", command=command.name)
         policy.check(request.user, command)
 
+    def _own(self, request: Request, command: Command) -> dict[str, Any]:
+        return self.defaults.options(request.place.platform, request.user.id, command)
+
     async def _refuse(self, request: Request, error: UserError) -> AsyncGenerator[Reply, None]:
-        yield failed(Reply(), error.sentence, request)
+        yield failed(Reply(), error.sentence, request, getattr(error, "option", ""))
 
     # Buttons and forms
 
@@ -207,8 +214,8 @@ class Bot:
     def _form(self, make: Callable[[], Awaitable[Form]]) -> Dispatch:
         return Dispatch(_nothing(), private=True, form=make)
 
-    async def _empty_form(self, command: Command) -> Form:
-        return actions.form(command, {}, f"c:{command.name}")
+    async def _empty_form(self, request: Request, command: Command) -> Form:
+        return actions.form(command, self._own(request, command), f"c:{command.name}")
 
     async def _edit_form(self, request: Request, row_id: int) -> Form:
         row = await self._pressed(request, "edit", row_id)
@@ -227,7 +234,7 @@ class Bot:
                 async for reply in replies:
                     yield reply
         except UserError as error:
-            yield failed(Reply(), error.sentence, request)
+            yield failed(Reply(), error.sentence, request, getattr(error, "option", ""))
 
     async def _act(self, request: Request, action: str, row_id: int) -> AsyncGenerator[Reply, None]:
         row = await self._pressed(request, action, row_id)
@@ -275,6 +282,10 @@ class Bot:
         """What the question of an answer was a reply to."""
         question = None if row.parent is None else await self.journal.get(row.parent)
         return None if question is None else question.parent
+
+    async def _refresh(self) -> None:
+        await self.registry.refresh()
+        await self.defaults.refresh()
 
     async def _purge(self) -> None:
         if count := await self.database.purge(self._retention):

@@ -9,6 +9,7 @@ from bot.language import translate
 
 if TYPE_CHECKING:
     from bot.command import Command
+    from bot.defaults import DefaultsHere
     from bot.history import History
     from bot.message import Place, Request, User
     from bot.model_client import ModelClient
@@ -31,6 +32,8 @@ class Context:
     """The plugin's own JSON values."""
     history: History
     """The conversation so far."""
+    defaults: DefaultsHere
+    """What this user set as their own defaults of options."""
     plugins: Registry
     """The plugins that are loaded; for the plugin that manages them."""
 

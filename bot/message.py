@@ -119,7 +119,7 @@ class Reply:
     `text` (Markdown) only grows until `final`; `status` is a passing line beside it (queue place, step), and on
     a final reply a note on how it ended. `card` holds the facts of how it was made, name to value, in order.
     The core fills in the rest: `quote`, the question that a public answer begins with; `row`, its number for the
-    message; `deleted`, when the message is to go.
+    message; `deleted`, when the message is to go; `option`, the one that an error is about, for forms.
     """
 
     text: str = ""
@@ -133,6 +133,7 @@ class Reply:
     quote: str = ""
     row: int = 0
     deleted: bool = False
+    option: str = ""
 
 
 @dataclass(frozen=True, slots=True)

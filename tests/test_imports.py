@@ -13,7 +13,7 @@ PLATFORM_SDKS = {"discord": "discord", "slack_bolt": "slack", "slack_sdk": "slac
 LAYERS = [
     {"text", "language", "message", "errors", "chore"},
     {"option", "database", "migrations"},
-    {"command", "delivery", "pace", "instance", "store"},
+    {"command", "delivery", "pace", "instance", "store", "defaults"},
     {"config", "policy", "model_client", "settings", "actions", "journal"},
     {"history", "plugin"},
     {"registry"},

@@ -54,10 +54,12 @@ async def findings(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
 
 async def test_all_is_well(capsys: pytest.CaptureFixture[str], tmp_path: Path, listening: FakeModels) -> None:
     assert await examine(load, build) == 0
-    commands = "/ask, /new, /face, /inspect, /help, /plugins list, /plugins enable, /plugins disable, /plugins reload"
+    mine = ", ".join(f"/defaults {word}" for word in ("show", "set", "reset"))
+    plugins = ", ".join(f"/plugins {word}" for word in ("list", "enable", "disable", "reload"))
+    commands = f"/ask, /new, /face, /inspect, {mine}, /help, {plugins}"
     assert capsys.readouterr().out.splitlines() == [
         "ok       The configuration can be read.",
-        f"ok       9 commands: {commands}",
+        f"ok       12 commands: {commands}",
         f"ok       The database opens: sqlite:///{tmp_path}/tempera.db.",
         "ok       The web chat can listen on http://127.0.0.1:0.",
         f"ok       The model server at {listening.url} is ready: fake-chat, fake-faces, fake-embeddings.",

@@ -48,7 +48,15 @@ async def test_commands_are_json_that_says_all(person: Person) -> None:
     done = await person.run("commands")
     assert (done.status, done.err) == (0, "")
     listed = {command["name"]: command for command in json.loads(done.out)}
-    assert list(listed) == ["ask", "new", "face", "inspect", "help", *(f"plugins {word}" for word in WORDS)]
+    assert list(listed) == [
+        "ask",
+        "new",
+        "face",
+        "inspect",
+        *(f"defaults {word}" for word in ("show", "set", "reset")),
+        "help",
+        *(f"plugins {word}" for word in WORDS),
+    ]
     ask = listed["ask"]
     assert (ask["plugin"], ask["moderator"], ask["private"]) == ("ask", False, False)
     assert ask["usage"] == "/ask [temperature:…] [max_tokens:…] [seed:…] prompt"

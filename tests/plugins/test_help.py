@@ -10,7 +10,16 @@ async def test_help_lists_what_the_asker_may_use(bot: Bot) -> None:
     assert dispatch.private
     text = [reply async for reply in dispatch.replies][-1].text
     listed = [line.split("`")[1] for line in text.splitlines() if line.startswith("- ")]
-    assert listed == ["/ask", "/new", "/face", "/inspect", "/help"]
+    assert listed == [
+        "/ask",
+        "/new",
+        "/face",
+        "/inspect",
+        "/defaults show",
+        "/defaults set",
+        "/defaults reset",
+        "/help",
+    ]
     moderators = (await last(bot, ask("/help", MODERATOR))).text
     assert "- `/plugins disable` – Switch a plugin off in this server." in moderators
 

@@ -1,0 +1,61 @@
+"""/defaults: what options are for you when you do not say."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from bot import Context, Plugin, Reply, UserError, autocomplete, command
+
+
+class Defaults(Plugin):
+    """A user's own defaults."""
+
+    @command("defaults show", private=True)
+    async def show(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Show your own defaults, and what else could have one."""
+        mine = ctx.defaults.mine
+        lines = []
+        for name, option in ctx.defaults.offered.items():
+            standard = ctx.translate("default")
+            value = f"**{_shown(mine[name])}**" if name in mine else f"{_shown(option.default)} ({standard})"
+            lines.append(f"- `{name}`: {value}")
+        lines += ["", ctx.translate("Change one like this: `/defaults set ask.temperature value:0.3`")]
+        yield Reply(text="\n".join(lines), final=True)
+
+    @command("defaults set", private=True)
+    async def set(self, ctx: Context, option: str, value: str) -> AsyncIterator[Reply]:
+        """Choose what an option is for you when you do not say.
+
+        option: The command and the option, such as ask.temperature
+        value: What it shall be
+        """
+        kept = await ctx.defaults.set(option.casefold(), value)
+        text = ctx.translate(
+            "{name} is {value} for you from now on.", name=f"`{option.casefold()}`", value=_shown(kept)
+        )
+        yield Reply(text=text, final=True)
+
+    @command("defaults reset", private=True)
+    async def reset(self, ctx: Context, option: str | None = None) -> AsyncIterator[Reply]:
+        """Go back to the bot's own default, for one option or for all.
+
+        option: The command and the option, such as ask.temperature; all if you name none
+        """
+        if option is not None and option.casefold() not in ctx.defaults.mine:
+            raise UserError("You have set no default of your own for {name}.", name=option)
+        await ctx.defaults.reset((option or "").casefold())
+        yield Reply(text=ctx.translate("Done: the bot's own default counts again."), final=True)
+
+    @autocomplete("defaults set", "option")
+    async def complete_set(self, ctx: Context, typed: str) -> tuple[str, ...]:
+        """All that can be set."""
+        return tuple(name for name in ctx.defaults.offered if typed.casefold() in name)
+
+    @autocomplete("defaults reset", "option")
+    async def complete_reset(self, ctx: Context, typed: str) -> tuple[str, ...]:
+        """Those that were set."""
+        return tuple(name for name in ctx.defaults.mine if typed.casefold() in name)
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else "–" if value is None else str(value)
