@@ -115,10 +115,17 @@ class Bot:
 
     def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
         """The commands that `user` may use in `place`."""
-        return self.answering.commands_for(user, place)
+        return self.answering.commands_for(self.recognised(user, place), place)
+
+    def recognised(self, user: User, place: Place) -> User:
+        """`user` with the rights that the settings of `place` give them."""
+        if user.is_moderator or user.id not in self.settings.value("moderators.users", place).split():
+            return user
+        return replace(user, is_moderator=True)
 
     def dispatch(self, request: Request) -> Dispatch:
         """Decide at once, from memory alone, how `request` is acknowledged; hand out the replies to come."""
+        request = self._recognised(request)
         try:
             if request.action is not None:
                 return self._dispatch_action(request, request.action)
@@ -134,6 +141,7 @@ class Bot:
 
     async def complete(self, request: Request, option: str, typed: str) -> Sequence[str]:
         """Suggestions for `option` of `request.command`: the plugin's, else its choices that fit."""
+        request = self._recognised(request)
         try:
             command = self.registry.find(request.command)
             self._check(request, command)
@@ -192,6 +200,9 @@ class Bot:
         if not self.registry.is_on(command.plugin, request.place):
             raise UserError("/{command} is switched off here.", command=command.name)
         policy.check(request.user, command)
+
+    def _recognised(self, request: Request) -> Request:
+        return replace(request, user=self.recognised(request.user, request.place))
 
     def _own(self, request: Request, command: Command) -> dict[str, Any]:
         return self.defaults.options(request.place.platform, request.user.id, command)

@@ -57,6 +57,12 @@ CORE = (
         default=False,
         description="Hide pictures until somebody wants to see them.",
     ),
+    Setting(
+        name="moderators.users",
+        type=str,
+        default="",
+        description="Who counts as a moderator beside those with the platform's rights: ids with spaces between.",
+    ),
 )
 
 

@@ -167,6 +167,13 @@ async def test_who_may(bot: Bot) -> None:
     assert "rule" not in {known.name for known in bot.commands_for(ANN, ROOM)}
 
 
+async def test_the_deployment_can_name_moderators(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    async with make_bot(echo, settings={"moderators.users": "zoe ann"}) as bot:
+        assert (await last(bot, ask("/rule"))).text == "ruled"
+        assert "rule" in {known.name for known in bot.commands_for(ANN, ROOM)}
+        assert (await last(bot, ask("/rule", BEN))).error
+
+
 async def test_private_is_decided_before_anything_runs(bot: Bot) -> None:
     dispatch = bot.dispatch(ask("/whisper hi"))
     assert dispatch.private
