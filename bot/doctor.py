@@ -30,7 +30,7 @@ async def examine(load: Callable[[], Config], build: Callable[[Config], Bot]) ->
         return 1
     _say(True, "The configuration can be read.")
     _say(True, f"{len(bot.commands)} commands: " + ", ".join(f"/{command.name}" for command in bot.commands))
-    findings = [await _database(config), _port(config), await _model_server(config)]
+    findings = [await _database(config), _port(config), await _model_server(config), *await _discord(config, bot)]
     for good, text in findings:
         _say(good, text)
     return 0 if all(good for good, _ in findings) else 1
@@ -78,3 +78,11 @@ async def _model_server(config: Config) -> tuple[bool, str]:
             return True, f"The model server at {section.url} is ready: {', '.join(state.models)}."
         waiting = "; ".join(f"{name}: {what}" for name, what in state.states.items())
         return False, f"The model server at {section.url} is not ready yet. {waiting}."
+
+
+async def _discord(config: Config, bot: Bot) -> list[tuple[bool, str]]:
+    if not config.discord.token.get_secret_value().strip():
+        return [(True, "Discord is not set up: TEMPERA_DISCORD__TOKEN is empty.")]
+    from bot.platforms.discord import checks
+
+    return await checks.examine(config.discord, bot.commands)

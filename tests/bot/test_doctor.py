@@ -63,6 +63,7 @@ async def test_all_is_well(capsys: pytest.CaptureFixture[str], tmp_path: Path, l
         f"ok       The database opens: sqlite:///{tmp_path}/tempera.db.",
         "ok       The web chat can listen on http://127.0.0.1:0.",
         f"ok       The model server at {listening.url} is ready: fake-chat, fake-faces, fake-embeddings.",
+        "ok       Discord is not set up: TEMPERA_DISCORD__TOKEN is empty.",
     ]
 
 

@@ -1,0 +1,144 @@
+"""What `tempera doctor` finds out about Discord, and the link that invites the bot."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import discord
+
+from bot.errors import BotError
+from bot.platforms.discord.commands import Tree, build
+from bot.platforms.discord.library import prepare
+from bot.platforms.discord.sync import compare_all
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from bot.command import Command
+    from bot.config import DiscordSection
+
+    Findings = list[tuple[bool, str]]
+
+NEEDED = {
+    "view_channel": "View Channels",
+    "send_messages": "Send Messages",
+    "send_messages_in_threads": "Send Messages in Threads",
+    "create_public_threads": "Create Public Threads",
+    "attach_files": "Attach Files",
+    "read_message_history": "Read Message History",
+}
+"""The permissions that the bot uses: as discord.py and as Discord's own pages call them."""
+PERMISSIONS = discord.Permissions(**dict.fromkeys(NEEDED, True))
+SCOPES = ("bot", "applications.commands")
+
+PORTAL = "https://discord.com/developers/applications"
+PATIENCE_SECONDS = 20.0
+PAGE = 200
+"""Servers that one request lists."""
+
+
+def invite_link(application_id: int) -> str:
+    """Where somebody adds the bot to a server, with all that it needs there."""
+    return discord.utils.oauth_url(application_id, permissions=PERMISSIONS, scopes=SCOPES)
+
+
+async def examine(section: DiscordSection, commands: Sequence[Command]) -> Findings:
+    """One finding for each thing that set-up can get wrong: whether it is well, and a sentence about it."""
+    prepare(section)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS), _client(section) as client:
+            application = client.application or await client.application_info()
+            return [
+                (True, f"Discord knows the token: the bot {client.user} of the application “{application.name}”."),
+                *_application(application, section),
+                await _gateway(client),
+                *await _servers(client),
+                *await _commands(client, section, commands),
+                (True, f"To invite the bot, open {invite_link(application.id)}"),
+            ]
+    except discord.LoginFailure:
+        how = f"Get a new one at {PORTAL}: your application, Bot, Reset Token."
+        return [(False, f"Discord refuses the token TEMPERA_DISCORD__TOKEN. {how}")]
+    except TimeoutError:
+        return [(False, f"Discord does not answer at {section.api_base} within {PATIENCE_SECONDS:g} seconds.")]
+    except discord.HTTPException as error:
+        return [(False, f"Discord answers at {section.api_base}: {' '.join(str(error).split())}.")]
+    except (aiohttp.ClientError, OSError) as error:
+        return [(False, f"Discord cannot be reached at {section.api_base}: {error}.")]
+
+
+@asynccontextmanager
+async def _client(section: DiscordSection) -> AsyncIterator[discord.Client]:
+    """A client that is logged in and hears no events."""
+    async with discord.Client(intents=discord.Intents.none()) as client:
+        await client.login(section.token.get_secret_value())
+        yield client
+
+
+def _application(application: discord.AppInfo, section: DiscordSection) -> Findings:
+    found: Findings = []
+    if application.interactions_endpoint_url:
+        where = f"empty Interactions Endpoint URL on the application's page at {PORTAL}"
+        found.append((False, f"Discord sends commands to {application.interactions_endpoint_url} instead: {where}."))
+    flags = application.flags
+    if section.message_content and not (flags.gateway_message_content or flags.gateway_message_content_limited):
+        how = (
+            f"Switch it on at {PORTAL}: Bot, Privileged Gateway Intents; or set TEMPERA_DISCORD__MESSAGE_CONTENT=false."
+        )
+        found.append((False, f"The intent Message Content is asked for, and Discord does not grant it. {how}"))
+    if not application.bot_public:
+        found.append((True, "Only its owner can invite the bot: Public Bot is switched off at Discord."))
+    return found
+
+
+async def _gateway(client: discord.Client) -> tuple[bool, str]:
+    shards, _, limit = await client.http.get_bot_gateway()
+    hours = limit["reset_after"] / 3_600_000
+    if not limit["remaining"]:
+        return False, f"The bot has started too often today; Discord lets it connect again in {hours:.1f} hours."
+    return True, f"It can connect {limit['remaining']} more times today; Discord asks for {shards} connection(s)."
+
+
+async def _servers(client: discord.Client) -> Findings:
+    servers: list[Any] = []
+    while not servers or len(servers) % PAGE == 0:
+        after = int(servers[-1]["id"]) if servers else None
+        page = await client.http.get_guilds(PAGE, after=after, with_counts=False)
+        servers += page
+        if not page:
+            break
+    if not servers:
+        return [(True, "The bot is in no server yet.")]
+    found = []
+    for server in servers:
+        allowed = discord.Permissions(int(server["permissions"]))
+        lacking = [name for flag, name in NEEDED.items() if not (allowed.administrator or getattr(allowed, flag))]
+        if lacking:
+            how = "give its role these, or invite it anew"
+            found.append((False, f"In the server “{server['name']}” the bot lacks {', '.join(lacking)}: {how}."))
+    well = [server["name"] for server in servers]
+    return found or [(True, f"It is in {len(servers)} server(s), with what it needs: {', '.join(well)}.")]
+
+
+async def _commands(client: discord.Client, section: DiscordSection, commands: Sequence[Command]) -> Findings:
+    tree = Tree(client)
+    try:
+        tree.offer(build(commands, run=_unheard, run_on_message=_unheard, complete=_unheard))
+        scopes = await compare_all(tree, section)
+    except BotError as error:
+        return [(False, str(error))]
+    if not scopes:
+        return [(True, "Commands are not registered: discord.sync is “off”.")]
+    return [
+        (True, f"The commands {scope} differ from ours; “tempera run” will write them.")
+        if scope.differs
+        else (True, f"{len(scope.present)} commands are registered {scope}.")
+        for scope in scopes
+    ]
+
+
+async def _unheard(*_: Any) -> Any:
+    raise AssertionError("This client hears no events.")
