@@ -48,6 +48,14 @@ def _http(url: str) -> str:
     return url.rstrip("/")
 
 
+def _slash(url: str) -> str:
+    return f"{url}/"
+
+
+def _trimmed(secret: SecretStr) -> SecretStr:
+    return SecretStr(secret.get_secret_value().strip())
+
+
 def _websocket(url: str) -> str:
     if url and not url.startswith(("ws://", "wss://")):
         raise ValueError("it must begin with ws:// or wss://")
@@ -56,6 +64,8 @@ def _websocket(url: str) -> str:
 
 Folder = Annotated[Path, AfterValidator(_expanded)]
 Url = Annotated[str, AfterValidator(_http)]
+BaseUrl = Annotated[Url, AfterValidator(_slash)]
+Secret = Annotated[SecretStr, AfterValidator(_trimmed)]
 SocketUrl = Annotated[str, AfterValidator(_websocket)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Snowflake = Annotated[int, Field(gt=0, lt=2**63)]
@@ -132,6 +142,54 @@ class DiscordSection(Section):
         return guilds
 
 
+class SlackSection(Section):
+    """The bot on Slack; with an empty bot token there is none. An app token chooses Socket Mode, else HTTP is used."""
+
+    bot_token: Secret = SecretStr("")
+    app_token: Secret = Field(default=SecretStr(""), validate_default=True)
+    signing_secret: Secret = Field(default=SecretStr(""), validate_default=True)
+    host: str = "127.0.0.1"
+    port: Port = 3000
+    """Where Slack's requests are listened for without Socket Mode."""
+    api_base: BaseUrl = "https://slack.com/api/"
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is anything to connect with."""
+        return bool(self.bot_token.get_secret_value())
+
+    @property
+    def uses_sockets(self) -> bool:
+        """Whether events come through a connection that the bot opens (Socket Mode), not as HTTP requests to it."""
+        return bool(self.app_token.get_secret_value())
+
+    @field_validator("bot_token", "app_token")
+    @classmethod
+    def _prefixed(cls, token: SecretStr, info: ValidationInfo) -> SecretStr:
+        mine, other = ("xoxb-", "xapp-") if info.field_name == "bot_token" else ("xapp-", "xoxb-")
+        if token and not token.get_secret_value().startswith(mine):
+            swapped = token.get_secret_value().startswith(other)
+            hint = f"; the one that begins with {other} belongs in the other variable" if swapped else ""
+            raise ValueError(f"it must begin with {mine}{hint}")
+        return token
+
+    @field_validator("app_token", "signing_secret")
+    @classmethod
+    def _accompanied(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
+        if secret and info.data.get("bot_token") == SecretStr(""):
+            raise ValueError("it needs TEMPERA_SLACK__BOT_TOKEN, which is empty, beside it")
+        if info.field_name == "signing_secret" and not secret:
+            cls._reachable(info.data)
+        return secret
+
+    @staticmethod
+    def _reachable(known: Mapping[str, Any]) -> None:
+        if known.get("bot_token") and known.get("app_token") == SecretStr(""):
+            raise ValueError(
+                "with a bot token there must be this one for HTTP, or TEMPERA_SLACK__APP_TOKEN for sockets"
+            )
+
+
 class DatabaseSection(Section):
     """Where messages are kept, and for how many days."""
 
@@ -156,6 +214,7 @@ class Config(BaseSettings):
     plugins: PluginsSection = PluginsSection()
     web: WebSection = WebSection()
     discord: DiscordSection = DiscordSection()
+    slack: SlackSection = SlackSection()
     database: DatabaseSection = DatabaseSection()
     log: LogSection = LogSection()
     settings: Mapping[str, str | int | float | bool] = Field(default_factory=dict)

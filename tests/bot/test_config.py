@@ -88,3 +88,61 @@ def test_what_is_local() -> None:
     assert not section.with_url("http://10.0.0.5:8400").is_local
     with pytest.raises(ConfigError, match="is not an address"):
         section.with_url("nonsense")
+
+
+TOKENS = {"BOT_TOKEN": " xoxb-1 ", "APP_TOKEN": "xapp-1", "SIGNING_SECRET": "5eed"}
+
+
+def slack(monkeypatch: pytest.MonkeyPatch, **values: str) -> config.SlackSection:
+    for name, value in values.items():
+        monkeypatch.setenv(f"TEMPERA_SLACK__{name}", value)
+    return config.load().slack
+
+
+@pytest.mark.parametrize(
+    ("given", "is_configured", "uses_sockets"),
+    [
+        ((), False, False),
+        (("BOT_TOKEN", "APP_TOKEN"), True, True),
+        (("BOT_TOKEN", "SIGNING_SECRET"), True, False),
+        (("BOT_TOKEN", "APP_TOKEN", "SIGNING_SECRET"), True, True),
+    ],
+)
+def test_what_makes_slack_whole(
+    given: tuple[str, ...], is_configured: bool, uses_sockets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = slack(monkeypatch, **{name: TOKENS[name] for name in given})
+    assert (section.is_configured, section.uses_sockets) == (is_configured, uses_sockets)
+    assert section.bot_token.get_secret_value() == ("xoxb-1" if is_configured else "")
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"BOT_TOKEN": "s3cret"}, "(TEMPERA_SLACK__BOT_TOKEN) is wrong: it must begin with xoxb-."),
+        ({"BOT_TOKEN": "xapp-s3cret"}, "one that begins with xapp- belongs in the other variable."),
+        (
+            {"BOT_TOKEN": "xoxb-1", "APP_TOKEN": "s3cret"},
+            "(TEMPERA_SLACK__APP_TOKEN) is wrong: it must begin with xapp-.",
+        ),
+        ({"BOT_TOKEN": "xoxb-1"}, "there must be this one for HTTP, or TEMPERA_SLACK__APP_TOKEN for sockets."),
+        ({"APP_TOKEN": "xapp-1"}, "(TEMPERA_SLACK__APP_TOKEN) is wrong: it needs TEMPERA_SLACK__BOT_TOKEN"),
+        ({"SIGNING_SECRET": "s3cret"}, "(TEMPERA_SLACK__SIGNING_SECRET) is wrong: it needs TEMPERA_SLACK__BOT_TOKEN"),
+    ],
+)
+def test_half_of_slack_is_refused(values: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError) as caught:
+        slack(monkeypatch, **values)
+    assert sentence in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["https://slack-gov.com/api", "https://slack-gov.com/api/"])
+def test_the_address_of_slack_ends_with_a_slash(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert slack(monkeypatch, API_BASE=given).api_base == "https://slack-gov.com/api/"
+
+
+def test_variables_of_other_slack_programs_switch_nothing_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET"):
+        monkeypatch.setenv(name, "xoxb-1")
+    assert not config.load().slack.is_configured
