@@ -45,6 +45,11 @@ def invite_link(application_id: int) -> str:
     return discord.utils.oauth_url(application_id, permissions=PERMISSIONS, scopes=SCOPES)
 
 
+def personal_link(application_id: int) -> str:
+    """Where somebody adds the bot to their own account, to use it in any server and in direct messages."""
+    return discord.utils.oauth_url(application_id, scopes=SCOPES[1:]) + "&integration_type=1"
+
+
 async def examine(section: DiscordSection, commands: Sequence[Command]) -> Findings:
     """One finding for each thing that set-up can get wrong: whether it is well, and a sentence about it."""
     prepare(section)
@@ -57,7 +62,7 @@ async def examine(section: DiscordSection, commands: Sequence[Command]) -> Findi
                 await _gateway(client),
                 *await _servers(client),
                 *await _commands(client, section, commands),
-                (True, f"To invite the bot, open {invite_link(application.id)}"),
+                *_links(application),
             ]
     except discord.LoginFailure:
         how = f"Get a new one at {PORTAL}: your application, Bot, Reset Token."
@@ -91,6 +96,13 @@ def _application(application: discord.AppInfo, section: DiscordSection) -> Findi
         found.append((False, f"The intent Message Content is asked for, and Discord does not grant it. {how}"))
     if not application.bot_public:
         found.append((True, "Only its owner can invite the bot: Public Bot is switched off at Discord."))
+    return found
+
+
+def _links(application: discord.AppInfo) -> Findings:
+    found: Findings = [(True, f"To add the bot to a server, open {invite_link(application.id)}")]
+    if application.user_integration_config is not None:
+        found.append((True, f"To add it to your own account, open {personal_link(application.id)}"))
     return found
 
 

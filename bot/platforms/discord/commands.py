@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 CHAT_COMMANDS = 100
 MESSAGE_COMMANDS = 5
+"""What discord.py allows; Discord itself has room for 15."""
 OPTIONS = 25
 """Of a command, and also subcommands of a group, choices of an option, and suggestions."""
 NAME = 32
