@@ -1,0 +1,144 @@
+"""Every request held against Discord's own description of its API, where that file is at hand."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+DESCRIPTION = Path(__file__).parents[4] / "shared" / "contracts" / "discord_openapi.json"
+BASE = "urn:discord"
+
+
+@functools.cache
+def contract() -> Contract | None:
+    """The contract; None where its file is absent, which CI does not accept."""
+    if DESCRIPTION.exists():
+        return Contract(json.loads(DESCRIPTION.read_text()))
+    if os.environ.get("CI") == "true":
+        raise FileNotFoundError(f"Discord's description of its API is not at {DESCRIPTION}.")
+    return None
+
+
+class Contract:
+    """Says what is wrong with a request. Validators are made when first needed."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        _close(document["components"]["schemas"])
+        self.document = document
+        self._registry = Registry().with_resource(BASE, Resource(document, DRAFT202012))
+        self._validators: dict[str, Draft202012Validator] = {}
+        self._routes = [(_pattern(template), template) for template in sorted(document["paths"], key=_specific)]
+        self._known_good: set[tuple[str, str]] = set()
+
+    def violation(self, method: str, path: str, query: dict[str, str], body: Any) -> str:
+        """What the contract does not allow in a request, in words; empty if nothing."""
+        found = self._operation(method, path)
+        if found is None:
+            return f"{method} {path}: there is no such route"
+        template, operation, values = found
+        where = f"{method} {template}"
+        parameters = [*self.document["paths"][template].get("parameters", []), *operation.get("parameters", [])]
+        for parameter in parameters:
+            name = parameter["name"]
+            given = values if parameter["in"] == "path" else query
+            if name in given:
+                problem = self._check_text(parameter["schema"], given[name])
+            else:
+                problem = "is required" if parameter.get("required") else ""
+            if problem:
+                return f"{where}: {name} {problem}"
+        unknown = set(query) - {one["name"] for one in parameters if one["in"] == "query"}
+        if unknown:
+            return f"{where}: the query's {', '.join(sorted(unknown))} is unknown"
+        return self._check_body(where, template, method.lower(), operation, body)
+
+    def _operation(self, method: str, path: str) -> tuple[str, dict[str, Any], dict[str, str]] | None:
+        for pattern, template in self._routes:
+            match = pattern.fullmatch(path)
+            operation = self.document["paths"][template].get(method.lower()) if match else None
+            if match and operation:
+                return template, operation, match.groupdict()
+        return None
+
+    def _check_body(self, where: str, template: str, method: str, operation: dict[str, Any], body: Any) -> str:
+        described = operation.get("requestBody")
+        if described is None:
+            return f"{where}: no body is expected" if body is not None else ""
+        if body is None:
+            return f"{where}: a body is required" if described.get("required") else ""
+        body = _forgiven(method, body)
+        text = json.dumps(body, sort_keys=True)
+        if (where, text) in self._known_good:
+            return ""
+        pointer = f"/paths/{_escaped(template)}/{method}/requestBody/content/application~1json/schema"
+        error = best_match(self._validator(f"{BASE}#{pointer}").iter_errors(body))
+        if error is None:
+            self._known_good.add((where, text))
+            return ""
+        return f"{where}: {error.json_path}: {error.message[:500]}"
+
+    def _check_text(self, schema: dict[str, Any], text: str) -> str:
+        candidates: list[Any] = [text]
+        if re.fullmatch(r"-?\d+", text):
+            candidates.append(int(text))
+        if text.lower() in ("true", "false", "1", "0"):
+            candidates.append(text.lower() in ("true", "1"))
+        key = json.dumps(schema, sort_keys=True)
+        if key not in self._validators:
+            absolute = json.loads(key.replace('"#/', f'"{BASE}#/'))
+            self._validators[key] = Draft202012Validator(absolute, registry=self._registry)
+        if any(self._validators[key].is_valid(one) for one in candidates):
+            return ""
+        return f"is {text!r}, which does not fit {key}"
+
+    def _validator(self, reference: str) -> Draft202012Validator:
+        if reference not in self._validators:
+            self._validators[reference] = Draft202012Validator({"$ref": reference}, registry=self._registry)
+        return self._validators[reference]
+
+
+def _close(schemas: dict[str, Any]) -> None:
+    # The description leaves out that there are no other properties, and a misspelt one is the likeliest mistake.
+    for schema in schemas.values():
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+
+
+def _forgiven(method: str, body: Any) -> Any:
+    """The body without what discord.py does and Discord accepts, although its description does not."""
+    if isinstance(body, list):
+        return [_forgiven(method, one) for one in body]
+    if not isinstance(body, dict):
+        return body
+    forgiven = {name: value if name == "components" else _forgiven(method, value) for name, value in body.items()}
+    # It sends tts with edits as with new messages.
+    if method == "patch" and forgiven.get("tts") is False:
+        del forgiven["tts"]
+    # It says of every command that it is for all ages, a property that the documentation has and the description not.
+    if forgiven.get("nsfw") is False:
+        del forgiven["nsfw"]
+    # It numbers new files.
+    for attachment in forgiven.get("attachments") or []:
+        attachment["id"] = str(attachment["id"])
+    return forgiven
+
+
+def _specific(template: str) -> tuple[int, str]:
+    return template.count("{"), template
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template)))
+
+
+def _escaped(template: str) -> str:
+    return template.replace("~", "~0").replace("/", "~1").replace("{", "%7B").replace("}", "%7D")
