@@ -1,0 +1,138 @@
+"""Every Web API request against what Slack publishes: its TypeScript types and its methods' documentation.
+
+The files lie beside the repository, in ../shared/contracts; without them nothing is checked, and with CI=true that
+is a failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft7Validator
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+FOLDER = Path(__file__).parents[3].parent / "shared" / "contracts"
+
+Json = dict[str, Any]
+
+ONLY_IN_DOCUMENTS = {
+    ("files.getUploadURLExternal", "alt_txt"): "the types call it alt_text; the documents and the SDKs say alt_txt",
+}
+"""Arguments that the types do not know although Slack takes them, with the reason."""
+EVERYWHERE = {"team_id": "Bolt's client of one request adds the workspace to every call"}
+"""Arguments that Slack takes with any method although neither lists them, with the reason."""
+NOT_REQUIRED = {
+    ("chat.appendStream", "markdown_text"): "Slack's SDK sends chunks instead",
+}
+"""Arguments that the documents require although Slack does not, with the reason."""
+NULL_ALLOWED = {
+    ("files.completeUploadExternal", "highlight_type"): "files_upload_v2 of Slack's SDK sends null",
+}
+"""Keys in a method's `files` that may be null although the types do not say so, with the reason."""
+
+
+def available() -> bool:
+    """Whether the published descriptions are here. Raises AssertionError if not and this is CI."""
+    if FOLDER.is_dir():
+        return True
+    assert os.environ.get("CI") != "true", f"{FOLDER} is needed in CI"
+    return False
+
+
+def problems(method: str, arguments: Json) -> list[str]:
+    """What the descriptions do not allow in a call, one line each."""
+    if not available():
+        return []
+    arguments = {name: value for name, value in arguments.items() if name not in EVERYWHERE}
+    return [f"{method}: {problem}" for problem in [*_documented(method, arguments), *_typed(method, arguments)]]
+
+
+def block_problems(blocks: Any) -> list[str]:
+    """What the types do not allow in blocks that come by another way than a method."""
+    return _errors("$blocks", blocks) if available() else []
+
+
+def _documented(method: str, arguments: Json) -> list[str]:
+    described = _method(method)
+    if described is None:
+        return []
+    properties, required = described["properties"], described.get("required", ())
+    found = [f"the documents know no argument “{name}”" for name in arguments if name not in properties]
+    found += [
+        f"the documents require “{name}”"
+        for name in required
+        if name not in arguments and name != "token" and (method, name) not in NOT_REQUIRED
+    ]
+    for name, value in arguments.items():
+        allowed = properties.get(name, {}).get("enum")
+        if allowed and value not in allowed:
+            found.append(f"“{name}” must be one of {allowed}, not {value!r}")
+    return found
+
+
+def _typed(method: str, arguments: Json) -> list[str]:
+    typed = {name: value for name, value in arguments.items() if (method, name) not in ONLY_IN_DOCUMENTS}
+    if "files" in typed and isinstance(typed["files"], list):
+        typed["files"] = [
+            {key: part for key, part in one.items() if part is not None or (method, key) not in NULL_ALLOWED}
+            for one in typed["files"]
+        ]
+    found = _errors(method, typed)
+    # The arguments' own type lets any block pass that has a type.
+    if isinstance(typed.get("blocks"), list):
+        found += _errors("$blocks", typed["blocks"])
+    if isinstance(typed.get("view"), dict):
+        found += _errors("$view", typed["view"])
+    return found
+
+
+def _errors(name: str, instance: Any) -> list[str]:
+    return list(_checked(name, json.dumps(instance, sort_keys=True)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _checked(name: str, instance: str) -> tuple[str, ...]:
+    validator = _validator(name)
+    if validator is None:
+        return ()
+    errors = [_innermost(error) for error in validator.iter_errors(json.loads(instance))]
+    return tuple(f"{error.json_path.replace('$', name, 1)}: {error.message[:300]}" for error in errors)
+
+
+def _innermost(error: ValidationError) -> ValidationError:
+    """What is wrong in the alternative that fits best: of the right `type`, with the fewest errors."""
+    while error.context:
+        alternatives: dict[Any, list[ValidationError]] = {}
+        for one in error.context:
+            alternatives.setdefault(one.schema_path[0], []).append(one)
+        error = min(alternatives.values(), key=lambda found: (any(map(_is_of_another_type, found)), len(found)))[0]
+    return error
+
+
+def _is_of_another_type(error: ValidationError) -> bool:
+    return error.validator in ("const", "enum") and list(error.relative_path) == ["type"]
+
+
+@functools.cache
+def _validator(name: str) -> Draft7Validator | None:
+    schema = _types().get(name)
+    return None if schema is None else Draft7Validator(schema)
+
+
+@functools.cache
+def _types() -> Json:
+    return json.loads((FOLDER / "slack_ts.schema.json").read_text("utf-8"))
+
+
+@functools.cache
+def _method(method: str) -> Json | None:
+    try:
+        return json.loads((FOLDER / "slack_methods" / f"{method}.json").read_text("utf-8"))["args"]
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,254 @@
+"""How Slack tells a bot something: an envelope over a socket, or a signed request; at most three seconds for it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+Json = dict[str, Any]
+Kind = Literal["slash_commands", "events_api", "interactive"]
+
+ACK_SECONDS = 3.0
+RETRY_SECONDS = (0.0, 60.0, 300.0)
+"""After how long an event that nobody acknowledged is sent again; nothing else is."""
+
+
+class NotAcknowledgedError(AssertionError):
+    """The bot did not acknowledge in time: the user sees "the app did not respond"."""
+
+
+class _DroppedError(Exception):
+    """The socket went away with the envelope in it."""
+
+
+@dataclass(frozen=True)
+class Ack:
+    """How long the acknowledgement took, and what came with it."""
+
+    seconds: float
+    payload: Json
+
+
+@dataclass(eq=False)
+class Delivery:
+    """One thing to tell the bot. `attempts` counts the times that it was sent."""
+
+    kind: Kind
+    payload: Json = field(repr=False)
+    trigger_id: str = ""
+    response_url: str = ""
+    attempts: int = 0
+    reason: str = ""
+    on_ack: Callable[[Ack], None] | None = None
+    ack: Ack | None = None
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def event_id(self) -> str:
+        """The id of an event, the same for every attempt; "" for anything else."""
+        return str(self.payload.get("event_id", ""))
+
+    async def acknowledged(self) -> Ack:
+        """The acknowledgement. Raises NotAcknowledgedError if none came in time."""
+        await self.done.wait()
+        if self.ack is None:
+            raise NotAcknowledgedError(f"{self.kind} was not acknowledged within {ACK_SECONDS} s ({self.reason})")
+        return self.ack
+
+
+@dataclass(eq=False)
+class _Socket:
+    response: web.WebSocketResponse
+    waiting: dict[str, asyncio.Future[Json]] = field(default_factory=dict)
+
+
+class Courier:
+    """Delivers to whoever is connected, in turn, else to `http_url`; keeps what was `lost` and how long acks took."""
+
+    def __init__(self, signing_secret: str, changed: Callable[[], None]) -> None:
+        self.http_url = ""
+        self.retry_seconds = RETRY_SECONDS
+        self.acknowledgements: list[float] = []
+        self.lost: list[Delivery] = []
+        self.late: list[str] = []
+        self.sockets: list[_Socket] = []
+        self._secret = signing_secret
+        self._changed = changed
+        self._connected = asyncio.Event()
+        self._was_connected = False
+        self._turn = 0
+        self._envelopes: dict[str, asyncio.Future[Json]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lifetime = AsyncExitStack()
+        self._session: ClientSession | None = None
+
+    async def start(self) -> None:
+        """Get ready to send."""
+        self._session = await self._lifetime.enter_async_context(ClientSession())
+
+    async def close(self) -> None:
+        """Send nothing more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for socket in tuple(self.sockets):
+            await socket.response.close()
+        await self._lifetime.aclose()
+
+    def later(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Do something in the background, until the end at most."""
+        task = asyncio.create_task(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def send(self, delivery: Delivery, *, to: int | None = None) -> Delivery:
+        """Deliver in the background; `to` picks a socket by its number, oldest first."""
+        self.later(self._deliver(delivery, to))
+        return delivery
+
+    async def _deliver(self, delivery: Delivery, to: int | None) -> None:
+        pauses = (0.0, *self.retry_seconds) if delivery.kind == "events_api" else (0.0,)
+        for pause in pauses:
+            await asyncio.sleep(pause)
+            start = time.monotonic()
+            try:
+                payload = await self._attempt(delivery, to)
+            except TimeoutError:
+                delivery.reason = "timeout"
+            except (_DroppedError, ClientError, OSError, ValueError) as error:
+                delivery.reason = str(error) or type(error).__name__
+            else:
+                delivery.ack = Ack(time.monotonic() - start, payload)
+                self.acknowledgements.append(delivery.ack.seconds)
+                if delivery.on_ack is not None:
+                    delivery.on_ack(delivery.ack)
+                break
+        else:
+            self.lost.append(delivery)
+        delivery.done.set()
+        self._changed()
+
+    async def _attempt(self, delivery: Delivery, to: int | None) -> Json:
+        if not self.sockets and self.http_url:
+            async with asyncio.timeout(ACK_SECONDS):
+                return await self._post(delivery)
+        if not self.sockets and delivery.kind != "events_api":
+            raise _DroppedError("nobody is connected")
+        await self._connected.wait()
+        async with asyncio.timeout(ACK_SECONDS):
+            return await self._envelope(delivery, to)
+
+    # Socket Mode
+
+    async def serve(self, request: web.Request, hello: Json) -> web.WebSocketResponse:
+        """One connection of Socket Mode, until it ends."""
+        response = web.WebSocketResponse()
+        await response.prepare(request)
+        await response.send_json({"type": "hello", "num_connections": len(self.sockets) + 1} | hello)
+        socket = _Socket(response)
+        self.sockets.append(socket)
+        self._connected.set()
+        self._changed()
+        try:
+            async for message in response:
+                self._received(json.loads(message.data))
+        finally:
+            self.sockets.remove(socket)
+            if not self.sockets:
+                self._connected.clear()
+            for future in socket.waiting.values():
+                if not future.done():
+                    future.set_exception(_DroppedError("the socket was closed"))
+            self._changed()
+        return response
+
+    def _received(self, message: Json) -> None:
+        # Slack's SDK may answer over another socket than the one that the envelope came by.
+        future = self._envelopes.get(message.get("envelope_id", ""))
+        if future is None or future.done():
+            self.late.append(message.get("envelope_id", ""))
+        else:
+            future.set_result(message.get("payload") or {})
+
+    async def _envelope(self, delivery: Delivery, to: int | None) -> Json:
+        self._turn += 1
+        socket = self.sockets[self._turn % len(self.sockets) if to is None else to]
+        name = str(uuid.uuid4())
+        future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
+        self._envelopes[name] = socket.waiting[name] = future
+        envelope: Json = {
+            "envelope_id": name,
+            "type": delivery.kind,
+            "payload": delivery.payload,
+            "accepts_response_payload": delivery.kind != "events_api",
+        }
+        if delivery.kind == "events_api":
+            envelope |= {"retry_attempt": delivery.attempts, "retry_reason": delivery.reason}
+        delivery.attempts += 1
+        try:
+            await socket.response.send_json(envelope)
+            return await future
+        finally:
+            socket.waiting.pop(name, None)
+
+    # Signed HTTP
+
+    async def _post(self, delivery: Delivery) -> Json:
+        headers = {}
+        if delivery.kind == "events_api":
+            body, kind = json.dumps(delivery.payload), "application/json"
+            if delivery.attempts:
+                reason = "http_timeout" if delivery.reason == "timeout" else "http_error"
+                headers = {"X-Slack-Retry-Num": str(delivery.attempts), "X-Slack-Retry-Reason": reason}
+        else:
+            kind = "application/x-www-form-urlencoded"
+            plain = delivery.kind == "slash_commands"
+            body = urlencode(delivery.payload if plain else {"payload": json.dumps(delivery.payload)})
+        delivery.attempts += 1
+        status, text = await self.post(self.http_url, body, content_type=kind, headers=headers)
+        if status != 200:
+            raise ValueError(f"HTTP status {status}")
+        try:
+            return json.loads(text) if text else {}
+        except ValueError:
+            return {"text": text}
+
+    async def post(
+        self,
+        url: str,
+        body: str,
+        *,
+        timestamp: int | None = None,
+        secret: str | None = None,
+        content_type: str = "application/json",
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, str]:
+        """A signed request: status and body. Another `secret` or an old `timestamp` makes the signature a wrong one."""
+        assert self._session is not None
+        at = str(int(time.time()) if timestamp is None else timestamp)
+        key = self._secret if secret is None else secret
+        digest = hmac.new(key.encode(), f"v0:{at}:{body}".encode(), hashlib.sha256).hexdigest()
+        signed = {
+            "Content-Type": content_type,
+            "X-Slack-Request-Timestamp": at,
+            "X-Slack-Signature": f"v0={digest}",
+            "User-Agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
+        }
+        timeout = ClientTimeout(total=60)
+        async with self._session.post(
+            url, data=body.encode(), headers=signed | (headers or {}), timeout=timeout
+        ) as answer:
+            return answer.status, await answer.text()

@@ -1,0 +1,391 @@
+"""The fake's own side: sockets, the Web API's way in, response_url, and what has to be told after a change."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from aiohttp import web
+from fakes.slack import calls, chat, contract, files, hooks, lookups, streams, views
+from fakes.slack.calls import ApiError, Call, Method
+from fakes.slack.delivery import Courier, Delivery
+from fakes.slack.rates import RateTiers
+from fakes.slack.workspace import Channel, FakeFile, FakeMessage, FakeView, User, Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+Json = dict[str, Any]
+Found = TypeVar("Found")
+
+METHODS: dict[str, Method] = chat.METHODS | streams.METHODS | views.METHODS | files.METHODS | lookups.METHODS
+SCOPES = frozenset(
+    {
+        "app_mentions:read",
+        "assistant:write",
+        "channels:history",
+        "channels:read",
+        "chat:write",
+        "commands",
+        "files:read",
+        "files:write",
+        "groups:history",
+        "groups:read",
+        "im:history",
+        "im:read",
+        "im:write",
+        "mpim:history",
+        "mpim:read",
+        "reactions:write",
+        "users:read",
+    }
+)
+TRIGGER_SECONDS = 3.0
+STREAM_SECONDS = 300.0
+PATIENCE_SECONDS = 30.0
+"""When a test that waits gives up; none of them is about time."""
+
+
+@dataclass
+class _Refusal:
+    error: str
+    retry_after: int
+    times: int
+    status: int
+
+
+class Server:
+    """A workspace with one app installed. Use it as an async context manager, which ends with the `violations`.
+
+    `scopes` are the bot token's, `calls` every Web API call, `limited` those that went over a rate limit,
+    `statuses` what assistant.threads.setStatus said of (channel, thread).
+    """
+
+    def __init__(self) -> None:
+        self.bot_token = f"xoxb-{uuid.uuid4().hex}"
+        self.app_token = f"xapp-1-{uuid.uuid4().hex}"
+        self.signing_secret = uuid.uuid4().hex
+        self.workspace = Workspace()
+        self.team = self.workspace.new_id("T")
+        self.app_id = self.workspace.new_id("A")
+        self.bot_id = self.workspace.new_id("B")
+        self.bot_user = self.workspace.new_id("U")
+        self.workspace.users[self.bot_user] = User(self.bot_user, "tempera", bot=True)
+        self.scopes = set(SCOPES)
+        self.rate_tiers = RateTiers()
+        self.stream_seconds = STREAM_SECONDS
+        self.trigger_seconds = TRIGGER_SECONDS
+        self.violations: list[str] = []
+        self.calls: list[Call] = []
+        self.limited: list[Call] = []
+        self.statuses: dict[tuple[str, str], str] = {}
+        self.hooks = hooks.Hooks()
+        self.courier = Courier(self.signing_secret, self.changed)
+        self.url = ""
+        self._tickets: set[str] = set()
+        self._triggers: dict[str, tuple[str, float]] = {}
+        self._exchanged: set[str] = set()
+        self._refusals: dict[str, _Refusal] = {}
+        self._revoked: dict[str, str] = {}
+        self._waiting: set[asyncio.Event] = set()
+        self._lifetime = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=64 << 20)
+        app.add_routes(
+            [
+                web.route("*", "/api/{method}", self._call),
+                web.get("/link/", self._socket),
+                web.post("/upload/v1/{file}", lambda request: files.upload(self, request)),
+                web.get("/files-pri/{file}/{name}", lambda request: files.download(self, request)),
+                web.post("/hooks/{hook}", lambda request: hooks.respond(self, request)),
+            ]
+        )
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        self._lifetime.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await self.courier.start()
+        self._lifetime.push_async_callback(self.courier.close)
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        await self._lifetime.aclose()
+        if error is None:
+            assert not self.violations, "\n".join(self.violations)
+
+    @property
+    def api_base(self) -> str:
+        """The address of the Web API."""
+        return f"{self.url}/api/"
+
+    # Waiting
+
+    def changed(self) -> None:
+        """Let those who wait look again."""
+        for event in self._waiting:
+            event.set()
+
+    async def until(self, predicate: Callable[[], Found], timeout: float = PATIENCE_SECONDS) -> Found:
+        """Wait until `predicate()` is true, and return what it gave."""
+        event = asyncio.Event()
+        self._waiting.add(event)
+        try:
+            async with asyncio.timeout(timeout):
+                while not (found := predicate()):
+                    event.clear()
+                    try:
+                        # What it asks for may change without Slack's doing.
+                        async with asyncio.timeout(0.1):
+                            await event.wait()
+                    except TimeoutError:
+                        continue
+                return found
+        except TimeoutError:
+            seen = "\n".join(f"{one.channel} {one.ts} {one.shown!r}" for one in self.workspace.messages[-20:])
+            told = [(call.method, call.error) for call in self.calls[-20:]]
+            raise TimeoutError(f"nothing came of it. Last messages:\n{seen}\nLast calls: {told}") from None
+        finally:
+            self._waiting.discard(event)
+
+    def later(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Do something in the background."""
+        self.courier.later(doing)
+
+    # The Web API
+
+    async def _call(self, request: web.Request) -> web.Response:
+        arguments, token = await calls.arguments(request)
+        call = Call(request.match_info["method"], arguments, token, time.monotonic())
+        self.calls.append(call)
+        headers = {}
+        try:
+            method = self._admitted(call)
+            call.result = {"ok": True} | await method.handler(self, call)
+            status = 200
+        except ApiError as error:
+            call.error, status = error.error, error.status
+            call.result = {"ok": False, "error": error.error} | error.extra
+            if error.retry_after:
+                headers["Retry-After"] = str(error.retry_after)
+        scopes = {"connections:write"} if token == self.app_token else self.scopes
+        headers["x-oauth-scopes"] = ",".join(sorted(scopes))
+        self.changed()
+        return web.json_response(call.result, status=status, headers=headers)
+
+    def _admitted(self, call: Call) -> Method:
+        self.violations += contract.problems(call.method, call.arguments)
+        if refusal := self._refusals.get(call.method):
+            refusal.times -= 1
+            if not refusal.times:
+                del self._refusals[call.method]
+            raise ApiError(refusal.error, status=refusal.status, retry_after=refusal.retry_after)
+        method = METHODS.get(call.method)
+        if method is None:
+            raise ApiError("unknown_method")
+        self._authorise(call, method)
+        tier = method.tier
+        if seconds := self.rate_tiers.wait(call.method, tier, call.text("channel")):
+            self.limited.append(call)
+            raise ApiError("ratelimited", status=429, retry_after=seconds)
+        if missing := [name for name in method.required if call.arguments.get(name) in (None, "")]:
+            raise ApiError("invalid_arguments", *(f"missing required field: {name}" for name in missing))
+        return method
+
+    def _authorise(self, call: Call, method: Method) -> None:
+        if not call.token:
+            raise ApiError("not_authed")
+        if error := self._revoked.get(call.token):
+            raise ApiError(error)
+        if call.token not in (self.bot_token, self.app_token):
+            raise ApiError("invalid_auth")
+        is_app = call.token == self.app_token
+        if is_app != method.app_token and not (call.method == "auth.test"):
+            raise ApiError("not_allowed_token_type")
+        if not is_app and method.scopes and not self.scopes.intersection(method.scopes):
+            provided = ",".join(sorted(self.scopes))
+            raise ApiError("missing_scope", needed=method.scopes[0], provided=provided)
+
+    def refuse(
+        self, method: str, error: str = "ratelimited", *, retry_after: int = 0, times: int = 1, status: int = 0
+    ) -> None:
+        """Answer the next `times` calls of a method (-1: all) with an error."""
+        status = status or (429 if error == "ratelimited" else 200)
+        self._refusals[method] = _Refusal(error, retry_after or int(error == "ratelimited"), times, status)
+
+    def accept(self, method: str) -> None:
+        """Take back what `refuse` said of a method."""
+        self._refusals.pop(method, None)
+
+    def without_streaming(self) -> None:
+        """Know nothing of the methods for streams, as servers that are not Slack's."""
+        for method in streams.METHODS:
+            self.refuse(method, "unknown_method", times=-1)
+
+    def revoke(self, *, error: str = "token_revoked", app_token: bool = False) -> None:
+        """Make the bot token worthless, or the app token, with its sockets."""
+        self._revoked[self.app_token if app_token else self.bot_token] = error
+        if app_token:
+            self.disconnect("link_disabled")
+
+    # Socket Mode
+
+    def new_socket_url(self) -> str:
+        """An address for one connection."""
+        ticket = uuid.uuid4().hex
+        self._tickets.add(ticket)
+        return f"{self.url.replace('http', 'ws', 1)}/link/?ticket={ticket}&app_id={self.app_id}"
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        ticket = request.query.get("ticket", "")
+        if ticket not in self._tickets:
+            return web.Response(status=403)
+        self._tickets.remove(ticket)
+        about = {
+            "debug_info": {"host": "applink-1", "approximate_connection_time": 18060},
+            "connection_info": {"app_id": self.app_id},
+        }
+        return await self.courier.serve(request, about)
+
+    def disconnect(self, reason: str = "refresh_requested") -> None:
+        """Tell every connection to come anew; all reasons but "warning" close it as well."""
+        for socket in tuple(self.courier.sockets):
+            self.later(self._dismiss(socket.response, reason))
+
+    async def _dismiss(self, socket: web.WebSocketResponse, reason: str) -> None:
+        await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {"host": "applink-1"}})
+        if reason != "warning":
+            # Slack leaves the client some seconds to connect anew; this is the least that tells it apart.
+            await asyncio.sleep(0.2)
+            await socket.close()
+
+    def drop_socket(self) -> None:
+        """Break every connection without a word."""
+        for socket in self.courier.sockets:
+            if (transport := socket.response._req.transport) is not None:
+                transport.abort()
+
+    # Triggers
+
+    def new_trigger(self, user: str) -> str:
+        """A trigger_id for what `user` just did."""
+        name = f"{time.time_ns()}.{self.team}.{uuid.uuid4().hex}"
+        self._triggers[name] = (user, time.monotonic())
+        return name
+
+    def exchange(self, trigger: str) -> str:
+        """Use a trigger up; whose it was. Raises ApiError if it is used, too old, or none."""
+        if trigger in self._exchanged:
+            raise ApiError("exchanged_trigger_id")
+        if trigger not in self._triggers:
+            raise ApiError("invalid_trigger_id")
+        user, at = self._triggers[trigger]
+        if time.monotonic() - at > self.trigger_seconds:
+            raise ApiError("expired_trigger_id")
+        self._exchanged.add(trigger)
+        return user
+
+    # What is there, as Slack shows it
+
+    def as_json(self, message: FakeMessage) -> Json:
+        """A message as events, payloads and results show it."""
+        found = message.as_json()
+        if message.user == self.bot_user:
+            found |= {"bot_id": self.bot_id, "app_id": self.app_id, "team": self.team}
+            found["bot_profile"] = {"id": self.bot_id, "app_id": self.app_id, "name": "Tempera", "team_id": self.team}
+        return found
+
+    def view_as_json(self, view: FakeView) -> Json:
+        """A view as payloads and results show it."""
+        return view.as_json(self.team, self.app_id, self.bot_id)
+
+    def file_as_json(self, file: FakeFile) -> Json:
+        """A file as events and files.info show it."""
+        return file.as_json(self.url, lambda name: self.workspace.channels[name].type == "channel")
+
+    # Changes, and the events that tell of them
+
+    def post(self, message: FakeMessage) -> FakeMessage:
+        """Take in a new message, and tell the bot of it."""
+        message.changed()
+        self.workspace.messages.append(message)
+        if message.thread_ts:
+            self.statuses.pop((message.channel, message.thread_ts), None)
+        if not message.ephemeral_to:
+            self.tell_message(message, {})
+        self.changed()
+        return message
+
+    def edited(self, message: FakeMessage, before: Json) -> None:
+        """Note that a message looks different now, and tell the bot of it."""
+        message.changed()
+        if not message.ephemeral_to:
+            self.tell_message(message, {"subtype": "message_changed", "hidden": True, "previous_message": before})
+        self.changed()
+
+    def grown(self, message: FakeMessage) -> None:
+        """Note a piece more of a stream; no event tells of it."""
+        message.changed()
+        self.changed()
+
+    def withdrawn(self, message: FakeMessage) -> None:
+        """Take a message away, and tell the bot of it."""
+        message.deleted = True
+        message.edits.append((time.monotonic(), ""))
+        if not message.ephemeral_to:
+            about = {"subtype": "message_deleted", "hidden": True, "deleted_ts": message.ts}
+            self.tell_message(message, about | {"previous_message": self.as_json(message)})
+        self.changed()
+
+    def is_streaming(self, message: FakeMessage) -> bool:
+        """Whether its stream is open; Slack ends one that is too old."""
+        if message.streaming and time.monotonic() > message.stream_until:
+            message.streaming = False
+        return message.streaming
+
+    def expire_streams(self) -> None:
+        """End every stream, as Slack does after some minutes."""
+        for message in self.workspace.messages:
+            message.stream_until = 0.0
+            self.is_streaming(message)
+        self.changed()
+
+    def tell_message(self, message: FakeMessage, change: Json) -> None:
+        """Send the message event of where it is, if the bot is there."""
+        place = self.workspace.channels[message.channel]
+        if self.bot_user not in place.members:
+            return
+        about = {"channel": place.id, "channel_type": place.type, "event_ts": self.workspace.new_ts()}
+        if change:
+            event = {"type": "message", "ts": about["event_ts"]} | change
+            if change["subtype"] == "message_changed":
+                event["message"] = self.as_json(message)
+        else:
+            event = self.as_json(message)
+        message.events.append(self.tell(event | about))
+
+    def tell(self, event: Json) -> Delivery:
+        """Send an event to the bot."""
+        authorization = {"team_id": self.team, "user_id": self.bot_user, "is_bot": True, "enterprise_id": None}
+        payload = {
+            "token": "unused",
+            "team_id": self.team,
+            "api_app_id": self.app_id,
+            "event": json.loads(json.dumps(event)),
+            "type": "event_callback",
+            "event_id": self.workspace.new_id("Ev"),
+            "event_time": int(time.time()),
+            "authorizations": [authorization | {"is_enterprise_install": False}],
+            "is_ext_shared_channel": False,
+        }
+        return self.courier.send(Delivery("events_api", payload))
+
+    def channel_of(self, name: str) -> Channel:
+        """The channel with this id."""
+        return self.workspace.channels[name]
