@@ -129,6 +129,10 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
             running.append(tasks.create_task(server.run(), name="model server"))
         if configuration.web.enabled:
             running.append(tasks.create_task(WebPlatform(bot, configuration.web).run(), name="web"))
+        if configuration.discord.token.get_secret_value():
+            from bot.platforms.discord import DiscordPlatform
+
+            running.append(tasks.create_task(DiscordPlatform(bot, configuration.discord).run(), name="discord"))
         if not running:
             raise BotError("There is nothing to run: no platform is enabled in the configuration.")
         _stop_on_signals(running)

@@ -162,6 +162,18 @@ class Bot:
         """What the platform calls the messages that show an answer, in order."""
         return await self.journal.delivered(row_id)
 
+    async def removed(self, platform: str, externals: Sequence[str]) -> list[str]:
+        """Delete the answers that these messages showed, as Delete does, since somebody removed them on the platform.
+
+        Gives back what the platform calls the other messages that show them.
+        """
+        left: list[str] = []
+        for row in await self.journal.shown_by(platform, externals):
+            left += [external for external in await self.shown(row.id) if external not in externals]
+            self.answering.stop(row.id)
+            await self.journal.delete(row)
+        return left
+
     async def snapshot(self, row: MessageRow, locale: str) -> Reply:
         """A stored answer as it should look now, with the buttons that still make sense."""
         return await self.answering.snapshot(row, locale)

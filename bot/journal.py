@@ -109,6 +109,13 @@ class Journal:
             shown = select(DeliveryRow.external).where(DeliveryRow.message == answer).order_by(DeliveryRow.part)
             return list(await session.scalars(shown))
 
+    async def shown_by(self, platform: str, externals: Sequence[str]) -> list[MessageRow]:
+        """The answers that any of these messages of a platform shows."""
+        shown = DeliveryRow.external.in_(externals) & (DeliveryRow.platform == platform)
+        answers = select(DeliveryRow.message).where(shown)
+        async with self._database.reading() as session:
+            return list(await session.scalars(select(MessageRow).where(MessageRow.id.in_(answers))))
+
     async def close(self, answer: int, reply: Reply, state: str) -> bool:
         """Store the last reply of an answer, its files included; False if it was deleted meanwhile."""
         seed = reply.card.get("seed")

@@ -1,0 +1,195 @@
+"""Answers under way: each is a task that shows its replies, is owned here, and leaves a true message behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from contextlib import AsyncExitStack, aclosing, suppress
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import discord
+
+from bot.errors import BotError
+from bot.language import Sentence
+from bot.pace import Pacer, paced
+from bot.platforms.discord.carrier import SMALL, Direct, Gone, Hook, Lost, Room
+from bot.platforms.discord.outlet import Outlet, Shown
+from bot.platforms.discord.requests import PLATFORM
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine, Sequence
+
+    from bot.app import Bot
+    from bot.database import MessageRow
+    from bot.message import Place, Reply
+
+log = logging.getLogger(__name__)
+
+PACE_SECONDS = 1.0
+TOKEN_SECONDS = 14 * 60.0
+"""How long an interaction is written to with its token, which lives a minute longer."""
+RETRY_SECONDS = (2.0, 5.0, 15.0, 45.0)
+"""When the last snapshot is tried again, while Discord cannot be reached."""
+GOODBYE_SECONDS = 5.0
+"""How long the end of the bot waits for the messages to say so."""
+FAILED = "Something went wrong inside the bot; its log says more."
+
+
+class Answers:
+    """Shows the bot's replies on Discord. Close it before the client that it writes with."""
+
+    def __init__(self, bot: Bot, client: discord.Client, token_seconds: float = TOKEN_SECONDS) -> None:
+        self.bot = bot
+        self.token_seconds = token_seconds
+        self._client = client
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outlets: set[Outlet] = set()
+
+    async def close(self) -> None:
+        """End what still runs, and say so in each message."""
+        cut_short = [outlet for outlet in self._outlets if not outlet.final]
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await asyncio.gather(*map(self._take_leave, cut_short))
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Do something that must not outlive this. What it raises is logged."""
+        task = asyncio.create_task(self._logged(work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _logged(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except (BotError, discord.HTTPException) as error:
+            log.warning("Discord refused something: %s", error)
+        except Exception:
+            log.exception("Something went wrong on Discord")
+
+    def direct(self, user: int) -> Direct:
+        """The direct messages with a user."""
+        return Direct(self._client, user)
+
+    def room(self, channel: int, guild: int | None, *, reply_to: int = 0) -> Room:
+        """A channel, thread or direct message, whether discord.py knows it or not."""
+        known = None if guild is None else self._client.get_guild(guild)
+        most = SMALL if known is None else known.filesize_limit
+        return Room(self._client.get_partial_messageable(channel, guild_id=guild), bytes_each=most, reply_to=reply_to)
+
+    async def follow(self, outlet: Outlet, replies: AsyncGenerator[Reply, None]) -> None:
+        """Show `replies` to their end, no faster than the pace. Never raises, but for its cancellation."""
+        self._outlets.add(outlet)
+        async with AsyncExitStack() as ending:
+            ending.callback(self._outlets.discard, outlet)
+            if outlet.must_end:
+                ending.callback(asyncio.get_running_loop().call_at(outlet.token_ends, outlet.expire).cancel)
+            try:
+                pacer = Pacer(PACE_SECONDS)
+                async with aclosing(paced(replies, pacer)) as newest:
+                    async for reply in newest:
+                        await self._show(outlet, reply)
+                        # Counted from here: what waited for Discord's own limits must not be edited again at once.
+                        pacer.sent()
+            except Gone:
+                await self._bury(outlet)
+            except Lost as lost:
+                await outlet.tell(lost.sentence)
+            except Exception:
+                log.exception("An answer could not be shown")
+                await outlet.tell(Sentence(FAILED))
+
+    async def _show(self, outlet: Outlet, reply: Reply) -> None:
+        for pause in (*RETRY_SECONDS, math.inf):
+            try:
+                await outlet.show(reply)
+            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+                if not _passes(error) or (reply.final and pause == math.inf):
+                    raise
+                log.warning("Discord did not take an edit: %s", error)
+                if not reply.final:
+                    return
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _bury(self, outlet: Outlet) -> None:
+        log.info("An answer ends, as its message was deleted.")
+        await self.bot.removed(PLATFORM, outlet.ids)
+        await outlet.remove()
+
+    async def removed(self, channel: int, messages: Sequence[int]) -> None:
+        """Somebody deleted messages: the answers that they showed go."""
+        await self.delete(channel, await self.bot.removed(PLATFORM, list(map(str, messages))))
+
+    async def delete(self, channel: int, messages: Sequence[str]) -> None:
+        """Delete messages of the bot in a channel; those that cannot be reached stay."""
+        for message in messages:
+            with suppress(discord.HTTPException, BotError):
+                await self.room(channel, None).delete(int(message))
+
+    async def _take_leave(self, outlet: Outlet) -> None:
+        row = await self.bot.journal.get(outlet.row) if outlet.row else None
+        if row is not None:
+            await self._show_once(outlet, row)
+
+    async def restore(self) -> None:
+        """Let the answers that another process left unfinished say so, with the buttons that still make sense."""
+        for row in await self.bot.interrupted([PLATFORM]):
+            if outlet := await self._found_again(row):
+                await self._show_once(outlet, row)
+
+    async def _show_once(self, outlet: Outlet, row: MessageRow) -> None:
+        try:
+            await outlet.show(await self.bot.snapshot(row, outlet.locale))
+        except (BotError, discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            log.warning("An interrupted answer still looks as if it went on: %s", error)
+
+    async def _found_again(self, row: MessageRow) -> Outlet | None:
+        """Where an answer of another process is shown, if that can still be reached."""
+        resume = row.resume
+        shown = await self.bot.shown(row.id) or list(filter(None, [resume.get("message")]))
+        common: dict[str, Any] = {
+            "direct": self.direct(int(row.author)),
+            "locale": resume["locale"],
+            "quoted": resume["quoted"],
+            "shown": [Shown(int(message)) for message in shown],
+        }
+        if token := resume.get("token"):
+            if time.time() > resume["until"] or not shown or self._client.application_id is None:
+                return None
+            webhook = discord.Webhook.partial(self._client.application_id, token, client=self._client)
+            # What tells discord.py that its messages may be private.
+            webhook.type = discord.WebhookType.application
+            return Outlet(self.bot, Hook(webhook, bytes_each=SMALL, private=row.private), **common)
+        guild = int(resume["guild"]) if resume["guild"] else None
+        room = self.room(int(resume["channel"]), guild, reply_to=int(resume.get("question", 0)))
+        return Outlet(self.bot, room, **common)
+
+
+async def only(replies: AsyncGenerator[Reply, None]) -> Reply:
+    """The one reply of a refusal."""
+    async with aclosing(replies):
+        return await anext(replies)
+
+
+def _passes(error: Exception) -> bool:
+    """Whether it may be better in a moment."""
+    if isinstance(error, discord.HTTPException):
+        return error.status >= 500 or error.status == 429
+    return True
+
+
+def resume(place: Place, locale: str, *, channel: int, quoted: bool, **more: Any) -> dict[str, Any]:
+    """What `Answers.restore` wants to know of an answer.
+
+    `more`: `message` is the interaction's response, `question` the message that the answer replies to, `token` what
+    alone can write there, and `until` how long, in seconds since the epoch.
+    """
+    return {"channel": str(channel), "guild": place.server, "locale": locale, "quoted": quoted, **more}

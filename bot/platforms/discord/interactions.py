@@ -1,0 +1,264 @@
+"""Commands, buttons and forms: acknowledged first, in the one right form, and then answered."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import discord
+
+from bot import actions
+from bot.delivery import quote_line
+from bot.errors import UserError
+from bot.language import translate
+from bot.message import Action, Reply, Request
+from bot.platforms.discord import modal, render
+from bot.platforms.discord.answers import FAILED, only, resume
+from bot.platforms.discord.carrier import ALREADY_ACKNOWLEDGED, NO_PINGS, UNKNOWN_INTERACTION, Hook
+from bot.platforms.discord.commands import THREAD
+from bot.platforms.discord.outlet import WAITING, Outlet, Shown
+from bot.platforms.discord.requests import announced, fetched, from_interaction, words
+from bot.text import cut
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from bot.app import Dispatch
+    from bot.platforms.discord.answers import Answers
+
+log = logging.getLogger(__name__)
+
+THREAD_NAME, THREAD_QUESTION = 100, 1900
+TOKEN_LIVES = 15 * 60.0
+"""Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One interaction, and the request that it is."""
+
+    interaction: discord.Interaction
+    request: Request
+    wants_thread: bool = False
+
+    @property
+    def locale(self) -> str:
+        """The asker's language."""
+        return self.request.user.locale
+
+    @property
+    def typed(self) -> dict[str, Any]:
+        """What stands in the form that was sent, if it was one."""
+        fields = self.request.action.fields if self.request.action is not None else None
+        return dict(fields or {})
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the bot itself is there, and may write messages without a token."""
+        return self.interaction.is_guild_integration() or self.interaction.context.dm_channel
+
+    @property
+    def channel(self) -> int:
+        """Where it happened: a channel, a thread or a direct message."""
+        return int(self.request.place.thread or self.request.place.channel or 0)
+
+
+class Interactions:
+    """From interactions to answers."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._bot = answers.bot
+
+    async def run(self, interaction: discord.Interaction, command: str, options: dict[str, Any]) -> None:
+        """A slash command."""
+        given = {name: value for name, value in options.items() if name != THREAD}
+        request = from_interaction(interaction, command=command, options=given, can_show_forms=True)
+        self._begin(Asked(interaction, request, wants_thread=bool(options.get(THREAD))))
+
+    async def run_on_message(self, interaction: discord.Interaction, command: str, message: discord.Message) -> None:
+        """A command that was chosen in the menu of a message."""
+        known = next((known for known in self._bot.commands if known.name == command), None)
+        text = words(message, interaction.application_id)
+        options = {} if known is None else known.from_message(text)
+        request = from_interaction(interaction, command=command, options=options, reply_to=str(message.id))
+        self._begin(Asked(interaction, request))
+
+    async def complete(self, interaction: discord.Interaction, command: str, option: str, typed: str) -> Sequence[str]:
+        """What fits an option as typed so far."""
+        return await self._bot.complete(from_interaction(interaction, command=command), option, typed)
+
+    def pressed(self, interaction: discord.Interaction, button: str) -> None:
+        """A button under a message of the bot."""
+        action = Action(button, private=_is_private(interaction))
+        self._begin(Asked(interaction, from_interaction(interaction, action=action, can_show_forms=True)))
+
+    def submitted(self, interaction: discord.Interaction, form: str) -> None:
+        """A form that was sent."""
+        action = Action(form, modal.fields(interaction), private=_is_private(interaction))
+        self._begin(Asked(interaction, from_interaction(interaction, action=action)))
+
+    def _begin(self, asked: Asked) -> None:
+        self._answers.start(self._take(asked), "discord interaction")
+
+    async def _take(self, asked: Asked) -> None:
+        try:
+            await self._acknowledge(asked)
+        except discord.HTTPException as error:
+            if error.code not in (UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED):
+                raise
+            log.info("An interaction is left to whoever acknowledged it, or came too late: %s", error)
+        except Exception:
+            log.exception("An interaction was not answered")
+            await self._whisper(asked, Reply(text=translate(FAILED, asked.locale)))
+
+    async def _acknowledge(self, asked: Asked) -> None:
+        """Say at once what is coming, in the one right form; then let it come."""
+        response = asked.interaction.response
+        try:
+            decision = self._bot.dispatch(announced(asked.request))
+            if decision.form is not None:
+                await response.send_modal(modal.build(await decision.form(), asked.locale))
+                return
+        except UserError as error:
+            await self._whisper(asked, Reply(text=error.sentence.in_language(asked.locale)))
+            return
+        if decision.refused:
+            await self._whisper(asked, await only(decision.replies))
+        elif decision.in_place:
+            await response.defer()
+            await self._change(asked, decision)
+        else:
+            promised = await response.defer(ephemeral=decision.private, thinking=True)
+            message = promised.message_id if promised is not None else None
+            await self._answer(asked, decision, message or (await asked.interaction.original_response()).id)
+
+    async def _whisper(self, asked: Asked, reply: Reply) -> None:
+        """Say something to the asker alone, with what they typed."""
+        message = render.refused(reply.text, asked.typed, asked.locale)
+        interaction, files = asked.interaction, render.files(message.files) or discord.utils.MISSING
+        if interaction.response.is_done():
+            await interaction.followup.send(message.content, files=files, ephemeral=True, allowed_mentions=NO_PINGS)
+        else:
+            await interaction.response.send_message(
+                message.content, files=files, ephemeral=True, allowed_mentions=NO_PINGS
+            )
+
+    # What changes the message under which the button is
+
+    async def _change(self, asked: Asked, decision: Dispatch) -> None:
+        action = asked.request.action
+        _, row = actions.parse(action.id if action is not None else "")
+        shown = await self._bot.shown(row)
+        async with aclosing(decision.replies) as replies:
+            async for reply in replies:
+                if reply.deleted:
+                    await self._delete(asked, shown)
+                elif not reply.row:
+                    await self._whisper(asked, reply)
+                else:
+                    await asked.interaction.edit_original_response(
+                        view=render.view(render.buttons(reply)), allowed_mentions=NO_PINGS
+                    )
+
+    async def _delete(self, asked: Asked, shown: Sequence[str]) -> None:
+        pressed = asked.interaction.message
+        with suppress(discord.NotFound):
+            await asked.interaction.delete_original_response()
+        others = [message for message in shown if pressed is None or message != str(pressed.id)]
+        if asked.is_heard:
+            await self._answers.delete(asked.channel, others)
+
+    # What is answered with a new message
+
+    async def _answer(self, asked: Asked, decision: Dispatch, message: int) -> None:
+        """Ask once more, now that there is time for files and threads, and show what comes."""
+        thread, note = None, ""
+        if asked.wants_thread and not decision.private:
+            thread, note = await self._open_thread(asked, message)
+        if thread is not None:
+            asked = replace(
+                asked, request=replace(asked.request, place=replace(asked.request.place, thread=str(thread)))
+            )
+        outlet = self._outlet(asked, message, private=decision.private, in_thread=thread is not None, note=note)
+        known = self._resume(asked, message, private=decision.private, in_thread=thread is not None)
+        try:
+            request = await fetched(replace(asked.request, resume=known))
+        except UserError as error:
+            await outlet.remove()
+            await self._whisper(asked, Reply(text=error.sentence.in_language(asked.locale)))
+            return
+        await self._answers.follow(outlet, _with_typed(self._bot.dispatch(request).replies, asked))
+
+    def _outlet(self, asked: Asked, message: int, *, private: bool, in_thread: bool, note: str) -> Outlet:
+        interaction, answers = asked.interaction, self._answers
+        most = interaction.filesize_limit
+        hook = Hook(interaction.followup, bytes_each=most, private=private)
+        aside = Hook(interaction.followup, bytes_each=most, private=True)
+        common: dict[str, Any] = {"direct": answers.direct(interaction.user.id), "locale": asked.locale, "note": note}
+        room = answers.room(asked.channel, interaction.guild_id)
+        if in_thread:
+            return Outlet(self._bot, room, aside=aside, quoted=False, **common)
+        return Outlet(
+            self._bot,
+            hook,
+            aside=None if private else aside,
+            later=None if private or not asked.is_heard else room,
+            seconds=answers.token_seconds,
+            shown=[Shown(message, None if note else WAITING)],
+            **common,
+        )
+
+    def _resume(self, asked: Asked, message: int, *, private: bool, in_thread: bool) -> dict[str, Any]:
+        more: dict[str, Any] = {} if in_thread else {"message": str(message)}
+        if private or not asked.is_heard:
+            more |= {"token": asked.interaction.token, "until": time.time() + TOKEN_LIVES}
+        return resume(asked.request.place, asked.locale, channel=asked.channel, quoted=not in_thread, **more)
+
+    async def _open_thread(self, asked: Asked, message: int) -> tuple[int | None, str]:
+        """Make the response the question, and open a thread under it: its id, or else what keeps us from it.
+
+        Where there are no threads, or in one, the answer simply comes where it was asked.
+        """
+        interaction = asked.interaction
+        channel, allowed = interaction.channel, interaction.app_permissions
+        if not isinstance(channel, discord.TextChannel) or not interaction.is_guild_integration():
+            return None, ""
+        note = "I could not open a thread here; that needs Create Public Threads and Send Messages in Threads."
+        if not (allowed.create_public_threads and allowed.send_messages_in_threads):
+            return None, translate(note, asked.locale)
+        question = self._question(asked)
+        try:
+            await interaction.followup.edit_message(
+                message, content=quote_line(question, THREAD_QUESTION) or render.NOTHING, allowed_mentions=NO_PINGS
+            )
+            opened = channel.get_partial_message(message)
+            thread = await opened.create_thread(name=cut(question, THREAD_NAME) or f"/{asked.request.command}")
+        except (discord.HTTPException, aiohttp.ClientError) as error:
+            log.warning("A thread could not be opened: %s", error)
+            return None, translate(note, asked.locale)
+        return thread.id, ""
+
+    def _question(self, asked: Asked) -> str:
+        """What was asked, in one line."""
+        command = self._bot.registry.find(asked.request.command)
+        text = asked.request.options.get(command.free_text.name, "") if command.free_text is not None else ""
+        return " ".join(str(text).split())
+
+
+async def _with_typed(replies: AsyncGenerator[Reply, None], asked: Asked) -> AsyncGenerator[Reply, None]:
+    """The replies; one that refuses a form holds what was typed into it."""
+    async with aclosing(replies):
+        async for reply in replies:
+            if reply.error and not reply.row and asked.typed:
+                refused = render.refused(reply.text, asked.typed, asked.locale)
+                reply = replace(reply, text=refused.content, attachments=refused.files)
+            yield reply
+
+
+def _is_private(interaction: discord.Interaction) -> bool:
+    return interaction.message is not None and interaction.message.flags.ephemeral

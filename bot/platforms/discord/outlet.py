@@ -1,0 +1,195 @@
+"""Where an answer is shown: in an interaction's messages while its token lives, then and otherwise in a channel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import discord
+
+from bot.errors import BotError
+from bot.language import Sentence, translate
+from bot.platforms.discord import render
+from bot.platforms.discord.carrier import Gone, Lost, TokenOver
+from bot.platforms.discord.render import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.app import Bot
+    from bot.message import Reply
+    from bot.platforms.discord.carrier import Carrier
+
+log = logging.getLogger(__name__)
+
+WAITING = Message("")
+"""How a response looks that was only promised: Discord shows that the bot is thinking."""
+
+TOO_LATE = "Discord lets me write here for 15 minutes only, so your answer ends here."
+TOO_LATE_AGAIN = "Discord lets me write here for 15 minutes only, so your answer ends here. “{again}” asks once more."
+
+
+@dataclass(slots=True)
+class Shown:
+    """A message that was written, and how it looked last; None if nobody knows."""
+
+    id: int
+    message: Message | None = None
+
+
+class Outlet:
+    """The messages that show one answer, made to look like its newest snapshot.
+
+    `aside` is for what turns out to be private; without it, everything may be said where the answer is. `later` goes
+    on where the carrier's token ends, after `seconds`; without it the answer has to end then. `direct` reaches the
+    asker when nothing else does. `shown` are messages that are there already, `quoted` says whether the question
+    stands in the answer, and `note` is told in the end's small print.
+    """
+
+    def __init__(
+        self,
+        bot: Bot,
+        carrier: Carrier,
+        *,
+        direct: Carrier,
+        locale: str,
+        aside: Carrier | None = None,
+        later: Carrier | None = None,
+        seconds: float = math.inf,
+        shown: Sequence[Shown] = (),
+        quoted: bool = True,
+        note: str = "",
+    ) -> None:
+        self.row = 0
+        self.final = False
+        self.locale = locale
+        self.token_ends = asyncio.get_running_loop().time() + seconds
+        self._bot = bot
+        self._carrier = carrier
+        self._direct = direct
+        self._aside = aside
+        self._later = later
+        self._shown = list(shown)
+        self._quoted = quoted
+        self._note = note
+        self._expired = False
+        self._told: tuple[int, list[str]] = (0, [])
+
+    @property
+    def ids(self) -> list[str]:
+        """The messages that show the answer, in order."""
+        return [str(shown.id) for shown in self._shown]
+
+    @property
+    def must_end(self) -> bool:
+        """Whether the answer cannot go on when the token ends."""
+        return self._later is None and self.token_ends < math.inf
+
+    def expire(self) -> None:
+        """Let the answer end with what it has, while that can still be shown."""
+        self._expired = self._bot.stop(self.row)
+
+    async def show(self, reply: Reply) -> None:
+        """Make the messages look like `reply`. Raises Gone or Lost where they cannot be."""
+        self.row = reply.row or self.row
+        if reply.deleted:
+            await self.remove()
+            return
+        if reply.private and self._aside is not None:
+            await self._step_aside(self._aside)
+        if render.is_blank(reply) and self._shown and self._shown[0].message == WAITING:
+            # Discord shows by itself that something is coming.
+            await self._note_ids()
+            return
+        wanted = render.messages(self._in_place(reply), locale=self.locale, bytes_each=self._carrier.bytes_each)
+        if self._later is not None and asyncio.get_running_loop().time() > self.token_ends:
+            await self._go_on(self._later, wanted)
+        else:
+            try:
+                await self._make(wanted)
+            except TokenOver:
+                if self._later is None:
+                    raise Lost(Sentence(TOO_LATE)) from None
+                await self._go_on(self._later, wanted)
+        self.final = reply.final
+
+    async def tell(self, sentence: Sentence) -> None:
+        """Say something to the asker alone, wherever that can still be heard."""
+        said = Message(sentence.in_language(self.locale))
+        for carrier in filter(None, (self._aside, self._direct)):
+            try:
+                await carrier.post(said)
+            except (BotError, discord.HTTPException) as error:
+                log.info("The asker could not be told that an answer ended: %s", error)
+            else:
+                return
+
+    async def remove(self) -> None:
+        """Delete all messages; what is gone already is none to worry about."""
+        self.final = True
+        shown, self._shown = self._shown, []
+        for message in shown:
+            with suppress(BotError):
+                await self._carrier.delete(message.id)
+
+    def _in_place(self, reply: Reply) -> Reply:
+        """The reply with what only this place knows."""
+        if not self._quoted:
+            reply = replace(reply, quote="")
+        if not reply.final:
+            return reply
+        status = reply.status
+        if self._expired:
+            can_repeat = any(button.action == "again" for button in reply.buttons)
+            sentence = TOO_LATE_AGAIN if can_repeat else TOO_LATE
+            status = translate(sentence, self.locale, again=translate("Again", self.locale))
+        return replace(reply, status=" ".join(filter(None, (status, self._note))))
+
+    async def _make(self, wanted: Sequence[Message]) -> None:
+        for number, message in enumerate(wanted):
+            if number == len(self._shown):
+                self._shown.append(Shown(await self._carrier.post(message), message))
+                continue
+            shown = self._shown[number]
+            if shown.message != message:
+                files = shown.message is None or shown.message.files != message.files
+                await self._carrier.edit(shown.id, message, files=files)
+                shown.message = message
+        surplus = self._shown[len(wanted) :]
+        del self._shown[len(wanted) :]
+        # Before they are deleted, so that this is not taken for somebody else's doing.
+        await self._note_ids()
+        for shown in surplus:
+            with suppress(Gone):
+                await self._carrier.delete(shown.id)
+
+    async def _note_ids(self) -> None:
+        """Let the core know which messages show the answer."""
+        now = self.row, self.ids
+        if self.row and now != self._told:
+            await self._bot.sent(*now)
+            self._told = now
+
+    async def _go_on(self, later: Carrier, wanted: Sequence[Message]) -> None:
+        """Edit the same messages without the token; where Discord refuses that, send new ones."""
+        self._carrier, self._later, self._aside = later, None, self._aside and self._direct
+        self.token_ends = math.inf
+        try:
+            await self._make(wanted)
+        except (Gone, Lost):
+            self._shown = []
+            await self._make(wanted)
+
+    async def _step_aside(self, aside: Carrier) -> None:
+        """Take away what all can see, and go on where the asker alone reads it."""
+        carrier, self._carrier = self._carrier, aside
+        shown, self._shown = self._shown, []
+        self._aside = self._later = None
+        await self._note_ids()
+        for message in shown:
+            with suppress(BotError):
+                await carrier.delete(message.id)

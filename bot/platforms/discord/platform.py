@@ -1,0 +1,87 @@
+"""Discord as a platform: how it begins, goes on without Discord for a while, and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import aiohttp
+import discord
+
+from bot.platforms.discord.answers import TOKEN_SECONDS
+from bot.platforms.discord.client import Client
+from bot.platforms.discord.library import prepare
+
+if TYPE_CHECKING:
+    from bot.app import Bot
+    from bot.config import DiscordSection
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 2.0, 120.0
+TOKEN_REFUSED = 4004
+"""The gateway's close code."""
+
+
+class DiscordPlatform:
+    """Runs the bot on Discord. The bot must be entered before it runs.
+
+    `token_seconds` is how long an interaction's token is used.
+    """
+
+    name = "discord"
+
+    def __init__(self, bot: Bot, section: DiscordSection, *, token_seconds: float = TOKEN_SECONDS) -> None:
+        self._bot = bot
+        self._section = section
+        self._token_seconds = token_seconds
+
+    async def run(self) -> None:
+        """Serve until cancelled, or until Discord refuses the bot for good, which is a sentence in the log.
+
+        Raises PluginError if Discord has no room for a command.
+        """
+        prepare(self._section)
+        _keep_secrets()
+        pause = RETRY_SECONDS
+        while True:
+            try:
+                await self._connect()
+                reason = "the connection was closed"
+            except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
+                if refusal := _for_good(error):
+                    break
+                reason = str(error)
+            log.warning("Discord cannot be reached (%s); trying again in %g seconds.", reason, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+        log.error("%s", refusal)
+
+    async def _connect(self) -> None:
+        client = Client(self._bot, self._section, self._token_seconds)
+        async with client:
+            await client.start(self._section.token.get_secret_value())
+
+
+def _for_good(error: Exception) -> str:
+    """Why Discord refuses the bot until somebody changes something; "" if it may be better soon."""
+    if isinstance(error, discord.LoginFailure):
+        return "Discord refuses the token. Set a valid one in TEMPERA_DISCORD__TOKEN."
+    if isinstance(error, discord.PrivilegedIntentsRequired):
+        return (
+            "Discord refuses the intent Message Content. Switch it on in the developer portal (Bot, Privileged Gateway "
+            "Intents), or set TEMPERA_DISCORD__MESSAGE_CONTENT=false."
+        )
+    if isinstance(error, discord.ConnectionClosed):
+        if error.code == TOKEN_REFUSED:
+            return "Discord no longer takes the token. Set a new one in TEMPERA_DISCORD__TOKEN."
+        return f"Discord closed the connection for good (code {error.code})."
+    return ""
+
+
+def _keep_secrets() -> None:
+    """Keep out of the log what discord.py writes there when all is told: addresses with tokens in them."""
+    library = logging.getLogger("discord")
+    if library.getEffectiveLevel() < logging.INFO:
+        library.setLevel(logging.INFO)
