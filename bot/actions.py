@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bot.command import Command
     from bot.database import MessageRow
     from bot.message import Reply, User
+    from bot.option import Option
 
 ID = re.compile(r"t:(?P<action>[a-z]+[0-9]*):(?P<row>[0-9]{1,18})")
 STEP = 0.3
@@ -71,7 +72,7 @@ def finished(
                 add("cooler", translate("Cooler", locale))
             if option.maximum is None or temperature < option.maximum:
                 add("warmer", translate("Warmer", locale))
-        if any(field.form for field in command.options):
+        if any(option.form for option in command.options):
             add("edit", translate("Edit", locale))
     if not reply.private:
         add("delete", translate("Delete", locale), "danger")
@@ -105,23 +106,24 @@ def changed(action: str, command: Command, row: MessageRow, fields: Mapping[str,
 
 def form(command: Command, values: Mapping[str, Any], form_id: str) -> Form:
     """The form of a command: one field per `form` option, filled in with `values`."""
-    fields = tuple(
-        Field(
-            name=option.name,
-            label=option.description or option.name,
-            kind=option.kind,
-            value=_shown(values.get(option.name, option.default)),
-            required=option.required,
-            minimum=option.minimum,
-            maximum=option.maximum,
-            choices=tuple(map(str, option.choices)),
-        )
-        for option in command.options
-        if option.form
-    )
+    fields = tuple(field(option, values.get(option.name, option.default)) for option in command.options if option.form)
     if not fields:
         raise OptionError("", "/{command} has no form.", command=command.name)
     return Form(form_id, f"/{command.name}", fields)
+
+
+def field(option: Option, value: Any) -> Field:
+    """The field of an option, filled in with `value`."""
+    return Field(
+        name=option.name,
+        label=option.description or option.name,
+        kind=option.kind,
+        value=_shown(value),
+        required=option.required,
+        minimum=option.minimum,
+        maximum=option.maximum,
+        choices=tuple(map(str, option.choices)),
+    )
 
 
 def _shown(value: Any) -> str:

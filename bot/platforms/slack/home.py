@@ -1,0 +1,229 @@
+"""The App Home: what the bot can do, a user's own defaults, and what moderators find there."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from slack_sdk.errors import SlackApiError
+
+from bot.actions import field
+from bot.defaults import DefaultsHere, offered
+from bot.errors import OptionError
+from bot.language import translate
+from bot.message import Form, Place
+from bot.option import number
+from bot.platforms.slack import modal
+from bot.platforms.slack.commands import ROOT, usage
+from bot.platforms.slack.modal import plain
+from bot.text import cut
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
+    from slack_sdk.web.async_client import AsyncWebClient
+
+    from bot.app import Bot
+    from bot.command import Command
+    from bot.message import User
+    from bot.option import Option
+
+    Json = dict[str, Any]
+    People = Callable[[str], Awaitable[User]]
+
+log = logging.getLogger(__name__)
+
+CHANGE, SET, RESET = "home:change:", "home:set:", "home:reset"
+COMMANDS, OPTIONS = 100, 60
+"""How many are shown: a view has room for 100 blocks and 250 kB."""
+LINE, HEADER, BUTTON, SECTION = 150, 150, 75, 3000
+
+
+def register(app: AsyncApp, bot: Bot, people: People) -> None:
+    """Let `app` show the App Home and take what is pressed and sent there; `people` tells who has a Slack id."""
+    home = _Home(bot, people)
+    app.event("app_home_opened")(home.opened)
+    app.action(re.compile(f"^{CHANGE}"))(home.change)
+    app.view(re.compile(f"^{SET}"))(home.set)
+    app.action(RESET)(home.reset)
+
+
+class _Home:
+    """What happens in the App Home. Everything is acknowledged before it is done."""
+
+    def __init__(self, bot: Bot, people: People) -> None:
+        self._bot = bot
+        self._people = people
+
+    async def opened(self, ack: AsyncAck, context: AsyncBoltContext, client: AsyncWebClient, event: Json) -> None:
+        await ack()
+        # The same event tells that the other tab, Messages, was opened.
+        if event.get("tab") == "home":
+            await self._publish(client, event["user"], context.team_id)
+
+    async def change(self, ack: AsyncAck, context: AsyncBoltContext, client: AsyncWebClient, body: Json) -> None:
+        await ack()
+        name = body["actions"][0]["action_id"].removeprefix(CHANGE)
+        user = await self._people(body["user"]["id"])
+        mine = self._mine(user, context.team_id)
+        if name not in mine.offered:
+            await self._publish(client, user.id, context.team_id)
+            return
+        try:
+            await client.views_open(trigger_id=body["trigger_id"], view=_form(mine, name, user.locale))
+        except SlackApiError as error:
+            log.info("Slack did not open a form in the App Home: %s", error.response["error"])
+
+    async def set(
+        self, ack: AsyncAck, context: AsyncBoltContext, client: AsyncWebClient, body: Json, view: Json
+    ) -> None:
+        name, locale = view["callback_id"].removeprefix(SET), view["private_metadata"]
+        option = offered(self._bot.commands).get(name)
+        value = None
+        if option is not None:
+            try:
+                value = _value(option, modal.fields(view).get(option.name, ""))
+            except OptionError as error:
+                sentence = error.sentence.in_language(locale)
+                await ack(response_action="errors", errors=modal.errors(view, option.name, sentence))
+                return
+        await ack()
+        user = await self._people(body["user"]["id"])
+        mine = self._mine(user, context.team_id)
+        if name in mine.offered and value is not None:
+            await mine.set(name, value)
+        else:
+            await mine.reset(name)
+        await self._publish(client, user.id, context.team_id)
+
+    async def reset(self, ack: AsyncAck, context: AsyncBoltContext, client: AsyncWebClient, body: Json) -> None:
+        await ack()
+        user = await self._people(body["user"]["id"])
+        await self._mine(user, context.team_id).reset()
+        await self._publish(client, user.id, context.team_id)
+
+    def _mine(self, user: User, team: str | None) -> DefaultsHere:
+        place = _place(team)
+        return DefaultsHere(self._bot.defaults, place.platform, user.id, self._bot.commands_for(user, place))
+
+    async def _publish(self, client: AsyncWebClient, user: str, team: str | None) -> None:
+        shown = view(self._bot, await self._people(user), _place(team))
+        try:
+            await client.views_publish(user_id=user, view=shown)
+        except SlackApiError as error:
+            log.warning("Slack does not show the App Home: %s", error.response["error"])
+
+
+def _place(team: str | None) -> Place:
+    return Place("slack", "", server=team or "")
+
+
+def _value(option: Option, typed: str) -> Any:
+    """What `option` shall be; None for the bot's own default, which is also what nothing stands for."""
+    value = option.convert(typed) if typed.strip() else None
+    return None if value == option.default else value
+
+
+def view(bot: Bot, user: User, place: Place) -> Json:
+    """The App Home as `user` sees it."""
+    user = bot.recognised(user, place)
+    commands = bot.commands_for(user, place)
+    mine = DefaultsHere(bot.defaults, place.platform, user.id, commands)
+    blocks = [*_abilities(commands, user.locale), *_manners(commands, user.locale), *_defaults(mine, user.locale)]
+    if user.is_moderator:
+        sentence = "What I may do here will be set in this place. Until then, whoever runs me sets it."
+        blocks += [_header(translate("For moderators", user.locale)), _section(translate(sentence, user.locale))]
+    return {"type": "home", "blocks": blocks}
+
+
+def _abilities(commands: Sequence[Command], locale: str) -> list[Json]:
+    blocks = [_header(translate("What I can do", locale))]
+    if commands:
+        items = [_item(usage(command), translate(command.description, locale)) for command in commands[:COMMANDS]]
+        bullets = {"type": "rich_text_list", "style": "bullet", "elements": items}
+        blocks.append({"type": "rich_text", "elements": [bullets]})
+    if len(commands) > COMMANDS:
+        more = {"count": len(commands) - COMMANDS, "command": f"{ROOT} help"}
+        blocks.append(_section(translate("There are {count} more: {command} lists them all.", locale, **more)))
+    return blocks
+
+
+def _manners(commands: Sequence[Command], locale: str) -> list[Json]:
+    sentences = [
+        translate("Mention me in a channel, or write to me under “Messages”: I answer in a thread.", locale),
+        translate("A thread is a conversation: there I know what was asked before.", locale),
+    ]
+    if labels := ", ".join(command.in_messages for command in commands if command.in_messages):
+        sentences.append(translate("Among the shortcuts of a message you find: {labels}", locale, labels=labels))
+    return [_header(translate("How to talk to me", locale)), _section("\n".join(sentences))]
+
+
+def _defaults(mine: DefaultsHere, locale: str) -> list[Json]:
+    if not mine.offered:
+        return []
+    blocks = [
+        _header(translate("Your own defaults", locale)),
+        _section(translate("What options are for you when you do not say:", locale)),
+    ]
+    for name, option in list(mine.offered.items())[:OPTIONS]:
+        button = _button(translate("Change", locale), f"{CHANGE}{name}")
+        blocks.append(_section(_line(name, option, mine, locale)) | {"accessory": button})
+    if len(mine.offered) > OPTIONS:
+        more = {"count": len(mine.offered) - OPTIONS, "command": f"{ROOT} defaults show"}
+        blocks.append(_section(translate("There are {count} more: {command} lists them all.", locale, **more)))
+    if mine.mine:
+        elements = [_button(translate("Reset all", locale), RESET)]
+        blocks.append({"type": "actions", "elements": elements})
+    return blocks
+
+
+def _line(name: str, option: Option, mine: DefaultsHere, locale: str) -> str:
+    if name in mine.mine:
+        value = _shown(mine.mine[name], locale)
+    else:
+        value = f"{_shown(option.default, locale)} ({translate('default', locale)})"
+    about = translate(option.description, locale) if option.description else ""
+    return "\n".join(cut(line, LINE) for line in (f"{name}: {value}", about) if line)
+
+
+def _form(mine: DefaultsHere, name: str, locale: str) -> Json:
+    """The modal that changes one default, filled in with what it is now."""
+    option = mine.offered[name]
+    only = replace(field(option, mine.mine.get(name, option.default)), required=False)
+    made = modal.build(Form(f"{SET}{name}", name, (only,)), private_metadata=locale, locale=locale)
+    sentence = "The bot's own default is {value}. Choose that, or leave the field empty, to go back to it."
+    note = translate(sentence, locale, value=_shown(option.default, locale))
+    made["blocks"].append({"type": "context", "elements": [plain(note)]})
+    return made
+
+
+def _shown(value: Any, locale: str) -> str:
+    if isinstance(value, bool):
+        return translate("yes", locale) if value else translate("no", locale)
+    if isinstance(value, (int, float)):
+        return number(value)
+    return "–" if value is None else cut(str(value), LINE)
+
+
+def _item(code: str, text: str) -> Json:
+    """A line of a list: what to type, and what for."""
+    parts = [
+        {"type": "text", "text": cut(code, LINE), "style": {"code": True}},
+        {"type": "text", "text": f" – {cut(text, LINE)}"},
+    ]
+    return {"type": "rich_text_section", "elements": parts}
+
+
+def _header(text: str) -> Json:
+    return {"type": "header", "text": plain(cut(text, HEADER))}
+
+
+def _section(text: str) -> Json:
+    return {"type": "section", "text": plain(cut(text, SECTION))}
+
+
+def _button(label: str, action_id: str) -> Json:
+    return {"type": "button", "text": plain(cut(label, BUTTON)), "action_id": action_id}
