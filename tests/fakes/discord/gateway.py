@@ -13,6 +13,8 @@ from aiohttp import WSMsgType, web
 from fakes.discord.state import snowflake
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fakes.discord.state import FakeGuild
     from fakes.discord.world import World
 
@@ -31,13 +33,31 @@ DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, RESUME, RECONNECT, MEMBERS, INVALID, HE
 GUILD_MEMBERS, PRESENCES, MESSAGE_CONTENT = 1 << 1, 1 << 8, 1 << 15
 
 
+def compressor(kind: str) -> Callable[[bytes], bytes] | None:
+    """What packs each message of a connection, in one stream; discord.py asks for zstd where Python has it."""
+    if kind == "zlib-stream":
+        zlib_stream = zlib.compressobj()
+        return lambda data: zlib_stream.compress(data) + zlib_stream.flush(zlib.Z_SYNC_FLUSH)
+    if kind == "zstd-stream":
+        try:
+            from compression import zstd
+        except ImportError:
+            import zstandard
+
+            stream = zstandard.ZstdCompressor().compressobj()
+            return lambda data: stream.compress(data) + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        zstd_stream = zstd.ZstdCompressor()
+        return lambda data: zstd_stream.compress(data, zstd_stream.FLUSH_BLOCK)
+    return None
+
+
 class Connection:
     """One socket. What is put into its queue goes out in order, compressed if the client asked for it."""
 
-    def __init__(self, socket: web.WebSocketResponse, compress: bool) -> None:
+    def __init__(self, socket: web.WebSocketResponse, compression: str) -> None:
         self.socket = socket
         self.session: Session | None = None
-        self._compressor = zlib.compressobj() if compress else None
+        self._compressed = compressor(compression)
         self._outgoing: asyncio.Queue[dict[str, Any] | int] = asyncio.Queue()
 
     def send(self, op: int, data: Any = None, *, event: str | None = None, number: int | None = None) -> None:
@@ -59,11 +79,10 @@ class Connection:
                 return
             text = json.dumps(payload)
             try:
-                if self._compressor is None:
+                if self._compressed is None:
                     await self.socket.send_str(text)
                 else:
-                    data = self._compressor.compress(text.encode())
-                    await self.socket.send_bytes(data + self._compressor.flush(zlib.Z_SYNC_FLUSH))
+                    await self.socket.send_bytes(self._compressed(text.encode()))
             except ConnectionError:
                 return
 
@@ -107,6 +126,10 @@ class Gateway:
         there = {session.shard for session in self.sessions.values() if session.connection is not None}
         return there == set(range(self.shards))
 
+    def shard(self, guild: FakeGuild) -> int:
+        """The shard that hears of a guild."""
+        return (int(guild.id) >> 22) % self.shards
+
     def dispatch(
         self,
         event: str,
@@ -117,7 +140,7 @@ class Gateway:
         intents: int = 0,
     ) -> None:
         """Send an event to each session whose shard and intents it is for; `hidden` to those that may not read."""
-        shard = (int(guild.id) >> 22) % self.shards if guild else 0
+        shard = self.shard(guild) if guild else 0
         for session in self.sessions.values():
             if session.shard == shard and (not intents or session.intents & intents):
                 read = hidden is None or session.intents & MESSAGE_CONTENT
@@ -128,11 +151,11 @@ class Gateway:
         socket = web.WebSocketResponse(max_msg_size=0)
         await socket.prepare(request)
         compress = request.query.get("compress", "")
-        connection = Connection(socket, compress == "zlib-stream")
+        connection = Connection(socket, compress)
         self.connections.add(connection)
         writer = asyncio.create_task(connection.write())
         try:
-            if request.query.get("v") != "10" or request.query.get("encoding") != "json" or compress == "zstd-stream":
+            if request.query.get("v") != "10" or request.query.get("encoding") != "json":
                 connection.close(4012)
             else:
                 connection.send(HELLO, {"heartbeat_interval": int(self.heartbeat_seconds * 1000), "_trace": []})
@@ -188,9 +211,7 @@ class Gateway:
         self.session_starts_left -= 1
         session = connection.session = Session(shard, intents, connection)
         self.sessions[session.id] = session
-        guilds = [
-            guild for guild in self.world.guilds.values() if guild.bot and (int(guild.id) >> 22) % shards == shard
-        ]
+        guilds = [guild for guild in self.world.guilds.values() if guild.bot and self.shard(guild) == shard]
         ready = {
             "v": 10,
             "user": self.world.bot.payload(),

@@ -237,8 +237,6 @@ class Responses:
     def change(self, token: str, message_id: str, body: dict[str, Any], files: bodies.Files) -> FakeMessage:
         """Edit the original response or a follow-up."""
         message = self.find(token, message_id)
-        if message.channel.deleted:
-            raise ApiError(404, 10003)
         if message.channel.archived:
             raise ApiError(400, 50083)
         return bodies.edit(self.world, message, body, files, self.world.attachment_size_limit)

@@ -205,7 +205,7 @@ class People(World):
 
     def _app_permissions(self, channel: FakeChannel) -> int:
         if channel.guild is None:
-            return permissions.INVITED | permissions.BITS["embed_links"]
+            return permissions.bits((*permissions.INVITED, "embed_links"))
         if not channel.guild.bot:
             return permissions.bits(("embed_links", "attach_files"))
         return permissions.resolved(channel.guild, channel, self.bot.id)

@@ -34,19 +34,17 @@ def bits(names: Iterable[str]) -> int:
     return sum(BITS[name] for name in set(names))
 
 
-INVITED = bits(
-    (
-        "view_channel",
-        "send_messages",
-        "send_messages_in_threads",
-        "create_public_threads",
-        "attach_files",
-        "read_message_history",
-    )
+INVITED = (
+    "view_channel",
+    "send_messages",
+    "send_messages_in_threads",
+    "create_public_threads",
+    "attach_files",
+    "read_message_history",
 )
 """What the bot's invite asks for, and all that it is given: @everyone has next to nothing here."""
-PEOPLE = INVITED | bits(("add_reactions", "embed_links", "mention_everyone", "use_application_commands"))
-MODERATORS = bits(("manage_guild", "manage_channels", "manage_messages", "manage_threads"))
+PEOPLE = (*INVITED, "add_reactions", "embed_links", "mention_everyone", "use_application_commands")
+MODERATORS = ("manage_guild", "manage_channels", "manage_messages", "manage_threads")
 
 
 def resolved(guild: FakeGuild, channel: FakeChannel, user_id: str) -> int:

@@ -91,7 +91,7 @@ def _stored(world: World, guild_id: str, body: dict[str, Any], before: dict[tupl
 
 
 def _stored_option(option: dict[str, Any]) -> dict[str, Any]:
-    stored = {name: value for name, value in option.items() if value not in (None, False, [], {})}
+    stored = {name: value for name, value in option.items() if value is not False and value not in (None, [], {})}
     stored |= {name: option.get(name) for name in ("name_localizations", "description_localizations")}
     if option.get("options"):
         stored["options"] = [_stored_option(one) for one in option["options"]]

@@ -87,6 +87,10 @@ class Rest:
                 status, body, more = self._limited(wait) if wait else self._answer(answer, call)
             except ApiError as error:
                 status, body, more = error.status, error.body, {}
+            except Exception as error:
+                # Else discord.py would only see a 500, and try again and again.
+                self.world.violations.append(f"{call.method} {call.path}: the fake cannot: {error!r}")
+                raise
             self.log.append((call.method, call.path, status, time.monotonic()))
             text = "" if body is None else json.dumps(body)
             content = {"Content-Type": JSON} if text else {}

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from fakes.discord import permissions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fakes.discord.interactions import FakeInteraction
+    from fakes.discord.world import World
 
 EPOCH_MS = 1420070400000
 TEXT, DM, GROUP, THREAD = 0, 1, 3, 11
@@ -143,8 +144,9 @@ class FakeChannel:
 class FakeGuild:
     """A server. `bot` says whether the bot is a member; `commands_scope`, whether its commands were invited too."""
 
+    world: World = field(repr=False)
     name: str
-    owner_id: str
+    owner_id: str = "0"
     bot: bool = True
     commands_scope: bool = True
     locale: str = "en-US"
@@ -155,6 +157,30 @@ class FakeGuild:
     channels: dict[str, FakeChannel] = field(default_factory=dict)
     threads: dict[str, FakeChannel] = field(default_factory=dict)
     system_channel: FakeChannel | None = None
+
+    def add_channel(self, name: str) -> FakeChannel:
+        """One more text channel."""
+        channel = FakeChannel(name, TEXT, self)
+        self.channels[channel.id] = self.world.channels[channel.id] = channel
+        self.world.tell_channel("CHANNEL_CREATE", channel)
+        return channel
+
+    def add_role(self, name: str, *granted: str) -> FakeRole:
+        """One more role, with these rights; nobody has it yet."""
+        role = FakeRole(name, permissions.bits(granted))
+        self.roles[role.id] = role
+        return role
+
+    def join(self, user: FakeUser, *roles: FakeRole) -> None:
+        """Make somebody a member with these roles."""
+        self.members[user.id] = tuple(role.id for role in roles)
+
+    def set_permissions(
+        self, channel: FakeChannel, *, allow: Iterable[str] = (), deny: Iterable[str] = (), who: str = ""
+    ) -> None:
+        """Say what the bot (or `who`, the id of a role or member) may in a channel, apart from what its roles say."""
+        channel.overwrites[who or self.world.bot.id] = (permissions.bits(allow), permissions.bits(deny))
+        self.world.tell_channel("CHANNEL_UPDATE", channel)
 
     def payload(self, members: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The guild as in GUILD_CREATE."""

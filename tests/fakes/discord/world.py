@@ -61,8 +61,7 @@ class World:
 
         self.ann, self.ben, self.mod = (self.add_user(name) for name in ("Ann", "Ben", "Mod"))
         self.guild = self.add_guild("Guild")
-        self.channel = self.add_channel(self.guild, "general")
-        self.guild.system_channel = self.channel
+        self.channel: FakeChannel = next(iter(self.guild.channels.values()))
 
     def changed(self) -> None:
         """Wake whoever waits in `until`."""
@@ -97,48 +96,35 @@ class World:
     # What there is.
 
     def add_user(self, name: str, locale: str = "en-US") -> FakeUser:
-        """Somebody who is not in any guild yet, but those made later."""
+        """Somebody who joins all guilds there are."""
         user = FakeUser(name, locale)
         self.users[user.id] = user
         for guild in self.guilds.values():
-            self.join(guild, user)
+            guild.join(user, _role(guild, "people"))
         return user
 
-    def join(self, guild: FakeGuild, user: FakeUser, *roles: FakeRole) -> None:
-        """Make somebody a member, with the usual rights and these roles."""
-        usual = next(role for role in guild.roles.values() if role.name == "people")
-        guild.members[user.id] = (usual.id, *(role.id for role in roles))
+    def add_guild(self, name: str, bot: bool = True, *, shard: int | None = None) -> FakeGuild:
+        """A server with everybody in it, and the channel "general".
 
-    def add_guild(self, name: str, bot: bool = True) -> FakeGuild:
-        """A server with everybody in it; `mod` may manage it, and the bot has what its invite asks for."""
-        guild = FakeGuild(name, owner_id="0", bot=bot)
-        self.guilds[guild.id] = guild
-        self.registered[guild.id] = []
-        everyone = FakeRole("@everyone", permissions.bits(("use_application_commands",)), guild.id)
-        guild.roles = {guild.id: everyone}
-        self.add_role(guild, "people", permissions.PEOPLE)
-        moderators = self.add_role(guild, "moderators", permissions.MODERATORS)
-        invited = self.add_role(guild, "Tempera", permissions.INVITED)
+        `mod` may manage it, and the bot, if it is there, has what its invite asks for.
+        """
+        guild = FakeGuild(self, name, bot=bot)
+        while shard is not None and self.gateway.shard(guild) != shard:
+            guild.id = str(int(guild.id) + (1 << 22))
+        guild.roles = {guild.id: FakeRole("@everyone", permissions.bits(("use_application_commands",)), guild.id)}
+        people, moderators = guild.add_role("people", *permissions.PEOPLE), guild.add_role("m", *permissions.MODERATORS)
         for user in self.users.values():
             if user is not self.bot:
-                self.join(guild, user, *([moderators] if user is self.mod else []))
+                guild.join(user, people, *([moderators] if user is self.mod else []))
+        self.guilds[guild.id] = guild
+        self.registered[guild.id] = []
         if bot:
-            guild.members[self.bot.id] = (invited.id,)
+            guild.join(self.bot, guild.add_role(self.bot.name, *permissions.INVITED))
+        channel = FakeChannel("general", TEXT, guild)
+        guild.system_channel = self.channels[channel.id] = guild.channels[channel.id] = channel
+        if bot:
             self.gateway.dispatch("GUILD_CREATE", self.guild_payload(guild), guild=guild, intents=GUILDS)
         return guild
-
-    def add_role(self, guild: FakeGuild, name: str, granted: int = 0) -> FakeRole:
-        """A role that nobody has yet."""
-        role = FakeRole(name, granted)
-        guild.roles[role.id] = role
-        return role
-
-    def add_channel(self, guild: FakeGuild, name: str) -> FakeChannel:
-        """A text channel."""
-        channel = FakeChannel(name, TEXT, guild)
-        self.channels[channel.id] = guild.channels[channel.id] = channel
-        self._tell_channel("CHANNEL_CREATE", channel)
-        return channel
 
     def add_thread(
         self, parent: FakeChannel, name: str, owner: FakeUser, message: FakeMessage | None = None
@@ -210,13 +196,6 @@ class World:
 
     # What moderators do.
 
-    def set_permissions(
-        self, channel: FakeChannel, *, allow: Iterable[str] = (), deny: Iterable[str] = (), who: str = ""
-    ) -> None:
-        """Say what the bot (or `who`, the id of a role or member) may in a channel, and nothing else any more."""
-        channel.overwrites[who or self.bot.id] = (permissions.bits(allow), permissions.bits(deny))
-        self._tell_channel("CHANNEL_UPDATE", channel)
-
     def delete_message(self, message: FakeMessage) -> None:
         """Remove a message."""
         message.deleted = True
@@ -243,17 +222,17 @@ class World:
                 message.deleted = True
             one.guild.threads.pop(one.id, None)
             one.guild.channels.pop(one.id, None)
-        self._tell_channel("THREAD_DELETE" if channel.parent else "CHANNEL_DELETE", channel)
+        self.tell_channel("THREAD_DELETE" if channel.parent else "CHANNEL_DELETE", channel)
 
     def archive_thread(self, thread: FakeChannel, *, locked: bool = False) -> None:
         """Close a thread; only a `locked` one is not opened again by a message."""
         thread.archived, thread.locked = True, locked
-        self._tell_channel("THREAD_UPDATE", thread)
+        self.tell_channel("THREAD_UPDATE", thread)
 
     def open_thread(self, thread: FakeChannel) -> None:
         """Open an archived thread again."""
         thread.archived = thread.locked = False
-        self._tell_channel("THREAD_UPDATE", thread)
+        self.tell_channel("THREAD_UPDATE", thread)
 
     def remove_bot(self, guild: FakeGuild) -> None:
         """Throw the bot out."""
@@ -288,8 +267,13 @@ class World:
         hidden = {**hidden, **where} if hidden else None
         self.gateway.dispatch(event, {**payload, **where}, hidden, guild=channel.guild, intents=intents)
 
-    def _tell_channel(self, event: str, channel: FakeChannel) -> None:
+    def tell_channel(self, event: str, channel: FakeChannel) -> None:
+        """Tell the bot of a new, changed or removed channel."""
         assert channel.guild is not None
         if channel.guild.bot:
             self.gateway.dispatch(event, channel.payload(), guild=channel.guild, intents=GUILDS)
         self.changed()
+
+
+def _role(guild: FakeGuild, name: str) -> FakeRole:
+    return next(role for role in guild.roles.values() if role.name == name)
