@@ -48,6 +48,8 @@ def content(slack: Server, call: Call, most: int) -> tuple[str, list[Json]]:
         raise ApiError("markdown_text_conflict")
     if problems := limits.block_errors(blocks):
         raise ApiError("invalid_blocks", *problems)
+    if limits.too_long(blocks):
+        raise ApiError("msg_blocks_too_long")
     if not (text or markdown or blocks or given.get("attachments")):
         raise ApiError("no_text")
     if len(markdown) > limits.MARKDOWN_TEXT:
@@ -71,7 +73,7 @@ async def post_message(slack: Server, call: Call) -> Json:
     place = channel(slack, call.text("channel"))
     thread_ts = thread(slack, place, call.text("thread_ts"))
     text, blocks = content(slack, call, limits.POST_TEXT)
-    message = slack.post(FakeMessage(place.id, slack.workspace.new_ts(), slack.bot_user, text, blocks, thread_ts))
+    message = slack.posted(FakeMessage(place.id, slack.workspace.new_ts(), slack.bot_user, text, blocks, thread_ts))
     message.unfurls = unfurls(call.arguments, message)
     return {"channel": place.id, "ts": message.ts, "message": slack.as_json(message)}
 
@@ -84,7 +86,7 @@ async def post_ephemeral(slack: Server, call: Call) -> Json:
     text, blocks = content(slack, call, limits.POST_TEXT)
     message = FakeMessage(place.id, slack.workspace.new_ts(), slack.bot_user, text, blocks, thread_ts)
     message.ephemeral_to = call.text("user")
-    slack.post(message)
+    slack.posted(message)
     return {"message_ts": message.ts}
 
 
@@ -99,8 +101,7 @@ async def update(slack: Server, call: Call) -> Json:
         raise ApiError("streaming_state_conflict")
     text, blocks = content(slack, call, limits.UPDATE_TEXT)
     before = slack.as_json(message)
-    if message.blocks and "text" in call.arguments and "blocks" not in call.arguments:
-        slack.violations.append("chat.update must say what becomes of the blocks: Slack's documents leave it open")
+    # A text without blocks takes those away that are there.
     message.text, message.blocks = text, blocks
     message.streamed = False
     slack.edited(message, before)

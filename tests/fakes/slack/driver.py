@@ -123,7 +123,7 @@ class FakeSlack(Server):
             file = self.add_file(user, name, data)
             file.shares.append((channel, message.ts))
             message.files.append(self.file_as_json(file))
-        self.post(message)
+        self.posted(message)
         place = self.channel_of(channel)
         if mention and not place.user and self.bot_user in place.members:
             about = {"type": "app_mention", "channel": channel, "event_ts": message.ts}
@@ -331,7 +331,7 @@ class FakeSlack(Server):
         """The arguments of every call of a method, oldest first."""
         return [call.arguments for call in self.calls if call.method == method]
 
-    async def post_signed(
+    async def post(
         self, url: str, body: str, *, timestamp: int | None = None, secret: str | None = None
     ) -> tuple[int, str]:
         """A signed request to the bot: status and body; see `delivery.Courier.post`."""

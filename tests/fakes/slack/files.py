@@ -76,7 +76,7 @@ async def _share(slack: Server, message: FakeMessage, files: list[FakeFile]) -> 
     for file in files:
         file.shares.append((message.channel, message.ts))
     message.files = [slack.file_as_json(file) for file in files]
-    slack.post(message)
+    slack.posted(message)
 
 
 async def file_info(slack: Server, call: Call) -> Json:

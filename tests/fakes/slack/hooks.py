@@ -106,6 +106,6 @@ def show(slack: Server, hook: Hook, body: Json, via: str) -> str:
     message.thread_ts = body.get("thread_ts") or ""
     if body.get("response_type") != "in_channel":
         message.ephemeral_to = hook.user
-    slack.post(message)
+    slack.posted(message)
     message.unfurls = unfurls(body, message)
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ POST_TEXT, UPDATE_TEXT, MARKDOWN_TEXT = 40_000, 4_000, 12_000
 ALT_TEXT, FILE_ALT_TEXT = 2_000, 1_000
 PRIVATE_METADATA = 3_000
 VIEW_TITLE = 24
+BLOCKS_TOGETHER = 13_200
+"""Characters of all blocks of a message, as JSON: measured by others, published nowhere."""
+VIEW_BYTES = 250_000
 
 Json = dict[str, Any]
 
@@ -130,6 +134,11 @@ def view_errors(view: Any) -> list[str]:
     if view["type"] == "modal" and has_input and not view.get("submit"):
         found.append("a modal with input blocks needs `submit` [json-pointer:/view/submit]")
     return found
+
+
+def too_long(blocks: list[Json]) -> bool:
+    """Whether the blocks of a message are too long together."""
+    return len(json.dumps(blocks, separators=(",", ":"), ensure_ascii=False)) > BLOCKS_TOGETHER
 
 
 def listed(problems: Sequence[str]) -> list[str]:

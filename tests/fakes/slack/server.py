@@ -311,7 +311,7 @@ class Server:
 
     # Changes, and the events that tell of them
 
-    def post(self, message: FakeMessage) -> FakeMessage:
+    def posted(self, message: FakeMessage) -> FakeMessage:
         """Take in a new message, and tell the bot of it."""
         message.changed()
         self.workspace.messages.append(message)

@@ -24,7 +24,7 @@ def _piece(call: Call, before: str = "") -> str:
     found = call.text("markdown_text") + "".join(
         chunk.get("text", "") for chunk in chunks if chunk["type"] == "markdown_text"
     )
-    # The documents give the limit for one call; that a message may be longer in all is nowhere promised.
+    # The documents give the limit for one call; Slack holds the whole message to it as well.
     if len(before) + len(found) > limits.MARKDOWN_TEXT:
         raise ApiError("msg_too_long")
     return found
@@ -58,7 +58,7 @@ async def start(slack: Server, call: Call) -> Json:
     message = FakeMessage(place.id, slack.workspace.new_ts(), slack.bot_user, _piece(call), thread_ts=thread_ts)
     message.streaming = message.streamed = True
     message.stream_until = time.monotonic() + slack.stream_seconds
-    slack.post(message)
+    slack.posted(message)
     return {"channel": place.id, "ts": message.ts}
 
 
@@ -77,6 +77,8 @@ async def stop(slack: Server, call: Call) -> Json:
     blocks = call.arguments.get("blocks") or []
     if problems := limits.block_errors(blocks):
         raise ApiError("invalid_blocks", *problems)
+    if limits.too_long(blocks):
+        raise ApiError("msg_blocks_too_long")
     before = slack.as_json(message)
     message.text += _piece(call, message.text)
     message.blocks = blocks

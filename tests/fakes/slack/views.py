@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from fakes.slack import limits
@@ -19,6 +20,8 @@ STACKED = 3
 
 def checked(view: Json, kind: str = "modal") -> Json:
     """A view within the limits. Raises ApiError."""
+    if len(json.dumps(view)) > limits.VIEW_BYTES:
+        raise ApiError("view_too_large")
     if problems := limits.view_errors(view):
         raise ApiError("invalid_arguments", *problems)
     if view["type"] != kind:
