@@ -16,6 +16,7 @@ from referencing.jsonschema import DRAFT202012
 
 DESCRIPTION = Path(__file__).parents[4] / "shared" / "contracts" / "discord_openapi.json"
 BASE = "urn:discord"
+CONTENT_LIMIT = 2000
 
 
 @functools.cache
@@ -32,7 +33,12 @@ class Contract:
     """Says what is wrong with a request. Validators are made when first needed."""
 
     def __init__(self, document: dict[str, Any]) -> None:
-        _close(document["components"]["schemas"])
+        schemas = document["components"]["schemas"]
+        # It leaves out that there are no other properties, and a misspelt one is the likeliest mistake.
+        for schema in schemas.values():
+            if "properties" in schema:
+                schema.setdefault("additionalProperties", False)
+        document = _tidied(document, schemas)
         self.document = document
         self._registry = Registry().with_resource(BASE, Resource(document, DRAFT202012))
         self._validators: dict[str, Draft202012Validator] = {}
@@ -76,7 +82,11 @@ class Contract:
         if body is None:
             return f"{where}: a body is required" if described.get("required") else ""
         body = _forgiven(method, body)
-        text = json.dumps(body, sort_keys=True)
+        # A growing text is all that differs between edits, and within the limit it cannot be wrong.
+        short = (
+            isinstance(body, dict) and isinstance(body.get("content"), str) and len(body["content"]) <= CONTENT_LIMIT
+        )
+        text = json.dumps({**body, "content": ""} if short else body, sort_keys=True)
         if (where, text) in self._known_good:
             return ""
         pointer = f"/paths/{_escaped(template)}/{method}/requestBody/content/application~1json/schema"
@@ -106,11 +116,36 @@ class Contract:
         return self._validators[reference]
 
 
-def _close(schemas: dict[str, Any]) -> None:
-    # The description leaves out that there are no other properties, and a misspelt one is the likeliest mistake.
-    for schema in schemas.values():
-        if "properties" in schema:
-            schema.setdefault("additionalProperties", False)
+def _tidied(part: Any, schemas: dict[str, Any]) -> Any:
+    """The same description, said so that it is checked faster and complains about the right thing."""
+    if isinstance(part, list):
+        return [_tidied(one, schemas) for one in part]
+    if not isinstance(part, dict):
+        return part
+    part = {name: _tidied(value, schemas) for name, value in part.items()}
+    alternatives = "oneOf" if "oneOf" in part else "anyOf"
+    branches = part.get(alternatives) or []
+    if branches and all("const" in one for one in branches):
+        del part[alternatives]
+        part["enum"] = [one["const"] for one in branches]
+    elif kinds := _kinds(branches, schemas):
+        del part[alternatives]
+        part["properties"] = {"type": {"enum": [kind for own in kinds for kind in own]}}
+        part["required"] = ["type"]
+        part["allOf"] = [
+            {"if": {"properties": {"type": {"enum": own}}}, "then": branch}
+            for own, branch in zip(kinds, branches, strict=True)
+        ]
+    return part
+
+
+def _kinds(branches: list[dict[str, Any]], schemas: dict[str, Any]) -> list[list[int]]:
+    """The types by which alternatives are told apart; empty if they are not."""
+    kinds = []
+    for branch in branches:
+        schema = schemas.get(branch.get("$ref", "").rpartition("/")[2], {})
+        kinds.append(schema.get("properties", {}).get("type", {}).get("enum"))
+    return kinds if kinds and all(kinds) else []
 
 
 def _forgiven(method: str, body: Any) -> Any:
