@@ -30,7 +30,8 @@ async def examine(load: Callable[[], Config], build: Callable[[Config], Bot]) ->
         return 1
     _say(True, "The configuration can be read.")
     _say(True, f"{len(bot.commands)} commands: " + ", ".join(f"/{command.name}" for command in bot.commands))
-    findings = [await _database(config), _port(config), await _model_server(config), *await _discord(config, bot)]
+    findings = [await _database(config), _port(config), await _model_server(config)]
+    findings += [*await _discord(config, bot), *await _slack(config)]
     for good, text in findings:
         _say(good, text)
     return 0 if all(good for good, _ in findings) else 1
@@ -49,16 +50,20 @@ async def _database(config: Config) -> tuple[bool, str]:
 
 
 def _port(config: Config) -> tuple[bool, str]:
-    where = f"{config.web.host}:{config.web.port}"
     if not config.web.enabled:
         return True, "The web chat is switched off."
+    return _listening("the web chat", config.web.host, config.web.port)
+
+
+def _listening(name: str, host: str, port: int) -> tuple[bool, str]:
+    where, begins = f"{host}:{port}", f"{name[0].upper()}{name[1:]}"
     try:
-        with socket.create_server((config.web.host, config.web.port)):
-            return True, f"The web chat can listen on http://{where}."
+        with socket.create_server((host, port)):
+            return True, f"{begins} can listen on http://{where}."
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            return False, f"The web chat cannot listen on {where}: {error.strerror}."
-        return True, f"Something listens on {where} already: the web chat, if Tempera is running."
+            return False, f"{begins} cannot listen on {where}: {error.strerror}."
+        return True, f"Something listens on {where} already: {name}, if Tempera is running."
 
 
 async def _model_server(config: Config) -> tuple[bool, str]:
@@ -86,3 +91,13 @@ async def _discord(config: Config, bot: Bot) -> list[tuple[bool, str]]:
     from bot.platforms.discord import checks
 
     return await checks.examine(config.discord, bot.commands)
+
+
+async def _slack(config: Config) -> list[tuple[bool, str]]:
+    section = config.slack
+    if not section.is_configured:
+        return [(True, "Slack is not set up: TEMPERA_SLACK__BOT_TOKEN is empty.")]
+    from bot.platforms.slack import checks
+
+    found = await checks.examine(section)
+    return found if section.uses_sockets else [*found, _listening("the bot on Slack", section.host, section.port)]

@@ -64,6 +64,7 @@ async def test_all_is_well(capsys: pytest.CaptureFixture[str], tmp_path: Path, l
         "ok       The web chat can listen on http://127.0.0.1:0.",
         f"ok       The model server at {listening.url} is ready: fake-chat, fake-faces, fake-embeddings.",
         "ok       Discord is not set up: TEMPERA_DISCORD__TOKEN is empty.",
+        "ok       Slack is not set up: TEMPERA_SLACK__BOT_TOKEN is empty.",
     ]
 
 
@@ -141,3 +142,22 @@ async def test_a_model_server_that_hangs(
         expected = f"The model server at {url} takes a connection but does not answer; restart it."
         assert await findings(capsys) == (1, [expected])
     assert asked.is_set()
+
+
+async def test_half_of_slack(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("SLACK__APP_TOKEN", "xapp-1")
+    status, (problem,) = await findings(capsys)
+    assert status == 1
+    assert "(TEMPERA_SLACK__APP_TOKEN) is wrong: it needs TEMPERA_SLACK__BOT_TOKEN" in problem
+
+
+async def test_slack_by_http(configure: Set, capsys: pytest.CaptureFixture[str], unused_tcp_port: int) -> None:
+    configure("SLACK__BOT_TOKEN", "xoxb-1")
+    configure("SLACK__SIGNING_SECRET", "5eed")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        configure("SLACK__API_BASE", f"http://127.0.0.1:{unused_tcp_port}/api/")
+        configure("SLACK__PORT", other.getsockname()[1])
+        assert await examine(load, build) == 1
+    *_, unreachable, port = capsys.readouterr().out.splitlines()
+    assert unreachable.startswith(f"PROBLEM  Slack cannot be reached at http://127.0.0.1:{unused_tcp_port}/api/: ")
+    assert port.endswith("already: the bot on Slack, if Tempera is running.")

@@ -16,6 +16,7 @@ from bot.language import translate
 from bot.message import Form, Place
 from bot.option import number
 from bot.platforms.slack import modal
+from bot.platforms.slack.client import reason
 from bot.platforms.slack.commands import ROOT, usage
 from bot.platforms.slack.modal import plain
 from bot.text import cut
@@ -75,7 +76,7 @@ class _Home:
         try:
             await client.views_open(trigger_id=body["trigger_id"], view=_form(mine, name, user.locale))
         except SlackApiError as error:
-            log.info("Slack did not open a form in the App Home: %s", error.response["error"])
+            log.info("Slack did not open a form in the App Home: %s", reason(error))
 
     async def set(
         self, ack: AsyncAck, context: AsyncBoltContext, client: AsyncWebClient, body: Json, view: Json
@@ -114,7 +115,7 @@ class _Home:
         try:
             await client.views_publish(user_id=user, view=shown)
         except SlackApiError as error:
-            log.warning("Slack does not show the App Home: %s", error.response["error"])
+            log.warning("Slack does not show the App Home: %s", reason(error))
 
 
 def _place(team: str | None) -> Place:
