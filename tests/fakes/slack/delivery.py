@@ -65,7 +65,7 @@ class Delivery:
         """The acknowledgement. Raises NotAcknowledgedError if none came in time."""
         await self.done.wait()
         if self.ack is None:
-            raise NotAcknowledgedError(f"{self.kind} was not acknowledged within {ACK_SECONDS} s ({self.reason})")
+            raise NotAcknowledgedError(f"{self.kind} was not acknowledged in time ({self.reason})")
         return self.ack
 
 
@@ -80,6 +80,7 @@ class Courier:
 
     def __init__(self, signing_secret: str, changed: Callable[[], None]) -> None:
         self.http_url = ""
+        self.ack_seconds = ACK_SECONDS
         self.retry_seconds = RETRY_SECONDS
         self.acknowledgements: list[float] = []
         self.lost: list[Delivery] = []
@@ -143,12 +144,12 @@ class Courier:
 
     async def _attempt(self, delivery: Delivery, to: int | None) -> Json:
         if not self.sockets and self.http_url:
-            async with asyncio.timeout(ACK_SECONDS):
+            async with asyncio.timeout(self.ack_seconds):
                 return await self._post(delivery)
         if not self.sockets and delivery.kind != "events_api":
             raise _DroppedError("nobody is connected")
         await self._connected.wait()
-        async with asyncio.timeout(ACK_SECONDS):
+        async with asyncio.timeout(self.ack_seconds):
             return await self._envelope(delivery, to)
 
     # Socket Mode

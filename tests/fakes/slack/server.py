@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 import uuid
@@ -101,9 +102,9 @@ class Server:
             [
                 web.route("*", "/api/{method}", self._call),
                 web.get("/link/", self._socket),
-                web.post("/upload/v1/{file}", lambda request: files.upload(self, request)),
-                web.get("/files-pri/{file}/{name}", lambda request: files.download(self, request)),
-                web.post("/hooks/{hook}", lambda request: hooks.respond(self, request)),
+                web.post("/upload/v1/{file}", functools.partial(files.upload, self)),
+                web.get("/files-pri/{file}/{name}", functools.partial(files.download, self)),
+                web.post("/hooks/{hook}", functools.partial(hooks.respond, self)),
             ]
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
