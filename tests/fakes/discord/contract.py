@@ -38,6 +38,8 @@ class Contract:
         for schema in schemas.values():
             if "properties" in schema:
                 schema.setdefault("additionalProperties", False)
+        # discord.py writes ids as numbers, of new files and of messages that are replied to, and Discord takes both.
+        schemas["SnowflakeType"]["type"] = ["string", "integer"]
         document = _tidied(document, schemas)
         self.document = document
         self._registry = Registry().with_resource(BASE, Resource(document, DRAFT202012))
@@ -149,7 +151,7 @@ def _kinds(branches: list[dict[str, Any]], schemas: dict[str, Any]) -> list[list
 
 
 def _forgiven(method: str, body: Any) -> Any:
-    """The body without what discord.py does and Discord accepts, although its description does not."""
+    """The body without what else discord.py does and Discord accepts, although its description does not."""
     if isinstance(body, list):
         return [_forgiven(method, one) for one in body]
     if not isinstance(body, dict):
@@ -161,9 +163,6 @@ def _forgiven(method: str, body: Any) -> Any:
     # It says of every command that it is for all ages, a property that the documentation has and the description not.
     if forgiven.get("nsfw") is False:
         del forgiven["nsfw"]
-    # It numbers new files.
-    for attachment in forgiven.get("attachments") or []:
-        attachment["id"] = str(attachment["id"])
     return forgiven
 
 

@@ -32,7 +32,7 @@ class Ack:
     seconds: float
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class FakeInteraction:
     """One use of the bot by somebody. `followups` are the messages that came after the original response."""
 
@@ -98,9 +98,9 @@ class FakeInteraction:
         assert self.original is not None, f"Answered by a {ack.kind}, not by a message: {self}"
         return self.original
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         ack = self.ack and f"{self.ack.kind} after {self.ack.seconds:.2f} s"
-        return f"interaction {self.id} of {self.user.name} ({self.kind}): {self.data.get('name', '')} {ack}"
+        return f"<interaction {self.id} of {self.user.name} (type {self.kind}) {self.data.get('name', '')}: {ack}>"
 
 
 class Responses:

@@ -73,7 +73,8 @@ class People(World):
     async def submit(self, user: FakeUser, opened: FakeInteraction, fields: Mapping[str, Any]) -> FakeInteraction:
         """Send the form that an interaction opened; fields by custom_id or label, others as they were filled in.
 
-        A file field is given a list of (name, bytes). LookupError or ValueError for what a client would not send.
+        A file field is given a list of (name, bytes), one for people, roles or channels such an object.
+        LookupError or ValueError for what a client would not send.
         """
         ack = await opened.acknowledged()
         if ack.kind != "modal":
@@ -94,7 +95,7 @@ class People(World):
             raise LookupError(f"The form has no field {', '.join(given)}.")
         data = {"custom_id": modal["custom_id"], "components": components}
         if resolved:
-            data["resolved"] = {"attachments": resolved}
+            data["resolved"] = resolved
         return self._interact(MODAL, user, opened.channel, data, opened.target, by_user_install=opened.by_user_install)
 
     async def say(
@@ -147,9 +148,15 @@ class People(World):
             if set(chosen) - set(known) or (required and not chosen):
                 raise ValueError(f"Discord's client does not send {chosen!r} for {own}: {options}")
             return {"values": [known[one] for one in chosen]}
+        if part["type"] in (5, 6, 8):
+            chosen = [] if value is None else [value]
+            group = {5: "users", 6: "roles", 8: "channels"}[part["type"]]
+            resolved.setdefault(group, {}).update({one.id: one.payload() | {"permissions": "0"} for one in chosen})
+            return {"values": [one.id for one in chosen]}
         if part["type"] == 19:
             files = [self._uploaded(file) for file in value or ()]
-            resolved |= {file.id: file.payload() | {"ephemeral": True} for file in files}
+            told = {file.id: file.payload() | {"ephemeral": True} for file in files}
+            resolved.setdefault("attachments", {}).update(told)
             if (required and not files) or len(files) > (part.get("max_values") or 1):
                 raise ValueError(f"Discord's client does not send {len(files)} files for {own}.")
             return {"values": [file.id for file in files]}

@@ -87,7 +87,7 @@ class FakeRole:
         }
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class FakeChannel:
     """A text channel, a thread (it has a `parent`) or a direct message (it has `recipients`)."""
 
@@ -104,6 +104,9 @@ class FakeChannel:
     deleted: bool = False
     id: str = field(default_factory=snowflake)
     messages: list[FakeMessage] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<#{self.name} {self.id}>"
 
     def payload(self) -> dict[str, Any]:
         """The channel as sent."""
@@ -140,11 +143,11 @@ class FakeChannel:
         }
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class FakeGuild:
     """A server. `bot` says whether the bot is a member; `commands_scope`, whether its commands were invited too."""
 
-    world: World = field(repr=False)
+    world: World
     name: str
     owner_id: str = "0"
     bot: bool = True
@@ -157,6 +160,9 @@ class FakeGuild:
     channels: dict[str, FakeChannel] = field(default_factory=dict)
     threads: dict[str, FakeChannel] = field(default_factory=dict)
     system_channel: FakeChannel | None = None
+
+    def __repr__(self) -> str:
+        return f"<guild {self.name} {self.id}>"
 
     def add_channel(self, name: str) -> FakeChannel:
         """One more text channel."""
@@ -267,7 +273,7 @@ class FakeAttachment:
         return body
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class FakeMessage:
     """A message and all that happened to it. `edits` holds each change's monotonic time and the text after it."""
 
@@ -291,6 +297,11 @@ class FakeMessage:
     timestamp: str = field(default_factory=now)
     deleted: bool = False
     id: str = field(default_factory=snowflake)
+
+    def __repr__(self) -> str:
+        marks = "".join(" deleted" * self.deleted + " private" * self.ephemeral + " …" * self.loading)
+        files = [attachment.filename for attachment in self.attachments]
+        return f"<{self.author.name} in {self.channel!r}{marks}: {self.content!r} {list(self.buttons)} {files}>"
 
     @property
     def ephemeral(self) -> bool:

@@ -84,12 +84,7 @@ class World:
     def picture(self) -> str:
         """All messages, for whoever has to find out what went wrong."""
         lines = [f"problem: {one}" for one in self.violations]
-        for channel in self.channels.values():
-            for message in channel.messages:
-                marks = "".join(" deleted" * message.deleted + " private" * message.ephemeral + " …" * message.loading)
-                files = [attachment.filename for attachment in message.attachments]
-                about = f"#{channel.name} {message.id} {message.author.name}{marks}"
-                lines.append(f"{about}: {message.content!r} {list(message.buttons)} {files}")
+        lines += [f"{message}" for channel in self.channels.values() for message in channel.messages]
         lines += [f"{one}" for one in self.interactions.values()]
         return "\n".join(lines)
 
