@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 INTERRUPTED = 130
+PACKAGES = ("torch", "transformers", "diffusers", "filelock", "tqdm")
 
 DESCRIPTION = """\
 Serves the models of Tempera over HTTP, in OpenAI's formats, and looks after their files.
@@ -56,12 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from model_server import bench
 
             return bench.main(arguments[1:])
+        if arguments[:1] == ["train"]:
+            return _train(arguments[1:])
         return _run(_parser().parse_args(arguments))
     except StoreError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
-        more = " The same command goes on from here." if arguments[:1] == ["pull"] else ""
+        more = " The same command goes on from here." if arguments[:1] in (["pull"], ["train"]) else ""
         sys.stderr.write(f"\nStopped.{more}\n")
         return INTERRUPTED
     except BrokenPipeError:
@@ -110,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     path = commands.add_parser("path", parents=[shared], help="print the folder that a model's engine opens")
     path.add_argument("name", metavar="NAME", help="a model that is in place")
     commands.add_parser("bench", help="measure what is served", add_help=False)
+    commands.add_parser("train", help="make the weights of our own models again", add_help=False)
     return parser
 
 
@@ -132,6 +136,16 @@ def _pull(entries: Sequence[Entry], store: Store) -> None:
         with on_stderr() as progress:
             folder = store.ensure(entry, progress)
         print(f"{entry.name} is in {folder}")
+
+
+def _train(arguments: Sequence[str]) -> int:
+    _need_packages()
+    # Threads that spin while they wait would slow down whatever else runs here; torch reads this when it is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from model_server.training import command
+
+    return command.main(arguments)
 
 
 def _list(entries: Sequence[Entry], store: Store) -> None:
@@ -229,7 +243,7 @@ def _keys() -> tuple[str | None, str | None]:
 
 
 def _need_packages() -> None:
-    if any(importlib.util.find_spec(package) is None for package in ("torch", "transformers", "filelock", "tqdm")):
+    if any(importlib.util.find_spec(package) is None for package in PACKAGES):
         raise StoreError(
             "The model server's packages are not installed. Install them with pip install 'tempera-bot[models]'."
         )

@@ -1,0 +1,1 @@
+"""How the weights that the repository holds were made, so that anybody can make them again."""

@@ -1,0 +1,189 @@
+"""The collection that the training draws from: pictures, how often each is drawn, and its captions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model_server.training import captions, scenes
+from model_server.training.colours import BACKGROUNDS, COLOURS, main_hue, name_of, recolour
+from model_server.training.emoji import SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from model_server.training.emoji import Emoji, Rgba
+    from model_server.training.scenes import Rgb
+
+    Sets = dict[str, dict[str, Rgba]]
+
+GROUP_WEIGHTS = {
+    "Smileys & Emotion": 1.2,
+    "People & Body": 0.6,
+    "Animals & Nature": 1.6,
+    "Food & Drink": 1.6,
+    "Travel & Places": 1.2,
+    "Activities": 1.2,
+    "Objects": 1.2,
+    "Symbols": 0.25,
+    "Flags": 0.1,
+}
+SHARES = {"plain": 0.62, "colour": 0.2, "scene": 0.14, "tone": 0.04}
+"""Which part of the drawn pictures is of which kind."""
+THINGS = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
+ONE_COLOUR = 0.5
+"""The share of one hue from which on a picture is recoloured."""
+TWO_SIDED = ("left", "right", "clock", "o’clock", "thirty", "button", "letter", "input", "music", "calendar", "medal")
+WORN = {
+    "sunglasses": ("eyes", ("wearing sunglasses", "with sunglasses", "in sunglasses")),
+    "top hat": ("head", ("wearing a hat", "with a hat", "wearing a top hat")),
+    "crown": ("head", ("wearing a crown", "with a crown")),
+    "woman’s hat": ("head", ("wearing a sun hat", "with a hat")),
+    "graduation cap": ("head", ("wearing a graduation cap", "with a graduation cap")),
+}
+
+
+@dataclass
+class Collection:
+    """Pictures (64 × 64 × 3 each), their weights, and for each the numbers of its captions in `texts`."""
+
+    pictures: list[Rgb] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    captions: list[list[int]] = field(default_factory=list)
+    texts: dict[str, int] = field(default_factory=dict)
+    kinds: list[str] = field(default_factory=list)
+
+    def add(self, kind: str, picture: Rgb, weight: float, texts: list[str]) -> None:
+        """One more picture."""
+        assert picture.shape == (SIZE, SIZE, 3)  # noqa: S101 - our own scenes
+        self.pictures.append(picture)
+        self.weights.append(weight)
+        self.captions.append([self.texts.setdefault(text, len(self.texts)) for text in texts])
+        self.kinds.append(kind)
+
+    def probabilities(self) -> np.ndarray:
+        """How likely each picture is to be drawn; they add up to 1, and each kind to its share."""
+        weights, kinds = np.asarray(self.weights), np.asarray(self.kinds)
+        for kind in set(self.kinds):
+            weights[kinds == kind] *= SHARES[kind] / weights[kinds == kind].sum()
+        weights /= weights.sum()
+        return weights
+
+
+def collect(emoji: list[Emoji], sets: Sets, seed: int, *, variants: int = 4, mixed: int = 24_000) -> Collection:
+    """All pictures that are trained on.
+
+    Each emoji of each set comes in `variants` positions, half of them mirrored where that does not make it wrong;
+    recoloured in every colour that `captions.is_held_out` does not keep back; and `mixed` pictures show two emoji, a
+    ground, a scene, or something worn.
+    """
+    random = Random(seed)  # noqa: S311 - reproducible, not secret
+    collection = Collection()
+    for pictures in sets.values():
+        for one in emoji:
+            if one.code in pictures:
+                _add_plain(collection, one, pictures[one.code], random, variants)
+                _add_colours(collection, one, pictures[one.code], random)
+    _add_mixed(collection, emoji, sets, random, mixed)
+    return collection
+
+
+def _may_flip(emoji: Emoji) -> bool:
+    words = f"{emoji.name} {' '.join(emoji.synonyms)}"
+    return emoji.group not in {"Symbols", "Flags"} and not any(word in words for word in TWO_SIDED)
+
+
+def _add_plain(collection: Collection, emoji: Emoji, picture: Rgba, random: Random, variants: int) -> None:
+    kind = "tone" if emoji.tone else "plain"
+    count = 1 if emoji.tone else variants
+    weight = GROUP_WEIGHTS[emoji.group] / count
+    texts = captions.plain(emoji, random)
+    colour = name_of(picture)
+    if colour and not emoji.tone and emoji.group in THINGS:
+        texts += captions.coloured(emoji, colour)[:6]
+    for number in range(count):
+        flip = _may_flip(emoji) and number % 2 == 1
+        collection.add(kind, scenes.place(picture, random, flip=flip), weight, texts)
+
+
+def _add_colours(collection: Collection, emoji: Emoji, picture: Rgba, random: Random) -> None:
+    if emoji.tone or emoji.group not in {*THINGS, "Smileys & Emotion"} or main_hue(picture)[1] < ONE_COLOUR:
+        return
+    bare = captions.things(emoji)
+    for colour in COLOURS:
+        if any(captions.is_held_out(thing, colour) for thing in bare[:1]):
+            continue
+        changed = recolour(picture, colour)
+        flip = _may_flip(emoji) and random.random() < 0.5
+        weight = GROUP_WEIGHTS[emoji.group]
+        texts = captions.coloured(emoji, colour)
+        collection.add("colour", scenes.place(changed, random, flip=flip), weight, random.sample(texts, 5))
+
+
+def _add_mixed(collection: Collection, emoji: list[Emoji], sets: Sets, random: Random, count: int) -> None:
+    subjects = [one for one in emoji if one.group in THINGS and not one.tone and _may_flip(one)]
+    by_name = {one.name: one for one in emoji if not one.tone}
+    heads = [one for one in subjects if one.group == "Animals & Nature" and one.name.endswith(" face")]
+    available = {name: [one for one in subjects if one.code in pictures] for name, pictures in sets.items()}
+
+    def subject(name: str) -> tuple[Rgba, str]:
+        one = random.choice(available[name])
+        return sets[name][one.code], random.choice(captions.names(one)[:2])
+
+    def two(name: str) -> tuple[Rgb, list[str]]:
+        (left, first), (right, second) = subject(name), subject(name)
+        a, b = captions.article(first), captions.article(second)
+        texts = [f"{a} and {b}", f"{first} and {second}", f"{a} next to {b}", f"{a} beside {b}"]
+        return scenes.pair(left, right, random), random.sample(texts, 2)
+
+    def ground(name: str) -> tuple[Rgb, list[str]]:
+        picture, thing = subject(name)
+        colour = random.choice(list(BACKGROUNDS))
+        ending = f"on {captions.article(f'{colour} background')}"
+        texts = [f"{thing} {ending}", f"{captions.article(thing)} {ending}", f"{thing}, {colour} background"]
+        return scenes.on_colour(picture, colour, random, flip=random.random() < 0.5), texts
+
+    def scene(name: str) -> tuple[Rgb, list[str]]:
+        picture, thing = subject(name)
+        return _in_scene(picture, thing, random)
+
+    def worn(name: str) -> tuple[Rgb, list[str]] | None:
+        thing = random.choice(list(WORN))
+        one = random.choice(heads)
+        pictures = sets[name]
+        if by_name[thing].code not in pictures or one.code not in pictures:
+            return None
+        where, phrases = WORN[thing]
+        dressed = scenes.wearing(pictures[one.code], pictures[by_name[thing].code], where=where)
+        calls = [f"{captions.article(called)} {phrase}" for called in captions.things(one)[:3] for phrase in phrases]
+        if random.random() < 0.3:
+            return _in_scene(dressed, random.choice(calls), random)
+        return scenes.place(dressed, random, flip=random.random() < 0.5), calls
+
+    kinds: list[Callable[[str], tuple[Rgb, list[str]] | None]] = [two, ground, scene, scene]
+    if heads and all(thing in by_name for thing in WORN):
+        kinds.append(worn)
+    names = [name for name, those in available.items() if those]
+    for number in range(count if names else 0):
+        if (made := kinds[number % len(kinds)](random.choice(names))) is not None:
+            collection.add("scene", made[0], 1.0, made[1])
+
+
+def _in_scene(picture: Rgba, thing: str, random: Random) -> tuple[Rgb, list[str]]:
+    where = random.choice(list(scenes.SCENES))
+    called = thing if " " in thing and thing.startswith(("a ", "an ")) else captions.article(thing)
+    phrases = random.sample(scenes.SCENE_WORDS[where], 2)
+    texts = [f"{called} {phrase}" for phrase in phrases] + [f"{thing} {where}"]
+    return scenes.in_scene(picture, where, random, flip=random.random() < 0.5), texts
+
+
+def by_kind(collection: Collection) -> dict[str, int]:
+    """How many pictures of each kind there are."""
+    counts: dict[str, int] = defaultdict(int)
+    for kind in collection.kinds:
+        counts[kind] += 1
+    return dict(counts)

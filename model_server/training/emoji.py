@@ -1,0 +1,136 @@
+"""What each emoji is called and what it looks like in each set."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from model_server.catalogue import StoreError
+from model_server.training.packages import CLDR, EMOJILIB, GOOGLE, read_files, read_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from model_server.training.packages import EmojiSet
+
+    Rgba = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
+
+SIZE = 64
+TONES = {
+    "1F3FB": "light skin tone",
+    "1F3FC": "medium-light skin tone",
+    "1F3FD": "medium skin tone",
+    "1F3FE": "medium-dark skin tone",
+    "1F3FF": "dark skin tone",
+}
+
+
+@dataclass(frozen=True)
+class Emoji:
+    """One emoji: its code points, its name, other names, words for it, its group, and the name of its skin tone."""
+
+    code: str
+    name: str
+    synonyms: tuple[str, ...]
+    keywords: tuple[str, ...]
+    group: str
+    tone: str = ""
+
+
+def read_emoji(folder: Path) -> list[Emoji]:
+    """All emoji, in Unicode's order, from the packages in `folder`; skin tones come after what they vary."""
+    library = read_json(EMOJILIB, folder, "dist/emoji-en-US.json")
+    annotations = read_json(CLDR, folder, "annotations/en/annotations.json")["annotations"]["annotations"]
+    records = read_json(GOOGLE, folder, "emoji.json")
+    found = []
+    for record in sorted(records, key=lambda record: int(record["sort_order"])):
+        if record["category"] == "Component":
+            continue
+        emoji = _emoji(record, library, annotations)
+        found.append(emoji)
+        for modifier, variation in record.get("skin_variations", {}).items():
+            if modifier in TONES:
+                code = variation["unified"].lower()
+                found.append(Emoji(code, emoji.name, (), (), emoji.group, TONES[modifier]))
+    return found
+
+
+def read_pictures(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path) -> dict[str, Rgba]:
+    """The pictures of a set by `Emoji.code`: 64 × 64 × 4, RGBA, edge to edge. Emoji that it lacks are left out."""
+    if emoji_set.png_folder is not None:
+        start = f"{emoji_set.png_folder}/"
+        files = read_files(emoji_set.package, folder, lambda name: name.startswith(start))
+        names = {one.code: f"{start}{one.code}.png" for one in emoji}
+        return {code: _open(files[name]) for code, name in names.items() if name in files}
+    icons = read_json(emoji_set.package, folder, "icons.json")
+    return {
+        one.code: picture for one in emoji if not one.tone and (picture := _render(icons, _slug(one.name))) is not None
+    }
+
+
+def _emoji(record: dict[str, Any], library: dict[str, list[str]], annotations: dict[str, Any]) -> Emoji:
+    character = "".join(chr(int(point, 16)) for point in record["unified"].split("-"))
+    words = library.get(character, [])
+    note = annotations.get(character) or annotations.get(character.replace("\ufe0f", "")) or {}
+    names = [*note.get("tts", []), *(word.replace("_", " ") for word in words[:1]), record["name"].lower()]
+    name = names[0].lower()
+    shorts = [short.replace("_", " ").replace("-", " ") for short in record["short_names"]]
+    if record["category"] == "Flags":
+        shorts = []
+    synonyms = [_plain(text) for text in [*shorts, record["name"]]]
+    keywords = [_plain(word.replace("_", " ")) for word in [*note.get("default", []), *words[1:]]]
+    return Emoji(
+        record["unified"].lower(),
+        name,
+        _unique(synonyms, name),
+        _unique(keywords, name),
+        record["category"],
+    )
+
+
+def _plain(text: str) -> str:
+    """`text` in lower case, or nothing where it is no English word or words."""
+    return text.lower().strip() if re.fullmatch(r"[A-Za-z][A-Za-z' -]+", text.strip()) else ""
+
+
+def _unique(texts: list[str], name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for text in texts if text and text != name))
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"[’'“”.,:!()]", "", name)).strip("-")
+
+
+def _open(png: bytes) -> Rgba:
+    picture = Image.open(io.BytesIO(png)).convert("RGBA")
+    return np.asarray(
+        picture if picture.size == (SIZE, SIZE) else picture.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+    )
+
+
+def _render(icons: dict[str, Any], name: str) -> Rgba | None:
+    if (icon := icons["icons"].get(name)) is None:
+        return None
+    box = [icon.get("left", 0), icon.get("top", 0)]
+    box += [icon.get(side, icons.get(side, 16)) for side in ("width", "height")]
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="{" ".join(map(str, box))}">{icon["body"]}</svg>'
+    )
+    return _open(_rasterizer()(svg_string=svg, width=SIZE, height=SIZE))
+
+
+def _rasterizer() -> Any:
+    try:
+        import resvg_py
+    except ImportError as error:
+        raise StoreError(
+            "Some emoji sets are drawings, which resvg-py turns into pixels. "
+            "Install it with pip install 'tempera-bot[train]'."
+        ) from error
+    return lambda **options: bytes(resvg_py.svg_to_bytes(**options))

@@ -1,0 +1,214 @@
+"""A training run: seeded, saved every few minutes, and after a kill the same as if nothing had happened.
+
+Everything random in a step follows from the run's seed and the step's number, so that a saved state needs no state of
+random numbers, and a step that is done again comes out the same.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from model_server.store import StoreError, short
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Tell = Callable[[str], None]
+
+TELL_SECONDS = 30.0
+MEASURED_STEPS = 4
+
+
+class Task(Protocol):
+    """What is trained, and by what loss."""
+
+    module: torch.nn.Module
+    batch: int
+    rate: float
+    decay: float
+
+    def loss(self, random: torch.Generator) -> torch.Tensor:
+        """The loss of one batch that is drawn with `random`."""
+        ...
+
+    def show(self, averaged: torch.nn.Module, step: int) -> None:
+        """Write pictures that people can look at."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many steps in all, from which seed, and where the state is kept."""
+
+    steps: int
+    seed: int
+    folder: Path
+    name: str
+    show_steps: int = 1000
+    save_seconds: float = 300.0
+
+
+class Run:
+    """One network at work: `module` learns, `averaged` is the moving average of its weights that is exported."""
+
+    def __init__(self, task: Task, plan: Plan) -> None:
+        self.task = task
+        self.plan = plan
+        self.step = 0
+        self.averaged = copy.deepcopy(task.module).requires_grad_(requires_grad=False)
+        self._optimizer = torch.optim.AdamW(
+            task.module.parameters(), lr=task.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+        )
+
+    @property
+    def _state(self) -> Path:
+        return self.plan.folder / f"{self.plan.name}.pt"
+
+    def resume(self) -> bool:
+        """Take up the state that was saved, if there is one. Raises StoreError when it is of other networks."""
+        if not self._state.is_file():
+            return False
+        state = torch.load(self._state, map_location="cpu", weights_only=True)
+        try:
+            self.task.module.load_state_dict(state["module"])
+            self.averaged.load_state_dict(state["averaged"])
+            self._optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise StoreError(
+                f"The saved training of {self.plan.name} is of another shape than this version's. "
+                f"Move {short(self.plan.folder)} away to start afresh, or use the version that made it."
+            ) from error
+        self.step = state["step"]
+        return True
+
+    def save(self) -> None:
+        """Save all that the next step depends on; a kill meanwhile leaves the state before."""
+        self.plan.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "step": self.step,
+            "module": self.task.module.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+        write_atomically(self._state, lambda path: torch.save(state, path))
+
+    def train(self, tell: Tell, until: int | None = None) -> None:
+        """Go on to the plan's last step, or to `until`, and save."""
+        end = self.plan.steps if until is None else min(until, self.plan.steps)
+        meter = _Meter(self, tell)
+        saved = time.monotonic()
+        while self.step < end:
+            meter.add(self._learn())
+            if self.step % self.plan.show_steps == 0:
+                self.task.show(self.averaged, self.step)
+            if time.monotonic() - saved >= self.plan.save_seconds:
+                self.save()
+                saved = time.monotonic()
+        meter.close()
+        self.save()
+
+    def _learn(self) -> float:
+        random = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.task.rate * schedule(self.step, self.plan.steps)
+        loss = self.task.loss(random)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.task.module.parameters(), 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.step += 1
+        self._average()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Early on the average follows closely, or it would remember the first, random weights for long.
+        keep = min(self.task.decay, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.task.module.parameters()), 1 - keep)
+
+
+def schedule(step: int, steps: int) -> float:
+    """What the learning rate is multiplied by: rises over 300 steps, and falls along a cosine in the last third."""
+    warm = min(1.0, (step + 1) / 300)
+    rest = max(0.0, (step / max(steps, 1) - 2 / 3) * 3)
+    return warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(rest, 1.0))))
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` make a file beside `path`, and give it that name once it is on the disk."""
+    fresh = path.with_name(f".{path.name}.new")
+    write(fresh)
+    with fresh.open("rb") as stream:
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+
+
+class _Meter:
+    """Measures a picture, tells the plan once it knows, then how far the run is; and keeps a log of the loss."""
+
+    def __init__(self, run: Run, tell: Tell) -> None:
+        self._run = run
+        self._tell = tell
+        self._losses: list[float] = []
+        self._since = time.monotonic()
+        self._warm = self._planned = False
+
+    def add(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise StoreError(
+                f"The training of {self._run.plan.name} broke down: its loss is {loss} at {self._run.step}."
+            )
+        if not self._warm:
+            # The first step also sets things up and would spoil the measurement.
+            self._warm, self._since = True, time.monotonic()
+            return
+        self._losses.append(loss)
+        if not self._planned and len(self._losses) == MEASURED_STEPS:
+            self._planned = True
+            self._tell_plan()
+        elif time.monotonic() - self._since >= TELL_SECONDS:
+            self.close()
+
+    def _tell_plan(self) -> None:
+        plan = self._run.plan
+        left = plan.steps - self._run.step
+        each = self._seconds()
+        self._tell(
+            f"{plan.name}: {1000 * each:.1f} ms a picture; {left * self._run.task.batch:,} pictures in {left:,} steps "
+            f"to go, about {clock(left * self._run.task.batch * each)}"
+        )
+
+    def close(self) -> None:
+        """Tell what happened since the last time."""
+        if not self._losses:
+            return
+        run = self._run
+        mean = sum(self._losses) / len(self._losses)
+        each = self._seconds()
+        left = (run.plan.steps - run.step) * run.task.batch * each
+        self._tell(
+            f"{run.plan.name}: {run.step:,} of {run.plan.steps:,} steps, loss {mean:.4f}, "
+            f"{1000 * each:.1f} ms a picture, {clock(left)} to go"
+        )
+        run.plan.folder.mkdir(parents=True, exist_ok=True)
+        with (run.plan.folder / f"{run.plan.name}.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"step": run.step, "loss": round(mean, 5), "ms": round(1000 * each, 2)}) + "\n")
+        self._losses, self._since = [], time.monotonic()
+
+    def _seconds(self) -> float:
+        return (time.monotonic() - self._since) / (len(self._losses) * self._run.task.batch)
+
+
+def clock(seconds: float) -> str:
+    """A time for people: 3 h 20 min."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"

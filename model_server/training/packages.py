@@ -1,0 +1,173 @@
+"""The emoji sets and words that the training reads: which packages, in which version, under which licence."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from model_server.catalogue import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Tell = Callable[[str], None]
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Package:
+    """One version of an npm package; `sha512` is that of its tarball in base64, `licence` that of what we use of it."""
+
+    name: str
+    version: str
+    sha512: str
+    licence: str
+    author: str
+
+    @property
+    def file(self) -> str:
+        """The name that `npm pack` gives the tarball."""
+        return f"{self.name.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
+
+
+@dataclass(frozen=True)
+class EmojiSet:
+    """A set of pictures: `png_folder` inside the package, or none where the pictures are SVG by name."""
+
+    name: str
+    package: Package
+    png_folder: str | None = None
+
+
+GOOGLE = Package(
+    "emoji-datasource-google",
+    "16.0.0",
+    "ZRexfzs7MVoLnmzZmNsO4TKhnAJp5D++Vm6PpUpH/jEQQlemp3l88CjZ+DoZ2faM9R4QxZkOPJCoT8DlPhfQ3A==",
+    "Apache-2.0",
+    "Google",
+)
+TWITTER = Package(
+    "emoji-datasource-twitter",
+    "16.0.0",
+    "7F+uCuHH+7Qnrc15P5tnbvKkg9E6tlzi4MnT2uW1RlN4pLYTza6cP/dstIfSDMtpjFLWuZewWg8jBbuL2eyELQ==",
+    "CC-BY-4.0",
+    "Twitter and other contributors",
+)
+FLUENT = Package(
+    "@iconify-json/fluent-emoji",
+    "1.2.7",
+    "D8G6bKAyIsyxP1rzZtIWr/gg/fO4Rg1+DyCWlfqKK4h8W+4Em/Y0P6QYgJUQTlUcagzJvSyg+9OBv4hz4Hc/QA==",
+    "MIT",
+    "Microsoft Corporation",
+)
+FLUENT_FLAT = Package(
+    "@iconify-json/fluent-emoji-flat",
+    "1.2.6",
+    "RY47RgPb47fYUiyrA64sIOL0+UU02s29sXpNBbIQRBUlPlfNFTKUmZDERGuxDs/7yNGWqQYvuaSYM1M4fRXlUw==",
+    "MIT",
+    "Microsoft Corporation",
+)
+NOTO_V1 = Package(
+    "@iconify-json/noto-v1",
+    "1.2.5",
+    "/DsVMius69Q0fRS53z7QK1TROSuar606jiIx+laXtdsYGMXpf6LtHBx6CGfoo3UHHb/XpBsw+1L1x3eyPqMuVA==",
+    "Apache-2.0",
+    "Google",
+)
+EMOJIONE = Package(
+    "@iconify-json/emojione",
+    "1.2.3",
+    "T9+T3HIbJNLKKsmxYKlaYhvnHYkz/HNYTV7SHCXVZPfeUi4FqskY70YeN8yYAZT8cCv7w5vJxS4Q1m8zb9CMMg==",
+    "CC-BY-4.0",
+    "Emoji One",
+)
+EMOJILIB = Package(
+    "emojilib",
+    "4.0.3",
+    "KbWiYre9aRSaPbHrHZIz9zmoM+21LAsK1VFJtnTh1VCtWE/rNMDviGhQTmselFl95dhqtGlY22iH0leG5BuW0g==",
+    "MIT",
+    "Mu-An Chiou",
+)
+CLDR = Package(
+    "cldr-annotations-full",
+    "48.2.0",
+    "DV7A+rEcgUSNTRsVGNGqBZRmAkGfwhGHO5Q1dRwzBoBnVrHWp804JP7/QJdEc66iHmx3+zLWVIMCFLm0lW7PUQ==",
+    "Unicode-3.0",
+    "Unicode, Inc.",
+)
+
+SETS = (
+    EmojiSet("noto", GOOGLE, "img/google/64"),
+    EmojiSet("twemoji", TWITTER, "img/twitter/64"),
+    EmojiSet("fluent", FLUENT),
+    EmojiSet("fluent-flat", FLUENT_FLAT),
+    EmojiSet("noto-v1", NOTO_V1),
+)
+"""What the generator learns from."""
+JUDGE_SET = EmojiSet("emojione", EMOJIONE)
+"""Never shown to the generator: a judge of its pictures is tested on this set."""
+WORDS = (EMOJILIB, CLDR)
+
+
+def fetch(packages: list[Package], folder: Path, tell: Tell) -> None:
+    """Put the tarballs of `packages` into `folder`, each verified. Blocks; raises StoreError with a sentence."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for package in packages:
+        if not (folder / package.file).is_file():
+            tell(f"fetching {package.name} {package.version} ({package.licence})")
+            _pack(package, folder)
+        verify(package, folder)
+
+
+def verify(package: Package, folder: Path) -> None:
+    """Raise StoreError, and delete the file, where the tarball in `folder` is not the one that was named."""
+    digest = hashlib.sha512()
+    with (folder / package.file).open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    if base64.b64encode(digest.digest()).decode() != package.sha512:
+        (folder / package.file).unlink()
+        raise StoreError(
+            f"{package.name} {package.version} has other contents than expected, so it was deleted. "
+            "Run the command again; if it stays so, the registry in use holds a changed package."
+        )
+
+
+def _pack(package: Package, folder: Path) -> None:
+    if (npm := shutil.which("npm")) is None:
+        raise StoreError(
+            "The emoji sets come through npm, which is not installed here. Install Node.js with npm first."
+        )
+    scratch = folder / "partial"
+    scratch.mkdir(exist_ok=True)
+    command = [npm, "pack", "--silent", "--pack-destination", str(scratch), f"{package.name}@{package.version}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)  # noqa: S603 - no shell
+    if done.returncode or not (scratch / package.file).is_file():
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise StoreError(f"npm could not fetch {package.name} {package.version}: {reason}")
+    (scratch / package.file).replace(folder / package.file)
+    shutil.rmtree(scratch)
+
+
+def read_json(package: Package, folder: Path, name: str) -> Any:
+    """The JSON file `name` of a tarball in `folder`."""
+    return json.loads(read_files(package, folder, lambda member: member == name)[name])
+
+
+def read_files(package: Package, folder: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """The files of a tarball in `folder` whose names, as seen inside the package, are `wanted`."""
+    found = {}
+    with tarfile.open(folder / package.file) as archive:
+        for member in archive:
+            name = member.name.removeprefix("package/")
+            if member.isfile() and wanted(name) and (stream := archive.extractfile(member)):
+                found[name] = stream.read()
+    return found

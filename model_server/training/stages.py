@@ -1,0 +1,146 @@
+"""The stages from nothing to weights. Each leaves its result in the folder of the training, and is not done twice."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+
+from model_server.store import StoreError
+from model_server.training.autoencoder import AutoencoderTask, encode, fidelity
+from model_server.training.collection import by_kind, collect
+from model_server.training.denoiser import DenoiserTask, Lesson
+from model_server.training.emoji import read_emoji, read_pictures
+from model_server.training.loop import Plan, Run, write_atomically
+from model_server.training.networks import Sizes, make_autoencoder, make_scheduler, make_unet, normalise
+from model_server.training.packages import SETS, WORDS, fetch
+from model_server.training.words import TextEncoder, encode_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from model_server.training.collection import Collection
+
+    Tell = Callable[[str], None]
+
+AUTOENCODER_STEPS = 5000
+MEASURED = 10
+"""Every tenth picture is enough to measure latents, and every fiftieth to measure how true the autoencoder is."""
+
+
+def gather(folder: Path, seed: int, tell: Tell) -> Collection:
+    """The collection, from packages that are fetched where they are missing."""
+    packages = folder / "packages"
+    fetch([*(one.package for one in SETS), *WORDS], packages, tell)
+    tell("reading the emoji sets")
+    emoji = read_emoji(packages)
+    collection = collect(emoji, {one.name: read_pictures(one, emoji, packages) for one in SETS}, seed)
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in by_kind(collection).items())
+    tell(f"{len(collection.pictures):,} pictures ({counts}) with {len(collection.texts):,} captions")
+    return collection
+
+
+def learn_latents(folder: Path, seed: int, collection: Collection, device: str, tell: Tell) -> AutoencoderKL:
+    """The autoencoder, trained unless `folder` has it."""
+    if (folder / "vae").is_dir():
+        return load_part(AutoencoderKL, folder / "vae").to(device)
+    pictures = np.stack(collection.pictures)
+    module = make_autoencoder(Sizes(), seed).to(device)
+    task = AutoencoderTask(module, pictures, collection.probabilities(), folder / "samples")
+    run = Run(task, Plan(AUTOENCODER_STEPS, seed, folder, "autoencoder", show_steps=500))
+    run.resume()
+    run.train(tell)
+    trained: AutoencoderKL = run.averaged
+    latents = encode(trained, pictures[::MEASURED]).float()
+    normalise(trained, latents.mean(dim=(0, 2, 3)).to(device), latents.std(dim=(0, 2, 3)).to(device))
+    tell(f"autoencoder: pictures come back with {fidelity(trained, pictures[:: 5 * MEASURED]):.1f} dB")
+    save_part(trained, folder / "vae")
+    return trained
+
+
+def prepare(
+    folder: Path, collection: Collection, autoencoder: AutoencoderKL, encoder: TextEncoder, tell: Tell
+) -> Lesson:
+    """What the UNet learns from: latents and states of captions, from their files where they were made before."""
+    pictures = np.stack(collection.pictures)
+    collection.pictures.clear()
+    weights = [value.detach().cpu().numpy() for value in autoencoder.state_dict().values()]
+    latents = folder / f"latents-{_digest(pictures, *weights)}.pt"
+    if not latents.is_file():
+        tell("encoding the pictures")
+        write_atomically(latents, lambda path: torch.save(encode(autoencoder, pictures), path))
+    texts = ["", *collection.texts]
+    states = folder / f"texts-{_digest(np.frombuffer(chr(10).join(texts).encode(), np.uint8))}.npy"
+    counts = torch.tensor([0, *map(len, collection.captions)])
+    return Lesson(
+        latents=torch.load(latents, weights_only=True),
+        probabilities=torch.from_numpy(collection.probabilities()),
+        captions=torch.tensor([number + 1 for numbers in collection.captions for number in numbers]),
+        starts=counts.cumsum(0),
+        states=encode_all(encoder, texts, states, tell),
+        empty=0,
+    )
+
+
+def denoising(
+    folder: Path,
+    plan: Plan,
+    lesson: Lesson,
+    autoencoder: AutoencoderKL,
+    encoder: TextEncoder,
+    unet: UNet2DConditionModel,
+) -> Run:
+    """The UNet's run, taken up where it was left."""
+    run = Run(DenoiserTask(unet, lesson, autoencoder, encoder, folder / "samples"), plan)
+    run.resume()
+    return run
+
+
+def export(unet: UNet2DConditionModel, autoencoder: AutoencoderKL, target: Path) -> None:
+    """Write unet, vae and scheduler to `target`, in half precision: what the repository holds."""
+    target.mkdir(parents=True, exist_ok=True)
+    save_part(unet, target / "unet", torch.float16)
+    save_part(autoencoder, target / "vae", torch.float16)
+    make_scheduler().save_pretrained(target / "scheduler")
+
+
+def learnt_unet(folder: Path, name: str) -> UNet2DConditionModel:
+    """The averaged weights of the run called `name` as far as they were saved. Raises StoreError without any."""
+    state = folder / f"{name}.pt"
+    if not state.is_file():
+        raise StoreError("Nothing was trained yet: run tempera-models train emoji-diffusion first.")
+    unet = make_unet(Sizes(), 0)
+    unet.load_state_dict(torch.load(state, map_location="cpu", weights_only=True)["averaged"])
+    return unet
+
+
+def load_part(kind: Any, folder: Path) -> Any:
+    """A network from its folder, in single precision. Raises StoreError where it is none."""
+    try:
+        return kind.from_pretrained(folder, torch_dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{folder} should hold a diffusers {kind.__name__}: config.json and safetensors.") from error
+
+
+def save_part(part: torch.nn.Module, target: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write a network to its folder, which appears whole or not at all."""
+    fresh = target.with_name(f".{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    # Through a copy, since `part` may still be learning.
+    clone = type(part).from_config(part.config)  # type: ignore[attr-defined]
+    clone.load_state_dict(part.state_dict())
+    clone.to(dtype).save_pretrained(fresh)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]

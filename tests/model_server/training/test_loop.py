@@ -1,0 +1,159 @@
+"""A run learns, and a break leaves no trace in it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model_server.store import StoreError
+from model_server.training.autoencoder import AutoencoderTask, encode, fidelity
+from model_server.training.denoiser import DenoiserTask, Lesson
+from model_server.training.loop import Plan, Run
+from model_server.training.networks import Sizes, make_autoencoder, make_unet, normalise
+
+ROOT = Path(__file__).parents[3]
+
+
+class SmallTask(DenoiserTask):
+    """The UNet's own task in small batches, without pictures to look at."""
+
+    batch = 8
+    rate = 2e-2
+    decay = 0.9
+
+    def __init__(self, lesson: Lesson, sizes: Sizes) -> None:
+        super().__init__(make_unet(sizes, 5), lesson, None, None, Path())
+
+    def show(self, averaged: torch.nn.Module, step: int) -> None:
+        """Nobody looks."""
+
+
+def small_run(lesson: Lesson, sizes: Sizes, folder: Path, steps: int = 20, save_seconds: float = 300) -> Run:
+    return Run(SmallTask(lesson, sizes), Plan(steps, 11, folder, "unet", save_seconds=save_seconds))
+
+
+def weights(run: Run) -> list[torch.Tensor]:
+    parts = (run.task.module, run.averaged)
+    return [value.detach().clone() for part in parts for value in part.state_dict().values()]
+
+
+def same(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(left, right, strict=True))
+
+
+@torch.no_grad()
+def mean_loss(run: Run) -> float:
+    random = torch.Generator().manual_seed(99)
+    return float(torch.stack([run.task.loss(random) for _ in range(20)]).mean())
+
+
+def test_steps_change_the_weights_and_lower_the_loss(lesson: Lesson, sizes: Sizes, tmp_path: Path) -> None:
+    told: list[str] = []
+    run = small_run(lesson, sizes, tmp_path)
+    before, untrained = mean_loss(run), weights(run)
+    run.train(told.append)
+    assert mean_loss(run) < before
+    assert not same(weights(run), untrained)
+    assert "ms a picture" in told[0]
+    assert "to go, about" in told[0]
+    assert "20 of 20 steps, loss" in told[-1]
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(lesson: Lesson, sizes: Sizes, tmp_path: Path) -> None:
+    whole = small_run(lesson, sizes, tmp_path / "whole")
+    whole.train(print)
+    first = small_run(lesson, sizes, tmp_path / "broken")
+    first.train(print, until=7)
+    second = small_run(lesson, sizes, tmp_path / "broken")
+    assert second.resume()
+    assert second.step == 7
+    second.train(print)
+    assert same(weights(second), weights(whole))
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+from model_server.training.loop import Plan, Run
+
+class Line:
+    module, batch, rate, decay = torch.nn.Linear(3, 1), 4, 0.1, 0.9
+    def loss(self, random):
+        inputs = torch.randn(4, 3, generator=random)
+        return (self.module(inputs) - inputs.sum(1, keepdim=True)).square().mean()
+    def show(self, averaged, step):
+        print(step, flush=True)
+
+torch.nn.init.ones_(Line.module.weight); torch.nn.init.zeros_(Line.module.bias)
+run = Run(Line(), Plan(400, 1, Path(sys.argv[1]), "line", show_steps=1, save_seconds=0))
+run.resume()
+print("from", run.step, flush=True)
+run.train(lambda line: None)
+print([value.tolist() for part in (run.task.module, run.averaged) for value in part.state_dict().values()])
+"""
+
+
+@pytest.mark.processes
+def test_a_killed_process_leaves_no_trace(tmp_path: Path) -> None:
+    def start(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", KILLED, str(tmp_path / name)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+    (tmp_path / "whole").mkdir()
+    whole = start("whole").communicate()[0].splitlines()[-1]
+    for last in ("50", "51", "200"):
+        victim = start("broken")
+        assert victim.stdout is not None
+        for line in victim.stdout:
+            if line.strip() == last:
+                os.kill(victim.pid, signal.SIGKILL)
+                break
+        assert victim.wait() == -signal.SIGKILL
+        victim.stdout.close()
+    lines = start("broken").communicate()[0].splitlines()
+    assert int(lines[0].removeprefix("from ")) >= 199
+    assert lines[-1] == whole
+
+
+def test_a_state_of_other_networks_is_refused_with_a_sentence(lesson: Lesson, sizes: Sizes, tmp_path: Path) -> None:
+    small_run(lesson, sizes, tmp_path).save()
+    wider = Sizes(sizes.autoencoder, (16, 16, 16), sizes.groups, sizes.head)
+    with pytest.raises(StoreError, match="another shape"):
+        small_run(lesson, wider, tmp_path).resume()
+
+
+def test_a_loss_that_is_no_number_ends_the_run(lesson: Lesson, sizes: Sizes, tmp_path: Path) -> None:
+    run = small_run(lesson, sizes, tmp_path)
+    with torch.no_grad():
+        next(run.task.module.parameters()).fill_(float("nan"))
+    with pytest.raises(StoreError, match="broke down"):
+        run.train(print)
+
+
+def test_the_autoencoder_learns_and_shows_it(squares: np.ndarray, sizes: Sizes, tmp_path: Path) -> None:
+    task = AutoencoderTask(make_autoencoder(sizes, 1), squares, np.full(8, 1 / 8), tmp_path / "samples")
+    task.batch, task.decay, task.rate = 4, 0.5, 0.2
+    run = Run(task, Plan(20, 1, tmp_path, "autoencoder", show_steps=20))
+    before = fidelity(run.averaged, squares)
+    run.train(print)
+    assert fidelity(run.averaged, squares) > before + 1
+    assert list((tmp_path / "samples").glob("*.png"))
+
+
+def test_latents_are_centred_and_pictures_stay(squares: np.ndarray, sizes: Sizes) -> None:
+    autoencoder = make_autoencoder(sizes, 1)
+    with torch.no_grad():
+        autoencoder.quant_conv.bias += torch.arange(8)
+    latents = encode(autoencoder, squares).float()
+    before = autoencoder.decode(latents).sample
+    normalise(autoencoder, latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3)))
+    centred = encode(autoencoder, squares).float()
+    assert centred.mean(dim=(0, 2, 3)).abs().max() < 0.02
+    assert (centred.std(dim=(0, 2, 3)) - 1).abs().max() < 0.02
+    assert (autoencoder.decode(centred).sample - before).abs().max() < 0.02

@@ -1,0 +1,91 @@
+"""Data that is not what was named is refused."""
+
+import base64
+import hashlib
+import io
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model_server.catalogue import StoreError
+from model_server.training.packages import JUDGE_SET, SETS, WORDS, Package, fetch, read_json, verify
+
+
+def tarball(text: str) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        content = text.encode()
+        member = tarfile.TarInfo("package/words.json")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return stream.getvalue()
+
+
+TARBALL = tarball('{"apple": "fruit"}')
+PACKAGE = Package("@some/words", "1.2.3", base64.b64encode(hashlib.sha512(TARBALL).digest()).decode(), "MIT", "Some")
+
+
+@pytest.fixture
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program called npm that puts `served` where it is told to; it says what it was asked in `asked`."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "npm"
+    program.write_text(
+        f"""#!/bin/sh
+echo "$@" > {folder}/asked
+[ -f {folder}/served ] || {{ echo 'npm error 404 not there' >&2; exit 1; }}
+/bin/cp {folder}/served "$4/some-words-1.2.3.tgz"
+""",
+        "utf-8",
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def test_a_package_is_fetched_once_and_read(npm: Path, tmp_path: Path) -> None:
+    (npm / "served").write_bytes(TARBALL)
+    told: list[str] = []
+    fetch([PACKAGE], tmp_path / "data", told.append)
+    fetch([PACKAGE], tmp_path / "data", told.append)
+    assert told == ["fetching @some/words 1.2.3 (MIT)"]
+    assert "@some/words@1.2.3" in (npm / "asked").read_text("utf-8")
+    assert read_json(PACKAGE, tmp_path / "data", "words.json") == {"apple": "fruit"}
+
+
+def test_a_changed_package_is_refused_and_deleted(npm: Path, tmp_path: Path) -> None:
+    (npm / "served").write_bytes(tarball('{"apple": "stone"}'))
+    with pytest.raises(StoreError, match="other contents than expected"):
+        fetch([PACKAGE], tmp_path / "data", lambda _: None)
+    assert not (tmp_path / "data" / PACKAGE.file).exists()
+
+
+def test_a_package_that_lies_there_is_verified_too(tmp_path: Path) -> None:
+    (tmp_path / PACKAGE.file).write_bytes(TARBALL)
+    verify(PACKAGE, tmp_path)
+    with pytest.raises(StoreError):
+        verify(replace(PACKAGE, sha512=SETS[0].package.sha512), tmp_path)
+
+
+@pytest.mark.usefixtures("npm")
+def test_what_npm_says_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"npm could not fetch @some/words 1\.2\.3: npm error 404 not there"):
+        fetch([PACKAGE], tmp_path / "data", lambda _: None)
+
+
+def test_without_npm_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StoreError, match="Install Node.js"):
+        fetch([PACKAGE], tmp_path / "data", lambda _: None)
+
+
+def test_licences_allow_it_and_the_judges_set_is_kept_apart() -> None:
+    used = {one.package.name: one.package.licence for one in (*SETS, JUDGE_SET)} | {
+        one.name: one.licence for one in WORDS
+    }
+    assert set(used.values()) <= {"MIT", "Apache-2.0", "CC-BY-4.0", "Unicode-3.0"}
+    assert not [name for name in used if "apple" in name or "facebook" in name]
+    assert JUDGE_SET.package not in {one.package for one in SETS}
