@@ -78,7 +78,7 @@ async def examine(section: DiscordSection, commands: Sequence[Command]) -> Findi
 @asynccontextmanager
 async def _client(section: DiscordSection) -> AsyncIterator[discord.Client]:
     """A client that is logged in and hears no events."""
-    async with discord.Client(intents=discord.Intents.none()) as client:
+    async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         await client.login(section.token.get_secret_value())
         yield client
 
@@ -116,11 +116,11 @@ async def _gateway(client: discord.Client) -> tuple[bool, str]:
 
 async def _servers(client: discord.Client) -> Findings:
     servers: list[Any] = []
-    while not servers or len(servers) % PAGE == 0:
+    while True:
         after = int(servers[-1]["id"]) if servers else None
         page = await client.http.get_guilds(PAGE, after=after, with_counts=False)
         servers += page
-        if not page:
+        if len(page) < PAGE:
             break
     if not servers:
         return [(True, "The bot is in no server yet.")]

@@ -17,6 +17,7 @@ from discord.app_commands import TranslationContextLocation as Location
 from bot.errors import PluginError
 from bot.language import Sentence, available, translate
 from bot.message import Attachment, Channel, Role, User
+from bot.platforms.discord.carrier import ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION
 from bot.text import cut
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ COMBINED = 8000
 
 COMPLETION_SECONDS = 2.5
 """Discord drops suggestions that come after three."""
-UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
 
 TYPES = {
     str: discord.AppCommandOptionType.string,
@@ -254,7 +254,7 @@ def _command(command: Command, run: Run, complete: Complete) -> app_commands.Com
         callback=callback,
         extras=dict(completers),
     )
-    if command.moderator and " " not in command.name:
+    if command.moderator:
         _for_moderators(made)
     return made
 

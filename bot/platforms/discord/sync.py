@@ -56,7 +56,7 @@ class Scope:
         return _comparable(self.wanted, keys) != _comparable(self.present, keys)
 
     def __str__(self) -> str:
-        return "everywhere" if self.guild is None else f"in server {self.guild}"
+        return _place(self.guild)
 
 
 async def synchronise(tree: Tree, section: DiscordSection) -> None:
@@ -90,7 +90,11 @@ async def compare(tree: Tree, section: DiscordSection, guild: int | None) -> Sco
     wanted = await _payload(tree, guild) if ours else []
     # Without this parameter, which discord.py never sends, Discord leaves the translations out.
     request = tree.client.http.request(_route("GET", tree, guild), params={"with_localizations": "true"})
-    return Scope(guild, wanted, await _answer(request, Scope(guild, (), ())))
+    return Scope(guild, wanted, await _answer(request, f"does not tell which commands are registered {_place(guild)}"))
+
+
+def _place(guild: int | None) -> str:
+    return "everywhere" if guild is None else f"in server {guild}"
 
 
 def _guilds(section: DiscordSection) -> list[int | None]:
@@ -106,7 +110,8 @@ async def _payload(tree: Tree, guild: int | None) -> Sequence[Payload]:
 
 
 async def _write(tree: Tree, scope: Scope) -> None:
-    await _answer(tree.client.http.request(_route("PUT", tree, scope.guild), json=list(scope.wanted)), scope)
+    request = tree.client.http.request(_route("PUT", tree, scope.guild), json=list(scope.wanted))
+    await _answer(request, f"did not register the commands {scope}")
 
 
 def _route(method: str, tree: Tree, guild: int | None) -> Route:
@@ -119,12 +124,12 @@ def _route(method: str, tree: Tree, guild: int | None) -> Route:
     )
 
 
-async def _answer(request: Any, scope: Scope) -> Any:
-    """What Discord answers. Raises SyncError with a sentence."""
+async def _answer(request: Any, failure: str) -> Any:
+    """What Discord answers. Raises SyncError with a sentence that says what it did not do."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await request
-    except TimeoutError:
+    except (TimeoutError, discord.RateLimited):
         reason = "it does not answer, or takes no more of them today; the next start tries again."
     except discord.Forbidden:
         reason = "invite the bot anew with the link that “tempera doctor” prints; it lacks applications.commands there."
@@ -132,7 +137,7 @@ async def _answer(request: Any, scope: Scope) -> Any:
         reason = f"it answers {' '.join(str(error).split())}."
     except (aiohttp.ClientError, OSError) as error:
         reason = f"it cannot be reached ({error})."
-    raise SyncError(f"Discord did not register the commands {scope}: {reason}")
+    raise SyncError(f"Discord {failure}: {reason}")
 
 
 def _comparable(commands: Sequence[Payload], keys: Set[str]) -> dict[tuple[int, str], Any]:

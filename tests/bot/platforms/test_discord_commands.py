@@ -55,7 +55,7 @@ def heard() -> Heard:
 
 @pytest.fixture
 async def tree() -> Tree:
-    return Tree(discord.Client(intents=discord.Intents.none()))
+    return Tree(discord.Client(intents=discord.Intents(guilds=True)))
 
 
 async def handler(*_: object) -> AsyncIterator[Reply]:

@@ -32,7 +32,7 @@ async def component(field: Field, locale: str = "en") -> dict[str, Any]:
 
 
 def submitted(components: list[dict[str, Any]], **resolved: Any) -> discord.Interaction:
-    client = discord.Client(intents=discord.Intents.none())
+    client = discord.Client(intents=discord.Intents(guilds=True))
     data = {
         "id": "1", "application_id": "2", "type": 5, "token": "x", "version": 1, "locale": "en-US", "context": 1,
         "user": {"id": "7", "username": "ann", "global_name": "Ann", "discriminator": "0", "avatar": None},
