@@ -68,7 +68,12 @@ def gateway_bot(rest: Rest, call: Call) -> Any:
 
 
 def my_guilds(rest: Rest, call: Call) -> Any:
-    """The servers that the bot is in, with its rights there."""
+    """The servers that the bot is in, with its rights there; a page of them, in the order of their ids."""
+    after, limit = int(call.query.get("after", 0)), int(call.query.get("limit", 200))
+    found = sorted(
+        (guild for guild in rest.world.guilds.values() if guild.bot and int(guild.id) > after),
+        key=lambda guild: int(guild.id),
+    )
     return [
         {
             "id": guild.id,
@@ -79,8 +84,7 @@ def my_guilds(rest: Rest, call: Call) -> Any:
             "permissions": str(_granted(rest.world, guild)),
             "features": [],
         }
-        for guild in rest.world.guilds.values()
-        if guild.bot
+        for guild in found[:limit]
     ]
 
 
