@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from fakes.crooked import crooked, plainly
+from fakes.discord import FakeDiscord
 from fakes.models import FakeModels
 
 from bot import doctor, plugin
@@ -102,6 +103,18 @@ async def test_a_web_chat_that_is_switched_off(configure: Set, capsys: pytest.Ca
     configure("WEB__ENABLED", "false")
     assert await examine(load, build) == 0
     assert "The web chat is switched off." in capsys.readouterr().out
+
+
+async def test_discord(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    async with FakeDiscord() as server:
+        configure("DISCORD__API_BASE", server.api_base)
+        configure("DISCORD__TOKEN", server.token)
+        assert await examine(load, build) == 0
+        assert "of the application “Tempera”" in capsys.readouterr().out
+        configure("DISCORD__TOKEN", "revoked")
+        status, (problem,) = await findings(capsys)
+    assert status == 1
+    assert problem.startswith("Discord refuses the token TEMPERA_DISCORD__TOKEN.")
 
 
 async def test_no_model_server(configure: Set, capsys: pytest.CaptureFixture[str], unused_tcp_port: int) -> None:

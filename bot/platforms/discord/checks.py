@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bot.command import Command
     from bot.config import DiscordSection
+    from bot.platforms.discord.sync import Scope
 
     Findings = list[tuple[bool, str]]
 
@@ -144,12 +145,15 @@ async def _commands(client: discord.Client, section: DiscordSection, commands: S
         return [(False, str(error))]
     if not scopes:
         return [(True, "Commands are not registered: discord.sync is “off”.")]
-    return [
-        (True, f"The commands {scope} differ from ours; “tempera run” will write them.")
-        if scope.differs
-        else (True, f"{len(scope.present)} commands are registered {scope}.")
-        for scope in scopes
-    ]
+    return [(True, _registered(scope)) for scope in scopes]
+
+
+def _registered(scope: Scope) -> str:
+    if not scope.differs:
+        return f"{len(scope.present)} commands are registered {scope}."
+    if not scope.present:
+        return f"No commands are registered {scope} yet; “tempera run” registers them."
+    return f"Not the right commands are registered {scope}; “tempera run” changes that."
 
 
 async def _unheard(*_: Any) -> Any:

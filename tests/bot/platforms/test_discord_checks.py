@@ -10,9 +10,13 @@ from fakes.discord import FakeDiscord
 from fakes.discord.routes import application
 
 from bot import plugin
+from bot.command import Command
 from bot.config import DiscordSection, PluginsSection
 from bot.platforms.discord import checks
 from bot.platforms.discord.checks import PERMISSIONS, examine, invite_link
+from bot.platforms.discord.commands import Tree, build
+from bot.platforms.discord.library import prepare
+from bot.platforms.discord.sync import synchronise
 
 COMMANDS = [command for one in plugin.load(PluginsSection(entry_points=False)) for command in one.commands()]
 
@@ -28,6 +32,10 @@ def section(server: FakeDiscord, **more: Any) -> DiscordSection:
     return DiscordSection(**(given | more))
 
 
+async def handler(*_: object) -> Any:
+    raise AssertionError("Nobody uses a command here.")
+
+
 async def problems(chosen: DiscordSection) -> list[str]:
     return [text for good, text in await examine(chosen, COMMANDS) if not good]
 
@@ -40,7 +48,7 @@ async def test_all_is_well(server: FakeDiscord) -> None:
     assert texts[1:] == [
         "It can connect 1000 more times today; Discord asks for 1 connection(s).",
         "It is in 1 server(s), with what it needs: Guild.",
-        "The commands everywhere differ from ours; “tempera run” will write them.",
+        "No commands are registered everywhere yet; “tempera run” registers them.",
         f"To add the bot to a server, open {invite_link(int(server.application_id))}",
         f"To add it to your own account, open {checks.personal_link(int(server.application_id))}",
     ]
@@ -114,6 +122,24 @@ async def test_commands_that_discord_does_not_tell(server: FakeDiscord) -> None:
     server.refuse("GET", "*/guilds/7/commands", 403, body={"code": 50001, "message": "Missing Access"})
     (problem,) = await problems(section(server, sync="guilds", guilds=(7,)))
     assert problem.startswith("Discord does not tell which commands are registered in server 7: invite the bot anew")
+
+
+@pytest.mark.parametrize(
+    ("offered", "found"),
+    [
+        (COMMANDS, "{count} commands are registered everywhere."),
+        (COMMANDS[:-1], "Not the right commands are registered everywhere; “tempera run” changes that."),
+    ],
+)
+async def test_what_is_registered(offered: list[Command], found: str, server: FakeDiscord) -> None:
+    async with discord.Client(intents=discord.Intents(guilds=True)) as client:
+        prepare(section(server))
+        await client.login(server.token)
+        tree = Tree(client)
+        tree.offer(build(COMMANDS, run=handler, run_on_message=handler, complete=handler))
+        await synchronise(tree, section(server))
+    texts = [text for _, text in await examine(section(server), offered)]
+    assert found.format(count=len(server.registered[""])) in texts
 
 
 async def test_off(server: FakeDiscord) -> None:
