@@ -4,6 +4,7 @@ from typing import Any
 
 import discord
 import pytest
+from fakes.discord.contract import contract
 
 from bot import actions, plugin
 from bot.config import PluginsSection
@@ -87,6 +88,18 @@ async def test_a_field_of_each_kind(field: Field, expected: dict[str, Any]) -> N
 async def test_people_and_places_are_picked(kind: str, number: int) -> None:
     inner = await component(Field("a", "A", kind, required=True))
     assert (inner["type"], inner["required"], inner["min_values"], inner["max_values"]) == (number, True, 1, 1)
+
+
+async def test_discord_would_take_fields_of_every_kind() -> None:
+    if (described := contract()) is None:
+        pytest.skip("The description of Discord's API is not there.")
+    choices = ("plain", "rhyme")
+    kinds = ("text", "integer", "number", "boolean", "attachment", "user", "channel", "role", "choice")
+    for required in (True, False):
+        for kind in kinds:
+            field = Field("a", "long " * 30, kind, required=required, minimum=0, maximum=2, choices=choices)
+            body = {"type": 9, "data": await shown(field, title="/" + "t" * 60)}
+            assert not described.violation("POST", "/interactions/1/token/callback", {}, body)
 
 
 async def test_a_choice_and_what_is_chosen() -> None:
