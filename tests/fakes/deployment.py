@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,8 @@ class Deployment:
     foreign_models: str = ""
     """The address of a model server that is not this deployment's own."""
     web_port: int = field(default_factory=free_port)
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """More of its environment."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -38,10 +40,12 @@ class Deployment:
 
     @property
     def environment(self) -> dict[str, str]:
-        return environment() | {
+        return {
+            **environment(),
             "TEMPERA_MODEL_SERVER__URL": self.models_url,
             "TEMPERA_WEB__PORT": str(self.web_port),
             "TEMPERA_DATABASE__URL": f"sqlite:///{self.folder}/tempera.db",
+            **self.extra,
         }
 
     def start(self) -> None:
