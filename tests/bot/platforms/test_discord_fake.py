@@ -1,0 +1,279 @@
+"""The fake of Discord is as strict as Discord: what the other tests rely on."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from fakes.discord import FakeDiscord, FakeInteraction
+from fakes.discord.contract import contract
+
+Answer = tuple[int, Any]
+Call = Callable[..., Awaitable[Answer]]
+DEFER = {"type": 5, "data": {"flags": 0}}
+ASK = {
+    "name": "ask",
+    "description": "Ask.",
+    "type": 1,
+    "options": [
+        {"name": "prompt", "description": "What.", "type": 3, "required": True},
+        {"name": "temperature", "description": "How.", "type": 10, "min_value": 0, "max_value": 2},
+    ],
+    "integration_types": [0, 1],
+    "contexts": [0, 1, 2],
+}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeDiscord]:
+    async with FakeDiscord() as running:
+        yield running
+
+
+@pytest.fixture
+async def call(server: FakeDiscord) -> AsyncIterator[Call]:
+    """`call(method, path, body, files)`: status and body of the answer; {} for an empty one."""
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bot {server.token}"}) as session:
+
+        async def request(method: str, path: str, body: Any = None, files: dict[str, bytes] | None = None) -> Answer:
+            more: dict[str, Any] = {}
+            if files:
+                form = aiohttp.FormData(quote_fields=False)
+                form.add_field("payload_json", json.dumps(body))
+                for number, (name, data) in enumerate(files.items()):
+                    form.add_field(f"files[{number}]", data, filename=name)
+                more["data"] = form
+            elif body is not None:
+                more = {"data": json.dumps(body), "headers": {"Content-Type": "application/json"}}
+            async with session.request(method, server.api_base + path, **more) as response:
+                text = await response.text()
+                return response.status, json.loads(text) if text else {}
+
+        status, _ = await request("PUT", f"/applications/{server.application_id}/commands", [ASK])
+        assert status == 200
+        yield request
+
+
+@pytest.fixture
+async def asked(server: FakeDiscord, call: Call) -> FakeInteraction:
+    return await server.slash(server.ann, server.channel, "ask", prompt="Why?")
+
+
+def callback(asked: FakeInteraction) -> str:
+    return f"/interactions/{asked.id}/{asked.token}/callback"
+
+
+def webhook(asked: FakeInteraction, message: str = "") -> str:
+    path = f"/webhooks/{asked.application_id}/{asked.token}"
+    return f"{path}/messages/{message}" if message else path
+
+
+def refused(answer: Answer, status: int, code: int) -> bool:
+    return answer[0] == status and answer[1]["code"] == code
+
+
+async def test_three_seconds_and_no_longer(asked: FakeInteraction, call: Call) -> None:
+    asked.sent -= 3.1
+    assert refused(await call("POST", callback(asked), DEFER), 404, 10062)
+    with pytest.raises(AssertionError, match="did not respond"):
+        await asked.acknowledged()
+
+
+async def test_one_acknowledgement_and_no_other(asked: FakeInteraction, call: Call) -> None:
+    assert (await call("POST", callback(asked), DEFER))[0] == 204
+    assert refused(await call("POST", callback(asked), DEFER), 400, 40060)
+    assert (await asked.acknowledged()).kind == "defer"
+    assert asked.refused == [40060]
+
+
+async def test_a_token_counts_from_the_acknowledgement_for_fifteen_minutes(
+    server: FakeDiscord, asked: FakeInteraction, call: Call
+) -> None:
+    edit = ("PATCH", webhook(asked, "@original"), {"content": "Because."})
+    assert refused(await call(*edit), 404, 10015)
+    await call("POST", callback(asked), DEFER)
+    message = await asked.message()
+    assert message.loading
+    assert (await call(*edit))[0] == 200
+    assert (message.content, message.loading) == ("Because.", False)
+    server.expire_tokens()
+    assert refused(await call(*edit), 401, 50027)
+
+
+async def test_the_first_follow_up_takes_the_place_of_a_promise(asked: FakeInteraction, call: Call) -> None:
+    await call("POST", callback(asked), DEFER)
+    await call("POST", webhook(asked), {"content": "one", "flags": 64})
+    message = await asked.message()
+    assert (message.content, message.ephemeral, asked.followups) == ("one", False, [])
+    await call("POST", webhook(asked), {"content": "two", "flags": 64})
+    assert [(one.content, one.ephemeral) for one in asked.followups] == [("two", True)]
+
+
+async def test_five_follow_ups_where_only_the_user_installed_it(server: FakeDiscord, call: Call) -> None:
+    elsewhere = server.add_guild("Elsewhere", bot=False).system_channel
+    asked = await server.slash(server.ann, elsewhere, "ask", prompt="Why?", installed_by_user=True)
+    await call("POST", callback(asked), {"type": 4, "data": {"content": "first"}})
+    answers = [await call("POST", webhook(asked), {"content": f"{number}"}) for number in range(6)]
+    assert [status for status, _ in answers] == [200] * 5 + [400]
+    assert answers[-1][1]["code"] == 40094
+    assert refused(await call("POST", f"/channels/{elsewhere.id}/messages", {"content": "x"}), 403, 50001)
+
+
+async def test_what_is_over_a_limit_is_named(server: FakeDiscord, call: Call) -> None:
+    path = f"/channels/{server.channel.id}/messages"
+    answer = await call("POST", path, {"content": "x" * 2001})
+    assert refused(answer, 400, 50035)
+    assert answer[1]["errors"]["content"]["_errors"][0]["message"] == "Must be 2000 or fewer in length."
+    button = {"type": 2, "style": 1, "label": "Go", "custom_id": "same"}
+    rows = [{"type": 1, "components": [button, button]}]
+    answer = await call("POST", path, {"content": "x", "components": rows})
+    assert "COMPONENT_CUSTOM_ID_DUPLICATED" in json.dumps(answer[1])
+    assert refused(await call("POST", path, {"content": " "}), 400, 50006)
+    server.attachment_size_limit = 10
+    assert refused(await call("POST", path, {"content": "x"}, {"a.txt": b"x" * 11}), 413, 40005)
+    assert server.messages(server.channel) == []
+
+
+async def test_files_stay_unless_a_change_leaves_them_out(server: FakeDiscord, call: Call) -> None:
+    path = f"/channels/{server.channel.id}/messages"
+    described = [{"id": 0, "description": "a letter"}]
+    _, sent = await call("POST", path, {"content": "x", "attachments": described}, {"a": b"A", "SPOILER_b": b"B"})
+    (message,) = server.messages(server.channel)
+    assert [(one.filename, one.data, one.description) for one in message.attachments] == [
+        ("a", b"A", "a letter"),
+        ("SPOILER_b", b"B", ""),
+    ]
+    assert message.attachments[1].spoiler
+    path = f"{path}/{sent['id']}"
+    await call("PATCH", path, {"content": "y"})
+    assert len(message.attachments) == 2
+    kept = [{"id": sent["attachments"][1]["id"]}, {"id": 0}]
+    await call("PATCH", path, {"attachments": kept}, {"c": b"C"})
+    assert [one.filename for one in message.attachments] == ["SPOILER_b", "c"]
+    await call("PATCH", path, {"attachments": []})
+    assert message.attachments == []
+    assert [text for _, text in message.edits] == ["y", "y", "y"]
+
+
+async def test_rights_are_those_of_the_channel(server: FakeDiscord, call: Call) -> None:
+    path = f"/channels/{server.channel.id}/messages"
+    server.guild.set_permissions(server.channel, deny=["send_messages"])
+    assert refused(await call("POST", path, {"content": "x"}), 403, 50013)
+    server.guild.set_permissions(server.channel, deny=["view_channel"])
+    assert refused(await call("POST", path, {"content": "x"}), 403, 50001)
+    server.guild.set_permissions(server.channel)
+    assert (await call("POST", path, {"content": "x"}))[0] == 200
+    said = await server.say(server.ann, server.channel, "Mine.")
+    assert refused(await call("PATCH", f"{path}/{said.id}", {"content": "x"}), 403, 50005)
+    assert refused(await call("DELETE", f"{path}/{said.id}"), 403, 50013)
+    server.delete_message(said)
+    assert refused(await call("DELETE", f"{path}/{said.id}"), 404, 10008)
+    server.delete_channel(server.channel)
+    assert refused(await call("POST", path, {"content": "x"}), 404, 10003)
+
+
+async def test_direct_messages_can_be_closed(server: FakeDiscord, call: Call) -> None:
+    _, channel = await call("POST", "/users/@me/channels", {"recipient_id": server.ann.id})
+    path = f"/channels/{channel['id']}/messages"
+    assert (await call("POST", path, {"content": "x"}))[0] == 200
+    server.ann.dm_closed = True
+    assert refused(await call("POST", path, {"content": "x"}), 403, 50007)
+
+
+async def test_threads_open_once_and_close(server: FakeDiscord, call: Call) -> None:
+    said = await server.say(server.ann, server.channel, "Let us talk.")
+    path = f"/channels/{server.channel.id}/messages/{said.id}/threads"
+    status, made = await call("POST", path, {"name": "Talk"})
+    assert (status, made["id"], made["parent_id"]) == (200, said.id, server.channel.id)
+    assert refused(await call("POST", path, {"name": "Talk"}), 400, 160004)
+    _, sent = await call("POST", f"/channels/{made['id']}/messages", {"content": "x"})
+    thread = server.guild.threads[made["id"]]
+    server.archive_thread(thread)
+    edit = ("PATCH", f"/channels/{made['id']}/messages/{sent['id']}", {"content": "y"})
+    assert refused(await call(*edit), 400, 50083)
+    assert (await call("POST", f"/channels/{made['id']}/messages", {"content": "z"}))[0] == 200
+    assert not thread.archived
+    server.archive_thread(thread, locked=True)
+    assert refused(await call("POST", f"/channels/{made['id']}/messages", {"content": "z"}), 400, 50083)
+
+
+async def test_too_many_requests_are_a_429_that_says_how_long(server: FakeDiscord, call: Call) -> None:
+    server.limit("POST", "/channels/*/messages", 2, 0.3)
+    path = f"/channels/{server.channel.id}/messages"
+    assert [(await call("POST", path, {"content": "x"}))[0] for _ in range(2)] == [200, 200]
+    status, body = await call("POST", path, {"content": "x"})
+    assert status == 429
+    assert 0 < body["retry_after"] <= 0.3
+    again = time.monotonic() + body["retry_after"]
+    await server.until(lambda: time.monotonic() > again)
+    assert (await call("POST", path, {"content": "x"}))[0] == 200
+
+
+async def test_who_is_pinged(server: FakeDiscord, call: Call) -> None:
+    said = await server.say(server.ann, server.channel, "Hello.")
+    path = f"/channels/{server.channel.id}/messages"
+    reference = {"message_id": said.id}
+    text = f"{server.ben.mention} @everyone"
+    await call("POST", path, {"content": text, "message_reference": reference})
+    await call("POST", path, {"content": text, "message_reference": reference, "allowed_mentions": {"parse": []}})
+    open_one, quiet = server.messages(server.channel)[1:]
+    # Everybody is only for those who may.
+    assert open_one.pings == [server.ben.id, server.ann.id]
+    assert quiet.pings == []
+
+
+async def test_a_client_does_not_send_what_was_never_registered(server: FakeDiscord, call: Call) -> None:
+    for name, options in (("nothing", {}), ("ask", {"promt": "x"}), ("ask", {}), ("ask sub", {"prompt": "x"})):
+        with pytest.raises(LookupError):
+            await server.slash(server.ann, server.channel, name, **options)
+    for wrong in (3, 2.5, "0.5", True):
+        with pytest.raises(ValueError, match="temperature"):
+            await server.slash(server.ann, server.channel, "ask", prompt="x", temperature=wrong)
+    assert server.interactions == {}
+
+
+async def test_commands_keep_their_id_and_must_be_in_order(server: FakeDiscord, call: Call) -> None:
+    path = f"/applications/{server.application_id}/commands"
+    (before,) = server.commands()
+    _, after = await call("PUT", path, [{**ASK, "description": "Ask anything."}])
+    assert (after[0]["id"], after[0]["description"]) == (before["id"], "Ask anything.")
+    turned = {**ASK, "options": ASK["options"][::-1]}
+    assert "REQUIRED_INVALID" in json.dumps((await call("PUT", path, [turned]))[1])
+    assert "DUPLICATE_NAME" in json.dumps((await call("PUT", path, [ASK, ASK]))[1])
+
+
+async def test_a_token_is_needed(server: FakeDiscord, call: Call) -> None:
+    assert (await call("GET", "/users/@me"))[0] == 200
+    server.revoke_token()
+    assert (await call("GET", "/users/@me"))[0] == 401
+
+
+async def test_what_was_said_is_hidden_without_the_intent(server: FakeDiscord) -> None:
+    own = await server.say(server.bot, server.channel, "An answer.")
+    plain = await server.say(server.ann, server.channel, "Hello.")
+    for shown in (
+        await server.say(server.ann, server.channel, "you", mention=True),
+        await server.say(server.ann, server.channel, "why?", reply_to=own),
+        await server.say(server.ann, server.dm(server.ann), "hi"),
+    ):
+        assert shown.payload_for(server.bot, message_content=False)["content"] == shown.content
+    quiet = await server.say(server.ann, server.channel, "why?", reply_to=own, ping=False)
+    about_hers = await server.say(server.ann, server.channel, "see there", reply_to=plain, mention=True)
+    hidden = quiet.payload_for(server.bot, message_content=False)
+    assert (hidden["content"], hidden["referenced_message"]["content"]) == ("", "An answer.")
+    assert about_hers.payload_for(server.bot, message_content=False)["referenced_message"]["content"] == ""
+    assert plain.payload_for(server.bot, message_content=True)["content"] == "Hello."
+
+
+@pytest.mark.skipif(contract() is None, reason="Discord's description of its API is not here")
+async def test_a_breach_of_contract_fails_the_test() -> None:
+    server = await FakeDiscord().__aenter__()
+    headers = {"Content-Type": "application/json", "Authorization": f"Bot {server.token}"}
+    address = f"{server.api_base}/channels/{server.channel.id}/messages"
+    body = b'{"content": "x", "contend": "y"}'
+    async with aiohttp.ClientSession(headers=headers) as session, session.post(address, data=body) as response:
+        assert response.status == 200
+    with pytest.raises(AssertionError, match="'contend' was unexpected"):
+        await server.__aexit__(None)
