@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fakes.discord.world import World
 
 Answer = Callable[["Rest", "Call"], Any]
-MESSAGE_CONTENT_LIMITED, MESSAGE_CONTENT_REFUSED = 1 << 19, 0
+MESSAGE_CONTENT_LIMITED = 1 << 19
 
 
 def unknown(rest: Rest, call: Call) -> Any:
@@ -33,7 +33,6 @@ def me(rest: Rest, call: Call) -> Any:
 def application(rest: Rest, call: Call) -> Any:
     """The bot as an application."""
     world = rest.world
-    flags = MESSAGE_CONTENT_LIMITED if world.message_content_allowed else MESSAGE_CONTENT_REFUSED
     return {
         "id": world.application_id,
         "name": world.bot.name,
@@ -42,7 +41,7 @@ def application(rest: Rest, call: Call) -> Any:
         "bot_public": True,
         "bot_require_code_grant": False,
         "verify_key": "0" * 64,
-        "flags": flags,
+        "flags": MESSAGE_CONTENT_LIMITED if world.message_content_allowed else 0,
         "owner": world.mod.payload(),
         "team": None,
         "bot": world.bot.payload(),
