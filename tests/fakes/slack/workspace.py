@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PING = re.compile(r"<(![a-z]+|!subteam\^\w+|@[UW]\w+)(?:[|^][^>]*)?>")
+PING = re.compile(
+    r"<(!(?:channel|here|everyone|subteam\^\w+)|@[UW]\w+)(?:[|^][^>]*)?>|(?<!\w)(@(?:channel|here|everyone))\b"
+)
 LINK = re.compile(r"https?://[^\s|>)]+")
 
 Json = dict[str, Any]
@@ -106,9 +108,9 @@ class FakeMessage:
 
     @property
     def pings(self) -> list[str]:
-        """Who is notified: "!channel", "@U123"."""
+        """Who is notified: "!channel", "@channel", "@U123"."""
         shown = [self.text, *(one["text"] for one in text_objects(self.blocks) if one["type"] != "plain_text")]
-        return [ping for text in shown for ping in PING.findall(text)]
+        return [ping[1] or ping[2] for text in shown for ping in PING.finditer(text)]
 
     def changed(self) -> None:
         """Note a change of what is shown."""

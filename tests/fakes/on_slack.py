@@ -1,0 +1,66 @@
+"""A bot that is connected to the fake of Slack."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+from fakes.gateway import free_port
+from fakes.slack import FakeMessage, FakeSlack
+
+from bot.app import Bot
+from bot.config import SlackSection
+from bot.platforms.slack import SlackPlatform
+
+EVENTS, HEALTH = "/slack/events", "/health"
+
+
+@asynccontextmanager
+async def on_slack(bot: Bot, slack: FakeSlack, *, http: bool = False) -> AsyncIterator[str]:
+    """Run the platform for as long as the context lasts, in Socket Mode or with `http`; gives its own address then."""
+    port = free_port()
+    way = {"signing_secret": slack.signing_secret, "port": port} if http else {"app_token": slack.app_token}
+    section = SlackSection(bot_token=slack.bot_token, api_base=slack.api_base, **way)
+    sockets = len(slack.courier.sockets)
+    running = asyncio.create_task(SlackPlatform(bot, section).run())
+    address = f"http://127.0.0.1:{port}"
+    try:
+        if http:
+            await _answers(running, address + HEALTH)
+            slack.http_url = address + EVENTS
+        else:
+            await slack.until(lambda: running.done() or len(slack.courier.sockets) > sockets)
+        yield address
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def _answers(running: asyncio.Task[None], url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        while not running.done():
+            with suppress(aiohttp.ClientError):
+                async with session.get(url) as answer:
+                    if answer.status == 200:
+                        return
+            await asyncio.sleep(0.02)
+
+
+def answers(slack: FakeSlack, text: str) -> list[FakeMessage]:
+    """The bot's messages that hold `text` and are over: none is offered a Stop, no stream is open."""
+    return [
+        message
+        for message in slack.workspace.messages
+        if message.user == slack.bot_user
+        and not message.deleted
+        and text in message.shown
+        and not message.streaming
+        and message.buttons
+        and "Stop" not in message.buttons
+    ]
+
+
+async def answered(slack: FakeSlack, text: str) -> FakeMessage:
+    """The one answer that holds `text`, once it is over."""
+    [found] = await slack.until(lambda: answers(slack, text))
+    return found
