@@ -206,7 +206,7 @@ def failure(event: Failed) -> ApiError:
 
 def pictures(ticket: Ticket, seed: int, drawn: Iterable[Picture]) -> dict[str, Any]:
     """The response of /v1/images/generations."""
-    data = [{"b64_json": base64.b64encode(picture.png).decode()} for picture in drawn]
+    data = [{"b64_json": base64.b64encode(picture.data).decode()} for picture in drawn]
     tempera = {"job": ticket.job.id, "seed": seed, "seconds": round(ticket.seconds, 3)}
     return {"created": int(time.time()), "data": data, "output_format": "png", "tempera": tempera}
 

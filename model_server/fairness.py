@@ -14,7 +14,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from model_server.job import Chat, Completion, Embed, Event, Faces, Finished, Progress, Started, Text
+from model_server.job import Chat, Completion, Embed, Event, Faces, Finished, Imagine, Progress, Started, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,11 +26,12 @@ OUTPUT_WEIGHT = 2.0
 """A written token costs about as much as this many that are read."""
 CHARACTERS_PER_TOKEN = 4
 USUAL_PICTURE = 64
-"""The edge, in pixels, that a picture is counted with when its request names none."""
+USUAL_STEPS = 30
+"""The edge in pixels, and the steps, that a picture is counted with when its request names none."""
 
 
 class Bill:
-    """What one job costs its user: tokens read and twice the tokens written, or the pixels of its pictures."""
+    """What one job costs its user: tokens read and twice those written, or the pixels of each step of its pictures."""
 
     def __init__(self, task: Task, usual_output: float) -> None:
         """`usual_output` is how many tokens an answer has here as a rule."""
@@ -92,8 +93,16 @@ def prompt_cost(task: Task) -> float:
 
 
 def picture_cost(task: Task) -> float:
-    """The pixels of a task's pictures."""
-    return float(task.count * (task.size or USUAL_PICTURE) ** 2) if isinstance(task, Faces) else 0.0
+    """The pixels of a task's pictures, once for each step that they take."""
+    match task:
+        case Faces(count=count, size=size):
+            return float(count * (size or USUAL_PICTURE) ** 2)
+        case Imagine():
+            pixels = (task.width or USUAL_PICTURE) * (task.height or USUAL_PICTURE)
+            part = 1.0 if task.initial is None else task.strength
+            return task.count * pixels * (task.steps or USUAL_STEPS) * part
+        case _:
+            return 0.0
 
 
 @dataclass(slots=True)

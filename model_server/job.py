@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 FinishReason = Literal["stop", "length"]
+Layout = Literal["separate", "grid", "strip", "animation"]
+"""Each picture by itself; all in one; each as a row of its steps; each as a GIF of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +74,40 @@ class Faces:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Imagine:
+    """Draw `count` pictures of what `prompt` says by taking noise away; picture i starts from the seed `seed + i`.
+
+    None leaves a choice to the model.
+    """
+
+    prompt: str
+    seed: int
+    negative_prompt: str = ""
+    steps: int | None = None
+    guidance: float | None = None
+    """How far beyond what it draws without the prompt: 0 is without it, 1 is with it, more exaggerates."""
+    count: int = 1
+    width: int | None = None
+    height: int | None = None
+    """In pixels, as the model draws."""
+    edge: int | None = None
+    """The longer side of each picture in pixels, smoothly enlarged; None: as it was drawn."""
+    layout: Layout = "separate"
+    previews: int = 0
+    """How many times to show what the picture is going to be, while it is drawn."""
+    initial: bytes | None = None
+    """An encoded picture to start from, under so much noise as `strength` in (0, 1] says, instead of noise alone."""
+    strength: float = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Embed:
     """Turn each of `texts` into one vector."""
 
     texts: tuple[str, ...]
 
 
-Task = Chat | Completion | Faces | Embed
+Task = Chat | Completion | Faces | Imagine | Embed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +186,45 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One finished picture, encoded as PNG."""
+class Reading:
+    """A prompt as its encoder saw it: `tokens` as the tokenizer writes them, `dropped` those behind its `limit`."""
+
+    tokens: tuple[str, ...]
+    dropped: tuple[str, ...]
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """With what the pictures are drawn, where the request left it open, too. `strength` is None without a start."""
+
+    job: str
+    steps: int
+    guidance: float
+    width: int
+    height: int
+    sampler: str
+    strength: float | None
+    prompt: Reading
+    negative_prompt: Reading | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What the picture is going to be, as far as can be told: the `index`-th such PNG, from 0."""
 
     job: str
     png: bytes
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One finished picture, encoded."""
+
+    job: str
+    data: bytes
+    media_type: Literal["image/png", "image/gif"] = "image/png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,4 +258,4 @@ class Failed:
     param: str | None = field(default=None)
 
 
-Event = Started | Text | Dial | Progress | Picture | Vectors | Finished | Failed
+Event = Started | Text | Dial | Progress | Chosen | Preview | Picture | Vectors | Finished | Failed

@@ -1,4 +1,4 @@
-"""What becomes of a picture after the model: enlarged, put into a grid, stamped with what made it, encoded.
+"""What becomes of a picture after the model: enlarged, put beside others, stamped with what made it, encoded.
 
 The same input gives the same bytes. Gaps and edges are in pixels.
 """
@@ -6,10 +6,11 @@ The same input gives the same bytes. Gaps and edges are in pixels.
 from __future__ import annotations
 
 import io
+import json
 import math
 from typing import TYPE_CHECKING
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 SOFTWARE = "Tempera"
 BACKGROUND = (24, 24, 27)
+GAP = 4
+FRAME_MS, LAST_FRAME_MS = 120, 2500
+"""How long an animation shows each frame, and the last one, which is what it is about."""
+MOST_PIXELS = 16_000_000
+"""In a picture from outside: a small file may hold a great many."""
+Size = tuple[int, int]
 
 
 def enlarge(picture: Image.Image, edge: int) -> Image.Image:
@@ -26,22 +33,19 @@ def enlarge(picture: Image.Image, edge: int) -> Image.Image:
     return picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def grid(pictures: Sequence[Image.Image], gap: int = 4, background: tuple[int, int, int] = BACKGROUND) -> Image.Image:
+def grid(pictures: Sequence[Image.Image], gap: int = GAP, background: tuple[int, int, int] = BACKGROUND) -> Image.Image:
     """Pictures of one size in rows from the top left, as nearly square as their number allows, never higher than wide.
 
     Raises ValueError when there are none or their sizes differ.
     """
-    sizes = {picture.size for picture in pictures}
-    if len(sizes) != 1:
-        raise ValueError(f"A grid needs pictures of one size; these have {len(sizes)}.")
-    width, height = sizes.pop()
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
-    whole = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), background)
-    for place, picture in enumerate(pictures):
-        row, column = divmod(place, columns)
-        whole.paste(picture, (column * (width + gap), row * (height + gap)))
-    return whole
+    return _laid_out(pictures, math.ceil(math.sqrt(len(pictures))), gap, background)
+
+
+def strip(
+    pictures: Sequence[Image.Image], gap: int = GAP, background: tuple[int, int, int] = BACKGROUND
+) -> Image.Image:
+    """Pictures of one size in a single row. Raises ValueError as `grid` does."""
+    return _laid_out(pictures, len(pictures), gap, background)
 
 
 def encode(picture: Image.Image, made_by: Mapping[str, str]) -> bytes:
@@ -52,3 +56,67 @@ def encode(picture: Image.Image, made_by: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=stamp)
     return buffer.getvalue()
+
+
+def animate(frames: Sequence[Image.Image], made_by: Mapping[str, str]) -> bytes:
+    """A GIF that repeats for ever and rests at its last frame; its comment holds `made_by` as JSON.
+
+    Each frame has its own 256 colours, since those of static and of the picture have little in common.
+    """
+    colours = [frame.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT) for frame in frames]
+    buffer = io.BytesIO()
+    colours[0].save(
+        buffer,
+        "GIF",
+        save_all=True,
+        append_images=colours[1:],
+        duration=[FRAME_MS] * (len(colours) - 1) + [LAST_FRAME_MS],
+        loop=0,
+        comment=json.dumps({"Software": SOFTWARE, **made_by}),
+    )
+    return buffer.getvalue()
+
+
+def identify(data: bytes) -> tuple[Size, dict[str, str]]:
+    """Width and height of an encoded picture, and its text fields: what made it, if `encode` wrote it.
+
+    Reads no pixels. Raises ValueError, with a sentence for the user, when it is none or has too many pixels.
+    """
+    with _opened(data) as picture:
+        fields = getattr(picture, "text", {})
+        return picture.size, {str(name): str(value) for name, value in fields.items()}
+
+
+def decode(data: bytes) -> Image.Image:
+    """The RGB picture in `data`, on white where it is transparent. Raises ValueError as `identify` does."""
+    try:
+        with _opened(data) as picture:
+            whole = picture.convert("RGBA")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError("The picture is damaged; send another copy of it.") from error
+    white = Image.new("RGBA", whole.size, "white")
+    return Image.alpha_composite(white, whole).convert("RGB")
+
+
+def _opened(data: bytes) -> Image.Image:
+    try:
+        picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError("This is no picture that can be read; send a PNG, JPEG or WebP file.") from error
+    if picture.width * picture.height > MOST_PIXELS:
+        size = f"{picture.width}×{picture.height}"
+        raise ValueError(f"The picture has {size} pixels; it may have up to {MOST_PIXELS // 10**6} million.")
+    return picture
+
+
+def _laid_out(pictures: Sequence[Image.Image], columns: int, gap: int, background: tuple[int, int, int]) -> Image.Image:
+    sizes = {picture.size for picture in pictures}
+    if len(sizes) != 1:
+        raise ValueError(f"Pictures that lie side by side need one size; these have {len(sizes)}.")
+    width, height = sizes.pop()
+    rows = math.ceil(len(pictures) / columns)
+    whole = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), background)
+    for place, picture in enumerate(pictures):
+        row, column = divmod(place, columns)
+        whole.paste(picture, (column * (width + gap), row * (height + gap)))
+    return whole

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from model_server.job import Event, Failed, Finished, Progress
+from model_server.job import Event, Failed, Finished, Preview, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +28,14 @@ class Queued:
 
 
 Heard = Queued | Event
+PASSING = (Queued, Progress, Preview)
+"""What is outdated as soon as there is newer of it."""
 
 
 class Ticket:
     """Iterate it for what happens to the job; leaving its `with` block cancels what has not ended.
 
-    For one reader. A reader that is slow misses outdated progress and places, never anything else.
+    For one reader. A reader that is slow misses outdated progress, places and previews, never anything else.
     """
 
     def __init__(self, job: Job, bill: Bill, withdraw: Callable[[Ticket], None], *, came: float = 0.0) -> None:
@@ -60,10 +62,19 @@ class Ticket:
         self.ended = isinstance(event, Finished | Failed)
         if self.ended and self._deadline:
             self._deadline.cancel()
-        if isinstance(event, Queued | Progress) and self._events and isinstance(self._events[-1], Queued | Progress):
-            self._events.pop()
+        if isinstance(event, PASSING):
+            self._drop_outdated(picture=isinstance(event, Preview))
         self._events.append(event)
         self._wake.set()
+
+    def _drop_outdated(self, *, picture: bool) -> None:
+        """Forget the unread preview, or the unread place or progress, that stands last: there is one at most."""
+        kept: list[Heard] = []
+        while self._events and isinstance(self._events[-1], PASSING):
+            last = self._events.pop()
+            if isinstance(last, Preview) != picture:
+                kept.append(last)
+        self._events.extend(reversed(kept))
 
     def cancel(self) -> None:
         """Take the job back, wherever it is; the reader hears `Failed`. Nothing happens when it has ended."""

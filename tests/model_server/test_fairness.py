@@ -12,6 +12,7 @@ from model_server.job import (
     Faces,
     Failed,
     Finished,
+    Imagine,
     Job,
     Message,
     Progress,
@@ -93,6 +94,22 @@ def test_pictures_cost_their_pixels_step_by_step() -> None:
     assert bill.hear(Progress("a", 1, 4)) == 100
     assert bill.ahead == 300
     assert bill.hear(Finished("a")) == 300
+
+
+@pytest.mark.parametrize(
+    ("fields", "cost"),
+    [
+        ({}, 64 * 64 * 30),
+        ({"steps": 10, "count": 4}, 4 * 64 * 64 * 10),
+        ({"steps": 10, "width": 32, "height": 16}, 32 * 16 * 10),
+        ({"steps": 10, "initial": b"x", "strength": 0.5}, 64 * 64 * 5),
+    ],
+)
+def test_imagined_pictures_cost_their_pixels_once_for_each_step(fields: dict[str, object], cost: int) -> None:
+    bill = Bill(Imagine(prompt="a cat", seed=0, **fields), 50)
+    assert bill.ahead == cost
+    assert bill.hear(Progress("a", 1, 4)) == cost / 4
+    assert bill.hear(Finished("a")) == cost * 3 / 4
 
 
 def test_texts_to_embed_cost_their_length() -> None:

@@ -1,11 +1,12 @@
 """Grids, enlargements, and the stamp of what made a picture."""
 
 import io
+import json
 
 import pytest
 from PIL import Image
 
-from model_server.pictures import encode, enlarge, grid
+from model_server.pictures import LAST_FRAME_MS, animate, decode, encode, enlarge, grid, identify, strip
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -56,3 +57,64 @@ def test_a_png_says_what_made_it_in_the_same_bytes_each_time() -> None:
     assert read.format == "PNG"
     assert read.text == {"Software": "Tempera", **made_by}
     assert read.getpixel((0, 0)) == RED
+
+
+def test_a_strip_is_one_row() -> None:
+    whole = strip([square(RED), square(BLUE), square(RED)], gap=2)
+    assert whole.size == (34, 10)
+    assert [whole.getpixel((x, 5)) for x in (0, 12, 24)] == [RED, BLUE, RED]
+
+
+def test_an_animation_rests_at_its_last_frame_and_says_what_made_it() -> None:
+    gif = animate([square(RED), square(BLUE), square((0, 255, 0))], {"seed": "7", "prompt": "größe"})
+    assert gif == animate([square(RED), square(BLUE), square((0, 255, 0))], {"seed": "7", "prompt": "größe"})
+    read = Image.open(io.BytesIO(gif))
+    durations, colours = [], []
+    for frame in range(read.n_frames):
+        read.seek(frame)
+        durations.append(read.info["duration"])
+        colours.append(read.convert("RGB").getpixel((5, 5)))
+    assert colours == [RED, BLUE, (0, 255, 0)]
+    assert durations[0] == durations[1] < durations[2] == LAST_FRAME_MS
+    assert read.info["loop"] == 0
+    assert json.loads(read.info["comment"]) == {"Software": "Tempera", "seed": "7", "prompt": "größe"}
+
+
+def test_a_picture_of_ours_is_identified_by_its_stamp() -> None:
+    size, made_by = identify(encode(square(width=12), {"prompt": "größe-模型", "seed": "7"}))
+    assert size == (12, 10)
+    assert made_by == {"Software": "Tempera", "prompt": "größe-模型", "seed": "7"}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_pictures_of_others_are_read_as_colours(kind: str) -> None:
+    buffer = io.BytesIO()
+    square().save(buffer, kind, quality=100)
+    assert identify(buffer.getvalue())[0] == (10, 10)
+    red, green, blue = decode(buffer.getvalue()).getpixel((5, 5))
+    assert red > 245
+    assert max(green, blue) < 10
+
+
+def test_what_is_transparent_is_white() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(buffer, "PNG")
+    assert decode(buffer.getvalue()).getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"])
+def test_what_is_no_picture_is_refused(data: bytes) -> None:
+    for read in (identify, decode):
+        with pytest.raises(ValueError, match="no picture that can be read"):
+            read(data)
+
+
+def test_a_picture_that_breaks_off_is_refused() -> None:
+    whole = encode(Image.effect_noise((64, 64), 90), {})
+    with pytest.raises(ValueError, match="damaged"):
+        decode(whole[: len(whole) // 2])
+
+
+def test_a_picture_with_too_many_pixels_is_refused_before_they_are_read() -> None:
+    with pytest.raises(ValueError, match=r"has 5000×4000 pixels; it may have up to 16 million"):
+        identify(encode(Image.new("1", (5000, 4000)), {}))

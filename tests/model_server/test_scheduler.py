@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from model_server.job import Embed, Failed, Finished, Job, Progress, Started, Text
+from model_server.job import Embed, Failed, Finished, Job, Picture, Preview, Progress, Started, Text
 from model_server.scheduler import Lane, LaneClosed, QueueFull, Sight
 from model_server.ticket import Heard, Queued, Ticket
 
@@ -112,6 +112,26 @@ async def test_text_is_never_lost_while_progress_is() -> None:
         Text("a", "one"),
         Text("a", "two"),
         Progress("a", 5, 9),
+        Finished("a"),
+    ]
+
+
+async def test_only_the_latest_preview_is_kept_and_every_picture() -> None:
+    lane, _ = open_lane()
+    ticket = lane.submit(job("a"))
+    for step in range(1, 5):
+        lane.happened(Preview("a", b"preview %d" % step, step))
+        lane.happened(Progress("a", step, 9))
+    lane.happened(Picture("a", b"first"))
+    lane.happened(Preview("a", b"late", 5))
+    lane.happened(Picture("a", b"second"))
+    lane.happened(Finished("a"))
+    assert await heard(ticket) == [
+        Preview("a", b"preview 4", 4),
+        Progress("a", 4, 9),
+        Picture("a", b"first"),
+        Preview("a", b"late", 5),
+        Picture("a", b"second"),
         Finished("a"),
     ]
 

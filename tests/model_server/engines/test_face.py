@@ -25,7 +25,7 @@ def faces(name: str = "a", **fields: object) -> Job:
 
 
 def pngs(events: list[Event], name: str = "a") -> list[bytes]:
-    return [event.png for event in events if isinstance(event, Picture) and event.job == name]
+    return [event.data for event in events if isinstance(event, Picture) and event.job == name]
 
 
 def pixels(png: bytes) -> np.ndarray:
