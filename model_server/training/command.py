@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from model_server.catalogue import load_catalogue
@@ -28,7 +29,7 @@ TEXT_ENCODER = "all-minilm-l6-v2"
 DESCRIPTION = """\
 Trains emoji-diffusion from nothing: fetches the emoji sets through npm, trains the autoencoder and then the UNet.
 Every five minutes all is saved under ~/.cache/tempera/training (or TEMPERA_CACHE); the same command goes on from there,
-with the very weights that it would have had without the break. Samples and losses lie there, too.
+with the very weights that it would have had without the break (on as many threads). Samples and losses lie there, too.
 """
 
 
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
         device = str(pick_device(options.device))
     except ValueError as error:
         raise StoreError(str(error)) from error
+    if options.threads:
+        torch.set_num_threads(options.threads)
     _train(store, folder, name, options, device)
     return 0
 
@@ -93,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=7, help="what all that is random follows from (default: 7)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    parser.add_argument("--threads", type=_count, help="of the CPU; fewer are faster where other work needs the cores")
     parser.add_argument(
         "--from",
         type=Path,
@@ -111,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} should be a number of pictures, at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} should be a whole number, at least 1")
     return int(text)
 
 

@@ -15,9 +15,9 @@ TEXT_WIDTH = 384
 
 @dataclass(frozen=True)
 class Sizes:
-    """Channels of the autoencoder and of the UNet from the finest level down; tests use narrower ones."""
+    """Channels from the finest level down, of a group and of an attention head; tests use narrower ones."""
 
-    autoencoder: tuple[int, int, int] = (32, 96, 128)
+    autoencoder: tuple[int, int, int] = (32, 64, 128)
     unet: tuple[int, int, int] = (96, 160, 224)
     groups: int = 16
     head: int = 32
@@ -53,7 +53,8 @@ def make_unet(sizes: Sizes, seed: int) -> UNet2DConditionModel:
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
             cross_attention_dim=TEXT_WIDTH,
-            attention_head_dim=sizes.head,
+            # By an old slip that diffusers keeps, this is the number of heads, not how wide each is.
+            attention_head_dim=tuple(channels // sizes.head for channels in sizes.unet),
             norm_num_groups=sizes.groups,
         )
 
