@@ -113,8 +113,9 @@ class Answering:
                 async for reply in snapshots:
                     if reply.final:
                         reply = self._ended(reply, run, request)
-                        state = "failed" if reply.error else "done"
-                        kept = await self._journal.close(row.id, reply, state)
+                        ended = "failed" if reply.error else "done"
+                        kept = await self._journal.close(row.id, reply, ended)
+                        state = ended
                         reply = replace(reply, deleted=not kept)
                     elif reply.text and time.monotonic() - saved > SAVE_SECONDS:
                         await self._journal.note(row.id, text=reply.text, state="running")

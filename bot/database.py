@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -255,8 +256,22 @@ class Database:
         return True
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that lets go of its locks when it is closed.
+
+    Where a task is cancelled in the middle of a statement, SQLAlchemy closes the connection; but SQLite keeps one open,
+    with its transaction, for as long as anything holds a statement that was not read to its end.
+    """
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
+
+
 def _engine(path: Path) -> AsyncEngine:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+    arguments = {"timeout": BUSY_SECONDS, "factory": _Connection}
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, record: Any) -> None:

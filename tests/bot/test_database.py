@@ -122,6 +122,27 @@ async def test_many_writers_lose_nothing(tmp_path: Path) -> None:
             assert await session.scalar(select(PluginRow.value)) == 50
 
 
+async def test_a_writer_that_is_cancelled_keeps_nobody_waiting(tmp_path: Path) -> None:
+    async with Database(url(tmp_path)) as database:
+        await database.first_seen("test", "1")
+
+        async def write() -> None:
+            async with database.writing() as session:
+                slow = text("UPDATE events SET id = hex(randomblob(30000000)) RETURNING 1")
+                begun.set()
+                await session.execute(slow)
+
+        begun = asyncio.Event()
+        task = asyncio.create_task(write())
+        await begun.wait()
+        await asyncio.sleep(0.01)
+        task.cancel()
+        (cancelled,) = await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(15):
+            assert not await database.first_seen("test", "1")
+        assert isinstance(cancelled, asyncio.CancelledError)
+
+
 @pytest.mark.parametrize("wrong", ["nonsense", "mysql://localhost/x"])
 def test_an_address_that_is_none(wrong: str) -> None:
     with pytest.raises(ConfigError):
