@@ -133,6 +133,10 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
             from bot.platforms.discord import DiscordPlatform
 
             running.append(tasks.create_task(DiscordPlatform(bot, configuration.discord).run(), name="discord"))
+        if configuration.slack.is_configured:
+            from bot.platforms.slack import SlackPlatform
+
+            running.append(tasks.create_task(SlackPlatform(bot, configuration.slack).run(), name="slack"))
         if not running:
             raise BotError("There is nothing to run: no platform is enabled in the configuration.")
         _stop_on_signals(running)

@@ -1,0 +1,5 @@
+"""The bot on Slack."""
+
+from bot.platforms.slack.platform import SlackPlatform
+
+__all__ = ["SlackPlatform"]

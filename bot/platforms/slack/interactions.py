@@ -1,0 +1,319 @@
+"""Slash commands, buttons, forms and message shortcuts, once they are acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bot import actions
+from bot.errors import UserError
+from bot.language import Sentence
+from bot.message import Action, Request
+from bot.platforms.slack import blocks, commands, modal
+from bot.platforms.slack.answers import FAILED, SHUT_OUT
+from bot.platforms.slack.requests import PLATFORM, Where, announced, asked, fetched, unescaped, words
+from bot.platforms.slack.web import Closed, NotThere, SlackError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+
+    from slack_bolt.async_app import AsyncAck
+
+    from bot.app import Dispatch
+    from bot.database import MessageRow
+    from bot.message import Reply, User
+    from bot.platforms.slack.answers import Answers
+    from bot.platforms.slack.people import People
+
+    Json = Mapping[str, Any]
+
+log = logging.getLogger(__name__)
+
+SHORTCUT = "m:"
+"""What the callback_id of a message shortcut begins with; the command's name follows."""
+FIRST_SECONDS = 2.0
+"""How long a form stays open to show what is wrong with it; Slack gives it three seconds."""
+FORM_LATE = Sentence("Slack did not open the form in time. Try again, or write everything behind the command.")
+
+
+class Interactions:
+    """What people do with commands, buttons, forms and shortcuts."""
+
+    def __init__(self, answers: Answers, people: People) -> None:
+        self._answers = answers
+        self._bot = answers.bot
+        self._web = answers.web
+        self._team = answers.me.team
+        self._people = people
+
+    # Commands and shortcuts
+
+    async def command(self, body: Json) -> None:
+        """A slash command was sent."""
+        if not await self._is_new(body["trigger_id"]):
+            return
+        user = await self._people.find(body["user_id"], body.get("user_name", ""))
+        where = self._where(body, user, channel=body["channel_id"])
+        line = commands.line(body["command"], unescaped(body.get("text", "")))
+        await self._ask(self._request(user, where, text=line), where, body["trigger_id"])
+
+    async def shortcut(self, body: Json) -> None:
+        """A command was chosen in the menu of a message."""
+        if not await self._is_new(body["trigger_id"]):
+            return
+        message, ts = body["message"], body["message_ts"]
+        user = await self._people.find(body["user"]["id"], body["user"].get("name", ""))
+        thread = message.get("thread_ts") or ts
+        where = self._where(body, user, thread=thread, spoken="thread_ts" in message)
+        stored = await self._bot.journal.find(where.place(self._team), ts)
+        text = stored.text if stored else await words(message.get("text", ""), self._answers.me.user, self._people)
+        try:
+            command = self._bot.registry.find(body["callback_id"].removeprefix(SHORTCUT))
+        except UserError as error:
+            await self._answers.aside(where).tell(error.sentence)
+            return
+        about = {"command": command.name, "options": command.from_message(text), "reply_to": ts}
+        await self._ask(self._request(user, where, **about), where, body["trigger_id"])
+
+    async def _ask(self, request: Request, where: Where, trigger: str = "") -> None:
+        dispatch = self._bot.dispatch(_announced(request))
+        if dispatch.form is not None:
+            await self._open(dispatch, where, trigger)
+            return
+        if dispatch.refused:
+            await self._answers.follow(self._answers.aside(where), dispatch.replies)
+            return
+        try:
+            request = await self._fetched(request)
+        except UserError as error:
+            await self._answers.aside(where).tell(error.sentence)
+            return
+        if dispatch.private:
+            await self._answers.follow(self._answers.aside(where), self._bot.dispatch(request).replies)
+        elif where.thread:
+            await self._answers.follow(self._answers.room(where), self._bot.dispatch(request).replies)
+        else:
+            await self._ask_in_public(request, where)
+
+    async def _ask_in_public(self, request: Request, where: Where) -> None:
+        """Post the question, and answer in its thread; where the bot is not in the channel, answer without it."""
+        question = blocks.question(where.user, self._quoted(request), locale=where.locale)
+        try:
+            ts = await self._web.post(where.channel, question)
+        except NotThere:
+            await self._answers.follow(self._answers.hook(where), self._bot.dispatch(request).replies)
+            return
+        except SlackError as error:
+            log.warning("A question could not be posted: %s", error)
+            await self._answers.aside(where).tell(SHUT_OUT if isinstance(error, Closed) else FAILED)
+            return
+        where = replace(where, thread=ts, question=ts, quoted=False, spoken=True)
+        request = replace(request, place=where.place(self._team), message=ts, resume=where.as_json())
+        await self._answers.follow(self._answers.room(where), self._bot.dispatch(request).replies)
+
+    def _quoted(self, request: Request) -> str:
+        if self._bot.settings.value("answers.quote", request.place):
+            return asked(self._bot, request)
+        return asked(self._bot, request).split()[0] if request.text.startswith("/") else blocks.NOTHING
+
+    # Forms
+
+    async def _open(self, dispatch: Dispatch, where: Where, trigger: str) -> None:
+        if dispatch.form is None:
+            raise RuntimeError("There is no form to open")
+        try:
+            form = await dispatch.form()
+        except UserError as error:
+            await self._answers.aside(where).tell(error.sentence)
+            return
+        view = modal.build(form, private_metadata=json.dumps(where.as_json()), locale=where.locale)
+        try:
+            await self._web.open_view(trigger, view)
+        except SlackError as error:
+            log.warning("A form was not opened: %s", error)
+            await self._answers.aside(where).tell(FORM_LATE)
+
+    async def submit(self, ack: AsyncAck, body: Json) -> None:
+        """A form was sent. What is wrong with it is shown in it; else it closes, and the answer comes."""
+        view = body["view"]
+        user = await self._people.find(body["user"]["id"], body["user"].get("name", ""))
+        where = replace(Where(**json.loads(view["private_metadata"])), user=user.id, locale=user.locale)
+        request = self._request(user, where, action=Action(view["callback_id"], modal.fields(view)))
+        request = replace(request, can_show_forms=False)
+        if view["callback_id"].startswith("c:"):
+            dispatch = self._bot.dispatch(_announced(request))
+            if dispatch.refused:
+                reply = await anext(dispatch.replies)
+                await ack(response_action="errors", errors=modal.errors(view, reply.option, reply.text))
+                return
+            await ack()
+            self._answers.start(self._sent(view, self._ask(request, where)), "slack form")
+            return
+        await self._submit_edit(ack, view, request, where)
+
+    async def _submit_edit(self, ack: AsyncAck, view: Json, request: Request, where: Where) -> None:
+        if _has_files(request):
+            await ack()
+            self._answers.start(self._sent(view, self._act_with_files(request, where)), "slack form")
+            return
+        replies = self._bot.dispatch(request).replies
+        first = asyncio.create_task(anext(replies, None), name="slack form")
+        await asyncio.wait({first}, timeout=FIRST_SECONDS)
+        if first.done() and (reply := first.result()) is not None and reply.error and not reply.row:
+            await ack(response_action="errors", errors=modal.errors(view, reply.option, reply.text))
+            await replies.aclose()
+            return
+        await ack()
+        self._answers.start(self._sent(view, self._go_on(first, replies, where)), "slack form")
+
+    async def _sent(self, view: Json, work: Any) -> None:
+        """Do `work` unless the same form was sent before, as after a connection that broke."""
+        if await self._is_new(f"{view['id']}.{view.get('hash', '')}"):
+            await work
+        else:
+            work.close()
+
+    async def _act_with_files(self, request: Request, where: Where) -> None:
+        try:
+            request = await self._fetched(request)
+        except UserError as error:
+            await self._answers.aside(where).tell(error.sentence)
+            return
+        await self._act(self._bot.dispatch(request).replies, where)
+
+    async def _go_on(
+        self, first: asyncio.Task[Reply | None], replies: AsyncGenerator[Reply, None], where: Where
+    ) -> None:
+        try:
+            reply = await first
+        except BaseException:
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            raise
+        await self._follow(reply, replies, where)
+
+    # Buttons
+
+    async def press(self, body: Json) -> None:
+        """A button was pressed."""
+        if not await self._is_new(body["trigger_id"]):
+            return
+        container, message = body["container"], body.get("message") or {}
+        user = await self._people.find(body["user"]["id"], body["user"].get("name", ""))
+        ts, is_private = container["message_ts"], bool(container.get("is_ephemeral"))
+        thread = message.get("thread_ts") or container.get("thread_ts") or ""
+        where = self._where(body, user, thread=thread or ("" if is_private else ts), spoken=bool(thread))
+        action = Action(body["actions"][0]["action_id"], private=is_private)
+        dispatch = self._bot.dispatch(self._request(user, where, action=action))
+        if dispatch.form is not None:
+            await self._open(dispatch, where, body["trigger_id"])
+        elif dispatch.refused:
+            await self._answers.follow(self._answers.aside(where), dispatch.replies)
+        elif dispatch.in_place:
+            await self._change(dispatch, where, action, ts)
+        else:
+            await self._act(dispatch.replies, where)
+
+    async def _act(self, replies: AsyncGenerator[Reply, None], where: Where) -> None:
+        await self._follow(await anext(replies, None), replies, where)
+
+    async def _follow(self, first: Reply | None, replies: AsyncGenerator[Reply, None], where: Where) -> None:
+        """Show the answer that begins with `first`, where it belongs."""
+        if first is None:
+            return
+        whispered = first.private and not (where.is_direct and where.thread)
+        outlet = self._answers.aside(where) if whispered else self._answers.room(where)
+        await self._answers.follow(outlet, _led_by(first, replies))
+
+    async def _change(self, dispatch: Dispatch, where: Where, action: Action, ts: str) -> None:
+        """What was pressed changes the message that it stands under."""
+        _, row_id = actions.parse(action.id)
+        # Known no longer once the answer is deleted.
+        row, shown = await self._bot.journal.get(row_id), await self._bot.shown(row_id)
+        async with aclosing(dispatch.replies):
+            async for reply in dispatch.replies:
+                if reply.error and not reply.row:
+                    await self._answers.aside(where).show(reply)
+                    return
+                if reply.deleted:
+                    await self._delete(where, row, [*shown, *([] if ts in shown else [ts])], ts)
+                else:
+                    await self._redraw(where, row, reply, ts)
+        if action.private:
+            # The Stop that the asker alone was given has done what it was for.
+            await self._web.respond(where.response_url, None)
+
+    async def _redraw(self, where: Where, row: MessageRow | None, reply: Reply, ts: str) -> None:
+        if row is not None and not row.resume.get("quoted", True):
+            reply = replace(reply, quote="")
+        shown = blocks.rendered(reply, locale=where.locale)
+        message = shown.tail or shown.messages[-1]
+        try:
+            await self._web.update(where.channel, ts, message)
+        except NotThere:
+            await self._web.respond(where.response_url, message, replaces=True, public=True)
+
+    async def _delete(self, where: Where, row: MessageRow | None, shown: Sequence[str], ts: str) -> None:
+        """Delete what showed an answer; and the question that the bot posted for it, if that has no answer left."""
+        if row is None:
+            return
+        question = row.resume.get("question")
+        if question and row.parent is not None and await self._bot.journal.get(row.parent) is None:
+            shown = [*shown, question]
+        try:
+            await self._web.delete(where.channel, ts)
+        except NotThere:
+            await self._web.respond(where.response_url, None)
+        except SlackError as error:
+            log.info("A message stays: %s", error)
+        await self._web.delete_all(where.channel, [one for one in shown if one != ts])
+
+    # What all of them need
+
+    async def _is_new(self, name: str) -> bool:
+        return await self._bot.database.first_seen(PLATFORM, name)
+
+    def _where(self, body: Json, user: User, *, channel: str = "", **more: Any) -> Where:
+        return Where(
+            channel=channel or body["channel"]["id"],
+            user=user.id,
+            locale=user.locale,
+            response_url=body.get("response_url", ""),
+            **more,
+        )
+
+    def _request(self, user: User, where: Where, **what: Any) -> Request:
+        return Request(
+            user=where.asker(user),
+            place=where.place(self._team),
+            can_show_forms=True,
+            resume=where.as_json(),
+            **what,
+        )
+
+    async def _fetched(self, request: Request) -> Request:
+        if request.action is None or request.action.fields is None:
+            return request
+        return replace(request, action=replace(request.action, fields=await fetched(request.action.fields, self._web)))
+
+
+def _announced(request: Request) -> Request:
+    if request.action is None or request.action.fields is None:
+        return request
+    return replace(request, action=replace(request.action, fields=announced(request.action.fields)))
+
+
+def _has_files(request: Request) -> bool:
+    fields = request.action.fields if request.action is not None else None
+    return any(isinstance(value, dict) for value in (fields or {}).values())
+
+
+async def _led_by(first: Reply, replies: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
+    async with aclosing(replies):
+        yield first
+        async for reply in replies:
+            yield reply

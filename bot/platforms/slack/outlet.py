@@ -1,0 +1,347 @@
+"""Where an answer that all may read is shown: messages in a thread, which grow as streams or are edited."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from bot.language import Sentence, translate
+from bot.platforms.slack import budgets
+from bot.platforms.slack.blocks import (
+    LIMITS,
+    Message,
+    Rendered,
+    body_of,
+    buttons,
+    neutral,
+    rendered,
+    settled,
+    small_print,
+)
+from bot.platforms.slack.stream import Stream, break_at, seam
+from bot.platforms.slack.web import Closed, Gone, NotThere, SlackError, StreamEnded, Unreachable, Worthless
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.app import Bot
+    from bot.message import Reply
+    from bot.platforms.slack.requests import Where
+    from bot.platforms.slack.web import Web
+
+log = logging.getLogger(__name__)
+
+PACE_SECONDS = 1.0
+"""An answer changes no more often than this."""
+STOP_SECONDS = 5.0
+"""After how long the asker of an answer that streams is given a Stop; a stream has no room for buttons."""
+NOT_SHARED = "Slack did not take the file."
+
+
+class Outlet(Protocol):
+    """Something that shows one answer."""
+
+    row: int
+    final: bool
+    where: Where
+
+    async def show(self, reply: Reply) -> None:
+        """Make what is seen look like `reply`. Raises SlackError where that cannot be."""
+
+    async def tell(self, sentence: Sentence) -> None:
+        """Say something to the asker alone; what keeps it from being heard is logged."""
+
+    async def remove(self) -> None:
+        """Take away what can be."""
+
+    def allowance(self) -> float:
+        """Seconds until a snapshot that is not the last can be shown; 0 for at once."""
+
+
+@dataclass(slots=True)
+class Shown:
+    """A message that was written, and how it looks; None if nobody knows exactly."""
+
+    ts: str
+    message: Message | None = None
+
+
+class Room:
+    """The messages of one answer in a thread.
+
+    `aside` is for what turns out to be for the asker alone, and `instead` shows everything where it turns out that
+    the bot is not in the channel. `shown` are messages that are there already.
+    """
+
+    def __init__(
+        self,
+        web: Web,
+        bot: Bot,
+        where: Where,
+        team: str,
+        *,
+        aside: Outlet,
+        instead: Outlet | None = None,
+        shown: Sequence[str] = (),
+    ) -> None:
+        self.row = 0
+        self.final = False
+        self.where = where
+        self._web = web
+        self._bot = bot
+        self._team = team
+        self._aside = aside
+        self._instead = instead
+        self._is_elsewhere = False
+        self._shown = [Shown(ts) for ts in shown]
+        self._files: list[str] = []
+        self._stream: Stream | None = None
+        self._streamed = ""
+        self._opening = ""
+        self._may_stream = bool(where.thread) and not shown
+        self._status = ""
+        self._begun = time.monotonic()
+        self._written = -math.inf
+        self._offered = False
+        self._told: tuple[int, list[str]] = (0, [])
+
+    @property
+    def ids(self) -> list[str]:
+        """The messages that show the answer, in order, and their files."""
+        return [*(shown.ts for shown in self._shown), *self._files]
+
+    def allowance(self) -> float:
+        """Seconds until a snapshot that is not the last can be shown; 0 for at once."""
+        return max(0.0, self._written + PACE_SECONDS - time.monotonic(), self._delay())
+
+    def _delay(self) -> float:
+        if self._stream is not None:
+            return self._web.budgets.of(budgets.APPEND).delay(final=False)
+        if self._streamed:
+            return self._start_delay()
+        return min(self._start_delay(), self._edit_delay()) if self._can_stream else self._edit_delay()
+
+    @property
+    def _can_stream(self) -> bool:
+        return self._may_stream and budgets.START not in self._web.missing
+
+    def _start_delay(self) -> float:
+        return self._web.budgets.of(budgets.START).delay(final=False)
+
+    def _edit_delay(self) -> float:
+        edit = self._web.budgets.of(budgets.UPDATE).delay(final=False)
+        return edit if self._shown else max(edit, self._web.budgets.turns(self.where.channel).delay())
+
+    async def show(self, reply: Reply) -> None:
+        """Make the messages look like `reply`. Raises SlackError where they cannot."""
+        self.row = reply.row or self.row
+        reply = reply if self.where.quoted else replace(reply, quote="")
+        try:
+            if self._is_elsewhere and self._instead is not None:
+                await self._instead.show(reply)
+            else:
+                await self._show(reply)
+        except NotThere:
+            if self._instead is None or self._is_elsewhere or self._shown:
+                raise
+            self._is_elsewhere = True
+            await self._instead.show(reply)
+        self.final = reply.final
+
+    async def _show(self, reply: Reply) -> None:
+        if reply.deleted:
+            await self.remove()
+        elif reply.private and not self.where.is_direct:
+            if reply.final:
+                await self._step_aside(reply)
+        elif reply.final:
+            await self._finish(rendered(reply, locale=self.where.locale))
+        elif reply.text.strip():
+            await self._grow(reply)
+        else:
+            await self._say_status(reply)
+
+    async def tell(self, sentence: Sentence) -> None:
+        """Say something to the asker alone; what keeps it from being heard is logged."""
+        await self._aside.tell(sentence)
+
+    # While it grows
+
+    async def _say_status(self, reply: Reply) -> None:
+        """Slack shows what a bot does under a thread; where it does not, and nothing streams, a message does."""
+        if not reply.status or reply.status == self._status:
+            return
+        if budgets.STATUS not in self._web.missing and self.where.thread:
+            if self._web.budgets.of(budgets.STATUS).delay(final=False):
+                return
+            try:
+                await self._web.status(self.where.channel, self.where.thread, reply.status)
+                self._written = time.monotonic()
+            except Worthless:
+                raise
+            except SlackError as error:
+                log.debug("No status is shown: %s", error)
+            else:
+                self._status = reply.status
+                return
+        if not self._can_stream and not self._edit_delay():
+            await self._make(rendered(reply, locale=self.where.locale).messages)
+
+    async def _grow(self, reply: Reply) -> None:
+        body = neutral(settled(body_of(reply)))
+        if self._stream is not None:
+            await self._append(self._stream, body, reply)
+        elif self._streamed:
+            if body.startswith(self._streamed) and not self._start_delay():
+                await self._begin(body[len(self._streamed) :])
+        elif self._can_stream and not self._start_delay():
+            if body.strip() and not await self._begin(body):
+                await self._make(rendered(reply, locale=self.where.locale).messages)
+        elif not self._edit_delay():
+            self._may_stream = False
+            await self._make(rendered(reply, locale=self.where.locale).messages)
+
+    async def _begin(self, piece: str) -> bool:
+        """Begin a stream, or the next one; False where none can be had."""
+        if not piece.strip():
+            return True
+        piece = piece[: break_at(piece, LIMITS.characters - len(self._opening))]
+        try:
+            self._stream = await Stream.begin(self._web, self.where, self._team, self._opening + piece)
+        except (NotThere, Gone, Closed, Worthless, Unreachable):
+            raise
+        except SlackError as error:
+            log.info("An answer does not stream: %s", error)
+            self._may_stream = False
+            return False
+        self._streamed += piece
+        self._written = time.monotonic()
+        self._shown.append(Shown(self._stream.ts))
+        await self._note_ids()
+        return True
+
+    async def _append(self, stream: Stream, body: str, reply: Reply) -> None:
+        if not body.startswith(self._streamed):
+            # What was said differently cannot be taken back in a stream; the last snapshot edits it all.
+            return
+        piece = body[len(self._streamed) :]
+        try:
+            if stream.is_old or len(piece) > stream.room:
+                await self._roll_over(stream, piece)
+            elif piece:
+                await stream.grow(piece)
+                self._streamed += piece
+                self._written = time.monotonic()
+        except StreamEnded as error:
+            self._stream = None
+            log.info("Slack ended a stream: %s", error)
+            if error.code == "stopped_by_user":
+                self._bot.stop(self.row)
+        await self._offer_stop(reply)
+
+    async def _roll_over(self, stream: Stream, piece: str) -> None:
+        """End a stream that is old or full, and go on in the next."""
+        end = break_at(piece, stream.room)
+        closing, opening = seam(self._streamed + piece[:end])
+        await stream.end(piece[:end] + closing)
+        self._stream, self._opening = None, opening
+        self._streamed += piece[:end]
+        if not self._start_delay():
+            await self._begin(piece[end:])
+
+    async def _offer_stop(self, reply: Reply) -> None:
+        if self._offered or time.monotonic() - self._begun < STOP_SECONDS:
+            return
+        self._offered = True
+        text = translate("This takes a while. You can stop it here.", self.where.locale)
+        with suppress(SlackError):
+            offer = Message(below=(*small_print([text]), *buttons(reply.buttons)), fallback=text)
+            await self._web.whisper(self.where.channel, self.where.user, offer, self.where.thread)
+
+    # The last snapshot
+
+    async def _finish(self, shown: Rendered) -> None:
+        if self._stream is not None:
+            await self._end_stream(self._stream, shown)
+        if not shown.files:
+            await self._make(shown.messages)
+            return
+        tail = shown.tail
+        if not self._files:
+            if shown.messages:
+                await self._make(shown.messages)
+            try:
+                self._files = await self._web.share(self.where.channel, shown.files, self.where.thread)
+            except (NotThere, Worthless):
+                raise
+            except SlackError as error:
+                log.warning("A file could not be shared: %s", error)
+                said = small_print([translate(NOT_SHARED, self.where.locale)])
+                tail = Message(below=(*said, *(tail.below if tail else ())), fallback=NOT_SHARED)
+        await self._make([*shown.messages, *([tail] if tail else [])])
+
+    async def _end_stream(self, stream: Stream, shown: Rendered) -> None:
+        """Close the stream, if need be with the rest and the buttons, so that no edit is needed."""
+        first = shown.messages[0] if shown.messages else Message()
+        exact = len(shown.messages) == len(self._shown) == 1 and first.markdown.startswith(self._streamed)
+        with suppress(StreamEnded, Gone):
+            if exact:
+                await stream.end(first.markdown[len(self._streamed) :], first.below)
+                self._shown[0].message = first
+            else:
+                await stream.end()
+        self._stream = None
+
+    async def _make(self, wanted: Sequence[Message]) -> None:
+        """Make the messages look like these: edit, post and delete."""
+        for number, message in enumerate(wanted):
+            if number == len(self._shown):
+                ts = await self._web.post(self.where.channel, message, self.where.thread)
+                self._shown.append(Shown(ts, message))
+                continue
+            shown = self._shown[number]
+            if shown.message != message:
+                await self._web.update(self.where.channel, shown.ts, message)
+                shown.message = message
+        self._written = time.monotonic()
+        surplus = self._shown[len(wanted) :]
+        del self._shown[len(wanted) :]
+        # Before they are deleted, so that this is not taken for somebody else's doing.
+        await self._note_ids()
+        for shown in surplus:
+            with suppress(Gone):
+                await self._web.delete(self.where.channel, shown.ts)
+
+    async def _note_ids(self) -> None:
+        """Let the core know which messages show the answer."""
+        now = self.row, self.ids
+        if self.row and now != self._told:
+            await self._bot.sent(*now)
+            self._told = now
+
+    # Its end elsewhere
+
+    async def _step_aside(self, reply: Reply) -> None:
+        """Take away what all can see, the question too if the bot has posted it; the asker alone reads the rest."""
+        await self.remove()
+        if self.where.question:
+            with suppress(SlackError):
+                await self._web.delete(self.where.channel, self.where.question)
+        await self._aside.show(reply)
+
+    async def remove(self) -> None:
+        """Delete all messages and files; what is gone already is none to worry about."""
+        stream, self._stream = self._stream, None
+        ids, self._shown, self._files = self.ids, [], []
+        await self._note_ids()
+        if stream is not None:
+            with suppress(SlackError):
+                await stream.end()
+        await self._web.delete_all(self.where.channel, ids)
+        if self._status and not ids:
+            with suppress(SlackError):
+                await self._web.status(self.where.channel, self.where.thread, "")
