@@ -20,7 +20,7 @@ from bot.platforms.discord.outlet import Outlet, Shown
 from bot.platforms.discord.requests import PLATFORM
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 
     from bot.app import Bot
     from bot.database import MessageRow
@@ -33,6 +33,8 @@ TOKEN_SECONDS = 14 * 60.0
 """How long an interaction is written to with its token, which lives a minute longer."""
 RETRY_SECONDS = (2.0, 5.0, 15.0, 45.0)
 """When the last snapshot is tried again, while Discord cannot be reached."""
+SETTLE_SECONDS = 1.0
+"""How long the end of the bot waits for what is nearly done, such as a deletion."""
 GOODBYE_SECONDS = 5.0
 """How long the end of the bot waits for the messages to say so."""
 FAILED = "Something went wrong inside the bot; its log says more."
@@ -45,22 +47,28 @@ class Answers:
         self.bot = bot
         self.token_seconds = token_seconds
         self._client = client
+        self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outlets: set[Outlet] = set()
+        self._outlets: dict[Outlet, asyncio.Task[None] | None] = {}
 
     async def close(self) -> None:
         """End what still runs, and say so in each message."""
-        cut_short = [outlet for outlet in self._outlets if not outlet.final]
-        tasks = tuple(self._tasks)
+        self._closing = True
+        if brief := self._tasks.difference(filter(None, self._outlets.values())):
+            await asyncio.wait(brief, timeout=SETTLE_SECONDS)
+        tasks, outlets = tuple(self._tasks), tuple(self._outlets)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_SECONDS):
-                await asyncio.gather(*map(self._take_leave, cut_short))
+                await asyncio.gather(*(self._take_leave(outlet) for outlet in outlets if not outlet.final))
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Do something that must not outlive this. What it raises is logged."""
+        if self._closing:
+            work.close()
+            return
         task = asyncio.create_task(self._logged(work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -85,9 +93,9 @@ class Answers:
 
     async def follow(self, outlet: Outlet, replies: AsyncGenerator[Reply, None]) -> None:
         """Show `replies` to their end, no faster than the pace. Never raises, but for its cancellation."""
-        self._outlets.add(outlet)
+        self._outlets[outlet] = asyncio.current_task()
         async with AsyncExitStack() as ending:
-            ending.callback(self._outlets.discard, outlet)
+            ending.callback(self._outlets.pop, outlet)
             if outlet.must_end:
                 ending.callback(asyncio.get_running_loop().call_at(outlet.token_ends, outlet.expire).cancel)
             try:
@@ -108,7 +116,7 @@ class Answers:
     async def _show(self, outlet: Outlet, reply: Reply) -> None:
         for pause in (*RETRY_SECONDS, math.inf):
             try:
-                await outlet.show(reply)
+                await _unbroken(outlet.show(reply))
             except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
                 if not _passes(error) or (reply.final and pause == math.inf):
                     raise
@@ -126,13 +134,21 @@ class Answers:
 
     async def removed(self, channel: int, messages: Sequence[int]) -> None:
         """Somebody deleted messages: the answers that they showed go."""
-        await self.delete(channel, await self.bot.removed(PLATFORM, list(map(str, messages))))
+        gone = set(map(str, messages))
+        showing = [outlet for outlet in self._outlets if gone & set(outlet.ids)]
+        await self.delete(channel, await self.bot.removed(PLATFORM, sorted(gone)), showing)
 
-    async def delete(self, channel: int, messages: Sequence[str]) -> None:
-        """Delete messages of the bot in a channel; those that cannot be reached stay."""
+    async def delete(self, channel: int, messages: Sequence[str], outlets: Iterable[Outlet] = ()) -> None:
+        """Delete messages of the bot in a channel, and what is just being shown; what cannot be reached stays."""
+        for outlet in outlets:
+            await outlet.remove()
         for message in messages:
             with suppress(discord.HTTPException, BotError):
                 await self.room(channel, None).delete(int(message))
+
+    def showing(self, row: int) -> list[Outlet]:
+        """Where an answer is being shown at this moment."""
+        return [outlet for outlet in self._outlets if outlet.row == row]
 
     async def _take_leave(self, outlet: Outlet) -> None:
         row = await self.bot.journal.get(outlet.row) if outlet.row else None
@@ -171,6 +187,21 @@ class Answers:
         guild = int(resume["guild"]) if resume["guild"] else None
         room = self.room(int(resume["channel"]), guild, reply_to=int(resume.get("question", 0)))
         return Outlet(self.bot, room, **common)
+
+
+async def _unbroken(work: Coroutine[Any, Any, None]) -> None:
+    """Do `work`, and give it a little time to come to its end even if this is cancelled.
+
+    A request that is cancelled while discord.py waits for a limit never lets go of its token's lock.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=GOODBYE_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 async def only(replies: AsyncGenerator[Reply, None]) -> Reply:

@@ -153,11 +153,13 @@ class Interactions:
     async def _change(self, asked: Asked, decision: Dispatch) -> None:
         action = asked.request.action
         _, row = actions.parse(action.id if action is not None else "")
+        # Before anything changes: what is just being shown may not be noted yet.
+        showing = self._answers.showing(row)
         shown = await self._bot.shown(row)
         async with aclosing(decision.replies) as replies:
             async for reply in replies:
                 if reply.deleted:
-                    await self._delete(asked, shown)
+                    await self._delete(asked, shown, showing)
                 elif not reply.row:
                     await self._whisper(asked, reply)
                 else:
@@ -165,13 +167,12 @@ class Interactions:
                         view=render.view(render.buttons(reply)), allowed_mentions=NO_PINGS
                     )
 
-    async def _delete(self, asked: Asked, shown: Sequence[str]) -> None:
+    async def _delete(self, asked: Asked, shown: Sequence[str], showing: Sequence[Outlet]) -> None:
         pressed = asked.interaction.message
         with suppress(discord.NotFound):
             await asked.interaction.delete_original_response()
         others = [message for message in shown if pressed is None or message != str(pressed.id)]
-        if asked.is_heard:
-            await self._answers.delete(asked.channel, others)
+        await self._answers.delete(asked.channel, others if asked.is_heard else (), showing)
 
     # What is answered with a new message
 

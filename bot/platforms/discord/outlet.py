@@ -78,6 +78,7 @@ class Outlet:
         self._note = note
         self._expired = False
         self._told: tuple[int, list[str]] = (0, [])
+        self._writing = asyncio.Lock()
 
     @property
     def ids(self) -> list[str]:
@@ -95,10 +96,34 @@ class Outlet:
 
     async def show(self, reply: Reply) -> None:
         """Make the messages look like `reply`. Raises Gone or Lost where they cannot be."""
-        self.row = reply.row or self.row
         if reply.deleted:
             await self.remove()
             return
+        async with self._writing:
+            await self._show(reply)
+
+    async def tell(self, sentence: Sentence) -> None:
+        """Say something to the asker alone, wherever that can still be heard."""
+        said = Message(sentence.in_language(self.locale))
+        for carrier in filter(None, (self._aside, self._direct)):
+            try:
+                await carrier.post(said)
+            except (BotError, discord.HTTPException) as error:
+                log.info("The asker could not be told that an answer ended: %s", error)
+            else:
+                return
+
+    async def remove(self) -> None:
+        """Delete all messages; what is gone already is none to worry about."""
+        async with self._writing:
+            self.final = True
+            shown, self._shown = self._shown, []
+            for message in shown:
+                with suppress(BotError):
+                    await self._carrier.delete(message.id)
+
+    async def _show(self, reply: Reply) -> None:
+        self.row = reply.row or self.row
         if reply.private and self._aside is not None:
             await self._step_aside(self._aside)
         if render.is_blank(reply) and self._shown and self._shown[0].message == WAITING:
@@ -116,25 +141,6 @@ class Outlet:
                     raise Lost(Sentence(TOO_LATE)) from None
                 await self._go_on(self._later, wanted)
         self.final = reply.final
-
-    async def tell(self, sentence: Sentence) -> None:
-        """Say something to the asker alone, wherever that can still be heard."""
-        said = Message(sentence.in_language(self.locale))
-        for carrier in filter(None, (self._aside, self._direct)):
-            try:
-                await carrier.post(said)
-            except (BotError, discord.HTTPException) as error:
-                log.info("The asker could not be told that an answer ended: %s", error)
-            else:
-                return
-
-    async def remove(self) -> None:
-        """Delete all messages; what is gone already is none to worry about."""
-        self.final = True
-        shown, self._shown = self._shown, []
-        for message in shown:
-            with suppress(BotError):
-                await self._carrier.delete(message.id)
 
     def _in_place(self, reply: Reply) -> Reply:
         """The reply with what only this place knows."""

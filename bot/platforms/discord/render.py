@@ -50,11 +50,12 @@ def messages(reply: Reply, *, locale: str, bytes_each: int) -> list[Message]:
     reply = _without_large_files(reply, locale, bytes_each)
     if reply.final:
         delivered = deliverable(reply, LIMITS, subtext=SUBTEXT, locale=locale)
-        parts, overflow = delivered.parts, delivered.file
+        parts, overflow = list(delivered.parts), delivered.file
     else:
-        parts, overflow = tuple(split(compose(reply, subtext=SUBTEXT), LIMITS.characters)[: LIMITS.messages]), None
+        parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters)[: LIMITS.messages], None
     files = (*reply.attachments, *([] if overflow is None else [overflow]))
-    *first, last = parts or ("",)
+    # Discord takes no message of white space alone.
+    *first, last = [part for part in parts if part.strip()] or [""]
     if not last and not files:
         last = NOTHING
     return [*map(Message, first), Message(last, buttons(reply), files)]

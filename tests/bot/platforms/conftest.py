@@ -1,12 +1,17 @@
-"""A web chat that listens, and two who visit it."""
+"""A web chat that listens, with two who visit it; and a Discord with a bot on it."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from fakes.discord import FakeDiscord
+from fakes.models import FakeModels
+from fakes.on_discord import Toys, bot_with_toys, on_discord
 from fakes.page import Visitor, visitor
 
 from bot.app import Bot
 from bot.config import WebSection
+from bot.platforms.discord import answers
 from bot.platforms.web import WebPlatform
 
 
@@ -26,3 +31,26 @@ async def ann(url: str) -> AsyncIterator[Visitor]:
 async def ben(url: str) -> AsyncIterator[Visitor]:
     async with visitor(url) as one:
         yield one
+
+
+@pytest.fixture
+def toys() -> Toys:
+    return Toys()
+
+
+@pytest.fixture
+async def toy_bot(models: FakeModels, toys: Toys, tmp_path: Path) -> AsyncIterator[Bot]:
+    async with bot_with_toys(models, tmp_path, toys) as running:
+        yield running
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edits follow each other as fast as a test likes."""
+    monkeypatch.setattr(answers, "PACE_SECONDS", 0.01)
+
+
+@pytest.fixture
+async def discord(toy_bot: Bot, quick: None) -> AsyncIterator[FakeDiscord]:
+    async with FakeDiscord() as server, on_discord(toy_bot, server):
+        yield server
