@@ -9,6 +9,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 
 from bot.platforms.slack.client import connect, reason
+from bot.platforms.slack.web import WORTHLESS
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
@@ -35,18 +36,16 @@ EVENTS_PATH = "/slack/events"
 """Where Slack's requests are taken without Socket Mode."""
 
 APPS = "https://api.slack.com/apps"
-WORTHLESS = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"})
-"""What Slack says of a token that it does not take."""
 PATIENCE_SECONDS = 20.0
 
 
 async def examine(section: SlackSection) -> Findings:
     """One finding for each thing that set-up can get wrong: whether it is well, and a sentence about it."""
-    client = connect(section)
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            found = await _bot(client)
-            found.append(await _socket(client, section) if section.uses_sockets else _requests(section))
+        async with asyncio.timeout(PATIENCE_SECONDS), aiohttp.ClientSession() as session:
+            slack = connect(section, session)
+            found = await _bot(slack)
+            found.append(await _socket(slack, section) if section.uses_sockets else _requests(section))
             return found
     except TimeoutError:
         return [(False, f"Slack does not answer at {section.api_base} within {PATIENCE_SECONDS:g} seconds.")]
@@ -54,14 +53,14 @@ async def examine(section: SlackSection) -> Findings:
         return [(False, f"Slack cannot be reached at {section.api_base}: {error}.")]
 
 
-async def _bot(client: AsyncWebClient) -> Findings:
+async def _bot(slack: AsyncWebClient) -> Findings:
     try:
-        answer = await client.auth_test()
+        answer = await slack.auth_test()
     except SlackApiError as error:
-        if reason(error) in WORTHLESS:
+        if (why := reason(error)) in WORTHLESS:
             how = f"Copy it anew from {APPS}: your app, OAuth & Permissions, Bot User OAuth Token."
-            return [(False, f"Slack refuses the token TEMPERA_SLACK__BOT_TOKEN ({reason(error)}). {how}")]
-        return [_unexpected(client, error)]
+            return [(False, f"Slack refuses the token TEMPERA_SLACK__BOT_TOKEN ({why}). {how}")]
+        return [_unexpected(slack, error)]
     found = [(True, f"Slack knows the bot token: @{answer['user']} in the workspace “{answer['team']}”.")]
     if (granted := answer.headers.get("x-oauth-scopes")) is not None:
         found.append(_scopes(granted))
@@ -76,17 +75,17 @@ def _scopes(granted: str) -> tuple[bool, str]:
     return False, f"The bot lacks the scopes {', '.join(sorted(missing))}. {how}"
 
 
-async def _socket(client: AsyncWebClient, section: SlackSection) -> tuple[bool, str]:
+async def _socket(slack: AsyncWebClient, section: SlackSection) -> tuple[bool, str]:
     try:
-        await client.apps_connections_open(app_token=section.app_token.get_secret_value())
+        await slack.apps_connections_open(app_token=section.app_token.get_secret_value())
     except SlackApiError as error:
         why = reason(error)
         how = f"Make one at {APPS}: your app, Basic Information, App-Level Tokens, with the scope connections:write."
-        if why in WORTHLESS or why == "not_allowed_token_type":
+        if why in WORTHLESS:
             return False, f"Slack refuses the token TEMPERA_SLACK__APP_TOKEN ({why}). {how}"
         if why == "missing_scope":
             return False, f"The token TEMPERA_SLACK__APP_TOKEN lacks the scope connections:write. {how}"
-        return _unexpected(client, error)
+        return _unexpected(slack, error)
     return True, "Slack lets it connect by Socket Mode."
 
 
@@ -95,7 +94,7 @@ def _requests(section: SlackSection) -> tuple[bool, str]:
     return True, f"Slack must reach {ours} by HTTPS: the Request URL at {APPS} is https://YOUR-ADDRESS{EVENTS_PATH}."
 
 
-def _unexpected(client: AsyncWebClient, error: SlackApiError) -> tuple[bool, str]:
+def _unexpected(slack: AsyncWebClient, error: SlackApiError) -> tuple[bool, str]:
     if why := reason(error):
-        return False, f"Slack answers at {client.base_url} with “{why}”."
-    return False, f"What answers at {client.base_url} is not Slack; is TEMPERA_SLACK__API_BASE right?"
+        return False, f"Slack answers at {slack.base_url} with “{why}”."
+    return False, f"What answers at {slack.base_url} is not Slack; is TEMPERA_SLACK__API_BASE right?"

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 from slack_sdk.errors import SlackApiError
 
 from bot.actions import field
@@ -45,7 +46,7 @@ LINE, HEADER, BUTTON, SECTION = 150, 150, 75, 3000
 
 def register(app: AsyncApp, bot: Bot, people: People) -> None:
     """Let `app` show the App Home and take what is pressed and sent there; `people` tells who has a Slack id."""
-    home = _Home(bot, people)
+    home = _Home(app.client, bot, people)
     app.event("app_home_opened")(home.opened)
     app.action(re.compile(f"^{CHANGE}"))(home.change)
     app.view(re.compile(f"^{SET}"))(home.set)
@@ -55,32 +56,30 @@ def register(app: AsyncApp, bot: Bot, people: People) -> None:
 class _Home:
     """What happens in the App Home. Everything is acknowledged before it is done."""
 
-    def __init__(self, bot: Bot, people: People) -> None:
+    def __init__(self, client: AsyncWebClient, bot: Bot, people: People) -> None:
+        # Not the copy that Bolt hands to listeners, which would take a proxy from the environment.
+        self._client = client
         self._bot = bot
         self._people = people
 
-    async def opened(self, ack: AsyncAck, context: AsyncBoltContext, client: AsyncWebClient, event: Json) -> None:
+    async def opened(self, ack: AsyncAck, context: AsyncBoltContext, event: Json) -> None:
         await ack()
         # The same event tells that the other tab, Messages, was opened.
         if event.get("tab") == "home":
-            await self._publish(client, event["user"], context.team_id)
+            await self._publish(context, event["user"])
 
-    async def change(self, ack: AsyncAck, context: AsyncBoltContext, client: AsyncWebClient, body: Json) -> None:
+    async def change(self, ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
         await ack()
         name = body["actions"][0]["action_id"].removeprefix(CHANGE)
         user = await self._people(body["user"]["id"])
         mine = self._mine(user, context.team_id)
         if name not in mine.offered:
-            await self._publish(client, user.id, context.team_id)
+            await self._publish(context, user.id)
             return
-        try:
-            await client.views_open(trigger_id=body["trigger_id"], view=_form(mine, name, user.locale))
-        except SlackApiError as error:
-            log.info("Slack did not open a form in the App Home: %s", reason(error))
+        form = _form(mine, name, user.locale)
+        await _calmly(self._client.views_open(trigger_id=body["trigger_id"], view=form, token=context.bot_token))
 
-    async def set(
-        self, ack: AsyncAck, context: AsyncBoltContext, client: AsyncWebClient, body: Json, view: Json
-    ) -> None:
+    async def set(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
         name, locale = view["callback_id"].removeprefix(SET), view["private_metadata"]
         option = offered(self._bot.commands).get(name)
         value = None
@@ -98,24 +97,31 @@ class _Home:
             await mine.set(name, value)
         else:
             await mine.reset(name)
-        await self._publish(client, user.id, context.team_id)
+        await self._publish(context, user.id)
 
-    async def reset(self, ack: AsyncAck, context: AsyncBoltContext, client: AsyncWebClient, body: Json) -> None:
+    async def reset(self, ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
         await ack()
         user = await self._people(body["user"]["id"])
         await self._mine(user, context.team_id).reset()
-        await self._publish(client, user.id, context.team_id)
+        await self._publish(context, user.id)
 
     def _mine(self, user: User, team: str | None) -> DefaultsHere:
         place = _place(team)
         return DefaultsHere(self._bot.defaults, place.platform, user.id, self._bot.commands_for(user, place))
 
-    async def _publish(self, client: AsyncWebClient, user: str, team: str | None) -> None:
-        shown = view(self._bot, await self._people(user), _place(team))
-        try:
-            await client.views_publish(user_id=user, view=shown)
-        except SlackApiError as error:
-            log.warning("Slack does not show the App Home: %s", reason(error))
+    async def _publish(self, context: AsyncBoltContext, user: str) -> None:
+        shown = view(self._bot, await self._people(user), _place(context.team_id))
+        await _calmly(self._client.views_publish(user_id=user, view=shown, token=context.bot_token))
+
+
+async def _calmly(call: Awaitable[object]) -> None:
+    """Note why Slack shows nothing new, since nobody could be told there."""
+    try:
+        await call
+    except SlackApiError as error:
+        log.info("Slack does not show the App Home: %s", reason(error) or "no answer of Slack's")
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        log.info("Slack does not show the App Home: %s", type(error).__name__)
 
 
 def _place(team: str | None) -> Place:
