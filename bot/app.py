@@ -131,8 +131,8 @@ class Bot:
                 return self._dispatch_action(request, request.action)
             command, given = self._resolve(request)
             self._check(request, command)
-            if request.can_show_forms and not given and command.opens_form:
-                return self._form(lambda: self._empty_form(request, command))
+            if request.can_show_forms and command.wants_form(given):
+                return self._form(lambda: self._first_form(request, command, given))
             options = command.bind(self._own(request, command) | dict(given))
         except UserError as error:
             return Dispatch(self._refuse(request, error), private=True, refused=True)
@@ -237,8 +237,8 @@ class Bot:
     def _form(self, make: Callable[[], Awaitable[Form]]) -> Dispatch:
         return Dispatch(_nothing(), private=True, form=make)
 
-    async def _empty_form(self, request: Request, command: Command) -> Form:
-        return actions.form(command, self._own(request, command), f"c:{command.name}")
+    async def _first_form(self, request: Request, command: Command, given: Mapping[str, Any]) -> Form:
+        return actions.form(command, self._own(request, command) | dict(given), f"c:{command.name}")
 
     async def _edit_form(self, request: Request, row_id: int) -> Form:
         row = await self._pressed(request, "edit", row_id)

@@ -72,6 +72,12 @@ class Command:
         """Whether the bare command is better answered with its form than with what is missing."""
         return any(option.required for option in self.options) and any(option.form for option in self.options)
 
+    def wants_form(self, given: Mapping[str, Any]) -> bool:
+        """Whether something required is missing from `given`, and a form could ask for it without losing the rest."""
+        missing = any(option.required and not str(given.get(option.name) or "").strip() for option in self.options)
+        known = {option.name for option in self.options if option.form}
+        return self.opens_form and missing and set(given) <= known
+
     def from_message(self, text: str) -> dict[str, str]:
         """The options for a message with this text, shortened to what fits."""
         if (option := self.free_text) is None or not text.strip():

@@ -311,6 +311,16 @@ async def test_a_bare_command_opens_a_form_where_forms_can_be_shown(bot: Bot) ->
     assert (await last(bot, filled)).text == "<from the form> done"
 
 
+async def test_a_form_keeps_what_was_given_already(bot: Bot) -> None:
+    dispatch = bot.dispatch(ask("/ask temperature:0.2", can_show_forms=True))
+    assert dispatch.form is not None
+    assert [field.value for field in (await dispatch.form()).fields] == ["", "0.2"]
+    # There is no field for the seed, so a form would lose it.
+    for line in ("/ask seed:7", "/ask temperature:0.2 hi"):
+        assert bot.dispatch(ask(line, can_show_forms=True)).form is None
+    assert bot.dispatch(ask("/ask temperature:0.2")).refused
+
+
 async def test_stop_keeps_what_was_said(bot: Bot, echo: Echo) -> None:
     echo.gate.clear()
     stream = bot.dispatch(ask("/ask hi")).replies
