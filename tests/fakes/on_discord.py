@@ -49,6 +49,12 @@ class Toys(Plugin):
         """Say it to the asker alone."""
         yield Reply(text=f"psst, {text}")
 
+    @command(private=True)
+    async def hush(self, ctx: Context, seed: int | None = None) -> AsyncIterator[Reply]:
+        """Begin to tell the asker alone, and never end."""
+        yield Reply(text="Hush")
+        await asyncio.Event().wait()
+
     @command()
     async def stretch(self, ctx: Context, length: int, seed: int | None = None) -> AsyncIterator[Reply]:
         """Say so many characters."""

@@ -136,7 +136,12 @@ class Answers:
         """Somebody deleted messages: the answers that they showed go."""
         gone = set(map(str, messages))
         showing = [outlet for outlet in self._outlets if gone & set(outlet.ids)]
-        await self.delete(channel, await self.bot.removed(PLATFORM, sorted(gone)), showing)
+        left = await self.bot.removed(PLATFORM, sorted(gone))
+        if showing:
+            await self.delete(channel, (), showing)
+            # What was just being written is noted by now.
+            left += await self.bot.removed(PLATFORM, sorted(gone))
+        await self.delete(channel, left)
 
     async def delete(self, channel: int, messages: Sequence[str], outlets: Iterable[Outlet] = ()) -> None:
         """Delete messages of the bot in a channel, and what is just being shown; what cannot be reached stays."""

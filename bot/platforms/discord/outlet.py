@@ -77,6 +77,7 @@ class Outlet:
         self._quoted = quoted
         self._note = note
         self._expired = False
+        self._removed = False
         self._told: tuple[int, list[str]] = (0, [])
         self._writing = asyncio.Lock()
 
@@ -100,7 +101,8 @@ class Outlet:
             await self.remove()
             return
         async with self._writing:
-            await self._show(reply)
+            if not self._removed:
+                await self._show(reply)
 
     async def tell(self, sentence: Sentence) -> None:
         """Say something to the asker alone, wherever that can still be heard."""
@@ -114,9 +116,9 @@ class Outlet:
                 return
 
     async def remove(self) -> None:
-        """Delete all messages; what is gone already is none to worry about."""
+        """Delete all messages, and show no more; what is gone already is none to worry about."""
         async with self._writing:
-            self.final = True
+            self.final = self._removed = True
             shown, self._shown = self._shown, []
             for message in shown:
                 with suppress(BotError):
@@ -186,7 +188,7 @@ class Outlet:
         self.token_ends = math.inf
         try:
             await self._make(wanted)
-        except (Gone, Lost):
+        except (Gone, Lost, discord.Forbidden, discord.NotFound):
             self._shown = []
             await self._make(wanted)
 

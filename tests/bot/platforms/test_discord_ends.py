@@ -1,0 +1,336 @@
+"""How answers on Discord go on where they can, and end where they must: tokens, rights, deletions, restarts."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+from fakes.discord import FakeChannel, FakeDiscord, FakeInteraction, FakeMessage
+from fakes.models import FakeModels
+from fakes.on_discord import Toys, bot_with_toys, finished, on_discord
+
+from bot.app import Bot
+from bot.message import Reply
+
+END = Reply(text="One and all", final=True)
+
+
+async def playing(discord: FakeDiscord, toys: Toys, **options: object) -> tuple[FakeInteraction, FakeMessage]:
+    """An answer that has begun."""
+    asked = await discord.slash(discord.ann, discord.channel, "play", **options)
+    message = await asked.message()
+    toys.say(Reply(text="One"))
+    await discord.until(lambda: message.content.endswith("One"))
+    return asked, message
+
+
+async def direct(discord: FakeDiscord, count: int = 1) -> list[str]:
+    """What Ann is told directly."""
+    channel = discord.dm(discord.ann)
+    await discord.until(lambda: len(discord.messages(channel)) >= count)
+    return [message.content for message in discord.messages(channel)]
+
+
+@pytest.fixture
+async def abroad(discord: FakeDiscord) -> FakeChannel:
+    """A channel of a server that the bot is not in."""
+    guild = discord.add_guild("Elsewhere", bot=False)
+    return guild.add_channel("general")
+
+
+# The token's end
+
+
+async def test_an_answer_goes_on_without_the_token(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
+    asked, message = await playing(discord, toys)
+    discord.expire_tokens()
+    toys.say(Reply(text="One and"))
+    await discord.until(lambda: message.content == "One and")
+    toys.say(Reply(text="One and all " + "word " * 800, final=True))
+    first, second, third = await discord.until(
+        lambda: len(discord.messages(discord.channel)) == 3 and discord.messages(discord.channel)
+    )
+    await finished(discord, third)
+    assert first is message
+    assert (first.buttons, second.buttons) == ({}, {})
+    assert asked.followups == []
+    await discord.press(discord.ann, third, "Delete")
+    await discord.until(lambda: not discord.messages(discord.channel))
+
+
+async def test_the_token_is_not_used_to_its_last_minute(toy_bot: Bot, toys: Toys, quick: None) -> None:
+    async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=0):
+        discord.refuse("PATCH", "/webhooks/*", 404, code=10015, times=99)
+        _, message = await playing(discord, toys)
+        toys.say(END)
+        await finished(discord, message)
+        assert message.content == "One and all"
+        assert [refusal.times for refusal in discord.rest.limits.refusals] == [99]
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, 50005), (404, 10008), (403, 50001)])
+async def test_where_the_old_message_cannot_be_edited_a_new_one_comes(
+    discord: FakeDiscord, toys: Toys, status: int, code: int
+) -> None:
+    _, message = await playing(discord, toys)
+    discord.expire_tokens()
+    discord.refuse("PATCH", "/channels/*/messages/*", status, code=code)
+    toys.say(END)
+    new = await discord.until(lambda: next(iter(discord.messages(discord.channel)[1:]), None))
+    await finished(discord, new)
+    assert new.content == "One and all"
+    said = await discord.say(discord.ben, discord.channel, "/inspect", reply_to=new)
+    await discord.until(lambda: discord.messages(discord.dm(discord.ben)))
+    assert said is not message
+
+
+async def test_what_is_private_after_the_tokens_end_comes_directly(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    message = await asked.message()
+    toys.say(Reply(status="Waiting …"))
+    await discord.until(lambda: message.content)
+    discord.expire_tokens()
+    toys.say(Reply(status="Still waiting …"))
+    await discord.until(lambda: "Still" in message.content)
+    toys.say(Reply(text="A secret", private=True, final=True))
+    assert await direct(discord) == ["A secret"]
+    assert message.deleted
+
+
+async def test_where_only_the_user_installed_it_the_answer_ends_in_time(toy_bot: Bot, toys: Toys, quick: None) -> None:
+    async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=0.4):
+        channel = discord.add_guild("Elsewhere", bot=False).add_channel("general")
+        asked = await discord.slash(discord.ann, channel, "play", installed_by_user=True)
+        message = await asked.message()
+        toys.say(Reply(text="One"))
+        await finished(discord, message)
+        text, note = message.content.split("\n\n")
+        assert text == "One"
+        assert note.startswith("-# Discord lets me write here for 15 minutes only, so your answer ends here. “Again” ")
+        pressed = await discord.press(discord.ann, message, "Again")
+        toys.say(END)
+        assert (await finished(discord, await pressed.message())).content == "One and all"
+
+
+async def test_a_private_answer_ends_in_time_too(toy_bot: Bot, quick: None) -> None:
+    async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=0.4):
+        asked = await discord.slash(discord.ann, discord.channel, "hush")
+        message = await asked.message()
+        assert message.ephemeral
+        await finished(discord, message)
+        assert "for 15 minutes only" in message.content
+        assert "Again" in message.buttons
+
+
+async def test_a_user_install_gets_five_parts_and_no_more(
+    discord: FakeDiscord, toys: Toys, abroad: FakeChannel
+) -> None:
+    asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
+    message = await asked.message()
+    text = "word " * 1990
+    for length in (1000, 3000, 5000, 7000, 9900):
+        toys.say(Reply(text=text[:length]))
+    await discord.until(lambda: len(asked.followups) == 4)
+    toys.say(Reply(text=text, status="Number 3 in the queue …"), Reply(text=text * 2, final=True))
+    await discord.until(lambda: message.attachments)
+    assert message.attachments[0].data.decode() == text * 2
+    await discord.until(lambda: all(part.deleted for part in asked.followups))
+
+
+async def test_where_nothing_can_be_shown_any_more_the_answer_ends(
+    discord: FakeDiscord, toys: Toys, abroad: FakeChannel, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
+    await asked.message()
+    discord.expire_tokens()
+    toys.say(Reply(text="One"))
+    (said,) = await direct(discord)
+    assert said == "Discord lets me write here for 15 minutes only, so your answer ends here."
+    assert "Traceback" not in caplog.text
+
+
+# Rights and places
+
+
+async def mentioned(discord: FakeDiscord, toys: Toys, channel: FakeChannel) -> FakeMessage:
+    """An answer that has begun as a reply to a message of Ann's."""
+    await discord.say(discord.ann, channel, "/play", mention=True)
+    toys.say(Reply(text="One"))
+    answer = await discord.until(lambda: next(iter(discord.messages(channel)[1:]), None))
+    await discord.until(lambda: answer.content == "One")
+    return answer
+
+
+@pytest.mark.parametrize("denied", ["view_channel", "send_messages"])
+async def test_lost_rights_end_it_and_the_asker_hears_so(
+    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture, denied: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    await mentioned(discord, toys, discord.channel)
+    discord.guild.set_permissions(discord.channel, deny=[denied])
+    toys.say(Reply(text="word " * 600))
+    (said,) = await direct(discord)
+    assert said == "I may not write where you asked any more, so your answer ends here."
+    assert "An answer ends, as Discord refuses it: 403" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_deleted_channel_ends_it(discord: FakeDiscord, toys: Toys) -> None:
+    channel = discord.guild.add_channel("short-lived")
+    await mentioned(discord, toys, channel)
+    discord.delete_channel(channel)
+    toys.say(END)
+    (said,) = await direct(discord)
+    assert said == "The place where you asked is gone, so your answer ends here."
+
+
+async def test_a_closed_thread_ends_it(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play", text="Why?", thread=True)
+    starter = await asked.message()
+    thread = await discord.until(lambda: starter.thread)
+    toys.say(Reply(text="One"))
+    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    await discord.until(lambda: answer.content == "One")
+    discord.archive_thread(thread, locked=True)
+    toys.say(END)
+    # The token still lives, but a closed thread takes nothing: where the question is, it can be said.
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    assert said.content == "The thread was closed, so your answer ends here."
+
+
+async def test_nobody_can_be_told(discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    discord.ann.dm_closed = True
+    await mentioned(discord, toys, discord.channel)
+    discord.guild.set_permissions(discord.channel, deny=["view_channel"])
+    toys.say(END)
+    await discord.until(lambda: "The asker could not be told" in caplog.text)
+    assert "Traceback" not in caplog.text
+
+
+# What others delete
+
+
+async def gone(bot: Bot, row: int) -> bool:
+    """Whether an answer is no longer stored; the messages may go first."""
+    async with asyncio.timeout(10):
+        while await bot.journal.get(row) is not None:
+            await asyncio.sleep(0.01)
+    return True
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_deleted_message_ends_its_answer(discord: FakeDiscord, toys: Toys, toy_bot: Bot, at_once: bool) -> None:
+    asked, message = await playing(discord, toys)
+    toys.say(Reply(text="word " * 600))
+    await discord.until(lambda: asked.followups)
+    if at_once:
+        discord.delete_messages(discord.channel, [message, *asked.followups])
+    else:
+        discord.delete_message(asked.followups[0])
+    await discord.until(lambda: not discord.messages(discord.channel))
+    await discord.until(lambda: not toy_bot.answering._runs)
+    assert await gone(toy_bot, 2)
+    assert discord.messages(discord.dm(discord.ann)) == []
+
+
+async def test_a_deleted_message_that_nobody_told_of_ends_its_answer(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot
+) -> None:
+    _, message = await playing(discord, toys)
+    message.deleted = True
+    toys.say(Reply(text="One and"))
+    await discord.until(lambda: not toy_bot.answering._runs)
+    assert await gone(toy_bot, 2)
+
+
+async def test_what_was_finished_goes_with_its_message(discord: FakeDiscord, toy_bot: Bot) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
+    await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
+    discord.delete_message(asked.followups[0])
+    await discord.until(lambda: not discord.messages(discord.channel))
+    assert await gone(toy_bot, 2)
+
+
+async def test_what_the_bot_deletes_itself_is_nobody_elses_doing(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot
+) -> None:
+    asked, message = await playing(discord, toys)
+    text = "word " * 3000
+    toys.say(Reply(text=text[:7000]))
+    await discord.until(lambda: len(asked.followups) == 3)
+    toys.say(Reply(text=text, final=True))
+    await discord.until(lambda: all(part.deleted for part in asked.followups))
+    await discord.press(discord.ann, message, "👍")
+    await discord.until(lambda: "👍 1" in message.buttons)
+    assert await toy_bot.journal.get(2) is not None
+
+
+# The bot's own end, and what it finds when it comes back
+
+INTERRUPTED = "Interrupted: the bot was restarted."
+
+
+async def test_the_end_of_the_bot_is_told_in_the_message(toy_bot: Bot, toys: Toys, quick: None) -> None:
+    async with FakeDiscord() as discord:
+        async with on_discord(toy_bot, discord):
+            _, message = await playing(discord, toys)
+        assert message.content == f"One\n\n-# {INTERRUPTED}"
+        assert "Again" in message.buttons
+
+
+@asynccontextmanager
+async def killed_meanwhile(discord: FakeDiscord, models: FakeModels, toys: Toys, folder: Path) -> AsyncIterator[None]:
+    """What begins in the context is left as by a process that is killed at its end; then another one starts."""
+    before, after = folder / "before", folder / "after"
+    for one in (before, after):
+        one.mkdir()
+    async with bot_with_toys(models, before, toys) as bot, on_discord(bot, discord):
+        yield
+        await asyncio.to_thread(_copy, before / "tempera.db", after / "tempera.db")
+        for method in ("PATCH", "POST", "DELETE"):
+            discord.refuse(method, "*", 403, code=50013, times=1000)
+    discord.rest.limits.refusals.clear()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The database as it is at this moment, without the process that works on it."""
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+        new.execute("DELETE FROM instances")
+        new.commit()
+
+
+async def test_what_was_left_unfinished_says_so(models: FakeModels, quick: None, tmp_path: Path) -> None:
+    async with FakeDiscord() as discord:
+        toys = Toys()
+        async with killed_meanwhile(discord, models, toys, tmp_path):
+            await playing(discord, toys)
+            toys.say(Reply(text="One" + " and one" * 400))
+            await discord.until(lambda: len(discord.messages(discord.channel)) == 2)
+            two = discord.messages(discord.channel)
+            private = await (await discord.slash(discord.ann, discord.channel, "hush")).message()
+            expired = await (await discord.slash(discord.ann, discord.channel, "hush")).message()
+            replied = await discord.say(discord.ann, discord.channel, "/play", mention=True)
+            answer = await discord.until(
+                lambda: next((one for one in discord.messages(discord.channel) if one.reference is replied), None)
+            )
+            await discord.until(lambda: not private.loading and not expired.loading)
+        expired.interaction.expired = True
+        assert "Stop" in answer.buttons
+        async with bot_with_toys(models, tmp_path / "after", toys) as bot, on_discord(bot, discord):
+            # A crash may lose what was said in the last two seconds, and so a part of it.
+            for message in (private, answer):
+                await finished(discord, message)
+                assert message.content.endswith(f"-# {INTERRUPTED}")
+            await discord.until(lambda: any(INTERRUPTED in one.content for one in two))
+            public = next(one for one in two if INTERRUPTED in one.content)
+            assert "Again" in public.buttons
+            assert "Stop" in expired.buttons
+            pressed = await discord.press(discord.ann, public, "Again")
+            toys.say(END)
+            assert (await finished(discord, await pressed.message())).content == "One and all"
