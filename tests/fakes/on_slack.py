@@ -11,8 +11,11 @@ from fakes.slack import FakeMessage, FakeSlack
 from bot.app import Bot
 from bot.config import SlackSection
 from bot.platforms.slack import SlackPlatform
+from bot.platforms.slack.checks import EVENTS_PATH
 
-EVENTS, HEALTH = "/slack/events", "/health"
+HEALTH = "/health"
+PING_SECONDS = 0.2
+"""How often a socket is tried, so that one that broke is soon connected again."""
 
 
 @asynccontextmanager
@@ -22,12 +25,12 @@ async def on_slack(bot: Bot, slack: FakeSlack, *, http: bool = False) -> AsyncIt
     way = {"signing_secret": slack.signing_secret, "port": port} if http else {"app_token": slack.app_token}
     section = SlackSection(bot_token=slack.bot_token, api_base=slack.api_base, **way)
     sockets = len(slack.courier.sockets)
-    running = asyncio.create_task(SlackPlatform(bot, section).run())
+    running = asyncio.create_task(SlackPlatform(bot, section, ping_seconds=PING_SECONDS).run())
     address = f"http://127.0.0.1:{port}"
     try:
         if http:
             await _answers(running, address + HEALTH)
-            slack.http_url = address + EVENTS
+            slack.http_url = address + EVENTS_PATH
         else:
             await slack.until(lambda: running.done() or len(slack.courier.sockets) > sockets)
         yield address

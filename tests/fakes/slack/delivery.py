@@ -121,8 +121,14 @@ class Courier:
         return delivery
 
     async def _deliver(self, delivery: Delivery, to: int | None) -> None:
-        pauses = (0.0, *self.retry_seconds) if delivery.kind == "events_api" else (0.0,)
-        for pause in pauses:
+        try:
+            await self._insist(delivery, to)
+        finally:
+            delivery.done.set()
+            self._changed()
+
+    async def _insist(self, delivery: Delivery, to: int | None) -> None:
+        for pause in (0.0, *self.retry_seconds) if delivery.kind == "events_api" else (0.0,):
             await asyncio.sleep(pause)
             start = time.monotonic()
             try:
@@ -136,11 +142,8 @@ class Courier:
                 self.acknowledgements.append(delivery.ack.seconds)
                 if delivery.on_ack is not None:
                     delivery.on_ack(delivery.ack)
-                break
-        else:
-            self.lost.append(delivery)
-        delivery.done.set()
-        self._changed()
+                return
+        self.lost.append(delivery)
 
     async def _attempt(self, delivery: Delivery, to: int | None) -> Json:
         if not self.sockets and self.http_url:
