@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fakes import local_slack
+from fakes.gateway import environment
 from fakes.local_slack import LocalSlack, UnavailableError
 from fakes.models import FakeModels
 
@@ -35,17 +36,22 @@ def test_the_round_trip_with_an_independent_server(tmp_path: Path) -> None:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(error))
-    found = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    found = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert found.returncode == 0, f"{found.stdout}\n{found.stderr}"
     assert found.stdout.splitlines()[-1] == "command, mention, button: done"
 
 
 async def round_trip(server: LocalSlack, models: FakeModels) -> None:
     """What a user does, and what the channel then holds."""
+    models.gate.clear()
     await server.command("/ask", "temperature:0.2 What is the capital of France?")
     question = await server.until(lambda message: "capital of France?" in shown(message))
+    growing = await server.until(lambda message: "Paris" in shown(message))
+    models.gate.set()
     answer = await server.until(lambda message: ANSWER in shown(message) and "Again" in shown(message))
-    assert answer["thread_ts"] == question["ts"]
+    assert (answer["ts"], answer["thread_ts"]) == (growing["ts"], question["ts"])
     assert models.requests[0]["temperature"] == 0.2
 
     models.answer = ("Another", " answer.")
