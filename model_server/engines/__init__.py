@@ -61,5 +61,11 @@ def create(spec: EngineSpec) -> Engine:
             from model_server.engines.embedding import EmbeddingEngine
 
             return EmbeddingEngine(spec)
+        case "diffusion":
+            from model_server.engines.diffusion import open_engine
+
+            return open_engine(spec)
         case _:
-            raise ValueError(f"There is no engine named {spec.engine!r}; there are language, face and embedding.")
+            raise ValueError(
+                f"There is no engine named {spec.engine!r}; there are language, diffusion, face and embedding."
+            )

@@ -5,7 +5,6 @@ What it does not know: how logits are computed (a runner does), speculation, ima
 
 from __future__ import annotations
 
-import gc
 import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import torch
 from model_server.engines.batching import Member, Planner
 from model_server.engines.generation import Dialling, Generation
 from model_server.engines.loading import load_model
+from model_server.engines.memory import give_memory_back, out_of_memory
 from model_server.engines.prompt import PromptBuilder
 from model_server.engines.refusal import Refused
 from model_server.engines.slots import SlotTable
@@ -104,7 +104,7 @@ class LanguageEngine:
         """Read what was planned; where the memory ends, in halves, until what does not fit is alone."""
         logits = self._forward([chunk for _, chunk in plan])
         if logits is None:
-            _give_memory_back()
+            give_memory_back()
             if len(plan) == 1:
                 return self._give_up(plan[0][0])
             half = len(plan) // 2
@@ -119,7 +119,7 @@ class LanguageEngine:
         try:
             return self._runner.forward(chunks)
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
         # Only after the block, because the exception keeps the tensors alive.
         return None
@@ -151,11 +151,6 @@ class LanguageEngine:
         return [Refused(sentence, code="out_of_memory", status=503).event(member.job_id)]
 
 
-def _out_of_memory(error: Exception) -> bool:
-    # torch's allocator for the CPU raises a plain RuntimeError.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """For operations on one row, which are over before a second thread has woken up on a busy machine."""
@@ -165,8 +160,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _give_memory_back() -> None:
-    gc.collect()
-    torch.cuda.empty_cache()

@@ -1,0 +1,157 @@
+"""What a request for pictures becomes for one model: checked, and with every choice made that it left open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from model_server.engines.refusal import Refused, check_encodable
+from model_server.engines.safety import check_prompt
+from model_server.job import Imagine, Reading
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from model_server.engines import EngineSpec
+    from model_server.job import Job
+
+MOST_PICTURES = 16
+STEPS = (1, 150)
+GUIDANCE = (0.0, 30.0)
+EDGES = (16, 1024)
+"""Smallest and largest longer side, in pixels, that a picture is enlarged to."""
+MOST_PIXELS = 1 << 22
+"""In one file of enlarged pictures; more would keep everybody else waiting while it is encoded."""
+MOST_PREVIEWS = 16
+STRIP_FRAMES, ANIMATION_FRAMES = 10, 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ability:
+    """What a model draws where a request leaves it open, and what else it can draw. Sizes are in pixels."""
+
+    name: str
+    sampler: str
+    steps: int
+    guidance: float
+    width: int
+    height: int
+    multiple: int
+    """What both sides are divisible by."""
+    negative_prompts: bool = True
+    starts: bool = True
+    """Whether it can start from a picture."""
+
+
+def ability(
+    spec: EngineSpec, *, sampler: str, steps: int, guidance: float, edge: int, multiple: int, **more: bool
+) -> Ability:
+    """What a model can, with the defaults that `spec.options` (steps, guidance, size) may change.
+
+    Raises ValueError, with a sentence for the operator, when one of these is out of bounds.
+    """
+    options = spec.options
+    side = int(options.get("size", edge))
+    made = Ability(
+        name=spec.name,
+        sampler=sampler,
+        steps=int(options.get("steps", steps)),
+        guidance=float(options.get("guidance", guidance)),
+        width=side,
+        height=side,
+        multiple=multiple,
+        **more,
+    )
+    try:
+        complete(Imagine(prompt="", seed=0), made)
+    except Refused as refused:
+        raise ValueError(f"The options of {spec.name} are wrong: {refused.message}") from None
+    return made
+
+
+def imagined(job: Job, can: Ability) -> Imagine:
+    """The job's task with all choices made. Raises Refused for what the model cannot do."""
+    if not isinstance(job.task, Imagine):
+        raise Refused(f"{can.name} only draws pictures; it cannot do this.", param="model")
+    return complete(job.task, can)
+
+
+def complete(task: Imagine, can: Ability) -> Imagine:
+    """`task` with the model's own choices where it has none. Raises Refused for what the model cannot do."""
+    width, height = task.width or can.width, task.height or can.height
+    whole = replace(
+        task,
+        steps=can.steps if task.steps is None else task.steps,
+        guidance=can.guidance if task.guidance is None else task.guidance,
+        width=width,
+        height=height,
+        prompt=check_prompt(task.prompt),
+    )
+    check_encodable(task.prompt, "prompt")
+    check_encodable(task.negative_prompt, "negative_prompt")
+    _check_range("number of pictures", whole.count, (1, MOST_PICTURES), "n")
+    _check_range("number of steps", whole.steps, STEPS, "steps")
+    _check_range("guidance", whole.guidance, GUIDANCE, "guidance")
+    _check_range("number of previews", whole.previews, (0, MOST_PREVIEWS), "partial_images")
+    _check_side("width", width, can.width, can.multiple)
+    _check_side("height", height, can.height, can.multiple)
+    if whole.edge is not None:
+        _check_enlarged(whole, whole.edge)
+    if task.negative_prompt and not can.negative_prompts:
+        raise Refused(f"{can.name} takes no negative prompt; please leave it out.", param="negative_prompt")
+    if task.initial is not None:
+        if not can.starts:
+            raise Refused(f"{can.name} cannot start from a picture.", param="image")
+        if not 0 < task.strength <= 1:
+            sentence = f"The strength is {task.strength:g}; it must be over 0 and at most 1."
+            raise Refused(sentence, param="strength")
+    return whole
+
+
+def frames_in(task: Imagine) -> int:
+    """How many pictures lie in one file of the layout."""
+    match task.layout:
+        case "grid":
+            return task.count
+        case "strip":
+            return STRIP_FRAMES
+        case "animation":
+            return ANIMATION_FRAMES
+        case _:
+            return 1
+
+
+def read(tokenizer: Any, text: str, limit: int) -> Reading:
+    """What of `text` fits into `limit` tokens of a tokenizer of transformers."""
+    whole = tokenizer.convert_ids_to_tokens(tokenizer(text).input_ids)
+    if len(whole) <= limit:
+        return Reading(tuple(whole), (), limit)
+    # What marks the end keeps its place there, so that a word more goes for it.
+    ends = 1 if whole[-1] in tokenizer.all_special_tokens else 0
+    kept = limit - ends
+    return Reading((*whole[:kept], *whole[len(whole) - ends :]), tuple(whole[kept : len(whole) - ends]), limit)
+
+
+def _check_range(what: str, value: float | None, bounds: tuple[float, float], param: str) -> None:
+    low, high = bounds
+    if value is None or not low <= value <= high:
+        raise Refused(f"The {what} is {value:g}; it must be from {low:g} to {high:g}.", param=param)
+
+
+def _check_side(what: str, side: int, usual: int, multiple: int) -> None:
+    smallest, largest = -(-usual // 2 // multiple) * multiple, 2 * usual
+    if side % multiple or not smallest <= side <= largest:
+        raise Refused(
+            f"The {what} is {side} pixels; it must be a multiple of {multiple} from {smallest} to {largest}.",
+            param="size",
+        )
+
+
+def _check_enlarged(task: Imagine, edge: int) -> None:
+    smallest, largest = EDGES
+    frames = frames_in(task)
+    largest = min(largest, int((MOST_PIXELS / frames) ** 0.5))
+    if not smallest <= edge <= largest:
+        kind = "" if frames == 1 else f" in this layout, which has {frames} of them"
+        sentence = f"Pictures may be enlarged to {smallest} to {largest} pixels{kind}, but {edge} were asked for."
+        raise Refused(sentence, param="enlarge")

@@ -1,0 +1,65 @@
+"""Pipelines of diffusers that are tiny and random, made on the spot."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline
+from fakes.diffusion import autoencoder, unet
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertModel, PreTrainedTokenizerFast
+
+TOKENS = 16
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks of this size are over before a second thread has woken up."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Path:
+    """A Stable Diffusion with a BERT, as the embedded model is one."""
+    folder = tmp_path_factory.mktemp("plain")
+    encoder = BertModel.from_pretrained(bert)
+    encoder.config.use_attention_mask = True
+    StableDiffusionPipeline(
+        vae=autoencoder(),
+        text_encoder=encoder,
+        tokenizer=word_tokenizer(TOKENS),
+        unet=unet(encoder.config.hidden_size),
+        scheduler=DDIMScheduler(
+            beta_schedule="squaredcos_cap_v2",
+            prediction_type="v_prediction",
+            timestep_spacing="trailing",
+            clip_sample=False,
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+def word_tokenizer(longest: int) -> PreTrainedTokenizerFast:
+    """Like BERT's, with a mark at each end; letter by letter."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
+    backend = Tokenizer(models.WordPiece({piece: place for place, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_max_length=longest,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    )
