@@ -101,7 +101,7 @@ async def finished(discord: FakeDiscord, message: FakeMessage) -> FakeMessage:
 
     def over() -> bool:
         ids = [button["custom_id"] for button in message.buttons.values()]
-        return not (message.loading or message.content == "…" or any(id.startswith("t:stop") for id in ids))
+        return not (message.loading or message.content == "…" or any(one.startswith("t:stop") for one in ids))
 
     await discord.until(over)
     return message

@@ -92,3 +92,7 @@ class Client(discord.AutoShardedClient):
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """The bot came to a server."""
         self.answers.start(self._conversation.greet(guild), "discord welcome")
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """A server is there, to which the bot may have come while it was not running, or was just starting."""
+        self.answers.start(self._conversation.greet(guild), "discord welcome")

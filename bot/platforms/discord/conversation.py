@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import discord
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 SAID = (discord.MessageType.default, discord.MessageType.reply)
 DEAF = "I read here only what mentions me, {name}, or replies to me with a ping."
+NEW = timedelta(days=1)
+"""For how long a server that the bot has come to is greeted, should the bot not have been running when it came."""
 
 
 class Conversation:
@@ -109,9 +112,11 @@ class Conversation:
         await self._answers.follow(outlet, _errors_in_place(replies))
 
     async def greet(self, guild: discord.Guild) -> None:
-        """Say hello to a server that the bot has just come to, where everybody can read it."""
+        """Say hello once to a server that the bot has come to lately, where everybody can read it."""
         joined = guild.me.joined_at
-        if not await self._bot.database.first_seen(PLATFORM, f"joined {guild.id} {joined and joined.timestamp()}"):
+        if joined is None or discord.utils.utcnow() - joined > NEW:
+            return
+        if not await self._bot.database.first_seen(PLATFORM, f"joined {guild.id} {joined.timestamp()}"):
             return
         channels = [guild.system_channel, *guild.text_channels]
         open_ones = (channel for channel in channels if channel and channel.permissions_for(guild.me).send_messages)

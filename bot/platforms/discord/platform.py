@@ -81,7 +81,8 @@ def _for_good(error: Exception) -> str:
 
 
 def _keep_secrets() -> None:
-    """Keep out of the log what discord.py writes there when all is told: addresses with tokens in them."""
-    library = logging.getLogger("discord")
-    if library.getEffectiveLevel() < logging.INFO:
-        library.setLevel(logging.INFO)
+    """Keep tokens out of the log where all is told: discord.py writes down addresses, aiosqlite what is stored."""
+    for name in ("discord", "aiosqlite"):
+        library = logging.getLogger(name)
+        if library.getEffectiveLevel() < logging.INFO:
+            library.setLevel(logging.INFO)

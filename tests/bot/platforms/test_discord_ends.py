@@ -215,16 +215,20 @@ async def test_nobody_can_be_told(discord: FakeDiscord, toys: Toys, caplog: pyte
 # What others delete
 
 
-async def gone(bot: Bot, row: int) -> bool:
-    """Whether an answer is no longer stored; the messages may go first."""
-    async with asyncio.timeout(10):
-        while await bot.journal.get(row) is not None:
-            await asyncio.sleep(0.01)
-    return True
+async def gone(discord: FakeDiscord, folder: Path) -> None:
+    """Wait until the first answer is no longer stored; its messages may go before it."""
+
+    def state() -> str:
+        with closing(sqlite3.connect(folder / "tempera.db")) as database:
+            return database.execute("SELECT state FROM messages WHERE role = 'assistant' ORDER BY id").fetchone()[0]
+
+    await discord.until(lambda: state() == "deleted")
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-async def test_a_deleted_message_ends_its_answer(discord: FakeDiscord, toys: Toys, toy_bot: Bot, at_once: bool) -> None:
+async def test_a_deleted_message_ends_its_answer(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot, tmp_path: Path, at_once: bool
+) -> None:
     asked, message = await playing(discord, toys)
     toys.say(Reply(text="word " * 600))
     await discord.until(lambda: asked.followups)
@@ -234,26 +238,26 @@ async def test_a_deleted_message_ends_its_answer(discord: FakeDiscord, toys: Toy
         discord.delete_message(asked.followups[0])
     await discord.until(lambda: not discord.messages(discord.channel))
     await discord.until(lambda: not toy_bot.answering._runs)
-    assert await gone(toy_bot, 2)
+    await gone(discord, tmp_path)
     assert discord.messages(discord.dm(discord.ann)) == []
 
 
 async def test_a_deleted_message_that_nobody_told_of_ends_its_answer(
-    discord: FakeDiscord, toys: Toys, toy_bot: Bot
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot, tmp_path: Path
 ) -> None:
     _, message = await playing(discord, toys)
     message.deleted = True
     toys.say(Reply(text="One and"))
     await discord.until(lambda: not toy_bot.answering._runs)
-    assert await gone(toy_bot, 2)
+    await gone(discord, tmp_path)
 
 
-async def test_what_was_finished_goes_with_its_message(discord: FakeDiscord, toy_bot: Bot) -> None:
+async def test_what_was_finished_goes_with_its_message(discord: FakeDiscord, tmp_path: Path) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
     await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
     discord.delete_message(asked.followups[0])
     await discord.until(lambda: not discord.messages(discord.channel))
-    assert await gone(toy_bot, 2)
+    await gone(discord, tmp_path)
 
 
 async def test_what_the_bot_deletes_itself_is_nobody_elses_doing(

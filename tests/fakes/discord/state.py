@@ -153,6 +153,8 @@ class FakeGuild:
     bot: bool = True
     commands_scope: bool = True
     locale: str = "en-US"
+    joined: str = JOINED
+    """When the bot came."""
     id: str = field(default_factory=snowflake)
     roles: dict[str, FakeRole] = field(default_factory=dict)
     members: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -202,7 +204,7 @@ class FakeGuild:
             "threads": [thread.payload() for thread in self.threads.values() if not thread.archived],
             "members": list(members),
             "member_count": len(self.members),
-            "joined_at": JOINED,
+            "joined_at": self.joined,
             "large": False,
             "features": [],
             "verification_level": 0,
@@ -223,7 +225,7 @@ class FakeGuild:
         """A member as sent; in an interaction with the rights they have in its channel."""
         body: dict[str, Any] = {
             "roles": list(self.members.get(user.id, ())),
-            "joined_at": JOINED,
+            "joined_at": self.joined if user is self.world.bot else JOINED,
             "premium_since": None,
             "nick": None,
             "avatar": None,

@@ -21,6 +21,7 @@ from fakes.discord.state import (
     FakeMessage,
     FakeRole,
     FakeUser,
+    now,
 )
 
 if TYPE_CHECKING:
@@ -228,6 +229,12 @@ class World:
         """Open an archived thread again."""
         thread.archived = thread.locked = False
         self.tell_channel("THREAD_UPDATE", thread)
+
+    def add_bot(self, guild: FakeGuild, *granted: str) -> None:
+        """Invite the bot now, with these rights."""
+        guild.bot, guild.joined = True, now()
+        guild.join(self.bot, guild.add_role(self.bot.name, *granted))
+        self.gateway.dispatch("GUILD_CREATE", self.guild_payload(guild), guild=guild, intents=GUILDS)
 
     def remove_bot(self, guild: FakeGuild) -> None:
         """Throw the bot out."""
