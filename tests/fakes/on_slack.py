@@ -67,3 +67,29 @@ async def answered(slack: FakeSlack, text: str) -> FakeMessage:
     """The one answer that holds `text`, once it is over."""
     [found] = await slack.until(lambda: answers(slack, text))
     return found
+
+
+async def command(slack: FakeSlack, name: str, text: str = "", *, user: str = "", channel: str = "") -> None:
+    """Use a command, and see it acknowledged with nothing."""
+    asked = await slack.command(user or slack.ann, channel or slack.channel, name, text)
+    assert (await asked.acknowledged()).payload == {}
+
+
+async def question(slack: FakeSlack, channel: str = "") -> FakeMessage:
+    """The question that the bot posts."""
+    return (await slack.until(lambda: slack.messages(channel or slack.channel)))[0]
+
+
+async def below(slack: FakeSlack, posted: FakeMessage, count: int = 1) -> list[FakeMessage]:
+    """The messages of a thread, once there are so many."""
+
+    def there() -> list[FakeMessage]:
+        found = slack.thread(posted.channel, posted.ts)
+        return found if len(found) >= count else []
+
+    return await slack.until(there)
+
+
+async def whispered(slack: FakeSlack, user: str = "") -> FakeMessage:
+    """What somebody alone is shown."""
+    return (await slack.until(lambda: slack.ephemeral(user or slack.ann)))[-1]

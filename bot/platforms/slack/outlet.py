@@ -107,7 +107,7 @@ class Room:
         self._begun = time.monotonic()
         self._written = -math.inf
         self._offered = False
-        self._told: tuple[int, list[str]] = (0, [])
+        self._told: list[str] = []
 
     @property
     def ids(self) -> list[str]:
@@ -300,6 +300,8 @@ class Room:
         """Make the messages look like these: edit, post and delete."""
         for number, message in enumerate(wanted):
             if number == len(self._shown):
+                # Delete, under the last of them, has to find those above it.
+                await self._note_ids()
                 ts = await self._web.post(self.where.channel, message, self.where.thread)
                 self._shown.append(Shown(ts, message))
                 continue
@@ -318,10 +320,10 @@ class Room:
 
     async def _note_ids(self) -> None:
         """Let the core know which messages show the answer."""
-        now = self.row, self.ids
-        if self.row and now != self._told:
-            await self._bot.sent(*now)
-            self._told = now
+        ids = self.ids
+        if self.row and ids != self._told:
+            await self._bot.sent(self.row, ids)
+            self._told = ids
 
     # Its end elsewhere
 

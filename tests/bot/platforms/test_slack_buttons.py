@@ -1,0 +1,257 @@
+"""Buttons under answers, and forms: what they change, who may press them, and that they outlive the process."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fakes.models import FakeModels
+from fakes.on_discord import Toys, bot_with_toys
+from fakes.on_slack import answered, answers, on_slack
+from fakes.slack import FakeMessage, FakeSlack, FakeView
+
+from bot.app import Bot
+from bot.platforms.slack import interactions, outlet
+
+PARIS = "Paris is the capital of France."
+QUESTION = "What is the capital of France?"
+
+
+@pytest.fixture
+async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
+    monkeypatch.setattr(outlet, "PACE_SECONDS", 0.01)
+    async with FakeSlack() as server, on_slack(toy_bot, server):
+        yield server
+
+
+async def ask(slack: FakeSlack, command: str = "/ask", text: str = QUESTION, *, channel: str = "") -> None:
+    asked = await slack.command(slack.ann, channel or slack.channel, command, text)
+    await asked.acknowledged()
+
+
+async def press(slack: FakeSlack, user: str, on: FakeMessage, label: str) -> None:
+    assert (await (await slack.press(user, on, label)).acknowledged()).payload == {}
+
+
+async def whispered(slack: FakeSlack, user: str) -> FakeMessage:
+    return (await slack.until(lambda: slack.ephemeral(user)))[-1]
+
+
+async def form(slack: FakeSlack, user: str = "") -> FakeView:
+    return await slack.view(user or slack.ann)
+
+
+async def test_again_answers_once_more_in_the_same_thread(slack: FakeSlack, models: FakeModels) -> None:
+    await ask(slack)
+    first = await answered(slack, PARIS)
+    await press(slack, slack.ann, first, "Again")
+    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+    _, second = answers(slack, PARIS)
+    assert second.thread_ts == first.thread_ts
+    assert second.shown.startswith(f"> {QUESTION}\n\n{PARIS}")
+    assert models.requests[0]["seed"] != models.requests[1]["seed"]
+    await press(slack, slack.admin, second, "Warmer")
+    await slack.until(lambda: len(answers(slack, PARIS)) == 3)
+    assert models.requests[2]["temperature"] == 1.0
+
+
+async def test_what_is_only_the_askers_is_refused_to_others(slack: FakeSlack) -> None:
+    await ask(slack)
+    answer = await answered(slack, PARIS)
+    await press(slack, slack.ben, answer, "Delete")
+    message = await whispered(slack, slack.ben)
+    assert message.shown == "Only Ann, who asked, and moderators can do that."
+    assert message.thread_ts == answer.thread_ts
+    assert not answer.deleted
+
+
+async def test_thumbs_are_counted_under_the_answer(slack: FakeSlack) -> None:
+    await ask(slack)
+    answer = await answered(slack, PARIS)
+    before = answer.shown
+    await press(slack, slack.ben, answer, "👍")
+    await slack.until(lambda: "👍 1" in answer.buttons)
+    await press(slack, slack.ann, answer, "👎")
+    await slack.until(lambda: "👎 1" in answer.buttons)
+    assert list(answer.buttons)[-3:] == ["Delete", "👍 1", "👎 1"]
+    assert answer.shown == before
+
+
+async def test_thumbs_under_pictures_are_counted_too(slack: FakeSlack) -> None:
+    await ask(slack, "/face", "seed:7")
+    card = await answered(slack, "fake-faces")
+    await press(slack, slack.ben, card, "👍")
+    await slack.until(lambda: "👍 1" in card.buttons)
+    assert card.shown.startswith("model fake-faces")
+
+
+async def test_delete_takes_everything_away_with_the_question(slack: FakeSlack) -> None:
+    await ask(slack, "/face", "seed:7")
+    card = await answered(slack, "fake-faces")
+    await press(slack, slack.ann, card, "Delete")
+    await slack.until(lambda: all(one.deleted for one in slack.workspace.messages))
+    assert slack.workspace.files == {}
+
+
+async def test_delete_leaves_the_question_to_other_answers(slack: FakeSlack) -> None:
+    await ask(slack, "/tempera", "stretch length:20000")
+    first = await answered(slack, "word")
+    await press(slack, slack.ann, first, "Again")
+    await slack.until(lambda: len(answers(slack, "word")) == 2)
+    await press(slack, slack.admin, first, "Delete")
+    await slack.until(lambda: len(slack.thread(slack.channel, first.thread_ts)) == 2)
+    assert [one.ts for one in slack.messages(slack.channel)] == [first.thread_ts]
+
+
+async def test_stop_ends_an_answer_that_is_edited(slack: FakeSlack, models: FakeModels) -> None:
+    slack.without_streaming()
+    models.gate.clear()
+    await ask(slack)
+    [posted] = await slack.until(lambda: slack.messages(slack.channel))
+    [answer] = await slack.until(lambda: slack.thread(slack.channel, posted.ts))
+    await slack.until(lambda: "Paris" in answer.shown)
+    await press(slack, slack.ann, answer, "Stop")
+    await slack.until(lambda: "Stopped." in answer.shown)
+    assert next(iter(answer.buttons)) == "Again"
+    await models.until(dropped=1)
+
+
+async def test_a_bare_command_opens_its_form_and_the_answer_comes_in_a_thread(slack: FakeSlack) -> None:
+    await ask(slack, "/ask", "")
+    view = await form(slack)
+    assert view.title == "/ask"
+    wrong = await slack.submit(slack.ann, view, {"prompt": "Why?", "temperature": "9"}, checked=False)
+    assert wrong.errors == {"temperature": "temperature must be a number from 0 to 2; you gave “9”."}
+    sent = await slack.submit(slack.ann, view, {"prompt": QUESTION, "temperature": "0.2"})
+    assert sent.closed
+    answer = await answered(slack, PARIS)
+    [posted] = slack.messages(slack.channel)
+    assert posted.shown == f"<@{slack.ann}> asks:\n> {QUESTION}"
+    assert answer.thread_ts == posted.ts
+    assert "temperature 0.2" in answer.shown
+
+
+async def test_a_form_with_a_file(slack: FakeSlack) -> None:
+    await ask(slack, "/tempera", "weigh")
+    view = await form(slack)
+    file = slack.add_file(slack.ann, "note.txt", b"four")
+    assert (await slack.submit(slack.ann, view, {"file": file})).closed
+    answer = await answered(slack, "note.txt")
+    assert answer.shown == "note.txt: 4 bytes of text/plain"
+    assert slack.messages(slack.channel)[0].shown.endswith("> /weigh file:note.txt")
+
+
+async def test_a_file_that_cannot_be_had(slack: FakeSlack) -> None:
+    await ask(slack, "/tempera", "weigh")
+    view = await form(slack)
+    file = slack.add_file(slack.ann, "note.txt", b"four")
+    slack.scopes.remove("files:read")
+    assert (await slack.submit(slack.ann, view, {"file": file})).closed
+    message = await whispered(slack, slack.ann)
+    assert message.shown == "note.txt could not be fetched from Slack; send it again."
+
+
+async def test_edit_asks_a_new_question(slack: FakeSlack, models: FakeModels) -> None:
+    await ask(slack)
+    first = await answered(slack, PARIS)
+    await press(slack, slack.ann, first, "Edit")
+    view = await form(slack)
+    wrong = await slack.submit(slack.ann, view, {"prompt": "Why?", "seed": "-1"}, checked=False)
+    assert list(wrong.errors) == ["seed"]
+    assert (await slack.submit(slack.ann, view, {"prompt": "And of Spain?"})).closed
+    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+    second = answers(slack, PARIS)[-1]
+    assert second.thread_ts == first.thread_ts
+    assert second.shown.startswith("> And of Spain?")
+
+
+async def test_the_form_of_somebody_else_does_not_open(slack: FakeSlack) -> None:
+    await ask(slack)
+    await press(slack, slack.ben, await answered(slack, PARIS), "Edit")
+    assert (await whispered(slack, slack.ben)).shown.startswith("Only Ann")
+    assert slack.modal(slack.ben) is None
+
+
+async def test_a_form_that_comes_too_late_says_what_to_do(slack: FakeSlack) -> None:
+    slack.trigger_seconds = 0.0
+    await ask(slack, "/ask", "")
+    message = await whispered(slack, slack.ann)
+    assert message.shown.startswith("Slack did not open the form in time.")
+
+
+async def test_a_form_that_the_database_keeps_waiting_closes_in_time(
+    slack: FakeSlack, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interactions, "FIRST_SECONDS", 0.05)
+    await ask(slack)
+    await press(slack, slack.ann, await answered(slack, PARIS), "Edit")
+    view = await form(slack)
+    async with toy_bot.database.writing():
+        assert (await slack.submit(slack.ann, view, {"prompt": "And of Spain?"})).closed
+    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+
+
+async def test_a_button_of_a_purged_answer_has_expired(slack: FakeSlack, toy_bot: Bot) -> None:
+    await ask(slack)
+    answer = await answered(slack, PARIS)
+    await toy_bot.database.purge(0)
+    await press(slack, slack.ann, answer, "Again")
+    assert (await whispered(slack, slack.ann)).shown.startswith("This has expired")
+
+
+async def test_buttons_where_the_bot_is_not(slack: FakeSlack) -> None:
+    room = slack.add_channel("elsewhere", member=False)
+    await ask(slack, channel=room)
+    [answer] = await slack.until(lambda: slack.messages(room))
+    await press(slack, slack.ben, answer, "👍")
+    await slack.until(lambda: "👍 1" in answer.buttons)
+    await press(slack, slack.ann, answer, "Again")
+    _, second = await slack.until(lambda: found if len(found := slack.messages(room)) == 2 else [])
+    assert PARIS in second.shown
+    await press(slack, slack.ann, answer, "Delete")
+    await slack.until(lambda: answer.deleted)
+
+
+async def test_buttons_under_private_answers_answer_privately(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
+    private = {"answers.private": True}
+    async with (
+        FakeSlack() as slack,
+        bot_with_toys(models, tmp_path, toys, settings=private) as bot,
+        on_slack(bot, slack),
+    ):
+        await ask(slack)
+        answer = await whispered(slack, slack.ann)
+        assert list(answer.buttons) == ["Again", "Cooler", "Warmer", "Edit"]
+        await press(slack, slack.ann, answer, "Again")
+        await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
+        await press(slack, slack.ann, answer, "Edit")
+        assert (await slack.submit(slack.ann, await form(slack), {"prompt": "And of Spain?"})).closed
+        await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 3)
+        assert all(PARIS in message.shown for message in slack.ephemeral(slack.ann))
+        assert slack.messages(slack.channel) == []
+
+
+async def test_yesterdays_buttons_work_in_another_process(
+    models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FakeSlack() as slack:
+        async with bot_with_toys(models, tmp_path, toys) as bot, on_slack(bot, slack):
+            await ask(slack)
+            answer = await answered(slack, PARIS)
+        async with bot_with_toys(models, tmp_path, Toys()) as bot, on_slack(bot, slack):
+            await press(slack, slack.ann, answer, "Again")
+            await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+            await press(slack, slack.ann, answer, "Delete")
+            await slack.until(lambda: answer.deleted)
+
+
+async def test_a_press_that_is_delivered_twice_counts_once(slack: FakeSlack) -> None:
+    await ask(slack)
+    answer = await answered(slack, PARIS)
+    pressed = await slack.press(slack.ben, answer, "👍")
+    await pressed.acknowledged()
+    await slack.until(lambda: "👍 1" in answer.buttons)
+    again = type(pressed)(pressed.kind, pressed.payload)
+    await slack.courier.send(again).acknowledged()
+    await press(slack, slack.ann, answer, "👎")
+    await slack.until(lambda: "👎 1" in answer.buttons)
+    assert "👍 1" in answer.buttons

@@ -1,0 +1,107 @@
+"""What the asker alone is shown, and what is said where the bot is not in the channel."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from fakes.models import png
+from fakes.on_discord import Toys
+from fakes.on_slack import command, on_slack, question, whispered
+from fakes.slack import FakeSlack
+
+from bot.app import Bot
+from bot.errors import UserError
+from bot.message import Attachment, Reply
+from bot.platforms.slack import outlet
+
+PARIS = "Paris is the capital of France."
+QUESTION = "What is the capital of France?"
+BUTTONS = ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍", "👎"]
+
+
+@pytest.fixture
+async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
+    monkeypatch.setattr(outlet, "PACE_SECONDS", 0.01)
+    async with FakeSlack() as server, on_slack(toy_bot, server):
+        yield server
+
+
+async def test_a_private_answer_is_whole_and_for_the_asker_alone(slack: FakeSlack) -> None:
+    await command(slack, "/tempera", "whisper hello")
+    message = await whispered(slack)
+    assert (message.shown, message.via) == ("psst, hello", "api")
+    assert slack.messages(slack.channel) == []
+
+
+async def test_what_turns_out_to_be_private_takes_the_question_away(slack: FakeSlack, toys: Toys) -> None:
+    await command(slack, "/tempera", "play something")
+    posted = await question(slack)
+    toys.say(UserError("That does not work today."))
+    message = await whispered(slack)
+    assert message.shown == "That does not work today."
+    assert posted.deleted
+    assert slack.messages(slack.channel) == []
+
+
+async def test_a_refusal_is_for_the_asker_alone(slack: FakeSlack) -> None:
+    await command(slack, "/ask", "temperature:9 Why?")
+    message = await whispered(slack)
+    assert message.shown == "temperature must be a number from 0 to 2; you gave “9”."
+    await command(slack, "/tempera", "nothing at all")
+    await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
+    assert slack.ephemeral(slack.ann)[-1].shown.startswith("There is no command /nothing")
+    assert slack.messages(slack.channel) == []
+
+
+async def test_private_pictures_go_to_the_direct_messages(slack: FakeSlack, toy_bot: Bot, toys: Toys) -> None:
+    await command(slack, "/tempera", "play something")
+    await question(slack)
+    picture = Attachment("secret.png", png(1), "image/png", "A picture.")
+    toys.say(Reply(text="For you alone.", attachments=(picture,), private=True, final=True))
+    message = await whispered(slack)
+    await slack.until(lambda: "direct messages" in slack.ephemeral(slack.ann)[-1].shown)
+    assert message.shown.startswith("For you alone.")
+    [sent] = slack.messages(slack.dm(slack.ann))
+    assert [file["name"] for file in sent.files] == ["secret.png"]
+    assert slack.messages(slack.channel) == []
+
+
+# Where the bot is not
+
+
+async def test_where_the_bot_is_not_it_answers_once_and_says_how_to_invite_it(slack: FakeSlack) -> None:
+    room = slack.add_channel("elsewhere", member=False)
+    await command(slack, "/ask", QUESTION, channel=room)
+    [answer] = await slack.until(lambda: slack.messages(room))
+    assert answer.via == "response_url"
+    assert answer.shown.startswith(f"> {QUESTION}\n\n{PARIS}")
+    assert "/invite @tempera" in answer.shown
+    assert [message.shown for message in slack.ephemeral(slack.ann)] in ([], ["Working on it …"])
+
+
+async def test_where_the_bot_is_not_pictures_go_to_the_asker(slack: FakeSlack) -> None:
+    room = slack.add_channel("elsewhere", member=False)
+    await command(slack, "/face", "seed:7", channel=room)
+    [answer] = await slack.until(lambda: slack.messages(room))
+    assert "The pictures are in your direct messages." in answer.shown
+    [sent] = slack.messages(slack.dm(slack.ann))
+    assert [file["name"] for file in sent.files] == ["face-7.png"]
+
+
+async def test_where_the_bot_is_not_errors_and_private_answers_are_private(slack: FakeSlack, toys: Toys) -> None:
+    room = slack.add_channel("elsewhere", member=False, private=True)
+    await command(slack, "/tempera", "whisper hello", channel=room)
+    message = await whispered(slack)
+    assert (message.shown, message.via) == ("psst, hello", "response_url")
+    await command(slack, "/tempera", "play something", channel=room)
+    toys.say(UserError("That does not work today."))
+    await slack.until(lambda: "That does not work today." in slack.ephemeral(slack.ann)[-1].shown)
+    assert slack.messages(room) == []
+
+
+async def test_the_longest_answer_where_the_bot_is_not_ends_in_a_file(slack: FakeSlack) -> None:
+    room = slack.add_channel("elsewhere", member=False)
+    await command(slack, "/tempera", "stretch length:70000", channel=room)
+    await slack.until(lambda: slack.messages(room) and "Delete" in slack.messages(room)[-1].buttons)
+    assert "The whole answer is in your direct messages." in slack.messages(room)[-1].shown
+    [sent] = slack.messages(slack.dm(slack.ann))
+    assert [(file["name"], file["size"]) for file in sent.files] == [("answer.md", 70000)]
