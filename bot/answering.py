@@ -186,7 +186,7 @@ class Answering:
         return replace(reply, final=True, status=status, buttons=buttons, row=row.id, quote=self._quote(row))
 
     def _command(self, row: MessageRow) -> Command | None:
-        return next((command for command in self._registry.commands if command.name == row.command), None)
+        return self._registry.get(row.command)
 
 
 def failed(last: Reply, sentence: Sentence, request: Request, option: str = "") -> Reply:

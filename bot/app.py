@@ -110,7 +110,7 @@ class Bot:
 
     @property
     def commands(self) -> tuple[Command, ...]:
-        """Every command, in the order of loading."""
+        """Every command but the hidden ones, in the order of loading."""
         return self.registry.commands
 
     def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
@@ -242,7 +242,7 @@ class Bot:
 
     async def _edit_form(self, request: Request, row_id: int) -> Form:
         row = await self._pressed(request, "edit", row_id)
-        return actions.form(self.registry.find(row.command), row.options, f"t:edit:{row_id}")
+        return actions.form(self.registry.behind(row.command), row.options, f"t:edit:{row_id}")
 
     async def _pressed(self, request: Request, action: str, row_id: int) -> MessageRow:
         row = await self.journal.get(row_id)
@@ -286,11 +286,11 @@ class Bot:
             if number >= len(row.buttons):
                 raise Expired("This button has expired.")
             button = row.buttons[number]
-            command, given = self.registry.find(button["command"]), button["options"]
+            command, given = self.registry.behind(button["command"]), button["options"]
             parent: int | None = row.id
             question: int | None = None
         else:
-            command = self.registry.find(row.command)
+            command = self.registry.behind(row.command)
             given = actions.changed(action, command, row, asked.fields if asked else None)
             question, parent = (None, await self._before(row)) if action == "edit" else (row.parent, None)
         self._check(request, command)

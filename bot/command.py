@@ -53,6 +53,8 @@ class Command:
     private: bool = False
     threads: bool = False
     """Its answers may open a thread of their own, where the platform has threads."""
+    hidden: bool = False
+    """Only buttons run it: nobody can type it, and no list or menu has it."""
     in_messages: str = ""
     """What it is called on a message ("Explain this"), whose text fills the free-text option; "" if not offered."""
     message_text: str = "{text}"
@@ -190,6 +192,7 @@ class Declaration:
     moderator: bool = False
     private: bool = False
     threads: bool = False
+    hidden: bool = False
     in_messages: str = ""
     message_text: str = "{text}"
 
@@ -201,13 +204,14 @@ def command(
     moderator: bool = False,
     private: bool = False,
     threads: bool = False,
+    hidden: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Make a method of a plugin a command.
 
     The docstring's first line is the description; its lines of the form `option: text` describe the options.
     `name` is the method's own unless given; "lesson list" is a subcommand. `form` names the options (five at
     most) that a form shows, `moderator` keeps everybody else out, `private` shows the answer to the asker alone,
-    `threads` lets its answers open a thread where the platform has them.
+    `threads` lets its answers open a thread where the platform has them, `hidden` leaves it to buttons alone.
     """
 
     def note(handler: Handler) -> Handler:
@@ -217,6 +221,7 @@ def command(
             moderator=moderator,
             private=private,
             threads=threads,
+            hidden=hidden,
         )
         handler.__tempera_command__ = declared  # type: ignore[attr-defined]
         return handler
@@ -285,6 +290,7 @@ def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Au
         moderator=declared.moderator,
         private=declared.private,
         threads=declared.threads,
+        hidden=declared.hidden,
         in_messages=declared.in_messages,
         message_text=declared.message_text,
     )

@@ -86,8 +86,8 @@ class Registry:
 
     @property
     def commands(self) -> tuple[Command, ...]:
-        """Every command, in the order of loading."""
-        return tuple(self._commands.values())
+        """Every command but the hidden ones, in the order of loading."""
+        return tuple(command for command in self._commands.values() if not command.hidden)
 
     def listed(self, place: Place) -> tuple[Listed, ...]:
         """Every plugin as it is in the server of `place`."""
@@ -104,14 +104,23 @@ class Registry:
         """Whether `plugin` may be used in the server of `place`."""
         return plugin not in self._off.get(place.server, ())
 
+    def get(self, name: str) -> Command | None:
+        """The command called `name`, a hidden one too; None if it is gone."""
+        return self._commands.get(name)
+
+    def behind(self, name: str) -> Command:
+        """The command of a button or an answer, which may be hidden. Raises UnknownCommand if it is gone."""
+        return self.get(name) or self.find(name)
+
     def find(self, name: str) -> Command:
-        """The command called `name`. Raises UnknownCommand, with the nearest name."""
-        if (command := self._commands.get(name)) is not None:
-            return command
-        if below := [known for known in self._commands if known.startswith(f"{name} ")]:
+        """The command that somebody calls `name`. Raises UnknownCommand, with the nearest name."""
+        names = [command.name for command in self.commands]
+        if name in names:
+            return self._commands[name]
+        if below := [known for known in names if known.startswith(f"{name} ")]:
             choices = ", ".join(f"/{known}" for known in below)
             raise UnknownCommand("/{name} needs one more word: {choices}.", name=name, choices=choices)
-        if close := nearest(name, self._commands):
+        if close := nearest(name, names):
             raise UnknownCommand("There is no command /{name}. Did you mean /{close}?", name=name, close=close)
         raise UnknownCommand("There is no command /{name}. /help lists what there is.", name=name)
 
@@ -120,8 +129,9 @@ class Registry:
         first, *rest = line.removeprefix("/").split(maxsplit=1)[:2] or [""]
         after = rest[0] if rest else ""
         second, *tail = after.split(maxsplit=1) or [""]
-        if (two := f"{first} {second}".casefold()) in self._commands:
-            return self._commands[two], tail[0] if tail else ""
+        two = self.get(f"{first} {second}".casefold())
+        if two is not None and not two.hidden:
+            return two, tail[0] if tail else ""
         return self.find(first.casefold()), after
 
     async def refresh(self) -> None:

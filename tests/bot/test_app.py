@@ -76,6 +76,17 @@ class Echo(Plugin):
         yield Reply(text="choose", buttons=(Button("Go on", "ask", {"prompt": "pressed"}),), attachments=(picture,))
 
     @command()
+    async def stairs(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Lead to what nobody can type."""
+        yield Reply(text="down?", buttons=(Button("Down", "cellar", {"depth": 2}),))
+
+    @command(hidden=True, form=("depth",))
+    async def cellar(self, ctx: Context, depth: int, seed: int | None = None) -> AsyncIterator[Reply]:
+        """Go down."""
+        deeper = Button("Deeper", "cellar", {"depth": depth + 1})
+        yield Reply(text=f"{depth} m", card={"seed": "7"}, buttons=(deeper,))
+
+    @command()
     async def new(self, ctx: Context) -> AsyncIterator[Reply]:
         """Begin anew."""
         await ctx.history.restart()
@@ -412,6 +423,24 @@ async def test_what_is_gone_or_never_was_says_so(bot: Bot, action: str) -> None:
     reply = await last(bot, Request(user=ANN, place=ROOM, action=Action(action)))
     assert reply.error
     assert reply.private
+
+
+async def test_a_hidden_command_is_run_by_buttons_alone(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    async with make_bot(echo) as bot:
+        for asked in (ask("/cellar depth:1"), Request(user=ANN, place=ROOM, command="cellar", options={"depth": 1})):
+            assert (await last(bot, asked)).text == "There is no command /cellar. /help lists what there is."
+        assert "cellar" not in {known.name for known in (*bot.commands, *bot.commands_for(MODERATOR, ROOM))}
+        assert "cellar" not in bot.registry.listed(ROOM)[0].commands
+        stairs = await last(bot, ask("/stairs"))
+    async with make_bot(Echo()) as again:
+        down = await last(again, press("b0", stairs.row, BEN))
+        assert (down.text, names(down)[:3]) == ("2 m", ["b0", "again", "edit"])
+        assert (await last(again, press("again", down.row, BEN))).text == "2 m"
+        form = again.dispatch(press("edit", down.row, BEN)).form
+        assert form is not None
+        assert [field.value for field in (await form()).fields] == ["2"]
+        assert (await last(again, press("edit", down.row, BEN, depth="9"))).text == "9 m"
+        assert (await last(again, press("b0", down.row))).text == "3 m"
 
 
 async def test_buttons_work_after_a_restart(make_bot: Callable[..., Bot]) -> None:
