@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fakes.on_discord import Toys
-from fakes.on_slack import answered, below, command, on_slack, question, whispered
-from fakes.slack import FakeMessage, FakeSlack
+from fakes.on_slack import answered, below, command, on_slack, question
+from fakes.slack import FakeSlack
 
 from bot.app import Bot
 from bot.message import Reply
