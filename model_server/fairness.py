@@ -100,9 +100,17 @@ def picture_cost(task: Task) -> float:
         case Imagine():
             pixels = (task.width or USUAL_PICTURE) * (task.height or USUAL_PICTURE)
             part = 1.0 if task.initial is None else task.strength
-            return task.count * pixels * (task.steps or USUAL_STEPS) * part
+            return pixels * sum(steps_of(task)) * part
         case _:
             return 0.0
+
+
+def steps_of(task: Imagine) -> list[float]:
+    """How many steps each picture of a task takes."""
+    steps = task.steps or USUAL_STEPS
+    if task.sweep is None:
+        return [min(steps, max(task.frames, default=steps))] * task.count
+    return list(task.sweep.values) if task.sweep.knob == "steps" else [steps] * len(task.sweep.values)
 
 
 @dataclass(slots=True)

@@ -73,6 +73,14 @@ class Faces:
     """Edge of one face in pixels; None: as the generator makes it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The same picture once for each of `values` of one knob."""
+
+    knob: Literal["guidance", "steps"]
+    values: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imagine:
     """Draw `count` pictures of what `prompt` says by taking noise away; picture i starts from the seed `seed + i`.
@@ -93,6 +101,10 @@ class Imagine:
     edge: int | None = None
     """The longer side of each picture in pixels, smoothly enlarged; None: as it was drawn."""
     layout: Layout = "separate"
+    frames: tuple[int, ...] = ()
+    """How many steps are behind each picture of a strip or an animation; none named: some spread ones."""
+    sweep: Sweep | None = None
+    """Draw the one picture several times instead, and lay them in a row with the values under them."""
     previews: int = 0
     """How many times to show what the picture is going to be, while it is drawn."""
     initial: bytes | None = None
@@ -211,11 +223,13 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What the picture is going to be, as far as can be told: the `index`-th such PNG, from 0."""
+    """What the picture is going to be, told after `step` of `steps`: the `index`-th such PNG, from 0."""
 
     job: str
     png: bytes
     index: int
+    step: int
+    steps: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SOFTWARE = "Tempera"
 BACKGROUND = (24, 24, 27)
+TEXT_COLOUR = (228, 228, 231)
+SMALLEST_TEXT = 9
 GAP = 4
 FRAME_MS, LAST_FRAME_MS = 120, 2500
 """How long an animation shows each frame, and the last one, which is what it is about."""
@@ -46,6 +48,19 @@ def strip(
 ) -> Image.Image:
     """Pictures of one size in a single row. Raises ValueError as `grid` does."""
     return _laid_out(pictures, len(pictures), gap, background)
+
+
+def caption(picture: Image.Image, text: str) -> Image.Image:
+    """The picture with a line of text under it, as large as its width allows."""
+    width, height = picture.size
+    size = max(SMALLEST_TEXT, width // 8)
+    while size > SMALLEST_TEXT and ImageFont.load_default(size).getlength(text) > width:
+        size -= 1
+    whole = Image.new("RGB", (width, height + 3 * size // 2), BACKGROUND)
+    whole.paste(picture)
+    middle = (width / 2, height + 3 * size / 4)
+    ImageDraw.Draw(whole).text(middle, text, TEXT_COLOUR, ImageFont.load_default(size), anchor="mm")
+    return whole
 
 
 def encode(picture: Image.Image, made_by: Mapping[str, str]) -> bytes:
@@ -85,6 +100,12 @@ def identify(data: bytes) -> tuple[Size, dict[str, str]]:
     with _opened(data) as picture:
         fields = getattr(picture, "text", {})
         return picture.size, {str(name): str(value) for name, value in fields.items()}
+
+
+def measure(data: bytes) -> Size:
+    """Width and height of a picture or an animation that was encoded here."""
+    with Image.open(io.BytesIO(data), formats=("PNG", "GIF")) as picture:
+        return picture.size
 
 
 def decode(data: bytes) -> Image.Image:

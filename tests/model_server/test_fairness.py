@@ -18,6 +18,7 @@ from model_server.job import (
     Progress,
     Sampling,
     Started,
+    Sweep,
     Task,
     Text,
 )
@@ -103,6 +104,9 @@ def test_pictures_cost_their_pixels_step_by_step() -> None:
         ({"steps": 10, "count": 4}, 4 * 64 * 64 * 10),
         ({"steps": 10, "width": 32, "height": 16}, 32 * 16 * 10),
         ({"steps": 10, "initial": b"x", "strength": 0.5}, 64 * 64 * 5),
+        ({"steps": 10, "frames": (0, 2), "count": 2}, 2 * 64 * 64 * 2),
+        ({"steps": 10, "sweep": Sweep("guidance", (1, 3, 7))}, 3 * 64 * 64 * 10),
+        ({"steps": 10, "sweep": Sweep("steps", (5, 15))}, 64 * 64 * 20),
     ],
 )
 def test_imagined_pictures_cost_their_pixels_once_for_each_step(fields: dict[str, object], cost: int) -> None:

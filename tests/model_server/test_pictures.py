@@ -6,7 +6,18 @@ import json
 import pytest
 from PIL import Image
 
-from model_server.pictures import LAST_FRAME_MS, animate, decode, encode, enlarge, grid, identify, strip
+from model_server.pictures import (
+    LAST_FRAME_MS,
+    animate,
+    caption,
+    decode,
+    encode,
+    enlarge,
+    grid,
+    identify,
+    measure,
+    strip,
+)
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -63,6 +74,23 @@ def test_a_strip_is_one_row() -> None:
     whole = strip([square(RED), square(BLUE), square(RED)], gap=2)
     assert whole.size == (34, 10)
     assert [whole.getpixel((x, 5)) for x in (0, 12, 24)] == [RED, BLUE, RED]
+
+
+@pytest.mark.parametrize("width", [48, 64, 512])
+def test_a_caption_lies_under_the_picture_and_inside_its_width(width: int) -> None:
+    named = caption(square(RED, width, 20), "steps 30")
+    assert named.width == width
+    assert named.crop((0, 0, width, 20)).getcolors() == [(width * 20, RED)]
+    below = named.crop((0, 20, width, named.height))
+    text = below.convert("L").point(lambda value: 255 if value > 60 else 0).getbbox()
+    assert text is not None
+    assert text[0] > 0
+    assert text[2] < width
+
+
+def test_what_was_encoded_here_is_measured_without_reading_its_pixels() -> None:
+    assert measure(encode(square(width=12), {})) == (12, 10)
+    assert measure(animate([square(width=12)], {})) == (12, 10)
 
 
 def test_an_animation_rests_at_its_last_frame_and_says_what_made_it() -> None:

@@ -120,17 +120,17 @@ async def test_only_the_latest_preview_is_kept_and_every_picture() -> None:
     lane, _ = open_lane()
     ticket = lane.submit(job("a"))
     for step in range(1, 5):
-        lane.happened(Preview("a", b"preview %d" % step, step))
+        lane.happened(Preview("a", b"preview %d" % step, step, step, 9))
         lane.happened(Progress("a", step, 9))
     lane.happened(Picture("a", b"first"))
-    lane.happened(Preview("a", b"late", 5))
+    lane.happened(Preview("a", b"late", 5, 9, 9))
     lane.happened(Picture("a", b"second"))
     lane.happened(Finished("a"))
     assert await heard(ticket) == [
-        Preview("a", b"preview 4", 4),
+        Preview("a", b"preview 4", 4, 4, 9),
         Progress("a", 4, 9),
         Picture("a", b"first"),
-        Preview("a", b"late", 5),
+        Preview("a", b"late", 5, 9, 9),
         Picture("a", b"second"),
         Finished("a"),
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from model_server.engines.diffusion.request import ANIMATION_FRAMES, STRIP_FRAMES
+from model_server.engines.diffusion.request import ANIMATION_FRAMES, MOST_PIXELS, STRIP_FRAMES, frames_in, singles
 from model_server.engines.safety import check_picture
 from model_server.job import Chosen, Finished, Picture, Preview, Progress, Started
-from model_server.pictures import animate, encode, enlarge, grid, strip
+from model_server.pictures import animate, caption, encode, enlarge, grid, strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,46 +25,45 @@ PREVIEW_EDGE = 256
 
 
 class Drawing:
-    """The pictures of one job, numbered from 0, each with its own seed.
+    """The pictures of one job, numbered from 0, each of which is one of `request.singles`.
 
-    `task` has all choices made. `steps` is how many each picture takes; fewer than `task.steps` from a start.
+    `task` has all choices made. `each` is how many steps each picture takes: fewer than its task's from a start, or
+    when it is only wanted as it looks before its end.
     """
 
-    def __init__(self, job_id: str, task: Imagine, can: Ability, steps: int) -> None:
+    def __init__(self, job_id: str, task: Imagine, can: Ability, each: Sequence[int]) -> None:
         self.job_id = job_id
         self.task = task
-        self.steps = steps
+        self.singles = singles(task)
+        self.steps = max(each)
         self._can = can
-        self._done = [0] * task.count
-        self._previews = preview_steps(steps, task.previews)
+        self._each = each
+        self._done = [0] * len(each)
+        self._previews = preview_steps(self.steps, task.previews)
         self._shown = 0
-        self._frame_steps = frame_steps(task.layout, steps)
-        self._frames: list[dict[int, Image.Image]] = [{} for _ in range(task.count)]
+        self._frame_steps = frozenset(task.frames) or frame_steps(task.layout, self.steps)
+        self._frames: list[dict[int, Image.Image]] = [{} for _ in each]
         self._finished: dict[int, Image.Image] = {}
         self._told = 0
+        self._edge = task.edge or fitting_edge(task)
 
     @property
     def step(self) -> int:
-        """How many steps the pictures have behind them; some may be a little further."""
-        return sum(self._done) // len(self._done)
+        """How many of `steps` the pictures have behind them; some may be a little further."""
+        return sum(self._done) * self.steps // max(1, sum(self._each))
 
     @property
     def over(self) -> bool:
         """Whether all pictures are finished."""
-        return len(self._finished) == self.task.count
-
-    def seed(self, index: int) -> int:
-        """Where the noise of picture `index` comes from."""
-        return self.task.seed + index
+        return len(self._finished) == len(self._each)
 
     def opening(self, prompt: Reading, negative_prompt: Reading | None) -> list[Event]:
         """What to tell when the work begins."""
         task = self.task
-        assert task.steps is not None and task.guidance is not None  # noqa: S101, PT018 - all choices are made
         chosen = Chosen(
             job=self.job_id,
-            steps=task.steps,
-            guidance=task.guidance,
+            steps=max(one.steps or 0 for one in self.singles),
+            guidance=max(one.guidance or 0.0 for one in self.singles),
             width=task.width or 0,
             height=task.height or 0,
             sampler=self._can.sampler,
@@ -92,11 +92,11 @@ class Drawing:
 
     def preview(self, pictures: Sequence[Image.Image]) -> Preview:
         """All pictures, in order, as they are going to be."""
-        edge = min(PREVIEW_EDGE, self.task.edge or 0)
-        checked = [check_picture(picture) for picture in pictures]
-        sized = [enlarge(picture, edge) if edge > max(picture.size) else picture for picture in checked]
+        edge = min(PREVIEW_EDGE, self.task.edge or max(pictures[0].size))
+        checked = [enlarge(check_picture(picture), edge) for picture in pictures]
         index, self._shown = self._shown, self._shown + 1
-        return Preview(self.job_id, encode(sized[0] if len(sized) == 1 else grid(sized), {}), index)
+        whole = checked[0] if len(checked) == 1 else self._together(checked)
+        return Preview(self.job_id, encode(whole, {}), index, self.step, self.steps)
 
     def progress(self) -> Progress:
         """How far it is."""
@@ -104,40 +104,47 @@ class Drawing:
 
     def finish(self, index: int, picture: Image.Image) -> list[Event]:
         """Picture `index` is finished. They are told in their order, whichever is finished first."""
-        self._done[index] = self.steps
+        self._done[index] = self._each[index]
         self._finished[index] = self._sized(check_picture(picture))
+        in_one = self.task.sweep is not None or self.task.layout == "grid"
         events: list[Event] = []
-        while self.task.layout != "grid" and self._told in self._finished:
+        while not in_one and self._told in self._finished:
             events.append(self._whole(self._told))
             self._told += 1
         if self.over:
-            if self.task.layout == "grid":
-                pictures = [self._finished[index] for index in range(self.task.count)]
-                made_by = self._made_by(self.task.seed) | {"count": str(self.task.count)}
-                events.append(Picture(self.job_id, encode(grid(pictures), made_by)))
+            if in_one:
+                pictures = [self._finished[index] for index in range(len(self._each))]
+                events.append(Picture(self.job_id, encode(self._together(pictures), self._made_by(0))))
             events.append(Finished(self.job_id))
         return events
 
+    def _together(self, pictures: Sequence[Image.Image]) -> Image.Image:
+        sweep = self.task.sweep
+        if sweep is None:
+            return grid(pictures)
+        named = zip(pictures, sweep.values, strict=True)
+        return strip([caption(picture, f"{sweep.knob} {value:g}") for picture, value in named])
+
     def _whole(self, index: int) -> Picture:
-        made_by = self._made_by(self.seed(index))
+        made_by = self._made_by(index)
         frames = [*self._frames[index].values(), self._finished[index]]
         match self.task.layout:
             case "strip":
-                return Picture(self.job_id, encode(strip(frames), made_by | {"layout": "strip"}))
+                return Picture(self.job_id, encode(strip(frames), made_by))
             case "animation":
                 return Picture(self.job_id, animate(frames, made_by), "image/gif")
             case _:
                 return Picture(self.job_id, encode(self._finished[index], made_by))
 
     def _sized(self, picture: Image.Image) -> Image.Image:
-        return picture if self.task.edge is None else enlarge(picture, self.task.edge)
+        return picture if self._edge is None else enlarge(picture, self._edge)
 
-    def _made_by(self, seed: int) -> dict[str, str]:
-        task = self.task
+    def _made_by(self, index: int) -> dict[str, str]:
+        task = self.singles[index]
         made_by = {
             "model": self._can.name,
             "prompt": task.prompt,
-            "seed": str(seed),
+            "seed": str(task.seed),
             "steps": str(task.steps),
             "guidance": f"{task.guidance:g}",
             "sampler": self._can.sampler,
@@ -147,6 +154,13 @@ class Drawing:
             made_by["negative_prompt"] = task.negative_prompt
         if task.initial is not None:
             made_by["strength"] = f"{task.strength:g}"
+        if sweep := self.task.sweep:
+            made_by[sweep.knob] = ", ".join(f"{value:g}" for value in sweep.values)
+        elif task.layout != "separate":
+            made_by["layout"] = task.layout
+            made_by |= {"count": str(self.task.count)} if task.layout == "grid" else {}
+        if task.frames:
+            made_by["frames"] = ", ".join(map(str, task.frames))
         return made_by
 
 
@@ -164,3 +178,10 @@ def frame_steps(layout: str, steps: int) -> frozenset[int]:
     most = {"strip": STRIP_FRAMES, "animation": ANIMATION_FRAMES}.get(layout, 1)
     intervals = min(most - 1, steps)
     return frozenset(round(place * steps / intervals) for place in range(intervals))
+
+
+def fitting_edge(task: Imagine) -> int | None:
+    """The longer side, in pixels, that pictures are made smaller to where too many large ones lie in one file."""
+    width, height = task.width or 0, task.height or 0
+    scale = math.sqrt(MOST_PIXELS / max(1, frames_in(task) * width * height))
+    return int(max(width, height) * scale) if scale < 1 and frames_in(task) > 1 else None

@@ -21,9 +21,10 @@ GUIDANCE = (0.0, 30.0)
 EDGES = (16, 1024)
 """Smallest and largest longer side, in pixels, that a picture is enlarged to."""
 MOST_PIXELS = 1 << 22
-"""In one file of enlarged pictures; more would keep everybody else waiting while it is encoded."""
+"""In one file of several pictures or of enlarged ones; more would keep everybody waiting while it is encoded."""
 MOST_PREVIEWS = 16
 STRIP_FRAMES, ANIMATION_FRAMES = 10, 40
+"""In a strip and in an animation, where a request names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +91,9 @@ def complete(task: Imagine, can: Ability) -> Imagine:
     check_encodable(task.prompt, "prompt")
     check_encodable(task.negative_prompt, "negative_prompt")
     _check_range("number of pictures", whole.count, (1, MOST_PICTURES), "n")
-    _check_range("number of steps", whole.steps, STEPS, "steps")
-    _check_range("guidance", whole.guidance, GUIDANCE, "guidance")
+    for one in singles(whole):
+        _check_range("number of steps", one.steps, STEPS, "steps")
+        _check_range("guidance", one.guidance, GUIDANCE, "guidance")
     _check_range("number of previews", whole.previews, (0, MOST_PREVIEWS), "partial_images")
     _check_side("width", width, can.width, can.multiple)
     _check_side("height", height, can.height, can.multiple)
@@ -108,8 +110,33 @@ def complete(task: Imagine, can: Ability) -> Imagine:
     return whole
 
 
+def singles(task: Imagine) -> list[Imagine]:
+    """One task for each picture of `task`, with its own seed or, in a sweep, its own value."""
+    if task.sweep is None:
+        return [replace(task, count=1, seed=task.seed + index) for index in range(task.count)]
+    if task.sweep.knob == "steps":
+        return [replace(task, steps=int(value), sweep=None) for value in task.sweep.values]
+    return [replace(task, guidance=float(value), sweep=None) for value in task.sweep.values]
+
+
+def last_step(task: Imagine, steps: int) -> int:
+    """How many of its `steps` a picture has to take, which are fewer when only frames before its end are asked for.
+
+    Raises Refused for frames that it does not have.
+    """
+    last = max(task.frames, default=steps)
+    if last > steps:
+        sentence = f"A frame after {last} steps was asked for, but the picture takes {steps}; 0 is the noise."
+        raise Refused(sentence, param="frames")
+    return last
+
+
 def frames_in(task: Imagine) -> int:
     """How many pictures lie in one file of the layout."""
+    if task.sweep is not None:
+        return len(task.sweep.values)
+    if task.frames:
+        return len(task.frames)
     match task.layout:
         case "grid":
             return task.count

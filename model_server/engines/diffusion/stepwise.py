@@ -14,7 +14,7 @@ import torch
 
 from model_server.engines.diffusion.drawing import Drawing
 from model_server.engines.diffusion.network import Network
-from model_server.engines.diffusion.request import ability, imagined
+from model_server.engines.diffusion.request import ability, imagined, last_step, singles
 from model_server.engines.diffusion.solver import NAME, Move, advance
 from model_server.engines.memory import give_memory_back, out_of_memory
 from model_server.engines.refusal import Refused
@@ -134,26 +134,23 @@ class StepwiseEngine:
     def _start(self, job: Job) -> list[Event]:
         task = imagined(job, self._can)
         rows = self._begin(task)
-        drawing = Drawing(job.id, task, self._can, len(rows[0].moves))
-        for row in rows:
-            self._keep_frame(drawing, row)
+        drawing = Drawing(job.id, task, self._can, [len(row.moves) for row in rows])
         negative = self._network.reading(task.negative_prompt) if task.negative_prompt else None
         self._running[job.id] = Work(drawing, rows)
-        return drawing.opening(self._network.reading(task.prompt), negative)
+        return [*drawing.opening(self._network.reading(task.prompt), negative), *self._look(drawing, rows)]
 
     def _begin(self, task: Imagine) -> list[Row]:
         network = self._network
-        steps, width, height = task.steps or 1, task.width or 0, task.height or 0
-        moves, initial = network.solver.moves(steps), None
-        if task.initial is not None:
-            moves = moves[network.solver.start(steps, task.strength) :]
-            initial = network.encode(_picture(task.initial), width, height)
-        wanted = self._wanted(task)
+        width, height = task.width or 0, task.height or 0
+        initial = None if task.initial is None else network.encode(_picture(task.initial), width, height)
         rows = []
-        for index in range(task.count):
-            noise = network.noise(task.seed + index, width, height)
-            noisy = noise if initial is None else moves[0].alpha * initial + moves[0].sigma * noise
-            rows.append(Row(index, moves, noisy, wanted))
+        for index, one in enumerate(singles(task)):
+            steps = one.steps or 1
+            moves, noisy = network.solver.moves(steps), network.noise(one.seed, width, height)
+            if initial is not None:
+                moves = moves[network.solver.start(steps, one.strength) :]
+                noisy = moves[0].alpha * initial + moves[0].sigma * noisy
+            rows.append(Row(index, moves[: last_step(one, len(moves))], noisy, self._wanted(one)))
         return rows
 
     def _wanted(self, task: Imagine) -> list[tuple[float, torch.Tensor]]:
@@ -218,25 +215,25 @@ class StepwiseEngine:
         drawing = work.drawing
         for row in moved:
             drawing.advance(row.index, row.step)
-            if not row.over:
-                self._keep_frame(drawing, row)
         events: list[Event] = []
         if drawing.wants_preview:
             going_to = [row.noisy if row.clean is None else row.clean for row in work.rows]
             events.append(drawing.preview(self._network.decode(torch.stack(going_to))))
-        events.append(drawing.progress())
-        for row in moved:
-            if row.over:
+        return [*events, drawing.progress(), *self._look(drawing, moved)]
+
+    def _look(self, drawing: Drawing, rows: Sequence[Row]) -> list[Event]:
+        """Decode those that a frame is made of now, and those that have taken all their steps."""
+        events: list[Event] = []
+        for row in rows:
+            if row.over or drawing.wants_frame(row.step):
                 [picture] = self._network.decode(row.noisy[None])
-                events += drawing.finish(row.index, picture)
+                if row.over:
+                    events += drawing.finish(row.index, picture)
+                else:
+                    drawing.add_frame(row.index, row.step, picture)
         if drawing.over:
             self.remove(drawing.job_id)
         return events
-
-    def _keep_frame(self, drawing: Drawing, row: Row) -> None:
-        if drawing.wants_frame(row.step):
-            [frame] = self._network.decode(row.noisy[None])
-            drawing.add_frame(row.index, row.step, frame)
 
 
 def _picture(data: bytes) -> Image.Image:

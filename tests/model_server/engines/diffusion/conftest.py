@@ -1,6 +1,6 @@
 """Pipelines of diffusers that are tiny and random, made on the spot."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,8 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 from fakes.diffusion import autoencoder, unet
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertModel, PreTrainedTokenizerFast
+
+from model_server.engines import Engine
 
 TOKENS = 16
 
@@ -38,12 +40,19 @@ def plain(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Path:
             prediction_type="v_prediction",
             timestep_spacing="trailing",
             clip_sample=False,
+            steps_offset=1,
         ),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     ).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def engine(loaded: Callable[..., Engine], plain: Path) -> Engine:
+    """The one that takes steps with many pictures."""
+    return loaded("diffusion", plain)
 
 
 def word_tokenizer(longest: int) -> PreTrainedTokenizerFast:

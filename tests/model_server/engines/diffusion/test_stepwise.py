@@ -11,18 +11,13 @@ from fakes.diffusion import EDGE, difference, failures, imagine, opened, picture
 from model_server.engines import Engine, EngineSpec
 from model_server.engines.diffusion import open_engine
 from model_server.engines.diffusion.stepwise import StepwiseEngine
-from model_server.job import Chosen, Embed, Event, Finished, Job, Picture, Progress, Reading, Started
+from model_server.job import Chosen, Embed, Event, Finished, Job, Progress, Reading, Started
 from model_server.pictures import identify
 
 Run = Callable[..., list[Event]]
 STRIP_TOO_LARGE = (
     "Pictures may be enlarged to 16 to 647 pixels in this layout, which has 10 of them, but 700 were asked for."
 )
-
-
-@pytest.fixture(scope="module")
-def engine(loaded: Callable[..., Engine], plain: Path) -> Engine:
-    return loaded("diffusion", plain)
 
 
 def bfloat16(folder: Path) -> Engine:
@@ -192,50 +187,6 @@ def test_previews_of_several_pictures_lie_in_a_grid_and_are_enlarged_a_little(en
     assert opened(preview.png).size == (2 * EDGE + 4, 2 * EDGE + 4)
     [preview] = previews(run(engine, imagine(previews=1, edge=512)))
     assert opened(preview.png).size == (256, 256)
-
-
-# Layouts
-
-
-def test_a_grid_is_one_picture(engine: Engine, run: Run) -> None:
-    [whole] = only(run, engine, imagine(count=4, layout="grid"))
-    assert opened(whole).size == (2 * EDGE + 4, 2 * EDGE + 4)
-    [last] = only(run, engine, imagine(seed=10))
-    assert np.abs(pixels(whole)[EDGE + 4 :, EDGE + 4 :] - pixels(last)).max() <= 1
-    assert identify(whole)[1]["count"] == "4"
-
-
-def _frames(strip: bytes) -> list[np.ndarray]:
-    whole = pixels(strip)
-    return [whole[:, left : left + EDGE] for left in range(0, whole.shape[1], EDGE + 4)]
-
-
-@pytest.mark.parametrize(("steps", "count"), [(30, 10), (4, 5), (1, 2)])
-def test_a_strip_leads_from_static_to_the_picture(engine: Engine, run: Run, steps: int, count: int) -> None:
-    frames = _frames(only(run, engine, imagine(steps=steps, layout="strip"))[0])
-    assert len(frames) == count
-    last = pixels(only(run, engine, imagine(steps=steps))[0])
-    assert np.array_equal(frames[-1], last)
-    away = [np.abs(frame - last).mean() for frame in frames]
-    assert away[0] == max(away) > 10
-
-
-def test_an_animation_of_each_picture(engine: Engine, run: Run) -> None:
-    events = run(engine, imagine(steps=5, layout="animation", count=2, edge=64))
-    drawn = [event for event in events if isinstance(event, Picture)]
-    assert [picture.media_type for picture in drawn] == ["image/gif"] * 2
-    assert [(opened(picture.data).n_frames, opened(picture.data).size) for picture in drawn] == [(6, (64, 64))] * 2
-
-
-def test_pictures_are_enlarged_at_last(engine: Engine, run: Run) -> None:
-    assert opened(only(run, engine, imagine(edge=128))[0]).size == (128, 128)
-    assert opened(only(run, engine, imagine(edge=128, width=48, height=24))[0]).size == (128, 64)
-
-
-def test_other_sizes_and_shapes(engine: Engine, run: Run) -> None:
-    events = run(engine, imagine("a", width=48), imagine("b"))
-    assert opened(pictures(events, "a")[0]).size == (48, 32)
-    assert opened(pictures(events, "b")[0]).size == (32, 32)
 
 
 # From a picture
