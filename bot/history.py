@@ -8,7 +8,7 @@ from sqlalchemy import func, or_, select
 
 from bot.database import MessageRow, now
 from bot.message import Made
-from bot.model_client import Turn
+from bot.model_events import Turn
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement

@@ -9,21 +9,21 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 from aiohttp.http_exceptions import LineTooLong
 
 from bot.errors import Busy, ModelError, ModelUnavailable
 from bot.language import Sentence
+from bot.model_events import Answered, Delta, Pictures, Readiness, Step, Waiting
+from bot.picture_wire import LINE_BUFFER, PictureStream, form
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
     from types import TracebackType
 
-Role = Literal["system", "user", "assistant"]
+    from bot.model_events import Drawn, Layout, Preview, Turn
 
 DOWN = (
     "The model server does not answer. It may still be starting; whoever runs this bot can see why with "
@@ -35,74 +35,6 @@ RETRY_SECONDS = 5.0
 """When to ask a busy server again that does not say so itself."""
 SILENCE_SECONDS = 300
 """A stream may be quiet for a queue's length, but not for ever."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message of a conversation, as the model reads it."""
-
-    role: Role
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Still in the queue: `place` 1 is next; `seconds` until it starts, if the server can tell."""
-
-    place: int
-    seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Step `step` of `steps` is done."""
-
-    step: int
-    steps: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """New text of an answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The answer is complete. `seconds` is the time from the first step to the last."""
-
-    model: str
-    seed: int
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
-    dropped_turns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pictures:
-    """Finished pictures as PNG bytes, untouched from where they were made."""
-
-    model: str
-    seed: int
-    seconds: float
-    png: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """What the model server says of itself. `states` maps each missing model to what it is doing."""
-
-    ready: bool
-    models: tuple[str, ...]
-    states: Mapping[str, str]
-
-
-def new_seed() -> int:
-    """A seed drawn at random, small enough for every JSON reader."""
-    return secrets.randbelow(2**31)
 
 
 class ModelClient:
@@ -157,7 +89,7 @@ class ModelClient:
         if max_tokens is not None:
             body["max_tokens"] = max_tokens
         finish, extra, usage = "stop", dict[str, Any](), dict[str, Any]()
-        async with contextlib.aclosing(self._stream("/v1/chat/completions", body)) as chunks:
+        async with contextlib.aclosing(self._stream("/v1/chat/completions", json=body)) as chunks:
             async for chunk in chunks:
                 news = chunk.get("tempera") or {}
                 extra |= news
@@ -212,6 +144,66 @@ class ModelClient:
             png=tuple(base64.b64decode(item["b64_json"]) for item in answer["data"]),
         )
 
+    async def imagine(
+        self,
+        prompt: str,
+        *,
+        seed: int,
+        count: int = 1,
+        negative_prompt: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        source: bytes | None = None,
+        strength: float | None = None,
+        layout: Layout = "separate",
+        enlarge: int | None = None,
+        previews: int = 0,
+        frames: Sequence[int] = (),
+        sweep: Mapping[str, Sequence[float]] | None = None,
+        model: str | None = None,
+        user: str = "",
+    ) -> AsyncGenerator[Waiting | Step | Preview | Drawn, None]:
+        """Draw `count` pictures of what `prompt` says; picture i has the seed `seed + i`. None is the model's choice.
+
+        With `source`, an encoded picture, they are variations of it: `strength` in (0, 1] says how much of it goes.
+        `enlarge` is the longer side of each picture in pixels, `previews` how many to show on the way, `frames` after
+        how many steps a strip or an animation shows the picture. `sweep` ({"guidance": [1, 3, 7]} or "steps") draws
+        one picture for each value instead, in a row. Ends with `Drawn`. Errors as for `chat`.
+        """
+        body: dict[str, Any] = {
+            "model": model or await self.first("images"),
+            "prompt": prompt,
+            "n": count,
+            "seed": seed,
+            "negative_prompt": negative_prompt,
+            "steps": steps,
+            "guidance": guidance,
+            "strength": strength,
+            "layout": layout,
+            "enlarge": enlarge,
+            "stream": True,
+            "partial_images": previews,
+            "frames": list(frames) or None,
+            "sweep": {name: list(values) for name, values in sweep.items()} if sweep else None,
+            "response_format": "b64_json",
+            "user": user,
+        }
+        body = {name: value for name, value in body.items() if value is not None}
+        stream = PictureStream(body["model"])
+        if source is None:
+            sent = self._stream("/v1/images/generations", json=body, read_bufsize=LINE_BUFFER)
+        else:
+            sent = self._stream("/v1/images/variations", data=form(body, source), read_bufsize=LINE_BUFFER)
+        async with contextlib.aclosing(sent) as chunks:
+            async for chunk in chunks:
+                with _reading():
+                    event = stream.read(chunk)
+                if event is not None:
+                    yield event
+        with _reading():
+            drawn = stream.drawn()
+        yield drawn
+
     async def embed(self, texts: Sequence[str], *, model: str | None = None) -> list[list[float]]:
         """One vector per text, in order. Errors as for `chat`."""
         body = {"model": model or await self.first("embeddings"), "input": list(texts)}
@@ -258,11 +250,12 @@ class ModelClient:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ModelUnavailable(BROKEN) from error
 
-    async def _stream(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any], None]:
+    async def _stream(self, path: str, **request: Any) -> AsyncGenerator[Mapping[str, Any], None]:
+        """The chunks of a stream. `request` is what aiohttp posts, and how."""
         session = self._open()
         finished = False
         try:
-            async with session.post(f"{self.url}{path}", json=body) as response:
+            async with session.post(f"{self.url}{path}", **request) as response:
                 if response.status >= 400:
                     await _refuse(response)
                 async for line in response.content:
@@ -281,6 +274,15 @@ class ModelClient:
             raise ModelUnavailable(BROKEN) from error
         if not finished:
             raise ModelUnavailable(BROKEN)
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """What is said in no known way is as good as not said."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelUnavailable(BROKEN) from error
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -9,7 +9,8 @@ from fakes.models import FakeModels, png
 
 from bot import Answered, Delta, Step, Turn, Waiting, model_client
 from bot.errors import Busy, ModelError, ModelUnavailable
-from bot.model_client import BROKEN, DOWN, ModelClient, Pictures, Readiness
+from bot.model_client import BROKEN, DOWN, ModelClient
+from bot.model_events import Pictures, Readiness
 
 QUESTION = [Turn("user", "hi")]
 

@@ -7,7 +7,7 @@ from aiohttp import web
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-LISTED = {"data": [{"id": "fake", "tempera": {"task": task}} for task in ("chat", "faces", "embeddings")]}
+LISTED = {"data": [{"id": "fake", "tempera": {"task": task}} for task in ("chat", "faces", "images", "embeddings")]}
 
 
 @contextlib.asynccontextmanager

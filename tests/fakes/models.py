@@ -12,7 +12,12 @@ from typing import Any, Self
 
 from aiohttp import web
 
-LISTED = {"fake-chat": "chat", "fake-faces": "faces", "fake-embeddings": "embeddings"}
+LISTED = {"fake-chat": "chat", "fake-faces": "faces", "fake-images": "images", "fake-embeddings": "embeddings"}
+STEPS, GUIDANCE, EDGE = 4, 3.0, 16
+"""What the image model does where a request leaves it open; the edge of its pictures in pixels."""
+TEXTS = frozenset({"model", "prompt", "negative_prompt", "layout", "response_format", "user"})
+"""Fields of a form that are text; the others are numbers or lists."""
+GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAAAAAAALAAAAAABAAEAAAIBRAA7")
 
 
 def png(seed: int, width: int = 16, height: int = 16) -> bytes:
@@ -31,9 +36,9 @@ class FakeModels:
     """Use it as an async context manager; `url` is then its address.
 
     A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
-    and pictures altogether. `requests` holds the bodies received, `running` how many are being answered, and
-    `dropped` how many were left by their client before the end. `failure` (status, sentence) refuses everything;
-    `place` puts every chat into a queue first, for as long as the gate is closed.
+    drawings after their first preview, and faces altogether. `requests` holds the bodies received, `running` how many
+    are being answered, and `dropped` how many were left by their client before the end. `failure` (status, sentence)
+    refuses everything; `place` puts every chat and drawing into a queue first, for as long as the gate is closed.
     """
 
     def __init__(self, *answer: str) -> None:
@@ -59,6 +64,7 @@ class FakeModels:
                 web.get("/health/ready", self._live),
                 web.post("/v1/chat/completions", self._chat),
                 web.post("/v1/images/generations", self._pictures),
+                web.post("/v1/images/variations", self._variations),
                 web.post("/v1/embeddings", self._embeddings),
             ]
         )
@@ -103,6 +109,9 @@ class FakeModels:
 
     async def _received(self, request: web.Request) -> dict[str, Any]:
         body: dict[str, Any] = await request.json()
+        return await self._noted(body)
+
+    async def _noted(self, body: dict[str, Any]) -> dict[str, Any]:
         self.requests.append(body)
         await self._count()
         return body
@@ -144,8 +153,57 @@ class FakeModels:
             await asyncio.shield(self._count(running=-1))
         return response
 
-    async def _pictures(self, request: web.Request) -> web.Response:
+    async def _variations(self, request: web.Request) -> web.StreamResponse:
+        form = dict(await request.post())
+        image = form.pop("image")
+        assert isinstance(image, web.FileField)
+        body = {name: str(value) if name in TEXTS else json.loads(str(value)) for name, value in form.items()}
+        return await self._drawn(request, await self._noted(body | {"image": image.file.read()}))
+
+    async def _drawn(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        """A stream of pictures: half of the steps have a preview, which is the picture in another colour."""
+        if refusal := self._refusal():
+            return refusal
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Job-Id": "fake"})
+        await response.prepare(request)
+
+        async def send(kind: str, **chunk: Any) -> None:
+            data = json.dumps({"type": kind, **chunk}).encode()
+            await response.write(b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n")
+
+        steps = body.get("steps", STEPS)
+        edge = body.get("enlarge", EDGE)
+        await self._count(running=1)
+        try:
+            if self.place is not None and not self.gate.is_set():
+                await send("tempera.progress", tempera={"job": "fake", "queue": {"place": self.place, "eta_s": 3.0}})
+                await self.gate.wait()
+            for step in range(1, steps + 1):
+                done = {"job": "fake", "step": step, "steps": steps}
+                await send("tempera.progress", tempera=done)
+                if step % 2 and body.get("partial_images"):
+                    half = base64.b64encode(png(body["seed"] + step, edge, edge)).decode()
+                    await send("image_generation.partial_image", b64_json=half, partial_image_index=step, tempera=done)
+                    await self.gate.wait()
+            for number in range(body["n"] if body["layout"] == "separate" else 1):
+                whole, kind = png(body["seed"] + number, edge, edge), "png"
+                if body["layout"] == "animation":
+                    whole, kind = GIF, "gif"
+                data = base64.b64encode(whole).decode()
+                about = made_with(body, steps)
+                await send("image_generation.completed", b64_json=data, output_format=kind, tempera=about)
+            await response.write(b"data: [DONE]\n\n")
+        except (asyncio.CancelledError, ConnectionError):
+            self.dropped += 1
+            raise
+        finally:
+            await asyncio.shield(self._count(running=-1))
+        return response
+
+    async def _pictures(self, request: web.Request) -> web.StreamResponse:
         body = await self._received(request)
+        if body["model"] == "fake-images":
+            return await self._drawn(request, body)
         if refusal := self._refusal():
             return refusal
         await self._count(running=1)
@@ -167,3 +225,27 @@ class FakeModels:
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
         vectors = [[float(len(text)), float(text.count(" ")), 1.0] for text in texts]
         return web.json_response({"data": [{"index": i, "embedding": v} for i, v in enumerate(vectors)]})
+
+
+def made_with(body: dict[str, Any], steps: int) -> dict[str, Any]:
+    """What the server tells of finished pictures. The text encoder reads the first eight words."""
+
+    def reading(text: str) -> dict[str, Any]:
+        words = text.split()
+        return {"tokens": words[:8], "dropped": words[8:], "limit": 8}
+
+    negative = body.get("negative_prompt")
+    return {
+        "job": "fake",
+        "step": steps,
+        "steps": steps,
+        "seed": body["seed"],
+        "seconds": 1.25,
+        "guidance": body.get("guidance", GUIDANCE),
+        "width": EDGE,
+        "height": EDGE,
+        "sampler": "DDIM",
+        "strength": body.get("strength"),
+        "prompt": reading(body["prompt"]),
+        "negative_prompt": None if negative is None else reading(negative),
+    }
