@@ -108,10 +108,10 @@ class Answers:
             except Gone:
                 await self._bury(outlet)
             except Lost as lost:
-                await outlet.tell(lost.sentence)
+                await outlet.give_up(lost.sentence)
             except Exception:
                 log.exception("An answer could not be shown")
-                await outlet.tell(Sentence(FAILED))
+                await outlet.give_up(Sentence(FAILED))
 
     async def _show(self, outlet: Outlet, reply: Reply) -> None:
         for pause in (*RETRY_SECONDS, math.inf):

@@ -28,7 +28,7 @@ NO_PINGS = discord.AllowedMentions.none()
 UNKNOWN_CHANNEL, UNKNOWN_GUILD, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK = 10003, 10004, 10008, 10015
 UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
 MISSING_ACCESS, CANNOT_DM, MISSING_PERMISSIONS, INVALID_TOKEN, ARCHIVED = 50001, 50007, 50013, 50027, 50083
-NO_COMMON_SERVER, THREAD_LOCKED = 50278, 160005
+NO_COMMON_SERVER, THREAD_LOCKED, NO_MORE_FOLLOW_UPS = 50278, 160005, 40094
 """What Discord's error codes mean, as its documentation numbers them."""
 
 PLACE_GONE = Sentence("The place where you asked is gone, so your answer ends here.")
@@ -55,6 +55,14 @@ class TokenOver(BotError):
     """The interaction's token is no longer valid."""
 
 
+class Full(BotError):
+    """The interaction takes no more messages than there are."""
+
+
+class NoFiles(BotError):
+    """A message was refused that may be taken without its files."""
+
+
 class Lost(BotError):
     """An answer can no longer be shown where it was; `sentence` says why."""
 
@@ -64,13 +72,17 @@ class Lost(BotError):
 
 
 @contextmanager
-def _told_apart() -> Iterator[None]:
-    """Raise what Discord's refusals mean for an answer."""
+def _told_apart(*, files: bool = False) -> Iterator[None]:
+    """Raise what Discord's refusals mean for an answer. `files` says whether some were to be sent."""
     try:
         yield
     except discord.HTTPException as error:
         if error.code == UNKNOWN_MESSAGE:
             raise Gone(str(error)) from None
+        if error.code == NO_MORE_FOLLOW_UPS:
+            raise Full(str(error)) from None
+        if error.code == MISSING_PERMISSIONS and files:
+            raise NoFiles(str(error)) from None
         if error.code in (UNKNOWN_WEBHOOK, INVALID_TOKEN):
             raise TokenOver(str(error)) from None
         if error.code in REASONS:
@@ -80,16 +92,16 @@ def _told_apart() -> Iterator[None]:
 
 
 class Carrier(Protocol):
-    """One way to write messages."""
+    """One way to write messages. Its methods raise Gone, TokenOver or Lost, for what Discord's refusal means."""
 
     bytes_each: int
     """The largest file it takes."""
 
     async def post(self, message: Message) -> int:
-        """Send one more message; its id."""
+        """Send one more message; its id. May raise Full or NoFiles."""
 
     async def edit(self, message_id: int, message: Message, *, files: bool) -> None:
-        """Make a message look like this; its files stay as they are unless `files`."""
+        """Make a message look like this; its files stay as they are unless `files`. May raise NoFiles."""
 
     async def delete(self, message_id: int) -> None:
         """Delete a message."""
@@ -106,7 +118,7 @@ class Hook:
     async def post(self, message: Message) -> int:
         """Send a follow-up."""
         view = render.view(message.buttons)
-        with _told_apart():
+        with _told_apart(files=bool(message.files)):
             sent = await self._webhook.send(
                 message.content,
                 files=render.files(message.files),
@@ -119,7 +131,7 @@ class Hook:
 
     async def edit(self, message_id: int, message: Message, *, files: bool) -> None:
         """Edit the response or a follow-up."""
-        with _told_apart():
+        with _told_apart(files=files and bool(message.files)):
             await self._webhook.edit_message(
                 message_id,
                 content=message.content,
@@ -149,7 +161,7 @@ class Room:
 
     async def post(self, message: Message) -> int:
         """Send a message. That what it replies to was deleted does not keep it from being sent."""
-        with _told_apart():
+        with _told_apart(files=bool(message.files)):
             channel = await self._place()
             more: dict[str, Any] = {}
             if view := render.view(message.buttons):
@@ -166,7 +178,7 @@ class Room:
 
     async def edit(self, message_id: int, message: Message, *, files: bool) -> None:
         """Edit a message."""
-        with _told_apart():
+        with _told_apart(files=files and bool(message.files)):
             channel = await self._place()
             await channel.get_partial_message(message_id).edit(
                 content=message.content,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +25,14 @@ from bot.platforms.discord.requests import announced, fetched, from_interaction,
 from bot.text import cut
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from bot.app import Dispatch
     from bot.platforms.discord.answers import Answers
 
 log = logging.getLogger(__name__)
 
+UNCHANGED = "Discord does not let me change this message any more."
 THREAD_NAME, THREAD_QUESTION = 100, 1900
 TOKEN_LIVES = 15 * 60.0
 """Seconds."""
@@ -163,16 +164,27 @@ class Interactions:
                 elif not reply.row:
                     await self._whisper(asked, reply)
                 else:
-                    await asked.interaction.edit_original_response(
-                        view=render.view(render.buttons(reply)), allowed_mentions=NO_PINGS
-                    )
+                    async with self._or_say_so(asked):
+                        await asked.interaction.edit_original_response(
+                            view=render.view(render.buttons(reply)), allowed_mentions=NO_PINGS
+                        )
 
     async def _delete(self, asked: Asked, shown: Sequence[str], showing: Sequence[Outlet]) -> None:
         pressed = asked.interaction.message
-        with suppress(discord.NotFound):
-            await asked.interaction.delete_original_response()
+        async with self._or_say_so(asked):
+            with suppress(discord.NotFound):
+                await asked.interaction.delete_original_response()
         others = [message for message in shown if pressed is None or message != str(pressed.id)]
         await self._answers.delete(asked.channel, others if asked.is_heard else (), showing)
+
+    @asynccontextmanager
+    async def _or_say_so(self, asked: Asked) -> AsyncIterator[None]:
+        """Tell the asker if Discord refuses the change to the message, as in a thread that was closed."""
+        try:
+            yield
+        except discord.HTTPException as error:
+            log.info("A message stays as it is: %s", error)
+            await self._whisper(asked, Reply(text=translate(UNCHANGED, asked.locale)))
 
     # What is answered with a new message
 

@@ -14,7 +14,7 @@ import discord
 from bot.errors import BotError
 from bot.language import Sentence, translate
 from bot.platforms.discord import render
-from bot.platforms.discord.carrier import Gone, Lost, TokenOver
+from bot.platforms.discord.carrier import Full, Gone, Lost, NoFiles, TokenOver
 from bot.platforms.discord.render import Message
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ WAITING = Message("")
 
 TOO_LATE = "Discord lets me write here for 15 minutes only, so your answer ends here."
 TOO_LATE_AGAIN = "Discord lets me write here for 15 minutes only, so your answer ends here. “{again}” asks once more."
+NO_ROOM = Sentence("Discord takes no more messages from me here, so your answer ends here.")
+MANY = 100
+"""Messages, where a long answer cannot be a file: more than any has."""
 
 
 @dataclass(slots=True)
@@ -76,6 +79,8 @@ class Outlet:
         self._shown = list(shown)
         self._quoted = quoted
         self._note = note
+        self._most = render.LIMITS.messages
+        self._takes_files = True
         self._expired = False
         self._removed = False
         self._told: tuple[int, list[str]] = (0, [])
@@ -103,6 +108,21 @@ class Outlet:
         async with self._writing:
             if not self._removed:
                 await self._show(reply)
+
+    async def give_up(self, sentence: Sentence) -> None:
+        """End here. Nothing stays that looks as if it went on, where that can be changed, and the asker hears why."""
+        async with self._writing:
+            self.final = True
+            with suppress(BotError, discord.HTTPException):
+                await self._let_go()
+        await self.tell(sentence)
+
+    async def _let_go(self) -> None:
+        if self._shown and self._shown[-1].message == WAITING:
+            # First, since otherwise what is told next would take its place, for all to read.
+            await self._carrier.delete(self._shown[-1].id)
+        elif self._shown and (last := self._shown[-1]).message is not None:
+            await self._carrier.edit(last.id, replace(last.message, buttons=()), files=False)
 
     async def tell(self, sentence: Sentence) -> None:
         """Say something to the asker alone, wherever that can still be heard."""
@@ -132,16 +152,16 @@ class Outlet:
             # Discord shows by itself that something is coming.
             await self._note_ids()
             return
-        wanted = render.messages(self._in_place(reply), locale=self.locale, bytes_each=self._carrier.bytes_each)
+        reply = self._in_place(reply)
         if self._later is not None and asyncio.get_running_loop().time() > self.token_ends:
-            await self._go_on(self._later, wanted)
+            await self._go_on(self._later, reply)
         else:
             try:
-                await self._make(wanted)
+                await self._fit_in(reply)
             except TokenOver:
                 if self._later is None:
                     raise Lost(Sentence(TOO_LATE)) from None
-                await self._go_on(self._later, wanted)
+                await self._go_on(self._later, reply)
         self.final = reply.final
 
     def _in_place(self, reply: Reply) -> Reply:
@@ -156,6 +176,22 @@ class Outlet:
             sentence = TOO_LATE_AGAIN if can_repeat else TOO_LATE
             status = translate(sentence, self.locale, again=translate("Again", self.locale))
         return replace(reply, status=" ".join(filter(None, (status, self._note))))
+
+    async def _fit_in(self, reply: Reply) -> None:
+        """Show the reply with what Discord takes here; some of that it tells only when it is tried."""
+        while True:
+            bytes_each = self._carrier.bytes_each if self._takes_files else 0
+            wanted = render.messages(reply, locale=self.locale, bytes_each=bytes_each, most=self._most)
+            try:
+                return await self._make(wanted)
+            except NoFiles as error:
+                log.info("An answer goes without its files: %s", error)
+                self._takes_files, self._most = False, MANY
+            except Full as error:
+                if not self._shown:
+                    raise Lost(NO_ROOM) from None
+                log.info("An answer makes do with %d messages: %s", len(self._shown), error)
+                self._most = len(self._shown)
 
     async def _make(self, wanted: Sequence[Message]) -> None:
         for number, message in enumerate(wanted):
@@ -182,15 +218,15 @@ class Outlet:
             await self._bot.sent(*now)
             self._told = now
 
-    async def _go_on(self, later: Carrier, wanted: Sequence[Message]) -> None:
+    async def _go_on(self, later: Carrier, reply: Reply) -> None:
         """Edit the same messages without the token; where Discord refuses that, send new ones."""
         self._carrier, self._later, self._aside = later, None, self._aside and self._direct
         self.token_ends = math.inf
         try:
-            await self._make(wanted)
+            await self._fit_in(reply)
         except (Gone, Lost, discord.Forbidden, discord.NotFound):
             self._shown = []
-            await self._make(wanted)
+            await self._fit_in(reply)
 
     async def _step_aside(self, aside: Carrier) -> None:
         """Take away what all can see, and go on where the asker alone reads it."""

@@ -42,17 +42,18 @@ class Message:
     files: tuple[Attachment, ...] = ()
 
 
-def messages(reply: Reply, *, locale: str, bytes_each: int) -> list[Message]:
-    """The messages that show `reply`, one at least; files are of at most `bytes_each`.
+def messages(reply: Reply, *, locale: str, bytes_each: int, most: int = LIMITS.messages) -> list[Message]:
+    """The messages that show `reply`, one at least and `most` of them; files are of at most `bytes_each`.
 
-    An answer that is too long becomes a file once it is final; until then its beginning stands still.
+    An answer that is too long becomes a file once it is final; until then its beginning stands still. Where there are
+    no files, `bytes_each` is 0.
     """
     reply = _without_large_files(reply, locale, bytes_each)
-    if reply.final:
-        delivered = deliverable(reply, LIMITS, subtext=SUBTEXT, locale=locale)
+    if reply.final and bytes_each:
+        delivered = deliverable(reply, replace(LIMITS, messages=most), subtext=SUBTEXT, locale=locale)
         parts, overflow = list(delivered.parts), delivered.file
     else:
-        parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters)[: LIMITS.messages], None
+        parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters)[:most], None
     files = (*reply.attachments, *([] if overflow is None else [overflow]))
     # Discord takes no message of white space alone.
     *first, last = [part for part in parts if part.strip()] or [""]
@@ -75,6 +76,9 @@ def _without_large_files(reply: Reply, locale: str, most: int) -> Reply:
     """The reply with the files that Discord takes, and with a sentence for each that it does not."""
     kept: list[Attachment] = []
     notes = [reply.status] if reply.status else []
+    if reply.attachments and not most:
+        notes.append(translate("I may not show files here; that needs the permission Attach Files.", locale))
+        return replace(reply, attachments=(), status=" ".join(notes))
     for file in reply.attachments:
         if len(file.data) > most:
             sentence = "{file} is left out: it has {size} MB, and Discord takes {most} MB here."

@@ -43,18 +43,19 @@ async def test_a_private_answer_is_promised_to_the_asker_alone(discord: FakeDisc
     assert (message.content, message.ephemeral) == ("psst, hello", True)
 
 
-async def test_a_refusal_is_said_at_once_and_privately(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "inspect")
-    assert (await asked.acknowledged()).kind == "defer"
-    asked = await discord.slash(discord.ann, discord.channel, "ask", seed=3)
+async def test_a_refusal_is_said_at_once_and_privately(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
+    await toy_bot.registry.switch("toys", discord.guild.id, on=False)
+    asked = await discord.slash(discord.ann, discord.channel, "play")
     ack = await asked.acknowledged()
     assert (ack.kind, ack.private) == ("message", True)
-    assert ack.data["content"].startswith("/ask needs “prompt”")
+    assert ack.data["content"] == "/play is switched off here."
     assert discord.messages(discord.channel) == []
+    assert toys.played == 0
 
 
-async def test_a_bare_command_opens_its_form(discord: FakeDiscord) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask")
+@pytest.mark.parametrize("given", [{}, {"seed": 3}])
+async def test_a_command_that_lacks_something_opens_its_form(discord: FakeDiscord, given: dict[str, int]) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", **given)
     assert (await asked.acknowledged()).kind == "modal"
 
 

@@ -56,6 +56,20 @@ async def test_thumbs_are_counted_in_place(discord: FakeDiscord) -> None:
     assert message.content == before
 
 
+async def test_a_message_that_cannot_be_changed_any_more_says_so(discord: FakeDiscord) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", thread=True)
+    starter = await asked.message()
+    thread = await discord.until(lambda: starter.thread)
+    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    await finished(discord, answer)
+    for number, label in enumerate(("👍", "Delete")):
+        discord.archive_thread(thread)
+        await discord.press(discord.ann, answer, label)
+        await discord.until(lambda number=number: len(discord.private(discord.ann)) > number)
+    said = {message.content for message in discord.private(discord.ann)}
+    assert said == {"Discord does not let me change this message any more."}
+
+
 async def test_delete_takes_all_parts_away(discord: FakeDiscord, toy_bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
     await asked.message()

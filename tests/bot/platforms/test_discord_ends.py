@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes.discord import FakeChannel, FakeDiscord, FakeInteraction, FakeMessage
+from fakes.discord.interactions import FOLLOWUPS_OF_A_USER_INSTALL
 from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys, finished, on_discord
 
@@ -140,6 +141,26 @@ async def test_a_user_install_gets_five_parts_and_no_more(
     await discord.until(lambda: all(part.deleted for part in asked.followups))
 
 
+async def test_where_follow_ups_are_used_up_the_answer_makes_do_with_what_is_there(
+    discord: FakeDiscord, toys: Toys, abroad: FakeChannel
+) -> None:
+    asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
+    message = await asked.message()
+    # Each time, the status needs one message more, which is taken away again.
+    for number in range(FOLLOWUPS_OF_A_USER_INSTALL):
+        toys.say(Reply(text="word " * 399, status="Number 3 in the queue …"))
+        await discord.until(lambda number=number: len(asked.followups) > number)
+        toys.say(Reply(text="word " * 399))
+        await discord.until(lambda: all(part.deleted for part in asked.followups))
+    toys.say(Reply(text="word " * 450))
+    await discord.until(lambda: len(message.content) > 1995)
+    toys.say(Reply(text="word " * 500, final=True))
+    await discord.until(lambda: message.attachments)
+    assert message.attachments[0].data.decode() == "word " * 500
+    assert "Delete" in message.buttons
+    assert discord.private(discord.ann) == []
+
+
 async def test_where_nothing_can_be_shown_any_more_the_answer_ends(
     discord: FakeDiscord, toys: Toys, abroad: FakeChannel, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -176,6 +197,40 @@ async def test_lost_rights_end_it_and_the_asker_hears_so(
     assert said == "I may not write where you asked any more, so your answer ends here."
     assert "An answer ends, as Discord refuses it: 403" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+async def test_what_discord_refuses_ends_it_and_the_asker_hears_so(
+    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, growing = await playing(discord, toys)
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    waiting = await asked.message()
+    assert waiting.loading
+    assert "Stop" in growing.buttons
+    for number in range(2):
+        discord.refuse("PATCH", "/webhooks/*", 400, code=50035)
+        toys.say(END)
+        await discord.until(lambda number=number: len(discord.private(discord.ann)) > number)
+    for said in discord.private(discord.ann):
+        assert said.content == "Something went wrong inside the bot; its log says more."
+    assert waiting.deleted
+    assert (growing.content, growing.buttons) == ("One", {})
+    assert "Invalid Form Body" in caplog.text
+
+
+async def test_where_files_are_not_allowed_the_rest_is_shown(discord: FakeDiscord) -> None:
+    discord.guild.set_permissions(discord.channel, deny=["attach_files"])
+    said = await discord.say(discord.ann, discord.channel, "/draw", mention=True)
+    answer = await discord.until(lambda: next(iter(discord.messages(discord.channel)[1:]), None))
+    await finished(discord, answer)
+    note = "I may not show files here; that needs the permission Attach Files."
+    assert (answer.content, answer.attachments) == (f"Look:\n\n-# {note}", [])
+    await discord.say(discord.ann, discord.channel, "/stretch length:15000", mention=True)
+    parts = await discord.until(
+        lambda: (found := discord.messages(discord.channel)[3:]) and "Delete" in found[-1].buttons and found
+    )
+    assert " ".join(part.content for part in parts).split() == ["word"] * 3000
+    assert said is not answer
 
 
 async def test_a_deleted_channel_ends_it(discord: FakeDiscord, toys: Toys) -> None:

@@ -243,4 +243,7 @@ class Responses:
 
     def remove(self, token: str, message_id: str) -> None:
         """Delete the original response or a follow-up."""
-        self.world.delete_message(self.find(token, message_id))
+        message = self.find(token, message_id)
+        if message.channel.archived:
+            raise ApiError(400, 50083)
+        self.world.delete_message(message)

@@ -259,7 +259,7 @@ def _referred(rest: Rest, where: FakeChannel, reference: dict[str, Any]) -> Fake
 
 def edit(rest: Rest, call: Call) -> Any:
     """A change to a message of the bot."""
-    target = _message(rest, call)
+    target = _message(rest, call, *(["attach_files"] if call.files else []))
     if target.author is not rest.world.bot:
         raise ApiError(403, 50005)
     if target.channel.archived:
