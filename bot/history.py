@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, true
 
 from bot.database import MessageRow, now
 from bot.message import Made
@@ -48,7 +48,10 @@ class History:
         return turns
 
     async def made(self) -> Made | None:
-        """How the answer was made that this request replies to, or else the last one here that has a card."""
+        """How the answer was made that this request replies to, or else the last one here that has a card.
+
+        The threads of a channel are a part of it.
+        """
         if (here := self._question) is None:
             return None
         visible = or_(MessageRow.private.is_(False), MessageRow.author == here.author)
@@ -57,7 +60,9 @@ class History:
             if here.parent is not None:
                 row = await session.scalar(answers.where(MessageRow.id == here.parent))
             else:
-                rows = await session.scalars(answers.where(_earlier(here)).order_by(MessageRow.id.desc()).limit(20))
+                rows = await session.scalars(
+                    answers.where(_earlier(here, threads=not here.thread)).order_by(MessageRow.id.desc()).limit(20)
+                )
                 row = next((row for row in rows if row.card), None)
         return None if row is None else Made(row.command, row.options, row.card, row.author_name, row.created)
 
@@ -111,12 +116,12 @@ class History:
         return {row.parent: row.text for row in rows if row.parent is not None and row.text}
 
 
-def _earlier(here: MessageRow) -> ColumnElement[bool]:
-    """What was said in the same place before."""
+def _earlier(here: MessageRow, *, threads: bool = False) -> ColumnElement[bool]:
+    """What was said in the same place before, or also in the `threads` of its channel."""
     return (
         (MessageRow.platform == here.platform)
         & (MessageRow.server == here.server)
         & (MessageRow.channel == here.channel)
-        & (MessageRow.thread == here.thread)
+        & (true() if threads else MessageRow.thread == here.thread)
         & (MessageRow.id < here.id)
     )

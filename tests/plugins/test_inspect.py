@@ -41,6 +41,12 @@ async def test_a_drawn_seed_is_told(bot: Bot) -> None:
     assert f"- `seed`: {drawn} – The same seed" in (await last(bot, ask("/inspect"))).text
 
 
+async def test_in_a_channel_its_threads_are_looked_through(bot: Bot) -> None:
+    await last(bot, ask("/face seed:3", place=replace(ROOM, thread="7")))
+    assert (await last(bot, ask("/inspect"))).text.startswith("**/face**")
+    assert (await last(bot, ask("/inspect", place=replace(ROOM, thread="8")))).error
+
+
 async def test_nothing_to_inspect(bot: Bot) -> None:
     reply = await last(bot, ask("/inspect"))
     assert (reply.error, reply.private) == (True, True)
