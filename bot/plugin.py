@@ -112,23 +112,32 @@ class _Fresh(SourceFileLoader):
 
 
 def import_file(path: Path, module_name: str = "") -> ModuleType:
-    """The module in a file, read anew at each call. If it is broken, the one read before stays in place."""
+    """The module in a file, read anew at each call, and those of its package where it opens one.
+
+    If it is broken, what was read before stays in place.
+    """
+    name = path.parent.name if path.stem == "__init__" else path.stem
     module_name = module_name or f"{FOLDER_PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path, loader=_Fresh(module_name, str(path)))
     if spec is None or spec.loader is None:
-        raise PluginError(f"Plugin “{path.stem}” cannot be loaded: {path.name} is not a Python file.")
+        raise PluginError(f"Plugin “{name}” cannot be loaded: {path.name} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get(module_name)
+    before = _taken_out(module_name)
     sys.modules[module_name] = module
     try:
-        with _naming(path.stem):
+        with _naming(name):
             spec.loader.exec_module(module)
     except PluginError:
-        del sys.modules[module_name]
-        if before is not None:
-            sys.modules[module_name] = before
+        _taken_out(module_name)
+        sys.modules.update(before)
         raise
     return module
+
+
+def _taken_out(module_name: str) -> dict[str, ModuleType]:
+    """What is known as this module or below it, which from now on is not."""
+    names = [name for name in sys.modules if f"{name}.".startswith(f"{module_name}.")]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
 import asyncio
+import importlib
 import subprocess
 import sys
 import textwrap
@@ -100,3 +101,20 @@ async def test_background_tasks_end_with_their_plugin() -> None:
     await asyncio.sleep(0)
     await busy.close()
     assert ended == ["task", "stop"]
+
+
+def test_a_package_is_read_anew_with_all_its_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "dice_in_parts"
+    package.mkdir()
+    (package / "__init__.py").write_text("from dice_in_parts.sides import SIDES\n" + TEN_LINES)
+    (package / "sides.py").write_text("SIDES = 6")
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded = plugin.make("dice", importlib.import_module("dice_in_parts"))
+    assert sys.modules["dice_in_parts"].SIDES == 6
+    (package / "sides.py").write_text("SIDES = 'twelve'")
+    again = plugin.again(loaded)
+    assert (again.name, sys.modules["dice_in_parts"].SIDES) == ("dice", "twelve")
+    (package / "sides.py").write_text("SIDES = broken(")
+    with pytest.raises(PluginError, match="Plugin “dice_in_parts” cannot be loaded: SyntaxError"):
+        plugin.again(again)
+    assert sys.modules["dice_in_parts.sides"].SIDES == "twelve"
