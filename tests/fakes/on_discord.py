@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fakes.discord import FakeDiscord, FakeMessage
+from fakes.discord import FakeDiscord, FakeInteraction, FakeMessage
 from fakes.models import FakeModels, png
 
 from bot import Attachment, Context, Plugin, Reply, UserError, command, plugin
@@ -105,3 +105,12 @@ async def finished(discord: FakeDiscord, message: FakeMessage) -> FakeMessage:
 
     await discord.until(over)
     return message
+
+
+async def playing(discord: FakeDiscord, toys: Toys, **options: object) -> tuple[FakeInteraction, FakeMessage]:
+    """An answer that has begun."""
+    asked = await discord.slash(discord.ann, discord.channel, "play", **options)
+    message = await asked.message()
+    toys.say(Reply(text="One"))
+    await discord.until(lambda: message.content.endswith("One"))
+    return asked, message

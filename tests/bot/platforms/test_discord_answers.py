@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from fakes.discord import FakeDiscord, FakeInteraction, FakeMessage
-from fakes.models import FakeModels, png
+from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys, finished, on_discord
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.app import Bot
 from bot.errors import UserError
-from bot.message import Attachment, Button, Place, Reply
+from bot.message import Button, Place, Reply
 from bot.platforms.discord import render
 
 QUESTION = "What is the capital of France?"
@@ -145,50 +145,6 @@ async def test_what_is_too_long_for_messages_becomes_a_file(discord: FakeDiscord
     assert message.content == f"{note}\n\n-# seed 7"
     assert [(file.filename, file.data.decode()) for file in message.attachments] == [("answer.md", text)]
     assert "Again" in message.buttons
-
-
-async def test_pictures_have_alt_text_and_hide_where_they_should(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "draw", count=2)
-    message = await finished(discord, await asked.message())
-    assert [file.filename for file in message.attachments] == ["0.png", "1.png"]
-    assert message.attachments[1].description.startswith("Picture 1. ")
-    assert len(message.attachments[1].description) == 1024
-    assert not message.attachments[0].spoiler
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    toys.say(Reply(attachments=(Attachment("a.png", png(1), spoiler=True),), final=True))
-    message = await finished(discord, await asked.message())
-    assert message.attachments[0].spoiler
-
-
-async def test_a_preview_is_replaced_and_the_same_file_is_not_sent_again(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    message = await asked.message()
-    seen = []
-    pictures = [Attachment("step.png", png(number), alt=f"Step {number}") for number in range(2)]
-    for number, text in ((0, "a"), (0, "ab"), (1, "abc")):
-        toys.say(Reply(text=text, attachments=(pictures[number],)))
-        await discord.until(lambda text=text: message.content == text)
-        seen.append(message.attachments[0])
-    toys.say(Reply(text="abcd", attachments=(pictures[1],), final=True))
-    await finished(discord, message)
-    seen += message.attachments
-    assert [file.id == other.id for file, other in itertools.pairwise(seen)] == [True, False, True]
-    assert [file.data for file in message.attachments] == [png(1)]
-
-
-async def test_a_file_that_is_too_large_is_left_out_and_said_so(discord: FakeDiscord) -> None:
-    discord.attachment_size_limit = 100_000
-    asked = await discord.slash(discord.ann, discord.channel, "draw", size=200_000)
-    message = await finished(discord, await asked.message())
-    assert message.attachments == []
-    assert message.content == "Look:\n\n-# 0.png is left out: it has 0.2 MB, and Discord takes 0.1 MB here."
-
-
-async def test_more_files_than_a_message_holds(discord: FakeDiscord) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "draw", count=12)
-    message = await finished(discord, await asked.message())
-    assert [file.filename for file in message.attachments] == [f"{number}.png" for number in range(9)]
-    assert "11.png is left out: Discord takes 9 files in a message." in message.content
 
 
 async def test_a_file_is_fetched_after_the_acknowledgement(discord: FakeDiscord) -> None:
