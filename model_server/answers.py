@@ -13,11 +13,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from model_server.errors import ApiError
-from model_server.job import Chat, Completion, Dial, Failed, Finished, Picture, Progress, Started, Text, Vectors
+from model_server.job import Chat, Completion, Dial, Failed, Finished, Progress, Started, Text, Vectors
 from model_server.ticket import Queued
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from model_server.job import TokenLogprob
     from model_server.ticket import Heard, Ticket
@@ -202,13 +202,6 @@ def failure(event: Failed) -> ApiError:
     """The error that a failed job is answered with."""
     final = event.status in FINAL
     return ApiError(event.status, event.message, code=event.code, param=event.param, final=final)
-
-
-def pictures(ticket: Ticket, seed: int, drawn: Iterable[Picture]) -> dict[str, Any]:
-    """The response of /v1/images/generations."""
-    data = [{"b64_json": base64.b64encode(picture.data).decode()} for picture in drawn]
-    tempera = {"job": ticket.job.id, "seed": seed, "seconds": round(ticket.seconds, 3)}
-    return {"created": int(time.time()), "data": data, "output_format": "png", "tempera": tempera}
 
 
 def embeddings(ticket: Ticket, found: Vectors, end: Finished, *, packed: bool) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Entry(_Strict):
     """One model of the catalogue."""
 
     name: str
-    engine: Literal["language", "face", "embedding"]
+    engine: Literal["language", "diffusion", "face", "embedding"]
     description: str
     licence: str
     files: tuple[ModelFile, ...] = ()

@@ -1,4 +1,4 @@
-"""The wire, inwards: OpenAI's request formats, checked and turned into tasks.
+"""The wire, inwards: OpenAI's request formats, checked and turned into tasks. Those for pictures are in image_protocol.
 
 Fields that this server does not know are ignored, so that newer clients go on working; fields that it knows and that
 would change the answer in a way it cannot do are refused.
@@ -13,17 +13,18 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from model_server.errors import ApiError
-from model_server.job import Chat, Completion, Embed, Faces, Message, Sampling
+from model_server.job import Chat, Completion, Embed, Message, Sampling
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Truncation = Literal["auto", "disabled"]
-SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 LEGACY_MAX_TOKENS = 16
 """What OpenAI's older route writes when the request names no limit."""
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
+    """What all requests have."""
+
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {}
@@ -55,7 +56,7 @@ class StreamOptions(BaseModel):
     include_progress: bool | None = None
 
 
-class _TextRequest(_Request):
+class _TextRequest(Request):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=0, lt=2**31)] | None = None
@@ -236,51 +237,7 @@ class CompletionRequest(_TextRequest):
         )
 
 
-class ImageRequest(_Request):
-    """POST /v1/images/generations. Seed, truncation and layout are this server's own; the size is that of one face."""
-
-    neutral = {
-        "stream": (False,),
-        "partial_images": (0,),
-        "output_format": ("png",),
-        "background": ("auto", "opaque"),
-    }
-
-    prompt: str | None = None
-    n: Annotated[int, Field(ge=1, le=16)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    truncation: Annotated[float, Field(gt=0, le=1)] | None = None
-    size: str | None = None
-    layout: Literal["separate", "grid"] | None = None
-    response_format: str | None = None
-
-    @field_validator("size")
-    @classmethod
-    def _square(cls, size: str | None) -> str | None:
-        if size not in {None, "auto"} and not ((match := SIZE.fullmatch(size or "")) and match[1] == match[2]):
-            raise ValueError(f"`size` must be a square such as 256x256, but {_shown(size)} was given.")
-        return size
-
-    @field_validator("response_format")
-    @classmethod
-    def _inline(cls, value: str | None) -> str | None:
-        if value not in {None, "b64_json"}:
-            raise ValueError("`response_format` must be b64_json; this server keeps no pictures that a URL could name.")
-        return value
-
-    def task(self) -> Faces:
-        """What the engine is asked for."""
-        match = SIZE.fullmatch(self.size or "")
-        return Faces(
-            seed=new_seed() if self.seed is None else self.seed,
-            count=self.n or 1,
-            truncation=self.truncation or 1.0,
-            layout=self.layout or "separate",
-            size=int(match[1]) if match else None,
-        )
-
-
-class EmbeddingRequest(_Request):
+class EmbeddingRequest(Request):
     """POST /v1/embeddings."""
 
     neutral = {"dimensions": ()}
@@ -293,7 +250,7 @@ class EmbeddingRequest(_Request):
         return Embed(texts=(self.input,) if isinstance(self.input, str) else tuple(self.input))
 
 
-RequestT = TypeVar("RequestT", bound=_Request)
+RequestT = TypeVar("RequestT", bound=Request)
 
 
 def parse(kind: type[RequestT], body: bytes) -> RequestT:
@@ -329,7 +286,7 @@ BOUNDS = {
 }
 
 
-def _explain(error: ValidationError, kind: type[_Request]) -> tuple[str, str | None]:
+def _explain(error: ValidationError, kind: type[Request]) -> tuple[str, str | None]:
     """One sentence about the first thing that is wrong, and the field it is about."""
     problems = error.errors(include_url=False)
     # Of a union's branches, the one that got furthest says best what was meant, and a limit says more than a type.
@@ -362,16 +319,17 @@ def _explain(error: ValidationError, kind: type[_Request]) -> tuple[str, str | N
         return f"`{param}` must be a list of {limit}, but {context['actual_length']} were given.", param
     else:
         rule = f"must be {EXPECTED[what]}" if what in EXPECTED else f"is wrong ({problem['msg']})"
-    return f"`{param}` {rule}, but {_shown(given)} was given.", param
+    return f"`{param}` {rule}, but {shown(given)} was given.", param
 
 
-def _is_branch(part: int | str, kind: type[_Request]) -> bool:
+def _is_branch(part: int | str, kind: type[Request]) -> bool:
     """Whether pydantic put this into the path to name a branch of a union, which no client knows of."""
     return part in {"str", "int"} or (
         isinstance(part, str) and part not in kind.model_fields and not part.isidentifier()
     )
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as a sentence quotes it."""
     text = repr(value) if isinstance(value, str) else type(value).__name__ if isinstance(value, dict) else str(value)
     return text if len(text) <= 40 else f"{text[:40]}…"

@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from model_server.answers import ChatAnswer, CompletionAnswer, TextAnswer, embeddings, failure, pictures
+from model_server.answers import ChatAnswer, CompletionAnswer, TextAnswer, embeddings, failure
 from model_server.errors import ApiError
-from model_server.job import Chat, Completion, Failed, Finished, Job, Picture, Vectors
+from model_server.image_answers import ImageAnswer
+from model_server.image_form import read_form
+from model_server.image_protocol import ImageRequest, VariationRequest
+from model_server.job import Chat, Completion, Failed, Finished, Job, Vectors
 from model_server.model import Model, lookup
-from model_server.protocol import ChatRequest, CompletionRequest, EmbeddingRequest, ImageRequest, StreamOptions, parse
+from model_server.protocol import ChatRequest, CompletionRequest, EmbeddingRequest, StreamOptions, parse
 from model_server.sse import EventStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
-    from model_server.job import Task
+    from model_server.job import Faces, Imagine, Task
     from model_server.ticket import Heard, Ticket
 
-AnyRequest = ChatRequest | CompletionRequest | ImageRequest | EmbeddingRequest
+ImageRequests = ImageRequest | VariationRequest
+AnyRequest = ChatRequest | CompletionRequest | ImageRequests | EmbeddingRequest
 KEEP_ALIVE_SECONDS = 15.0
 JOB = web.RequestKey("JOB", Job)
 STREAM = web.RequestKey("STREAM", EventStream)
@@ -32,6 +36,7 @@ TRUSTED = web.RequestKey("TRUSTED", bool)
 
 ASK = {
     "chat": "answers in text at /v1/chat/completions and /v1/completions",
+    "images": "draws pictures at /v1/images/generations and /v1/images/variations",
     "faces": "draws faces at /v1/images/generations",
     "embeddings": "turns texts into vectors at /v1/embeddings",
 }
@@ -49,6 +54,7 @@ class Routes:
             web.post("/v1/chat/completions", self.chat),
             web.post("/v1/completions", self.complete),
             web.post("/v1/images/generations", self.draw),
+            web.post("/v1/images/variations", self.vary),
             web.post("/v1/embeddings", self.embed),
             web.get("/v1/queue", self.queue),
             web.delete("/v1/jobs/{id}", self.cancel),
@@ -65,17 +71,22 @@ class Routes:
     async def draw(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/images/generations."""
         asked = parse(ImageRequest, await request.read())
-        task = asked.task()
-        with self._submit(request, asked, "faces", task) as ticket:
-            events = await _all(ticket)
-            drawn = [event for event in events if isinstance(event, Picture)]
-            return await _whole(ticket, lambda: json.dumps(pictures(ticket, task.seed, drawn)))
+        model = self._find(asked, "faces", "images")
+        return await self._draw(request, asked, asked.faces() if model.task == "faces" else asked.imagine())
+
+    async def vary(self, request: web.Request) -> web.StreamResponse:
+        """POST /v1/images/variations."""
+        fields, picture = await read_form(request)
+        asked = parse(VariationRequest, fields)
+        self._find(asked, "images")
+        return await self._draw(request, asked, asked.variation(picture))
 
     async def embed(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/embeddings."""
         asked = parse(EmbeddingRequest, await request.read())
         packed = asked.encoding_format == "base64"
-        with self._submit(request, asked, "embeddings", asked.task()) as ticket:
+        self._find(asked, "embeddings")
+        with self._submit(request, asked, asked.task()) as ticket:
             events = await _all(ticket)
             found = next(event for event in events if isinstance(event, Vectors))
             end = next(event for event in events if isinstance(event, Finished))
@@ -96,20 +107,25 @@ class Routes:
         ticket.cancel()
         return web.json_response({"id": job_id, "object": "job", "status": "cancelled"})
 
-    def _submit(self, request: web.Request, asked: AnyRequest, purpose: str, task: Task) -> Ticket:
-        name = asked.model
-        model = lookup(self._models, name)
-        if model.task != purpose:
-            raise ApiError(400, f"{name} {ASK[model.task]}, and does nothing else.", code="wrong_model", param="model")
-        job = Job(id=f"job_{secrets.token_hex(12)}", model=name, task=task, user=_owner(request, asked.user))
+    def _find(self, asked: AnyRequest, *purposes: str) -> Model:
+        """The model that is asked. Raises ApiError when there is none, or when it is for something else."""
+        model = lookup(self._models, asked.model)
+        if model.task not in purposes:
+            sentence = f"{model.name} {ASK[model.task]}, and does nothing else."
+            raise ApiError(400, sentence, code="wrong_model", param="model")
+        return model
+
+    def _submit(self, request: web.Request, asked: AnyRequest, task: Task) -> Ticket:
+        job = Job(id=f"job_{secrets.token_hex(12)}", model=asked.model, task=task, user=_owner(request, asked.user))
         request[JOB] = job
-        return model.submit(job, deadline_s=asked.deadline_s)
+        return lookup(self._models, asked.model).submit(job, deadline_s=asked.deadline_s)
 
     async def _write(
         self, request: web.Request, asked: ChatRequest | CompletionRequest, kind: type[TextAnswer]
     ) -> web.StreamResponse:
+        self._find(asked, "chat")
         task: Chat | Completion = asked.task()
-        with self._submit(request, asked, "chat", task) as ticket:
+        with self._submit(request, asked, task) as ticket:
             answer = kind(ticket, task)
             if asked.stream:
                 options = asked.stream_options or StreamOptions()
@@ -118,6 +134,16 @@ class Routes:
             for event in await _all(ticket):
                 answer.take(event)
             return await _whole(ticket, lambda: json.dumps(answer.whole(), allow_nan=False))
+
+    async def _draw(self, request: web.Request, asked: ImageRequests, task: Faces | Imagine) -> web.StreamResponse:
+        with self._submit(request, asked, task) as ticket:
+            answer = ImageAnswer(ticket, task)
+            if asked.stream:
+                stream = request[STREAM] = EventStream(request, _headers(ticket))
+                return await _drawn(stream, ticket, answer)
+            for event in await _all(ticket):
+                answer.take(event)
+            return await _whole(ticket, lambda: json.dumps(answer.whole()))
 
 
 async def _all(ticket: Ticket) -> list[Heard]:
@@ -133,6 +159,27 @@ async def _all(ticket: Ticket) -> list[Heard]:
 async def _streamed(
     stream: EventStream, ticket: Ticket, answer: TextAnswer, options: StreamOptions
 ) -> web.StreamResponse:
+    async for event in _heard(stream, ticket):
+        answer.take(event)
+        if chunk := answer.chunk(event, progress=bool(options.include_progress)):
+            await stream.send(chunk | ({"usage": None} if options.include_usage else {}))
+    if options.include_usage:
+        await stream.send(answer.usage_chunk())
+    return await stream.finish()
+
+
+async def _drawn(stream: EventStream, ticket: Ticket, answer: ImageAnswer) -> web.StreamResponse:
+    async for event in _heard(stream, ticket):
+        answer.take(event)
+        if news := answer.news(event):
+            await stream.send(news, news["type"])
+    for last in answer.completed():
+        await stream.send(last, last["type"])
+    return await stream.finish()
+
+
+async def _heard(stream: EventStream, ticket: Ticket) -> AsyncIterator[Heard]:
+    """What happens to a job; where that is nothing for long, the client is told at least that it waits."""
     while True:
         try:
             async with asyncio.timeout(KEEP_ALIVE_SECONDS):
@@ -142,12 +189,7 @@ async def _streamed(
             continue
         if event is None:
             break
-        answer.take(event)
-        if chunk := answer.chunk(event, progress=bool(options.include_progress)):
-            await stream.send(chunk | ({"usage": None} if options.include_usage else {}))
-    if options.include_usage:
-        await stream.send(answer.usage_chunk())
-    return await stream.finish()
+        yield event
 
 
 def _owner(request: web.Request, user: str | None) -> str:

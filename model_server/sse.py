@@ -27,9 +27,10 @@ class EventStream:
         """Whether the client has seen a status already."""
         return self._response.prepared
 
-    async def send(self, data: Mapping[str, Any]) -> None:
-        """One event."""
-        await self._write(json.dumps(data, separators=(",", ":"), allow_nan=False))
+    async def send(self, data: Mapping[str, Any], kind: str | None = None) -> None:
+        """One event, named `kind` where the format names its events."""
+        name = f"event: {kind}\n" if kind else ""
+        await self._write(json.dumps(data, separators=(",", ":"), allow_nan=False), name)
 
     async def keep_alive(self) -> None:
         """Something that clients ignore, and that proxies and their idle timers do not."""
@@ -47,8 +48,8 @@ class EventStream:
         await self._response.write_eof()
         return self._response
 
-    async def _write(self, data: str) -> None:
-        await self._write_raw(f"data: {data}\n\n")
+    async def _write(self, data: str, name: str = "") -> None:
+        await self._write_raw(f"{name}data: {data}\n\n")
 
     async def _write_raw(self, text: str) -> None:
         if not self.begun:

@@ -68,7 +68,8 @@ class Store:
         if folder := self.ready(entry):
             return folder
         if entry.folder is not None:
-            raise StoreError(f"{entry.name}: {entry.folder} should be a folder with config.json and safetensors.")
+            wanted = "model_index.json" if entry.engine == "diffusion" else "config.json"
+            raise StoreError(f"{entry.name}: {entry.folder} should be a folder with {wanted} and safetensors.")
         listener = progress or _Silence()
         try:
             with self._lock(entry, listener):
@@ -208,7 +209,9 @@ def short(path: Path) -> str:
 
 
 def _is_model(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+    """Whether transformers can open the folder, or diffusers, whose pipelines have a folder for each part."""
+    single = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+    return single or ((folder / "model_index.json").is_file() and any(folder.glob("*/*.safetensors")))
 
 
 def _origin(entry: Entry) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from model_server.answers import ChatAnswer, CompletionAnswer, embeddings, pictures
+from model_server.answers import ChatAnswer, CompletionAnswer, embeddings
 from model_server.errors import ApiError
 from model_server.fairness import Bill
 from model_server.job import (
@@ -15,7 +15,6 @@ from model_server.job import (
     Failed,
     Finished,
     Job,
-    Picture,
     Progress,
     Sampling,
     Started,
@@ -95,12 +94,6 @@ def test_a_failure_is_an_error_with_its_own_status() -> None:
             "code": "context_length_exceeded",
         }
     }
-
-
-def test_pictures_pass_untouched() -> None:
-    body = pictures(ticket(), 7, [Picture("job_1", b"\x89PNG\x00"), Picture("job_1", b"\xff")])
-    assert [base64.b64decode(item["b64_json"]) for item in body["data"]] == [b"\x89PNG\x00", b"\xff"]
-    assert body["tempera"] == {"job": "job_1", "seed": 7, "seconds": 0.0}
 
 
 def test_packed_vectors_are_little_endian_floats() -> None:

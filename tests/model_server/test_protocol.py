@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from model_server.errors import ApiError
-from model_server.job import Chat, Completion, Embed, Faces, Message
-from model_server.protocol import ChatRequest, CompletionRequest, EmbeddingRequest, ImageRequest, parse
+from model_server.job import Chat, Completion, Embed, Message
+from model_server.protocol import ChatRequest, CompletionRequest, EmbeddingRequest, parse
 
 HI = [{"role": "user", "content": "hi"}]
 
@@ -18,10 +18,6 @@ def chat(**fields: Any) -> Chat:
 
 def completion(**fields: Any) -> Completion:
     return parse(CompletionRequest, json.dumps({"model": "m", "prompt": "hi", **fields}).encode()).task()
-
-
-def faces(**fields: Any) -> Faces:
-    return parse(ImageRequest, json.dumps({"model": "m", **fields}).encode()).task()
 
 
 def embed(**fields: Any) -> Embed:
@@ -111,13 +107,6 @@ def test_forms_of_a_prompt(given: Any, prompt: str | tuple[int, ...]) -> None:
 def test_an_older_completion_is_short_unless_told() -> None:
     assert completion().sampling.max_tokens == 16
     assert completion(max_tokens=99, logprobs=0).sampling.logprobs == 0
-
-
-def test_faces() -> None:
-    assert faces(seed=1) == Faces(seed=1)
-    full = faces(prompt="", n=16, seed=1, truncation=0.5, size="256x256", layout="grid", response_format="b64_json")
-    assert full == Faces(seed=1, count=16, truncation=0.5, size=256, layout="grid")
-    assert faces(seed=1, size="auto").size is None
 
 
 def test_texts_to_embed() -> None:
@@ -223,28 +212,6 @@ def test_echo_is_refused() -> None:
     with pytest.raises(ApiError, match="`echo` is not supported here"):
         completion(echo=True)
     completion(echo=False, best_of=1)
-
-
-@pytest.mark.parametrize(
-    ("fields", "sentence"),
-    [
-        ({"n": 0}, "`n` must be at least 1, but 0 was given."),
-        ({"n": 17}, "`n` must be at most 16, but 17 was given."),
-        ({"truncation": 0}, "`truncation` must be greater than 0, but 0 was given."),
-        ({"size": "256x128"}, "`size` must be a square such as 256x256, but '256x128' was given."),
-        ({"layout": "row"}, "`layout` must be separate or grid, but 'row' was given."),
-        (
-            {"response_format": "url"},
-            "`response_format` must be b64_json; this server keeps no pictures that a URL could name.",
-        ),
-        ({"stream": True}, "`stream` is not supported here; please leave it out."),
-    ],
-    ids=str,
-)
-def test_mistakes_about_faces(fields: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ApiError) as error:
-        faces(**fields)
-    assert error.value.message == sentence
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,371 @@
+"""A tiny pipeline behind the real server: what a client asks for pictures, and what it is told while they come."""
+
+import asyncio
+import base64
+import contextlib
+import io
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import openai
+import pytest
+from fakes.deployment import wait_for
+from fakes.diffusion import EDGE, difference, opened
+from fakes.gateway import environment, eventually, free_port
+from fakes.wire import error_of, events_of
+from openai import AsyncOpenAI
+from PIL import Image
+
+from model_server.image_form import LARGEST_PICTURE
+from model_server.pictures import MOST_PIXELS, encode, identify
+
+DRAW, VARY = "/v1/images/generations", "/v1/images/variations"
+AT_ONCE = 2
+ENDLESS = {"steps": 150, "n": 16}
+"""Much longer than anything that waits for it."""
+
+
+@pytest.fixture(scope="module")
+def server_url(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of its own, whose one model takes two jobs at once."""
+    catalogue, port = tmp_path_factory.mktemp("catalogue") / "tiny.toml", free_port()
+    catalogue.write_text(
+        f'[models.tiny]\nengine = "diffusion"\ndescription = "Draws"\nlicence = "MIT"\nfolder = "{plain}"\n'
+        f'device = "cpu"\ndtype = "float32"\noptions = {{ batch = {AT_ONCE}, steps = 4 }}\n'
+    )
+    command = ["serve", "--catalogue", str(catalogue), "--model", "tiny", "--port", str(port)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "model_server", *command], env=environment() | {"OMP_NUM_THREADS": "1"}
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health/ready")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+@pytest.fixture
+async def http(server_url: str) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(server_url, read_bufsize=1 << 22) as session:
+        yield session
+
+
+@pytest.fixture
+async def client(server_url: str) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(base_url=f"{server_url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def asked(**fields: Any) -> dict[str, Any]:
+    return {"model": "tiny", "prompt": "a cat", "seed": 7, **fields}
+
+
+def unpacked(item: dict[str, Any]) -> bytes:
+    return base64.b64decode(item["b64_json"])
+
+
+async def draw(http: aiohttp.ClientSession, **fields: Any) -> dict[str, Any]:
+    async with http.post(DRAW, json=asked(**fields)) as response:
+        assert response.status == 200, await response.text()
+        return dict(await response.json())
+
+
+async def stream(http: aiohttp.ClientSession, **fields: Any) -> list[Any]:
+    async with http.post(DRAW, json=asked(stream=True, **fields)) as response:
+        assert response.status == 200
+        return [event async for event in events_of(response)]
+
+
+@contextlib.asynccontextmanager
+async def busy(http: aiohttp.ClientSession) -> AsyncIterator[list[aiohttp.ClientResponse]]:
+    """All slots taken for long; closing one of these responses frees its slot."""
+    async with contextlib.AsyncExitStack() as stack:
+        holding = []
+        for _ in range(AT_ONCE):
+            response = await stack.enter_async_context(http.post(DRAW, json=asked(stream=True, **ENDLESS)))
+            await anext(events_of(response))
+            holding.append(response)
+        yield holding
+        for response in holding:
+            response.close()
+
+
+async def test_the_model_says_what_it_is_for(http: aiohttp.ClientSession) -> None:
+    async with http.get("/v1/models/tiny") as response:
+        assert (await response.json())["tempera"]["task"] == "images"
+
+
+# Whole answers
+
+
+async def test_pictures_with_everything_that_made_them(http: aiohttp.ClientSession) -> None:
+    body = await draw(http, n=2, guidance=5.5, negative_prompt="a dog", size="48x32")
+    assert body.keys() == {"created", "data", "output_format", "tempera"}
+    assert body["output_format"] == "png"
+    for place, item in enumerate(body["data"]):
+        assert opened(unpacked(item)).size == (48, 32)
+        assert identify(unpacked(item))[1]["seed"] == str(7 + place)
+    made = body["tempera"]
+    assert made.pop("job").startswith("job_")
+    assert made.pop("seconds") > 0
+    assert made == {
+        "seed": 7,
+        "steps": 4,
+        "guidance": 5.5,
+        "width": 48,
+        "height": 32,
+        "sampler": "DPM-Solver++ 2M",
+        "strength": None,
+        "prompt": {"tokens": ["[CLS]", "a", "c", "##a", "##t", "[SEP]"], "dropped": [], "limit": 16},
+        "negative_prompt": {"tokens": ["[CLS]", "a", "d", "##o", "##g", "[SEP]"], "dropped": [], "limit": 16},
+    }
+
+
+async def test_a_seed_is_drawn_and_told_where_none_is_named(http: aiohttp.ClientSession) -> None:
+    first, second = [await draw(http, seed=None) for _ in range(2)]
+    assert first["tempera"]["seed"] != second["tempera"]["seed"]
+    again = await draw(http, seed=first["tempera"]["seed"])
+    assert again["data"] == first["data"]
+
+
+async def test_the_same_seed_alone_and_in_company(http: aiohttp.ClientSession) -> None:
+    wanted = [{"seed": 1, "steps": 9}, {"seed": 2, "prompt": "a dog", "guidance": 1}, {"seed": 3, "n": 3}, {"seed": 4}]
+    together = await asyncio.gather(*(draw(http, **fields) for fields in wanted))
+    for fields, body in zip(wanted, together, strict=True):
+        for one, other in zip((await draw(http, **fields))["data"], body["data"], strict=True):
+            assert difference(unpacked(one), unpacked(other)) <= 1
+
+
+async def test_an_animation_is_a_gif(http: aiohttp.ClientSession) -> None:
+    body = await draw(http, layout="animation", frames=[0, 2, 4], enlarge=64, output_format="gif")
+    assert body["output_format"] == "gif"
+    gif = opened(unpacked(body["data"][0]))
+    assert (gif.format, gif.n_frames, gif.size) == ("GIF", 3, (64, 64))
+
+
+async def test_a_sweep_is_one_row(http: aiohttp.ClientSession) -> None:
+    body = await draw(http, sweep={"guidance": [1, 3, 7]})
+    [row] = body["data"]
+    assert opened(unpacked(row)).width == 3 * EDGE + 2 * 4
+    assert identify(unpacked(row))[1]["guidance"] == "1, 3, 7"
+
+
+# Streams
+
+
+async def test_a_stream_of_the_official_client(client: AsyncOpenAI) -> None:
+    events = [
+        event
+        async for event in await client.images.generate(
+            model="tiny", prompt="a cat", n=1, stream=True, partial_images=2, extra_body={"seed": 7, "steps": 8}
+        )
+    ]
+    kinds = [event.type for event in events]
+    assert kinds.count("tempera.progress") == 8
+    partial = [event for event in events if event.type == "image_generation.partial_image"]
+    assert [event.partial_image_index for event in partial] == [0, 1]
+    assert partial[0].model_extra["tempera"]["step"] <= 3
+    assert {event.model_extra["tempera"]["steps"] for event in partial} == {8}
+    last = events[-1]
+    assert last.type == "image_generation.completed"
+    assert (last.size, last.output_format) == (f"{EDGE}x{EDGE}", "png")
+    assert (last.quality, last.background) == ("auto", "opaque")
+    assert (last.usage.input_tokens, last.usage.total_tokens) == (6, 6)
+    whole = await client.images.generate(model="tiny", prompt="a cat", extra_body={"seed": 7, "steps": 8})
+    assert last.b64_json == whole.data[0].b64_json
+    told = last.model_extra["tempera"]
+    assert told.keys() == whole.model_extra["tempera"].keys() | {"step"}
+    assert (told["step"], told["steps"]) == (8, 8)
+
+
+async def test_events_have_names_and_an_end(http: aiohttp.ClientSession) -> None:
+    async with http.post(DRAW, json=asked(stream=True, n=2, steps=3)) as response:
+        text = (await response.read()).decode()
+    *blocks, last, rest = text.split("\n\n")
+    assert (last, rest) == ("data: [DONE]", "")
+    for block in blocks:
+        name, data = block.split("\n")
+        assert name == f"event: {json.loads(data.removeprefix('data: '))['type']}"
+    assert [block.count("completed") > 0 for block in blocks] == [False] * 3 + [True] * 2
+
+
+async def test_several_pictures_share_a_preview(http: aiohttp.ClientSession) -> None:
+    events = await stream(http, n=4, partial_images=1)
+    [partial] = [event for event in events if "partial_image_index" in event]
+    assert partial["size"] == f"{2 * EDGE + 4}x{2 * EDGE + 4}"
+    assert opened(unpacked(partial)).size == (2 * EDGE + 4, 2 * EDGE + 4)
+
+
+async def test_who_waits_hears_the_place_and_who_leaves_frees_a_slot(http: aiohttp.ClientSession) -> None:
+    async with busy(http) as holding, http.post(DRAW, json=asked(stream=True)) as waiting:
+        events = events_of(waiting)
+        first = await anext(events)
+        assert first["type"] == "tempera.progress"
+        assert first["tempera"]["queue"]["place"] == 1
+        holding[0].close()
+        told = [event async for event in events]
+        assert told[-1] == "[DONE]"
+        assert told[-2]["type"] == "image_generation.completed"
+        assert not holding[1].closed
+
+
+async def test_a_cancelled_drawing_is_told_so(http: aiohttp.ClientSession) -> None:
+    async with http.post(DRAW, json=asked(stream=True, **ENDLESS)) as response:
+        events = events_of(response)
+        await anext(events)
+        async with http.delete(f"/v1/jobs/{response.headers['X-Job-Id']}") as cancelled:
+            assert cancelled.status == 200
+        *_, last = [event async for event in events]
+        assert last["error"]["code"] == "cancelled"
+    await eventually(lambda: _is_idle(http))
+
+
+async def _is_idle(http: aiohttp.ClientSession) -> bool:
+    async with http.get("/v1/queue") as response:
+        [queue] = (await response.json())["data"]
+        return bool(queue["running"] == queue["waiting"] == 0)
+
+
+async def test_what_the_engine_refuses_after_a_wait_ends_the_stream(http: aiohttp.ClientSession) -> None:
+    async with busy(http) as holding, http.post(DRAW, json=asked(stream=True, guidance=31)) as waiting:
+        events = events_of(waiting)
+        await anext(events)
+        holding[0].close()
+        *_, last = [event async for event in events]
+    assert last["error"]["message"] == "The guidance is 31; it must be from 0 to 30."
+    assert last["error"]["param"] == "guidance"
+
+
+# Variations
+
+
+@pytest.fixture(scope="module")
+def source() -> bytes:
+    return encode(Image.linear_gradient("L").resize((64, 64)).convert("RGB"), {})
+
+
+async def test_variations_with_the_official_client(client: AsyncOpenAI, source: bytes) -> None:
+    wanted = {"prompt": "a cat", "seed": 5, "strength": 0.5, "steps": 8, "layout": "grid"}
+    body = await client.images.create_variation(model="tiny", image=source, n=4, extra_body=wanted)
+    assert len(body.data) == 1
+    made = body.model_extra["tempera"]
+    assert (made["strength"], made["steps"], made["seed"]) == (0.5, 8, 5)
+    assert opened(base64.b64decode(body.data[0].b64_json)).size == (2 * EDGE + 4, 2 * EDGE + 4)
+    with pytest.raises(openai.BadRequestError, match="`prompt` is missing"):
+        await client.images.create_variation(model="tiny", image=source)
+
+
+def form(picture: bytes | None, **fields: str) -> aiohttp.FormData:
+    made = aiohttp.FormData(default_to_multipart=True)
+    for name, value in (fields | {"model": fields.get("model", "tiny")}).items():
+        made.add_field(name.replace("_list", "[]"), value)
+    if picture is not None:
+        made.add_field("image", io.BytesIO(picture), filename="source.png")
+    return made
+
+
+async def test_a_stream_of_a_variation(http: aiohttp.ClientSession, source: bytes) -> None:
+    fields = {"prompt": "a cat", "strength": "0.5", "steps": "8", "stream": "true", "partial_images": "1", "seed": ""}
+    async with http.post(VARY, data=form(source, **fields)) as response:
+        events = [event async for event in events_of(response)]
+    progress = [event["tempera"] for event in events[:-1] if event["type"] == "tempera.progress"]
+    assert [(told["step"], told["steps"]) for told in progress] == [(step, 4) for step in range(1, 5)]
+    assert events[-2]["type"] == "image_generation.completed"
+    assert events[-2]["tempera"]["strength"] == 0.5
+
+
+@pytest.mark.parametrize("fields", [{"frames": "[0, 2]"}, {"frames_list": "2"}], ids=str)
+async def test_lists_in_a_form(http: aiohttp.ClientSession, source: bytes, fields: dict[str, str]) -> None:
+    asked_for = {"prompt": "a cat", "strength": "1", "layout": "strip"} | fields
+    async with http.post(VARY, data=form(source, **asked_for)) as response:
+        body = await response.json()
+    count = 2 if "frames" in fields else 1
+    assert opened(unpacked(body["data"][0])).size == (count * EDGE + (count - 1) * 4, EDGE)
+
+
+def bomb() -> bytes:
+    return encode(Image.new("1", (5000, MOST_PIXELS // 5000 + 1)), {})
+
+
+@pytest.mark.parametrize(
+    ("picture", "fields", "param", "sentence"),
+    [
+        (None, {}, "image", "`image` is missing; send the picture to start from."),
+        (b"no picture", {}, "image", "This is no picture that can be read; send a PNG, JPEG or WebP file."),
+        (bomb, {}, "image", "The picture has 5000×3201 pixels; it may have up to 16 million."),
+        (bytes(LARGEST_PICTURE + 1), {}, "image", "The picture is larger than 16 MB; send a smaller one."),
+        ("source", {"prompt": " "}, "prompt", "`prompt` must not be empty."),
+        ("source", {"strength": "2"}, "strength", "`strength` must be at most 1, but 2 was given."),
+        ("source", {"steps": "many"}, "steps", "`steps` must be a whole number, but 'many' was given."),
+        ("source", {"prompt": "x" * (1 << 17)}, "prompt", "`prompt` is longer than 65,536 bytes."),
+        ("source", {"size": "8x8"}, "size", "The width is 8 pixels; it must be a multiple of 8 from 16 to 64."),
+        (
+            "source",
+            {"layout": "strip", "frames": "[9]"},
+            "frames",
+            "A frame after 9 steps was asked for, but the picture takes 2; 0 is the noise.",
+        ),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+async def test_mistakes_in_a_form(
+    http: aiohttp.ClientSession, source: bytes, picture: Any, fields: dict[str, str], param: str, sentence: str
+) -> None:
+    data = source if picture == "source" else picture() if callable(picture) else picture
+    async with http.post(VARY, data=form(data, **{"prompt": "a cat"} | fields)) as response:
+        error = await error_of(response)
+        assert response.status == 400
+    assert (error["param"], error["message"]) == (param, sentence)
+
+
+async def test_bodies_that_are_no_form(http: aiohttp.ClientSession) -> None:
+    async with http.post(VARY, json=asked()) as response:
+        assert response.status == 400
+        assert "multipart/form-data" in (await error_of(response))["message"]
+    broken = {"Content-Type": "multipart/form-data; boundary=x"}
+    for body in (
+        b"",
+        b"--x\r\nnothing",
+        b"--y\r\n\r\n",
+        b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n",
+    ):
+        async with http.post(VARY, data=body, headers=broken) as response:
+            assert response.status == 400
+            await error_of(response)
+
+
+async def test_many_parts_are_refused(http: aiohttp.ClientSession, source: bytes) -> None:
+    many = {f"field{number}": "x" for number in range(100)}
+    async with http.post(VARY, data=form(source, prompt="a cat", **many)) as response:
+        assert response.status == 400
+        assert "more than 64 parts" in (await error_of(response))["message"]
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": ""}, "prompt"),
+        ({"steps": 151}, "steps"),
+        ({"size": "36x32"}, "size"),
+        ({"enlarge": 5000}, "enlarge"),
+        ({"sweep": {"guidance": [1, 99]}}, "guidance"),
+        ({"stream": True, "guidance": 31}, "guidance"),
+    ],
+    ids=str,
+)
+async def test_mistakes_have_a_status_before_any_stream(
+    http: aiohttp.ClientSession, fields: dict[str, Any], param: str
+) -> None:
+    async with http.post(DRAW, json=asked(**fields)) as response:
+        assert response.status == 400
+        assert (await error_of(response))["param"] == param
