@@ -186,12 +186,13 @@ class Bot:
         """Stop the answer of this row, as its Stop button does; False if it is not being made here."""
         return self.answering.stop(row_id)
 
-    def welcome(self, locale: str) -> Reply:
-        """What the bot says when it comes to a new place."""
+    def welcome(self, locale: str, *, names_all: bool = False) -> Reply:
+        """What the bot says when it comes to a new place; `names_all` where every option has to be named."""
+        prompt = "prompt:" if names_all else ""
         lines = [
             translate("Hello! I show how generative AI works. Try one of these:", locale),
-            f"- `/ask temperature:0.2 {translate('What is the capital of France?', locale)}`",
-            f"- `/ask temperature:1.2 {translate('Tell me a story in three sentences.', locale)}`",
+            f"- `/ask temperature:0.2 {prompt}{translate('What is the capital of France?', locale)}`",
+            f"- `/ask temperature:1.2 {prompt}{translate('Tell me a story in three sentences.', locale)}`",
             "- `/face count:4`",
             "",
             translate("`/help` lists everything I can do.", locale),

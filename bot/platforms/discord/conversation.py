@@ -68,7 +68,7 @@ class Conversation:
         if text:
             await self._answer(message, from_message(message, text))
         else:
-            await self._say(message, self._bot.welcome(locale_of(message)))
+            await self._say(message, self._bot.welcome(locale_of(message), names_all=True))
 
     async def _is_reply(self, message: discord.Message) -> bool:
         """Whether it replies to an answer of the bot."""
@@ -123,7 +123,8 @@ class Conversation:
         if channel := next(open_ones, None):
             room = self._answers.room(channel.id, guild.id)
             locale = guild.preferred_locale.value
-            for part in render.messages(self._bot.welcome(locale), locale=locale, bytes_each=room.bytes_each):
+            welcome = self._bot.welcome(locale, names_all=True)
+            for part in render.messages(welcome, locale=locale, bytes_each=room.bytes_each):
                 await room.post(part)
 
 

@@ -53,7 +53,9 @@ async def test_a_mention_of_a_command_is_the_command(discord: FakeDiscord, model
 
 async def test_a_bare_mention_is_welcomed(discord: FakeDiscord) -> None:
     said = await discord.say(discord.ann, discord.channel, "", mention=True)
-    assert (await answer_to(discord, said)).content.startswith("Hello! I show how generative AI works.")
+    answer = await answer_to(discord, said)
+    assert answer.content.startswith("Hello! I show how generative AI works.")
+    assert "- `/ask temperature:0.2 prompt:What is the capital of France?`" in answer.content
 
 
 async def test_a_direct_message_asks_and_goes_on(discord: FakeDiscord, models: FakeModels) -> None:
