@@ -9,7 +9,9 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from bot.language import Sentence
+from bot.message import Reply
 from bot.pace import paced
+from bot.platforms.slack import commands
 from bot.platforms.slack.budgets import OutletPacer
 from bot.platforms.slack.outlet import Room
 from bot.platforms.slack.private import Aside, Hook
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from bot.app import Bot
     from bot.database import MessageRow
-    from bot.message import Reply
+    from bot.errors import UserError
     from bot.platforms.slack.outlet import Outlet
     from bot.platforms.slack.requests import Me
     from bot.platforms.slack.web import Web
@@ -77,6 +79,15 @@ class Answers:
         except Exception:
             log.exception("Something went wrong on Slack")
 
+    def spelt(self, reply: Reply) -> Reply:
+        """A reply with the commands that it names as people type them on Slack."""
+        return commands.spelt(reply, [command.name for command in self.bot.commands])
+
+    async def refuse(self, where: Where, error: UserError) -> None:
+        """Tell the asker alone what was wrong."""
+        text = error.sentence.in_language(where.locale)
+        await self.follow(self.aside(where), _once(Reply(text=text, error=True, private=True, final=True)))
+
     def aside(self, where: Where) -> Aside:
         """The asker alone."""
         return Aside(self.web, where)
@@ -97,7 +108,7 @@ class Answers:
         try:
             async with aclosing(paced(replies, OutletPacer(outlet.allowance))) as newest:
                 async for reply in newest:
-                    await self._show(outlet, reply)
+                    await self._show(outlet, self.spelt(reply))
         except Gone as error:
             await self._bury(outlet, error)
         except Worthless:
@@ -167,6 +178,10 @@ class Answers:
 
     async def _show_once(self, outlet: Outlet, row: MessageRow) -> None:
         try:
-            await outlet.show(await self.bot.snapshot(row, outlet.where.locale))
+            await outlet.show(self.spelt(await self.bot.snapshot(row, outlet.where.locale)))
         except SlackError as error:
             log.warning("An interrupted answer still looks as if it went on: %s", error)
+
+
+async def _once(reply: Reply) -> AsyncGenerator[Reply, None]:
+    yield reply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-LIMITS = Limits(characters=11_000, messages=5)
+LIMITS = Limits(characters=10_000, messages=5)
 """A message takes 12,000 characters in Markdown blocks, as a stream does; what closes a code fence needs some."""
+MOST_WEIGHT = 11_000
+"""Of the Markdown in a message, as JSON: all its blocks together take 13,200 so, and buttons need some."""
+DENSE = Limits(characters=MOST_WEIGHT // 2, messages=5)
+"""For texts that are full of quotation marks and line breaks, each of which takes two characters in JSON."""
 FALLBACK = 4000
 """Of `text`, which notifications and screen readers use; chat.update takes no more."""
 SECTION, SMALL, LABEL = 3000, 2000, 75
@@ -64,10 +69,13 @@ def _open_link(match: re.Match[str]) -> str:
 def settled(text: str) -> str:
     """As much of a growing text as `neutral` will not see differently once more of it has come."""
     line = text.rfind("\n") + 1
-    if text.count("`", line) % 2:
-        return text[: text.rfind("`")]
-    open_part = _OPEN.search(text, line)
-    return text[: open_part.start()] if open_part else text
+    while True:
+        if open_part := _OPEN.search(text, line):
+            text = text[: open_part.start()]
+        elif text.count("`", line) % 2:
+            text = text[: text.rfind("`")]
+        else:
+            return text
 
 
 def escaped(text: str) -> str:
@@ -123,13 +131,14 @@ def rendered(reply: Reply, *, locale: str) -> Rendered:
     """What shows `reply`. Buttons stand under the last message, which is one of their own where there are files."""
     body = neutral(body_of(reply))
     overflow = None
+    limits = _limits(body)
     if reply.final:
-        delivered = deliverable(Reply(text=body), LIMITS, locale=locale)
+        delivered = deliverable(Reply(text=body), limits, locale=locale)
         texts = delivered.parts
         if delivered.file is not None:
             overflow = replace(delivered.file, data=reply.text.encode("utf-8", "replace"))
     else:
-        texts = tuple(split(body, LIMITS.characters)[: LIMITS.messages])
+        texts = tuple(split(body, limits.characters)[: limits.messages])
     small = [line for line in (reply.status, card_line(reply.card)) if line]
     below = (*small_print(small), *buttons(reply.buttons))
     fallback = escaped(small[0] if small else NOTHING)
@@ -138,6 +147,11 @@ def rendered(reply: Reply, *, locale: str) -> Rendered:
         return Rendered(tuple(map(Message, texts)), files, tail)
     *first, last = texts or ("",)
     return Rendered((*map(Message, first), Message(last, below, fallback)))
+
+
+def _limits(body: str) -> Limits:
+    parts = split(body, LIMITS.characters)
+    return LIMITS if all(len(json.dumps(part, ensure_ascii=False)) <= MOST_WEIGHT for part in parts) else DENSE
 
 
 def body_of(reply: Reply) -> str:

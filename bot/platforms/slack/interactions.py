@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 
 SHORTCUT = "m:"
 """What the callback_id of a message shortcut begins with; the command's name follows."""
-FIRST_SECONDS = 2.0
-"""How long a form stays open to show what is wrong with it; Slack gives it three seconds."""
+FIRST_SECONDS = 1.5
+"""How long a form stays open to show what is wrong with it; Slack gives it three seconds, who sent it included."""
 FORM_LATE = Sentence("Slack did not open the form in time. Try again, or write everything behind the command.")
 
 
@@ -74,7 +74,7 @@ class Interactions:
         try:
             command = self._bot.registry.find(body["callback_id"].removeprefix(SHORTCUT))
         except UserError as error:
-            await self._answers.aside(where).tell(error.sentence)
+            await self._answers.refuse(where, error)
             return
         about = {"command": command.name, "options": command.from_message(text), "reply_to": ts}
         await self._ask(self._request(user, where, **about), where, body["trigger_id"])
@@ -90,7 +90,7 @@ class Interactions:
         try:
             request = await self._fetched(request)
         except UserError as error:
-            await self._answers.aside(where).tell(error.sentence)
+            await self._answers.refuse(where, error)
             return
         if dispatch.private:
             await self._answers.follow(self._answers.aside(where), self._bot.dispatch(request).replies)
@@ -101,7 +101,8 @@ class Interactions:
 
     async def _ask_in_public(self, request: Request, where: Where) -> None:
         """Post the question, and answer in its thread; where the bot is not in the channel, answer without it."""
-        question = blocks.question(where.user, self._quoted(request), locale=where.locale)
+        quoted = self._bot.settings.value("answers.quote", request.place)
+        question = blocks.question(where.user, asked(self._bot, request, quoted=quoted), locale=where.locale)
         try:
             ts = await self._web.post(where.channel, question)
         except NotThere:
@@ -111,14 +112,9 @@ class Interactions:
             log.warning("A question could not be posted: %s", error)
             await self._answers.aside(where).tell(SHUT_OUT if isinstance(error, Closed) else FAILED)
             return
-        where = replace(where, thread=ts, question=ts, quoted=False, spoken=True)
+        where = replace(where, thread=ts, question=ts, quoted=False)
         request = replace(request, place=where.place(self._team), message=ts, resume=where.as_json())
         await self._answers.follow(self._answers.room(where), self._bot.dispatch(request).replies)
-
-    def _quoted(self, request: Request) -> str:
-        if self._bot.settings.value("answers.quote", request.place):
-            return asked(self._bot, request)
-        return asked(self._bot, request).split()[0] if request.text.startswith("/") else blocks.NOTHING
 
     # Forms
 
@@ -128,7 +124,7 @@ class Interactions:
         try:
             form = await dispatch.form()
         except UserError as error:
-            await self._answers.aside(where).tell(error.sentence)
+            await self._answers.refuse(where, error)
             return
         view = modal.build(form, private_metadata=json.dumps(where.as_json()), locale=where.locale)
         try:
@@ -148,7 +144,7 @@ class Interactions:
             dispatch = self._bot.dispatch(_announced(request))
             if dispatch.refused:
                 reply = await anext(dispatch.replies)
-                await ack(response_action="errors", errors=modal.errors(view, reply.option, reply.text))
+                await ack(response_action="errors", errors=self._marked(view, reply))
                 return
             await ack()
             self._answers.start(self._sent(view, self._ask(request, where)), "slack form")
@@ -164,11 +160,14 @@ class Interactions:
         first = asyncio.create_task(anext(replies, None), name="slack form")
         await asyncio.wait({first}, timeout=FIRST_SECONDS)
         if first.done() and (reply := first.result()) is not None and reply.error and not reply.row:
-            await ack(response_action="errors", errors=modal.errors(view, reply.option, reply.text))
+            await ack(response_action="errors", errors=self._marked(view, reply))
             await replies.aclose()
             return
         await ack()
         self._answers.start(self._sent(view, self._go_on(first, replies, where)), "slack form")
+
+    def _marked(self, view: Json, reply: Reply) -> dict[str, str]:
+        return modal.errors(view, reply.option, self._answers.spelt(reply).text)
 
     async def _sent(self, view: Json, work: Any) -> None:
         """Do `work` unless the same form was sent before, as after a connection that broke."""
@@ -181,7 +180,7 @@ class Interactions:
         try:
             request = await self._fetched(request)
         except UserError as error:
-            await self._answers.aside(where).tell(error.sentence)
+            await self._answers.refuse(where, error)
             return
         await self._act(self._bot.dispatch(request).replies, where)
 
@@ -237,7 +236,7 @@ class Interactions:
         async with aclosing(dispatch.replies):
             async for reply in dispatch.replies:
                 if reply.error and not reply.row:
-                    await self._answers.aside(where).show(reply)
+                    await self._answers.aside(where).show(self._answers.spelt(reply))
                     return
                 if reply.deleted:
                     await self._delete(where, row, [*shown, *([] if ts in shown else [ts])], ts)
@@ -250,7 +249,7 @@ class Interactions:
     async def _redraw(self, where: Where, row: MessageRow | None, reply: Reply, ts: str) -> None:
         if row is not None and not row.resume.get("quoted", True):
             reply = replace(reply, quote="")
-        shown = blocks.rendered(reply, locale=where.locale)
+        shown = blocks.rendered(self._answers.spelt(reply), locale=where.locale)
         message = shown.tail or shown.messages[-1]
         try:
             await self._web.update(where.channel, ts, message)

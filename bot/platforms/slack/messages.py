@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from bot.message import Request
-from bot.platforms.slack import blocks
+from bot.platforms.slack import blocks, commands
 from bot.platforms.slack.requests import PLATFORM, Where, words
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class Messages:
     async def _answer(self, event: Json, where: Where) -> None:
         user = await self._people.find(where.user)
         where = Where(**where.as_json() | {"locale": user.locale})
-        text = await words(event.get("text") or "", self._me.user, self._people)
+        text = commands.message(await words(event.get("text") or "", self._me.user, self._people))
         if not text:
             if where.is_direct or self._me.user in MENTION.findall(event.get("text") or ""):
                 welcome = self._bot.welcome(where.locale)
-                await self._answers.web.post(where.channel, blocks.note(welcome.text), where.thread)
+                await self._answers.web.post(where.channel, blocks.note(commands.typed(welcome.text)), where.thread)
             return
         request = Request(
             user=where.asker(user),

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 PACE_SECONDS = 1.0
 """An answer changes no more often than this."""
 STOP_SECONDS = 5.0
-"""After how long the asker of an answer that streams is given a Stop; a stream has no room for buttons."""
+"""After how long the asker is given a Stop, where there is a stream or a status: neither has room for buttons."""
 NOT_SHARED = "Slack did not take the file."
 
 
@@ -160,10 +160,14 @@ class Room:
                 await self._step_aside(reply)
         elif reply.final:
             await self._finish(rendered(reply, locale=self.where.locale))
-        elif reply.text.strip():
-            await self._grow(reply)
         else:
-            await self._say_status(reply)
+            # Slack cannot put one file in the place of another, so that only the last picture is shown.
+            await self._show_growing(replace(reply, attachments=()))
+
+    async def _show_growing(self, reply: Reply) -> None:
+        await (self._grow(reply) if reply.text.strip() else self._say_status(reply))
+        if self._stream is not None or not self._shown:
+            await self._offer_stop(reply)
 
     async def tell(self, sentence: Sentence) -> None:
         """Say something to the asker alone; what keeps it from being heard is logged."""
@@ -172,29 +176,31 @@ class Room:
     # While it grows
 
     async def _say_status(self, reply: Reply) -> None:
-        """Slack shows what a bot does under a thread; where it does not, and nothing streams, a message does."""
+        """Slack shows under a thread what a bot does there; where it cannot, a message does."""
         if not reply.status or reply.status == self._status:
             return
-        if budgets.STATUS not in self._web.missing and self.where.thread:
-            if self._web.budgets.of(budgets.STATUS).delay(final=False):
-                return
-            try:
-                await self._web.status(self.where.channel, self.where.thread, reply.status)
-                self._written = time.monotonic()
-            except Worthless:
-                raise
-            except SlackError as error:
-                log.debug("No status is shown: %s", error)
-            else:
-                self._status = reply.status
-                return
-        if not self._can_stream and not self._edit_delay():
+        if self.where.thread and budgets.STATUS not in self._web.missing:
+            await self._set_status(reply.status)
+        if budgets.STATUS in self._web.missing and not self._edit_delay():
             await self._make(rendered(reply, locale=self.where.locale).messages)
+
+    async def _set_status(self, text: str) -> None:
+        if self._web.budgets.of(budgets.STATUS).delay(final=False):
+            return
+        try:
+            await self._web.status(self.where.channel, self.where.thread, text)
+        except Worthless:
+            raise
+        except SlackError as error:
+            log.debug("No status is shown: %s", error)
+        else:
+            self._status = text
+            self._written = time.monotonic()
 
     async def _grow(self, reply: Reply) -> None:
         body = neutral(settled(body_of(reply)))
         if self._stream is not None:
-            await self._append(self._stream, body, reply)
+            await self._append(self._stream, body)
         elif self._streamed:
             if body.startswith(self._streamed) and not self._start_delay():
                 await self._begin(body[len(self._streamed) :])
@@ -218,13 +224,15 @@ class Room:
             log.info("An answer does not stream: %s", error)
             self._may_stream = False
             return False
+        # A message that told the status has done its work.
+        told = [] if self._streamed else self._shown
+        self._shown = [*(self._shown if self._streamed else ()), Shown(self._stream.ts)]
         self._streamed += piece
         self._written = time.monotonic()
-        self._shown.append(Shown(self._stream.ts))
-        await self._note_ids()
+        await self._withdraw(told)
         return True
 
-    async def _append(self, stream: Stream, body: str, reply: Reply) -> None:
+    async def _append(self, stream: Stream, body: str) -> None:
         if not body.startswith(self._streamed):
             # What was said differently cannot be taken back in a stream; the last snapshot edits it all.
             return
@@ -241,7 +249,6 @@ class Room:
             log.info("Slack ended a stream: %s", error)
             if error.code == "stopped_by_user":
                 self._bot.stop(self.row)
-        await self._offer_stop(reply)
 
     async def _roll_over(self, stream: Stream, piece: str) -> None:
         """End a stream that is old or full, and go on in the next."""
@@ -260,7 +267,9 @@ class Room:
         text = translate("This takes a while. You can stop it here.", self.where.locale)
         with suppress(SlackError):
             offer = Message(below=(*small_print([text]), *buttons(reply.buttons)), fallback=text)
-            await self._web.whisper(self.where.channel, self.where.user, offer, self.where.thread)
+            # In a thread where nothing was said yet, nobody would see it.
+            thread = self.where.thread if self._shown else self.where.aside
+            await self._web.whisper(self.where.channel, self.where.user, offer, thread)
 
     # The last snapshot
 
@@ -272,8 +281,8 @@ class Room:
             return
         tail = shown.tail
         if not self._files:
-            if shown.messages:
-                await self._make(shown.messages)
+            # A message that told the status would stand above the files.
+            await self._make(shown.messages)
             try:
                 self._files = await self._web.share(self.where.channel, shown.files, self.where.thread)
             except (NotThere, Worthless):
@@ -312,9 +321,13 @@ class Room:
         self._written = time.monotonic()
         surplus = self._shown[len(wanted) :]
         del self._shown[len(wanted) :]
+        await self._withdraw(surplus)
+
+    async def _withdraw(self, messages: Sequence[Shown]) -> None:
+        """Delete messages that do not show the answer any more."""
         # Before they are deleted, so that this is not taken for somebody else's doing.
         await self._note_ids()
-        for shown in surplus:
+        for shown in messages:
             with suppress(Gone):
                 await self._web.delete(self.where.channel, shown.ts)
 

@@ -84,7 +84,7 @@ class SlackPlatform:
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             watching = asyncio.create_task(_watch(api.worthless, ended), name="slack token")
             ending.push_async_callback(_end, watching)
-            await answers.restore()
+            answers.start(answers.restore(), "slack restore")
             how = await ending.enter_async_context(self._listening(app, api.client, ended))
             if not ended.done():
                 log.info("Slack: @%s is in the workspace “%s”, and hears of it %s", me.name, me.workspace, how)

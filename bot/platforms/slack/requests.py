@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.errors import UserError
 from bot.message import Attachment, Place, Request, User
+from bot.platforms.slack.commands import typed
 from bot.platforms.slack.web import SlackError
 
 if TYPE_CHECKING:
@@ -104,21 +105,26 @@ def _plain(match: re.Match[str], names: Mapping[str, str]) -> str:
     return what if label in ("", what, re.sub(r"^(?:https?://|mailto:)", "", what)) else f"{label} ({what})"
 
 
-def asked(bot: Bot, request: Request) -> str:
-    """What a request asks, for a message that quotes it: its free text, or else the command as it would be typed."""
+def asked(bot: Bot, request: Request, *, quoted: bool) -> str:
+    """What a request asks, for a message that tells of it: its free text, or else the command as it would be typed.
+
+    Unless it is `quoted`, the command's name alone is told.
+    """
     if request.action is not None:
-        name, given = request.action.id.removeprefix("c:"), request.action.fields or {}
-        command = bot.registry.find(name)
+        command, given = bot.registry.find(request.action.id.removeprefix("c:")), request.action.fields or {}
     elif request.command:
         command, given = bot.registry.find(request.command), request.options
     else:
         command, rest = bot.registry.split(request.text)
         given = command.parse(rest)
+    name = typed(f"/{command.name}", [command.name])
+    if not quoted:
+        return name
     free = command.free_text
     if free is not None and str(given.get(free.name) or "").strip():
         return str(given[free.name]).strip()
     pairs = [f"{name}:{_value(value)}" for name, value in given.items() if value not in ("", None)]
-    return " ".join([f"/{command.name}", *pairs])
+    return " ".join([name, *pairs])
 
 
 def _value(value: Any) -> str:

@@ -1,10 +1,11 @@
 """What is asked by commands on Slack: where the answer goes, how it grows, and that it always ends."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from fakes.models import FakeModels
-from fakes.on_discord import Toys
+from fakes.on_discord import Toys, bot_with_toys
 from fakes.on_slack import answered, answers, below, command, on_slack, question, whispered
 from fakes.slack import FakeSlack
 
@@ -12,6 +13,7 @@ from bot.app import Bot
 from bot.errors import UserError
 from bot.message import Reply
 from bot.platforms.slack import blocks, outlet
+from bot.platforms.slack.blocks import escaped
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
@@ -54,6 +56,40 @@ async def test_a_command_without_a_question_is_quoted_as_it_was_asked(slack: Fak
     )
     assert card.shown.startswith("model fake-faces · seed 7 · count 4")
     assert list(card.buttons) == ["Again", "Edit", "Delete", "👍", "👎"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        ('text:"two words" seed:7', "two words"),
+        ("text:“two words” seed:7", "two words"),
+        ('seed:"7" two words &lt;3', "two words <3"),
+        ("two words seed:7", "two words"),
+    ],
+)
+async def test_options_are_pairs_and_may_be_quoted(slack: FakeSlack, toys: Toys, typed: str, asked: str) -> None:
+    await command(slack, "/tempera", f"play {typed}")
+    assert (await question(slack)).shown == f"<@{slack.ann}> asks:\n> {escaped(asked)}"
+    toys.say(Reply(text="Done.", card={"model": "toy"}, final=True))
+    await answered(slack, "Done.")
+    await command(slack, "/tempera", "inspect")
+    assert "- `seed`: 7" in (await whispered(slack)).shown
+
+
+async def test_where_questions_are_not_quoted_the_command_is_named(
+    models: FakeModels, toys: Toys, tmp_path: Path
+) -> None:
+    async with (
+        FakeSlack() as slack,
+        bot_with_toys(models, tmp_path, toys, settings={"answers.quote": False}) as bot,
+        on_slack(bot, slack),
+    ):
+        await command(slack, "/ask", QUESTION)
+        assert (await question(slack)).shown == f"<@{slack.ann}> asks:\n> /ask"
+        assert (await answered(slack, PARIS)).shown.startswith(PARIS)
+        await command(slack, "/tempera", "draw count:2")
+        await slack.until(lambda: len(slack.messages(slack.channel)) == 2)
+        assert slack.messages(slack.channel)[-1].shown.endswith("> /tempera draw")
 
 
 async def test_a_command_in_a_direct_message_is_answered_there(slack: FakeSlack) -> None:

@@ -137,7 +137,7 @@ async def test_a_form_with_a_file(slack: FakeSlack) -> None:
     assert (await slack.submit(slack.ann, view, {"file": file})).closed
     answer = await answered(slack, "note.txt")
     assert answer.shown == "note.txt: 4 bytes of text/plain"
-    assert slack.messages(slack.channel)[0].shown.endswith("> /weigh file:note.txt")
+    assert slack.messages(slack.channel)[0].shown.endswith("> /tempera weigh file:note.txt")
 
 
 async def test_a_file_that_cannot_be_had(slack: FakeSlack) -> None:

@@ -5,8 +5,8 @@ import pytest
 from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.message import Place, Request, User
-from bot.platforms.slack.commands import NATIVE, ROOT, line, usage
+from bot.message import Button, Place, Reply, Request, User
+from bot.platforms.slack.commands import NATIVE, ROOT, line, message, spelt, typed, usage
 
 SLACKS_OWN = """
     active add apps archive away call calls canvas clip collapse contract-cursor dnd expand export feed feedback files
@@ -58,11 +58,53 @@ def test_the_usage_is_what_people_type_on_slack() -> None:
     assert found["plugins list"] == "/tempera plugins list"
 
 
+KNOWN = ("ask", "new", "help", "defaults show", "defaults set", "face")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("`/help ask` shows the options of a command.", "`/tempera help ask` shows the options of a command."),
+        ("- `/defaults set` – Choose", "- `/tempera defaults set` – Choose"),
+        ("**/new** (/help), “/help”: /help.", "**/tempera new** (/tempera help), “/tempera help”: /tempera help."),
+        ("`/ask temperature:0.2 Why?` or /face", "`/ask temperature:0.2 Why?` or /face"),
+        ("/tempera help and /unknown", "/tempera help and /unknown"),
+        ("and/new https://b.org/help /help/me ~/new ./new /new-er /help.html", None),
+    ],
+)
+def test_commands_are_named_as_people_type_them(written: str, read: str | None) -> None:
+    once = typed(written, KNOWN)
+    assert once == (read or written)
+    assert typed(once, KNOWN) == once
+
+
+def test_what_a_model_wrote_is_left_as_it_is() -> None:
+    again = (Button("Again", action="again", id="t:again:1"),)
+    for wrote in (
+        Reply(text="Type /help", final=True, card={"model": "m"}),
+        Reply(text="Type /help", final=True, buttons=again),
+        Reply(text="Type /help"),
+    ):
+        assert spelt(wrote, KNOWN) == wrote
+    said = Reply(text="Type /help\n\n/plugins is for moderators.", error=True, final=True, buttons=again)
+    assert spelt(said, KNOWN).text == "Type /help\n\n/tempera plugins is for moderators."
+    assert spelt(Reply(text="Type /help", final=True), KNOWN).text == "Type /tempera help"
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [("/tempera help ask", "/help ask"), ("/tempera", "/help"), ("/new", "/new"), ("/temperature", "/temperature")],
+)
+def test_a_message_may_name_the_root(said: str, read: str) -> None:
+    assert message(said) == read
+
+
 @pytest.mark.parametrize(
     ("command", "text", "sentence"),
     [
-        ("/tempera", "hlep", "There is no command /hlep. Did you mean /help?"),
-        ("/tempera", "xyz", "There is no command /xyz. /help lists what there is."),
+        ("/tempera", "hlep", "There is no command /tempera hlep. Did you mean /tempera help?"),
+        ("/tempera", "xyz", "There is no command /tempera xyz. /tempera help lists what there is."),
+        ("/tempera", "new friends", "/tempera new takes no text; “friends” is too much."),
         ("/imagine", "a fox", "There is no command /imagine."),
     ],
 )
@@ -71,4 +113,4 @@ async def test_a_command_that_there_is_not_gets_a_sentence(bot: Bot, command: st
     dispatch = bot.dispatch(request)
     assert dispatch.refused
     (reply,) = [reply async for reply in dispatch.replies]
-    assert reply.text.startswith(sentence)
+    assert spelt(reply, [one.name for one in bot.commands]).text.startswith(sentence)

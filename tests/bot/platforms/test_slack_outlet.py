@@ -3,17 +3,17 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from fakes.models import png
 from fakes.on_discord import Toys
-from fakes.on_slack import answered, below, command, on_slack, question
+from fakes.on_slack import answered, below, command, on_slack, question, whispered
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
-from bot.message import Reply
+from bot.message import Attachment, Reply
 from bot.platforms.slack import outlet, stream
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
-BUTTONS = ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍", "👎"]
 
 
 @pytest.fixture
@@ -72,6 +72,7 @@ async def test_a_stream_that_slack_ends_is_followed_by_another(slack: FakeSlack,
 async def test_a_stream_is_ended_before_slack_does_it(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert stream.LONGEST_SECONDS < 240
     monkeypatch.setattr(stream, "LONGEST_SECONDS", 0.0)
     await command(slack, "/tempera", "play something")
     posted = await question(slack)
@@ -139,3 +140,92 @@ async def test_a_long_stream_goes_on_in_the_next_message(slack: FakeSlack, toys:
     assert sum(part.shown.count("A line") for part in parts) == 450
     assert not any(part.streaming for part in parts)
     assert len(parts) == 3
+
+
+# Pictures that take shape
+
+
+def picture(step: int) -> Attachment:
+    return Attachment(f"fox-{step}.png", png(step), "image/png", "A fox.")
+
+
+def draw(toys: Toys, *, text: str = "") -> None:
+    """Let three steps with a preview each come, one of them without a word."""
+    toys.say(Reply(text=text, status="Number 1 in the queue …"))
+    toys.say(*(Reply(text=text, status=f"Step {step} of 3 …", attachments=(picture(step),)) for step in (1, 2)))
+
+
+async def test_of_a_picture_that_takes_shape_only_the_last_is_shown(slack: FakeSlack, toys: Toys) -> None:
+    await command(slack, "/tempera", "play something")
+    posted = await question(slack)
+    draw(toys)
+    await slack.until(lambda: slack.statuses.get((slack.channel, posted.ts)) == "Step 2 of 3 …")
+    assert not slack.called("files.getUploadURLExternal")
+    assert slack.thread(slack.channel, posted.ts) == []
+    toys.say(Reply(attachments=(picture(3),), card={"seed": "7"}, final=True))
+    card = await answered(slack, "seed 7")
+    shown, below_it = slack.thread(slack.channel, posted.ts)
+    assert [file["name"] for file in shown.files] == ["fox-3.png"]
+    assert below_it is card
+    assert len(slack.called("files.getUploadURLExternal")) == 1
+
+
+async def test_where_slack_shows_no_status_a_message_does_until_the_picture_is_there(
+    slack: FakeSlack, toys: Toys
+) -> None:
+    slack.without_streaming()
+    slack.refuse("assistant.threads.setStatus", "unknown_method", times=-1)
+    await command(slack, "/tempera", "play something")
+    posted = await question(slack)
+    draw(toys)
+    [status] = await below(slack, posted)
+    await slack.until(lambda: status.shown == "Step 2 of 3 …")
+    assert list(status.buttons) == ["Stop"]
+    assert not slack.called("files.getUploadURLExternal")
+    toys.say(Reply(attachments=(picture(3),), card={"seed": "7"}, final=True))
+    card = await answered(slack, "seed 7")
+    shown, below_it = slack.thread(slack.channel, posted.ts)
+    assert [file["name"] for file in shown.files] == ["fox-3.png"]
+    assert below_it is card
+
+
+async def test_a_message_that_told_the_status_makes_room_for_a_stream(slack: FakeSlack, toys: Toys) -> None:
+    slack.refuse("assistant.threads.setStatus", "missing_scope", times=-1)
+    await command(slack, "/tempera", "play something")
+    posted = await question(slack)
+    draw(toys)
+    [status] = await below(slack, posted)
+    toys.say(Reply(text="One"))
+    await slack.until(lambda: status.deleted)
+    [words] = await below(slack, posted)
+    assert words.streaming
+    toys.say(Reply(text="One.", final=True))
+    assert await answered(slack, "One.") is words
+
+
+async def test_words_that_grow_beside_a_picture(slack: FakeSlack, toys: Toys) -> None:
+    await command(slack, "/tempera", "play something")
+    posted = await question(slack)
+    draw(toys, text="A fox:")
+    [words] = await below(slack, posted)
+    assert words.streaming
+    toys.say(Reply(text="A fox: it is red.", attachments=(picture(3),), card={"seed": "7"}, final=True))
+    card = await answered(slack, "seed 7")
+    text, shown, below_it = slack.thread(slack.channel, posted.ts)
+    assert (text, below_it) == (words, card)
+    assert (text.shown, text.streaming, text.buttons) == ("A fox: it is red.", False, {})
+    assert [file["name"] for file in shown.files] == ["fox-3.png"]
+
+
+async def test_a_picture_that_takes_a_while_can_be_stopped(
+    slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlet, "STOP_SECONDS", 0.0)
+    await command(slack, "/tempera", "play something")
+    draw(toys)
+    offer = await whispered(slack)
+    # Beside the question: its thread shows nothing to one alone before something is said there.
+    assert (list(offer.buttons), offer.thread_ts) == (["Stop"], "")
+    await slack.press(slack.ann, offer, "Stop")
+    assert (await answered(slack, "Stopped.")).files == []
+    await slack.until(lambda: offer.deleted)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from fakes.models import png
 from fakes.on_discord import Toys
-from fakes.on_slack import command, on_slack, question, whispered
+from fakes.on_slack import answered, command, on_slack, question, whispered
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
@@ -15,7 +15,6 @@ from bot.platforms.slack import outlet
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
-BUTTONS = ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍", "👎"]
 
 
 @pytest.fixture
@@ -37,7 +36,8 @@ async def test_what_turns_out_to_be_private_takes_the_question_away(slack: FakeS
     posted = await question(slack)
     toys.say(UserError("That does not work today."))
     message = await whispered(slack)
-    assert message.shown == "That does not work today."
+    # In a thread of a message that is gone, nobody would see it.
+    assert (message.shown, message.via, message.thread_ts) == ("That does not work today.", "api", "")
     assert posted.deleted
     assert slack.messages(slack.channel) == []
 
@@ -48,7 +48,7 @@ async def test_a_refusal_is_for_the_asker_alone(slack: FakeSlack) -> None:
     assert message.shown == "temperature must be a number from 0 to 2; you gave “9”."
     await command(slack, "/tempera", "nothing at all")
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
-    assert slack.ephemeral(slack.ann)[-1].shown.startswith("There is no command /nothing")
+    assert slack.ephemeral(slack.ann)[-1].shown.startswith("There is no command /tempera nothing.")
     assert slack.messages(slack.channel) == []
 
 
@@ -63,6 +63,29 @@ async def test_private_pictures_go_to_the_direct_messages(slack: FakeSlack, toy_
     [sent] = slack.messages(slack.dm(slack.ann))
     assert [file["name"] for file in sent.files] == ["secret.png"]
     assert slack.messages(slack.channel) == []
+
+
+async def test_what_names_commands_names_those_of_slack(slack: FakeSlack) -> None:
+    await command(slack, "/tempera", "")
+    lines = (await whispered(slack)).shown.splitlines()
+    assert "- `/ask` – Ask the language model a question." in lines
+    assert "- `/tempera whisper` – Say it to the asker alone." in lines
+    assert "`/tempera help ask` shows the options of a command." in lines
+    await command(slack, "/tempera", "help whisper")
+    await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
+    assert slack.ephemeral(slack.ann)[-1].shown.splitlines()[1] == "`/tempera whisper text`"
+    await command(slack, "/tempera", "draw count:many")
+    await command(slack, "/tempera", "stretch")
+    await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 4)
+    assert slack.ephemeral(slack.ann)[-1].shown.endswith("Like this: /tempera stretch length:… [seed:…]")
+
+
+async def test_inspect_in_a_channel_tells_of_the_last_answer_there(slack: FakeSlack) -> None:
+    await command(slack, "/ask", "temperature:0.2 Which capital?")
+    await answered(slack, PARIS)
+    await command(slack, "/tempera", "inspect")
+    message = await whispered(slack)
+    assert message.shown.startswith("**/ask** – asked by Ann")
 
 
 # Where the bot is not

@@ -109,6 +109,9 @@ async def test_a_mention_may_be_a_command(slack: FakeSlack, models: FakeModels) 
     await slack.say(slack.ann, slack.channel, "/whisper hello", thread_ts=said.ts, mention=True)
     [message] = await slack.until(lambda: slack.ephemeral(slack.ann))
     assert (message.shown, message.thread_ts) == ("psst, hello", said.ts)
+    await slack.say(slack.ann, slack.channel, "/tempera whisper good night", thread_ts=said.ts, mention=True)
+    _, message = await slack.until(lambda: found if len(found := slack.ephemeral(slack.ann)) == 2 else [])
+    assert message.shown == "psst, good night"
 
 
 async def test_a_refusal_of_a_mention_is_for_the_asker_alone(slack: FakeSlack) -> None:
@@ -129,6 +132,8 @@ async def test_an_empty_mention_is_welcomed(slack: FakeSlack) -> None:
     said = await slack.say(slack.ann, slack.channel, "", mention=True)
     [message] = await slack.until(lambda: slack.thread(slack.channel, said.ts))
     assert message.shown.startswith("Hello! I show how generative AI works.")
+    assert "`/face count:4`" in message.shown
+    assert "`/tempera help` lists everything I can do." in message.shown
 
 
 async def test_a_model_that_fails_is_told_to_the_asker(slack: FakeSlack, models: FakeModels) -> None:
@@ -196,7 +201,7 @@ async def test_a_shortcut_that_is_no_longer_there(slack: FakeSlack) -> None:
     said = await slack.say(slack.ben, slack.channel, "Entropy")
     await (await slack.shortcut(slack.ann, said, "m:gone")).acknowledged()
     [message] = await slack.until(lambda: slack.ephemeral(slack.ann))
-    assert message.shown.startswith("There is no command /gone")
+    assert message.shown.startswith("There is no command /tempera gone")
 
 
 async def test_everything_else_is_acknowledged_and_ignored(
