@@ -255,6 +255,11 @@ class Database:
             session.add(EventRow(platform=platform, id=event_id, created=now()))
         return True
 
+    async def unsee(self, platform: str, event_id: str) -> None:
+        """Let this event be new again, since nothing came of it."""
+        async with self.writing() as session:
+            await session.execute(delete(EventRow).where(EventRow.platform == platform, EventRow.id == event_id))
+
 
 class _Connection(sqlite3.Connection):
     """A connection that lets go of its locks when it is closed.

@@ -122,6 +122,14 @@ async def test_many_writers_lose_nothing(tmp_path: Path) -> None:
             assert await session.scalar(select(PluginRow.value)) == 50
 
 
+async def test_an_event_that_came_to_nothing_is_new_again(tmp_path: Path) -> None:
+    async with Database(url(tmp_path)) as database:
+        await database.first_seen("test", "1")
+        await database.first_seen("test", "2")
+        await database.unsee("test", "1")
+        assert [await database.first_seen("test", name) for name in ("1", "1", "2")] == [True, False, False]
+
+
 async def test_a_writer_that_is_cancelled_keeps_nobody_waiting(tmp_path: Path) -> None:
     async with Database(url(tmp_path)) as database:
         await database.first_seen("test", "1")

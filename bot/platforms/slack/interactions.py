@@ -19,7 +19,7 @@ from bot.platforms.slack.requests import PLATFORM, Where, announced, asked, fetc
 from bot.platforms.slack.web import Closed, NotThere, SlackError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 
     from slack_bolt.async_app import AsyncAck
 
@@ -157,21 +157,33 @@ class Interactions:
             self._answers.start(self._sent(view, self._act_with_files(request, where)), "slack form")
             return
         replies = self._bot.dispatch(request).replies
-        first = asyncio.create_task(anext(replies, None), name="slack form")
+        first = asyncio.create_task(self._first(view, replies), name="slack form")
         await asyncio.wait({first}, timeout=FIRST_SECONDS)
-        if first.done() and (reply := first.result()) is not None and reply.error and not reply.row:
+        reply = first.result() if first.done() and first.exception() is None else None
+        if reply is not None and _is_refusal(reply):
             await ack(response_action="errors", errors=self._marked(view, reply))
             await replies.aclose()
             return
         await ack()
-        self._answers.start(self._sent(view, self._go_on(first, replies, where)), "slack form")
+        self._answers.start(self._go_on(first, replies, where), "slack form")
+
+    async def _first(self, view: Json, replies: AsyncGenerator[Reply, None]) -> Reply | None:
+        """The first reply, which the answer begins with; None if the same form was sent before."""
+        if not await self._is_new(_name(view)):
+            await replies.aclose()
+            return None
+        reply = await anext(replies, None)
+        if reply is not None and _is_refusal(reply):
+            # It is sent again under the same name, once it is mended.
+            await self._bot.database.unsee(PLATFORM, _name(view))
+        return reply
 
     def _marked(self, view: Json, reply: Reply) -> dict[str, str]:
         return modal.errors(view, reply.option, self._answers.spelt(reply).text)
 
-    async def _sent(self, view: Json, work: Any) -> None:
+    async def _sent(self, view: Json, work: Coroutine[Any, Any, None]) -> None:
         """Do `work` unless the same form was sent before, as after a connection that broke."""
-        if await self._is_new(f"{view['id']}.{view.get('hash', '')}"):
+        if await self._is_new(_name(view)):
             await work
         else:
             work.close()
@@ -298,6 +310,15 @@ class Interactions:
         if request.action is None or request.action.fields is None:
             return request
         return replace(request, action=replace(request.action, fields=await fetched(request.action.fields, self._web)))
+
+
+def _name(view: Json) -> str:
+    """What a form that is sent is told apart by."""
+    return f"{view['id']}.{view.get('hash', '')}"
+
+
+def _is_refusal(reply: Reply) -> bool:
+    return reply.error and not reply.row
 
 
 def _announced(request: Request) -> Request:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from fakes.deployment import Deployment
 from fakes.models import FakeModels
@@ -118,3 +119,14 @@ async def test_the_end_of_the_bot_is_said_at_once(deployed: Deployment, slack: F
     assert INTERRUPTED in message.shown
     assert not message.streaming
     assert "Again" in message.buttons
+
+
+async def test_a_token_that_is_revoked_ends_slack_and_nothing_else(deployed: Deployment, slack: FakeSlack) -> None:
+    await ask(slack, "a question")
+    await answered(slack, PARIS)
+    slack.revoke()
+    await slack.command(slack.ann, slack.channel, "/ask", "another question")
+    await slack.until(lambda: not slack.courier.sockets)
+    async with aiohttp.ClientSession() as session, session.get(deployed.web_url) as page:
+        assert page.status == 200
+    assert await asyncio.to_thread(deployed.stop) == 0

@@ -197,3 +197,14 @@ async def test_what_was_left_unfinished_says_so(slack: FakeSlack, toy_bot: Bot) 
     for message in (private, answer, hooked):
         assert "Interrupted: the bot was restarted." in message.shown
     assert "Again" in answer.buttons
+
+
+async def test_what_was_left_unfinished_keeps_nobody_waiting(slack: FakeSlack, toy_bot: Bot) -> None:
+    thread = await slack.say(slack.ann, slack.channel, "A question")
+    where = Where(channel=slack.channel, user=slack.ann, thread=thread.ts)
+    await leave_unfinished(toy_bot, "/play", where)
+    slack.refuse("chat.postMessage", retry_after=3600, times=-1)
+    async with on_slack(toy_bot, slack):
+        await slack.until(lambda: slack.called("chat.postMessage"))
+        await (await slack.open_home(slack.ann)).acknowledged()
+        assert await slack.view(slack.ann)

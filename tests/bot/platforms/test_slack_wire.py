@@ -12,6 +12,7 @@ from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys
 from fakes.on_slack import HEALTH, answered, answers, on_slack
 from fakes.slack import FakeSlack
+from fakes.slack.delivery import Delivery
 
 from bot.app import Bot
 from bot.platforms.slack.checks import EVENTS_PATH
@@ -133,6 +134,45 @@ async def test_two_bots_that_share_a_database_answer_once(
         await slack.until(lambda: len(answers(slack, PARIS)) == 5)
     assert len(models.requests) == 5
     assert {one.ts for one in said} < set(in_threads(slack, PARIS))
+
+
+async def test_what_people_do_counts_once_with_two_bots_that_share_a_database(
+    slack: FakeSlack, models: FakeModels, toys: Toys, tmp_path: Path
+) -> None:
+    async def both(made: Delivery) -> None:
+        """Let it come to both bots, after it came to one."""
+        await made.acknowledged()
+        for to in (0, 1):
+            await slack.courier.send(Delivery(made.kind, made.payload), to=to).acknowledged()
+
+    async with (
+        bot_with_toys(models, tmp_path, toys) as first,
+        bot_with_toys(models, tmp_path, Toys()) as second,
+        on_slack(first, slack),
+        on_slack(second, slack),
+    ):
+        await slack.connected(2)
+        await both(await slack.command(slack.ann, slack.channel, "/ask", "a command"))
+        answer = await answered(slack, PARIS)
+        await both(await slack.shortcut(slack.ann, answer, "m:ask"))
+        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+        await both(await slack.press(slack.ann, answer, "Again"))
+        await slack.until(lambda: len(answers(slack, PARIS)) == 3)
+        await (await slack.press(slack.ann, answer, "Edit")).acknowledged()
+        sent = await slack.submit(slack.ann, await slack.view(slack.ann), {"prompt": "a form"})
+        assert sent.delivery is not None
+        await both(sent.delivery)
+        await slack.until(lambda: len(answers(slack, PARIS)) == 4)
+        await (await slack.command(slack.ann, slack.channel, "/ask", "what came after all that")).acknowledged()
+        await slack.until(lambda: len(answers(slack, PARIS)) == 5)
+    assert [request["messages"][-1]["content"] for request in models.requests] == [
+        "a command",
+        f"Explain this in simple words:\n\n{PARIS}",
+        "a command",
+        "a form",
+        "what came after all that",
+    ]
+    assert len(slack.messages(slack.channel)) == 2
 
 
 async def test_a_signature_that_is_wrong_or_stale_is_refused(slack: FakeSlack, bot: Bot, models: FakeModels) -> None:
