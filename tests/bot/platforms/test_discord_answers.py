@@ -221,7 +221,8 @@ async def test_somebody_elses_acknowledgement_is_left_alone(
         await discord.until(lambda code=code: str(code) in caplog.text)
     assert toys.played == 0
     assert discord.messages(discord.channel) == []
-    assert "Traceback" not in caplog.text
+    # It happens whenever two processes share a token, so it is no reason for a warning.
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
 
 
 async def test_the_language_is_the_askers(discord: FakeDiscord) -> None:
