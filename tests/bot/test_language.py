@@ -78,8 +78,9 @@ def sentences() -> set[str]:
     found = set()
     for path in SOURCES:
         found |= Collector(ast.parse(path.read_text("utf-8"))).found
-    names = sorted(path.stem for path in (ROOT / "plugins").glob("*.py") if path.stem != "__init__")
-    plugins = plugin.load(PluginsSection(enabled=tuple(names), entry_points=False))
+    files = {path.stem for path in (ROOT / "plugins").glob("*.py") if path.stem != "__init__"}
+    names = {*PluginsSection().enabled, *files}
+    plugins = plugin.load(PluginsSection(enabled=tuple(sorted(names)), entry_points=False))
     settings = [*CORE, *(setting for one in plugins for setting in one.settings)]
     found |= {setting.description for setting in settings}
     for one in plugins:

@@ -51,6 +51,7 @@ async def test_commands_are_json_that_says_all(person: Person) -> None:
     assert list(listed) == [
         "ask",
         "new",
+        "imagine",
         "face",
         "inspect",
         *(f"defaults {word}" for word in ("show", "set", "reset")),

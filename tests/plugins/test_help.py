@@ -13,6 +13,7 @@ async def test_help_lists_what_the_asker_may_use(bot: Bot) -> None:
     assert listed == [
         "/ask",
         "/new",
+        "/imagine",
         "/face",
         "/inspect",
         "/defaults show",

@@ -39,8 +39,9 @@ async def test_the_list(bot: Bot) -> None:
     await last(bot, ask("/plugins disable face", MODERATOR))
     dispatch = bot.dispatch(ask("/plugins list", MODERATOR))
     assert dispatch.private
-    assert [reply async for reply in dispatch.replies][-1].text.splitlines()[:5] == [
+    assert [reply async for reply in dispatch.replies][-1].text.splitlines()[:6] == [
         "- **ask** (on): `/ask`, `/new`",
+        "- **imagine** (on): `/imagine`",
         "- **face** (off): `/face`",
         "- **inspect** (on): `/inspect`",
         "- **defaults** (on): `/defaults show`, `/defaults set`, `/defaults reset`",
@@ -71,7 +72,10 @@ async def test_the_operator_switches_another_servers(bot: Bot) -> None:
     ("line", "sentence"),
     [
         ("/plugins disable help", "The plugin “help” cannot be switched off."),
-        ("/plugins enable fcae", "There is no plugin “fcae”; there are ask, face, inspect, defaults, help, plugins."),
+        (
+            "/plugins enable fcae",
+            "There is no plugin “fcae”; there are ask, imagine, face, inspect, defaults, help, plugins.",
+        ),
         ("/plugins reload ask", "Only whoever runs this bot can reload a plugin, from the terminal."),
         (
             "/plugins",
@@ -111,7 +115,7 @@ async def test_names_complete_to_those_that_can_be_switched(bot: Bot) -> None:
         return list(await bot.complete(request, "name", typed))
 
     assert await complete("plugins enable", "") == ["face"]
-    assert await complete("plugins disable", "") == ["ask", "inspect", "defaults", "help", "plugins"]
+    assert await complete("plugins disable", "") == ["ask", "imagine", "inspect", "defaults", "help", "plugins"]
     assert await complete("plugins disable", "he") == ["help"]
     assert await complete("plugins reload", "f") == ["face"]
 

@@ -10,6 +10,7 @@ const NAME = "tempera-name";
 const EXAMPLES = [
   ["/ask What is a neural network?", "A language model answers, word by word"],
   ["/ask temperature:1.2 Tell me a story about an egg", "The same model, more daring"],
+  ["/imagine a red apple", "A diffusion model takes noise away until an apple is left"],
   ["/face", "A GAN draws a person who does not exist"],
 ];
 

@@ -1,0 +1,180 @@
+"""/imagine: a diffusion model draws what words say, out of noise, and everybody watches it happen.
+
+No picture is kept for what comes after it. Its recipe stands on the buttons, and draws the very same one again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bot import Attachment, Context, Drawn, Plugin, Range, Reply, UserError, command, new_seed
+from plugins.imagine import sweep as sweeps
+from plugins.imagine import telling
+from plugins.imagine.making import Watch, draw
+from plugins.imagine.recipe import Recipe
+
+ONE, SEVERAL, STRIP, FILM, PAGE = 512, 256, 128, 256, 384
+"""Longer side of a picture in pixels, alone and in its layouts: what small models draw is too small to look at."""
+PREVIEWS = 10
+DEEPEST = 6
+"""How many variations of variations there may be: to get at the last one, all of them are drawn again."""
+
+
+class Imagine(Plugin):
+    """Pictures from a text-to-image diffusion model."""
+
+    name = "imagine"
+
+    @command(form=("prompt", "guidance", "steps", "negative", "seed"))
+    async def imagine(
+        self,
+        ctx: Context,
+        prompt: Range[str, 1, 1000],
+        guidance: Range[float, 0, 30] | None = None,
+        steps: Range[int, 1, 150] | None = None,
+        seed: Range[int, 0, 2147483647] | None = None,
+        count: Range[int, 1, 4] = 4,
+        negative: Range[str, 1, 1000] | None = None,
+        sweep: Range[str, 1, 100] | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Have pictures drawn from words, and watch them come out of the noise.
+
+        prompt: What to draw
+        guidance: How closely to follow the words: 1 dreams along, 3 listens, 10 exaggerates
+        steps: In how many steps the noise is taken away: few are quick and rough
+        seed: The same seed and words give the same picture again
+        count: How many pictures, 1 to 4
+        negative: What the picture should keep away from
+        sweep: One picture for each of several values of a knob: guidance=1,3,7 or steps=5,15,30
+        """
+        wish = _wish(prompt, guidance, steps, seed, negative)
+        replies = self._sweep(ctx, wish, *sweeps.read(sweep)) if sweep else self._pictures(ctx, wish, count)
+        async for reply in replies:
+            yield reply
+
+    @command("imagine-vary", hidden=True, form=("prompt", "strength", "guidance", "steps", "seed"))
+    async def vary(
+        self,
+        ctx: Context,
+        prompt: Range[str, 1, 1000],
+        source: str,
+        strength: Range[float, 0.05, 1] = telling.STRENGTH,
+        guidance: Range[float, 0, 30] | None = None,
+        steps: Range[int, 1, 150] | None = None,
+        seed: Range[int, 0, 2147483647] | None = None,
+        count: Range[int, 1, 4] = 4,
+        negative: Range[str, 1, 1000] | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Draw variations of a picture.
+
+        prompt: What to draw
+        strength: How much of the picture to give up: 0.3 keeps most of it, 1 next to nothing
+        guidance: How closely to follow the words: 1 dreams along, 3 listens, 10 exaggerates
+        steps: In how many steps the noise is taken away: few are quick and rough
+        seed: The same seed and words give the same picture again
+        """
+        start = Recipe.read(source)
+        if start.depth >= DEEPEST:
+            sentence = "This varies a variation of a variation, {count} times over. Begin anew with /imagine."
+            raise UserError(sentence, count=start.depth)
+        wish = _wish(prompt, guidance, steps, seed, negative) | {"strength": strength, "model": start.model}
+        async for reply in self._pictures(ctx, wish, count, start):
+            yield reply
+
+    @command("imagine-how", hidden=True)
+    async def how(self, ctx: Context, prompt: str, recipe: str) -> AsyncIterator[Reply]:
+        """Show how a picture came out of the noise."""
+        made, watch = Recipe.read(recipe), Watch(ctx)
+        text, strip = "", tuple[Attachment, ...]()
+        wish = made.wish() | {"layout": "strip", "enlarge": STRIP}
+        async for seen in draw(ctx, watch, wish, made.source):
+            if isinstance(seen, Reply):
+                yield seen
+                continue
+            alt = ctx.translate("“{prompt}” in a row: from noise to picture", prompt=telling.short(prompt))
+            text, strip = telling.story(ctx, made, seen, watch.steps), _files(seen, f"steps-{made.seed}.png", alt)
+        async for seen in draw(ctx, watch, made.wish() | {"layout": "animation", "enlarge": FILM}, made.source):
+            if isinstance(seen, Reply):
+                yield replace(seen, text=text, attachments=strip)
+                continue
+            alt = ctx.translate("“{prompt}” as a film: from noise to picture", prompt=telling.short(prompt))
+            film = _files(seen, f"film-{made.seed}.gif", alt)
+            first = telling.page(ctx.translate("Step by step ▶"), made, 0, watch.steps)
+            card = telling.card(seen)
+            yield Reply(text=text, attachments=(*strip, *film), card=card, buttons=(first,), final=True)
+
+    @command("imagine-step", hidden=True)
+    async def step(self, ctx: Context, prompt: str, recipe: str, step: int, last: int) -> AsyncIterator[Reply]:
+        """Show a picture after one of its steps."""
+        made = Recipe.read(recipe)
+        wish = made.wish() | {"layout": "strip", "frames": (step,), "enlarge": PAGE}
+        async for seen in draw(ctx, Watch(ctx), wish, made.source):
+            if isinstance(seen, Reply):
+                yield seen
+                continue
+            text = telling.moment(ctx, made, step, last)
+            alt = f"“{telling.short(prompt)}”. {text}"
+            files = _files(seen, f"step-{step}-{made.seed}.png", alt)
+            yield Reply(text=text, attachments=files, buttons=telling.pages(made, step, last), final=True)
+
+    async def _pictures(
+        self, ctx: Context, wish: Mapping[str, Any], count: int, start: Recipe | None = None
+    ) -> AsyncIterator[Reply]:
+        size = SEVERAL if count > 1 else ONE
+        layout = {"count": count, "layout": "grid", "enlarge": size, "previews": PREVIEWS}
+        async for seen in draw(ctx, Watch(ctx), {**wish, **layout}, start):
+            if isinstance(seen, Reply):
+                yield seen
+                continue
+            first = Recipe.of(seen, wish["prompt"], wish["negative_prompt"], start)
+            about = {"prompt": telling.short(first.prompt), "seed": first.seed, "count": count}
+            sentence = "A computer-made picture of “{prompt}”, seed {seed}"
+            if count > 1:
+                sentence = "{count} computer-made pictures of “{prompt}”, from seed {seed} on"
+            yield Reply(
+                status=telling.unread(ctx, seen),
+                attachments=_files(seen, f"imagine-{first.seed}.png", ctx.translate(sentence, **about)),
+                card=telling.card(seen),
+                buttons=telling.finished(ctx, first, count),
+                final=True,
+            )
+
+    async def _sweep(
+        self, ctx: Context, wish: Mapping[str, Any], knob: str, values: Sequence[float]
+    ) -> AsyncIterator[Reply]:
+        row = {"sweep": {knob: values}, "enlarge": SEVERAL, "previews": PREVIEWS}
+        async for seen in draw(ctx, Watch(ctx), {**wish, **row}):
+            if isinstance(seen, Reply):
+                yield seen
+                continue
+            made = Recipe.of(seen, wish["prompt"], wish["negative_prompt"])
+            each = [made.turned(knob, value) for value in values]
+            shown = [f"{value:g}" for value in values]
+            about = {"prompt": telling.short(made.prompt), "knob": knob, "values": ", ".join(shown)}
+            alt = ctx.translate("“{prompt}” side by side, drawn with {knob} {values} from the same noise", **about)
+            yield Reply(
+                text=ctx.translate("The same words and the same seed: only {knob} differs.", knob=knob),
+                status=telling.unread(ctx, seen),
+                attachments=_files(seen, f"sweep-{made.seed}.png", alt),
+                card=telling.card(seen) | {knob: ", ".join(shown)},
+                buttons=tuple(map(telling.large, (f"{knob} {value}" for value in shown), each)),
+                final=True,
+            )
+
+
+def _wish(
+    prompt: str, guidance: float | None, steps: int | None, seed: int | None, negative: str | None
+) -> dict[str, Any]:
+    return {
+        "prompt": prompt,
+        "guidance": guidance,
+        "steps": steps,
+        "seed": new_seed() if seed is None else seed,
+        "negative_prompt": negative,
+    }
+
+
+def _files(drawn: Drawn, name: str, alt: str) -> tuple[Attachment, ...]:
+    return tuple(Attachment(name, file, drawn.media_type, alt=alt) for file in drawn.files)

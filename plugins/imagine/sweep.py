@@ -1,0 +1,48 @@
+"""One knob at several values: "guidance=1,3,7"."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from bot import UserError
+
+KNOBS = {"guidance": (0, 30), "steps": (1, 150)}
+"""What can be turned, from where to where."""
+WHOLE = frozenset({"steps"})
+FEWEST, MOST = 2, 8
+EXAMPLES = {"guidance": "guidance=1,3,7", "steps": "steps=5,15,30"}
+SHAPE = re.compile(r"\s*(?P<knob>[a-z]+)\s*[=:]\s*(?P<values>.+)", re.IGNORECASE | re.DOTALL)
+
+
+def read(text: str) -> tuple[str, list[float]]:
+    """The knob and its values, in the order given. Raises UserError with a sentence and an example."""
+    match = SHAPE.fullmatch(text)
+    knob = match["knob"].casefold() if match else ""
+    if match is None or knob not in KNOBS:
+        sentence = (
+            "sweep is guidance or steps with {fewest} to {most} values, like {one} or {other}; you gave “{text}”."
+        )
+        examples = {"one": EXAMPLES["guidance"], "other": EXAMPLES["steps"]}
+        raise UserError(sentence, fewest=FEWEST, most=MOST, text=text, **examples)
+    values = list(dict.fromkeys(_value(knob, word) for word in re.split(r"[,;\s]+", match["values"].strip(" ,;"))))
+    if not FEWEST <= len(values) <= MOST:
+        sentence = "A sweep has {fewest} to {most} different values, like {example}; yours has {count}."
+        raise UserError(sentence, fewest=FEWEST, most=MOST, example=EXAMPLES[knob], count=len(values))
+    return knob, values
+
+
+def _value(knob: str, word: str) -> float:
+    low, high = KNOBS[knob]
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if low <= value <= high and (knob not in WHOLE or value.is_integer()):
+        return value
+    sentence = "In a sweep, {knob} takes numbers from {low} to {high}, like {example}; “{word}” is none of them."
+    if knob in WHOLE:
+        sentence = (
+            "In a sweep, {knob} takes whole numbers from {low} to {high}, like {example}; “{word}” is none of them."
+        )
+    raise UserError(sentence, knob=knob, low=low, high=high, example=EXAMPLES[knob], word=word)

@@ -1,0 +1,177 @@
+"""What is said of a finished picture: its card, its buttons, and the story of how it was made."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from bot import Button, Context, Drawn
+from plugins.imagine.recipe import Recipe
+
+STRENGTH = 0.6
+"""How much of a picture its variations give up."""
+LEAP = 5
+"""How many steps ◀◀ and ▶▶ go."""
+
+
+def short(prompt: str) -> str:
+    """The prompt in one line that is not too long for a description."""
+    return textwrap.shorten(prompt, 200, placeholder=" …")
+
+
+def card(drawn: Drawn) -> dict[str, str]:
+    """The facts of how it was made."""
+    facts = {
+        "model": drawn.model,
+        "seed": str(drawn.seed),
+        "steps": str(drawn.steps),
+        "guidance": f"{drawn.guidance:g}",
+    }
+    if drawn.strength is not None:
+        facts["strength"] = f"{drawn.strength:g}"
+    return facts | {"size": f"{drawn.width}×{drawn.height}", "seconds": f"{drawn.seconds:.1f}"}
+
+
+def unread(ctx: Context, drawn: Drawn) -> str:
+    """A sentence about the end of a prompt that was too long; "" if all of it was read."""
+    if not drawn.prompt.dropped:
+        return ""
+    sentence = "The text encoder reads {limit} tokens at most, so it never saw the end of the prompt: {tokens}."
+    return ctx.translate(sentence, limit=drawn.prompt.limit, tokens=_tokens(drawn.prompt.dropped))
+
+
+# Buttons
+
+
+def finished(ctx: Context, first: Recipe, count: int) -> tuple[Button, ...]:
+    """Those under `count` pictures, of which the first has the recipe `first`."""
+    label = ctx.translate("How it was made" if count == 1 else "How 1 was made")
+    how = Button(label, "imagine-how", _kept(first))
+    if count == 1:
+        return how, _variations(ctx.translate("Variations"), first)
+    each = list(enumerate((replace(first, seed=first.seed + number) for number in range(count)), 1))
+    numbers = [large(str(number), recipe) for number, recipe in each]
+    # In this order, four of each fill the rows of five that Discord makes.
+    return (*numbers, how, *(_variations(f"V{number}", recipe) for number, recipe in each))
+
+
+def large(label: str, recipe: Recipe) -> Button:
+    """Draws this picture alone."""
+    options: dict[str, Any] = {
+        "prompt": recipe.prompt,
+        "seed": recipe.seed,
+        "steps": recipe.steps,
+        "guidance": recipe.guidance,
+        "negative": recipe.negative,
+        "count": 1,
+    }
+    if recipe.source is None:
+        return Button(label, "imagine", options)
+    return Button(label, "imagine-vary", options | {"strength": recipe.strength, "source": recipe.source.written()})
+
+
+def pages(recipe: Recipe, step: int, last: int) -> tuple[Button, ...]:
+    """Where one can go from `step`."""
+    back = [("◀◀", step - LEAP), ("◀", step - 1)] if step > 0 else []
+    forward = [("▶", step + 1), ("▶▶", step + LEAP)] if step < last else []
+    return tuple(page(label, recipe, min(max(to, 0), last), last) for label, to in (*back, *forward))
+
+
+def page(label: str, recipe: Recipe, step: int, last: int) -> Button:
+    """Leads to how the picture looked after `step` of its `last` steps."""
+    return Button(label, "imagine-step", _kept(recipe) | {"step": step, "last": last})
+
+
+def _variations(label: str, recipe: Recipe) -> Button:
+    options = {
+        "prompt": recipe.prompt,
+        "steps": recipe.steps,
+        "guidance": recipe.guidance,
+        "negative": recipe.negative,
+        "strength": STRENGTH,
+        "source": recipe.written(),
+    }
+    return Button(label, "imagine-vary", options)
+
+
+def _kept(recipe: Recipe) -> dict[str, Any]:
+    # The prompt by itself, too, because it is what the answer quotes.
+    return {"prompt": recipe.prompt, "recipe": recipe.written()}
+
+
+# The story
+
+
+def story(ctx: Context, recipe: Recipe, drawn: Drawn, steps: int) -> str:
+    """How the picture came about in `steps` steps, for somebody who has never heard of diffusion."""
+    chapters = (_words(ctx, drawn), _beginning(ctx, recipe), _steps(ctx, steps), _guidance(ctx, recipe, drawn))
+    return "\n".join(f"{number}. {told}" for number, told in enumerate(chapters, 1))
+
+
+def moment(ctx: Context, recipe: Recipe, step: int, last: int) -> str:
+    """What the picture after `step` of its `last` steps shows."""
+    if step >= last:
+        return ctx.translate("After the last of {last} steps: the picture, without noise.", last=last)
+    if step > 0:
+        return ctx.translate("After step {step} of {last}.", step=step, last=last)
+    if recipe.source is not None:
+        return ctx.translate("Before step 1 of {last}: the picture that it begins with, under noise.", last=last)
+    return ctx.translate("Before step 1 of {last}: only noise, made from the seed {seed}.", last=last, seed=recipe.seed)
+
+
+def _words(ctx: Context, drawn: Drawn) -> str:
+    told = ctx.translate(
+        "**The words.** A language model, the text encoder, cut the prompt into tokens and made numbers of each: "
+        "{tokens}.",
+        tokens=_tokens(drawn.prompt.tokens),
+    )
+    return f"{told} {unread(ctx, drawn)}".strip()
+
+
+def _beginning(ctx: Context, recipe: Recipe) -> str:
+    if recipe.strength is not None:
+        return ctx.translate(
+            "**The beginning.** The picture it varies was covered with noise. The strength {strength} says how "
+            "thickly: at 1, next to nothing of it shines through.",
+            strength=f"{recipe.strength:g}",
+        )
+    return ctx.translate(
+        "**The beginning.** There was nothing but noise, like the static of an old television. The seed {seed} decided "
+        "every speck of it, so the same seed always begins alike.",
+        seed=recipe.seed,
+    )
+
+
+def _steps(ctx: Context, steps: int) -> str:
+    return ctx.translate(
+        "**The steps.** {steps} times, a network looked at the picture and guessed what in it is noise, and some of "
+        "that was taken away. Colours and large shapes come first, details last: see the row of pictures and the film.",
+        steps=steps,
+    )
+
+
+def _guidance(ctx: Context, recipe: Recipe, drawn: Drawn) -> str:
+    guidance = f"{recipe.guidance:g}"
+    if drawn.negative_prompt is not None:
+        return ctx.translate(
+            "**The guidance.** Each step had two guesses: one with the prompt in mind, one with what to avoid: "
+            "{tokens}. Guidance {guidance} means that it went {guidance} times the way from the second to the first.",
+            tokens=_tokens(drawn.negative_prompt.tokens),
+            guidance=guidance,
+        )
+    if recipe.guidance == 1:
+        return ctx.translate(
+            "**The guidance.** Guidance 1 means that each guess was made with the prompt in mind, and taken as it was. "
+            "More would have exaggerated what the prompt changes."
+        )
+    return ctx.translate(
+        "**The guidance.** Each step had two guesses: one with the prompt in mind, one without. Guidance {guidance} "
+        "means that it went {guidance} times the way from the second to the first: more keeps closer to the prompt.",
+        guidance=guidance,
+    )
+
+
+def _tokens(tokens: Sequence[str]) -> str:
+    return " ".join(f"`{token.replace('`', 'ˋ')}`" for token in tokens)

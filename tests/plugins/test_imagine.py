@@ -1,0 +1,380 @@
+import itertools
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fakes.asking import ANN, BEN, ROOM, ask, last, press, replies, speaking
+from fakes.crooked import crooked, plainly
+from fakes.models import GIF, FakeModels, png
+
+from bot import Reply, plugin
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.message import Action, Request
+from bot.model_client import ModelClient
+
+LONG = "a cat in the snow wearing a big red hat"
+"""Two words more than the fake text encoder reads."""
+
+
+def labels(reply: Reply) -> list[str]:
+    return [button.label for button in reply.buttons]
+
+
+async def pressed(bot: Bot, reply: Reply, label: str, **more: Any) -> Reply:
+    """The answer to a button of this label."""
+    button = next(button for button in reply.buttons if button.label == label)
+    return await last(bot, Request(user=ANN, place=ROOM, action=Action(button.id, more or None)))
+
+
+# Drawing
+
+
+async def test_four_pictures_with_their_card(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask("/imagine seed:7 guidance:4.5 steps:6 negative:dogs a cat"))
+    (grid,) = reply.attachments
+    assert (grid.filename, grid.media_type, grid.data) == ("imagine-7.png", "image/png", png(7, 256, 256))
+    assert grid.alt == "4 computer-made pictures of “a cat”, from seed 7 on"
+    assert dict(reply.card) == {
+        "model": "fake-images",
+        "seed": "7",
+        "steps": "6",
+        "guidance": "4.5",
+        "size": "16×16",
+        "seconds": "1.2",
+    }
+    assert (reply.quote, reply.text, reply.status) == ("a cat", "", "")
+    (body,) = models.requests
+    assert (body["prompt"], body["n"], body["layout"], body["enlarge"]) == ("a cat", 4, "grid", 256)
+    assert (body["steps"], body["guidance"], body["negative_prompt"], body["user"]) == (6, 4.5, "dogs", "ann")
+
+
+async def test_what_nobody_says_is_left_to_the_model(bot: Bot, models: FakeModels) -> None:
+    first, second = await last(bot, ask("/imagine a cat")), await last(bot, ask("/imagine a cat"))
+    assert first.card["seed"] != second.card["seed"]
+    assert (first.card["steps"], first.card["guidance"]) == ("4", "3")
+    assert not {"steps", "guidance", "negative_prompt", "sweep"} & models.requests[0].keys()
+
+
+async def test_the_picture_comes_out_of_the_noise(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    seen = []
+    async for reply in bot.dispatch(ask("/imagine seed:7 steps:6 a cat")).replies:
+        seen.append(reply)
+        if reply.attachments:
+            models.gate.set()
+    assert "Drawing …" in [reply.status for reply in seen]
+    early = next(reply for reply in seen if reply.attachments)
+    assert (early.status, early.final) == ("Step 1 of 6 …", False)
+    (preview,) = early.attachments
+    assert (preview.data, preview.alt) == (png(8, 256, 256), "A first glimpse after step 1 of 6")
+    assert [file.filename for file in seen[-1].attachments] == ["imagine-7.png"]
+
+
+async def test_the_time_that_is_left_is_told(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=itertools.count(100, 2).__next__)
+    monkeypatch.setattr("plugins.imagine.making.time", clock)
+    handler = bot.registry.find("imagine").handler
+    context = bot.answering.context(ask(""), bot.registry.find("imagine"))
+    statuses = [reply.status async for reply in handler(context, "a cat", steps=5)]
+    # Each event takes two seconds; there are two of them in each other step.
+    assert statuses[1:-1] == [
+        "Step 1 of 5 …",
+        "Step 1 of 5 …",
+        "Step 2 of 5, about 12 s to go …",
+        "Step 3 of 5, about 6 s to go …",
+        "Step 3 of 5, about 8 s to go …",
+        "Step 4 of 5, about 3 s to go …",
+        "Step 5 of 5 …",
+        "Step 5 of 5 …",
+    ]
+
+
+async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> None:
+    models.place = 4
+    models.gate.clear()
+    statuses = []
+    async for reply in bot.dispatch(ask("/imagine a cat", speaking("de"))).replies:
+        statuses.append(reply.status)
+        if "4" in reply.status:
+            models.gate.set()
+    assert "Platz 4 in der Warteschlange, du bist in etwa 3 s dran …" in statuses
+
+
+async def test_stop_keeps_the_last_glimpse_and_reaches_the_model_server(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    seen = []
+    async for reply in bot.dispatch(ask("/imagine seed:7 a cat")).replies:
+        seen.append(reply)
+        if reply.attachments and not reply.final:
+            await replies(bot, press("stop", reply.row))
+    assert (seen[-1].status, [file.data for file in seen[-1].attachments]) == ("Stopped.", [png(8, 256, 256)])
+    await models.until(dropped=1, running=0)
+
+
+async def test_words_that_were_not_read_are_named(bot: Bot) -> None:
+    assert (await last(bot, ask(f"/imagine {LONG}"))).status == (
+        "The text encoder reads 8 tokens at most, so it never saw the end of the prompt: `red` `hat`."
+    )
+
+
+# One of several
+
+
+async def test_a_button_draws_one_picture_large(bot: Bot, models: FakeModels) -> None:
+    grid = await last(bot, ask("/imagine seed:7 guidance:0 steps:6 negative:dogs a cat"))
+    own = ["1", "2", "3", "4", "How 1 was made", "V1", "V2", "V3", "V4"]
+    assert labels(grid) == [*own, "Again", "Edit", "Delete", "👍", "👎"]
+    three = await pressed(bot, grid, "3")
+    assert [file.data for file in three.attachments] == [png(9, 512, 512)]
+    assert three.attachments[0].alt == "A computer-made picture of “a cat”, seed 9"
+    assert labels(three) == ["How it was made", "Variations", "Again", "Edit", "Delete", "👍", "👎"]
+    body = models.requests[-1]
+    assert (body["n"], body["seed"], body["guidance"], body["steps"]) == (1, 9, 0, 6)
+    assert (body["negative_prompt"], three.quote) == ("dogs", "a cat")
+
+
+async def test_the_buttons_are_for_everybody(bot: Bot) -> None:
+    grid = await last(bot, ask("/imagine seed:7 a cat"))
+    theirs = await last(bot, press("b1", grid.row, BEN))
+    assert theirs.card["seed"] == "8"
+    assert not (await last(bot, press("again", theirs.row, BEN))).error
+
+
+async def test_fewer_pictures_have_fewer_buttons(bot: Bot) -> None:
+    assert labels(await last(bot, ask("/imagine count:2 a cat")))[:5] == ["1", "2", "How 1 was made", "V1", "V2"]
+
+
+# Variations
+
+
+async def test_a_variation_begins_with_the_picture_drawn_again(bot: Bot, models: FakeModels) -> None:
+    grid = await last(bot, ask("/imagine seed:7 guidance:2 steps:6 a cat"))
+    models.requests.clear()
+    varied = await pressed(bot, grid, "V2")
+    again, variation = models.requests
+    assert (again["seed"], again["guidance"], again["steps"], again["n"]) == (8, 2, 6, 1)
+    assert not {"enlarge", "image", "strength"} & again.keys()
+    assert (variation["image"], variation["strength"], variation["n"]) == (png(8), 0.6, 4)
+    assert (variation["prompt"], variation["seed"] != 8, variation["model"]) == ("a cat", True, "fake-images")
+    assert (varied.card["strength"], varied.quote) == ("0.6", "a cat")
+    assert labels(varied) == labels(grid)
+
+
+async def test_a_variation_of_a_variation_is_found_again(bot: Bot, models: FakeModels) -> None:
+    grid = await last(bot, ask("/imagine seed:7 a cat"))
+    varied = await pressed(bot, grid, "V1")
+    seed = int(varied.card["seed"])
+    models.requests.clear()
+    large = await pressed(bot, varied, "4")
+    assert [body["seed"] for body in models.requests] == [7, seed + 3]
+    assert [file.data for file in large.attachments] == [png(seed + 3, 512, 512)]
+    models.requests.clear()
+    await pressed(bot, large, "Variations")
+    first, second, third = models.requests
+    assert (first["seed"], second["seed"], second["image"]) == (7, seed + 3, png(7))
+    assert third["image"] == png(seed + 3)
+
+
+async def test_again_and_edit_vary_the_same_picture(bot: Bot, models: FakeModels) -> None:
+    varied = await pressed(bot, await last(bot, ask("/imagine seed:7 a cat")), "V1")
+    again = await pressed(bot, varied, "Again")
+    assert again.card["seed"] != varied.card["seed"]
+    edited = await pressed(bot, varied, "Edit", prompt="a dog", strength="0,9")
+    assert (edited.card["strength"], edited.quote) == ("0.9", "a dog")
+    redrawn, variation = models.requests[-2:]
+    assert (redrawn["prompt"], variation["prompt"], variation["image"]) == ("a cat", "a dog", png(7))
+
+
+async def test_there_is_an_end_to_variations(bot: Bot) -> None:
+    reply = await last(bot, ask("/imagine seed:7 count:1 a cat"))
+    for _ in range(6):
+        reply = await pressed(bot, reply, "Variations" if "Variations" in labels(reply) else "V1")
+        assert not reply.error
+    assert (await pressed(bot, reply, "V1")).text == (
+        "This varies a variation of a variation, 6 times over. Begin anew with /imagine."
+    )
+
+
+async def test_buttons_work_after_a_restart(models: FakeModels, tmp_path: Path) -> None:
+    def made() -> Bot:
+        plugins = plugin.load(PluginsSection(enabled=("imagine",), entry_points=False))
+        database = Database(f"sqlite:///{tmp_path}/b.db")
+        return Bot(ModelClient(models.url), plugins, database, default_command="imagine")
+
+    async with made() as before:
+        grid = await last(before, ask("/imagine seed:7 a cat"))
+    async with made() as after:
+        for label in ("1", "V1", "How 1 was made"):
+            assert not (await pressed(after, grid, label)).error
+
+
+@pytest.mark.parametrize("source", ["", "cat", "5", "[]", "{}", '{"source": {}}', '{"prompt": 1}', "[" * 10_000])
+async def test_a_recipe_of_somebody_else_is_none(bot: Bot, source: str) -> None:
+    varied = await pressed(bot, await last(bot, ask("/imagine seed:7 a cat")), "V1")
+    assert (await pressed(bot, varied, "Edit", source=source or " ")).error
+
+
+# How it was made
+
+
+async def test_the_story_with_its_strip_and_its_film(bot: Bot, models: FakeModels) -> None:
+    grid = await last(bot, ask(f"/imagine seed:7 steps:6 guidance:3 {LONG}"))
+    models.requests.clear()
+    how = await pressed(bot, grid, "How 1 was made")
+    strip, film = how.attachments
+    assert (strip.filename, strip.data, film.filename, film.data) == (
+        "steps-7.png",
+        png(7, 128, 128),
+        "film-7.gif",
+        GIF,
+    )
+    assert film.media_type == "image/gif"
+    assert f"“{LONG}” as a film" in film.alt
+    assert [(body["layout"], body["seed"], body["n"]) for body in models.requests] == [
+        ("strip", 7, 1),
+        ("animation", 7, 1),
+    ]
+    words, beginning, steps, guidance = how.text.splitlines()
+    assert "made numbers of each: `a` `cat` `in` `the` `snow` `wearing` `a` `big`." in words
+    assert words.endswith("the end of the prompt: `red` `hat`.")
+    assert "The seed 7 decided every speck of it" in beginning
+    assert "6 times, a network looked at the picture" in steps
+    assert "it went 3 times the way" in guidance
+    assert labels(how) == ["Step by step ▶", "Delete", "👍", "👎"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("guidance:1", "Guidance 1 means that each guess was made with the prompt in mind, and taken as it was."),
+        ('negative:"a dog"', "one with what to avoid: `a` `dog`. Guidance 3 means"),
+        ("guidance:0.5", "Guidance 0.5 means that it went 0.5 times the way"),
+    ],
+)
+async def test_the_story_knows_the_guidance(bot: Bot, options: str, told: str) -> None:
+    how = await pressed(bot, await last(bot, ask(f"/imagine count:1 {options} a `cat")), "How it was made")
+    assert told in how.text
+    assert "`a` `ˋcat`" in how.text
+
+
+async def test_the_story_of_a_variation(bot: Bot, models: FakeModels) -> None:
+    varied = await pressed(bot, await last(bot, ask("/imagine seed:7 a cat")), "V1")
+    models.requests.clear()
+    how = await pressed(bot, varied, "How 1 was made")
+    assert "The strength 0.6 says how thickly" in how.text
+    # The picture that it begins with is drawn once, for the strip and for the film.
+    assert ["image" in body for body in models.requests] == [False, True, True]
+    page = await pressed(bot, how, "Step by step ▶")
+    assert page.text == "Before step 1 of 4: the picture that it begins with, under noise."
+
+
+async def test_the_steps_are_paged_through(bot: Bot, models: FakeModels) -> None:
+    one = await last(bot, ask("/imagine seed:7 steps:12 count:1 a cat"))
+    page = await pressed(bot, await pressed(bot, one, "How it was made"), "Step by step ▶")
+    assert page.text == "Before step 1 of 12: only noise, made from the seed 7."
+    assert (labels(page)[:2], page.quote) == (["▶", "▶▶"], "a cat")
+    assert models.requests[-1]["frames"] == [0]
+    page = await pressed(bot, page, "▶")
+    assert (page.text, labels(page)[:4]) == ("After step 1 of 12.", ["◀◀", "◀", "▶", "▶▶"])
+    (shown,) = page.attachments
+    assert (shown.filename, shown.alt) == ("step-1-7.png", "“a cat”. After step 1 of 12.")
+    for label, step in (("▶▶", 6), ("▶▶", 11), ("▶▶", 12), ("◀", 11), ("◀◀", 6), ("◀◀", 1), ("◀◀", 0)):
+        page = await pressed(bot, page, label)
+        assert models.requests[-1]["frames"] == [step]
+        if step == 12:
+            assert page.text == "After the last of 12 steps: the picture, without noise."
+            assert labels(page)[:2] == ["◀◀", "◀"]
+
+
+# A knob at several values
+
+
+async def test_a_sweep_lays_the_values_side_by_side(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask("/imagine seed:7 sweep:guidance=1,3.5,7 a cat"))
+    (body,) = models.requests
+    assert (body["sweep"], body["n"], body["layout"], body["seed"]) == ({"guidance": [1, 3.5, 7]}, 1, "separate", 7)
+    assert reply.text == "The same words and the same seed: only guidance differs."
+    assert (reply.card["guidance"], reply.card["seed"], reply.card["steps"]) == ("1, 3.5, 7", "7", "4")
+    assert "drawn with guidance 1, 3.5, 7 from the same noise" in reply.attachments[0].alt
+    assert labels(reply)[:4] == ["guidance 1", "guidance 3.5", "guidance 7", "Again"]
+    large = await pressed(bot, reply, "guidance 3.5")
+    assert (large.card["guidance"], large.card["seed"], models.requests[-1]["n"]) == ("3.5", "7", 1)
+
+
+async def test_a_sweep_of_steps(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask('/imagine seed:7 sweep:"Steps = 5; 15 30" guidance:2 a cat'))
+    assert (models.requests[0]["sweep"], models.requests[0]["guidance"]) == ({"steps": [5, 15, 30]}, 2)
+    assert (await pressed(bot, reply, "steps 15")).card["steps"] == "15"
+
+
+@pytest.mark.parametrize(
+    ("sweep", "sentence"),
+    [
+        (
+            "size=1,2",
+            "sweep is guidance or steps with 2 to 8 values, like guidance=1,3,7 or steps=5,15,30; you gave “size=1,2”.",
+        ),
+        (
+            "1,3,7",
+            "sweep is guidance or steps with 2 to 8 values, like guidance=1,3,7 or steps=5,15,30; you gave “1,3,7”.",
+        ),
+        ("guidance=3,3.0", "A sweep has 2 to 8 different values, like guidance=1,3,7; yours has 1."),
+        ("steps=1,2,3,4,5,6,7,8,9", "A sweep has 2 to 8 different values, like steps=5,15,30; yours has 9."),
+        (
+            "guidance=1,31",
+            "In a sweep, guidance takes numbers from 0 to 30, like guidance=1,3,7; “31” is none of them.",
+        ),
+        (
+            "guidance=1,nan",
+            "In a sweep, guidance takes numbers from 0 to 30, like guidance=1,3,7; “nan” is none of them.",
+        ),
+        (
+            "steps=1,2.5",
+            "In a sweep, steps takes whole numbers from 1 to 150, like steps=5,15,30; “2.5” is none of them.",
+        ),
+    ],
+)
+async def test_what_is_no_sweep(bot: Bot, models: FakeModels, sweep: str, sentence: str) -> None:
+    reply = await last(bot, ask(f"/imagine sweep:{sweep} a cat"))
+    assert (reply.text, reply.error, reply.private) == (sentence, True, True)
+    assert models.requests == []
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("/imagine count:5 a cat", "count must be a whole number from 1 to 4; you gave “5”."),
+        ("/imagine guidance:lots a cat", "guidance must be a number from 0 to 30; you gave “lots”."),
+        ("/imagine steps:0 a cat", "steps must be a whole number from 1 to 150; you gave “0”."),
+        ("/imagine guidnace:3 a cat", "/imagine has no option “guidnace”. Did you mean “guidance”?"),
+    ],
+)
+async def test_what_is_wrong(bot: Bot, models: FakeModels, line: str, sentence: str) -> None:
+    assert (await last(bot, ask(line))).text == sentence
+    assert models.requests == []
+
+
+async def test_a_refusal_of_the_model_server_is_shown(bot: Bot, models: FakeModels) -> None:
+    models.failure = (400, "fake-images takes no negative prompt; please leave it out.")
+    assert (await last(bot, ask("/imagine a cat"))).text == "fake-images takes no negative prompt; please leave it out."
+
+
+async def test_without_an_image_model_it_says_so(tmp_path: Path) -> None:
+    listed = json.dumps({"data": [{"id": "talker", "tempera": {"task": "chat"}}]}).encode()
+    plugins = plugin.load(PluginsSection(entry_points=False))
+    async with (
+        crooked(plainly(listed, Content_Type="application/json"), "/v1/models") as url,
+        Bot(ModelClient(url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot,
+    ):
+        assert (await last(bot, ask("/imagine a cat"))).text == "The model server offers no model for images."
+
+
+async def test_only_one_command_is_shown(bot: Bot) -> None:
+    assert [command.name for command in bot.commands if command.plugin == "imagine"] == ["imagine"]
