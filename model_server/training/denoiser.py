@@ -56,7 +56,7 @@ class DenoiserTask:
     error of the velocity has for the clean picture, that is limited here.
     """
 
-    batch = 64
+    batch = 32
     rate = 5e-4
     decay = 0.9995
 
