@@ -21,6 +21,6 @@ async def models() -> AsyncIterator[FakeModels]:
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "face", "help"), entry_points=False))
+    plugins = plugin.load(PluginsSection(enabled=("ask", "imagine", "face", "help"), entry_points=False))
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as running:
         yield running

@@ -97,7 +97,9 @@ class Answers:
 
     async def _act(self, user: User, action: Action) -> Form | None:
         self._check_load(user)
-        dispatch = self._bot.dispatch(Request(user=user, place=PLACE, action=action, can_show_forms=True))
+        # What is missing in a form that was sent is told in it; another form would hide it.
+        is_button = action.fields is None
+        dispatch = self._bot.dispatch(Request(user=user, place=PLACE, action=action, can_show_forms=is_button))
         if dispatch.form is not None:
             return await dispatch.form()
         first = await anext(dispatch.replies, None)

@@ -136,3 +136,32 @@ async def test_a_draft_survives_being_offline(bot: Bot, page: Any) -> None:
     await expect(page.locator("#input")).to_have_value("/ask hello")
     await page.locator("#input").press("Enter")
     await expect(exchange(page, 0).locator(".markdown")).to_have_text("Paris is the capital of France.")
+
+
+async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any, models: FakeModels) -> None:
+    await page.evaluate(
+        """() => {
+            window.gaps = [];
+            new MutationObserver(() => {
+                for (const image of document.querySelectorAll(".picture img")) {
+                    if (image.alt.startsWith("4 ") && !image.naturalWidth) window.gaps.push(image.alt);
+                }
+            }).observe(document.body, { childList: true, subtree: true });
+        }"""
+    )
+    models.gate.clear()
+    await page.locator("#input").fill("/imagine seed:7 steps:9 a cat")
+    await page.locator("#input").press("Enter")
+    shown = exchange(page, 0)
+    preview = shown.get_by_role("img", name="A first glimpse after step 1 of 9")
+    await expect(preview).to_be_visible()
+    await expect(shown.locator(".status")).to_have_text("Step 1 of 9 …")
+    await preview.focus()
+    width = (await preview.bounding_box())["width"]
+    models.gate.set()
+    grid = shown.get_by_role("img", name="4 computer-made pictures of “a cat”")
+    await expect(grid).to_be_visible()
+    await expect(shown.locator(".picture")).to_have_count(1)
+    assert await page.evaluate("() => window.gaps") == []
+    assert width > (await grid.bounding_box())["width"] == 256
+    await expect(shown.get_by_role("button", name="V4")).to_be_visible()

@@ -8,6 +8,8 @@ const HUES = 360;
 
 export class ExchangeView {
   #shown = {};
+  #asked = 0;
+  #seen = 0;
 
   // `actions` has press(id, button) and open(picture).
   constructor(data, actions) {
@@ -48,7 +50,7 @@ export class ExchangeView {
     this.quote.hidden = !reply.quote;
     this.quote.textContent = reply.quote;
     this.#when("text", reply.text, (text) => this.text.replaceChildren(render(text)));
-    this.#when("pictures", reply.pictures, (list) => this.pictures.replaceChildren(...list.map((one) => this.#picture(one))));
+    this.#when("pictures", reply.pictures, (list) => this.#showPictures(list));
     this.#when("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
     this.#when("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
     this.#when("buttons", reply.buttons, (buttons) => this.buttons.replaceChildren(...buttons.map((one) => this.#button(one))));
@@ -62,6 +64,24 @@ export class ExchangeView {
     if (this.#shown[part] === key) return;
     this.#shown[part] = key;
     rebuild(value);
+  }
+
+  // A picture that takes the place of another one, as previews do, comes when it can be seen, so that nothing flickers.
+  async #showPictures(list) {
+    const turn = ++this.#asked;
+    const links = list.map((one) => this.#picture(one));
+    if (links.length && this.pictures.children.length) {
+      const loaded = await Promise.allSettled(links.map((link) => link.firstChild.decode()));
+      const isLost = loaded.some(({ status }) => status === "rejected");
+      if (turn < this.#seen || (isLost && turn < this.#asked)) return;
+    }
+    this.#seen = turn;
+    [...this.pictures.children].forEach((old, place) => {
+      if (!old.classList.contains("spoiler")) links[place]?.classList.remove("spoiler");
+    });
+    const focused = [...this.pictures.children].indexOf(document.activeElement);
+    this.pictures.replaceChildren(...links);
+    links[focused]?.focus();
   }
 
   #picture(picture) {
