@@ -81,7 +81,15 @@ class Answers:
 
     def spelt(self, reply: Reply) -> Reply:
         """A reply with the commands that it names as people type them on Slack."""
-        return commands.spelt(reply, [command.name for command in self.bot.commands])
+        return commands.spelt(reply, self._names)
+
+    def typed(self, text: str) -> str:
+        """Words of the bot's own with the commands in them as people type them on Slack."""
+        return commands.typed(text, self._names)
+
+    @property
+    def _names(self) -> list[str]:
+        return [command.name for command in self.bot.commands]
 
     async def refuse(self, where: Where, error: UserError) -> None:
         """Tell the asker alone what was wrong."""

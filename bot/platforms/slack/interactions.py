@@ -126,6 +126,7 @@ class Interactions:
         except UserError as error:
             await self._answers.refuse(where, error)
             return
+        form = replace(form, title=self._answers.typed(form.title))
         view = modal.build(form, private_metadata=json.dumps(where.as_json()), locale=where.locale)
         try:
             await self._web.open_view(trigger, view)

@@ -68,7 +68,8 @@ class Messages:
         if not text:
             if where.is_direct or self._me.user in MENTION.findall(event.get("text") or ""):
                 welcome = self._bot.welcome(where.locale)
-                await self._answers.web.post(where.channel, blocks.note(commands.typed(welcome.text)), where.thread)
+                note = blocks.note(self._answers.typed(welcome.text))
+                await self._answers.web.post(where.channel, note, where.thread)
             return
         request = Request(
             user=where.asker(user),

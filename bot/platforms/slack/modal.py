@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from bot.language import translate
 from bot.message import Attachment
 from bot.option import KINDS, Option, number
-from bot.platforms.slack.commands import typed
 from bot.text import cut
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def build(form: Form, *, private_metadata: str, locale: str) -> Json:
         "type": "modal",
         "callback_id": form.id,
         "private_metadata": private_metadata,
-        "title": plain(cut(typed(form.title), TITLE)),
+        "title": plain(cut(form.title, TITLE)),
         "submit": plain(cut(translate("Send", locale), TITLE)),
         "close": plain(cut(translate("Cancel", locale), TITLE)),
         "blocks": [_block(field, locale) for field in form.fields],

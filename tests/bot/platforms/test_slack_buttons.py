@@ -133,6 +133,7 @@ async def test_a_bare_command_opens_its_form_and_the_answer_comes_in_a_thread(sl
 async def test_a_form_with_a_file(slack: FakeSlack) -> None:
     await ask(slack, "/tempera", "weigh")
     view = await form(slack)
+    assert view.title == "/tempera weigh"
     file = slack.add_file(slack.ann, "note.txt", b"four")
     assert (await slack.submit(slack.ann, view, {"file": file})).closed
     answer = await answered(slack, "note.txt")
