@@ -41,14 +41,15 @@ def open_engine(spec: EngineSpec) -> Engine:
 def is_plain(spec: EngineSpec) -> bool:
     """Whether the folder is a Stable Diffusion without additions, which can be computed row by row.
 
-    What is brought to the graphics card in parts only works in the pipeline's own way.
+    What is brought to the graphics card or decoded in parts only works in the pipeline's own way.
     """
     from model_server.engines.diffusion.solver import PREDICTIONS, SCHEDULERS
 
     index = _read(spec.folder / INDEX)
     if index is None:
         raise ValueError(f"{spec.name} should be a folder that diffusers opens, with {INDEX}.")
-    if index.get("_class_name") != "StableDiffusionPipeline" or spec.options.get("offload", "none") != "none":
+    in_parts = spec.options.get("offload", "none") != "none" or any(map(spec.options.get, ("slicing", "tiling")))
+    if in_parts or index.get("_class_name") != "StableDiffusionPipeline":
         return False
     checked = index.get("safety_checker") or [None]
     scheduler = _read(spec.folder / "scheduler" / "scheduler_config.json") or {}

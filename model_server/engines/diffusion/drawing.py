@@ -35,7 +35,7 @@ class Drawing:
         self.job_id = job_id
         self.task = task
         self.singles = singles(task)
-        self.steps = max(each)
+        self.steps = max(1, *each)
         self._can = can
         self._each = each
         self._done = [0] * len(each)

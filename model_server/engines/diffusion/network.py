@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
-from PIL import Image, ImageOps
+from PIL import Image
 
 from model_server.engines.device import pick_device, pick_dtype
 from model_server.engines.diffusion.request import read
@@ -91,11 +91,10 @@ class Network:
         return [Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()) for picture in pixels]
 
     @torch.inference_mode()
-    def encode(self, picture: Image.Image, width: int, height: int) -> torch.Tensor:
-        """The latents of a picture, cut to the shape and brought to the size that is asked for in pixels."""
+    def encode(self, picture: Image.Image) -> torch.Tensor:
+        """The latents of an RGB picture."""
         vae = self._vae
-        fitted = ImageOps.fit(picture.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
-        values = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)[None] / 127.5 - 1
+        values = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 127.5 - 1
         rows = values.to(self._device, self._dtype).contiguous(memory_format=torch.channels_last)
         latents: torch.Tensor = vae.encode(rows).latent_dist.mode()[0].float()
         scaled: torch.Tensor = (latents - (vae.config.shift_factor or 0)) * vae.config.scaling_factor

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from PIL import Image, ImageOps
+
 from model_server.engines.refusal import Refused, check_encodable
 from model_server.engines.safety import check_prompt
 from model_server.job import Imagine, Reading
+from model_server.pictures import decode
 
 if TYPE_CHECKING:
     from typing import Any
@@ -25,6 +28,9 @@ MOST_PIXELS = 1 << 22
 MOST_PREVIEWS = 16
 STRIP_FRAMES, ANIMATION_FRAMES = 10, 40
 """In a strip and in an animation, where a request names none."""
+NO_ROOM = Refused(
+    "These pictures do not fit the memory; ask for fewer or for smaller ones.", code="out_of_memory", status=503
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,8 @@ class Ability:
     negative_prompts: bool = True
     starts: bool = True
     """Whether it can start from a picture."""
+    shows: bool = True
+    """Whether it can be looked at between its steps."""
 
 
 def ability(
@@ -99,6 +107,8 @@ def complete(task: Imagine, can: Ability) -> Imagine:
     _check_side("height", height, can.height, can.multiple)
     if whole.edge is not None:
         _check_enlarged(whole, whole.edge)
+    if not can.shows and task.layout in {"strip", "animation"}:
+        raise Refused(f"The steps of {can.name} cannot be shown; ask for the picture alone.", param="layout")
     if task.negative_prompt and not can.negative_prompts:
         raise Refused(f"{can.name} takes no negative prompt; please leave it out.", param="negative_prompt")
     if task.initial is not None:
@@ -129,6 +139,17 @@ def last_step(task: Imagine, steps: int) -> int:
         sentence = f"A frame after {last} steps was asked for, but the picture takes {steps}; 0 is the noise."
         raise Refused(sentence, param="frames")
     return last
+
+
+def start_of(task: Imagine) -> Image.Image | None:
+    """The picture that a task starts from, cut to its shape and brought to its size. Raises Refused for no picture."""
+    if task.initial is None:
+        return None
+    try:
+        picture = decode(task.initial)
+    except ValueError as error:
+        raise Refused(str(error), param="image") from None
+    return ImageOps.fit(picture, (task.width or 0, task.height or 0), Image.Resampling.LANCZOS)
 
 
 def frames_in(task: Imagine) -> int:

@@ -14,16 +14,13 @@ import torch
 
 from model_server.engines.diffusion.drawing import Drawing
 from model_server.engines.diffusion.network import Network
-from model_server.engines.diffusion.request import ability, imagined, last_step, singles
+from model_server.engines.diffusion.request import NO_ROOM, ability, imagined, last_step, singles, start_of
 from model_server.engines.diffusion.solver import NAME, Move, advance
 from model_server.engines.memory import give_memory_back, out_of_memory
 from model_server.engines.refusal import Refused
-from model_server.pictures import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from PIL import Image
 
     from model_server.engines import EngineSpec
     from model_server.job import Event, Imagine, Job
@@ -33,9 +30,6 @@ log = logging.getLogger(__name__)
 BATCH = 8
 """Pictures in one step, of all jobs together; with guidance the network computes each twice."""
 STEPS, GUIDANCE = 30, 3.0
-NO_ROOM = Refused(
-    "These pictures do not fit the memory; ask for fewer or for smaller ones.", code="out_of_memory", status=503
-)
 
 
 @dataclass(slots=True, eq=False)
@@ -142,7 +136,8 @@ class StepwiseEngine:
     def _begin(self, task: Imagine) -> list[Row]:
         network = self._network
         width, height = task.width or 0, task.height or 0
-        initial = None if task.initial is None else network.encode(_picture(task.initial), width, height)
+        start = start_of(task)
+        initial = None if start is None else network.encode(start)
         rows = []
         for index, one in enumerate(singles(task)):
             steps = one.steps or 1
@@ -234,10 +229,3 @@ class StepwiseEngine:
         if drawing.over:
             self.remove(drawing.job_id)
         return events
-
-
-def _picture(data: bytes) -> Image.Image:
-    try:
-        return decode(data)
-    except ValueError as error:
-        raise Refused(str(error), param="image") from None

@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from fakes.diffusion import autoencoder, unet
+from fakes.pipelines import saved
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertModel, PreTrainedTokenizerFast
 
@@ -53,6 +54,19 @@ def plain(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Path:
 def engine(loaded: Callable[..., Engine], plain: Path) -> Engine:
     """The one that takes steps with many pictures."""
     return loaded("diffusion", plain)
+
+
+@pytest.fixture(scope="session")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`family(name)`: the folder of a pipeline of fakes.pipelines.FAMILIES."""
+    made: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            made[name] = saved(name, word_tokenizer(TOKENS), tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return folder
 
 
 def word_tokenizer(longest: int) -> PreTrainedTokenizerFast:
