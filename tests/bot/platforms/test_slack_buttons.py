@@ -92,6 +92,20 @@ async def test_delete_takes_everything_away_with_the_question(slack: FakeSlack) 
     assert slack.workspace.files == {}
 
 
+async def test_what_delete_must_find_is_known_before_it_can_be_pressed(
+    slack: FakeSlack, toy_bot: Bot, models: FakeModels
+) -> None:
+    models.gate.clear()
+    await ask(slack, "/face", "seed:7")
+    [posted] = await slack.until(lambda: slack.messages(slack.channel))
+    slack.refuse("chat.postMessage", retry_after=1)
+    models.gate.set()
+    await slack.until(lambda: [call for call in slack.calls if call.error == "ratelimited"])
+    [pictures] = slack.thread(slack.channel, posted.ts)
+    assert await toy_bot.journal.shown_by("slack", [pictures.ts])
+    assert (await answered(slack, "fake-faces")).thread_ts == posted.ts
+
+
 async def test_delete_leaves_the_question_to_other_answers(slack: FakeSlack) -> None:
     await ask(slack, "/tempera", "stretch length:20000")
     first = await answered(slack, "word")
