@@ -58,6 +58,17 @@ async def test_it_says_who_it_is_and_shows_that_it_lives(
     assert not after(server, "resume")
 
 
+async def test_the_gateway_may_be_another_than_discord_says(
+    server: FakeDiscord, toy_bot: Bot, unused_tcp_port: int
+) -> None:
+    limit = {"total": 1000, "remaining": 1000, "reset_after": 14400000, "max_concurrency": 1}
+    nowhere = {"url": f"ws://127.0.0.1:{unused_tcp_port}/", "shards": 1, "session_start_limit": limit}
+    server.refuse("GET", "/gateway/bot", 200, nowhere, times=9)
+    async with on_discord(toy_bot, server, gateway_url=server.gateway_url):
+        asked = await server.slash(server.ann, server.channel, "whisper", text="hello")
+        assert (await asked.acknowledged()).private
+
+
 async def close_4000(discord: FakeDiscord) -> None:
     await discord.close_gateway(4000)
 
