@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+import pytest
 from fakes.discord import FakeDiscord
 from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys, finished, on_discord, playing
 
 from bot.app import Bot
 from bot.message import Reply
+from bot.platforms.discord import interactions
 
 INTERRUPTED = "Interrupted: the bot was restarted."
 
@@ -75,3 +77,20 @@ async def test_what_was_left_unfinished_says_so(models: FakeModels, quick: None,
             pressed = await discord.press(discord.ann, public, "Again")
             toys.say(Reply(text="One and all", final=True))
             assert (await finished(discord, await pressed.message())).content == "One and all"
+
+
+async def test_a_token_that_must_be_over_is_not_tried(
+    models: FakeModels, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interactions, "TOKEN_LIVES", -1.0)
+    async with FakeDiscord() as discord:
+        toys = Toys()
+        async with killed_meanwhile(discord, models, toys, tmp_path):
+            private = await (await discord.slash(discord.ann, discord.channel, "hush")).message()
+            _, public = await playing(discord, toys)
+            await discord.until(lambda: not private.loading)
+        before = len(discord.rest.log)
+        async with bot_with_toys(models, tmp_path / "after", toys) as bot, on_discord(bot, discord):
+            # They are taken up in the order in which they were asked.
+            await finished(discord, public)
+        assert not any(path.startswith("/webhooks") for _, path, *_ in discord.rest.log[before:])
