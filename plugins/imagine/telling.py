@@ -127,7 +127,9 @@ def _words(ctx: Context, drawn: Drawn) -> str:
         "{tokens}.",
         tokens=_tokens(drawn.prompt.tokens),
     )
-    return f"{told} {unread(ctx, drawn)}".strip()
+    marked = drawn.prompt.tokens[0][:1] in ("[", "<") if drawn.prompt.tokens else False
+    marks = ctx.translate("The first and the last are only marks.") if marked else ""
+    return " ".join(filter(None, (told, marks, unread(ctx, drawn))))
 
 
 def _beginning(ctx: Context, recipe: Recipe) -> str:

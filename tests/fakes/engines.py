@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from fakes.sketcher import Sketcher
+
 from model_server.engines import Engine, EngineSpec
 from model_server.job import (
     Chat,
@@ -172,6 +174,8 @@ def create(spec: EngineSpec) -> Engine:
             return Painter()
         case "embedding":
             return Ruler()
+        case "diffusion":
+            return Sketcher(spec)
         case _:
             return Parrot(spec)
 

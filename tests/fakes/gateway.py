@@ -64,7 +64,7 @@ async def serving(
     folder: Path, store: Any = None, models: Iterable[str] = ("parrot",), **keys: str | None
 ) -> AsyncIterator[str]:
     """A gateway with fake engines in this process. `keys`: `api_key` and `trusted_key`."""
-    chosen = [entry for entry in [*entries(folder), flock(folder)] if entry.name in models]
+    chosen = [entry for entry in [*entries(folder), flock(folder), sketcher(folder)] if entry.name in models]
     async with listening(entries=chosen, store=store or Store(folder), factory=FACTORY, **keys) as url:
         yield url
 
@@ -134,6 +134,13 @@ def flock(folder: Path) -> Entry:
     """Eight parrots that speak at once. Its journal has their steps, too."""
     options = {"journal": str(folder / "journal"), "capacity": 8, "notes_steps": True}
     return Entry(name="flock", engine="language", description="Repeats", licence="MIT", folder=folder, options=options)
+
+
+def sketcher(folder: Path, **options: float) -> Entry:
+    """An image model. `options`: `pause`, how long a step takes."""
+    return Entry(
+        name="sketcher", engine="diffusion", description="Sketches", licence="MIT", folder=folder, options=options
+    )
 
 
 def _wait_until_ready(url: str, api_key: str | None) -> None:
