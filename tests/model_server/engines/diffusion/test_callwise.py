@@ -22,6 +22,8 @@ from model_server.pictures import encode, identify
 Run = Callable[..., list[Event]]
 Open = Callable[..., CallwiseEngine]
 WITH_STEPS = sorted(FAMILIES.keys() - {"pixart"})
+UNLIKE = ["sd", "sdxl", "flux"]
+"""Those that have least in common."""
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +97,7 @@ def test_it_draws_what_the_pipeline_draws(opened_as: Open, family: Callable[[str
     assert identify(drawn)[1]["prompt"] == "a red cat"
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES))
+@pytest.mark.parametrize("name", ["sd-ancestral", "sdxl", "flux"])
 def test_a_picture_is_the_same_alone_and_in_company(opened_as: Open, run: Run, name: str) -> None:
     engine = opened_as(name)
     jobs = [imagine("a", seed=1), imagine("b", prompt="a dog", seed=2, count=2), imagine("c", seed=9, steps=2)]
@@ -106,7 +108,7 @@ def test_a_picture_is_the_same_alone_and_in_company(opened_as: Open, run: Run, n
     assert difference(pictures(together, "a")[0], pictures(together, "b")[0]) > 1
 
 
-@pytest.mark.parametrize("name", WITH_STEPS)
+@pytest.mark.parametrize("name", UNLIKE)
 def test_each_step_is_told_and_shown(opened_as: Open, run: Run, name: str) -> None:
     events = run(opened_as(name), imagine(steps=5, previews=2))
     assert isinstance(events[0], Started)
@@ -134,7 +136,7 @@ def test_what_is_shown_is_the_picture_that_is_expected(opened_as: Open, name: st
     assert np.abs(np.asarray(decoded).astype(int) - np.asarray(whole)).max() <= 1
 
 
-@pytest.mark.parametrize("name", WITH_STEPS)
+@pytest.mark.parametrize("name", UNLIKE)
 def test_a_strip_leads_from_static_to_the_picture(opened_as: Open, run: Run, name: str) -> None:
     engine = opened_as(name)
     whole = pixels(only(run, engine, imagine(layout="strip"))[0])
@@ -147,7 +149,7 @@ def test_a_strip_leads_from_static_to_the_picture(opened_as: Open, run: Run, nam
     assert np.array_equal(frames[0], pixels(noise))
 
 
-@pytest.mark.parametrize("name", WITH_STEPS)
+@pytest.mark.parametrize("name", UNLIKE)
 def test_variations_start_from_the_picture(opened_as: Open, run: Run, name: str) -> None:
     engine = opened_as(name)
     start, other = [encode(Image.new("RGB", (64, 48), colour), {}) for colour in ("red", "blue")]
@@ -333,6 +335,7 @@ def test_what_does_not_fit_at_once_is_drawn_in_parts(
     assert isinstance(engine, CallwiseEngine)
     wanted = only(run, engine, imagine(count=4))
     calls = Calls(engine, monkeypatch)
+    monkeypatch.setattr("gc.collect", lambda: 0)
     calls.room = 1
     parts = only(run, engine, imagine(count=4))
     assert max(difference(one, other) for one, other in zip(wanted, parts, strict=True)) <= 1

@@ -301,8 +301,10 @@ class Cramped:
 
 
 @pytest.fixture
-def cramped(loaded: Callable[..., Engine], plain: Path) -> Engine:
+def cramped(loaded: Callable[..., Engine], plain: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An engine whose network takes two rows at a time."""
+    # With all that a test run holds, a collection takes longer than the pictures.
+    monkeypatch.setattr("gc.collect", lambda: 0)
     engine = loaded("diffusion", plain)
     assert isinstance(engine, StepwiseEngine)
     engine._network._unet = Cramped(engine._network._unet, 2)
