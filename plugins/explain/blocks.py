@@ -1,0 +1,49 @@
+"""What every kind of lesson file is read into: a row of headings, paragraphs, lists and tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A title line. `level` 1 is the lesson's own title."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Running text. A line break in it stands where the file has one that may matter."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list; those inside its items are told in the item."""
+
+    items: tuple[str, ...]
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table; every row has as many cells as the header."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+Block = Heading | Paragraph | Items | Table
+
+
+def table(rows: list[list[str]]) -> Table | None:
+    """A table whose first row is the header, its rows made equally wide; None if there is nothing in it."""
+    filled = [row for row in rows if any(row)]
+    if not filled:
+        return None
+    width = max(map(len, filled))
+    even = [tuple(row + [""] * (width - len(row))) for row in filled]
+    return Table(even[0], tuple(even[1:]))

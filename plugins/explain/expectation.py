@@ -1,0 +1,64 @@
+"""What kind of thing a question asks for, and whether a passage has anything of that kind.
+
+“When was ChatGPT released” and a passage about ChatGPT are close in words and in meaning, but a passage without any
+time in it cannot be the answer. This is told from the question's wording and from rough signs in the passage.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    asked: re.Pattern[str]
+    told: re.Pattern[str]
+
+
+def _kind(asked: str, told: str) -> _Kind:
+    return _Kind(re.compile(asked, re.IGNORECASE), re.compile(told))
+
+
+KINDS = (
+    # A point in time.
+    _kind(
+        r"\bwhen (?:was|were|did|is|are|will)\b|\b(?:what|which) (?:year|date|century)\b|\bhow old\b|\bsince when\b",
+        r"\b1[5-9]\d\d\b|\b20\d\d\b|\b(?:years?|months?|days?|centur\w+|when|whenever|after|before|until|while)\b",
+    ),
+    # Money.
+    _kind(
+        r"\b(?:costs?|prices?|pricey|expensive|cheap|free|pay|paid|buy|sell|salary|earn|money|dollars?|euros?)\b",
+        r"(?i)\b(?:price of|price is|costs? (?:\w+ )?\d|for free|free of charge|pay|paid|buy|sell|sold|money|dollars?"
+        r"|euros?|cheap\w*|expensive)\b|[$€£]",
+    ),
+    # A number.
+    _kind(
+        r"\bhow (?:many|much (?!does|do|is)|long (?:does|do|did|is|will)|big|tall|far|often|heavy)\b",
+        r"(?i)\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|dozens?|hundreds?|thousands?|millions?|billions?"
+        r"|single|every|daily|half|few|several|huge)\b",
+    ),
+    # Somebody who did or heads something.
+    _kind(
+        r"\bwho(?: was it that| first| originally)? (?:invent|creat|found|discover|develop|made|make|built|build"
+        r"|wrote|came up|design|program|train)\w*|\b(?:boss|ceo|inventors?|founders?|creators?|owner|author) of\b",
+        r"(?:invented|founded|created|developed|discovered|made|written|designed|built) by [A-Z]"
+        r"|[A-Z]\w+ (?:invented|founded|created|developed|discovered|wrote)|\b(?:inventors?|founders?|author)\b",
+    ),
+    # A place.
+    _kind(
+        r"\bwhere (?:is|was|are|were) |\bwhere (?:can|could|do) (?:i|you|we) (?:buy|get|find|download)"
+        r"|\b(?:which|what) (?:country|city|place)\b|\bcapital of\b",
+        r"\b(?:in|at|from|on) (?:the )?[A-Z]|\b(?:country|city|website|page|lesson|shop)\b",
+    ),
+    # What is allowed.
+    _kind(
+        r"\b(?:il)?legal(?:ly)?\b|\bagainst the law\b|\ballowed to\b|\bforbidden\b|\bpunish\w*",
+        r"(?i)\b(?:laws?|legal|illegal|courts?|legislat\w+|forbidden|allowed|punish\w*)\b",
+    ),
+)
+
+
+def is_missing(question: str, passage: str) -> bool:
+    """Whether the question asks for a kind of thing of which the passage has none."""
+    return any(kind.asked.search(question) and not kind.told.search(passage) for kind in KINDS)

@@ -1,0 +1,172 @@
+"""Markdown and HTML, whose marks say what is a heading, a list or a table."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from plugins.explain import plain
+from plugins.explain.blocks import Block, Heading, Items, Paragraph, table
+from plugins.explain.encoding import repaired
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from markdown_it.tree import SyntaxTreeNode
+
+MARKED = re.compile(r"^ {0,3}#{1,6}[ \t]+\S|^\S.*\n {0,3}(?:=+|-{3,})[ \t]*$", re.MULTILINE)
+FENCED = re.compile(r"^ {0,3}(```+|~~~+).*?^ {0,3}\1", re.MULTILINE | re.DOTALL)
+SURROUNDINGS = "aside button footer form head header nav noscript script style svg template"
+BESIDE = frozenset(SURROUNDINGS.split())
+"""Elements that are not the text of a page."""
+PHRASING = (
+    "a abbr b bdi bdo br cite code del dfn em font i img ins kbd label mark q s samp small span strong sub sup time tt "
+    "u var wbr"
+)
+INLINE = frozenset(PHRASING.split())
+"""Elements inside of running text."""
+
+
+def has_headings(text: str) -> bool:
+    """Whether a text marks its headings as Markdown does; one alone may be the title of an otherwise unmarked text."""
+    return len(MARKED.findall(FENCED.sub("", text))) > 1
+
+
+def markdown(text: str) -> Iterator[Block]:
+    """CommonMark with tables."""
+    from markdown_it import MarkdownIt
+    from markdown_it.tree import SyntaxTreeNode
+
+    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
+    tree = SyntaxTreeNode(MarkdownIt("commonmark").enable("table").parse(text))
+    for node in tree.children:
+        yield from _markdown_blocks(node)
+
+
+def _markdown_blocks(node: SyntaxTreeNode) -> Iterator[Block]:
+    match node.type:
+        case "heading":
+            yield Heading(int(node.tag[1]), " ".join(_markdown_text(node).split()))
+        case "paragraph":
+            yield from _paragraph(_markdown_text(node), node.children[0].content)
+        case "bullet_list" | "ordered_list":
+            items = tuple(" ".join(_markdown_text(item).split()) for item in node.children)
+            yield Items(items, ordered=node.type == "ordered_list")
+        case "table":
+            rows = [row for part in node.children for row in part.children]
+            cells = [[" ".join(_markdown_text(cell).split()) for cell in row.children] for row in rows]
+            yield from filter(None, [table(cells)])
+        case "fence" | "code_block":
+            yield Paragraph(node.content.rstrip())
+        case "html_block":
+            yield from html(node.content.encode())
+        case _:
+            for child in node.children:
+                yield from _markdown_blocks(child)
+
+
+def _markdown_text(node: SyntaxTreeNode) -> str:
+    match node.type:
+        case "text" | "code_inline" | "fence" | "code_block":
+            return node.content
+        case "image":
+            return node.content
+        case "softbreak" | "hardbreak":
+            return "\n"
+        case "html_inline" | "html_block":
+            return ""
+    separator = "" if node.type in ("inline", "paragraph", "heading", "em", "strong", "link", "th", "td", "s") else "\n"
+    return separator.join(_markdown_text(child) for child in node.children)
+
+
+def _paragraph(text: str, source: str) -> Iterator[Block]:
+    """A paragraph, or the title or question that it is though it has no mark of a heading."""
+    bold = plain.BOLD.match(source.strip())
+    said = bold["text"].strip() if bold else ""
+    if bold and bold.end() == len(source.strip()):
+        yield Heading(6, said.rstrip(":"))
+    elif bold and plain.is_question(said) and text.strip().startswith(said):
+        yield Heading(6, said)
+        yield Paragraph(plain.ANSWERED.sub("", text.strip()[len(said) :].strip(), count=1))
+    elif asked := plain.ASKED.match(text):
+        question, _, answer = text[asked.end() :].partition("\n")
+        yield Heading(6, question.strip())
+        if answer.strip():
+            yield Paragraph(plain.ANSWERED.sub("", answer.strip(), count=1))
+    else:
+        yield Paragraph(plain.ANSWERED.sub("", text, count=1))
+
+
+def html(data: bytes) -> Iterator[Block]:
+    """An HTML page or a piece of one, without what surrounds its text."""
+    import lxml.html
+
+    encoding = None if re.search(rb"charset", data[:4096], re.IGNORECASE) else "utf-8"
+    parser = lxml.html.HTMLParser(encoding=encoding, remove_comments=True, remove_pis=True)
+    root = lxml.html.document_fromstring(data, parser=parser)
+    main = next(iter(root.xpath("//main | //article")), root)
+    yield from _html_blocks(main)
+
+
+def _html_blocks(element: Any) -> Iterator[Block]:
+    loose = element.text or ""
+    for child in element:
+        if child.tag in INLINE:
+            loose += _html_text(child, with_tail=True)
+            continue
+        yield from _loose(loose)
+        loose = child.tail or ""
+        if child.tag not in BESIDE:
+            yield from _html_block(child)
+    yield from _loose(loose)
+
+
+def _html_block(element: Any) -> Iterator[Block]:
+    tag = element.tag
+    text = _clean(_html_text(element)) if tag not in ("div", "section", "main", "article", "body") else ""
+    if re.fullmatch("h[1-6]", tag):
+        yield from [Heading(int(tag[1]), text)] if text else []
+    elif tag in ("dt", "summary"):
+        yield Heading(6, text)
+    elif tag == "p":
+        bold = _is_bold(element)
+        yield from [Heading(6, text.rstrip(":")) if bold else Paragraph(text)] if text else []
+    elif tag == "pre":
+        yield Paragraph(repaired(element.text_content()).rstrip())
+    elif tag in ("ul", "ol"):
+        items = tuple(filter(None, (_clean(_html_text(item)) for item in element if item.tag == "li")))
+        yield from [Items(items, ordered=tag == "ol")] if items else []
+    elif tag == "table":
+        rows = [[_clean(_html_text(cell)) for cell in row if cell.tag in ("td", "th")] for row in element.iter("tr")]
+        yield from filter(None, [table(rows)])
+    else:
+        yield from _html_blocks(element)
+
+
+def _is_bold(element: Any) -> bool:
+    """Whether a paragraph is one bold line and nothing else."""
+    return (
+        len(element) == 1
+        and element[0].tag in ("b", "strong")
+        and not (element.text or "").strip()
+        and not (element[0].tail or "").strip()
+        and len(element[0].text_content()) <= plain.LONGEST_QUESTION
+    )
+
+
+def _html_text(element: Any, *, with_tail: bool = False) -> str:
+    """The words of an element; those of blocks inside it are kept apart by spaces."""
+    if element.tag in BESIDE:
+        return (element.tail or "") if with_tail else ""
+    gap = "" if element.tag in INLINE and element.tag != "br" else " "
+    inside = (element.text or "") + "".join(_html_text(child, with_tail=True) for child in element)
+    return f"{gap}{inside}{gap}" + ((element.tail or "") if with_tail else "")
+
+
+def _loose(text: str) -> Iterator[Block]:
+    if cleaned := _clean(text):
+        yield Paragraph(cleaned)
+
+
+def _clean(text: str) -> str:
+    return repaired(" ".join(text.split()))

@@ -1,0 +1,182 @@
+"""From a lesson's blocks to passages: the pieces of its text that can be an answer.
+
+A passage is what stands under one heading, or a part of it where that is long; the answer to one question of a FAQ; or
+one row of a table, with the names of the columns, so that it makes sense alone.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+from typing import TYPE_CHECKING, Literal
+
+from plugins.explain.blocks import Block, Heading, Items, Paragraph, Table
+from plugins.explain.plain import FAQ, is_question
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from plugins.explain.reading import Lesson
+
+LONGEST = 1600
+"""Characters of a passage; a longer section becomes several, each of whole paragraphs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a lesson.
+
+    `path` are the headings above it, outermost first and without the lesson's title; it is empty for what stands before
+    the first of them. `question` is the heading if it asks something. `text` is Markdown. `anchor` is the id of the
+    section on the lesson's page; parts and rows of a section share it. An overview stands for a heading that has no
+    text of its own: it names what is below it.
+    """
+
+    lesson: str
+    path: tuple[str, ...]
+    question: str | None
+    text: str
+    anchor: str
+    kind: Literal["text", "row", "overview"] = "text"
+
+    @property
+    def heading(self) -> str:
+        """The heading right above it; the lesson's title if there is none."""
+        return self.path[-1] if self.path else self.lesson
+
+    @property
+    def topic(self) -> str:
+        """The outermost heading above it, for lists of what there is to ask about."""
+        return self.path[0] if self.path else self.lesson
+
+
+@dataclass(slots=True)
+class _Section:
+    path: tuple[str, ...]
+    anchor: str
+    blocks: list[Block]
+
+
+def passages(lesson: Lesson) -> list[Passage]:
+    """All passages of a lesson, in order."""
+    sections = list(_sections(lesson))
+    return [passage for place, _ in enumerate(sections) for passage in _of_section(lesson.title, sections[place:])]
+
+
+def _of_section(lesson: str, sections: Sequence[_Section]) -> Iterator[Passage]:
+    """The passages of the first of `sections`; the others may belong to it."""
+    section = sections[0]
+    heading = section.path[-1] if section.path else lesson
+    question = heading if is_question(heading) else None
+    make = partial(Passage, lesson, section.path, question, anchor=section.anchor)
+    yield from (make(text=text) for text in _texts(section.blocks))
+    for block in section.blocks:
+        if isinstance(block, Table):
+            yield from (make(text=row, kind="row") for row in _rows(block))
+    depth = len(section.path)
+    parts = list(takewhile(lambda other: other.path[:depth] == section.path, sections[1:]))
+    told = [f"- {part.path[depth]}: {_first_sentence(part)}" for part in parts if part.blocks]
+    if not section.blocks and told and not FAQ.search(heading):
+        yield make(text="\n".join(told), kind="overview")
+
+
+def _sections(lesson: Lesson) -> Iterator[_Section]:
+    stack: list[tuple[int, str]] = []
+    taken: dict[str, int] = {}
+    section = _Section((), _anchor(lesson.title, taken), [])
+    for block in _with_questions(lesson.blocks):
+        if not isinstance(block, Heading):
+            section.blocks.append(block)
+        elif section.path or section.blocks or block.text != lesson.title:
+            if section.path or section.blocks:
+                yield section
+            while stack and stack[-1][0] >= block.level:
+                stack.pop()
+            stack.append((block.level, block.text))
+            path = tuple(text for _, text in stack if text != lesson.title)
+            section = _Section(path, _anchor(block.text, taken), [])
+    yield section
+
+
+def _first_sentence(section: _Section) -> str:
+    return sentences(_texts(section.blocks)[0])[0]
+
+
+def _with_questions(blocks: Sequence[Block]) -> Iterator[Block]:
+    """With a heading for each question that a paragraph asks and the next lines answer."""
+    in_faq, faq_level = False, 0
+    for place, block in enumerate(blocks):
+        if isinstance(block, Heading) and (FAQ.search(block.text) or block.level <= faq_level):
+            in_faq = bool(FAQ.search(block.text))
+            faq_level = block.level if in_faq else 0
+        if not isinstance(block, Paragraph):
+            yield block
+            continue
+        question, _, answer = block.text.partition("\n") if in_faq else (block.text, "", "")
+        is_last = place + 1 == len(blocks) or isinstance(blocks[place + 1], Heading)
+        if "\n" not in question and is_question(question.strip()) and (answer.strip() or not is_last):
+            yield Heading(6, question.strip())
+            yield from [Paragraph(answer.strip())] if answer.strip() else []
+        else:
+            yield block
+
+
+def _anchor(heading: str, taken: dict[str, int]) -> str:
+    """An id for the web page: words in small letters with hyphens, and a number where it was taken."""
+    folded = unicodedata.normalize("NFKC", heading).casefold()
+    slug = "-".join(re.findall(r"\w+", re.sub(r"['’]", "", folded))) or "section"
+    taken[slug] = taken.get(slug, 0) + 1
+    return slug if taken[slug] == 1 else f"{slug}-{taken[slug]}"
+
+
+def _texts(blocks: Sequence[Block]) -> list[str]:
+    """The blocks of a section as Markdown, joined to pieces that are not too long."""
+    pieces: list[str] = []
+    for part in (part for block in blocks for part in _markdown(block)):
+        if pieces and len(pieces[-1]) + len(part) <= LONGEST:
+            pieces[-1] += f"\n\n{part}"
+        else:
+            pieces.append(part)
+    return pieces
+
+
+def _markdown(block: Block) -> Iterator[str]:
+    match block:
+        case Paragraph(text=text):
+            yield from _cut(" ".join(text.split()))
+        case Items(items=items, ordered=ordered):
+            marks = [f"{number}." if ordered else "-" for number in range(1, len(items) + 1)]
+            yield "\n".join(f"{mark} {item}" for mark, item in zip(marks, items, strict=True))
+        case Table():
+            yield "\n".join(f"- {row}" for row in _rows(block))
+
+
+def _cut(text: str) -> Iterator[str]:
+    """A paragraph in pieces of whole sentences, where it is too long for one passage."""
+    piece = ""
+    for sentence in sentences(text):
+        if piece and len(piece) + len(sentence) >= LONGEST:
+            yield piece
+            piece = ""
+        piece += f" {sentence}" if piece else sentence
+    yield piece
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences, list items and lines of a text."""
+    lines = (re.sub(r"^(?:-|\d+\.) ", "", line.strip()) for line in text.splitlines())
+    return [part for line in lines for part in re.split(r"(?<=[.!?…][”\"’)])\s+|(?<=[.!?…])\s+(?=\S)", line) if part]
+
+
+def _rows(block: Table) -> list[str]:
+    """Each row as a line that needs no table around it: its name, then every cell with its column's name."""
+    lines = []
+    for row in block.rows:
+        cells = [
+            f"{name}: {cell}" if name else cell for name, cell in zip(block.header[1:], row[1:], strict=True) if cell
+        ]
+        lines.append(f"{row[0]}: {'; '.join(cells)}." if row[0] and cells else row[0] or f"{'; '.join(cells)}.")
+    return lines

@@ -1,0 +1,197 @@
+"""Text without marks: which of its lines are titles, questions, list items, table rows, and which run on.
+
+A line break is meant where the next word would still have fitted on the line; in a text whose paragraphs are one line
+each, every break is. A title is a short line that does not end like a sentence. Bold lines and “#” count as well, so
+that half-marked texts are read, too.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from plugins.explain.blocks import Block, Heading, Items, Paragraph, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FAQ = re.compile(
+    r"\b(faqs?|frequently asked|questions? (and|&) answers?|q ?& ?a|common questions|häufige fragen|häufig gestellt\w*"
+    r"|preguntas frecuentes)\b",
+    re.IGNORECASE,
+)
+WRAPPED = 160
+"""Nobody wraps lines by hand wider than this."""
+LONGEST_TITLE = 80
+LONGEST_QUESTION = 200
+BULLET = re.compile(r"\s*(?:[-*+•‣◦▪–—]|(\d{1,3}|[a-z])[.)])\s+(?=\S)")
+BOLD = re.compile(r"(\*\*|__)(?P<text>[^*_]+?)\1:?")
+MARK = re.compile(r"(#{1,6})\s+(.+?)\s*#*")
+NUMBER = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})*[.)]?|[IVX]+[.)])\s+")
+RULE = re.compile(r"\s*([-=_*~])(\s*\1){2,}\s*")
+ASKED = re.compile(r"\A(?:q(?:uestion)?|frage|f|pregunta|p)\s*\d*\s*[:.)]\s+", re.IGNORECASE)
+ANSWERED = re.compile(r"\A(?:a(?:nswer)?|antwort|respuesta|r)\s*\d*\s*[:.)]\s+", re.IGNORECASE)
+SENTENCE_END = (".", "!", "…", ";", ",", ":", "”", '"')
+SMALL_WORDS = {"a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "it", "of", "on", "or", "the", "to"}
+
+
+def is_question(line: str) -> bool:
+    """Whether a line is one whole question and nothing else."""
+    return line.endswith("?") and len(line) <= LONGEST_QUESTION and not re.search(r"[.!?]\s+[A-ZÄÖÜ¿]", line)
+
+
+def blocks(text: str) -> list[Block]:
+    """Read a text without marks. The first title is the lesson's; a question in a FAQ is a level below it."""
+    lines = [re.sub(r"[\t\f\v\xa0]", " ", line).rstrip() for line in text.split("\n")]
+    return list(_levelled(_Lines(lines).read()))
+
+
+def _levelled(read: Iterator[Block]) -> Iterator[Block]:
+    """With levels: 1 for a title that begins the text, 3 for the questions below a FAQ's title, 2 for all others."""
+    first, in_faq = True, False
+    for block in read:
+        if isinstance(block, Heading):
+            asks = is_question(block.text)
+            in_faq = (in_faq and asks) or bool(FAQ.search(block.text))
+            level = 1 if first else 3 if in_faq and not FAQ.search(block.text) else 2
+            block = Heading(level, block.text)
+        first = False
+        yield block
+
+
+class _Lines:
+    """A cursor over lines, which tells what kind of thing stands at it."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self._at = 0
+        running = [line for line in lines if line.count("|") < 2]
+        widest = max(map(len, running), default=0)
+        self._width = widest if widest <= WRAPPED else 0
+        """How wide a hand-wrapped text is; 0 where each line is a paragraph."""
+
+    def read(self) -> Iterator[Block]:
+        while self._at < len(self._lines):
+            line = self._lines[self._at].strip()
+            if not line or RULE.fullmatch(line):
+                self._at += 1
+            elif line.count("|") >= 2 or self._is_open_table():
+                yield from self._table()
+            elif (title := self._title()) is not None:
+                self._at += 1
+                if title[0]:
+                    yield Heading(2, title[0])
+                if title[1]:
+                    yield Paragraph(title[1])
+            elif BULLET.match(line):
+                yield self._items()
+            else:
+                yield Paragraph(ANSWERED.sub("", self._paragraph(), count=1))
+
+    def _line(self, ahead: int = 0) -> str:
+        place = self._at + ahead
+        return self._lines[place].strip() if 0 <= place < len(self._lines) else ""
+
+    def _title(self) -> tuple[str, str] | None:
+        """The title or question at the cursor, and what follows it on the line; None if there is neither."""
+        line = self._line()
+        if marked := MARK.fullmatch(line):
+            return _bare(marked[2]), ""
+        if asked := ASKED.match(line):
+            return line[asked.end() :], ""
+        if (bold := BOLD.match(line)) and (bold.end() == len(line) or is_question(bold["text"].strip())):
+            return bold["text"].strip().rstrip(":"), ANSWERED.sub("", line[bold.end() :].strip(), count=1)
+        bare = _bare(line)
+        if is_question(bare) and self._begins() and not self._asks_on():
+            return bare, ""
+        return (bare, "") if self._is_plain_title(line, bare) else None
+
+    def _begins(self) -> bool:
+        """Whether the line begins something: nothing runs on into it."""
+        before = self._line(-1)
+        return not before or not self._runs_on(self._at - 1)
+
+    def _asks_on(self) -> bool:
+        """Whether a list of questions goes on, which nobody answers here."""
+        after = next((line.strip() for line in self._lines[self._at + 1 :] if line.strip()), "")
+        return bool(BULLET.match(self._line())) and (
+            not after or (bool(BULLET.match(after)) and not NUMBER.match(after))
+        )
+
+    def _is_plain_title(self, line: str, bare: str) -> bool:
+        if not bare or len(bare) > LONGEST_TITLE or bare.endswith(SENTENCE_END) or not self._begins():
+            return False
+        if not (bare[0].isupper() or bare[0].isdigit() or bare[0] in "“\"'‘¿") or len(bare.split()) > 12:
+            return False
+        after = self._line(1)
+        if BULLET.match(line) and (
+            not NUMBER.match(line) or BULLET.match(after) or (not after and not _capitalised(bare))
+        ):
+            return False
+        if not after:
+            return any(rest.strip() for rest in self._lines[self._at + 1 :])
+        return not self._runs_on(self._at) and (len(after) > len(line) or self._opens(after))
+
+    def _opens(self, after: str) -> bool:
+        """Whether the next line can follow a title though it is no longer than it: a list, a table, another title."""
+        return bool(BULLET.match(after)) or "|" in after or is_question(after) or not after.endswith(SENTENCE_END)
+
+    def _runs_on(self, place: int) -> bool:
+        """Whether the line at `place` goes on in the next one, because a word had no room."""
+        line, after = (
+            self._lines[place].rstrip(),
+            self._lines[place + 1].strip() if place + 1 < len(self._lines) else "",
+        )
+        if not line or not after or not self._width:
+            return False
+        fitted = len(line) + 1 + len(after.split()[0]) <= self._width
+        return not fitted or not (line.endswith((".", "!", "?", ":", "…")) or after[0].isupper() or after[0] in '“"¿')
+
+    def _paragraph(self) -> str:
+        taken = [self._line()]
+        while self._runs_on(self._at) and not BULLET.match(self._line(1)) and self._line(1).count("|") < 2:
+            self._at += 1
+            taken.append(self._line())
+        self._at += 1
+        return " ".join(taken)
+
+    def _items(self) -> Items:
+        items: list[str] = []
+        ordered = bool(re.match(r"\s*\d", self._lines[self._at]))
+        while (mark := BULLET.match(self._lines[self._at] if self._at < len(self._lines) else "")) and (
+            not items or self._title() is None
+        ):
+            first = self._line()
+            items.append((self._paragraph()).removeprefix(first[: len(mark[0].strip())]).strip())
+            gap = next((n for n in range(2) if self._line(n)), 0)
+            if BULLET.match(self._line(gap)):
+                self._at += gap
+        return Items(tuple(items), ordered)
+
+    def _is_open_table(self) -> bool:
+        """Whether two rows of two cells stand here without outer bars."""
+        return "|" in self._line() and "|" in self._line(1)
+
+    def _table(self) -> Iterator[Block]:
+        rows = []
+        while "|" in (line := self._line()):
+            cells = [_plain(cell.strip()) for cell in line.strip("|").split("|")]
+            if not all(re.fullmatch(r":?-+:?", cell) for cell in cells if cell):
+                rows.append(cells)
+            self._at += 1
+        if made := table(rows):
+            yield made
+
+
+def _bare(line: str) -> str:
+    """A title without its number and without the marks of bold."""
+    return _plain(NUMBER.sub("", line, count=1)).strip()
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"(\*\*|__|`)(.+?)\1", r"\2", text)
+
+
+def _capitalised(title: str) -> bool:
+    words = [word for word in re.findall(r"\w+", title) if word.lower() not in SMALL_WORDS]
+    return bool(words) and sum(word[0].isupper() for word in words) * 2 > len(words)

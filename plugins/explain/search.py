@@ -1,0 +1,249 @@
+"""From a question to the passage that answers it, or to the decision that none does.
+
+Two searches are joined. The lexical one is BM25 (Robertson and Zaragoza, “The Probabilistic Relevance Framework: BM25
+and Beyond”, 2009) over two fields: the text, and the headings with the questions of a FAQ. The semantic one compares
+sentence embeddings (Reimers and Gurevych, “Sentence-BERT”, 2019) of the question with those of each passage as a whole
+and of each of its sentences. Both name candidates; a candidate's score is the mean of three likenesses (whole passage;
+its best sentence, with and without the heading) and how much of the question's words, weighted by their rarity, it
+has. Whether the best candidate is an answer is a logistic model of a few features, fitted to labelled questions.
+
+Without embeddings the words alone decide, with a model of their own. Everything here computes and never waits: call it
+in a thread.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plugins.explain.expectation import is_missing
+from plugins.explain.passages import sentences
+from plugins.explain.words import FILLERS, Vocabulary, joined, stems, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from plugins.explain.passages import Passage
+
+    Floats = NDArray[np.float32]
+
+SUGGESTIONS = 3
+CANDIDATES = 60
+"""How many passages each of the searches names."""
+COVERAGE_WEIGHT = 0.25
+HEADING_WEIGHT = 0.5
+ANNOUNCING = -0.1
+"""What stands before the first heading, and an overview, name many things and explain none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The lessons answer the question with `passage`; `others` come nearest after it, each under another heading."""
+
+    passage: Passage
+    others: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DidYouMean:
+    """Perhaps one of these, up to three, each under another heading, is what was meant."""
+
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotInLessons:
+    """The lessons do not answer it; `topics` is what they are about."""
+
+    topics: tuple[str, ...]
+
+
+Decision = Answer | DidYouMean | NotInLessons
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The best passage of each of the best headings, and the log-odds that the first one answers the question."""
+
+    passages: tuple[Passage, ...]
+    features: tuple[float, ...]
+    confidence: float
+    with_embeddings: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Weights of `Ranking.features` and what is needed for an answer and for a suggestion, as log-odds."""
+
+    weights: tuple[float, ...]
+    bias: float
+    answer: float
+    suggest: float
+
+
+HYBRID = Model((1.82, 1.85, 2.52, -2.13, 0.8), bias=-2.05, answer=1.52, suggest=0.13)
+LEXICAL = Model((0.0, 0.0, 2.97, -2.29, 1.29), bias=-0.92, answer=1.47, suggest=0.09)
+
+
+def units(passage: Passage) -> list[str]:
+    """The texts whose embeddings stand for a passage: the whole, then each sentence with its heading and without."""
+    path = " › ".join(passage.path) or passage.lesson
+    if passage.kind == "overview":
+        below = (line.partition(":")[0].removeprefix("- ") for line in passage.text.splitlines())
+        return [f"{passage.lesson} {path}: {', '.join(below)}."]
+    parts = sentences(passage.text)
+    return [f"{path}. {passage.text}", *(f"{passage.heading}: {part}" for part in parts), *parts]
+
+
+class Index:
+    """The passages of some lessons, ready for questions. `vectors` holds one array a passage, a row for each unit."""
+
+    def __init__(self, passages: Sequence[Passage], vectors: Sequence[Floats] | None = None) -> None:
+        self.passages = tuple(passages)
+        self.topics = tuple(dict.fromkeys(p.topic for p in passages if p.path))
+        own = [passage.text if passage.kind != "overview" else "" for passage in passages]
+        above = [" ".join(passage.path) or passage.lesson for passage in passages]
+        self._vocabulary = Vocabulary([*above, *own])
+        texts, headings = [_stems(text) for text in own], [_stems(text) for text in above]
+        self._stems = [frozenset(text + heading) for text, heading in zip(texts, headings, strict=True)]
+        self._counts: dict[str, int] = {}
+        for known in self._stems:
+            for stem in known:
+                self._counts[stem] = self._counts.get(stem, 0) + 1
+        self._fields = ((_bm25(texts), 1.0), (_bm25(headings), HEADING_WEIGHT))
+        self._whole: Floats | None = None
+        if vectors is not None:
+            self.attach(vectors)
+
+    def attach(self, vectors: Sequence[Floats]) -> None:
+        """Add the embeddings: for each passage an array (units, dimensions) of rows of length 1."""
+        self._parts = [np.asarray(rows, np.float16) for rows in vectors]
+        self._whole = np.stack([rows[0] for rows in vectors]).astype(np.float32) if len(vectors) else None
+
+    def texts(self, question: str) -> list[str]:
+        """What to embed of a question: as it was asked, and, where that differs, with its words as they were meant."""
+        meant = " ".join(word for word in self._vocabulary.meant(question) if word not in FILLERS)
+        return [question, meant] if meant and meant != " ".join(words(question)) else [question]
+
+    def rank(self, question: str, embedded: Sequence[Sequence[float]] | None = None) -> Ranking:
+        """The best passages. `embedded` are the embeddings of `texts(question)`; None leaves words alone to decide."""
+        asked = list(dict.fromkeys(stems(self._vocabulary.meant(question))))
+        lexical = self._lexical(asked)
+        query = _mean(embedded) if embedded and self._whole is not None else None
+        chosen = self._candidates(lexical, query)
+        if not len(chosen):
+            return Ranking((), (0.0,) * 5, -math.inf, query is not None)
+        coverage = self._coverage(asked, chosen)
+        announcing = np.array([ANNOUNCING * _announces(self.passages[place]) for place in chosen])
+        if query is None:
+            likeness = best = np.zeros(len(chosen))
+            score = coverage + lexical[chosen] / (1 + lexical.max()) + announcing
+        else:
+            likeness, best = self._likeness(query, chosen)
+            score = likeness + COVERAGE_WEIGHT * coverage + announcing
+        order = np.argsort(-score, kind="stable")
+        first = order[0]
+        passage = self.passages[chosen[first]]
+        features = (
+            float(likeness[first]),
+            float(best[first]),
+            float(coverage[first]),
+            float(is_missing(question, f"{' '.join(passage.path)} {passage.text}")),
+            min(len(asked), 4) / 4,
+        )
+        model = LEXICAL if query is None else HYBRID
+        confidence = sum(map(float.__mul__, model.weights, features)) + model.bias
+        return Ranking(tuple(self._distinct(chosen[order])), features, confidence, query is not None)
+
+    def decide(self, ranking: Ranking) -> Decision:
+        """What to say to whoever asked."""
+        model = HYBRID if ranking.with_embeddings else LEXICAL
+        if ranking.passages and ranking.confidence >= model.answer:
+            return Answer(ranking.passages[0], ranking.passages[1:])
+        if ranking.passages and ranking.confidence >= model.suggest:
+            return DidYouMean(ranking.passages)
+        return NotInLessons(self.topics)
+
+    def _distinct(self, order: NDArray[np.intp]) -> Iterator[Passage]:
+        """The best passages of the first three sections, by their lesson and anchor."""
+        seen = set()
+        for place in order:
+            passage = self.passages[place]
+            if (section := (passage.lesson, passage.anchor)) not in seen:
+                seen.add(section)
+                yield passage
+            if len(seen) == SUGGESTIONS:
+                return
+
+    def _lexical(self, asked: list[str]) -> Floats:
+        scores = np.zeros(len(self.passages), np.float32)
+        for field, weight in self._fields:
+            known = [stem for stem in asked if stem in field.vocab_dict] if field is not None else []
+            if known:
+                scores += weight * field.get_scores(known)
+        return scores
+
+    def _candidates(self, lexical: Floats, query: Floats | None) -> NDArray[np.intp]:
+        if len(lexical) <= 2 * CANDIDATES:
+            return np.arange(len(lexical)) if query is not None else np.flatnonzero(lexical)
+        chosen = _largest(lexical)
+        chosen = chosen[lexical[chosen] > 0]
+        if query is None or self._whole is None:
+            return chosen
+        return np.union1d(chosen, _largest(self._whole @ query))
+
+    def _likeness(self, query: Floats, chosen: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """For each chosen passage the mean of its three likenesses, and the greatest of them."""
+        parts = [self._parts[place] for place in chosen]
+        likenesses = np.concatenate(parts).astype(np.float32) @ query
+        three = np.empty((len(parts), 3), np.float32)
+        start = 0
+        for row, part in enumerate(parts):
+            own = likenesses[start : start + len(part)]
+            start += len(part)
+            half = (len(part) - 1) // 2
+            three[row] = (own[0], own[1 : half + 1].max(), own[half + 1 :].max()) if half else own[0]
+        return three.mean(axis=1), three.max(axis=1)
+
+    def _rarity(self, stem: str) -> float:
+        count = self._counts.get(stem, 0)
+        return math.log(1 + (len(self.passages) - count + 0.5) / (count + 0.5))
+
+    def _coverage(self, asked: list[str], chosen: NDArray[np.intp]) -> NDArray[Any]:
+        """How much of the question each passage has in words: 0 to 1, each word weighted by its rarity."""
+        rarity = {stem: self._rarity(stem) for stem in asked}
+        total = sum(rarity.values()) or 1.0
+        return np.array([sum(rarity[s] for s in asked if s in self._stems[place]) / total for place in chosen])
+
+
+def _stems(text: str) -> list[str]:
+    return stems([*words(text), *joined(text)])
+
+
+def _announces(passage: Passage) -> bool:
+    return not passage.path or passage.kind == "overview"
+
+
+def _bm25(texts: list[list[str]]) -> Any:
+    """A BM25 index of stems; None where there are no words at all."""
+    import bm25s
+
+    if not any(texts):
+        return None
+    field = bm25s.BM25(k1=1.2, b=0.75)
+    field.index(texts, show_progress=False)
+    return field
+
+
+def _mean(embedded: Sequence[Sequence[float]]) -> Floats:
+    mean = np.asarray(embedded, np.float32).mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
+
+
+def _largest(scores: Floats) -> NDArray[np.intp]:
+    return np.argpartition(scores, -CANDIDATES)[-CANDIDATES:]
