@@ -47,8 +47,10 @@ async def test_a_method_that_slack_wants_no_more_of_is_spent_for_all(quick: floa
 
 async def test_last_ones_get_what_others_must_leave() -> None:
     shared = Budgets()
-    while not shared.of(START).delay(final=False):
-        await shared.spend(START)
+    for _ in range(20):
+        if not shared.of(START).delay(final=False):
+            await shared.spend(START)
+    assert shared.of(START).delay(final=False) > 0
     assert shared.of(START).delay(final=True) == 0
 
 

@@ -100,7 +100,9 @@ async def test_a_slack_that_cannot_be_reached_is_waited_for(
         assert said(caplog)[0].startswith("Slack cannot be reached at http://127.0.0.1:")
 
 
-async def test_nothing_of_the_environment_is_taken(slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_of_the_environment_is_taken(
+    slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in ("BOT_TOKEN", "APP_TOKEN", "SIGNING_SECRET", "CLIENT_ID", "CLIENT_SECRET", "VERIFICATION_TOKEN"):
         monkeypatch.setenv(f"SLACK_{name}", "somebody's")
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
@@ -116,6 +118,8 @@ async def test_nothing_of_the_environment_is_taken(slack: FakeSlack, bot: Bot, m
         session.get("/slack/install") as answer,
     ):
         assert answer.status == 404
+    # Bolt warns of what it finds there beside what it is told.
+    assert said(caplog) == []
 
 
 async def test_the_log_holds_no_secret_and_no_noise(
