@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.history import History
 
     from bot.app import Bot
-    from bot.message import Attachment, Form
+    from bot.message import Attachment, Button, Form
 
 HERE = Place("terminal", "terminal")
 CLEAR_LINE = "\r\x1b[K"
@@ -150,7 +150,7 @@ class Terminal:
         if last.card:
             _tell(" · ".join(f"{name} {value}" for name, value in last.card.items()))
         if self._session is not None and last.buttons:
-            _tell("  ".join(f"!{button.id.split(':')[1]}" for button in last.buttons))
+            _tell("  ".join(map(_named, last.buttons)))
         return 130 if self._stopped else 0
 
     async def _fill_in(self, form: Form) -> Request | None:
@@ -209,6 +209,12 @@ class Terminal:
                 print(status, end="", file=sys.stderr, flush=True)
         if shown:
             print(file=sys.stderr if self._last.error else sys.stdout)
+
+
+def _named(button: Button) -> str:
+    """What to type for a button. A plugin's has a number for a name, so it says what it does."""
+    name = f"!{button.id.split(':')[1]}"
+    return f"{name} ({button.label})" if button.command else name
 
 
 def _tell(text: str) -> None:

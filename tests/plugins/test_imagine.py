@@ -15,6 +15,7 @@ from bot.config import PluginsSection
 from bot.database import Database
 from bot.message import Action, Request
 from bot.model_client import ModelClient
+from bot.platforms.discord import render
 
 LONG = "a cat in the snow wearing a big red hat"
 """Two words more than the fake text encoder reads."""
@@ -135,6 +136,13 @@ async def test_a_button_draws_one_picture_large(bot: Bot, models: FakeModels) ->
     body = models.requests[-1]
     assert (body["n"], body["seed"], body["guidance"], body["steps"]) == (1, 9, 0, 6)
     assert (body["negative_prompt"], three.quote) == ("dogs", "a cat")
+
+
+async def test_the_buttons_fill_rows_on_discord(bot: Bot) -> None:
+    for line, rows in (("/imagine seed:7 a cat", [5, 5, 4]), ("/imagine sweep:steps=1,2,3,4,5,6,7,8 a cat", [5, 5, 3])):
+        shown = render.view(render.buttons(await last(bot, ask(line))))
+        assert shown is not None
+        assert [len(row["components"]) for row in shown.to_components()] == rows
 
 
 async def test_the_buttons_are_for_everybody(bot: Bot) -> None:

@@ -204,6 +204,22 @@ async def test_a_conversation(person: Person, models: FakeModels) -> None:
     assert "Hello! I show how generative AI works." in chat.screen
 
 
+async def test_a_picture_comes_in_steps_and_its_buttons_say_what_they_do(person: Person, models: FakeModels) -> None:
+    models.gate.clear()
+    async with person.sit_down() as chat:
+        chat.type("/imagine seed:7 count:2 a cat\r")
+        await chat.until("Step 1 of 4 …")
+        models.gate.set()
+        await chat.until("imagine-7.png")
+        await chat.until("!b0 (1)  !b1 (2)  !b2 (How 1 was made)  !b3 (V1)  !b4 (V2)  !again  !edit")
+        await chat.until(PROMPT)
+        chat.type("!b1\r")
+        await chat.until("imagine-8.png")
+        await chat.until("seed 8")
+        await chat.until("!b0 (How it was made)")
+    assert "preview" not in chat.screen
+
+
 async def test_ctrl_c_stops_the_answer_and_only_it(person: Person, models: FakeModels) -> None:
     async with person.sit_down() as chat:
         models.gate.clear()

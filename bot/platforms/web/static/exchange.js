@@ -91,6 +91,7 @@ export class ExchangeView {
     image.addEventListener("error", () => link.classList.add("lost"));
     const link = element("a", { class: "picture", href: picture.url, target: "_blank" }, image);
     link.classList.toggle("spoiler", picture.spoiler);
+    link.classList.toggle("wide", picture.width > 2 * picture.height);
     link.addEventListener("click", (event) => {
       event.preventDefault();
       if (link.classList.contains("lost")) return;
