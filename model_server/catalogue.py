@@ -11,7 +11,8 @@ A catalogue is a TOML file with one table per model:
 
 A source that is a string is a folder with the files under their own names; a source that is a list of strings names the
 parts of the only file, which are joined in order. `repository` (with an optional `revision`) or `folder` may stand in
-place of `files` and `sources`.
+place of `files` and `sources`; or `weights`, a folder of what was trained here, with the name of the model that is its
+`text_encoder`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 HUB = re.compile(r"hf:(?P<place>[^/@]+/[^/@]+(@[^/]+)?)(/(?P<path>.*))?")
 INDEX = re.compile(r"pypi:(?P<place>[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+)(/(?P<path>.*))?")
-ORIGINS = (("files", "sources"), ("repository", "revision"), ("folder",))
-"""The three ways to say where a model is; an overlay that uses one of them takes back the others."""
+ORIGINS = (("files", "sources"), ("repository", "revision"), ("folder",), ("weights", "text_encoder"))
+"""The four ways to say where a model is; an overlay that uses one of them takes back the others."""
 
 
 class StoreError(Exception):
@@ -101,6 +102,9 @@ class Entry(_Strict):
     repository: Annotated[str, StringConstraints(pattern=r"^[^/@\s]+/[^/@\s]+$")] | None = None
     revision: str | None = None
     folder: Path | None = None
+    weights: Path | None = None
+    text_encoder: Entry | None = None
+    """In a catalogue, the name of it."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     serve: bool = True
@@ -120,9 +124,11 @@ class Entry(_Strict):
     def _says_where_it_is(self) -> Self:
         if not NAME.fullmatch(self.name):
             raise ValueError("a model's name should consist of letters, digits, dots, dashes and underscores")
-        given = [bool(self.files), self.repository is not None, self.folder is not None]
+        given = [bool(self.files), self.repository is not None, self.folder is not None, self.weights is not None]
         if sum(given) != 1:
-            raise ValueError("it should have exactly one of files, repository and folder")
+            raise ValueError("it should have exactly one of files, repository, folder and weights")
+        if (self.weights is None) != (self.text_encoder is None):
+            raise ValueError("weights and text_encoder should come together")
         if bool(self.files) != bool(self.sources):
             raise ValueError("files and sources should come together")
         if self.revision is not None and self.repository is None:
@@ -157,7 +163,17 @@ def load_catalogue(*paths: Path) -> dict[str, Entry]:
                 merged = {key: value for key, value in merged.items() if key not in others}
             tables[name] = merged | _anchored(table, path.parent)
             origin[name] = path
-    return {name: _entry(name, table, origin[name]) for name, table in tables.items()}
+    plain = {name: table for name, table in tables.items() if "text_encoder" not in table}
+    entries = {name: _entry(name, table, origin[name]) for name, table in plain.items()}
+    for name in tables.keys() - plain.keys():
+        encoder = tables[name]["text_encoder"]
+        if encoder not in entries:
+            raise StoreError(
+                f"{origin[name].name}, model {name!r}: its text_encoder should be the name of a model that has none "
+                f"itself, but {encoder!r} is not."
+            )
+        entries[name] = _entry(name, tables[name] | {"text_encoder": entries[encoder]}, origin[name])
+    return {name: entries[name] for name in tables}
 
 
 def choose(catalogue: Mapping[str, Entry], names: Iterable[str]) -> list[Entry]:
@@ -197,7 +213,7 @@ def _anchored(table: dict[str, Any], base: Path) -> dict[str, Any]:
             return text
         return str(base.absolute() / Path(text.removeprefix("file:")).expanduser())
 
-    return {key: local(value) if key in {"sources", "folder"} else value for key, value in table.items()}
+    return {key: local(value) if key in {"sources", "folder", "weights"} else value for key, value in table.items()}
 
 
 def _entry(name: str, table: dict[str, Any], path: Path) -> Entry:

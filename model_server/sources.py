@@ -100,16 +100,19 @@ class Sources:
             shutil.rmtree(_folder(location, scratch), ignore_errors=True)
 
     def repository(
-        self, name: str, revision: str | None, target: Path, watch: Callable[[int, int | None], None]
+        self, name: str, revision: str | None, variant: str, target: Path, watch: Callable[[int, int | None], None]
     ) -> None:
-        """Bring a repository's safetensors, tokenizer and JSON files to `target`, going on where a run left off."""
+        """Bring a repository's safetensors, tokenizer and JSON files to `target`, going on where a run left off.
+
+        `variant`, where it is named, is that of the weights of a diffusers pipeline: fp16, say.
+        """
         target.mkdir(parents=True, exist_ok=True)
 
         def tick(line: str, size: int) -> None:
             match = PROGRESS.fullmatch(line)
             watch(size, int(match[2]) if match else None)
 
-        arguments = [name, revision or "main", str(target)]
+        arguments = [name, revision or "main", str(target), *([f"--variant={variant}"] if variant else [])]
         self._run_or_reason(["model_server.hub", *arguments], target, tick)
 
     def run(

@@ -1,6 +1,7 @@
 """Model files: fetch, verify, convert once, keep.
 
-    <cache>/models/NAME/        the files of a model, each with the hash that the catalogue demands
+    <cache>/models/NAME/        the files of a model, each with the hash that the catalogue demands; or what was
+                                assembled from weights of this project and another model
     <cache>/converted/SHA256/   what a GGUF with that hash became; what the language engine opens
     <cache>/partial/NAME/       work in progress; gone once the model is in place
     <cache>/locks/NAME.lock     held by the one process that works on a model
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_server.assembly import TRAINED, assemble, is_trained
 from model_server.catalogue import Entry, ModelFile, StoreError, choose, load_catalogue
 from model_server.download import Download, Progress, read_json, write_json
 from model_server.sources import PROGRESS, SourceError, Sources, StoppedError
@@ -51,6 +53,9 @@ class Store:
         folder = self.cache / "models" / entry.name
         if entry.repository is not None:
             return folder if read_json(folder / ".origin.json") == _origin(entry) else None
+        if entry.weights is not None:
+            whole = read_json(folder / ".assembled.json") == self._recipe(entry)
+            return folder if whole and is_trained(folder) else None
         if entry.gguf is not None:
             converted = self._converted(entry.gguf)
             return converted if converted.is_dir() else None
@@ -83,6 +88,8 @@ class Store:
         target = self.cache / "models" / entry.name
         if entry.repository is not None:
             self._fetch_repository(entry, scratch, target, progress)
+        elif entry.weights is not None:
+            self._assemble(entry, target, progress)
         else:
             self._fetch_files(entry, scratch, target, progress)
         if entry.gguf is not None:
@@ -111,6 +118,7 @@ class Store:
             self._sources.repository(
                 str(entry.repository),
                 entry.revision,
+                str(entry.options.get("variant", "")),
                 fresh,
                 lambda done, total: progress.update(f"fetching {entry.repository}", done, total),
             )
@@ -123,6 +131,25 @@ class Store:
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh.rename(target)
+
+    def _assemble(self, entry: Entry, target: Path, progress: Progress) -> None:
+        weights, encoder = entry.weights, entry.text_encoder
+        assert weights is not None  # noqa: S101 - the catalogue has checked that
+        assert encoder is not None  # noqa: S101
+        if not is_trained(weights):
+            raise StoreError(f"{entry.name}: {short(weights)} should hold the folders unet, vae and scheduler.")
+        folder = self.ensure(encoder, progress)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        assemble(weights, folder, target)
+        write_json(target / ".assembled.json", self._recipe(entry))
+
+    def _recipe(self, entry: Entry) -> dict[str, Any]:
+        """What tells that neither the weights nor the text encoder were changed since they were assembled."""
+        encoder = None if entry.text_encoder is None else self.ready(entry.text_encoder)
+        if entry.weights is None or encoder is None:
+            return {}
+        folders = [*(entry.weights / part for part in TRAINED), encoder]
+        return {str(folder): _listing(folder) for folder in folders}
 
     def _convert(self, source: Path, target: Path, scratch: Path, progress: Progress) -> Path:
         fresh = scratch / "converted"
@@ -215,7 +242,14 @@ def _is_model(folder: Path) -> bool:
 
 
 def _origin(entry: Entry) -> dict[str, Any]:
-    return {"repository": entry.repository, "revision": entry.revision}
+    origin = {"repository": entry.repository, "revision": entry.revision}
+    return origin | ({"variant": entry.options["variant"]} if "variant" in entry.options else {})
+
+
+def _listing(folder: Path) -> list[Any]:
+    """The files of a folder, with what changes when they do."""
+    files = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
 
 
 def _stamp(folder: Path, file: ModelFile) -> list[Any]:

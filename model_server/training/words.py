@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from model_server.training.assembly import MAX_TOKENS
+from model_server.assembly import MAX_TOKENS
 from model_server.training.loop import write_atomically
 from model_server.training.networks import TEXT_WIDTH
 

@@ -57,6 +57,41 @@ def test_an_overlay_with_a_repository_takes_the_files_back(tmp_path: Path) -> No
     assert (entry.repository, entry.files, entry.sources) == ("some/model", (), ())
 
 
+TRAINED = """
+[models.trained]
+engine = "diffusion"
+description = "Draws"
+licence = "MIT"
+weights = "weights/trained"
+text_encoder = "tiny"
+"""
+
+
+def test_what_was_trained_here_names_its_text_encoder(tmp_path: Path) -> None:
+    base = written(tmp_path, TRAINED + ENTRY + FILES)
+    catalogue = load_catalogue(base)
+    assert list(catalogue) == ["trained", "tiny"]
+    assert catalogue["trained"].weights == tmp_path / "weights/trained"
+    assert catalogue["trained"].text_encoder == catalogue["tiny"]
+    overlay = written(tmp_path, '[models.trained]\nrepository = "some/model"\n', "overlay.toml")
+    entry = load_catalogue(base, overlay)["trained"]
+    assert (entry.repository, entry.weights, entry.text_encoder) == ("some/model", None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (TRAINED, "model 'trained': its text_encoder should be the name of a model that has none itself, but 'tiny'"),
+        (TRAINED.replace('"tiny"', '"trained"'), "but 'trained' is not."),
+        (TRAINED.replace('text_encoder = "tiny"', ""), "weights and text_encoder should come together"),
+        (ENTRY + FILES + 'weights = "a"', "exactly one of files, repository, folder and weights"),
+    ],
+    ids=str,
+)
+def test_weights_without_a_text_encoder(tmp_path: Path, text: str, part: str) -> None:
+    assert part in sentence(written(tmp_path, text))
+
+
 def test_local_paths_count_from_the_catalogue_that_names_them(tmp_path: Path) -> None:
     entry = load_catalogue(written(tmp_path, ENTRY + FILES))["tiny"]
     assert entry.sources == (str(tmp_path / "somewhere"),)
@@ -72,8 +107,8 @@ def test_local_paths_count_from_the_catalogue_that_names_them(tmp_path: Path) ->
         ("models = 3", ["[models.NAME]"]),
         ("[models", ["not valid TOML"]),
         ('[models.tiny]\nengine = "face"\ndescription = ""', ["'licence' is missing"]),
-        (ENTRY, ["exactly one of files, repository and folder"]),
-        (ENTRY + 'folder = "a"\nrepository = "b/c"', ["exactly one of files, repository and folder"]),
+        (ENTRY, ["exactly one of files, repository, folder and weights"]),
+        (ENTRY + 'folder = "a"\nrepository = "b/c"', ["exactly one of files, repository, folder and weights"]),
         (ENTRY + FILES.replace('sources = ["somewhere"]', ""), ["files and sources should come together"]),
         (ENTRY + FILES.replace("somewhere", "pypi:name/path"), ["pypi:name==version"]),
         (ENTRY + FILES.replace("somewhere", "hf:name"), ["hf:organisation/repository"]),

@@ -324,6 +324,14 @@ def test_a_folder_with_safetensors_is_used_as_it_is(store: Store, tmp_path: Path
     assert store.ensure(entry) == store.ready(entry) == tmp_path / "model"
 
 
+def test_a_folder_with_a_pipeline_is_used_as_it_is(store: Store, tmp_path: Path) -> None:
+    entry = other(engine="diffusion", folder=tmp_path / "model")
+    assert "should be a folder with model_index.json and safetensors" in refusal(store, entry)
+    put(tmp_path / "model" / "model_index.json", b"{}")
+    put(tmp_path / "model" / "unet" / "model.safetensors", b"")
+    assert store.ensure(entry) == tmp_path / "model"
+
+
 def test_a_repository_is_brought_without_other_formats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.model": b"t"}
     more = {"README.md": b"", "onnx/model.safetensors": b"", "pytorch_model.bin": b"pickle", ".gitattributes": b""}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.training.assembly import MAX_TOKENS
+from model_server.assembly import MAX_TOKENS
 from model_server.training.denoiser import Lesson
 from model_server.training.networks import TEXT_WIDTH, Sizes
 

@@ -30,6 +30,11 @@ INDEX = {
 TRAINED = ("unet", "vae", "scheduler")
 
 
+def is_trained(weights: Path) -> bool:
+    """Whether the folder holds all parts that come out of a training."""
+    return all((weights / part).is_dir() for part in TRAINED)
+
+
 def assemble(weights: Path, text_encoder: Path, target: Path) -> None:
     """Make `target` a whole pipeline of `weights` (unet, vae, scheduler) and the folder of MiniLM.
 

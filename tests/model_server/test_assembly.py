@@ -1,0 +1,107 @@
+"""Weights of this project and a text encoder from elsewhere, put together in the cache."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from model_server.__main__ import main
+from model_server.assembly import MAX_TOKENS, TRAINED
+from model_server.catalogue import Entry, load_catalogue
+from model_server.store import Store, StoreError
+
+ENCODER = {
+    "config.json": json.dumps({"hidden_size": 8}).encode(),
+    "model.safetensors": b"encoder",
+    "tokenizer.json": b"{}",
+    "tokenizer_config.json": json.dumps({"model_max_length": 512}).encode(),
+    "special_tokens_map.json": b"{}",
+}
+
+
+def put(folder: Path, files: dict[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Path:
+    """A model of trained weights, whose text encoder is another model."""
+    put(tmp_path / "encoder", ENCODER)
+    for part in TRAINED:
+        put(tmp_path / "weights" / part, {"config.json": b"{}", ".hidden": b""})
+    for part in ("unet", "vae"):
+        put(tmp_path / "weights" / part, {"diffusion_pytorch_model.safetensors": part.encode()})
+    files = ", ".join(
+        f'{{ name = "{name}", size = {len(content)}, sha256 = "{hashlib.sha256(content).hexdigest()}" }}'
+        for name, content in ENCODER.items()
+    )
+    path = tmp_path / "models.toml"
+    path.write_text(
+        '[models.drawer]\nengine = "diffusion"\ndescription = "Draws"\nlicence = "MIT"\n'
+        'weights = "weights"\ntext_encoder = "encoder"\n'
+        f'[models.encoder]\nengine = "embedding"\ndescription = "Reads"\nlicence = "MIT"\nfiles = [{files}]\n'
+        'sources = ["encoder"]\n'
+    )
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "cache")
+
+
+def drawer(catalogue: Path) -> Entry:
+    return load_catalogue(catalogue)["drawer"]
+
+
+def test_the_folder_is_a_whole_pipeline(store: Store, catalogue: Path) -> None:
+    entry = drawer(catalogue)
+    assert store.ready(entry) is None
+    folder = store.ensure(entry)
+    assert folder == store.ready(entry) == store.cache / "models" / "drawer"
+    assert (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == b"unet"
+    assert (folder / "text_encoder" / "model.safetensors").read_bytes() == b"encoder"
+    assert json.loads((folder / "text_encoder" / "config.json").read_text())["use_attention_mask"] is True
+    assert json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text())["model_max_length"] == MAX_TOKENS
+    index = json.loads((folder / "model_index.json").read_text())
+    assert {part for part in index if (folder / part).is_dir()} == {*TRAINED, "text_encoder", "tokenizer"}
+    assert not list(folder.rglob(".hidden"))
+    assert not store.begun(entry)
+
+
+def test_it_is_put_together_once_and_again_when_the_weights_change(store: Store, catalogue: Path) -> None:
+    entry = drawer(catalogue)
+    made = store.ensure(entry).stat().st_ino
+    assert Store(store.cache).ensure(entry).stat().st_ino == made
+    better = catalogue.parent / "better"
+    better.write_bytes(b"better")
+    better.replace(catalogue.parent / "weights" / "unet" / "diffusion_pytorch_model.safetensors")
+    assert store.ready(entry) is None
+    folder = store.ensure(entry)
+    assert (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == b"better"
+
+
+def test_what_is_missing_is_named(store: Store, catalogue: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights" / "vae").rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="drawer: .*weights should hold the folders unet, vae and scheduler"):
+        store.ensure(drawer(catalogue))
+    (tmp_path / "elsewhere").rename(tmp_path / "weights" / "vae")
+    (tmp_path / "encoder" / "model.safetensors").unlink()
+    with pytest.raises(StoreError, match=r"model.safetensors of encoder could not be fetched"):
+        store.ensure(drawer(catalogue))
+
+
+def test_its_folder_is_printed(
+    store: Store, catalogue: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TEMPERA_CACHE", str(store.cache))
+    path = ["path", "drawer", "--catalogue", str(catalogue)]
+    assert main(path) == 1
+    assert "tempera-models pull drawer fetches it" in capsys.readouterr().err
+    assert main(["pull", "drawer", "--catalogue", str(catalogue)]) == 0
+    capsys.readouterr()
+    assert main(path) == 0
+    assert capsys.readouterr().out.strip() == str(store.cache / "models" / "drawer")
