@@ -193,6 +193,7 @@ class Bot:
             translate("Hello! I show how generative AI works. Try one of these:", locale),
             f"- `/ask temperature:0.2 {prompt}{translate('What is the capital of France?', locale)}`",
             f"- `/ask temperature:1.2 {prompt}{translate('Tell me a story in three sentences.', locale)}`",
+            f"- `/imagine {prompt}{translate('a red apple', locale)}`",
             "- `/face count:4`",
             "",
             translate("`/help` lists everything I can do.", locale),
