@@ -45,7 +45,7 @@ class Drawing:
         self._frames: list[dict[int, Image.Image]] = [{} for _ in each]
         self._finished: dict[int, Image.Image] = {}
         self._told = 0
-        self._edge = task.edge or fitting_edge(task)
+        self._edge = final_edge(task)
 
     @property
     def step(self) -> int:
@@ -178,6 +178,17 @@ def frame_steps(layout: str, steps: int) -> frozenset[int]:
     most = {"strip": STRIP_FRAMES, "animation": ANIMATION_FRAMES}.get(layout, 1)
     intervals = min(most - 1, steps)
     return frozenset(round(place * steps / intervals) for place in range(intervals))
+
+
+def final_edge(task: Imagine) -> int | None:
+    """The longer side, in pixels, that pictures are brought to; None leaves them as they were drawn.
+
+    `edge` makes none smaller that is there for its own sake, as those of a row or a film are not.
+    """
+    in_row = task.layout in ("strip", "animation") or task.sweep is not None
+    if task.edge is not None and (in_row or task.edge > max(task.width or 0, task.height or 0)):
+        return task.edge
+    return fitting_edge(task)
 
 
 def fitting_edge(task: Imagine) -> int | None:

@@ -7,7 +7,7 @@ import pytest
 from fakes.diffusion import EDGE, failures, imagine, opened, pictures, pixels, previews
 
 from model_server.engines import Engine
-from model_server.engines.diffusion.drawing import fitting_edge
+from model_server.engines.diffusion.drawing import final_edge, fitting_edge
 from model_server.job import Chosen, Event, Finished, Imagine, Job, Picture, Progress, Sweep
 from model_server.pictures import identify
 
@@ -160,3 +160,20 @@ def test_many_large_pictures_in_one_file_are_made_smaller() -> None:
         smaller = edge(**fields)
         assert smaller is not None
         assert 4_000_000 < count * smaller**2 <= 1 << 22
+
+
+@pytest.mark.parametrize(
+    ("layout", "count", "edge", "final"),
+    [
+        ("separate", 1, 512, None),
+        ("separate", 1, 1024, None),
+        ("grid", 4, 256, None),
+        ("grid", 16, 256, 512),
+        ("strip", 1, 128, 128),
+        ("animation", 1, 256, 256),
+    ],
+)
+def test_no_picture_is_made_smaller_by_enlarging_it(layout: str, count: int, edge: int, final: int | None) -> None:
+    large = {"prompt": "", "seed": 0, "width": 1024, "height": 1024}
+    assert final_edge(Imagine(**large, layout=layout, count=count, edge=edge)) == final  # type: ignore[arg-type]
+    assert final_edge(Imagine(prompt="", seed=0, width=64, height=64, count=count, edge=edge)) == edge
