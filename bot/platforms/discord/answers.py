@@ -8,6 +8,7 @@ import math
 import time
 from contextlib import AsyncExitStack, aclosing, suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import aiohttp
 import discord
@@ -50,6 +51,7 @@ class Answers:
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._outlets: dict[Outlet, asyncio.Task[None] | None] = {}
+        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def close(self) -> None:
         """End what still runs, and say so in each message."""
@@ -89,7 +91,9 @@ class Answers:
         """A channel, thread or direct message, whether discord.py knows it or not."""
         known = None if guild is None else self._client.get_guild(guild)
         most = SMALL if known is None else known.filesize_limit
-        return Room(self._client.get_partial_messageable(channel, guild_id=guild), bytes_each=most, reply_to=reply_to)
+        turn = self._turns.setdefault(channel, asyncio.Lock())
+        place = self._client.get_partial_messageable(channel, guild_id=guild)
+        return Room(place, bytes_each=most, reply_to=reply_to, turn=turn)
 
     async def follow(self, outlet: Outlet, replies: AsyncGenerator[Reply, None]) -> None:
         """Show `replies` to their end, no faster than the pace. Never raises, but for its cancellation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -96,6 +97,9 @@ class Carrier(Protocol):
 
     bytes_each: int
     """The largest file it takes."""
+    turn: asyncio.Lock
+    """Held while a passing snapshot is written, since the messages of a channel share one of Discord's limits: with one
+    of them under way at a time, the last ones, which do not ask, need not queue behind many."""
 
     async def post(self, message: Message) -> int:
         """Send one more message; its id. May raise Full or NoFiles."""
@@ -112,6 +116,7 @@ class Hook:
 
     def __init__(self, webhook: discord.Webhook, *, bytes_each: int, private: bool = False) -> None:
         self.bytes_each = bytes_each
+        self.turn = asyncio.Lock()
         self._webhook = webhook
         self._private = private
 
@@ -149,8 +154,11 @@ class Hook:
 class Room:
     """Ordinary messages in a channel or a thread; the first one replies to `reply_to`."""
 
-    def __init__(self, channel: Place | None, *, bytes_each: int = SMALL, reply_to: int = 0) -> None:
+    def __init__(
+        self, channel: Place | None, *, bytes_each: int = SMALL, reply_to: int = 0, turn: asyncio.Lock | None = None
+    ) -> None:
         self.bytes_each = bytes_each
+        self.turn = turn or asyncio.Lock()
         self._channel = channel
         self._reply_to = reply_to
 

@@ -101,13 +101,21 @@ class Outlet:
         self._expired = self._bot.stop(self.row)
 
     async def show(self, reply: Reply) -> None:
-        """Make the messages look like `reply`. Raises Gone or Lost where they cannot be."""
+        """Make the messages look like `reply`. Raises Gone or Lost where they cannot be.
+
+        What is not the last one is left out while the channel is busy with another answer.
+        """
         if reply.deleted:
             await self.remove()
             return
         async with self._writing:
-            if not self._removed:
+            if self._removed:
+                return
+            if reply.final or not self._shown:
                 await self._show(reply)
+            elif not (turn := self._carrier.turn).locked():
+                async with turn:
+                    await self._show(reply)
 
     async def give_up(self, sentence: Sentence) -> None:
         """End here. Nothing stays that looks as if it went on, where that can be changed, and the asker hears why."""

@@ -201,6 +201,32 @@ async def test_a_burst_keeps_within_the_buckets_that_headers_tell(discord: FakeD
     assert discord.rest.limits.exceeded == []
 
 
+async def test_in_a_busy_channel_the_last_edits_do_not_queue_behind_others(
+    discord: FakeDiscord, models: FakeModels
+) -> None:
+    discord.limit("PATCH", "/channels/*/messages/*", 1, 0.1)
+    models.gate.clear()
+    count = 8
+    said = [await discord.say(discord.ann, discord.channel, f"question {n}", mention=True) for n in range(count)]
+
+    def edits() -> int:
+        return sum(method == "PATCH" for method, *_ in discord.rest.log)
+
+    def answers(text: str) -> int:
+        return sum(one.reference in said and text in one.content for one in discord.messages(discord.channel))
+
+    await models.until(requests=count)
+    for _ in range(4):
+        before = edits()
+        models.gate.set()
+        models.gate.clear()
+        await discord.until(lambda before=before: edits() > before)
+    before = edits()
+    models.gate.set()
+    await discord.until(lambda: answers("of France.") == count)
+    assert edits() - before < count + 4
+
+
 async def test_a_token_that_is_revoked_ends_the_platform_with_a_sentence(
     server: FakeDiscord, toy_bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
