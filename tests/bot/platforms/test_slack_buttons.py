@@ -200,7 +200,9 @@ async def test_a_form_that_the_database_keeps_waiting_closes_in_time(
     await ask(slack)
     await press(slack, slack.ann, await answered(slack, PARIS), "Edit")
     view = await form(slack)
-    async with toy_bot.database.writing():
+    async with toy_bot.database.writing() as session:
+        # Not before this is the lock taken.
+        await session.connection()
         assert (await slack.submit(slack.ann, view, {"prompt": "And of Spain?"})).closed
     await slack.until(lambda: len(answers(slack, PARIS)) == 2)
 

@@ -103,6 +103,8 @@ async def test_without_streaming_messages_are_edited(slack: FakeSlack, toys: Toy
         toys.say(Reply(text=f"One two three {number}", final=True))
         assert await answered(slack, f"three {number}") is answer
     assert len(slack.called("chat.startStream")) == 1
+    # Else Slack would make mentions of names in what the model wrote.
+    assert all(call["parse"] == "none" for call in slack.called("chat.update"))
 
 
 @pytest.mark.parametrize("error", ["missing_scope", "not_allowed", "channel_type_not_supported", "internal_error"])
