@@ -105,7 +105,7 @@ def test_a_message_may_name_the_root(said: str, read: str) -> None:
         ("/tempera", "hlep", "There is no command /tempera hlep. Did you mean /tempera help?"),
         ("/tempera", "xyz", "There is no command /tempera xyz. /tempera help lists what there is."),
         ("/tempera", "new friends", "/tempera new takes no text; “friends” is too much."),
-        ("/imagine", "a fox", "There is no command /imagine."),
+        ("/explain", "a fox", "There is no command /explain."),
     ],
 )
 async def test_a_command_that_there_is_not_gets_a_sentence(bot: Bot, command: str, text: str, sentence: str) -> None:
