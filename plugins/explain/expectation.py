@@ -34,9 +34,29 @@ KINDS = (
     ),
     # A number.
     _kind(
-        r"\bhow (?:many|much (?!does|do|is)|long (?:does|do|did|is|will)|big|tall|far|often|heavy)\b",
-        r"(?i)\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|dozens?|hundreds?|thousands?|millions?|billions?"
-        r"|single|every|daily|half|few|several|huge)\b",
+        r"\bhow (?:many|big|tall|far|often|heavy)\b",
+        r"(?i)(?<![-\w])\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|dozens?|hundreds?|thousands?|millions?"
+        r"|billions?|daily|half|few|several)\b",
+    ),
+    # An amount.
+    _kind(
+        r"\bhow much (?!do\b|does\b|is\b|more\b|less\b)",
+        r"(?i)(?<![-\w])\d|\b(?:half|dozens?|hundreds?|thousands?|millions?|billions?|percent|little|lots?|huge)\b|%",
+    ),
+    # A length of time.
+    _kind(
+        r"\bhow long (?:do|does|did|is|will|until|till)\b",
+        r"(?i)\b(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|quick(?:ly)?|slow(?:ly|er)?|fast(?:er)?|forever)\b",
+    ),
+    # What letters stand for.
+    _kind(
+        r"\bdo(?:es)? (?!the\b|a\b|an\b)\w{1,7} stand for\b|\bshort for\b|\bfull (?:form|name)\b|\babbreviat\w+",
+        r"(?i)\(|\bfor short\b|\bstands? for\b|\bshort for\b|\babbreviat\w+",
+    ),
+    # How to get or set up something.
+    _kind(
+        r"\b(?:un)?install\w*|\bdownload\w*|\bsign(?:ing)? up\b|\blog ?in\b|\bset ?up\b|\bsubscri\w+",
+        r"(?i)\binstall\w*|\bdownload\w*|\bsign(?:ing)? up\b|\blog ?in\b|\bset ?up\b|\bsubscri\w+|\bwebsite\b",
     ),
     # Somebody who did or heads something.
     _kind(

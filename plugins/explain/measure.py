@@ -166,8 +166,7 @@ def speed(index: Index, questions: Sequence[Labelled], vectors: Sequence[Sequenc
     took = []
     for question, vector in zip(questions, vectors, strict=True):
         start = time.perf_counter()
-        index.texts(question.question)
-        index.decide(index.rank(question.question, [vector]))
+        index.decide(index.rank(index.query(question.question), [vector]))
         took.append(time.perf_counter() - start)
     return statistics.median(took) * 1000
 
@@ -177,7 +176,7 @@ async def call_time(models: ModelClient, index: Index, questions: Sequence[Label
     took = []
     model = await models.first("embeddings")
     for question in questions:
-        texts = index.texts(question.question)
+        texts = index.query(question.question).texts
         start = time.perf_counter()
         await models.embed(texts, model=model)
         took.append(time.perf_counter() - start)
@@ -203,10 +202,8 @@ async def main(arguments: Sequence[str] | None = None) -> int:
         for number, path in enumerate(options.files):
             questions = load(path)
             for with_embeddings in [True, False] if models else [False]:
-                rankings = [
-                    index.rank(q.question, await client.embed(index.texts(q.question)) if with_embeddings else None)
-                    for q in questions
-                ]
+                queries = [index.query(question.question) for question in questions]
+                rankings = [index.rank(q, await client.embed(q.texts) if with_embeddings else None) for q in queries]
                 _report(path, with_embeddings, rates(index, questions, rankings))
                 if options.calibrate and number == 0:
                     name = "HYBRID" if with_embeddings else "LEXICAL"

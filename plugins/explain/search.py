@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 SUGGESTIONS = 3
-CANDIDATES = 60
+CANDIDATES = 40
 """How many passages each of the searches names."""
 COVERAGE_WEIGHT = 0.25
-HEADING_WEIGHT = 0.5
-ANNOUNCING = -0.1
+BM25_WEIGHT = 0.5
+"""Of the lexical score beside the coverage, where there are no embeddings."""
+ANNOUNCING, BM25_ANNOUNCING = -0.1, -0.25
 """What stands before the first heading, and an overview, name many things and explain none of them."""
 
 
@@ -67,6 +68,15 @@ Decision = Answer | DidYouMean | NotInLessons
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """A question as an index reads it: the stems that say something, and the texts to embed."""
+
+    question: str
+    stems: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """The best passage of each of the best headings, and the log-odds that the first one answers the question."""
 
@@ -86,8 +96,8 @@ class Model:
     suggest: float
 
 
-HYBRID = Model((1.82, 1.85, 2.52, -2.13, 0.8), bias=-2.05, answer=1.52, suggest=0.13)
-LEXICAL = Model((0.0, 0.0, 2.97, -2.29, 1.29), bias=-0.92, answer=1.47, suggest=0.09)
+HYBRID = Model((1.8, 1.89, 2.59, -2.6, 0.95), bias=-2.04, answer=1.11, suggest=0.25)
+LEXICAL = Model((0.0, 0.0, 2.94, -2.74, 1.48), bias=-0.87, answer=1.28, suggest=0.24)
 
 
 def units(passage: Passage) -> list[str]:
@@ -95,7 +105,7 @@ def units(passage: Passage) -> list[str]:
     path = " › ".join(passage.path) or passage.lesson
     if passage.kind == "overview":
         below = (line.partition(":")[0].removeprefix("- ") for line in passage.text.splitlines())
-        return [f"{passage.lesson} {path}: {', '.join(below)}."]
+        return [f"{passage.lesson} {path}: {', '.join(below)}."] * 3
     parts = sentences(passage.text)
     return [f"{path}. {passage.text}", *(f"{passage.heading}: {part}" for part in parts), *parts]
 
@@ -115,37 +125,43 @@ class Index:
         for known in self._stems:
             for stem in known:
                 self._counts[stem] = self._counts.get(stem, 0) + 1
-        self._fields = ((_bm25(texts), 1.0), (_bm25(headings), HEADING_WEIGHT))
+        self._fields = (_bm25(texts), _bm25(headings))
         self._whole: Floats | None = None
         if vectors is not None:
             self.attach(vectors)
 
     def attach(self, vectors: Sequence[Floats]) -> None:
-        """Add the embeddings: for each passage an array (units, dimensions) of rows of length 1."""
-        self._parts = [np.asarray(rows, np.float16) for rows in vectors]
-        self._whole = np.stack([rows[0] for rows in vectors]).astype(np.float32) if len(vectors) else None
+        """Add the embeddings: for each passage an array of rows of length 1, one for each of its `units`."""
+        if not len(vectors):
+            return
+        counts = np.array([len(rows) for rows in vectors])
+        self._units = np.concatenate(vectors).astype(np.float16)
+        self._ends = np.cumsum(counts)
+        self._starts = self._ends - counts
+        self._whole = self._units[self._starts].astype(np.float32)
 
-    def texts(self, question: str) -> list[str]:
-        """What to embed of a question: as it was asked, and, where that differs, with its words as they were meant."""
-        meant = " ".join(word for word in self._vocabulary.meant(question) if word not in FILLERS)
-        return [question, meant] if meant and meant != " ".join(words(question)) else [question]
+    def query(self, question: str) -> Query:
+        """Read a question. Embedded is what was asked, and, where that differs, the same with its words as meant."""
+        meant = self._vocabulary.meant(question)
+        told = " ".join(word for word in meant if word not in FILLERS)
+        texts = (question, told) if told and told != " ".join(words(question)) else (question,)
+        return Query(question, tuple(dict.fromkeys(stems(meant))), texts)
 
-    def rank(self, question: str, embedded: Sequence[Sequence[float]] | None = None) -> Ranking:
-        """The best passages. `embedded` are the embeddings of `texts(question)`; None leaves words alone to decide."""
-        asked = list(dict.fromkeys(stems(self._vocabulary.meant(question))))
-        lexical = self._lexical(asked)
-        query = _mean(embedded) if embedded and self._whole is not None else None
-        chosen = self._candidates(lexical, query)
+    def rank(self, query: Query, embedded: Sequence[Sequence[float]] | None = None) -> Ranking:
+        """The best passages. `embedded` are the embeddings of `query.texts`; None leaves words alone to decide."""
+        lexical = self._lexical(query.stems)
+        direction = _mean(embedded) if embedded and self._whole is not None else None
+        chosen = self._candidates(lexical, direction)
         if not len(chosen):
-            return Ranking((), (0.0,) * 5, -math.inf, query is not None)
-        coverage = self._coverage(asked, chosen)
-        announcing = np.array([ANNOUNCING * _announces(self.passages[place]) for place in chosen])
-        if query is None:
+            return Ranking((), (0.0,) * 5, -math.inf, direction is not None)
+        coverage = self._coverage(query.stems, chosen)
+        announcing = np.array([_announces(self.passages[place]) for place in chosen])
+        if direction is None:
             likeness = best = np.zeros(len(chosen))
-            score = coverage + lexical[chosen] / (1 + lexical.max()) + announcing
+            score = coverage + BM25_WEIGHT * lexical[chosen] + BM25_ANNOUNCING * announcing
         else:
-            likeness, best = self._likeness(query, chosen)
-            score = likeness + COVERAGE_WEIGHT * coverage + announcing
+            likeness, best = self._likeness(direction, chosen)
+            score = likeness + COVERAGE_WEIGHT * coverage + ANNOUNCING * announcing
         order = np.argsort(-score, kind="stable")
         first = order[0]
         passage = self.passages[chosen[first]]
@@ -153,12 +169,12 @@ class Index:
             float(likeness[first]),
             float(best[first]),
             float(coverage[first]),
-            float(is_missing(question, f"{' '.join(passage.path)} {passage.text}")),
-            min(len(asked), 4) / 4,
+            float(is_missing(query.question, f"{' '.join(passage.path)} {passage.text}")),
+            min(len(query.stems), 4) / 4,
         )
-        model = LEXICAL if query is None else HYBRID
+        model = LEXICAL if direction is None else HYBRID
         confidence = sum(map(float.__mul__, model.weights, features)) + model.bias
-        return Ranking(tuple(self._distinct(chosen[order])), features, confidence, query is not None)
+        return Ranking(tuple(self._distinct(chosen[order])), features, confidence, direction is not None)
 
     def decide(self, ranking: Ranking) -> Decision:
         """What to say to whoever asked."""
@@ -180,41 +196,40 @@ class Index:
             if len(seen) == SUGGESTIONS:
                 return
 
-    def _lexical(self, asked: list[str]) -> Floats:
+    def _lexical(self, asked: Sequence[str]) -> Floats:
         scores = np.zeros(len(self.passages), np.float32)
-        for field, weight in self._fields:
+        for field in self._fields:
             known = [stem for stem in asked if stem in field.vocab_dict] if field is not None else []
             if known:
-                scores += weight * field.get_scores(known)
+                scores += field.get_scores(known)
         return scores
 
-    def _candidates(self, lexical: Floats, query: Floats | None) -> NDArray[np.intp]:
+    def _candidates(self, lexical: Floats, direction: Floats | None) -> NDArray[np.intp]:
         if len(lexical) <= 2 * CANDIDATES:
-            return np.arange(len(lexical)) if query is not None else np.flatnonzero(lexical)
-        chosen = _largest(lexical)
-        chosen = chosen[lexical[chosen] > 0]
-        if query is None or self._whole is None:
+            return np.arange(len(lexical)) if direction is not None else np.flatnonzero(lexical)
+        chosen = np.flatnonzero(lexical)
+        if len(chosen) > CANDIDATES:
+            chosen = chosen[_largest(lexical[chosen])]
+        if direction is None or self._whole is None:
             return chosen
-        return np.union1d(chosen, _largest(self._whole @ query))
+        return np.union1d(chosen, _largest(_products(self._whole, direction)))
 
-    def _likeness(self, query: Floats, chosen: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _likeness(self, direction: Floats, chosen: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[Any]]:
         """For each chosen passage the mean of its three likenesses, and the greatest of them."""
-        parts = [self._parts[place] for place in chosen]
-        likenesses = np.concatenate(parts).astype(np.float32) @ query
-        three = np.empty((len(parts), 3), np.float32)
-        start = 0
-        for row, part in enumerate(parts):
-            own = likenesses[start : start + len(part)]
-            start += len(part)
-            half = (len(part) - 1) // 2
-            three[row] = (own[0], own[1 : half + 1].max(), own[half + 1 :].max()) if half else own[0]
+        starts, counts = self._starts[chosen], self._ends[chosen] - self._starts[chosen]
+        begin = np.cumsum(counts) - counts
+        rows = np.arange(counts.sum()) + np.repeat(starts - begin, counts)
+        likenesses = _products(self._units[rows].astype(np.float32), direction)
+        # Of each passage: the whole, the sentences with their heading, and as many without it.
+        segments = np.column_stack([begin, begin + 1, begin + 1 + (counts - 1) // 2]).ravel()
+        three = np.maximum.reduceat(likenesses, segments).reshape(-1, 3)
         return three.mean(axis=1), three.max(axis=1)
 
     def _rarity(self, stem: str) -> float:
         count = self._counts.get(stem, 0)
         return math.log(1 + (len(self.passages) - count + 0.5) / (count + 0.5))
 
-    def _coverage(self, asked: list[str], chosen: NDArray[np.intp]) -> NDArray[Any]:
+    def _coverage(self, asked: Sequence[str], chosen: NDArray[np.intp]) -> NDArray[Any]:
         """How much of the question each passage has in words: 0 to 1, each word weighted by its rarity."""
         rarity = {stem: self._rarity(stem) for stem in asked}
         total = sum(rarity.values()) or 1.0
@@ -243,6 +258,12 @@ def _bm25(texts: list[list[str]]) -> Any:
 def _mean(embedded: Sequence[Sequence[float]]) -> Floats:
     mean = np.asarray(embedded, np.float32).mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
+
+
+def _products(rows: Floats, direction: Floats) -> Floats:
+    """The product of each row with `direction`, in this thread: BLAS's own wait for cores that models keep busy."""
+    products: Floats = np.einsum("ij,j->i", rows, direction)
+    return products
 
 
 def _largest(scores: Floats) -> NDArray[np.intp]:
