@@ -22,6 +22,7 @@ lint: setup-dev
 
 bench: $(VENV)/.bench
 	$(BIN)/tempera-models bench language
+	$(BIN)/tempera-models bench diffusion
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

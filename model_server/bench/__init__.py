@@ -5,31 +5,43 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_server.bench.diffusion import diffusion
 from model_server.bench.language import language
+from model_server.bench.machine import Wanted
 from model_server.catalogue import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the benchmark that is named, or say which there are. Raises StoreError when it cannot be run here."""
     parser = argparse.ArgumentParser(prog="tempera-models bench", description=__doc__)
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK")
-    for name, (summary, _) in BENCHMARKS.items():
+    for name, (summary, model, _) in BENCHMARKS.items():
         command = commands.add_parser(name, help=summary, description=summary)
-        command.add_argument("--model", default="qwen2.5-coder-0.5b-instruct", help="default: %(default)s")
+        command.add_argument("--model", default=model, help="default: %(default)s")
+        command.add_argument(
+            "--catalogue", action="append", default=[], metavar="FILE", help="overlays the built-in catalogue"
+        )
         command.add_argument("--runs", type=int, default=3, help="of which the medians count (default: %(default)s)")
-        command.add_argument("--threads", type=int, default=2, help="for each of the two (default: %(default)s)")
+        command.add_argument("--threads", type=int, default=2, help="for each side (default: %(default)s)")
     options = parser.parse_args(arguments)
     if options.benchmark is None:
         parser.print_help()
         return 0
     if options.runs < 1 or options.threads < 1:
         raise StoreError("--runs and --threads should be at least 1.")
-    asyncio.run(_print(BENCHMARKS[options.benchmark][1](options.model, options.runs, options.threads)))
+    wanted = Wanted(
+        model=options.model,
+        runs=options.runs,
+        threads=options.threads,
+        overlays=tuple(map(Path, options.catalogue)),
+    )
+    asyncio.run(_print(BENCHMARKS[options.benchmark][2](wanted)))
     return 0
 
 
@@ -39,4 +51,15 @@ async def _print(parts: AsyncIterator[str]) -> None:
         sys.stdout.flush()
 
 
-BENCHMARKS = {"language": ("a chat model beside llama.cpp: speed, waiting, memory, quality, fairness", language)}
+BENCHMARKS: dict[str, tuple[str, str, Callable[[Wanted], AsyncIterator[str]]]] = {
+    "language": (
+        "a chat model beside llama.cpp: speed, waiting, memory, quality, fairness",
+        "qwen2.5-coder-0.5b-instruct",
+        language,
+    ),
+    "diffusion": (
+        "pictures beside diffusers: speed alone and for many, first preview, cancelling",
+        "emoji-diffusion",
+        diffusion,
+    ),
+}

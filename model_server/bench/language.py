@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_server.bench.machine import machine, say
 from model_server.bench.sides import CLIENTS, PEER, Neighbours, Side, llama_cpp, need_peer, peer_build, tempera, watched
 from model_server.bench.streams import Answer, ask, prompt, together
 from model_server.bench.table import Goal, Row, markdown
-from model_server.store import Store, StoreError, choose, load_catalogue
+from model_server.store import Store, StoreError, choose
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path
 
+    from model_server.bench.machine import Wanted
     from model_server.store import Entry
 
-CATALOGUE = Path(__file__).resolve().parents[2] / "config" / "models.toml"
 SHORT, LONG = 50, 400
 """Tokens of a prompt."""
 ALONE_TOKENS, TOGETHER_TOKENS, SAME_TOKENS = 96, 64, 16
@@ -65,10 +64,11 @@ class Results:
     """`kl` in nats, `top1` from 0 to 1, `positions`, and `served`, which says with what numbers."""
 
 
-async def language(model: str, runs: int, threads: int) -> AsyncIterator[str]:
+async def language(wanted: Wanted) -> AsyncIterator[str]:
     """What to print, part by part. Raises StoreError when the comparison cannot be made here."""
     need_peer()
-    [entry] = choose(load_catalogue(CATALOGUE), [model])
+    model, threads = wanted.model, wanted.threads
+    [entry] = choose(wanted.catalogue(), [model])
     if entry.engine != "language" or entry.gguf is None:
         raise StoreError(f"{model} is no language model that comes as a GGUF, which llama.cpp could read too.")
     store = Store()
@@ -76,19 +76,19 @@ async def language(model: str, runs: int, threads: int) -> AsyncIterator[str]:
     gguf = store.cache / "models" / entry.name / entry.gguf.name
     if not gguf.is_file():
         raise StoreError(f"llama.cpp needs {gguf.name} itself, which is no longer there; please put it back.")
-    yield _machine(model, runs, threads, await peer_build())
-    _say("quality")
+    yield f"{machine(wanted, 'torch', 'transformers', PEER)} (built for {await peer_build()})\n"
+    say("quality")
     quality = await measure_quality(entry, folder, threads)
     async with contextlib.AsyncExitStack() as stack:
-        ours = await stack.enter_async_context(tempera(model, threads))
+        ours = await stack.enter_async_context(tempera(wanted))
         theirs = await stack.enter_async_context(llama_cpp(gguf, threads))
         await stack.enter_async_context(watched([ours, theirs]))
         neighbours = Neighbours([ours, theirs])
-        our_figures, their_figures = await compare(ours, theirs, model, runs)
+        our_figures, their_figures = await compare(ours, theirs, model, wanted.runs)
         others = neighbours.share()
-        _say("the same seed in company")
+        say("the same seed in company")
         same = await measure_sameness(ours, model)
-        _say("fairness")
+        say("fairness")
         waited_for = await measure_fairness(ours, model)
     results = Results(
         ours=our_figures,
@@ -100,7 +100,7 @@ async def language(model: str, runs: int, threads: int) -> AsyncIterator[str]:
         quality=quality,
         others=others,
     )
-    yield markdown(rows(results))
+    yield markdown(rows(results), "llama.cpp")
     yield _notes(results)
 
 
@@ -111,7 +111,7 @@ async def compare(ours: Side, theirs: Side, model: str, runs: int) -> tuple[Figu
         await ask(side.session, model, prompt(SHORT, "warm"), 8)
     measures: list[Callable[[Side, str, str, Figures], Awaitable[None]]] = [_alone, _together, _waits]
     for run in range(runs):
-        _say(f"speed, run {run + 1} of {runs}")
+        say(f"speed, run {run + 1} of {runs}")
         for measure in measures:
             for side in (ours, theirs) if run % 2 == 0 else (theirs, ours):
                 await measure(side, model, f"run {run}", figures[side.name])
@@ -291,22 +291,6 @@ def _ratio(what: str, ours: list[float], theirs: list[float], goal: Goal, digits
     )
 
 
-def _machine(model: str, runs: int, threads: int, peer: str) -> str:
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers", PEER)]
-    return (
-        f"{model}, {_processor()}, {threads} threads for each, medians of {runs} runs in turns\n"
-        f"Python {platform.python_version()}, {', '.join(versions)} (built for {peer})\n"
-    )
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        return f"{name}, {os.cpu_count()} of its cores"
-    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-
-
 def _notes(results: Results) -> str:
     figures = (
         ("one stream, tokens/s", "alone"),
@@ -329,12 +313,6 @@ def _notes(results: Results) -> str:
             f"- quality over {positions} tokens of fixed text; served: {served}",
         ]
     )
-
-
-def _say(what: str) -> None:
-    """Minutes pass; the table on stdout stays alone there."""
-    sys.stderr.write(f"measuring {what} …\n")
-    sys.stderr.flush()
 
 
 def _listed(figures: list[float]) -> str:

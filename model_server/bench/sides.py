@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from model_server.bench.machine import Wanted
+
 PEER = "xllamacpp"
 CLIENTS = 8
 PEER_CONTEXT = 2048
@@ -93,11 +95,12 @@ async def peer_build() -> str:
 
 
 @contextlib.asynccontextmanager
-async def tempera(model: str, threads: int) -> AsyncIterator[Side]:
+async def tempera(wanted: Wanted) -> AsyncIterator[Side]:
     """`tempera-models serve` with one model."""
     port, key = _free_port(), secrets.token_hex(16)
-    command = ["-m", "model_server", "serve", "--model", model, "--port", str(port), "--exit-on-eof"]
-    environment = {"OMP_NUM_THREADS": str(threads), "TEMPERA_MODEL_SERVER__TRUSTED_KEY": key}
+    command = ["-m", "model_server", "serve", "--model", wanted.model, "--port", str(port), "--exit-on-eof"]
+    command += [f"--catalogue={overlay}" for overlay in wanted.overlays]
+    environment = {"OMP_NUM_THREADS": str(wanted.threads), "TEMPERA_MODEL_SERVER__TRUSTED_KEY": key}
     headers = {"Authorization": f"Bearer {os.environ.get('TEMPERA_MODEL_SERVER__API_KEY') or key}"}
     async with _running("Tempera", command, environment, port, "/health/ready", headers) as side:
         side.worker = "model_server.worker"

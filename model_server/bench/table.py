@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-HEADINGS = ("", "Tempera", "llama.cpp", "compared", "goal", "met")
-
 
 @dataclass(frozen=True, slots=True)
 class Goal:
@@ -42,9 +40,10 @@ class Row:
         return (self.what, self.ours, self.theirs, compared, f"{self.goal.sense} {self.goal.bound:g}{sign}", met)
 
 
-def markdown(rows: Iterable[Row]) -> str:
-    """The table."""
-    lines = [HEADINGS, ("---", *["---:"] * 4, "---"), *(row.cells() for row in rows)]
+def markdown(rows: Iterable[Row], peer: str) -> str:
+    """The table beside `peer`."""
+    headings = ("", "Tempera", peer, "compared", "goal", "met")
+    lines = [headings, ("---", *["---:"] * 4, "---"), *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

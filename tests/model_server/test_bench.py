@@ -224,11 +224,11 @@ def test_every_goal_can_be_met() -> None:
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_a_miss_is_printed_as_a_miss(changes: dict[str, Any], said: str) -> None:
-    assert said in markdown(rows(results(**changes)))
+    assert said in markdown(rows(results(**changes)), "llama.cpp")
 
 
 def test_a_ratio_is_judged_by_medians() -> None:
-    first = markdown(rows(results())).splitlines()[2]
+    first = markdown(rows(results()), "llama.cpp").splitlines()[2]
     assert first == "| one stream, tokens/s | 50.0 | 50.0 | 1.00 × | ≥ 1 × | yes |"
     slow = Row(what="x", ours="", judged=0.4, ratio=True, goal=Goal("≥", 1.0))
     assert slow.cells()[-3:] == ("0.40 ×", "≥ 1 ×", "no, by 60%")

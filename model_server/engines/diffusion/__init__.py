@@ -21,12 +21,7 @@ def open_engine(spec: EngineSpec) -> Engine:
 
     Raises ValueError, with a sentence for the operator, for a folder that holds no pipeline and for wrong options.
     """
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    for library in (diffusers_logging, transformers_logging):
-        library.disable_progress_bar()
-        library.set_verbosity_error()
+    quieten()
     if spec.options.get("offload", "none") not in OFFLOADS:
         raise ValueError(f"The option offload of {spec.name} must be one of {', '.join(OFFLOADS)}.")
     if is_plain(spec):
@@ -36,6 +31,16 @@ def open_engine(spec: EngineSpec) -> Engine:
     from model_server.engines.diffusion.callwise import CallwiseEngine
 
     return CallwiseEngine(spec)
+
+
+def quieten() -> None:
+    """Keep what libraries say of their own out of the log: bars, and advice for programmers."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for library in (diffusers_logging, transformers_logging):
+        library.disable_progress_bar()
+        library.set_verbosity_error()
 
 
 def is_plain(spec: EngineSpec) -> bool:
