@@ -18,6 +18,8 @@ from plugins.imagine.recipe import Recipe
 ONE, SEVERAL, STRIP, FILM, PAGE = 512, 256, 128, 256, 384
 """Longer side of a picture in pixels, alone and in its layouts: what small models draw is too small to look at."""
 PREVIEWS = 10
+LAST_SEED = 2147483647
+"""The largest that `seed` takes, for the last one of several pictures, too."""
 DEEPEST = 6
 """How many variations of variations there may be: to get at the last one, all of them are drawn again."""
 
@@ -49,7 +51,7 @@ class Imagine(Plugin):
         negative: What the picture should keep away from
         sweep: One picture for each of several values of a knob: guidance=1,3,7 or steps=5,15,30
         """
-        wish = _wish(prompt, guidance, steps, seed, negative)
+        wish = _wish(prompt, guidance, steps, seed, count, negative)
         replies = self._sweep(ctx, wish, *sweeps.read(sweep)) if sweep else self._pictures(ctx, wish, count)
         async for reply in replies:
             yield reply
@@ -79,7 +81,7 @@ class Imagine(Plugin):
         if start.depth >= DEEPEST:
             sentence = "This varies a variation of a variation, {count} times over. Begin anew with /imagine."
             raise UserError(sentence, count=start.depth)
-        wish = _wish(prompt, guidance, steps, seed, negative) | {"strength": strength, "model": start.model}
+        wish = _wish(prompt, guidance, steps, seed, count, negative) | {"strength": strength, "model": start.model}
         async for reply in self._pictures(ctx, wish, count, start):
             yield reply
 
@@ -165,13 +167,18 @@ class Imagine(Plugin):
 
 
 def _wish(
-    prompt: str, guidance: float | None, steps: int | None, seed: int | None, negative: str | None
+    prompt: str, guidance: float | None, steps: int | None, seed: int | None, count: int, negative: str | None
 ) -> dict[str, Any]:
+    largest = LAST_SEED - count + 1
+    if seed is not None and seed > largest:
+        raise UserError(
+            "Each picture has the next seed, so for {count} of them seed is {most} at most.", count=count, most=largest
+        )
     return {
         "prompt": prompt,
         "guidance": guidance,
         "steps": steps,
-        "seed": new_seed() if seed is None else seed,
+        "seed": min(new_seed(), largest) if seed is None else seed,
         "negative_prompt": negative,
     }
 

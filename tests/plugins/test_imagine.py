@@ -152,6 +152,12 @@ async def test_the_buttons_are_for_everybody(bot: Bot) -> None:
     assert not (await last(bot, press("again", theirs.row, BEN))).error
 
 
+async def test_the_last_seed_is_one_that_can_be_drawn_again(bot: Bot) -> None:
+    grid = await last(bot, ask("/imagine seed:2147483644 a cat"))
+    assert (await pressed(bot, grid, "4")).card["seed"] == "2147483647"
+    assert not (await last(bot, ask("/imagine seed:2147483647 count:1 a cat"))).error
+
+
 async def test_fewer_pictures_have_fewer_buttons(bot: Bot) -> None:
     assert labels(await last(bot, ask("/imagine count:2 a cat")))[:5] == ["1", "2", "How 1 was made", "V1", "V2"]
 
@@ -360,6 +366,10 @@ async def test_what_is_no_sweep(bot: Bot, models: FakeModels, sweep: str, senten
     [
         ("/imagine count:5 a cat", "count must be a whole number from 1 to 4; you gave “5”."),
         ("/imagine guidance:lots a cat", "guidance must be a number from 0 to 30; you gave “lots”."),
+        (
+            "/imagine seed:2147483645 a cat",
+            "Each picture has the next seed, so for 4 of them seed is 2147483644 at most.",
+        ),
         ("/imagine steps:0 a cat", "steps must be a whole number from 1 to 150; you gave “0”."),
         ("/imagine guidnace:3 a cat", "/imagine has no option “guidnace”. Did you mean “guidance”?"),
     ],

@@ -164,4 +164,8 @@ async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any,
     await expect(shown.locator(".picture")).to_have_count(1)
     assert await page.evaluate("() => window.gaps") == []
     assert width > (await grid.bounding_box())["width"] == 256
-    await expect(shown.get_by_role("button", name="V4")).to_be_visible()
+    await shown.get_by_role("button", name="How 1 was made").click()
+    how = exchange(page, 1)
+    await expect(how.get_by_role("button", name="Step by step ▶")).to_be_visible()
+    film = how.get_by_role("img", name="“a cat” as a film: from noise to picture")
+    assert await film.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
