@@ -394,5 +394,11 @@ async def test_without_an_image_model_it_says_so(tmp_path: Path) -> None:
         assert (await last(bot, ask("/imagine a cat"))).text == "The model server offers no model for images."
 
 
+async def test_read_anew_it_still_knows_its_buttons(bot: Bot) -> None:
+    grid = await last(bot, ask("/imagine seed:7 a cat"))
+    await bot.registry.reload("imagine")
+    assert not (await pressed(bot, grid, "V1")).error
+
+
 async def test_only_one_command_is_shown(bot: Bot) -> None:
     assert [command.name for command in bot.commands if command.plugin == "imagine"] == ["imagine"]
