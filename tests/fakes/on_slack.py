@@ -5,17 +5,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
+import pytest
 from fakes.gateway import free_port
 from fakes.slack import FakeMessage, FakeSlack
 
 from bot.app import Bot
 from bot.config import SlackSection
-from bot.platforms.slack import SlackPlatform
+from bot.platforms.slack import SlackPlatform, budgets, outlet
 from bot.platforms.slack.checks import EVENTS_PATH
 
 HEALTH = "/health"
 PING_SECONDS = 0.2
 """How often a socket is tried, so that one that broke is soon connected again."""
+
+
+def hurry(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let snapshots, and messages in one channel, follow each other as fast as a test likes."""
+    monkeypatch.setattr(outlet, "PACE_SECONDS", 0.01)
+    monkeypatch.setattr(budgets, "POST_SECONDS", 0.001)
+    slack.rate_tiers.burst = 1000
 
 
 @asynccontextmanager

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys
-from fakes.on_slack import answered, answers, below, command, on_slack, question, whispered
+from fakes.on_slack import answered, answers, below, command, hurry, on_slack, question, whispered
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
 from bot.errors import UserError
 from bot.message import Reply
-from bot.platforms.slack import blocks, outlet
+from bot.platforms.slack import blocks
 from bot.platforms.slack.blocks import escaped
 
 PARIS = "Paris is the capital of France."
@@ -22,8 +22,8 @@ BUTTONS = ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍", "👎"]
 
 @pytest.fixture
 async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    monkeypatch.setattr(outlet, "PACE_SECONDS", 0.01)
     async with FakeSlack() as server, on_slack(toy_bot, server):
+        hurry(server, monkeypatch)
         yield server
 
 

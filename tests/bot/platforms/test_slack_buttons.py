@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys
-from fakes.on_slack import answered, answers, on_slack
+from fakes.on_slack import answered, answers, hurry, on_slack
 from fakes.slack import FakeMessage, FakeSlack, FakeView
 
 from bot.app import Bot
-from bot.platforms.slack import interactions, outlet
+from bot.platforms.slack import interactions
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
@@ -18,8 +18,8 @@ QUESTION = "What is the capital of France?"
 
 @pytest.fixture
 async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    monkeypatch.setattr(outlet, "PACE_SECONDS", 0.01)
     async with FakeSlack() as server, on_slack(toy_bot, server):
+        hurry(server, monkeypatch)
         yield server
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from fakes.models import png
 from fakes.on_discord import Toys
-from fakes.on_slack import answered, below, command, on_slack, question, whispered
+from fakes.on_slack import answered, below, command, hurry, on_slack, question, whispered
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
@@ -18,8 +18,8 @@ QUESTION = "What is the capital of France?"
 
 @pytest.fixture
 async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    monkeypatch.setattr(outlet, "PACE_SECONDS", 0.01)
     async with FakeSlack() as server, on_slack(toy_bot, server):
+        hurry(server, monkeypatch)
         yield server
 
 

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from fakes.gateway import free_port
 from fakes.models import FakeModels
-from fakes.on_slack import HEALTH, answered, answers, on_slack
+from fakes.on_slack import HEALTH, answered, answers, hurry, on_slack
 from fakes.slack import FakeSlack
 from fakes.slack.hooks import Hook
 
@@ -26,8 +26,9 @@ PARIS = "Paris is the capital of France."
 
 
 @pytest.fixture
-async def slack() -> AsyncIterator[FakeSlack]:
+async def slack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
     async with FakeSlack() as server:
+        hurry(server, monkeypatch)
         yield server
 
 

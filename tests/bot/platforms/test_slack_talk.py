@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fakes.models import FakeModels
-from fakes.on_slack import answered, answers, on_slack
+from fakes.on_slack import answered, answers, hurry, on_slack
 from fakes.slack import FakeMessage, FakeSlack
 
 from bot.app import Bot
-from bot.platforms.slack import outlet
 
 PARIS = "Paris is the capital of France."
 
@@ -17,8 +16,8 @@ PARIS = "Paris is the capital of France."
 async def slack(
     request: pytest.FixtureRequest, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[FakeSlack]:
-    monkeypatch.setattr(outlet, "PACE_SECONDS", 0.01)
     async with FakeSlack() as server, on_slack(toy_bot, server, http=request.param == "http"):
+        hurry(server, monkeypatch)
         yield server
 
 
