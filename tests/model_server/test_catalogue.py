@@ -148,3 +148,12 @@ def test_an_unknown_model_gets_the_nearest_name() -> None:
 )
 def test_locations(text: str, expected: Location) -> None:
     assert Location.parse(text) == expected
+
+
+def test_the_examples_of_the_readme_are_catalogues(tmp_path: Path) -> None:
+    text = (CONFIG.parent / "README.md").read_text("utf-8")
+    examples = [block.partition("```")[0] for block in text.split("```toml\n")[1:]]
+    assert examples
+    for example in examples:
+        entries = load_catalogue(written(tmp_path, example)).values()
+        assert all(entry.engine == "diffusion" and entry.repository for entry in entries)
