@@ -13,6 +13,8 @@ from model_server.protocol import Count, Request, new_seed, shown
 
 SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 MOST_FRAMES = 151
+LONGEST_PROMPT = 32_000
+"""In characters, as OpenAI has it; what is read of it is much less."""
 SEVERAL_STEPS = ("strip", "animation")
 """Layouts that show a picture at several of its steps."""
 
@@ -56,7 +58,7 @@ class _Drawing(Request):
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     steps: Count | None = None
     guidance: Annotated[float, Field(ge=0)] | None = None
-    negative_prompt: str | None = None
+    negative_prompt: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)] | None = None
     layout: Layout | None = None
     frames: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MOST_FRAMES)] | None = None
     enlarge: Count | None = None
@@ -120,7 +122,7 @@ class _Drawing(Request):
 class ImageRequest(_Drawing):
     """POST /v1/images/generations."""
 
-    prompt: str | None = None
+    prompt: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)] | None = None
     truncation: Annotated[float, Field(gt=0, le=1)] | None = None
     sweep: SweepRequest | None = None
 
@@ -162,7 +164,7 @@ class ImageRequest(_Drawing):
 class VariationRequest(_Drawing):
     """POST /v1/images/variations, all of it but the picture."""
 
-    prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_PROMPT)]
     strength: Annotated[float, Field(gt=0, le=1)] | None = None
 
     def variation(self, initial: bytes) -> Imagine:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageOps
 
 from model_server.engines.refusal import Refused, check_encodable
-from model_server.engines.safety import check_prompt
+from model_server.engines.safety import check_picture, check_prompt
 from model_server.job import Imagine, Reading
 from model_server.pictures import decode
 
@@ -25,6 +25,8 @@ EDGES = (16, 1024)
 """Smallest and largest longer side, in pixels, that a picture is enlarged to."""
 MOST_PIXELS = 1 << 22
 """In one file of several pictures or of enlarged ones; more would keep everybody waiting while it is encoded."""
+MOST_KEPT = 4 * MOST_PIXELS
+"""In all files of one request, whose frames are kept until the last is there."""
 MOST_PREVIEWS = 16
 STRIP_FRAMES, ANIMATION_FRAMES = 10, 40
 """In a strip and in an animation, where a request names none."""
@@ -142,11 +144,14 @@ def last_step(task: Imagine, steps: int) -> int:
 
 
 def start_of(task: Imagine) -> Image.Image | None:
-    """The picture that a task starts from, cut to its shape and brought to its size. Raises Refused for no picture."""
+    """The picture that a task starts from, cut to its shape and brought to its size.
+
+    Raises Refused where that is no picture, or may not be one.
+    """
     if task.initial is None:
         return None
     try:
-        picture = decode(task.initial)
+        picture = check_picture(decode(task.initial))
     except ValueError as error:
         raise Refused(str(error), param="image") from None
     return ImageOps.fit(picture, (task.width or 0, task.height or 0), Image.Resampling.LANCZOS)
@@ -198,8 +203,9 @@ def _check_side(what: str, side: int, usual: int, multiple: int) -> None:
 def _check_enlarged(task: Imagine, edge: int) -> None:
     smallest, largest = EDGES
     frames = frames_in(task)
-    largest = min(largest, int((MOST_PIXELS / frames) ** 0.5))
+    files = 1 if task.layout == "grid" or task.sweep else task.count
+    largest = min(largest, int((MOST_PIXELS / frames) ** 0.5), int((MOST_KEPT / (frames * files)) ** 0.5))
     if not smallest <= edge <= largest:
-        kind = "" if frames == 1 else f" in this layout, which has {frames} of them"
+        kind = "" if frames == 1 else f" in this layout, which has {frames * files} of them"
         sentence = f"Pictures may be enlarged to {smallest} to {largest} pixels{kind}, but {edge} were asked for."
         raise Refused(sentence, param="enlarge")

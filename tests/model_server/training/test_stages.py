@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from model_server.assembly import MAX_TOKENS, assemble
 from model_server.store import StoreError
 from model_server.training import stages
-from model_server.assembly import MAX_TOKENS, assemble
 from model_server.training.collection import Collection
 from model_server.training.loop import Plan
 from model_server.training.networks import Sizes, make_autoencoder, make_unet

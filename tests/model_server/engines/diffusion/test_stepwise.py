@@ -15,6 +15,9 @@ from model_server.job import Chosen, Embed, Event, Finished, Job, Progress, Read
 from model_server.pictures import identify
 
 Run = Callable[..., list[Event]]
+MANY_TOO_LARGE = (
+    "Pictures may be enlarged to 16 to 228 pixels in this layout, which has 320 of them, but 400 were asked for."
+)
 STRIP_TOO_LARGE = (
     "Pictures may be enlarged to 16 to 647 pixels in this layout, which has 10 of them, but 700 were asked for."
 )
@@ -258,6 +261,11 @@ def test_a_removed_job_is_silent_and_its_place_free(engine: Engine, run: Run) ->
         ({"width": 36}, "The width is 36 pixels; it must be a multiple of 8 from 16 to 64.", "size"),
         ({"height": 72}, "The height is 72 pixels; it must be a multiple of 8 from 16 to 64.", "size"),
         ({"edge": 2000}, "Pictures may be enlarged to 16 to 1024 pixels, but 2000 were asked for.", "enlarge"),
+        (
+            {"edge": 400, "layout": "animation", "count": 8},
+            MANY_TOO_LARGE,
+            "enlarge",
+        ),
         (
             {"edge": 700, "layout": "strip"},
             STRIP_TOO_LARGE,
