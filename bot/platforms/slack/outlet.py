@@ -263,6 +263,9 @@ class Room:
     async def _offer_stop(self, reply: Reply) -> None:
         if self._offered or time.monotonic() - self._begun < STOP_SECONDS:
             return
+        if self._web.budgets.of(budgets.WHISPER).delay(final=False):
+            # The answer itself must not wait for this.
+            return
         self._offered = True
         text = translate("This takes a while. You can stop it here.", self.where.locale)
         with suppress(SlackError):

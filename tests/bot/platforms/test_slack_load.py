@@ -59,4 +59,6 @@ async def test_two_hundred_at_once(models: FakeModels, toys: Toys, tmp_path: Pat
             f"question {number}" for number in range(PEOPLE)
         )
         assert not refused
-        assert not slack.ephemeral(people[0])
+        # Who waits for long is offered a Stop, and told nothing else.
+        told = [message for person in people for message in slack.ephemeral(person)]
+        assert all(list(message.buttons) == ["Stop"] for message in told)

@@ -10,7 +10,7 @@ from fakes.slack import FakeSlack
 
 from bot.app import Bot
 from bot.message import Attachment, Reply
-from bot.platforms.slack import outlet, stream
+from bot.platforms.slack import budgets, outlet, stream
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
@@ -231,3 +231,17 @@ async def test_a_picture_that_takes_a_while_can_be_stopped(
     await slack.press(slack.ann, offer, "Stop")
     assert (await answered(slack, "Stopped.")).files == []
     await slack.until(lambda: offer.deleted)
+
+
+async def test_an_offer_to_stop_keeps_no_answer_waiting(
+    slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlet, "STOP_SECONDS", 0.0)
+    monkeypatch.setitem(budgets.PER_MINUTE, budgets.WHISPER, 2)
+    for number in range(4):
+        await command(slack, "/tempera", f"play {number}")
+        toys.say(Reply(text="One"))
+        await slack.until(lambda number=number: len(slack.called("chat.startStream")) > number)
+        toys.say(Reply(text=f"One {number}.", final=True))
+        await answered(slack, f"One {number}.")
+    assert len(slack.called("chat.postEphemeral")) == 1
