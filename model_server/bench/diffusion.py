@@ -104,7 +104,8 @@ async def peer(entry: Entry, folder: Path, threads: int) -> AsyncIterator[Peer]:
         *(sys.executable, "-m", "model_server.engines.diffusion.peer", json.dumps(spec)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"},
+        env=os.environ
+        | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", "TRANSFORMERS_VERBOSITY": "error"},
         limit=LARGEST_LINE,
     )
     try:
@@ -121,7 +122,7 @@ async def diffusion(wanted: Wanted) -> AsyncIterator[str]:
     if entry.engine != "diffusion":
         raise StoreError(f"{wanted.model} draws no pictures of prompts.")
     folder = await asyncio.to_thread(Store().ensure, entry)
-    yield machine(wanted, "torch", "diffusers")
+    yield f"{machine(wanted, 'torch', 'diffusers')}\n"
     async with contextlib.AsyncExitStack() as stack:
         say("nothing yet, both sides are loading")
         theirs = await stack.enter_async_context(peer(entry, folder, wanted.threads))
