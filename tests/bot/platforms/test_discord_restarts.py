@@ -34,10 +34,19 @@ async def killed_meanwhile(discord: FakeDiscord, models: FakeModels, toys: Toys,
         one.mkdir()
     async with bot_with_toys(models, before, toys) as bot, on_discord(bot, discord):
         yield
+        # Else it may be killed between sending a message and noting that it did.
+        await discord.until(lambda: not _unnoted(before / "tempera.db"))
         await asyncio.to_thread(_copy, before / "tempera.db", after / "tempera.db")
         for method in ("PATCH", "POST", "DELETE"):
             discord.refuse(method, "*", 403, code=50013, times=1000)
     discord.rest.limits.refusals.clear()
+
+
+def _unnoted(path: Path) -> bool:
+    """Whether there is an answer of which no message is noted yet."""
+    with closing(sqlite3.connect(path)) as database:
+        answers = "SELECT 1 FROM messages WHERE role = 'assistant' AND id NOT IN (SELECT message FROM deliveries)"
+        return database.execute(answers).fetchone() is not None
 
 
 def _copy(source: Path, target: Path) -> None:
