@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
 
@@ -25,13 +25,14 @@ def make_steady(network: nn.Module, run: Callable[[int], torch.Tensor], most: in
     `run(n)` gives what it makes of the first n of `most` fixed rows. Layers that are not steady by themselves compute
     row by row from now on.
     """
-    unsteady: list[nn.Module] = []
+    verdicts: dict[Hashable, bool] = {}
+    unsteady: set[nn.Module] = set()
     layers = [module for module in network.modules() if isinstance(module, LAYERS)]
-    hooks = [layer.register_forward_hook(partial(_try, unsteady, most)) for layer in layers]
+    hooks = [layer.register_forward_hook(partial(_try, verdicts, unsteady, most)) for layer in layers]
     whole = run(most)
     for hook in hooks:
         hook.remove()
-    for layer in {id(layer): layer for layer in unsteady}.values():
+    for layer in unsteady:
         layer.forward = partial(_by_row, layer.forward)
     if unsteady:
         whole = run(most)
@@ -39,18 +40,29 @@ def make_steady(network: nn.Module, run: Callable[[int], torch.Tensor], most: in
 
 
 def _try(
-    unsteady: list[nn.Module], most: int, layer: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor
+    verdicts: dict[Hashable, bool],
+    unsteady: set[nn.Module],
+    most: int,
+    layer: nn.Module,
+    inputs: tuple[torch.Tensor],
+    output: torch.Tensor,
 ) -> None:
-    """A forward hook: note `layer` when its rows differ in any company up to `most`."""
+    """A forward hook: note `layer` when its rows differ in company. Others of its shape are like it."""
     rows = inputs[0]
     if len(rows) != most:
         return
-    forward = layer.forward
+    shape = (type(layer), layer.extra_repr(), rows.shape[1:])
+    if shape not in verdicts:
+        verdicts[shape] = _is_steady(layer.forward, rows, output)
+    if not verdicts[shape]:
+        unsteady.add(layer)
+
+
+def _is_steady(forward: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, output: torch.Tensor) -> bool:
     alone = _by_row(forward, rows)
-    if not torch.equal(output, alone) or any(
-        not torch.equal(forward(rows[:count]), alone[:count]) for count in _companies(most)
-    ):
-        unsteady.append(layer)
+    return torch.equal(output, alone) and all(
+        torch.equal(forward(rows[:count]), alone[:count]) for count in _companies(len(rows))
+    )
 
 
 def _companies(most: int) -> list[int]:
