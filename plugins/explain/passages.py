@@ -32,7 +32,7 @@ class Passage:
     `path` are the headings above it, outermost first and without the lesson's title; it is empty for what stands before
     the first of them. `question` is the heading if it asks something. `text` is Markdown. `anchor` is the id of the
     section on the lesson's page; parts and rows of a section share it. An overview stands for a heading that has no
-    text of its own: it names what is below it.
+    text of its own: it names what is below it. `asked` are further wordings of what the passage answers.
     """
 
     lesson: str
@@ -41,6 +41,7 @@ class Passage:
     text: str
     anchor: str
     kind: Literal["text", "row", "overview"] = "text"
+    asked: tuple[str, ...] = ()
 
     @property
     def heading(self) -> str:
@@ -63,16 +64,18 @@ class _Section:
 def passages(lesson: Lesson) -> list[Passage]:
     """All passages of a lesson, in order."""
     sections = list(_sections(lesson))
-    return [passage for place, _ in enumerate(sections) for passage in _of_section(lesson.title, sections[place:])]
+    return [passage for place, _ in enumerate(sections) for passage in _of_section(lesson, sections[place:])]
 
 
-def _of_section(lesson: str, sections: Sequence[_Section]) -> Iterator[Passage]:
+def _of_section(lesson: Lesson, sections: Sequence[_Section]) -> Iterator[Passage]:
     """The passages of the first of `sections`; the others may belong to it."""
     section = sections[0]
-    heading = section.path[-1] if section.path else lesson
+    heading = section.path[-1] if section.path else lesson.title
     question = heading if is_question(heading) else None
-    make = partial(Passage, lesson, section.path, question, anchor=section.anchor)
-    yield from (make(text=text) for text in _texts(section.blocks))
+    make = partial(Passage, lesson.title, section.path, question, anchor=section.anchor)
+    asked = lesson.asked.get(heading, ())
+    for place, text in enumerate(_texts(section.blocks)):
+        yield make(text=text, asked=() if place else asked)
     for block in section.blocks:
         if isinstance(block, Table):
             yield from (make(text=row, kind="row") for row in _rows(block))
@@ -80,7 +83,7 @@ def _of_section(lesson: str, sections: Sequence[_Section]) -> Iterator[Passage]:
     parts = list(takewhile(lambda other: other.path[:depth] == section.path, sections[1:]))
     told = [f"- {part.path[depth]}: {_first_sentence(part)}" for part in parts if part.blocks]
     if not section.blocks and told and not FAQ.search(heading):
-        yield make(text="\n".join(told), kind="overview")
+        yield make(text="\n".join(told), kind="overview", asked=asked)
 
 
 def _sections(lesson: Lesson) -> Iterator[_Section]:

@@ -11,17 +11,17 @@ import io
 import re
 import zipfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from bot import UserError
-from plugins.explain import markup, plain
+from plugins.explain import markup, plain, wordings
 from plugins.explain.blocks import Block, Heading, Items, Paragraph, table
 from plugins.explain.encoding import decoded, repaired
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from docx.table import Table as WordTable
     from docx.text.paragraph import Paragraph as WordParagraph
@@ -38,10 +38,14 @@ TITLE_SIZE = 1.15
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A lesson as it was read. `title` is its first title line, or else the file's name."""
+    """A lesson as it was read. `title` is its first title line, or else the file's name.
+
+    `asked` are further wordings of what the sections answer, by heading.
+    """
 
     title: str
     blocks: tuple[Block, ...]
+    asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read(data: bytes, filename: str) -> Lesson:
@@ -49,8 +53,15 @@ def read(data: bytes, filename: str) -> Lesson:
     name = PurePath(filename).name
     if len(data) > LARGEST:
         raise UserError("{name} has {size} MB; a lesson may have up to 5 MB.", name=name, size=f"{len(data) / 1e6:.1f}")
+    asked: dict[str, tuple[str, ...]] = {}
     try:
-        blocks = _blocks(data, name)
+        if data.startswith(b"%PDF-"):
+            blocks = _pdf(data, name)
+        elif data.startswith(b"PK\x03\x04"):
+            blocks = list(_docx(data))
+        else:
+            text, asked = wordings.taken(_text(data, name))
+            blocks = _text_blocks(text, data, name)
     except UserError:
         raise
     except Exception as error:
@@ -58,14 +69,10 @@ def read(data: bytes, filename: str) -> Lesson:
     if not any(not isinstance(block, Heading) for block in blocks):
         raise UserError("{name} holds no text that could be a lesson.", name=name)
     title = next((block.text for block in blocks if isinstance(block, Heading) and block.level == 1), "")
-    return Lesson(title or _spoken(name), tuple(blocks))
+    return Lesson(title or _spoken(name), tuple(blocks), asked)
 
 
-def _blocks(data: bytes, name: str) -> list[Block]:
-    if data.startswith(b"%PDF-"):
-        return _pdf(data, name)
-    if data.startswith(b"PK\x03\x04"):
-        return list(_docx(data))
+def _text(data: bytes, name: str) -> str:
     text = decoded(data)
     if "\0" in text or sum(not (sign.isprintable() or sign.isspace()) for sign in text) * 50 > len(text):
         raise UserError(
@@ -73,6 +80,10 @@ def _blocks(data: bytes, name: str) -> list[Block]:
             "HTML (.html), Word (.docx) and PDF (.pdf).",
             name=name,
         )
+    return text
+
+
+def _text_blocks(text: str, data: bytes, name: str) -> list[Block]:
     if HTML.match(data) or name.lower().endswith(HTML_NAMES):
         # The page's own bytes again: an HTML page says itself how it is encoded.
         return list(markup.html(data))

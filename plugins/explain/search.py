@@ -1,11 +1,12 @@
 """From a question to the passage that answers it, or to the decision that none does.
 
 Two searches are joined. The lexical one is BM25 (Robertson and Zaragoza, “The Probabilistic Relevance Framework: BM25
-and Beyond”, 2009) over two fields: the text, and the headings with the questions of a FAQ. The semantic one compares
-sentence embeddings (Reimers and Gurevych, “Sentence-BERT”, 2019) of the question with those of each passage as a whole
-and of each of its sentences. Both name candidates; a candidate's score is the mean of three likenesses (whole passage;
-its best sentence, with and without the heading) and how much of the question's words, weighted by their rarity, it
-has. Whether the best candidate is an answer is a logistic model of a few features, fitted to labelled questions.
+and Beyond”, 2009) over three fields: the text, the headings with the questions of a FAQ, and further wordings of what
+is asked. The semantic one compares sentence embeddings (Reimers and Gurevych, “Sentence-BERT”, 2019) of the question
+with those of each passage as a whole, of each of its sentences, and of each question that it is known to answer. Both
+name candidates; a candidate's score joins these likenesses with how much of the question's words, weighted by their
+rarity, it has. Whether the best candidate is an answer is a logistic model of a few features, fitted to labelled
+questions.
 
 Without embeddings the words alone decide, with a model of their own. Everything here computes and never waits: call it
 in a thread.
@@ -14,7 +15,9 @@ in a thread.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,10 +38,12 @@ if TYPE_CHECKING:
 SUGGESTIONS = 3
 CANDIDATES = 40
 """How many passages each of the searches names."""
-COVERAGE_WEIGHT = 0.25
-BM25_WEIGHT = 0.5
+ASKED_WEIGHT = 0.5
+"""Of the best of the questions that a passage is known to answer, beside its text."""
+COVERAGE_WEIGHT = 0.17
+BM25_WEIGHT = 0.25
 """Of the lexical score beside the coverage, where there are no embeddings."""
-ANNOUNCING, BM25_ANNOUNCING = -0.1, -0.25
+ANNOUNCING, BM25_ANNOUNCING = -0.07, -0.25
 """What stands before the first heading, and an overview, name many things and explain none of them."""
 
 
@@ -96,49 +101,56 @@ class Model:
     suggest: float
 
 
-HYBRID = Model((1.8, 1.89, 2.59, -2.6, 0.95), bias=-2.04, answer=1.11, suggest=0.25)
-LEXICAL = Model((0.0, 0.0, 2.94, -2.74, 1.48), bias=-0.87, answer=1.28, suggest=0.24)
+HYBRID = Model(weights=(3.43, 3.57, 5.32, -5.4, 1.58), bias=-5.59, answer=1.05, suggest=0.38)
+LEXICAL = Model(weights=(0.0, 0.0, 5.94, -4.56, 1.9), bias=-2.65, answer=1.2, suggest=-0.92)
 
 
-def units(passage: Passage) -> list[str]:
-    """The texts whose embeddings stand for a passage: the whole, then each sentence with its heading and without."""
+def units(passage: Passage) -> tuple[list[str], list[str], list[str], list[str]]:
+    """The texts whose embeddings stand for a passage, in four parts, none of them empty.
+
+    They are the whole; each sentence with its heading; each without; the questions that it is known to answer, or the
+    whole once more where there are none.
+    """
     path = " › ".join(passage.path) or passage.lesson
     if passage.kind == "overview":
         below = (line.partition(":")[0].removeprefix("- ") for line in passage.text.splitlines())
-        return [f"{passage.lesson} {path}: {', '.join(below)}."] * 3
+        whole = [f"{passage.lesson} {path}: {', '.join(below)}."]
+        return whole, whole, whole, _asked(passage) or whole
+    whole = [f"{path}. {passage.text}"]
     parts = sentences(passage.text)
-    return [f"{path}. {passage.text}", *(f"{passage.heading}: {part}" for part in parts), *parts]
+    return whole, [f"{passage.heading}: {part}" for part in parts], parts, _asked(passage) or whole
+
+
+def _asked(passage: Passage) -> list[str]:
+    # The lesson's own title may be a question, but what stands right below it says only what is to come.
+    return [*passage.asked, *([passage.question] if passage.question and passage.path else [])]
 
 
 class Index:
-    """The passages of some lessons, ready for questions. `vectors` holds one array a passage, a row for each unit."""
+    """The passages of some lessons, ready for questions."""
 
-    def __init__(self, passages: Sequence[Passage], vectors: Sequence[Floats] | None = None) -> None:
+    def __init__(self, passages: Sequence[Passage]) -> None:
         self.passages = tuple(passages)
         self.topics = tuple(dict.fromkeys(p.topic for p in passages if p.path))
-        own = [passage.text if passage.kind != "overview" else "" for passage in passages]
-        above = [" ".join(passage.path) or passage.lesson for passage in passages]
-        self._vocabulary = Vocabulary([*above, *own])
-        texts, headings = [_stems(text) for text in own], [_stems(text) for text in above]
-        self._stems = [frozenset(text + heading) for text, heading in zip(texts, headings, strict=True)]
-        self._counts: dict[str, int] = {}
-        for known in self._stems:
-            for stem in known:
-                self._counts[stem] = self._counts.get(stem, 0) + 1
-        self._fields = (_bm25(texts), _bm25(headings))
+        fields = [
+            [passage.text if passage.kind != "overview" else "" for passage in passages],
+            [" ".join(passage.path) or passage.lesson for passage in passages],
+            [" ".join(passage.asked) for passage in passages],
+        ]
+        self._vocabulary = Vocabulary(text for field in fields for text in field)
+        stemmed = [[_stems(text) for text in field] for field in fields]
+        self._fields = [_bm25(field) for field in stemmed if any(field)]
+        self._stems = [frozenset(chain(*parts)) for parts in zip(*stemmed, strict=True)]
+        self._counts = Counter(chain.from_iterable(self._stems))
         self._whole: Floats | None = None
-        if vectors is not None:
-            self.attach(vectors)
 
-    def attach(self, vectors: Sequence[Floats]) -> None:
-        """Add the embeddings: for each passage an array of rows of length 1, one for each of its `units`."""
-        if not len(vectors):
-            return
-        counts = np.array([len(rows) for rows in vectors])
-        self._units = np.concatenate(vectors).astype(np.float16)
-        self._ends = np.cumsum(counts)
-        self._starts = self._ends - counts
-        self._whole = self._units[self._starts].astype(np.float32)
+    def attach(self, vectors: Floats) -> None:
+        """Add the embeddings: a row of length 1 for each text of all passages' `units`, in their order."""
+        counts = [len(part) for passage in self.passages for part in units(passage)]
+        self._bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
+        self._asked = np.array([bool(_asked(passage)) for passage in self.passages])
+        self._units = vectors.astype(np.float16)
+        self._whole = vectors[self._bounds[:-1:4]].astype(np.float32)
 
     def query(self, question: str) -> Query:
         """Read a question. Embedded is what was asked, and, where that differs, the same with its words as meant."""
@@ -199,8 +211,7 @@ class Index:
     def _lexical(self, asked: Sequence[str]) -> Floats:
         scores = np.zeros(len(self.passages), np.float32)
         for field in self._fields:
-            known = [stem for stem in asked if stem in field.vocab_dict] if field is not None else []
-            if known:
+            if known := [stem for stem in asked if stem in field.vocab_dict]:
                 scores += field.get_scores(known)
         return scores
 
@@ -215,15 +226,17 @@ class Index:
         return np.union1d(chosen, _largest(_products(self._whole, direction)))
 
     def _likeness(self, direction: Floats, chosen: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """For each chosen passage the mean of its three likenesses, and the greatest of them."""
-        starts, counts = self._starts[chosen], self._ends[chosen] - self._starts[chosen]
+        """How like the question each chosen passage is: in all, and at most in one of its parts."""
+        starts = self._bounds[4 * chosen]
+        counts = self._bounds[4 * chosen + 4] - starts
         begin = np.cumsum(counts) - counts
         rows = np.arange(counts.sum()) + np.repeat(starts - begin, counts)
         likenesses = _products(self._units[rows].astype(np.float32), direction)
-        # Of each passage: the whole, the sentences with their heading, and as many without it.
-        segments = np.column_stack([begin, begin + 1, begin + 1 + (counts - 1) // 2]).ravel()
-        three = np.maximum.reduceat(likenesses, segments).reshape(-1, 3)
-        return three.mean(axis=1), three.max(axis=1)
+        segments = self._bounds[4 * chosen[:, None] + np.arange(4)] + (begin - starts)[:, None]
+        parts = np.maximum.reduceat(likenesses, segments.ravel()).reshape(-1, 4)
+        text = parts[:, :3].mean(axis=1)
+        asked = np.where(self._asked[chosen], parts[:, 3], text)
+        return (text + ASKED_WEIGHT * asked) / (1 + ASKED_WEIGHT), parts.max(axis=1)
 
     def _rarity(self, stem: str) -> float:
         count = self._counts.get(stem, 0)
@@ -245,11 +258,9 @@ def _announces(passage: Passage) -> bool:
 
 
 def _bm25(texts: list[list[str]]) -> Any:
-    """A BM25 index of stems; None where there are no words at all."""
+    """A BM25 index of stems."""
     import bm25s
 
-    if not any(texts):
-        return None
     field = bm25s.BM25(k1=1.2, b=0.75)
     field.index(texts, show_progress=False)
     return field
