@@ -1,27 +1,26 @@
-"""The tables, and how they are reached: SQLAlchemy 2, async, SQLite by default.
+"""The tables, and how they are reached: SQLAlchemy 2, async, on the systems of backend.py.
 
 Every change is one transaction that holds the write lock from its first statement, so that two processes on one
-file wait for each other and never fail half-way. Readers never wait.
+database wait for each other and never fail half-way. Readers never wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import JSON, DateTime, Double, ForeignKey, Index, LargeBinary, MetaData, Text, delete, event, func
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy import JSON, DateTime, Double, ForeignKey, Index, LargeBinary, MetaData, Text, delete, func
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from bot.backend import BUSY_SECONDS, backend, ensure_folder
 from bot.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BUSY_SECONDS = 30
 RETRY_SECONDS = 0.05
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -57,6 +55,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class CleanText(TypeDecorator[str]):
+    """Text without what no database keeps: half a surrogate pair becomes a question mark, a NUL is left out."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Cleaned."""
+        return None if value is None else value.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 class Base(DeclarativeBase):
     """What all tables share: how their constraints are named, so that migrations can name them too."""
 
@@ -68,7 +77,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Text(), datetime: UtcDateTime(), dict[str, Any]: JSON(), list[Any]: JSON()}  # noqa: RUF012
+    type_annotation_map = {str: CleanText(), datetime: UtcDateTime(), dict[str, Any]: JSON(), list[Any]: JSON()}  # noqa: RUF012
 
 
 class MessageRow(Base):
@@ -183,23 +192,22 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Raises ConfigError if `url` is not the address of a database that can be used."""
-        try:
-            parsed = make_url(url)
-        except ArgumentError:
-            raise ConfigError(f"“{url}” is not the address of a database; like sqlite:///~/tempera.db.") from None
-        if parsed.get_backend_name() != "sqlite":
-            raise ConfigError("The database must be SQLite: database.url begins with sqlite:///.")
-        self._path = Path(parsed.database or "tempera.db").expanduser()
-        self._engine = _engine(self._path)
+        self._backend = backend(url)
+        self._engine = self._backend.engine
+
+    @property
+    def name(self) -> str:
+        """Its address without a password."""
+        return self._backend.name
 
     async def __aenter__(self) -> Self:
         try:
-            await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
+            await ensure_folder(self._backend.folder)
             await self._bring_up()
-        except (OSError, DBAPIError) as error:
+        except self._backend.failures as error:
             await self._engine.dispose()
             log.debug("The database cannot be opened", exc_info=error)
-            raise ConfigError(f"The database {self._path} cannot be opened; is the folder writable?") from None
+            raise ConfigError(self._backend.trouble) from None
         return self
 
     async def __aexit__(
@@ -259,41 +267,6 @@ class Database:
         """Let this event be new again, since nothing came of it."""
         async with self.writing() as session:
             await session.execute(delete(EventRow).where(EventRow.platform == platform, EventRow.id == event_id))
-
-
-class _Connection(sqlite3.Connection):
-    """A connection that lets go of its locks when it is closed.
-
-    Where a task is cancelled in the middle of a statement, SQLAlchemy closes the connection; but SQLite keeps one open,
-    with its transaction, for as long as anything holds a statement that was not read to its end.
-    """
-
-    def close(self) -> None:
-        with suppress(sqlite3.Error):
-            self.rollback()
-        super().close()
-
-
-def _engine(path: Path) -> AsyncEngine:
-    arguments = {"timeout": BUSY_SECONDS, "factory": _Connection}
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _connect(connection: Any, record: Any) -> None:
-        # The driver's own transactions begin too late; ours begin below.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def _begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            # A deferred transaction that reads before it writes fails at once where another one writes.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
 
 
 def _migrate(connection: Connection, target: str) -> None:

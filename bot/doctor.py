@@ -43,8 +43,8 @@ def _say(good: bool, text: str) -> None:
 
 async def _database(config: Config) -> tuple[bool, str]:
     try:
-        async with Database(config.database.url):
-            return True, f"The database opens: {config.database.url}."
+        async with Database(config.database.url) as database:
+            return True, f"The database opens: {database.name}."
     except BotError as error:
         return False, str(error)
 

@@ -1,16 +1,39 @@
-"""A bot with the built-in plugins, in front of a model server whose answers a test can hold back."""
+"""Databases of both kinds, and a bot in front of a model server whose answers a test can hold back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from fakes.models import FakeModels
+from fakes.postgres import fresh_database, running_server
 
 from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.database import Database
 from bot.model_client import ModelClient
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    with running_server() as socket:
+        yield socket
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def address(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/deep/below/tempera.db"
+    else:
+        async with fresh_database(request.getfixturevalue("postgres")) as made:
+            yield made
+
+
+@pytest.fixture
+async def database(address: str) -> AsyncIterator[Database]:
+    async with Database(address) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -1,6 +1,4 @@
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,12 +14,6 @@ COMMANDS = [
     for command in loaded.commands()
 ]
 ASK = COMMANDS[0]
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as opened:
-        yield opened
 
 
 def test_free_text_required_options_and_seeds_have_none() -> None:

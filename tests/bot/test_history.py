@@ -1,19 +1,10 @@
 """Which turns a question continues, from rows written by hand; the way through `dispatch` is in test_app.py."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from fakes.rows import exchange, keep
 
 from bot.database import Database
 from bot.history import MOST_QUESTIONS, History
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as opened:
-        yield opened
 
 
 async def turns(database: Database, **question: object) -> list[str]:

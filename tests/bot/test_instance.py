@@ -1,21 +1,13 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import psutil
 import pytest
 
 from bot.database import Database, InstanceRow, now
 from bot.instance import SILENT_AFTER, Instance
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as opened:
-        yield opened
 
 
 async def register(database: Database, name: str, **values: object) -> None:

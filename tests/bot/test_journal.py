@@ -1,7 +1,6 @@
 """What is stored of messages; the way through `dispatch` is in test_app.py."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from fakes.asking import ANN, BEN, ROOM
@@ -27,12 +26,6 @@ class Sample(Plugin):
 
 (ASK,) = Sample().commands()
 PICTURE = Attachment("a.png", b"\x89png", "image/png", alt="a dot", spoiler=True)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as opened:
-        yield opened
 
 
 @pytest.fixture

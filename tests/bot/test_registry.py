@@ -1,6 +1,5 @@
 import logging
 import textwrap
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,11 @@ from bot.config import PluginsSection
 from bot.database import Database
 from bot.errors import ConfigError, PluginError, UnknownCommand
 from bot.message import Place
+from bot.model_client import ModelClient
+from bot.plugin import Host
 from bot.registry import Registry
 from bot.settings import Settings
+from bot.store import Store
 
 
 def source(name: str, text: str = "", **methods: str) -> str:
@@ -28,12 +30,6 @@ def source(name: str, text: str = "", **methods: str) -> str:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "plugins").mkdir()
     return tmp_path / "plugins"
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as opened:
-        yield opened
 
 
 def load(folder: Path, **sources: str) -> list[Plugin]:
@@ -129,7 +125,7 @@ def _nothing_happened_yet() -> None:
 
 async def test_plugins_close_in_the_opposite_order(database: Database) -> None:
     known = Registry([recording("a"), recording("b")], Settings({}))
-    await known.start(database)
+    await known.start(database, host)
     await known.close()
     assert EVENTS == ["start a", "start b", "stop b", "stop a"]
 
@@ -137,7 +133,7 @@ async def test_plugins_close_in_the_opposite_order(database: Database) -> None:
 async def test_one_that_cannot_start_is_named_and_the_others_close(database: Database) -> None:
     known = Registry([recording("a"), recording("b", breaks=True), recording("c")], Settings({}))
     with pytest.raises(PluginError, match="Plugin “b” cannot start: ValueError: no luck."):
-        await known.start(database)
+        await known.start(database, host)
     assert EVENTS == ["start a", "start b", "stop b", "stop a"]
 
 
@@ -147,7 +143,7 @@ async def test_one_that_cannot_start_is_named_and_the_others_close(database: Dat
 async def test_a_switch_is_for_one_server_and_survives(folder: Path, database: Database) -> None:
     sources = {"dice": source("dice", roll="roll"), "help": source("help", help="help")}
     known = registry(folder, **sources)
-    await known.start(database)
+    await known.start(database, host)
     await known.switch("dice", ROOM.server, on=False)
     assert not known.is_on("dice", ROOM)
     assert known.is_on("dice", Place("test", "room", server="other"))
@@ -156,7 +152,7 @@ async def test_a_switch_is_for_one_server_and_survives(folder: Path, database: D
         ("help", True, ("help",)),
     ]
     again = registry(folder)
-    await again.start(database)
+    await again.start(database, host)
     assert not again.is_on("dice", ROOM)
     await again.switch("dice", ROOM.server, on=True)
     assert again.is_on("dice", ROOM)
@@ -164,7 +160,7 @@ async def test_a_switch_is_for_one_server_and_survives(folder: Path, database: D
 
 async def test_what_cannot_be_switched(folder: Path, database: Database) -> None:
     known = registry(folder, help=source("help", help="help"))
-    await known.start(database)
+    await known.start(database, host)
     with pytest.raises(UserError, match="The plugin “help” cannot be switched off."):
         await known.switch("help", "", on=False)
     with pytest.raises(UserError, match="There is no plugin “hepl”; there are help."):
@@ -179,7 +175,7 @@ async def test_what_cannot_be_switched(folder: Path, database: Database) -> None
 async def test_a_reload_brings_other_commands_and_settings(folder: Path, database: Database) -> None:
     settings = Settings({})
     known = Registry(load(folder, dice=source("dice", roll="roll")), settings)
-    await known.start(database)
+    await known.start(database, host)
     sides = 'settings = (Setting(name="dice.sides", type=int, default=6, description="How many."),)'
     (folder / "dice.py").write_text(source("dice", sides, throw="throw"))
     await known.reload("dice")
@@ -209,7 +205,7 @@ async def test_a_broken_reload_changes_nothing(folder: Path, database: Database,
     sides = 'settings = (Setting(name="dice.sides", type=int, default=6, description="How many."),)'
     settings = Settings({"dice.sides": 8})
     known = Registry(load(folder, dice=source("dice", sides, roll="roll"), lesson=LESSON), settings)
-    await known.start(database)
+    await known.start(database, host)
     before = known.commands
     (folder / "dice.py").write_text(text)
     with pytest.raises(UserError) as caught:
@@ -224,8 +220,8 @@ async def test_a_reload_that_only_the_other_process_cannot_do_is_logged(
     folder: Path, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     here, there = registry(folder, dice=source("dice", roll="roll")), registry(folder)
-    await here.start(database)
-    await there.start(database)
+    await here.start(database, host)
+    await there.start(database, host)
     (folder / "dice.py").write_text(source("dice", throw="throw"))
     await here.reload("dice")
     (folder / "dice.py").write_text("broken(")

@@ -1,17 +1,9 @@
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from bot.database import Database
 from bot.store import Store
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("value", [None, True, 0.5, "ä “x”", ["a", {"b": [1]}], {"nested": {"deep": None}}])
