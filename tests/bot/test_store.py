@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from bot.database import Database
-from bot.store import Store
+from bot.store import AT_ONCE, Store
 
 
 @pytest.mark.parametrize("value", [None, True, 0.5, "ä “x”", ["a", {"b": [1]}], {"nested": {"deep": None}}])
@@ -50,3 +50,52 @@ async def test_the_last_of_many_writers_wins_whole(database: Database) -> None:
     value = await store.get("key")
     assert len(value) == 50
     assert len(set(value)) == 1
+
+
+async def test_many_who_change_a_value_at_once_all_count(database: Database) -> None:
+    store = Store(database, "dice")
+    values = await asyncio.gather(*(store.change("rolls", lambda rolls: (rolls or 0) + 1) for _ in range(20)))
+    assert sorted(values) == list(range(1, 21))
+    assert await store.get("rolls") == 20
+
+
+async def test_a_change_that_fails_changes_nothing(database: Database) -> None:
+    store = Store(database, "dice")
+    await store.set("rolls", 1)
+    with pytest.raises(ZeroDivisionError):
+        await store.change("rolls", lambda rolls: rolls / 0)
+    assert await store.get("rolls") == 1
+
+
+async def test_several_keys_are_forgotten_at_once(database: Database) -> None:
+    store = Store(database, "dice")
+    for key in "abc":
+        await store.set(key, key)
+    await store.delete("a", "c", "never")
+    assert await store.items() == {"b": "b"}
+
+
+async def test_bytes_are_kept_apart_from_values_and_from_others(database: Database) -> None:
+    dice, lesson = Store(database, "dice"), Store(database, "lesson")
+    await dice.set("key", "a value")
+    await dice.set_blobs({"key": b"\0\xff", "other": b"old"})
+    await dice.set_blobs({"other": b"new"})
+    await dice.set_blobs({"key": b"school"}, scope="school")
+    await lesson.set_blobs({"key": b"lesson"})
+    assert await dice.blobs(["key", "other", "never"]) == {"key": b"\0\xff", "other": b"new"}
+    assert await dice.blob_keys() == {"key", "other"}
+    await dice.delete_blobs(["key", "never"])
+    assert await dice.blob_keys() == {"other"}
+    assert await dice.blobs(["key"], scope="school") == {"key": b"school"}
+    assert await lesson.blobs(["key"]) == {"key": b"lesson"}
+    assert await dice.get("key") == "a value"
+
+
+async def test_more_keys_than_a_statement_can_name(database: Database) -> None:
+    store = Store(database, "dice")
+    many = {str(number): bytes([number % 256]) for number in range(2 * AT_ONCE + 1)}
+    await store.set_blobs(many)
+    await store.set_blobs(many)
+    assert await store.blobs(many) == many
+    await store.delete_blobs(many)
+    assert await store.blob_keys() == frozenset()
