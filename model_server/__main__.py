@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server.store import Entry, Store, StoreError, choose, load_catalogue, size_text
+from model_server.store import Entry, Store, StoreError, check_trained, choose, load_catalogue, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,6 +162,8 @@ def _list(entries: Sequence[Entry], store: Store) -> None:
 
 
 def _state(entry: Entry, store: Store) -> str:
+    if entry.untrained:
+        return "without weights"
     state = "ready" if store.ready(entry) else "begun" if store.begun(entry) else "not fetched"
     return state if entry.serve else f"{state}, only served when named"
 
@@ -172,6 +174,8 @@ def _serve(options: argparse.Namespace, entries: Sequence[Entry], store: Store) 
     _need_packages()
     if not entries:
         raise StoreError("No model of the catalogue is served by default; name one with --model.")
+    for entry in entries:
+        check_trained(entry)
     api_key, trusted_key = _keys()
     if not api_key and not is_loopback(options.host):
         raise StoreError(

@@ -18,6 +18,7 @@ place of `files` and `sources`; or `weights`, a folder of what was trained here,
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from model_server.assembly import is_trained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -116,6 +119,11 @@ class Entry(_Strict):
         return next((file for file in self.files if file.name.endswith(".gguf")), None)
 
     @property
+    def untrained(self) -> bool:
+        """Whether it is a model of our own whose weights are not there."""
+        return self.weights is not None and not is_trained(self.weights)
+
+    @property
     def size(self) -> int | None:
         """Bytes of all files; None where the catalogue does not list them."""
         return sum(file.size for file in self.files) or None
@@ -179,13 +187,16 @@ def load_catalogue(*paths: Path) -> dict[str, Entry]:
 def choose(catalogue: Mapping[str, Entry], names: Iterable[str]) -> list[Entry]:
     """The entries called `names`, or those served by default when no name is given.
 
+    What has yet to be trained is served only when it is named, for it would keep the server from ever being ready.
     Raises StoreError for an unknown name.
     """
     wanted = list(dict.fromkeys(names))
     for name in wanted:
         if name not in catalogue:
             raise StoreError(f"There is no model {name!r} in the catalogue{_nearest(name, catalogue)}.")
-    return [catalogue[name] for name in wanted] or [entry for entry in catalogue.values() if entry.serve]
+    return [catalogue[name] for name in wanted] or [
+        entry for entry in catalogue.values() if entry.serve and not entry.untrained
+    ]
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
@@ -211,7 +222,7 @@ def _anchored(table: dict[str, Any], base: Path) -> dict[str, Any]:
             return [local(part) for part in text]
         if not isinstance(text, str) or text.startswith(("hf:", "pypi:")):
             return text
-        return str(base.absolute() / Path(text.removeprefix("file:")).expanduser())
+        return os.path.normpath(base.absolute() / Path(text.removeprefix("file:")).expanduser())
 
     return {key: local(value) if key in {"sources", "folder", "weights"} else value for key, value in table.items()}
 

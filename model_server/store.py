@@ -75,6 +75,7 @@ class Store:
         if entry.folder is not None:
             wanted = "model_index.json" if entry.engine == "diffusion" else "config.json"
             raise StoreError(f"{entry.name}: {entry.folder} should be a folder with {wanted} and safetensors.")
+        check_trained(entry)
         listener = progress or _Silence()
         try:
             with self._lock(entry, listener):
@@ -136,8 +137,6 @@ class Store:
         weights, encoder = entry.weights, entry.text_encoder
         assert weights is not None  # noqa: S101 - the catalogue has checked that
         assert encoder is not None  # noqa: S101
-        if not is_trained(weights):
-            raise StoreError(f"{entry.name}: {short(weights)} should hold the folders unet, vae and scheduler.")
         folder = self.ensure(encoder, progress)
         target.parent.mkdir(parents=True, exist_ok=True)
         assemble(weights, folder, target)
@@ -213,6 +212,15 @@ class Store:
         return (
             f"{entry.name} cannot be kept under {place}: {reason}. "
             "Make that folder writable, or set TEMPERA_CACHE to another one."
+        )
+
+
+def check_trained(entry: Entry) -> None:
+    """Raises StoreError for a model of our own that has yet to be trained."""
+    if entry.untrained:
+        raise StoreError(
+            f"{entry.name} has no weights: {short(Path(str(entry.weights)))} should hold the folders unet, vae and "
+            "scheduler, as tempera-models train writes them with --export."
         )
 
 

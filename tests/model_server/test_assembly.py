@@ -86,7 +86,7 @@ def test_it_is_put_together_once_and_again_when_the_weights_change(store: Store,
 
 def test_what_is_missing_is_named(store: Store, catalogue: Path, tmp_path: Path) -> None:
     (tmp_path / "weights" / "vae").rename(tmp_path / "elsewhere")
-    with pytest.raises(StoreError, match="drawer: .*weights should hold the folders unet, vae and scheduler"):
+    with pytest.raises(StoreError, match=r"no weights: .*weights should hold the folders unet, vae and scheduler"):
         store.ensure(drawer(catalogue))
     (tmp_path / "elsewhere").rename(tmp_path / "weights" / "vae")
     (tmp_path / "encoder" / "model.safetensors").unlink()

@@ -1,0 +1,161 @@
+"""Our own model from trained weights to pictures: named in the catalogue, put together, opened by others, served."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import numpy as np
+import pytest
+from fakes.deployment import wait_for
+from fakes.diffusion import imagine, opened
+from fakes.gateway import environment, free_port
+from fakes.wire import events_of
+
+from model_server.__main__ import main
+from model_server.catalogue import choose, load_catalogue
+from model_server.engines import EngineSpec
+from model_server.engines.diffusion import open_engine
+from model_server.job import Finished, Picture
+from model_server.training import stages
+from model_server.training.networks import Sizes, make_autoencoder, make_unet
+
+ROOT = Path(__file__).parents[3]
+NAME, ENCODER = "emoji-diffusion", "all-minilm-l6-v2"
+DRAW = """
+import sys
+import numpy, torch
+from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler
+pipeline = DiffusionPipeline.from_pretrained(sys.argv[1])
+pipeline.set_progress_bar_config(disable=True)
+pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+    pipeline.scheduler.config, algorithm_type="dpmsolver++", final_sigmas_type="zero"
+)
+seed = torch.Generator().manual_seed(7)
+drawn = pipeline("a red apple", num_inference_steps=5, guidance_scale=4.0, generator=seed, output_type="np").images[0]
+assert not [name for name in sys.modules if name.partition(".")[0] in {"model_server", "bot"}]
+numpy.save(sys.argv[2], drawn)
+"""
+
+
+def overlay(folder: Path, weights: Path, text_encoder: Path) -> str:
+    """A catalogue that leaves the built-in entry as it is but for its weights, and has a tiny text encoder."""
+    files = ", ".join(
+        f'{{ name = "{path.name}", size = {path.stat().st_size}, '
+        f'sha256 = "{hashlib.sha256(path.read_bytes()).hexdigest()}" }}'
+        for path in text_encoder.iterdir()
+    )
+    path = folder / "tiny.toml"
+    path.write_text(
+        f'[models.{NAME}]\nweights = "{weights}"\n[models.{ENCODER}]\nfiles = [{files}]\nsources = ["{text_encoder}"]\n'
+    )
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory, sizes: Sizes, text_encoder: Path) -> str:
+    folder = tmp_path_factory.mktemp("catalogue")
+    stages.export(make_unet(sizes, 1), make_autoencoder(sizes, 1), folder / "weights")
+    return overlay(folder, folder / "weights", text_encoder)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("TEMPERA_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def whole(catalogue: str, cache: Path) -> Path:
+    """The folder that the store put together."""
+    assert main(["pull", NAME, "--catalogue", catalogue]) == 0
+    return cache / "models" / NAME
+
+
+@pytest.fixture(scope="module")
+def server_url(catalogue: str, whole: Path) -> Iterator[str]:
+    port = free_port()
+    command = ["serve", "--catalogue", catalogue, "--model", NAME, "--port", str(port)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "model_server", *command], env=environment() | {"OMP_NUM_THREADS": "1"}
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health/ready")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+@pytest.fixture
+async def http(server_url: str) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(server_url, read_bufsize=1 << 22) as session:
+        yield session
+
+
+def test_its_weights_belong_into_the_package() -> None:
+    entry = load_catalogue(ROOT / "config" / "models.toml")[NAME]
+    assert entry.weights == ROOT / "model_server" / "weights" / NAME
+    assert entry.text_encoder is not None
+    assert entry.text_encoder.name == ENCODER
+
+
+def test_it_is_served_without_being_named_and_draws_for_everybody(catalogue: str) -> None:
+    entries = load_catalogue(ROOT / "config" / "models.toml", Path(catalogue))
+    assert [entry.name for entry in choose(entries, []) if entry.engine == "diffusion"] == [NAME]
+
+
+def test_its_folder_is_printed(catalogue: str, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["path", NAME, "--catalogue", catalogue]) == 0
+    assert capsys.readouterr().out.strip() == str(whole)
+
+
+@pytest.mark.processes
+def test_plain_diffusers_draws_the_same_picture(whole: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DRAW, str(whole), str(tmp_path / "theirs.npy")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    engine = open_engine(EngineSpec(name=NAME, engine="diffusion", folder=whole, device="cpu", dtype="float32"))
+    engine.load()
+    engine.add(imagine(prompt="a red apple", seed=7, steps=5, guidance=4.0))
+    events = list(engine.step())
+    while not isinstance(events[-1], Finished):
+        events += engine.step()
+    [ours] = [event.data for event in events if isinstance(event, Picture)]
+    theirs = np.load(tmp_path / "theirs.npy") * 255
+    assert theirs.std() > 5
+    assert np.abs(np.asarray(opened(ours).convert("RGB")) - theirs).max() <= 1.5
+
+
+@pytest.mark.processes
+async def test_it_is_served_with_previews(http: aiohttp.ClientSession) -> None:
+    asked = {"model": NAME, "prompt": "a red apple", "seed": 7, "steps": 6, "stream": True, "partial_images": 2}
+    async with http.post("/v1/images/generations", json=asked) as response:
+        assert response.status == 200, await response.text()
+        events = [event async for event in events_of(response)]
+    kinds = [event.get("type") for event in events if isinstance(event, dict)]
+    assert kinds.count("image_generation.partial_image") == 2
+    assert "image_generation.completed" in kinds
+
+
+def test_without_weights_all_else_goes_on(
+    tmp_path: Path, text_encoder: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "weights"
+    empty.mkdir()
+    (empty / "README.md").write_text("To come.", "utf-8")
+    catalogue = overlay(tmp_path, empty, text_encoder)
+    entries = load_catalogue(ROOT / "config" / "models.toml", Path(catalogue))
+    assert {entry.engine for entry in choose(entries, [])} == {"language", "face", "embedding"}
+    for command in (["pull", NAME], ["serve", "--model", NAME]):
+        assert main([*command, "--catalogue", catalogue]) == 1
+        said = capsys.readouterr().err
+        assert f"{NAME} has no weights: " in said
+        assert "should hold the folders unet, vae and scheduler, as tempera-models train writes them" in said
+    assert main(["list", "--catalogue", catalogue]) == 0
+    assert "without weights" in capsys.readouterr().out
