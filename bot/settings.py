@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.errors import ConfigError, OptionError, PluginError
 from bot.option import KINDS, Option
+from bot.scope import Scopes
 from bot.text import nearest
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Settings:
         self._overrides = dict(overrides)
         self._declared: dict[str, Setting] = {}
         self._values: dict[str, Any] = {}
+        self.scopes = Scopes()
         self.declare("", CORE)
 
     def declare(self, plugin: str, settings: Iterable[Setting]) -> None:

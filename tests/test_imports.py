@@ -13,7 +13,7 @@ PLATFORM_SDKS = {"discord": "discord", "slack_bolt": "slack", "slack_sdk": "slac
 LAYERS = [
     {"text", "language", "message", "errors", "chore", "model_events", "backend"},
     {"option", "database", "migrations", "picture_wire"},
-    {"command", "delivery", "pace", "instance", "store", "defaults"},
+    {"command", "delivery", "pace", "instance", "store", "defaults", "audit", "scope"},
     {"config", "policy", "model_client", "settings", "actions", "journal"},
     {"history", "plugin"},
     {"registry"},

@@ -1,0 +1,132 @@
+"""What happened that somebody may have to answer for: settings that were changed, moderation, refusals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import JSON, Index, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bot.database import Base, now
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from bot.database import Database
+    from bot.message import Place, User
+
+MOST = 1000
+"""How many entries are read at once, unless somebody wants fewer."""
+
+
+class AuditRow(Base):
+    """One entry: who did what where, to what or whom, and what was before and after."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_server", "platform", "server", "id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created: Mapped[datetime] = mapped_column(index=True)
+    platform: Mapped[str]
+    server: Mapped[str]
+    channel: Mapped[str]
+    actor: Mapped[str]
+    actor_name: Mapped[str]
+    kind: Mapped[str]
+    """"setting", "moderation", "refusal" …"""
+    what: Mapped[str]
+    """The setting's name, what a moderator did, or the command that was refused."""
+    subject: Mapped[str]
+    """What or whom it is about: a channel, a role, a user, a message; "" for the server or nobody."""
+    subject_name: Mapped[str]
+    before: Mapped[Any] = mapped_column(JSON, nullable=True)
+    after: Mapped[Any] = mapped_column(JSON, nullable=True)
+    reason: Mapped[str]
+    """A code, such as "cooldown"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What is to be noted; the fields are those of the row. `before` and `after` are anything that JSON can hold."""
+
+    actor: User
+    place: Place
+    kind: str
+    what: str
+    subject: str = ""
+    subject_name: str = ""
+    before: Any = None
+    after: Any = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which entries of a server are wanted: what is left empty may be anything. `older` leaves out newer ids."""
+
+    kind: str = ""
+    what: str = ""
+    channel: str = ""
+    actor: str = ""
+    subject: str = ""
+    reason: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    older: int | None = None
+
+
+def note(session: AsyncSession, entry: Entry) -> None:
+    """Add an entry in the transaction of what it tells about, so that there is never one without the other."""
+    place = entry.place
+    session.add(
+        AuditRow(
+            created=now(),
+            platform=place.platform,
+            server=place.server,
+            channel=place.channel,
+            actor=entry.actor.id,
+            actor_name=entry.actor.name,
+            kind=entry.kind,
+            what=entry.what,
+            subject=entry.subject,
+            subject_name=entry.subject_name,
+            before=entry.before,
+            after=entry.after,
+            reason=entry.reason,
+        )
+    )
+
+
+class Audit:
+    """The entries of all servers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, entry: Entry) -> None:
+        """Note an entry that stands for itself."""
+        async with self._database.writing() as session:
+            note(session, entry)
+
+    async def find(
+        self, platform: str, server: str, wanted: Filter | None = None, *, most: int = MOST
+    ) -> Sequence[AuditRow]:
+        """The entries of a server, the newest first, `most` at most. Where `server` is "", of its direct messages."""
+        wanted = wanted or Filter()
+        found = select(AuditRow).where(AuditRow.platform == platform, AuditRow.server == server)
+        for column in ("kind", "what", "channel", "actor", "subject", "reason"):
+            if value := getattr(wanted, column):
+                found = found.where(getattr(AuditRow, column) == value)
+        if wanted.since is not None:
+            found = found.where(AuditRow.created >= wanted.since)
+        if wanted.until is not None:
+            found = found.where(AuditRow.created < wanted.until)
+        if wanted.older is not None:
+            found = found.where(AuditRow.id < wanted.older)
+        async with self._database.reading() as session:
+            return (await session.scalars(found.order_by(AuditRow.id.desc()).limit(most))).all()

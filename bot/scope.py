@@ -1,0 +1,161 @@
+"""What was set where: for a server, for one of its channels, for one of its roles.
+
+All of it is kept in memory, since a request is decided without waiting, and follows what other processes set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - SQLAlchemy reads the types of columns
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import JSON, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bot.audit import Entry, note
+from bot.database import Base, now
+from bot.message import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from bot.database import Database
+    from bot.message import User
+
+
+class SettingRow(Base):
+    """A value that somebody set for a scope."""
+
+    __tablename__ = "settings"
+
+    platform: Mapped[str] = mapped_column(primary_key=True)
+    server: Mapped[str] = mapped_column(primary_key=True)
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+    actor: Mapped[str]
+    actor_name: Mapped[str]
+    changed: Mapped[datetime]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """What a value is set for: a server, or one of its channels or roles. A direct message is its own server, ""."""
+
+    platform: str
+    server: str
+    channel: str = ""
+    role: str = ""
+
+    @property
+    def server_wide(self) -> Scope:
+        """The server of a channel or a role."""
+        return Scope(self.platform, self.server)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value for a scope; None takes back what was set there."""
+
+    scope: Scope
+    name: str
+    value: Any
+
+
+def above(place: Place) -> tuple[Scope, ...]:
+    """The scopes that a place belongs to, the narrowest first. A thread belongs to its channel."""
+    scopes = []
+    if place.channel:
+        scopes.append(Scope(place.platform, place.server, place.channel))
+    if place.server:
+        scopes.append(Scope(place.platform, place.server))
+    return tuple(scopes)
+
+
+class Scopes:
+    """The values of all scopes."""
+
+    def __init__(self) -> None:
+        self._values: dict[Scope, dict[str, Any]] = {}
+        # Else what was read before a change could take the place of what was changed.
+        self._lock = asyncio.Lock()
+
+    async def start(self, database: Database) -> None:
+        """Read what was set before."""
+        self._database = database
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Follow what other processes set."""
+        found: dict[Scope, dict[str, Any]] = {}
+        async with self._lock:
+            async with self._database.reading() as session:
+                rows = (await session.scalars(select(SettingRow))).all()
+            for row in rows:
+                found.setdefault(Scope(row.platform, row.server, row.channel, row.role), {})[row.name] = row.value
+            self._values = found
+
+    def at(self, scope: Scope) -> Mapping[str, Any]:
+        """What is set for exactly this scope, by name."""
+        return self._values.get(scope, {})
+
+    def within(self, server: Scope) -> dict[Scope, Mapping[str, Any]]:
+        """What is set for a server, its channels and its roles, in order."""
+        return {
+            scope: values for scope, values in sorted(self._values.items()) if scope.server_wide == server and values
+        }
+
+    async def write(self, changes: Sequence[Change], actor: User) -> list[Any]:
+        """Make all these changes, or none; what was set there before each. Each leaves an entry behind in the audit."""
+        async with self._lock:
+            async with self._database.writing() as session:
+                before = [await _write(session, change, actor) for change in changes]
+            self._take(changes)
+        return before
+
+    def _take(self, changes: Sequence[Change]) -> None:
+        values = dict(self._values)
+        for change in changes:
+            there = {name: value for name, value in values.get(change.scope, {}).items() if name != change.name}
+            values[change.scope] = there if change.value is None else there | {change.name: change.value}
+        self._values = values
+
+
+async def _write(session: AsyncSession, change: Change, actor: User) -> Any:
+    """Make one change, and note it; what was set there before."""
+    scope = change.scope
+    row = await session.get(SettingRow, (scope.platform, scope.server, scope.channel, scope.role, change.name))
+    before = None if row is None else row.value
+    if row is not None and change.value is None:
+        await session.delete(row)
+    elif change.value is not None:
+        await session.merge(
+            SettingRow(
+                platform=scope.platform,
+                server=scope.server,
+                channel=scope.channel,
+                role=scope.role,
+                name=change.name,
+                value=change.value,
+                actor=actor.id,
+                actor_name=actor.name,
+                changed=now(),
+            )
+        )
+    if before != change.value:
+        place = Place(scope.platform, scope.channel, scope.server)
+        entry = Entry(
+            actor=actor,
+            place=place,
+            kind="setting",
+            what=change.name,
+            subject=scope.role,
+            before=before,
+            after=change.value,
+        )
+        note(session, entry)
+    return before

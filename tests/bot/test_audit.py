@@ -1,0 +1,84 @@
+from datetime import timedelta
+
+import pytest
+from fakes.asking import ANN, MODERATOR, ROOM
+
+from bot.audit import Audit, AuditRow, Entry, Filter
+from bot.database import Database, now
+from bot.message import Place
+
+HALL = Place("test", "hall", server="school")
+
+
+def removal(**values: object) -> Entry:
+    common = {"actor": MODERATOR, "place": ROOM, "kind": "moderation", "what": "remove", "subject": "ann"}
+    return Entry(**(common | values))
+
+
+@pytest.fixture
+def audit(database: Database) -> Audit:
+    return Audit(database)
+
+
+async def test_an_entry_says_who_did_what_where_when_and_why(audit: Audit) -> None:
+    began = now()
+    await audit.record(removal(subject_name="Ann", before={"text": "ä"}, after=None, reason="words"))
+    [row] = await audit.find("test", "school")
+    assert (row.platform, row.server, row.channel) == ("test", "school", "room")
+    assert (row.actor, row.actor_name, row.kind, row.what) == ("mod", "Mod", "moderation", "remove")
+    assert (row.subject, row.subject_name, row.before, row.after, row.reason) == (
+        "ann",
+        "Ann",
+        {"text": "ä"},
+        None,
+        "words",
+    )
+    assert began <= row.created <= now()
+
+
+async def test_one_server_never_sees_what_happened_in_another(audit: Audit) -> None:
+    await audit.record(removal())
+    assert not await audit.find("test", "elsewhere")
+    assert not await audit.find("other", "school")
+    assert len(await audit.find("test", "school")) == 1
+
+
+async def test_the_newest_come_first_and_older_ones_page_by_page(audit: Audit) -> None:
+    for number in range(5):
+        await audit.record(removal(subject=str(number)))
+    first = await audit.find("test", "school", most=2)
+    assert [row.subject for row in first] == ["4", "3"]
+    then = await audit.find("test", "school", Filter(older=first[-1].id))
+    assert [row.subject for row in then] == ["2", "1", "0"]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"kind": "refusal"},
+        {"what": "ask"},
+        {"channel": "hall"},
+        {"actor": "ann"},
+        {"subject": "cy"},
+        {"reason": "cooldown"},
+    ],
+    ids=str,
+)
+async def test_each_filter_keeps_what_fits_it(audit: Audit, wanted: dict[str, str]) -> None:
+    await audit.record(removal())
+    await audit.record(
+        Entry(actor=ANN, place=HALL, kind="refusal", what="ask", subject="cy", reason="cooldown"),
+    )
+    [row] = await audit.find("test", "school", Filter(**wanted))
+    assert row.kind == "refusal"
+
+
+async def test_a_span_of_time_has_its_beginning_and_not_its_end(audit: Audit, database: Database) -> None:
+    for subject in "abc":
+        await audit.record(removal(subject=subject))
+    times = [now() - timedelta(hours=hours) for hours in (3, 2, 1)]
+    async with database.writing() as session:
+        for number, time in enumerate(times, 1):
+            (await session.get_one(AuditRow, number)).created = time
+    found = await audit.find("test", "school", Filter(since=times[0], until=times[2]))
+    assert [row.subject for row in found] == ["b", "a"]
