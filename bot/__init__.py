@@ -3,12 +3,13 @@
 from bot.command import Command, autocomplete, command, message_command
 from bot.context import Context
 from bot.errors import UserError
-from bot.message import Attachment, Button, Channel, Made, Reply, Role, User
+from bot.message import Attachment, Button, Channel, Known, Made, Page, Part, Place, Reply, Role, User
 from bot.model_client import ModelClient
 from bot.model_events import Answered, Delta, Drawn, Pictures, Preview, Step, Turn, Waiting, new_seed
 from bot.option import Choice, Range
-from bot.plugin import Plugin
+from bot.plugin import Host, Plugin
 from bot.settings import Setting
+from bot.store import Store
 
 __all__ = [
     "Answered",
@@ -20,9 +21,14 @@ __all__ = [
     "Context",
     "Delta",
     "Drawn",
+    "Host",
+    "Known",
     "Made",
     "ModelClient",
+    "Page",
+    "Part",
     "Pictures",
+    "Place",
     "Plugin",
     "Preview",
     "Range",
@@ -30,6 +36,7 @@ __all__ = [
     "Role",
     "Setting",
     "Step",
+    "Store",
     "Turn",
     "User",
     "UserError",

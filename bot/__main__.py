@@ -95,6 +95,8 @@ def _bot(configuration: Config, key: str = "") -> Bot:
         Database(configuration.database.url),
         settings=configuration.settings,
         retention_days=configuration.database.retention_days,
+        sections={"explain": configuration.explain},
+        web_url=configuration.web.address,
     )
 
 

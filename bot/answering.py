@@ -10,8 +10,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from bot import actions, policy
+from bot.config import LOOPBACK
 from bot.context import Context
 from bot.defaults import DefaultsHere
 from bot.errors import UserError
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PAGES = "/read"
+"""Where the web chat shows the pages of plugins."""
 SAVE_SECONDS = 2.0
 """How much of a growing answer a crash may lose."""
 
@@ -51,6 +55,7 @@ class Answering:
         registry: Registry,
         settings: Settings,
         defaults: Defaults,
+        web_url: str,
     ) -> None:
         self._models = models
         self._database = database
@@ -58,6 +63,7 @@ class Answering:
         self._registry = registry
         self._settings = settings
         self._defaults = defaults
+        self._web_url = web_url
         self._runs: dict[int, Run] = {}
 
     def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
@@ -88,7 +94,16 @@ class Answering:
             store=Store(self._database, command.plugin),
             history=History(self._database, question),
             plugins=self._registry,
+            pages=self._pages(command.plugin, request.place),
         )
+
+    def _pages(self, plugin: str, place: Place) -> str:
+        path = f"{PAGES}/{plugin}"
+        if place.platform == "web":
+            return path
+        # What only this machine can open is no link for people elsewhere.
+        is_reachable = place.platform == "terminal" or urlsplit(self._web_url).hostname not in LOOPBACK
+        return f"{self._web_url}{path}" if self._web_url and is_reachable else ""
 
     async def answer(
         self,

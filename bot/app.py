@@ -17,8 +17,10 @@ from bot.instance import Instance
 from bot.journal import Journal
 from bot.language import translate
 from bot.message import Form, Reply
+from bot.plugin import Host
 from bot.registry import Registry
 from bot.settings import Settings
+from bot.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from bot.command import Command
     from bot.database import Database, MessageRow
-    from bot.message import Action, Place, Request, User
+    from bot.message import Action, Page, Place, Request, User
     from bot.model_client import ModelClient
     from bot.plugin import Plugin
 
@@ -69,7 +71,10 @@ class Bot:
         settings: Mapping[str, Any] | None = None,
         retention_days: float = 30,
         default_command: str = "ask",
+        sections: Mapping[str, object] | None = None,
+        web_url: str = "",
     ) -> None:
+        """`sections` are the tables of the configuration that are for a plugin, by its name."""
         self.models = models
         self.database = database
         self.settings = Settings(settings or {})
@@ -79,6 +84,7 @@ class Bot:
         self.journal = Journal(database, self.instance)
         self._default = default_command
         self._retention = retention_days
+        self._sections = sections or {}
         self.answering = Answering(
             models=models,
             database=database,
@@ -86,6 +92,7 @@ class Bot:
             registry=self.registry,
             settings=self.settings,
             defaults=self.defaults,
+            web_url=web_url,
         )
         self._lifetime = AsyncExitStack()
 
@@ -95,7 +102,7 @@ class Bot:
             await stack.enter_async_context(self.instance)
             await stack.enter_async_context(self.models)
             await self.defaults.start(self.database)
-            await self.registry.start(self.database)
+            await self.registry.start(self.database, self._host)
             stack.push_async_callback(self.registry.close)
             purging = repeat(self._purge, PURGE_SECONDS, at_once=True)
             for chore in (purging, repeat(self._refresh, REFRESH_SECONDS)):
@@ -107,6 +114,14 @@ class Bot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._lifetime.aclose()
+
+    def _host(self, plugin: str) -> Host:
+        return Host(
+            models=self.models,
+            store=Store(self.database, plugin),
+            config=self._sections.get(plugin),
+            retention_days=self._retention,
+        )
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -153,6 +168,16 @@ class Bot:
         if known.complete is None:
             return tuple(str(choice) for choice in known.choices if str(choice).startswith(typed))
         return await known.complete(self.answering.context(request, command), typed)
+
+    async def pages(self, place: Place) -> dict[str, Sequence[Page]]:
+        """What there is to read at `place`, by plugin. One that fails has nothing to read."""
+        found = {}
+        for plugin in self.registry.on(place):
+            try:
+                found[plugin.name] = await plugin.pages(place)
+            except Exception:
+                log.exception("Plugin “%s” could not show its pages", plugin.name)
+        return {name: pages for name, pages in found.items() if pages}
 
     async def sent(self, row_id: int, externals: Sequence[str]) -> None:
         """Note what the platform calls the messages that show an answer, so that replies to them are understood."""

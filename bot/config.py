@@ -48,6 +48,10 @@ def _http(url: str) -> str:
     return url.rstrip("/")
 
 
+def _http_if_any(url: str) -> str:
+    return _http(url) if url else ""
+
+
 def _slash(url: str) -> str:
     return f"{url}/"
 
@@ -64,6 +68,7 @@ def _websocket(url: str) -> str:
 
 Folder = Annotated[Path, AfterValidator(_expanded)]
 Url = Annotated[str, AfterValidator(_http)]
+PublicUrl = Annotated[str, AfterValidator(_http_if_any)]
 BaseUrl = Annotated[Url, AfterValidator(_slash)]
 Secret = Annotated[SecretStr, AfterValidator(_trimmed)]
 SocketUrl = Annotated[str, AfterValidator(_websocket)]
@@ -110,15 +115,37 @@ class PluginsSection(Section):
     entry_points: bool = True
 
 
+class ExplainSection(Section):
+    """What /explain answers from."""
+
+    lessons: tuple[Folder, ...] = (Path("lessons/what-is-generative-ai.md"),)
+    """Files. A relative path counts from the working directory, else from the file that names it, else from config/."""
+    embeddings: str = ""
+    """The embedding model; empty for the first that the model server offers."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Where the lessons are, or should be."""
+        return tuple(path if path.exists() else DEFAULT_FILE.parent / path for path in self.lessons)
+
+
 class WebSection(Section):
     """The built-in web chat."""
 
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 8080
+    url: PublicUrl = ""
+    """The address that people open it by, for links elsewhere; empty for that of `host` and `port`."""
     join_code: SecretStr = SecretStr("")
     names: tuple[str, ...] = ()
     """Further host names that the page is opened by, such as that of a proxy before it."""
+
+    @property
+    def address(self) -> str:
+        """Where links lead to; "" if there is no web chat."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.url or f"http://{host}:{self.port}") if self.enabled else ""
 
 
 class DiscordSection(Section):
@@ -212,6 +239,7 @@ class Config(BaseSettings):
 
     model_server: ModelServerSection = ModelServerSection()
     plugins: PluginsSection = PluginsSection()
+    explain: ExplainSection = ExplainSection()
     web: WebSection = WebSection()
     discord: DiscordSection = DiscordSection()
     slack: SlackSection = SlackSection()
@@ -243,6 +271,8 @@ def load(path: Path | None = None) -> Config:
     Raises ConfigError with one sentence that names the first wrong value.
     """
     values = _read(path or DEFAULT_FILE, required=path is not None)
+    if path is not None:
+        _find_beside(path, values)
     dotenv = Path(".env") if Path(".env").is_file() else None
     _refuse_unknown_sections(os.environ)
     try:
@@ -251,6 +281,16 @@ def load(path: Path | None = None) -> Config:
         raise ConfigError(_sentence(error)) from None
     except ValueError as error:
         raise ConfigError(f"The environment holds a value that cannot be read: {error}.") from None
+
+
+def _find_beside(file: Path, values: dict[str, Any]) -> None:
+    """Let the lessons that a configuration file names by relative paths be found beside it."""
+    section = values.get("explain")
+    if not isinstance(section, dict) or not isinstance(section.get("lessons"), list):
+        return
+    named = [Path(str(lesson)) for lesson in section["lessons"]]
+    found = [path if path.exists() or not (file.parent / path).exists() else file.parent / path for path in named]
+    values["explain"] = section | {"lessons": found}
 
 
 def _is_ours(variable: str) -> bool:

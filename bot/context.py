@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,16 @@ if TYPE_CHECKING:
     from bot.command import Command
     from bot.defaults import DefaultsHere
     from bot.history import History
-    from bot.message import Place, Request, User
+    from bot.message import Known, Place, Request, User
     from bot.model_client import ModelClient
     from bot.registry import Registry
     from bot.settings import SettingsHere
     from bot.store import Store
+
+log = logging.getLogger(__name__)
+
+KNOWN_SECONDS = 1.0
+"""How long another plugin may look for what it knows; an answer that waits for it must not seem slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,8 @@ class Context:
     """What this user set as their own defaults of options."""
     plugins: Registry
     """The plugins that are loaded; for the plugin that manages them."""
+    pages: str
+    """The address of the plugin's pages, for `link`; "" where nobody could open it."""
 
     @property
     def user(self) -> User:
@@ -50,3 +59,21 @@ class Context:
     def translate(self, sentence: str, /, **values: object) -> str:
         """`sentence` in the asker's language, if a translation exists, with its `{name}` fields filled in."""
         return translate(sentence, self.user.locale, **values)
+
+    def link(self, page: str, anchor: str = "") -> str:
+        """The address of a page of this plugin's, for a link; "" where nobody here could open it."""
+        return f"{self.pages}/{page}{'#' if anchor else ''}{anchor}" if self.pages else ""
+
+    async def known(self, question: str) -> Known | None:
+        """What a plugin knows about `question`. Whatever happens to it meanwhile, this ends soon and raises nothing."""
+        for plugin in self.plugins.on(self.place):
+            try:
+                async with asyncio.timeout(KNOWN_SECONDS):
+                    if (known := await plugin.knows(self.place, question)) is not None:
+                        return known
+            except TimeoutError:
+                log.warning("Plugin “%s” takes too long to say what it knows", plugin.name)
+            except Exception:
+                # A plugin can raise anything at all, and the question is another one's.
+                log.exception("Plugin “%s” could not say what it knows", plugin.name)
+        return None

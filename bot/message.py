@@ -168,3 +168,34 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a page: Markdown below a heading."""
+
+    heading: str
+    text: str
+    anchor: str
+    """Its id on the page, for links."""
+    level: int = 2
+    """Of the heading: 1 is the page's own title."""
+    ask: str = ""
+    """A line that asks about it, for the message box."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Something to read beside the chat. `name` is its address among the pages of a plugin."""
+
+    name: str
+    title: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a plugin knows about a question (Markdown), and where it stands, in words."""
+
+    text: str
+    source: str

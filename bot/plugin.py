@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,10 +22,26 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
 
     from bot.config import PluginsSection
+    from bot.message import Known, Page, Place
+    from bot.model_client import ModelClient
     from bot.settings import Setting
+    from bot.store import Store
 
 GROUP = "tempera.plugins"
 FOLDER_PREFIX = "tempera_plugin_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What a plugin has at hand from its start on, in the background, too."""
+
+    models: ModelClient
+    store: Store
+    """The plugin's own values."""
+    config: Any = None
+    """The table of the deployment's configuration that is called like the plugin, if there is one."""
+    retention_days: float = 30
+    """For how long what people wrote may be kept."""
 
 
 class Plugin:
@@ -35,6 +52,8 @@ class Plugin:
 
     name: str = ""
     settings: ClassVar[Sequence[Setting]] = ()
+    host: Host
+    """There from `start` on."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -44,6 +63,14 @@ class Plugin:
 
     async def stop(self) -> None:
         """Called after the last request; the plugin's background tasks are already cancelled."""
+
+    async def pages(self, place: Place) -> Sequence[Page]:
+        """What there is to read at `place`, for platforms that show pages."""
+        return ()
+
+    async def knows(self, place: Place, question: str) -> Known | None:
+        """What this plugin knows about `question` for sure; others ask. It must not take long."""
+        return None
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run `work` in the background for as long as the plugin is loaded."""

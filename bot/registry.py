@@ -12,12 +12,12 @@ from bot.store import Store
 from bot.text import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bot.command import Command
     from bot.database import Database
     from bot.message import Place
-    from bot.plugin import Plugin
+    from bot.plugin import Host, Plugin
     from bot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -64,15 +64,19 @@ class Registry:
         self._plugins[plugin.name] = plugin
         self._commands = merged
 
-    async def start(self, database: Database) -> None:
-        """Start every plugin, in order; if one fails, those that run are closed again."""
+    async def start(self, database: Database, host: Callable[[str], Host]) -> None:
+        """Start every plugin, in order; if one fails, those that run are closed again.
+
+        `host` makes what the plugin of a name has at hand.
+        """
         self._store = Store(database, "plugins")
+        self._host = host
         self._reloads = await self._store.items(scope="reloads")
         await self.refresh()
         started: list[Plugin] = []
         try:
             for plugin in self._plugins.values():
-                await _start(plugin)
+                await self._begin(plugin)
                 started.append(plugin)
         except PluginError:
             for plugin in reversed(started):
@@ -103,6 +107,10 @@ class Registry:
     def is_on(self, plugin: str, place: Place) -> bool:
         """Whether `plugin` may be used in the server of `place`."""
         return plugin not in self._off.get(place.server, ())
+
+    def on(self, place: Place) -> tuple[Plugin, ...]:
+        """The plugins that may be used in the server of `place`."""
+        return tuple(plugin for name, plugin in self._plugins.items() if self.is_on(name, place))
 
     def get(self, name: str) -> Command | None:
         """The command called `name`, a hidden one too; None if it is gone."""
@@ -166,7 +174,7 @@ class Registry:
 
     async def _replace(self, old: Plugin) -> None:
         new = again(old)
-        await _start(new)
+        await self._begin(new)
         try:
             self._adopt(new)
         except BotError:
@@ -174,18 +182,18 @@ class Registry:
             raise
         await old.close()
 
+    async def _begin(self, plugin: Plugin) -> None:
+        plugin.host = self._host(plugin.name)
+        # A plugin can raise anything at all; whatever it is, the error must name it.
+        try:
+            await plugin.start()
+        except Exception as error:
+            await plugin.close()
+            raise PluginError(f"Plugin “{plugin.name}” cannot start: {type(error).__name__}: {error}.") from error
+
     def _known(self, name: str) -> Plugin:
         if (plugin := self._plugins.get(name)) is None:
             raise UserError(
                 "There is no plugin “{name}”; there are {names}.", name=name, names=", ".join(self._plugins)
             )
         return plugin
-
-
-async def _start(plugin: Plugin) -> None:
-    # A plugin can raise anything at all; whatever it is, the error must name it.
-    try:
-        await plugin.start()
-    except Exception as error:
-        await plugin.close()
-        raise PluginError(f"Plugin “{plugin.name}” cannot start: {type(error).__name__}: {error}.") from error

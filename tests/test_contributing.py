@@ -35,6 +35,7 @@ LINES = {
     "/recall again": r"again \(0 older turns\)",
     "/forget": r"Forgotten\.",
     "/uptime": r"\d+ s",
+    "/define token": r"A piece of a word\.",
 }
 """Every command of the examples but `note read`, which needs a note first, with what it answers as a pattern."""
 
@@ -69,7 +70,7 @@ def test_the_whole_plugin_api_is_told(name: str) -> None:
     assert re.search(rf"\b{name}\b", TEXT)
 
 
-@pytest.mark.parametrize("name", ["name", "settings", "start", "stop", "spawn"])
+@pytest.mark.parametrize("name", ["name", "settings", "start", "stop", "spawn", "pages", "knows"])
 def test_what_a_plugin_may_have_is_told(name: str) -> None:
     assert hasattr(bot.Plugin, name)
     assert re.search(rf"`{name}`|\b{name} =|def {name}\b", TEXT)

@@ -43,6 +43,7 @@ def test_a_secret_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("TEMPERA_WEB__PROT", "1", "has no “web.prot” (TEMPERA_WEB__PROT). Did you mean “port”?"),
         ("TEMPERA_WBE__PORT", "1", "there is no section “wbe”. Did you mean TEMPERA_WEB__…?"),
+        ("TEMPERA_WEB__URL", "chat.example.org", "“web.url” (TEMPERA_WEB__URL) is wrong: it must begin with http"),
         ("TEMPERA_WEB__PORT", "many", "“web.port” (TEMPERA_WEB__PORT) is wrong: input should be a valid integer"),
         ("TEMPERA_MODEL_SERVER__URL", "localhost", "it must begin with http:// or https://"),
         ("TEMPERA_PLUGINS__ENABLED", "ask,face", "cannot be read"),
@@ -146,3 +147,35 @@ def test_variables_of_other_slack_programs_switch_nothing_on(monkeypatch: pytest
     for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET"):
         monkeypatch.setenv(name, "xoxb-1")
     assert not config.load().slack.is_configured
+
+
+def test_lessons_are_found_from_here_then_beside_the_file_then_beside_ours(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = config.DEFAULT_FILE.parent / "lessons" / "what-is-generative-ai.md"
+    assert config.load().explain.files == (shipped,)
+    assert shipped.is_file()
+    (elsewhere / "school").mkdir()
+    for name in ("here.md", "school/here.md", "school/beside.md"):
+        (elsewhere / name).write_text("A lesson.")
+    file = elsewhere / "school" / "tempera.toml"
+    file.write_text('[explain]\nlessons = ["here.md", "beside.md", "lessons/what-is-generative-ai.md", "/none.md"]\n')
+    beside = elsewhere / "school" / "beside.md"
+    assert config.load(file).explain.files == (Path("here.md"), beside, shipped, Path("/none.md"))
+    monkeypatch.setenv("TEMPERA_EXPLAIN__LESSONS", '["here.md"]')
+    assert config.load(file).explain.files == (Path("here.md"),)
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"TEMPERA_WEB__HOST": "::1", "TEMPERA_WEB__PORT": "9"}, "http://[::1]:9"),
+        ({"TEMPERA_WEB__URL": "https://chat.example.org/"}, "https://chat.example.org"),
+        ({"TEMPERA_WEB__URL": "https://chat.example.org", "TEMPERA_WEB__ENABLED": "false"}, ""),
+    ],
+)
+def test_the_address_of_the_web_chat(settings: dict[str, str], address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert config.load().web.address == address

@@ -1,5 +1,6 @@
 import logging
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,14 @@ def load(folder: Path, **sources: str) -> list[Plugin]:
 
 def registry(folder: Path, **sources: str) -> Registry:
     return Registry(load(folder, **sources), Settings({}))
+
+
+Hosts = Callable[[str], Host]
+
+
+@pytest.fixture
+def host(database: Database) -> Hosts:
+    return lambda name: Host(models=ModelClient("http://127.0.0.1:1"), store=Store(database, name))
 
 
 DICE = source("dice", roll="roll", rolls="roll many")
@@ -123,14 +132,14 @@ def _nothing_happened_yet() -> None:
     EVENTS.clear()
 
 
-async def test_plugins_close_in_the_opposite_order(database: Database) -> None:
+async def test_plugins_close_in_the_opposite_order(database: Database, host: Hosts) -> None:
     known = Registry([recording("a"), recording("b")], Settings({}))
     await known.start(database, host)
     await known.close()
     assert EVENTS == ["start a", "start b", "stop b", "stop a"]
 
 
-async def test_one_that_cannot_start_is_named_and_the_others_close(database: Database) -> None:
+async def test_one_that_cannot_start_is_named_and_the_others_close(database: Database, host: Hosts) -> None:
     known = Registry([recording("a"), recording("b", breaks=True), recording("c")], Settings({}))
     with pytest.raises(PluginError, match="Plugin “b” cannot start: ValueError: no luck."):
         await known.start(database, host)
@@ -140,7 +149,7 @@ async def test_one_that_cannot_start_is_named_and_the_others_close(database: Dat
 # Switching
 
 
-async def test_a_switch_is_for_one_server_and_survives(folder: Path, database: Database) -> None:
+async def test_a_switch_is_for_one_server_and_survives(folder: Path, database: Database, host: Hosts) -> None:
     sources = {"dice": source("dice", roll="roll"), "help": source("help", help="help")}
     known = registry(folder, **sources)
     await known.start(database, host)
@@ -158,7 +167,7 @@ async def test_a_switch_is_for_one_server_and_survives(folder: Path, database: D
     assert again.is_on("dice", ROOM)
 
 
-async def test_what_cannot_be_switched(folder: Path, database: Database) -> None:
+async def test_what_cannot_be_switched(folder: Path, database: Database, host: Hosts) -> None:
     known = registry(folder, help=source("help", help="help"))
     await known.start(database, host)
     with pytest.raises(UserError, match="The plugin “help” cannot be switched off."):
@@ -172,7 +181,7 @@ async def test_what_cannot_be_switched(folder: Path, database: Database) -> None
 # Reloading
 
 
-async def test_a_reload_brings_other_commands_and_settings(folder: Path, database: Database) -> None:
+async def test_a_reload_brings_other_commands_and_settings(folder: Path, database: Database, host: Hosts) -> None:
     settings = Settings({})
     known = Registry(load(folder, dice=source("dice", roll="roll")), settings)
     await known.start(database, host)
@@ -201,7 +210,9 @@ async def test_a_reload_brings_other_commands_and_settings(folder: Path, databas
     ],
     ids=["import", "taken", "start", "setting", "override"],
 )
-async def test_a_broken_reload_changes_nothing(folder: Path, database: Database, text: str, reason: str) -> None:
+async def test_a_broken_reload_changes_nothing(
+    folder: Path, database: Database, host: Hosts, text: str, reason: str
+) -> None:
     sides = 'settings = (Setting(name="dice.sides", type=int, default=6, description="How many."),)'
     settings = Settings({"dice.sides": 8})
     known = Registry(load(folder, dice=source("dice", sides, roll="roll"), lesson=LESSON), settings)
@@ -217,7 +228,7 @@ async def test_a_broken_reload_changes_nothing(folder: Path, database: Database,
 
 
 async def test_a_reload_that_only_the_other_process_cannot_do_is_logged(
-    folder: Path, database: Database, caplog: pytest.LogCaptureFixture
+    folder: Path, database: Database, host: Hosts, caplog: pytest.LogCaptureFixture
 ) -> None:
     here, there = registry(folder, dice=source("dice", roll="roll")), registry(folder)
     await here.start(database, host)
