@@ -55,7 +55,9 @@ class Passage:
 
 
 @dataclass(slots=True)
-class _Section:
+class Section:
+    """What stands under one heading; `path` and `anchor` are those of its passages."""
+
     path: tuple[str, ...]
     anchor: str
     blocks: list[Block]
@@ -63,13 +65,13 @@ class _Section:
 
 def passages(lesson: Lesson) -> list[Passage]:
     """All passages of a lesson, in order."""
-    sections = list(_sections(lesson))
-    return [passage for place, _ in enumerate(sections) for passage in _of_section(lesson, sections[place:])]
+    found = list(sections(lesson))
+    return [passage for place, _ in enumerate(found) for passage in _of_section(lesson, found[place:])]
 
 
-def _of_section(lesson: Lesson, sections: Sequence[_Section]) -> Iterator[Passage]:
-    """The passages of the first of `sections`; the others may belong to it."""
-    section = sections[0]
+def _of_section(lesson: Lesson, found: Sequence[Section]) -> Iterator[Passage]:
+    """The passages of the first of the sections; the others may belong to it."""
+    section = found[0]
     heading = section.path[-1] if section.path else lesson.title
     question = heading if is_question(heading) else None
     make = partial(Passage, lesson.title, section.path, question, anchor=section.anchor)
@@ -80,16 +82,17 @@ def _of_section(lesson: Lesson, sections: Sequence[_Section]) -> Iterator[Passag
         if isinstance(block, Table):
             yield from (make(text=row, kind="row") for row in _rows(block))
     depth = len(section.path)
-    parts = list(takewhile(lambda other: other.path[:depth] == section.path, sections[1:]))
+    parts = list(takewhile(lambda other: other.path[:depth] == section.path, found[1:]))
     told = [f"- {part.path[depth]}: {_first_sentence(part)}" for part in parts if part.blocks]
     if not section.blocks and told and not FAQ.search(heading):
         yield make(text="\n".join(told), kind="overview", asked=asked)
 
 
-def _sections(lesson: Lesson) -> Iterator[_Section]:
+def sections(lesson: Lesson) -> Iterator[Section]:
+    """The sections of a lesson in order. The first may stand above all headings and be empty."""
     stack: list[tuple[int, str]] = []
     taken: dict[str, int] = {}
-    section = _Section((), _anchor(lesson.title, taken), [])
+    section = Section((), _anchor(lesson.title, taken), [])
     for block in _with_questions(lesson.blocks):
         if not isinstance(block, Heading):
             section.blocks.append(block)
@@ -100,11 +103,11 @@ def _sections(lesson: Lesson) -> Iterator[_Section]:
                 stack.pop()
             stack.append((block.level, block.text))
             path = tuple(text for _, text in stack if text != lesson.title)
-            section = _Section(path, _anchor(block.text, taken), [])
+            section = Section(path, _anchor(block.text, taken), [])
     yield section
 
 
-def _first_sentence(section: _Section) -> str:
+def _first_sentence(section: Section) -> str:
     return sentences(_texts(section.blocks)[0])[0]
 
 
