@@ -21,10 +21,15 @@ def _kind(asked: str, told: str) -> _Kind:
 
 
 KINDS = (
-    # A point in time.
+    # A point in time, of something that happened or will.
     _kind(
-        r"\bwhen (?:was|were|did|is|are|will)\b|\b(?:what|which) (?:year|date|century)\b|\bhow old\b|\bsince when\b",
-        r"\b1[5-9]\d\d\b|\b20\d\d\b|\b(?:years?|months?|days?|centur\w+|when|whenever|after|before|until|while)\b",
+        r"\bwhen (?:was|were|did|will)\b|\b(?:what|which) (?:year|date|century)\b|\bhow old\b|\bsince when\b",
+        r"\b1[5-9]\d\d\b|\b20\d\d\b|\b(?:years?|months?|days?|centur\w+|yesterday|tomorrow)\b",
+    ),
+    # A point in time, of something that happens again and again.
+    _kind(
+        r"\bwhen (?:is|are)\b",
+        r"\b(?:years?|months?|days?|centur\w+|when|whenever|after|before|until|while|once)\b",
     ),
     # Money.
     _kind(
@@ -79,6 +84,13 @@ KINDS = (
 )
 
 
+NUMBERED = re.compile(r"\b(lessons?|chapters?|units?|pages?|exercises?|parts?|weeks?)\s+(\d+)\b", re.IGNORECASE)
+"""One of several that are told apart by their number."""
+
+
 def is_missing(question: str, passage: str) -> bool:
-    """Whether the question asks for a kind of thing of which the passage has none."""
-    return any(kind.asked.search(question) and not kind.told.search(passage) for kind in KINDS)
+    """Whether the question asks for a kind of thing, or a numbered thing, of which the passage has none."""
+    if any(kind.asked.search(question) and not kind.told.search(passage) for kind in KINDS):
+        return True
+    told = {(thing.casefold(), number) for thing, number in NUMBERED.findall(passage)}
+    return any((thing.casefold(), number) not in told for thing, number in NUMBERED.findall(question))

@@ -27,6 +27,10 @@ LONGEST_QUESTION = 200
 BULLET = re.compile(r"\s*(?:[-*+•‣◦▪–—]|(\d{1,3}|[a-z])[.)])\s+(?=\S)")
 BOLD = re.compile(r"(\*\*|__)(?P<text>[^*_]+?)\1:?")
 MARK = re.compile(r"(#{1,6})\s+(.+?)\s*#*")
+NUMBERED = re.compile(
+    r"(?:lesson|chapter|unit|week|part|module|lektion|kapitel|teil|lección|capítulo|unidad) \d+\.?", re.IGNORECASE
+)
+"""A line that only counts, and is neither the lesson's title nor one of its sections."""
 NUMBER = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})*[.)]?|[IVX]+[.)])\s+")
 RULE = re.compile(r"\s*([-=_*~])(\s*\1){2,}\s*")
 ASKED = re.compile(r"\A(?:q(?:uestion)?|frage|f|pregunta|p)\s*\d*\s*[:.)]\s+", re.IGNORECASE)
@@ -41,22 +45,36 @@ def is_question(line: str) -> bool:
 
 
 def blocks(text: str) -> list[Block]:
-    """Read a text without marks. The first title is the lesson's; a question in a FAQ is a level below it."""
+    """Read a text without marks. The first title is the lesson's.
+
+    Below the others are the questions of a FAQ, and the titles that follow a title without text. These go on to the
+    next title without text; where their text follows on the next line, to the next that stands alone.
+    """
     lines = [re.sub(r"[\t\f\v\xa0]", " ", line).rstrip() for line in text.split("\n")]
-    return list(_levelled(_Lines(lines).read()))
+    return list(_levelled(list(_Lines(lines).read())))
 
 
-def _levelled(read: Iterator[Block]) -> Iterator[Block]:
-    """With levels: 1 for a title that begins the text, 3 for the questions below a FAQ's title, 2 for all others."""
-    first, in_faq = True, False
-    for block in read:
-        if isinstance(block, Heading):
-            asks = is_question(block.text)
-            in_faq = (in_faq and asks) or bool(FAQ.search(block.text))
-            level = 1 if first else 3 if in_faq and not FAQ.search(block.text) else 2
-            block = Heading(level, block.text)
+def _levelled(read: list[Block]) -> Iterator[Block]:
+    """With the levels that these titles have; so far 3 means that their text follows on the next line."""
+    first, in_faq, in_group, is_tight = True, False, False, False
+    for place, block in enumerate(read):
+        if not isinstance(block, Heading):
+            yield block
+            first = False
+            continue
+        if NUMBERED.fullmatch(block.text):
+            yield Paragraph(block.text)
+            continue
+        follows = next(iter(read[place + 1 :]), None)
+        is_faq = bool(FAQ.search(block.text))
+        in_faq = is_faq or (in_faq and is_question(block.text))
+        is_empty = isinstance(follows, Heading) and not is_question(follows.text)
+        if in_faq or is_empty or (is_tight and block.level == 2):
+            in_group = False
+        yield Heading(1 if first else 3 if in_group or (in_faq and not is_faq) else 2, block.text)
+        if is_empty and isinstance(follows, Heading) and not first and not is_faq:
+            in_group, is_tight = True, follows.level == 3
         first = False
-        yield block
 
 
 class _Lines:
@@ -80,7 +98,7 @@ class _Lines:
             elif (title := self._title()) is not None:
                 self._at += 1
                 if title[0]:
-                    yield Heading(2, title[0])
+                    yield Heading(3 if self._line() else 2, title[0])
                 if title[1]:
                     yield Paragraph(title[1])
             elif BULLET.match(line):

@@ -3,10 +3,11 @@
 Two searches are joined. The lexical one is BM25 (Robertson and Zaragoza, “The Probabilistic Relevance Framework: BM25
 and Beyond”, 2009) over three fields: the text, the headings with the questions of a FAQ, and further wordings of what
 is asked. The semantic one compares sentence embeddings (Reimers and Gurevych, “Sentence-BERT”, 2019) of the question
-with those of each passage as a whole, of each of its sentences, and of each question that it is known to answer. Both
-name candidates; a candidate's score joins these likenesses with how much of the question's words, weighted by their
-rarity, it has. Whether the best candidate is an answer is a logistic model of a few features, fitted to labelled
-questions.
+with those of each passage as a whole, of each of its sentences, and of each question that it is known to answer. Most
+of what all passages have in common is taken off first (after Mu and Viswanath, “All-but-the-Top”, 2018), or the words
+that a lesson is full of would decide. Both searches name candidates; a candidate's score joins these likenesses with
+how much of the question's words, weighted by their rarity, it has. Whether the best candidate is an answer is a
+logistic model of a few features, fitted to labelled questions; there the likenesses count as they are.
 
 Without embeddings the words alone decide, with a model of their own. Everything here computes and never waits: call it
 in a thread.
@@ -40,6 +41,8 @@ CANDIDATES = 40
 """How many passages each of the searches names."""
 ASKED_WEIGHT = 0.5
 """Of the best of the questions that a passage is known to answer, beside its text."""
+COMMON_SHARE = 0.75
+"""How much of the passages' mean is taken off their embeddings."""
 COVERAGE_WEIGHT = 0.17
 BM25_WEIGHT = 0.25
 """Of the lexical score beside the coverage, where there are no embeddings."""
@@ -101,8 +104,8 @@ class Model:
     suggest: float
 
 
-HYBRID = Model(weights=(3.43, 3.57, 5.32, -5.4, 1.58), bias=-5.59, answer=1.05, suggest=0.38)
-LEXICAL = Model(weights=(0.0, 0.0, 5.94, -4.56, 1.9), bias=-2.65, answer=1.2, suggest=-0.92)
+HYBRID = Model(weights=(3.35, 4.02, 3.44, -5.77, 0.74, 1.26), bias=-3.91, answer=1.9, suggest=0.33)
+LEXICAL = Model(weights=(0.0, 0.0, 4.99, -5.07, 1.52, -0.11), bias=-1.66, answer=1.85, suggest=-0.24)
 
 
 def units(passage: Passage) -> tuple[list[str], list[str], list[str], list[str]]:
@@ -151,6 +154,7 @@ class Index:
         self._asked = np.array([bool(_asked(passage)) for passage in self.passages])
         self._units = vectors.astype(np.float16)
         self._whole = vectors[self._bounds[:-1:4]].astype(np.float32)
+        self._common = COMMON_SHARE * self._whole.mean(axis=0)
 
     def query(self, question: str) -> Query:
         """Read a question. Embedded is what was asked, and, where that differs, the same with its words as meant."""
@@ -165,28 +169,30 @@ class Index:
         direction = _mean(embedded) if embedded and self._whole is not None else None
         chosen = self._candidates(lexical, direction)
         if not len(chosen):
-            return Ranking((), (0.0,) * 5, -math.inf, direction is not None)
+            return Ranking((), (0.0,) * 6, -math.inf, direction is not None)
         coverage = self._coverage(query.stems, chosen)
         announcing = np.array([_announces(self.passages[place]) for place in chosen])
         if direction is None:
             likeness = best = np.zeros(len(chosen))
             score = coverage + BM25_WEIGHT * lexical[chosen] + BM25_ANNOUNCING * announcing
         else:
-            likeness, best = self._likeness(direction, chosen)
-            score = likeness + COVERAGE_WEIGHT * coverage + ANNOUNCING * announcing
+            likeness, best, own = self._likeness(direction, chosen)
+            score = own + COVERAGE_WEIGHT * coverage + ANNOUNCING * announcing
         order = np.argsort(-score, kind="stable")
-        first = order[0]
-        passage = self.passages[chosen[first]]
+        found = [order[rank] for rank in self._distinct(chosen[order])]
+        first, passage = found[0], self.passages[chosen[found[0]]]
         features = (
             float(likeness[first]),
             float(best[first]),
             float(coverage[first]),
             float(is_missing(query.question, f"{' '.join(passage.path)} {passage.text}")),
             min(len(query.stems), 4) / 4,
+            min(float(score[first] - score[found[1]]), 1.0) if len(found) > 1 else 1.0,
         )
         model = LEXICAL if direction is None else HYBRID
         confidence = sum(map(float.__mul__, model.weights, features)) + model.bias
-        return Ranking(tuple(self._distinct(chosen[order])), features, confidence, direction is not None)
+        best_ones = tuple(self.passages[chosen[place]] for place in found)
+        return Ranking(best_ones, features, confidence, direction is not None)
 
     def decide(self, ranking: Ranking) -> Decision:
         """What to say to whoever asked."""
@@ -197,14 +203,14 @@ class Index:
             return DidYouMean(ranking.passages)
         return NotInLessons(self.topics)
 
-    def _distinct(self, order: NDArray[np.intp]) -> Iterator[Passage]:
-        """The best passages of the first three sections, by their lesson and anchor."""
+    def _distinct(self, order: NDArray[np.intp]) -> Iterator[int]:
+        """The ranks of the best passages of the first three sections, told apart by their lesson and anchor."""
         seen = set()
-        for place in order:
+        for rank, place in enumerate(order):
             passage = self.passages[place]
             if (section := (passage.lesson, passage.anchor)) not in seen:
                 seen.add(section)
-                yield passage
+                yield rank
             if len(seen) == SUGGESTIONS:
                 return
 
@@ -225,18 +231,23 @@ class Index:
             return chosen
         return np.union1d(chosen, _largest(_products(self._whole, direction)))
 
-    def _likeness(self, direction: Floats, chosen: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """How like the question each chosen passage is: in all, and at most in one of its parts."""
+    def _likeness(self, direction: Floats, chosen: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
+        """How like the question each chosen passage is: in all; at most in one of its parts; in all that is its own."""
         starts = self._bounds[4 * chosen]
         counts = self._bounds[4 * chosen + 4] - starts
         begin = np.cumsum(counts) - counts
-        rows = np.arange(counts.sum()) + np.repeat(starts - begin, counts)
-        likenesses = _products(self._units[rows].astype(np.float32), direction)
-        segments = self._bounds[4 * chosen[:, None] + np.arange(4)] + (begin - starts)[:, None]
-        parts = np.maximum.reduceat(likenesses, segments.ravel()).reshape(-1, 4)
-        text = parts[:, :3].mean(axis=1)
-        asked = np.where(self._asked[chosen], parts[:, 3], text)
-        return (text + ASKED_WEIGHT * asked) / (1 + ASKED_WEIGHT), parts.max(axis=1)
+        rows = self._units[np.arange(counts.sum()) + np.repeat(starts - begin, counts)].astype(np.float32)
+        segments = (self._bounds[4 * chosen[:, None] + np.arange(4)] + (begin - starts)[:, None]).ravel()
+        asked = self._asked[chosen]
+        parts = np.maximum.reduceat(_products(rows, direction), segments).reshape(-1, 4)
+        rows -= self._common
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.linalg.norm(direction - self._common)
+        own = _products(rows, direction - self._common) / np.maximum(lengths, 1e-9)
+        return (
+            _joined(parts, asked),
+            parts.max(axis=1),
+            _joined(np.maximum.reduceat(own, segments).reshape(-1, 4), asked),
+        )
 
     def _rarity(self, stem: str) -> float:
         count = self._counts.get(stem, 0)
@@ -251,6 +262,12 @@ class Index:
 
 def _stems(text: str) -> list[str]:
     return stems([*words(text), *joined(text)])
+
+
+def _joined(parts: NDArray[Any], asked: NDArray[np.bool_]) -> NDArray[Any]:
+    """From the likenesses of a passage's four parts to that of the whole. `asked`: whether the fourth is one."""
+    text = parts[:, :3].mean(axis=1)
+    return np.asarray((text + ASKED_WEIGHT * np.where(asked, parts[:, 3], text)) / (1 + ASKED_WEIGHT))
 
 
 def _announces(passage: Passage) -> bool:

@@ -1,0 +1,61 @@
+"""The embeddings of passages, kept in the database: what was embedded once is not embedded again.
+
+Each text is kept under a hash of the model's name and the text itself, so an edited lesson needs only what the edit
+changed, lessons that say the same share it, and another model starts from nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plugins.explain.search import units
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from bot import ModelClient, Store
+    from plugins.explain.passages import Passage
+    from plugins.explain.search import Floats
+
+SCOPE = "vectors"
+BATCH = 64
+"""Texts of one request."""
+
+
+async def vectors(store: Store, models: ModelClient, passages: Sequence[Passage]) -> Floats:
+    """A row for each text of the passages' `units`, in their order, as `Index.attach` takes them.
+
+    What is not kept yet is embedded and kept, batch by batch, so that an interruption loses at most one. Raises what
+    `ModelClient.embed` raises, also where everything is kept: without the model server no question can be embedded.
+    """
+    model = await models.first("embeddings")
+    keys = {text: _key(model, text) for text in _texts(passages)}
+    kept = await store.blobs(keys.values(), scope=SCOPE)
+    missing = iter([text for text, key in keys.items() if key not in kept])
+    while batch := list(islice(missing, BATCH)):
+        made = await models.embed(batch, model=model)
+        new = {keys[text]: np.asarray(row, np.float16).tobytes() for text, row in zip(batch, made, strict=True)}
+        await store.set_blobs(new, scope=SCOPE)
+        kept |= new
+    if not keys:
+        return np.zeros((0, 0), np.float32)
+    return np.array([np.frombuffer(kept[keys[text]], np.float16) for text in _texts(passages)], np.float32)
+
+
+async def forget_others(store: Store, models: ModelClient, passages: Iterable[Passage]) -> None:
+    """Drop the embeddings of all but these passages: call it with those of every lesson that anybody has."""
+    model = await models.first("embeddings")
+    used = {_key(model, text) for text in _texts(passages)}
+    await store.delete_blobs(await store.blob_keys(scope=SCOPE) - used, scope=SCOPE)
+
+
+def _texts(passages: Iterable[Passage]) -> Iterator[str]:
+    return (text for passage in passages for part in units(passage) for text in part)
+
+
+def _key(model: str, text: str) -> str:
+    return hashlib.sha256(f"{model}\0{text}".encode()).hexdigest()
