@@ -1,4 +1,4 @@
-"""The command line: `tempera run`, `chat`, `doctor` and `commands`. Loads, wires, and runs one TaskGroup."""
+"""The command line: `tempera run`, `chat`, `doctor` … Loads, wires, and runs one TaskGroup."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("commands", help="print what the plugins offer, as JSON")
     listing.set_defaults(action=_commands)
 
-    for command in (run, chat, doctor, listing):
+    link = commands.add_parser("teacher-link", help="print a link that makes a moderator of the web chat, once")
+    link.set_defaults(action=_teacher_link)
+
+    for command in (run, chat, doctor, listing, link):
         command.add_argument("--config", metavar="FILE", type=Path, help="a configuration file")
     return parser
 
@@ -130,7 +134,8 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
             server = LocalServer(configuration.model_server, key)
             running.append(tasks.create_task(server.run(), name="model server"))
         if configuration.web.enabled:
-            running.append(tasks.create_task(WebPlatform(bot, configuration.web).run(), name="web"))
+            web = WebPlatform(bot, configuration.web, announce=partial(print, flush=True))
+            running.append(tasks.create_task(web.run(), name="web"))
         if configuration.discord.token.get_secret_value():
             from bot.platforms.discord import DiscordPlatform
 
@@ -172,6 +177,22 @@ def _doctor(options: argparse.Namespace) -> int:
     from bot.doctor import examine
 
     return asyncio.run(examine(lambda: _load(options), _bot))
+
+
+def _teacher_link(options: argparse.Namespace) -> int:
+    from bot.database import Database
+    from bot.platforms.web.moderators import Moderators, link
+
+    configuration = _load(options)
+    if not configuration.web.enabled:
+        raise BotError("The web chat is switched off; set web.enabled to true.")
+
+    async def made() -> str:
+        async with Database(configuration.database.url) as database:
+            return await Moderators(database).new_code()
+
+    print(link(configuration.web.address, asyncio.run(made())))
+    return 0
 
 
 def _commands(options: argparse.Namespace) -> int:

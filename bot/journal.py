@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, union_all, update
+from sqlalchemy import delete, func, select, true, union_all, update
 
-from bot.database import AttachmentRow, DeliveryRow, MessageRow, VoteRow, now
+from bot.database import AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow, now
 from bot.errors import Expired
 from bot.message import Attachment, Button, Reply
+from bot.tokens import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bot.database import Database
     from bot.instance import Instance
     from bot.message import Place, Request
+    from bot.model_events import Token
 
 UNFINISHED = ("queued", "running")
 
@@ -147,7 +149,15 @@ class Journal:
                         data=file.data,
                     )
                 )
+            if reply.tokens:
+                session.add(TokensRow(message=answer, data=pack(reply.tokens)))
         return True
+
+    async def tokens(self, answer: int) -> tuple[Token, ...]:
+        """The tokens of an answer; none where they were not kept."""
+        async with self._database.reading() as session:
+            row = await session.get(TokensRow, answer)
+        return () if row is None else unpack(row.data)
 
     async def get(self, row_id: int) -> MessageRow | None:
         """The message with this row id, unless it was deleted or purged."""
@@ -161,13 +171,13 @@ class Journal:
             row_id = await session.scalar(_external(place, external))
         return None if row_id is None else await self.get(row_id)
 
-    async def recent(self, place: Place, limit: int) -> list[MessageRow]:
-        """The last `limit` messages of a place, oldest first, deleted ones left out."""
+    async def recent(self, place: Place, limit: int, *, threads: bool = False) -> list[MessageRow]:
+        """The last `limit` messages of a place, oldest first, deleted ones left out; `threads`: those in its threads, too."""
         here = (
             (MessageRow.platform == place.platform)
             & (MessageRow.server == place.server)
             & (MessageRow.channel == place.channel)
-            & (MessageRow.thread == place.thread)
+            & (true() if threads else MessageRow.thread == place.thread)
             & (MessageRow.state != "deleted")
             & (MessageRow.role != "break")
         )
@@ -200,6 +210,7 @@ class Journal:
         async with self._database.writing() as session:
             await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(**empty))
             await session.execute(delete(AttachmentRow).where(AttachmentRow.message == row.id))
+            await session.execute(delete(TokensRow).where(TokensRow.message == row.id))
             await session.execute(delete(VoteRow).where(VoteRow.message == row.id))
             await session.execute(delete(DeliveryRow).where(DeliveryRow.message == row.id))
             others = select(MessageRow.id).where(MessageRow.parent == row.parent, MessageRow.state != "deleted")

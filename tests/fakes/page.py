@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 
+UNMARKED = frozenset({"name", "enter", "typing", "sign_out"})
+"""What is sent without a mark, since nothing answers it."""
+
+
 class Page:
     """One open WebSocket. `exchanges` holds the newest state of each exchange, `received` everything in order."""
 
@@ -47,7 +51,7 @@ class Page:
     async def send(self, kind: str, **values: Any) -> str:
         """Send a message with a mark of its own, and give back the mark."""
         ref = values.pop("ref", None) or f"r{next(self._refs)}"
-        marked = values if kind == "name" else {**values, "ref": ref}
+        marked = values if kind in UNMARKED else {**values, "ref": ref}
         await self.socket.send_json({"type": kind, **marked})
         return ref
 
@@ -56,9 +60,9 @@ class Page:
         button = next(button for button in exchange["reply"]["buttons"] if button["label"] == label)
         return await self.send("press", exchange=exchange["id"], id=button["id"])
 
-    async def say(self, text: str, ref: str | None = None) -> str:
+    async def say(self, text: str, ref: str | None = None, **about: Any) -> str:
         """Send a line."""
-        return await self.send("say", text=text, ref=ref)
+        return await self.send("say", text=text, ref=ref, **about)
 
 
 class Visitor:
@@ -69,13 +73,19 @@ class Visitor:
         self.url = url
 
     @asynccontextmanager
-    async def page(self, name: str = "", **options: Any) -> AsyncIterator[Page]:
+    async def page(self, name: str = "", room: str = "", **options: Any) -> AsyncIterator[Page]:
         """Open a page and read its welcome."""
-        address = f"{self.url}/socket?name={name}&locale=en"
+        address = f"{self.url}/socket?name={name}&locale=en&room={room}"
         async with self.session.ws_connect(address, origin=self.url, max_msg_size=0, **options) as socket:
             page = Page(socket)
             await page.until("welcome")
             yield page
+
+    async def sign_in(self, code: str) -> int:
+        """Give a teacher's code; the status that the chat answers with."""
+        about = {"data": {"code": code}, "headers": {"Origin": self.url}, "allow_redirects": False}
+        async with self.session.post(f"{self.url}/teacher", **about) as response:
+            return response.status
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The built-in web chat: one room, one page, one WebSocket per visitor."""
+"""The built-in web chat: rooms, one page, one WebSocket per visitor."""
 
 from bot.platforms.web.platform import WebPlatform
 

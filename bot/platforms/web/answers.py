@@ -1,4 +1,4 @@
-"""From what visitors send to answers in the room: each is a task that outlives the page that asked for it."""
+"""From what visitors send to answers in a room: each is a task that outlives the page that asked for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from bot.errors import Busy, Expired, UserError
 from bot.language import translate
-from bot.message import Action, Place, Reply, Request, User
+from bot.message import Action, Reply, Request, User
 from bot.pace import Pacer, paced
 
 if TYPE_CHECKING:
@@ -18,33 +18,36 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bot.app import Bot
-    from bot.message import Form
+    from bot.database import MessageRow
+    from bot.message import Attachment, Form
     from bot.platforms.web.room import Exchange, Room
+    from bot.platforms.web.rooms import Rooms
 
 log = logging.getLogger(__name__)
 
-PLACE = Place(platform="web", server="web", channel="general")
 PACE_SECONDS = 0.05
 RESTORED = 200
-"""Stored messages, questions and answers alike, that the room begins with."""
+"""Stored messages, questions and answers alike, that a room begins with."""
 MOST_PER_VISITOR, MOST = 8, 200
 """How many answers may be under way, for one visitor and in all; the model server's queue has its own limits."""
 
 
 @dataclass(slots=True)
 class Running:
-    """An answer under way, and the exchange that it made, once it did."""
+    """An answer under way, where it goes, and the exchange that it made, once it did."""
 
     user: User
+    room: Room
+    thread: int = 0
     exchange: Exchange | None = None
 
 
 class Answers:
-    """Asks the bot and shows its replies in the room. As a context manager, it stops what still runs at the end."""
+    """Asks the bot and shows its replies in the rooms. As a context manager, it stops what still runs at the end."""
 
-    def __init__(self, bot: Bot, room: Room) -> None:
+    def __init__(self, bot: Bot, rooms: Rooms) -> None:
         self._bot = bot
-        self._room = room
+        self._rooms = rooms
         self._running: dict[asyncio.Task[None], Running] = {}
 
     async def __aenter__(self) -> Self:
@@ -59,47 +62,117 @@ class Answers:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def restore(self) -> None:
-        """Fill the room with what was said before the bot was started; what was cut short then says so."""
-        await self._bot.interrupted([PLACE.platform])
-        for row in await self._bot.journal.recent(PLACE, RESTORED):
-            if row.role != "assistant":
-                continue
-            reply = await self._bot.snapshot(row, "en")
-            author, at = User(row.author, row.author_name), row.created.timestamp()
-            exchange = self._room.begin(author, row.resume.get("line", ""), private=row.private, at=at)
-            self._room.show(exchange, reply)
+        """Fill the rooms with what was said before the bot was started; what was cut short then says so."""
+        await self._bot.interrupted(["web"])
+        for name in self._rooms.names:
+            await self.fill(self._rooms.get(name))
 
-    async def say(self, user: User, text: str, ref: str) -> Form | None:
-        """Take a typed line in; a form is to be shown instead of an answer. Raises UserError if it is not taken."""
-        if self._room.find(user.id, ref) is not None:
+    async def fill(self, room: Room) -> None:
+        """Show what is stored of a room that has just been opened."""
+        rows = await self._bot.journal.recent(room.place(), RESTORED, threads=True)
+        questions = {row.id: row for row in rows if row.role == "user"}
+        for row in rows:
+            if row.role == "assistant":
+                await self._show_stored(room, row, questions.get(row.parent or 0))
+
+    async def _show_stored(self, room: Room, row: MessageRow, question: MessageRow | None) -> None:
+        reply = await self._bot.snapshot(row, "en")
+        exchange = room.begin(
+            User(row.author, row.author_name),
+            row.resume.get("line", ""),
+            private=row.private,
+            at=row.created.timestamp(),
+            thread=int(row.thread or 0),
+            parent=(question.parent or 0) if question is not None else 0,
+        )
+        room.show(exchange, reply)
+
+    async def say(
+        self,
+        user: User,
+        room: Room,
+        text: str,
+        ref: str,
+        *,
+        thread: int = 0,
+        parent: int = 0,
+        files: Mapping[str, Attachment] | None = None,
+    ) -> Form | None:
+        """Take a typed line in; a form is to be shown instead of an answer. Raises UserError if it is not taken.
+
+        `thread` and `parent` are rows of answers in the room; `files` are options of the line's command.
+        """
+        if room.find(user.id, ref) is not None:
             return None
         if not text.strip():
             raise UserError("There is nothing to send: type a question, or / for the commands.")
         self._check_load(user)
-        request = Request(user=user, place=PLACE, text=text, can_show_forms=True, resume={"line": text.strip()})
+        thread, parent = await self._follows(user, room, thread, parent)
+        request = Request(
+            user=user,
+            place=room.place(thread),
+            text=text,
+            reply_to=str(parent) if parent else "",
+            can_show_forms=True,
+            resume={"line": text.strip()},
+        )
+        if files:
+            request = self._with_files(request, files)
         dispatch = self._bot.dispatch(request)
         if dispatch.form is not None:
             return await dispatch.form()
-        exchange = self._room.begin(user, text.strip(), private=dispatch.private, ref=ref)
-        self._start(Running(user, exchange), dispatch.replies)
+        exchange = room.begin(user, text.strip(), private=dispatch.private, ref=ref, thread=thread, parent=parent)
+        if not dispatch.private:
+            self._rooms.spoken(room, user)
+        self._start(Running(user, room, thread, exchange), dispatch.replies)
         return None
+
+    async def _follows(self, user: User, room: Room, thread: int, parent: int) -> tuple[int, int]:
+        """The thread that a message stands in and the answer that it replies to, once it is known that both are here.
+
+        In a thread each message replies to the one before it, so that the bot reads the thread as one conversation.
+        """
+        for row in (thread, parent):
+            known = room.with_row(row)
+            if row and (known is None or not known.is_visible_to(user.id)):
+                raise Expired("What you reply to is no longer here.")
+            if known is not None and known.private:
+                raise UserError("Only you can see that answer, so nobody can reply to it; ask again instead.")
+        if thread and not parent:
+            parent = room.last_of(thread)
+        if parent:
+            await self._bot.sent(parent, [str(parent)])
+        return thread, parent
+
+    def _with_files(self, request: Request, files: Mapping[str, Attachment]) -> Request:
+        """The typed line as a command with options, the files among them."""
+        try:
+            command, rest = self._bot.registry.split(request.text.strip())
+            return replace(request, text="", command=command.name, options={**command.parse(rest), **files})
+        except UserError:
+            # Dispatch refuses the line itself, and says so where it says everything else.
+            return request
 
     async def press(self, user: User, exchange_id: int, button_id: str) -> Form | None:
         """Press a button under an exchange. Raises UserError if it refuses."""
-        exchange = self._room.get(exchange_id)
-        if exchange is None or not exchange.is_visible_to(user.id):
+        found = self._rooms.holding(exchange_id)
+        if found is None or not found[1].is_visible_to(user.id):
             raise Expired("This button has expired.")
-        return await self._act(user, Action(button_id, private=exchange.private))
+        room, exchange = found
+        return await self._act(user, room, exchange.thread, Action(button_id, private=exchange.private))
 
-    async def submit(self, user: User, form_id: str, fields: Mapping[str, object]) -> Form | None:
+    async def submit(
+        self, user: User, room: Room, thread: int, form_id: str, fields: Mapping[str, object]
+    ) -> Form | None:
         """Send a form. Raises UserError with the sentence to show in it if its fields are refused."""
-        return await self._act(user, Action(form_id, dict(fields)))
+        thread, _ = await self._follows(user, room, thread, 0)
+        return await self._act(user, room, thread, Action(form_id, dict(fields)))
 
-    async def _act(self, user: User, action: Action) -> Form | None:
+    async def _act(self, user: User, room: Room, thread: int, action: Action) -> Form | None:
         self._check_load(user)
         # What is missing in a form that was sent is told in it; another form would hide it.
-        is_button = action.fields is None
-        dispatch = self._bot.dispatch(Request(user=user, place=PLACE, action=action, can_show_forms=is_button))
+        request = Request(user=user, place=room.place(thread), action=action, can_show_forms=action.fields is None)
+        dispatch = self._bot.dispatch(request)
         if dispatch.form is not None:
             return await dispatch.form()
         first = await anext(dispatch.replies, None)
@@ -108,12 +181,12 @@ class Answers:
             await dispatch.replies.aclose()
             raise UserError("{text}", text=first.text)
         if first is not None:
-            self._start(Running(user), dispatch.replies, first)
+            self._start(Running(user, room, thread), dispatch.replies, first)
         return None
 
-    async def complete(self, user: User, command: str, option: str, typed: str) -> Sequence[str]:
+    async def complete(self, user: User, room: Room, command: str, option: str, typed: str) -> Sequence[str]:
         """What fits the value of an option as typed so far."""
-        request = Request(user=user, place=PLACE, command=command)
+        request = Request(user=user, place=room.place(), command=command)
         try:
             return await self._bot.complete(request, option, typed)
         except UserError:
@@ -149,10 +222,11 @@ class Answers:
 
     def _show(self, running: Running, reply: Reply) -> None:
         """Show a reply in the exchange that is open for it, in the one it belongs to, or in a new one."""
-        shown = running.exchange or self._room.with_row(reply.row)
+        room = running.room
+        shown = running.exchange or room.with_row(reply.row)
         if shown is None:
-            shown = running.exchange = self._room.begin(running.user, "", private=reply.private)
-        self._room.show(shown, reply)
+            shown = running.exchange = room.begin(running.user, "", private=reply.private, thread=running.thread)
+        room.show(shown, reply)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # A task that is cancelled before its first step never reaches its own end; this does.
@@ -160,4 +234,4 @@ class Answers:
         if running.exchange is not None and not running.exchange.reply.final:
             status = translate("Stopped.", running.user.locale)
             last = replace(running.exchange.reply, final=True, status=status, buttons=())
-            self._room.show(running.exchange, last)
+            running.room.show(running.exchange, last)

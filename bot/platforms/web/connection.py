@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType
 
-from bot.errors import UserError
+from bot.errors import PermissionDenied, UserError
 from bot.platforms.web import wire
-from bot.platforms.web.answers import PLACE
 from bot.platforms.web.visitors import user_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp import web
 
-    from bot.app import Bot
-    from bot.message import Attachment, Form
-    from bot.platforms.web.answers import Answers
-    from bot.platforms.web.files import Files
-    from bot.platforms.web.room import Room
+    from bot.message import Attachment, Form, User
+    from bot.platforms.web.house import House
 
 log = logging.getLogger(__name__)
 
@@ -35,50 +34,83 @@ class Connection:
     only the fact that it changed is noted, and its state is taken when it can be sent.
     """
 
-    def __init__(
-        self,
-        socket: web.WebSocketResponse,
-        secret: str,
-        *,
-        bot: Bot,
-        room: Room,
-        answers: Answers,
-        uploads: Files,
-    ) -> None:
+    def __init__(self, socket: web.WebSocketResponse, secret: str, house: House) -> None:
         self._socket = socket
         self._secret = secret
-        self._bot = bot
-        self._room = room
-        self._answers = answers
-        self._uploads = uploads
+        self._house = house
         self._changed: dict[int, None] = {}
+        self._news: dict[str, dict[str, Any]] = {}
         self._outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue(WAITING)
         self._wake = asyncio.Event()
         self._completion: asyncio.Task[None] | None = None
 
-    async def serve(self, name: str, locale: str) -> None:
-        """Welcome the visitor and serve them; returns when the page has gone."""
+    async def serve(self, name: str, locale: str, room: str) -> None:
+        """Welcome the visitor in a room and serve them; returns when the page has gone."""
         self._user = user_of(self._secret, name, locale)
-        with self._room.watch(self._note):
-            commands = self._bot.commands_for(self._user, PLACE)
-            await self._put(wire.welcome(self._user, commands, self._room.seen_by(self._user.id)))
-            async with asyncio.TaskGroup() as tasks:
-                both = {
-                    tasks.create_task(self._write(), name="web writer"),
-                    tasks.create_task(self._read(tasks), name="web reader"),
-                }
-                # Either may notice first that the page has gone, while the other waits for something else.
-                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-                for task in (*both, self._completion):
-                    if task is not None:
-                        task.cancel()
+        self._user = replace(self._user, is_moderator=self._user.id in self._house.moderators)
+        self._room = self._house.rooms.get(room)
+        self._room.watch(self)
+        self._house.rooms.listen(self)
+        try:
+            await self._welcome()
+            await self._exchange()
+        finally:
+            self._house.rooms.forget(self)
+            self._room.leave(self)
 
-    def _note(self, exchange_id: int) -> None:
+    async def _exchange(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            both = {
+                tasks.create_task(self._write(), name="web writer"),
+                tasks.create_task(self._read(tasks), name="web reader"),
+            }
+            # Either may notice first that the page has gone, while the other waits for something else.
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            for task in (*both, self._completion):
+                if task is not None:
+                    task.cancel()
+
+    # What the rooms tell
+
+    def changed(self, exchange_id: int) -> None:
+        """Note that an exchange in this page's room is another one than before."""
         self._changed[exchange_id] = None
         self._wake.set()
 
+    def typing(self, user: User) -> None:
+        """Note that somebody is writing here."""
+        if user.id != self._user.id:
+            self._note(f"typing {user.id}", {"type": "typing", "who": wire.person(user)})
+
+    def spoken(self, room: str, user: User) -> None:
+        """Note that somebody said something elsewhere."""
+        if room != self._room.name and user.id != self._user.id:
+            self._note(f"spoken {room}", {"type": "spoken", "room": room})
+
+    def rooms_changed(self) -> None:
+        """Note that there are other rooms, and leave one that has been closed."""
+        names = self._house.rooms.names
+        self._note("rooms", {"type": "rooms", "rooms": names})
+        if self._room.name not in names:
+            self._note("closed", {"type": "closed", "room": self._room.name})
+
+    def _note(self, key: str, news: dict[str, Any]) -> None:
+        self._news[key] = news
+        self._wake.set()
+
+    # To the page
+
     async def _put(self, message: dict[str, Any]) -> None:
         await self._outbox.put(message)
+        self._wake.set()
+
+    async def _welcome(self) -> None:
+        bot, place = self._house.bot, self._room.place()
+        commands = bot.commands_for(self._user, place)
+        links = await self._house.links(place, self._user)
+        # From here on nothing is awaited, so that no change falls between what is told now and what is noted.
+        self._changed.clear()
+        self._outbox.put_nowait(wire.welcome(self._user, self._room, self._house.rooms.names, commands, links))
         self._wake.set()
 
     async def _write(self) -> None:
@@ -88,10 +120,13 @@ class Connection:
                 self._wake.clear()
                 while not self._outbox.empty():
                     await self._socket.send_json(self._outbox.get_nowait())
+                news, self._news = self._news, {}
+                for told in news.values():
+                    await self._socket.send_json(told)
                 changed, self._changed = self._changed, {}
                 for exchange_id in changed:
                     await self._socket.send_json(self._snapshot(exchange_id))
-                if changed:
+                if changed or news:
                     await asyncio.sleep(PACE_SECONDS)
         except ConnectionError:
             log.debug("A page has gone while it was written to")
@@ -101,6 +136,8 @@ class Connection:
         if exchange is None or not exchange.is_visible_to(self._user.id):
             return {"type": "gone", "id": exchange_id}
         return wire.exchange_for(self._user, exchange)
+
+    # From the page
 
     async def _read(self, tasks: asyncio.TaskGroup) -> None:
         async for message in self._socket:
@@ -116,35 +153,74 @@ class Connection:
                 await self._put({"type": "refused", "ref": ref, "text": text})
 
     async def _handle(self, incoming: wire.Incoming, tasks: asyncio.TaskGroup) -> None:
+        answers, user, room = self._house.answers, self._user, self._room
         match incoming:
             case wire.Say():
-                if len(incoming.text) > wire.MOST_TEXT:
-                    sentence = "A message may have {most} characters; this one has {count}."
-                    raise UserError(sentence, most=wire.MOST_TEXT, count=len(incoming.text))
-                await self._taken(incoming.ref, await self._answers.say(self._user, incoming.text, incoming.ref))
+                await self._taken(incoming.ref, await self._say(incoming))
             case wire.Press():
-                form = await self._answers.press(self._user, incoming.exchange, incoming.id)
-                await self._taken(incoming.ref, form)
+                await self._taken(incoming.ref, await answers.press(user, incoming.exchange, incoming.id))
             case wire.Submit():
-                fields = {**incoming.fields, **self._uploaded(incoming)}
-                await self._taken(incoming.ref, await self._answers.submit(self._user, incoming.id, fields))
+                fields = {**incoming.fields, **self._uploaded(incoming.files)}
+                form = await answers.submit(user, room, incoming.thread, incoming.id, fields)
+                await self._taken(incoming.ref, form)
             case wire.Complete():
                 if self._completion is not None:
                     self._completion.cancel()
                 self._completion = tasks.create_task(self._complete(incoming), name="web completion")
             case wire.Name():
-                self._user = user_of(self._secret, incoming.name, self._user.locale)
-                await self._put({"type": "you", "you": wire.person(self._user)})
+                renamed = user_of(self._secret, incoming.name, user.locale)
+                self._user = replace(renamed, is_moderator=user.is_moderator)
+                await self._put({"type": "you", "you": self._you()})
+            case wire.Typing():
+                room.tell_typing(user)
+            case wire.Enter():
+                await self._enter(incoming.room)
+            case wire.MakeRoom() | wire.CloseRoom():
+                await self._change_rooms(incoming)
+            case wire.SignOut():
+                await self._house.moderators.sign_out(user.id)
+                self._user = replace(user, is_moderator=False)
+                await self._welcome()
+
+    async def _say(self, said: wire.Say) -> Form | None:
+        if len(said.text) > wire.MOST_TEXT:
+            sentence = "A message may have {most} characters; this one has {count}."
+            raise UserError(sentence, most=wire.MOST_TEXT, count=len(said.text))
+        files = self._uploaded(said.files)
+        return await self._house.answers.say(
+            self._user, self._room, said.text, said.ref, thread=said.thread, parent=said.parent, files=files
+        )
+
+    async def _enter(self, name: str) -> None:
+        self._room.leave(self)
+        self._room = self._house.rooms.get(name)
+        self._room.watch(self)
+        await self._welcome()
+
+    async def _change_rooms(self, wanted: wire.MakeRoom | wire.CloseRoom) -> None:
+        if not self._user.is_moderator:
+            raise PermissionDenied("Only moderators can open and close rooms.")
+        if isinstance(wanted, wire.CloseRoom):
+            await self._house.rooms.close(wanted.room)
+            name = self._room.name
+        else:
+            room = await self._house.rooms.make(wanted.name)
+            await self._house.answers.fill(room)
+            name = room.name
+        await self._put({"type": "taken", "ref": wanted.ref, "room": name})
+
+    def _you(self) -> dict[str, Any]:
+        return wire.person(self._user) | {"moderator": self._user.is_moderator}
 
     async def _taken(self, ref: str, form: Form | None) -> None:
         await self._put({"type": "taken", "ref": ref})
         if form is not None:
             await self._put(wire.form(form))
 
-    def _uploaded(self, submitted: wire.Submit) -> dict[str, Attachment]:
+    def _uploaded(self, files: Mapping[str, str]) -> dict[str, Attachment]:
         found = {}
-        for field, name in submitted.files.items():
-            file = self._uploads.get(name, self._user.id)
+        for field, name in files.items():
+            file = self._house.uploads.get(name, self._user.id)
             if file is None:
                 raise UserError("The file for “{field}” is no longer here; choose it again.", field=field)
             found[field] = file
@@ -152,7 +228,9 @@ class Connection:
 
     async def _complete(self, asked: wire.Complete) -> None:
         try:
-            values = await self._answers.complete(self._user, asked.command, asked.option, asked.typed)
+            values = await self._house.answers.complete(
+                self._user, self._room, asked.command, asked.option, asked.typed
+            )
         except Exception:
             log.exception("Completion of %s in /%s failed", asked.option, asked.command)
             values = ()

@@ -13,11 +13,16 @@ from aiohttp import web
 
 from bot.errors import BotError, ConfigError
 from bot.platforms.web.answers import Answers
+from bot.platforms.web.files import Files
 from bot.platforms.web.guard import WILDCARDS, is_loopback
+from bot.platforms.web.house import House
+from bot.platforms.web.moderators import SPACE, Moderators, link
+from bot.platforms.web.rooms import Rooms
 from bot.platforms.web.site import Site
+from bot.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from bot.app import Bot
     from bot.config import WebSection
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 2.0
+KEPT_BYTES = 128 << 20
+"""Of pictures and other files of answers."""
+UPLOADED_BYTES = 64 << 20
 
 
 class WebPlatform:
@@ -35,7 +43,8 @@ class WebPlatform:
 
     name = "web"
 
-    def __init__(self, bot: Bot, section: WebSection) -> None:
+    def __init__(self, bot: Bot, section: WebSection, announce: Callable[[str], None] | None = None) -> None:
+        """`announce` shows a line to whoever starts the bot, and to nobody else; the log is for more eyes."""
         if not is_loopback(section.host) and not section.join_code.get_secret_value().strip():
             raise ConfigError(
                 f"The web chat would be open to the network on {section.host}. Set a join code in "
@@ -43,11 +52,16 @@ class WebPlatform:
             )
         self._bot = bot
         self._section = section
+        self._announce = announce
+        self._moderators = Moderators(bot.database)
 
     async def run(self) -> None:
         """Serve until cancelled."""
         async with self.serve() as url:
             log.info("The web chat is at %s", url)
+            if self._announce is not None:
+                teachers = link(self._section.url or url, await self._moderators.new_code())
+                self._announce(f"Teachers sign in here (once, within the next hour): {teachers}")
             await asyncio.get_running_loop().create_future()
 
     @asynccontextmanager
@@ -56,10 +70,14 @@ class WebPlatform:
 
         At the end running answers are stopped, and pages are told that the chat goes.
         """
-        site = Site(self._bot, self._section)
-        async with Answers(self._bot, site.room) as answers, AsyncExitStack() as ending:
+        files = Files(KEPT_BYTES)
+        rooms = Rooms(files, Store(self._bot.database, SPACE))
+        await rooms.start()
+        await self._moderators.start()
+        async with Answers(self._bot, rooms) as answers, AsyncExitStack() as ending:
             await answers.restore()
-            runner = web.AppRunner(site.app(answers), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+            house = House(self._bot, rooms, answers, self._moderators, files, Files(UPLOADED_BYTES))
+            runner = web.AppRunner(Site(house, self._section).app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
             await runner.setup()
             ending.push_async_callback(runner.cleanup)
             await self._listen(runner)

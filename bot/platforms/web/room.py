@@ -1,21 +1,22 @@
-"""The room: what was said lately, kept in memory, and those who are told when it changes."""
+"""A room: what was said lately, kept in memory, and those who are told when it changes."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from bot.message import Reply
+from bot.message import Place, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from bot.message import Attachment, User
     from bot.platforms.web.files import Files
 
+GENERAL = "general"
+"""The room that is always there."""
 PUBLIC, PRIVATE = 200, 400
 """How many finished exchanges are kept of each kind, so that private ones never push out what all can see."""
 
@@ -25,7 +26,8 @@ class Exchange:
     """What somebody asked and the bot's reply to it, as it is now.
 
     `files` names the reply's attachments in the store; `ref` is the page's own mark, by which a message that was
-    sent twice is known.
+    sent twice is known. `thread` is the row of the answer whose thread it stands in, `parent` that of the answer which
+    it replies to; 0 is none.
     """
 
     id: int
@@ -34,6 +36,8 @@ class Exchange:
     ref: str
     private: bool
     at: float
+    thread: int = 0
+    parent: int = 0
     reply: Reply = field(default_factory=Reply)
     files: tuple[tuple[Attachment, str], ...] = ()
 
@@ -42,18 +46,43 @@ class Exchange:
         return not self.private or self.author.id == user_id
 
 
-class Room:
-    """The exchanges in order. Watchers are called with the id of each one that changed, and must be quick."""
+class Watcher(Protocol):
+    """Who is told, at once; so these must be quick."""
 
-    def __init__(self, files: Files) -> None:
+    def changed(self, exchange_id: int) -> None:
+        """The exchange with this id is another one than before."""
+
+    def typing(self, user: User) -> None:
+        """Somebody is writing."""
+
+
+class Room:
+    """The exchanges in order. `ids` numbers those of all rooms, so that an id is one of one room alone."""
+
+    def __init__(self, files: Files, name: str = GENERAL, ids: Iterator[int] | None = None) -> None:
+        self.name = name
         self._files = files
         self._exchanges: dict[int, Exchange] = {}
-        self._ids = itertools.count(1)
-        self._watchers: set[Callable[[int], None]] = set()
+        self._ids = itertools.count(1) if ids is None else ids
+        self._watchers: set[Watcher] = set()
 
-    def begin(self, author: User, question: str, *, private: bool, ref: str = "", at: float = 0) -> Exchange:
+    def place(self, thread: int = 0) -> Place:
+        """Where this is for the core."""
+        return Place(platform="web", server="web", channel=self.name, thread=str(thread) if thread else "")
+
+    def begin(
+        self,
+        author: User,
+        question: str,
+        *,
+        private: bool,
+        ref: str = "",
+        at: float = 0,
+        thread: int = 0,
+        parent: int = 0,
+    ) -> Exchange:
         """Open an exchange with an empty reply. `at`, in seconds since the epoch, is when it began; else now."""
-        exchange = Exchange(next(self._ids), author, question, ref, private, at or time.time())
+        exchange = Exchange(next(self._ids), author, question, ref, private, at or time.time(), thread, parent)
         self._exchanges[exchange.id] = exchange
         self._trim(private)
         self._tell(exchange.id)
@@ -88,14 +117,23 @@ class Room:
         """What this user may see, oldest first."""
         return [exchange for exchange in self._exchanges.values() if exchange.is_visible_to(user_id)]
 
-    @contextmanager
-    def watch(self, watcher: Callable[[int], None]) -> Iterator[None]:
-        """Call `watcher` for as long as the context lasts."""
+    def last_of(self, thread: int) -> int:
+        """The row that the next message of a thread replies to: its newest public answer, else where it began."""
+        rows = [known.reply.row for known in self._exchanges.values() if known.thread == thread and not known.private]
+        return next((row for row in reversed(rows) if row), thread)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` from now on."""
         self._watchers.add(watcher)
-        try:
-            yield
-        finally:
-            self._watchers.discard(watcher)
+
+    def leave(self, watcher: Watcher) -> None:
+        """Tell it no longer."""
+        self._watchers.discard(watcher)
+
+    def tell_typing(self, user: User) -> None:
+        """Tell everybody that `user` is writing."""
+        for watcher in tuple(self._watchers):
+            watcher.typing(user)
 
     def _named(self, exchange: Exchange, reply: Reply) -> tuple[tuple[Attachment, str], ...]:
         """The reply's files with their names: those shown before keep theirs, those no longer shown are dropped."""
@@ -123,4 +161,4 @@ class Room:
 
     def _tell(self, exchange_id: int) -> None:
         for watcher in tuple(self._watchers):
-            watcher(exchange_id)
+            watcher.changed(exchange_id)

@@ -42,6 +42,11 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
+def remember(response: web.StreamResponse, secret: str) -> None:
+    """Let the browser keep a visitor's secret."""
+    response.set_cookie(VISITOR_COOKIE, secret, max_age=COOKIE_SECONDS, httponly=True, samesite="Strict")
+
+
 def user_of(secret: str, name: str, locale: str) -> User:
     """The user behind a secret. Others see the id, so the secret cannot be had from it."""
     user_id = hashlib.sha256(secret.encode()).hexdigest()[:16]

@@ -12,11 +12,11 @@ from bot.language import translate
 from bot.platforms.web.files import PICTURE_TYPES, picture_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from bot.command import Command
     from bot.message import Attachment, Form, Reply, User
-    from bot.platforms.web.room import Exchange
+    from bot.platforms.web.room import Exchange, Room
 
 MOST_BYTES = 512 << 10
 """Of one WebSocket message: the longest text, however it is escaped."""
@@ -24,6 +24,7 @@ MOST_TEXT = 64 << 10
 """Characters of one typed message."""
 
 Short = Annotated[str, Field(max_length=200)]
+Row = Annotated[int, Field(ge=0, lt=1 << 60)]
 
 
 class Message(BaseModel):
@@ -33,11 +34,17 @@ class Message(BaseModel):
 
 
 class Say(Message):
-    """A line as typed. `ref` is the page's mark for it, so that sending it twice says it once."""
+    """A line as typed. `ref` is the page's mark for it, so that sending it twice says it once.
+
+    `thread` and `parent` are rows of answers, or 0; `files` names the uploads for options of the line's command.
+    """
 
     type: Literal["say"]
     text: str
     ref: Short
+    thread: Row = 0
+    parent: Row = 0
+    files: Annotated[dict[Short, Short], Field(max_length=25)] = {}
 
 
 class Press(Message):
@@ -57,6 +64,7 @@ class Submit(Message):
     fields: Annotated[dict[Short, str], Field(max_length=25)]
     files: Annotated[dict[Short, Short], Field(max_length=25)]
     ref: Short
+    thread: Row = 0
 
 
 class Complete(Message):
@@ -76,7 +84,42 @@ class Name(Message):
     name: Short
 
 
-Incoming = Say | Press | Submit | Complete | Name
+class Enter(Message):
+    """The page shows another room from now on."""
+
+    type: Literal["enter"]
+    room: Short
+
+
+class Typing(Message):
+    """The visitor is writing."""
+
+    type: Literal["typing"]
+
+
+class MakeRoom(Message):
+    """A moderator wants a new room."""
+
+    type: Literal["make_room"]
+    name: Short
+    ref: Short
+
+
+class CloseRoom(Message):
+    """A moderator wants a room to go."""
+
+    type: Literal["close_room"]
+    room: Short
+    ref: Short
+
+
+class SignOut(Message):
+    """The visitor gives up the rights of a moderator."""
+
+    type: Literal["sign_out"]
+
+
+Incoming = Say | Press | Submit | Complete | Name | Enter | Typing | MakeRoom | CloseRoom | SignOut
 _INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discriminator="type")])
 
 
@@ -88,17 +131,28 @@ def read(data: str) -> Incoming:
         raise UserError("The page sent something that the bot does not understand; reload the page.") from None
 
 
-def welcome(user: User, commands: Sequence[Command], exchanges: Iterable[Exchange]) -> dict[str, Any]:
-    """The first message: who you are, what can be asked, and what was said."""
+def welcome(
+    user: User,
+    room: Room,
+    rooms: Sequence[str],
+    commands: Sequence[Command],
+    links: Sequence[tuple[str, str]],
+) -> dict[str, Any]:
+    """What a page is told when it opens, and when it enters another room: who you are, where, what can be asked, and
+    what was said. `links` are further pages, each with its address and its name.
+    """
     return {
         "type": "welcome",
-        "you": person(user),
+        "you": person(user) | {"moderator": user.is_moderator},
+        "room": room.name,
+        "rooms": list(rooms),
+        "links": [{"url": url, "label": label} for url, label in links],
         "commands": [_command(command, user.locale) for command in commands],
-        "exchanges": [exchange_for(user, exchange) for exchange in exchanges],
+        "exchanges": [exchange_for(user, exchange) for exchange in room.seen_by(user.id)],
     }
 
 
-def person(user: User) -> dict[str, str]:
+def person(user: User) -> dict[str, Any]:
     """A user as others see them."""
     return {"id": user.id, "name": user.name}
 
@@ -114,6 +168,9 @@ def exchange_for(user: User, exchange: Exchange) -> dict[str, Any]:
         "at": exchange.at,
         "author": person(exchange.author),
         "mine": mine,
+        "row": reply.row,
+        "thread": exchange.thread,
+        "parent": exchange.parent,
         "private": exchange.private,
         "question": exchange.question or reply.quote,
         "reply": _reply(reply, mine=mine)

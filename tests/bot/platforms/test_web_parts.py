@@ -12,10 +12,24 @@ from bot.platforms.web import wire
 from bot.platforms.web.files import Files, picture_size
 from bot.platforms.web.guard import Guard, is_loopback
 from bot.platforms.web.room import Room
+from bot.platforms.web.rooms import clean
 from bot.platforms.web.visitors import JoinCode, clean_filename, clean_name, new_secret, user_of
 
 ANN, BEN = User("a", "Ann"), User("b", "Ben")
 DONE = Reply(text="done", final=True)
+
+
+class Noting:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def changed(self, exchange_id: int) -> None:
+        self.told.append(exchange_id)
+
+    def typing(self, user: User) -> None:
+        self.told.append(user.name)
 
 
 @pytest.mark.parametrize(
@@ -147,13 +161,16 @@ def test_a_file_keeps_its_name_while_it_is_shown() -> None:
 
 
 def test_watchers_are_told_until_they_leave() -> None:
-    room, told = Room(Files(100)), []
-    with room.watch(told.append):
-        exchange = room.begin(ANN, "hi", private=False)
-        room.show(exchange, DONE)
-        room.show(exchange, Reply(deleted=True, final=True))
+    room, watcher = Room(Files(100)), Noting()
+    room.watch(watcher)
+    exchange = room.begin(ANN, "hi", private=False)
+    room.show(exchange, DONE)
+    room.show(exchange, Reply(deleted=True, final=True))
+    room.tell_typing(BEN)
+    room.leave(watcher)
     room.begin(ANN, "again", private=False)
-    assert told == [exchange.id] * 3
+    room.tell_typing(BEN)
+    assert watcher.told == [exchange.id] * 3 + ["Ben"]
     assert room.get(exchange.id) is None
 
 
@@ -165,3 +182,26 @@ def test_only_plain_pictures_are_shown_in_place() -> None:
     sent = wire.exchange_for(BEN, exchange)["reply"]
     assert [(picture["alt"], picture["width"]) for picture in sent["pictures"]] == [("A face.", 16)]
     assert [file["name"] for file in sent["files"]] == ["x.svg"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("Lesson 1", "lesson-1"),
+        ("#Grüße  aus_Köln!", "grüße-aus-köln"),
+        ("  --  ", ""),
+        ("…", ""),
+        ("<script>", "script"),
+        ("x" * 31 + " yz", "x" * 31),
+    ],
+)
+def test_names_of_rooms(typed: str, name: str) -> None:
+    assert clean(typed) == name
+
+
+def test_a_thread_goes_on_after_its_newest_public_answer() -> None:
+    room = Room(Files(100))
+    for row, private in ((5, False), (6, True), (7, False), (8, True)):
+        room.show(room.begin(ANN, "more", private=private, thread=4), Reply(row=row))
+    room.show(room.begin(ANN, "elsewhere", private=False), Reply(row=9))
+    assert (room.last_of(4), room.last_of(9)) == (7, 9)

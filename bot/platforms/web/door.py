@@ -1,0 +1,113 @@
+"""The door: the join code that lets people in, and the link that makes somebody a teacher."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from bot.errors import UserError
+from bot.platforms.web import visitors
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+    from bot.platforms.web.moderators import Moderators
+
+STATIC = Path(__file__).parent / "static"
+OPEN_PATHS = frozenset(
+    {"/join", "/teacher"} | {f"/static/{name}" for name in ("style.css", "theme.js", "teacher.js", "icon.svg")}
+)
+"""What is served to those who have not given the join code."""
+
+
+class Door:
+    """Asks for the join code where there is one, and takes teachers' codes."""
+
+    def __init__(self, code: str, moderators: Moderators) -> None:
+        self._join = visitors.JoinCode(code)
+        self._teachers = visitors.JoinCode("")
+        self._moderators = moderators
+
+    def routes(self) -> list[web.RouteDef]:
+        """What the door answers to."""
+        return [
+            web.get("/join", self._ask_code),
+            web.post("/join", self._take_code),
+            web.get("/teacher", self._ask_teacher),
+            web.post("/teacher", self._take_teacher),
+        ]
+
+    @web.middleware
+    async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The middleware that keeps out those who do not know the code."""
+        if request.path not in OPEN_PATHS and not self._join.admits(request):
+            if request.path == "/":
+                raise web.HTTPSeeOther("/join")
+            raise web.HTTPUnauthorized(text="Give the join code first, at /join.")
+        return await handler(request)
+
+    async def _ask_code(self, request: web.Request) -> web.Response:
+        if self._join.admits(request):
+            raise web.HTTPSeeOther("/")
+        return await _form("join.html", "")
+
+    async def _take_code(self, request: web.Request) -> web.Response:
+        if wait := self._join.wait(request.remote or ""):
+            return await _too_many("join.html", wait)
+        if not self._join.matches(await _typed(request)):
+            return await _form("join.html", "That is not the code. Ask whoever runs this chat for it.", 403)
+        return self._let_in(web.Response(status=303, headers={"Location": "/"}))
+
+    async def _ask_teacher(self, request: web.Request) -> web.Response:
+        return await _form("teacher.html", "")
+
+    async def _take_teacher(self, request: web.Request) -> web.Response:
+        """Take a code, and not by GET: programs that only look at links must not use it up."""
+        if wait := self._teachers.wait(request.remote or ""):
+            return await _too_many("teacher.html", wait)
+        secret = visitors.secret_of(request) or visitors.new_secret()
+        user = visitors.user_of(secret, "", "")
+        try:
+            await self._moderators.sign_in(await _typed(request), user.id)
+        except UserError as error:
+            return await _form("teacher.html", str(error), 403)
+        response = web.Response(status=303, headers={"Location": "/"})
+        visitors.remember(response, secret)
+        return self._let_in(response)
+
+    def _let_in(self, response: web.Response) -> web.Response:
+        # Lax, so that following a link to the chat does not ask for the code again.
+        response.set_cookie(
+            visitors.PASS_COOKIE,
+            self._join.pass_value,
+            max_age=visitors.COOKIE_SECONDS,
+            httponly=True,
+            samesite="Lax",
+        )
+        return response
+
+
+async def _typed(request: web.Request) -> str:
+    typed = (await request.post()).get("code", "")
+    return typed if isinstance(typed, str) else ""
+
+
+async def _too_many(page: str, wait: float) -> web.Response:
+    seconds = int(wait) + 1
+    response = await _form(page, f"That was too many tries. Wait {seconds} seconds.", 429)
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+async def _form(name: str, error: str, status: int = 200) -> web.Response:
+    page = await asyncio.to_thread((STATIC / name).read_text, "utf-8")
+    return web.Response(
+        text=page.replace("{error}", html.escape(error)),
+        status=status,
+        content_type="text/html",
+        headers={"Cache-Control": "no-store"},
+    )

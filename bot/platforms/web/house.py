@@ -1,0 +1,39 @@
+"""What all pages of one chat share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.answering import PAGES
+from bot.language import translate
+
+if TYPE_CHECKING:
+    from bot.app import Bot
+    from bot.message import Place, User
+    from bot.platforms.web.answers import Answers
+    from bot.platforms.web.files import Files
+    from bot.platforms.web.moderators import Moderators
+    from bot.platforms.web.rooms import Rooms
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The bot, the rooms, who moderates them, and the files that pages show and send."""
+
+    bot: Bot
+    rooms: Rooms
+    answers: Answers
+    moderators: Moderators
+    files: Files
+    uploads: Files
+
+    async def links(self, place: Place, user: User) -> list[tuple[str, str]]:
+        """The pages beside the chat that there are for this user: address and name."""
+        links: list[tuple[str, str]] = []
+        for plugin, pages in (await self.bot.pages(place)).items():
+            label = pages[0].title if len(pages) == 1 else translate("Lessons", user.locale)
+            links.append((f"{PAGES}/{plugin}", label))
+        if user.is_moderator:
+            links.append(("/settings", translate("Settings", user.locale)))
+        return links

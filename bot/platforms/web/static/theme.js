@@ -1,0 +1,6 @@
+// Runs before anything is painted, so that a page which was set to dark never flashes white.
+
+for (const [name, key] of [["theme", "tempera-theme"], ["size", "tempera-size"]]) {
+  const value = localStorage.getItem(key);
+  if (value) document.documentElement.dataset[name] = value;
+}

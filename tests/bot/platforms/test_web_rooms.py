@@ -1,0 +1,162 @@
+"""Rooms, threads and replies of the web chat, over real sockets."""
+
+import pytest
+from fakes.models import FakeModels
+from fakes.page import Page, Visitor, visitor
+
+from bot.app import Bot
+from bot.config import WebSection
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.moderators import Moderators
+
+
+@pytest.fixture
+async def teacher(bot: Bot, ann: Visitor) -> Visitor:
+    async with ann.page():
+        pass
+    assert await ann.sign_in(await Moderators(bot.database).new_code()) == 303
+    return ann
+
+
+def contents(models: FakeModels) -> list[str]:
+    return [turn["content"] for turn in models.requests[-1]["messages"][1:]]
+
+
+async def opened(page: Page, name: str) -> str:
+    ref = await page.send("make_room", name=name)
+    return (await page.until("taken", lambda message: message["ref"] == ref))["room"]
+
+
+async def test_a_moderator_opens_a_room_which_has_a_conversation_of_its_own(
+    teacher: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    async with teacher.page() as hers, ben.page() as his:
+        assert (hers.received[0]["you"]["moderator"], his.received[0]["you"]["moderator"]) == (True, False)
+        await his.say("/ask in general")
+        await his.final()
+        assert await opened(hers, "Lesson 1") == "lesson-1"
+        assert (await his.until("rooms"))["rooms"] == ["general", "lesson-1"]
+        await hers.send("enter", room="lesson-1")
+        entered = await hers.until("welcome")
+        assert (entered["room"], entered["exchanges"]) == ("lesson-1", [])
+        await hers.say("/ask in the lesson")
+        assert (await hers.final())["question"] == "/ask in the lesson"
+        assert contents(models) == ["in the lesson"]
+        assert (await his.until("spoken"))["room"] == "lesson-1"
+    async with ben.page(room="lesson-1") as his:
+        assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in the lesson"]
+
+
+async def test_who_is_in_a_room_hears_nothing_of_another(teacher: Visitor, ben: Visitor) -> None:
+    async with teacher.page() as hers:
+        await opened(hers, "lesson")
+        await hers.send("enter", room="lesson")
+        await hers.until("welcome")
+        async with ben.page() as his:
+            await hers.say("/ask in the lesson")
+            await hers.final()
+            await his.say("/ask in general")
+            await his.final()
+            assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in general"]
+
+
+async def test_only_moderators_make_rooms(ben: Visitor) -> None:
+    async with ben.page() as page:
+        for kind, about in (("make_room", {"name": "mine"}), ("close_room", {"room": "general"})):
+            await page.send(kind, **about)
+            assert (await page.until("refused"))["text"] == "Only moderators can open and close rooms."
+
+
+async def test_names_that_cannot_be_are_refused_with_a_sentence(teacher: Visitor) -> None:
+    async with teacher.page() as page:
+        for kind, about, sentence in (
+            ("make_room", {"name": "!!"}, "A room needs a name of letters or digits, such as “lesson-1”."),
+            ("make_room", {"name": "General"}, "There is a room “general” already."),
+            ("close_room", {"room": "general"}, "The room “general” is always there."),
+            ("close_room", {"room": "attic"}, "There is no room “attic”."),
+        ):
+            await page.send(kind, **about)
+            assert (await page.until("refused"))["text"] == sentence
+
+
+async def test_a_closed_room_sends_everybody_away_and_comes_back_with_its_messages(
+    teacher: Visitor, ben: Visitor
+) -> None:
+    async with teacher.page() as hers:
+        await opened(hers, "lesson")
+        async with ben.page(room="lesson") as his:
+            await his.say("/ask hello")
+            await his.final()
+            await hers.send("close_room", room="lesson")
+            assert (await his.until("closed"))["room"] == "lesson"
+        async with ben.page(room="lesson") as his:
+            assert his.received[0]["room"] == "general"
+        await opened(hers, "lesson")
+        async with ben.page(room="lesson") as his:
+            assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask hello"]
+
+
+async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, models: FakeModels) -> None:
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
+        await page.say("/ask root")
+        root = (await page.final())["row"]
+        await page.say("/ask aside")
+        await page.final()
+        await page.say("/ask deeper", thread=root)
+        first = await page.final()
+        assert (first["thread"], first["parent"]) == (root, root)
+        assert contents(models)[::2] == ["root", "deeper"]
+        await page.say("/ask deepest", thread=root)
+        assert (await page.final())["parent"] == first["row"]
+        assert contents(models)[::2] == ["root", "deeper", "deepest"]
+        await page.press(first, "Warmer")
+        assert (await page.until("exchange", lambda one: ["temperature", "1"] in one["reply"]["card"]))[
+            "thread"
+        ] == root
+        await page.say("/ask beside it")
+        await page.final()
+        assert contents(models)[::2] == ["root", "aside", "beside it"]
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page() as page:
+        stored = {
+            one["question"] or one["reply"]["quote"]: (one["thread"], one["parent"]) for one in page.exchanges.values()
+        }
+        assert stored["/ask deeper"] == (root, root)
+        assert stored["/ask deepest"] == (root, first["row"])
+        assert stored["/ask beside it"] == (0, 0)
+
+
+async def test_a_reply_continues_the_answer_that_it_names(ann: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page:
+        await page.say("/ask one")
+        one = await page.final()
+        await page.say("/ask two")
+        await page.final()
+        await page.say("/ask more of one", parent=one["row"])
+        answer = await page.final()
+        assert (answer["parent"], answer["thread"]) == (one["row"], 0)
+        assert contents(models)[::2] == ["one", "more of one"]
+
+
+async def test_nobody_replies_to_what_is_private_or_gone(ann: Visitor, ben: Visitor) -> None:
+    async with ann.page() as hers, ben.page() as his:
+        await hers.say("/help")
+        hidden = (await hers.final())["row"]
+        for page, sentence in (
+            (hers, "Only you can see that answer, so nobody can reply to it; ask again instead."),
+            (his, "What you reply to is no longer here."),
+        ):
+            await page.say("/ask and?", parent=hidden)
+            assert (await page.until("refused"))["text"] == sentence
+            await page.say("/ask and?", thread=hidden)
+            assert (await page.until("refused"))["text"] == sentence
+        await hers.say("/ask and?", parent=999)
+        assert (await hers.until("refused"))["text"] == "What you reply to is no longer here."
+
+
+async def test_who_is_writing_is_told_to_the_others(ann: Visitor, ben: Visitor) -> None:
+    async with ann.page("Ann") as hers, ben.page() as his:
+        await hers.send("typing")
+        assert (await his.until("typing"))["who"]["name"] == "Ann"
+        await his.say("/ask hello")
+        await hers.final()
+        assert not [message for message in hers.received if message["type"] == "typing"]

@@ -1,0 +1,106 @@
+"""How somebody becomes a moderator of the web chat."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+from fakes.page import Visitor, visitor
+from pydantic import SecretStr
+
+from bot import plugin
+from bot.app import Bot
+from bot.config import PluginsSection, WebSection
+from bot.database import Database
+from bot.errors import UserError
+from bot.model_client import ModelClient
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.moderators import LINK_SECONDS, Moderators
+
+
+async def test_the_link_is_printed_and_not_logged(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    said: asyncio.Queue[str] = asyncio.Queue()
+    with caplog.at_level(logging.DEBUG):
+        running = asyncio.create_task(WebPlatform(bot, WebSection(port=0), announce=said.put_nowait).run())
+        line = await said.get()
+        address, code = line.split(": ", 1)[1].split("/teacher#")
+        async with visitor(address) as ann:
+            assert await ann.sign_in(code) == 303
+            async with ann.page() as page:
+                assert page.received[0]["you"]["moderator"]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert len(code) >= 32
+    assert code not in caplog.text
+
+
+async def test_a_code_works_once(bot: Bot, ann: Visitor, ben: Visitor) -> None:
+    code = await Moderators(bot.database).new_code()
+    assert await ann.sign_in(f" {code} ") == 303
+    assert await ben.sign_in(code) == 403
+    assert await ben.sign_in("guess") == 403
+    async with ben.page() as page:
+        assert not page.received[0]["you"]["moderator"]
+
+
+async def test_of_many_who_hurry_one_gets_in(bot: Bot) -> None:
+    doors = [Moderators(bot.database) for _ in range(8)]
+    code = await doors[0].new_code()
+    tried = await asyncio.gather(
+        *(door.sign_in(code, f"user {number}") for number, door in enumerate(doors)), return_exceptions=True
+    )
+    assert [type(error) for error in tried if error is not None] == [UserError] * 7
+
+
+async def test_a_code_ends(bot: Bot) -> None:
+    now = 1000.0
+    moderators = Moderators(bot.database, clock=lambda: now)
+    code, other = await moderators.new_code(), await moderators.new_code()
+    now += LINK_SECONDS - 1
+    await moderators.sign_in(code, "ann")
+    now += 2
+    with pytest.raises(UserError, match="was used already or is too old. `tempera teacher-link` prints a new one"):
+        await moderators.sign_in(other, "ben")
+    assert "ann" in moderators
+    assert "ben" not in moderators
+
+
+async def test_a_look_at_the_link_does_not_use_it(bot: Bot, ann: Visitor) -> None:
+    code = await Moderators(bot.database).new_code()
+    async with ann.session.get(f"{ann.url}/teacher?code={code}") as response:
+        assert (response.status, response.headers["Cache-Control"]) == (200, "no-store")
+    assert await ann.sign_in(code) == 303
+
+
+async def test_a_teacher_needs_no_join_code(bot: Bot) -> None:
+    section = WebSection(port=0, join_code=SecretStr("open sesame"))
+    async with WebPlatform(bot, section).serve() as url, visitor(url) as ann:
+        assert await ann.sign_in(await Moderators(bot.database).new_code()) == 303
+        async with ann.page() as page:
+            assert page.received[0]["you"]["moderator"]
+
+
+async def test_guessing_teachers_codes_is_slow(ann: Visitor) -> None:
+    assert [await ann.sign_in("guess") for _ in range(11)][9:] == [403, 429]
+
+
+async def test_moderators_have_their_commands_and_give_them_up(tmp_path: Path) -> None:
+    bot = Bot(
+        ModelClient("http://127.0.0.1:1"),
+        plugin.load(PluginsSection(enabled=("help", "plugins"), entry_points=False)),
+        Database(f"sqlite:///{tmp_path}/chat.db"),
+        default_command="help",
+    )
+    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one:
+        await one.sign_in(await Moderators(bot.database).new_code())
+        async with one.page() as page:
+            assert "plugins list" in {command["name"] for command in page.received[0]["commands"]}
+            await page.send("name", name="Ann")
+            assert (await page.until("you"))["you"]["moderator"]
+            await page.say("/plugins list")
+            assert not (await page.final())["reply"]["error"]
+            await page.send("sign_out")
+            after = await page.until("welcome")
+            assert "plugins list" not in {command["name"] for command in after["commands"]}
+            await page.say("/plugins list")
+            assert (await page.final())["reply"]["error"]
