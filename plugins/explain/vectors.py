@@ -26,13 +26,15 @@ BATCH = 64
 """Texts of one request."""
 
 
-async def vectors(store: Store, models: ModelClient, passages: Sequence[Passage]) -> Floats:
+async def vectors(store: Store, models: ModelClient, passages: Sequence[Passage], model: str = "") -> Floats:
     """A row for each text of the passages' `units`, in their order, as `Index.attach` takes them.
+
+    `model` makes them; "" stands for the first that the model server offers.
 
     What is not kept yet is embedded and kept, batch by batch, so that an interruption loses at most one. Raises what
     `ModelClient.embed` raises, also where everything is kept: without the model server no question can be embedded.
     """
-    model = await models.first("embeddings")
+    model = model or await models.first("embeddings")
     keys = {text: _key(model, text) for text in _texts(passages)}
     kept = await store.blobs(keys.values(), scope=SCOPE)
     missing = iter([text for text, key in keys.items() if key not in kept])
@@ -46,9 +48,9 @@ async def vectors(store: Store, models: ModelClient, passages: Sequence[Passage]
     return np.array([np.frombuffer(kept[keys[text]], np.float16) for text in _texts(passages)], np.float32)
 
 
-async def forget_others(store: Store, models: ModelClient, passages: Iterable[Passage]) -> None:
+async def forget_others(store: Store, models: ModelClient, passages: Iterable[Passage], model: str = "") -> None:
     """Drop the embeddings of all but these passages: call it with those of every lesson that anybody has."""
-    model = await models.first("embeddings")
+    model = model or await models.first("embeddings")
     used = {_key(model, text) for text in _texts(passages)}
     await store.delete_blobs(await store.blob_keys(scope=SCOPE) - used, scope=SCOPE)
 
