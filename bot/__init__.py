@@ -5,7 +5,21 @@ from bot.context import Context
 from bot.errors import UserError
 from bot.message import Attachment, Button, Channel, Known, Made, Page, Part, Place, Reply, Role, User
 from bot.model_client import ModelClient
-from bot.model_events import Answered, Delta, Drawn, Pictures, Preview, Step, Turn, Waiting, new_seed
+from bot.model_events import (
+    Answered,
+    Candidate,
+    Delta,
+    Dial,
+    Drawn,
+    Likely,
+    Pictures,
+    Preview,
+    Step,
+    Token,
+    Turn,
+    Waiting,
+    new_seed,
+)
 from bot.option import Choice, Range
 from bot.plugin import Host, Plugin
 from bot.settings import Setting
@@ -15,14 +29,17 @@ __all__ = [
     "Answered",
     "Attachment",
     "Button",
+    "Candidate",
     "Channel",
     "Choice",
     "Command",
     "Context",
     "Delta",
+    "Dial",
     "Drawn",
     "Host",
     "Known",
+    "Likely",
     "Made",
     "ModelClient",
     "Page",
@@ -37,6 +54,7 @@ __all__ = [
     "Setting",
     "Step",
     "Store",
+    "Token",
     "Turn",
     "User",
     "UserError",

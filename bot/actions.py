@@ -24,6 +24,8 @@ STEP = 0.3
 IN_PLACE = frozenset({"stop", "delete", "up", "down"})
 """These change the message they stand under; the others answer with a new one."""
 ANYBODY = frozenset({"up", "down"})
+FORK = "fork"
+"""Another answer that goes on from a token of this one: no button of a message, but a click on that token."""
 
 
 def parse(action_id: str) -> tuple[str, int]:
@@ -36,6 +38,8 @@ def parse(action_id: str) -> tuple[str, int]:
 
 def check(action: str, row: MessageRow, user: User) -> None:
     """Raise PermissionDenied unless `user` may press `action` under `row`: the asker and moderators may."""
+    if action == FORK and not row.private:
+        return
     if action in ANYBODY or is_plugins(action) or user.is_moderator or user.is_operator or user.id == row.author:
         return
     raise PermissionDenied("Only {name}, who asked, and moderators can do that.", name=row.author_name)
@@ -99,6 +103,8 @@ def changed(action: str, command: Command, row: MessageRow, fields: Mapping[str,
             options["seed"] = row.seed
         case "edit":
             options |= {"seed": None} | dict(fields or {})
+        case "fork":
+            options |= {"seed": None, "answer": row.id} | dict(fields or {})
         case _:
             raise Expired("This button has expired.")
     return options

@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from bot.database import Database, MessageRow
     from bot.message import Action, Page, Place, Request, User
     from bot.model_client import ModelClient
+    from bot.model_events import Token
     from bot.plugin import Plugin
 
 log = logging.getLogger(__name__)
 
 PURGE_SECONDS = 6 * 3600.0
+FORKS = "-fork"
 REFRESH_SECONDS = 3.0
 """How soon a plugin that was switched or reloaded in another process is so here, or a default that a user set."""
 
@@ -199,6 +201,16 @@ class Bot:
             await self.journal.delete(row)
         return left
 
+    async def tokens(self, row_id: int, user: User, place: Place) -> tuple[Token, ...]:
+        """The tokens of an answer that `user` sees in `place`; none where they were not kept.
+
+        Raises Expired for an answer that is gone, and for one that they cannot see there.
+        """
+        row = await self.journal.get(row_id)
+        if row is None or not _seen(row, user, place):
+            raise Expired("This has expired: it is no longer stored.")
+        return await self.journal.tokens(row_id)
+
     async def snapshot(self, row: MessageRow, locale: str) -> Reply:
         """A stored answer as it should look now, with the buttons that still make sense."""
         return await self.answering.snapshot(row, locale)
@@ -275,6 +287,8 @@ class Bot:
         row = await self.journal.get(row_id)
         if row is None or row.role != "assistant":
             raise Expired("This has expired: it is no longer stored.")
+        if action == actions.FORK and not _seen(row, request.user, request.place):
+            raise Expired("This has expired: it is no longer stored.")
         actions.check(action, row, request.user)
         return row
 
@@ -317,7 +331,7 @@ class Bot:
             parent: int | None = row.id
             question: int | None = None
         else:
-            command = self.registry.behind(row.command)
+            command = self._forks(row) if action == actions.FORK else self.registry.behind(row.command)
             given = actions.changed(action, command, row, asked.fields if asked else None)
             question, parent = (None, await self._before(row)) if action == "edit" else (row.parent, None)
         self._check(request, command)
@@ -327,6 +341,13 @@ class Bot:
         async with aclosing(replies):
             async for reply in replies:
                 yield reply
+
+    def _forks(self, row: MessageRow) -> Command:
+        """The hidden command that goes on from the middle of an answer: it has the answer's name and “-fork”."""
+        name = row.command.removesuffix(FORKS) + FORKS
+        if (command := self.registry.get(name)) is None:
+            raise UserError("Answers of /{command} cannot be forked.", command=row.command)
+        return command
 
     async def _before(self, row: MessageRow) -> int | None:
         """What the question of an answer was a reply to."""
@@ -340,6 +361,11 @@ class Bot:
     async def _purge(self) -> None:
         if count := await self.database.purge(self._retention):
             log.info("Purged %d messages older than %g days.", count, self._retention)
+
+
+def _seen(row: MessageRow, user: User, place: Place) -> bool:
+    here = (row.platform, row.server, row.channel) == (place.platform, place.server, place.channel)
+    return here and (not row.private or row.author == user.id)
 
 
 async def _nothing() -> AsyncGenerator[Reply, None]:

@@ -141,6 +141,15 @@ class VoteRow(Base):
     value: Mapped[int]
 
 
+class TokensRow(Base):
+    """The tokens of an answer, with what else was likely, as tokens.py packs them."""
+
+    __tablename__ = "tokens"
+
+    message: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class DeliveryRow(Base):
     """One of the platform's messages that show an answer; `part` counts them from 0."""
 

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select, true
 
-from bot.database import MessageRow, now
+from bot.database import MessageRow, TokensRow, now
 from bot.message import Made
 from bot.model_events import Turn
+from bot.tokens import unpack
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from bot.database import Database
+    from bot.model_events import Token
 
 
 MOST_QUESTIONS = 100
@@ -46,6 +48,15 @@ class History:
             if answer := answers.get(question.id):
                 turns += [Turn("user", question.text), Turn("assistant", answer)]
         return turns
+
+    async def tokens(self, answer: int) -> tuple[Token, ...]:
+        """The tokens of an earlier answer to this very question; none where they are not kept (any more)."""
+        if (here := self._question) is None:
+            return ()
+        async with self._database.reading() as session:
+            row = await session.get(MessageRow, answer)
+            kept = await session.get(TokensRow, answer)
+        return () if row is None or kept is None or row.parent != here.id else unpack(kept.data)
 
     async def made(self) -> Made | None:
         """How the answer was made that this request replies to, or else the last one here that has a card.

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from bot.model_events import Token
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -20,7 +22,8 @@ class User:
     is_operator: bool = False
     """Runs this deployment: the person at the terminal."""
     locale: str = "en"
-    roles: tuple[str, ...] = ()
+    roles: tuple[str, ...] | None = ()
+    """Their ids; None where they could not be found out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,8 @@ class Reply:
     """The whole message as it should look now, never a change to it.
 
     `text` (Markdown) only grows until `final`; `status` is a passing line beside it (queue place, step), and on
-    a final reply a note on how it ended. `card` holds the facts of how it was made, name to value, in order.
+    a final reply a note on how it ended. `card` holds the facts of how it was made, name to value, in order. `tokens`
+    are what a language model wrote, to be kept with the answer.
     The core fills in the rest: `quote`, the question that a public answer begins with; `row`, its number for the
     message; `deleted`, when the message is to go; `option`, the one that an error is about, for forms.
     """
@@ -134,6 +138,7 @@ class Reply:
     row: int = 0
     deleted: bool = False
     option: str = ""
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

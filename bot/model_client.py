@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 from aiohttp.http_exceptions import LineTooLong
 
+from bot import token_wire
 from bot.errors import Busy, ModelError, ModelUnavailable
 from bot.language import Sentence
 from bot.model_events import Answered, Delta, Pictures, Readiness, Step, Waiting
 from bot.picture_wire import LINE_BUFFER, PictureStream, form
+from bot.token_wire import TokenReader, entropies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from bot.model_events import Drawn, Layout, Preview, Turn
+    from bot.model_events import Dial, Drawn, Layout, Preview, Turn
 
 DOWN = (
     "The model server does not answer. It may still be starting; whoever runs this bot can see why with "
@@ -69,12 +71,16 @@ class ModelClient:
         temperature: float,
         seed: int,
         max_tokens: int | None = None,
+        likely: int | None = None,
+        goes_on: bool = False,
         model: str | None = None,
         user: str = "",
     ) -> AsyncGenerator[Waiting | Step | Delta | Answered, None]:
         """Stream an answer to the last turn. The oldest turns are left out where the model cannot read them all.
 
-        Ends with `Answered`. Raises ModelError for a refusal, ModelUnavailable when there is nobody to ask.
+        `likely` asks for the tokens, each with so many that were most probable beside it (0 to 20). With `goes_on`
+        the last turn is an answer that was begun; only what follows is streamed. Ends with `Answered`. Raises
+        ModelError for a refusal, ModelUnavailable when there is nobody to ask.
         """
         body: dict[str, Any] = {
             "model": model or await self.first("chat"),
@@ -88,6 +94,11 @@ class ModelClient:
         }
         if max_tokens is not None:
             body["max_tokens"] = max_tokens
+        if likely is not None:
+            body |= {"logprobs": True, "top_logprobs": likely}
+        if goes_on:
+            body["continue_final_message"] = True
+        reader = TokenReader()
         finish, extra, usage = "stop", dict[str, Any](), dict[str, Any]()
         async with contextlib.aclosing(self._stream("/v1/chat/completions", json=body)) as chunks:
             async for chunk in chunks:
@@ -100,8 +111,11 @@ class ModelClient:
                     yield Step(news["step"], news["steps"])
                 for choice in chunk.get("choices", ()):
                     finish = choice.get("finish_reason") or finish
-                    if text := choice["delta"].get("content"):
-                        yield Delta(text)
+                    text = choice["delta"].get("content") or ""
+                    with _reading():
+                        tokens = reader.tokens(choice)
+                    if text or tokens:
+                        yield Delta(text, tokens, entropies(news))
         yield Answered(
             model=body["model"],
             seed=extra.get("seed", seed),
@@ -111,6 +125,33 @@ class ModelClient:
             seconds=extra.get("seconds", 0.0),
             dropped_turns=extra.get("dropped_turns", 0),
         )
+
+    async def dial(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        model: str | None = None,
+        user: str = "",
+    ) -> Dial:
+        """What may come after `prompt`, a text or the ids of its tokens, and what `seed` draws. Errors as for `chat`.
+
+        The text is gone on with as it stands; it is no turn of a conversation.
+        """
+        body: dict[str, Any] = {
+            "model": model or await self.first("chat"),
+            "prompt": prompt if isinstance(prompt, str) else list(prompt),
+            "temperature": temperature,
+            "top_p": top_p,
+            "seed": seed,
+            "dial": True,
+            "user": user,
+        }
+        answer = await self._post("/v1/completions", body)
+        with _reading():
+            return token_wire.dial(body["model"], answer["tempera"]["dial"])
 
     async def faces(
         self,

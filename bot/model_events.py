@@ -39,10 +39,71 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Delta:
-    """New text of an answer."""
+class Likely:
+    """A token that could come, and its probability. `text` is "" for one that ends the text."""
 
     text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token that a language model wrote, and what it might have written.
+
+    `text` is what it added, so that the texts of all tokens are the answer; "" while a character has more than one
+    token, until its last one. Probabilities are the model's own, whatever the temperature was. `likely` are the most
+    probable tokens at this point, best first, the written one among them if it is one of these.
+    """
+
+    text: str
+    probability: float
+    likely: tuple[Likely, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """New text of an answer, and its tokens where they were asked for.
+
+    `entropies`, one for each token: how uncertain the draw was, after temperature, in bits.
+    """
+
+    text: str
+    tokens: tuple[Token, ...] = ()
+    entropies: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A token that could come next: `before` is the model's own probability, `after` the one to be drawn.
+
+    What temperature and top-p do lies between the two; what they cut has `after` 0. `bytes` may be a part of a
+    character. `ends` is true of a token that ends the text.
+    """
+
+    id: int
+    bytes: bytes
+    logit: float
+    before: float
+    after: float
+    ends: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial:
+    """What may come after a text: up to fifty `candidates`, the most probable first, and the one that is `drawn`.
+
+    At any of `temperatures`, P(token) = exp(logit / temperature - log_sum_exp), where `log_sum_exp` and `entropy`
+    (bits) are over all tokens there are. `prompt` and `prompt_ids` are the tokens that were read.
+    """
+
+    model: str
+    prompt: tuple[bytes, ...]
+    prompt_ids: tuple[int, ...]
+    candidates: tuple[Candidate, ...]
+    drawn: Candidate
+    temperatures: tuple[float, ...]
+    log_sum_exp: tuple[float, ...]
+    entropy: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 What OpenAI's formats have no place for is in one object `tempera`: `job` and `seed` always; `dropped_turns` once the
 work began; `seconds` at the end; `queue` {place, eta_s}, or `step` and `steps`, in the chunks that only tell progress;
-`logprobs_after`, in the same form as the choice's log-probabilities and beside them; `dial` where it was asked for.
+`logprobs_after`, in the same form as the choice's log-probabilities and beside them, and `entropy`, in nats, of what
+each of these tokens was drawn from; `dial` where it was asked for. Tokens that are none of the text's, such as the one
+that ends it, are `special`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from model_server.ticket import Queued
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from model_server.job import TokenLogprob
+    from model_server.job import TokenLogit, TokenLogprob
     from model_server.ticket import Heard, Ticket
 
 LEAST_LOGPROB = -9999.0
@@ -41,6 +43,7 @@ class TextAnswer:
         self._text: list[str] = []
         self._logprobs: list[TokenLogprob] = []
         self._logprobs_after: list[TokenLogprob] = []
+        self._entropies: list[float] = []
         self._wants_logprobs = task.sampling.logprobs is not None
         self._finished: Finished | None = None
         self.tempera: dict[str, Any] = {"job": ticket.job.id, "seed": task.sampling.seed}
@@ -54,6 +57,7 @@ class TextAnswer:
                 self._text.append(event.text)
                 self._logprobs += event.logprobs
                 self._logprobs_after += event.logprobs_after
+                self._entropies += event.entropies
             case Dial():
                 self.tempera["dial"] = _dial(event)
             case Finished():
@@ -65,7 +69,7 @@ class TextAnswer:
     def whole(self) -> dict[str, Any]:
         """The response, once `Finished` was taken."""
         reason = self._finished.reason if self._finished else None
-        after = self._after(self._logprobs_after)
+        after = self._after(self._logprobs_after, self._entropies)
         choice = self._choice("".join(self._text), self._logprobs, reason)
         return self._envelope(self.whole_object, [choice]) | {"usage": self.usage(), "tempera": self.tempera | after}
 
@@ -76,7 +80,7 @@ class TextAnswer:
             case Started():
                 choice = self._part("", (), None, first=True)
             case Text(text=text, logprobs=logprobs) if text or logprobs:
-                after = self._after(event.logprobs_after)
+                after = self._after(event.logprobs_after, event.entropies)
                 choice = self._part(text, logprobs, None)
             case Finished(reason=reason):
                 choice = self._part("", (), reason)
@@ -102,8 +106,8 @@ class TextAnswer:
             "prompt_tokens_details": {"cached_tokens": end.cached_tokens},
         }
 
-    def _after(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
-        return {"logprobs_after": self._listed(logprobs)} if logprobs else {}
+    def _after(self, logprobs: Sequence[TokenLogprob], entropies: Sequence[float]) -> dict[str, Any]:
+        return {"logprobs_after": self._listed(logprobs), "entropy": list(entropies)} if logprobs else {}
 
     def _aside(self, news: dict[str, Any]) -> dict[str, Any]:
         return self._envelope(self.chunk_object, []) | {"tempera": self.tempera | news}
@@ -224,18 +228,26 @@ def embeddings(ticket: Ticket, found: Vectors, end: Finished, *, packed: bool) -
 
 def _dial(event: Dial) -> dict[str, Any]:
     return {
-        "tokens": [
-            {"token": token.text, "id": token.id, "bytes": list(token.bytes), "logit": token.logit}
-            for token in event.tokens
-        ],
+        "tokens": list(map(_logit, event.tokens)),
         "temperatures": event.temperatures,
         "log_sum_exp": event.log_sum_exp,
         "entropy": event.entropy,
+        "drawn": _logit(event.drawn),
+        "prompt": [{"id": token.id, "bytes": list(token.bytes)} for token in event.prompt],
     }
 
 
+def _logit(token: TokenLogit) -> dict[str, Any]:
+    named = {"token": token.text, "id": token.id, "bytes": list(token.bytes), "logit": token.logit}
+    return named | {"after": token.after} | _marked(token)
+
+
 def _detail(token: TokenLogprob) -> dict[str, Any]:
-    return {"token": token.text, "bytes": list(token.bytes), "logprob": _finite(token.logprob)}
+    return {"token": token.text, "bytes": list(token.bytes), "logprob": _finite(token.logprob)} | _marked(token)
+
+
+def _marked(token: TokenLogprob | TokenLogit) -> dict[str, bool]:
+    return {"special": True} if token.special else {}
 
 
 def _legacy_name(token: TokenLogprob) -> str:

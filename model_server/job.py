@@ -48,7 +48,7 @@ class Chat:
     continue_final: bool = False
     """The last message is an assistant's, begun by hand: go on with it. Only what is new is answered."""
     dial: bool = False
-    """Draw nothing; answer with one `Dial` about the next token."""
+    """Write nothing; answer with one `Dial` about the next token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Completion:
     prompt: str | tuple[int, ...]
     sampling: Sampling
     dial: bool = False
-    """Draw nothing; answer with one `Dial` about the next token."""
+    """Write nothing; answer with one `Dial` about the next token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +140,8 @@ class TokenLogprob:
     bytes: bytes
     logprob: float
     top: tuple[TokenLogprob, ...] = ()
+    special: bool = False
+    """Whether it is none of the text's tokens, such as the one that ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,18 @@ class TokenLogit:
     bytes: bytes
     id: int
     logit: float
+    after: float = 0.0
+    """Its probability to be drawn: after temperature, top_k, top_p and min_p; 0 for what they cut."""
+    special: bool = False
+    """Whether it is none of the text's tokens, such as the one that ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptToken:
+    """One token of what the model read."""
+
+    bytes: bytes
+    id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +185,8 @@ class Text:
     """Of the model itself, whatever the sampling is."""
     logprobs_after: tuple[TokenLogprob, ...] = ()
     """Of the distribution that was drawn from: after temperature, top_k, top_p and min_p. What they cut is left out."""
+    entropies: tuple[float, ...] = ()
+    """Of that distribution, in nats, one for each of these tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +195,7 @@ class Dial:
 
     P(token at temperature T) = exp(logit / T - log_sum_exp at T). `tokens` are the most probable ones, best first;
     `log_sum_exp` (of logits / T) and `entropy` (in nats) are over the whole vocabulary, one for each temperature.
+    `drawn` is what the request's seed draws, perhaps none of `tokens`; `prompt` is what was read.
     """
 
     job: str
@@ -186,6 +203,8 @@ class Dial:
     temperatures: tuple[float, ...]
     log_sum_exp: tuple[float, ...]
     entropy: tuple[float, ...]
+    drawn: TokenLogit
+    prompt: tuple[PromptToken, ...]
 
 
 @dataclass(frozen=True, slots=True)

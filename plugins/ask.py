@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
-from bot import Context, Delta, Plugin, Range, Reply, Setting, Step, Turn, Waiting, command, message_command, new_seed
+from bot import (
+    Context,
+    Delta,
+    Plugin,
+    Range,
+    Reply,
+    Setting,
+    Step,
+    Token,
+    Turn,
+    UserError,
+    Waiting,
+    command,
+    message_command,
+    new_seed,
+)
 
 INSTRUCTIONS = (
     "You are Tempera, a friendly assistant in a chat room. Answer briefly, in plain words, and in the language "
     "of the question. If you are not sure, say so."
 )
+LIKELY = 5
+"""How many tokens are kept that could have stood in the place of each."""
+BROKEN = "\ufffd"
 
 
 class Ask(Plugin):
@@ -22,6 +40,12 @@ class Ask(Plugin):
             default=INSTRUCTIONS,
             description="What the language model is told before every conversation.",
             maximum=4000,
+        ),
+        Setting(
+            name="ask.keep_tokens",
+            type=bool,
+            default=True,
+            description="Keep with each answer how probable its tokens were, so that the web chat can show it.",
         ),
     )
 
@@ -42,23 +66,63 @@ class Ask(Plugin):
         max_tokens: The longest answer, in tokens (a token is about three quarters of a word)
         seed: The same seed gives the same answer to the same conversation again
         """
+        async for reply in self._answer(ctx, prompt, (), temperature, max_tokens, seed):
+            yield reply
+
+    @command("ask-fork", hidden=True)
+    async def fork(
+        self,
+        ctx: Context,
+        prompt: Range[str, 1, 8000],
+        answer: int,
+        at: Range[int, 0, None],
+        choice: Range[int, 0, LIKELY],
+        temperature: Range[float, 0, 2] = 0.7,
+        max_tokens: Range[int, 1, 4096] = 512,
+        seed: Range[int, 0, 2147483647] | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Go on from the middle of an answer, with another token in the place of one of its own.
+
+        answer: The answer to go on from
+        at: Which of its tokens to replace, counted from 0
+        choice: Which of the tokens that were likely there to put in its place, counted from 0
+        """
+        begun = _forked(await ctx.history.tokens(answer), at, choice)
+        async for reply in self._answer(ctx, prompt, begun, temperature, max_tokens, seed):
+            yield reply
+
+    async def _answer(
+        self,
+        ctx: Context,
+        prompt: str,
+        begun: Sequence[Token],
+        temperature: float,
+        max_tokens: int,
+        seed: int | None,
+    ) -> AsyncIterator[Reply]:
+        """An answer that begins with the tokens `begun`."""
+        text = "".join(token.text for token in begun)
         turns = [
             Turn("system", ctx.settings["ask.system_prompt"]),
             *await ctx.history.turns(),
             Turn("user", prompt),
+            *([Turn("assistant", text)] if begun else ()),
         ]
-        text = ""
-        yield Reply(status=ctx.translate("Thinking …"))
+        tokens = tuple(begun)
+        yield Reply(text=text, status=ctx.translate("Thinking …"))
         async for event in ctx.models.chat(
             turns,
             temperature=temperature,
             seed=new_seed() if seed is None else seed,
             max_tokens=max_tokens,
+            likely=LIKELY if ctx.settings["ask.keep_tokens"] else None,
+            goes_on=bool(begun),
             user=ctx.user.id,
         ):
             if isinstance(event, Delta):
                 text += event.text
-                yield Reply(text=text)
+                tokens += event.tokens
+                yield Reply(text=text, tokens=tokens)
             elif isinstance(event, Waiting):
                 yield Reply(text=text, status=ctx.translate("Number {place} in the queue …", place=event.place))
             elif isinstance(event, Step):
@@ -76,10 +140,24 @@ class Ask(Plugin):
                 }
                 if event.dropped_turns:
                     card[ctx.translate("left out")] = ctx.translate("{count} older turns", count=event.dropped_turns)
-                yield Reply(text=text, card=card, final=True)
+                yield Reply(text=text, card=card, tokens=tokens, final=True)
 
     @command()
     async def new(self, ctx: Context) -> AsyncIterator[Reply]:
         """Start a new conversation: what was said here before is no longer read."""
         await ctx.history.restart()
         yield Reply(text=ctx.translate("A fresh start. I no longer read what was said here before."), final=True)
+
+
+def _forked(tokens: Sequence[Token], at: int, choice: int) -> tuple[Token, ...]:
+    """The first `at` tokens and the one chosen after them. Raises UserError where that makes no text."""
+    if not tokens:
+        raise UserError("Of that answer no tokens are kept, so it cannot be gone on from.")
+    if at >= len(tokens) or choice >= len(tokens[at].likely):
+        raise UserError("There is no such token in that answer.")
+    chosen = tokens[at].likely[choice]
+    if not chosen.text:
+        raise UserError("That token would end the answer there; choose one to go on with.")
+    if BROKEN in chosen.text or (at and not tokens[at - 1].text):
+        raise UserError("That token is only a part of a character; choose another one.")
+    return (*tokens[:at], Token(chosen.text, chosen.probability, tokens[at].likely))

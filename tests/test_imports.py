@@ -12,7 +12,7 @@ HEAVY = {"torch", "transformers", "diffusers"}
 PLATFORM_SDKS = {"discord": "discord", "slack_bolt": "slack", "slack_sdk": "slack", "prompt_toolkit": "terminal"}
 LAYERS = [
     {"text", "language", "message", "errors", "chore", "model_events", "backend"},
-    {"option", "database", "migrations", "picture_wire"},
+    {"option", "database", "migrations", "picture_wire", "token_wire", "tokens"},
     {"command", "delivery", "pace", "instance", "store", "defaults", "audit", "scope"},
     {"config", "policy", "model_client", "settings", "actions", "journal"},
     {"history", "plugin"},

@@ -69,36 +69,35 @@ class Generation:
         self.finished = stopped or self._drawn == self._prompt.max_tokens
         if self.finished:
             text += self._text.finish()
-        before, after = ((), ()) if ended else self._logprobs(own, likely, token)
         # A token that ends the text has none of its own, but may let go of what was held back.
-        events: list[Event] = [Text(self._job_id, text, before, after)] if text or not ended else []
+        told = Text(self._job_id, text) if ended or own is None else self._told(text, own, likely, token)
+        events: list[Event] = [told] if text or not ended else []
         if not self.finished:
             return token, events
         end = Finished(self._job_id, "stop" if stopped else "length", len(self._prompt.ids), self._drawn, cached)
         return None, [*events, end]
 
-    def _logprobs(
-        self, own: torch.Tensor | None, likely: Distribution, token: int
-    ) -> tuple[tuple[TokenLogprob, ...], tuple[TokenLogprob, ...]]:
-        count = self._sampling.logprobs
-        if own is None or count is None:
-            return (), ()
-        before = log_probabilities(own, token, count)
-        return (self._named(token, *before),), (self._named(token, *likely.log_probabilities(token, count)),)
+    def _told(self, text: str, own: torch.Tensor, likely: Distribution, token: int) -> Text:
+        """The new text with what is known of its token: `own` are the model's logits, untouched."""
+        count = self._sampling.logprobs or 0
+        before = self._named(token, *log_probabilities(own, token, count))
+        after = self._named(token, *likely.log_probabilities(token, count))
+        return Text(self._job_id, text, (before,), (after,), (likely.entropy(),))
 
     def _named(self, token: int, logprob: float, best: list[tuple[int, float]]) -> TokenLogprob:
         data = self._vocabulary.bytes(token)
         top = tuple(self._named(other, value, []) for other, value in best)
-        return TokenLogprob(data.decode(errors="replace"), data, logprob, top)
+        return TokenLogprob(data.decode(errors="replace"), data, logprob, top, token in self._vocabulary.special)
 
 
 class Dialling:
     """Reads the prompt and shows what the next token could be."""
 
-    def __init__(self, job_id: str, prompt: Prompt, vocabulary: Vocabulary) -> None:
+    def __init__(self, job_id: str, prompt: Prompt, sampling: Sampling, vocabulary: Vocabulary) -> None:
         self.finished = False
         self._job_id = job_id
         self._prompt = prompt
+        self._sampling = sampling
         self._vocabulary = vocabulary
 
     def accept(self, logits: torch.Tensor, cached: int) -> tuple[int | None, list[Event]]:
@@ -106,7 +105,7 @@ class Dialling:
         check_finite(logits)
         self.finished = True
         end = Finished(self._job_id, "stop", len(self._prompt.ids), 0, cached)
-        return None, [dial(self._job_id, logits, self._vocabulary), end]
+        return None, [dial(self._job_id, logits, self._vocabulary, self._sampling, self._prompt.ids), end]
 
 
 def check_finite(logits: torch.Tensor) -> None:

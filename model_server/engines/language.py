@@ -93,7 +93,7 @@ class LanguageEngine:
         except Refused as refused:
             return [refused.event(job.id)]
         writer = (
-            Dialling(job.id, prompt, self._vocabulary)
+            Dialling(job.id, prompt, task.sampling, self._vocabulary)
             if task.dial
             else Generation(job.id, prompt, task.sampling, self._vocabulary, self._ends)
         )

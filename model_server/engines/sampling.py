@@ -53,6 +53,19 @@ class Distribution:
         pairs = zip(ids.tolist(), best.values.tolist(), strict=True)
         return float(logs[own]), [(other, value) for other, value in pairs if value > float("-inf")]
 
+    def probabilities(self, tokens: torch.Tensor) -> list[float]:
+        """Those of some token ids; 0 for what cannot be drawn."""
+        shares = self.weights.to(WIDE) / self.weights.sum(dtype=WIDE)
+        if self.ids is None:
+            return shares[tokens].tolist()
+        places = torch.searchsorted(self.ids, tokens).clamp_(max=len(self.ids) - 1)
+        return torch.where(self.ids[places] == tokens, shares[places], 0.0).tolist()
+
+    def entropy(self) -> float:
+        """How uncertain a draw is, in nats."""
+        shares = self.weights / self.weights.sum(dtype=WIDE)
+        return float(torch.special.entr(shares).sum(dtype=WIDE))
+
     def _place(self, share: float) -> int:
         """Where the running sum of the weights passes `share` of all (0 up to 1); sums are float64.
 

@@ -25,6 +25,7 @@ from model_server.job import (
     Job,
     Picture,
     Progress,
+    PromptToken,
     Started,
     Text,
     TokenLogit,
@@ -189,8 +190,9 @@ def prompt_of(task: Chat | Completion) -> str:
 
 def dial(job_id: str) -> Dial:
     """Two tokens at two temperatures."""
-    tokens = (TokenLogit("a", b"a", 7, 2.0), TokenLogit("\ufffd", b"\xe2\x82", 9, 1.0))
-    return Dial(job_id, tokens, (0.5, 1.0), (4.127, 2.313), (0.365, 0.582))
+    tokens = (TokenLogit("a", b"a", 7, 2.0, 0.75), TokenLogit("\ufffd", b"\xe2\x82", 9, 1.0, 0.25))
+    prompt = (PromptToken(b"x", 3),)
+    return Dial(job_id, tokens, (0.5, 1.0), (4.127, 2.313), (0.365, 0.582), tokens[0], prompt)
 
 
 def logprobs(text: str, count: int | None, drawn: float = -0.5) -> tuple[TokenLogprob, ...]:

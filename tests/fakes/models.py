@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
+import re
 import struct
 import zlib
 from contextlib import AsyncExitStack
@@ -17,6 +19,10 @@ STEPS, GUIDANCE, EDGE = 4, 3.0, 16
 """What the image model does where a request leaves it open; the edge of its pictures in pixels."""
 TEXTS = frozenset({"model", "prompt", "negative_prompt", "layout", "response_format", "user"})
 """Fields of a form that are text; the others are numbers or lists."""
+VOCABULARY = (" mat", " floor", " roof", "\n", "…", "<end>", " bed", " sofa", " table", " moon", " grass", " sun")
+START = 100
+"""The id of a prompt's first token; the others follow."""
+PIECES = re.compile(r"\s?\S+")
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAAAAAAALAAAAAABAAEAAAIBRAA7")
 
 
@@ -63,6 +69,7 @@ class FakeModels:
                 web.get("/health/live", self._live),
                 web.get("/health/ready", self._live),
                 web.post("/v1/chat/completions", self._chat),
+                web.post("/v1/completions", self._dial),
                 web.post("/v1/images/generations", self._pictures),
                 web.post("/v1/images/variations", self._variations),
                 web.post("/v1/embeddings", self._embeddings),
@@ -141,7 +148,10 @@ class FakeModels:
             for number, piece in enumerate(self.answer):
                 if number >= self.before_gate:
                     await self.gate.wait()
-                await send({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]})
+                choice = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
+                told = {"entropy": [0.5]} if body.get("logprobs") else {}
+                listed = {"content": [token(piece, number, body["top_logprobs"])]} if told else None
+                await send({"choices": [choice | {"logprobs": listed}], "tempera": told})
             await send({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
             usage = {"prompt_tokens": 5, "completion_tokens": len(self.answer)}
             await send({"choices": [], "usage": usage, "tempera": {"seed": body.get("seed"), "seconds": 0.5}})
@@ -152,6 +162,13 @@ class FakeModels:
         finally:
             await asyncio.shield(self._count(running=-1))
         return response
+
+    async def _dial(self, request: web.Request) -> web.Response:
+        body = await self._received(request)
+        if refusal := self._refusal():
+            return refusal
+        assert body["dial"] is True
+        return web.json_response({"choices": [], "tempera": {"dial": dialled(body)}})
 
     async def _variations(self, request: web.Request) -> web.StreamResponse:
         form = dict(await request.post())
@@ -225,6 +242,52 @@ class FakeModels:
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
         vectors = [[float(len(text)), float(text.count(" ")), 1.0] for text in texts]
         return web.json_response({"data": [{"index": i, "embedding": v} for i, v in enumerate(vectors)]})
+
+
+def token(text: str, number: int, count: int) -> dict[str, Any]:
+    """A token of an answer with its runners-up. Every second one was not the most probable."""
+
+    def named(text: str, share: float, **more: Any) -> dict[str, Any]:
+        return {"token": text, "bytes": list(text.encode()), "logprob": math.log(share), **more}
+
+    first, second = named(text, 0.5), named(" so", 0.25)
+    if number % 2:
+        first, second = named(" so", 0.5), named(text, 0.25)
+    others = [first, second, named(" if", 0.125), named("<end>", 0.0625, special=True)]
+    return named(text, 0.25 if number % 2 else 0.5) | {"top_logprobs": others[:count]}
+
+
+def dialled(body: dict[str, Any]) -> dict[str, Any]:
+    """What comes after any prompt: the words of `VOCABULARY`, by their ids, each half as probable as the last one.
+
+    Temperature and top-p do what they do; the seed draws the word of its own number.
+    """
+    asked = body["prompt"]
+    ids = asked if isinstance(asked, list) else [START + number for number in range(len(PIECES.findall(asked)))]
+    pieces = PIECES.findall(asked) if isinstance(asked, str) else ["one"] * len(asked)
+    heights = [-math.log(2) * number for number in range(len(VOCABULARY))]
+    weights = [math.exp(height / max(body["temperature"], 1e-9)) for height in heights]
+    whole = sum(weights)
+    weights = [
+        weight if sum(weights[:number]) < body["top_p"] * whole else 0.0 for number, weight in enumerate(weights)
+    ]
+    listed = [
+        {"token": word, "id": number, "bytes": list(word.encode()), "logit": heights[number]}
+        | {"after": weights[number] / sum(weights)}
+        | ({"special": True} if word == "<end>" else {})
+        for number, word in enumerate(VOCABULARY)
+    ]
+    return {
+        "tokens": listed,
+        "temperatures": [0.5, 1.0],
+        "log_sum_exp": [math.log(sum(math.exp(height / at) for height in heights)) for at in (0.5, 1.0)],
+        "entropy": [0.5, 1.0],
+        "drawn": listed[body["seed"] % len(listed)],
+        "prompt": [
+            {"id": number, "bytes": list((VOCABULARY[number] if number < START else pieces[place]).encode())}
+            for place, number in enumerate(ids)
+        ],
+    }
 
 
 def made_with(body: dict[str, Any], steps: int) -> dict[str, Any]:

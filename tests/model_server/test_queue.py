@@ -195,12 +195,14 @@ async def test_a_dial(http: aiohttp.ClientSession, path: str, asked: dict[str, A
         answer = await response.json()
     assert answer["tempera"]["dial"] == {
         "tokens": [
-            {"token": "a", "id": 7, "bytes": [97], "logit": 2.0},
-            {"token": "\ufffd", "id": 9, "bytes": [0xE2, 0x82], "logit": 1.0},
+            {"token": "a", "id": 7, "bytes": [97], "logit": 2.0, "after": 0.75},
+            {"token": "\ufffd", "id": 9, "bytes": [0xE2, 0x82], "logit": 1.0, "after": 0.25},
         ],
         "temperatures": [0.5, 1.0],
         "log_sum_exp": [4.127, 2.313],
         "entropy": [0.365, 0.582],
+        "drawn": {"token": "a", "id": 7, "bytes": [97], "logit": 2.0, "after": 0.75},
+        "prompt": [{"id": 3, "bytes": [120]}],
     }
     assert answer["usage"]["completion_tokens"] == 0
 
