@@ -87,7 +87,7 @@ class Ask(Plugin):
         at: Which of its tokens to replace, counted from 0
         choice: Which of the tokens that were likely there to put in its place, counted from 0
         """
-        begun = _forked(await ctx.history.tokens(answer), at, choice)
+        begun = forked(await ctx.history.tokens(answer), at, choice)
         async for reply in self._answer(ctx, prompt, begun, temperature, max_tokens, seed):
             yield reply
 
@@ -149,7 +149,7 @@ class Ask(Plugin):
         yield Reply(text=ctx.translate("A fresh start. I no longer read what was said here before."), final=True)
 
 
-def _forked(tokens: Sequence[Token], at: int, choice: int) -> tuple[Token, ...]:
+def forked(tokens: Sequence[Token], at: int, choice: int) -> tuple[Token, ...]:
     """The first `at` tokens and the one chosen after them. Raises UserError where that makes no text."""
     if not tokens:
         raise UserError("Of that answer no tokens are kept, so it cannot be gone on from.")

@@ -3,8 +3,10 @@
 import pytest
 from fakes.rows import exchange, keep
 
-from bot.database import Database
+from bot import Token
+from bot.database import Database, TokensRow
 from bot.history import MOST_QUESTIONS, History
+from bot.tokens import pack
 
 
 async def turns(database: Database, **question: object) -> list[str]:
@@ -92,3 +94,14 @@ async def test_a_chain_ends_at_anothers_private_words(database: Database) -> Non
 async def test_a_chain_ends_where_a_message_was_purged(database: Database) -> None:
     _, reply = await exchange(database, "two", "2", parent=999)
     assert await turns(database, parent=reply.id) == ["two", "2"]
+
+
+async def test_only_tokens_of_an_answer_to_this_question_are_told(database: Database) -> None:
+    asked, answer = await exchange(database, "one", "1")
+    other, _ = await exchange(database, "two", "2")
+    async with database.writing() as session:
+        session.add(TokensRow(message=answer.id, data=pack((Token("1", 0.5),))))
+    assert [token.text for token in await History(database, asked).tokens(answer.id)] == ["1"]
+    assert await History(database, other).tokens(answer.id) == ()
+    assert await History(database, asked).tokens(999) == ()
+    assert await History(database, None).tokens(answer.id) == ()

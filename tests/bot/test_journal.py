@@ -7,7 +7,7 @@ from fakes.asking import ANN, BEN, ROOM
 from fakes.rows import exchange, keep
 from sqlalchemy import func, select
 
-from bot import Attachment, Button, Channel, Context, Plugin, Reply, User, command
+from bot import Attachment, Button, Channel, Context, Likely, Plugin, Reply, Token, User, command
 from bot.database import AttachmentRow, Database, VoteRow
 from bot.errors import Expired
 from bot.instance import Instance
@@ -185,3 +185,27 @@ async def test_another_users_answer_is_stored_as_theirs(journal: Journal) -> Non
         Request(user=BEN, place=ROOM), ASK, {"prompt": "hi", "seed": 2}, private=False, question=question
     )
     assert (answer.author, answer.options["seed"]) == ("ben", 2)
+
+
+TOKENS = (Token("do", 0.5, (Likely("do", 0.5), Likely("did", 0.25))), Token("ne", 0.125))
+
+
+async def test_tokens_are_kept_with_the_answer_and_go_with_it(journal: Journal, database: Database) -> None:
+    _, plain = await opened(journal)
+    await journal.close(plain, Reply(text="done", final=True), "done")
+    assert await journal.tokens(plain) == ()
+    _, answer = await opened(journal)
+    await journal.close(answer, Reply(text="done", tokens=TOKENS, final=True), "done")
+    kept = await journal.tokens(answer)
+    assert [(token.text, [one.text for one in token.likely]) for token in kept] == [("do", ["do", "did"]), ("ne", [])]
+    row = await journal.get(answer)
+    assert row is not None
+    await journal.delete(row)
+    assert await journal.tokens(answer) == ()
+
+
+async def test_tokens_are_purged_with_the_answer(journal: Journal, database: Database) -> None:
+    _, answer = await opened(journal)
+    await journal.close(answer, Reply(text="done", tokens=TOKENS, final=True), "done")
+    assert await database.purge(days=-1) == 2
+    assert await journal.tokens(answer) == ()

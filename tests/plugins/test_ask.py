@@ -1,16 +1,20 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.asking import ANN, ask, last, press, replies, speaking
+from fakes.asking import ANN, BEN, ROOM, ask, last, press, replies, speaking
 from fakes.crooked import crooked, plainly
 from fakes.models import FakeModels
 
-from bot import plugin
+from bot import Likely, Token, User, UserError, plugin
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.database import Database
+from bot.errors import Expired
+from bot.message import Action, Place, Request
 from bot.model_client import ModelClient
 from bot.option import number
+from plugins.ask import forked
 
 ANSWER = "Paris is the capital of France."
 
@@ -148,3 +152,100 @@ async def test_a_refusal_of_the_model_server_is_shown_and_the_next_question_work
 async def test_the_temperature_is_written_as_people_write_it(bot: Bot, temperature: float) -> None:
     reply = await last(bot, ask(f"/ask temperature:{temperature} hi", ANN))
     assert reply.card["temperature"] == number(temperature)
+
+
+# Tokens, and answers that go on from the middle of another
+
+
+def fork(row: int, at: int, choice: int, user: User = ANN, place: Place = ROOM) -> Request:
+    return Request(user=user, place=place, action=Action(f"t:fork:{row}", {"at": str(at), "choice": str(choice)}))
+
+
+async def test_every_answer_keeps_its_tokens_and_what_else_was_likely(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask("/ask temperature:0 Where?"))
+    assert (models.requests[0]["logprobs"], models.requests[0]["top_logprobs"]) == (True, 5)
+    tokens = await bot.tokens(reply.row, BEN, ROOM)
+    assert "".join(token.text for token in tokens) == reply.text
+    assert [token.probability for token in tokens[:2]] == pytest.approx([0.5, 0.25], rel=1e-3)
+    assert [one.text for one in tokens[1].likely] == [" so", " is", " if", ""]
+
+
+async def test_a_stopped_answer_keeps_those_it_had(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    async for reply in bot.dispatch(ask("hi")).replies:
+        if reply.text and not reply.final:
+            await replies(bot, press("stop", reply.row))
+    assert [token.text for token in await bot.tokens(reply.row, ANN, ROOM)] == ["Paris"]
+
+
+async def test_the_deployment_can_do_without(models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
+    settings = {"ask.keep_tokens": False}
+    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
+        reply = await last(bot, ask("hi"))
+        assert "logprobs" not in models.requests[0]
+        assert await bot.tokens(reply.row, ANN, ROOM) == ()
+        assert (await last(bot, fork(reply.row, 0, 1))).text == (
+            "Of that answer no tokens are kept, so it cannot be gone on from."
+        )
+
+
+async def test_a_fork_keeps_what_was_before_and_goes_on(bot: Bot, models: FakeModels) -> None:
+    await last(bot, ask("before"))
+    first = await last(bot, ask("/ask temperature:1.5 max_tokens:9 Where?"))
+    models.answer = (" happy", ".")
+    forked = await last(bot, fork(first.row, 3, 0, BEN))
+    assert forked.text == "Paris is the so happy."
+    body = models.requests[-1]
+    assert body["continue_final_message"] is True
+    assert (body["temperature"], body["max_tokens"], body["user"]) == (1.5, 9, "ben")
+    assert [turn["content"] for turn in body["messages"]][1:] == ["before", ANSWER, "Where?", "Paris is the so"]
+    tokens = await bot.tokens(forked.row, ANN, ROOM)
+    assert [token.text for token in tokens] == ["Paris", " is", " the", " so", " happy", "."]
+    assert (tokens[3].probability, tokens[4].probability) == pytest.approx((0.5, 0.5), rel=1e-3)
+    models.answer = ("?",)
+    assert (await last(bot, fork(forked.row, 1, 2))).text == "Paris if?"
+    assert (await last(bot, press("again", forked.row, BEN))).text == "Paris is the so?"
+    await last(bot, ask("next"))
+    assert [turn["content"] for turn in models.requests[-1]["messages"]][-2] == "Paris is the so?"
+
+
+@pytest.mark.parametrize(
+    ("at", "choice", "sentence"),
+    [
+        (99, 0, "There is no such token in that answer."),
+        (0, 4, "There is no such token in that answer."),
+        (0, 3, "That token would end the answer there; choose one to go on with."),
+        (-1, 0, "at must be a whole number of at least 0; you gave “-1”."),
+    ],
+)
+async def test_what_cannot_be_gone_on_with(bot: Bot, at: int, choice: int, sentence: str) -> None:
+    row = (await last(bot, ask("hi"))).row
+    reply = await last(bot, fork(row, at, choice))
+    assert (reply.text, reply.error) == (sentence, True)
+
+
+@pytest.mark.parametrize(("at", "choice"), [(0, 0), (1, 0)])
+def test_no_character_is_broken(at: int, choice: int) -> None:
+    likely = (Likely("\ufffd", 0.5),)
+    with pytest.raises(UserError, match="part of a character"):
+        forked((Token("", 0.5, likely), Token("é", 0.5, (Likely("è", 0.5),))), at, choice)
+
+
+async def test_private_answers_are_their_authors(bot: Bot, models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
+    settings = {"answers.private": True}
+    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
+        row = (await last(bot, ask("hi"))).row
+        assert await bot.tokens(row, ANN, ROOM)
+        elsewhere = replace(ROOM, channel="other")
+        for user, place in ((BEN, ROOM), (ANN, elsewhere), (ANN, replace(ROOM, platform="other"))):
+            with pytest.raises(Expired):
+                await bot.tokens(row, user, place)
+            assert (await last(bot, fork(row, 0, 1, user, place))).text == "This has expired: it is no longer stored."
+        assert (await last(bot, fork(row, 0, 1))).private
+
+
+async def test_other_answers_cannot_be_forked(bot: Bot) -> None:
+    row = (await last(bot, ask("/face seed:1"))).row
+    assert (await last(bot, fork(row, 0, 0))).text == "Answers of /face cannot be forked."
