@@ -1,0 +1,55 @@
+"""Networks of the right shapes, the same for the same seed, and noise that ends as noise alone."""
+
+import pytest
+import torch
+
+from model_server.assembly import MAX_TOKENS
+from model_server.training.networks import TEXT_WIDTH, Sizes, make_autoencoder, make_scheduler, make_unet, train_quickly
+
+
+@pytest.mark.parametrize("make", [make_autoencoder, make_unet])
+def test_the_seed_decides_the_weights_and_nothing_else(make: object, sizes: Sizes) -> None:
+    assert callable(make)
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    first, again, other = make(sizes, 1), make(sizes, 1), make(sizes, 2)
+    assert torch.equal(torch.rand(1), expected)
+    one, same, different = (next(network.parameters()) for network in (first, again, other))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, different)
+
+
+@torch.no_grad()
+def test_pictures_become_latents_of_a_quarter_of_their_edge(sizes: Sizes) -> None:
+    autoencoder = make_autoencoder(sizes, 1)
+    latents = autoencoder.encode(torch.zeros(2, 3, 64, 64)).latent_dist.mean
+    assert latents.shape == (2, 4, 16, 16)
+    assert autoencoder.decode(latents).sample.shape == (2, 3, 64, 64)
+
+
+@torch.no_grad()
+def test_the_unet_reads_the_text_and_keeps_the_shape_however_it_attends(sizes: Sizes) -> None:
+    unet = make_unet(sizes, 1)
+    random = torch.Generator().manual_seed(1)
+    noisy = torch.randn(2, 4, 16, 16, generator=random)
+    one, other = torch.randn(2, 2, MAX_TOKENS, TEXT_WIDTH, generator=random)
+    made = unet(noisy, torch.tensor([1, 900]), one).sample
+    assert made.shape == noisy.shape
+    assert not torch.allclose(made, unet(noisy, torch.tensor([1, 900]), other).sample, atol=1e-4)
+    train_quickly(unet)
+    assert torch.allclose(made, unet(noisy, torch.tensor([1, 900]), one).sample, atol=1e-4)
+
+
+def test_heads_are_as_wide_as_the_sizes_say() -> None:
+    unet = make_unet(Sizes(autoencoder=(8, 8, 8), unet=(8, 16, 24), groups=4, head=8), 1)
+    heads = [block.attentions[0].transformer_blocks[0].attn1.heads for block in unet.down_blocks[1:]]
+    assert heads == [2, 3]
+
+
+def test_the_last_step_of_noise_leaves_nothing_of_the_picture() -> None:
+    scheduler = make_scheduler()
+    scheduler.set_timesteps(30)
+    assert scheduler.timesteps[0] == 999
+    assert scheduler.alphas_cumprod[999] < 1e-6
+    assert scheduler.config.prediction_type == "v_prediction"
