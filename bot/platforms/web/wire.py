@@ -207,6 +207,7 @@ def _reply(reply: Reply, *, mine: bool) -> dict[str, Any]:
         "final": reply.final,
         "error": reply.error,
         "card": list(reply.card.items()),
+        "tokens": reply.final and not reply.error and bool(reply.text) and "tokens" in reply.card,
         "buttons": [
             {"id": button.id, "label": button.label, "style": button.style}
             for button in reply.buttons

@@ -1,56 +1,73 @@
-// Wires the page together: what the bot sends goes to the list, the message box and the dialogs.
+// Wires the page together: what the bot sends goes to the list, the rail, the message box and the dialogs.
 
 import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
-import { byId, element } from "./dom.js";
-import { ExchangeView } from "./exchange.js";
+import { Conversation } from "./conversation.js";
+import { byId, drawn, element, icon } from "./dom.js";
 import { closeForm, refuseForm, showForm } from "./form.js";
+import * as look from "./look.js";
+import * as rail from "./rail.js";
+import { t, translatePage } from "./words.js";
+import { open } from "./viewer.js";
 
 const NAME = "tempera-name";
+const TYPING_MS = 5000;
 const EXAMPLES = [
   ["/ask What is a neural network?", "A language model answers, word by word"],
   ["/ask temperature:1.2 Tell me a story about an egg", "The same model, more daring"],
   ["/imagine a red apple", "A diffusion model takes noise away until an apple is left"],
+  ["/odds The cat sat on the", "What could come next, and how likely each word is"],
   ["/face", "A GAN draws a person who does not exist"],
 ];
 
-const views = new Map();
-const list = byId("exchanges"), scroller = byId("scroller"), newer = byId("newer"), announcer = byId("announcer");
-let you = null;
-let formRef = "", nextRef = 0, follows = true;
+translatePage();
+look.begin();
+
+const writers = new Map();
+let you = null, room = "", formRef = "", nextRef = 0;
 
 const connection = new Connection({
-  query: () => ({ name: localStorage.getItem(NAME) ?? "", locale: navigator.language }),
+  query: () => ({ name: localStorage.getItem(NAME) ?? "", locale: navigator.language, room: address().room }),
   onMessage: (message) => receive[message.type]?.(message),
   onState: (state) => {
-    byId("connection").textContent = state === "open" ? "" : "reconnecting …";
+    byId("connection").textContent = state === "open" ? "" : t("reconnecting …");
     document.body.classList.toggle("offline", state !== "open");
-    if (state !== "open") refuseForm("The connection was lost. Send it again when it is back.");
+    if (state !== "open") refuseForm(t("The connection was lost. Send it again when it is back."));
   },
 });
-const composer = new Composer({ send: (message) => connection.send(message) });
-const actions = {
-  press: (exchange, id) => connection.send({ type: "press", exchange, id, ref: `press-${nextRef++}` }),
-  open: openPicture,
-};
+const conversation = new Conversation({
+  open,
+  press: (exchange, id) => connection.send({ type: "press", exchange, id, ref: mark("press") }),
+  reply: ({ data }) => composer.replyTo(data.row, data.reply.text || data.question),
+  thread: (row) => { location.hash = `${encodeURIComponent(room)}/${row}`; },
+  tokens: async (view) => (await import("./tokens.js")).toggle(view),
+});
+const composer = new Composer({ send: (message) => connection.send(message), where: () => conversation.thread });
 
 const receive = {
-  welcome({ you: me, commands, exchanges }) {
-    receive.you({ you: me });
+  welcome({ you: me, room: entered, rooms, links, commands, exchanges }) {
+    you = me;
+    room = entered;
+    writers.clear();
+    rail.show({ you, room, rooms, links });
     composer.commands = commands;
     composer.reconnected();
     showExamples(commands);
-    // After a restart the ids begin anew, so nothing of the old page may stay.
-    for (const id of [...views.keys()]) remove(id);
-    for (const exchange of exchanges) show(exchange, { quietly: true });
-    byId("welcome").hidden = views.size > 0;
-    toBottom();
+    conversation.fill(exchanges);
+    // A room that is gone leads to another one, and the address says which.
+    if (address().room !== room) history.replaceState(null, "", `#${encodeURIComponent(room)}`);
+    showThread();
   },
-  exchange: (exchange) => keepingPlace(() => show(exchange), { mine: exchange.mine && !views.has(exchange.id) }),
-  gone: ({ id }) => remove(id),
-  taken({ ref }) {
+  exchange(exchange) {
+    writers.delete(exchange.author.id);
+    showWriters();
+    conversation.show(exchange);
+  },
+  gone: ({ id }) => conversation.remove(id),
+  taken({ ref, room: made }) {
     composer.taken(ref);
     if (ref === formRef) closeForm();
+    if (made && made !== room) location.hash = encodeURIComponent(made);
   },
   refused({ ref, text }) {
     if (composer.refused(ref, text)) return;
@@ -58,96 +75,76 @@ const receive = {
     else composer.say(text);
   },
   completed: ({ ref, values }) => composer.completed(ref, values),
-  form: (form) => showForm(form, ({ fields, files }) => {
-    formRef = `form-${nextRef++}`;
-    const out = connection.send({ type: "submit", id: form.id, fields, files, ref: formRef });
-    return out ? "" : "Not connected at the moment. Try again in a little while.";
-  }),
+  form: (form) => showForm(form, ({ fields, files }) => sendForm({ type: "submit", id: form.id, fields, files, thread: conversation.thread })),
   you({ you: me }) {
     you = me;
-    const who = byId("who");
-    who.textContent = me.name;
-    who.hidden = false;
+    rail.show({ you });
+  },
+  rooms: ({ rooms }) => rail.show({ rooms }),
+  spoken: ({ room: name }) => rail.spoken(name),
+  closed: () => connection.send({ type: "enter", room: "general" }),
+  typing({ who }) {
+    writers.set(who.id, who.name);
+    setTimeout(() => { writers.delete(who.id); showWriters(); }, TYPING_MS);
+    showWriters();
   },
 };
 
-function show(exchange, { quietly = false } = {}) {
-  byId("welcome").hidden = true;
-  const known = views.get(exchange.id);
-  const ended = exchange.reply.final && !(known?.data.reply.final);
-  if (known) {
-    known.update(exchange);
-  } else {
-    const view = new ExchangeView(exchange, actions);
-    views.set(exchange.id, view);
-    const after = [...views.values()].filter(({ data }) => data.id > exchange.id).sort((a, b) => a.data.id - b.data.id)[0];
-    list.insertBefore(view.root, after?.root ?? null);
-  }
-  if (ended && !quietly) announce(exchange.reply.text || exchange.reply.pictures.map(({ alt }) => alt).join(" "));
+const mark = (kind) => `${kind}-${nextRef++}`;
+
+// Room and thread stand behind the # of the address, so that they can be linked to and gone back from.
+function address() {
+  const [name, thread] = location.hash.slice(1).split("/");
+  return { room: decodeURIComponent(name || "general"), thread: Number(thread) || 0 };
 }
 
-function remove(id) {
-  views.get(id)?.root.remove();
-  views.delete(id);
-  byId("welcome").hidden = views.size > 0;
+function showThread() {
+  const { thread } = address();
+  const isThere = conversation.enter(thread);
+  const title = thread ? t("Thread in {room}", { room }) : room;
+  const back = thread && drawn(element("a", { class: "icon", href: `#${encodeURIComponent(room)}` }), "back", t("Back to {room}", { room }));
+  byId("title").replaceChildren(back || icon("room"), element("span", {}, title));
+  document.title = `${title} · Tempera`;
+  composer.replyTo(0);
+  composer.say(isThere ? "" : t("The beginning of this thread is no longer here."));
 }
 
-// A reader at the bottom stays there; one who has scrolled up is not moved.
-function keepingPlace(change, { mine }) {
-  const follow = follows || mine;
-  change();
-  if (follow) toBottom();
-  else newer.hidden = false;
+window.addEventListener("hashchange", () => {
+  if (address().room === room) showThread();
+  else connection.send({ type: "enter", room: address().room });
+});
+
+function sendForm(message) {
+  formRef = mark("form");
+  return connection.send({ ...message, ref: formRef }) ? "" : t("Not connected at the moment. Try again in a little while.");
 }
 
-const isAtBottom = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
-
-function toBottom() {
-  scroller.scrollTop = scroller.scrollHeight;
-  newer.hidden = true;
-}
-
-function announce(text) {
-  announcer.textContent = text;
+function showWriters() {
+  const names = [...writers.values()];
+  const several = names.length > 3 ? t("Several people are writing …") : t("{names} are writing …", { names: names.join(", ") });
+  byId("typing").textContent = names.length > 1 ? several : names.length ? t("{name} is writing …", { name: names[0] }) : "";
 }
 
 function showExamples(commands) {
   const offered = EXAMPLES.filter(([line]) => commands.some(({ name }) => line.startsWith(`/${name}`)));
   byId("examples").replaceChildren(...offered.map(([line, about]) => element("li", {},
     element("button", { type: "button", onclick: () => composer.fill(line) },
-      element("code", {}, line), element("span", {}, about)))));
+      element("code", {}, line), element("span", {}, t(about))))));
 }
 
-function openPicture(picture) {
-  const image = byId("viewer-picture");
-  image.src = picture.url;
-  image.alt = picture.alt || picture.name;
-  byId("viewer-text").textContent = picture.alt;
-  byId("viewer-link").href = picture.url;
-  byId("viewer").showModal();
-}
+const oneField = (label, value = "") => [
+  { name: "name", label, kind: "name", value, required: true, minimum: 1, maximum: 32, choices: [] },
+];
 
-byId("viewer").addEventListener("click", (event) => {
-  if (event.target === event.currentTarget) event.currentTarget.close();
+rail.begin({
+  rename: () => showForm({ title: t("Your name"), submit: t("Save"), fields: oneField(t("How others see you"), you.name) }, ({ fields }) => {
+    localStorage.setItem(NAME, fields.name);
+    connection.send({ type: "name", name: fields.name.slice(0, 200) });
+    closeForm();
+  }),
+  makeRoom: () => showForm({ title: t("A new room"), submit: t("Open it"), fields: oneField(t("Letters, digits and hyphens, such as lesson-1")) },
+    ({ fields }) => sendForm({ type: "make_room", name: fields.name.slice(0, 200) })),
+  closeRoom: (name) => connection.send({ type: "close_room", room: name, ref: mark("close") }),
 });
-newer.addEventListener("click", toBottom);
-scroller.addEventListener("scroll", () => {
-  follows = isAtBottom();
-  if (follows) newer.hidden = true;
-}, { passive: true });
-// A picture that arrives, or a message box that grows, must not push the newest message out of sight.
-const resized = new ResizeObserver(() => { if (follows) toBottom(); });
-resized.observe(list);
-resized.observe(scroller);
-
-byId("who").addEventListener("click", () => showForm({
-  title: "Your name",
-  submit: "Save",
-  fields: [{ name: "name", label: "How others see you", kind: "name", value: you.name, required: true, minimum: 1, maximum: 32, choices: [] }],
-}, ({ fields }) => {
-  localStorage.setItem(NAME, fields.name);
-  connection.send({ type: "name", name: fields.name.slice(0, 200) });
-  closeForm();
-}));
-
+byId("skip").addEventListener("click", (event) => { event.preventDefault(); byId("input").focus(); });
 connection.open();

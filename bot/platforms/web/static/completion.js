@@ -1,14 +1,9 @@
 // What fits the line so far: commands, then their options, then values. Knows nothing of the page.
 
-const BOOLEANS = ["true", "false"];
+import { commandOf, quoted } from "./line.js";
+import { t } from "./words.js";
 
-// The command that the line has named already, the longest name first ("lesson list" before "lesson").
-export function commandOf(line, commands) {
-  const lower = line.toLowerCase();
-  return commands
-    .filter((command) => lower.startsWith(`/${command.name} `))
-    .sort((one, other) => other.name.length - one.name.length)[0];
-}
+const BOOLEANS = ["true", "false"];
 
 // `before` is the line up to the caret. Gives {start, items, active, ask} or null: each item replaces what stands
 // from `start`; `active` is the one chosen from the beginning, or -1; `ask` is what only the bot can complete.
@@ -31,7 +26,7 @@ export function hint(before, commands) {
   if (!command) return "";
   const name = before.match(/(?:^|\s)([a-z_][\w-]*):\S*$/i)?.[1].toLowerCase();
   const option = command.options.find((known) => known.name === name);
-  if (!option) return command.usage;
+  if (!option) return "";
   return `${option.name}: ${[option.expects, option.description].filter(Boolean).join(" – ")}`;
 }
 
@@ -48,7 +43,8 @@ function suggestCommands(before, commands) {
 
 function suggestOptions(command, earlier, word, start) {
   const begun = earlier.replace(/[a-z_][\w-]*:("[^"]*"|\S*)/gi, "").trim() !== "";
-  if (begun && word.length < 2) return null;
+  // The fields above the box show all options; here are those that are being typed.
+  if (word.length < (begun ? 2 : 1)) return null;
   const used = (name) => new RegExp(`(?:^|\\s)${name}:`, "i").test(earlier);
   const items = command.options
     .filter(({ name, free_text }) => !free_text && name.startsWith(word) && !used(name))
@@ -56,7 +52,7 @@ function suggestOptions(command, earlier, word, start) {
       insert: `${option.name}:`,
       label: `${option.name}:`,
       detail: option.description,
-      aside: option.default === null ? "" : `default ${option.default}`,
+      aside: option.default === null ? "" : t("default {value}", { value: option.default }),
     }));
   return found(start, items, -1);
 }
@@ -79,17 +75,16 @@ export const itemsOf = (values) => values.map((value) => (
 function valuesOf(option) {
   const standard = option.default?.toLowerCase();
   const item = (value, aside = "") => (
-    { insert: value, label: value, detail: "", aside: value.toLowerCase() === standard ? "default" : aside }
+    { insert: value, label: value, detail: "", aside: value.toLowerCase() === standard ? t("default") : aside }
   );
   if (option.choices.length) return option.choices.map((choice) => item(choice));
   if (option.kind === "boolean") return BOOLEANS.map((value) => item(value));
   if (option.kind !== "number" && option.kind !== "integer") return [];
-  const limits = [[option.minimum, "smallest"], [option.default, ""], [option.maximum, "largest"]];
+  const limits = [[option.minimum, t("smallest")], [option.default, ""], [option.maximum, t("largest")]];
   // "2" and "2.0" are one value, and the default may be a limit.
   const values = new Map(limits.filter(([value]) => value !== null).map(([value, aside]) => [Number(value), aside]));
   const isDefault = (value) => option.default !== null && value === Number(option.default);
-  return [...values].map(([value, aside]) => item(String(value), isDefault(value) ? "default" : aside));
+  return [...values].map(([value, aside]) => item(String(value), isDefault(value) ? t("default") : aside));
 }
 
-const quoted = (value) => (/\s/.test(value) ? `"${value}"` : value);
 const found = (start, items, active, ask = null) => (items.length || ask ? { start, items, active, ask } : null);

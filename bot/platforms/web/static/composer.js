@@ -1,11 +1,15 @@
 // The message box: completes commands and options, and keeps what was typed until it has been taken.
 
 import { hint, itemsOf, suggest } from "./completion.js";
-import { byId, element } from "./dom.js";
+import { byId, drawn, element } from "./dom.js";
+import { Fields } from "./fields.js";
+import { upload } from "./upload.js";
+import { t } from "./words.js";
 
 const MOST_TEXT = 64 * 1024;
 const TALLEST = 200;
 const DRAFT = "tempera-draft";
+const TYPING_MS = 3000;
 
 export class Composer {
   #commands = [];
@@ -14,15 +18,23 @@ export class Composer {
   #dismissed = false;
   #asked = "";
   #sent = null;
+  #told = 0;
+  #parent = 0;
+  #names = null;
 
-  // `send(message)` returns whether it went out.
-  constructor({ send }) {
+  // `send(message)` returns whether it went out; `where()` gives the thread that is shown.
+  constructor({ send, where }) {
     this.send = send;
+    this.where = where;
     this.input = byId("input");
     this.list = byId("suggestions");
     this.notice = byId("notice");
     this.input.value = sessionStorage.getItem(DRAFT) ?? "";
-    this.input.addEventListener("input", () => { this.#dismissed = false; this.#changed(); });
+    this.fields = new Fields({ change: (line) => this.#rewrite(line), send: () => this.#submit() });
+    drawn(byId("send"), "send", t("Send"));
+    drawn(byId("slash"), "slash", t("Commands"));
+    byId("slash").addEventListener("click", () => this.fill(this.input.value.startsWith("/") ? this.input.value : `/${this.input.value}`));
+    this.input.addEventListener("input", () => { this.#dismissed = false; this.#changed(); this.#tellTyping(); });
     this.input.addEventListener("keydown", (event) => this.#key(event));
     this.input.addEventListener("click", () => this.#look());
     this.input.addEventListener("blur", () => this.#close());
@@ -34,7 +46,19 @@ export class Composer {
 
   set commands(commands) {
     this.#commands = commands;
+    this.fields.show(this.input.value, commands);
     if (document.activeElement === this.input) this.#look();
+  }
+
+  // The next message replies to the answer `row`, which says `text`; 0 is none.
+  replyTo(row, text = "") {
+    this.#parent = row;
+    const line = byId("replying");
+    line.hidden = !row;
+    if (!row) return;
+    const cancel = drawn(element("button", { type: "button", class: "icon", onclick: () => { this.replyTo(0); this.input.focus(); } }), "close", t("Do not reply"));
+    line.replaceChildren(element("span", {}, t("Replying to"), " ", element("b", {}, "Tempera"), ` ${text.slice(0, 120)}`), cancel);
+    this.input.focus();
   }
 
   // Put a line into the box, ready to be sent or changed.
@@ -50,6 +74,9 @@ export class Composer {
     if (this.#sent?.ref !== ref) return;
     if (this.input.value === this.#sent.text) this.input.value = "";
     this.#sent = null;
+    this.replyTo(0);
+    this.fields.forgetFiles();
+    this.#names = null;
     this.say("");
     this.#changed();
   }
@@ -81,15 +108,21 @@ export class Composer {
     this.#show();
   }
 
-  #submit() {
+  async #submit() {
     const text = this.input.value;
     if (!text.trim()) return;
-    if (text.length > MOST_TEXT) return this.say(`A message may have ${MOST_TEXT} characters; this one has ${text.length}.`);
+    if (text.length > MOST_TEXT) return this.say(t("A message may have {most} characters; this one has {count}.", { most: MOST_TEXT, count: text.length }));
     // The same text keeps its mark, so that a message whose answer was lost on the way is not said twice.
     const ref = this.#sent?.text === text ? this.#sent.ref : crypto.getRandomValues(new Uint32Array(4)).join("-");
-    const out = this.send({ type: "say", text, ref });
-    this.#sent = out ? { text, ref } : null;
-    this.say(out ? "" : "Not connected at the moment. Your message is kept here; send it when the connection is back.");
+    try {
+      this.#names ??= await uploaded(this.fields.files);
+    } catch (problem) {
+      return this.say(problem.message);
+    }
+    const message = { text, ref, thread: this.where(), parent: this.#parent, files: this.#names };
+    const out = this.send({ type: "say", ...message });
+    this.#sent = out ? message : null;
+    this.say(out ? "" : t("Not connected at the moment. Your message is kept here; send it when the connection is back."));
     this.#close();
   }
 
@@ -106,6 +139,8 @@ export class Composer {
       event.preventDefault();
       this.#dismissed = true;
       this.#close();
+    } else if (event.key === "Escape" && this.#parent) {
+      this.replyTo(0);
     } else if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       if (open && this.#active >= 0) this.#accept(this.#active);
@@ -115,8 +150,23 @@ export class Composer {
 
   #changed() {
     sessionStorage.setItem(DRAFT, this.input.value);
+    this.#names = null;
+    this.fields.show(this.input.value, this.#commands);
     this.#fit();
     this.#look();
+  }
+
+  // A field changed the line; the box keeps what it shows, and the field its focus.
+  #rewrite(line) {
+    this.input.value = line;
+    this.#dismissed = true;
+    this.#changed();
+  }
+
+  #tellTyping() {
+    if (!this.input.value || Date.now() - this.#told < TYPING_MS) return;
+    this.#told = Date.now();
+    this.send({ type: "typing" });
   }
 
   #fit() {
@@ -180,4 +230,10 @@ export class Composer {
     this.input.setAttribute("aria-expanded", "false");
     this.input.removeAttribute("aria-activedescendant");
   }
+}
+
+async function uploaded(files) {
+  const names = {};
+  for (const [option, file] of files) names[option] = await upload(file);
+  return names;
 }

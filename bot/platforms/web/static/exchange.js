@@ -1,21 +1,25 @@
 // One question with the bot's reply under it. `update` makes the elements show the newest state.
 
-import { element } from "./dom.js";
-import { render } from "./markdown.js";
+import { copied } from "./copy.js";
+import { drawn, element, icon } from "./dom.js";
+import { Markdown } from "./markdown.js";
+import { avatar, bot } from "./people.js";
+import { t } from "./words.js";
 
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const HUES = 360;
 
 export class ExchangeView {
   #shown = {};
   #asked = 0;
   #seen = 0;
+  #markdown;
 
-  // `actions` has press(id, button) and open(picture).
+  // `actions` has press(id, button), open(picture), reply(view), thread(row), parent(row) and tokens(view).
   constructor(data, actions) {
     this.actions = actions;
     this.question = element("div", { class: "text" });
     this.author = element("span", { class: "name" });
+    this.above = element("div", { class: "above" });
     this.asked = element("div", { class: "question" },
       avatar(data.author),
       element("div", { class: "body" },
@@ -23,18 +27,22 @@ export class ExchangeView {
         this.question));
     this.quote = element("p", { class: "quote" });
     this.text = element("div", { class: "markdown" });
+    this.#markdown = new Markdown(this.text);
+    this.lab = element("div", { class: "lab" });
     this.pictures = element("div", { class: "pictures" });
     this.files = element("ul", { class: "files" });
     this.status = element("p", { class: "status" });
     this.card = element("dl", { class: "card" });
     this.buttons = element("div", { class: "buttons" });
-    this.marked = element("p", { class: "private", hidden: true }, "Only you can see this");
-    this.reply = element("div", { class: "reply" },
-      element("img", { class: "avatar", src: "/static/icon.svg", alt: "", width: 32, height: 32 }),
+    this.tools = element("div", { class: "tools" });
+    this.replies = element("div", { class: "replies" });
+    this.marked = element("p", { class: "private", hidden: true }, icon("hidden"), t("Only you can see this"));
+    this.reply = element("div", { class: "reply" }, bot(),
       element("div", { class: "body" },
-        element("p", { class: "by" }, element("span", { class: "name" }, "Tempera"), this.marked),
-        this.quote, this.text, this.pictures, this.files, this.status, this.card, this.buttons));
-    this.root = element("li", { class: "exchange" }, this.asked, this.reply);
+        element("p", { class: "by" }, element("span", { class: "name" }, "Tempera"), element("span", { class: "badge" }, t("bot")), this.marked),
+        this.quote, this.text, this.lab, this.pictures, this.files, this.status, this.card,
+        element("div", { class: "under" }, this.buttons, this.tools), this.replies));
+    this.root = element("li", { class: "exchange" }, this.above, this.asked, this.reply);
     this.update(data);
   }
 
@@ -42,20 +50,42 @@ export class ExchangeView {
     const { reply } = this.data = data;
     this.root.classList.toggle("running", !reply.final);
     this.root.classList.toggle("failed", reply.error);
+    this.root.classList.toggle("hidden-from-others", data.private);
     this.root.setAttribute("aria-busy", String(!reply.final));
     this.marked.hidden = !data.private;
     this.author.textContent = data.author.name;
     this.asked.hidden = !data.question;
     this.#when("question", data.question, (text) => this.question.replaceChildren(...asTyped(text)));
-    this.quote.hidden = !reply.quote;
+    // Right under the question itself it would only say the same again.
+    const says = reply.quote && !data.question.includes(reply.quote);
+    this.quote.hidden = !says;
     this.quote.textContent = reply.quote;
-    this.#when("text", reply.text, (text) => this.text.replaceChildren(render(text)));
+    this.#when("text", reply.text, (text) => this.#markdown.show(text));
     this.#when("pictures", reply.pictures, (list) => this.#showPictures(list));
     this.#when("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
     this.#when("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
     this.#when("buttons", reply.buttons, (buttons) => this.buttons.replaceChildren(...buttons.map((one) => this.#button(one))));
+    this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread], () => this.#showTools());
     const waiting = !reply.final && !reply.text && !reply.status;
     this.status.textContent = waiting ? "…" : reply.status;
+  }
+
+  // What the message replies to: a line above it that leads there. `parent` is a view, or null.
+  showParent(parent) {
+    const { data } = this;
+    if (!data.parent || data.thread || !parent) return this.above.replaceChildren();
+    const said = parent.data.reply.text || parent.data.question;
+    this.#when("parent", said.slice(0, 120), (text) => this.above.replaceChildren(
+      element("button", { type: "button", class: "to-parent", onclick: () => this.actions.parent(data.parent) },
+        icon("reply"), element("b", {}, "Tempera"), " ", element("span", {}, text))));
+  }
+
+  // How many messages its thread has.
+  showReplies(count) {
+    this.#when("replies", count, () => this.replies.replaceChildren(...(count ? [
+      element("button", { type: "button", class: "to-thread", onclick: () => this.actions.thread(this.data.row) },
+        icon("thread"), count === 1 ? t("1 reply") : t("{count} replies", { count })),
+    ] : [])));
   }
 
   // Rebuild a part only when it differs, so that a pressed button or a selection survives what grows beside it.
@@ -105,12 +135,18 @@ export class ExchangeView {
     const press = () => this.actions.press(this.data.id, button.id);
     return element("button", { type: "button", class: button.style, onclick: press }, button.label);
   }
-}
 
-function avatar(person) {
-  const made = element("span", { class: "avatar", "aria-hidden": "true" }, [...person.name][0]?.toUpperCase() ?? "?");
-  made.style.setProperty("--hue", String(Number.parseInt(person.id.slice(0, 4), 16) % HUES));
-  return made;
+  #showTools() {
+    const { data } = this;
+    const tool = (name, label, onclick) => drawn(element("button", { type: "button", class: "icon", onclick }), name, label);
+    const canFollow = data.reply.final && !data.reply.error && !data.private;
+    this.tools.replaceChildren(...[
+      canFollow && !data.thread && tool("reply", t("Reply"), () => this.actions.reply(this)),
+      canFollow && !data.thread && tool("thread", t("Go on in a thread"), () => this.actions.thread(data.row)),
+      data.reply.final && data.reply.text && tool("copy", t("Copy the text"), (event) => copied(event.currentTarget, () => this.data.reply.text)),
+      data.reply.tokens && tool("tokens", t("Show how surprising each token was"), () => this.actions.tokens(this)),
+    ].filter(Boolean));
+  }
 }
 
 // The line as typed, its command and its options set apart from the words.

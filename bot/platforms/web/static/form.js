@@ -2,8 +2,8 @@
 // has been taken.
 
 import { byId, element } from "./dom.js";
-
-const MOST_FILE = 8 << 20;
+import { upload } from "./upload.js";
+import { t } from "./words.js";
 
 const dialog = byId("form");
 let pending = null;
@@ -13,8 +13,8 @@ export function showForm(form, send) {
   const error = element("p", { class: "error", role: "alert" });
   const controls = new Map(form.fields.map((field, index) => [field.name, { field, input: control(field, `field-${index}`) }]));
   const rows = [...controls.values()].map(({ field, input }) => row(field, input));
-  const submit = element("button", { type: "submit", class: "primary" }, form.submit ?? "Send");
-  const cancel = element("button", { type: "button", class: "secondary", onclick: () => dialog.close() }, "Cancel");
+  const submit = element("button", { type: "submit", class: "primary" }, form.submit ?? t("Send"));
+  const cancel = element("button", { type: "button", class: "secondary", onclick: () => dialog.close() }, t("Cancel"));
   const made = element("form", { method: "dialog" },
     element("h2", { id: "form-title" }, form.title), ...rows, error, element("div", { class: "buttons" }, submit, cancel));
   const fail = (text) => {
@@ -42,11 +42,11 @@ export const refuseForm = (text) => pending?.(text);
 
 function row(field, input) {
   const name = field.name.replace(/^./, (char) => char.toUpperCase()).replaceAll("_", " ");
-  const label = element("label", { for: input.id }, name, field.required ? "" : element("small", {}, " optional"));
+  const label = element("label", { for: input.id }, name, field.required ? "" : element("small", {}, ` ${t("optional")}`));
   const about = field.label === field.name ? null : element("small", { id: `${input.id}-about` }, field.label);
   if (about) input.setAttribute("aria-describedby", about.id);
   const range = [field.minimum, field.maximum].every((limit) => limit !== null) && isNumber(field)
-    ? element("small", { class: "range" }, `${field.minimum} to ${field.maximum}`) : null;
+    ? element("small", { class: "range" }, t("{low} to {high}", { low: field.minimum, high: field.maximum })) : null;
   return element("div", { class: `field ${field.kind}` }, label, about, input, range);
 }
 
@@ -87,17 +87,4 @@ async function collect(controls) {
     else if (input.files.length) files[name] = await upload(input.files[0]);
   }
   return { fields, files };
-}
-
-async function upload(file) {
-  if (file.size > MOST_FILE) throw new Error(`“${file.name}” has more than the ${MOST_FILE >> 20} MB that a file may have.`);
-  const headers = { "Content-Type": file.type || "application/octet-stream" };
-  let response;
-  try {
-    response = await fetch(`/files?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file, headers });
-  } catch {
-    throw new Error("The file could not be sent: the chat cannot be reached. Try again.");
-  }
-  if (!response.ok) throw new Error(await response.text());
-  return (await response.json()).name;
 }

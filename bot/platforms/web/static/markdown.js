@@ -1,7 +1,10 @@
 // Answers are untrusted: Markdown becomes HTML, and only what cannot act is kept of it.
 
+import { copied } from "./copy.js";
+import { drawn, element } from "./dom.js";
 import { Marked } from "./vendor/marked.esm.js";
 import DOMPurify from "./vendor/purify.es.mjs";
+import { t } from "./words.js";
 
 const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 const escaped = (text) => text.replace(/[&<>"']/g, (char) => ENTITIES[char]);
@@ -28,6 +31,13 @@ const ALLOWED = {
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
   RETURN_DOM_FRAGMENT: true,
 };
+const COLOURED = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
+
+const LANGUAGES = new Map(Object.entries({
+  python: ["python", "py", "python3"], javascript: ["javascript", "js", "jsx", "typescript", "ts"], json: ["json"],
+  bash: ["bash", "sh", "shell", "zsh", "console"], xml: ["xml", "html", "svg"], css: ["css"], c: ["c", "h"],
+  cpp: ["cpp", "c++", "cc", "hpp"], java: ["java"], sql: ["sql"], yaml: ["yaml", "yml"], diff: ["diff", "patch"],
+}).flatMap(([language, names]) => names.map((name) => [name, language])));
 
 DOMPurify.addHook("afterSanitizeAttributes", (node) => {
   if (node.tagName === "A") {
@@ -36,7 +46,50 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
   }
 });
 
-// The text as a DocumentFragment.
-export function render(text) {
-  return DOMPurify.sanitize(marked.parse(text), ALLOWED);
+// A text that grows. Only blocks that changed are made anew, so that a selection in the others stays.
+export class Markdown {
+  #blocks = [];
+
+  constructor(root) {
+    this.root = root;
+  }
+
+  show(text) {
+    const tokens = marked.lexer(text).filter(({ type }) => type !== "space" && type !== "def");
+    tokens.forEach((token, place) => {
+      const known = this.#blocks[place];
+      if (known?.raw === token.raw) return;
+      const nodes = token.type === "code" ? [codeBlock(token)] : [...DOMPurify.sanitize(marked.parser([token]), ALLOWED).childNodes];
+      const next = this.#blocks.slice(place).find((block) => block.nodes.length)?.nodes[0] ?? null;
+      for (const node of nodes) this.root.insertBefore(node, next);
+      for (const node of known?.nodes ?? []) node.remove();
+      this.#blocks[place] = { raw: token.raw, nodes };
+    });
+    for (const gone of this.#blocks.splice(tokens.length)) for (const node of gone.nodes) node.remove();
+  }
+}
+
+function codeBlock({ text, lang }) {
+  const code = element("code", { tabindex: 0 }, text);
+  const name = (lang ?? "").trim().split(/\s/)[0].toLowerCase();
+  const copy = drawn(element("button", { type: "button", class: "icon" }), "copy", t("Copy the code"));
+  copy.addEventListener("click", () => copied(copy, () => text));
+  if (LANGUAGES.has(name)) colour(code, text, LANGUAGES.get(name));
+  return element("figure", { class: "code" },
+    element("figcaption", {}, element("span", {}, name || t("text")), copy),
+    element("pre", {}, code));
+}
+
+let highlighter = null;
+
+// Colours come when the highlighter is there; the code can be read before.
+async function colour(code, text, language) {
+  try {
+    highlighter ??= import("./vendor/highlight/core.min.js");
+    const { default: core } = await highlighter;
+    if (!core.getLanguage(language)) core.registerLanguage(language, (await import(`./vendor/highlight/${language}.min.js`)).default);
+    code.replaceChildren(DOMPurify.sanitize(core.highlight(text, { language }).value, COLOURED));
+  } catch (error) {
+    console.warn("The code stays in one colour.", error);
+  }
 }

@@ -1,0 +1,121 @@
+// The messages of the room that is shown, or of one of its threads.
+
+import { byId, element } from "./dom.js";
+import { ExchangeView } from "./exchange.js";
+import { t } from "./words.js";
+
+const FLASH_MS = 1600;
+const day = new Intl.DateTimeFormat(document.documentElement.lang || undefined, { weekday: "long", day: "numeric", month: "long" });
+const list = byId("exchanges"), scroller = byId("scroller"), newer = byId("newer"), announcer = byId("announcer");
+
+export class Conversation {
+  #views = new Map();
+  #follows = true;
+  thread = 0;
+
+  constructor(actions) {
+    this.actions = { ...actions, parent: (row) => this.#goTo(row) };
+    newer.addEventListener("click", () => this.toBottom());
+    scroller.addEventListener("scroll", () => {
+      this.#follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
+      if (this.#follows) newer.hidden = true;
+    }, { passive: true });
+    // A picture that arrives, or a message box that grows, must not push the newest message out of sight.
+    const resized = new ResizeObserver(() => { if (this.#follows) this.toBottom(); });
+    resized.observe(list);
+    resized.observe(scroller);
+  }
+
+  // Begin anew with these. After a restart of the bot the ids begin anew, so nothing of the old page may stay.
+  fill(exchanges) {
+    for (const id of [...this.#views.keys()]) this.#drop(id);
+    for (const exchange of exchanges) this.#put(exchange);
+    this.#arrange();
+    this.toBottom();
+  }
+
+  // A reader at the bottom stays there; one who has scrolled up is not moved.
+  show(exchange) {
+    const known = this.#views.get(exchange.id);
+    const follow = this.#follows || (exchange.mine && !known);
+    const ended = exchange.reply.final && !known?.data.reply.final;
+    const placed = this.#put(exchange);
+    if (!known || ended) this.#arrange();
+    if (follow) this.toBottom();
+    else if (!placed.root.hidden) newer.hidden = false;
+    if (ended) announcer.textContent = exchange.reply.text || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
+  }
+
+  remove(id) {
+    this.#drop(id);
+    this.#arrange();
+  }
+
+  // Show the thread of the answer `row`, or the room for 0. Returns whether there is such an answer.
+  enter(row) {
+    this.thread = row;
+    this.#arrange();
+    this.toBottom();
+    return !row || Boolean(this.#withRow(row));
+  }
+
+  toBottom() {
+    scroller.scrollTop = scroller.scrollHeight;
+    newer.hidden = true;
+  }
+
+  #put(exchange) {
+    const known = this.#views.get(exchange.id);
+    if (known) {
+      known.update(exchange);
+      return known;
+    }
+    const view = new ExchangeView(exchange, this.actions);
+    this.#views.set(exchange.id, view);
+    const after = [...this.#views.values()].filter(({ data }) => data.id > exchange.id).sort((a, b) => a.data.id - b.data.id)[0];
+    list.insertBefore(view.root, after?.root ?? null);
+    return view;
+  }
+
+  #drop(id) {
+    this.#views.get(id)?.root.remove();
+    this.#views.delete(id);
+  }
+
+  // What depends on the other messages: which are shown, the days between them, replies and threads.
+  #arrange() {
+    for (const line of list.querySelectorAll(".day")) line.remove();
+    const views = [...this.#views.values()].sort((a, b) => a.data.id - b.data.id);
+    const replies = Map.groupBy(views.filter(({ data }) => data.thread), ({ data }) => data.thread);
+    let last = "";
+    for (const view of views) {
+      const { data } = view;
+      view.root.hidden = this.thread ? data.row !== this.thread && data.thread !== this.thread : data.thread > 0;
+      view.showParent(this.#withRow(data.parent));
+      view.showReplies(this.thread || !data.row ? 0 : replies.get(data.row)?.length ?? 0);
+      if (view.root.hidden) continue;
+      const date = day.format(data.at * 1000);
+      if (date !== last) view.root.before(element("li", { class: "day" }, element("span", {}, named(data.at, date))));
+      last = date;
+    }
+    byId("welcome").hidden = this.thread > 0 || last !== "";
+  }
+
+  #withRow(row) {
+    return row ? [...this.#views.values()].find(({ data }) => data.row === row) ?? null : null;
+  }
+
+  #goTo(row) {
+    const view = this.#withRow(row);
+    if (!view) return;
+    view.root.scrollIntoView({ block: "center" });
+    view.root.classList.add("flash");
+    setTimeout(() => view.root.classList.remove("flash"), FLASH_MS);
+  }
+}
+
+function named(at, date) {
+  const today = day.format(Date.now()) === date, yesterday = day.format(Date.now() - 86_400_000) === date;
+  if (Date.now() / 1000 - at > 3 * 86_400) return date;
+  return today ? t("Today") : yesterday ? t("Yesterday") : date;
+}

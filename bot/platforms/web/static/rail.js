@@ -1,0 +1,75 @@
+// The rail at the left: rooms, pages, and who you are. On a narrow screen it slides in over the messages.
+
+import { byId, drawn, element, icon } from "./dom.js";
+import { avatar } from "./people.js";
+import { t } from "./words.js";
+
+const rail = byId("rail"), menu = byId("menu"), veil = byId("veil");
+const narrow = matchMedia("(max-width: 52rem)");
+const unread = new Set();
+let shown = { rooms: [], room: "", you: null };
+
+// `actions` has rename(), makeRoom() and closeRoom(name).
+export function begin(actions) {
+  drawn(menu, "menu", t("Rooms and pages"));
+  drawn(byId("make-room"), "plus", t("Open a room"));
+  menu.addEventListener("click", () => open(menu.getAttribute("aria-expanded") === "false"));
+  veil.addEventListener("click", () => open(false));
+  rail.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && menu.getAttribute("aria-expanded") === "true") { open(false); menu.focus(); }
+  });
+  rail.addEventListener("click", (event) => { if (event.target.closest("a")) open(false); });
+  narrow.addEventListener("change", () => open(false));
+  byId("who").addEventListener("click", actions.rename);
+  byId("make-room").addEventListener("click", actions.makeRoom);
+  rail.addEventListener("click", (event) => {
+    const closing = event.target.closest("[data-close]");
+    if (closing) actions.closeRoom(closing.dataset.close);
+  });
+  open(false);
+}
+
+export function show(news) {
+  shown = { ...shown, ...news };
+  unread.delete(shown.room);
+  byId("rooms").replaceChildren(...shown.rooms.map((name) => place(name)));
+  if (news.links) {
+    const links = [{ url: "/dial", label: t("The temperature dial"), drawing: "dial" }, ...news.links];
+    byId("pages").replaceChildren(...links.map(({ url, label, drawing }) => element("li", {},
+      element("a", { href: url }, icon(drawing ?? pictured(url)), element("span", {}, label)))));
+  }
+  if (!shown.you) return;
+  const who = byId("who");
+  const role = shown.you.moderator ? t("Moderator") : t("Change your name");
+  who.replaceChildren(avatar(shown.you), element("span", {}, element("b", {}, shown.you.name), element("small", {}, role)));
+  who.hidden = false;
+  byId("make-room").hidden = !shown.you.moderator;
+}
+
+export function spoken(name) {
+  unread.add(name);
+  show({});
+}
+
+function place(name) {
+  const here = name === shown.room, isNew = unread.has(name);
+  const link = element("a", { href: `#${encodeURIComponent(name)}`, "aria-current": here ? "page" : null, class: isNew ? "unread" : null },
+    icon("room"), element("span", {}, name), isNew ? element("span", { class: "unseen" }, t("unread")) : null);
+  const closes = shown.you?.moderator && name !== "general";
+  const close = closes && drawn(element("button", { type: "button", class: "icon", "data-close": name }), "close", t("Close the room {room}", { room: name }));
+  return element("li", {}, link, close || null);
+}
+
+function pictured(url) {
+  if (url.startsWith("/read")) return "lesson";
+  return url.startsWith("/settings") ? "settings" : "chart";
+}
+
+function open(wanted) {
+  menu.setAttribute("aria-expanded", String(wanted));
+  rail.classList.toggle("open", wanted);
+  veil.hidden = !wanted;
+  // What is off the screen must not be reached by the keyboard.
+  rail.inert = narrow.matches && !wanted;
+  if (wanted) rail.querySelector("a, button").focus();
+}
