@@ -83,7 +83,7 @@ def _of_section(lesson: Lesson, found: Sequence[Section]) -> Iterator[Passage]:
             yield from (make(text=row, kind="row") for row in _rows(block))
     depth = len(section.path)
     parts = list(takewhile(lambda other: other.path[:depth] == section.path, found[1:]))
-    told = [f"- {part.path[depth]}: {_first_sentence(part)}" for part in parts if part.blocks]
+    told = [f"- {part.path[depth]}: {_first_sentence(part)}" for part in parts if part.blocks and part.path[depth:]]
     if not section.blocks and told and not FAQ.search(heading):
         yield make(text="\n".join(told), kind="overview", asked=asked)
 

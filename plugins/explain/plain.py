@@ -175,9 +175,11 @@ class _Lines:
 
     def _items(self) -> Items:
         items: list[str] = []
-        ordered = bool(re.match(r"\s*\d", self._lines[self._at]))
-        while (mark := BULLET.match(self._lines[self._at] if self._at < len(self._lines) else "")) and (
-            not items or self._title() is None
+        ordered = self._line()[0].isdigit()
+        while (
+            (mark := BULLET.match(self._lines[self._at] if self._at < len(self._lines) else ""))
+            and self._line()[0].isdigit() == ordered
+            and (not items or self._title() is None)
         ):
             first = self._line()
             items.append((self._paragraph()).removeprefix(first[: len(mark[0].strip())]).strip())

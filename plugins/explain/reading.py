@@ -7,6 +7,7 @@ imported when they are first needed, since the bot must start quickly. All of th
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 import zipfile
@@ -74,7 +75,8 @@ def read(data: bytes, filename: str) -> Lesson:
 
 def _text(data: bytes, name: str) -> str:
     text = decoded(data)
-    if "\0" in text or sum(not (sign.isprintable() or sign.isspace()) for sign in text) * 50 > len(text):
+    is_binary = b"\0" in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if is_binary or sum(not (sign.isprintable() or sign.isspace()) for sign in text) * 50 > len(text):
         raise UserError(
             "{name} is no file that can be read as a lesson. These can: Markdown (.md), plain text (.txt), "
             "HTML (.html), Word (.docx) and PDF (.pdf).",

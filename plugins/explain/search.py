@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 SUGGESTIONS = 3
 CANDIDATES = 40
 """How many passages each of the searches names."""
-ASKED_WEIGHT = 0.5
+ASKED_WEIGHT = 0.75
 """Of the best of the questions that a passage is known to answer, beside its text."""
 COMMON_SHARE = 0.75
 """How much of the passages' mean is taken off their embeddings."""
-COVERAGE_WEIGHT = 0.17
+COVERAGE_WEIGHT = 0.2
 BM25_WEIGHT = 0.25
 """Of the lexical score beside the coverage, where there are no embeddings."""
 ANNOUNCING, BM25_ANNOUNCING = -0.07, -0.25
@@ -104,8 +104,8 @@ class Model:
     suggest: float
 
 
-HYBRID = Model(weights=(3.35, 4.02, 3.44, -5.77, 0.74, 1.26), bias=-3.91, answer=1.9, suggest=0.33)
-LEXICAL = Model(weights=(0.0, 0.0, 4.99, -5.07, 1.52, -0.11), bias=-1.66, answer=1.85, suggest=-0.24)
+HYBRID = Model(weights=(3.75, 2.84, 3.43, -5.65, 0.77, 1.62), bias=-3.74, answer=2.14, suggest=0.19)
+LEXICAL = Model(weights=(0.0, 0.0, 4.51, -5.49, 1.29, 0.63), bias=-1.74, answer=1.82, suggest=0.16)
 
 
 def units(passage: Passage) -> tuple[list[str], list[str], list[str], list[str]]:

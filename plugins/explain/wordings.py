@@ -24,7 +24,7 @@ def taken(text: str) -> tuple[str, dict[str, tuple[str, ...]]]:
         for line in re.sub(r"\n[ \t]+", " ", comment).splitlines():
             heading, _, wordings = _divided(line)
             said = tuple(wording.strip() for wording in wordings.split("|") if wording.strip())
-            if said:
+            if heading and said:
                 found[heading] = found.get(heading, ()) + said
     return COMMENT.sub("", text), found
 

@@ -1,0 +1,91 @@
+from plugins.explain.passages import LONGEST, Passage, passages, sentences
+from plugins.explain.reading import read
+
+TABLE = """# Pets
+
+Some animals live with us.
+
+## Kinds
+
+They differ.
+
+| animal | says | eats |
+|---|---|---|
+| cat | meow | fish |
+| dog | woof | |
+
+## Care
+
+### Food
+
+Twice a day.
+
+### Food
+
+Not too much. And water.
+
+## FAQ
+
+### Can a cat swim?
+
+Yes.
+"""
+
+
+def told(text: str, name: str = "pets.md") -> list[Passage]:
+    return passages(read(text.encode(), name))
+
+
+def test_each_section_is_a_passage_with_its_path() -> None:
+    assert [(p.path, p.kind) for p in told(TABLE)] == [
+        ((), "text"),
+        (("Kinds",), "text"),
+        (("Kinds",), "row"),
+        (("Kinds",), "row"),
+        (("Care",), "overview"),
+        (("Care", "Food"), "text"),
+        (("Care", "Food"), "text"),
+        (("FAQ", "Can a cat swim?"), "text"),
+    ]
+    first = told(TABLE)[0]
+    assert (first.lesson, first.heading, first.topic) == ("Pets", "Pets", "Pets")
+
+
+def test_a_row_makes_sense_alone() -> None:
+    rows = [p.text for p in told(TABLE) if p.kind == "row"]
+    assert rows == ["cat: says: meow; eats: fish.", "dog: says: woof."]
+
+
+def test_an_overview_names_what_is_below_a_heading_without_text() -> None:
+    overview = next(p for p in told(TABLE) if p.kind == "overview")
+    assert overview.text == "- Food: Twice a day.\n- Food: Not too much."
+
+
+def test_anchors_are_unique_and_rows_share_their_sections() -> None:
+    found = told(TABLE)
+    assert [p.anchor for p in found] == ["pets", "kinds", "kinds", "kinds", "care", "food", "food-2", "can-a-cat-swim"]
+
+
+def test_only_a_heading_that_asks_is_a_question() -> None:
+    assert [p.question for p in told(TABLE) if p.question] == ["Can a cat swim?"]
+
+
+def test_a_line_that_asks_is_a_question_where_the_next_lines_answer_it() -> None:
+    text = "# A\n\n## Text\n\nIs it true? We know.\n\nIs it?\n\n## FAQ\n\nIs it red?\nYes, red.\n\nIs it blue?\n\nNo.\n"
+    found = [(p.question, p.text) for p in told(text) if p.question]
+    assert found == [("Is it red?", "Yes, red."), ("Is it blue?", "No.")]
+
+
+def test_a_long_section_becomes_several_passages_of_whole_sentences() -> None:
+    sentence = "This is a sentence that says nothing at all about anything. "
+    found = told(f"# A\n\n## B\n\n{sentence * 60}\n\n## C\n\nEnd.\n")
+    parts = [p for p in found if p.path == ("B",)]
+    assert len(parts) == 3
+    assert all(len(p.text) <= LONGEST and p.text.endswith("anything.") for p in parts)
+    assert " ".join(p.text for p in parts) == (sentence * 60).strip()
+    assert len({p.anchor for p in parts}) == 1
+
+
+def test_sentences_are_told_apart() -> None:
+    text = "One. “Two!” Three?\n- four\n2. five at 0.1 degrees"
+    assert sentences(text) == ["One.", "“Two!”", "Three?", "four", "five at 0.1 degrees"]

@@ -1,0 +1,163 @@
+import io
+import zipfile
+from pathlib import Path
+
+import docx
+import pytest
+from PIL import Image
+
+from bot import UserError
+from plugins.explain.blocks import Heading, Items, Paragraph, Table
+from plugins.explain.passages import passages
+from plugins.explain.reading import LARGEST, read
+
+PLAIN = Path(__file__).parents[2] / "data" / "plain_lesson.txt"
+KINDS = Table(("animal", "says"), (("cat", "meow"),))
+
+
+def written(path: Path | io.BytesIO) -> bytes:
+    """A DOCX with a title, headings, a list and a table."""
+    document = docx.Document()
+    document.add_heading("Pets", 0)
+    document.add_heading("Cats", 1)
+    document.add_paragraph("They purr.")
+    document.add_paragraph("a bowl", style="List Bullet")
+    document.add_paragraph("a bed", style="List Bullet")
+    document.add_heading("Kinds", 1)
+    table = document.add_table(2, 2)
+    for place, text in enumerate(["animal", "says", "cat", "meow"]):
+        table.cell(place // 2, place % 2).text = text
+    document.save(path)
+    return path.getvalue() if isinstance(path, io.BytesIO) else path.read_bytes()
+
+
+def pdf(*lines: tuple[str, int]) -> bytes:
+    """A page with lines of text, each in letters of so many points."""
+    shown, height = [], 780
+    for text, size in lines:
+        height -= 2 * size
+        shown.append(f"BT /F1 {size} Tf 50 {height} Td ({text}) Tj ET")
+    content = "\n".join(shown).encode()
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R /Resources 6 0 R >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Font << /F1 5 0 R >> >>",
+    ]
+    made, places = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        places.append(len(made))
+        made += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    return made + b"xref\n0 7\n0000000000 65535 f \n%strailer\n<< /Size 7 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % (
+        table,
+        len(made),
+    )
+
+
+def test_markdown() -> None:
+    table = "| animal | says |\n|--|--|\n| cat | meow |\n"
+    text = f"# Pets\n\n## Cats\n\nThey *purr*,\nmostly.\n\n- a bowl\n- a bed\n\n{table}"
+    lesson = read(text.encode(), "pets.md")
+    assert lesson.title == "Pets"
+    assert lesson.blocks == (
+        Heading(1, "Pets"),
+        Heading(2, "Cats"),
+        Paragraph("They purr,\nmostly."),
+        Items(("a bowl", "a bed")),
+        KINDS,
+    )
+
+
+def test_html_without_what_surrounds_it() -> None:
+    text = (
+        "<!doctype html><meta charset=latin-1><body><nav>Home</nav><main><h1>Pets</h1><h2>Cats</h2><p>They <b>purr</b>"
+        " – é.</p><ul><li>a bowl<li>a bed</ul><table><tr><th>animal<th>says<tr><td>cat<td>meow</table></main>"
+        "<footer>Imprint</footer>"
+    )
+    lesson = read(text.replace("–", "&ndash;").encode("latin-1"), "pets.txt")
+    assert lesson.blocks == (
+        Heading(1, "Pets"),
+        Heading(2, "Cats"),
+        Paragraph("They purr – é."),
+        Items(("a bowl", "a bed")),
+        KINDS,
+    )
+
+
+def test_docx() -> None:
+    lesson = read(written(io.BytesIO()), "pets.docx")
+    assert lesson.title == "Pets"
+    assert lesson.blocks == (
+        Heading(1, "Pets"),
+        Heading(1, "Cats"),
+        Paragraph("They purr."),
+        Items(("a bowl", "a bed")),
+        Heading(1, "Kinds"),
+        KINDS,
+    )
+
+
+def test_pdf_whose_titles_are_larger() -> None:
+    lines = [("Pets", 24), ("Some animals live with us.", 11), ("Cats", 16), ("They purr when they are happy.", 11)]
+    lesson = read(pdf(*lines), "pets.pdf")
+    assert lesson.blocks == (
+        Heading(1, "Pets"),
+        Paragraph("Some animals live with us."),
+        Heading(2, "Cats"),
+        Paragraph("They purr when they are happy."),
+    )
+
+
+def test_a_plain_lesson_with_broken_encoding() -> None:
+    found = passages(read(PLAIN.read_bytes(), PLAIN.name))
+    text = "\n".join(passage.text for passage in found)
+    assert "β" not in text
+    assert "begins with “The cat sat on the”" in text
+    assert "no mathematics – only some patience" in text
+    assert [p.text for p in found if p.kind == "row"][1] == (
+        "GAN: How it generates: Forger against detective; Typical use: Faces, style transfer; "
+        "Key strength: Fast and sharp results."
+    )
+    assert next(p.question for p in found if p.question) == "Is ChatGPT generative AI?"
+    assert {"What People Use Generative AI For", "Risks and Responsibility"} <= {p.topic for p in found}
+
+
+def test_a_lesson_without_a_title_is_called_like_its_file() -> None:
+    assert read(b"Some animals live with us.\n", "our-pets_2.txt").title == "Our pets 2"
+
+
+def image_only() -> bytes:
+    made = io.BytesIO()
+    Image.new("RGB", (60, 60), "red").save(made, "PDF")
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "sentence"),
+    [
+        (b"a" * (LARGEST + 1), "a.md", "a.md has 5.0 MB; a lesson may have up to 5 MB."),
+        (image_only(), "scan.pdf", "scan.pdf holds pictures of pages but no text. Save it as a PDF whose text can be"),
+        (b"%PDF-1.4 broken", "a.pdf", "a.pdf cannot be read: it is damaged, or not what its name says."),
+        (b"PK\x03\x04 broken", "a.docx", "a.docx cannot be read: it is damaged, or not what its name says."),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.png", "a.png is no file that can be read as a lesson."),
+        (b"", "a.txt", "a.txt holds no text that could be a lesson."),
+        (b"# Only a title\n", "/home/ann/a.md", "a.md holds no text that could be a lesson."),
+    ],
+)
+def test_what_cannot_be_a_lesson_gets_a_sentence(data: bytes, name: str, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read(data, name)
+    assert str(caught.value).startswith(sentence)
+    assert "/home" not in str(caught.value)
+
+
+def test_a_docx_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path) -> None:
+    written(path := tmp_path / "pets.docx")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as packed, packed.open("bomb.xml", "w") as part:
+        for _ in range(101):
+            part.write(b"\0" * 1_000_000)
+    with pytest.raises(UserError, match="cannot be read"):
+        read(path.read_bytes(), "pets.docx")

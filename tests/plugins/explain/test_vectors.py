@@ -1,0 +1,107 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes.models import FakeModels
+
+from bot import ModelClient, Store
+from bot.database import Database
+from plugins.explain.passages import Passage, passages
+from plugins.explain.reading import read
+from plugins.explain.search import units
+from plugins.explain.vectors import BATCH, SCOPE, forget_others, vectors
+
+LESSON = "# Pets\n\n## Cats\n\nThey purr. They sleep.\n\n## Dogs\n\nThey bark. They run.\n"
+
+
+def told(text: str = LESSON) -> list[Passage]:
+    return passages(read(text.encode(), "pets.md"))
+
+
+def texts(of: list[Passage]) -> list[str]:
+    return [text for passage in of for part in units(passage) for text in part]
+
+
+def embedded(models: FakeModels) -> list[str]:
+    """What the model server was asked to embed since the last time."""
+    asked = [text for request in models.requests for text in request["input"]]
+    models.requests.clear()
+    return asked
+
+
+@pytest.fixture
+async def models() -> AsyncIterator[FakeModels]:
+    async with FakeModels() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(models: FakeModels) -> AsyncIterator[ModelClient]:
+    async with ModelClient(models.url) as made:
+        yield made
+
+
+async def test_rows_are_in_the_order_of_the_units(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        found = await vectors(Store(database, "explain"), client, told())
+    expected = [(len(text), text.count(" "), 1) for text in texts(told())]
+    assert np.array_equal(found, np.array(expected, np.float32))
+    assert sorted(embedded(models)) == sorted(set(texts(told())))
+
+
+async def test_a_restart_embeds_nothing_and_an_edit_only_what_it_changed(
+    models: FakeModels, client: ModelClient, tmp_path: Path
+) -> None:
+    edited = told(LESSON.replace("They bark.", "They howl."))
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        before = await vectors(Store(database, "explain"), client, told())
+    embedded(models)
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        store = Store(database, "explain")
+        assert np.array_equal(await vectors(store, client, told()), before)
+        assert embedded(models) == []
+        await vectors(store, client, edited)
+        assert sorted(embedded(models)) == ["Dogs. They howl. They run.", "Dogs: They howl.", "They howl."]
+
+
+async def test_another_model_starts_from_nothing(
+    models: FakeModels, client: ModelClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        store = Store(database, "explain")
+        await vectors(store, client, told())
+        embedded(models)
+        monkeypatch.setattr("fakes.models.LISTED", {"other-embeddings": "embeddings"})
+        await vectors(store, client, told())
+        assert {request["model"] for request in models.requests} == {"other-embeddings"}
+        assert sorted(embedded(models)) == sorted(set(texts(told())))
+
+
+async def test_what_no_lesson_uses_is_dropped(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
+    cats, dogs = told()
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        store = Store(database, "explain")
+        await vectors(store, client, [cats, dogs])
+        await forget_others(store, client, [dogs])
+        assert len(await store.blob_keys(scope=SCOPE)) == len(set(texts([dogs])))
+        embedded(models)
+        await vectors(store, client, [cats, dogs])
+        assert sorted(embedded(models)) == sorted(set(texts([cats])))
+
+
+async def test_many_texts_go_in_batches_and_the_finished_ones_are_kept(
+    models: FakeModels, client: ModelClient, tmp_path: Path
+) -> None:
+    many = told("# Pets\n\n" + "".join(f"## Pet {number}\n\nIt is pet {number}.\n\n" for number in range(40)))
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        await vectors(Store(database, "explain"), client, many)
+    sizes = [len(request["input"]) for request in models.requests]
+    assert sum(sizes) == len(set(texts(many)))
+    assert sizes == [BATCH] * (len(sizes) - 1) + [len(set(texts(many))) % BATCH or BATCH]
+    assert len(sizes) > 1
+
+
+async def test_no_passages_are_no_rows(client: ModelClient, tmp_path: Path) -> None:
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        assert (await vectors(Store(database, "explain"), client, [])).shape == (0, 0)
