@@ -1,0 +1,136 @@
+"""A lesson as a page: its Markdown, section by section, with the anchors that answers link to.
+
+What a teacher wrote in Markdown is shown as it was written; what came out of another kind of file is told in Markdown.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from bot import Page, Part
+from plugins.explain import markup, wordings
+from plugins.explain.blocks import Block, Items, Paragraph, Table
+from plugins.explain.encoding import decoded
+from plugins.explain.passages import sections
+from plugins.explain.plain import ANSWERED, ASKED
+from plugins.explain.reading import HTML, HTML_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from markdown_it.token import Token
+
+    from plugins.explain.passages import Section
+    from plugins.explain.reading import Lesson
+
+SIGNS = re.compile(r"([\\`*_{}\[\]<>|~&#$])")
+FIRST_SIGNS = re.compile(r"^(\s*)([-+=]|\d{1,9}(?=[.)]))", re.MULTILINE)
+COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+
+
+def page(title: str, lesson: Lesson, data: bytes, filename: str) -> Page:
+    """The page of a lesson that was read from `data`."""
+    found = list(sections(lesson))
+    source = _markdown_source(data, filename)
+    texts = (_as_written(source, found, lesson.title) if source else None) or [_told(part.blocks) for part in found]
+    parts = []
+    for section, text in zip(found, texts, strict=True):
+        heading = section.path[-1] if section.path else title
+        level = min(1 + len(section.path), 6)
+        parts.append(Part(heading=heading, text=text, anchor=section.anchor, level=level, ask=f"/explain {heading}"))
+    return Page(name=slug(title), title=title, parts=tuple(parts))
+
+
+def slug(title: str) -> str:
+    """A title as the last part of an address."""
+    return "-".join(re.findall(r"\w+", re.sub(r"['’]", "", title.casefold()))) or "lesson"
+
+
+def _markdown_source(data: bytes, filename: str) -> str | None:
+    """The text of a file that is Markdown; None for all others."""
+    if data.startswith((b"%PDF-", b"PK\x03\x04")) or HTML.match(data) or filename.lower().endswith(HTML_NAMES):
+        return None
+    text = COMMENT.sub("", wordings.taken(decoded(data))[0])
+    return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL) if markup.has_headings(text) else None
+
+
+def _as_written(source: str, found: Sequence[Section], title: str) -> list[str] | None:
+    """The Markdown of each section. None where a heading is not found in it, or HTML stands between."""
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt("commonmark").enable("table").parse(source)
+    if any(token.type == "html_block" or _has_html(token) for token in tokens):
+        return None
+    lines = source.splitlines()
+    candidates = iter(_candidates(tokens))
+    starts: list[tuple[int, int]] = []
+    for section in found:
+        if section.path:
+            place = next(((line, text) for name, line, text in candidates if name == section.path[-1]), None)
+            if place is None:
+                return None
+            starts.append(place)
+        else:
+            first = next(((line, text) for name, line, text in _candidates(tokens) if name == title), (0, 0))
+            starts.append((0, first[1]))
+    ends = [following[0] for _, following in pairwise(starts)] + [len(lines)]
+    texts = ["\n".join(lines[text:end]).strip() for (_, text), end in zip(starts, ends, strict=True)]
+    return [ANSWERED.sub("", text, count=1) for text in texts]
+
+
+def _has_html(token: Token) -> bool:
+    return any(child.type == "html_inline" for child in token.children or ())
+
+
+def _candidates(tokens: Sequence[Token]) -> Iterable[tuple[str, int, int]]:
+    """What may be a heading: its words, the line it stands on, and the line after it."""
+    for opening, inside in pairwise(tokens):
+        if opening.level or not opening.map:
+            continue
+        first, after = opening.map
+        if opening.type == "heading_open":
+            yield _words(inside.children or ()), first, after
+        elif opening.type == "paragraph_open":
+            line = _words(_until_break(inside.children or ()))
+            yield ASKED.sub("", line).rstrip(":").strip(), first, first + 1
+
+
+def _until_break(children: Iterable[Token]) -> Iterable[Token]:
+    for child in children:
+        if child.type in ("softbreak", "hardbreak"):
+            return
+        yield child
+
+
+def _words(children: Iterable[Token]) -> str:
+    return " ".join("".join(child.content or " " * (child.type == "softbreak") for child in children).split())
+
+
+def _told(blocks: Sequence[Block]) -> str:
+    return "\n\n".join(_block(block) for block in blocks)
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Paragraph(text=text):
+            return _escaped(text)
+        case Items(items=items, ordered=ordered):
+            marks = [f"{number}." if ordered else "-" for number in range(1, len(items) + 1)]
+            return "\n".join(f"{mark} {_escaped(item)}" for mark, item in zip(marks, items, strict=True))
+        case Table(header=header, rows=rows):
+            told = [[" ".join(_escaped(cell).split()) for cell in row] for row in (header, *rows)]
+            lines = [f"| {' | '.join(row)} |" for row in told]
+            return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]])
+    raise TypeError(f"{type(block).__name__} is no block of a section")
+
+
+def _escaped(text: str) -> str:
+    """`text` as Markdown that shows just these signs."""
+    return FIRST_SIGNS.sub(_backslashed, SIGNS.sub(r"\\\1", text))
+
+
+def _backslashed(found: re.Match[str]) -> str:
+    # A number's point is escaped, since a backslash before a digit would be shown.
+    return f"{found[1]}\\{found[2]}" if not found[2][0].isdigit() else f"{found[1]}{found[2]}\\"

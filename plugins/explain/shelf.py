@@ -1,0 +1,293 @@
+"""Which lessons hold where, read and indexed: those of the deployment, and in each server those of its teachers.
+
+A place without lessons of its own shares the library of the deployment's. Words alone can be searched as soon as the
+files are read; embeddings come in the background, and where the model server is down they come when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bot import Attachment, UserError
+from plugins.explain.teaching import Kept, Teaching, Version
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+
+    from bot import Host, Page
+    from plugins.explain.passages import Passage
+    from plugins.explain.search import Decision, Index
+
+log = logging.getLogger(__name__)
+
+STRIDE = 4
+"""Passages that are embedded at once: few enough that progress can be seen."""
+RETRY_SECONDS = 20.0
+"""When to look again for a model server that could not embed the lessons."""
+LIBRARIES = 32
+"""Servers whose own lessons are kept ready; those that nobody asked for longest are read anew when somebody does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A lesson with its passages and its page. `version` is None for one of the deployment's, which has a `path`."""
+
+    title: str
+    passages: tuple[Passage, ...]
+    page: Page
+    version: Version | None = None
+    path: Path | None = None
+
+
+def bound(data: bytes, filename: str, title: str = "") -> Book:
+    """Read a file, under its own title unless another one is given. Takes long for large ones: call it in a thread.
+
+    Raises UserError with a sentence for whoever gave a file that is no lesson.
+    """
+    from plugins.explain.page import page
+    from plugins.explain.passages import passages
+    from plugins.explain.reading import read
+
+    lesson = read(data, filename)
+    title = title or lesson.title
+    found = tuple(replace(passage, lesson=title) for passage in passages(lesson))
+    return Book(title, found, page(title, lesson, data, filename))
+
+
+@dataclass(eq=False)
+class Library:
+    """Lessons with one index over all of them."""
+
+    key: tuple[str, ...]
+    """What it was made from: the digests of a server's own lessons."""
+    books: tuple[Book, ...]
+    index: Index
+    model: str = ""
+    """The embedding model, once every passage has its embeddings."""
+    progress: tuple[int, int] = (0, 0)
+    """How many passages are embedded, and how many there are."""
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the embeddings are there, or will not be so soon."""
+    _moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def advance(self, done: int, total: int) -> None:
+        """Note how far the embedding is."""
+        self.progress = (done, total)
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def settle(self, model: str = "") -> None:
+        """Note that nobody need wait any longer."""
+        self.model = model
+        self.settled.set()
+        self.advance(*self.progress)
+
+    async def waiting(self) -> AsyncIterator[tuple[int, int]]:
+        """The progress each time that it has changed, until it is settled."""
+        while not self.settled.is_set():
+            yield self.progress
+            if not self.settled.is_set():
+                await self._moved.wait()
+
+    def book(self, title: str) -> Book | None:
+        """The lesson with this title, however it is capitalised."""
+        return next((book for book in self.books if book.title.casefold() == title.casefold()), None)
+
+    def part(self, passage: Passage) -> int:
+        """Which of the passages of its section this one is."""
+        return self._section(passage.lesson, passage.anchor).index(passage)
+
+    def passage(self, lesson: str, anchor: str, part: int) -> Passage:
+        """A passage by where it stands. Raises UserError if the lesson has changed since."""
+        found = self._section(lesson, anchor)
+        if not found:
+            raise UserError("This part of the lesson is gone: the lesson was changed or removed since.")
+        return found[min(part, len(found) - 1)]
+
+    def neighbours(self, passage: Passage) -> tuple[Passage | None, Passage | None]:
+        """The first passages of the sections before and after that of `passage` in its lesson."""
+        firsts = {other.anchor: other for other in reversed(self.index.passages) if other.lesson == passage.lesson}
+        order = list(reversed(firsts.values()))
+        place = order.index(firsts[passage.anchor])
+        return order[place - 1] if place else None, order[place + 1] if place + 1 < len(order) else None
+
+    def _section(self, lesson: str, anchor: str) -> list[Passage]:
+        return [passage for passage in self.index.passages if (passage.lesson, passage.anchor) == (lesson, anchor)]
+
+
+class Shelf:
+    """Finds the library of a server, and passages in it. `spawn` runs work for as long as the shelf is used."""
+
+    def __init__(self, host: Host, spawn: Callable[[Coroutine[Any, Any, Any]], None]) -> None:
+        self.teaching = Teaching(host.store)
+        self._host = host
+        self._spawn = spawn
+        self._model = host.config.embeddings if host.config else ""
+        self._files: Sequence[Path] = host.config.files if host.config else ()
+        self._common: Library | None = None
+        self._own: OrderedDict[str, Library] = OrderedDict()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def library(self, server: str) -> Library:
+        """The lessons of `server`, read and indexed if they are not yet."""
+        kept = await self.teaching.lessons(server)
+        key = tuple(f"{one.title} {one.newest.digest}" for one in kept)
+        async with self._locks[server if kept else ""]:
+            if not kept:
+                self._own.pop(server, None)
+                self._common = self._common or await self._made((), await self._deployments())
+                return self._common
+            if (known := self._own.get(server)) is None or known.key != key:
+                self._own[server] = await self._made(key, await self._books(server, kept, known))
+            self._own.move_to_end(server)
+            while len(self._own) > LIBRARIES:
+                self._own.popitem(last=False)
+            return self._own[server]
+
+    async def find(self, library: Library, question: str, patience: float) -> Decision:
+        """What the lessons say. Words alone decide where there are no embeddings within `patience` seconds."""
+        index = library.index
+        query = await asyncio.to_thread(index.query, question)
+        embedded: list[list[float]] | None = None
+        if library.model:
+            try:
+                async with asyncio.timeout(patience):
+                    embedded = await self._host.models.embed(query.texts, model=library.model)
+            except TimeoutError:
+                log.info("The embedding of a question took longer than %g s; its words alone decided.", patience)
+            except UserError as error:
+                log.info("A question could not be embedded, so its words alone decided: %s", error)
+                library.model = ""
+                self._spawn(self._embed(library))
+        return await asyncio.to_thread(lambda: index.decide(index.rank(query, embedded)))
+
+    async def known(self, server: str, question: str, patience: float) -> Passage | None:
+        """The passage that answers a question, if one does. Takes `patience` seconds twice at most, once ready."""
+        from plugins.explain.search import Answer
+
+        library = await self.library(server)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await library.settled.wait()
+        found = await self.find(library, question, patience)
+        return found.passage if isinstance(found, Answer) else None
+
+    async def file(self, server: str, book: Book, kept: Kept | None, number: int | None) -> Attachment:
+        """A lesson's file as it was given: of version `number`, else of the newest. Raises UserError if it is gone."""
+        if kept is None:
+            if book.path is None or number is not None:
+                raise UserError("“{title}” has no versions.", title=book.title)
+            data = await asyncio.to_thread(book.path.read_bytes)
+            return Attachment(book.path.name, data)
+        wanted = kept.newest.number if number is None else number
+        version = next((one for one in kept.versions if one.number == wanted), None)
+        if version is None:
+            there = ", ".join(str(one.number) for one in kept.versions)
+            sentence = "“{title}” has no version {number}; there are {there}."
+            raise UserError(sentence, title=kept.title, number=number, there=there)
+        return Attachment(version.filename, await self.teaching.file(server, version))
+
+    async def _made(self, key: tuple[str, ...], books: Sequence[Book]) -> Library:
+        passages = [passage for book in books for passage in book.passages]
+        library = Library(key, _named(books), await asyncio.to_thread(_indexed, passages))
+        if passages:
+            self._spawn(self._embed(library))
+        else:
+            library.settle()
+        return library
+
+    async def _deployments(self) -> list[Book]:
+        """The lessons that the configuration names; one that cannot be read is told of in the log."""
+        books: list[Book] = []
+        for path in self._files:
+            trouble = ""
+            try:
+                book = await asyncio.to_thread(_from_disk, path)
+            except OSError as error:
+                trouble = f"{error.strerror}."
+            except UserError as error:
+                trouble = str(error)
+            if trouble:
+                log.error("The lesson %s, named in explain.lessons, is left out: %s", path, trouble)
+            else:
+                books.append(book)
+        return books
+
+    async def _books(self, server: str, kept: Sequence[Kept], before: Library | None) -> list[Book]:
+        """The deployment's lessons, and those of the server, which take the place of others with their title."""
+        known = {book.version: book for book in before.books if book.version} if before else {}
+        own: list[Book] = []
+        for one in kept:
+            try:
+                own.append(known.get(one.newest) or await self._opened(server, one))
+            except UserError as error:
+                log.warning("The lesson “%s” is left out: %s", one.title, error)
+        titles = {book.title.casefold() for book in own}
+        return [book for book in (await self.library("")).books if book.title.casefold() not in titles] + own
+
+    async def _opened(self, server: str, kept: Kept) -> Book:
+        data = await self.teaching.file(server, kept.newest)
+        book = await asyncio.to_thread(bound, data, kept.newest.filename, kept.title)
+        return replace(book, version=kept.newest)
+
+    async def _embed(self, library: Library) -> None:
+        """Attach the embeddings, however long it takes until there is a model server that can make them."""
+        while not library.model:
+            try:
+                model = self._model or await self._host.models.first("embeddings")
+                await self._attach(library, model)
+                library.settle(model)
+            except UserError as error:
+                log.info("The lessons are searched by their words alone for now: %s", error)
+                library.settle()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _attach(self, library: Library, model: str) -> None:
+        import numpy as np
+
+        from plugins.explain.vectors import vectors
+
+        passages, rows = library.index.passages, []
+        for start in range(0, len(passages), STRIDE):
+            library.advance(start, len(passages))
+            some = passages[start : start + STRIDE]
+            rows.append(await vectors(self._host.store, self._host.models, some, model))
+        await asyncio.to_thread(library.index.attach, np.concatenate(rows))
+
+    async def tidy(self) -> None:
+        """Forget the embeddings of what no lesson says any more."""
+        from plugins.explain.vectors import forget_others
+
+        libraries = [await self.library(server) for server in ("", *await self.teaching.servers())]
+        passages = [passage for library in libraries for passage in library.index.passages]
+        await forget_others(self._host.store, self._host.models, passages, self._model)
+
+
+def _indexed(passages: Sequence[Passage]) -> Index:
+    import bm25s  # noqa: F401 - it has its own log tell everything, from its import on
+
+    from plugins.explain.search import Index
+
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    return Index(passages)
+
+
+def _from_disk(path: Path) -> Book:
+    return replace(bound(path.read_bytes(), path.name), path=path)
+
+
+def _named(books: Sequence[Book]) -> tuple[Book, ...]:
+    """The books, each with an address of its own."""
+    taken: dict[str, int] = {}
+    named = []
+    for book in books:
+        count = taken[book.page.name] = taken.get(book.page.name, 0) + 1
+        page = book.page if count == 1 else replace(book.page, name=f"{book.page.name}-{count}")
+        named.append(replace(book, page=page))
+    return tuple(named)

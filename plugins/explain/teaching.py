@@ -1,0 +1,125 @@
+"""The lessons that teachers add: per server, in versions, kept as the files that they are."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from bot import UserError
+
+if TYPE_CHECKING:
+    from bot import Store
+
+MOST_LESSONS, MOST_VERSIONS = 50, 10
+"""Of a server, and of a lesson: the oldest version makes way."""
+SERVERS = "servers"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A lesson as it was added once; `digest` names its file."""
+
+    number: int
+    filename: str
+    size: int
+    """In bytes."""
+    added: datetime
+    digest: str
+
+    @property
+    def date(self) -> str:
+        """When it was added, for people."""
+        return f"{self.added:%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A lesson of a server with its versions, the oldest first."""
+
+    title: str
+    versions: tuple[Version, ...]
+
+    @property
+    def newest(self) -> Version:
+        """The version that counts."""
+        return self.versions[-1]
+
+
+class Teaching:
+    """Reads and writes the lessons of servers."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def lessons(self, server: str) -> list[Kept]:
+        """The lessons of a server, by title."""
+        rows = (await self._store.items(scope=_scope(server))).values()
+        return sorted((_kept(row) for row in rows), key=lambda kept: kept.title.casefold())
+
+    async def servers(self) -> list[str]:
+        """Every server that has, or had, lessons of its own."""
+        return list(await self._store.items(scope=SERVERS))
+
+    async def lesson(self, server: str, title: str) -> Kept | None:
+        """The lesson with this title, however it is capitalised."""
+        row = await self._store.get(_key(title), scope=_scope(server))
+        return None if row is None else _kept(row)
+
+    async def file(self, server: str, version: Version) -> bytes:
+        """The bytes of a version. Raises UserError if they are gone."""
+        found = await self._store.blobs([version.digest], scope=_scope(server))
+        if not found:
+            raise UserError("This version of the lesson is no longer kept.")
+        return found[version.digest]
+
+    async def add(self, server: str, title: str, filename: str, data: bytes) -> tuple[Version, bool]:
+        """Keep `data` as the newest version of a lesson; and whether it differs from the one before."""
+        known = await self.lessons(server)
+        if len(known) >= MOST_LESSONS and _key(title) not in {_key(kept.title) for kept in known}:
+            raise UserError(
+                "A server may have {most} lessons. Remove one with /lesson remove first.", most=MOST_LESSONS
+            )
+        digest = hashlib.sha256(data).hexdigest()
+        about = {"filename": filename, "size": len(data), "digest": digest, "added": datetime.now(UTC).isoformat()}
+        before: list[dict[str, Any]] = []
+
+        def with_one_more(row: dict[str, Any] | None) -> dict[str, Any]:
+            before[:] = [] if row is None else row["versions"]
+            if before and before[-1]["digest"] == digest:
+                return {"title": title, "versions": before}
+            number = before[-1]["number"] + 1 if before else 1
+            return {"title": title, "versions": [*before, {"number": number, **about}][-MOST_VERSIONS:]}
+
+        await self._store.set_blobs({digest: data}, scope=_scope(server))
+        row = await self._store.change(_key(title), with_one_more, scope=_scope(server))
+        await self._store.set(server, True, scope=SERVERS)
+        await self._forget_files(server, {one["digest"] for one in before})
+        return _kept(row).newest, not before or before[-1]["digest"] != digest
+
+    async def remove(self, server: str, kept: Kept) -> None:
+        """Forget a lesson with all its versions."""
+        await self._store.delete(_key(kept.title), scope=_scope(server))
+        await self._forget_files(server, {version.digest for version in kept.versions})
+
+    async def _forget_files(self, server: str, digests: set[str]) -> None:
+        """Those of them that no version has any more."""
+        used = {version.digest for kept in await self.lessons(server) for version in kept.versions}
+        await self._store.delete_blobs(digests - used, scope=_scope(server))
+
+
+def _scope(server: str) -> str:
+    return f"lessons:{server}"
+
+
+def _key(title: str) -> str:
+    return " ".join(title.casefold().split())
+
+
+def _kept(row: dict[str, Any]) -> Kept:
+    versions = [
+        Version(one["number"], one["filename"], one["size"], datetime.fromisoformat(one["added"]), one["digest"])
+        for one in row["versions"]
+    ]
+    return Kept(row["title"], tuple(versions))
