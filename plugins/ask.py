@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from bot import (
     Context,
     Delta,
+    Known,
     Plugin,
     Range,
     Reply,
@@ -17,7 +18,6 @@ from bot import (
     UserError,
     Waiting,
     command,
-    message_command,
     new_seed,
 )
 
@@ -28,6 +28,11 @@ INSTRUCTIONS = (
 LIKELY = 5
 """How many tokens are kept that could have stood in the place of each."""
 BROKEN = "\ufffd"
+
+
+def informed(prompt: str, known: Known) -> str:
+    """The question with what a lesson says about it. Small models go by what stands right beside the question."""
+    return f"The lesson says:\n\n{known.text}\n\nAnswer in your own words, by what the lesson says: {prompt}"
 
 
 class Ask(Plugin):
@@ -47,9 +52,14 @@ class Ask(Plugin):
             default=True,
             description="Keep with each answer how probable its tokens were, so that the web chat can show it.",
         ),
+        Setting(
+            name="ask.use_lessons",
+            type=bool,
+            default=True,
+            description="Give the language model what a lesson says about the question, where one does.",
+        ),
     )
 
-    @message_command("Explain this", text="Explain this in simple words:\n\n{text}")
     @command(form=("prompt", "temperature", "max_tokens", "seed"), threads=True)
     async def ask(
         self,
@@ -102,14 +112,15 @@ class Ask(Plugin):
     ) -> AsyncIterator[Reply]:
         """An answer that begins with the tokens `begun`."""
         text = "".join(token.text for token in begun)
+        tokens = tuple(begun)
+        yield Reply(text=text, status=ctx.translate("Thinking …"))
+        known = await ctx.known(prompt) if ctx.settings["ask.use_lessons"] else None
         turns = [
             Turn("system", ctx.settings["ask.system_prompt"]),
             *await ctx.history.turns(),
-            Turn("user", prompt),
+            Turn("user", prompt if known is None else informed(prompt, known)),
             *([Turn("assistant", text)] if begun else ()),
         ]
-        tokens = tuple(begun)
-        yield Reply(text=text, status=ctx.translate("Thinking …"))
         async for event in ctx.models.chat(
             turns,
             temperature=temperature,
@@ -138,6 +149,8 @@ class Ask(Plugin):
                     "tokens": str(event.completion_tokens),
                     "seconds": f"{event.seconds:.1f}",
                 }
+                if known is not None:
+                    card["lesson"] = known.source
                 if event.dropped_turns:
                     card[ctx.translate("left out")] = ctx.translate("{count} older turns", count=event.dropped_turns)
                 yield Reply(text=text, card=card, tokens=tokens, final=True)
