@@ -42,7 +42,7 @@ class FakeModels:
     """Use it as an async context manager; `url` is then its address.
 
     A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
-    drawings after their first preview, and faces altogether. `requests` holds the bodies received, `running` how many
+    drawings after their first preview, dials and faces altogether. `requests` holds the bodies received, `running` how many
     are being answered, and `dropped` how many were left by their client before the end. `failure` (status, sentence)
     refuses everything; `place` puts every chat and drawing into a queue first, for as long as the gate is closed.
     """
@@ -168,6 +168,7 @@ class FakeModels:
         if refusal := self._refusal():
             return refusal
         assert body["dial"] is True
+        await self.gate.wait()
         return web.json_response({"choices": [], "tempera": {"dial": dialled(body)}})
 
     async def _variations(self, request: web.Request) -> web.StreamResponse:

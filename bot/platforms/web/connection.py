@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType
 
-from bot.errors import PermissionDenied, UserError
+from bot.errors import Expired, PermissionDenied, UserError
 from bot.platforms.web import wire
+from bot.platforms.web.lab import tokens
 from bot.platforms.web.visitors import user_of
 
 if TYPE_CHECKING:
@@ -177,6 +178,8 @@ class Connection:
                 await self._enter(incoming.room)
             case wire.MakeRoom() | wire.CloseRoom():
                 await self._change_rooms(incoming)
+            case wire.Tokens():
+                await self._tokens(incoming)
             case wire.SignOut():
                 await self._house.moderators.sign_out(user.id)
                 self._user = replace(user, is_moderator=False)
@@ -190,6 +193,16 @@ class Connection:
         return await self._house.answers.say(
             self._user, self._room, said.text, said.ref, thread=said.thread, parent=said.parent, files=files
         )
+
+    async def _tokens(self, asked: wire.Tokens) -> None:
+        exchange = self._room.get(asked.exchange)
+        if exchange is None:
+            raise Expired("This has expired: it is no longer stored.")
+        place = self._room.place(exchange.thread)
+        found = await self._house.bot.tokens(exchange.reply.row, self._user, place)
+        if not found:
+            raise UserError("No tokens are kept of this answer.")
+        await self._put({"type": "tokens", "ref": asked.ref, "exchange": asked.exchange, "tokens": tokens(found)})
 
     async def _enter(self, name: str) -> None:
         self._room.leave(self)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from bot.answering import PAGES
 from bot.errors import UserError
 from bot.platforms.web import visitors
 
@@ -45,7 +46,7 @@ class Door:
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The middleware that keeps out those who do not know the code."""
         if request.path not in OPEN_PATHS and not self._join.admits(request):
-            if request.path == "/":
+            if request.path == "/" or request.path.startswith(f"{PAGES}/"):
                 raise web.HTTPSeeOther("/join")
             raise web.HTTPUnauthorized(text="Give the join code first, at /join.")
         return await handler(request)

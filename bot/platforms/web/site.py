@@ -14,6 +14,8 @@ from bot.platforms.web.connection import Connection
 from bot.platforms.web.door import STATIC, Door
 from bot.platforms.web.files import PICTURE_TYPES
 from bot.platforms.web.guard import Guard, add_headers
+from bot.platforms.web.lab import Lab
+from bot.platforms.web.reading import Reading
 
 if TYPE_CHECKING:
     from bot.config import WebSection
@@ -41,7 +43,7 @@ class Site:
         app = web.Application(middlewares=[self._guard.check, self._door.admit], client_max_size=MOST_FORM)
         app.on_response_prepare.append(add_headers)
         app.on_shutdown.append(self._close)
-        app.add_routes(self._door.routes())
+        app.add_routes([*self._door.routes(), *Lab(self._house).routes(), *Reading(self._house).routes()])
         app.add_routes(
             [
                 web.get("/", self._page),

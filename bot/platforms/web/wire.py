@@ -113,13 +113,21 @@ class CloseRoom(Message):
     ref: Short
 
 
+class Tokens(Message):
+    """Of which tokens does this answer consist, and what else was likely?"""
+
+    type: Literal["tokens"]
+    exchange: int
+    ref: Short
+
+
 class SignOut(Message):
     """The visitor gives up the rights of a moderator."""
 
     type: Literal["sign_out"]
 
 
-Incoming = Say | Press | Submit | Complete | Name | Enter | Typing | MakeRoom | CloseRoom | SignOut
+Incoming = Say | Press | Submit | Complete | Name | Enter | Typing | MakeRoom | CloseRoom | Tokens | SignOut
 _INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discriminator="type")])
 
 

@@ -23,7 +23,7 @@ const EXAMPLES = [
 translatePage();
 look.begin();
 
-const writers = new Map();
+const writers = new Map(), coloured = new Map();
 let you = null, room = "", formRef = "", nextRef = 0;
 
 const connection = new Connection({
@@ -40,7 +40,11 @@ const conversation = new Conversation({
   press: (exchange, id) => connection.send({ type: "press", exchange, id, ref: mark("press") }),
   reply: ({ data }) => composer.replyTo(data.row, data.reply.text || data.question),
   thread: (row) => { location.hash = `${encodeURIComponent(room)}/${row}`; },
-  tokens: async (view) => (await import("./tokens.js")).toggle(view),
+  tokens(view) {
+    const ref = mark("tokens");
+    connection.send({ type: "tokens", exchange: view.data.id, ref });
+    coloured.set(ref, view);
+  },
 });
 const composer = new Composer({ send: (message) => connection.send(message), where: () => conversation.thread });
 
@@ -82,6 +86,14 @@ const receive = {
   },
   rooms: ({ rooms }) => rail.show({ rooms }),
   spoken: ({ room: name }) => rail.spoken(name),
+  async tokens({ ref, tokens }) {
+    const view = coloured.get(ref);
+    coloured.delete(ref);
+    const lab = await import("./tokens.js");
+    lab.show(view, tokens, (at, choice) => connection.send({
+      type: "submit", id: `t:fork:${view.data.row}`, fields: { at: String(at), choice: String(choice) }, files: {}, ref: mark("fork"), thread: view.data.thread,
+    }));
+  },
   closed: () => connection.send({ type: "enter", room: "general" }),
   typing({ who }) {
     writers.set(who.id, who.name);

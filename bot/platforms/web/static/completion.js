@@ -17,7 +17,17 @@ export function suggest(before, commands) {
   const start = before.length - word.length;
   const pair = word.match(/^([a-z_][\w-]*):(.*)$/i);
   if (pair) return suggestValues(command, pair[1].toLowerCase(), pair[2], start + pair[1].length + 1);
-  return suggestOptions(command, rest.slice(0, rest.length - word.length), word.toLowerCase(), start);
+  const options = suggestOptions(command, rest.slice(0, rest.length - word.length), word.toLowerCase(), start);
+  return suggestText(command, before, rest, options);
+}
+
+// What the text after the pairs could be, if the bot knows; a first word may be an option as well.
+function suggestText(command, before, rest, options) {
+  const option = command.options.find(({ free_text, completes }) => free_text && completes);
+  if (!option) return options;
+  const typed = rest.replace(/^(?:\s*[a-z_][\w-]*:(?:"[^"]*"|[^\s"]+)(?=\s))*\s*/i, "");
+  const items = /\s/.test(typed) ? [] : options?.items ?? [];
+  return { ...found(before.length - typed.length, items, -1, { command: command.name, option: option.name, typed }), isText: true };
 }
 
 // One line on what is being typed, or "".
@@ -67,9 +77,9 @@ function suggestValues(command, name, typed, start) {
   return found(start, items, -1, ask);
 }
 
-// The values of an answer from the bot, as items.
-export const itemsOf = (values) => values.map((value) => (
-  { insert: `${quoted(value)} `, label: value, detail: "", aside: "" }
+// The values of an answer from the bot, as items: of an option, or of the text that needs no quotation marks.
+export const itemsOf = (values, isText) => values.map((value) => (
+  { insert: isText ? value : `${quoted(value)} `, label: value, detail: "", aside: "" }
 ));
 
 function valuesOf(option) {

@@ -104,7 +104,9 @@ export class Composer {
   completed(ref, values) {
     if (ref !== this.#asked || !this.#found) return;
     const known = new Set(this.#found.items.map((item) => item.insert));
-    this.#found.items.push(...itemsOf(values).filter((item) => !known.has(item.insert)));
+    const { isText, ask } = this.#found;
+    const offered = itemsOf(values, isText).filter((item) => !known.has(item.insert) && !(isText && item.insert === ask.typed));
+    this.#found.items.push(...offered);
     this.#show();
   }
 

@@ -65,6 +65,7 @@ export class ExchangeView {
     this.#when("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
     this.#when("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
     this.#when("buttons", reply.buttons, (buttons) => this.buttons.replaceChildren(...buttons.map((one) => this.#button(one))));
+    this.#when("odds", data.reply.final && !data.reply.error && /^\/(odds|dial)\b/.test(data.question) ? reply.quote : "", (text) => this.#offerDial(text));
     this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread], () => this.#showTools());
     const waiting = !reply.final && !reply.text && !reply.status;
     this.status.textContent = waiting ? "…" : reply.status;
@@ -134,6 +135,18 @@ export class ExchangeView {
   #button(button) {
     const press = () => this.actions.press(this.data.id, button.id);
     return element("button", { type: "button", class: button.style, onclick: press }, button.label);
+  }
+
+  // What was asked of the odds can be turned and gone on with here, live.
+  #offerDial(text) {
+    if (!text) return this.lab.replaceChildren();
+    const open = async () => {
+      const { DialView } = await import("./dialview.js");
+      const root = element("div", { class: "dial" });
+      this.lab.replaceChildren(root);
+      new DialView(root, { text, temperature: Number(this.data.question.match(/temperature:(\S+)/)?.[1]) || 1 });
+    };
+    this.lab.replaceChildren(element("button", { type: "button", class: "to-thread", onclick: open }, icon("dial"), t("Turn the dial")));
   }
 
   #showTools() {

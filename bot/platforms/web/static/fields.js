@@ -34,7 +34,7 @@ export class Fields {
 
   forgetFiles() {
     this.#files.clear();
-    this.#command = null;
+    this.#command = undefined;
   }
 
   show(line, commands) {
@@ -97,7 +97,7 @@ export class Fields {
       input.setAttribute("aria-valuetext", output.textContent);
       reset.hidden = value === null;
     };
-    return { kind: "slider", input, show, parts: [output, reset, element("span", { class: "track" }, input, ends)] };
+    return { kind: "slider", input, show, parts: [output, reset, element("span", { class: "pull" }, input, ends)] };
   }
 
   #menu(option, choices) {

@@ -28,7 +28,8 @@ const ALLOWED = {
   ALLOWED_ATTR: ["href", "start", "align"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
-  ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
+  // Beside other places only the pages of this chat: an answer may say where to read on.
+  ALLOWED_URI_REGEXP: /^(?:(?:https?|mailto):|\/read\/)/i,
   RETURN_DOM_FRAGMENT: true,
 };
 const COLOURED = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };

@@ -1,0 +1,123 @@
+"""What the pages of the lab ask for: the odds of the next token, and the tokens of an answer."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bot.errors import Busy, UserError
+from bot.platforms.web import visitors
+from bot.platforms.web.door import STATIC
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.model_events import Candidate, Dial, Token
+    from bot.platforms.web.house import House
+
+MOST_TEXT = 2000
+MOST_IDS = 2000
+MOST_PER_VISITOR, MOST = 4, 32
+"""Distributions under way. A page asks anew while its last question, given up meanwhile, may still be answered."""
+
+
+class Asked(BaseModel):
+    """The odds after a text, or after tokens given by their ids: at all temperatures, and as cut for one of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: Annotated[str, Field(max_length=MOST_TEXT)] = ""
+    ids: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], Field(max_length=MOST_IDS)] = ()
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
+
+
+class Lab:
+    """The routes of the dial."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._asking: Counter[str] = Counter()
+
+    def routes(self) -> list[web.RouteDef]:
+        """What the lab answers to."""
+        return [web.get("/dial", self._page), web.post("/dial", self._dial)]
+
+    async def _page(self, request: web.Request) -> web.FileResponse:
+        return web.FileResponse(STATIC / "dial.html", headers={"Cache-Control": "no-cache"})
+
+    async def _dial(self, request: web.Request) -> web.Response:
+        secret = visitors.secret_of(request) or visitors.new_secret()
+        user = visitors.user_of(secret, "", request.query.get("locale", ""))
+        try:
+            answer = web.json_response(_shown(await self._odds(user.id, await request.text())))
+        except UserError as error:
+            answer = web.json_response({"error": error.sentence.in_language(user.locale)}, status=422)
+        visitors.remember(answer, secret)
+        return answer
+
+    async def _odds(self, user_id: str, body: str) -> Dial:
+        try:
+            asked = Asked.model_validate_json(body)
+        except ValidationError:
+            sentence = "The dial takes a text of 1 to {most} characters and a temperature from 0 to 2."
+            raise UserError(sentence, most=MOST_TEXT) from None
+        if not asked.text and not asked.ids:
+            raise UserError("There is nothing that could be gone on with: type a few words.")
+        if self._asking[user_id] >= MOST_PER_VISITOR:
+            raise Busy("Your last distributions are still being computed; wait for them.", 1)
+        if self._asking.total() >= MOST:
+            raise Busy("Too many people are turning the dial at the moment; try again shortly.", 2)
+        self._asking[user_id] += 1
+        try:
+            return await self._house.bot.models.dial(
+                asked.ids or asked.text,
+                temperature=asked.temperature,
+                top_p=asked.top_p,
+                seed=asked.seed,
+                user=user_id,
+            )
+        finally:
+            self._asking -= Counter({user_id: 1})
+
+
+def _shown(dial: Dial) -> dict[str, Any]:
+    return {
+        "model": dial.model,
+        "prompt": [_text(piece) for piece in dial.prompt],
+        "ids": list(dial.prompt_ids),
+        "candidates": [_candidate(one) for one in dial.candidates],
+        "drawn": _candidate(dial.drawn),
+        "temperatures": list(dial.temperatures),
+        "log_sum_exp": list(dial.log_sum_exp),
+        "entropy": list(dial.entropy),
+    }
+
+
+def _candidate(one: Candidate) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "bytes": _text(one.bytes),
+        "logit": one.logit,
+        "before": one.before,
+        "after": one.after,
+        "ends": one.ends,
+    }
+
+
+def _text(piece: bytes) -> str:
+    """Bytes, which may be a part of a character, for JSON."""
+    return base64.b64encode(piece).decode()
+
+
+def tokens(found: Sequence[Token]) -> list[list[Any]]:
+    """The tokens of an answer for the page: text, probability, and what else was likely with its probability."""
+    return [
+        [token.text, round(token.probability, 6), [[one.text, round(one.probability, 6)] for one in token.likely]]
+        for token in found
+    ]

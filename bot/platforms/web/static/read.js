@@ -1,0 +1,99 @@
+// A page to read: its parts with their headings, each of which can be linked to and asked about.
+
+import { byId, element } from "./dom.js";
+import * as look from "./look.js";
+import { Markdown } from "./markdown.js";
+import { t, translatePage } from "./words.js";
+
+const DRAFT = "tempera-draft";
+const [, , plugin, name] = location.pathname.split("/");
+const wide = matchMedia("(min-width: 60rem)");
+
+translatePage();
+look.begin();
+show();
+
+async function show() {
+  const text = byId("text");
+  try {
+    if (name) showPage(await fetched(`/reading/${plugin}/${name}`));
+    else showList((await fetched(`/reading/${plugin}`)).pages);
+  } catch (error) {
+    console.warn("The page could not be shown.", error);
+    text.replaceChildren(
+      element("h1", {}, t("There is no such page")),
+      element("p", {}, t("It was removed, or its address is wrong."), " ", element("a", { href: "/" }, t("Back to the chat"))));
+  }
+  text.setAttribute("aria-busy", "false");
+}
+
+async function fetched(address) {
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  return response.json();
+}
+
+function showList(pages) {
+  if (pages.length === 1) return location.replace(`/read/${plugin}/${pages[0].name}`);
+  document.title = `${t("Lessons")} · Tempera`;
+  byId("text").replaceChildren(
+    element("h1", {}, t("Lessons")),
+    pages.length ? null : element("p", {}, t("There is nothing to read here yet.")),
+    element("ul", { class: "pages" }, ...pages.map((page) => element("li", {},
+      element("a", { href: `/read/${plugin}/${page.name}` }, page.title)))));
+}
+
+function showPage({ title, parts }) {
+  document.title = `${title} · Tempera`;
+  byId("text").replaceChildren(...parts.map(section));
+  byId("headings").replaceChildren(...parts.map(({ heading, anchor, level }) =>
+    element("a", { href: `#${anchor}`, class: `level-${level}` }, heading)));
+  byId("contents").hidden = parts.length < 2;
+  fold();
+  follow();
+  reveal();
+}
+
+function section({ heading, text, anchor, level, ask }) {
+  const body = element("div", { class: "markdown" });
+  new Markdown(body).show(text);
+  const link = element("a", { class: "here", href: `#${anchor}`, "aria-label": t("Link to “{heading}”", { heading }) }, "#");
+  const asks = ask && element("button", { type: "button", class: "secondary", onclick: () => askAbout(ask) }, t("Ask about this"));
+  return element("section", { id: anchor, tabindex: -1 }, element(`h${level}`, {}, heading, link), body, asks || null);
+}
+
+// The message box begins with what is kept here.
+function askAbout(line) {
+  sessionStorage.setItem(DRAFT, line);
+  location.assign("/");
+}
+
+// The part that the address names came after the browser looked for it.
+function reveal() {
+  const part = location.hash && byId(decodeURIComponent(location.hash.slice(1)));
+  part?.scrollIntoView();
+}
+
+function fold() {
+  byId("contents").open = wide.matches;
+}
+wide.addEventListener("change", fold);
+
+// Marks in the contents what is being read.
+function follow() {
+  const links = new Map([...byId("headings").children].map((link) => [decodeURIComponent(link.hash.slice(1)), link]));
+  const seen = new Set();
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) seen.add(target.id);
+      else seen.delete(target.id);
+    }
+    const first = [...links.keys()].find((id) => seen.has(id));
+    for (const [id, link] of links) {
+      if (id === first) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  });
+  for (const part of byId("text").children) watcher.observe(part);
+}
+byId("headings").addEventListener("click", () => { if (!wide.matches) byId("contents").open = false; });
