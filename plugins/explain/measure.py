@@ -1,7 +1,8 @@
 """How well and how fast questions find their passages: `python -m plugins.explain.measure FILE …`.
 
 Each file holds labelled questions (see calibration.py) of the default lesson. `--calibrate` fits the decision to the
-first file and prints the two models of search.py anew. Nothing is ever fitted to a second file.
+first file and prints the two models of search.py anew. Nothing is ever fitted to a second file. A model server of its
+own is started unless `--url` names one; without either, words alone are measured.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
+import os
 import platform
+import socket
 import statistics
 import sys
 import time
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +31,15 @@ from plugins.explain.reading import read
 from plugins.explain.search import Index, Ranking, units
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 LESSON = Path(__file__).parents[2] / "config" / "lessons" / "what-is-generative-ai.md"
 SIZES = (1_000, 10_000, 100_000)
 BATCH = 64
+MODEL = "all-minilm-l6-v2"
+LOOK_SECONDS = 0.5
+GOALS = {"right first": 0.95, "right in three": 0.98, "false answers": 0.08}
+"""For questions that nothing was fitted to."""
 
 
 async def embedded(models: ModelClient, texts: Sequence[str]) -> list[list[float]]:
@@ -89,6 +98,39 @@ async def call_time(models: ModelClient, index: Index, questions: Sequence[Label
     return statistics.median(took) * 1000
 
 
+@asynccontextmanager
+async def served(url: str) -> AsyncIterator[ModelClient | None]:
+    """A client of the model server at `url`, or of one that is started; None where there are no embeddings."""
+    child = None
+    if not url:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        command = ("-m", "model_server", "serve", "--model", MODEL, "--port", str(port), "--exit-on-eof")
+        # The pipe is never written to: its end tells the child that we are gone.
+        child = await asyncio.create_subprocess_exec(sys.executable, *command, stdin=asyncio.subprocess.PIPE)
+    try:
+        async with ModelClient(url) as client:
+            yield client if await _is_ready(client, child) else None
+    finally:
+        if child is not None and child.returncode is None:
+            child.terminate()
+            await child.wait()
+
+
+async def _is_ready(client: ModelClient, child: asyncio.subprocess.Process | None) -> bool:
+    """Whether texts can be embedded, once a server that was started for it is there or has ended."""
+    while True:
+        try:
+            await client.embed(["Are you there?"])
+        except UserError:
+            if child is None or child.returncode is not None:
+                return False
+            await asyncio.sleep(LOOK_SECONDS)
+        else:
+            return True
+
+
 async def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print what came out."""
     parser = argparse.ArgumentParser(prog="python -m plugins.explain.measure", description=__doc__.splitlines()[0])
@@ -102,20 +144,16 @@ async def main(arguments: Sequence[str] | None = None) -> int:
         metavar=("LESSON", "HEADINGS"),
         help="another lesson about the same, and a JSON object that tells its headings by the default lesson's",
     )
-    parser.add_argument("--url", default="http://127.0.0.1:8400", help="the model server (default: %(default)s)")
+    parser.add_argument("--url", default="", help="the address of a running model server")
     parser.add_argument("--calibrate", action="store_true", help="fit the decision to the first file")
     parser.add_argument("--sizes", nargs="*", type=int, default=SIZES, help="numbers of passages to measure times with")
     options = parser.parse_args(arguments)
-    async with ModelClient(options.url) as client:
-        models: ModelClient | None = client
-        try:
-            await client.first("embeddings")
-        except UserError:
-            models = None
+    lessons: list[tuple[Path, Mapping[str, Sequence[str]] | None]] = [(LESSON, None)]
+    lessons += [(lesson, json.loads(headings.read_text("utf-8"))) for lesson, headings in options.also]
+    _say(f"{os.cpu_count()} cores, Python {platform.python_version()}, bm25s {version('bm25s')}, {MODEL}")
+    async with served(options.url) as models:
+        if models is None:
             _say("There is no model server, so the words alone are measured.")
-        _say(f"{platform.machine()}, Python {platform.python_version()}, bm25s {version('bm25s')}")
-        lessons: list[tuple[Path, Mapping[str, Sequence[str]] | None]] = [(LESSON, None)]
-        lessons += [(lesson, json.loads(headings.read_text("utf-8"))) for lesson, headings in options.also]
         indexes = [await index_of(lesson, models) for lesson, _ in lessons]
         for number, path in enumerate(options.files):
             for with_embeddings in [True, False] if models else [False]:
@@ -124,9 +162,10 @@ async def main(arguments: Sequence[str] | None = None) -> int:
                     questions = load(path, elsewhere)
                     rankings = await ranked(index, questions, models if with_embeddings else None)
                     asked += zip(questions, rankings, strict=True)
-                    _report(f"{path.name}, {lesson.name}", with_embeddings, rates(index, questions, rankings))
+                    how = "words and embeddings" if with_embeddings else "words alone"
+                    _report(f"{path.stem} of {lesson.name}, {how}", rates(index, questions, rankings))
                 if options.calibrate and number == 0:
-                    _say(f"  {'HYBRID' if with_embeddings else 'LEXICAL'} = {calibrate(*zip(*asked, strict=True))}")
+                    _say(f"{'HYBRID' if with_embeddings else 'LEXICAL'} = {calibrate(*zip(*asked, strict=True))}")
         await _times(indexes[0], load(options.files[0]), models, options.sizes)
     return 0
 
@@ -138,25 +177,27 @@ async def ranked(index: Index, questions: Sequence[Labelled], models: ModelClien
 
 
 async def _times(index: Index, questions: Sequence[Labelled], models: ModelClient | None, sizes: Sequence[int]) -> None:
-    call = await call_time(models, index, questions) if models and sizes else 0.0
+    if not sizes:
+        return
+    call = await call_time(models, index, questions) if models else math.nan
     vectors = np.random.default_rng(1).standard_normal((len(questions), 384)).tolist()
-    if call:
-        _say(f"Embedding call: median {call:.1f} ms")
+    _say("\n| passages | ms a question, median | with the embedding call |\n| ---: | ---: | ---: |")
     for size in sizes:
         took = speed(await asyncio.to_thread(synthetic, size, index.passages), questions, vectors)
-        whole = f", {took + call:.1f} ms with the embedding call" if call else ""
-        _say(f"{size:>7,} passages: median {took:.2f} ms a question{whole}")
+        _say(f"| {size:,} | {took:.2f} | {took + call:.1f} |")
 
 
-def _report(name: str, with_embeddings: bool, counted: dict[str, tuple[int, int]]) -> None:
-    _say(f"{name}, {'words and embeddings' if with_embeddings else 'words alone'}")
-    for rate, (hits, of) in counted.items():
+def _report(name: str, counted: dict[str, tuple[int, int]]) -> None:
+    _say(f"\n| {name} | rate | of | 95 % interval | goal |\n| --- | ---: | ---: | --- | ---: |")
+    for what, (hits, of) in counted.items():
         low, high = interval(hits, of)
-        _say(f"  {rate:<18} {hits / max(of, 1):6.1%}  ({hits} of {of}; 95% interval {low:.1%} to {high:.1%})")
+        goal = f"{'≤' if what.startswith('false') else '≥'} {GOALS[what]:.0%}" if what in GOALS else ""
+        _say(f"| {what} | {hits / max(of, 1):.1%} | {hits} of {of} | {low:.1%} to {high:.1%} | {goal} |")
 
 
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ CANDIDATES = 40
 """How many passages each of the searches names."""
 ASKED_WEIGHT = 0.75
 """Of the best of the questions that a passage is known to answer, beside its text."""
+FEATURES = 7
+"""Numbers that the decision is made from; `Index.rank` lists them."""
 COMMON_SHARE = 0.75
 """How much of the passages' mean is taken off their embeddings."""
 COVERAGE_WEIGHT = 0.2
@@ -104,8 +106,8 @@ class Model:
     suggest: float
 
 
-HYBRID = Model(weights=(3.75, 2.84, 3.43, -5.65, 0.77, 1.62), bias=-3.74, answer=2.14, suggest=0.19)
-LEXICAL = Model(weights=(0.0, 0.0, 4.51, -5.49, 1.29, 0.63), bias=-1.74, answer=1.82, suggest=0.16)
+HYBRID = Model(weights=(3.75, 2.84, 3.43, -5.65, 0.77, 1.62, 0.0), bias=-3.74, answer=2.14, suggest=0.19)
+LEXICAL = Model(weights=(0.0, 0.0, 4.51, -5.49, 1.29, 0.63, 0.0), bias=-1.74, answer=1.82, suggest=0.16)
 
 
 def units(passage: Passage) -> tuple[list[str], list[str], list[str], list[str]]:
@@ -169,7 +171,7 @@ class Index:
         direction = _mean(embedded) if embedded and self._whole is not None else None
         chosen = self._candidates(lexical, direction)
         if not len(chosen):
-            return Ranking((), (0.0,) * 6, -math.inf, direction is not None)
+            return Ranking((), (0.0,) * FEATURES, -math.inf, direction is not None)
         coverage = self._coverage(query.stems, chosen)
         announcing = np.array([_announces(self.passages[place]) for place in chosen])
         if direction is None:
@@ -188,6 +190,7 @@ class Index:
             float(is_missing(query.question, f"{' '.join(passage.path)} {passage.text}")),
             min(len(query.stems), 4) / 4,
             min(float(score[first] - score[found[1]]), 1.0) if len(found) > 1 else 1.0,
+            float(bool(passage.asked)),
         )
         model = LEXICAL if direction is None else HYBRID
         confidence = sum(map(float.__mul__, model.weights, features)) + model.bias

