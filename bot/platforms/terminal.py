@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
+import re
 import signal
 import sys
 from contextlib import aclosing
@@ -33,6 +34,8 @@ HERE = Place("terminal", "terminal")
 CLEAR_LINE = "\r\x1b[K"
 CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """What a model must not send to a terminal: it could move the cursor, or hide what was said."""
+PAIRS = re.compile(r"(?:\s*[A-Za-z_][\w-]*:(?:\"[^\"]*\"|[^\s\"]+)\s)*\s*")
+"""The options before the free text, each with its value."""
 WELCOME = "Type a question, or / for the commands; Ctrl-C stops an answer, Ctrl-D ends."
 
 
@@ -264,3 +267,8 @@ class _Completer(Completer):
         for option in command.options:
             if option.name.startswith(word) and f" {option.name}:" not in text and not option.free_text:
                 yield Completion(f"{option.name}:", -len(word), display_meta=option.description)
+        if (free := command.free_text) is not None and free.complete is not None:
+            typed = PAIRS.sub("", text.removeprefix(f"/{command.name} "), count=1)
+            request = Request(user=self._user, place=HERE, command=command.name)
+            for value in await self._bot.complete(request, free.name, typed):
+                yield Completion(value, -len(typed))
