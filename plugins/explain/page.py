@@ -115,7 +115,7 @@ def _told(blocks: Sequence[Block]) -> str:
 def _block(block: Block) -> str:
     match block:
         case Paragraph(text=text):
-            return _escaped(text)
+            return _escaped(text).replace("\n", "\\\n")
         case Items(items=items, ordered=ordered):
             marks = [f"{number}." if ordered else "-" for number in range(1, len(items) + 1)]
             return "\n".join(f"{mark} {_escaped(item)}" for mark, item in zip(marks, items, strict=True))

@@ -23,6 +23,8 @@ OPEN_PATHS = frozenset(
     {"/join", "/teacher"} | {f"/static/{name}" for name in ("style.css", "theme.js", "teacher.js", "icon.svg")}
 )
 """What is served to those who have not given the join code."""
+PAGES_HERE = frozenset({"/", "/dial", "/settings"})
+"""These lead to the door, and no program of theirs has to be told that it is shut."""
 
 
 class Door:
@@ -46,7 +48,7 @@ class Door:
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The middleware that keeps out those who do not know the code."""
         if request.path not in OPEN_PATHS and not self._join.admits(request):
-            if request.path == "/" or request.path.startswith(f"{PAGES}/"):
+            if request.path in PAGES_HERE or request.path.startswith(f"{PAGES}/"):
                 raise web.HTTPSeeOther("/join")
             raise web.HTTPUnauthorized(text="Give the join code first, at /join.")
         return await handler(request)

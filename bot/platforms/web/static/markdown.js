@@ -9,16 +9,18 @@ import { t } from "./words.js";
 const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 const escaped = (text) => text.replace(/[&<>"']/g, (char) => ENTITIES[char]);
 
-const marked = new Marked({
+const COMMON = {
   gfm: true,
-  breaks: true,
   renderer: {
     // Tags in an answer are something that it talks about.
     html: ({ text }) => escaped(text),
     // A picture from elsewhere would tell its server who reads here.
     image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
   },
-});
+};
+// People and models end a line where they mean it; files are often wrapped by hand.
+const spoken = new Marked({ ...COMMON, breaks: true });
+export const written = new Marked({ ...COMMON, breaks: false });
 
 const ALLOWED = {
   ALLOWED_TAGS: [
@@ -51,16 +53,17 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
 export class Markdown {
   #blocks = [];
 
-  constructor(root) {
+  constructor(root, parser = spoken) {
     this.root = root;
+    this.parser = parser;
   }
 
   show(text) {
-    const tokens = marked.lexer(text).filter(({ type }) => type !== "space" && type !== "def");
+    const tokens = this.parser.lexer(text).filter(({ type }) => type !== "space" && type !== "def");
     tokens.forEach((token, place) => {
       const known = this.#blocks[place];
       if (known?.raw === token.raw) return;
-      const nodes = token.type === "code" ? [codeBlock(token)] : [...DOMPurify.sanitize(marked.parser([token]), ALLOWED).childNodes];
+      const nodes = token.type === "code" ? [codeBlock(token)] : [...DOMPurify.sanitize(this.parser.parser([token]), ALLOWED).childNodes];
       const next = this.#blocks.slice(place).find((block) => block.nodes.length)?.nodes[0] ?? null;
       for (const node of nodes) this.root.insertBefore(node, next);
       for (const node of known?.nodes ?? []) node.remove();

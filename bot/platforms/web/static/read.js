@@ -2,7 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import * as look from "./look.js";
-import { Markdown } from "./markdown.js";
+import { Markdown, written } from "./markdown.js";
 import { t, translatePage } from "./words.js";
 
 const DRAFT = "tempera-draft";
@@ -56,7 +56,7 @@ function showPage({ title, parts }) {
 
 function section({ heading, text, anchor, level, ask }) {
   const body = element("div", { class: "markdown" });
-  new Markdown(body).show(text);
+  new Markdown(body, written).show(text);
   const link = element("a", { class: "here", href: `#${anchor}`, "aria-label": t("Link to “{heading}”", { heading }) }, "#");
   const asks = ask && element("button", { type: "button", class: "secondary", onclick: () => askAbout(ask) }, t("Ask about this"));
   return element("section", { id: anchor, tabindex: -1 }, element(`h${level}`, {}, heading, link), body, asks || null);
@@ -70,8 +70,7 @@ function askAbout(line) {
 
 // The part that the address names came after the browser looked for it.
 function reveal() {
-  const part = location.hash && byId(decodeURIComponent(location.hash.slice(1)));
-  part?.scrollIntoView();
+  if (location.hash) byId(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
 }
 
 function fold() {
