@@ -225,11 +225,12 @@ class Bot:
 
     def welcome(self, locale: str, *, names_all: bool = False) -> Reply:
         """What the bot says when it comes to a new place; `names_all` where every option has to be named."""
-        prompt = "prompt:" if names_all else ""
+        prompt, question = ("prompt:", "question:") if names_all else ("", "")
         lines = [
             translate("Hello! I show how generative AI works. Try one of these:", locale),
             f"- `/ask temperature:0.2 {prompt}{translate('What is the capital of France?', locale)}`",
             f"- `/ask temperature:1.2 {prompt}{translate('Tell me a story in three sentences.', locale)}`",
+            f"- `/explain {question}{translate('what does the temperature do', locale)}`",
             f"- `/imagine {prompt}{translate('a red apple', locale)}`",
             "- `/face count:4`",
             "",

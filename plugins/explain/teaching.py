@@ -78,9 +78,7 @@ class Teaching:
         """Keep `data` as the newest version of a lesson; and whether it differs from the one before."""
         known = await self.lessons(server)
         if len(known) >= MOST_LESSONS and _key(title) not in {_key(kept.title) for kept in known}:
-            raise UserError(
-                "A server may have {most} lessons. Remove one with /lesson remove first.", most=MOST_LESSONS
-            )
+            raise UserError("There is room for {most} lessons here. Remove one with /lesson remove.", most=MOST_LESSONS)
         digest = hashlib.sha256(data).hexdigest()
         about = {"filename": filename, "size": len(data), "digest": digest, "added": datetime.now(UTC).isoformat()}
         before: list[dict[str, Any]] = []

@@ -172,6 +172,6 @@ def test_a_sentence_in_a_sentence_is_translated_too() -> None:
 async def test_the_welcome_is_in_one_language(bot: Bot, code: str) -> None:
     text = bot.welcome(code).text
     lines = [line for line in text.splitlines() if line]
-    assert len(lines) == 6
+    assert len(lines) == 7
     english = bot.welcome("en").text.splitlines()
     assert [line for line in lines if line in english] == ["- `/face count:4`"]
