@@ -57,14 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from model_server import bench
 
             return bench.main(arguments[1:])
-        if arguments[:1] == ["train"]:
-            return _train(arguments[1:])
+        if arguments[:1] in (["train"], ["judge"]):
+            return _train_or_judge(arguments[0], arguments[1:])
         return _run(_parser().parse_args(arguments))
     except StoreError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
-        more = " The same command goes on from here." if arguments[:1] in (["pull"], ["train"]) else ""
+        more = " The same command goes on from here." if arguments[:1] in (["pull"], ["train"], ["judge"]) else ""
         sys.stderr.write(f"\nStopped.{more}\n")
         return INTERRUPTED
     except BrokenPipeError:
@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     path.add_argument("name", metavar="NAME", help="a model that is in place")
     commands.add_parser("bench", help="measure what is served", add_help=False)
     commands.add_parser("train", help="make the weights of our own models again", add_help=False)
+    commands.add_parser("judge", help="say how well our own models draw", add_help=False)
     return parser
 
 
@@ -138,14 +139,14 @@ def _pull(entries: Sequence[Entry], store: Store) -> None:
         print(f"{entry.name} is in {folder}")
 
 
-def _train(arguments: Sequence[str]) -> int:
+def _train_or_judge(name: str, arguments: Sequence[str]) -> int:
     _need_packages()
     # Threads that spin while they wait would slow down whatever else runs here; torch reads this when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from model_server.training import command
+    from model_server.training import command, judging
 
-    return command.main(arguments)
+    return command.main(arguments) if name == "train" else judging.main(arguments)
 
 
 def _list(entries: Sequence[Entry], store: Store) -> None:

@@ -53,26 +53,26 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _train(store: Store, folder: Path, name: str, options: argparse.Namespace, device: str) -> None:
-    collection = stages.gather(folder, options.seed, _tell)
+    collection = stages.gather(folder, options.seed, tell)
     if options.start:
         autoencoder = stages.load_part(AutoencoderKL, options.start / "vae").to(device)
         unet = stages.load_part(UNet2DConditionModel, options.start / "unet").to(device)
     else:
-        autoencoder = stages.learn_latents(folder, options.seed, collection, device, _tell)
+        autoencoder = stages.learn_latents(folder, options.seed, collection, device, tell)
         unet = make_unet(Sizes(), options.seed).to(device)
     with on_stderr() as progress:
         encoder = TextEncoder(store.ensure(load_catalogue(CATALOGUE)[TEXT_ENCODER], progress), device)
-    lesson = stages.prepare(folder, collection, autoencoder, encoder, _tell)
+    lesson = stages.prepare(folder, collection, autoencoder, encoder, tell)
     plan = Plan(-(-options.pictures // DenoiserTask.batch), options.seed, folder, name)
     run = stages.denoising(folder, plan, lesson, autoencoder, encoder, unet)
-    run.train(_tell)
-    _tell(f"Done: {run.step:,} steps. Samples are in {short(folder / 'samples')}; --export FOLDER writes the weights.")
+    run.train(tell)
+    tell(f"Done: {run.step:,} steps. Samples are in {short(folder / 'samples')}; --export FOLDER writes the weights.")
 
 
 def _export(folder: Path, name: str, start: Path | None, target: Path) -> None:
     unet = stages.learnt_unet(folder, name)
     stages.export(unet, stages.load_part(AutoencoderKL, (start or folder) / "vae"), target)
-    _tell(f"The weights are in {short(target.absolute())}.")
+    tell(f"The weights are in {short(target.absolute())}.")
 
 
 def _run_name(start: Path | None) -> str:
@@ -92,11 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", choices=["emoji-diffusion"], help="what is trained")
     parser.add_argument(
-        "--pictures", type=_count, default=2_000_000, help="how many the UNet is shown in all (default: 2000000)"
+        "--pictures", type=count, default=2_000_000, help="how many the UNet is shown in all (default: 2000000)"
     )
     parser.add_argument("--seed", type=int, default=7, help="what all that is random follows from (default: 7)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    parser.add_argument("--threads", type=_count, help="of the CPU; fewer are faster where other work needs the cores")
+    parser.add_argument("--threads", type=count, help="of the CPU; fewer are faster where other work needs the cores")
     parser.add_argument(
         "--from",
         type=Path,
@@ -113,12 +113,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A number of the command line, from 1 up."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} should be a whole number, at least 1")
     return int(text)
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Say a line on stdout at once, also where that is a file."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -1,0 +1,134 @@
+"""`tempera-models judge` on tiny networks and drawings of two shapes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model_server.__main__ import main
+from model_server.training import judge, judging, stages, verdict
+from model_server.training.collection import Collection
+from model_server.training.emoji import Emoji
+from model_server.training.networks import Sizes, make_autoencoder, make_unet
+from model_server.training.packages import JUDGE_SET, EmojiSet
+from model_server.training.verdict import Knob, Novel, Recognised
+
+MODEL = "emoji-diffusion"
+
+
+def drawing(number: int) -> np.ndarray:
+    """A bar whose direction and colour say which of the things it is."""
+    picture = np.zeros((64, 64, 4), np.uint8)
+    rows, columns = (slice(6, 58), slice(22, 42)) if number % 2 else (slice(22, 42), slice(6, 58))
+    picture[rows, columns] = (220, 30, 30, 255) if number % 4 < 2 else (30, 60, 220, 255)
+    return picture
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -> Path:
+    """The folder of the training, with emoji sets of our own; `fetched` in it says which packages were asked for."""
+    folder = tmp_path / "cache" / "training" / MODEL
+    listed = [Emoji(thing.code, thing.name, (), (), "Objects") for thing in judge.read_things()]
+
+    def fetch(packages: list[object], target: Path, tell: object) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "fetched").write_text("\n".join(package.name for package in packages), "utf-8")
+
+    def pictures(one: EmojiSet, emoji: list[Emoji], target: Path) -> dict[str, np.ndarray]:
+        return {each.code: drawing(number) for number, each in enumerate(emoji)}
+
+    def gather(target: Path, seed: int, tell: object) -> Collection:
+        made = Collection()
+        for picture in squares:
+            made.add("plain", picture, 1.0, ["a cat in the snow", "a blue apple"])
+        return made
+
+    monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(judging, "fetch", fetch)
+    monkeypatch.setattr(judging, "read_emoji", lambda target: listed)
+    monkeypatch.setattr(judging, "read_pictures", pictures)
+    monkeypatch.setattr(stages, "gather", gather)
+    monkeypatch.setattr(judging, "STEPS", 3)
+    monkeypatch.setattr(judge, "WIDTHS", (8, 8, 8, 8))
+    monkeypatch.setattr(verdict, "STEPS", 1)
+    monkeypatch.setattr(verdict, "EVERY", 100)
+    return folder
+
+
+@pytest.fixture
+def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text_encoder: Path) -> None:
+    path = tmp_path / "models.toml"
+    path.write_text(
+        f'[models.{judging.TEXT_ENCODER}]\nengine = "embedding"\ndescription = "Reads"\nlicence = "MIT"\n'
+        f'folder = "{text_encoder}"\n'
+    )
+    monkeypatch.setattr(judging, "CATALOGUE", path)
+
+
+@pytest.mark.usefixtures("encoder")
+def test_weights_are_judged_and_figures_and_pictures_written(
+    home: Path, tmp_path: Path, sizes: Sizes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages.export(make_unet(sizes, 1), make_autoencoder(sizes, 1), tmp_path / "weights")
+    command = ["judge", MODEL, "--from", str(tmp_path / "weights"), "--out", str(tmp_path / "out"), "--threads", "1"]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    report = (tmp_path / "out" / "report.md").read_text("utf-8")
+    assert report in told
+    assert "as emojione draws them, of which nothing was learnt, the judge names " in told
+    assert JUDGE_SET.package.name in (home / "packages" / "fetched").read_text("utf-8").splitlines()
+    assert "| things recognised first |" in report
+    assert "- Prompts that should be no captions and are: a blue apple." in report
+    assert Image.open(tmp_path / "out" / "things.png").size == (20 * 64, 10 * 68)
+    assert Image.open(tmp_path / "out" / "unseen.png").size == (18 * 64, 3 * 132)
+    assert (tmp_path / "out" / "guidance.svg").read_text("utf-8").startswith("<svg")
+
+
+def test_the_judge_alone_is_trained_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for trained in (True, False):
+        assert main(["judge", MODEL, "--only-judge", "--threads", "1"]) == 0
+        told = capsys.readouterr().out
+        assert ("3 of 3 steps" in told) == trained
+        assert "of 200 things first" in told
+    assert [path.name for path in home.iterdir() if path.is_file()] == ["judge.jsonl", "judge.pt"]
+
+
+def test_what_is_no_folder_of_weights_is_said_before_anything_is_learnt(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["judge", MODEL, "--from", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere should hold weights of this model: the folders unet, vae and scheduler." in capsys.readouterr().err
+    assert not home.exists()
+
+
+THINGS = [judge.Thing("a", "apple"), judge.Thing("b", "bee", "it hums"), judge.Thing("c", "cat")]
+NONE = np.zeros((0, 64, 64, 3), np.uint8)
+
+
+def told(places: list[int], **changes: object) -> str:
+    seen = Recognised(NONE, np.asarray(places), np.zeros(len(places)))
+    novel = Novel(Recognised(NONE, np.asarray([0, 1]), np.zeros(2)), [True, False], distances=np.asarray([0.25, 0.25]))
+    knobs = changes.pop("knobs", [Knob(1, 0.2, 0.3), Knob(7, 0.5, 0.1)])
+    return judging.report(THINGS, seen, knobs, replace(novel, **changes), np.asarray([0.1, 0.2, 0.3]), [])
+
+
+def test_figures_stand_beside_their_goals() -> None:
+    lines = told([0, 0, 7]).splitlines()
+    assert "| things recognised first | 66.7% | ≥ 60% | yes |" in lines
+    assert "| things among the first five | 66.7% | ≥ 85% | no |" in lines
+    assert "| named things first | 50.0% | | |" in lines
+    assert "| paraphrased things first | 100.0% | | |" in lines
+    assert "| unseen prompts: the thing first | 50.0% | ≥ 50% | yes |" in lines
+    assert "| unseen prompts: the colour rules | 50.0% | ≥ 70% | no |" in lines
+    assert "- Not among the first five: cat." in lines
+    assert "- Prompts that should be no captions and are: none." in lines
+    assert any("0.200" in line and "0.250" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("last", "word"), [(Knob(7, 0.5, 0.1), "yes"), (Knob(7, 0.1, 0.1), "no"), (Knob(7, 0.5, 0.4), "no")]
+)
+def test_guidance_should_raise_the_score_and_lower_the_diversity(last: Knob, word: str) -> None:
+    assert f"the score rises and the diversity falls: {word}." in told([0, 0, 0], knobs=[Knob(1, 0.2, 0.3), last])
