@@ -6,6 +6,7 @@ What a teacher wrote in Markdown is shown as it was written; what came out of an
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,11 @@ from plugins.explain import markup, wordings
 from plugins.explain.blocks import Block, Items, Paragraph, Table
 from plugins.explain.encoding import decoded
 from plugins.explain.passages import sections
-from plugins.explain.plain import ANSWERED, ASKED
+from plugins.explain.plain import ANSWERED, ASKED, BOLD
 from plugins.explain.reading import HTML, HTML_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from markdown_it.token import Token
 
@@ -30,12 +31,25 @@ FIRST_SIGNS = re.compile(r"^(\s*)([-+=]|\d{1,9}(?=[.)]))", re.MULTILINE)
 COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What may be a heading: its words, the line it stands on, the one where its text goes on, and what is between."""
+
+    name: str
+    line: int
+    after: int
+    rest: str = ""
+
+
 def page(title: str, lesson: Lesson, data: bytes, filename: str) -> Page:
     """The page of a lesson that was read from `data`."""
     found = list(sections(lesson))
     source = _markdown_source(data, filename)
     texts = (_as_written(source, found, lesson.title) if source else None) or [_told(part.blocks) for part in found]
     parts = []
+    if found[0].path:
+        # Nothing stands between the title and the first heading, so that no section has the title.
+        parts.append(Part(heading=title, text="", anchor=slug(lesson.title), level=1))
     for section, text in zip(found, texts, strict=True):
         heading = section.path[-1] if section.path else title
         level = min(1 + len(section.path), 6)
@@ -65,36 +79,37 @@ def _as_written(source: str, found: Sequence[Section], title: str) -> list[str] 
         return None
     lines = source.splitlines()
     candidates = iter(_candidates(tokens))
-    starts: list[tuple[int, int]] = []
+    starts: list[_Start] = []
     for section in found:
-        if section.path:
-            place = next(((line, text) for name, line, text in candidates if name == section.path[-1]), None)
-            if place is None:
-                return None
-            starts.append(place)
-        else:
-            first = next(((line, text) for name, line, text in _candidates(tokens) if name == title), (0, 0))
-            starts.append((0, first[1]))
-    ends = [following[0] for _, following in pairwise(starts)] + [len(lines)]
-    texts = ["\n".join(lines[text:end]).strip() for (_, text), end in zip(starts, ends, strict=True)]
-    return [ANSWERED.sub("", text, count=1) for text in texts]
+        wanted = section.path[-1] if section.path else title
+        start = next((candidate for candidate in candidates if candidate.name == wanted), None)
+        if start is None and section.path:
+            return None
+        if start is None:
+            start, candidates = _Start(title, 0, 0), iter(_candidates(tokens))
+        starts.append(start)
+    ends = [following.line for _, following in pairwise(starts)] + [len(lines)]
+    texts = ["\n".join([start.rest, *lines[start.after : end]]) for start, end in zip(starts, ends, strict=True)]
+    return [ANSWERED.sub("", text.strip(), count=1) for text in texts]
 
 
 def _has_html(token: Token) -> bool:
     return any(child.type == "html_inline" for child in token.children or ())
 
 
-def _candidates(tokens: Sequence[Token]) -> Iterable[tuple[str, int, int]]:
-    """What may be a heading: its words, the line it stands on, and the line after it."""
+def _candidates(tokens: Sequence[Token]) -> Iterator[_Start]:
     for opening, inside in pairwise(tokens):
         if opening.level or not opening.map:
             continue
         first, after = opening.map
         if opening.type == "heading_open":
-            yield _words(inside.children or ()), first, after
+            yield _Start(_words(inside.children or ()), first, after)
+        elif bold := BOLD.match(inside.content) if opening.type == "paragraph_open" else None:
+            rest = inside.content[bold.end() :].partition("\n")[0].strip()
+            yield _Start(bold["text"].strip().rstrip(":"), first, first + 1, rest)
         elif opening.type == "paragraph_open":
             line = _words(_until_break(inside.children or ()))
-            yield ASKED.sub("", line).rstrip(":").strip(), first, first + 1
+            yield _Start(ASKED.sub("", line).rstrip(":").strip(), first, first + 1)
 
 
 def _until_break(children: Iterable[Token]) -> Iterable[Token]:

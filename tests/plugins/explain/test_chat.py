@@ -1,0 +1,197 @@
+"""/explain as people meet it: answers, suggestions, refusals, and what the buttons under them do."""
+
+from pathlib import Path
+
+import pytest
+from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
+from fakes.models import FakeModels
+
+from bot.app import Bot
+from bot.message import Place, Reply, Request
+
+from .conftest import DEFAULT, MakeBot
+
+KNOWN, VAGUE, UNKNOWN = "what does a high temperature do", "which song does the winemaker sing", "zebra migration"
+WEB = Place("web", "general", server="web")
+LESSON = " ".join(DEFAULT.read_text("utf-8").replace("*", "").split())
+
+
+def labels(reply: Reply) -> list[str]:
+    return [button.label for button in reply.buttons if button.command]
+
+
+async def pressed(bot: Bot, reply: Reply, label: str, user: object = ANN) -> Reply:
+    number = next(place for place, button in enumerate(reply.buttons) if button.label == label)
+    return await last(bot, press(f"b{number}", reply.row, user))
+
+
+async def gaps(bot: Bot) -> str:
+    return (await last(bot, ask("/lesson gaps", MODERATOR))).text
+
+
+async def test_an_answer_is_in_the_lessons_words_and_says_where_they_stand(bot: Bot) -> None:
+    reply = await last(bot, ask(f"/explain {KNOWN}"))
+    words, _, source = reply.text.rpartition("\n\n")
+    assert "such as 1.5" in words
+    assert words in LESSON
+    assert source == "— What is generative AI? › The temperature knob › High temperature"
+    assert (reply.quote, dict(reply.card), reply.error) == (KNOWN, {}, False)
+    assert labels(reply) == ["Source", "Next topic", "Simpler", "That did not help"]
+
+
+@pytest.mark.parametrize(
+    ("place", "address"),
+    [
+        (WEB, "/read/explain/what-is-generative-ai#high-temperature"),
+        (ROOM, "https://chat.example.org/read/explain/what-is-generative-ai#high-temperature"),
+    ],
+)
+async def test_an_answer_links_to_the_lessons_page(make_bot: MakeBot, place: Place, address: str) -> None:
+    async with make_bot(DEFAULT, web_url="https://chat.example.org") as bot:
+        reply = await last(bot, ask(f"/explain {KNOWN}", ANN, place))
+        assert reply.text.endswith(f"— [What is generative AI? › The temperature knob › High temperature]({address})")
+        pages = (await bot.pages(place))["explain"]
+    assert "high-temperature" in {part.anchor for part in pages[0].parts}
+    assert pages[0].name == "what-is-generative-ai"
+
+
+async def test_without_a_model_server_words_alone_answer(make_bot: MakeBot) -> None:
+    async with make_bot(DEFAULT, url="http://127.0.0.1:9") as bot:
+        assert "such as 1.5" in (await last(bot, ask(f"/explain {KNOWN}"))).text
+
+
+async def test_a_question_is_embedded_once_the_lessons_are(
+    make_bot: MakeBot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fakes.models.LISTED", {"fake-embeddings": "embeddings"})
+    async with make_bot(DEFAULT) as bot:
+        statuses = [reply.status for reply in await replies(bot, ask(f"/explain {KNOWN}"))]
+        assert "Looking it up in the lessons …" in statuses
+        assert KNOWN in models.requests[-1]["input"]
+        assert all(request["model"] == "fake-embeddings" for request in models.requests)
+        models.requests.clear()
+        await last(bot, ask("/explain what is a token"))
+    assert [request["input"][0] for request in models.requests] == ["what is a token"]
+
+
+async def test_a_vague_question_gets_suggestions_and_each_leads_to_its_passage(bot: Bot) -> None:
+    reply = await last(bot, ask(f"/explain {VAGUE}"))
+    assert "did you mean" in reply.text
+    *offered, none = labels(reply)
+    assert none == "None of these"
+    assert 1 <= len(offered) <= 3
+    assert reply.text.splitlines()[2:] == [f"- {heading}" for heading in offered]
+    answered = await pressed(bot, reply, offered[0])
+    assert answered.text.rpartition("\n\n")[2].endswith(f"› {offered[0]}")
+    assert answered.quote == offered[0]
+
+
+async def test_none_of_the_suggestions_is_a_gap(bot: Bot) -> None:
+    reply = await last(bot, ask(f"/explain {VAGUE}"))
+    assert VAGUE not in await gaps(bot)
+    told = await pressed(bot, reply, "None of these")
+    assert told.private
+    assert f"- 1 × {VAGUE}" in await gaps(bot)
+
+
+async def test_what_is_nowhere_is_said_with_what_there_is(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask(f"/explain {UNKNOWN}"))
+    first, _, *topics = reply.text.splitlines()
+    assert (first, reply.error) == ("That is not in the lessons. They are about:", False)
+    assert "- The temperature knob" in topics
+    assert len(topics) > 8
+    assert f"- 1 × {UNKNOWN}" in await gaps(bot)
+    answered = await pressed(bot, reply, "Ask the language model")
+    assert answered.text == "Paris is the capital of France."
+    assert models.requests[-1]["messages"][-1]["content"] == UNKNOWN
+
+
+async def test_where_there_is_no_ask_it_is_not_offered(make_bot: MakeBot) -> None:
+    async with make_bot(DEFAULT, plugins=("explain",)) as bot:
+        assert labels(await last(bot, ask(f"/explain {UNKNOWN}"))) == []
+
+
+async def test_without_lessons_it_says_so(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        reply = await last(bot, ask(f"/explain {KNOWN}"))
+    assert reply.text == "That is not in the lessons. There are none here yet."
+
+
+async def test_a_question_in_a_direct_message_is_no_gap(bot: Bot) -> None:
+    await last(bot, ask(f"/explain {UNKNOWN}", ANN, Place("discord", "dm")))
+    there = await last(bot, ask("/lesson gaps", MODERATOR, Place("discord", "dm")))
+    assert UNKNOWN not in there.text
+
+
+async def test_the_next_topic_is_the_next_section(bot: Bot) -> None:
+    reply = await last(bot, ask(f"/explain {KNOWN}"))
+    after = await pressed(bot, reply, "Next topic")
+    assert after.text.endswith("› The creativity slider")
+    before_the_end = reply
+    for _ in range(60):
+        if "Next topic" not in labels(before_the_end):
+            break
+        before_the_end = await pressed(bot, before_the_end, "Next topic")
+    assert "Next topic" not in labels(before_the_end)
+
+
+async def test_the_source_tells_path_and_neighbours_to_the_asker_alone(bot: Bot) -> None:
+    reply = await last(bot, ask(f"/explain {KNOWN}"))
+    source = await pressed(bot, reply, "Source")
+    assert source.private
+    for line in (
+        "**What is generative AI?**",
+        "- The temperature knob",
+        "  - High temperature",
+        "- Before it: Low temperature",
+        "- After it: The creativity slider",
+    ):
+        assert line in source.text.splitlines()
+    before = await pressed(bot, source, "◀ Low temperature")
+    assert before.text.endswith("› Low temperature")
+
+
+async def test_what_did_not_help_is_counted_once_a_person_and_without_names(bot: Bot) -> None:
+    reply = await last(bot, ask(f"/explain {KNOWN}"))
+    for user in (ANN, ANN, BEN):
+        assert (await pressed(bot, reply, "That did not help", user)).private
+    told = await gaps(bot)
+    assert "- 2 × What is generative AI? › The temperature knob › High temperature" in told
+    assert "Ann" not in told
+    assert "Ben" not in told
+
+
+async def test_a_button_to_what_is_gone_says_so(make_bot: MakeBot, tmp_path: Path) -> None:
+    file = tmp_path / "pets.md"
+    file.write_text("# Pets\n\n## Cats\n\nCats purr when they are content.\n\n## Dogs\n\nDogs bark at strangers.\n")
+    async with make_bot(file) as bot:
+        reply = await last(bot, ask("/explain why do cats purr"))
+        assert reply.text.startswith("Cats purr")
+    file.write_text("# Pets\n\n## Dogs\n\nDogs bark at strangers.\n\n## Birds\n\nBirds sing.\n")
+    async with make_bot(file) as bot:
+        gone = await pressed(bot, reply, "Source")
+        assert (gone.error, gone.private) == (True, True)
+        assert gone.text.startswith("This part of the lesson is gone")
+        assert (await pressed(bot, reply, "Next topic")).text.startswith("Dogs bark")
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [
+        ("", "What does “generative” mean?"),
+        ("what is tok", "What is a token?"),
+        ("TOKEN?", "What is a token?"),
+        ("slid", "The creativity slider"),
+        ("nothing like it", None),
+    ],
+)
+async def test_questions_are_completed(bot: Bot, typed: str, first: str | None) -> None:
+    await last(bot, ask(f"/explain {KNOWN}"))
+    found = await bot.complete(Request(user=ANN, place=ROOM, command="explain"), "question", typed)
+    assert (found[0] if found else None) == first
+    assert len(found) == len(set(found))
+
+
+async def test_refusals_speak_the_askers_language(bot: Bot) -> None:
+    german = await last(bot, ask(f"/explain {UNKNOWN}", speaking("de")))
+    assert german.text.startswith("Das steht nicht in den Lektionen. Sie handeln von:")

@@ -1,0 +1,51 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot import Store
+from bot.database import Database
+from plugins.explain import gaps
+from plugins.explain.gaps import Gaps
+
+LONG_AGO = "2020-01-01T00:00:00+00:00"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        yield Store(database, "explain")
+
+
+async def test_the_same_question_counts_up_however_it_is_written(store: Store) -> None:
+    counted = Gaps(store, 30)
+    for question in ("What is a CPU?", "what is  a cpu", "Why?"):
+        await counted.asked("school", question)
+    await counted.unhelpful("school", "Pets › Cats")
+    await counted.asked("elsewhere", "Where?")
+    asked, unhelpful = await counted.listed("school")
+    assert [(gap.text, gap.count) for gap in asked] == [("what is a cpu", 2), ("Why?", 1)]
+    assert [(gap.text, gap.count) for gap in unhelpful] == [("Pets › Cats", 1)]
+
+
+async def test_what_is_older_than_what_may_be_kept_is_forgotten(store: Store) -> None:
+    counted = Gaps(store, 30)
+    await counted.asked("school", "Why?")
+    await store.set("old", {"text": "old", "count": 9, "last": LONG_AGO}, scope="asked:school")
+    assert [gap.text for gap in (await counted.listed("school"))[0]] == ["Why?"]
+    assert list(await store.items(scope="asked:school")) == ["why"]
+
+
+async def test_only_so_many_are_kept_and_the_latest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gaps, "MOST", 2)
+    counted = Gaps(store, 30)
+    for question in ("one", "two", "three"):
+        await counted.asked("school", question)
+    assert {gap.text for gap in (await counted.listed("school"))[0]} == {"two", "three"}
+
+
+async def test_a_long_question_is_cut(store: Store) -> None:
+    counted = Gaps(store, 30)
+    await counted.asked("school", "why " * 300)
+    ((gap,), _) = await counted.listed("school")
+    assert len(gap.text) <= gaps.LONGEST

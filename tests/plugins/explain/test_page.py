@@ -1,0 +1,130 @@
+import io
+
+import pytest
+
+from bot import Page
+from plugins.explain.page import page, slug
+from plugins.explain.passages import passages
+from plugins.explain.reading import read
+
+from .conftest import DEFAULT
+
+MARKDOWN = """# Pets
+
+A *short* lesson <!-- of mine -->.
+
+## Cats
+Cats **purr** [often](https://example.org)
+and sleep.
+
+| pet | says |
+|---|---|
+| cat | meow |
+
+## Questions
+
+**Do cats swim?** Some do.
+
+Why do dogs bark?
+
+To `warn` others.
+
+## Cats
+
+Again.
+"""
+PLAIN = """Pets
+
+Cats
+
+Cats purr * and <b>sleep</b>.
+1. not a list
+| a | b |
+|---|---|
+| 1 | [x](javascript:alert(1)) |
+
+Frequently asked questions
+
+Why do dogs bark?
+To warn others.
+"""
+
+
+def made(text: str | bytes, filename: str = "pets.md", title: str = "Pets") -> Page:
+    data = text if isinstance(text, bytes) else text.encode()
+    return page(title, read(data, filename), data, filename)
+
+
+def parts(shown: Page) -> list[tuple[str, int, str]]:
+    return [(part.heading, part.level, part.text) for part in shown.parts]
+
+
+def test_markdown_is_shown_as_it_was_written() -> None:
+    assert parts(made(MARKDOWN)) == [
+        ("Pets", 1, "A *short* lesson ."),
+        (
+            "Cats",
+            2,
+            "Cats **purr** [often](https://example.org)\nand sleep.\n\n| pet | says |\n|---|---|\n| cat | meow |",
+        ),
+        ("Questions", 2, ""),
+        ("Do cats swim?", 3, "Some do."),
+        ("Why do dogs bark?", 3, "To `warn` others."),
+        ("Cats", 2, "Again."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "filename"),
+    [
+        (DEFAULT.read_text("utf-8"), DEFAULT.name),
+        (MARKDOWN, "pets.md"),
+        (PLAIN, "pets.txt"),
+        ("<h1>Pets</h1><h2>Cats</h2><p>They purr.</p><h2>Cats</h2><p>They sleep.</p>", "pets.html"),
+    ],
+)
+def test_every_passage_has_its_anchor_on_the_page(text: str, filename: str) -> None:
+    shown = made(text, filename)
+    anchors = [part.anchor for part in shown.parts]
+    assert {passage.anchor for passage in passages(read(text.encode(), filename))} <= set(anchors)
+    assert len(anchors) == len(set(anchors))
+    assert all(part.ask == f"/explain {part.heading}" for part in shown.parts if part.text)
+
+
+def test_what_is_not_markdown_is_told_in_it_and_means_only_itself() -> None:
+    told = {heading: text for heading, _, text in parts(made(PLAIN, "pets.txt"))}
+    assert told["Why do dogs bark?"] == "To warn others."
+    assert "purr \\* and \\<b\\>sleep\\</b\\>." in told["Cats"]
+    assert "| 1 | \\[x\\](javascript:alert(1)) |" in told["Cats"].splitlines()
+    assert "| a | b |\n|---|---|\n" in told["Cats"]
+
+
+def test_html_among_markdown_is_read_and_not_passed_on() -> None:
+    text = "# Pets\n\n## Cats\n\nThey <img src=x onerror=alert(1)>purr.\n\n<script>2</script>\n\n## Dogs\n\nBark.\n"
+    assert parts(made(text)) == [("Pets", 1, ""), ("Cats", 2, "They purr."), ("Dogs", 2, "Bark.")]
+
+
+def test_a_word_file_is_told_with_its_headings() -> None:
+    import docx
+
+    document = docx.Document()
+    document.add_heading("Pets", 0)
+    document.add_heading("Cats", 1)
+    document.add_paragraph("They purr.")
+    document.add_paragraph("black", style="List Bullet")
+    written = io.BytesIO()
+    document.save(written)
+    assert parts(made(written.getvalue(), "pets.docx"))[-1] == ("Cats", 2, "They purr.\n\n- black")
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("What is generative AI?", "what-is-generative-ai"),
+        ("Äpfel & Öl", "äpfel-öl"),
+        ("It's", "its"),
+        ("?!", "lesson"),
+    ],
+)
+def test_the_address_of_a_title(title: str, name: str) -> None:
+    assert slug(title) == name

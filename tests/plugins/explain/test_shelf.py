@@ -1,0 +1,137 @@
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+from fakes.asking import ANN, MODERATOR, ROOM, ask, last
+from fakes.models import FakeModels
+
+from bot import UserError
+from bot.message import Place
+from plugins.explain import shelf
+from plugins.explain.shelf import bound
+
+from .conftest import DEFAULT, MakeBot
+
+PETS = "# Pets\n\n## Cats\n\nCats purr when they are content.\n\n## Dogs\n\nDogs bark at strangers.\n"
+OTHER = Place("test", "room", server="other school")
+PURR = "/explain why do cats purr"
+
+
+async def test_a_lesson_that_cannot_be_read_is_told_of_and_the_others_go_on(
+    make_bot: MakeBot, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture, pets = tmp_path / "picture.md", tmp_path / "pets.md"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
+    pets.write_text(PETS)
+    with caplog.at_level(logging.ERROR):
+        async with make_bot(tmp_path / "none.md", picture, tmp_path, pets) as bot:
+            assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
+    told = [record.getMessage() for record in caplog.records if record.name == "plugins.explain.shelf"]
+    assert [message.partition(", named in")[0] for message in told] == [
+        f"The lesson {path}" for path in (tmp_path / "none.md", picture, tmp_path)
+    ]
+    assert "No such file or directory." in told[0]
+    assert "picture.md is no file that can be read as a lesson." in told[1]
+    assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_a_server_has_its_own_lessons_and_those_of_the_deployment(make_bot: MakeBot) -> None:
+    async with make_bot(DEFAULT) as bot:
+        await last(bot, ask(f'/lesson add title:Pets text:"{PETS}"', MODERATOR))
+        here = await last(bot, ask(PURR))
+        assert here.text == "Cats purr when they are content.\n\n— Pets › Cats"
+        assert "Cats purr" not in (await last(bot, ask(PURR, ANN, OTHER))).text
+        for place in (ROOM, OTHER):
+            assert "such as 1.5" in (await last(bot, ask("/explain what does a high temperature do", ANN, place))).text
+
+
+async def test_a_lesson_takes_the_place_of_the_deployments_with_its_title(make_bot: MakeBot) -> None:
+    own = "# x\n\n## High temperature\n\nAt a high temperature everything is possible.\n\n## Low temperature\n\nSafe.\n"
+    question = "/explain what does a high temperature do"
+    async with make_bot(DEFAULT) as bot:
+        await last(bot, ask(f'/lesson add title:"what is generative AI?" text:"{own}"', MODERATOR))
+        reply = await last(bot, ask(question))
+        assert reply.text.startswith("At a high temperature everything is possible.")
+        assert len((await bot.pages(ROOM))["explain"]) == 1
+        await last(bot, ask('/lesson remove title:"What is generative AI?"', MODERATOR))
+        assert "such as 1.5" in (await last(bot, ask(question))).text
+
+
+async def test_another_process_sees_what_was_added_and_removed(make_bot: MakeBot) -> None:
+    async with make_bot() as one, make_bot() as other:
+        assert (await last(other, ask(PURR))).text.startswith("That is not in the lessons.")
+        await last(one, ask(f'/lesson add title:Pets text:"{PETS}"', MODERATOR))
+        assert (await last(other, ask(PURR))).text.startswith("Cats purr when")
+        changed = PETS.replace("when they are content", "because they can")
+        await last(other, ask(f'/lesson add title:Pets text:"{changed}"', MODERATOR))
+        assert (await last(one, ask(PURR))).text.startswith("Cats purr because")
+        await last(one, ask("/lesson remove title:Pets", MODERATOR))
+        assert (await last(other, ask(PURR))).text.startswith("That is not in the lessons.")
+
+
+async def test_lessons_are_embedded_when_the_model_server_comes_back(
+    make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("fakes.models.LISTED", {"fake-embeddings": "embeddings"})
+    models.failure = (503, "fake-embeddings is loading.")
+    pets = tmp_path / "pets.md"
+    pets.write_text(PETS)
+    async with make_bot(pets) as bot:
+        assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
+        models.failure = None
+        # Sooner or later the lesson is embedded, and then so is every question.
+        async with asyncio.timeout(60):
+            while not any(request["input"][0] == "why do cats purr" for request in models.requests):
+                await last(bot, ask(PURR))
+        # Gone again: the question is answered nonetheless.
+        models.failure = (503, "fake-embeddings is loading.")
+        assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
+
+
+async def test_the_named_embedding_model_is_used(
+    models: FakeModels, make_bot: MakeBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pets = tmp_path / "pets.md"
+    pets.write_text(PETS)
+    bot = make_bot(pets, embeddings="many-languages")
+    monkeypatch.setattr("fakes.models.LISTED", {"fake-embeddings": "embeddings"})
+    async with bot:
+        await last(bot, ask(PURR))
+    assert {request["model"] for request in models.requests} == {"many-languages"}
+
+
+async def test_what_no_lesson_says_any_more_is_forgotten(
+    make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pets = tmp_path / "pets.md"
+    pets.write_text(PETS)
+    bot = make_bot(pets)
+    monkeypatch.setattr("fakes.models.LISTED", {"fake-embeddings": "embeddings"})
+    async with bot:
+        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        await plugin.shelf.teaching.add(ROOM.server, "Birds", "birds.md", b"# Birds\n\n## Robins\n\nRobins sing.\n")
+        for server in ("", ROOM.server):
+            await (await plugin.shelf.library(server)).settled.wait()
+        both = await plugin.host.store.blob_keys(scope="vectors")
+        await plugin.shelf.tidy()
+        assert await plugin.host.store.blob_keys(scope="vectors") == both
+        await plugin.shelf.teaching.remove(ROOM.server, await plugin.shelf.teaching.lesson(ROOM.server, "birds"))
+        await plugin.shelf.tidy()
+        left = await plugin.host.store.blob_keys(scope="vectors")
+    assert left < both
+    assert left
+
+
+def test_a_book_has_the_title_that_it_is_given() -> None:
+    book = bound(PETS.encode(), "pets.md", "Animals at home")
+    assert {passage.lesson for passage in book.passages} == {"Animals at home"}
+    assert [passage.path for passage in book.passages] == [("Cats",), ("Dogs",)]
+    assert (book.page.name, book.page.title) == ("animals-at-home", "Animals at home")
+    assert bound(PETS.encode(), "pets.md").title == "Pets"
+
+
+def test_what_is_no_lesson_is_refused() -> None:
+    with pytest.raises(UserError, match="holds no text that could be a lesson"):
+        bound(b"# Only a title\n", "empty.md")
