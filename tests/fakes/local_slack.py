@@ -1,28 +1,23 @@
 """The independent Slack server of npm's `local-slack-linux-x64`; it listens everywhere, so it gets its own network."""
 
 import asyncio
-import base64
 import contextlib
 import fcntl
-import hashlib
 import json
-import os
-import shutil
 import socket
 import struct
 import subprocess
-import tarfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from fakes.npm import UnavailableError, fetched
 
 PACKAGE = "local-slack-linux-x64"
 VERSION = "0.1.8"
 INTEGRITY = "2BCTKxKajjZNWCSCj66Jq5VDScUDNpGZ1lA3281I8RvpDE4/ULCwC26TlcW6/4sPbSTs02Q3KjTiltJp3ZBEvg=="
 """SHA-512 of the package's archive."""
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tempera-tests"
 PATIENCE_SECONDS = 60
 
 ANN, CHANNEL, BOT_USER = "U1ANN", "C1GENERAL", "U0BOT"
@@ -32,34 +27,11 @@ PORT = 3999
 Json = dict[str, Any]
 
 
-class UnavailableError(Exception):
-    """The server cannot be had on this machine, in one sentence."""
-
-
 def binary() -> Path:
     """The server's program, fetched once and held against its checksum. Raises UnavailableError."""
-    kept = CACHE / f"{PACKAGE}-{VERSION}" / "local-slack"
-    if kept.is_file():
-        return kept
-    if (npm := shutil.which("npm")) is None:
-        raise UnavailableError("npm is not installed.")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--fetch-retries=1", "--pack-destination", kept.parent]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        raise UnavailableError("npm cannot fetch the package.")
-    archive = kept.parent / f"{PACKAGE}-{VERSION}.tgz"
-    found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    assert found == INTEGRITY, f"{archive} is not the package that was looked at"
-    with tarfile.open(archive) as files:
-        content = files.extractfile("package/bin/local-slack")
-        assert content is not None
-        unfinished = kept.with_suffix(".part")
-        with unfinished.open("wb") as file:
-            shutil.copyfileobj(content, file)
-    unfinished.chmod(0o755)
-    unfinished.rename(kept)
-    archive.unlink()
-    return kept
+    program = fetched(PACKAGE, VERSION, INTEGRITY, "bin/local-slack")
+    program.chmod(0o755)
+    return program
 
 
 def network_of_its_own() -> list[str]:

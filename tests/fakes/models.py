@@ -42,9 +42,9 @@ class FakeModels:
     """Use it as an async context manager; `url` is then its address.
 
     A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
-    drawings after their first preview, dials and faces altogether. `requests` holds the bodies received, `running` how many
-    are being answered, and `dropped` how many were left by their client before the end. `failure` (status, sentence)
-    refuses everything; `place` puts every chat and drawing into a queue first, for as long as the gate is closed.
+    drawings after their first preview, dials and faces altogether. `requests` holds the bodies received, `running`
+    how many are being answered, and `dropped` how many were left by their client before the end. `failure` (status,
+    sentence) refuses everything; `place` puts every chat and drawing into a queue first, while the gate is closed.
     """
 
     def __init__(self, *answer: str) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from fakes import local_slack
 from fakes.gateway import environment
-from fakes.local_slack import LocalSlack, UnavailableError
+from fakes.local_slack import LocalSlack
 from fakes.models import FakeModels
+from fakes.npm import UnavailableError
 
 from bot import plugin
 from bot.app import Bot

@@ -1,25 +1,15 @@
 """The web chat in a real Chromium, as somebody who comes for the first time uses it."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from fakes.browser import MARKS, chromium, opened
 from fakes.models import FakeModels
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
-from bot.app import Bot
-from bot.config import WebSection
-from bot.platforms.web import WebPlatform
+pytestmark = MARKS
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None and os.environ.get("CI") != "true", reason="there is no Chromium here"),
-]
-
-ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 MARKDOWN = (
     "# Colours\n\nThe **yolk** is `yellow`:\n\n```python\nprint('<b>egg</b>')\n```\n\n",
     "<img src=x onerror=alert(1)> <script>alert(2)</script>\n\n",
@@ -29,18 +19,9 @@ MARKDOWN = (
 
 
 @pytest.fixture
-async def page(bot: Bot) -> AsyncIterator[Any]:
-    async with WebPlatform(bot, WebSection(port=0)).serve() as url, async_playwright() as tools:
-        browser = await tools.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        opened = await browser.new_page(locale="en-GB")
-        problems: list[str] = []
-        opened.on("pageerror", lambda error: problems.append(str(error)))
-        opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        opened.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
-        await opened.goto(url)
-        yield opened
-        await browser.close()
-        assert problems == []
+async def page(url: str) -> AsyncIterator[Any]:
+    async with chromium() as browser, opened(browser, url) as one:
+        yield one
 
 
 def exchange(page: Any, number: int) -> Any:
@@ -125,7 +106,7 @@ async def test_a_form_keeps_what_was_typed_until_it_is_taken(page: Any, models: 
     await expect(exchange(page, 0).locator(".question .text")).to_have_text("Why?")
 
 
-async def test_a_draft_survives_being_offline(bot: Bot, page: Any) -> None:
+async def test_a_draft_survives_being_offline(page: Any) -> None:
     await expect(page.locator("#who")).to_be_visible()
     await page.evaluate("() => { WebSocket.prototype.send = function () { this.close(); }; }")
     await page.locator("#input").fill("/ask hello")

@@ -75,6 +75,7 @@ export class Composer {
     if (this.input.value === this.#sent.text) this.input.value = "";
     this.#sent = null;
     this.replyTo(0);
+    this.#told = 0;
     this.fields.forgetFiles();
     this.#names = null;
     this.say("");

@@ -1,0 +1,74 @@
+"""The dial, and the tokens of an answer, in a real Chromium."""
+
+import re
+from typing import Any
+
+from fakes.browser import MARKS, chromium, opened
+from fakes.models import FakeModels
+from playwright.async_api import expect
+
+pytestmark = MARKS
+
+
+async def shares(page: Any) -> list[str]:
+    return await page.locator(".bars .share").all_inner_texts()
+
+
+async def test_the_dial_is_turned_drawn_from_and_gone_on_with(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/dial") as page:
+        bars = page.locator(".bars .bar")
+        await expect(bars.first).to_contain_text("50 %")
+        assert (await shares(page))[:3] == ["50 %", "25 %", "12.5 %"]
+        asked = len(models.requests)
+        dial = page.get_by_label("Temperature")
+        await dial.press("ArrowLeft")
+        await expect(page.locator(".dial-value")).to_have_text("0.5")
+        assert (await shares(page))[:3] == ["75 %", "18.8 %", "4.7 %"]
+        await dial.press("ArrowLeft")
+        assert (await shares(page))[:2] == ["100 %", "0 %"]
+        await expect(page.locator(".dial-facts")).to_have_text(
+            "Uncertainty: 0 bits, as much as with 1 equally likely tokens."
+        )
+        assert len(models.requests) == asked
+
+        await page.get_by_role("button", name="Draw a token").click()
+        await expect(page.locator(".piece.new")).to_have_count(1)
+        assert models.requests[-1]["prompt"][-1] == 0
+        await page.get_by_role("button", name="␣floor").click()
+        await expect(page.locator(".piece.new")).to_have_count(2)
+        await expect(page.get_by_label("The text so far")).to_have_value(re.compile(" mat floor$"))
+        await page.get_by_role("button", name="Take it back").click()
+        await expect(page.locator(".piece.new")).to_have_count(1)
+        await expect(page.get_by_label("The text so far")).to_have_value(re.compile(" mat$"))
+
+
+async def test_top_p_cuts_what_is_improbable(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/dial#A dog", expected="422") as page:
+        await expect(page.get_by_label("The text so far")).to_have_value("A dog")
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        await page.get_by_label("top-p").fill("0.7")
+        assert (await shares(page))[:4] == ["66.7 %", "33.3 %", "0 %", "0 %"]
+        models.failure = (503, "The model is still loading.")
+        await page.get_by_label("The text so far").fill("A cat")
+        await expect(page.get_by_role("alert")).to_have_text("The model is still loading.")
+        await page.get_by_label("The text so far").fill(" ")
+        await expect(page.get_by_role("alert")).to_have_text("Type a few words to go on with.")
+
+
+async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, url) as page:
+        await page.locator("#input").fill("/ask What is the capital of France?")
+        await page.locator("#input").press("Enter")
+        await page.get_by_role("button", name="Show how surprising each token was").click()
+        tokens = page.locator(".tokens .token")
+        await expect(tokens).to_have_count(6)
+        await expect(tokens.first).to_be_focused()
+        await page.keyboard.press("ArrowRight")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".runners")).to_contain_text("had a probability of 25 %: a surprise of 2 bits.")
+        await expect(page.locator(".choices .share").first).to_have_text("50 %")
+        await page.get_by_role("button", name="Go on from here with “ so”").click()
+        await expect(page.locator(".exchange").nth(1).locator(".markdown")).to_contain_text("Paris so")
+        await page.get_by_role("button", name="Back to the text").click()
+        await expect(page.locator(".exchange").first.locator(".markdown")).to_be_visible()
+    assert models.requests[-1]["continue_final_message"]

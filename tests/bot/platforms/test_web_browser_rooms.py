@@ -1,0 +1,128 @@
+"""Several people in a real Chromium: a teacher's rooms, threads, who is writing, and a connection that is lost."""
+
+from typing import Any
+
+from fakes.browser import MARKS, chromium, opened
+from fakes.models import FakeModels
+from playwright.async_api import expect
+
+from bot.app import Bot
+from bot.platforms.web.moderators import Moderators, link
+
+pytestmark = MARKS
+KEEP_SOCKETS = """
+    window.sockets = [];
+    const Real = WebSocket;
+    window.WebSocket = class extends Real {
+        constructor(...given) { super(...given); window.sockets.push(this); }
+    };
+"""
+
+
+async def say(page: Any, line: str) -> None:
+    await page.locator("#input").fill(line)
+    await page.locator("#input").press("Enter")
+
+
+async def test_a_teacher_opens_a_room_and_somebody_follows(bot: Bot, url: str, models: FakeModels) -> None:
+    teachers = link(url, await Moderators(bot.database).new_code())
+    async with chromium() as browser, opened(browser, teachers) as hers, opened(browser, url) as his:
+        assert "#" not in hers.url
+        await hers.get_by_role("button", name="Sign in").click()
+        await expect(hers.locator("#who")).to_contain_text("Moderator")
+        await expect(his.get_by_role("button", name="Open a room")).to_have_count(0)
+        await hers.get_by_role("button", name="Open a room").click()
+        await hers.get_by_label("Name").fill("Lesson 1")
+        await hers.get_by_role("button", name="Open it").click()
+        await expect(hers.get_by_role("heading", level=1)).to_have_text("lesson-1")
+
+        await say(hers, "/ask hello")
+        room = his.get_by_role("link", name="lesson-1")
+        await expect(room).to_have_accessible_name("lesson-1 unread")
+        await room.click()
+        await expect(his.locator(".exchange .markdown")).to_have_text("Paris is the capital of France.")
+        await expect(room).to_have_accessible_name("lesson-1")
+        await hers.locator("#input").press_sequentially("I")
+        await expect(his.locator("#typing")).to_contain_text("is writing …")
+
+        await hers.get_by_role("button", name="Close the room lesson-1").click()
+        await expect(his.get_by_role("heading", level=1)).to_have_text("general")
+        await expect(his.locator(".exchange")).to_have_count(0)
+        await his.go_back()
+        await expect(his.get_by_role("heading", level=1)).to_have_text("general")
+
+
+async def test_a_thread_and_a_reply(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, url) as page:
+        await say(page, "/ask first")
+        await page.get_by_role("button", name="Go on in a thread").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Thread in general")
+        await say(page, "/ask deeper")
+        await expect(page.locator(".exchange:visible .question .text")).to_have_text(["/ask first", "/ask deeper"])
+        await page.get_by_role("link", name="Back to general").click()
+        await expect(page.locator(".exchange:visible .question .text")).to_have_text(["/ask first"])
+        await expect(page.get_by_role("button", name="1 reply")).to_be_visible()
+
+        await page.get_by_role("button", name="Reply", exact=True).click()
+        await expect(page.locator("#replying")).to_contain_text("Replying to Tempera Paris is the capital")
+        await page.locator("#input").press("Escape")
+        await expect(page.locator("#replying")).to_be_hidden()
+        await page.get_by_role("button", name="Reply", exact=True).click()
+        await say(page, "/ask and why?")
+        await expect(page.locator(".to-parent:visible")).to_contain_text("Paris is the capital of France.")
+        await page.reload()
+        await expect(page.locator(".to-parent:visible")).to_contain_text("Paris is the capital of France.")
+        await page.get_by_role("button", name="1 reply").click()
+        await expect(page.locator(".exchange:visible")).to_have_count(2)
+    asked = [turn["content"] for turn in models.requests[-1]["messages"] if turn["role"] == "user"]
+    assert asked == ["first", "and why?"]
+
+
+async def test_offline_and_back_while_an_answer_runs(url: str, models: FakeModels) -> None:
+    lost = "ERR_INTERNET_DISCONNECTED"
+    async with chromium() as browser, opened(browser, url, expected=lost) as page, opened(browser, url) as his:
+        await page.add_init_script(KEEP_SOCKETS)
+        await page.reload()
+        models.gate.clear()
+        await say(page, "/ask hello")
+        await expect(page.locator(".markdown")).to_have_text("Paris")
+        # Chromium's offline mode leaves open WebSockets open, so the page closes its own, as a lost network does.
+        await page.context.set_offline(True)
+        await page.evaluate("() => sockets.at(-1).close()")
+        await expect(page.locator("#connection")).to_have_text("reconnecting …")
+        await say(his, "/ask meanwhile")
+        await expect(his.locator(".markdown")).to_have_text(["Paris", "Paris"])
+        models.gate.set()
+        await expect(his.locator(".markdown")).to_have_text(["Paris is the capital of France."] * 2)
+        await expect(page.locator(".markdown")).to_have_text("Paris")
+        await page.context.set_offline(False)
+        await expect(page.locator(".markdown")).to_have_text(["Paris is the capital of France."] * 2)
+        await expect(page.locator("#connection")).to_be_empty()
+    assert models.dropped == 0
+
+
+async def test_everything_by_keyboard(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, url) as page:
+        await expect(page.locator("#who")).to_be_visible()
+        keys = page.keyboard
+        await keys.press("Tab")
+        await expect(page.get_by_role("link", name="Skip to the message box")).to_be_focused()
+        await keys.press("Enter")
+        await expect(page.locator("#input")).to_be_focused()
+        await keys.type("/ask ")
+        await keys.type("Why?")
+        for _ in range(3):
+            await keys.press("Shift+Tab")
+        await expect(page.get_by_label("seed", exact=True)).to_be_focused()
+        for _ in range(2):
+            await keys.press("Shift+Tab")
+        await expect(page.get_by_label("temperature", exact=True)).to_be_focused()
+        await keys.press("ArrowRight")
+        await expect(page.locator("#input")).to_have_value("/ask temperature:0.75 Why?")
+        await keys.press("Enter")
+        await expect(page.locator(".exchange .card")).to_contain_text("0.75")
+        await keys.press("Tab")
+        await page.get_by_role("button", name="Warmer").focus()
+        await keys.press("Space")
+        await expect(page.locator(".exchange .card").nth(1)).to_contain_text("1.05")
+    assert [request["temperature"] for request in models.requests] == [0.75, 1.05]

