@@ -249,12 +249,13 @@ async def test_an_error_in_a_new_thread_is_private(discord: FakeDiscord, models:
 # What is chosen in a message's menu
 
 
-async def test_a_message_is_explained(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_a_message_is_explained(discord: FakeDiscord) -> None:
     said = await discord.say(discord.ben, discord.channel, f"GANs are cool, {discord.ann.mention}")
     asked = await discord.use_on_message(discord.ann, said, "Explain this")
     assert (await asked.acknowledged()).kind == "defer"
-    await finished(discord, await asked.message())
-    assert models.requests[-1]["messages"][-1]["content"].endswith("\n\nGANs are cool, @Ann")
+    told = await finished(discord, await asked.message())
+    assert told.content.startswith("> GANs are cool, @\N{ZERO WIDTH SPACE}Ann\n")
+    assert "That is not in the lessons. There are none here yet." in told.content
 
 
 async def test_an_answer_is_inspected(discord: FakeDiscord) -> None:

@@ -10,6 +10,7 @@ from fakes.slack import FakeMessage, FakeSlack
 from bot.app import Bot
 
 PARIS = "Paris is the capital of France."
+NO_LESSONS = "That is not in the lessons. There are none here yet."
 
 
 @pytest.fixture(params=["socket", "http"])
@@ -160,22 +161,22 @@ async def test_a_bot_that_was_put_out_tells_the_asker(slack: FakeSlack, models: 
 
 async def test_explain_this_answers_below_the_message(slack: FakeSlack, models: FakeModels) -> None:
     said = await slack.say(slack.ben, slack.channel, "Entropy &gt; 0")
-    await (await slack.shortcut(slack.ann, said, "m:ask")).acknowledged()
-    answer = await number(slack, 1)
+    await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
+    [answer] = await slack.until(lambda: answers(slack, NO_LESSONS))
     assert answer.thread_ts == said.ts
-    assert asked(models) == [["Explain this in simple words:\n\nEntropy > 0"]]
-    assert answer.shown.startswith("> Explain this in simple words: Entropy")
-    await (await slack.shortcut(slack.ben, answer, "m:ask")).acknowledged()
-    await number(slack, 2)
-    assert asked(models)[-1][-1] == f"Explain this in simple words:\n\n{PARIS}"
+    assert answer.shown.startswith("> Entropy")
+    await (await slack.press(slack.ben, answer, "Ask the language model")).acknowledged()
+    assert (await number(slack, 1)).thread_ts == said.ts
+    assert [turns[-1] for turns in asked(models)] == ["Entropy > 0"]
 
 
 async def test_a_message_without_words_opens_the_form(slack: FakeSlack) -> None:
     said = await slack.say(slack.ben, slack.channel, "", files=[("note.txt", b"four")])
-    await (await slack.shortcut(slack.ann, said, "m:ask")).acknowledged()
+    await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
     view = await slack.view(slack.ann)
-    assert (await slack.submit(slack.ann, view, {"prompt": "Which capital?"})).closed
-    assert (await number(slack, 1)).thread_ts == said.ts
+    assert (await slack.submit(slack.ann, view, {"question": "Which capital?"})).closed
+    [answer] = await slack.until(lambda: answers(slack, NO_LESSONS))
+    assert answer.thread_ts == said.ts
 
 
 async def test_inspect_is_told_to_one_alone(slack: FakeSlack) -> None:
@@ -187,11 +188,11 @@ async def test_inspect_is_told_to_one_alone(slack: FakeSlack) -> None:
     assert message.thread_ts == answer.thread_ts
 
 
-async def test_a_shortcut_where_the_bot_is_not(slack: FakeSlack, models: FakeModels) -> None:
+async def test_a_shortcut_where_the_bot_is_not(slack: FakeSlack) -> None:
     room = slack.add_channel("elsewhere", member=False)
     said = await slack.say(slack.ben, room, "Entropy")
-    await (await slack.shortcut(slack.ann, said, "m:ask")).acknowledged()
-    answer = await slack.until(lambda: next((one for one in slack.workspace.messages if PARIS in one.shown), None))
+    await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
+    answer = await slack.until(lambda: next((one for one in slack.workspace.messages if NO_LESSONS in one.shown), None))
     assert answer.via == "response_url"
     assert "/invite @tempera" in answer.shown
 
