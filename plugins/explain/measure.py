@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import os
 import platform
 import socket
@@ -179,12 +178,12 @@ async def ranked(index: Index, questions: Sequence[Labelled], models: ModelClien
 async def _times(index: Index, questions: Sequence[Labelled], models: ModelClient | None, sizes: Sequence[int]) -> None:
     if not sizes:
         return
-    call = await call_time(models, index, questions) if models else math.nan
+    call = await call_time(models, index, questions) if models else None
     vectors = np.random.default_rng(1).standard_normal((len(questions), 384)).tolist()
     _say("\n| passages | ms a question, median | with the embedding call |\n| ---: | ---: | ---: |")
     for size in sizes:
         took = speed(await asyncio.to_thread(synthetic, size, index.passages), questions, vectors)
-        _say(f"| {size:,} | {took:.2f} | {took + call:.1f} |")
+        _say(f"| {size:,} | {took:.2f} | {'' if call is None else f'{took + call:.1f}'} |")
 
 
 def _report(name: str, counted: dict[str, tuple[int, int]]) -> None:

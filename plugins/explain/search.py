@@ -106,8 +106,8 @@ class Model:
     suggest: float
 
 
-HYBRID = Model(weights=(3.75, 2.84, 3.43, -5.65, 0.77, 1.62, 0.0), bias=-3.74, answer=2.14, suggest=0.19)
-LEXICAL = Model(weights=(0.0, 0.0, 4.51, -5.49, 1.29, 0.63, 0.0), bias=-1.74, answer=1.82, suggest=0.16)
+HYBRID = Model(weights=(3.75, 3.28, 3.35, -4.94, 1.17, 1.67, -1.6), bias=-4.68, answer=0.87, suggest=-0.43)
+LEXICAL = Model(weights=(0.0, 0.0, 4.17, -4.7, 1.65, 0.83, -0.67), bias=-2.7, answer=0.71, suggest=-0.99)
 
 
 def units(passage: Passage) -> tuple[list[str], list[str], list[str], list[str]]:

@@ -25,7 +25,8 @@ async def models() -> AsyncIterator[FakeModels]:
 @pytest.fixture
 def labels(tmp_path: Path) -> Path:
     rows = [
-        {"question": "What is a token?", "kind": "plain", "headings": ["What is a token?"]},
+        {"question": "Is ChatGPT generative AI?", "kind": "plain", "headings": ["Is ChatGPT generative AI?"]},
+        {"question": "What is guidance?", "kind": "plain", "headings": ["Guidance: the knob of picture models"]},
         {"question": "how do volcanoes erupt", "kind": "off topic", "headings": []},
     ]
     path = tmp_path / "labels.jsonl"
@@ -48,18 +49,15 @@ async def test_rates_and_times_are_printed(
     assert await main(arguments) == 0
     out = capsys.readouterr().out
     for lesson in (LESSON, PLAIN):
-        for how in ("words alone",):
-            assert row(out, f"labels of {lesson.name}, {how}", "false answers")[2:] == [
-                "0 of 1",
-                "0.0% to 79.3%",
-                "≤ 8%",
-            ]
-    assert row(out, f"labels of {LESSON.name}, words alone", "right first")[1:] == [
-        "100.0%",
-        "1 of 1",
-        "20.7% to 100.0%",
-        "≥ 95%",
-    ]
+        assert f"| labels of {lesson.name}, words and embeddings |" in out
+        falsely = row(out, f"labels of {lesson.name}, words alone", "false answers")
+        assert falsely[2:] == ["0 of 1", "0.0% to 79.3%", "≤ 8%"]
+        assert row(out, f"labels of {lesson.name}, words alone", "right first")[1:] == [
+            "100.0%",
+            "2 of 2",
+            "34.2% to 100.0%",
+            "≥ 95%",
+        ]
     assert [float(row(out, "passages", size)[1]) > 0 for size in ("100", "200")] == [True, True]
 
 
@@ -100,5 +98,5 @@ async def test_pupils_find_what_the_lesson_says(weights: Callable[[str], EngineS
         counted = rates(index, questions, await ranked(index, questions, client))
     shares = {name: hits / of for name, (hits, of) in counted.items()}
     assert shares["right first"] >= 0.85
-    assert shares["right in three"] >= 0.95
-    assert shares["false answers"] <= 0.1
+    assert shares["right in three"] >= 0.98
+    assert shares["false answers"] <= 0.08

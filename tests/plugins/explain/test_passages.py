@@ -86,6 +86,11 @@ def test_a_long_section_becomes_several_passages_of_whole_sentences() -> None:
     assert len({p.anchor for p in parts}) == 1
 
 
+def test_only_the_first_part_of_a_section_has_its_further_wordings() -> None:
+    text = f"# A\n\n## B\n\n{'This is a sentence of some length. ' * 60}\n\n<!-- also asked\nB: why\n-->\n"
+    assert [p.asked for p in told(text)] == [("why",), ()]
+
+
 def test_sentences_are_told_apart() -> None:
     text = "One. “Two!” Three?\n- four\n2. five at 0.1 degrees"
     assert sentences(text) == ["One.", "“Two!”", "Three?", "four", "five at 0.1 degrees"]

@@ -79,6 +79,13 @@ def test_between_the_two_are_suggestions_under_different_headings(index: Index) 
     assert len(headings) == 3 == len(set(headings))
 
 
+def test_parts_and_rows_of_one_section_are_suggested_once() -> None:
+    cats, *others = [passage for passage in told() if passage.path]
+    index = Index([cats, replace(cats, text="Cats also hunt.", kind="row"), *others])
+    found = by_words(index, "cats purr and hunt, dogs, hamsters")
+    assert sorted(passage.heading for passage in found.passages) == ["Cats", "Dogs", "Hamsters"]
+
+
 def test_further_wordings_count() -> None:
     cats, *others = [passage for passage in told() if passage.path]
     question = "why is my tiger so noisy"

@@ -25,6 +25,8 @@ def test_stems_leave_out_what_says_nothing() -> None:
         ("deep fakes", "deepfakes"),
         ("pics", "pictures"),
         ("tokens", "tokens"),
+        ("ganerator", "generator"),
+        ("etmperature", "temperature"),
         ("photosynthesis", "photosynthesis"),
         ("cast", "cast"),
     ],
