@@ -110,7 +110,7 @@ class ModelServerSection(Section):
 class PluginsSection(Section):
     """Which plugins load: the built-in ones by name and in this order, then those of `folder`."""
 
-    enabled: tuple[str, ...] = ("ask", "explain", "imagine", "face", "inspect", "defaults", "help", "plugins")
+    enabled: tuple[str, ...] = ("ask", "explain", "imagine", "face", "lab", "inspect", "defaults", "help", "plugins")
     folder: Folder | None = None
     entry_points: bool = True
 

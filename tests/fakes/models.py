@@ -10,9 +10,12 @@ import re
 import struct
 import zlib
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LISTED = {"fake-chat": "chat", "fake-faces": "faces", "fake-images": "images", "fake-embeddings": "embeddings"}
 STEPS, GUIDANCE, EDGE = 4, 3.0, 16
@@ -44,7 +47,12 @@ class FakeModels:
     A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
     drawings after their first preview, dials and faces altogether. `requests` holds the bodies received, `running`
     how many are being answered, and `dropped` how many were left by their client before the end. `failure` (status,
+<<<<<<< Updated upstream
     sentence) refuses everything; `place` puts every chat and drawing into a queue first, while the gate is closed.
+=======
+    sentence) refuses what is `failing`; `place` puts every chat and drawing into a queue first, while the gate is
+    closed. `listed` are its models with their tasks.
+>>>>>>> Stashed changes
     """
 
     def __init__(self, *answer: str) -> None:
@@ -53,8 +61,11 @@ class FakeModels:
         self.gate.set()
         self.before_gate = 1
         self.failure: tuple[int, str] | None = None
+        self.failing: Callable[[dict[str, Any]], bool] = lambda body: True
+        self.listed = dict(LISTED)
         self.place: int | None = None
         self.requests: list[dict[str, Any]] = []
+        self.pieces: dict[int, str] = {}
         self.running = 0
         self.dropped = 0
         self.url = ""
@@ -108,11 +119,11 @@ class FakeModels:
             self._changed.notify_all()
 
     async def _models(self, request: web.Request) -> web.Response:
-        data = [{"id": name, "object": "model", "tempera": {"task": task}} for name, task in LISTED.items()]
+        data = [{"id": name, "object": "model", "tempera": {"task": task}} for name, task in self.listed.items()]
         return web.json_response({"object": "list", "data": data})
 
     async def _live(self, request: web.Request) -> web.Response:
-        return web.json_response({"models": list(LISTED), "missing": {}})
+        return web.json_response({"models": list(self.listed), "missing": {}})
 
     async def _received(self, request: web.Request) -> dict[str, Any]:
         body: dict[str, Any] = await request.json()
@@ -123,8 +134,8 @@ class FakeModels:
         await self._count()
         return body
 
-    def _refusal(self) -> web.Response | None:
-        if self.failure is None:
+    def _refusal(self, body: dict[str, Any]) -> web.Response | None:
+        if self.failure is None or not self.failing(body):
             return None
         status, message = self.failure
         error = {"message": message, "type": "error", "param": None, "code": "fake"}
@@ -132,7 +143,7 @@ class FakeModels:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await self._received(request)
-        if refusal := self._refusal():
+        if refusal := self._refusal(body):
             return refusal
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Job-Id": "fake"})
         await response.prepare(request)
@@ -165,11 +176,11 @@ class FakeModels:
 
     async def _dial(self, request: web.Request) -> web.Response:
         body = await self._received(request)
-        if refusal := self._refusal():
+        if refusal := self._refusal(body):
             return refusal
         assert body["dial"] is True
         await self.gate.wait()
-        return web.json_response({"choices": [], "tempera": {"dial": dialled(body)}})
+        return web.json_response({"choices": [], "tempera": {"dial": dialled(body, self.pieces)}})
 
     async def _variations(self, request: web.Request) -> web.StreamResponse:
         form = dict(await request.post())
@@ -180,7 +191,7 @@ class FakeModels:
 
     async def _drawn(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         """A stream of pictures: half of the steps have a preview, which is the picture in another colour."""
-        if refusal := self._refusal():
+        if refusal := self._refusal(body):
             return refusal
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Job-Id": "fake"})
         await response.prepare(request)
@@ -222,7 +233,7 @@ class FakeModels:
         body = await self._received(request)
         if body["model"] == "fake-images":
             return await self._drawn(request, body)
-        if refusal := self._refusal():
+        if refusal := self._refusal(body):
             return refusal
         await self._count(running=1)
         try:
@@ -238,7 +249,7 @@ class FakeModels:
 
     async def _embeddings(self, request: web.Request) -> web.Response:
         body = await self._received(request)
-        if refusal := self._refusal():
+        if refusal := self._refusal(body):
             return refusal
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
         vectors = [[float(len(text)), float(text.count(" ")), 1.0] for text in texts]
@@ -258,14 +269,17 @@ def token(text: str, number: int, count: int) -> dict[str, Any]:
     return named(text, 0.25 if number % 2 else 0.5) | {"top_logprobs": others[:count]}
 
 
-def dialled(body: dict[str, Any]) -> dict[str, Any]:
+def dialled(body: dict[str, Any], pieces: dict[int, str]) -> dict[str, Any]:
     """What comes after any prompt: the words of `VOCABULARY`, by their ids, each half as probable as the last one.
 
-    Temperature and top-p do what they do; the seed draws the word of its own number.
+    Temperature and top-p do what they do; the seed draws the word of its own number. `pieces` are those of the last
+    prompt that was a text.
     """
-    asked = body["prompt"]
-    ids = asked if isinstance(asked, list) else [START + number for number in range(len(PIECES.findall(asked)))]
-    pieces = PIECES.findall(asked) if isinstance(asked, str) else ["one"] * len(asked)
+    ids = body["prompt"]
+    if isinstance(ids, str):
+        pieces.clear()
+        pieces.update(enumerate(PIECES.findall(ids), START))
+        ids = list(pieces)
     heights = [-math.log(2) * number for number in range(len(VOCABULARY))]
     weights = [math.exp(height / max(body["temperature"], 1e-9)) for height in heights]
     whole = sum(weights)
@@ -285,8 +299,8 @@ def dialled(body: dict[str, Any]) -> dict[str, Any]:
         "entropy": [0.5, 1.0],
         "drawn": listed[body["seed"] % len(listed)],
         "prompt": [
-            {"id": number, "bytes": list((VOCABULARY[number] if number < START else pieces[place]).encode())}
-            for place, number in enumerate(ids)
+            {"id": number, "bytes": list((VOCABULARY[number] if number < START else pieces[number]).encode())}
+            for number in ids
         ],
     }
 

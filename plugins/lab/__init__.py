@@ -1,0 +1,128 @@
+"""/dial, /odds and /compare: where the ideas behind generative AI can be seen, and measured."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+from bot import Candidate, Context, Dial, Plugin, Range, Reply, UserError, command, new_seed
+from plugins.lab import compare, dial, odds
+from plugins.lab.chart import draw
+from plugins.lab.odds import Wish
+
+IDS = re.compile(r"\d+( \d+)*")
+
+
+class Lab(Plugin):
+    """Experiments with temperature, odds, and the three families of models."""
+
+    name = "lab"
+
+    async def start(self) -> None:
+        # One thread, because matplotlib is not made for more.
+        self._pencil = ThreadPoolExecutor(1, thread_name_prefix="chart")
+
+    async def stop(self) -> None:
+        self._pencil.shutdown(cancel_futures=True)
+
+    @command(form=("prompt", "temperatures", "seed"))
+    async def dial(
+        self,
+        ctx: Context,
+        prompt: Range[str, 1, 2000],
+        temperatures: Range[str, 1, 60] = dial.EXAMPLE,
+        seed: Range[int, 0, 2147483647] | None = None,
+        max_tokens: Range[int, 1, 400] = 80,
+    ) -> AsyncIterator[Reply]:
+        """See one prompt answered at several temperatures, side by side.
+
+        prompt: What all of them are asked
+        temperatures: Up to five numbers from 0 to 2, such as 0, 0.7, 1.5
+        seed: The same seed gives the same answers again
+        max_tokens: The longest answer, in tokens
+        """
+        values = dial.read(temperatures)
+        drawn = new_seed() if seed is None else seed
+        async for reply in dial.compare(ctx, prompt, values, drawn, max_tokens):
+            yield reply
+
+    @command(form=("text", "temperature", "top_p", "seed"))
+    async def odds(
+        self,
+        ctx: Context,
+        text: Range[str, 1, 1000],
+        temperature: Range[float, 0, 2] = 0.7,
+        top_p: Range[float, 0, 1] = 1.0,
+        seed: Range[int, 0, 2147483647] | None = None,
+    ) -> AsyncIterator[Reply]:
+        """See which token may come next, and write a text by hand the way a language model does.
+
+        text: The beginning of a text, such as The cat sat on the
+        temperature: 0 leaves the most probable token alone, 2 gives the others a chance
+        top_p: Only the most probable tokens that together have this much of the odds can be drawn
+        seed: With the same seed, the same tokens are drawn again
+        """
+        async for reply in self._odds(ctx, Wish(text, temperature, top_p, seed)):
+            yield reply
+
+    @command("odds-next", hidden=True)
+    async def odds_next(
+        self,
+        ctx: Context,
+        text: Range[str, 1, 1000],
+        ids: str,
+        draw: bool = False,
+        ended: bool = False,
+        temperature: Range[float, 0, 2] = 0.7,
+        top_p: Range[float, 0, 1] = 1.0,
+        seed: Range[int, 0, 2147483647] | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Go on with a token.
+
+        ids: The tokens of the text so far
+        draw: Whether to draw one more first
+        ended: Whether the text ends there
+        """
+        if not IDS.fullmatch(ids):
+            raise UserError("This button has expired.")
+        wish = Wish(text, temperature, top_p, seed, tuple(map(int, ids.split())))
+        if ended:
+            yield odds.end(ctx, await wish.dial(ctx), wish)
+            return
+        async for reply in self._odds(ctx, wish, draw=draw):
+            yield reply
+
+    @command(form=("prompt", "seed"))
+    async def compare(
+        self,
+        ctx: Context,
+        prompt: Range[str, 1, 1000],
+        seed: Range[int, 0, 2147483647] | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Give one prompt to all three families: a language model, a diffusion model and a GAN.
+
+        prompt: What to write about and to draw
+        seed: The same seed gives the same results again
+        """
+        async for reply in compare.race(ctx, prompt, new_seed() if seed is None else seed):
+            yield reply
+
+    async def _odds(self, ctx: Context, wish: Wish, *, draw: bool = False) -> AsyncIterator[Reply]:
+        yield Reply(status=ctx.translate("Asking the model for its odds …"))
+        drawn: Candidate | None = None
+        if draw:
+            found = await wish.dial(ctx, wish.next_seed())
+            drawn = found.drawn
+            if drawn.ends:
+                yield odds.end(ctx, found, wish, drawn)
+                return
+            wish = wish.with_ids(*wish.ids, drawn.id)
+        found = await wish.dial(ctx)
+        picture = await self._draw(ctx, found, wish)
+        yield odds.reply(ctx, found, wish, picture, drawn)
+
+    async def _draw(self, ctx: Context, found: Dial, wish: Wish) -> bytes:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pencil, draw, odds.chart(ctx, found, wish))

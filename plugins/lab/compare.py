@@ -1,0 +1,180 @@
+"""/compare: one prompt for the three families of generative models, and what each of them did with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+
+from bot import Answered, Attachment, Context, Delta, Drawn, Preview, Reply, Step, Turn
+from plugins.lab.together import Part, together, whole
+
+TEMPERATURE = 0.7
+TOKENS = 120
+"""The longest text: it is to be compared, not read for long."""
+EDGE = 384
+"""Longer side of the pictures, in pixels."""
+PREVIEWS = 5
+
+
+class Family(Part):
+    """One family at work. `steps` it took in `seconds` of the model server's time, with `model`."""
+
+    def __init__(self, ctx: Context, prompt: str, seed: int) -> None:
+        super().__init__()
+        self.ctx = ctx
+        self.prompt = prompt
+        self.seed = seed
+        self.steps = 0
+        self.seconds = 0.0
+        self.model = ""
+        self.files: tuple[Attachment, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        raise NotImplementedError
+
+    @property
+    def has_something(self) -> bool:
+        return self.steps > 0
+
+    @property
+    def progress(self) -> str:
+        """How far it is, in a word."""
+        return str(self.steps) if self.steps else "…"
+
+    def lesson(self) -> str:
+        """What it did, in a sentence."""
+        raise NotImplementedError
+
+
+class Language(Family):
+    """The language model writes."""
+
+    text = ""
+
+    @property
+    def name(self) -> str:
+        return self.ctx.translate("Language model")
+
+    async def work(self) -> AsyncIterator[None]:
+        events = self.ctx.models.chat(
+            [Turn("user", self.prompt)],
+            temperature=TEMPERATURE,
+            seed=self.seed,
+            max_tokens=TOKENS,
+            user=self.ctx.user.id,
+        )
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Delta):
+                    self.text += event.text
+                    self.steps += 1
+                    yield
+                elif isinstance(event, Answered):
+                    self.steps, self.seconds, self.model = event.completion_tokens, event.seconds, event.model
+                    self.text += " …" if event.finish_reason == "length" else ""
+
+    def lesson(self) -> str:
+        return self.ctx.translate(
+            "The language model wrote {steps} tokens one after the other: each step adds one, and reads all before it.",
+            steps=self.steps,
+        )
+
+
+class Diffusion(Family):
+    """The diffusion model draws what the prompt says."""
+
+    @property
+    def name(self) -> str:
+        return self.ctx.translate("Diffusion")
+
+    async def work(self) -> AsyncIterator[None]:
+        events = self.ctx.models.imagine(
+            self.prompt, seed=self.seed, enlarge=EDGE, previews=PREVIEWS, user=self.ctx.user.id
+        )
+        alt = self.ctx.translate("The diffusion model’s picture of “{prompt}”", prompt=self.prompt)
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Step):
+                    self.steps = event.step
+                elif isinstance(event, Preview):
+                    self.files = (Attachment("diffusion.png", event.png, "image/png", alt=alt),)
+                elif isinstance(event, Drawn):
+                    self.steps, self.seconds, self.model = event.steps, event.seconds, event.model
+                    self.files = (Attachment("diffusion.png", event.files[0], event.media_type, alt=alt),)
+                yield
+
+    def lesson(self) -> str:
+        return self.ctx.translate(
+            "The diffusion model began with noise and took some of it away {steps} times, everywhere at once.",
+            steps=self.steps,
+        )
+
+
+class Gan(Family):
+    """The GAN draws a face, whatever the prompt says."""
+
+    @property
+    def name(self) -> str:
+        return self.ctx.translate("GAN")
+
+    async def work(self) -> AsyncIterator[None]:
+        drawn = await self.ctx.models.faces(seed=self.seed, face_size=EDGE, user=self.ctx.user.id)
+        alt = self.ctx.translate("The GAN’s face, which the prompt did not change")
+        self.steps, self.seconds, self.model = 1, drawn.seconds, drawn.model
+        self.files = (Attachment("gan.png", drawn.png[0], "image/png", alt=alt),)
+        yield
+
+    def lesson(self) -> str:
+        return self.ctx.translate(
+            "The GAN drew its face in a single step. It cannot read: nothing of what you wrote reached it, only the "
+            "seed {seed}.",
+            seed=self.seed,
+        )
+
+
+async def race(ctx: Context, prompt: str, seed: int) -> AsyncIterator[Reply]:
+    """The message that grows with the text; the status tells how far the others are, and the end has the table."""
+    language = Language(ctx, prompt, seed)
+    families: tuple[Family, ...] = (language, Diffusion(ctx, prompt, seed), Gan(ctx, prompt, seed))
+    yield Reply(status=ctx.translate("All three begin …"))
+    async with aclosing(together(families)) as news:
+        async for _ in news:
+            status = " · ".join(f"{family.name}: {family.progress}" for family in families)
+            yield Reply(text=language.text, status=status, attachments=_files(families))
+    done = [family for family in families if family.error is None]
+    failed = [
+        f"- {family.name}: {family.error.sentence.in_language(ctx.user.locale)}"
+        for family in families
+        if family.error is not None
+    ]
+    lessons = [f"- {family.lesson()}" for family in done]
+    parts = [whole(language.text), _table(ctx, done), "\n".join([*lessons, *failed])]
+    yield Reply(
+        text="\n\n".join(filter(None, parts)),
+        attachments=_files(families),
+        card={"seed": str(seed), "models": ", ".join(family.model for family in done)},
+        final=True,
+    )
+
+
+def _files(families: Sequence[Family]) -> tuple[Attachment, ...]:
+    return tuple(file for family in families for file in family.files)
+
+
+def _table(ctx: Context, families: Sequence[Family]) -> str:
+    """Steps and seconds, in columns that hold where Markdown's tables are not known."""
+    head = ("", ctx.translate("steps"), ctx.translate("seconds"), ctx.translate("ms a step"))
+    rows = [
+        (one.name, str(one.steps), f"{one.seconds:.2f}", f"{1000 * one.seconds / max(one.steps, 1):.0f}")
+        for one in families
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in (head, *rows)
+    ]
+    return "\n".join(["```", *lines, "```"])

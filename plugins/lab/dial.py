@@ -1,0 +1,155 @@
+"""/dial: one prompt and one seed at several temperatures, written at the same time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+
+from bot import Answered, Context, Delta, Reply, Turn, UserError, Waiting
+from plugins.lab.together import Part, together, whole
+
+LOWEST, HIGHEST, MOST = 0, 2, 5
+EXAMPLE = "0, 0.7, 1.5"
+TAIL = 40
+"""How many of its last characters are shown of an answer whose turn has not come."""
+
+
+def read(text: str) -> list[float]:
+    """The temperatures in "0, 0.7, 1.5", each once. Between semicolons, a comma is a decimal one."""
+    words = text.replace(",", ".").split(";") if ";" in text else re.split(r"[,\s]+", text)
+    values = list(dict.fromkeys(_value(word.strip()) for word in words if word.strip()))
+    if not 1 <= len(values) <= MOST:
+        sentence = "temperatures are one to {most} different numbers, like “{example}”; yours are {count}."
+        raise UserError(sentence, most=MOST, example=EXAMPLE, count=len(values))
+    return values
+
+
+def _value(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    if LOWEST <= value <= HIGHEST:
+        return value
+    sentence = "temperatures are numbers from {low} to {high}, like “{example}”; “{word}” is none of them."
+    raise UserError(sentence, low=LOWEST, high=HIGHEST, example=EXAMPLE, word=word)
+
+
+class Writing(Part):
+    """The answer at one temperature, and what was measured of its draws.
+
+    `entropies` are in bits, one for each token; `daring` counts tokens that were not the most probable; `place` is the
+    one in the queue.
+    """
+
+    def __init__(self, ctx: Context, prompt: str, temperature: float, seed: int, max_tokens: int) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.text = ""
+        self.entropies: list[float] = []
+        self.daring = 0
+        self.place = 0
+        self.answered: Answered | None = None
+        self._events = ctx.models.chat(
+            [Turn("user", prompt)],
+            temperature=temperature,
+            seed=seed,
+            max_tokens=max_tokens,
+            likely=1,
+            user=ctx.user.id,
+        )
+
+    @property
+    def has_something(self) -> bool:
+        return bool(self.text)
+
+    async def work(self) -> AsyncIterator[None]:
+        async with aclosing(self._events) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    self.text += event.text
+                    self.entropies += event.entropies
+                    self.daring += sum(token.probability < token.likely[0].probability for token in event.tokens)
+                    yield
+                elif isinstance(event, Waiting):
+                    self.place = event.place
+                    yield
+                elif isinstance(event, Answered):
+                    self.answered = event
+
+
+async def compare(
+    ctx: Context, prompt: str, temperatures: Sequence[float], seed: int, tokens: int
+) -> AsyncIterator[Reply]:
+    """The message that grows answer by answer. All are written at once; the status shows those further down."""
+    parts = [Writing(ctx, prompt, temperature, seed, tokens) for temperature in temperatures]
+    yield Reply(status=ctx.translate("Thinking …"))
+    async with aclosing(together(parts)) as news:
+        async for _ in news:
+            yield Reply(text=_growing(ctx, parts), status=_status(ctx, parts))
+    text = "\n\n".join([*(_section(ctx, part) for part in parts), _lesson(ctx, parts)])
+    yield Reply(text=text, card=_card(parts, seed), final=True)
+
+
+def _growing(ctx: Context, parts: Sequence[Writing]) -> str:
+    """The sections up to the first one that is not finished: like this the text only grows."""
+    if not any(part.has_something or (part.ended and part.error is None) for part in parts):
+        return ""
+    shown = []
+    for part in parts:
+        shown.append(_section(ctx, part))
+        if not part.ended:
+            break
+    return "\n\n".join(shown)
+
+
+def _status(ctx: Context, parts: Sequence[Writing]) -> str:
+    if not any(part.text for part in parts) and (places := [part.place for part in parts if part.place]):
+        return ctx.translate("Number {place} in the queue …", place=min(places))
+    first = next((place for place, part in enumerate(parts) if not part.ended), len(parts))
+    tails = [(part.temperature, " ".join(part.text.split())[-TAIL:]) for part in parts[first + 1 :]]
+    return " · ".join(f"{temperature:g}: …{tail}" for temperature, tail in tails if tail)
+
+
+def _section(ctx: Context, part: Writing) -> str:
+    heading = ctx.translate("**Temperature {temperature}**", temperature=f"{part.temperature:g}")
+    if not part.ended:
+        return f"{heading}\n{part.text}" if part.text else heading
+    text = whole(part.text)
+    if part.error is not None:
+        text = "\n\n".join(filter(None, (text, part.error.sentence.in_language(ctx.user.locale))))
+    elif part.answered is not None and part.answered.finish_reason == "length":
+        text += " …"
+    return "\n\n".join(filter(None, (f"{heading}\n{text}", _measured(ctx, part))))
+
+
+def _measured(ctx: Context, part: Writing) -> str:
+    if not part.entropies:
+        return ""
+    return ctx.translate(
+        "*Entropy {bits} bits a token; {daring} of {count} tokens were not the most probable one.*",
+        bits=f"{sum(part.entropies) / len(part.entropies):.2f}",
+        daring=part.daring,
+        count=len(part.entropies),
+    )
+
+
+def _lesson(ctx: Context, parts: Sequence[Writing]) -> str:
+    if len(parts) == 1:
+        return ctx.translate("Ask with two temperatures or more to see what the temperature does.")
+    return ctx.translate(
+        "The same model, the same prompt, the same seed: the temperature alone decides how often it dares to take a "
+        "word that is not the most probable one. At 0 it never does."
+    )
+
+
+def _card(parts: Sequence[Writing], seed: int) -> dict[str, str]:
+    ended = [part.answered for part in parts if part.answered is not None]
+    return {
+        "model": ", ".join(dict.fromkeys(one.model for one in ended)),
+        "temperatures": ", ".join(f"{part.temperature:g}" for part in parts),
+        "seed": str(seed),
+        "tokens": str(sum(len(part.entropies) for part in parts)),
+        "seconds": f"{max((one.seconds for one in ended), default=0):.1f}",
+    }

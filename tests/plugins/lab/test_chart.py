@@ -1,0 +1,71 @@
+import io
+import subprocess
+import sys
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from plugins.lab.chart import AFTER, BEFORE, PAPER, Bar, Chart, draw, drawable, percent
+
+ODD = ("$x_1$ $\\frac", "猫が座る", "😀", "\u0600", "F0 9F 98", "␣" + "i" * 300, "a\u0301", "\U000f0000", "")
+
+
+def picture(*bars: Bar, title: str = "The cat sat on the") -> Any:
+    chart = Chart(title, "the model’s own odds", "at temperature 0.7", bars)
+    return Image.open(io.BytesIO(draw(chart))).convert("RGB")
+
+
+def longest_run(image: Any, colour: str, top: float) -> int:
+    """The widest bar of a colour below `top`, in pixels."""
+    wanted = tuple(bytes.fromhex(colour[1:]))
+    lines = ([image.getpixel((x, y)) == wanted for x in range(image.width)] for y in range(int(top), image.height, 3))
+    return max((len(list(run)) for line in lines for filled, run in groupby(line) if filled), default=0)
+
+
+def test_a_phone_can_show_it_at_half_its_width() -> None:
+    image = picture(*[Bar(f"␣word{number}", 0.1, 0.05) for number in range(11)])
+    assert image.width == 800
+    assert image.height < 1200
+    assert image.getpixel((0, 0)) == tuple(bytes.fromhex(PAPER[1:]))
+
+
+def test_a_bar_is_as_long_as_its_probability() -> None:
+    image = picture(Bar("␣a", 0.25, 0.5))
+    before, after = (longest_run(image, colour, 225) for colour in (BEFORE, AFTER))
+    assert after == pytest.approx(400, abs=3)
+    assert before == pytest.approx(200, abs=3)
+
+
+def test_what_cannot_be_drawn_has_no_bar() -> None:
+    assert longest_run(picture(Bar("␣a", 0.25, 0.0)), AFTER, 225) < 10
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("label", ODD)
+def test_no_label_breaks_it_or_leaves_its_place(label: str) -> None:
+    image = picture(Bar(label, 0.25, 0.5), title=label)
+    paper = tuple(bytes.fromhex(PAPER[1:]))
+    assert {image.getpixel((x, y)) for x in (0, 4, 796, 799) for y in range(image.height)} == {paper}
+
+
+def test_characters_without_a_font_are_named() -> None:
+    assert drawable("é␣↵") == "é␣↵"
+    assert drawable("a\U000f0000") == "a U+F0000"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (1e-5, "< 0.1 %"), (0.001, "0.1 %"), (0.3006, "30.1 %"), (0.9994, "99.9 %"), (0.9996, "100 %")],
+)
+def test_probabilities_as_people_read_them(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_matplotlib_is_loaded_only_to_draw() -> None:
+    probe = "import plugins.lab, sys; print('matplotlib' in sys.modules)"
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.strip() == "False"

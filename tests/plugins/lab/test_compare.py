@@ -1,0 +1,60 @@
+from fakes.asking import ask, last, press, replies
+from fakes.models import FakeModels, png
+
+from bot.app import Bot
+
+TABLE = """```
+                steps  seconds  ms a step
+Language model      6     0.50         83
+Diffusion           4     1.25        312
+GAN                 1     0.10        100
+```"""
+
+
+async def test_the_three_families_side_by_side(bot: Bot, models: FakeModels) -> None:
+    seen = await replies(bot, ask("/compare seed:7 a red apple"))
+    reply = seen[-1]
+    text, table, lessons = reply.text.split("\n\n")
+    assert text == "Paris is the capital of France."
+    assert table == TABLE
+    assert [line.split()[2] for line in lessons.splitlines()] == ["language", "diffusion", "GAN"]
+    assert "6 tokens one after the other" in lessons
+    assert "4 times" in lessons
+    assert "It cannot read" in lessons
+    assert "seed 7" in lessons
+    assert [file.filename for file in reply.attachments] == ["diffusion.png", "gan.png"]
+    assert [file.data for file in reply.attachments] == [png(7, 384, 384), png(7, 384, 384)]
+    assert reply.attachments[0].alt == "The diffusion model’s picture of “a red apple”"
+    assert dict(reply.card) == {"seed": "7", "models": "fake-chat, fake-images, fake-faces"}
+    by_model = {body["model"]: body for body in models.requests}
+    assert by_model["fake-chat"]["messages"][-1]["content"] == by_model["fake-images"]["prompt"] == "a red apple"
+    assert by_model["fake-faces"]["prompt"] == ""
+    assert {body["seed"] for body in models.requests} == {7}
+
+
+async def test_they_work_at_the_same_time_and_stop_together(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    stopped = False
+    async for reply in bot.dispatch(ask("/compare a red apple")).replies:
+        if "Language model: 1 · Diffusion: 1 · GAN: …" in reply.status and not stopped:
+            await models.until(running=3)
+            stopped = True
+            await replies(bot, press("stop", reply.row))
+    assert (reply.text, reply.status) == ("Paris", "Stopped.")
+    await models.until(dropped=3, running=0)
+
+
+async def test_a_family_without_a_model_is_named_and_the_others_go_on(bot: Bot, models: FakeModels) -> None:
+    del models.listed["fake-images"]
+    reply = await last(bot, ask("/compare seed:7 a red apple"))
+    assert not reply.error
+    assert reply.text.endswith("- Diffusion: The model server offers no model for images.")
+    assert "Diffusion  " not in reply.text
+    assert [file.filename for file in reply.attachments] == ["gan.png"]
+    assert reply.card["models"] == "fake-chat, fake-faces"
+
+
+async def test_without_any_model_it_is_an_error(bot: Bot, models: FakeModels) -> None:
+    models.listed.clear()
+    reply = await last(bot, ask("/compare a red apple"))
+    assert (reply.text, reply.error) == ("The model server offers no model for chat.", True)

@@ -1,0 +1,140 @@
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from fakes.asking import ask, last, press, replies, speaking
+from fakes.crooked import crooked, plainly
+from fakes.models import FakeModels
+
+from bot import Reply, UserError, plugin
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.model_client import ModelClient
+from plugins.lab.dial import read
+
+TEXT = "Paris is the capital of France."
+MEASURED = "*Entropy 0.72 bits a token; 3 of 6 tokens were not the most probable one.*"
+
+
+def only_grows(seen: list[Reply]) -> bool:
+    return all(after.text.startswith(before.text) for before, after in pairwise(seen))
+
+
+async def test_three_answers_with_what_was_measured_and_what_it_means(bot: Bot, models: FakeModels) -> None:
+    seen = await replies(bot, ask("/dial seed:7 max_tokens:9 Where?"))
+    sections = [f"**Temperature {temperature}**\n{TEXT}\n\n{MEASURED}" for temperature in ("0", "0.7", "1.5")]
+    *shown, lesson = seen[-1].text.rsplit("\n\n", 1)
+    assert shown == ["\n\n".join(sections)]
+    assert lesson.startswith("The same model, the same prompt, the same seed: the temperature alone decides")
+    assert only_grows(seen)
+    assert dict(seen[-1].card) == {
+        "model": "fake-chat",
+        "temperatures": "0, 0.7, 1.5",
+        "seed": "7",
+        "tokens": "18",
+        "seconds": "0.5",
+    }
+    assert sorted(body["temperature"] for body in models.requests) == [0, 0.7, 1.5]
+    for body in models.requests:
+        assert (body["seed"], body["max_tokens"], body["top_logprobs"], body["user"]) == (7, 9, 1, "ann")
+        assert body["messages"] == [{"role": "user", "content": "Where?"}]
+
+
+async def test_all_are_written_at_once_and_seen_growing(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    models.before_gate = 3
+    seen = []
+    async for reply in bot.dispatch(ask("/dial temperatures:0,1 Where?")).replies:
+        seen.append(reply)
+        if reply.status == "1: …Paris is the":
+            await models.until(running=2)
+            assert reply.text == "**Temperature 0**\nParis is the"
+            models.gate.set()
+    assert seen[-1].final
+    assert only_grows(seen)
+    assert models.gate.is_set()
+
+
+async def test_stop_stops_all_and_keeps_what_was_said(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    async for reply in bot.dispatch(ask("/dial Where?")).replies:
+        if reply.text.endswith("Paris") and not reply.final:
+            await models.until(running=3)
+            await replies(bot, press("stop", reply.row))
+    assert (reply.text, reply.status) == ("**Temperature 0**\nParis", "Stopped.")
+    await models.until(dropped=3, running=0)
+
+
+async def test_the_failure_of_one_does_not_lose_the_others(bot: Bot, models: FakeModels) -> None:
+    models.failure = (500, "It broke.")
+    models.failing = lambda body: body["temperature"] == 0.7
+    reply = await last(bot, ask("/dial Where?"))
+    assert not reply.error
+    assert "**Temperature 0.7**\nIt broke.\n\n**Temperature 1.5**" in reply.text
+    assert reply.text.count(MEASURED) == 2
+    assert reply.card["tokens"] == "12"
+
+
+async def test_if_all_fail_the_sentence_is_said_once(bot: Bot, models: FakeModels) -> None:
+    models.failure = (500, "It broke.")
+    reply = await last(bot, ask("/dial Where?"))
+    assert (reply.text.count("It broke."), reply.error) == (1, True)
+
+
+async def test_what_was_said_stays_when_all_break_off(bot: Bot, tmp_path: Path) -> None:
+    stream = b'data: {"choices": [{"delta": {"content": "Once"}}]}\n\ndata: {"error": {"message": "It broke."}}\n\n'
+    plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
+    async with (
+        crooked(plainly(stream)) as url,
+        Bot(ModelClient(url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as broken,
+    ):
+        reply = await last(broken, ask("/dial temperatures:0,1 hi"))
+    assert reply.text.startswith("**Temperature 0**\nOnce\n\nIt broke.\n\n**Temperature 1**\nOnce\n\nIt broke.")
+    assert dict(reply.card)["seconds"] == "0.0"
+
+
+async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> None:
+    models.place = 4
+    models.gate.clear()
+    statuses = []
+    async for reply in bot.dispatch(ask("/dial hi", speaking("de"))).replies:
+        statuses.append(reply.status)
+        if "4" in reply.status:
+            models.gate.set()
+    assert "Platz 4 in der Warteschlange …" in statuses
+
+
+async def test_a_single_temperature_asks_for_another(bot: Bot) -> None:
+    reply = await last(bot, ask("/dial temperatures:1 Where?"))
+    assert reply.text.endswith("Ask with two temperatures or more to see what the temperature does.")
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("0, 0.7, 1.5", [0, 0.7, 1.5]),
+        ("0 .5 2", [0, 0.5, 2]),
+        ("0,7; 1,5", [0.7, 1.5]),
+        ("1,1,1", [1]),
+        (" 0.1,0.2,0.3,0.4,0.5, ", [0.1, 0.2, 0.3, 0.4, 0.5]),
+    ],
+)
+def test_temperatures_as_people_write_them(text: str, values: list[float]) -> None:
+    assert read(text) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("hot", "temperatures are numbers from 0 to 2, like “0, 0.7, 1.5”; “hot” is none of them."),
+        ("0, 2.1", "temperatures are numbers from 0 to 2, like “0, 0.7, 1.5”; “2.1” is none of them."),
+        ("nan", "temperatures are numbers from 0 to 2, like “0, 0.7, 1.5”; “nan” is none of them."),
+        (",", "temperatures are one to 5 different numbers, like “0, 0.7, 1.5”; yours are 0."),
+        ("0,1,2,.1,.2,.3", "temperatures are one to 5 different numbers, like “0, 0.7, 1.5”; yours are 6."),
+    ],
+)
+def test_what_are_no_temperatures(text: str, sentence: str) -> None:
+    with pytest.raises(UserError) as raised:
+        read(text)
+    assert str(raised.value) == sentence

@@ -1,0 +1,165 @@
+import threading
+from pathlib import Path
+
+import pytest
+from fakes.asking import ANN, ROOM, ask, last, speaking
+from fakes.models import START, VOCABULARY, FakeModels
+
+from bot import Reply, plugin
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.message import Action, Request
+from bot.model_client import ModelClient
+from plugins.lab.odds import fenced, shown
+
+CAT = "/odds temperature:1 The cat sat on the"
+IDS = [START + place for place in range(5)]
+TOTAL = sum(2.0**-number for number in range(len(VOCABULARY)))
+
+
+async def pressed(bot: Bot, reply: Reply, label: str) -> Reply:
+    button = next(button for button in reply.buttons if button.label == label)
+    return await last(bot, Request(user=ANN, place=ROOM, action=Action(button.id)))
+
+
+def percent(number: int, total: float = TOTAL) -> str:
+    return f"{100 * 2.0**-number / total:.1f} %"
+
+
+async def test_the_ten_most_probable_before_and_after_in_words_and_as_a_picture(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask("/odds temperature:1 top_p:0.9 The cat sat on the"))
+    assert not reply.error, reply.text
+    body = models.requests[0]
+    assert (body["prompt"], body["temperature"], body["top_p"]) == ("The cat sat on the", 1, 0.9)
+    # Half, a quarter, an eighth and a sixteenth are the fewest that together have nine tenths.
+    kept = sum(2.0**-number for number in range(4))
+    lines = reply.text.split("\n\n")[2].splitlines()
+    assert lines[0] == f"1. `␣mat` {percent(0)} → {percent(0, kept)}"
+    assert lines[3] == f"4. `↵` {percent(3)} → {percent(3, kept)}"
+    assert lines[4] == f"5. `…` {percent(4)} → 0 %"
+    assert lines[5] == f"6. `(end)` {percent(5)} → 0 %"
+    rest = 100 * (2.0**-10 + 2.0**-11) / TOTAL
+    assert rest < 0.1
+    assert lines[10:] == ["- all others: < 0.1 % → 0 %"]
+    (picture,) = reply.attachments
+    assert picture.media_type == "image/png"
+    assert picture.data.startswith(b"\x89PNG")
+    assert picture.alt.startswith(
+        "What may come after “The cat sat on the”, by the model’s own odds → at temperature 1"
+    )
+    assert f"␣mat {percent(0)} → {percent(0, kept)}; ␣floor" in picture.alt
+    assert [button.label for button in reply.buttons][:6] == ["␣mat", "␣floor", "␣roof", "↵", "…", "🎲 Draw one"]
+    assert dict(reply.card) == {"model": "fake-chat", "temperature": "1", "top_p": "0.9"}
+
+
+async def test_a_text_is_written_by_hand_token_by_token(bot: Bot, models: FakeModels) -> None:
+    first = await last(bot, ask(CAT))
+    second = await pressed(bot, first, "␣floor")
+    third = await pressed(bot, second, "↵")
+    assert second.text.startswith("```\nThe cat sat on the floor\n```")
+    assert third.text.startswith("```\nThe cat sat on the floor\n\n```")
+    assert [body["prompt"] for body in models.requests] == ["The cat sat on the", [*IDS, 1], [*IDS, 1, 3]]
+    assert [body["temperature"] for body in models.requests] == [1, 1, 1]
+    row = await bot.journal.get(second.row)
+    question = await bot.journal.get(row.parent)
+    assert question.parent == first.row
+
+
+async def test_one_is_drawn_by_the_odds_with_the_seed(bot: Bot, models: FakeModels) -> None:
+    first = await last(bot, ask("/odds temperature:1 seed:2 The cat sat on the"))
+    drawn = await pressed(bot, first, "🎲 Draw one")
+    # The stand-in draws the word whose number is the seed, which here is that of the answer and the length of the text.
+    assert models.requests[1]["seed"] == 2 + 5
+    assert drawn.text.startswith(f"🎲 Drawn: `␣sofa`, which had {percent(7)}.\n\n```\nThe cat sat on the sofa\n```")
+    assert models.requests[2]["prompt"] == [*IDS, 7]
+    again = await pressed(bot, drawn, "🎲 Draw one")
+    assert models.requests[3]["seed"] == 2 + 6
+    assert again.text.startswith(f"🎲 Drawn: `␣table`, which had {percent(8)}.")
+
+
+async def test_without_a_seed_every_draw_has_another(bot: Bot, models: FakeModels) -> None:
+    first = await last(bot, ask(CAT))
+    for _ in range(2):
+        await pressed(bot, first, "🎲 Draw one")
+    drawn = [body["seed"] for body in models.requests if body["seed"]]
+    assert len(set(drawn)) == 2
+
+
+async def test_a_text_can_end(bot: Bot, models: FakeModels) -> None:
+    first = await last(bot, ask("/odds temperature:1 seed:0 The cat sat on the"))
+    drawn = await pressed(bot, first, "🎲 Draw one")
+    assert drawn.text == (
+        f"🎲 Drawn: `(end)`, which had {percent(5)}.\n\n```\nThe cat sat on the\n```\n\n"
+        "The end: this, too, is a token, and after it nothing comes."
+    )
+    assert drawn.attachments == ()
+    assert len(models.requests) == 2
+
+
+async def test_an_end_can_be_chosen(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fakes.models.VOCABULARY", ("<end>", *VOCABULARY[1:]))
+    first = await last(bot, ask(CAT))
+    chosen = await pressed(bot, first, "(end)")
+    assert chosen.text.startswith("```\nThe cat sat on the\n```\n\nThe end:")
+    assert [button.label for button in chosen.buttons][:1] == ["Again"]
+
+
+async def test_warmer_shows_the_same_text_at_another_temperature(bot: Bot, models: FakeModels) -> None:
+    first = await last(bot, ask("/odds The cat sat on the"))
+    second = await pressed(bot, await pressed(bot, first, "␣mat"), "Warmer")
+    assert second.text.startswith("```\nThe cat sat on the mat\n```")
+    assert [body["temperature"] for body in models.requests] == [0.7, 0.7, 1.0]
+
+
+async def test_at_zero_one_token_has_all_the_odds(bot: Bot) -> None:
+    reply = await last(bot, ask("/odds temperature:0 The cat sat on the"))
+    assert f"1. `␣mat` {percent(0)} → 100 %" in reply.text
+    assert f"2. `␣floor` {percent(1)} → 0 %" in reply.text
+
+
+async def test_it_speaks_the_askers_language(bot: Bot) -> None:
+    reply = await last(bot, ask(CAT, speaking("de")))
+    assert "- alle anderen: " in reply.text
+    assert "🎲 Eines ziehen" in [button.label for button in reply.buttons]
+    assert reply.attachments[0].alt.startswith("Was nach „The cat sat on the“ kommen kann")
+
+
+async def test_it_is_drawn_in_a_thread_of_its_own_that_ends_with_the_bot(models: FakeModels, tmp_path: Path) -> None:
+    def pencils() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name.startswith("chart")]
+
+    plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
+    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
+        assert (await last(bot, ask(CAT))).attachments
+        assert len(pencils()) == 1
+    assert pencils() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("/odds top_p:1.5 The cat", "top_p must be a number from 0 to 1; you gave “1.5”."),
+        ("/odds temperature:3 The cat", "temperature must be a number from 0 to 2; you gave “3”."),
+    ],
+)
+async def test_what_is_wrong(bot: Bot, models: FakeModels, line: str, sentence: str) -> None:
+    assert (await last(bot, ask(line))).text == sentence
+    assert models.requests == []
+
+
+async def test_a_refusal_is_shown(bot: Bot, models: FakeModels) -> None:
+    models.failure = (400, "The prompt is too long.")
+    assert (await last(bot, ask(CAT))).text == "The prompt is too long."
+
+
+@pytest.mark.parametrize(
+    ("token", "text"),
+    [(b" a b", "␣a␣b"), (b"\n\n", "↵↵"), (b"\t", "⇥"), ("猫".encode(), "猫"), ("😀".encode()[:2], "F0 9F")],
+)
+def test_tokens_are_made_visible(token: bytes, text: str) -> None:
+    assert shown(token) == text
+
+
+def test_a_text_cannot_leave_its_box() -> None:
+    assert fenced("a ``` b") == "````\na ``` b\n````"
