@@ -22,9 +22,9 @@ lint: setup-dev
 
 bench: $(VENV)/.bench
 	$(BIN)/tempera-models bench language
-	$(BIN)/tempera-models bench diffusion
 	$(BIN)/python -m plugins.explain.measure tests/data/explain_held_out.jsonl \
 	  --also tests/data/plain_lesson.txt tests/data/plain_lesson_headings.json
+	$(BIN)/tempera-models bench diffusion
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
 """One question from end to end, as a user asks it: `tempera run`, real models, the terminal and the web chat."""
 
+import io
 import json
 import signal
 from collections.abc import Callable, Iterator
@@ -8,10 +9,13 @@ from pathlib import Path
 import pytest
 from fakes.deployment import Deployment, deployment
 from fakes.page import visitor
+from PIL import Image
 
+from model_server.catalogue import load_catalogue
 from model_server.engines import EngineSpec
 
 pytestmark = pytest.mark.weights
+CATALOGUE = Path(__file__).parents[1] / "config" / "models.toml"
 CAPITAL = "/ask temperature:0 What is the capital of France?"
 MODELS = ("qwen2.5-coder-0.5b-instruct", "digiface-dcgan", "all-minilm-l6-v2")
 
@@ -48,6 +52,23 @@ def test_the_same_seed_is_the_same_face(running: Deployment) -> None:
     assert first == second
     assert first != other
     assert first.startswith(b"\x89PNG")
+
+
+def test_the_terminal_draws_what_it_is_told(running: Deployment) -> None:
+    if load_catalogue(CATALOGUE)["emoji-diffusion"].untrained:
+        pytest.skip("The weights of emoji-diffusion are not in model_server/weights.")
+
+    def drawn(words: str, folder: str) -> bytes:
+        done = running.chat(f"/imagine seed:7 steps:6 count:1 {words}", "--out", folder)
+        assert done.returncode == 0, done.stderr
+        assert "seed 7" in done.stderr
+        return (running.folder / done.stdout.strip()).read_bytes()
+
+    apple = drawn("a red apple", "apple")
+    assert apple == drawn("a red apple", "again")
+    assert apple != drawn("a rocket", "rocket")
+    written = Image.open(io.BytesIO(apple)).info
+    assert (written["prompt"], written["seed"], written["steps"]) == ("a red apple", "7", "6")
 
 
 async def test_the_web_chat_answers(running: Deployment) -> None:

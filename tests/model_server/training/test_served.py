@@ -152,7 +152,7 @@ def test_without_weights_all_else_goes_on(
     catalogue = overlay(tmp_path, empty, text_encoder)
     entries = load_catalogue(ROOT / "config" / "models.toml", Path(catalogue))
     assert {entry.engine for entry in choose(entries, [])} == {"language", "face", "embedding"}
-    for command in (["pull", NAME], ["serve", "--model", NAME]):
+    for command in (["pull", NAME], ["path", NAME], ["serve", "--model", NAME], ["bench", "diffusion"]):
         assert main([*command, "--catalogue", catalogue]) == 1
         said = capsys.readouterr().err
         assert f"{NAME} has no weights: " in said
