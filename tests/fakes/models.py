@@ -47,12 +47,8 @@ class FakeModels:
     A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
     drawings after their first preview, dials and faces altogether. `requests` holds the bodies received, `running`
     how many are being answered, and `dropped` how many were left by their client before the end. `failure` (status,
-<<<<<<< Updated upstream
-    sentence) refuses everything; `place` puts every chat and drawing into a queue first, while the gate is closed.
-=======
     sentence) refuses what is `failing`; `place` puts every chat and drawing into a queue first, while the gate is
     closed. `listed` are its models with their tasks.
->>>>>>> Stashed changes
     """
 
     def __init__(self, *answer: str) -> None:
