@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from model_server.errors import ApiError
-from model_server.job import Chat, Completion, Dial, Failed, Finished, Progress, Started, Text, Vectors
+from model_server.job import Chat, Completion, Dial, Failed, Finished, Progress, Scores, Started, Text, Vectors
 from model_server.ticket import Queued
 
 if TYPE_CHECKING:
@@ -222,6 +222,50 @@ def embeddings(ticket: Ticket, found: Vectors, end: Finished, *, packed: bool) -
             for index, vector in enumerate(found.vectors)
         ],
         "usage": {"prompt_tokens": end.prompt_tokens, "total_tokens": end.prompt_tokens},
+        "tempera": {"job": ticket.job.id, "seconds": round(ticket.seconds, 3)},
+    }
+
+
+CATEGORIES = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/intent",
+    "self-harm/instructions",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+"""All of OpenAI's, which clients expect; those that a model does not tell apart have the probability 0."""
+FLAGGED = 0.5
+"""How probable it has to be that something is wrong with a text."""
+
+
+def moderations(ticket: Ticket, found: Scores) -> dict[str, Any]:
+    """The response of /v1/moderations. A flagged text is in its most probable category, if in no other one."""
+    results = []
+    for row in found.scores:
+        scores = dict.fromkeys(CATEGORIES, 0.0) | dict(zip(found.categories, row, strict=True))
+        flagged, worst = sum(row) >= FLAGGED, max(row)
+        categories = {name: flagged and score > 0 and score >= min(FLAGGED, worst) for name, score in scores.items()}
+        applied = {name: ["text"] for name in scores}
+        results.append(
+            {
+                "flagged": flagged,
+                "categories": categories,
+                "category_scores": scores,
+                "category_applied_input_types": applied,
+            }
+        )
+    return {
+        "id": f"modr-{ticket.job.id.removeprefix('job_')}",
+        "model": ticket.job.model,
+        "results": results,
         "tempera": {"job": ticket.job.id, "seconds": round(ticket.seconds, 3)},
     }
 

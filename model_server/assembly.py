@@ -1,4 +1,5 @@
-"""Puts what was trained and the frozen text encoder together to a folder that any diffusers program opens.
+"""Puts what was trained and the frozen text encoder together: to a folder that any diffusers program opens, or, for a
+head that reads the encoder's vectors, to one that the moderation engine opens.
 
 Reads and writes files only: nothing here imports torch.
 """
@@ -28,20 +29,37 @@ INDEX = {
     "vae": ["diffusers", "AutoencoderKL"],
 }
 TRAINED = ("unet", "vae", "scheduler")
+HEAD = ("moderation.safetensors", "profanity.safetensors", "profanity.txt")
 
 
 def is_trained(weights: Path) -> bool:
-    """Whether the folder holds all parts that come out of a training."""
-    return all((weights / part).is_dir() for part in TRAINED)
+    """Whether the folder holds all parts that come out of a training, of one kind or the other."""
+    return all((weights / part).is_dir() for part in TRAINED) or is_head(weights)
+
+
+def is_head(weights: Path) -> bool:
+    """Whether the folder holds what is put on top of a text encoder."""
+    return all((weights / file).is_file() for file in HEAD)
 
 
 def assemble(weights: Path, text_encoder: Path, target: Path) -> None:
-    """Make `target` a whole pipeline of `weights` (unet, vae, scheduler) and the folder of MiniLM.
+    """Make `target` a whole pipeline of `weights` (unet, vae, scheduler) and the folder of MiniLM, or a head beside it.
 
     Big files are linked where the disk allows it. `target` appears whole or not at all, and replaces what was there.
     """
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
+    if is_head(weights):
+        _adopt(text_encoder, fresh)
+        for file in HEAD:
+            _link(weights / file, fresh / file)
+    else:
+        _assemble_pipeline(weights, text_encoder, fresh)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+
+
+def _assemble_pipeline(weights: Path, text_encoder: Path, fresh: Path) -> None:
     for part in TRAINED:
         _adopt(weights / part, fresh / part)
     _adopt(text_encoder, fresh / "text_encoder", only=("config.json", "model.safetensors"))
@@ -52,8 +70,6 @@ def assemble(weights: Path, text_encoder: Path, target: Path) -> None:
     _change(fresh / "text_encoder" / "config.json", use_attention_mask=True)
     _change(fresh / "tokenizer" / "tokenizer_config.json", model_max_length=MAX_TOKENS)
     write_index(fresh)
-    shutil.rmtree(target, ignore_errors=True)
-    fresh.rename(target)
 
 
 def write_index(folder: Path) -> None:

@@ -97,7 +97,7 @@ class Entry(_Strict):
     """One model of the catalogue."""
 
     name: str
-    engine: Literal["language", "diffusion", "face", "embedding"]
+    engine: Literal["language", "diffusion", "face", "embedding", "moderation"]
     description: str
     licence: str
     files: tuple[ModelFile, ...] = ()

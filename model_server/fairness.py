@@ -14,7 +14,19 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from model_server.job import Chat, Completion, Embed, Event, Faces, Finished, Imagine, Progress, Started, Text
+from model_server.job import (
+    Chat,
+    Completion,
+    Embed,
+    Event,
+    Faces,
+    Finished,
+    Imagine,
+    Moderate,
+    Progress,
+    Started,
+    Text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +97,7 @@ def prompt_cost(task: Task) -> float:
             characters = len(prompt)
         case Completion(prompt=ids):
             return float(len(ids))
-        case Embed(texts=texts):
+        case Embed(texts=texts) | Moderate(texts=texts):
             characters = sum(map(len, texts))
         case _:
             return 0.0

@@ -119,7 +119,14 @@ class Embed:
     texts: tuple[str, ...]
 
 
-Task = Chat | Completion | Faces | Imagine | Embed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moderate:
+    """Tell what is wrong with each of `texts`."""
+
+    texts: tuple[str, ...]
+
+
+Task = Chat | Completion | Faces | Imagine | Embed | Moderate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +276,15 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
+class Scores:
+    """For each text, in order, how probable it is that it belongs into each of `categories`."""
+
+    job: str
+    categories: tuple[str, ...]
+    scores: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The job is done and its slot is free."""
 
@@ -291,4 +307,4 @@ class Failed:
     param: str | None = field(default=None)
 
 
-Event = Started | Text | Dial | Progress | Chosen | Preview | Picture | Vectors | Finished | Failed
+Event = Started | Text | Dial | Progress | Chosen | Preview | Picture | Vectors | Scores | Finished | Failed

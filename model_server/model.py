@@ -29,7 +29,13 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 30.0, 3600.0
 RETRY_AFTER_SECONDS = 5
 LONGEST_NAME = 80
 
-TASKS = {"language": "chat", "diffusion": "images", "face": "faces", "embedding": "embeddings"}
+TASKS = {
+    "language": "chat",
+    "diffusion": "images",
+    "face": "faces",
+    "embedding": "embeddings",
+    "moderation": "moderations",
+}
 """What the models of each kind of engine are for, as /v1/models tells it."""
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from model_server.errors import ApiError
-from model_server.job import Chat, Completion, Embed, Message, Sampling
+from model_server.job import Chat, Completion, Embed, Message, Moderate, Sampling
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -248,6 +248,17 @@ class EmbeddingRequest(Request):
     def task(self) -> Embed:
         """What the engine is asked for."""
         return Embed(texts=(self.input,) if isinstance(self.input, str) else tuple(self.input))
+
+
+class ModerationRequest(Request):
+    """POST /v1/moderations. Without a model, the first there is answers, as at OpenAI's."""
+
+    model: str = ""
+    input: str | Annotated[list[str], Field(min_length=1, max_length=256)]
+
+    def task(self) -> Moderate:
+        """What the engine is asked for."""
+        return Moderate(texts=(self.input,) if isinstance(self.input, str) else tuple(self.input))
 
 
 RequestT = TypeVar("RequestT", bound=Request)

@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from model_server.answers import ChatAnswer, CompletionAnswer, TextAnswer, embeddings, failure
+from model_server.answers import ChatAnswer, CompletionAnswer, TextAnswer, embeddings, failure, moderations
 from model_server.errors import ApiError
 from model_server.image_answers import ImageAnswer
 from model_server.image_form import read_form
 from model_server.image_protocol import ImageRequest, VariationRequest
-from model_server.job import Chat, Completion, Failed, Finished, Job, Vectors
+from model_server.job import Chat, Completion, Failed, Finished, Job, Scores, Vectors
 from model_server.model import Model, lookup
-from model_server.protocol import ChatRequest, CompletionRequest, EmbeddingRequest, StreamOptions, parse
+from model_server.protocol import (
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    ModerationRequest,
+    StreamOptions,
+    parse,
+)
 from model_server.sse import EventStream
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
     from model_server.ticket import Heard, Ticket
 
 ImageRequests = ImageRequest | VariationRequest
-AnyRequest = ChatRequest | CompletionRequest | ImageRequests | EmbeddingRequest
+AnyRequest = ChatRequest | CompletionRequest | ImageRequests | EmbeddingRequest | ModerationRequest
 KEEP_ALIVE_SECONDS = 15.0
 JOB = web.RequestKey("JOB", Job)
 STREAM = web.RequestKey("STREAM", EventStream)
@@ -39,6 +46,7 @@ ASK = {
     "images": "draws pictures at /v1/images/generations and /v1/images/variations",
     "faces": "draws faces at /v1/images/generations",
     "embeddings": "turns texts into vectors at /v1/embeddings",
+    "moderations": "tells what is wrong with texts at /v1/moderations",
 }
 
 
@@ -56,6 +64,7 @@ class Routes:
             web.post("/v1/images/generations", self.draw),
             web.post("/v1/images/variations", self.vary),
             web.post("/v1/embeddings", self.embed),
+            web.post("/v1/moderations", self.moderate),
             web.get("/v1/queue", self.queue),
             web.delete("/v1/jobs/{id}", self.cancel),
         ]
@@ -92,6 +101,16 @@ class Routes:
             end = next(event for event in events if isinstance(event, Finished))
             return await _whole(ticket, lambda: json.dumps(embeddings(ticket, found, end, packed=packed)))
 
+    async def moderate(self, request: web.Request) -> web.StreamResponse:
+        """POST /v1/moderations."""
+        asked = parse(ModerationRequest, await request.read())
+        if not asked.model:
+            asked = asked.model_copy(update={"model": self._first("moderations")})
+        self._find(asked, "moderations")
+        with self._submit(request, asked, asked.task()) as ticket:
+            found = next(event for event in await _all(ticket) if isinstance(event, Scores))
+            return await _whole(ticket, lambda: json.dumps(moderations(ticket, found)))
+
     async def queue(self, request: web.Request) -> web.Response:
         """GET /v1/queue: every model's jobs, without what they ask; whose they are is told to holders of a key."""
         data = [_queue_of(model, with_users=request[TRUSTED]) for model in self._models.values()]
@@ -114,6 +133,13 @@ class Routes:
             sentence = f"{model.name} {ASK[model.task]}, and does nothing else."
             raise ApiError(400, sentence, code="wrong_model", param="model")
         return model
+
+    def _first(self, purpose: str) -> str:
+        """The name of the first model that is for `purpose`. Raises ApiError (404) when there is none."""
+        for model in self._models.values():
+            if model.task == purpose:
+                return model.name
+        raise ApiError(404, f"No model here is for {purpose}.", code="model_not_found", param="model")
 
     def _submit(self, request: web.Request, asked: AnyRequest, task: Task) -> Ticket:
         job = Job(id=f"job_{secrets.token_hex(12)}", model=asked.model, task=task, user=_owner(request, asked.user))

@@ -147,7 +147,7 @@ class Store:
         encoder = None if entry.text_encoder is None else self.ready(entry.text_encoder)
         if entry.weights is None or encoder is None:
             return {}
-        folders = [*(entry.weights / part for part in TRAINED), encoder]
+        folders = [entry.weights, *(entry.weights / part for part in TRAINED), encoder]
         return {str(folder): _listing(folder) for folder in folders}
 
     def _convert(self, source: Path, target: Path, scratch: Path, progress: Progress) -> Path:

@@ -65,7 +65,12 @@ def create(spec: EngineSpec) -> Engine:
             from model_server.engines.diffusion import open_engine
 
             return open_engine(spec)
+        case "moderation":
+            from model_server.engines.moderation import ModerationEngine
+
+            return ModerationEngine(spec)
         case _:
             raise ValueError(
-                f"There is no engine named {spec.engine!r}; there are language, diffusion, face and embedding."
+                f"There is no engine named {spec.engine!r}; "
+                "there are language, diffusion, face, embedding and moderation."
             )

@@ -21,6 +21,7 @@ from model_server.job import Embed, Finished, Progress, Started, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from model_server.engines import EngineSpec
     from model_server.job import Event, Job
@@ -31,7 +32,7 @@ CONTEXT = 256
 
 
 @dataclass(slots=True)
-class _Batch:
+class Batch:
     """A job on its way: its texts as token ids, and the vectors of those that are done."""
 
     job_id: str
@@ -54,11 +55,14 @@ class EmbeddingEngine:
         # An encoder is small, and its vectors are compared with stored ones: the same numbers matter more than speed.
         self._dtype = torch.float32 if spec.dtype == "auto" else pick_dtype(spec.dtype, self._device)
         self._new: list[Job] = []
-        self._running: list[_Batch] = []
+        self._running: list[Batch] = []
 
     def load(self) -> None:
+        self.load_encoder(self._spec.folder)
+
+    def load_encoder(self, folder: Path) -> None:
+        """Read the encoder in `folder`, and warm it up."""
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        folder = str(self._spec.folder)
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model: Any = AutoModel.from_pretrained(folder, dtype=self._dtype, local_files_only=True)
         self._model = model.to(self._device).eval()
@@ -83,7 +87,7 @@ class EmbeddingEngine:
             if done < total:
                 events.append(Progress(batch.job_id, done, total))
             else:
-                events += [Vectors(batch.job_id, tuple(batch.vectors)), Finished(batch.job_id, "stop", batch.tokens)]
+                events += [self._answer(batch), Finished(batch.job_id, "stop", batch.tokens)]
         self._running = [batch for batch in self._running if len(batch.vectors) < len(batch.texts)]
         return events
 
@@ -93,13 +97,14 @@ class EmbeddingEngine:
 
     def _start(self, job: Job) -> Event:
         try:
-            batch = _Batch(job.id, self._encode(job))
+            batch = Batch(job.id, self._encode(self._texts(job)))
         except Refused as refused:
             return refused.event(job.id)
         self._running.append(batch)
         return Started(job.id, batch.tokens)
 
-    def _encode(self, job: Job) -> list[list[int]]:
+    def _texts(self, job: Job) -> Sequence[str]:
+        """The texts that a job needs the vectors of. Raises Refused when it is not for this engine."""
         if not isinstance(job.task, Embed):
             raise Refused(f"{self._spec.name} only turns texts into vectors; it cannot do this.", param="model")
         texts = job.task.texts
@@ -109,13 +114,20 @@ class EmbeddingEngine:
             if not text.strip():
                 raise Refused(f"Text {place} of {len(texts)} is empty; send texts with words in them.", param="input")
             check_encodable(text, "input")
+        return texts
+
+    def _answer(self, batch: Batch) -> Event:
+        """What a job hears whose vectors are all there."""
+        return Vectors(batch.job_id, tuple(batch.vectors))
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         ids: list[list[int]] = self._tokenizer(
             list(texts), truncation=True, max_length=self._context, padding=False
         ).input_ids
         return ids
 
-    def _choose(self) -> list[tuple[_Batch, list[int]]]:
-        chosen: list[tuple[_Batch, list[int]]] = []
+    def _choose(self) -> list[tuple[Batch, list[int]]]:
+        chosen: list[tuple[Batch, list[int]]] = []
         for waiting, batch in enumerate(self._running):
             share = max(1, (CHUNK - len(chosen)) // (len(self._running) - waiting))
             done = len(batch.vectors)

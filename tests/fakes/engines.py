@@ -23,9 +23,11 @@ from model_server.job import (
     Failed,
     Finished,
     Job,
+    Moderate,
     Picture,
     Progress,
     PromptToken,
+    Scores,
     Started,
     Text,
     TokenLogit,
@@ -168,6 +170,17 @@ class Ruler:
         return [Started(job.id, tokens), Vectors(job.id, vectors), Finished(job.id, "stop", tokens)]
 
 
+class Judge(Ruler):
+    """The moderation engine: a text that says the name of a category is in it for sure."""
+
+    categories = ("hate", "violence")
+
+    def _measure(self, job: Job) -> list[Event]:
+        assert isinstance(job.task, Moderate)
+        scores = tuple(tuple(float(name in text) for name in self.categories) for text in job.task.texts)
+        return [Started(job.id), Scores(job.id, self.categories, scores), Finished(job.id)]
+
+
 def create(spec: EngineSpec) -> Engine:
     """The engine for a spec, as `model_server.engines.create` makes real ones."""
     match spec.engine:
@@ -175,6 +188,8 @@ def create(spec: EngineSpec) -> Engine:
             return Painter()
         case "embedding":
             return Ruler()
+        case "moderation":
+            return Judge()
         case "diffusion":
             return Sketcher(spec)
         case _:

@@ -127,6 +127,7 @@ def entries(folder: Path) -> list[Entry]:
         Entry(name="parrot", engine="language", description="Repeats", licence="MIT", folder=folder, options=options),
         Entry(name="painter", engine="face", description="Draws", licence="MIT", folder=folder),
         Entry(name="ruler", engine="embedding", description="Measures", licence="MIT", folder=folder),
+        Entry(name="judge", engine="moderation", description="Judges", licence="MIT", folder=folder),
     ]
 
 

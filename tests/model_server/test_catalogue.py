@@ -30,7 +30,7 @@ def sentence(*paths: Path) -> str:
 
 def test_the_built_in_catalogue_serves_one_model_of_each_family() -> None:
     catalogue = load_catalogue(CONFIG / "models.toml")
-    assert {entry.engine for entry in choose(catalogue, [])} == {"language", "face", "embedding"}
+    assert {entry.engine for entry in choose(catalogue, [])} == {"language", "face", "embedding", "moderation"}
     language = catalogue["qwen2.5-coder-0.5b-instruct"]
     assert language.gguf is not None
     assert language.size == 491_400_064

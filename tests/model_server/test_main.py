@@ -80,8 +80,8 @@ def test_pull_then_path_then_list(
 
     assert main(["list", "--catalogue", catalogue]) == 0
     rows = capsys.readouterr().out
-    assert "tiny                         face       MIT         7 bytes  ready\n" in rows
-    assert "digiface-dcgan               face       MIT         14 MB    not fetched\n" in rows
+    assert "tiny                         face        MIT         7 bytes  ready\n" in rows
+    assert "digiface-dcgan               face        MIT         14 MB    not fetched\n" in rows
 
 
 def test_an_unknown_model_exits_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

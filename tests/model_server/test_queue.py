@@ -354,4 +354,4 @@ def _before_step(journal: list[str], number: int) -> list[str]:
 async def test_a_shared_gateway_shows_all_its_models(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     async with http.get("/v1/queue") as response:
         data = (await response.json())["data"]
-    assert [queue["model"] for queue in data] == ["parrot", "painter", "ruler"]
+    assert [queue["model"] for queue in data] == ["parrot", "painter", "ruler", "judge"]

@@ -228,7 +228,7 @@ async def test_the_gateway_answers_while_a_worker_is_stuck(http: aiohttp.ClientS
 async def test_the_end_of_the_gateway_is_the_end_of_its_workers(tmp_path: Path, end: signal.Signals) -> None:
     with running_gateway(tmp_path) as gateway:
         workers = _children(gateway.process.pid)
-        assert len(workers) == 3
+        assert len(workers) == 4
         gateway.process.send_signal(end)
         await asyncio.to_thread(gateway.process.wait)
         await eventually(lambda: not any(map(_runs, workers)))

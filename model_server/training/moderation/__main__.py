@@ -1,0 +1,43 @@
+"""`python -m model_server.training.moderation FOLDER`: writes the weights of classroom-moderation into FOLDER."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+
+import torch
+
+from model_server.catalogue import load_catalogue
+from model_server.engines import EngineSpec
+from model_server.engines.moderation import ModerationEngine
+from model_server.store import Store
+from model_server.training.moderation import head, profanity, texts
+
+ROOT = Path(__file__).resolve().parents[3]
+ENCODER = "all-minilm-l6-v2"
+PACKAGE = "profanity_check"
+
+
+def main() -> int:
+    """Export the model of words if its package is installed, and train the head."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the weights go; without the package, those of words are there")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if importlib.util.find_spec(PACKAGE):
+        profanity.export(folder)
+    encoder = Store().ensure(load_catalogue(ROOT / "config" / "models.toml")[ENCODER])
+    engine = ModerationEngine(EngineSpec(name=ENCODER, engine="moderation", folder=encoder))
+    engine.load_features(encoder, folder)
+    examples = texts.read()
+    features = torch.from_numpy(engine.features([example.text for example in examples]))
+    weight, bias = head.fit(features, examples)
+    head.save(folder, weight, bias, head.categories_of(examples))
+    sys.stdout.write(f"{len(examples)} examples; the head is in {folder}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
