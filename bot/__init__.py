@@ -1,5 +1,7 @@
 """Everything that a plugin needs: `from bot import Plugin, command, Context, Reply`."""
 
+from typing import TYPE_CHECKING, Any
+
 from bot.command import Command, autocomplete, command, message_command
 from bot.context import Context
 from bot.errors import UserError
@@ -22,14 +24,17 @@ from bot.model_events import (
 )
 from bot.option import Choice, Range
 from bot.plugin import Host, Plugin
-from bot.settings import Setting
-from bot.store import Store
+from bot.setting import Changed, Scope, Setting
+
+if TYPE_CHECKING:
+    from bot.store import Store
 
 __all__ = [
     "Answered",
     "Attachment",
     "Button",
     "Candidate",
+    "Changed",
     "Channel",
     "Choice",
     "Command",
@@ -51,6 +56,7 @@ __all__ = [
     "Range",
     "Reply",
     "Role",
+    "Scope",
     "Setting",
     "Step",
     "Store",
@@ -64,3 +70,12 @@ __all__ = [
     "message_command",
     "new_seed",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A store brings the database with it, which takes its time and which most who import this do without."""
+    if name == "Store":
+        from bot.store import Store
+
+        return Store
+    raise AttributeError(f"module “bot” has no “{name}”")

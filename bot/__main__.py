@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tempera", description="A chat bot that shows how language models, diffusion and GANs work."
     )
-    parser.set_defaults(config=None)
+    parser.set_defaults(config=None, preset=[])
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="serve the web chat, and start the model server on this machine")
@@ -77,13 +77,16 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (run, chat, doctor, listing, link):
         command.add_argument("--config", metavar="FILE", type=Path, help="a configuration file")
+        command.add_argument(
+            "--preset", metavar="NAME", action="append", default=[], help="lay a preset over it, such as classroom"
+        )
     return parser
 
 
 def _load(options: argparse.Namespace) -> Config:
     from bot import config
 
-    return config.load(options.config)
+    return config.load(options.config, options.preset)
 
 
 def _bot(configuration: Config, key: str = "") -> Bot:
@@ -101,6 +104,7 @@ def _bot(configuration: Config, key: str = "") -> Bot:
         retention_days=configuration.database.retention_days,
         sections={"explain": configuration.explain},
         web_url=configuration.web.address,
+        limits=configuration.limits.storage.get_secret_value(),
     )
 
 

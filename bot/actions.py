@@ -42,7 +42,8 @@ def check(action: str, row: MessageRow, user: User) -> None:
         return
     if action in ANYBODY or is_plugins(action) or user.is_moderator or user.is_operator or user.id == row.author:
         return
-    raise PermissionDenied("Only {name}, who asked, and moderators can do that.", name=row.author_name)
+    sentence = "Only {name}, who asked, and moderators can do that."
+    raise PermissionDenied(sentence, code="owner", what=action, name=row.author_name)
 
 
 def is_plugins(action: str) -> bool:

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from bot import actions, policy
+from bot import actions
 from bot.config import LOOPBACK
+from bot.configuring import SettingsHere
 from bot.context import Context
 from bot.defaults import DefaultsHere
 from bot.errors import UserError
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from bot.command import Command
     from bot.database import Database, MessageRow
     from bot.defaults import Defaults
+    from bot.gate import Gate
     from bot.journal import Journal
-    from bot.message import Request, User
+    from bot.message import Request
     from bot.model_client import ModelClient
     from bot.registry import Registry
     from bot.settings import Settings
@@ -55,6 +57,7 @@ class Answering:
         registry: Registry,
         settings: Settings,
         defaults: Defaults,
+        gate: Gate,
         web_url: str,
     ) -> None:
         self._models = models
@@ -63,16 +66,9 @@ class Answering:
         self._registry = registry
         self._settings = settings
         self._defaults = defaults
+        self._gate = gate
         self._web_url = web_url
         self._runs: dict[int, Run] = {}
-
-    def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
-        """The commands that `user` may use in `place`."""
-        return tuple(
-            command
-            for command in self._registry.commands
-            if policy.allows(user, command) and self._registry.is_on(command.plugin, place)
-        )
 
     def stop(self, row_id: int) -> bool:
         """Stop an answer; False if it is not being made here."""
@@ -84,16 +80,17 @@ class Answering:
 
     def context(self, request: Request, command: Command, question: MessageRow | None = None) -> Context:
         """What a handler or a completer is given."""
-        commands = self.commands_for(request.user, request.place)
+        commands = self._gate.commands_for(request.user, request.place)
         return Context(
             request=request,
             models=self._models,
             commands=commands,
             defaults=DefaultsHere(self._defaults, request.place.platform, request.user.id, commands),
-            settings=self._settings.at(request.place),
+            settings=SettingsHere(self._settings, request.place, request.user),
             store=Store(self._database, command.plugin),
             history=History(self._database, question),
             plugins=self._registry,
+            _gate=self._gate,
             pages=self._pages(command.plugin, request.place),
         )
 
@@ -201,7 +198,9 @@ class Answering:
         return replace(reply, final=True, status=status, buttons=buttons, row=row.id, quote=self._quote(row))
 
     def _command(self, row: MessageRow) -> Command | None:
-        return self._registry.get(row.command)
+        command = self._registry.get(row.command)
+        place = Place(row.platform, row.channel, row.server, row.thread)
+        return None if command is None else self._registry.narrowed(command, place)
 
 
 def failed(last: Reply, sentence: Sentence, request: Request, option: str = "") -> Reply:

@@ -8,16 +8,23 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from bot import actions, policy
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot import actions
 from bot.answering import Answering, failed
+from bot.audit import Audit, Entry
 from bot.chore import repeat
 from bot.defaults import Defaults
-from bot.errors import Expired, UserError
+from bot.errors import Expired, Refused, UserError
+from bot.gate import Gate
 from bot.instance import Instance
 from bot.journal import Journal
 from bot.language import translate
+from bot.limits import MEMORY, Limits
 from bot.message import Form, Reply
 from bot.plugin import Host
+from bot.policy import Policy
+from bot.pressing import Pressing, seen
 from bot.registry import Registry
 from bot.settings import Settings
 from bot.store import Store
@@ -36,9 +43,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PURGE_SECONDS = 6 * 3600.0
-FORKS = "-fork"
 REFRESH_SECONDS = 3.0
-"""How soon a plugin that was switched or reloaded in another process is so here, or a default that a user set."""
+"""How soon what was set in another process counts here, by moderators or by users, and a plugin is read anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,26 @@ class Bot:
         default_command: str = "ask",
         sections: Mapping[str, object] | None = None,
         web_url: str = "",
+        limits: str = MEMORY,
     ) -> None:
-        """`sections` are the tables of the configuration that are for a plugin, by its name."""
+        """`sections` are the tables of the configuration that are for a plugin, by its name.
+
+        `limits` is where it is counted who asks how often: "memory", or the address of a Redis server.
+        """
         self.models = models
         self.database = database
         self.settings = Settings(settings or {})
         self.registry = Registry(plugins, self.settings)
         self.defaults = Defaults()
+        self.audit = Audit(database)
+        self.limits = Limits(self.settings, limits)
+        self.gate = Gate(
+            settings=self.settings,
+            registry=self.registry,
+            defaults=self.defaults,
+            policy=Policy(self.settings),
+            limits=self.limits,
+        )
         self.instance = Instance(database)
         self.journal = Journal(database, self.instance)
         self._default = default_command
@@ -94,8 +113,10 @@ class Bot:
             registry=self.registry,
             settings=self.settings,
             defaults=self.defaults,
+            gate=self.gate,
             web_url=web_url,
         )
+        self.pressing = Pressing(registry=self.registry, journal=self.journal, answering=self.answering, gate=self.gate)
         self._lifetime = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -103,6 +124,8 @@ class Bot:
             await stack.enter_async_context(self.database)
             await stack.enter_async_context(self.instance)
             await stack.enter_async_context(self.models)
+            stack.push_async_callback(self.limits.close)
+            await self.settings.start(self.database)
             await self.defaults.start(self.database)
             await self.registry.start(self.database, self._host)
             stack.push_async_callback(self.registry.close)
@@ -132,13 +155,11 @@ class Bot:
 
     def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
         """The commands that `user` may use in `place`."""
-        return self.answering.commands_for(self.recognised(user, place), place)
+        return self.gate.commands_for(self.recognised(user, place), place)
 
     def recognised(self, user: User, place: Place) -> User:
-        """`user` with the rights that the settings of `place` give them."""
-        if user.is_moderator or user.id not in self.settings.value("moderators.users", place).split():
-            return user
-        return replace(user, is_moderator=True)
+        """`user` with the rights and the language that the settings of `place` give them."""
+        return self.gate.recognised(user, place)
 
     def dispatch(self, request: Request) -> Dispatch:
         """Decide at once, from memory alone, how `request` is acknowledged; hand out the replies to come."""
@@ -147,21 +168,24 @@ class Bot:
             if request.action is not None:
                 return self._dispatch_action(request, request.action)
             command, given = self._resolve(request)
-            self._check(request, command)
+            self.gate.check(request, command)
+            command = self.gate.narrowed(request, command)
             if request.can_show_forms and command.wants_form(given):
                 return self._form(lambda: self._first_form(request, command, given))
-            options = command.bind(self._own(request, command) | dict(given))
+            options = self.gate.admit(request, command, given)
         except UserError as error:
             return Dispatch(self._refuse(request, error), private=True, refused=True)
         private = command.private or self.settings.value("answers.private", request.place)
-        return Dispatch(self.answering.answer(request, command, options, private=private), private=private)
+        replies = self.answering.answer(request, command, options, private=private)
+        replies = self._guarded(request, self.gate.metered(request, command, replies))
+        return Dispatch(replies, private=private)
 
     async def complete(self, request: Request, option: str, typed: str) -> Sequence[str]:
         """Suggestions for `option` of `request.command`: the plugin's, else its choices that fit."""
         request = self._recognised(request)
         try:
             command = self.registry.find(request.command)
-            self._check(request, command)
+            self.gate.check(request, command)
         except UserError:
             return ()
         known = command.option(option)
@@ -207,7 +231,7 @@ class Bot:
         Raises Expired for an answer that is gone, and for one that they cannot see there.
         """
         row = await self.journal.get(row_id)
-        if row is None or not _seen(row, user, place):
+        if row is None or not seen(row, user, place):
             raise Expired("This has expired: it is no longer stored.")
         return await self.journal.tokens(row_id)
 
@@ -248,19 +272,21 @@ class Bot:
         command = self.registry.find(self._default)
         return command, {option.name: text for option in command.options if option.free_text}
 
-    def _check(self, request: Request, command: Command) -> None:
-        if not self.registry.is_on(command.plugin, request.place):
-            raise UserError("/{command} is switched off here.", command=command.name)
-        policy.check(request.user, command)
-
     def _recognised(self, request: Request) -> Request:
         return replace(request, user=self.recognised(request.user, request.place))
 
-    def _own(self, request: Request, command: Command) -> dict[str, Any]:
-        return self.defaults.options(request.place.platform, request.user.id, command)
-
     async def _refuse(self, request: Request, error: UserError) -> AsyncGenerator[Reply, None]:
+        if isinstance(error, Refused):
+            await self._note(request, error)
         yield failed(Reply(), error.sentence, request, getattr(error, "option", ""))
+
+    async def _note(self, request: Request, error: Refused) -> None:
+        entry = Entry(actor=request.user, place=request.place, kind="refusal", what=error.what, reason=error.code)
+        try:
+            await self.audit.record(entry)
+        except SQLAlchemyError:
+            # Whoever was refused hears of it in any case.
+            log.exception("A refusal could not be noted")
 
     # Buttons and forms
 
@@ -270,28 +296,15 @@ class Bot:
             return self.dispatch(replace(request, action=None, command=command.name, options=action.fields or {}))
         name, row_id = actions.parse(action.id)
         if name == "edit" and action.fields is None:
-            return self._form(lambda: self._edit_form(request, row_id))
-        replies = self._guarded(request, self._act(request, name, row_id))
+            return self._form(lambda: self.pressing.form(request, row_id))
+        replies = self._guarded(request, self.pressing.act(request, name, row_id))
         return Dispatch(replies, private=action.private, in_place=name in actions.IN_PLACE)
 
     def _form(self, make: Callable[[], Awaitable[Form]]) -> Dispatch:
         return Dispatch(_nothing(), private=True, form=make)
 
     async def _first_form(self, request: Request, command: Command, given: Mapping[str, Any]) -> Form:
-        return actions.form(command, self._own(request, command) | dict(given), f"c:{command.name}")
-
-    async def _edit_form(self, request: Request, row_id: int) -> Form:
-        row = await self._pressed(request, "edit", row_id)
-        return actions.form(self.registry.behind(row.command), row.options, f"t:edit:{row_id}")
-
-    async def _pressed(self, request: Request, action: str, row_id: int) -> MessageRow:
-        row = await self.journal.get(row_id)
-        if row is None or row.role != "assistant":
-            raise Expired("This has expired: it is no longer stored.")
-        if action == actions.FORK and not _seen(row, request.user, request.place):
-            raise Expired("This has expired: it is no longer stored.")
-        actions.check(action, row, request.user)
-        return row
+        return actions.form(command, self.gate.own(request, command) | dict(given), f"c:{command.name}")
 
     async def _guarded(self, request: Request, replies: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
         try:
@@ -299,74 +312,17 @@ class Bot:
                 async for reply in replies:
                     yield reply
         except UserError as error:
-            yield failed(Reply(), error.sentence, request, getattr(error, "option", ""))
-
-    async def _act(self, request: Request, action: str, row_id: int) -> AsyncGenerator[Reply, None]:
-        row = await self._pressed(request, action, row_id)
-        locale = request.user.locale
-        match action:
-            case "stop":
-                if not self.answering.stop(row_id):
-                    raise UserError("There is nothing to stop: this answer is finished.")
-            case "delete":
-                self.answering.stop(row_id)
-                await self.journal.delete(row)
-                yield Reply(row=row_id, deleted=True, final=True)
-            case "up" | "down":
-                await self.journal.vote(row_id, request.user.id, 1 if action == "up" else -1)
-                yield await self.snapshot(row, locale)
-            case _:
-                async with aclosing(self._follow_up(request, action, row)) as replies:
-                    async for reply in replies:
-                        yield reply
-
-    async def _follow_up(self, request: Request, action: str, row: MessageRow) -> AsyncGenerator[Reply, None]:
-        """A new answer that grows out of an old one."""
-        asked = request.action
-        if actions.is_plugins(action):
-            number = int(action[1:])
-            if number >= len(row.buttons):
-                raise Expired("This button has expired.")
-            button = row.buttons[number]
-            command, given = self.registry.behind(button["command"]), button["options"]
-            parent: int | None = row.id
-            question: int | None = None
-        else:
-            command = self._forks(row) if action == actions.FORK else self.registry.behind(row.command)
-            given = actions.changed(action, command, row, asked.fields if asked else None)
-            question, parent = (None, await self._before(row)) if action == "edit" else (row.parent, None)
-        self._check(request, command)
-        options = command.bind(given)
-        private = row.private or command.private
-        replies = self.answering.answer(request, command, options, private=private, question=question, parent=parent)
-        async with aclosing(replies):
-            async for reply in replies:
+            async for reply in self._refuse(request, error):
                 yield reply
 
-    def _forks(self, row: MessageRow) -> Command:
-        """The hidden command that goes on from the middle of an answer: it has the answer's name and “-fork”."""
-        name = row.command.removesuffix(FORKS) + FORKS
-        if (command := self.registry.get(name)) is None:
-            raise UserError("Answers of /{command} cannot be forked.", command=row.command)
-        return command
-
-    async def _before(self, row: MessageRow) -> int | None:
-        """What the question of an answer was a reply to."""
-        question = None if row.parent is None else await self.journal.get(row.parent)
-        return None if question is None else question.parent
-
     async def _refresh(self) -> None:
+        await self.settings.refresh()
         await self.registry.refresh()
         await self.defaults.refresh()
 
     async def _purge(self) -> None:
         if count := await self.database.purge(self._retention):
             log.info("Purged %d messages older than %g days.", count, self._retention)
-
-
-def _seen(row: MessageRow, user: User, place: Place) -> bool:
-    here = (row.platform, row.server, row.channel) == (place.platform, place.server, place.channel)
-    return here and (not row.private or row.author == user.id)
 
 
 async def _nothing() -> AsyncGenerator[Reply, None]:

@@ -59,6 +59,13 @@ class Command:
     """What it is called on a message ("Explain this"), whose text fills the free-text option; "" if not offered."""
     message_text: str = "{text}"
     """What the free-text option becomes then."""
+    free: bool = False
+    """It costs next to nothing, and so counts under no limit."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether a use of it counts under the limits."""
+        return not self.free and not self.moderator
 
     def option(self, name: str) -> Option | None:
         """The option called `name`, if there is one."""
@@ -195,6 +202,7 @@ class Declaration:
     hidden: bool = False
     in_messages: str = ""
     message_text: str = "{text}"
+    free: bool = False
 
 
 def command(
@@ -205,13 +213,15 @@ def command(
     private: bool = False,
     threads: bool = False,
     hidden: bool = False,
+    free: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Make a method of a plugin a command.
 
     The docstring's first line is the description; its lines of the form `option: text` describe the options.
     `name` is the method's own unless given; "lesson list" is a subcommand. `form` names the options (five at
     most) that a form shows, `moderator` keeps everybody else out, `private` shows the answer to the asker alone,
-    `threads` lets its answers open a thread where the platform has them, `hidden` leaves it to buttons alone.
+    `threads` lets its answers open a thread where the platform has them, `hidden` leaves it to buttons alone, and
+    what is `free` counts under no limit of how often somebody may ask.
     """
 
     def note(handler: Handler) -> Handler:
@@ -222,6 +232,7 @@ def command(
             private=private,
             threads=threads,
             hidden=hidden,
+            free=free,
         )
         handler.__tempera_command__ = declared  # type: ignore[attr-defined]
         return handler
@@ -293,6 +304,7 @@ def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Au
         hidden=declared.hidden,
         in_messages=declared.in_messages,
         message_text=declared.message_text,
+        free=declared.free,
     )
 
 

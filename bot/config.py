@@ -1,14 +1,14 @@
 """The deployment's configuration: read once, checked, frozen.
 
-From weakest to strongest: the defaults here, config/tempera.toml, a file `.env`, and environment variables
-`TEMPERA_<SECTION>__<KEY>` (lists as JSON). Unknown keys are refused, whichever way they come.
+From weakest to strongest: the defaults here, config/tempera.toml, presets laid over it, a file `.env`, and environment
+variables `TEMPERA_<SECTION>__<KEY>` (lists as JSON). Unknown keys are refused, whichever way they come.
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -34,6 +34,7 @@ from bot.errors import ConfigError
 from bot.text import nearest
 
 DEFAULT_FILE = Path(__file__).parent.parent / "config" / "tempera.toml"
+PRESETS = DEFAULT_FILE.parent / "presets"
 PREFIX = "TEMPERA_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -110,7 +111,19 @@ class ModelServerSection(Section):
 class PluginsSection(Section):
     """Which plugins load: the built-in ones by name and in this order, then those of `folder`."""
 
-    enabled: tuple[str, ...] = ("ask", "explain", "imagine", "face", "lab", "inspect", "defaults", "help", "plugins")
+    enabled: tuple[str, ...] = (
+        "ask",
+        "explain",
+        "imagine",
+        "face",
+        "lab",
+        "inspect",
+        "defaults",
+        "help",
+        "why",
+        "config",
+        "plugins",
+    )
     folder: Folder | None = None
     entry_points: bool = True
 
@@ -224,6 +237,13 @@ class DatabaseSection(Section):
     retention_days: float = Field(default=30, gt=0)
 
 
+class LimitsSection(Section):
+    """Where it is counted who asks how often."""
+
+    storage: SecretStr = SecretStr("memory")
+    """"memory", or the address of a Redis server that several processes share; it may hold a password."""
+
+
 class LogSection(Section):
     """What is written to standard error."""
 
@@ -244,6 +264,7 @@ class Config(BaseSettings):
     discord: DiscordSection = DiscordSection()
     slack: SlackSection = SlackSection()
     database: DatabaseSection = DatabaseSection()
+    limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()
     settings: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
     """Overrides of what the core and the plugins declare, for every server."""
@@ -265,14 +286,18 @@ class Config(BaseSettings):
         return (env_settings, dotenv_settings, init_settings)
 
 
-def load(path: Path | None = None) -> Config:
-    """The configuration from `path` (default: config/tempera.toml) and the environment.
+def load(path: Path | None = None, presets: Sequence[str] = ()) -> Config:
+    """The configuration from `path` (default: config/tempera.toml), `presets` laid over it, and the environment.
 
     Raises ConfigError with one sentence that names the first wrong value.
     """
     values = _read(path or DEFAULT_FILE, required=path is not None)
     if path is not None:
         _find_beside(path, values)
+    for name in presets:
+        for key, over in _read(_preset(name), required=True).items():
+            under = values.get(key)
+            values[key] = under | over if isinstance(under, dict) and isinstance(over, dict) else over
     dotenv = Path(".env") if Path(".env").is_file() else None
     _refuse_unknown_sections(os.environ)
     try:
@@ -281,6 +306,11 @@ def load(path: Path | None = None) -> Config:
         raise ConfigError(_sentence(error)) from None
     except ValueError as error:
         raise ConfigError(f"The environment holds a value that cannot be read: {error}.") from None
+
+
+def _preset(name: str) -> Path:
+    known = PRESETS / f"{name}.toml"
+    return known if known.is_file() else Path(name)
 
 
 def _find_beside(file: Path, values: dict[str, Any]) -> None:

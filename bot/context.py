@@ -11,12 +11,13 @@ from bot.language import translate
 
 if TYPE_CHECKING:
     from bot.command import Command
+    from bot.configuring import SettingsHere
     from bot.defaults import DefaultsHere
+    from bot.gate import Gate, Reason
     from bot.history import History
     from bot.message import Known, Place, Request, User
     from bot.model_client import ModelClient
     from bot.registry import Registry
-    from bot.settings import SettingsHere
     from bot.store import Store
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Context:
     """What this user set as their own defaults of options."""
     plugins: Registry
     """The plugins that are loaded; for the plugin that manages them."""
+    _gate: Gate
     pages: str
     """The address of the plugin's pages, for `link`; "" where nobody could open it."""
 
@@ -63,6 +65,10 @@ class Context:
     def link(self, page: str, anchor: str = "") -> str:
         """The address of a page of this plugin's, for a link; "" where nobody here could open it."""
         return f"{self.pages}/{page}{'#' if anchor else ''}{anchor}" if self.pages else ""
+
+    async def why(self, command: Command, user: User | None = None) -> list[Reason]:
+        """Everything that keeps `command` from `user`, or whoever asks, here, in the order they would hear of it."""
+        return await self._gate.why(user or self.user, command, self.place)
 
     async def known(self, question: str) -> Known | None:
         """What a plugin knows about `question`. Whatever happens to it meanwhile, this ends soon and raises nothing."""

@@ -6,7 +6,9 @@
     └── UserError            safe to show: a sentence for whoever asked
         ├── OptionError      an option is missing, unknown or out of range
         ├── UnknownCommand
-        ├── PermissionDenied
+        ├── Refused          a rule says no; `code` says which
+        │   ├── PermissionDenied
+        │   └── LimitReached     asked too often; `retry_after` seconds
         ├── Expired          what a button belongs to is no longer stored
         └── ModelError       the model server said no, in a sentence
             ├── ModelUnavailable   down, loading, or its worker died
@@ -52,8 +54,25 @@ class UnknownCommand(UserError):
     """No command has this name."""
 
 
-class PermissionDenied(UserError):
+class Refused(UserError):
+    """A rule says no. `code` names it, for the audit; `what` is the command or the button, where it is known."""
+
+    def __init__(self, sentence: str, *, code: str = "permission", what: str = "", **values: object) -> None:
+        super().__init__(sentence, **values)
+        self.code = code
+        self.what = what
+
+
+class PermissionDenied(Refused):
     """This user may not do this here."""
+
+
+class LimitReached(Refused):
+    """Asked too often. `retry_after` is in seconds."""
+
+    def __init__(self, sentence: str, *, code: str, retry_after: float, what: str = "", **values: object) -> None:
+        super().__init__(sentence, code=code, what=what, **values)
+        self.retry_after = retry_after
 
 
 class Expired(UserError):

@@ -38,9 +38,14 @@ def translate(sentence: str, locale: str, /, **values: object) -> str:
     text = translations(locale.replace("_", "-").split("-")[0].lower()).get(sentence, sentence)
     if not values:
         return text
-    return text.format(
-        **{name: value.in_language(locale) if isinstance(value, Sentence) else value for name, value in values.items()}
-    )
+    return text.format(**{name: _filled(value, locale) for name, value in values.items()})
+
+
+def _filled(value: object, locale: str) -> object:
+    """Sentences in their language; several of them in lines of a list."""
+    if isinstance(value, tuple):
+        return "".join(f"\n- {_filled(one, locale)}" for one in value)
+    return value.in_language(locale) if isinstance(value, Sentence) else value
 
 
 @dataclass(frozen=True, slots=True)

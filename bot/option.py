@@ -79,6 +79,8 @@ class Option:
     free_text: bool = False
     """The words that follow the `name:value` pairs go here."""
     complete: Autocomplete | None = None
+    is_moderated: bool = False
+    """Moderators have set narrower limits than it has by itself."""
 
     @property
     def kind(self) -> str:
@@ -140,6 +142,8 @@ class Option:
         if len(shown) > 60:
             given = Sentence("{count} characters", {"count": len(shown)})
         sentence = "{name} must be {expected}; you gave {given}."
+        if self.is_moderated:
+            sentence = "{name} must be {expected}, as moderators have set it here; you gave {given}."
         return OptionError(self.name, sentence, name=self.name, expected=self.expects(), given=given)
 
     def _read(self, raw: Any) -> Any:
@@ -157,4 +161,8 @@ class Option:
             return raw
         if self.type is Attachment or not isinstance(raw, str) or not raw.strip("@#<>&!"):
             return None
-        return self.type(raw.strip("@#<>&!"), raw.strip("@#<>&!"))
+        # Slack writes <#C123|lessons>.
+        number, _, name = raw.strip("@#<>&!").partition("|")
+        if self.type is User:
+            return User(number, name or number, roles=None)
+        return self.type(number, name or number)

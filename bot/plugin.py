@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bot.config import PluginsSection
     from bot.message import Known, Page, Place
     from bot.model_client import ModelClient
-    from bot.settings import Setting
+    from bot.setting import Setting
     from bot.store import Store
 
 GROUP = "tempera.plugins"

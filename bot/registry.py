@@ -6,7 +6,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot import policy
 from bot.errors import BotError, ConfigError, PluginError, UnknownCommand, UserError
+from bot.narrowing import derived, narrowed
 from bot.plugin import again
 from bot.store import Store
 from bot.text import nearest
@@ -16,14 +18,12 @@ if TYPE_CHECKING:
 
     from bot.command import Command
     from bot.database import Database
-    from bot.message import Place
+    from bot.message import Place, User
     from bot.plugin import Host, Plugin
+    from bot.setting import Scope
     from bot.settings import Settings
 
 log = logging.getLogger(__name__)
-
-PINNED = frozenset({"help", "plugins"})
-"""Without these a server could not find its way back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,11 @@ class Listed:
 
 
 class Registry:
-    """Finds commands; starts, stops and reloads plugins. What is switched off where is kept in memory, too."""
+    """Finds commands; starts, stops, switches and reloads plugins."""
 
     def __init__(self, plugins: Sequence[Plugin], settings: Settings) -> None:
         self._plugins: dict[str, Plugin] = {}
         self._commands: dict[str, Command] = {}
-        self._off: dict[str, set[str]] = {}
         self._reloads: dict[str, int] = {}
         self._settings = settings
         for plugin in plugins:
@@ -60,7 +59,8 @@ class Registry:
             first, _, second = name.partition(" ")
             if second and first in merged:
                 raise PluginError(f"Command “{first}” has subcommands, so it cannot be one itself (“{plugin.name}”).")
-        self._settings.declare(plugin.name, plugin.settings)
+        further = (*policy.switches(plugin.name), *derived(commands))
+        self._settings.declare(plugin.name, plugin.settings, further)
         self._plugins[plugin.name] = plugin
         self._commands = merged
 
@@ -72,7 +72,6 @@ class Registry:
         self._store = Store(database, "plugins")
         self._host = host
         self._reloads = await self._store.items(scope="reloads")
-        await self.refresh()
         started: list[Plugin] = []
         try:
             for plugin in self._plugins.values():
@@ -94,7 +93,7 @@ class Registry:
         return tuple(command for command in self._commands.values() if not command.hidden)
 
     def listed(self, place: Place) -> tuple[Listed, ...]:
-        """Every plugin as it is in the server of `place`."""
+        """Every plugin as it is in `place`."""
         return tuple(
             Listed(
                 name,
@@ -105,12 +104,17 @@ class Registry:
         )
 
     def is_on(self, plugin: str, place: Place) -> bool:
-        """Whether `plugin` may be used in the server of `place`."""
-        return plugin not in self._off.get(place.server, ())
+        """Whether `plugin` may be used in `place`."""
+        return policy.is_on(plugin, place, self._settings)
 
     def on(self, place: Place) -> tuple[Plugin, ...]:
-        """The plugins that may be used in the server of `place`."""
+        """The plugins that may be used in `place`."""
         return tuple(plugin for name, plugin in self._plugins.items() if self.is_on(name, place))
+
+    def narrowed(self, command: Command, place: Place, user: User | None = None) -> Command:
+        """`command` within the limits that moderators have set in `place`, and for the roles of `user`."""
+        siblings = [other for other in self._commands.values() if other.plugin == command.plugin]
+        return narrowed(command, siblings, self._settings, place, user)
 
     def get(self, name: str) -> Command | None:
         """The command called `name`, a hidden one too; None if it is gone."""
@@ -143,8 +147,7 @@ class Registry:
         return self.find(first.casefold()), after
 
     async def refresh(self) -> None:
-        """Follow what other processes did: where plugins are switched off, and which were read anew."""
-        self._off = {server: set(names) for server, names in (await self._store.items(scope="off")).items()}
+        """Follow what other processes did: which plugins were read anew."""
         for name, count in (await self._store.items(scope="reloads")).items():
             if self._reloads.get(name) != count and name in self._plugins:
                 self._reloads[name] = count
@@ -153,15 +156,14 @@ class Registry:
                 except BotError:
                     log.exception("Plugin “%s” could not be read anew here", name)
 
-    async def switch(self, name: str, server: str, *, on: bool) -> None:
-        """Switch a plugin on or off in a server. Raises UserError for one that cannot be."""
+    async def switch(self, name: str, scope: Scope, actor: User, *, on: bool) -> None:
+        """Switch a plugin on or off in a server or a channel. Raises UserError for one that cannot be."""
         self._known(name)
-        if name in PINNED and not on:
-            raise UserError("The plugin “{name}” cannot be switched off.", name=name)
-        off = set(self._off.get(server, ()))
-        off = off - {name} if on else off | {name}
-        await self._store.set(server, sorted(off), scope="off")
-        self._off[server] = off
+        if name in policy.PINNED:
+            if not on:
+                raise UserError("The plugin “{name}” cannot be switched off.", name=name)
+            return
+        await self._settings.write([self._settings.plan(policy.enabled(name), on, scope)], actor)
 
     async def reload(self, name: str) -> None:
         """Read a plugin's file anew. If it is broken, UserError says why and the running one stays."""

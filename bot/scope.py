@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.audit import Entry, note
 from bot.database import Base, now
-from bot.message import Place
+from bot.setting import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from bot.database import Database
-    from bot.message import User
+    from bot.message import Place, User
 
 
 class SettingRow(Base):
@@ -42,21 +42,6 @@ class SettingRow(Base):
     changed: Mapped[datetime]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Scope:
-    """What a value is set for: a server, or one of its channels or roles. A direct message is its own server, ""."""
-
-    platform: str
-    server: str
-    channel: str = ""
-    role: str = ""
-
-    @property
-    def server_wide(self) -> Scope:
-        """The server of a channel or a role."""
-        return Scope(self.platform, self.server)
-
-
 @dataclass(frozen=True, slots=True)
 class Change:
     """A value for a scope; None takes back what was set there."""
@@ -66,14 +51,16 @@ class Change:
     value: Any
 
 
+def home(place: Place) -> Scope:
+    """The server of a place, or the direct message that it is."""
+    return Scope(place.platform, place.server) if place.server else Scope(place.platform, "", place.channel)
+
+
 def above(place: Place) -> tuple[Scope, ...]:
     """The scopes that a place belongs to, the narrowest first. A thread belongs to its channel."""
-    scopes = []
-    if place.channel:
-        scopes.append(Scope(place.platform, place.server, place.channel))
-    if place.server:
-        scopes.append(Scope(place.platform, place.server))
-    return tuple(scopes)
+    server = home(place)
+    channel = Scope(place.platform, place.server, place.channel)
+    return (server,) if channel == server or not place.channel else (channel, server)
 
 
 class Scopes:
@@ -105,9 +92,8 @@ class Scopes:
 
     def within(self, server: Scope) -> dict[Scope, Mapping[str, Any]]:
         """What is set for a server, its channels and its roles, in order."""
-        return {
-            scope: values for scope, values in sorted(self._values.items()) if scope.server_wide == server and values
-        }
+        found = sorted((scope, values) for scope, values in self._values.items() if values and scope.is_within(server))
+        return dict(found)
 
     async def write(self, changes: Sequence[Change], actor: User) -> list[Any]:
         """Make all these changes, or none; what was set there before each. Each leaves an entry behind in the audit."""
@@ -147,10 +133,9 @@ async def _write(session: AsyncSession, change: Change, actor: User) -> Any:
             )
         )
     if before != change.value:
-        place = Place(scope.platform, scope.channel, scope.server)
         entry = Entry(
             actor=actor,
-            place=place,
+            place=scope.place,
             kind="setting",
             what=change.name,
             subject=scope.role,

@@ -1,6 +1,7 @@
-"""What moderators will change in chat: declared by the core and by plugins, each with a type, a default and a sentence.
+"""What moderators change in chat: declared by the core and by plugins, each with a type, a default and a sentence.
 
-This is the read side: a setting is what the deployment says in `[settings]`, else what its declaration says.
+What counts in a place is what was set for the narrowest scope: for one of the user's roles, where that is possible,
+else for the channel, else for the server, else by the deployment's `[settings]`, else the declaration's default.
 """
 
 from __future__ import annotations
@@ -8,97 +9,79 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bot.errors import ConfigError, OptionError, PluginError
-from bot.option import KINDS, Option
-from bot.scope import Scopes
+from bot.core_settings import CORE
+from bot.errors import ConfigError, OptionError, PluginError, UserError
+from bot.option import KINDS
+from bot.scope import Change, Scopes, above, home
+from bot.setting import CHANNEL, ROLE, SERVER, Changed, Scope, Setting
 from bot.text import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bot.message import Place
+    from bot.database import Database
+    from bot.message import Place, User
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One thing that can be set. `name` is "plugin.thing"; `description` is a sentence for moderators."""
-
-    name: str
-    type: type
-    default: Any
-    description: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[Any, ...] = ()
-
-    def convert(self, raw: Any) -> Any:
-        """`raw` as this setting's type. Raises OptionError with a sentence."""
-        option = Option(
-            name=self.name, type=self.type, minimum=self.minimum, maximum=self.maximum, choices=self.choices
-        )
-        return option.convert(raw)
+DEFAULT, DEPLOYMENT = "default", "deployment"
 
 
-CORE = (
-    Setting(
-        name="answers.private",
-        type=bool,
-        default=False,
-        description="Show every answer to the person who asked alone.",
-    ),
-    Setting(
-        name="answers.quote",
-        type=bool,
-        default=True,
-        description="Begin a public answer with the question it answers.",
-    ),
-    Setting(
-        name="answers.spoiler",
-        type=bool,
-        default=False,
-        description="Hide pictures until somebody wants to see them.",
-    ),
-    Setting(
-        name="moderators.users",
-        type=str,
-        default="",
-        description="Who counts as a moderator beside those with the platform's rights: ids with spaces between.",
-    ),
-)
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A value, and who says so: "default", "deployment", "server", "channel" or "role"."""
+
+    where: str
+    value: Any
+    scope: Scope | None = None
 
 
 class Settings:
-    """Every declared setting with its value for a place. Reading needs no database and never waits."""
+    """Every declared setting with its values. Reading needs no database and never waits."""
 
     def __init__(self, overrides: Mapping[str, Any]) -> None:
         self._overrides = dict(overrides)
         self._declared: dict[str, Setting] = {}
+        self._owners: dict[str, str] = {}
         self._values: dict[str, Any] = {}
         self.scopes = Scopes()
         self.declare("", CORE)
 
-    def declare(self, plugin: str, settings: Iterable[Setting]) -> None:
-        """Take in a plugin's declarations, in the place of its earlier ones.
+    async def start(self, database: Database) -> None:
+        """Read what was set before."""
+        await self.scopes.start(database)
+
+    async def refresh(self) -> None:
+        """Follow what other processes set."""
+        await self.scopes.refresh()
+
+    def declare(self, plugin: str, settings: Iterable[Setting], derived: Iterable[Setting] = ()) -> None:
+        """Take in a plugin's declarations, in the place of its earlier ones, and those that its commands lead to.
 
         Raises PluginError for a bad one, ConfigError for a bad override of one; nothing has changed then.
         """
         declared: dict[str, Setting] = {}
-        values: dict[str, Any] = {}
         for setting in settings:
             if plugin and not setting.name.startswith(f"{plugin}."):
                 raise PluginError(f"Setting “{setting.name}” of plugin “{plugin}” must begin with “{plugin}.”.")
             if setting.type not in KINDS or not setting.description:
                 raise PluginError(f"Setting “{setting.name}” needs a type that options have, and a description.")
             declared[setting.name] = setting
-            raw = self._overrides.get(setting.name, setting.default)
-            try:
-                values[setting.name] = setting.convert(raw)
-            except OptionError as error:
-                raise ConfigError(f"[settings]: {error}") from None
-        for name in [name for name in self._declared if name.startswith(f"{plugin}.")]:
-            del self._declared[name], self._values[name]
+        for setting in derived:
+            declared.setdefault(setting.name, setting)
+        for name in declared:
+            if self._owners.get(name, plugin) != plugin:
+                raise PluginError(f"Setting “{name}” of plugin “{plugin}” is one of “{self._owners[name]}”, too.")
+        values = {name: self._first(setting) for name, setting in declared.items()}
+        for name in [name for name, owner in self._owners.items() if owner == plugin]:
+            del self._declared[name], self._values[name], self._owners[name]
         self._declared |= declared
         self._values |= values
+        self._owners |= dict.fromkeys(declared, plugin)
+
+    def _first(self, setting: Setting) -> Any:
+        try:
+            return setting.convert(self._overrides.get(setting.name, setting.default))
+        except OptionError as error:
+            raise ConfigError(f"[settings]: {error}") from None
 
     def check(self) -> None:
         """Raise ConfigError if the deployment overrides something that nobody declared."""
@@ -113,21 +96,101 @@ class Settings:
         """Every declaration, in the order of loading."""
         return tuple(self._declared.values())
 
-    def at(self, place: Place) -> SettingsHere:
-        """The settings as they are in `place`."""
-        return SettingsHere(self, place)
+    def knows(self, name: str) -> bool:
+        """Whether somebody declared `name`."""
+        return name in self._declared
 
-    def value(self, name: str, place: Place) -> Any:
-        """The value of `name` in `place`. Raises KeyError for one that nobody declared."""
-        return self._values[name]
+    def find(self, name: str) -> Setting:
+        """The setting that somebody calls `name`, by its first letters if no other has them.
 
+        Raises UserError, with the nearest name.
+        """
+        wanted = name.strip().casefold()
+        if (setting := self._declared.get(wanted)) is not None:
+            return setting
+        if len(begun := [known for known in self._declared if wanted and known.startswith(wanted)]) == 1:
+            return self._declared[begun[0]]
+        if close := nearest(wanted, self._declared):
+            raise UserError("There is no setting “{name}”. Did you mean “{close}”?", name=name[:60], close=close)
+        raise UserError("There is no setting “{name}”. /config show lists what there is.", name=name[:60])
 
-@dataclass(frozen=True, slots=True)
-class SettingsHere:
-    """The settings of one place: `ctx.settings["ask.system_prompt"]`."""
+    def value(self, name: str, place: Place, user: User | None = None) -> Any:
+        """The value of `name` in `place`, for `user` where roles matter. Raises KeyError for one nobody declared."""
+        return self.source(name, place, user).value
 
-    _settings: Settings
-    _place: Place
+    def source(self, name: str, place: Place, user: User | None = None) -> Level:
+        """The value that counts, and who says so."""
+        setting = self._declared[name]
+        roles = self._of_roles(setting, place, () if user is None else user.roles or ())
+        if setting.among is not None and roles:
+            value = setting.among([level.value for level in roles])
+            return next(level for level in roles if level.value == value)
+        return next(self._of_place(setting, place), None) or self._of_deployment(setting)
 
-    def __getitem__(self, name: str) -> Any:
-        return self._settings.value(name, self._place)
+    def levels(self, name: str, place: Place, role: str = "") -> list[Level]:
+        """Who says what about `name` in `place`, the last one counting there; for one `role` where it is named."""
+        setting = self._declared[name]
+        found = [Level(DEFAULT, setting.default)]
+        if name in self._overrides:
+            found.append(self._of_deployment(setting))
+        return [*found, *reversed(list(self._of_place(setting, place))), *self._of_roles(setting, place, [role])]
+
+    def _of_deployment(self, setting: Setting) -> Level:
+        where = DEPLOYMENT if setting.name in self._overrides else DEFAULT
+        return Level(where, self._values[setting.name])
+
+    def _of_place(self, setting: Setting, place: Place) -> Iterator[Level]:
+        """What was set for the channel and the server, the narrowest first."""
+        server = home(place)
+        for scope in above(place):
+            if scope != server and CHANNEL not in setting.scopes:
+                continue
+            if scope == server and SERVER not in setting.scopes:
+                continue
+            if (value := self._set(setting, scope)) is not None:
+                yield Level(SERVER if scope == server else CHANNEL, value, scope)
+
+    def _of_roles(self, setting: Setting, place: Place, roles: Iterable[str]) -> list[Level]:
+        if setting.among is None or not place.server:
+            return []
+        scopes = [Scope(place.platform, place.server, role=role) for role in roles if role]
+        found = ((scope, self._set(setting, scope)) for scope in scopes)
+        return [Level(ROLE, value, scope) for scope, value in found if value is not None]
+
+    def _set(self, setting: Setting, scope: Scope) -> Any:
+        """What is set for exactly this scope; None for nothing, or for what the setting takes no longer."""
+        if (raw := self.scopes.at(scope).get(setting.name)) is None:
+            return None
+        try:
+            return setting.convert(raw, scope.platform)
+        except OptionError:
+            return None
+
+    def plan(self, name: str, raw: Any, scope: Scope) -> Change:
+        """The change that sets `name` in `scope`, or takes back what was set with a `raw` of None.
+
+        Raises UserError if there is no such setting, it cannot be set for that, or not to that.
+        """
+        setting = self.find(name)
+        is_server = home(scope.place) == scope
+        where = ROLE if scope.role else SERVER if is_server else CHANNEL
+        if where not in (setting.scopes | {ROLE} if setting.takes_roles else setting.scopes):
+            sentence = {
+                ROLE: "{name} cannot be set for a role.",
+                CHANNEL: "{name} cannot be set for a single channel; set it for the whole server.",
+                SERVER: "{name} is set for a role; name one.",
+            }[where]
+            raise UserError(sentence, name=setting.name)
+        return Change(scope, setting.name, None if raw is None else setting.convert(raw, scope.platform))
+
+    async def write(self, changes: Sequence[Change], actor: User) -> list[Changed]:
+        """Make all these changes, or none. They are in force at once here, and in other processes within seconds."""
+        before = [self._in(change) for change in changes]
+        await self.scopes.write(changes, actor)
+        return [
+            Changed(self._declared[change.name], change.scope, old, self._in(change))
+            for change, old in zip(changes, before, strict=True)
+        ]
+
+    def _in(self, change: Change) -> Any:
+        return self.levels(change.name, change.scope.place, change.scope.role)[-1].value

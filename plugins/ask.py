@@ -155,7 +155,7 @@ class Ask(Plugin):
                     card[ctx.translate("left out")] = ctx.translate("{count} older turns", count=event.dropped_turns)
                 yield Reply(text=text, card=card, tokens=tokens, final=True)
 
-    @command()
+    @command(free=True)
     async def new(self, ctx: Context) -> AsyncIterator[Reply]:
         """Start a new conversation: what was said here before is no longer read."""
         await ctx.history.restart()

@@ -10,7 +10,7 @@ from bot import Context, Plugin, Reply, UserError, autocomplete, command
 class Defaults(Plugin):
     """A user's own defaults."""
 
-    @command("defaults show", private=True)
+    @command("defaults show", private=True, free=True)
     async def show(self, ctx: Context) -> AsyncIterator[Reply]:
         """Show your own defaults, and what else could have one."""
         mine = ctx.defaults.mine
@@ -22,7 +22,7 @@ class Defaults(Plugin):
         lines += ["", ctx.translate("Change one like this: `/defaults set ask.temperature value:0.3`")]
         yield Reply(text="\n".join(lines), final=True)
 
-    @command("defaults set", private=True)
+    @command("defaults set", private=True, free=True)
     async def set(self, ctx: Context, option: str, value: str) -> AsyncIterator[Reply]:
         """Choose what an option is for you when you do not say.
 
@@ -35,7 +35,7 @@ class Defaults(Plugin):
         )
         yield Reply(text=text, final=True)
 
-    @command("defaults reset", private=True)
+    @command("defaults reset", private=True, free=True)
     async def reset(self, ctx: Context, option: str | None = None) -> AsyncIterator[Reply]:
         """Go back to the bot's own default, for one option or for all.
 

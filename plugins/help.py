@@ -10,7 +10,7 @@ from bot import Command, Context, Plugin, Reply, UserError, command
 class Help(Plugin):
     """The list of commands, and one command in full."""
 
-    @command(name="help", private=True)
+    @command(name="help", private=True, free=True)
     async def show(self, ctx: Context, command: str | None = None) -> AsyncIterator[Reply]:
         """Show what this bot can do.
 

@@ -11,7 +11,7 @@ class Inspect(Plugin):
     """The options and the facts behind one answer."""
 
     @message_command("Inspect")
-    @command(private=True)
+    @command(private=True, free=True)
     async def inspect(self, ctx: Context) -> AsyncIterator[Reply]:
         """Show how an answer or a picture was made: the one you reply to, or the last one here."""
         made = await ctx.history.made()

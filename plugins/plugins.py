@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Context, Plugin, Reply, UserError, autocomplete, command
+from bot import Channel, Context, Plugin, Reply, UserError, autocomplete, command
 
 
 class Plugins(Plugin):
@@ -21,23 +21,29 @@ class Plugins(Plugin):
         yield Reply(text="\n".join(lines), final=True)
 
     @command("plugins enable", moderator=True, private=True)
-    async def enable(self, ctx: Context, name: str, server: str | None = None) -> AsyncIterator[Reply]:
+    async def enable(
+        self, ctx: Context, name: str, channel: Channel | None = None, server: str | None = None
+    ) -> AsyncIterator[Reply]:
         """Switch a plugin on in this server.
 
         name: The plugin's name
+        channel: In this channel alone
         server: Another server, such as web; for whoever runs this bot
         """
-        await ctx.plugins.switch(name, _server(ctx, server), on=True)
+        await ctx.plugins.switch(name, ctx.settings.scope(channel=channel, server=server), ctx.user, on=True)
         yield Reply(text=ctx.translate("“{name}” is on now.", name=name), final=True)
 
     @command("plugins disable", moderator=True, private=True)
-    async def disable(self, ctx: Context, name: str, server: str | None = None) -> AsyncIterator[Reply]:
+    async def disable(
+        self, ctx: Context, name: str, channel: Channel | None = None, server: str | None = None
+    ) -> AsyncIterator[Reply]:
         """Switch a plugin off in this server.
 
         name: The plugin's name
+        channel: In this channel alone
         server: Another server, such as web; for whoever runs this bot
         """
-        await ctx.plugins.switch(name, _server(ctx, server), on=False)
+        await ctx.plugins.switch(name, ctx.settings.scope(channel=channel, server=server), ctx.user, on=False)
         yield Reply(text=ctx.translate("“{name}” is off now.", name=name), final=True)
 
     @command("plugins reload", moderator=True, private=True)
@@ -58,19 +64,13 @@ class Plugins(Plugin):
 
     @autocomplete("plugins disable", "name")
     async def complete_disable(self, ctx: Context, typed: str) -> tuple[str, ...]:
-        """Those that are on."""
-        return _fitting(ctx, typed, on=True)
+        """Those that are on and can be switched off."""
+        return tuple(name for name in _fitting(ctx, typed, on=True) if ctx.settings.knows(f"{name}.enabled"))
 
     @autocomplete("plugins reload", "name")
     async def complete_reload(self, ctx: Context, typed: str) -> tuple[str, ...]:
         """All of them."""
         return tuple(plugin.name for plugin in ctx.plugins.listed(ctx.place) if plugin.name.startswith(typed))
-
-
-def _server(ctx: Context, server: str | None) -> str:
-    if server is not None and not ctx.user.is_operator:
-        raise UserError("Only whoever runs this bot can switch a plugin in another server.")
-    return ctx.place.server if server is None else server
 
 
 def _fitting(ctx: Context, typed: str, *, on: bool) -> tuple[str, ...]:

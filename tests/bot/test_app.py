@@ -13,6 +13,7 @@ from bot.app import Bot
 from bot.database import Database
 from bot.message import Action, Place, Request, User
 from bot.model_client import ModelClient
+from bot.scope import home
 
 ANN, BEN = User("ann", "Ann"), User("ben", "Ben")
 MODERATOR = User("mod", "Mod", is_moderator=True)
@@ -489,13 +490,14 @@ async def test_a_switch_and_a_reload_reach_the_other_process(make_bot: Callable[
     file.write_text(source + '        """Roll."""\n        yield Reply(text="one")\n')
     section = PluginsSection(enabled=("ask",), folder=tmp_path, entry_points=False)
     async with make_bot(*plugin.load(section)) as here, make_bot(*plugin.load(section)) as there:
-        await here.registry.switch("dice", "", on=False)
+        await here.registry.switch("dice", home(ROOM), ANN, on=False)
         assert (await last(there, ask("/roll"))).text == "one"
-        await there.registry.refresh()
+        await there.settings.refresh()
         assert (await last(there, ask("/roll"))).text == "/roll is switched off here."
-        await here.registry.switch("dice", "", on=True)
+        await here.registry.switch("dice", home(ROOM), ANN, on=True)
         file.write_text(source + '        """Roll."""\n        yield Reply(text="two")\n')
         await here.registry.reload("dice")
+        await there.settings.refresh()
         await there.registry.refresh()
         assert (await last(here, ask("/roll"))).text == "two"
         assert (await last(there, ask("/roll"))).text == "two"

@@ -57,10 +57,13 @@ async def test_all_is_well(capsys: pytest.CaptureFixture[str], tmp_path: Path, l
     assert await examine(load, build) == 0
     mine = ", ".join(f"/defaults {word}" for word in ("show", "set", "reset"))
     plugins = ", ".join(f"/plugins {word}" for word in ("list", "enable", "disable", "reload"))
-    commands = f"/ask, /new, /imagine, /face, /inspect, {mine}, /help, {plugins}"
+    config = ", ".join(f"/config {word}" for word in ("show", "set", "reset", "export", "import"))
+    lessons = ", ".join(f"/lesson {word}" for word in ("list", "add", "remove", "show", "gaps"))
+    models = f"/ask, /new, /explain, {lessons}, /imagine, /face, /dial, /odds, /compare"
+    commands = f"{models}, /inspect, {mine}, /help, /why, {config}, {plugins}"
     assert capsys.readouterr().out.splitlines() == [
         "ok       The configuration can be read.",
-        f"ok       13 commands: {commands}",
+        f"ok       28 commands: {commands}",
         f"ok       The database opens: sqlite:///{tmp_path}/tempera.db.",
         "ok       The web chat can listen on http://127.0.0.1:0.",
         f"ok       The model server at {listening.url} is ready: fake-chat, fake-faces, fake-images, fake-embeddings.",

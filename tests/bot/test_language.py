@@ -12,8 +12,8 @@ import pytest
 from bot import errors, plugin
 from bot.app import Bot
 from bot.config import PluginsSection
+from bot.core_settings import CORE
 from bot.language import FOLDER, Sentence, available, translate, translations
-from bot.settings import CORE
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "bot").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])

@@ -51,11 +51,18 @@ async def test_commands_are_json_that_says_all(person: Person) -> None:
     assert list(listed) == [
         "ask",
         "new",
+        "explain",
+        *(f"lesson {word}" for word in ("list", "add", "remove", "show", "gaps")),
         "imagine",
         "face",
+        "dial",
+        "odds",
+        "compare",
         "inspect",
         *(f"defaults {word}" for word in ("show", "set", "reset")),
         "help",
+        "why",
+        *(f"config {word}" for word in ("show", "set", "reset", "export", "import")),
         *(f"plugins {word}" for word in WORDS),
     ]
     ask = listed["ask"]
@@ -112,7 +119,7 @@ async def test_a_reader_that_is_gone_makes_no_noise(person: Person, line: tuple[
     ("variables", "sentence"),
     [
         ({"TEMPERA_WEB__PROT": "1"}, "The configuration has no “web.prot” (TEMPERA_WEB__PROT). Did you mean “port”?"),
-        ({"TEMPERA_DATABASE__URL": "nonsense"}, "“nonsense” is not the address of a database; "),
+        ({"TEMPERA_DATABASE__URL": "nonsense"}, "database.url is not the address of a database; "),
         ({"TEMPERA_PLUGINS__ENABLED": '["aks"]'}, "Plugin “aks” cannot be loaded: ModuleNotFoundError"),
         ({"TEMPERA_SETTINGS": '{"ask.sytem_prompt": "x"}'}, "[settings]: there is no setting “ask.sytem_prompt”. Did"),
     ],

@@ -67,7 +67,8 @@ def test_text_has_a_length() -> None:
 
 
 def test_members_channels_and_files() -> None:
-    assert Option(name="who", type=User).convert("@ann") == User("ann", "ann")
+    assert Option(name="who", type=User).convert("@ann") == User("ann", "ann", roles=None)
+    assert Option(name="who", type=User).convert("<@U1|ann>") == User("U1", "ann", roles=None)
     assert Option(name="where", type=Channel).convert(Channel("1", "general")) == Channel("1", "general")
     with pytest.raises(OptionError, match="a file attached to the message"):
         Option(name="file", type=Attachment).convert("notes.txt")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes.asking import ROOM
+from fakes.asking import MODERATOR, ROOM
 
 from bot import Plugin, Setting, UserError, plugin
 from bot.config import PluginsSection
@@ -14,6 +14,7 @@ from bot.message import Place
 from bot.model_client import ModelClient
 from bot.plugin import Host
 from bot.registry import Registry
+from bot.scope import home
 from bot.settings import Settings
 from bot.store import Store
 
@@ -39,8 +40,8 @@ def load(folder: Path, **sources: str) -> list[Plugin]:
     return plugin.load(PluginsSection(enabled=(), folder=folder, entry_points=False))
 
 
-def registry(folder: Path, **sources: str) -> Registry:
-    return Registry(load(folder, **sources), Settings({}))
+def registry(folder: Path, settings: Settings | None = None, **sources: str) -> Registry:
+    return Registry(load(folder, **sources), settings or Settings({}))
 
 
 Hosts = Callable[[str], Host]
@@ -149,21 +150,22 @@ async def test_one_that_cannot_start_is_named_and_the_others_close(database: Dat
 # Switching
 
 
-async def test_a_switch_is_for_one_server_and_survives(folder: Path, database: Database, host: Hosts) -> None:
+async def test_a_switch_is_for_one_server_and_survives(folder: Path, database: Database) -> None:
     sources = {"dice": source("dice", roll="roll"), "help": source("help", help="help")}
-    known = registry(folder, **sources)
-    await known.start(database, host)
-    await known.switch("dice", ROOM.server, on=False)
+    settings, later = Settings({}), Settings({})
+    await settings.start(database)
+    known = registry(folder, settings, **sources)
+    await known.switch("dice", home(ROOM), MODERATOR, on=False)
     assert not known.is_on("dice", ROOM)
     assert known.is_on("dice", Place("test", "room", server="other"))
     assert [(one.name, one.is_on, one.commands) for one in known.listed(ROOM)] == [
         ("dice", False, ("roll",)),
         ("help", True, ("help",)),
     ]
-    again = registry(folder)
-    await again.start(database, host)
+    again = registry(folder, later)
+    await later.start(database)
     assert not again.is_on("dice", ROOM)
-    await again.switch("dice", ROOM.server, on=True)
+    await again.switch("dice", home(ROOM), MODERATOR, on=True)
     assert again.is_on("dice", ROOM)
 
 
@@ -171,10 +173,10 @@ async def test_what_cannot_be_switched(folder: Path, database: Database, host: H
     known = registry(folder, help=source("help", help="help"))
     await known.start(database, host)
     with pytest.raises(UserError, match="The plugin “help” cannot be switched off."):
-        await known.switch("help", "", on=False)
+        await known.switch("help", home(ROOM), MODERATOR, on=False)
     with pytest.raises(UserError, match="There is no plugin “hepl”; there are help."):
-        await known.switch("hepl", "", on=False)
-    await known.switch("help", "", on=True)
+        await known.switch("hepl", home(ROOM), MODERATOR, on=False)
+    await known.switch("help", home(ROOM), MODERATOR, on=True)
     assert known.is_on("help", ROOM)
 
 

@@ -2,7 +2,8 @@ import pytest
 
 from bot.errors import ConfigError, PluginError
 from bot.message import Place
-from bot.settings import Setting, Settings
+from bot.setting import Setting
+from bot.settings import Settings
 
 HERE = Place("test", "channel")
 WARMTH = Setting(name="ask.warmth", type=float, default=0.7, minimum=0, maximum=2, description="How warm.")
@@ -13,8 +14,8 @@ def test_a_setting_is_its_default_until_the_deployment_says_otherwise() -> None:
     for settings in (plain, overridden):
         settings.declare("ask", [WARMTH])
         settings.check()
-    assert plain.at(HERE)["ask.warmth"] == 0.7
-    assert overridden.at(HERE)["ask.warmth"] == 1.5
+    assert plain.value("ask.warmth", HERE) == 0.7
+    assert overridden.value("ask.warmth", HERE) == 1.5
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,18 @@ async def test_help_lists_what_the_asker_may_use(bot: Bot) -> None:
     assert listed == [
         "/ask",
         "/new",
+        "/explain",
         "/imagine",
         "/face",
+        "/dial",
+        "/odds",
+        "/compare",
         "/inspect",
         "/defaults show",
         "/defaults set",
         "/defaults reset",
         "/help",
+        "/why",
     ]
     moderators = (await last(bot, ask("/help", MODERATOR))).text
     assert "- `/plugins disable` – Switch a plugin off in this server." in moderators
@@ -45,8 +50,8 @@ async def test_a_name_with_subcommands_shows_all_of_them(bot: Bot) -> None:
     text = (await last(bot, ask("/help plugins", MODERATOR))).text
     assert [line for line in text.splitlines() if line.startswith("`")] == [
         "`/plugins list`",
-        "`/plugins enable [server:…] name`",
-        "`/plugins disable [server:…] name`",
+        "`/plugins enable [channel:…] [server:…] name`",
+        "`/plugins disable [channel:…] [server:…] name`",
         "`/plugins reload name`",
     ]
 

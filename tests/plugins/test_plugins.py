@@ -39,14 +39,11 @@ async def test_the_list(bot: Bot) -> None:
     await last(bot, ask("/plugins disable face", MODERATOR))
     dispatch = bot.dispatch(ask("/plugins list", MODERATOR))
     assert dispatch.private
-    assert [reply async for reply in dispatch.replies][-1].text.splitlines()[:6] == [
-        "- **ask** (on): `/ask`, `/new`",
-        "- **imagine** (on): `/imagine`",
-        "- **face** (off): `/face`",
-        "- **inspect** (on): `/inspect`",
-        "- **defaults** (on): `/defaults show`, `/defaults set`, `/defaults reset`",
-        "- **help** (on): `/help`",
-    ]
+    lines = [reply async for reply in dispatch.replies][-1].text.splitlines()
+    assert lines[0] == "- **ask** (on): `/ask`, `/new`"
+    assert "- **face** (off): `/face`" in lines
+    assert "- **defaults** (on): `/defaults show`, `/defaults set`, `/defaults reset`" in lines
+    assert len(lines) == len(PluginsSection().enabled)
 
 
 async def test_off_here_is_on_elsewhere_until_it_is_on_again(bot: Bot) -> None:
@@ -60,12 +57,18 @@ async def test_off_here_is_on_elsewhere_until_it_is_on_again(bot: Bot) -> None:
     assert (await last(bot, ask("/face"))).attachments
 
 
+async def test_off_in_one_channel_is_on_in_the_others(bot: Bot) -> None:
+    assert (await last(bot, ask("/plugins disable channel:#room face", MODERATOR))).text == "“face” is off now."
+    assert (await last(bot, ask("/face"))).text == "/face is switched off here."
+    assert (await last(bot, ask("/face", place=Place("test", "hall", server="school")))).attachments
+
+
 async def test_the_operator_switches_another_servers(bot: Bot) -> None:
     await last(bot, ask("/plugins disable server:web face", OPERATOR))
     assert not bot.registry.is_on("face", Place("web", "general", server="web"))
     assert bot.registry.is_on("face", ROOM)
     refused = await last(bot, ask("/plugins disable server:web ask", MODERATOR))
-    assert refused.text == "Only whoever runs this bot can switch a plugin in another server."
+    assert refused.text == "Only whoever runs this bot can name another server, from the terminal."
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ async def test_the_operator_switches_another_servers(bot: Bot) -> None:
         ("/plugins disable help", "The plugin “help” cannot be switched off."),
         (
             "/plugins enable fcae",
-            "There is no plugin “fcae”; there are ask, imagine, face, inspect, defaults, help, plugins.",
+            f"There is no plugin “fcae”; there are {', '.join(PluginsSection().enabled)}.",
         ),
         ("/plugins reload ask", "Only whoever runs this bot can reload a plugin, from the terminal."),
         (
@@ -115,8 +118,8 @@ async def test_names_complete_to_those_that_can_be_switched(bot: Bot) -> None:
         return list(await bot.complete(request, "name", typed))
 
     assert await complete("plugins enable", "") == ["face"]
-    assert await complete("plugins disable", "") == ["ask", "imagine", "inspect", "defaults", "help", "plugins"]
-    assert await complete("plugins disable", "he") == ["help"]
+    assert await complete("plugins disable", "") == ["ask", "explain", "imagine", "lab", "inspect", "defaults"]
+    assert await complete("plugins disable", "in") == ["inspect"]
     assert await complete("plugins reload", "f") == ["face"]
 
 

@@ -18,6 +18,7 @@ from bot.errors import PluginError
 from bot.language import Sentence, available, translate
 from bot.message import Attachment, Channel, Role, User
 from bot.platforms.discord.carrier import ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION
+from bot.platforms.discord.requests import person
 from bot.text import cut
 
 if TYPE_CHECKING:
@@ -213,7 +214,9 @@ class Value(app_commands.Transformer):
     async def transform(self, interaction: discord.Interaction, value: Any, /) -> Any:
         """People, channels and roles as ours; the rest as Discord gives it."""
         kind = self._option.type
-        if kind is User or kind is Channel or kind is Role:
+        if kind is User:
+            return person(value, interaction)
+        if kind is Channel or kind is Role:
             name = getattr(value, "display_name", None) or getattr(value, "name", value.id)
             return kind(str(value.id), str(name))
         return value

@@ -25,7 +25,12 @@ def from_interaction(interaction: discord.Interaction, **what: Any) -> Request:
     """What was asked by a command, a button or a form."""
     is_moderator = interaction.guild_id is not None and _moderates(interaction.permissions)
     return Request(
-        user=_user(interaction.user, interaction.locale.value, is_moderator=is_moderator),
+        user=_user(
+            interaction.user,
+            interaction.locale.value,
+            is_moderator=is_moderator,
+            in_server=interaction.guild_id is not None,
+        ),
         place=_place(interaction.channel, interaction.guild_id),
         **what,
     )
@@ -36,12 +41,19 @@ def from_message(message: discord.Message, text: str) -> Request:
     author, reference = message.author, message.reference
     is_moderator = isinstance(author, discord.Member) and _moderates(author.guild_permissions)
     return Request(
-        user=_user(author, locale_of(message), is_moderator=is_moderator),
+        user=_user(author, locale_of(message), is_moderator=is_moderator, in_server=message.guild is not None),
         place=_place(message.channel, None if message.guild is None else message.guild.id),
         text=text,
         message=str(message.id),
         reply_to=str(reference.message_id or "") if reference is not None else "",
     )
+
+
+def person(user: discord.User | discord.Member, interaction: discord.Interaction) -> User:
+    """Somebody whom an interaction names, with the rights and roles that they have where it happened."""
+    is_moderator = isinstance(user, discord.Member) and _moderates(user.resolved_permissions or user.guild_permissions)
+    in_server = interaction.guild_id is not None
+    return _user(user, "en", is_moderator=is_moderator, in_server=in_server)
 
 
 def locale_of(message: discord.Message) -> str:
@@ -68,8 +80,11 @@ def _named(message: discord.Message, kind: str, number: int) -> str:
     return "" if user is None else f"@{user.display_name}"
 
 
-def _user(user: discord.User | discord.Member, locale: str, *, is_moderator: bool) -> User:
-    roles = tuple(str(role.id) for role in user.roles) if isinstance(user, discord.Member) else ()
+def _user(user: discord.User | discord.Member, locale: str, *, is_moderator: bool, in_server: bool) -> User:
+    """In a server where Discord does not say who somebody is there, their roles are not known."""
+    roles: tuple[str, ...] | None = None if in_server else ()
+    if isinstance(user, discord.Member):
+        roles = tuple(str(role.id) for role in user.roles)
     return User(str(user.id), user.display_name, is_moderator=is_moderator, locale=locale, roles=roles)
 
 

@@ -12,11 +12,10 @@ from slack_sdk.errors import SlackApiError
 
 from bot.actions import field
 from bot.defaults import DefaultsHere, offered
-from bot.errors import OptionError
+from bot.errors import OptionError, UserError
 from bot.language import translate
 from bot.message import Form, Place
-from bot.option import number
-from bot.platforms.slack import modal
+from bot.platforms.slack import home_settings, modal
 from bot.platforms.slack.client import reason
 from bot.platforms.slack.commands import ROOT, usage
 from bot.platforms.slack.modal import plain
@@ -40,7 +39,7 @@ log = logging.getLogger(__name__)
 
 CHANGE, SET, RESET = "home:change:", "home:set:", "home:reset"
 COMMANDS, OPTIONS = 100, 60
-"""How many are shown: a view has room for 100 blocks and 250 kB."""
+"""How many are shown: a view has room for 100 blocks and 250 kB. The moderators' part takes fifteen."""
 LINE, HEADER, BUTTON, SECTION = 150, 150, 75, 3000
 
 
@@ -51,6 +50,9 @@ def register(app: AsyncApp, bot: Bot, people: People) -> None:
     app.action(re.compile(f"^{CHANGE}"))(home.change)
     app.view(re.compile(f"^{SET}"))(home.set)
     app.action(RESET)(home.reset)
+    app.action(home_settings.PICK)(home.edit_setting)
+    app.action(re.compile(f"^{home_settings.EDIT}"))(home.edit_setting)
+    app.view(re.compile(f"^{home_settings.SAVE}"))(home.save_setting)
 
 
 class _Home:
@@ -105,6 +107,32 @@ class _Home:
         await self._mine(user, context.team_id).reset()
         await self._publish(context, user.id)
 
+    async def edit_setting(self, ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
+        await ack()
+        pressed = body["actions"][0]
+        picked = pressed.get("selected_option") or {}
+        name = picked.get("value") or pressed["action_id"].removeprefix(home_settings.EDIT)
+        user = await self._people(body["user"]["id"])
+        settings = home_settings.here(self._bot, user, _place(context.team_id))
+        if settings is None or not self._bot.settings.knows(name):
+            await self._publish(context, user.id)
+            return
+        form = home_settings.form(settings, name, user.locale)
+        await _calmly(self._client.views_open(trigger_id=body["trigger_id"], view=form, token=context.bot_token))
+
+    async def save_setting(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
+        name, locale = view["callback_id"].removeprefix(home_settings.SAVE), view["private_metadata"]
+        user = await self._people(body["user"]["id"])
+        settings = home_settings.here(self._bot, user, _place(context.team_id))
+        if settings is not None:
+            try:
+                await home_settings.save(settings, name, str(modal.fields(view).get(name, "")))
+            except UserError as error:
+                await ack(response_action="errors", errors=modal.errors(view, name, error.sentence.in_language(locale)))
+                return
+        await ack()
+        await self._publish(context, user.id)
+
     def _mine(self, user: User, team: str | None) -> DefaultsHere:
         place = _place(team)
         return DefaultsHere(self._bot.defaults, place.platform, user.id, self._bot.commands_for(user, place))
@@ -140,9 +168,11 @@ def view(bot: Bot, user: User, place: Place) -> Json:
     commands = bot.commands_for(user, place)
     mine = DefaultsHere(bot.defaults, place.platform, user.id, commands)
     blocks = [*_abilities(commands, user.locale), *_manners(commands, user.locale), *_defaults(mine, user.locale)]
-    if user.is_moderator:
-        sentence = "What I may do here will be set in this place. Until then, whoever runs me sets it."
-        blocks += [_header(translate("For moderators", user.locale)), _section(translate(sentence, user.locale))]
+    if (settings := home_settings.here(bot, user, place)) is not None:
+        blocks += [
+            _header(translate("For moderators", user.locale)),
+            *home_settings.blocks(settings, user.locale),
+        ]
     return {"type": "home", "blocks": blocks}
 
 
@@ -208,11 +238,7 @@ def _form(mine: DefaultsHere, name: str, locale: str) -> Json:
 
 
 def _shown(value: Any, locale: str) -> str:
-    if isinstance(value, bool):
-        return translate("yes", locale) if value else translate("no", locale)
-    if isinstance(value, (int, float)):
-        return number(value)
-    return "–" if value is None else cut(str(value), LINE)
+    return home_settings.shown(value, locale)
 
 
 def _item(code: str, text: str) -> Json:

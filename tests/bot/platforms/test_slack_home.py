@@ -18,6 +18,7 @@ from bot.language import translate
 from bot.message import Place, User
 from bot.model_client import ModelClient
 from bot.platforms.slack import SlackPlatform, home
+from bot.setting import Scope
 
 Json = dict[str, Any]
 HERE = Place("slack", "", "T1")
@@ -115,11 +116,43 @@ def test_who_is_named_in_the_settings_is_a_moderator_there(bot: Bot) -> None:
     assert "For moderators" not in words(home.view(bot, User("U2", "Ben"), HERE))
 
 
-def test_for_moderators_there_is_nothing_to_press(bot: Bot) -> None:
-    of_all = home.view(bot, User("U1", "Ann"), HERE)["blocks"]
-    moderators = home.view(bot, User("U1", "Ann", is_moderator=True), HERE)["blocks"]
-    assert [block["type"] for block in moderators[len(of_all) :]] == ["header", "section"]
-    assert "accessory" not in moderators[-1]
+async def test_moderators_change_a_setting_in_a_form(slack: FakeSlack, bot: Bot) -> None:
+    here = Place("slack", "C1", slack.team)
+    view = await shown(slack, slack.admin)
+    await (await slack.choose(slack.admin, view, "limits.cooldown")).acknowledged()
+    form = await slack.until(lambda: slack.modal(slack.admin))
+    assert "How many seconds lie between two questions of one person" in words(form.content["blocks"])
+    refused = await slack.submit(slack.admin, form, {"limits.cooldown": "-3"}, checked=False)
+    assert "limits.cooldown must be a whole number from 0 to 86400; you gave “-3”." in refused.errors.values()
+    assert (await slack.submit(slack.admin, form, {"limits.cooldown": "60"})).closed
+    assert bot.settings.value("limits.cooldown", here) == 60
+    view = await slack.until(lambda: "limits.cooldown: 60" in words(slack.home(slack.admin).content["blocks"]))
+    [entry] = await bot.audit.find("slack", slack.team)
+    assert (entry.what, entry.before, entry.after, entry.actor) == ("limits.cooldown", None, 60, slack.admin)
+
+
+async def test_an_empty_field_takes_back_what_was_set(slack: FakeSlack, bot: Bot) -> None:
+    here = Place("slack", "C1", slack.team)
+    await bot.settings.write([bot.settings.plan("limits.cooldown", 60, Scope("slack", slack.team))], User("U7", "Mo"))
+    view = await shown(slack, slack.admin)
+    await (await slack.choose(slack.admin, view, "limits.cooldown")).acknowledged()
+    form = await slack.until(lambda: slack.modal(slack.admin))
+    assert (await slack.submit(slack.admin, form, {"limits.cooldown": ""})).closed
+    assert bot.settings.value("limits.cooldown", here) == 0
+
+
+async def test_whoever_is_no_moderator_any_more_changes_nothing(slack: FakeSlack, bot: Bot) -> None:
+    """The menu and the form were shown while they still were one."""
+    named = [bot.settings.plan("moderators.users", slack.ann, Scope("slack", slack.team))]
+    await bot.settings.write(named, User("U7", "Mo"))
+    view = await shown(slack, slack.ann)
+    await (await slack.choose(slack.ann, view, "limits.cooldown")).acknowledged()
+    form = await slack.until(lambda: slack.modal(slack.ann))
+    taken = [bot.settings.plan("moderators.users", None, Scope("slack", slack.team))]
+    await bot.settings.write(taken, User("U7", "Mo"))
+    await slack.submit(slack.ann, form, {"limits.cooldown": "60"})
+    assert bot.settings.value("limits.cooldown", Place("slack", "C1", slack.team)) == 0
+    await slack.until(lambda: "For moderators" not in words(slack.home(slack.ann).content["blocks"]))
 
 
 def test_any_number_of_commands_fits(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +230,7 @@ async def test_all_are_reset(slack: FakeSlack, bot: Bot) -> None:
 
 async def test_an_option_that_is_no_longer_there(slack: FakeSlack, bot: Bot) -> None:
     view = await shown(slack, slack.ann)
-    await bot.registry.switch("ask", slack.team, on=False)
+    await bot.registry.switch("ask", Scope("slack", slack.team), User("M", "Mod"), on=False)
     await press(slack, slack.ann, view, "ask.temperature")
     await slack.until(lambda: "ask.temperature" not in words(slack.home(slack.ann).content["blocks"]))
     assert slack.modal(slack.ann) is None

@@ -201,6 +201,20 @@ class FakeSlack(Server):
         event = {"type": "app_home_opened", "user": user, "channel": self.dm(user), "tab": "home"}
         return self.tell(event | about | {"event_ts": self.workspace.new_ts()})
 
+    async def choose(self, user: str, on: FakeMessage | FakeView, value: str) -> Delivery:
+        """Pick this value from a menu that stands in a message or a view, outside a form."""
+        content = on.blocks if isinstance(on, FakeMessage) else on.content["blocks"]
+        block, element, option = next(
+            (block, element, option)
+            for block, element in elements(content)
+            for group in element.get("option_groups") or [element]
+            for option in group.get("options", ())
+            if option["value"] == value
+        )
+        action = {"type": element["type"], "action_id": element["action_id"], "selected_option": option}
+        action |= {"block_id": block, "action_ts": self.workspace.new_ts()}
+        return self._interact(user, "block_actions", on, {"actions": [action]})
+
     async def submit(self, user: str, view: FakeView, fields: Mapping[str, Any], *, checked: bool = True) -> Submission:
         """Fill in a modal and send it; without `checked` even what Slack's client would refuse.
 

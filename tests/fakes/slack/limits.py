@@ -87,9 +87,17 @@ def _block(block: Json) -> Iterator[str]:
 def _element(element: Json) -> Iterator[str]:
     kind = element.get("type", "")
     yield from _lengths(kind, element)
-    options = element.get("options")
+    options, groups = element.get("options"), element.get("option_groups")
+    if groups is not None:
+        if options is not None or not 1 <= len(groups) <= 100:
+            yield f"{kind}: either options or 1 to 100 option_groups"
+        for group in groups:
+            yield from _lengths("option_group", group)
+            if not 1 <= len(group.get("options") or ()) <= 100:
+                yield f"{kind}: 1 to 100 options in each group"
+        options = [option for group in groups for option in group.get("options") or ()]
     if kind == "static_select" or options is not None:
-        if not 1 <= len(options or ()) <= 100:
+        if groups is None and not 1 <= len(options or ()) <= 100:
             yield f"{kind}: 1 to 100 options"
         for option in options or ():
             yield from _lengths("option", option)

@@ -1,0 +1,111 @@
+"""What everything passes before it is done: who may, within which limits, and how often."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bot.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from bot.command import Command
+    from bot.defaults import Defaults
+    from bot.language import Sentence
+    from bot.limits import Limits
+    from bot.message import Place, Reply, Request, User
+    from bot.policy import Policy
+    from bot.registry import Registry
+    from bot.settings import Settings
+
+EACH = "each"
+"""The language that is each reader's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something is not to be had: what whoever asks is told, and the setting that makes it so, if any."""
+
+    sentence: Sentence
+    setting: str = ""
+
+
+class Gate:
+    """Decides from memory alone; only `metered` and `why` wait for anything."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        registry: Registry,
+        defaults: Defaults,
+        policy: Policy,
+        limits: Limits,
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._defaults = defaults
+        self._policy = policy
+        self._limits = limits
+
+    def recognised(self, user: User, place: Place) -> User:
+        """`user` with the rights and the language that the settings of `place` give them."""
+        language = self._settings.value("answers.language", place)
+        user = self._policy.recognised(user, place)
+        return user if language == EACH else replace(user, locale=language)
+
+    def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
+        """The commands that `user`, a recognised one, may use in `place`, as they are there."""
+        return tuple(
+            self._registry.narrowed(command, place, user)
+            for command in self._registry.commands
+            if self._policy.allows(user, command, place)
+        )
+
+    def check(self, request: Request, command: Command) -> None:
+        """Raise Refused if whoever asks may not use `command` there."""
+        self._policy.check(request.user, command, request.place)
+
+    def narrowed(self, request: Request, command: Command) -> Command:
+        """`command` within the limits that it has for whoever asks."""
+        return self._registry.narrowed(command, request.place, request.user)
+
+    def own(self, request: Request, command: Command) -> dict[str, Any]:
+        """What whoever asks set as their own defaults of a narrowed command."""
+        return self._defaults.options(request.place.platform, request.user.id, command)
+
+    def admit(self, request: Request, command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a narrowed command, bound; raises UserError if they are wrong or it was asked too often."""
+        options = command.bind(self.own(request, command) | dict(given))
+        try:
+            self._limits.check(self._limits.on(request.user, command, request.place))
+        except Refused as refused:
+            refused.what = command.name
+            raise
+        return options
+
+    async def metered(
+        self, request: Request, command: Command, replies: AsyncGenerator[Reply, None]
+    ) -> AsyncGenerator[Reply, None]:
+        """The replies, counted as one use unless they fail. Raises LimitReached before the first one."""
+        limits = self._limits.on(request.user, command, request.place)
+        try:
+            async with aclosing(replies), self._limits.taken(limits) as use:
+                async for reply in replies:
+                    if reply.final and reply.error:
+                        use.give_back()
+                    yield reply
+        except Refused as refused:
+            refused.what = refused.what or command.name
+            raise
+
+    async def why(self, user: User, command: Command, place: Place) -> list[Reason]:
+        """Everything that keeps `command` from `user` in `place`, in the order in which they would hear of it."""
+        user = self.recognised(user, place)
+        found = [Reason(refusal.sentence, refusal.setting) for refusal in self._policy.refusals(user, command, place)]
+        limits = self._limits.on(user, command, place)
+        settings = {limit.code: limit.setting for limit in limits}
+        reached = await self._limits.used_up(limits)
+        return [*found, *(Reason(limit.sentence, settings[limit.code]) for limit in reached)]

@@ -1,0 +1,123 @@
+"""What happens when a button under an answer is pressed, or the form behind it is sent."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from bot import actions
+from bot.errors import Expired, UserError
+from bot.message import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from bot.answering import Answering
+    from bot.command import Command
+    from bot.database import MessageRow
+    from bot.gate import Gate
+    from bot.journal import Journal
+    from bot.message import Form, Place, Request, User
+    from bot.registry import Registry
+
+
+FORKS = "-fork"
+
+
+class Pressing:
+    """The buttons of stored answers. Whatever they lead to passes the gate once more."""
+
+    def __init__(self, *, registry: Registry, journal: Journal, answering: Answering, gate: Gate) -> None:
+        self._registry = registry
+        self._journal = journal
+        self._answering = answering
+        self._gate = gate
+
+    async def form(self, request: Request, row_id: int) -> Form:
+        """The form behind Edit, filled in with what was asked. Raises UserError if whoever presses may not have it."""
+        row = await self._pressed(request, "edit", row_id)
+        command = self._registry.behind(row.command)
+        self._gate.check(request, command)
+        return actions.form(self._gate.narrowed(request, command), row.options, f"t:edit:{row_id}")
+
+    async def _pressed(self, request: Request, action: str, row_id: int) -> MessageRow:
+        row = await self._journal.get(row_id)
+        if row is None or row.role != "assistant" or not _reaches(row, request):
+            raise Expired("This has expired: it is no longer stored.")
+        if action == actions.FORK and not seen(row, request.user, request.place):
+            raise Expired("This has expired: it is no longer stored.")
+        actions.check(action, row, request.user)
+        return row
+
+    async def act(self, request: Request, action: str, row_id: int) -> AsyncGenerator[Reply, None]:
+        """What a press of `action` under the answer `row_id` leads to. Raises UserError if it may not be."""
+        row = await self._pressed(request, action, row_id)
+        locale = request.user.locale
+        match action:
+            case "stop":
+                if not self._answering.stop(row_id):
+                    raise UserError("There is nothing to stop: this answer is finished.")
+            case "delete":
+                self._answering.stop(row_id)
+                await self._journal.delete(row)
+                yield Reply(row=row_id, deleted=True, final=True)
+            case "up" | "down":
+                await self._journal.vote(row_id, request.user.id, 1 if action == "up" else -1)
+                yield await self._answering.snapshot(row, locale)
+            case _:
+                async with aclosing(self._follow_up(request, action, row)) as replies:
+                    async for reply in replies:
+                        yield reply
+
+    async def _follow_up(self, request: Request, action: str, row: MessageRow) -> AsyncGenerator[Reply, None]:
+        """A new answer that grows out of an old one."""
+        asked = request.action
+        if actions.is_plugins(action):
+            number = int(action[1:])
+            if number >= len(row.buttons):
+                raise Expired("This button has expired.")
+            button = row.buttons[number]
+            command, given = self._registry.behind(button["command"]), button["options"]
+            self._gate.check(request, command)
+            command = self._gate.narrowed(request, command)
+            parent: int | None = row.id
+            question: int | None = None
+        else:
+            command = self._forks(row) if action == actions.FORK else self._registry.behind(row.command)
+            self._gate.check(request, command)
+            command = self._gate.narrowed(request, command)
+            given = actions.changed(action, command, row, asked.fields if asked else None)
+            question, parent = (None, await self._before(row)) if action == "edit" else (row.parent, None)
+        options = command.bind(given)
+        private = row.private or command.private
+        replies = self._answering.answer(request, command, options, private=private, question=question, parent=parent)
+        async with aclosing(self._gate.metered(request, command, replies)) as metered:
+            async for reply in metered:
+                yield reply
+
+    def _forks(self, row: MessageRow) -> Command:
+        """The hidden command that goes on from the middle of an answer: it has the answer's name and “-fork”."""
+        name = row.command.removesuffix(FORKS) + FORKS
+        if (command := self._registry.get(name)) is None:
+            raise UserError("Answers of /{command} cannot be forked.", command=row.command)
+        return command
+
+    async def _before(self, row: MessageRow) -> int | None:
+        """What the question of an answer was a reply to."""
+        question = None if row.parent is None else await self._journal.get(row.parent)
+        return None if question is None else question.parent
+
+
+def seen(row: MessageRow, user: User, place: Place) -> bool:
+    """Whether an answer is shown to `user` in `place`."""
+    here = (row.platform, row.server, row.channel) == (place.platform, place.server, place.channel)
+    return here and (not row.private or row.author == user.id)
+
+
+def _reaches(row: MessageRow, request: Request) -> bool:
+    """Whether somebody there can have the buttons of an answer: rights in one server are none in another."""
+    user, place = request.user, request.place
+    if user.is_operator or (row.platform, row.author) == (place.platform, user.id):
+        return True
+    here = (row.platform, row.server) == (place.platform, place.server)
+    return here and (not row.private or user.is_moderator)

@@ -1,0 +1,266 @@
+"""/config: what moderators set for their server, for one of its channels or for one of its roles."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from bot import (
+    Attachment,
+    Changed,
+    Channel,
+    Context,
+    Plugin,
+    Range,
+    Reply,
+    Role,
+    Scope,
+    Setting,
+    UserError,
+    autocomplete,
+    command,
+)
+
+FILE = "tempera-settings.toml"
+LONGEST = 60
+"""How much of a text a list shows."""
+
+
+class Config(Plugin):
+    """The settings."""
+
+    @command("config show", moderator=True, private=True)
+    async def show(
+        self,
+        ctx: Context,
+        setting: str | None = None,
+        channel: Channel | None = None,
+        role: Role | None = None,
+        server: str | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Show what is set here, and where each value comes from.
+
+        setting: One setting, in full
+        channel: As it is in this channel
+        role: As it is for this role
+        server: Another server, such as web; for whoever runs this bot
+        """
+        scope = ctx.settings.scope(channel=channel, role=role, server=server)
+        if setting is None:
+            yield Reply(text=_all(ctx, scope), final=True)
+        else:
+            yield Reply(text=_one(ctx, ctx.settings.find(setting), scope), final=True)
+
+    @command("config set", moderator=True, private=True)
+    async def set(
+        self,
+        ctx: Context,
+        setting: Range[str, 1, 5000],
+        value: Range[str, 1, 4000] | None = None,
+        channel: Channel | None = None,
+        role: Role | None = None,
+        server: str | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Change a setting, from the next request on.
+
+        setting: Its name, such as ask.temperature.maximum
+        value: What it shall be
+        channel: For this channel alone
+        role: For people with this role; for limits alone
+        server: Another server, such as web; for whoever runs this bot
+        """
+        name, wanted = _split(setting, value)
+        known = ctx.settings.find(name)
+        if not wanted:
+            sentence = "{name} needs a value: {expected}. Like this: `/config set {name} value:…`"
+            raise UserError(sentence, name=known.name, expected=known.expects())
+        scope = ctx.settings.scope(channel=channel, role=role, server=server)
+        changed = await ctx.settings.set(known.name, wanted, scope)
+        lines = [_changed(ctx, changed), *_exceptions(ctx, known, scope)]
+        yield Reply(text="\n".join(lines), final=True)
+
+    @command("config reset", moderator=True, private=True)
+    async def reset(
+        self,
+        ctx: Context,
+        setting: str | None = None,
+        channel: Channel | None = None,
+        role: Role | None = None,
+        server: str | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Take back what was set for the server, a channel or a role.
+
+        setting: Which one; all of them if you name none
+        channel: What was set for this channel
+        role: What was set for this role
+        server: Another server, such as web; for whoever runs this bot
+        """
+        scope = ctx.settings.scope(channel=channel, role=role, server=server)
+        if setting is not None:
+            changes: Sequence[Changed] = [await ctx.settings.set(setting, None, scope)]
+        else:
+            changes = await ctx.settings.reset(scope)
+        lines = [_changed(ctx, changed) for changed in changes]
+        yield Reply(text="\n".join(lines) or ctx.translate("Nothing was set there."), final=True)
+
+    @command("config export", moderator=True, private=True)
+    async def export(self, ctx: Context, server: str | None = None) -> AsyncIterator[Reply]:
+        """Write all that is set here into a file, for another server or for later.
+
+        server: Another server, such as web; for whoever runs this bot
+        """
+        text = ctx.settings.export(ctx.settings.scope(server=server))
+        if not text:
+            yield Reply(text=ctx.translate("Nothing was set there."), final=True)
+            return
+        file = Attachment(FILE, text.encode(), "application/toml", alt=ctx.translate("The settings"))
+        sentence = ctx.translate("Here they are. `/config import` reads them again.")
+        yield Reply(text=f"{sentence}\n```toml\n{text}```", attachments=(file,), final=True)
+
+    @command("config import", form=("file", "text"), moderator=True, private=True)
+    async def import_(
+        self,
+        ctx: Context,
+        file: Attachment | None = None,
+        text: Range[str, 1, 100000] | None = None,
+        server: str | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Set all that a file of settings says; what it does not name stays.
+
+        file: What /config export wrote
+        text: Or the same as text
+        server: Another server, such as web; for whoever runs this bot
+        """
+        if (file is None) == (text is None):
+            raise UserError("Give the settings either as a file or as text.")
+        scope = ctx.settings.scope(server=server)
+        changes = await ctx.settings.load(_read(file) if file is not None else text or "", scope)
+        lines = [_changed(ctx, changed) for changed in changes if changed.before != changed.after]
+        yield Reply(text="\n".join(lines) or ctx.translate("All of that was set already."), final=True)
+
+    @autocomplete("config show", "setting")
+    async def complete_show(self, ctx: Context, typed: str) -> Sequence[str]:
+        """All names."""
+        return _names(ctx, typed)
+
+    @autocomplete("config set", "setting")
+    async def complete_set(self, ctx: Context, typed: str) -> Sequence[str]:
+        """All names."""
+        return _names(ctx, typed)
+
+    @autocomplete("config reset", "setting")
+    async def complete_reset(self, ctx: Context, typed: str) -> Sequence[str]:
+        """Those that are set somewhere here."""
+        there = {name for values in ctx.settings.within(ctx.settings.scope()).values() for name in values}
+        return [name for name in _names(ctx, typed) if name in there]
+
+    @autocomplete("config set", "value")
+    async def complete_value(self, ctx: Context, typed: str) -> Sequence[str]:
+        """What the setting can be, as far as it can be listed."""
+        try:
+            setting = ctx.settings.find(str(ctx.request.options.get("setting") or ""))
+        except UserError:
+            return ()
+        return [value for value in _values(ctx, setting) if value.casefold().startswith(typed.casefold())]
+
+
+def _split(setting: str, value: str | None) -> tuple[str, str]:
+    """Name and value, where both may stand in one text: "ask.temperature.maximum 1.0"."""
+    name, _, rest = setting.strip().partition(" ")
+    if value is not None or not rest:
+        return setting.strip(), (value or "").strip()
+    return name, rest.strip().removeprefix("=").strip()
+
+
+def _names(ctx: Context, typed: str) -> list[str]:
+    return [setting.name for setting in ctx.settings.declared if typed.casefold() in setting.name]
+
+
+def _values(ctx: Context, setting: Setting) -> list[str]:
+    if setting.type is bool:
+        return [ctx.translate("yes"), ctx.translate("no")]
+    if setting.choices:
+        return [str(choice) for choice in setting.choices]
+    now = ctx.settings.levels(setting.name, ctx.settings.scope())[-1].value
+    found = [now, setting.default] if setting.type is str else [now, setting.default, setting.minimum, setting.maximum]
+    return list(dict.fromkeys(_shown(ctx, value) for value in found if value not in (None, "")))
+
+
+def _shown(ctx: Context, value: object) -> str:
+    if isinstance(value, bool):
+        return ctx.translate("yes") if value else ctx.translate("no")
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "–" if value in (None, "") else str(value)
+
+
+def _short(ctx: Context, value: object) -> str:
+    text = " ".join(_shown(ctx, value).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()} …"
+
+
+def _named(ctx: Context, scope: Scope) -> str:
+    if scope.role:
+        return ctx.translate("role {id}", id=scope.role)
+    if scope.channel and scope.server:
+        return ctx.translate("channel {id}", id=f"<#{scope.channel}>" if scope.platform == "discord" else scope.channel)
+    if scope == ctx.settings.scope():
+        return ctx.translate("this server") if scope.server else ctx.translate("here")
+    return ctx.translate("server {id}", id=f"{scope.platform}:{scope.server}" if scope.server else scope.platform)
+
+
+def _origin(ctx: Context, where: str) -> str:
+    return {
+        "default": ctx.translate("default"),
+        "deployment": ctx.translate("whoever runs this bot"),
+        "server": ctx.translate("this server"),
+        "channel": ctx.translate("this channel"),
+        "role": ctx.translate("this role"),
+    }[where]
+
+
+def _all(ctx: Context, scope: Scope) -> str:
+    lines = []
+    for setting in ctx.settings.declared:
+        level = ctx.settings.levels(setting.name, scope)[-1]
+        value = _short(ctx, level.value)
+        lines.append(
+            f"- `{setting.name}`: {value}"
+            if level.where == "default"
+            else f"- `{setting.name}`: **{value}** ({_origin(ctx, level.where)})"
+        )
+    others = [_named(ctx, one) for one in ctx.settings.within(scope) if one != scope]
+    if others:
+        lines += ["", ctx.translate("There is more, set for: {others}", others=", ".join(others))]
+    lines += ["", ctx.translate("`/config show ask.temperature.maximum` shows one in full; `/config set` changes it.")]
+    return "\n".join(lines)
+
+
+def _one(ctx: Context, setting: Setting, scope: Scope) -> str:
+    levels = ctx.settings.levels(setting.name, scope)
+    expected = setting.expects().in_language(ctx.user.locale)
+    lines = [f"**{setting.name}** – {setting.about(ctx.user.locale)}", ctx.translate("It takes {what}.", what=expected)]
+    for level in levels:
+        counts = f" ← {ctx.translate('counts here')}" if level is levels[-1] else ""
+        lines.append(f"- {_origin(ctx, level.where)}: **{_shown(ctx, level.value)}**{counts}")
+    return "\n".join([*lines, *_exceptions(ctx, setting, scope)])
+
+
+def _exceptions(ctx: Context, setting: Setting, scope: Scope) -> list[str]:
+    """A line for each channel and role of a server that has its own value."""
+    return [
+        f"- {_named(ctx, one)}: **{_short(ctx, values[setting.name])}**"
+        for one, values in ctx.settings.within(scope).items()
+        if one != scope and setting.name in values
+    ]
+
+
+def _changed(ctx: Context, changed: Changed) -> str:
+    before, after = _short(ctx, changed.before), _short(ctx, changed.after)
+    return f"`{changed.setting.name}` ({_named(ctx, changed.scope)}): {before} → {after}"
+
+
+def _read(file: Attachment) -> str:
+    try:
+        return file.data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError("{name} is not a text file.", name=file.filename) from error

@@ -1,0 +1,51 @@
+"""/why: what keeps a command from somebody here, and who may change that."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from bot import Context, Plugin, Reply, User, UserError, autocomplete, command
+
+
+class Why(Plugin):
+    """Reasons."""
+
+    @command(private=True, free=True)
+    async def why(self, ctx: Context, command: str, user: User | None = None) -> AsyncIterator[Reply]:
+        """Tell why a command cannot be used here.
+
+        command: The command, such as imagine
+        user: Somebody else; for moderators
+        """
+        if user is not None and user.id != ctx.user.id and not ctx.user.is_moderator:
+            raise UserError("Only moderators can ask about somebody else.")
+        known = ctx.plugins.find(command.strip().removeprefix("/").casefold())
+        reasons = await ctx.why(known, user)
+        if not reasons and user is None:
+            yield Reply(text=ctx.translate("You can use /{command} here.", command=known.name), final=True)
+            return
+        if not reasons:
+            sentence = "{name} can use /{command} here."
+            if user is not None and user.roles is None:
+                sentence = "{name} can use /{command} here, as far as I know without their roles."
+            about = {"name": user.name if user else "", "command": known.name}
+            yield Reply(text=ctx.translate(sentence, **about), final=True)
+            return
+        lines = []
+        for reason in reasons:
+            said = reason.sentence.in_language(ctx.user.locale)
+            if reason.setting:
+                remedy = ctx.translate("Moderators can change that: {setting}", setting=f"`{reason.setting}`")
+            else:
+                remedy = ctx.translate(
+                    "Moderators are those who manage this server, and whom they name in {settings}.",
+                    settings="`moderators.users`, `moderators.roles`",
+                )
+            lines.append(f"- {said} {remedy}")
+        yield Reply(text="\n".join(lines), final=True)
+
+    @autocomplete("why", "command")
+    async def complete(self, ctx: Context, typed: str) -> Sequence[str]:
+        """All commands, also those that are not to be had."""
+        wanted = typed.removeprefix("/").casefold()
+        return [known.name for known in ctx.plugins.commands if wanted in known.name]
