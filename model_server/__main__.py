@@ -85,6 +85,7 @@ def _run(options: argparse.Namespace) -> int:
             _list(list(catalogue.values()), store)
         case "path":
             [entry] = choose(catalogue, [options.name])
+            check_trained(entry)
             if (folder := store.ready(entry)) is None:
                 raise StoreError(f"{entry.name} is not in place; tempera-models pull {entry.name} fetches it.")
             print(folder)
