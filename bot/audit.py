@@ -80,26 +80,26 @@ class Filter:
     older: int | None = None
 
 
-def note(session: AsyncSession, entry: Entry) -> None:
+def note(session: AsyncSession, entry: Entry) -> AuditRow:
     """Add an entry in the transaction of what it tells about, so that there is never one without the other."""
     place = entry.place
-    session.add(
-        AuditRow(
-            created=now(),
-            platform=place.platform,
-            server=place.server,
-            channel=place.channel,
-            actor=entry.actor.id,
-            actor_name=entry.actor.name,
-            kind=entry.kind,
-            what=entry.what,
-            subject=entry.subject,
-            subject_name=entry.subject_name,
-            before=entry.before,
-            after=entry.after,
-            reason=entry.reason,
-        )
+    row = AuditRow(
+        created=now(),
+        platform=place.platform,
+        server=place.server,
+        channel=place.channel,
+        actor=entry.actor.id,
+        actor_name=entry.actor.name,
+        kind=entry.kind,
+        what=entry.what,
+        subject=entry.subject,
+        subject_name=entry.subject_name,
+        before=entry.before,
+        after=entry.after,
+        reason=entry.reason,
     )
+    session.add(row)
+    return row
 
 
 class Audit:
@@ -108,10 +108,17 @@ class Audit:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, entry: Entry) -> None:
-        """Note an entry that stands for itself."""
+    async def record(self, entry: Entry) -> int:
+        """Note an entry that stands for itself; its id."""
         async with self._database.writing() as session:
-            note(session, entry)
+            row = note(session, entry)
+            await session.flush()
+            return row.id
+
+    async def get(self, row_id: int) -> AuditRow | None:
+        """The entry with this id."""
+        async with self._database.reading() as session:
+            return await session.get(AuditRow, row_id)
 
     async def find(
         self, platform: str, server: str, wanted: Filter | None = None, *, most: int = MOST

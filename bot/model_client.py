@@ -251,6 +251,12 @@ class ModelClient:
         answer = await self._post("/v1/embeddings", body)
         return [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
 
+    async def moderate(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """For each text, how probable it is that it belongs into each of OpenAI's categories. Errors as for `chat`."""
+        answer = await self._post("/v1/moderations", {"input": list(texts)})
+        with _reading():
+            return [{name: float(value) for name, value in one["category_scores"].items()} for one in answer["results"]]
+
     async def first(self, task: str) -> str:
         """The name of the first model that the server offers for `task`."""
         listed = await self._request("GET", "/v1/models")

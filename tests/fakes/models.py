@@ -48,7 +48,8 @@ class FakeModels:
     drawings after their first preview, dials and faces altogether. `requests` holds the bodies received, `running`
     how many are being answered, and `dropped` how many were left by their client before the end. `failure` (status,
     sentence) refuses what is `failing`; `place` puts every chat and drawing into a queue first, while the gate is
-    closed. `listed` are its models with their tasks.
+    closed. `listed` are its models with their tasks. `scores` maps what a text has in it to how its moderation is
+    answered, None stands for a server without one; `moderated` holds the texts that were asked about.
     """
 
     def __init__(self, *answer: str) -> None:
@@ -64,6 +65,8 @@ class FakeModels:
         self.pieces: dict[int, str] = {}
         self.running = 0
         self.dropped = 0
+        self.scores: dict[str, dict[str, float]] | None = {}
+        self.moderated: list[str] = []
         self.url = ""
         self._changed = asyncio.Condition()
         self._lifetime = AsyncExitStack()
@@ -80,6 +83,7 @@ class FakeModels:
                 web.post("/v1/images/generations", self._pictures),
                 web.post("/v1/images/variations", self._variations),
                 web.post("/v1/embeddings", self._embeddings),
+                web.post("/v1/moderations", self._moderations),
             ]
         )
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
@@ -299,6 +303,14 @@ def dialled(body: dict[str, Any], pieces: dict[int, str]) -> dict[str, Any]:
             for number in ids
         ],
     }
+
+    async def _moderations(self, request: web.Request) -> web.Response:
+        texts = (await request.json())["input"]
+        self.moderated += texts
+        if self.scores is None:
+            raise web.HTTPNotFound
+        found = [next((score for part, score in self.scores.items() if part in text), {"hate": 0.0}) for text in texts]
+        return web.json_response({"results": [{"category_scores": score} for score in found]})
 
 
 def made_with(body: dict[str, Any], steps: int) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+"""What was refused: noted for those who answer for it, told with its reason, and appealed against."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.audit import Entry, Filter
+from bot.errors import Expired, Refused, UserError
+from bot.language import translate
+from bot.message import Button, Reply
+from bot.safety.verdict import Unsafe
+
+if TYPE_CHECKING:
+    from bot.audit import Audit
+    from bot.message import Request
+
+log = logging.getLogger(__name__)
+
+APPEAL = "appeal"
+KEPT = 1000
+"""Characters of a refused text that moderators are shown."""
+
+
+class Refusals:
+    """Writes to the audit; whoever was refused hears of it even if that cannot be reached."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+
+    async def told(self, reply: Reply, request: Request, error: UserError) -> Reply:
+        """`reply`, which tells `error`, with the reason and an appeal where one is possible; the refusal is noted."""
+        if not isinstance(error, Refused):
+            return reply
+        number = await self._note(request, error)
+        if not isinstance(error, Unsafe):
+            return reply
+        if error.helps:
+            return replace(reply, error=False)
+        locale = request.user.locale
+        status = translate("Reason: {code}", locale, code=error.code)
+        if number is None:
+            return replace(reply, status=status)
+        appeal = Button(translate("Appeal", locale), action=APPEAL, id=f"t:{APPEAL}:{number}")
+        return replace(reply, status=status, buttons=(appeal,))
+
+    async def _note(self, request: Request, error: Refused) -> int | None:
+        text = error.text[:KEPT] if isinstance(error, Unsafe) else ""
+        entry = Entry(
+            actor=request.user,
+            place=request.place,
+            kind="refusal",
+            what=error.what,
+            before=text or None,
+            reason=error.code,
+        )
+        try:
+            return await self._audit.record(entry)
+        except SQLAlchemyError:
+            log.exception("A refusal could not be noted")
+            return None
+
+    async def appeal(self, request: Request, number: int) -> Reply:
+        """Tell the moderators that somebody thinks a refusal wrong. Raises UserError if it is not theirs, or was told."""
+        row = await self._audit.get(number)
+        user, place = request.user, request.place
+        if row is None or row.kind != "refusal" or (row.platform, row.actor) != (place.platform, user.id):
+            raise Expired("This has expired: it is no longer stored.")
+        wanted = Filter(kind=APPEAL, subject=str(number))
+        if await self._audit.find(row.platform, row.server, wanted, most=1):
+            raise UserError("The moderators have your appeal already.")
+        entry = Entry(
+            actor=user,
+            place=replace(place, server=row.server, channel=row.channel),
+            kind=APPEAL,
+            what=row.what,
+            subject=str(number),
+            before=row.before,
+            reason=row.reason,
+        )
+        await self._audit.record(entry)
+        sentence = "The moderators can now see what you wrote and why it was refused."
+        return Reply(text=translate(sentence, user.locale), private=True, final=True)

@@ -1,0 +1,132 @@
+"""The row of checkers that prompts and answers pass, at the level that the settings of their place say."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from bot.errors import ModelError
+from bot.language import Sentence
+from bot.safety.declared import CLASSROOM, OFF, STANDARD
+from bot.safety.holding import held
+from bot.safety.normal import read
+from bot.safety.patterns import compiled
+from bot.safety.personal import found
+from bot.safety.rules import famous, own, rules
+from bot.safety.verdict import ANSWER, HELP, HELPED, KINDS_OF_DATA, WARNING, WITHHELD, Unsafe, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from typing import Any
+
+    from bot.command import Command
+    from bot.message import Place, Reply
+    from bot.model_client import ModelClient
+    from bot.settings import Settings
+
+KINDS = {
+    OFF: frozenset[str](),
+    STANDARD: frozenset({"hate", "sexual", "violence", "illicit", HELPED}),
+    CLASSROOM: frozenset({"hate", "sexual", "violence", "illicit", HELPED, "profanity", "harassment"}),
+}
+"""What the built-in rules look for at each level."""
+ORDER = (HELPED, "violence", "hate", "sexual", "illicit", "harassment", "profanity")
+"""Which of several reasons is told."""
+THRESHOLDS = {STANDARD: 0.9, CLASSROOM: 0.7}
+"""How sure the classifier has to be about a prompt."""
+ANSWERS = {STANDARD: 0.97, CLASSROOM: 0.9}
+"""And about an answer, which has many more sentences, and is about what somebody else wrote."""
+SECONDS = 5.0
+"""How long the classifier may take; then it counts as out of reach."""
+
+
+class Safety:
+    """Everything but `ask` and `guarded` decides from memory, within a millisecond for an ordinary prompt."""
+
+    def __init__(self, settings: Settings, models: ModelClient) -> None:
+        self._settings = settings
+        self._models = models
+
+    def texts(self, command: Command, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """What somebody wrote freely in `options`; nothing of it where the command is for moderators alone."""
+        if command.moderator:
+            return ()
+        wanted = [one for one in command.options if one.type is str and not one.choices and (one.form or one.free_text)]
+        return tuple(str(options[one.name]) for one in wanted if options.get(one.name))
+
+    def look(self, texts: Sequence[str], place: Place, *, draws: bool) -> None:
+        """Raise Unsafe for what can be seen from memory; `draws` says that a picture is to show what is written."""
+        for text in texts:
+            if code := self._reason(text, place, draws=draws):
+                raise self._unsafe(code, text, place)
+
+    async def ask(self, texts: Sequence[str], place: Place) -> None:
+        """Raise Unsafe for what the classifier sees; out of its reach, in a classroom for everything."""
+        level = self._level(place)
+        if level == OFF or not texts:
+            return
+        if code := await self._judged(texts, level, THRESHOLDS[level]):
+            raise self._unsafe(code, "\n".join(texts), place)
+
+    def warning(self, texts: Sequence[str], place: Place) -> Sentence | None:
+        """What to tell somebody whose message has personal data in it, if it seems to."""
+        if self._level(place) == OFF or not (what := found(texts)):
+            return None
+        return Sentence(WARNING.text, {"what": KINDS_OF_DATA[what]})
+
+    def guarded(
+        self, replies: AsyncGenerator[Reply, None], command: Command, place: Place
+    ) -> AsyncGenerator[Reply, None]:
+        """`replies` with every sentence looked at before it is shown; Unsafe ends them. Only answers to words are."""
+        if not self.takes_words(command):
+            return replies
+        return held(replies, lambda text: self._pass(text, place))
+
+    def takes_words(self, command: Command) -> bool:
+        """Whether somebody writes freely to `command`."""
+        return not command.moderator and any(option.type is str and option.free_text for option in command.options)
+
+    async def _pass(self, text: str, place: Place) -> None:
+        level = self._level(place)
+        code = self._reason(text, place, draws=False)
+        if level != OFF and code in {"", HELPED}:
+            code = await self._judged([text], level, ANSWERS[level])
+        # Words of help name what they are against.
+        if code not in {"", HELPED}:
+            raise Unsafe(WITHHELD, code=f"{ANSWER}{code}", text=text)
+
+    def _reason(self, text: str, place: Place, *, draws: bool) -> str:
+        kinds = rules().kinds(text) & KINDS[self._level(place)]
+        if reason := next((kind for kind in ORDER if kind in kinds), ""):
+            return reason
+        reading = read(text)
+        if (words := self._settings.value("safety.words", place)) and own(words).find(reading):
+            return "blocked_word"
+        pattern = compiled(self._settings.value("safety.patterns", place))
+        if pattern is not None and (pattern.search(text) or pattern.search(reading.plain)):
+            return "blocked_pattern"
+        if draws and self._level(place) != OFF:
+            people = self._settings.value("safety.people", place)
+            if famous().find(rules().without_innocent(reading)) or (people and own(people).find(reading)):
+                return "real_person"
+        return ""
+
+    async def _judged(self, texts: Sequence[str], level: str, threshold: float) -> str:
+        try:
+            async with asyncio.timeout(SECONDS):
+                judged = await self._models.moderate(texts)
+        except (ModelError, TimeoutError):
+            return "unchecked" if level == CLASSROOM else ""
+        for scores in judged:
+            if sum(scores.values()) >= threshold:
+                return max(scores, key=scores.__getitem__).split("/")[0].replace("-", "_")
+        return ""
+
+    def _unsafe(self, code: str, text: str, place: Place) -> Unsafe:
+        if code != HELPED:
+            return refusal(code, text)
+        return Unsafe(Sentence(self._settings.value("safety.help_text", place) or HELP.text), code=code)
+
+    def _level(self, place: Place) -> str:
+        level: str = self._settings.value("safety.level", place)
+        return level

@@ -1,0 +1,131 @@
+"""Text as whoever reads it sees it, however it is spelt: the ways of reading in which words are looked for.
+
+A disguise is undone only as far as the text itself shows one: a word is read with its digits as letters if it has both,
+and single letters are read as a word if three of them stand in a row. Everything takes time in proportion to the text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from itertools import groupby
+
+LOOKALIKES = str.maketrans(
+    {
+        **dict(zip("абвгдеёзиіїјкмнопрсѕтухцһԁԛԝѵ", "abbrdee3niijkmhonpcstyxuhdqwv", strict=True)),
+        **dict(zip("αβγεζηικμνορστυχω", "abyeznikmvopotuxw", strict=True)),
+        **dict(zip("łøđħıŧƒɡɑɩℓǃⅼ", "lodhitfgail!l", strict=True)),
+        "æ": "ae",
+        "œ": "oe",
+    }
+)
+"""Small letters that are none of a to z, but look like one."""
+FILLERS = re.compile("[\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5]")
+"""Characters that show nothing, though Unicode does not count them among the marks and the formats."""
+DIGITS = str.maketrans("013456789@$€£!|+(", "oieasgtbgaseliitc")
+"""What stands for which letter; 1, ! and | stand for i, or for l."""
+L_SHAPED = str.maketrans("1!|", "lll")
+GENITIVE = re.compile(r"(?<=\w)['’`´](?=s\b)")
+APOSTROPHE = re.compile(r"(?<=\w)['’`´](?=\w)")
+BREAKS = re.compile(r"[\W_]+")
+OUTSIDE = "\"“”„«».,;:?!()[]{}<>…-–—~'’`*_"
+MASK = re.compile(r"[*#%_.-]")
+FEWEST_SINGLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way to read a text: its letters, each run of one letter once, and how long each run is."""
+
+    letters: str
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, text: str) -> View:
+        """The view of words with single spaces between them."""
+        runs = [(letter, sum(1 for _ in run)) for letter, run in groupby(text)]
+        return cls("".join(letter for letter, _ in runs), tuple(count for _, count in runs))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text in all the ways that it is looked at."""
+
+    plain: str
+    """Its words in small letters without accents, single spaces between them."""
+    spelt: str
+    """Those of its words again that mix letters with signs, as the words that they may stand for."""
+    joined: str
+    """Rows of single letters, each row as one word."""
+    masked: tuple[str, ...]
+    """Words in which some letters are hidden, each behind a full stop."""
+
+
+def read(text: str) -> Reading:
+    """All readings of `text`."""
+    folded = fold(text)
+    plain = _spaced(folded)
+    spelt, masked = [], []
+    for token in folded.split():
+        bare = token.strip(OUTSIDE)
+        if bare.isalpha() and len(bare) == len(token):
+            continue
+        spelt += _spellings(token)
+        if hidden := _masked(bare):
+            masked.append(hidden)
+    return Reading(plain, " ".join(spelt), _joined(plain), tuple(masked))
+
+
+def fold(text: str) -> str:
+    """`text` in small letters, without accents and without what cannot be seen, its lookalikes as the letters."""
+    if text.isascii():
+        return text.lower()
+    kept = [
+        character
+        for character in unicodedata.normalize("NFKD", FILLERS.sub("", text)).casefold()
+        if unicodedata.category(character) not in {"Mn", "Me", "Cf"}
+    ]
+    return "".join(kept).translate(LOOKALIKES)
+
+
+def words_of(text: str) -> str:
+    """The words of `text` as `Reading.plain` has them."""
+    return _spaced(fold(text))
+
+
+def _spaced(folded: str) -> str:
+    return BREAKS.sub(" ", APOSTROPHE.sub("", GENITIVE.sub(" ", folded))).strip()
+
+
+def _spellings(token: str) -> list[str]:
+    """The words that a token may stand for whose letters are partly signs."""
+    found = []
+    for bare in dict.fromkeys((token.strip(OUTSIDE), token.strip("\"“”„«».,;:?()[]{}<>…'’"))):
+        if not any(map(str.isalpha, bare)):
+            continue
+        read_as = (bare.translate(DIGITS), bare.translate(L_SHAPED).translate(DIGITS))
+        found += ["".join(filter(str.isalpha, letters)) for letters in read_as]
+    return [word for word in dict.fromkeys(found) if word != token]
+
+
+def _joined(plain: str) -> str:
+    rows: list[str] = []
+    row: list[str] = []
+    for word in [*plain.translate(DIGITS).split(" "), "end"]:
+        if len(word) == 1:
+            row.append(word)
+            continue
+        if len(row) >= FEWEST_SINGLES:
+            rows.append("".join(row))
+        row = []
+    return " ".join(rows)
+
+
+def _masked(bare: str) -> str:
+    """A word like "f*ck" with full stops for what it hides; "" if it shows too little, or hides nothing."""
+    hidden = MASK.sub(".", bare)
+    shown = hidden.replace(".", "")
+    if "." not in hidden or len(shown) < 2 or not shown.isalpha() or not hidden[-1].isalpha():
+        return ""
+    return hidden

@@ -1,0 +1,63 @@
+"""The built-in lists and patterns: which kinds of harm a text shows, and whom it names."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot.safety.normal import read, words_of
+from bot.safety.patterns import either
+from bot.safety.words import Words
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bot.safety.normal import Reading
+
+HERE = Path(__file__).parent
+KEPT = 64
+"""How many servers' own lists are kept compiled."""
+
+
+class Rules:
+    """lists.toml, ready to be looked up."""
+
+    def __init__(self, path: Path) -> None:
+        document = tomllib.loads(path.read_text("utf-8"))
+        phrases = sorted(filter(None, map(words_of, document["innocent"].replace("\n", ",").split(","))), key=len)
+        self._innocent: Any = either(rf"\b{phrase}\b" for phrase in reversed(phrases))
+        self._words = Words(document["words"], stretch=2)
+        self._patterns: dict[str, Any] = {kind: either(patterns) for kind, patterns in document["patterns"].items()}
+
+    def kinds(self, text: str) -> set[str]:
+        """What is in `text`: "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm"."""
+        reading = self.without_innocent(read(text))
+        found = self._words.kinds(reading)
+        return found | {kind for kind, pattern in self._patterns.items() if pattern.search(reading.plain)}
+
+    def without_innocent(self, reading: Reading) -> Reading:
+        """`reading` without the phrases that only look bad."""
+        return replace(reading, plain=self._innocent.sub(" ", reading.plain))
+
+
+@cache
+def rules() -> Rules:
+    """The built-in ones, read once."""
+    return Rules(HERE / "lists.toml")
+
+
+@cache
+def famous() -> Words:
+    """The people of people.txt."""
+    lines = (HERE / "people.txt").read_text("utf-8").splitlines()
+    names = [name for line in lines if not line.startswith("#") for name in line.split(";")]
+    return Words({"people": "\n".join([*names, *(f"{name.strip()}s" for name in names if name.strip())])})
+
+
+@lru_cache(maxsize=KEPT)
+def own(listed: str) -> Words:
+    """The words of a server's own list."""
+    return Words({"own": listed})

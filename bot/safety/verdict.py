@@ -1,0 +1,67 @@
+"""What is said to whoever was refused, by reason."""
+
+from __future__ import annotations
+
+from bot.errors import Refused
+from bot.language import Sentence
+
+SENTENCES = {
+    "blocked_word": Sentence(
+        "Your message has a word in it that is blocked on this server. Please say it differently."
+    ),
+    "blocked_pattern": Sentence("Your message is like something that is blocked here. Please say it differently."),
+    "profanity": Sentence("Please ask without swear words; then I will answer gladly."),
+    "harassment": Sentence(
+        "I do not help with making fun of somebody or hurting them. Ask me for something kind instead."
+    ),
+    "hate": Sentence(
+        "I do not help with putting people down for what they are. Please ask in a way that respects them."
+    ),
+    "sexual": Sentence("Sexual content has no place here. Please ask about something else."),
+    "violence": Sentence(
+        "I do not help with hurting or threatening anybody. If somebody is in danger, tell an adult you trust, or call "
+        "the emergency number."
+    ),
+    "illicit": Sentence("I do not help with weapons, drugs or anything illegal. Please ask about something else."),
+    "real_person": Sentence(
+        "I do not draw real people, so that nobody is shown doing what they never did. Describe somebody made up."
+    ),
+    "unchecked": Sentence(
+        "The check that every message passes here cannot be reached at the moment. Please try again in a minute."
+    ),
+}
+HELP = Sentence(
+    "It sounds as if you are going through something very hard. You are not alone, and it is good that you said it. "
+    "Please talk to somebody you trust today: a friend, your parents, a teacher, the counsellor of your school, or a "
+    "helpline near you. If you are in danger right now, call the emergency number: 112 in Europe, 911 in America."
+)
+WITHHELD = Sentence("The rest of this answer is held back: it did not pass the safety check of this server.")
+WARNING = Sentence(
+    "Your message seems to have {what} in it, so this answer is shown to you alone. Better keep such data to yourself."
+)
+KINDS_OF_DATA = {
+    "a mail address": Sentence("a mail address"),
+    "a phone number": Sentence("a phone number"),
+    "a street address": Sentence("a street address"),
+}
+HELPED = "self_harm"
+ANSWER = "answer_"
+"""What the codes of answers begin with."""
+
+
+class Unsafe(Refused):
+    """A safety check says no. `text` is what it is about, for those who judge an appeal; "" if it is not theirs."""
+
+    def __init__(self, sentence: Sentence, *, code: str, text: str = "") -> None:
+        super().__init__(sentence.text, code=code)
+        self.text = text
+
+    @property
+    def helps(self) -> bool:
+        """Whether it is no refusal but help, which needs no reason and no appeal."""
+        return self.code == HELPED
+
+
+def refusal(code: str, text: str) -> Unsafe:
+    """The refusal of what somebody asked."""
+    return Unsafe(SENTENCES[code], code=code, text=text)
