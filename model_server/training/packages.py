@@ -89,6 +89,27 @@ EMOJIONE = Package(
     "CC-BY-4.0",
     "Emoji One",
 )
+FXEMOJI = Package(
+    "@iconify-json/fxemoji",
+    "1.2.2",
+    "UAasRaxzFUKfIGSmLwnoarsssA4LX0VLLuEmplIqM6ZNQqIQRtav8tZ4H1neTlBreXuMQyAifr5jP4kn78DpiQ==",
+    "Apache-2.0",
+    "Mozilla",
+)
+STREAMLINE = Package(
+    "@iconify-json/streamline-emojis",
+    "1.2.4",
+    "iNr9T9XuZVTyQPJO8ZlLxBzPkpi7qMl+z1l0C31vpEMqhPMelth3n7CeWQYtixdetDPdI81yeG4ROqjWpYJE6A==",
+    "CC-BY-4.0",
+    "Streamline",
+)
+HIGH_CONTRAST = Package(
+    "@iconify-json/fluent-emoji-high-contrast",
+    "1.2.6",
+    "esqhZPpkrF7sNX3NsLoh8KW64okEr/bzko7WNnFP+qTJGAqDPDYjp0925yxuivXy3HtVQB8xhIKu3+Nq1byX5w==",
+    "MIT",
+    "Microsoft Corporation",
+)
 EMOJILIB = Package(
     "emojilib",
     "4.0.3",
@@ -112,8 +133,14 @@ SETS = (
     EmojiSet("noto-v1", NOTO_V1),
 )
 """What the generator learns from."""
+JUDGE_SETS = (
+    EmojiSet("fxemoji", FXEMOJI),
+    EmojiSet("streamline", STREAMLINE),
+    EmojiSet("fluent-high-contrast", HIGH_CONTRAST),
+)
+"""What a judge of the generator's pictures learns from, too: it must know things by whomever they are drawn."""
 JUDGE_SET = EmojiSet("emojione", EMOJIONE)
-"""Never shown to the generator: a judge of its pictures is tested on this set."""
+"""Never shown to the generator nor to the judge, who is tested on this set."""
 WORDS = (EMOJILIB, CLDR)
 
 

@@ -49,6 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -
     monkeypatch.setattr(judging, "fetch", fetch)
     monkeypatch.setattr(judging, "read_emoji", lambda target: listed)
     monkeypatch.setattr(judging, "read_pictures", pictures)
+    monkeypatch.setattr(judging, "read_by_any_name", pictures)
     monkeypatch.setattr(stages, "gather", gather)
     monkeypatch.setattr(judging, "STEPS", 3)
     monkeypatch.setattr(judge, "WIDTHS", (8, 8, 8, 8))

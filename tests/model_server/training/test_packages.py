@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from model_server.catalogue import StoreError
-from model_server.training.packages import JUDGE_SET, SETS, WORDS, Package, fetch, read_json, verify
+from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, Package, fetch, read_json, verify
 
 
 def tarball(text: str) -> bytes:
@@ -83,9 +83,9 @@ def test_without_npm_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_licences_allow_it_and_the_judges_set_is_kept_apart() -> None:
-    used = {one.package.name: one.package.licence for one in (*SETS, JUDGE_SET)} | {
+    used = {one.package.name: one.package.licence for one in (*SETS, *JUDGE_SETS, JUDGE_SET)} | {
         one.name: one.licence for one in WORDS
     }
     assert set(used.values()) <= {"MIT", "Apache-2.0", "CC-BY-4.0", "Unicode-3.0"}
     assert not [name for name in used if "apple" in name or "facebook" in name]
-    assert JUDGE_SET.package not in {one.package for one in SETS}
+    assert JUDGE_SET.package not in {one.package for one in (*SETS, *JUDGE_SETS)}
