@@ -96,7 +96,9 @@ class Explain(Plugin):
     @autocomplete("explain", "question")
     async def complete_question(self, ctx: Context, typed: str) -> Sequence[str]:
         """Questions of the FAQ and headings."""
-        return chat.fitting(await self.shelf.library(_here(ctx.place)), typed)
+        # With every key that is pressed, so not from the database.
+        library = self.shelf.at_hand(_here(ctx.place)) or await self.shelf.library(_here(ctx.place))
+        return chat.fitting(library, typed)
 
     @command("explain-at", hidden=True)
     async def at(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:

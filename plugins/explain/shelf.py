@@ -150,6 +150,10 @@ class Shelf:
                 self._own.popitem(last=False)
             return self._own[server]
 
+    def at_hand(self, server: str) -> Library | None:
+        """The library as it was when somebody last asked, without a look at the database."""
+        return self._own.get(server) or self._common
+
     async def find(self, library: Library, question: str, patience: float) -> Decision:
         """What the lessons say. Words alone decide where there are no embeddings within `patience` seconds."""
         index = library.index
