@@ -65,15 +65,12 @@ async def test_a_restart_embeds_nothing_and_an_edit_only_what_it_changed(
         assert sorted(embedded(models)) == ["Dogs. They howl. They run.", "Dogs: They howl.", "They howl."]
 
 
-async def test_another_model_starts_from_nothing(
-    models: FakeModels, client: ModelClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_another_model_starts_from_nothing(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
         store = Store(database, "explain")
         await vectors(store, client, told())
         embedded(models)
-        monkeypatch.setattr("fakes.models.LISTED", {"other-embeddings": "embeddings"})
-        await vectors(store, client, told())
+        await vectors(store, client, told(), "other-embeddings")
         assert {request["model"] for request in models.requests} == {"other-embeddings"}
         assert sorted(embedded(models)) == sorted(set(texts(told())))
 
