@@ -118,6 +118,14 @@ class FakeModels:
             self.dropped += dropped
             self._changed.notify_all()
 
+    async def _moderations(self, request: web.Request) -> web.Response:
+        texts = (await request.json())["input"]
+        self.moderated += texts
+        if self.scores is None:
+            raise web.HTTPNotFound
+        found = [next((score for part, score in self.scores.items() if part in text), {"hate": 0.0}) for text in texts]
+        return web.json_response({"results": [{"category_scores": score} for score in found]})
+
     async def _models(self, request: web.Request) -> web.Response:
         data = [{"id": name, "object": "model", "tempera": {"task": task}} for name, task in self.listed.items()]
         return web.json_response({"object": "list", "data": data})
@@ -303,14 +311,6 @@ def dialled(body: dict[str, Any], pieces: dict[int, str]) -> dict[str, Any]:
             for number in ids
         ],
     }
-
-    async def _moderations(self, request: web.Request) -> web.Response:
-        texts = (await request.json())["input"]
-        self.moderated += texts
-        if self.scores is None:
-            raise web.HTTPNotFound
-        found = [next((score for part, score in self.scores.items() if part in text), {"hate": 0.0}) for text in texts]
-        return web.json_response({"results": [{"category_scores": score} for score in found]})
 
 
 def made_with(body: dict[str, Any], steps: int) -> dict[str, Any]:
