@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select, true
@@ -56,7 +57,9 @@ class History:
         async with self._database.reading() as session:
             row = await session.get(MessageRow, answer)
             kept = await session.get(TokensRow, answer)
-        return () if row is None or kept is None or row.parent != here.id else unpack(kept.data)
+        if row is None or kept is None or row.parent != here.id:
+            return ()
+        return await asyncio.to_thread(unpack, kept.data)
 
     async def made(self) -> Made | None:
         """How the answer was made that this request replies to, or else the last one here that has a card.

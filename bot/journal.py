@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select, true, union_all, update
@@ -133,6 +134,8 @@ class Journal:
                 if button.command
             ],
         }
+        # Of a long answer this takes longer than an event loop should wait.
+        tokens = await asyncio.to_thread(pack, reply.tokens) if reply.tokens else b""
         async with self._database.writing() as session:
             alive = (MessageRow.id == answer) & (MessageRow.state != "deleted")
             changed = await session.scalars(update(MessageRow).where(alive).values(**values).returning(MessageRow.id))
@@ -149,15 +152,15 @@ class Journal:
                         data=file.data,
                     )
                 )
-            if reply.tokens:
-                session.add(TokensRow(message=answer, data=pack(reply.tokens)))
+            if tokens:
+                session.add(TokensRow(message=answer, data=tokens))
         return True
 
     async def tokens(self, answer: int) -> tuple[Token, ...]:
         """The tokens of an answer; none where they were not kept."""
         async with self._database.reading() as session:
             row = await session.get(TokensRow, answer)
-        return () if row is None else unpack(row.data)
+        return () if row is None else await asyncio.to_thread(unpack, row.data)
 
     async def get(self, row_id: int) -> MessageRow | None:
         """The message with this row id, unless it was deleted or purged."""

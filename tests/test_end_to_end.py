@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +84,51 @@ async def test_the_web_chat_answers(running: Deployment) -> None:
             data = await response.read()
     done = running.chat("/face seed:7", "--out", "terminal")
     assert data == (running.folder / done.stdout.strip()).read_bytes()
+
+
+def test_the_odds_are_the_models_own(running: Deployment) -> None:
+    done = running.chat("/odds temperature:1 The cat sat on the", "--out", "odds")
+    assert done.returncode == 0, done.stderr
+    odds = re.findall(r"^\d+\. `(.+)` ([\d.]+) % → ([\d.]+) %$", done.stdout, flags=re.MULTILINE)
+    assert len(odds) == 10
+    assert "␣mat" in [token for token, _, _ in odds]
+    # At temperature 1 nothing is changed, and all of it together is everything.
+    assert all(before == after for _, before, after in odds)
+    rest = re.search(r"^- all others: ([\d.]+) %", done.stdout, flags=re.MULTILINE)
+    assert rest is not None
+    assert sum(float(before) for _, before, _ in odds) + float(rest[1]) == pytest.approx(100, abs=0.6)
+    assert (running.folder / "odds" / "odds.png").stat().st_size > 10_000
+
+
+def test_temperatures_side_by_side(running: Deployment) -> None:
+    done = running.chat('/dial temperatures:"0, 1.5" seed:3 max_tokens:16 Tell me a story about an egg.')
+    assert done.returncode == 0, done.stderr
+    measured = re.findall(r"\*Entropy ([\d.]+) bits a token; (\d+) of (\d+) tokens", done.stdout)
+    (cold, none, _), (hot, some, _) = measured
+    assert (cold, none) == ("0.00", "0")
+    assert float(hot) > 2
+    assert int(some) > 2
+
+
+async def test_an_answer_is_gone_on_from_the_middle(running: Deployment) -> None:
+    async with visitor(running.web_url) as ann, ann.page("Ann") as page:
+        await page.say(CAPITAL)
+        first = await page.final()
+        await page.send("tokens", exchange=first["id"])
+        tokens = (await page.until("tokens"))["tokens"]
+        assert "".join(text for text, *_ in tokens) == first["reply"]["text"]
+        at = next(place for place, (text, *_) in enumerate(tokens) if "Paris" in text)
+        choice = next(place for place, (text, _) in enumerate(tokens[at][2]) if text and text != tokens[at][0])
+        row = first["reply"]["buttons"][0]["id"].rsplit(":", 1)[1]
+        fields = {"at": str(at), "choice": str(choice)}
+        await page.send("submit", id=f"t:fork:{row}", fields=fields, files={})
+        forked = await page.until(
+            "exchange", lambda message: message["id"] != first["id"] and message["reply"]["final"]
+        )
+    begun = "".join(text for text, *_ in tokens[:at]) + tokens[at][2][choice][0]
+    assert not forked["reply"]["error"]
+    assert forked["reply"]["text"].startswith(begun)
+    assert len(forked["reply"]["text"]) > len(begun)
 
 
 def test_doctor_finds_nothing_wrong(running: Deployment) -> None:

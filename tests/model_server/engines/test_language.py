@@ -1,6 +1,7 @@
 """The language engine against the plain model it runs."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -268,3 +269,19 @@ def test_the_real_model_knows_the_capital_of_france(weights: Callable[[str], Eng
     assert "Paris" in text_of(events)
     assert isinstance(events[-1], Finished)
     assert events[-1].reason == "stop"
+
+
+def test_the_entropy_of_each_draw_is_that_of_the_distribution_after_temperature(engine: Engine, run: Run) -> None:
+    def entropies(**more: float) -> list[float]:
+        events = run(engine, completion(logprobs=0, max_tokens=4, **more))
+        return [value for event in events if isinstance(event, Text) for value in event.entropies]
+
+    job = completion(temperature=2.0)
+    _, shown, _ = run(engine, replace(job, task=replace(job.task, dial=True)))
+    assert isinstance(shown, Dial)
+    measured = entropies(temperature=2.0)
+    assert len(measured) == 4
+    assert measured[0] == pytest.approx(shown.entropy[shown.temperatures.index(2.0)], abs=1e-4)
+    assert entropies(temperature=2.0, top_k=1) == [0.0] * 4
+    assert entropies(temperature=0) == [0.0] * 4
+    assert entropies(temperature=2.0, top_k=2)[0] <= math.log(2)
