@@ -18,9 +18,9 @@ MakeBot = Callable[..., Bot]
 
 
 @pytest.fixture
-def make_bot(models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeBot:
+def make_bot(models: FakeModels, tmp_path: Path) -> MakeBot:
     """`make_bot(file, …)`: a bot with these lessons, always on the same database."""
-    monkeypatch.setattr("fakes.models.LISTED", {"fake-chat": "chat"})
+    models.listed = {"fake-chat": "chat"}
 
     def make(
         *files: Path,

@@ -60,10 +60,8 @@ async def test_without_a_model_server_words_alone_answer(make_bot: MakeBot) -> N
         assert "such as 1.5" in (await last(bot, ask(f"/explain {KNOWN}"))).text
 
 
-async def test_a_question_is_embedded_once_the_lessons_are(
-    make_bot: MakeBot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fakes.models.LISTED", {"fake-embeddings": "embeddings"})
+async def test_a_question_is_embedded_once_the_lessons_are(make_bot: MakeBot, models: FakeModels) -> None:
+    models.listed = {"fake-embeddings": "embeddings"}
     async with make_bot(DEFAULT) as bot:
         statuses = [reply.status for reply in await replies(bot, ask(f"/explain {KNOWN}"))]
         assert "Looking it up in the lessons …" in statuses

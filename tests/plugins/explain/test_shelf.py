@@ -74,7 +74,7 @@ async def test_lessons_are_embedded_when_the_model_server_comes_back(
     make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shelf, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr("fakes.models.LISTED", {"fake-embeddings": "embeddings"})
+    models.listed = {"fake-embeddings": "embeddings"}
     models.failure = (503, "fake-embeddings is loading.")
     pets = tmp_path / "pets.md"
     pets.write_text(PETS)
@@ -90,25 +90,21 @@ async def test_lessons_are_embedded_when_the_model_server_comes_back(
         assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
 
 
-async def test_the_named_embedding_model_is_used(
-    models: FakeModels, make_bot: MakeBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_named_embedding_model_is_used(models: FakeModels, make_bot: MakeBot, tmp_path: Path) -> None:
     pets = tmp_path / "pets.md"
     pets.write_text(PETS)
     bot = make_bot(pets, embeddings="many-languages")
-    monkeypatch.setattr("fakes.models.LISTED", {"fake-embeddings": "embeddings"})
+    models.listed = {"fake-embeddings": "embeddings"}
     async with bot:
         await last(bot, ask(PURR))
     assert {request["model"] for request in models.requests} == {"many-languages"}
 
 
-async def test_what_no_lesson_says_any_more_is_forgotten(
-    make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_no_lesson_says_any_more_is_forgotten(make_bot: MakeBot, models: FakeModels, tmp_path: Path) -> None:
     pets = tmp_path / "pets.md"
     pets.write_text(PETS)
     bot = make_bot(pets)
-    monkeypatch.setattr("fakes.models.LISTED", {"fake-embeddings": "embeddings"})
+    models.listed = {"fake-embeddings": "embeddings"}
     async with bot:
         (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
         await plugin.shelf.teaching.add(ROOM.server, "Birds", "birds.md", b"# Birds\n\n## Robins\n\nRobins sing.\n")

@@ -1,0 +1,174 @@
+"""Lessons as pages of the web chat: what is served, and that a lesson can do nothing to its readers."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.browser import MARKS, chromium, opened
+from fakes.models import FakeModels
+from fakes.page import Visitor, visitor
+from playwright.async_api import expect
+
+from bot import plugin
+from bot.app import Bot
+from bot.config import ExplainSection, PluginsSection, WebSection
+from bot.database import Database
+from bot.model_client import ModelClient
+from bot.platforms.web import WebPlatform
+
+PETS = """# Pets
+
+About pets.
+
+## Cats
+
+Cats **purr**,
+and they [sleep](https://example.org/).
+
+## Why do cats purr?
+
+Cats purr because they are content.
+"""
+NASTY = """# Nasty <img src=x onerror=alert(1)>
+
+## Links <script>alert(2)</script>
+
+[bad](javascript:alert(3)) [worse](data:text/html,<script>alert(4)</script>) [good](https://example.org/)
+![spy](https://example.org/spy.png)
+
+## Tags
+
+Before <script>alert(5)</script><img src=x onerror=alert(6)> <a href="javascript:alert(7)">after</a>.
+
+<iframe src="javascript:alert(8)"></iframe>
+"""
+MARKED = """# Marked
+
+## Links
+
+[bad](javascript:alert(1)) [worse](data:text/html,x) [good](https://example.org/)
+![spy](https://example.org/spy.png) ![script](javascript:alert(3))
+
+[told](later)
+
+[later]: javascript:alert(4)
+"""
+"""Markdown alone is shown as it was written; among HTML it is told from what was read."""
+
+
+@pytest.fixture
+async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
+    models.listed = {"fake-chat": "chat"}
+    files = []
+    for name, text in (("pets.md", PETS), ("nasty.md", NASTY), ("marked.md", MARKED)):
+        files.append(tmp_path / name)
+        files[-1].write_text(text)
+    plugins = plugin.load(PluginsSection(enabled=("ask", "explain", "help"), entry_points=False))
+    sections = {"explain": ExplainSection(lessons=tuple(files))}
+    database = Database(f"sqlite:///{tmp_path}/tempera.db")
+    async with Bot(ModelClient(models.url), plugins, database, sections=sections) as running:
+        yield running
+
+
+async def fetched(one: Visitor, path: str) -> Any:
+    async with one.session.get(f"{one.url}{path}") as response:
+        assert response.status == 200
+        return await response.json()
+
+
+async def test_the_lessons_are_listed_and_each_comes_in_parts(ann: Visitor) -> None:
+    listed = await fetched(ann, "/reading/explain")
+    assert listed["pages"][0] == {"name": "pets", "title": "Pets"}
+    assert len(listed["pages"]) == 3
+    shown = await fetched(ann, "/reading/explain/pets")
+    assert shown["title"] == "Pets"
+    assert [(part["heading"], part["level"], part["anchor"], part["ask"]) for part in shown["parts"]] == [
+        ("Pets", 1, "pets", "/explain Pets"),
+        ("Cats", 2, "cats", "/explain Cats"),
+        ("Why do cats purr?", 2, "why-do-cats-purr", "/explain Why do cats purr?"),
+    ]
+    assert shown["parts"][1]["text"] == "Cats **purr**,\nand they [sleep](https://example.org/)."
+
+
+@pytest.mark.parametrize("path", ["/reading/explain/none", "/reading/none/pets"])
+async def test_what_is_not_there(ann: Visitor, path: str) -> None:
+    async with ann.session.get(f"{ann.url}{path}") as response:
+        assert response.status == 404
+        assert await response.text() == "There is no such page."
+
+
+async def test_the_chat_links_to_the_lessons(ann: Visitor) -> None:
+    async with ann.page() as page:
+        assert {"url": "/read/explain", "label": "Lessons"} in page.received[0]["links"]
+
+
+async def test_whoever_lacks_the_code_is_led_to_the_door(bot: Bot) -> None:
+    async with WebPlatform(bot, WebSection(port=0, join_code="egg")).serve() as url, visitor(url) as one:
+        async with one.session.get(f"{url}/read/explain/pets", allow_redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (303, "/join")
+        async with one.session.get(f"{url}/reading/explain/pets") as response:
+            assert response.status == 401
+
+
+class TestInABrowser:
+    """What people see."""
+
+    pytestmark = MARKS
+
+    async def test_a_lesson_is_read_linked_to_and_asked_about(self, url: str) -> None:
+        async with chromium() as browser, opened(browser, f"{url}/read/explain/pets#cats") as page:
+            cats = page.locator("section#cats")
+            await expect(cats.locator("strong")).to_have_text("purr")
+            # A line that was wrapped by hand flows on.
+            await expect(cats.locator(".markdown p")).to_have_text("Cats purr, and they sleep.")
+            await expect(cats.locator("br")).to_have_count(0)
+            await expect(page.locator("#headings a")).to_have_text(["Pets", "Cats", "Why do cats purr?"])
+            await page.locator("#headings a").last.click()
+            assert page.url.endswith("#why-do-cats-purr")
+            await cats.get_by_role("button", name="Ask about this").click()
+            await expect(page.locator("#input")).to_have_value("/explain Cats")
+            await page.get_by_role("link", name="Lessons").click()
+            await expect(page.locator(".pages a")).to_have_count(3)
+
+    @pytest.mark.parametrize("name", ["nasty", "marked"])
+    async def test_a_lesson_can_do_nothing_to_its_readers(self, url: str, name: str) -> None:
+        async with chromium() as browser, opened(browser, f"{url}/read/explain/{name}") as page:
+            await expect(page.locator("section").nth(1)).to_be_visible()
+            assert await page.locator("#text :is(script, img, iframe, object, style)").count() == 0
+            links = page.locator("#text .markdown a")
+            hrefs = await links.evaluate_all("found => found.map((link) => link.getAttribute('href'))")
+            assert [href for href in hrefs if href and not href.startswith("https://example.org/")] == []
+            assert ("https://example.org/" in hrefs) is (name == "marked")
+
+    async def test_it_fits_a_phone_and_the_dark(self, url: str) -> None:
+        phone = {"viewport": {"width": 360, "height": 640}, "color_scheme": "dark"}
+        async with chromium() as browser, opened(browser, f"{url}/read/explain/pets", **phone) as page:
+            await expect(page.locator("section#cats")).to_be_visible()
+            await expect(page.locator("#headings")).to_be_hidden()
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            ground = await page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+            assert max(ground) < 60
+
+    async def test_a_page_that_is_gone_says_so(self, url: str) -> None:
+        async with chromium() as browser, opened(browser, f"{url}/read/explain/gone", expected="404") as page:
+            await expect(page.get_by_role("heading")).to_have_text("There is no such page")
+            await page.get_by_role("link", name="Back to the chat").click()
+            await expect(page.locator("#input")).to_be_visible()
+
+    async def test_an_answer_leads_to_its_place_in_the_lesson_and_questions_complete(self, url: str) -> None:
+        async with chromium() as browser, opened(browser, url) as page:
+            box = page.locator("#input")
+            await box.press_sequentially("/explain why do")
+            options = page.locator("#suggestions li")
+            await expect(options).to_have_text(["Why do cats purr?"])
+            await box.press("Tab")
+            await expect(box).to_have_value("/explain Why do cats purr?")
+            await expect(options).to_have_count(0)
+            await box.press("Enter")
+            link = page.locator(".exchange .markdown a")
+            await expect(link).to_have_text("Pets › Why do cats purr?")
+            async with page.context.expect_page() as coming:
+                await link.click()
+            lesson = await coming.value
+            await expect(lesson.locator("section#why-do-cats-purr")).to_be_visible()
