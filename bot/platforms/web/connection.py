@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType
@@ -12,7 +11,6 @@ from aiohttp import WSMsgType
 from bot.errors import Expired, PermissionDenied, UserError
 from bot.platforms.web import wire
 from bot.platforms.web.lab import tokens
-from bot.platforms.web.visitors import user_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,8 +45,7 @@ class Connection:
 
     async def serve(self, name: str, locale: str, room: str) -> None:
         """Welcome the visitor in a room and serve them; returns when the page has gone."""
-        self._user = user_of(self._secret, name, locale)
-        self._user = replace(self._user, is_moderator=self._user.id in self._house.moderators)
+        self._user = self._house.visitor(self._secret, name, locale)
         self._room = self._house.rooms.get(room)
         self._room.watch(self)
         self._house.rooms.listen(self)
@@ -169,8 +166,7 @@ class Connection:
                     self._completion.cancel()
                 self._completion = tasks.create_task(self._complete(incoming), name="web completion")
             case wire.Name():
-                renamed = user_of(self._secret, incoming.name, user.locale)
-                self._user = replace(renamed, is_moderator=user.is_moderator)
+                self._user = self._house.visitor(self._secret, incoming.name, user.locale)
                 await self._put({"type": "you", "you": self._you()})
             case wire.Typing():
                 room.tell_typing(user)
@@ -182,7 +178,7 @@ class Connection:
                 await self._tokens(incoming)
             case wire.SignOut():
                 await self._house.moderators.sign_out(user.id)
-                self._user = replace(user, is_moderator=False)
+                self._user = self._house.visitor(self._secret, user.name, user.locale)
                 await self._welcome()
 
     async def _say(self, said: wire.Say) -> Form | None:

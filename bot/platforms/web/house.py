@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bot.answering import PAGES
 from bot.language import translate
+from bot.platforms.web.visitors import user_of
 
 if TYPE_CHECKING:
     from bot.app import Bot
@@ -27,6 +28,12 @@ class House:
     moderators: Moderators
     files: Files
     uploads: Files
+
+    def visitor(self, secret: str, name: str, locale: str) -> User:
+        """The user behind a secret, with the rights that they have in this chat."""
+        user = user_of(secret, name, locale)
+        user = replace(user, is_moderator=user.id in self.moderators)
+        return self.bot.recognised(user, self.rooms.get("").place())
 
     async def links(self, place: Place, user: User) -> list[tuple[str, str]]:
         """The pages beside the chat that there are for this user: address and name."""

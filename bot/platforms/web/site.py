@@ -16,6 +16,7 @@ from bot.platforms.web.files import PICTURE_TYPES
 from bot.platforms.web.guard import Guard, add_headers
 from bot.platforms.web.lab import Lab
 from bot.platforms.web.reading import Reading
+from bot.platforms.web.settings_page import SettingsPage
 
 if TYPE_CHECKING:
     from bot.config import WebSection
@@ -43,7 +44,14 @@ class Site:
         app = web.Application(middlewares=[self._guard.check, self._door.admit], client_max_size=MOST_FORM)
         app.on_response_prepare.append(add_headers)
         app.on_shutdown.append(self._close)
-        app.add_routes([*self._door.routes(), *Lab(self._house).routes(), *Reading(self._house).routes()])
+        app.add_routes(
+            [
+                *self._door.routes(),
+                *Lab(self._house).routes(),
+                *SettingsPage(self._house).routes(),
+                *Reading(self._house).routes(),
+            ]
+        )
         app.add_routes(
             [
                 web.get("/", self._page),

@@ -13,11 +13,11 @@ import { open } from "./viewer.js";
 const NAME = "tempera-name";
 const TYPING_MS = 5000;
 const EXAMPLES = [
-  ["/ask What is a neural network?", "A language model answers, word by word"],
-  ["/ask temperature:1.2 Tell me a story about an egg", "The same model, more daring"],
-  ["/imagine a red apple", "A diffusion model takes noise away until an apple is left"],
-  ["/odds The cat sat on the", "What could come next, and how likely each word is"],
-  ["/face", "A GAN draws a person who does not exist"],
+  ["/ask What is a neural network?", t("A language model answers, word by word")],
+  ["/ask temperature:1.2 Tell me a story about an egg", t("The same model, more daring")],
+  ["/imagine a red apple", t("A diffusion model takes noise away until an apple is left")],
+  ["/odds The cat sat on the", t("What could come next, and how likely each word is")],
+  ["/face", t("A GAN draws a person who does not exist")],
 ];
 
 translatePage();
@@ -141,11 +141,11 @@ function showExamples(commands) {
   const offered = EXAMPLES.filter(([line]) => commands.some(({ name }) => line.startsWith(`/${name}`)));
   byId("examples").replaceChildren(...offered.map(([line, about]) => element("li", {},
     element("button", { type: "button", onclick: () => composer.fill(line) },
-      element("code", {}, line), element("span", {}, t(about))))));
+      element("code", {}, line), element("span", {}, about)))));
 }
 
 const oneField = (label, value = "") => [
-  { name: "name", label, kind: "name", value, required: true, minimum: 1, maximum: 32, choices: [] },
+  { name: "name", title: t("Name"), label, kind: "name", value, required: true, minimum: 1, maximum: 32, choices: [] },
 ];
 
 rail.begin({
@@ -154,6 +154,10 @@ rail.begin({
     connection.send({ type: "name", name: fields.name.slice(0, 200) });
     closeForm();
   }),
+  signOut() {
+    connection.send({ type: "sign_out" });
+    byId("look").hidePopover();
+  },
   makeRoom: () => showForm({ title: t("A new room"), submit: t("Open it"), fields: oneField(t("Letters, digits and hyphens, such as lesson-1")) },
     ({ fields }) => sendForm({ type: "make_room", name: fields.name.slice(0, 200) })),
   closeRoom: (name) => connection.send({ type: "close_room", room: name, ref: mark("close") }),

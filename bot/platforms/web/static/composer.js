@@ -200,7 +200,6 @@ export class Composer {
     element("span", { class: "detail" }, item.detail),
     element("span", { class: "aside" }, item.aside))));
     this.list.hidden = !items.length;
-    this.input.setAttribute("aria-expanded", String(items.length > 0));
     this.#mark();
   }
 
@@ -230,7 +229,6 @@ export class Composer {
 
   #close() {
     this.list.hidden = true;
-    this.input.setAttribute("aria-expanded", "false");
     this.input.removeAttribute("aria-activedescendant");
   }
 }

@@ -41,7 +41,7 @@ export const closeForm = () => dialog.close();
 export const refuseForm = (text) => pending?.(text);
 
 function row(field, input) {
-  const name = field.name.replace(/^./, (char) => char.toUpperCase()).replaceAll("_", " ");
+  const name = field.title ?? field.name.replace(/^./, (char) => char.toUpperCase()).replaceAll("_", " ");
   const label = element("label", { for: input.id }, name, field.required ? "" : element("small", {}, ` ${t("optional")}`));
   const about = field.label === field.name ? null : element("small", { id: `${input.id}-about` }, field.label);
   if (about) input.setAttribute("aria-describedby", about.id);

@@ -9,19 +9,20 @@ const narrow = matchMedia("(max-width: 52rem)");
 const unread = new Set();
 let shown = { rooms: [], room: "", you: null };
 
-// `actions` has rename(), makeRoom() and closeRoom(name).
+// `actions` has rename(), signOut(), makeRoom() and closeRoom(name).
 export function begin(actions) {
   drawn(menu, "menu", t("Rooms and pages"));
   drawn(byId("make-room"), "plus", t("Open a room"));
   menu.addEventListener("click", () => open(menu.getAttribute("aria-expanded") === "false"));
   veil.addEventListener("click", () => open(false));
-  rail.addEventListener("keydown", (event) => {
+  document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && menu.getAttribute("aria-expanded") === "true") { open(false); menu.focus(); }
   });
   rail.addEventListener("click", (event) => { if (event.target.closest("a")) open(false); });
   narrow.addEventListener("change", () => open(false));
   byId("who").addEventListener("click", actions.rename);
   byId("make-room").addEventListener("click", actions.makeRoom);
+  byId("sign-out").addEventListener("click", actions.signOut);
   rail.addEventListener("click", (event) => {
     const closing = event.target.closest("[data-close]");
     if (closing) actions.closeRoom(closing.dataset.close);
@@ -43,7 +44,7 @@ export function show(news) {
   const role = shown.you.moderator ? t("Moderator") : t("Change your name");
   who.replaceChildren(avatar(shown.you), element("span", {}, element("b", {}, shown.you.name), element("small", {}, role)));
   who.hidden = false;
-  byId("make-room").hidden = !shown.you.moderator;
+  byId("make-room").hidden = byId("sign-out").hidden = !shown.you.moderator;
 }
 
 export function spoken(name) {

@@ -1,0 +1,156 @@
+"""How the pages look and whom they keep out: axe-core on each, light and dark, on a phone and for a projector."""
+
+from typing import Any
+
+import pytest
+from fakes.browser import MARKS, axe, chromium, opened, violations
+from fakes.models import FakeModels
+from playwright.async_api import expect
+from pydantic import SecretStr
+
+from bot.app import Bot
+from bot.config import WebSection
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.moderators import Moderators, link
+
+pytestmark = MARKS
+PHONE = {"width": 360, "height": 740}
+ANSWER = (
+    "# Eggs\n\nOne **egg**, `two`:\n\n```python\ndef egg():\n    return 'yolk'  # yes\n```\n\n| a |\n|---|\n| 1 |\n",
+)
+
+
+async def say(page: Any, line: str) -> None:
+    await page.locator("#input").fill(line)
+    await page.locator("#input").press("Enter")
+    await expect(page.locator(".exchange.running")).to_have_count(0)
+
+
+async def fits(page: Any) -> bool:
+    """Whether nothing makes the page wider than its window."""
+    return await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+async def test_the_chat_keeps_nobody_out(colours: str, url: str, models: FakeModels) -> None:
+    program = axe()
+    models.answer = ANSWER
+    async with chromium() as browser, opened(browser, url, color_scheme=colours) as page:
+        await expect(page.locator("#who")).to_be_visible()
+        assert await violations(page, program) == []
+        await say(page, "/ask temperature:0.5 hello")
+        await say(page, "/face seed:7")
+        await say(page, "/nothing")
+        await page.get_by_role("button", name="Go on in a thread").first.click()
+        await say(page, "/ask deeper")
+        await page.get_by_role("link", name="Back to general").click()
+        await expect(page.locator(".hljs-keyword").first).to_be_visible()
+        await page.get_by_role("button", name="Reply", exact=True).first.click()
+        await page.locator("#input").press_sequentially("/imagine se")
+        await expect(page.get_by_role("option")).to_have_count(1)
+        assert await violations(page, program) == []
+        await page.get_by_role("button", name="Show how surprising").first.click()
+        await page.locator(".tokens .token").first.click()
+        await page.get_by_role("button", name="Appearance").click()
+        assert await violations(page, program) == []
+        await page.locator("#who").click()
+        await expect(page.get_by_role("dialog", name="Your name")).to_be_visible()
+        assert await violations(page, program) == []
+        await page.keyboard.press("Escape")
+        await page.locator(".picture").click()
+        assert await violations(page, program) == []
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+async def test_the_other_pages_keep_nobody_out(colours: str, bot: Bot) -> None:
+    program = axe()
+    section = WebSection(port=0, join_code=SecretStr("sesame"))
+    platform = WebPlatform(bot, section)
+    async with (
+        platform.serve() as url,
+        chromium() as browser,
+        opened(browser, url, color_scheme=colours, expected="403") as page,
+    ):
+        await page.get_by_label("Join code").fill("guess")
+        await page.get_by_role("button", name="Come in").click()
+        await expect(page.get_by_role("alert")).to_contain_text("That is not the code.")
+        assert await violations(page, program) == []
+        await page.goto(link(url, await Moderators(bot.database).new_code()))
+        assert await violations(page, program) == []
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("#who")).to_contain_text("Moderator")
+        assert await violations(page, program) == []
+        await page.goto(f"{url}/dial")
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        assert await violations(page, program) == []
+        await page.goto(f"{url}/settings")
+        await expect(page.locator(".setting").first).to_be_visible()
+        assert await violations(page, program) == []
+
+
+async def test_on_a_phone_the_rail_slides_in(url: str, models: FakeModels) -> None:
+    program = axe()
+    models.answer = ANSWER
+    async with chromium() as browser, opened(browser, url, viewport=PHONE, has_touch=True) as page:
+        await expect(page.locator("#rail")).to_be_hidden()
+        await say(page, "/ask hello")
+        await page.locator("#input").fill("/imagine a cat")
+        assert await fits(page)
+        temperature = await page.locator("#send").bounding_box()
+        assert temperature is not None
+        assert temperature["y"] + temperature["height"] <= PHONE["height"]
+        assert await violations(page, program) == []
+        await page.get_by_role("button", name="Rooms and pages").tap()
+        await expect(page.get_by_role("link", name="general")).to_be_visible()
+        await page.wait_for_timeout(300)
+        assert await violations(page, program) == []
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#rail")).to_be_hidden()
+        await page.goto(f"{url}/dial")
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        assert await fits(page)
+        assert await violations(page, program) == []
+
+
+async def test_colours_and_size_are_chosen_and_kept(url: str) -> None:
+    async with chromium() as browser, opened(browser, url, color_scheme="light") as page:
+
+        async def ground() -> str:
+            return await page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+
+        light = await ground()
+        await page.get_by_role("button", name="Appearance").click()
+        await page.get_by_label("Dark").check()
+        dark = await ground()
+        assert light != dark
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Large type for a projector").click()
+        await page.reload()
+        assert await ground() == dark
+        await expect(page.get_by_role("button", name="Large type for a projector")).to_have_attribute(
+            "aria-pressed", "true"
+        )
+        assert await page.evaluate("() => getComputedStyle(document.body).fontSize") == "24px"
+        assert await fits(page)
+
+
+async def test_the_page_speaks_the_readers_language(url: str) -> None:
+    async with chromium() as browser, opened(browser, url, locale="de-DE") as page:
+        await expect(page.get_by_role("heading", name="Was möchtest du ausprobieren?")).to_be_visible()
+        await expect(page.get_by_label("Nachricht", exact=True)).to_have_attribute(
+            "placeholder", "Frag, oder tipp / für Befehle"
+        )
+        assert await page.evaluate("() => document.documentElement.lang") == "de"
+
+
+async def test_nothing_is_waited_for_before_the_first_paint(url: str) -> None:
+    """How long it took is printed; what may hold it up is held: the page's own style and one small script."""
+    async with chromium() as browser, opened(browser, url) as page:
+        await expect(page.locator("#who")).to_be_visible()
+        paint = await page.evaluate("() => performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        print(f"first paint after {paint:.0f} ms")
+        blocking = await page.evaluate(
+            """() => performance.getEntriesByType("resource")
+                .filter((one) => one.renderBlockingStatus === "blocking").map((one) => new URL(one.name).pathname)"""
+        )
+        assert sorted(blocking) == ["/static/chat.css", "/static/lab.css", "/static/style.css", "/static/theme.js"]

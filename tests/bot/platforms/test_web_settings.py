@@ -1,0 +1,110 @@
+"""The settings page: over real sockets, and as a teacher uses it in a real Chromium."""
+
+from typing import Any
+
+import pytest
+from fakes.browser import MARKS, chromium, opened
+from fakes.models import FakeModels
+from fakes.page import Visitor
+from playwright.async_api import expect
+
+from bot.app import Bot
+from bot.platforms.web.moderators import Moderators, link
+
+MAXIMUM = "ask.temperature.maximum"
+
+
+async def asked(person: Visitor, room: str = "", **change: Any) -> tuple[int, dict[str, Any]]:
+    address = f"{person.url}/settings/data?name=Ada&locale=en&room={room}"
+    headers = {"Origin": person.url}
+    request = (
+        person.session.post(address, json={"room": room, **change}, headers=headers)
+        if change
+        else person.session.get(address)
+    )
+    async with request as response:
+        return response.status, await response.json()
+
+
+@pytest.fixture
+async def teacher(bot: Bot, ann: Visitor) -> Visitor:
+    await ann.sign_in(await Moderators(bot.database).new_code())
+    return ann
+
+
+async def shown(person: Visitor, room: str = "", name: str = MAXIMUM) -> dict[str, Any]:
+    _, answer = await asked(person, room)
+    return next(setting for setting in answer["settings"] if setting["name"] == name)
+
+
+async def test_every_setting_has_its_sentence_and_says_where_its_value_comes_from(bot: Bot, teacher: Visitor) -> None:
+    _, answer = await asked(teacher)
+    assert [setting["name"] for setting in answer["settings"]] == [one.name for one in bot.settings.declared]
+    assert all(setting["about"].endswith(".") for setting in answer["settings"])
+    before = await shown(teacher)
+    assert (before["value"], before["where"], before["here"], before["changed"]) == (2, "default", False, None)
+
+
+async def test_a_change_counts_at_once_and_names_who_made_it(
+    teacher: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    status, after = await asked(teacher, name=MAXIMUM, value="1")
+    assert (status, after["value"], after["where"], after["here"]) == (200, 1, "server", True)
+    assert after["changed"]["by"] == "Ada"
+    async with ben.page() as page:
+        await page.say("/ask temperature:1.5 hello")
+        refused = await page.final()
+        assert refused["reply"]["error"]
+        assert not models.requests
+    _, reset = await asked(teacher, name=MAXIMUM, value=None)
+    assert (reset["value"], reset["where"], reset["here"], reset["changed"]["by"]) == (2, "default", False, "Ada")
+
+
+async def test_a_room_has_settings_of_its_own(teacher: Visitor) -> None:
+    await asked(teacher, name=MAXIMUM, value="1.5")
+    await asked(teacher, "general", name=MAXIMUM, value="0.5")
+    here = await shown(teacher, "general")
+    assert (here["value"], here["where"]) == (0.5, "channel")
+    assert [(level["where"], level["value"]) for level in here["levels"]] == [
+        ("default", 2), ("server", 1.5), ("channel", 0.5),
+    ]  # fmt: skip
+    assert (await shown(teacher))["value"] == 1.5
+
+
+async def test_what_cannot_be_is_refused_with_a_sentence(teacher: Visitor, ben: Visitor) -> None:
+    for about, sentence in (
+        ({"name": MAXIMUM, "value": "9"}, f"{MAXIMUM} must be a number from 0 to 2; you gave “9”."),
+        ({"name": MAXIMUM, "value": "x" * 5001}, "A value may have 5000 characters."),
+    ):
+        assert await asked(teacher, **about) == (422, {"error": sentence})
+    assert await asked(teacher, "attic") == (422, {"error": "There is no room “attic”."})
+    assert (await shown(teacher))["value"] == 2
+    async with ben.page():
+        pass
+    for change in ({}, {"name": MAXIMUM, "value": "1"}):
+        assert await asked(ben, **change) == (403, {"error": "Only moderators can change settings."})
+    assert (await shown(teacher))["value"] == 2
+
+
+@MARKS[0]
+@MARKS[1]
+async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels) -> None:
+    teachers = link(url, await Moderators(bot.database).new_code())
+    async with chromium() as browser, opened(browser, teachers, expected="422") as page:
+        await page.get_by_role("button", name="Sign in").click()
+        await page.get_by_role("link", name="Settings").click()
+        await page.get_by_label("Find").fill("temperature")
+        field = page.get_by_label(MAXIMUM, exact=True)
+        await field.fill("9")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("alert").filter(has_text=MAXIMUM)).to_be_visible()
+        await field.fill("1")
+        await field.press("Enter")
+        row = page.locator(".setting", has=page.get_by_role("heading", name=MAXIMUM, exact=True))
+        await expect(row.get_by_role("status")).to_have_text("2 → 1")
+        await expect(row).to_contain_text("set for the whole chat instead of 2")
+        await expect(row).to_contain_text("last changed by Guest")
+        await page.get_by_label("Only what was changed").check()
+        await expect(page.locator(".setting:visible")).to_have_count(1)
+        await row.get_by_role("button", name="Take back").click()
+        await expect(row.get_by_role("status")).to_have_text("1 → 2")

@@ -1,0 +1,70 @@
+"""The page's own sentences have their translations, and the page stays small."""
+
+import gzip
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.platforms.web.door import STATIC
+
+MOST_JAVASCRIPT = 150_000
+"""Bytes, compressed: all modules, also those that are loaded when they are needed."""
+SPOKEN = re.compile(r'\bt\(\s*"((?:[^"\\]|\\.)*)"')
+WRITTEN = re.compile(r"<[^>]*\bdata-t\b[^>]*>([^<]+)<")
+NAMED = re.compile(r"<[^>]*\bdata-label\b[^>]*>")
+NAMES = re.compile(r'(?:aria-label|placeholder)="([^"]+)"')
+VENDOR = STATIC / "vendor"
+
+
+def sentences() -> set[str]:
+    found: set[str] = set()
+    for path in STATIC.glob("*.js"):
+        found |= {json.loads(f'"{text}"') for text in SPOKEN.findall(path.read_text("utf-8"))}
+    for path in STATIC.glob("*.html"):
+        page = path.read_text("utf-8")
+        found |= {html.unescape(text) for text in WRITTEN.findall(page)}
+        found |= {html.unescape(text) for tag in NAMED.findall(page) for text in NAMES.findall(tag)}
+    return found
+
+
+def translations(language: str) -> dict[str, str]:
+    text = (STATIC / "words" / f"{language}.js").read_text("utf-8").partition("export default ")[2]
+    return json.loads(text.rstrip().rstrip(";").replace(",\n}", "\n}"))
+
+
+@pytest.mark.parametrize("language", ["de", "es"])
+def test_every_sentence_of_the_page_is_translated_and_nothing_else(language: str) -> None:
+    words = translations(language)
+    assert set(words) == sentences()
+    for english, other in words.items():
+        assert sorted(re.findall(r"\{\w+\}", english)) == sorted(re.findall(r"\{\w+\}", other)), english
+
+
+def modules() -> Iterator[Path]:
+    yield from STATIC.rglob("*.js")
+    yield from STATIC.rglob("*.mjs")
+
+
+def test_all_javascript_is_small() -> None:
+    sizes = {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in modules()}
+    print(f"{len(sizes)} modules, {sum(sizes.values())} bytes compressed")
+    assert len(sizes) > 20
+    assert sum(sizes.values()) < MOST_JAVASCRIPT
+
+
+def test_every_library_is_listed_as_it_is() -> None:
+    table = (VENDOR / "README.md").read_text("utf-8")
+    listed = dict(re.findall(r"\| ([\w./-]+) \| [\w./-]+ \| ([0-9a-f]{64}) \|", table))
+    there = {
+        path.relative_to(VENDOR).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in VENDOR.rglob("*")
+        if path.suffix in (".js", ".mjs")
+    }
+    assert listed == there
+    for licence in re.findall(r"LICENSE[\w.-]*\w", table):
+        assert (VENDOR / licence).stat().st_size > 500
