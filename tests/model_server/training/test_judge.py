@@ -107,7 +107,7 @@ def test_a_thing_is_only_told_from_other_things() -> None:
         """Holds everything for the third class, which is no thing, and else for the first."""
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return torch.tensor([9.0, -9.0, 99.0]).expand(len(images), 3)
+            return torch.tensor([-9.0, -27.0, 99.0]).expand(len(images), 3)
 
     pictures = shape(RED, tall=True)[None]
     task = judge.JudgeTask(Certain(), pictures, [0], 2)
