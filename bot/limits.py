@@ -13,6 +13,7 @@ import math
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
 from limits.aio.storage import RedisStorage
@@ -236,11 +237,11 @@ async def _alone_if_need_be() -> AsyncIterator[None]:
 def _redis(address: str) -> RedisStorage:
     if not address.startswith(("redis://", "rediss://")):
         raise ConfigError("limits.storage must be “memory” or begin with redis:// or rediss://.")
-    try:
-        return RedisStorage(f"async+{address}", wrap_exceptions=True, implementation="redispy", key_prefix=PREFIX)
-    except ConfigurationError:
+    if find_spec("redis") is None:
         raise ConfigError(
             "limits.storage names a Redis server, which needs one more package: pip install 'tempera-bot[redis]'."
-        ) from None
-    except ValueError:
+        )
+    try:
+        return RedisStorage(f"async+{address}", wrap_exceptions=True, implementation="redispy", key_prefix=PREFIX)
+    except (ConfigurationError, ValueError):
         raise ConfigError("limits.storage is not the address of a Redis server, like redis://host:6379.") from None
