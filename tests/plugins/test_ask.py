@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from fakes.models import FakeModels
 
 from bot import Likely, Token, User, UserError, plugin
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config import ExplainSection, PluginsSection
 from bot.database import Database
 from bot.errors import Expired
 from bot.message import Action, Place, Request
@@ -249,3 +250,57 @@ async def test_private_answers_are_their_authors(bot: Bot, models: FakeModels, t
 async def test_other_answers_cannot_be_forked(bot: Bot) -> None:
     row = (await last(bot, ask("/face seed:1"))).row
     assert (await last(bot, fork(row, 0, 0))).text == "Answers of /face cannot be forked."
+
+
+# What the lessons say
+
+LESSON = "# Eggs\n\n## Tempera\n\nTempera is paint that is made with the yolk of an egg.\n"
+ASKED = "what is tempera"
+
+
+@pytest.fixture
+def teaching(models: FakeModels, tmp_path: Path) -> Callable[..., Bot]:
+    models.listed = {"fake-chat": "chat"}
+    (tmp_path / "eggs.md").write_text(LESSON)
+
+    def make(**settings: bool) -> Bot:
+        return Bot(
+            ModelClient(models.url),
+            plugin.load(PluginsSection(enabled=("ask", "explain"), entry_points=False)),
+            Database(f"sqlite:///{tmp_path}/tempera.db"),
+            settings={name.replace("__", "."): value for name, value in settings.items()},
+            sections={"explain": ExplainSection(lessons=(tmp_path / "eggs.md",))},
+        )
+
+    return make
+
+
+async def test_what_a_lesson_says_goes_to_the_model_and_the_card_names_it(
+    teaching: Callable[..., Bot], models: FakeModels
+) -> None:
+    async with teaching() as bot:
+        await last(bot, ask(f"/explain {ASKED}"))
+        reply = await last(bot, ask(f"/ask {ASKED}"))
+    given = models.requests[-1]["messages"][-1]["content"]
+    assert "Tempera is paint that is made with the yolk of an egg." in given
+    assert given.endswith(ASKED)
+    assert reply.card["lesson"] == "Eggs › Tempera"
+    assert reply.quote == ASKED
+
+
+@pytest.mark.parametrize("question", ["who won the cup", f"{ASKED} {'and more ' * 80}"])
+async def test_what_no_lesson_answers_goes_as_it_is(
+    teaching: Callable[..., Bot], models: FakeModels, question: str
+) -> None:
+    async with teaching() as bot:
+        await last(bot, ask(f"/explain {ASKED}"))
+        reply = await last(bot, ask(f"/ask {question}"))
+    assert models.requests[-1]["messages"][-1]["content"] == question.strip()
+    assert "lesson" not in reply.card
+
+
+async def test_the_lessons_can_be_left_out(teaching: Callable[..., Bot], models: FakeModels) -> None:
+    async with teaching(ask__use_lessons=False) as bot:
+        await last(bot, ask(f"/explain {ASKED}"))
+        await last(bot, ask(f"/ask {ASKED}"))
+    assert models.requests[-1]["messages"][-1]["content"] == ASKED
