@@ -83,7 +83,8 @@ class Limit:
 
 def span(seconds: float) -> Sentence:
     """A time in words, rounded up: "4 minutes"."""
-    count = max(1, math.ceil(seconds))
+    # Redis gives times back with fewer digits, which alone must not make a minute more of it.
+    count = max(1, math.ceil(round(seconds, 1)))
     if count < 100:
         return Sentence("1 second") if count == 1 else Sentence("{count} seconds", {"count": count})
     if count < 100 * 60:
