@@ -150,6 +150,5 @@ def _card(parts: Sequence[Writing], seed: int) -> dict[str, str]:
         "model": ", ".join(dict.fromkeys(one.model for one in ended)),
         "temperatures": ", ".join(f"{part.temperature:g}" for part in parts),
         "seed": str(seed),
-        "tokens": str(sum(len(part.entropies) for part in parts)),
         "seconds": f"{max((one.seconds for one in ended), default=0):.1f}",
     }

@@ -10,7 +10,7 @@ from PIL import Image
 
 from plugins.lab.chart import AFTER, BEFORE, PAPER, Bar, Chart, draw, drawable, percent
 
-ODD = ("$x_1$ $\\frac", "猫が座る", "😀", "\u0600", "F0 9F 98", "␣" + "i" * 300, "a\u0301", "\U000f0000", "")
+ODD = ("$x_1$", "$\\frac$", "猫が座る", "😀", "\u0600", "F0 9F 98", "␣" + "i" * 300, "a\u0301", "\U000f0000", "")
 
 
 def picture(*bars: Bar, title: str = "The cat sat on the") -> Any:
