@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench clean setup setup-dev
+.PHONY: run test lint bench pictures clean setup setup-dev
 
 run: setup
 	$(BIN)/tempera run
@@ -25,6 +25,10 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m plugins.explain.measure tests/data/explain_held_out.jsonl \
 	  --also tests/data/plain_lesson.txt tests/data/plain_lesson_headings.json
 	$(BIN)/tempera-models bench diffusion
+
+# The screenshots of docs/pictures, from the running program; look at each before you keep it.
+pictures: setup-dev
+	PYTHONPATH=tests $(BIN)/python docs/pictures/take.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -61,7 +61,9 @@ def finished(
 ) -> tuple[Button, ...]:
     """The buttons of an answer that is over: the plugin's own first, then what its command's options allow."""
     found = [
-        Button(button.label, button.command, button.options, id=f"t:b{number}:{row.id}", style=button.style)
+        button
+        if button.id
+        else Button(button.label, button.command, button.options, id=f"t:b{number}:{row.id}", style=button.style)
         for number, button in enumerate(reply.buttons)
     ]
 

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from bot.journal import Journal
     from bot.message import Request
     from bot.model_client import ModelClient
+    from bot.refusals import Refusals
     from bot.registry import Registry
+    from bot.safety.checks import Safety
     from bot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,8 @@ class Answering:
         settings: Settings,
         defaults: Defaults,
         gate: Gate,
+        safety: Safety,
+        refusals: Refusals,
         web_url: str,
     ) -> None:
         self._models = models
@@ -67,6 +71,8 @@ class Answering:
         self._settings = settings
         self._defaults = defaults
         self._gate = gate
+        self._safety = safety
+        self._refusals = refusals
         self._web_url = web_url
         self._runs: dict[int, Run] = {}
 
@@ -112,12 +118,17 @@ class Answering:
         question: int | None = None,
         parent: int | None = None,
     ) -> AsyncGenerator[Reply, None]:
-        """Store the question, run the handler, and keep what is stored true; closing this ends the answer."""
+        """Store the question, run the handler, and keep what is stored true; closing this ends the answer.
+
+        Raises Unsafe, before anything is stored, for what may not be asked.
+        """
+        note = await self._safety.check(command, options, request.place)
+        private = private or note is not None
         asked, row = await self._journal.open(
             request, command, options, private=private, question=question, parent=parent
         )
         context = self.context(request, command, asked)
-        run = self._runs[row.id] = Run(self._handle(context, command, options, private))
+        run = self._runs[row.id] = Run(self._handle(context, command, options, private, note))
         state, saved = "interrupted", -SAVE_SECONDS
         try:
             yield self._dressed(Reply(private=private), row, request.user.locale)
@@ -140,7 +151,7 @@ class Answering:
                 await asyncio.shield(self._journal.note(row.id, text=run.newest.text, state=state))
 
     async def _handle(
-        self, context: Context, command: Command, options: Mapping[str, Any], private: bool
+        self, context: Context, command: Command, options: Mapping[str, Any], private: bool, note: Sentence | None
     ) -> AsyncGenerator[Reply, None]:
         """The handler's replies, with every error turned into a last one. The one error path."""
         last = Reply(private=private)
@@ -148,15 +159,17 @@ class Answering:
         try:
             # Loading made sure that the handler is an async generator function.
             handler = cast(AsyncGenerator[Reply, None], command.handler(context, **options))
-            async with aclosing(handler) as replies:
+            guarded = self._safety.guarded(handler, command, context.place)
+            async with aclosing(guarded) as replies:
                 async for reply in replies:
-                    last = replace(reply, private=reply.private or private)
+                    last = _noted(replace(reply, private=reply.private or private), note, context.user.locale)
                     if spoiler:
                         hidden = tuple(replace(file, spoiler=True) for file in last.attachments)
                         last = replace(last, attachments=hidden)
                     yield last
         except UserError as error:
-            yield failed(last, error.sentence, context.request)
+            told = failed(last, error.sentence, context.request)
+            yield await self._refusals.told(told, context.request, error)
         except Exception:
             number = secrets.token_hex(4)
             log.exception("Error %s in /%s", number, command.name)
@@ -201,6 +214,13 @@ class Answering:
         command = self._registry.get(row.command)
         place = Place(row.platform, row.channel, row.server, row.thread)
         return None if command is None else self._registry.narrowed(command, place)
+
+
+def _noted(reply: Reply, note: Sentence | None, locale: str) -> Reply:
+    """`reply` with what its asker is told beside it, where its status leaves room."""
+    if note is None or (reply.status and not reply.final):
+        return reply
+    return replace(reply, status=" ".join(filter(None, (reply.status, note.in_language(locale)))))
 
 
 def failed(last: Reply, sentence: Sentence, request: Request, option: str = "") -> Reply:

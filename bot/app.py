@@ -8,14 +8,12 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from bot import actions
 from bot.answering import Answering, failed
-from bot.audit import Audit, Entry
+from bot.audit import Audit
 from bot.chore import repeat
 from bot.defaults import Defaults
-from bot.errors import Expired, Refused, UserError
+from bot.errors import Expired, UserError
 from bot.gate import Gate
 from bot.instance import Instance
 from bot.journal import Journal
@@ -25,7 +23,10 @@ from bot.message import Form, Reply
 from bot.plugin import Host
 from bot.policy import Policy
 from bot.pressing import Pressing, seen
+from bot.refusals import APPEAL, Refusals
 from bot.registry import Registry
+from bot.safety.checks import Safety
+from bot.safety.declared import SETTINGS
 from bot.settings import Settings
 from bot.store import Store
 
@@ -90,16 +91,20 @@ class Bot:
         self.models = models
         self.database = database
         self.settings = Settings(settings or {})
+        self.settings.declare("safety", SETTINGS)
         self.registry = Registry(plugins, self.settings)
         self.defaults = Defaults()
         self.audit = Audit(database)
         self.limits = Limits(self.settings, limits)
+        self.safety = Safety(self.settings, models)
+        self.refusals = Refusals(self.audit)
         self.gate = Gate(
             settings=self.settings,
             registry=self.registry,
             defaults=self.defaults,
             policy=Policy(self.settings),
             limits=self.limits,
+            safety=self.safety,
         )
         self.instance = Instance(database)
         self.journal = Journal(database, self.instance)
@@ -114,6 +119,8 @@ class Bot:
             settings=self.settings,
             defaults=self.defaults,
             gate=self.gate,
+            safety=self.safety,
+            refusals=self.refusals,
             web_url=web_url,
         )
         self.pressing = Pressing(registry=self.registry, journal=self.journal, answering=self.answering, gate=self.gate)
@@ -176,6 +183,7 @@ class Bot:
         except UserError as error:
             return Dispatch(self._refuse(request, error), private=True, refused=True)
         private = command.private or self.settings.value("answers.private", request.place)
+        private = private or self._warns(request, self.safety.texts(command, options))
         replies = self.answering.answer(request, command, options, private=private)
         replies = self._guarded(request, self.gate.metered(request, command, replies))
         return Dispatch(replies, private=private)
@@ -276,17 +284,12 @@ class Bot:
         return replace(request, user=self.recognised(request.user, request.place))
 
     async def _refuse(self, request: Request, error: UserError) -> AsyncGenerator[Reply, None]:
-        if isinstance(error, Refused):
-            await self._note(request, error)
-        yield failed(Reply(), error.sentence, request, getattr(error, "option", ""))
+        reply = failed(Reply(), error.sentence, request, getattr(error, "option", ""))
+        yield await self.refusals.told(reply, request, error)
 
-    async def _note(self, request: Request, error: Refused) -> None:
-        entry = Entry(actor=request.user, place=request.place, kind="refusal", what=error.what, reason=error.code)
-        try:
-            await self.audit.record(entry)
-        except SQLAlchemyError:
-            # Whoever was refused hears of it in any case.
-            log.exception("A refusal could not be noted")
+    def _warns(self, request: Request, texts: Sequence[str]) -> bool:
+        """Whether whoever asks is to be warned, which nobody else should read."""
+        return self.safety.warning(texts, request.place) is not None
 
     # Buttons and forms
 
@@ -297,8 +300,11 @@ class Bot:
         name, row_id = actions.parse(action.id)
         if name == "edit" and action.fields is None:
             return self._form(lambda: self.pressing.form(request, row_id))
+        if name == APPEAL:
+            return Dispatch(self._guarded(request, self.refusals.appeal(request, row_id)), private=True)
         replies = self._guarded(request, self.pressing.act(request, name, row_id))
-        return Dispatch(replies, private=action.private, in_place=name in actions.IN_PLACE)
+        private = action.private or self._warns(request, [str(value) for value in (action.fields or {}).values()])
+        return Dispatch(replies, private=private, in_place=name in actions.IN_PLACE)
 
     def _form(self, make: Callable[[], Awaitable[Form]]) -> Dispatch:
         return Dispatch(_nothing(), private=True, form=make)

@@ -59,6 +59,8 @@ class Command:
     """What it is called on a message ("Explain this"), whose text fills the free-text option; "" if not offered."""
     message_text: str = "{text}"
     """What the free-text option becomes then."""
+    draws: bool = False
+    """A picture shows what is written to it, so no real people may be named there."""
     free: bool = False
     """It costs next to nothing, and so counts under no limit."""
 
@@ -202,6 +204,7 @@ class Declaration:
     hidden: bool = False
     in_messages: str = ""
     message_text: str = "{text}"
+    draws: bool = False
     free: bool = False
 
 
@@ -213,6 +216,7 @@ def command(
     private: bool = False,
     threads: bool = False,
     hidden: bool = False,
+    draws: bool = False,
     free: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Make a method of a plugin a command.
@@ -220,8 +224,8 @@ def command(
     The docstring's first line is the description; its lines of the form `option: text` describe the options.
     `name` is the method's own unless given; "lesson list" is a subcommand. `form` names the options (five at
     most) that a form shows, `moderator` keeps everybody else out, `private` shows the answer to the asker alone,
-    `threads` lets its answers open a thread where the platform has them, `hidden` leaves it to buttons alone, and
-    what is `free` counts under no limit of how often somebody may ask.
+    `threads` lets its answers open a thread where the platform has them, `hidden` leaves it to buttons alone, what
+    `draws` shows what was written in a picture, and what is `free` counts under no limit of how often one may ask.
     """
 
     def note(handler: Handler) -> Handler:
@@ -232,6 +236,7 @@ def command(
             private=private,
             threads=threads,
             hidden=hidden,
+            draws=draws,
             free=free,
         )
         handler.__tempera_command__ = declared  # type: ignore[attr-defined]
@@ -304,6 +309,7 @@ def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Au
         hidden=declared.hidden,
         in_messages=declared.in_messages,
         message_text=declared.message_text,
+        draws=declared.draws,
         free=declared.free,
     )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bot.message import Place, Reply, Request, User
     from bot.policy import Policy
     from bot.registry import Registry
+    from bot.safety.checks import Safety
     from bot.settings import Settings
 
 EACH = "each"
@@ -43,12 +44,14 @@ class Gate:
         defaults: Defaults,
         policy: Policy,
         limits: Limits,
+        safety: Safety,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._defaults = defaults
         self._policy = policy
         self._limits = limits
+        self._safety = safety
 
     def recognised(self, user: User, place: Place) -> User:
         """`user` with the rights and the language that the settings of `place` give them."""
@@ -77,9 +80,10 @@ class Gate:
         return self._defaults.options(request.place.platform, request.user.id, command)
 
     def admit(self, request: Request, command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of a narrowed command, bound; raises UserError if they are wrong or it was asked too often."""
+        """The options of a narrowed command, bound; raises UserError if they are wrong, unsafe, or asked too often."""
         options = command.bind(self.own(request, command) | dict(given))
         try:
+            self._safety.look(self._safety.texts(command, options), request.place, draws=command.draws)
             self._limits.check(self._limits.on(request.user, command, request.place))
         except Refused as refused:
             refused.what = command.name
@@ -93,10 +97,14 @@ class Gate:
         limits = self._limits.on(request.user, command, request.place)
         try:
             async with aclosing(replies), self._limits.taken(limits) as use:
-                async for reply in replies:
-                    if reply.final and reply.error:
-                        use.give_back()
-                    yield reply
+                try:
+                    async for reply in replies:
+                        if reply.final and reply.error:
+                            use.give_back()
+                        yield reply
+                except Refused:
+                    use.give_back()
+                    raise
         except Refused as refused:
             refused.what = refused.what or command.name
             raise

@@ -15,6 +15,8 @@ from bot.message import Button, Reply
 from bot.safety.verdict import Unsafe
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from bot.audit import Audit
     from bot.message import Request
 
@@ -63,8 +65,8 @@ class Refusals:
             log.exception("A refusal could not be noted")
             return None
 
-    async def appeal(self, request: Request, number: int) -> Reply:
-        """Tell the moderators that somebody thinks a refusal wrong. Raises UserError if it is not theirs, or was told."""
+    async def appeal(self, request: Request, number: int) -> AsyncGenerator[Reply, None]:
+        """Tell the moderators that somebody thinks a refusal wrong. Raises UserError if it is not theirs to tell."""
         row = await self._audit.get(number)
         user, place = request.user, request.place
         if row is None or row.kind != "refusal" or (row.platform, row.actor) != (place.platform, user.id):
@@ -83,4 +85,4 @@ class Refusals:
         )
         await self._audit.record(entry)
         sentence = "The moderators can now see what you wrote and why it was refused."
-        return Reply(text=translate(sentence, user.locale), private=True, final=True)
+        yield Reply(text=translate(sentence, user.locale), private=True, final=True)

@@ -56,6 +56,8 @@ class Setting:
     ids: str = ""
     scopes: frozenset[str] = EVERYWHERE
     among: Callable[[Iterable[Any]], Any] | None = None
+    check: Callable[[Any], None] | None = None
+    """Raises OptionError for a value of the right type that is wrong all the same."""
 
     @property
     def takes_server(self) -> bool:
@@ -98,6 +100,8 @@ class Setting:
             sentence = "{name} must be {expected}; a list or a table is none."
             raise OptionError(self.name, sentence, name=self.name, expected=self.expects())
         value = self.option.convert(raw)
+        if self.check is not None:
+            self.check(value)
         return self._ids(value, platform) if self.ids else value
 
     def _ids(self, text: str, platform: str) -> str:

@@ -60,6 +60,13 @@ class Safety:
             if code := self._reason(text, place, draws=draws):
                 raise self._unsafe(code, text, place)
 
+    async def check(self, command: Command, options: Mapping[str, Any], place: Place) -> Sentence | None:
+        """Raise Unsafe for anything that is wrong with what somebody asks; else what to warn them of, if anything."""
+        texts = self.texts(command, options)
+        self.look(texts, place, draws=command.draws)
+        await self.ask(texts, place)
+        return self.warning(texts, place)
+
     async def ask(self, texts: Sequence[str], place: Place) -> None:
         """Raise Unsafe for what the classifier sees; out of its reach, in a classroom for everything."""
         level = self._level(place)
@@ -78,13 +85,17 @@ class Safety:
         self, replies: AsyncGenerator[Reply, None], command: Command, place: Place
     ) -> AsyncGenerator[Reply, None]:
         """`replies` with every sentence looked at before it is shown; Unsafe ends them. Only answers to words are."""
-        if not self.takes_words(command):
+        if not self.takes_words(command) or not self._looks(place):
             return replies
         return held(replies, lambda text: self._pass(text, place))
 
     def takes_words(self, command: Command) -> bool:
         """Whether somebody writes freely to `command`."""
         return not command.moderator and any(option.type is str and option.free_text for option in command.options)
+
+    def _looks(self, place: Place) -> bool:
+        own_rules = ("safety.words", "safety.patterns")
+        return self._level(place) != OFF or any(self._settings.value(name, place) for name in own_rules)
 
     async def _pass(self, text: str, place: Place) -> None:
         level = self._level(place)

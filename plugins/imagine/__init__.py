@@ -29,7 +29,7 @@ class Imagine(Plugin):
 
     name = "imagine"
 
-    @command(form=("prompt", "guidance", "steps", "negative", "seed"))
+    @command(form=("prompt", "guidance", "steps", "negative", "seed"), draws=True)
     async def imagine(
         self,
         ctx: Context,
@@ -56,7 +56,7 @@ class Imagine(Plugin):
         async for reply in replies:
             yield reply
 
-    @command("imagine-vary", hidden=True, form=("prompt", "strength", "guidance", "steps", "seed"))
+    @command("imagine-vary", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
     async def vary(
         self,
         ctx: Context,

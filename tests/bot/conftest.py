@@ -13,6 +13,9 @@ from bot.config import PluginsSection
 from bot.database import Database
 from bot.model_client import ModelClient
 
+UNCHECKED = {"safety.level": "off"}
+"""So that a test sees every word as soon as it is said; else answers come sentence by sentence."""
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
@@ -45,5 +48,6 @@ async def models() -> AsyncIterator[FakeModels]:
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     plugins = plugin.load(PluginsSection(enabled=("ask", "imagine", "face", "help"), entry_points=False))
-    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as running:
+    database = Database(f"sqlite:///{tmp_path}/tempera.db")
+    async with Bot(ModelClient(models.url), plugins, database, settings=UNCHECKED) as running:
         yield running

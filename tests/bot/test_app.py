@@ -103,6 +103,7 @@ def echo() -> Echo:
 def make_bot(tmp_path: Path) -> Callable[..., Bot]:
     def make(*plugins: Plugin, **options: object) -> Bot:
         database = Database(f"sqlite:///{tmp_path}/tempera.db")
+        options["settings"] = {"safety.level": "off"} | options.get("settings", {})
         return Bot(ModelClient("http://127.0.0.1:9"), plugins, database, **options)
 
     return make

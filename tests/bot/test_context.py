@@ -12,6 +12,7 @@ from bot import Context, Known, Page, Part, Place, Plugin, Reply, UserError, com
 from bot.app import Bot
 from bot.database import Database
 from bot.model_client import ModelClient
+from bot.scope import home
 
 PAGE = Page(name="words", title="Words", parts=(Part(heading="Token", text="A piece.", anchor="token"),))
 
@@ -68,7 +69,7 @@ async def test_the_first_that_knows_is_asked_and_only_where_it_is_on(make_bot: C
     async with make_bot(Wondering(), Sage("dull"), Sage("wise")) as bot:
         assert (await last(bot, ask("/wonder why"))).text == "because, in school (Words)"
         assert (await last(bot, ask("/wonder whence"))).text == "nobody knows"
-        await bot.registry.switch("wise", ROOM.server, on=False)
+        await bot.registry.switch("wise", home(ROOM), ANN, on=False)
         assert (await last(bot, ask("/wonder why"))).text == "nobody knows"
 
 
@@ -109,5 +110,5 @@ async def test_pages_are_those_of_the_plugins_that_are_on(
     async with make_bot(Sage("broken"), Sage("dull"), Sage("wise")) as bot:
         assert await bot.pages(ROOM) == {"wise": [PAGE]}
         assert "Plugin “broken” could not show its pages" in caplog.text
-        await bot.registry.switch("wise", ROOM.server, on=False)
+        await bot.registry.switch("wise", home(ROOM), ANN, on=False)
         assert await bot.pages(ROOM) == {}

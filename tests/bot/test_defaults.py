@@ -12,6 +12,7 @@ COMMANDS = [
     command
     for loaded in plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
     for command in loaded.commands()
+    if not command.hidden
 ]
 ASK = COMMANDS[0]
 

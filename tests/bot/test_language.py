@@ -14,6 +14,7 @@ from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core_settings import CORE
 from bot.language import FOLDER, Sentence, available, translate, translations
+from bot.safety.declared import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "bot").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
@@ -81,7 +82,7 @@ def sentences() -> set[str]:
     files = {path.stem for path in (ROOT / "plugins").glob("*.py") if path.stem != "__init__"}
     names = {*PluginsSection().enabled, *files}
     plugins = plugin.load(PluginsSection(enabled=tuple(sorted(names)), entry_points=False))
-    settings = [*CORE, *(setting for one in plugins for setting in one.settings)]
+    settings = [*CORE, *SETTINGS, *(setting for one in plugins for setting in one.settings)]
     found |= {setting.description for setting in settings}
     for one in plugins:
         for command in one.commands():

@@ -22,5 +22,6 @@ async def models() -> AsyncIterator[FakeModels]:
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     plugins = plugin.load(PluginsSection(entry_points=False))
-    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as running:
+    database = Database(f"sqlite:///{tmp_path}/tempera.db")
+    async with Bot(ModelClient(models.url), plugins, database, settings={"safety.level": "off"}) as running:
         yield running

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bot.app import Bot
 from bot.errors import UserError
-from bot.message import Button, Place, Reply
+from bot.message import Button, Place, Reply, User
 from bot.platforms.discord import render
+from bot.scope import Scope
 
 QUESTION = "What is the capital of France?"
 
@@ -44,7 +45,7 @@ async def test_a_private_answer_is_promised_to_the_asker_alone(discord: FakeDisc
 
 
 async def test_a_refusal_is_said_at_once_and_privately(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
-    await toy_bot.registry.switch("toys", discord.guild.id, on=False)
+    await toy_bot.registry.switch("toys", Scope("discord", discord.guild.id), User("M", "Mod"), on=False)
     asked = await discord.slash(discord.ann, discord.channel, "play")
     ack = await asked.acknowledged()
     assert (ack.kind, ack.private) == ("message", True)

@@ -43,7 +43,8 @@ def test_mirrored_is_mirrored(flip: bool, left: bool) -> None:
 
 def test_the_colour_of_what_is_invisible_does_not_bleed() -> None:
     picture = scenes.place(block(RED, slice(16, 48)), Random(1), flip=False).astype(int)
-    assert (picture[..., 1] - picture[..., 0]).max() < 10
+    # Between white and red there is always much red.
+    assert picture[..., 0].min() > 210
 
 
 def test_two_stand_side_by_side() -> None:

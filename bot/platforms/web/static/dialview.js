@@ -8,6 +8,7 @@ const SHOWN = 12;
 const SPIN_MS = 55, SPINS = 14;
 const SETTLE_MS = 250;
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
+const rough = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class DialView {
@@ -173,7 +174,7 @@ export class DialView {
     const stops = this.#dial.temperatures;
     this.needle.style.setProperty("--turn", `${-90 + 180 * Math.min(1, this.#temperature / stops.at(-1))}deg`);
     this.facts.textContent = entropy === null ? "" : t("Uncertainty: {bits} bits, as much as with {count} equally likely tokens.", {
-      bits: number.format(entropy), count: number.format(2 ** entropy),
+      bits: number.format(entropy), count: rough.format(2 ** entropy),
     });
   }
 
