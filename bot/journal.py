@@ -175,7 +175,7 @@ class Journal:
         return None if row_id is None else await self.get(row_id)
 
     async def recent(self, place: Place, limit: int, *, threads: bool = False) -> list[MessageRow]:
-        """The last `limit` messages of a place, oldest first, without deleted ones; `threads`: those in its threads, too."""
+        """The last `limit` messages of a place, oldest first, no deleted ones; `threads`: those in its threads, too."""
         here = (
             (MessageRow.platform == place.platform)
             & (MessageRow.server == place.server)

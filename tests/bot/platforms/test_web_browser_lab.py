@@ -1,11 +1,19 @@
 """The dial, and the tokens of an answer, in a real Chromium."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from fakes.browser import MARKS, chromium, opened
 from fakes.models import FakeModels
 from playwright.async_api import expect
+
+from bot import plugin
+from bot.app import Bot
+from bot.config import PluginsSection, WebSection
+from bot.database import Database
+from bot.model_client import ModelClient
+from bot.platforms.web import WebPlatform
 
 pytestmark = MARKS
 
@@ -72,3 +80,19 @@ async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, mo
         await page.get_by_role("button", name="Back to the text").click()
         await expect(page.locator(".exchange").first.locator(".markdown")).to_be_visible()
     assert models.requests[-1]["continue_final_message"]
+
+
+async def test_odds_in_the_chat_become_a_dial(models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"))
+    platform = WebPlatform(bot, WebSection(port=0))
+    async with bot, platform.serve() as url, chromium() as browser, opened(browser, url) as page:
+        await page.locator("#input").fill("/odds temperature:0.5 The cat sat on the")
+        await page.locator("#input").press("Enter")
+        await expect(page.locator(".exchange .picture")).to_be_visible()
+        await page.get_by_role("button", name="Turn the dial").click()
+        await expect(page.locator(".dial-value")).to_have_text("0.5")
+        await expect(page.locator(".bar").first).to_contain_text("75 %")
+        await expect(page.locator(".exchange .picture")).to_be_hidden()
+        await page.get_by_role("button", name="Back to the text").click()
+        await expect(page.locator(".exchange .picture")).to_be_visible()

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 from fakes.asking import ask, last, press, replies
 from fakes.models import FakeModels
@@ -111,8 +113,9 @@ async def test_the_model_is_stopped_at_the_first_stray(bot: Bot, models: FakeMod
     models.answer = ("Google found it. ", *["More."] * 5)
     models.before_gate = 2
     models.gate.clear()
-    await last(bot, ask(QUESTION))
-    await models.until(dropped=1, running=0)
+    async with asyncio.timeout(60):
+        await last(bot, ask(QUESTION))
+        await models.until(dropped=1, running=0)
 
 
 async def test_without_a_language_model_the_lesson_speaks(bot: Bot, models: FakeModels) -> None:

@@ -137,13 +137,16 @@ export class ExchangeView {
     return element("button", { type: "button", class: button.style, onclick: press }, button.label);
   }
 
-  // What was asked of the odds can be turned and gone on with here, live.
+  // What was asked of the odds can be turned and gone on with here, live, in the place of the list and its picture.
   #offerDial(text) {
     if (!text) return this.lab.replaceChildren();
+    const whole = (isWhole) => { this.text.hidden = this.pictures.hidden = !isWhole; };
+    const close = element("button", { type: "button", class: "secondary", onclick: () => { whole(true); this.#offerDial(text); } }, t("Back to the text"));
     const open = async () => {
       const { DialView } = await import("./dialview.js");
       const root = element("div", { class: "dial" });
-      this.lab.replaceChildren(root);
+      whole(false);
+      this.lab.replaceChildren(root, close);
       new DialView(root, { text, temperature: Number(this.data.question.match(/temperature:(\S+)/)?.[1]) || 1 });
     };
     this.lab.replaceChildren(element("button", { type: "button", class: "to-thread", onclick: open }, icon("dial"), t("Turn the dial")));

@@ -1,0 +1,277 @@
+import pytest
+from fakes.asking import ANN, MODERATOR, OPERATOR, ROOM, ask, last, speaking
+from fakes.models import FakeModels
+
+from bot.app import Bot
+from bot.message import Attachment, Place, Reply, Request, User
+from bot.setting import Scope
+
+HALL = Place("test", "hall", server="school")
+
+
+async def moderate(bot: Bot, line: str, user: User = MODERATOR, place: Place = ROOM) -> Reply:
+    return await last(bot, ask(line, user, place))
+
+
+async def said(bot: Bot, line: str, user: User = MODERATOR) -> str:
+    return (await moderate(bot, line, user)).text
+
+
+# Setting and taking back
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/config set ask.temperature.maximum 1.0",
+        "/config set ask.temperature.maximum value:1",
+        "/config set value:1,0 setting:ask.temperature.maximum",
+        "/config set ask.temperature.max = 1",
+        "/config set ask.temperature.maximum 1 channel:#room",
+    ],
+)
+async def test_a_change_says_what_was_and_what_is(bot: Bot, line: str) -> None:
+    where = "channel room" if "channel" in line else "this server"
+    dispatch = bot.dispatch(ask(line, MODERATOR))
+    assert dispatch.private
+    assert [reply.text async for reply in dispatch.replies][-1] == f"`ask.temperature.maximum` ({where}): 2 → 1"
+    refused = await last(bot, ask("/ask temperature:1.5 hi"))
+    assert refused.text == ("temperature must be a number from 0 to 1, as moderators have set it here; you gave “1.5”.")
+
+
+async def test_one_channel_never_changes_another(bot: Bot, models: FakeModels) -> None:
+    await moderate(bot, "/config set ask.temperature.maximum 1 channel:#room")
+    assert (await last(bot, ask("/ask temperature:1.5 hi"))).error
+    for place in (HALL, Place("test", "room", server="other"), Place("other", "room", server="school")):
+        assert not (await last(bot, ask("/ask temperature:1.5 hi", place=place))).error
+    assert not (await last(bot, ask("/ask temperature:1.5 hi", place=Place("test", "hall", "school", "room")))).error
+
+
+async def test_a_default_is_in_force_at_the_next_request(bot: Bot, models: FakeModels) -> None:
+    await moderate(bot, "/config set ask.temperature.default 0.1")
+    assert (await last(bot, ask("/ask hi"))).card["temperature"] == "0.1"
+    await moderate(bot, "/config reset ask.temperature.default")
+    assert (await last(bot, ask("/ask hi"))).card["temperature"] == "0.7"
+
+
+async def test_exceptions_are_told_with_the_change(bot: Bot) -> None:
+    await moderate(bot, "/config set limits.cooldown 5 channel:#hall")
+    await moderate(bot, "/config set limits.cooldown 0 role:@teachers")
+    assert await said(bot, "/config set limits.cooldown 60") == (
+        "`limits.cooldown` (this server): 0 → 60\n- role teachers: **0**\n- channel hall: **5**"
+    )
+
+
+async def test_reset_takes_back_one_or_all_of_a_scope(bot: Bot) -> None:
+    for line in ("limits.cooldown 60", "answers.private yes", "limits.cooldown 5 channel:#hall"):
+        await moderate(bot, f"/config set {line}")
+    assert await said(bot, "/config reset limits.cooldown") == "`limits.cooldown` (this server): 60 → 0"
+    assert await said(bot, "/config reset") == "`answers.private` (this server): yes → no"
+    assert bot.settings.value("limits.cooldown", HALL) == 5
+    assert await said(bot, "/config reset channel:#hall") == "`limits.cooldown` (channel hall): 5 → 0"
+    assert await said(bot, "/config reset") == "Nothing was set there."
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "/config set ask.temprature.maximum 1",
+            "There is no setting “ask.temprature.maximum”. Did you mean “ask.temperature.maximum”?",
+        ),
+        ("/config set xyzzy 1", "There is no setting “xyzzy”. /config show lists what there is."),
+        (
+            "/config set ask.temperature.maximum warm",
+            "ask.temperature.maximum must be a number from 0 to 2; you gave “warm”.",
+        ),
+        (
+            "/config set limits.cooldown",
+            (
+                "limits.cooldown needs a value: a whole number from 0 to 86400. "
+                "Like this: `/config set limits.cooldown value:…`"
+            ),
+        ),
+        (
+            "/config set access.channels hall channel:#room",
+            "access.channels cannot be set for a single channel; set it for the whole server.",
+        ),
+        ("/config set answers.private yes role:@x", "answers.private cannot be set for a role."),
+        ("/config set limits.role.hour 5", "limits.role.hour is set for a role; name one."),
+        ("/config set limits.cooldown 5 role:@x channel:#y", "Name a channel or a role, not both."),
+        (
+            "/config set limits.cooldown 5 server:web",
+            "Only whoever runs this bot can name another server, from the terminal.",
+        ),
+        ("/config import", "Give the settings either as a file or as text."),
+        ("/config show xyzzy", "There is no setting “xyzzy”. /config show lists what there is."),
+    ],
+)
+async def test_what_is_wrong_is_one_sentence(bot: Bot, line: str, sentence: str) -> None:
+    reply = await moderate(bot, line)
+    assert (reply.text, reply.error, reply.private) == (sentence, True, True)
+    assert bot.settings.scopes.within(Scope("test", "school")) == {}
+
+
+async def test_the_operator_sets_it_for_other_servers(bot: Bot) -> None:
+    assert await said(bot, "/config set limits.cooldown 9 server:web", OPERATOR) == (
+        "`limits.cooldown` (server web:web): 0 → 9"
+    )
+    assert bot.settings.value("limits.cooldown", Place("web", "general", server="web")) == 9
+    await moderate(bot, "/config set access.roles value:<@&123456> server:discord:42", OPERATOR)
+    assert bot.settings.value("access.roles", Place("discord", "1", server="42")) == "123456"
+    assert await said(bot, "/config show server:nowhere", OPERATOR) == (
+        "server must be web, or discord: or slack: with an id, such as discord:123; you gave “nowhere”."
+    )
+
+
+async def test_who_changed_what_is_kept(bot: Bot) -> None:
+    await moderate(bot, "/config set limits.cooldown 60 channel:#hall")
+    [entry] = await bot.audit.find("test", "school")
+    assert (entry.kind, entry.what, entry.channel) == ("setting", "limits.cooldown", "hall")
+    assert (entry.before, entry.after, entry.actor, entry.actor_name) == (None, 60, "mod", "Mod")
+
+
+# Showing
+
+
+async def test_all_are_shown_with_what_was_set_set_off(bot: Bot) -> None:
+    await moderate(bot, "/config set limits.cooldown 60")
+    await moderate(bot, "/config set limits.cooldown 5 channel:#hall")
+    lines = (await said(bot, "/config show")).splitlines()
+    assert "- `limits.cooldown`: **60** (this server)" in lines
+    assert "- `answers.quote`: yes" in lines
+    assert "- `ask.temperature.maximum`: 2" in lines
+    assert "There is more, set for: channel hall" in lines
+    hall = (await said(bot, "/config show channel:#hall")).splitlines()
+    assert "- `limits.cooldown`: **5** (this channel)" in hall
+
+
+async def test_one_is_shown_with_where_its_value_comes_from(bot: Bot) -> None:
+    await moderate(bot, "/config set ask.temperature.maximum 1.5")
+    await moderate(bot, "/config set ask.temperature.maximum 1 channel:#hall")
+    assert await said(bot, "/config show ask.temperature.maximum channel:#hall") == (
+        "**ask.temperature.maximum** – The most that temperature of /ask may be.\n"
+        "It takes a number from 0 to 2.\n"
+        "- default: **2**\n"
+        "- this server: **1.5**\n"
+        "- this channel: **1** ← counts here"
+    )
+    assert (await said(bot, "/config show ask.temperature.maximum")).splitlines()[-1] == "- channel hall: **1**"
+    german = await said(bot, "/config show ask.temperature.maximum", speaking("de", MODERATOR))
+    assert german.startswith("**ask.temperature.maximum** – Wie groß temperature von /ask höchstens sein darf.")
+
+
+# Files
+
+
+async def test_what_was_exported_is_imported_elsewhere(bot: Bot) -> None:
+    for line in ("ask.temperature.maximum 1.5", 'ask.system_prompt value:"Say ä"', "answers.private yes channel:#hall"):
+        await moderate(bot, f"/config set {line}")
+    await moderate(bot, "/config set limits.user.hour 5 role:@helpers")
+    reply = await moderate(bot, "/config export")
+    [file] = reply.attachments
+    assert file.filename == "tempera-settings.toml"
+    other = Place("test", "room", server="other")
+    request = Request(user=MODERATOR, place=other, command="config import", options={"file": file})
+    done = (await last(bot, request)).text.splitlines()
+    assert sorted(done) == sorted(
+        [
+            "`ask.temperature.maximum` (this server): 2 → 1.5",
+            "`answers.private` (channel hall): no → yes",
+            "`limits.user.hour` (role helpers): 0 → 5",
+            next(line for line in done if line.startswith("`ask.system_prompt`")),
+        ]
+    )
+    here, there = Scope("test", "school"), Scope("test", "other")
+    assert [dict(values) for values in bot.settings.scopes.within(here).values()] == [
+        dict(values) for values in bot.settings.scopes.within(there).values()
+    ]
+    assert (await last(bot, request)).text == "All of that was set already."
+
+
+async def test_an_import_with_mistakes_lists_them_all_and_changes_nothing(bot: Bot) -> None:
+    text = """
+loose = 1
+[server]
+"limits.cooldown" = 60
+"limits.coldown" = 60
+"ask.temperature.maximum" = 9
+"answers.private" = [true]
+[channel.hall]
+"access.channels" = "x"
+[role]
+"limits.cooldown" = 3
+[elsewhere]
+x = 1
+"""
+    reply = await last(bot, Request(user=MODERATOR, place=ROOM, command="config import", options={"text": text}))
+    first, *mistakes = reply.text.splitlines()
+    assert first == "Nothing was changed, because of this:"
+    assert sorted(mistakes) == sorted(
+        [
+            "- “loose” has no place there: write [server], [channel.id] or [role.id] above the settings.",
+            "- “role” needs an id, such as [role.123].",
+            "- “elsewhere” has no place there: write [server], [channel.id] or [role.id] above the settings.",
+            "- There is no setting “limits.coldown”. Did you mean “limits.cooldown”?",
+            "- ask.temperature.maximum must be a number from 0 to 2; you gave “9”.",
+            "- answers.private must be yes or no; a list or a table is none.",
+            "- access.channels cannot be set for a single channel; set it for the whole server.",
+        ]
+    )
+    assert bot.settings.scopes.within(Scope("test", "school")) == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        (Attachment("a.toml", b"not toml"), "This is not a file of settings: "),
+        (Attachment("a.toml", b"\xff\xfe"), "a.toml is not a text file."),
+        (Attachment("a.toml", b""), "There are no settings in it."),
+    ],
+)
+async def test_what_is_no_file_of_settings(bot: Bot, file: Attachment, sentence: str) -> None:
+    request = Request(user=MODERATOR, place=ROOM, command="config import", options={"file": file})
+    assert (await last(bot, request)).text.startswith(sentence)
+
+
+# Completion, and who may
+
+
+@pytest.mark.parametrize(
+    ("setting", "typed", "values"),
+    [
+        ("answers.private", "", ["yes", "no"]),
+        ("answers.language", "e", ["each", "en", "es"]),
+        ("ask.temperature.maximum", "", ["2", "0"]),
+        ("access.channels", "", []),
+        ("xyzzy", "", []),
+        ("", "", []),
+    ],
+)
+async def test_values_complete(bot: Bot, setting: str, typed: str, values: list[str]) -> None:
+    request = Request(user=MODERATOR, place=ROOM, command="config set", options={"setting": setting})
+    assert list(await bot.complete(request, "value", typed)) == values
+
+
+async def test_names_complete(bot: Bot) -> None:
+    async def complete(command: str, typed: str, user: User = MODERATOR) -> list[str]:
+        return list(await bot.complete(Request(user=user, place=ROOM, command=command), "setting", typed))
+
+    assert await complete("config set", "cooldown") == ["limits.cooldown"]
+    assert await complete("config show", "ask.temperature") == [
+        f"ask.temperature.{part}" for part in ("default", "minimum", "maximum")
+    ]
+    assert await complete("config reset", "") == []
+    await moderate(bot, "/config set limits.cooldown 5 channel:#hall")
+    assert await complete("config reset", "") == ["limits.cooldown"]
+    assert await complete("config set", "", ANN) == []
+
+
+async def test_a_plugin_cannot_set_anything_for_whoever_is_no_moderator(bot: Bot) -> None:
+    """Even where a command forgets to ask."""
+    from bot.configuring import SettingsHere
+    from bot.errors import PermissionDenied
+
+    with pytest.raises(PermissionDenied, match="Only moderators can change settings."):
+        await SettingsHere(bot.settings, ROOM, ANN).set("limits.cooldown", 5, Scope("test", "school"))
+    assert bot.settings.value("limits.cooldown", ROOM) == 0

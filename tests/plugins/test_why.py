@@ -1,0 +1,90 @@
+import re
+from dataclasses import replace
+
+import pytest
+from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, speaking
+
+from bot.app import Bot
+from bot.message import Reply, Request, User
+
+
+async def why(bot: Bot, line: str, user: User = ANN) -> Reply:
+    dispatch = bot.dispatch(ask(f"/why {line}", user))
+    assert dispatch.private
+    return [reply async for reply in dispatch.replies][-1]
+
+
+async def moderate(bot: Bot, *settings: str) -> None:
+    for line in settings:
+        assert not (await last(bot, ask(f"/config set {line}", MODERATOR))).error
+
+
+@pytest.mark.parametrize("typed", ["ask", "/ask", "ASK"])
+async def test_where_nothing_keeps_it_from_anybody(bot: Bot, typed: str) -> None:
+    assert (await why(bot, typed)).text == "You can use /ask here."
+
+
+async def test_every_reason_is_told_in_order_with_what_changes_it(bot: Bot) -> None:
+    await moderate(bot, "access.channels hall", "access.roles teachers", "imagine.enabled no")
+    assert (await why(bot, "imagine")).text == (
+        "- /imagine is switched off here. Moderators can change that: `imagine.enabled`\n"
+        "- I may be used in some channels alone, and this one is not among them. "
+        "Moderators can change that: `access.channels`\n"
+        "- Only people with certain roles may use me here, and you have none of these. "
+        "Moderators can change that: `access.roles`"
+    )
+    assert (await why(bot, "imagine", MODERATOR)).text == (
+        "- /imagine is switched off here. Moderators can change that: `imagine.enabled`"
+    )
+
+
+async def test_a_limit_that_is_used_up_is_a_reason(bot: Bot) -> None:
+    await moderate(bot, "limits.user.hour 1")
+    await last(bot, ask("/ask hi"))
+    assert re.fullmatch(
+        "- The limit here is 1 per hour for each person, and yours is used up. You can ask again in [56][0-9] minutes. "
+        "Moderators can change that: `limits.user.hour`",
+        (await why(bot, "ask")).text,
+    )
+    assert (await why(bot, "help")).text == "You can use /help here."
+    assert (await why(bot, "ask", BEN)).text == "You can use /ask here."
+
+
+async def test_what_is_for_moderators_says_who_they_are(bot: Bot) -> None:
+    assert (await why(bot, "config set")).text == (
+        "- /config set is for moderators. Moderators are those who manage this server, and whom they name in "
+        "`moderators.users`, `moderators.roles`."
+    )
+    assert (await why(bot, "config set", speaking("de"))).text.startswith("- /config set ist nur für Moderatoren.")
+
+
+async def test_moderators_ask_for_somebody_else_and_others_do_not(bot: Bot) -> None:
+    await moderate(bot, "access.roles teachers")
+    ben = replace(BEN, roles=("teachers",))
+
+    async def about(user: User, asker: User) -> str:
+        options = {"command": "ask", "user": user}
+        return (await last(bot, Request(user=asker, place=ROOM, command="why", options=options))).text
+
+    assert await about(ANN, BEN) == "Only moderators can ask about somebody else."
+    assert (await about(ANN, ANN)).startswith("- Only people with certain roles may use me here")
+    assert (await about(ANN, MODERATOR)).startswith("- Only people with certain roles may use me here")
+    assert await about(ben, MODERATOR) == "Ben can use /ask here."
+    assert (await why(bot, "help user:@ben", MODERATOR)).text == (
+        "ben can use /help here, as far as I know without their roles."
+    )
+
+
+async def test_a_command_that_there_is_not(bot: Bot) -> None:
+    assert (await why(bot, "imagin")).text == "There is no command /imagin. Did you mean /imagine?"
+
+
+async def test_names_complete_to_those_that_are_not_to_be_had_as_well(bot: Bot) -> None:
+    await moderate(bot, "face.enabled no")
+    request = Request(user=ANN, place=ROOM, command="why")
+    assert list(await bot.complete(request, "command", "/fa")) == [
+        "face",
+        "defaults show",
+        "defaults set",
+        "defaults reset",
+    ]
