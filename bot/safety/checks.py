@@ -11,8 +11,9 @@ from bot.safety.declared import CLASSROOM, OFF, STANDARD
 from bot.safety.holding import held
 from bot.safety.normal import read
 from bot.safety.patterns import compiled
+from bot.safety.people import famous
 from bot.safety.personal import found
-from bot.safety.rules import famous, own, rules
+from bot.safety.rules import own, rules
 from bot.safety.verdict import ANSWER, HELP, HELPED, KINDS_OF_DATA, WARNING, WITHHELD, Unsafe, refusal
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ KINDS = {
 """What the built-in rules look for at each level."""
 ORDER = (HELPED, "violence", "hate", "sexual", "illicit", "harassment", "profanity")
 """Which of several reasons is told."""
-THRESHOLDS = {STANDARD: 0.9, CLASSROOM: 0.7}
+THRESHOLDS = {STANDARD: 0.9, CLASSROOM: 0.75}
 """How sure the classifier has to be about a prompt."""
 ANSWERS = {STANDARD: 0.97, CLASSROOM: 0.9}
 """And about an answer, which has many more sentences, and is about what somebody else wrote."""

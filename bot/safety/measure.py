@@ -97,7 +97,7 @@ def table(level: str, found: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def milliseconds(examples: Sequence[Example], safety: Safety) -> float:
+def milliseconds(examples: list[Example], safety: Safety) -> float:
     """The mean time that the rules take for a prompt."""
     begin = time.perf_counter()
     for example in list(examples) * REPEATS:
@@ -110,7 +110,7 @@ def milliseconds(examples: Sequence[Example], safety: Safety) -> float:
 
 async def report(paths: Sequence[Path], server: str, *, wrong: bool) -> None:
     """Print the figures for both levels, and with `wrong` what went wrong."""
-    examples = list(read(paths))
+    examples = read(paths)
     async with ModelClient(server or "http://127.0.0.1:9") as models:
         for level in (CLASSROOM, STANDARD):
             found = await outcomes(examples, safety_at(level, models), classifier=bool(server))

@@ -49,14 +49,6 @@ def rules() -> Rules:
     return Rules(HERE / "lists.toml")
 
 
-@cache
-def famous() -> Words:
-    """The people of people.txt."""
-    lines = (HERE / "people.txt").read_text("utf-8").splitlines()
-    names = [name for line in lines if not line.startswith("#") for name in line.split(";")]
-    return Words({"people": "\n".join([*names, *(f"{name.strip()}s" for name in names if name.strip())])})
-
-
 @lru_cache(maxsize=KEPT)
 def own(listed: str) -> Words:
     """The words of a server's own list."""
