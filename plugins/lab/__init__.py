@@ -94,7 +94,7 @@ class Lab(Plugin):
         async for reply in self._odds(ctx, wish, draw=draw):
             yield reply
 
-    @command(form=("prompt", "seed"))
+    @command(form=("prompt", "seed"), draws=True)
     async def compare(
         self,
         ctx: Context,

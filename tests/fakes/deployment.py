@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fakes.chat import PLAIN
 from fakes.gateway import environment, free_port
 
 READY_SECONDS = 300
@@ -45,6 +46,7 @@ class Deployment:
             "TEMPERA_MODEL_SERVER__URL": self.models_url,
             "TEMPERA_WEB__PORT": str(self.web_port),
             "TEMPERA_DATABASE__URL": f"sqlite:///{self.folder}/tempera.db",
+            **({"TEMPERA_SETTINGS": PLAIN} if self.foreign_models else {}),
             **self.extra,
         }
 

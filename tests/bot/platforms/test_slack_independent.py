@@ -44,6 +44,9 @@ def test_the_round_trip_with_an_independent_server(tmp_path: Path) -> None:
     assert found.stdout.splitlines()[-1] == "command, mention, button: done"
 
 
+OFF = {"safety.level": "off"}
+
+
 async def round_trip(server: LocalSlack, models: FakeModels) -> None:
     """What a user does, and what the channel then holds."""
     models.gate.clear()
@@ -80,7 +83,7 @@ async def main(program: Path, folder: Path) -> None:
     async with (
         local_slack.running(program, folder) as server,
         FakeModels() as models,
-        Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{folder}/tempera.db")) as bot,
+        Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{folder}/tempera.db"), settings=OFF) as bot,
     ):
         section = SlackSection(
             bot_token=local_slack.BOT_TOKEN, app_token=local_slack.APP_TOKEN, api_base=server.api_base
