@@ -87,9 +87,9 @@ class Deployment:
 
 
 @contextlib.contextmanager
-def deployment(folder: Path, foreign_models: str = "") -> Iterator[Deployment]:
+def deployment(folder: Path, foreign_models: str = "", extra: Mapping[str, str] | None = None) -> Iterator[Deployment]:
     """A deployment that is ready; ended at the end, however it is then."""
-    made = Deployment(folder, foreign_models=foreign_models)
+    made = Deployment(folder, foreign_models=foreign_models, extra=extra or {})
     made.start()
     try:
         yield made
