@@ -30,7 +30,13 @@ def sentence(*paths: Path) -> str:
 
 def test_the_built_in_catalogue_serves_one_model_of_each_family() -> None:
     catalogue = load_catalogue(CONFIG / "models.toml")
-    assert {entry.engine for entry in choose(catalogue, [])} == {"language", "face", "embedding", "moderation"}
+    assert {entry.engine for entry in choose(catalogue, [])} == {
+        "language",
+        "diffusion",
+        "face",
+        "embedding",
+        "moderation",
+    }
     language = catalogue["qwen2.5-coder-0.5b-instruct"]
     assert language.gguf is not None
     assert language.size == 491_400_064
@@ -152,7 +158,8 @@ def test_locations(text: str, expected: Location) -> None:
 
 def test_the_examples_of_the_readme_are_catalogues(tmp_path: Path) -> None:
     text = (CONFIG.parent / "README.md").read_text("utf-8")
-    examples = [block.partition("```")[0] for block in text.split("```toml\n")[1:]]
+    blocks = [block.partition("```")[0] for block in text.split("```toml\n")[1:]]
+    examples = [block for block in blocks if "engine =" in block]
     assert examples
     for example in examples:
         entries = load_catalogue(written(tmp_path, example)).values()
