@@ -158,9 +158,8 @@ def test_locations(text: str, expected: Location) -> None:
 
 def test_the_examples_of_the_readme_are_catalogues(tmp_path: Path) -> None:
     text = (CONFIG.parent / "README.md").read_text("utf-8")
-    blocks = [block.partition("```")[0] for block in text.split("```toml\n")[1:]]
-    examples = [block for block in blocks if "engine =" in block]
+    examples = [block.partition("```")[0] for block in text.split("```toml\n")[1:]]
     assert examples
     for example in examples:
         entries = load_catalogue(written(tmp_path, example)).values()
-        assert all(entry.engine == "diffusion" and entry.repository for entry in entries)
+        assert all(entry.engine in {"diffusion", "embedding"} and entry.repository for entry in entries)
