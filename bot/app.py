@@ -175,8 +175,7 @@ class Bot:
             if request.action is not None:
                 return self._dispatch_action(request, request.action)
             command, given = self._resolve(request)
-            self.gate.check(request, command)
-            command = self.gate.narrowed(request, command)
+            command = self.gate.opened(request, command)
             if request.can_show_forms and command.wants_form(given):
                 return self._form(lambda: self._first_form(request, command, given))
             options = self.gate.admit(request, command, given)

@@ -71,20 +71,30 @@ class Gate:
         """Raise Refused if whoever asks may not use `command` there."""
         self._policy.check(request.user, command, request.place)
 
-    def narrowed(self, request: Request, command: Command) -> Command:
-        """`command` within the limits that it has for whoever asks."""
+    def opened(self, request: Request, command: Command) -> Command:
+        """`command` within the limits that it has for whoever asks. Raises Refused if they may not use it there."""
+        self.check(request, command)
         return self._registry.narrowed(command, request.place, request.user)
 
     def own(self, request: Request, command: Command) -> dict[str, Any]:
-        """What whoever asks set as their own defaults of a narrowed command."""
+        """What whoever asks set as their own defaults of an opened command."""
         return self._defaults.options(request.place.platform, request.user.id, command)
 
     def admit(self, request: Request, command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of a narrowed command, bound; raises UserError if they are wrong, unsafe, or asked too often."""
-        options = command.bind(self.own(request, command) | dict(given))
+        """The options of an opened command, bound; raises UserError if they are wrong, unsafe, or asked too often."""
+        options = self.bound(request, command, self.own(request, command) | dict(given))
+        try:
+            self._limits.check(self._limits.on(request.user, command, request.place))
+        except Refused as refused:
+            refused.what = command.name
+            raise
+        return options
+
+    def bound(self, request: Request, command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of an opened command, bound; raises UserError if they are wrong, or seen to be unsafe."""
+        options = command.bind(given)
         try:
             self._safety.look(self._safety.texts(command, options), request.place, draws=command.draws)
-            self._limits.check(self._limits.on(request.user, command, request.place))
         except Refused as refused:
             refused.what = command.name
             raise

@@ -37,8 +37,7 @@ class Pressing:
         """The form behind Edit, filled in with what was asked. Raises UserError if whoever presses may not have it."""
         row = await self._pressed(request, "edit", row_id)
         command = self._registry.behind(row.command)
-        self._gate.check(request, command)
-        return actions.form(self._gate.narrowed(request, command), row.options, f"t:edit:{row_id}")
+        return actions.form(self._gate.opened(request, command), row.options, f"t:edit:{row_id}")
 
     async def _pressed(self, request: Request, action: str, row_id: int) -> MessageRow:
         row = await self._journal.get(row_id)
@@ -78,17 +77,15 @@ class Pressing:
                 raise Expired("This button has expired.")
             button = row.buttons[number]
             command, given = self._registry.behind(button["command"]), button["options"]
-            self._gate.check(request, command)
-            command = self._gate.narrowed(request, command)
+            command = self._gate.opened(request, command)
             parent: int | None = row.id
             question: int | None = None
         else:
             command = self._forks(row) if action == actions.FORK else self._registry.behind(row.command)
-            self._gate.check(request, command)
-            command = self._gate.narrowed(request, command)
+            command = self._gate.opened(request, command)
             given = actions.changed(action, command, row, asked.fields if asked else None)
             question, parent = (None, await self._before(row)) if action == "edit" else (row.parent, None)
-        options = command.bind(given)
+        options = self._gate.bound(request, command, given)
         private = row.private or command.private
         replies = self._answering.answer(request, command, options, private=private, question=question, parent=parent)
         async with aclosing(self._gate.metered(request, command, replies)) as metered:

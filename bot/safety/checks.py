@@ -62,9 +62,8 @@ class Safety:
                 raise self._unsafe(code, text, place)
 
     async def check(self, command: Command, options: Mapping[str, Any], place: Place) -> Sentence | None:
-        """Raise Unsafe for anything that is wrong with what somebody asks; else what to warn them of, if anything."""
+        """Raise Unsafe for what the classifier sees in what somebody asks; else what to warn them of, if anything."""
         texts = self.texts(command, options)
-        self.look(texts, place, draws=command.draws)
         await self.ask(texts, place)
         return self.warning(texts, place)
 
