@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bot.language import available
 from bot.setting import LONGEST_LIST, ROLE, SERVER, Setting, most_or_all
 
@@ -10,6 +12,16 @@ MOST = 1_000_000
 """The largest quota."""
 FOR_SERVERS = frozenset({SERVER})
 FOR_ROLES = frozenset({ROLE})
+
+
+def _ids(name: str, kind: str, description: str, **more: Any) -> Setting:
+    """A list of people, channels or roles."""
+    return Setting(name=name, type=str, default="", ids=kind, maximum=LONGEST_LIST, description=description, **more)
+
+
+def _quota(name: str, description: str, **more: Any) -> Setting:
+    return Setting(name=name, type=int, default=0, minimum=0, maximum=MOST, description=description, **more)
+
 
 ANSWERS = (
     Setting(
@@ -39,60 +51,19 @@ ANSWERS = (
     ),
 )
 MODERATORS = (
-    Setting(
-        name="moderators.users",
-        type=str,
-        default="",
-        ids="users",
-        maximum=LONGEST_LIST,
+    _ids(
+        "moderators.users",
+        "users",
+        "Who counts as a moderator beside those with the platform's rights.",
         scopes=FOR_SERVERS,
-        description="Who counts as a moderator beside those with the platform's rights.",
     ),
-    Setting(
-        name="moderators.roles",
-        type=str,
-        default="",
-        ids="roles",
-        maximum=LONGEST_LIST,
-        scopes=FOR_SERVERS,
-        description="Whoever has one of these roles counts as a moderator.",
-    ),
+    _ids("moderators.roles", "roles", "Whoever has one of these roles counts as a moderator.", scopes=FOR_SERVERS),
 )
 ACCESS = (
-    Setting(
-        name="access.channels",
-        type=str,
-        default="",
-        ids="channels",
-        maximum=LONGEST_LIST,
-        scopes=FOR_SERVERS,
-        description="The channels where the bot may be used; empty for all.",
-    ),
-    Setting(
-        name="access.channels.denied",
-        type=str,
-        default="",
-        ids="channels",
-        maximum=LONGEST_LIST,
-        scopes=FOR_SERVERS,
-        description="The channels where the bot may not be used.",
-    ),
-    Setting(
-        name="access.roles",
-        type=str,
-        default="",
-        ids="roles",
-        maximum=LONGEST_LIST,
-        description="Whoever has one of these roles may use the bot; empty for everybody.",
-    ),
-    Setting(
-        name="access.roles.denied",
-        type=str,
-        default="",
-        ids="roles",
-        maximum=LONGEST_LIST,
-        description="Whoever has one of these roles may not use the bot.",
-    ),
+    _ids("access.channels", "channels", "The channels where the bot may be used; empty for all.", scopes=FOR_SERVERS),
+    _ids("access.channels.denied", "channels", "The channels where the bot may not be used.", scopes=FOR_SERVERS),
+    _ids("access.roles", "roles", "Whoever has one of these roles may use the bot; empty for everybody."),
+    _ids("access.roles.denied", "roles", "Whoever has one of these roles may not use the bot."),
 )
 LIMITS = (
     Setting(
@@ -104,73 +75,21 @@ LIMITS = (
         among=min,
         description="How many seconds lie between two questions of one person; 0 for no limit.",
     ),
-    Setting(
-        name="limits.user.hour",
-        type=int,
-        default=0,
-        minimum=0,
-        maximum=MOST,
-        among=most_or_all,
-        description="How often one person may ask in an hour; 0 for no limit.",
-    ),
-    Setting(
-        name="limits.user.day",
-        type=int,
-        default=0,
-        minimum=0,
-        maximum=MOST,
-        among=most_or_all,
-        description="How often one person may ask in a day; 0 for no limit.",
-    ),
-    Setting(
-        name="limits.role.hour",
-        type=int,
-        default=0,
-        minimum=0,
-        maximum=MOST,
+    _quota("limits.user.hour", "How often one person may ask in an hour; 0 for no limit.", among=most_or_all),
+    _quota("limits.user.day", "How often one person may ask in a day; 0 for no limit.", among=most_or_all),
+    _quota(
+        "limits.role.hour",
+        "How often all who have a role together may ask in an hour; 0 for no limit.",
         scopes=FOR_ROLES,
         among=most_or_all,
-        description="How often all who have a role together may ask in an hour; 0 for no limit.",
     ),
-    Setting(
-        name="limits.role.day",
-        type=int,
-        default=0,
-        minimum=0,
-        maximum=MOST,
+    _quota(
+        "limits.role.day",
+        "How often all who have a role together may ask in a day; 0 for no limit.",
         scopes=FOR_ROLES,
         among=most_or_all,
-        description="How often all who have a role together may ask in a day; 0 for no limit.",
     ),
-    Setting(
-        name="limits.server.hour",
-        type=int,
-        default=0,
-        minimum=0,
-        maximum=MOST,
-        scopes=FOR_SERVERS,
-        description="How often the whole server may ask in an hour; 0 for no limit.",
-    ),
-    Setting(
-        name="limits.server.day",
-        type=int,
-        default=0,
-        minimum=0,
-        maximum=MOST,
-        scopes=FOR_SERVERS,
-        description="How often the whole server may ask in a day; 0 for no limit.",
-    ),
+    _quota("limits.server.hour", "How often the whole server may ask in an hour; 0 for no limit.", scopes=FOR_SERVERS),
+    _quota("limits.server.day", "How often the whole server may ask in a day; 0 for no limit.", scopes=FOR_SERVERS),
 )
-AUDIT = (
-    Setting(
-        name="audit.channel",
-        type=str,
-        default="",
-        ids="channels",
-        maximum=100,
-        scopes=FOR_SERVERS,
-        description="The channel where the bot tells what moderators did and what was refused; empty for none.",
-    ),
-)
-
-CORE = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *AUDIT)
+CORE = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS)
