@@ -1,0 +1,155 @@
+"""What may be asked and answered, as people meet it: a bot in front of a classifier that says what a test wants."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
+from fakes.models import FakeModels
+
+from bot import Context, Plugin, Reply, command
+from bot.app import Bot
+from bot.audit import Filter
+from bot.database import Database
+from bot.message import Action, Button
+from bot.model_client import ModelClient
+from bot.safety.verdict import HELP, SENTENCES, WITHHELD
+
+WITH = {"safety.words": "turnip", "safety.patterns": "cab+age", "safety.people": "Ann Example"}
+
+
+class Toys(Plugin):
+    """Says what it is told, or draws it."""
+
+    name = "toys"
+
+    @command(form=("text",))
+    async def say(self, ctx: Context, text: str = "", seed: int | None = None) -> AsyncIterator[Reply]:
+        """Say it."""
+        yield Reply(text=text, buttons=(Button("On", "say", {"text": "a turnip"}),), final=True)
+
+    @command(draws=True, form=("text",))
+    async def draw(self, ctx: Context, text: str = "") -> AsyncIterator[Reply]:
+        """Draw it."""
+        yield Reply(text="drawn", final=True)
+
+    @command()
+    async def recite(self, ctx: Context, text: str = "") -> AsyncIterator[Reply]:
+        """Say a poem."""
+        for poem in ("Roses are red. ", "Roses are red. A vile line. ", "Roses are red. A vile line. The end."):
+            yield Reply(text=poem)
+        yield Reply(text=poem, final=True)
+
+    @command(moderator=True)
+    async def keep(self, ctx: Context, text: str = "") -> AsyncIterator[Reply]:
+        """For moderators."""
+        yield Reply(text=text, final=True)
+
+
+@pytest.fixture
+async def bot(request: pytest.FixtureRequest, models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
+    settings = WITH | {"safety.level": getattr(request, "param", "classroom")}
+    database = Database(f"sqlite:///{tmp_path}/safety.db")
+    async with Bot(ModelClient(models.url), [Toys()], database, settings=settings, default_command="say") as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("/say a turnip", "blocked_word"),
+        ("/say T U R N I P", "blocked_word"),
+        ("/say cabbbage", "blocked_pattern"),
+        ("/say what the fuck", "profanity"),
+        ("/say something vile", "hate"),
+        ("/draw ann example on a horse", "real_person"),
+        ("/draw donald trump riding a bear", "real_person"),
+        ("/draw donald trunp riding a bear", "real_person"),
+    ],
+)
+async def test_a_refusal_is_private_says_why_and_is_noted(bot: Bot, models: FakeModels, line: str, code: str) -> None:
+    models.scores = {"vile": {"hate": 0.99}}
+    reply = await last(bot, ask(line))
+    assert reply.text == SENTENCES[code].text
+    assert (reply.private, reply.error, reply.final) == (True, True, True)
+    assert reply.status == f"Reason: {code}"
+    assert [button.label for button in reply.buttons] == ["Appeal"]
+    (noted,) = await bot.audit.find("test", "school", Filter(kind="refusal"), most=5)
+    assert (noted.reason, noted.actor, noted.what) == (code, ANN.id, line[1:].split()[0])
+
+
+@pytest.mark.parametrize(
+    "line", ["/say the Scunthorpe class assessment", "/say how do I kill a process", "/say who is Donald Trump"]
+)
+async def test_what_only_looks_bad_is_answered(bot: Bot, line: str) -> None:
+    assert (await last(bot, ask(line))).text == line.removeprefix("/say ")
+
+
+async def test_words_of_help_are_no_refusal(bot: Bot) -> None:
+    reply = await last(bot, ask("/say i want to kill myself"))
+    assert reply.text == HELP.text
+    assert (reply.private, reply.error, reply.buttons) == (True, False, ())
+    (noted,) = await bot.audit.find("test", "school", Filter(kind="refusal"), most=5)
+    assert noted.before is None
+
+
+async def test_a_refusal_is_in_the_askers_language(bot: Bot) -> None:
+    reply = await last(bot, ask("/say a turnip", speaking("de")))
+    assert reply.text.startswith("In deiner Nachricht steht ein Wort")
+    assert reply.buttons[0].label == "Einspruch"
+
+
+@pytest.mark.parametrize("bot", ["off"], indirect=True)
+async def test_off_leaves_the_servers_own_words(bot: Bot, models: FakeModels) -> None:
+    models.scores = {"vile": {"hate": 0.99}}
+    assert (await last(bot, ask("/say vile fuck"))).text == "vile fuck"
+    assert models.moderated == []
+    assert (await last(bot, ask("/say a turnip"))).text == SENTENCES["blocked_word"].text
+
+
+@pytest.mark.parametrize(("bot", "answered"), [("standard", True), ("classroom", False)], indirect=["bot"])
+async def test_without_a_classifier_a_classroom_waits(bot: Bot, models: FakeModels, answered: bool) -> None:
+    models.scores = None
+    reply = await last(bot, ask("/say hello"))
+    assert reply.text == ("hello" if answered else SENTENCES["unchecked"].text)
+
+
+async def test_an_answer_ends_before_what_does_not_pass(bot: Bot, models: FakeModels) -> None:
+    models.scores = {"vile": {"hate": 0.99}}
+    heard = await replies(bot, ask("/recite please"))
+    assert not any("vile" in reply.text for reply in heard)
+    assert heard[-1].text == f"Roses are red.\n\n{WITHHELD.text}"
+    assert heard[-1].status == "Reason: answer_hate"
+
+
+async def test_buttons_and_forms_are_looked_at_too(bot: Bot, models: FakeModels) -> None:
+    row = (await last(bot, ask("/say hello"))).row
+    assert (await last(bot, press("b0", row))).text == SENTENCES["blocked_word"].text
+    assert (await last(bot, press("edit", row, text="a turnip"))).text == SENTENCES["blocked_word"].text
+    sent = ask("", action=Action("c:say", {"text": "a turnip"}))
+    assert (await last(bot, sent)).text == SENTENCES["blocked_word"].text
+    assert (await last(bot, press("edit", row, text="fine"))).text == "fine"
+
+
+async def test_what_is_for_moderators_alone_is_not_looked_at(bot: Bot) -> None:
+    assert (await last(bot, ask("/keep a turnip", MODERATOR))).text == "a turnip"
+
+
+async def test_personal_data_makes_an_answer_private_and_is_warned_of(bot: Bot) -> None:
+    request = ask("/say write to ann@example.org")
+    assert bot.dispatch(request).private
+    reply = await last(bot, request)
+    assert reply.text == "write to ann@example.org"
+    assert reply.private
+    assert "a mail address" in reply.status
+
+
+async def test_an_appeal_is_told_once_and_by_whoever_was_refused(bot: Bot) -> None:
+    (button,) = (await last(bot, ask("/say a turnip"))).buttons
+    pressed = ask("", action=Action(button.id))
+    assert (await last(bot, replace(pressed, user=BEN))).text == "This has expired: it is no longer stored."
+    assert (await last(bot, pressed)).text.startswith("The moderators can now see")
+    assert (await last(bot, pressed)).text == "The moderators have your appeal already."
+    (appeal,) = await bot.audit.find("test", ROOM.server, Filter(kind="appeal"), most=5)
+    assert (appeal.before, appeal.reason, appeal.actor) == ("a turnip", "blocked_word", ANN.id)

@@ -1,0 +1,72 @@
+"""An answer that is held back by one sentence, from snapshots made by hand."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from bot.message import Reply
+from bot.safety.holding import LONGEST, held
+
+
+class StoppedError(Exception):
+    """What a check raises."""
+
+
+async def growing(*texts: str, final: bool = True) -> AsyncGenerator[Reply, None]:
+    for text in texts:
+        yield Reply(text=text)
+    if final:
+        yield Reply(text=texts[-1], final=True)
+
+
+async def shown(replies: AsyncGenerator[Reply, None], *, stop: str = "") -> tuple[list[str], list[str]]:
+    """What was shown, and what was looked at; a check that finds `stop` ends it."""
+    seen: list[str] = []
+    looked: list[str] = []
+
+    async def check(text: str) -> None:
+        looked.append(text)
+        if stop and stop in text:
+            raise StoppedError
+
+    try:
+        async for reply in held(replies, check):
+            seen.append(reply.text)  # noqa: PERF401 - what was shown before a check stops it counts
+    except StoppedError:
+        seen.append("stopped")
+    return seen, looked
+
+
+async def test_a_sentence_is_shown_when_it_is_over_and_was_looked_at() -> None:
+    seen, looked = await shown(growing("One", "One. Tw", "One. Two. Thr"))
+    assert seen == ["", "One.", "One. Two.", "One. Two. Thr"]
+    assert looked == ["One.", "One. Two.", " Two. Thr"]
+
+
+async def test_what_does_not_pass_is_never_shown() -> None:
+    seen, _ = await shown(growing("Fine.", "Fine. Ba", "Fine. Bad. More"), stop="Bad")
+    assert seen == ["", "Fine.", "stopped"]
+
+
+async def test_nothing_hides_across_two_sentences() -> None:
+    seen, _ = await shown(growing("A. b", "A. b c. d", "A. b c. d e. f"), stop="b c. d e")
+    assert seen[-1] == "stopped"
+
+
+@pytest.mark.parametrize("final", [True, False])
+async def test_the_end_is_looked_at_though_no_sentence_ends_there(final: bool) -> None:
+    seen, looked = await shown(growing("One. And", final=final), stop="And")
+    assert seen[-1] == "stopped"
+    assert looked[-1].endswith("And")
+
+
+async def test_a_sentence_without_an_end_moves_on() -> None:
+    long = "word " * (LONGEST // 5 + 2)
+    seen, looked = await shown(growing(long + "tail"))
+    assert seen[0] == long
+    assert looked[0] == long
+
+
+async def test_an_answer_that_begins_anew_is_looked_at_anew() -> None:
+    _, looked = await shown(growing("One. Two", "Other. Words", final=True))
+    assert looked == ["One.", "Other.", "Other. Words"]
