@@ -97,6 +97,22 @@ def deployment(folder: Path, foreign_models: str = "", extra: Mapping[str, str] 
         made.end()
 
 
+@contextlib.contextmanager
+def model_server(*arguments: str, threads: str = "") -> Iterator[str]:
+    """The address of a real model server in a process of its own, ready; `arguments` are those of `serve`."""
+    port = free_port()
+    variables = environment() | ({"OMP_NUM_THREADS": threads} if threads else {})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "model_server", "serve", "--port", str(port), *arguments], env=variables
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health/ready")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(READY_SECONDS)
+
+
 def wait_for(url: str, *, answers: bool = True) -> None:
     """Wait until `url` answers well, or until nobody is there."""
     deadline = time.monotonic() + READY_SECONDS

@@ -1,16 +1,12 @@
 """The official client drives every route, once before fake engines and once before the real ones."""
 
 import base64
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 
 import openai
 import pytest
-from fakes.deployment import wait_for
-from fakes.gateway import environment, free_port
+from fakes.deployment import model_server
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 
@@ -27,15 +23,8 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[str, object]]:
     real = {"chat": "qwen2.5-coder-0.5b-instruct", "faces": "digiface-dcgan", "embeddings": "all-minilm-l6-v2"}
     for name in real.values():
         request.getfixturevalue("weights")(name)
-    port = free_port()
-    serve = [sys.executable, "-m", "model_server", "serve", "--port", str(port)]
-    process = subprocess.Popen([*serve, *(f"--model={name}" for name in real.values())], env=environment())
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health/ready")
-        yield f"http://127.0.0.1:{port}", SimpleNamespace(**real)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
+    with model_server(*(f"--model={name}" for name in real.values())) as url:
+        yield url, SimpleNamespace(**real)
 
 
 @pytest.fixture

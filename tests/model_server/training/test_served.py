@@ -1,7 +1,6 @@
 """Our own model from trained weights to pictures: named in the catalogue, put together, opened by others, served."""
 
 import hashlib
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -10,9 +9,8 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 import pytest
-from fakes.deployment import wait_for
+from fakes.deployment import model_server
 from fakes.diffusion import imagine, opened
-from fakes.gateway import environment, free_port
 from fakes.wire import events_of
 
 from model_server.__main__ import main
@@ -79,17 +77,8 @@ def whole(catalogue: str, cache: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def server_url(catalogue: str, whole: Path) -> Iterator[str]:
-    port = free_port()
-    command = ["serve", "--catalogue", catalogue, "--model", NAME, "--port", str(port)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "model_server", *command], env=environment() | {"OMP_NUM_THREADS": "1"}
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health/ready")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
+    with model_server("--catalogue", catalogue, "--model", NAME, threads="1") as url:
+        yield url
 
 
 @pytest.fixture

@@ -5,9 +5,6 @@ import base64
 import contextlib
 import io
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +12,9 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
-from fakes.deployment import wait_for
+from fakes.deployment import model_server
 from fakes.diffusion import EDGE, difference, opened
-from fakes.gateway import environment, eventually, free_port
+from fakes.gateway import eventually
 from fakes.wire import error_of, events_of
 from openai import AsyncOpenAI
 from PIL import Image
@@ -34,21 +31,13 @@ ENDLESS = {"steps": 150, "n": 16}
 @pytest.fixture(scope="module")
 def server_url(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of its own, whose one model takes two jobs at once."""
-    catalogue, port = tmp_path_factory.mktemp("catalogue") / "tiny.toml", free_port()
+    catalogue = tmp_path_factory.mktemp("catalogue") / "tiny.toml"
     catalogue.write_text(
         f'[models.tiny]\nengine = "diffusion"\ndescription = "Draws"\nlicence = "MIT"\nfolder = "{plain}"\n'
         f'device = "cpu"\ndtype = "float32"\noptions = {{ batch = {AT_ONCE}, steps = 4 }}\n'
     )
-    command = ["serve", "--catalogue", str(catalogue), "--model", "tiny", "--port", str(port)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "model_server", *command], env=environment() | {"OMP_NUM_THREADS": "1"}
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health/ready")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
+    with model_server("--catalogue", str(catalogue), "--model", "tiny", threads="1") as url:
+        yield url
 
 
 @pytest.fixture
