@@ -24,6 +24,9 @@ bench: $(VENV)/.bench
 	$(BIN)/tempera-models bench language
 	$(BIN)/python -m plugins.explain.measure tests/data/explain_held_out.jsonl \
 	  --also tests/data/plain_lesson.txt tests/data/plain_lesson_headings.json
+	$(BIN)/tempera-models serve --model classroom-moderation --port 8409 & server=$$!; \
+	  $(BIN)/python -m bot.safety.measure tests/data/safety_held_out.jsonl --server http://127.0.0.1:8409; \
+	  status=$$?; kill $$server; exit $$status
 	$(BIN)/tempera-models bench diffusion
 
 # The screenshots of docs/pictures, from the running program; look at each before you keep it.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.errors import ModelError
 from bot.message import Place
 from bot.model_client import ModelClient
 from bot.safety.checks import Safety
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 PLACE = Place("terminal", "terminal")
 REPEATS = 20
+PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def table(level: str, found: Sequence[Outcome]) -> str:
 def milliseconds(examples: list[Example], safety: Safety) -> float:
     """The mean time that the rules take for a prompt."""
     begin = time.perf_counter()
-    for example in list(examples) * REPEATS:
+    for example in examples * REPEATS:
         try:
             safety.look([example.text], PLACE, draws=example.draws)
         except Unsafe:
@@ -108,10 +110,27 @@ def milliseconds(examples: list[Example], safety: Safety) -> float:
     return (time.perf_counter() - begin) * 1000 / (REPEATS * len(examples))
 
 
+async def wait_for(models: ModelClient) -> None:
+    """Wait until the classifier answers. Raises ModelError if it still does not after `PATIENCE_SECONDS`."""
+    latest = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            await models.moderate(["hello"])
+        except ModelError:
+            # Out of reach, it would make every prompt of a classroom count as refused.
+            if time.monotonic() > latest:
+                raise
+            await asyncio.sleep(1)
+        else:
+            return
+
+
 async def report(paths: Sequence[Path], server: str, *, wrong: bool) -> None:
     """Print the figures for both levels, and with `wrong` what went wrong."""
     examples = read(paths)
     async with ModelClient(server or "http://127.0.0.1:9") as models:
+        if server:
+            await wait_for(models)
         for level in (CLASSROOM, STANDARD):
             found = await outcomes(examples, safety_at(level, models), classifier=bool(server))
             sys.stdout.write(f"{table(level, found)}\n")
