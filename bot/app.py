@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bot import actions
 from bot.answering import Answering, failed
-from bot.audit import Audit
+from bot.audit import APPEAL, Audit
 from bot.chore import repeat
 from bot.defaults import Defaults
 from bot.errors import Expired, UserError
@@ -23,7 +23,7 @@ from bot.message import Form, Reply
 from bot.plugin import Host
 from bot.policy import Policy
 from bot.pressing import Pressing, seen
-from bot.refusals import APPEAL, Refusals
+from bot.refusals import Refusals
 from bot.registry import Registry
 from bot.safety.checks import Safety
 from bot.safety.declared import SETTINGS
@@ -326,6 +326,7 @@ class Bot:
         await self.defaults.refresh()
 
     async def _purge(self) -> None:
+        await self.audit.purge(self._retention)
         if count := await self.database.purge(self._retention):
             log.info("Purged %d messages older than %g days.", count, self._retention)
 

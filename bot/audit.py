@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Index, select
+from sqlalchemy import JSON, Index, null, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.database import Base, now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from bot.database import Database
     from bot.message import Place, User
 
+REFUSAL, APPEAL = "refusal", "appeal"
+"""Kinds of entries that hold what somebody wrote."""
 MOST = 1000
 """How many entries are read at once, unless somebody wants fewer."""
 
@@ -119,6 +120,13 @@ class Audit:
         """The entry with this id."""
         async with self._database.reading() as session:
             return await session.get(AuditRow, row_id)
+
+    async def purge(self, days: float) -> None:
+        """Forget what people wrote in refusals and appeals older than `days`; that there was one stays."""
+        old = AuditRow.created < now() - timedelta(days=days)
+        texts = AuditRow.kind.in_([REFUSAL, APPEAL]) & old
+        async with self._database.writing() as session:
+            await session.execute(update(AuditRow).where(texts).values(before=null()))
 
     async def find(
         self, platform: str, server: str, wanted: Filter | None = None, *, most: int = MOST

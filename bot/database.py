@@ -24,10 +24,11 @@ from bot.backend import BUSY_SECONDS, backend, ensure_folder
 from bot.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
     from types import TracebackType
 
     from sqlalchemy import Connection, Dialect
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 log = logging.getLogger(__name__)
 
@@ -238,14 +239,13 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """A session that only reads, each statement for itself."""
-        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        async with AsyncSession(engine, expire_on_commit=False) as session:
+        async with _session(self._engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
             yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
         """A session in one transaction: committed at the end, or not at all."""
-        async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+        async with _session(self._engine) as session, session.begin():
             yield session
 
     async def migrate(self, target: str = "head") -> None:
@@ -276,6 +276,32 @@ class Database:
         """Let this event be new again, since nothing came of it."""
         async with self.writing() as session:
             await session.execute(delete(EventRow).where(EventRow.platform == platform, EventRow.id == event_id))
+
+
+@asynccontextmanager
+async def _session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    """A session whose connection goes back to its pool, whenever the task that uses it is cancelled."""
+    connection = engine.connect()
+    try:
+        await _whole(connection.start())
+        session = AsyncSession(connection, expire_on_commit=False)
+        try:
+            yield session
+        finally:
+            await _whole(session.close())
+    finally:
+        if connection.sync_connection is not None:
+            await _whole(connection.close())
+
+
+async def _whole(work: Coroutine[Any, Any, Any]) -> None:
+    """Do something to its end, even if whoever waits for it is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _migrate(connection: Connection, target: str) -> None:

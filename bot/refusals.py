@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.audit import Entry, Filter
+from bot.audit import APPEAL, REFUSAL, Entry, Filter
 from bot.errors import Expired, Refused, UserError
 from bot.language import translate
 from bot.message import Button, Reply
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-APPEAL = "appeal"
 KEPT = 1000
 """Characters of a refused text that moderators are shown."""
 
@@ -54,7 +53,7 @@ class Refusals:
         entry = Entry(
             actor=request.user,
             place=request.place,
-            kind="refusal",
+            kind=REFUSAL,
             what=error.what,
             before=text or None,
             reason=error.code,
@@ -69,7 +68,7 @@ class Refusals:
         """Tell the moderators that somebody thinks a refusal wrong. Raises UserError if it is not theirs to tell."""
         row = await self._audit.get(number)
         user, place = request.user, request.place
-        if row is None or row.kind != "refusal" or (row.platform, row.actor) != (place.platform, user.id):
+        if row is None or row.kind != REFUSAL or (row.platform, row.actor) != (place.platform, user.id):
             raise Expired("This has expired: it is no longer stored.")
         wanted = Filter(kind=APPEAL, subject=str(number))
         if await self._audit.find(row.platform, row.server, wanted, most=1):

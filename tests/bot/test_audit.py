@@ -82,3 +82,17 @@ async def test_a_span_of_time_has_its_beginning_and_not_its_end(audit: Audit, da
             (await session.get_one(AuditRow, number)).created = time
     found = await audit.find("test", "school", Filter(since=times[0], until=times[2]))
     assert [row.subject for row in found] == ["b", "a"]
+
+
+async def test_a_purge_forgets_what_people_wrote_and_not_that_it_was_refused(audit: Audit, database: Database) -> None:
+    numbers = {}
+    for kind in ("refusal", "appeal", "setting"):
+        for age in (31, 29):
+            number = numbers[kind, age] = await audit.record(removal(kind=kind, before="words", reason="hate"))
+            async with database.writing() as session:
+                (await session.get_one(AuditRow, number)).created = now() - timedelta(days=age)
+    await audit.purge(30)
+    rows = {row.id: row for row in await audit.find("test", "school")}
+    forgotten = {key for key, number in numbers.items() if rows[number].before is None}
+    assert forgotten == {("refusal", 31), ("appeal", 31)}
+    assert all(row.reason == "hate" for row in rows.values())

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import multiprocessing
 
 import pytest
@@ -155,3 +156,24 @@ async def test_what_no_database_keeps_is_left_out_of_texts(address: str) -> None
             assert row.text == "ab ? c"
             assert row.options["prompt"].startswith("a")
             assert await session.scalar(select(MessageRow.id).where(MessageRow.text == "ab \ud83d c")) == row.id
+
+
+@pytest.mark.parametrize("writes", [False, True])
+async def test_whoever_is_cancelled_at_any_moment_gives_the_connection_back(
+    address: str, writes: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Database(address) as database:
+
+        async def work() -> None:
+            async with database.writing() if writes else database.reading() as session:
+                await session.execute(text("SELECT 1"))
+
+        for turns in range(60):
+            task = asyncio.create_task(work())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await asyncio.sleep(turns % 7 / 5000)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    gc.collect()
+    assert not [record for record in caplog.records if "garbage collector" in record.getMessage()]

@@ -18,8 +18,8 @@ TEMPERA = Path(sys.executable).parent / "tempera"
 PATIENCE_SECONDS = 60
 """When a test that waits gives up; none of them is about time."""
 ROWS, COLUMNS = 40, 200
-PLAIN = json.dumps({"safety.level": "off", "ask.use_lessons": False})
-"""What a stand-in model says is shown as it comes, and no lesson is made out of its numbers."""
+PLAIN = json.dumps({"safety.level": "off"})
+"""Settings with which what a model says is shown as it comes."""
 PROMPT = "\n>"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[=>]|\x1b\][^\x07]*\x07")
 
