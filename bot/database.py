@@ -250,9 +250,9 @@ class Database:
 
     async def migrate(self, target: str = "head") -> None:
         """Bring the tables to the newest form, or to the revision `target`."""
-        async with self._engine.connect() as connection:
+        # In one transaction, or another process could migrate between what is read here and what is done about it.
+        async with self._engine.begin() as connection:
             await connection.run_sync(_migrate, target)
-            await connection.commit()
 
     async def purge(self, days: float) -> int:
         """Delete messages, with all that hangs on them, and seen events older than `days`; how many messages."""

@@ -177,3 +177,11 @@ async def test_whoever_is_cancelled_at_any_moment_gives_the_connection_back(
             await asyncio.gather(task, return_exceptions=True)
     gc.collect()
     assert not [record for record in caplog.records if "garbage collector" in record.getMessage()]
+
+
+async def test_many_that_begin_at_once_on_a_new_database_all_begin(address: str) -> None:
+    async def begin(number: int) -> bool:
+        async with Database(address) as database:
+            return await database.first_seen("test", str(number))
+
+    assert all(await asyncio.gather(*(begin(number) for number in range(8))))
