@@ -150,7 +150,7 @@ async def test_an_answer_that_a_kill_interrupted(weights: Callable[[str], Engine
     for name in MODELS:
         weights(name)
     # Unchecked words are shown as they come, so that the kill meets a short answer, too.
-    with deployment(tmp_path, extra={"TEMPERA_SETTINGS": PLAIN}) as made:
+    with deployment(tmp_path, extra=PLAIN) as made:
         async with visitor(made.web_url) as ann:
             async with ann.page("Ann") as page:
                 await page.say("/ask temperature:0 My dog is called Rex. Greet him by his name, please.")

@@ -18,8 +18,8 @@ TEMPERA = Path(sys.executable).parent / "tempera"
 PATIENCE_SECONDS = 60
 """When a test that waits gives up; none of them is about time."""
 ROWS, COLUMNS = 40, 200
-PLAIN = json.dumps({"safety.level": "off"})
-"""Settings with which what a model says is shown as it comes."""
+PLAIN = {"TEMPERA_SETTINGS": json.dumps({"safety.level": "off"}), "TEMPERA_EXPLAIN__LESSONS": "[]"}
+"""What a model says is shown as it comes, and it is asked what people asked, and for nothing else."""
 PROMPT = "\n>"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[=>]|\x1b\][^\x07]*\x07")
 
@@ -54,9 +54,7 @@ class Person:
             "PROMPT_TOOLKIT_NO_CPR": "1",
             "TEMPERA_MODEL_SERVER__URL": self.models,
             "TEMPERA_DATABASE__URL": f"sqlite:///{self.home}/tempera.db",
-            # Else the model server is also asked to embed them, and tests count what it is asked.
-            "TEMPERA_EXPLAIN__LESSONS": "[]",
-            "TEMPERA_SETTINGS": PLAIN,
+            **PLAIN,
             **self.more,
         }
 

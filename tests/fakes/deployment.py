@@ -46,7 +46,7 @@ class Deployment:
             "TEMPERA_MODEL_SERVER__URL": self.models_url,
             "TEMPERA_WEB__PORT": str(self.web_port),
             "TEMPERA_DATABASE__URL": f"sqlite:///{self.folder}/tempera.db",
-            **({"TEMPERA_SETTINGS": PLAIN} if self.foreign_models else {}),
+            **(PLAIN if self.foreign_models else {}),
             **self.extra,
         }
 
