@@ -96,7 +96,6 @@ def drawings(folder: Path, **names: str) -> EmojiSet:
 
 
 def test_drawings_are_found_by_their_name(packages: Path) -> None:
-    pytest.importorskip("resvg_py")
     listed = read_emoji(packages)
     found = read_pictures(drawings(packages, **{"red-apple": "#ff0000", "waving-hand": "#00ff00"}), listed, packages)
     assert found.keys() == {"1f34e", "1f44b"}
@@ -104,7 +103,6 @@ def test_drawings_are_found_by_their_name(packages: Path) -> None:
 
 
 def test_drawings_are_found_by_any_of_their_names(packages: Path) -> None:
-    pytest.importorskip("resvg_py")
     listed = read_emoji(packages)
     found = read_by_any_name(drawings(packages, apple="#ff0000", wavinghandsign="#00ff00"), listed, packages)
     assert found["1f34e"][30, 30].tolist() == [255, 0, 0, 255]
