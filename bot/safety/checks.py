@@ -33,7 +33,7 @@ KINDS = {
 """What the built-in rules look for at each level."""
 ORDER = (HELPED, "violence", "hate", "sexual", "illicit", "harassment", "profanity")
 """Which of several reasons is told."""
-THRESHOLDS = {STANDARD: 0.9, CLASSROOM: 0.75}
+THRESHOLDS = {STANDARD: 0.9, CLASSROOM: 0.55}
 """How sure the classifier has to be about a prompt."""
 ANSWERS = {STANDARD: 0.97, CLASSROOM: 0.9}
 """And about an answer, which has many more sentences, and is about what somebody else wrote."""
@@ -64,7 +64,9 @@ class Safety:
     async def check(self, command: Command, options: Mapping[str, Any], place: Place) -> Sentence | None:
         """Raise Unsafe for what the classifier sees in what somebody asks; else what to warn them of, if anything."""
         texts = self.texts(command, options)
-        await self.ask(texts, place)
+        # What is free reaches no model, and is often a name like “imagine”, which says little about anybody.
+        if not command.free:
+            await self.ask(texts, place)
         return self.warning(texts, place)
 
     async def ask(self, texts: Sequence[str], place: Place) -> None:

@@ -27,8 +27,10 @@ class People:
         lines = path.read_text("utf-8").splitlines()
         names = [words_of(name) for line in lines if not line.startswith("#") for name in line.split(";")]
         names = list(filter(None, names))
-        self._names = Words({"people": "\n".join([*names, *(f"{name}s" for name in names)])})
         long = [name for name in names if " " in name and len(name) > FEWEST_LETTERS]
+        # Long names are known without their spaces, too.
+        written = [*names, *(name.replace(" ", "") for name in long)]
+        self._names = Words({"people": "\n".join([*written, *(f"{name}s" for name in written)])})
         self._nearly = {shorter for name in long for shorter in _without_one(name)}
 
     def find(self, reading: Reading) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).parent / "texts.toml"
 SLOT = re.compile(r"\{(\w+)\}")
-VARIANTS = 4
+VARIANTS = 8
 """Of a template with braces; one without them is one example."""
 TYPO_CHANCE = 0.3
 

@@ -41,6 +41,11 @@ class Toys(Plugin):
             yield Reply(text=poem)
         yield Reply(text=poem, final=True)
 
+    @command(free=True)
+    async def find(self, ctx: Context, text: str = "") -> AsyncIterator[Reply]:
+        """Look something up."""
+        yield Reply(text="found", final=True)
+
     @command(moderator=True)
     async def keep(self, ctx: Context, text: str = "") -> AsyncIterator[Reply]:
         """For moderators."""
@@ -134,6 +139,13 @@ async def test_buttons_and_forms_are_looked_at_too(bot: Bot, models: FakeModels)
 
 async def test_what_is_for_moderators_alone_is_not_looked_at(bot: Bot) -> None:
     assert (await last(bot, ask("/keep a turnip", MODERATOR))).text == "a turnip"
+
+
+async def test_the_classifier_is_asked_only_about_what_reaches_a_model(bot: Bot, models: FakeModels) -> None:
+    models.scores = {"vile": {"hate": 0.99}}
+    assert (await last(bot, ask("/find vile"))).text == "found"
+    assert "vile" not in models.moderated
+    assert (await last(bot, ask("/find turnip"))).text == SENTENCES["blocked_word"].text
 
 
 async def test_personal_data_makes_an_answer_private_and_is_warned_of(bot: Bot) -> None:
