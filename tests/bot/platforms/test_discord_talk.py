@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
+from fakes.gateway import eventually
 from fakes.models import FakeModels
 from fakes.on_discord import Toys, finished, on_discord
 
@@ -77,9 +78,15 @@ async def test_a_pinging_reply_goes_on_without_the_intent(discord: FakeDiscord, 
     assert turns[1:] == ["Why?", "Paris is the capital of France.", "And then?"]
 
 
-async def test_a_reply_to_any_part_of_an_answer_is_one_to_it(discord: FakeDiscord, toys: Toys) -> None:
+async def test_a_reply_to_any_part_of_an_answer_is_one_to_it(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
     await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
+
+    async def is_noted() -> bool:
+        return bool(await toy_bot.journal.shown_by("discord", [str(asked.followups[-1].id)]))
+
+    # The last part is seen a moment before it is noted; no person replies as fast as a test.
+    await eventually(is_noted)
     for part in (asked.original, *asked.followups):
         await discord.say(discord.ann, discord.channel, "/inspect", reply_to=part)
     direct = discord.dm(discord.ann)
