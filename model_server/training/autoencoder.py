@@ -31,7 +31,7 @@ class AutoencoderTask:
     `pictures` is N × 64 × 64 × 3, uint8.
     """
 
-    batch = 16
+    batch = 8
     rate = 1e-3
     decay = 0.998
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Tell = Callable[[str], None]
 
-AUTOENCODER_STEPS = 1400
+AUTOENCODER_STEPS = 8000
 MEASURED = 10
 """Every tenth picture is enough to measure latents, and every fiftieth to measure how true the autoencoder is."""
 
