@@ -14,7 +14,7 @@ from model_server.training.colours import BACKGROUNDS, COLOURS, main_hue, name_o
 from model_server.training.emoji import SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from model_server.training.emoji import Emoji, Rgba
     from model_server.training.scenes import Rgb
@@ -23,16 +23,18 @@ if TYPE_CHECKING:
 
 GROUP_WEIGHTS = {
     "Smileys & Emotion": 1.2,
-    "People & Body": 0.6,
+    "People & Body": 0.4,
     "Animals & Nature": 1.6,
     "Food & Drink": 1.6,
     "Travel & Places": 1.2,
     "Activities": 1.2,
     "Objects": 1.2,
-    "Symbols": 0.25,
-    "Flags": 0.1,
+    "Symbols": 0.2,
+    "Flags": 0.05,
 }
-SHARES = {"plain": 0.62, "colour": 0.2, "scene": 0.14, "tone": 0.04}
+NAME_WEIGHTS = (1.6, 1.0, 0.6)
+"""By the words in its shortest name: what people often speak of, and ask for, has one of a word."""
+SHARES = {"plain": 0.7, "colour": 0.16, "scene": 0.12, "tone": 0.02}
 """Which part of the drawn pictures is of which kind."""
 THINGS = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
 ONE_COLOUR = 0.5
@@ -74,8 +76,16 @@ class Collection:
         return weights
 
 
-def collect(emoji: list[Emoji], sets: Sets, seed: int, *, variants: int = 4, mixed: int = 24_000) -> Collection:
-    """All pictures that are trained on.
+def collect(
+    emoji: list[Emoji],
+    sets: Sets,
+    seed: int,
+    *,
+    weights: Mapping[str, float] | None = None,
+    variants: int = 4,
+    mixed: int = 24_000,
+) -> Collection:
+    """All pictures that are trained on; those of a set that is not in `weights` count once.
 
     Each emoji of each set comes in `variants` positions, half of them mirrored where that does not make it wrong;
     recoloured in every colour that `captions.is_held_out` does not keep back; and `mixed` pictures show two emoji, a
@@ -83,13 +93,21 @@ def collect(emoji: list[Emoji], sets: Sets, seed: int, *, variants: int = 4, mix
     """
     random = Random(seed)  # noqa: S311 - reproducible, not secret
     collection = Collection()
-    for pictures in sets.values():
+    weights = weights or {}
+    for name, pictures in sets.items():
         for one in emoji:
             if one.code in pictures:
-                _add_plain(collection, one, pictures[one.code], random, variants)
-                _add_colours(collection, one, pictures[one.code], random)
-    _add_mixed(collection, emoji, sets, random, mixed)
+                weight = weights.get(name, 1.0) * usual(one)
+                _add_plain(collection, one, pictures[one.code], random, variants, weight)
+                _add_colours(collection, one, pictures[one.code], random, weight)
+    _add_mixed(collection, emoji, sets, random, mixed, weights)
     return collection
+
+
+def usual(emoji: Emoji) -> float:
+    """How often one picture of an emoji is drawn beside those of others."""
+    words = min(len(name.split()) for name in captions.things(emoji))
+    return GROUP_WEIGHTS[emoji.group] * NAME_WEIGHTS[min(words, len(NAME_WEIGHTS)) - 1]
 
 
 def _may_flip(emoji: Emoji) -> bool:
@@ -97,20 +115,21 @@ def _may_flip(emoji: Emoji) -> bool:
     return emoji.group not in {"Symbols", "Flags"} and not any(word in words for word in TWO_SIDED)
 
 
-def _add_plain(collection: Collection, emoji: Emoji, picture: Rgba, random: Random, variants: int) -> None:
+def _add_plain(
+    collection: Collection, emoji: Emoji, picture: Rgba, random: Random, variants: int, weight: float
+) -> None:
     kind = "tone" if emoji.tone else "plain"
     count = 1 if emoji.tone else variants
-    weight = GROUP_WEIGHTS[emoji.group] / count
     texts = captions.plain(emoji, random)
     colour = name_of(picture)
     if colour and not emoji.tone and emoji.group in THINGS:
         texts += captions.coloured(emoji, colour)[:6]
     for number in range(count):
         flip = _may_flip(emoji) and number % 2 == 1
-        collection.add(kind, scenes.place(picture, random, flip=flip), weight, texts)
+        collection.add(kind, scenes.place(picture, random, flip=flip), weight / count, texts)
 
 
-def _add_colours(collection: Collection, emoji: Emoji, picture: Rgba, random: Random) -> None:
+def _add_colours(collection: Collection, emoji: Emoji, picture: Rgba, random: Random, weight: float) -> None:
     if emoji.tone or emoji.group not in {*THINGS, "Smileys & Emotion"} or main_hue(picture)[1] < ONE_COLOUR:
         return
     bare = captions.things(emoji)
@@ -119,12 +138,13 @@ def _add_colours(collection: Collection, emoji: Emoji, picture: Rgba, random: Ra
             continue
         changed = recolour(picture, colour)
         flip = _may_flip(emoji) and random.random() < 0.5
-        weight = GROUP_WEIGHTS[emoji.group]
         texts = captions.coloured(emoji, colour)
         collection.add("colour", scenes.place(changed, random, flip=flip), weight, random.sample(texts, 5))
 
 
-def _add_mixed(collection: Collection, emoji: list[Emoji], sets: Sets, random: Random, count: int) -> None:
+def _add_mixed(
+    collection: Collection, emoji: list[Emoji], sets: Sets, random: Random, count: int, weights: Mapping[str, float]
+) -> None:
     subjects = [one for one in emoji if one.group in THINGS and not one.tone and _may_flip(one)]
     by_name = {one.name: one for one in emoji if not one.tone}
     heads = [one for one in subjects if one.group == "Animals & Nature" and one.name.endswith(" face")]
@@ -169,8 +189,9 @@ def _add_mixed(collection: Collection, emoji: list[Emoji], sets: Sets, random: R
         kinds.append(worn)
     names = [name for name, those in available.items() if those]
     for number in range(count if names else 0):
-        if (made := kinds[number % len(kinds)](random.choice(names))) is not None:
-            collection.add("scene", made[0], 1.0, made[1])
+        name = random.choice(names)
+        if (made := kinds[number % len(kinds)](name)) is not None:
+            collection.add("scene", made[0], weights.get(name, 1.0), made[1])
 
 
 def _in_scene(picture: Rgba, thing: str, random: Random) -> tuple[Rgb, list[str]]:

@@ -40,11 +40,15 @@ class Package:
 
 @dataclass(frozen=True)
 class EmojiSet:
-    """A set of pictures: `png_folder` inside the package, or none where the pictures are SVG by name."""
+    """A set of pictures: `png_folder` inside the package, or none where the pictures are SVG by name.
+
+    `weight` is how often one of its pictures is drawn beside those of other sets.
+    """
 
     name: str
     package: Package
     png_folder: str | None = None
+    weight: float = 1.0
 
 
 GOOGLE = Package(
@@ -128,11 +132,11 @@ CLDR = Package(
 SETS = (
     EmojiSet("noto", GOOGLE, "img/google/64"),
     EmojiSet("twemoji", TWITTER, "img/twitter/64"),
-    EmojiSet("fluent", FLUENT),
-    EmojiSet("fluent-flat", FLUENT_FLAT),
-    EmojiSet("noto-v1", NOTO_V1),
+    EmojiSet("fluent", FLUENT, weight=0.15),
+    EmojiSet("fluent-flat", FLUENT_FLAT, weight=0.4),
+    EmojiSet("noto-v1", NOTO_V1, weight=0.15),
 )
-"""What the generator learns from."""
+"""What the generator learns from: two manners mostly, or a small one would learn none of five well."""
 JUDGE_SETS = (
     EmojiSet("fxemoji", FXEMOJI),
     EmojiSet("streamline", STREAMLINE),

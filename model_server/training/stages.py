@@ -39,7 +39,8 @@ def gather(folder: Path, seed: int, tell: Tell) -> Collection:
     fetch([*(one.package for one in SETS), *WORDS], packages, tell)
     tell("reading the emoji sets")
     emoji = read_emoji(packages)
-    collection = collect(emoji, {one.name: read_pictures(one, emoji, packages) for one in SETS}, seed)
+    sets = {one.name: read_pictures(one, emoji, packages) for one in SETS}
+    collection = collect(emoji, sets, seed, weights={one.name: one.weight for one in SETS})
     counts = ", ".join(f"{count:,} {kind}" for kind, count in by_kind(collection).items())
     tell(f"{len(collection.pictures):,} pictures ({counts}) with {len(collection.texts):,} captions")
     return collection

@@ -89,6 +89,26 @@ def test_symbols_are_drawn_less_often_than_food(collection: Collection) -> None:
     assert food > 5 * symbol
 
 
+def test_what_has_a_short_name_is_drawn_more_often() -> None:
+    long = Emoji("1f370", "piece of a cake with cream", (), (), "Food & Drink")
+    pictures = {one.code: disc((128, 128, 128)) for one in (FRUIT, long)}
+    made = collect([FRUIT, long], {"one set": pictures}, seed=3, mixed=0)
+    short, other = (made.probabilities()[shown(made, one.name)[0]] for one in (FRUIT, long))
+    assert short > 2 * other
+
+
+def test_a_set_with_less_weight_is_drawn_less_often_in_all_kinds() -> None:
+    pictures = {FRUIT.code: disc((220, 30, 30))}
+    sets = {"much": pictures, "little": pictures}
+    made = collect([FRUIT], sets, seed=3, weights={"little": 0.25}, mixed=40)
+    kinds = np.asarray(made.kinds)
+    for kind in ("plain", "colour"):
+        first, *_, last = made.probabilities()[kinds == kind]
+        assert first == pytest.approx(4 * last)
+    scenes_drawn = made.probabilities()[kinds == "scene"]
+    assert scenes_drawn.max() == pytest.approx(4 * scenes_drawn.min())
+
+
 def test_the_same_seed_makes_the_same_collection(collection: Collection) -> None:
     pictures = {
         FRUIT.code: disc((220, 30, 30)),
