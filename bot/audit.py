@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Index, null, select, update
+from sqlalchemy import JSON, Index, func, null, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.database import Base, now
@@ -14,13 +14,15 @@ from bot.database import Base, now
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import InstrumentedAttribute
 
     from bot.database import Database
     from bot.message import Place, User
 
-REFUSAL, APPEAL = "refusal", "appeal"
-"""Kinds of entries that hold what somebody wrote."""
+SETTING, MODERATION, REFUSAL, APPEAL = KINDS = ("setting", "moderation", "refusal", "appeal")
+"""The kinds of entries; `before` of the last two holds what somebody wrote."""
 MOST = 1000
 """How many entries are read at once, unless somebody wants fewer."""
 
@@ -39,7 +41,7 @@ class AuditRow(Base):
     actor: Mapped[str]
     actor_name: Mapped[str]
     kind: Mapped[str]
-    """"setting", "moderation", "refusal" …"""
+    """One of KINDS."""
     what: Mapped[str]
     """The setting's name, what a moderator did, or the command that was refused."""
     subject: Mapped[str]
@@ -68,10 +70,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which entries of a server are wanted: what is left empty may be anything. `older` leaves out newer ids."""
+    """Which entries of a server are wanted: what is left empty may be anything.
+
+    `what` is a whole name or the beginning of one, up to a dot. `who` is the id or the name of somebody who did
+    something, or to whom a moderator did. `since` is part of the span, `until` is not; `older` leaves out newer ids.
+    """
 
     kind: str = ""
     what: str = ""
+    who: str = ""
     channel: str = ""
     actor: str = ""
     subject: str = ""
@@ -132,16 +139,39 @@ class Audit:
         self, platform: str, server: str, wanted: Filter | None = None, *, most: int = MOST
     ) -> Sequence[AuditRow]:
         """The entries of a server, the newest first, `most` at most. Where `server` is "", of its direct messages."""
-        wanted = wanted or Filter()
-        found = select(AuditRow).where(AuditRow.platform == platform, AuditRow.server == server)
-        for column in ("kind", "what", "channel", "actor", "subject", "reason"):
-            if value := getattr(wanted, column):
-                found = found.where(getattr(AuditRow, column) == value)
-        if wanted.since is not None:
-            found = found.where(AuditRow.created >= wanted.since)
-        if wanted.until is not None:
-            found = found.where(AuditRow.created < wanted.until)
-        if wanted.older is not None:
-            found = found.where(AuditRow.id < wanted.older)
+        found = _matching(platform, server, wanted or Filter())
         async with self._database.reading() as session:
             return (await session.scalars(found.order_by(AuditRow.id.desc()).limit(most))).all()
+
+    async def names(self, platform: str, server: str) -> Sequence[str]:
+        """What there are entries about in a server: settings, commands, what moderators did."""
+        there = select(AuditRow.what).where(AuditRow.platform == platform, AuditRow.server == server)
+        async with self._database.reading() as session:
+            return (await session.scalars(there.distinct().order_by(AuditRow.what))).all()
+
+
+def _matching(platform: str, server: str, wanted: Filter) -> Select[AuditRow]:
+    found = select(AuditRow).where(AuditRow.platform == platform, AuditRow.server == server)
+    for column in ("kind", "channel", "actor", "subject", "reason"):
+        if value := getattr(wanted, column):
+            found = found.where(getattr(AuditRow, column) == value)
+    if wanted.what:
+        found = found.where(
+            or_(AuditRow.what == wanted.what, AuditRow.what.startswith(f"{wanted.what}.", autoescape=True))
+        )
+    if wanted.who:
+        did = _is(AuditRow.actor, AuditRow.actor_name, wanted.who)
+        # Elsewhere the subject is no person, and a role or a number may be spelt like one.
+        was_moderated = (AuditRow.kind == MODERATION) & _is(AuditRow.subject, AuditRow.subject_name, wanted.who)
+        found = found.where(or_(did, was_moderated))
+    if wanted.since is not None:
+        found = found.where(AuditRow.created >= wanted.since)
+    if wanted.until is not None:
+        found = found.where(AuditRow.created < wanted.until)
+    if wanted.older is not None:
+        found = found.where(AuditRow.id < wanted.older)
+    return found
+
+
+def _is(number: InstrumentedAttribute[str], name: InstrumentedAttribute[str], who: str) -> ColumnElement[bool]:
+    return or_(number == who, func.lower(name) == func.lower(who))

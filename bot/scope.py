@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import JSON, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bot.audit import Entry, note
+from bot.audit import SETTING, Entry, note
 from bot.database import Base, now
 from bot.setting import Scope
 
@@ -136,7 +136,7 @@ async def _write(session: AsyncSession, change: Change, actor: User) -> Any:
         entry = Entry(
             actor=actor,
             place=scope.place,
-            kind="setting",
+            kind=SETTING,
             what=change.name,
             subject=scope.role,
             before=before,

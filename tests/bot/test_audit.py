@@ -5,7 +5,7 @@ from fakes.asking import ANN, MODERATOR, ROOM
 
 from bot.audit import Audit, AuditRow, Entry, Filter
 from bot.database import Database, now
-from bot.message import Place
+from bot.message import Place, User
 
 HALL = Place("test", "hall", server="school")
 
@@ -61,6 +61,7 @@ async def test_the_newest_come_first_and_older_ones_page_by_page(audit: Audit) -
         {"actor": "ann"},
         {"subject": "cy"},
         {"reason": "cooldown"},
+        {"who": "ANN"},
     ],
     ids=str,
 )
@@ -71,6 +72,32 @@ async def test_each_filter_keeps_what_fits_it(audit: Audit, wanted: dict[str, st
     )
     [row] = await audit.find("test", "school", Filter(**wanted))
     assert row.kind == "refusal"
+
+
+async def test_somebody_is_found_by_name_and_also_by_what_was_done_to_them(audit: Audit) -> None:
+    await audit.record(removal(subject="u7", subject_name="Zoë"))
+    await audit.record(removal(actor=User("u7", "Zoë"), kind="refusal", subject=""))
+    await audit.record(removal(kind="setting", subject="u7"))
+    for who in ("u7", "Zoë", "ZOë"):
+        found = await audit.find("test", "school", Filter(who=who))
+        assert [row.kind for row in found] == ["refusal", "moderation"]
+
+
+async def test_a_name_stands_for_all_below_it_and_for_nothing_else(audit: Audit) -> None:
+    for name in ("limits.user.hour", "limits.users", "limits", "unlimited", "limits_user.day"):
+        await audit.record(removal(kind="setting", what=name))
+    for wanted, expected in (
+        ("limits.user", ["limits.user.hour"]),
+        ("limits", ["limits", "limits.users", "limits.user.hour"]),
+    ):
+        assert [row.what for row in await audit.find("test", "school", Filter(what=wanted))] == expected
+
+
+async def test_what_there_are_entries_about(audit: Audit) -> None:
+    for name in ("remove", "ask", "remove"):
+        await audit.record(removal(what=name))
+    assert await audit.names("test", "school") == ["ask", "remove"]
+    assert await audit.names("test", "elsewhere") == []
 
 
 async def test_a_span_of_time_has_its_beginning_and_not_its_end(audit: Audit, database: Database) -> None:

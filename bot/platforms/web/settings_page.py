@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bot.audit import Audit, Filter
+from bot.audit import SETTING, Audit, Filter
 from bot.errors import PermissionDenied, UserError
 from bot.platforms.web import visitors
 from bot.platforms.web.door import STATIC
@@ -94,7 +94,7 @@ class SettingsPage:
     async def _last_changes(self) -> dict[tuple[str, str], AuditRow]:
         """The newest entry for each setting and room; "" is the whole chat."""
         server = home(self._house.rooms.get("").place())
-        entries = await self._audit.find(server.platform, server.server, Filter(kind="setting"))
+        entries = await self._audit.find(server.platform, server.server, Filter(kind=SETTING))
         return {(entry.what, entry.channel): entry for entry in reversed(entries) if not entry.subject}
 
     def _shown(
