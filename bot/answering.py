@@ -120,12 +120,13 @@ class Answering:
     ) -> AsyncGenerator[Reply, None]:
         """Store the question, run the handler, and keep what is stored true; closing this ends the answer.
 
+        source: int | None = None,
         Raises Unsafe, before anything is stored, for what may not be asked.
         """
         note = await self._safety.check(command, options, request.place)
         private = private or note is not None
         asked, row = await self._journal.open(
-            request, command, options, private=private, question=question, parent=parent
+            request, command, options, private=private, question=question, parent=parent, source=source
         )
         context = self.context(request, command, asked)
         run = self._runs[row.id] = Run(self._handle(context, command, options, private, note))

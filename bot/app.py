@@ -29,6 +29,7 @@ from bot.safety.checks import Safety
 from bot.safety.declared import SETTINGS
 from bot.settings import Settings
 from bot.store import Store
+from bot.timeouts import TimeOuts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -95,6 +96,7 @@ class Bot:
         self.registry = Registry(plugins, self.settings)
         self.defaults = Defaults()
         self.audit = Audit(database)
+        self.timeouts = TimeOuts(database)
         self.limits = Limits(self.settings, limits)
         self.safety = Safety(self.settings, models)
         self.refusals = Refusals(self.audit)
@@ -102,9 +104,10 @@ class Bot:
             settings=self.settings,
             registry=self.registry,
             defaults=self.defaults,
-            policy=Policy(self.settings),
+            policy=Policy(self.settings, self.timeouts),
             limits=self.limits,
             safety=self.safety,
+            timeouts=self.timeouts,
         )
         self.instance = Instance(database)
         self.journal = Journal(database, self.instance)
@@ -134,6 +137,7 @@ class Bot:
             stack.push_async_callback(self.limits.close)
             await self.settings.start(self.database)
             await self.defaults.start(self.database)
+            await self.timeouts.start()
             await self.registry.start(self.database, self._host)
             stack.push_async_callback(self.registry.close)
             purging = repeat(self._purge, PURGE_SECONDS, at_once=True)
@@ -184,7 +188,8 @@ class Bot:
         private = command.private or self.settings.value("answers.private", request.place)
         private = private or self._warns(request, self.safety.texts(command, options))
         replies = self.answering.answer(request, command, options, private=private)
-        replies = self._guarded(request, self.gate.metered(request, command, replies))
+        replies = self.gate.renewed(request, self.gate.metered(request, command, replies), command)
+        replies = self._guarded(request, replies)
         return Dispatch(replies, private=private)
 
     async def complete(self, request: Request, option: str, typed: str) -> Sequence[str]:
@@ -301,11 +306,12 @@ class Bot:
             return self._form(lambda: self.pressing.form(request, row_id))
         if name == APPEAL:
             return Dispatch(self._guarded(request, self.refusals.appeal(request, row_id)), private=True)
-        replies = self._guarded(request, self.pressing.act(request, name, row_id))
+        replies = self._guarded(request, self.gate.renewed(request, self.pressing.act(request, name, row_id)))
         private = action.private or self._warns(request, [str(value) for value in (action.fields or {}).values()])
         return Dispatch(replies, private=private, in_place=name in actions.IN_PLACE)
 
     def _form(self, make: Callable[[], Awaitable[Form]]) -> Dispatch:
+            self.gate.pressed(request, name)
         return Dispatch(_nothing(), private=True, form=make)
 
     async def _first_form(self, request: Request, command: Command, given: Mapping[str, Any]) -> Form:
@@ -330,6 +336,7 @@ class Bot:
         if count := await self.database.purge(self._retention):
             log.info("Purged %d messages older than %g days.", count, self._retention)
 
+        await self.timeouts.refresh()
 
 async def _nothing() -> AsyncGenerator[Reply, None]:
     return

@@ -42,6 +42,8 @@ class Backend:
     """What to say then."""
     folder: Path | None = None
     """Where its file lies."""
+    key: Path | None = None
+    """Where a secret lies that must not be in it; None where there is no such place that all its processes reach."""
 
 
 def backend(address: str) -> Backend:
@@ -80,9 +82,8 @@ def _sqlite(url: URL) -> Backend:
     _first_in_a_transaction(engine, "BEGIN IMMEDIATE")
     name = url.render_as_string()
     failures = (OSError, DBAPIError)
-    return Backend(
-        engine, name, failures, f"The database {path} cannot be opened; is the folder writable?", path.parent
-    )
+    trouble = f"The database {path} cannot be opened; is the folder writable?"
+    return Backend(engine, name, failures, trouble, path.parent, path.with_name(f"{path.name}.key"))
 
 
 def _postgresql(url: URL) -> Backend:

@@ -100,6 +100,8 @@ class MessageRow(Base):
     external: Mapped[str]
     """The platform's own id of a user's message, where there is one; an answer's are in `deliveries`."""
     parent: Mapped[int | None] = mapped_column(index=True)
+    source: Mapped[int | None] = mapped_column(index=True)
+    """The answer whose button led to this message, so that what was written to the one is known to be in the other."""
     author: Mapped[str]
     author_name: Mapped[str]
     role: Mapped[str]
@@ -209,6 +211,11 @@ class Database:
     def name(self) -> str:
         """Its address without a password."""
         return self._backend.name
+
+    @property
+    def key(self) -> Path | None:
+        """Where a secret lies that must not be in it, if there is such a place."""
+        return self._backend.key
 
     async def __aenter__(self) -> Self:
         try:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bot.errors import Refused
+from bot.errors import PermissionDenied, Refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bot.registry import Registry
     from bot.safety.checks import Safety
     from bot.settings import Settings
+    from bot.timeouts import TimeOuts
 
 EACH = "each"
 """The language that is each reader's own."""
@@ -27,14 +28,14 @@ EACH = "each"
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something is not to be had: what whoever asks is told, and the setting that makes it so, if any."""
+    """Why something is not to be had: what whoever asks is told, and the setting or command that changes it, if any."""
 
     sentence: Sentence
     setting: str = ""
 
 
 class Gate:
-    """Decides from memory alone; only `metered` and `why` wait for anything."""
+    """Decides from memory alone; only `renewed`, `metered` and `why` wait for anything."""
 
     def __init__(
         self,
@@ -45,8 +46,10 @@ class Gate:
         policy: Policy,
         limits: Limits,
         safety: Safety,
+        timeouts: TimeOuts,
     ) -> None:
         self._settings = settings
+        self._timeouts = timeouts
         self._registry = registry
         self._defaults = defaults
         self._policy = policy
@@ -70,6 +73,22 @@ class Gate:
     def check(self, request: Request, command: Command) -> None:
         """Raise Refused if whoever asks may not use `command` there."""
         self._policy.check(request.user, command, request.place)
+
+    def pressed(self, request: Request, action: str) -> None:
+        """Raise Refused if whoever asks may press no buttons there."""
+        if (refusal := next(self._policy.time_outs(request.user, request.place), None)) is not None:
+            raise PermissionDenied(refusal.sentence.text, code=refusal.code, what=action, **refusal.sentence.values)
+
+    async def renewed(
+        self, request: Request, replies: AsyncGenerator[Reply, None], command: Command | None = None
+    ) -> AsyncGenerator[Reply, None]:
+        """The replies, once it is known what moderators did elsewhere a moment ago. Raises Refused before the first."""
+        async with aclosing(replies):
+            await self._timeouts.refresh_one(request.user, request.place)
+            if command is not None:
+                self.check(request, command)
+            async for reply in replies:
+                yield reply
 
     def opened(self, request: Request, command: Command) -> Command:
         """`command` within the limits that it has for whoever asks. Raises Refused if they may not use it there."""
@@ -122,6 +141,7 @@ class Gate:
     async def why(self, user: User, command: Command, place: Place) -> list[Reason]:
         """Everything that keeps `command` from `user` in `place`, in the order in which they would hear of it."""
         user = self.recognised(user, place)
+        await self._timeouts.refresh_one(user, place)
         found = [Reason(refusal.sentence, refusal.setting) for refusal in self._policy.refusals(user, command, place)]
         limits = self._limits.on(user, command, place)
         settings = {limit.code: limit.setting for limit in limits}

@@ -49,11 +49,13 @@ class Journal:
         private: bool,
         question: int | None = None,
         parent: int | None = None,
+        source: int | None = None,
     ) -> tuple[MessageRow, MessageRow]:
         """Store the question and a queued answer to it; give back both.
 
         `question` is one stored already, which gets one more answer; `parent` is the message that a new question
-        follows, where the request does not say. Raises Expired if `question` is gone.
+        follows, where the request does not say; `source` the answer whose button was pressed, if one was. Raises
+        Expired if `question` is gone.
         """
         text = next((str(options[option.name] or "") for option in command.options if option.free_text), "")
         common: dict[str, Any] = {
@@ -69,6 +71,7 @@ class Journal:
             "card": {},
             "buttons": [],
             "private": private,
+            "source": source,
             "created": now(),
         }
         async with self._database.writing() as session:

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from bot.command import Command
     from bot.message import Place, User
     from bot.settings import Settings
+    from bot.timeouts import TimeOut, TimeOuts
 
-PINNED = frozenset({"help", "plugins", "config", "why"})
-"""Plugins that are never switched off, nor kept from anybody by channel or role: else there were no way back."""
+PINNED = frozenset({"help", "plugins", "config", "why", "privacy"})
+"""Plugins that are never switched off, nor kept from anybody by channel, role or time-out: else there were no way back,
+and nobody's rights would be theirs."""
+LIFT = "/timeouts lift"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One rule that says no: its code, what whoever asks is told, and the setting that it comes from, if any."""
+    """One rule that says no: its code, what whoever asks is told, and the setting or command that it comes from."""
 
     code: str
     sentence: Sentence
@@ -36,8 +39,9 @@ class Refusal:
 class Policy:
     """The rules, as the settings of each place have them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, timeouts: TimeOuts | None = None) -> None:
         self._settings = settings
+        self._timeouts = timeouts
 
     def recognised(self, user: User, place: Place) -> User:
         """`user` with the rights that the settings of `place` give them."""
@@ -51,6 +55,8 @@ class Policy:
     def refusals(self, user: User, command: Command, place: Place) -> Iterator[Refusal]:
         """Every rule that keeps `command` from a recognised `user` in `place`; the first is what they are told."""
         about = {"command": command.name}
+        if command.plugin not in PINNED:
+            yield from self.time_outs(user, place)
         if not is_on(command.plugin, place, self._settings):
             yield Refusal("off", Sentence("/{command} is switched off here.", about), enabled(command.plugin))
         if command.moderator and not user.is_moderator:
@@ -59,6 +65,12 @@ class Policy:
         if command.plugin not in PINNED and not user.is_moderator:
             yield from self._by_channel(place)
             yield from self._by_role(user, place)
+
+    def time_outs(self, user: User, place: Place) -> Iterator[Refusal]:
+        """What keeps a recognised `user` from everything in `place` for a while: one refusal, or none."""
+        timeout = None if self._timeouts is None or user.is_moderator else self._timeouts.of(user, place)
+        if timeout is not None:
+            yield Refusal("timeout", _told(timeout), LIFT)
 
     def _by_channel(self, place: Place) -> Iterator[Refusal]:
         allowed = self._settings.value("access.channels", place).split()
@@ -89,6 +101,13 @@ class Policy:
         """Raise PermissionDenied, with the first reason, if `user`, a recognised one, may not use `command`."""
         if (refusal := next(self.refusals(user, command, place), None)) is not None:
             raise refusal.error(command)
+
+
+def _told(timeout: TimeOut) -> Sentence:
+    about = {"until": f"{timeout.until:%Y-%m-%d %H:%M} UTC", "reason": timeout.reason}
+    if timeout.reason:
+        return Sentence("Moderators have timed you out: you can use me again at {until}. Their reason: {reason}", about)
+    return Sentence("Moderators have timed you out: you can use me again at {until}.", about)
 
 
 def enabled(plugin: str) -> str:

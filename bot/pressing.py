@@ -43,6 +43,9 @@ class Pressing:
         row = await self._journal.get(row_id)
         if row is None or row.role != "assistant" or not _reaches(row, request):
             raise Expired("This has expired: it is no longer stored.")
+        if not actions.is_plugins(action):
+            # A plugin's button is its command's, which is looked at where it is opened.
+            self._gate.pressed(request, action)
         if action == actions.FORK and not seen(row, request.user, request.place):
             raise Expired("This has expired: it is no longer stored.")
         actions.check(action, row, request.user)
@@ -87,7 +90,9 @@ class Pressing:
             question, parent = (None, await self._before(row)) if action == "edit" else (row.parent, None)
         options = self._gate.bound(request, command, given)
         private = row.private or command.private
-        replies = self._answering.answer(request, command, options, private=private, question=question, parent=parent)
+        replies = self._answering.answer(
+            request, command, options, private=private, question=question, parent=parent, source=row.id
+        )
         async with aclosing(self._gate.metered(request, command, replies)) as metered:
             async for reply in metered:
                 yield reply

@@ -16,6 +16,7 @@ LAYERS = [
     {"setting"},
     {"core_settings"},
     {"command", "delivery", "pace", "instance", "store", "defaults", "audit", "scope"},
+    {"secret", "timeouts"},
     {"config", "model_client", "settings", "actions", "journal"},
     {"policy", "limits", "narrowing", "configuring", "safety"},
     {"history", "plugin"},
