@@ -1,5 +1,6 @@
 """Everything that a plugin needs: `from bot import Plugin, command, Context, Reply`."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bot.command import Command, autocomplete, command, message_command
@@ -27,11 +28,15 @@ from bot.plugin import Host, Plugin
 from bot.setting import Changed, Scope, Setting
 
 if TYPE_CHECKING:
+    from bot.audit import AuditRow
+    from bot.audit import Filter as AuditFilter
     from bot.store import Store
 
 __all__ = [
     "Answered",
     "Attachment",
+    "AuditFilter",
+    "AuditRow",
     "Button",
     "Candidate",
     "Changed",
@@ -72,10 +77,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """A store brings the database with it, which takes its time and which most who import this do without."""
-    if name == "Store":
-        from bot.store import Store
+LATER = {"AuditFilter": ("audit", "Filter"), "AuditRow": ("audit", "AuditRow"), "Store": ("store", "Store")}
+"""What brings the database with it, which takes its time and which most who import this do without."""
 
-        return Store
-    raise AttributeError(f"module “bot” has no “{name}”")
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module “bot” has no “{name}”")
+    module, real = LATER[name]
+    return getattr(import_module(f"bot.{module}"), real)

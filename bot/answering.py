@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from bot import actions
+from bot.audit import Audit
+from bot.auditing import AuditHere
 from bot.config import LOOPBACK
 from bot.configuring import SettingsHere
 from bot.context import Context
@@ -95,6 +97,7 @@ class Answering:
             settings=SettingsHere(self._settings, request.place, request.user),
             store=Store(self._database, command.plugin),
             history=History(self._database, question),
+            audit=AuditHere(Audit(self._database), request.user),
             plugins=self._registry,
             _gate=self._gate,
             pages=self._pages(command.plugin, request.place),
@@ -117,10 +120,10 @@ class Answering:
         private: bool,
         question: int | None = None,
         parent: int | None = None,
+        source: int | None = None,
     ) -> AsyncGenerator[Reply, None]:
         """Store the question, run the handler, and keep what is stored true; closing this ends the answer.
 
-        source: int | None = None,
         Raises Unsafe, before anything is stored, for what may not be asked.
         """
         note = await self._safety.check(command, options, request.place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from bot.database import Base, now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -142,6 +142,14 @@ class Audit:
         found = _matching(platform, server, wanted or Filter())
         async with self._database.reading() as session:
             return (await session.scalars(found.order_by(AuditRow.id.desc()).limit(most))).all()
+
+    async def pieces(
+        self, platform: str, server: str, wanted: Filter, at_once: int
+    ) -> AsyncIterator[Sequence[AuditRow]]:
+        """The same without an end, `at_once` at a time."""
+        while rows := await self.find(platform, server, wanted, most=at_once):
+            yield rows
+            wanted = replace(wanted, older=rows[-1].id)
 
     async def names(self, platform: str, server: str) -> Sequence[str]:
         """What there are entries about in a server: settings, commands, what moderators did."""

@@ -122,6 +122,7 @@ class PluginsSection(Section):
         "help",
         "why",
         "config",
+        "audit",
         "plugins",
     )
     folder: Folder | None = None

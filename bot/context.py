@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bot.language import translate
 
 if TYPE_CHECKING:
+    from bot.auditing import AuditHere
     from bot.command import Command
     from bot.configuring import SettingsHere
     from bot.defaults import DefaultsHere
@@ -42,6 +43,8 @@ class Context:
     """The conversation so far."""
     defaults: DefaultsHere
     """What this user set as their own defaults of options."""
+    audit: AuditHere
+    """What happened here that somebody may have to answer for; for moderators."""
     plugins: Registry
     """The plugins that are loaded; for the plugin that manages them."""
     _gate: Gate

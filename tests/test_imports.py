@@ -18,7 +18,7 @@ LAYERS = [
     {"command", "delivery", "pace", "instance", "store", "defaults", "audit", "scope"},
     {"secret", "timeouts"},
     {"config", "model_client", "settings", "actions", "journal"},
-    {"policy", "limits", "narrowing", "configuring", "safety"},
+    {"policy", "limits", "narrowing", "configuring", "auditing", "safety"},
     {"history", "plugin"},
     {"registry"},
     {"gate", "refusals"},

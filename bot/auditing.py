@@ -1,0 +1,119 @@
+"""The audit of a place as its moderators read it, and what an entry says in a line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bot.audit import APPEAL, REFUSAL, SETTING
+from bot.errors import PermissionDenied
+from bot.language import translate
+from bot.text import cut
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from bot.audit import Audit, AuditRow, Filter
+    from bot.message import User
+    from bot.setting import Scope
+
+NAME, VALUE = 40, 80
+"""Characters of a name and of a value in a line."""
+AT_ONCE = 500
+SIGNS = {SETTING: "⚙️", REFUSAL: "⛔", APPEAL: "✋"}
+PLAIN = str.maketrans({"*": "∗", "`": "ˋ", "<": "‹", ">": "›", "[": "(", "]": ")", "|": "¦", "~": "∼", "\\": "∖"})
+"""What people can have in their names and what would look like Markdown, with what looks alike and is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHere:
+    """The entries of a server, for its moderators alone; whoever else asks is refused with PermissionDenied."""
+
+    _audit: Audit
+    _user: User
+
+    async def find(self, scope: Scope, wanted: Filter, *, most: int) -> Sequence[AuditRow]:
+        """What happened in a server, the newest first, `most` at most."""
+        self._check()
+        return await self._audit.find(scope.platform, scope.server, wanted, most=most)
+
+    async def all(self, scope: Scope, wanted: Filter) -> AsyncIterator[Sequence[AuditRow]]:
+        """All of it in pieces, the newest first, for what is too much to be read at once."""
+        self._check()
+        async for rows in self._audit.pieces(scope.platform, scope.server, wanted, AT_ONCE):
+            yield rows
+
+    async def names(self, scope: Scope) -> Sequence[str]:
+        """What there are entries about: settings, commands, what moderators did."""
+        self._check()
+        return await self._audit.names(scope.platform, scope.server)
+
+    def line(self, row: AuditRow) -> str:
+        """An entry in a line of Markdown in the reader's language, without its time."""
+        return line(row, self._user.locale)
+
+    def before(self, row: AuditRow) -> Any:
+        """What was before, as far as moderators are shown it: what somebody wrote only once they appealed."""
+        return None if row.kind == REFUSAL else row.before
+
+    def _check(self) -> None:
+        if not self._user.is_moderator and not self._user.is_operator:
+            raise PermissionDenied("Only moderators can read the audit.", code="moderators")
+
+
+def line(row: AuditRow, locale: str) -> str:
+    """An entry as a line of Markdown, without its time. What its people are called is in it as plain text."""
+    return f"{SIGNS.get(row.kind, '🛡️')} {_told(row, locale)}"
+
+
+def _told(row: AuditRow, locale: str) -> str:
+    who = _name(row.actor_name or row.actor)
+    what = _code(row.what)
+    if row.kind == SETTING:
+        change = f"{_value(row.before, locale)} → {_value(row.after, locale)}"
+        sentence = "{who} set {what}{where}: {change}"
+        return translate(sentence, locale, who=who, what=what, where=_where(row, locale), change=change)
+    if row.kind == REFUSAL:
+        sentence = "{who} was refused {what}{where} ({reason})"
+        about = {"who": who, "what": what, "where": _where(row, locale), "reason": row.reason}
+        return translate(sentence, locale, **about)
+    if row.kind == APPEAL:
+        sentence = "{who} appeals against refusal {number} of {what} ({reason}): {text}"
+        about = {"who": who, "what": what, "number": f"#{row.subject}", "reason": row.reason}
+        return translate(sentence, locale, text=_value(row.before, locale), **about)
+    whom = f" {_name(row.subject_name or row.subject)}" if row.subject_name or row.subject else ""
+    known = [_value(value, locale) for value in (row.before, row.after) if value is not None]
+    change = f": {' → '.join(known)}" if known else ""
+    reason = f" ({_code(row.reason)})" if row.reason else ""
+    return f"{who}: {what}{whom}{_where(row, locale)}{change}{reason}"
+
+
+def _where(row: AuditRow, locale: str) -> str:
+    if row.kind == SETTING and row.subject:
+        return f" ({translate('role {id}', locale, id=row.subject)})"
+    if not row.channel or not row.server:
+        return ""
+    named = f"<#{row.channel}>" if row.platform == "discord" else _code(row.channel)
+    return f" ({translate('channel {id}', locale, id=named)})"
+
+
+def _name(text: str) -> str:
+    return f"**{_cut(text.translate(PLAIN), NAME)}**"
+
+
+def _code(text: str) -> str:
+    return f"`{_cut(text.replace('`', 'ˋ'), VALUE)}`"
+
+
+def _value(value: Any, locale: str) -> str:
+    if value in (None, ""):
+        return "–"
+    if isinstance(value, bool):
+        return _code(translate("yes", locale) if value else translate("no", locale))
+    if isinstance(value, dict):
+        return _code(", ".join(f"{name}: {one}" for name, one in value.items()))
+    return _code(str(value))
+
+
+def _cut(text: str, most: int) -> str:
+    return cut(" ".join(text.split()), most)

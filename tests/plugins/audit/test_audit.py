@@ -1,0 +1,190 @@
+import csv
+import io
+import re
+from datetime import timedelta
+
+import pytest
+from fakes.asking import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, press, speaking
+
+from bot import Channel, Place, Reply, User
+from bot.app import Bot
+from bot.audit import AuditRow, Entry
+from bot.database import now
+from bot.message import Request
+
+HALL = Place("test", "hall", server="school")
+
+
+async def audit(bot: Bot, line: str = "", user: User = MODERATOR, place: Place = ROOM) -> Reply:
+    dispatch = bot.dispatch(ask(f"/audit {line}", user, place))
+    assert dispatch.private
+    return [reply async for reply in dispatch.replies][-1]
+
+
+def told(reply: Reply) -> list[str]:
+    """The entries without their numbers and times."""
+    return [re.sub(r"^- `#\d+` \d{4}-\d\d-\d\d \d\d:\d\d UTC ", "", one) for one in reply.text.splitlines()]
+
+
+async def happen(bot: Bot) -> None:
+    """A setting is changed, somebody is refused and appeals, and a moderator does something."""
+    assert not (await last(bot, ask("/config set limits.cooldown 30", MODERATOR))).error
+    await last(bot, ask("/config set ask.enabled no channel:#hall", MODERATOR))
+    await last(bot, ask("/ask hello", ANN, HALL))
+    number = await bot.audit.record(
+        Entry(actor=BEN, place=ROOM, kind="refusal", what="ask", before="a *bad* word", reason="hate")
+    )
+    await last(bot, press("appeal", number, BEN))
+    await bot.audit.record(
+        Entry(actor=MODERATOR, place=ROOM, kind="moderation", what="timeout", subject="ann", subject_name="Ann",
+              after={"until": "tomorrow"}, reason="")
+    )  # fmt: skip
+
+
+EVERYTHING = [
+    "🛡️ **Mod**: `timeout` **Ann** (channel `room`): `until: tomorrow`",
+    "✋ **Ben** appeals against refusal #4 of `ask` (hate): `a *bad* word`",
+    "⛔ **Ben** was refused `ask` (channel `room`) (hate)",
+    "⛔ **Ann** was refused `ask` (channel `hall`) (off)",
+    "⚙️ **Mod** set `ask.enabled` (channel `hall`): – → `no`",
+    "⚙️ **Mod** set `limits.cooldown`: – → `30`",
+]
+
+
+async def test_everything_is_told_the_newest_first(bot: Bot) -> None:
+    assert (await audit(bot)).text == "There is no such entry."
+    await happen(bot)
+    found = await audit(bot)
+    assert told(found) == EVERYTHING
+    assert re.match(r"- `#6` \d{4}-\d\d-\d\d \d\d:\d\d UTC 🛡️", found.text)
+
+
+@pytest.mark.parametrize(
+    ("line", "places"),
+    [
+        ("limits", [5]),
+        ("ask", [1, 2, 3, 4]),
+        ("/ask kind:refusal", [2, 3]),
+        ("what:ask.enabled", [4]),
+        ("who:@ann", [0, 3]),
+        ("who:Ben", [1, 2]),
+        ("kind:moderation", [0]),
+        ("kind:appeal", [1]),
+        ("channel:#hall", [3, 4]),
+        ("reason:off", [3]),
+        ("since:1h who:mod", [0, 4, 5]),
+        ("until:1h", []),
+        ("before:3", [4, 5]),
+    ],
+)
+async def test_each_filter_leaves_what_fits(bot: Bot, line: str, places: list[int]) -> None:
+    await happen(bot)
+    expected = [EVERYTHING[place] for place in places] or ["There is no such entry."]
+    assert told(await audit(bot, line)) == expected
+
+
+async def test_a_span_of_days(bot: Bot) -> None:
+    for days in (0, 3, 9):
+        number = await bot.audit.record(Entry(actor=ANN, place=ROOM, kind="refusal", what=f"day{days}", reason="off"))
+        async with bot.database.writing() as session:
+            (await session.get_one(AuditRow, number)).created = now() - timedelta(days=days)
+    day = f"{now() - timedelta(days=3):%Y-%m-%d}"
+    for line, expected in (
+        ("since:4d", ["day0", "day3"]),
+        (f"since:{day} until:{day}", ["day3"]),
+        ("until:4d", ["day9"]),
+    ):
+        found = sorted(re.findall(r"day\d", (await audit(bot, line)).text))
+        assert found == expected, line
+    assert (await audit(bot, "since:soon")).error
+
+
+async def test_older_ones_come_by_a_button_that_keeps_the_filters(bot: Bot) -> None:
+    for number in range(25):
+        actor = (ANN, BEN)[number == 3]
+        await bot.audit.record(Entry(actor=actor, place=ROOM, kind="refusal", what=f"n{number}", reason="off"))
+    page, seen = await audit(bot, "who:ann kind:refusal"), list[str]()
+    while True:
+        seen += re.findall(r"`n(\d+)`", page.text)
+        labels = [button.label for button in page.buttons]
+        if "Older ones" not in labels:
+            break
+        assert len(page.text.splitlines()) == 10
+        page = await last(bot, press("b0", page.row, MODERATOR))
+    assert labels == ["All as a CSV file"]
+    assert seen == [str(number) for number in reversed(range(25)) if number != 3]
+
+
+async def test_all_that_fits_comes_as_a_file(bot: Bot) -> None:
+    for _ in range(12):
+        await bot.audit.record(Entry(actor=ANN, place=ROOM, kind="refusal", what="ask", before="words", reason="hate"))
+    await bot.audit.record(Entry(actor=BEN, place=ROOM, kind="appeal", what="ask", before="my words", reason="hate"))
+    page = await audit(bot, "reason:hate")
+    found = await last(bot, press("b1", page.row, MODERATOR))
+    assert found.private
+    assert found.text == "13 entries, the newest first."
+    [file] = found.attachments
+    assert (file.filename, file.media_type) == ("audit.csv", "text/csv")
+    rows = list(csv.DictReader(io.StringIO(file.data.decode("utf-8-sig"))))
+    assert [row["number"] for row in rows] == [str(number) for number in range(13, 0, -1)]
+    assert [row["before"] for row in rows] == ["my words", *[""] * 12]
+    assert (await audit(bot, "csv:yes reason:nothing")).text == "There is no such entry."
+
+
+async def test_refused_words_are_not_shown_until_somebody_appeals(bot: Bot) -> None:
+    refused = Entry(actor=ANN, place=ROOM, kind="refusal", what="ask", before="secret words", reason="hate")
+    number = await bot.audit.record(refused)
+    assert "secret" not in (await audit(bot)).text
+    await last(bot, press("appeal", number))
+    assert told(await audit(bot))[0].endswith("(hate): `secret words`")
+
+
+async def test_names_and_values_are_no_markdown_and_short(bot: Bot) -> None:
+    actor = User("x", "*[click](http://x)* `" + "n" * 90)
+    await bot.audit.record(Entry(actor=actor, place=ROOM, kind="setting", what="a.b", before="`x`\n" * 99, after=True))
+    [line] = told(await audit(bot))
+    assert line.startswith("⚙️ **∗(click)(http://x)∗ ˋnnn")
+    assert len(line) < 250
+    assert line.count("`") == 8
+
+
+async def test_it_is_for_moderators_of_that_server(bot: Bot) -> None:
+    await happen(bot)
+    assert (await audit(bot, user=ANN)).text == "/audit is for moderators."
+    shown = await audit(bot)
+    refused = await last(bot, press("b0", shown.row, ANN))
+    assert refused.error
+    assert not refused.attachments
+    assert (await audit(bot, place=Place("test", "room", server="other"))).text == "There is no such entry."
+    assert (await audit(bot, "server:web")).error
+    await bot.audit.record(
+        Entry(actor=ANN, place=Place("web", "general", "web"), kind="refusal", what="face", reason="off")
+    )
+    assert told(await audit(bot, "server:web", OPERATOR)) == ["⛔ **Ann** was refused `face` (channel `general`) (off)"]
+
+
+async def test_on_discord_times_and_channels_are_discords_own(bot: Bot) -> None:
+    place = Place("discord", "11", server="1")
+    await bot.audit.record(Entry(actor=ANN, place=place, kind="refusal", what="ask", reason="off"))
+    found = await audit(bot, place=place)
+    assert re.fullmatch(r"- `#1` <t:\d{10}:f> ⛔ \*\*Ann\*\* was refused `ask` \(channel <#11>\) \(off\)", found.text)
+
+
+async def test_it_speaks_the_readers_language(bot: Bot) -> None:
+    await bot.audit.record(Entry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="off"))
+    found = await audit(bot, user=speaking("de", MODERATOR))
+    assert told(found) == ["⛔ **Ann** wurde `ask` verweigert (Kanal `room`) (off)"]
+
+
+async def test_what_there_are_entries_about_is_completed_for_moderators_alone(bot: Bot) -> None:
+    await happen(bot)
+    request = Request(user=MODERATOR, place=ROOM, command="audit")
+    assert await bot.complete(request, "what", "as") == ["ask", "ask.enabled"]
+    assert await bot.complete(Request(user=ANN, place=ROOM, command="audit"), "what", "as") == ()
+
+
+async def test_a_typed_interface_names_people_and_channels(bot: Bot) -> None:
+    await happen(bot)
+    options = {"who": ANN, "channel": Channel("hall", "hall"), "kind": "refusal"}
+    found = await last(bot, Request(user=MODERATOR, place=ROOM, command="audit", options=options))
+    assert told(found) == [EVERYTHING[3]]

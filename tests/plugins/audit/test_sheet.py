@@ -1,0 +1,71 @@
+import csv
+import io
+from datetime import UTC, datetime
+
+from bot import AuditRow
+from plugins.audit.sheet import sheet
+
+
+def row(**values: object) -> AuditRow:
+    common = {
+        "id": 7,
+        "created": datetime(2026, 3, 31, 14, 30, 5, tzinfo=UTC),
+        "platform": "web",
+        "server": "web",
+        "channel": "",
+        "actor": "a1",
+        "actor_name": "Ann",
+        "kind": "setting",
+        "what": "limits.cooldown",
+        "subject": "",
+        "subject_name": "",
+        "before": None,
+        "after": 30,
+        "reason": "",
+    }
+    return AuditRow(**(common | values))
+
+
+def read(*rows: AuditRow) -> list[dict[str, str]]:
+    text = sheet((one, one.before) for one in rows).decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_each_entry_is_a_row_under_named_columns() -> None:
+    assert read(row()) == [
+        {
+            "number": "7",
+            "time (UTC)": "2026-03-31 14:30:05",
+            "platform": "web",
+            "server": "web",
+            "channel": "",
+            "kind": "setting",
+            "what": "limits.cooldown",
+            "who (id)": "a1",
+            "who": "Ann",
+            "about (id)": "",
+            "about": "",
+            "before": "",
+            "after": "30",
+            "reason": "",
+        }
+    ]
+
+
+def test_words_come_back_as_they_were_whatever_is_in_them() -> None:
+    wild = 'two\nlines, "quotes" and ünïcode;'
+    [found] = read(row(before=wild, after={"until": "ü"}, actor_name="Zoë, the 1st"))
+    assert (found["before"], found["after"], found["who"]) == (wild, '{"until": "ü"}', "Zoë, the 1st")
+
+
+def test_nothing_that_people_wrote_is_computed_by_a_spreadsheet() -> None:
+    [found] = read(
+        row(actor_name='=HYPERLINK("http://x")', before="@SUM(1)", after="-cmd", subject_name="+1", reason="a=b")
+    )
+    assert found["who"] == '\'=HYPERLINK("http://x")'
+    assert (found["before"], found["after"]) == ("'@SUM(1)", "'-cmd")
+    assert (found["about"], found["reason"]) == ("+1", "a=b")
+
+
+def test_excel_is_told_that_it_is_unicode() -> None:
+    assert sheet([]).startswith(b"\xef\xbb\xbfnumber,")

@@ -1,0 +1,49 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from bot import UserError
+from plugins.audit.span import span
+
+NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("2026-03-30", datetime(2026, 3, 30, tzinfo=UTC)),
+        ("2026-03-30 14:30", datetime(2026, 3, 30, 14, 30, tzinfo=UTC)),
+        (" 2026-03-30 14:30 UTC ", datetime(2026, 3, 30, 14, 30, tzinfo=UTC)),
+        ("2026-03-30T14:30:05Z", datetime(2026, 3, 30, 14, 30, 5, tzinfo=UTC)),
+        ("2026-03-30T14:30+02:00", datetime(2026, 3, 30, 14, 30, tzinfo=timezone(timedelta(hours=2)))),
+        ("90m", datetime(2026, 3, 31, 10, 30, tzinfo=UTC)),
+        ("3H", datetime(2026, 3, 31, 9, 0, tzinfo=UTC)),
+        ("7 d", datetime(2026, 3, 24, 12, 0, tzinfo=UTC)),
+        ("2w", datetime(2026, 3, 17, 12, 0, tzinfo=UTC)),
+    ],
+)
+def test_what_times_can_be_typed(typed: str, meant: datetime) -> None:
+    assert span(typed, None, NOW) == (meant, None)
+
+
+def test_a_day_that_ends_a_span_is_in_it_and_a_time_is_its_end() -> None:
+    assert span("2026-03-30", "2026-03-30", NOW)[1] == datetime(2026, 3, 31, tzinfo=UTC)
+    assert span(None, "2026-03-30 14:30", NOW)[1] == datetime(2026, 3, 30, 14, 30, tzinfo=UTC)
+    assert span(None, "1d", NOW)[1] == datetime(2026, 3, 30, 12, 0, tzinfo=UTC)
+    assert span(None, None, NOW) == (None, None)
+
+
+@pytest.mark.parametrize("typed", ["yesterday", "31.03.2026", "7 parsecs", "99999d", "d", "2026-02-30"])
+def test_what_is_no_time_is_told_with_what_would_be(typed: str) -> None:
+    with pytest.raises(UserError) as caught:
+        span(typed, None, NOW)
+    assert str(caught.value) == (
+        "since must be a day such as 2026-03-31, a time such as 2026-03-31 14:30 (UTC), or how long ago it was, such "
+        f"as 30m, 3h, 7d or 2w; you gave “{typed}”."
+    )
+
+
+@pytest.mark.parametrize(("since", "until"), [("1d", "2d"), ("2026-03-31", "2026-03-30")])
+def test_a_span_that_ends_before_it_begins(since: str, until: str) -> None:
+    with pytest.raises(UserError, match=f"since must be before until; it is not: {since}, {until}."):
+        span(since, until, NOW)
