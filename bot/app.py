@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PURGE_SECONDS = 6 * 3600.0
+PURGE_SECONDS, SOON_SECONDS = 6 * 3600.0, 60.0
+"""How often it is looked for what is no longer to be kept; the latter where nothing is."""
 REFRESH_SECONDS = 3.0
 """How soon what was set in another process counts here, by moderators or by users, and a plugin is read anew."""
 
@@ -91,7 +92,7 @@ class Bot:
         """
         self.models = models
         self.database = database
-        self.settings = Settings(settings or {})
+        self.settings = Settings(settings or {}, models)
         self.settings.declare("safety", SETTINGS)
         self.registry = Registry(plugins, self.settings)
         self.defaults = Defaults()
@@ -99,7 +100,7 @@ class Bot:
         self.timeouts = TimeOuts(database)
         self.limits = Limits(self.settings, limits)
         self.safety = Safety(self.settings, models)
-        self.refusals = Refusals(self.audit)
+        self.refusals = Refusals(self.audit, keeps=retention_days > 0)
         self.gate = Gate(
             settings=self.settings,
             registry=self.registry,
@@ -125,6 +126,7 @@ class Bot:
             safety=self.safety,
             refusals=self.refusals,
             web_url=web_url,
+            keeps=retention_days > 0,
         )
         self.pressing = Pressing(registry=self.registry, journal=self.journal, answering=self.answering, gate=self.gate)
         self._lifetime = AsyncExitStack()
@@ -140,7 +142,7 @@ class Bot:
             await self.timeouts.start()
             await self.registry.start(self.database, self._host)
             stack.push_async_callback(self.registry.close)
-            purging = repeat(self._purge, PURGE_SECONDS, at_once=True)
+            purging = repeat(self._purge, PURGE_SECONDS if self._retention else SOON_SECONDS, at_once=True)
             for chore in (purging, repeat(self._refresh, REFRESH_SECONDS)):
                 stack.push_async_callback(_end, asyncio.create_task(chore, name="chore"))
             self._lifetime = stack.pop_all()
@@ -193,13 +195,19 @@ class Bot:
         return Dispatch(replies, private=private)
 
     async def complete(self, request: Request, option: str, typed: str) -> Sequence[str]:
-        """Suggestions for `option` of `request.command`: the plugin's, else its choices that fit."""
+        """Suggestions for `option` of `request.command`: the plugin's, else its choices that fit.
+
+        `request` has what was given beside it: as options, or as the line before what is being typed.
+        """
         request = self._recognised(request)
         try:
             command = self.registry.find(request.command)
             self.gate.check(request, command)
         except UserError:
             return ()
+        with suppress(UserError):
+            given = command.parse(self.registry.split(request.text)[1]) if request.text else {}
+            request = replace(request, text="", options={**given, **request.options})
         known = command.option(option)
         if known is None:
             return ()
@@ -305,13 +313,13 @@ class Bot:
         if name == "edit" and action.fields is None:
             return self._form(lambda: self.pressing.form(request, row_id))
         if name == APPEAL:
+            self.gate.pressed(request, name)
             return Dispatch(self._guarded(request, self.refusals.appeal(request, row_id)), private=True)
         replies = self._guarded(request, self.gate.renewed(request, self.pressing.act(request, name, row_id)))
         private = action.private or self._warns(request, [str(value) for value in (action.fields or {}).values()])
         return Dispatch(replies, private=private, in_place=name in actions.IN_PLACE)
 
     def _form(self, make: Callable[[], Awaitable[Form]]) -> Dispatch:
-            self.gate.pressed(request, name)
         return Dispatch(_nothing(), private=True, form=make)
 
     async def _first_form(self, request: Request, command: Command, given: Mapping[str, Any]) -> Form:
@@ -330,13 +338,13 @@ class Bot:
         await self.settings.refresh()
         await self.registry.refresh()
         await self.defaults.refresh()
+        await self.timeouts.refresh()
 
     async def _purge(self) -> None:
         await self.audit.purge(self._retention)
         if count := await self.database.purge(self._retention):
             log.info("Purged %d messages older than %g days.", count, self._retention)
 
-        await self.timeouts.refresh()
 
 async def _nothing() -> AsyncGenerator[Reply, None]:
     return

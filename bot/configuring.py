@@ -82,6 +82,10 @@ class SettingsHere:
         """What was set for a server, its channels and its roles."""
         return self._settings.scopes.within(scope)
 
+    async def offered(self, setting: Setting) -> list[str]:
+        """The models that a setting can name; none where it names no model. Errors as for `ctx.models.chat`."""
+        return await self._settings.offered(setting)
+
     async def set(self, name: str, raw: Any, scope: Scope) -> Changed:
         """Set `name` in `scope`, or take back what was set there with a `raw` of None. Raises UserError."""
         return (await self._write([self._settings.plan(name, raw, scope)]))[0]

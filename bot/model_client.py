@@ -257,13 +257,28 @@ class ModelClient:
         with _reading():
             return [{name: float(value) for name, value in one["category_scores"].items()} for one in answer["results"]]
 
+    async def offered(self, task: str) -> list[str]:
+        """The names of the models that the server has for `task`, its first choice first. Errors as for `chat`."""
+        listed = await self._request("GET", "/v1/models")
+        with _reading():
+            return [str(model["id"]) for model in listed["data"] if (model.get("tempera") or {}).get("task") == task]
+
+    async def chosen(self, task: str, name: str) -> str:
+        """`name`, a setting's choice of a model for `task`; the server's first one for "".
+
+        Raises ModelUnavailable if that is no longer there.
+        """
+        offered = await self.offered(task)
+        if not offered:
+            raise ModelUnavailable("The model server offers no model for {task}.", task=task)
+        if name and name not in offered:
+            sentence = "The model “{name}”, which is set here, is gone; moderators can choose another one: {offered}."
+            raise ModelUnavailable(sentence, name=name, offered=", ".join(offered))
+        return name or offered[0]
+
     async def first(self, task: str) -> str:
         """The name of the first model that the server offers for `task`."""
-        listed = await self._request("GET", "/v1/models")
-        for model in listed["data"]:
-            if (model.get("tempera") or {}).get("task") == task:
-                return str(model["id"])
-        raise ModelUnavailable("The model server offers no model for {task}.", task=task)
+        return await self.chosen(task, "")
 
     async def readiness(self) -> Readiness:
         """Whether every model is loaded, and what the others are doing. Raises ModelUnavailable when down."""

@@ -58,6 +58,8 @@ class Setting:
     among: Callable[[Iterable[Any]], Any] | None = None
     check: Callable[[Any], None] | None = None
     """Raises OptionError for a value of the right type that is wrong all the same."""
+    task: str = ""
+    """"chat" or "images": it names one of the model server's models for that, and "" stands for the first of them."""
 
     @property
     def takes_server(self) -> bool:

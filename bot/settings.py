@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bot.database import Database
     from bot.message import Place, User
+    from bot.model_client import ModelClient
 
 DEFAULT, DEPLOYMENT = "default", "deployment"
 
@@ -37,8 +38,10 @@ class Level:
 class Settings:
     """Every declared setting with its values. Reading needs no database and never waits."""
 
-    def __init__(self, overrides: Mapping[str, Any]) -> None:
+    def __init__(self, overrides: Mapping[str, Any], models: ModelClient | None = None) -> None:
+        """`overrides` are the deployment's. `models` tells which models there are to name."""
         self._overrides = dict(overrides)
+        self._models = models
         self._declared: dict[str, Setting] = {}
         self._owners: dict[str, str] = {}
         self._values: dict[str, Any] = {}
@@ -184,13 +187,31 @@ class Settings:
         return Change(scope, setting.name, None if raw is None else setting.convert(raw, scope.platform))
 
     async def write(self, changes: Sequence[Change], actor: User) -> list[Changed]:
-        """Make all these changes, or none. They are in force at once here, and in other processes within seconds."""
+        """Make all these changes, or none. They are in force at once here, and in other processes within seconds.
+
+        Raises UserError for the name of a model that is not there, or while nobody can say so.
+        """
+        for change in changes:
+            await self._check_model(self._declared[change.name], change.value)
         before = [self._in(change) for change in changes]
         await self.scopes.write(changes, actor)
         return [
             Changed(self._declared[change.name], change.scope, old, self._in(change))
             for change, old in zip(changes, before, strict=True)
         ]
+
+    async def offered(self, setting: Setting) -> list[str]:
+        """The models that a setting can name. Raises ModelError while the model server does not tell."""
+        return await self._models.offered(setting.task) if setting.task and self._models is not None else []
+
+    async def _check_model(self, setting: Setting, name: str | None) -> None:
+        if not setting.task or not name or name in (offered := await self.offered(setting)):
+            return
+        if not offered:
+            raise OptionError(setting.name, "The model server has no model that {name} could name.", name=setting.name)
+        sentence = "{name} must be one of the model server's models for it: {offered}; you gave “{text}”."
+        values = {"name": setting.name, "offered": ", ".join(offered), "text": name[:60]}
+        raise OptionError(setting.name, sentence, **values)
 
     def _in(self, change: Change) -> Any:
         return self.levels(change.name, change.scope.place, change.scope.role)[-1].value

@@ -47,6 +47,14 @@ class Ask(Plugin):
             maximum=4000,
         ),
         Setting(
+            name="ask.model",
+            type=str,
+            default="",
+            task="chat",
+            description="The language model that answers /ask; empty for the model server's first one.",
+            maximum=200,
+        ),
+        Setting(
             name="ask.keep_tokens",
             type=bool,
             default=True,
@@ -129,6 +137,7 @@ class Ask(Plugin):
             likely=LIKELY if ctx.settings["ask.keep_tokens"] else None,
             goes_on=bool(begun),
             user=ctx.user.id,
+            model=await ctx.models.chosen("chat", ctx.settings["ask.model"]),
         ):
             if isinstance(event, Delta):
                 text += event.text

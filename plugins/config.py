@@ -144,8 +144,11 @@ class Config(Plugin):
 
     @autocomplete("config set", "setting")
     async def complete_set(self, ctx: Context, typed: str) -> Sequence[str]:
-        """All names."""
-        return _names(ctx, typed)
+        """All names, and after one its values."""
+        name, space, begun = typed.lstrip().partition(" ")
+        if not space:
+            return _names(ctx, name)
+        return [f"{name} {value}" for value in await _values(ctx, name, begun.strip())]
 
     @autocomplete("config reset", "setting")
     async def complete_reset(self, ctx: Context, typed: str) -> Sequence[str]:
@@ -156,11 +159,7 @@ class Config(Plugin):
     @autocomplete("config set", "value")
     async def complete_value(self, ctx: Context, typed: str) -> Sequence[str]:
         """What the setting can be, as far as it can be listed."""
-        try:
-            setting = ctx.settings.find(str(ctx.request.options.get("setting") or ""))
-        except UserError:
-            return ()
-        return [value for value in _values(ctx, setting) if value.casefold().startswith(typed.casefold())]
+        return await _values(ctx, str(ctx.request.options.get("setting") or ""), typed)
 
 
 def _split(setting: str, value: str | None) -> tuple[str, str]:
@@ -175,7 +174,17 @@ def _names(ctx: Context, typed: str) -> list[str]:
     return [setting.name for setting in ctx.settings.declared if typed.casefold() in setting.name]
 
 
-def _values(ctx: Context, setting: Setting) -> list[str]:
+async def _values(ctx: Context, name: str, typed: str) -> list[str]:
+    """What begins with `typed` of the values that the setting called `name` can have; none if there is none."""
+    try:
+        setting = ctx.settings.find(name)
+        values = await ctx.settings.offered(setting) or _known(ctx, setting)
+    except UserError:
+        return []
+    return [value for value in values if value.casefold().startswith(typed.casefold())]
+
+
+def _known(ctx: Context, setting: Setting) -> list[str]:
     if setting.type is bool:
         return [ctx.translate("yes"), ctx.translate("no")]
     if setting.choices:

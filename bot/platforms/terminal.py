@@ -259,7 +259,8 @@ class _Completer(Completer):
             return
         name, colon, typed = word.partition(":")
         if colon:
-            request = Request(user=self._user, place=HERE, command=command.name)
+            earlier = text.removesuffix(word)
+            request = Request(user=self._user, place=HERE, command=command.name, text=earlier)
             for value in await self._bot.complete(request, name, typed):
                 quoted = f'"{value}"' if " " in value else value
                 yield Completion(quoted, -len(typed), display=value)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bot import Attachment, Context, Drawn, Plugin, Range, Reply, UserError, command, new_seed
+from bot import Attachment, Context, Drawn, Plugin, Range, Reply, Setting, UserError, command, new_seed
 from plugins.imagine import sweep as sweeps
 from plugins.imagine import telling
 from plugins.imagine.making import Watch, draw
@@ -28,6 +28,16 @@ class Imagine(Plugin):
     """Pictures from a text-to-image diffusion model."""
 
     name = "imagine"
+    settings = (
+        Setting(
+            name="imagine.model",
+            type=str,
+            default="",
+            task="images",
+            description="The model that draws for /imagine; empty for the model server's first one.",
+            maximum=200,
+        ),
+    )
 
     @command(form=("prompt", "guidance", "steps", "negative", "seed"), draws=True)
     async def imagine(
@@ -51,8 +61,10 @@ class Imagine(Plugin):
         negative: What the picture should keep away from
         sweep: One picture for each of several values of a knob: guidance=1,3,7 or steps=5,15,30
         """
-        wish = _wish(prompt, guidance, steps, seed, count, negative)
-        replies = self._sweep(ctx, wish, *sweeps.read(sweep)) if sweep else self._pictures(ctx, wish, count)
+        turned = _turned(ctx, sweep) if sweep else None
+        model = await ctx.models.chosen("images", ctx.settings["imagine.model"])
+        wish = _wish(prompt, guidance, steps, seed, count, negative) | {"model": model}
+        replies = self._sweep(ctx, wish, *turned) if turned else self._pictures(ctx, wish, count)
         async for reply in replies:
             yield reply
 
@@ -164,6 +176,18 @@ class Imagine(Plugin):
                 buttons=tuple(map(telling.large, (f"{knob} {value}" for value in shown), each)),
                 final=True,
             )
+
+
+def _turned(ctx: Context, sweep: str) -> tuple[str, list[float]]:
+    """The knob and the values of a sweep, within what moderators allow of both here."""
+    limits = {}
+    for knob in sweeps.KNOBS:
+        highest = ctx.settings[f"imagine.{knob}.maximum"]
+        limits[knob] = (min(ctx.settings[f"imagine.{knob}.minimum"], highest), highest)
+    count = ctx.settings.find("imagine.count.maximum")
+    allowed = ctx.settings[count.name]
+    # A row may have more pictures than the other answers, until moderators say that there are to be fewer.
+    return sweeps.read(sweep, limits, sweeps.MOST if allowed == count.default else allowed)
 
 
 def _wish(

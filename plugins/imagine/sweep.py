@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 from bot import UserError
 
-KNOBS = {"guidance": (0, 30), "steps": (1, 150)}
-"""What can be turned, from where to where."""
+KNOBS = ("guidance", "steps")
 WHOLE = frozenset({"steps"})
 FEWEST, MOST = 2, 8
 EXAMPLES = {"guidance": "guidance=1,3,7", "steps": "steps=5,15,30"}
 SHAPE = re.compile(r"\s*(?P<knob>[a-z]+)\s*[=:]\s*(?P<values>.+)", re.IGNORECASE | re.DOTALL)
 
 
-def read(text: str) -> tuple[str, list[float]]:
-    """The knob and its values, in the order given. Raises UserError with a sentence and an example."""
+def read(text: str, limits: Mapping[str, tuple[float, float]], most: int = MOST) -> tuple[str, list[float]]:
+    """The knob and its values, in the order given. Raises UserError with a sentence and an example.
+
+    `limits` are from where to where each knob may be turned, `most` how many pictures there may be.
+    """
+    if most < FEWEST:
+        raise UserError("A sweep draws {fewest} pictures or more, and here only one may be drawn.", fewest=FEWEST)
     match = SHAPE.fullmatch(text)
     knob = match["knob"].casefold() if match else ""
     if match is None or knob not in KNOBS:
@@ -24,16 +29,18 @@ def read(text: str) -> tuple[str, list[float]]:
             "sweep is guidance or steps with {fewest} to {most} values, like {one} or {other}; you gave “{text}”."
         )
         examples = {"one": EXAMPLES["guidance"], "other": EXAMPLES["steps"]}
-        raise UserError(sentence, fewest=FEWEST, most=MOST, text=text, **examples)
-    values = list(dict.fromkeys(_value(knob, word) for word in re.split(r"[,;\s]+", match["values"].strip(" ,;"))))
-    if not FEWEST <= len(values) <= MOST:
+        raise UserError(sentence, fewest=FEWEST, most=most, text=text, **examples)
+    values = list(
+        dict.fromkeys(_value(knob, word, limits[knob]) for word in re.split(r"[,;\s]+", match["values"].strip(" ,;")))
+    )
+    if not FEWEST <= len(values) <= most:
         sentence = "A sweep has {fewest} to {most} different values, like {example}; yours has {count}."
-        raise UserError(sentence, fewest=FEWEST, most=MOST, example=EXAMPLES[knob], count=len(values))
+        raise UserError(sentence, fewest=FEWEST, most=most, example=EXAMPLES[knob], count=len(values))
     return knob, values
 
 
-def _value(knob: str, word: str) -> float:
-    low, high = KNOBS[knob]
+def _value(knob: str, word: str, limits: tuple[float, float]) -> float:
+    low, high = limits
     try:
         value = float(word)
     except ValueError:
@@ -45,4 +52,4 @@ def _value(knob: str, word: str) -> float:
         sentence = (
             "In a sweep, {knob} takes whole numbers from {low} to {high}, like {example}; “{word}” is none of them."
         )
-    raise UserError(sentence, knob=knob, low=low, high=high, example=EXAMPLES[knob], word=word)
+    raise UserError(sentence, knob=knob, low=f"{low:g}", high=f"{high:g}", example=EXAMPLES[knob], word=word)

@@ -239,7 +239,7 @@ class FakeModels:
 
     async def _pictures(self, request: web.Request) -> web.StreamResponse:
         body = await self._received(request)
-        if body["model"] == "fake-images":
+        if self.listed.get(body["model"]) == "images":
             return await self._drawn(request, body)
         if refusal := self._refusal(body):
             return refusal

@@ -79,7 +79,9 @@ class Toys(Plugin):
 
 def bot_with_toys(models: FakeModels, folder: Path, toys: Toys, **options: Any) -> Bot:
     """The built-in plugins and the toys, on a database in `folder`; use it as an async context manager."""
-    plugins = plugin.load(PluginsSection(enabled=("ask", "explain", "face", "inspect", "help"), entry_points=False))
+    plugins = plugin.load(
+        PluginsSection(enabled=("ask", "explain", "face", "inspect", "help", "config"), entry_points=False)
+    )
     options["settings"] = {"safety.level": "off"} | options.get("settings", {})
     return Bot(ModelClient(models.url), [*plugins, toys], Database(f"sqlite:///{folder}/tempera.db"), **options)
 

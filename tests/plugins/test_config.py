@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from fakes.asking import ANN, MODERATOR, OPERATOR, ROOM, ask, last, speaking
 from fakes.models import FakeModels
@@ -159,6 +161,50 @@ async def test_one_is_shown_with_where_its_value_comes_from(bot: Bot) -> None:
     assert (await said(bot, "/config show ask.temperature.maximum")).splitlines()[-1] == "- channel hall: **1**"
     german = await said(bot, "/config show ask.temperature.maximum", speaking("de", MODERATOR))
     assert german.startswith("**ask.temperature.maximum** – Wie groß temperature von /ask höchstens sein darf.")
+
+
+# Completion
+
+
+@pytest.mark.parametrize(
+    ("option", "before", "typed", "offered"),
+    [
+        ("setting", "/config set", "ask.temp", ("ask.temperature.default", "ask.temperature.minimum")),
+        ("setting", "/config set", "ask.model ", ("ask.model fake-chat",)),
+        ("setting", "/config set", "safety.level s", ("safety.level standard",)),
+        ("setting", "/config show", "safety.l", ("safety.level",)),
+        ("value", "/config set setting:ask.model", "", ("fake-chat",)),
+        ("value", "/config set imagine.model", "fa", ("fake-images",)),
+        ("value", "/config set channel:#hall safety.level", "cl", ("classroom",)),
+        ("value", "/config set answers.private", "", ("yes", "no")),
+        ("value", "/config set limits.cooldown", "", ("0", "86400")),
+    ],
+)
+async def test_names_and_values_complete(
+    bot: Bot, option: str, before: str, typed: str, offered: tuple[str, ...]
+) -> None:
+    request = Request(user=MODERATOR, place=ROOM, command=" ".join(before[1:].split()[:2]), text=f"{before} ")
+    assert (await bot.complete(request, option, typed))[: len(offered)] == [*offered]
+    assert await bot.complete(replace(request, user=ANN), option, typed) == ()
+
+
+async def test_what_was_set_completes_to_be_taken_back(bot: Bot) -> None:
+    await moderate(bot, "/config set limits.cooldown 5 channel:#hall")
+    request = Request(user=MODERATOR, place=ROOM, command="config reset", text="/config reset ")
+    assert await bot.complete(request, "setting", "lim") == ["limits.cooldown"]
+    assert await bot.complete(request, "setting", "ask") == []
+
+
+@pytest.mark.parametrize("before", ["/config set xyzzy ", "/config set xyzzy:1 ", "/nothing ", ""])
+async def test_values_of_what_there_is_not_are_none(bot: Bot, before: str) -> None:
+    request = Request(user=MODERATOR, place=ROOM, command="config set", text=before)
+    assert await bot.complete(request, "value", "") == []
+
+
+async def test_models_complete_to_nothing_while_nobody_tells_them(bot: Bot, models: FakeModels) -> None:
+    models.listed = {}
+    request = Request(user=MODERATOR, place=ROOM, command="config set", text="/config set ask.model ")
+    assert await bot.complete(request, "value", "") == []
 
 
 # Files

@@ -36,6 +36,8 @@ UNCHANGED = "Discord does not let me change this message any more."
 THREAD_NAME, THREAD_QUESTION = 100, 1900
 TOKEN_LIVES = 15 * 60.0
 """Seconds."""
+PLAIN = (str, int, float)
+"""What a suggestion may depend on; people and places are not ours yet while somebody types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ class Interactions:
 
     async def complete(self, interaction: discord.Interaction, command: str, option: str, typed: str) -> Sequence[str]:
         """What fits an option as typed so far."""
-        return await self._bot.complete(from_interaction(interaction, command=command), option, typed)
+        given = {name: value for name, value in interaction.namespace if name != option and isinstance(value, PLAIN)}
+        return await self._bot.complete(from_interaction(interaction, command=command, options=given), option, typed)
 
     def pressed(self, interaction: discord.Interaction, button: str) -> None:
         """A button under a message of the bot."""

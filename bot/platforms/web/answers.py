@@ -177,16 +177,22 @@ class Answers:
             return await dispatch.form()
         first = await anext(dispatch.replies, None)
         if first is not None and first.error and not first.row:
-            # It never became a message, so it is told where the button or the form is.
-            await dispatch.replies.aclose()
-            raise UserError("{text}", text=first.text)
+            # It never became a message, so it is told where the button or the form is, which keeps what was typed.
+            # To be appealed against, it has to be a message, too.
+            if first.buttons:
+                self._start(Running(user, room, thread), dispatch.replies, first)
+            else:
+                await dispatch.replies.aclose()
+            if action.fields is not None or not first.buttons:
+                raise UserError("{text}", text=first.text)
+            return None
         if first is not None:
             self._start(Running(user, room, thread), dispatch.replies, first)
         return None
 
-    async def complete(self, user: User, room: Room, command: str, option: str, typed: str) -> Sequence[str]:
-        """What fits the value of an option as typed so far."""
-        request = Request(user=user, place=room.place(), command=command)
+    async def complete(self, user: User, room: Room, command: str, option: str, typed: str, line: str) -> Sequence[str]:
+        """What fits the value of an option as typed so far, after the beginning of a `line`."""
+        request = Request(user=user, place=room.place(), command=command, text=line)
         try:
             return await self._bot.complete(request, option, typed)
         except UserError:

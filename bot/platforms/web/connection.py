@@ -238,7 +238,7 @@ class Connection:
     async def _complete(self, asked: wire.Complete) -> None:
         try:
             values = await self._house.answers.complete(
-                self._user, self._room, asked.command, asked.option, asked.typed
+                self._user, self._room, asked.command, asked.option, asked.typed, asked.line
             )
         except Exception:
             log.exception("Completion of %s in /%s failed", asked.option, asked.command)

@@ -68,12 +68,13 @@ class Submit(Message):
 
 
 class Complete(Message):
-    """What fits an option's value so far?"""
+    """What fits an option's value so far? `line` is what stands before it."""
 
     type: Literal["complete"]
     command: Short
     option: Short
     typed: Short
+    line: Short = ""
     ref: Short
 
 

@@ -189,3 +189,18 @@ async def test_what_is_no_longer_stored_says_so(discord: FakeDiscord, toy_bot: B
         await discord.until(lambda before=before: len(discord.private(discord.ann)) > before)
     assert {said.content for said in discord.private(discord.ann)} == {"This has expired: it is no longer stored."}
     assert discord.messages(discord.channel) == [message]
+
+
+async def test_values_of_a_setting_are_suggested_by_its_name(discord: FakeDiscord, models: FakeModels) -> None:
+    async def offered(typed: str, **given: str) -> list[str]:
+        return await discord.autocomplete(discord.mod, discord.channel, "config set", "value", typed, **given)
+
+    assert await offered("", setting="ask.model") == ["fake-chat"]
+    assert await offered("cl", setting="safety.level") == ["classroom"]
+    assert await offered("", setting="nothing.known") == []
+    assert await discord.autocomplete(discord.mod, discord.channel, "config show", "setting", "safety.l") == [
+        "safety.level"
+    ]
+    assert await discord.autocomplete(discord.mod, discord.channel, "config set", "setting", "ask.model ") == [
+        "ask.model fake-chat"
+    ]

@@ -12,10 +12,13 @@ from fakes.page import Visitor, visitor
 
 from bot import Attachment, Context, Plugin, Reply, autocomplete, command
 from bot.app import Bot
+from bot.audit import Filter
 from bot.config import WebSection
 from bot.database import Database
+from bot.message import User
 from bot.model_client import ModelClient
 from bot.platforms.web import WebPlatform
+from bot.setting import Scope
 
 HERE = WebSection(port=0)
 
@@ -237,7 +240,7 @@ class Sample(Plugin):
     async def suggestions(self, ctx: Context, typed: str) -> list[str]:
         if typed == "bad":
             raise RuntimeError("this plugin is broken")
-        return [f"{typed}{ending}" for ending in ("ing", " more")]
+        return [f"{typed}{ending}{ctx.request.options.get('file', '')}" for ending in ("ing", " more")]
 
 
 @pytest.fixture
@@ -275,12 +278,60 @@ async def test_a_file_has_a_limit_and_an_owner(sample: Visitor) -> None:
             assert (response.status, await response.text()) == (413, "A file may have 8 MB; this one has more.")
 
 
+async def block(bot: Bot, word: str) -> None:
+    scope = Scope("web", "web")
+    await bot.settings.write([bot.settings.plan("safety.words", word, scope)], User("m", "M"))
+
+
+BLOCKED = "Your message has a word in it that is blocked on this server. Please say it differently."
+
+
+async def test_a_form_that_may_not_be_sent_keeps_what_was_typed_and_can_be_appealed_against(
+    bot: Bot, ann: Visitor, ben: Visitor
+) -> None:
+    await block(bot, "banana")
+    async with ben.page() as his, ann.page() as hers:
+        await hers.say("/ask hello")
+        answer = await hers.final()
+        await hers.press(answer, "Edit")
+        form = await hers.until("form")
+        ref = await hers.send("submit", id=form["id"], fields={"prompt": "a banana"}, files={})
+        told = await hers.until("refused")
+        assert (told["ref"], told["text"]) == (ref, BLOCKED)
+        shown = hers.exchanges.get(answer["id"] + 1) or await hers.final()
+        assert (shown["reply"]["text"], shown["reply"]["status"]) == (BLOCKED, "Reason: blocked_word")
+        assert shown["private"]
+        await hers.press(shown, "Appeal")
+        told = await hers.until("exchange", lambda one: "moderators can now see" in one["reply"]["text"])
+        assert told["private"]
+        await his.say("/help")
+        await his.until("exchange", lambda one: one["reply"]["final"] and one["private"])
+        assert BLOCKED not in [one["reply"]["text"] for one in his.exchanges.values()]
+    assert len(await bot.audit.find("web", "web", Filter(kind="appeal"))) == 1
+
+
+async def test_a_button_that_may_not_be_pressed_any_more_says_so_where_it_can_be_appealed_against(
+    bot: Bot, ann: Visitor
+) -> None:
+    async with ann.page() as page:
+        await page.say("/ask a banana")
+        answer = await page.final()
+        await block(bot, "banana")
+        await page.press(answer, "Again")
+        shown = await page.until("exchange", lambda one: one["id"] != answer["id"])
+        assert (shown["reply"]["text"], shown["private"]) == (BLOCKED, True)
+        assert [button["label"] for button in shown["reply"]["buttons"]] == ["Appeal"]
+        assert "refused" not in [message["type"] for message in page.received]
+
+
 async def test_values_complete_through_the_plugin(sample: Visitor) -> None:
     async with sample.page() as page:
         option = page.received[0]["commands"][0]["options"][1]
         assert (option["name"], option["completes"], option["kind"]) == ("words", True, "text")
-        for typed, values in (("go", ["going", "go more"]), ("bad", [])):
-            ref = await page.send("complete", command="read", option="words", typed=typed)
+        lines = {"": "", "/read file:1 ": "1", "/nothing": "", "/read nothing:1 ": ""}
+        cases = [("go", line, [f"going{end}", f"go more{end}"]) for line, end in lines.items()]
+        for typed, line, values in (*cases, ("bad", "", [])):
+            ref = await page.send("complete", command="read", option="words", typed=typed, line=line)
             completed = await page.until("completed")
             assert (completed["ref"], completed["values"]) == (ref, values)
 

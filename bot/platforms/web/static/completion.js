@@ -3,7 +3,7 @@
 import { commandOf, quoted } from "./line.js";
 import { t } from "./words.js";
 
-const BOOLEANS = ["true", "false"];
+const BOOLEANS = ["true", "false"], LONGEST_LINE = 200;
 
 // `before` is the line up to the caret. Gives {start, items, active, ask} or null: each item replaces what stands
 // from `start`; `active` is the one chosen from the beginning, or -1; `ask` is what only the bot can complete.
@@ -16,7 +16,7 @@ export function suggest(before, commands) {
   const word = rest.match(/\S*$/)[0];
   const start = before.length - word.length;
   const pair = word.match(/^([a-z_][\w-]*):(.*)$/i);
-  if (pair) return suggestValues(command, pair[1].toLowerCase(), pair[2], start + pair[1].length + 1);
+  if (pair) return suggestValues(command, pair[1].toLowerCase(), pair[2], start + pair[1].length + 1, before.slice(0, start));
   const options = suggestOptions(command, rest.slice(0, rest.length - word.length), word.toLowerCase(), start);
   return suggestText(command, before, rest, options);
 }
@@ -67,13 +67,13 @@ function suggestOptions(command, earlier, word, start) {
   return found(start, items, -1);
 }
 
-function suggestValues(command, name, typed, start) {
+function suggestValues(command, name, typed, start, line) {
   const option = command.options.find((known) => known.name === name);
   if (!option) return null;
   const offered = valuesOf(option).filter(({ insert }) => insert.toLowerCase().startsWith(typed.toLowerCase()));
   const done = offered.length === 1 && offered[0].insert === typed;
   const items = done ? [] : offered.map((item) => ({ ...item, insert: `${quoted(item.insert)} ` }));
-  const ask = option.completes ? { command: command.name, option: name, typed } : null;
+  const ask = option.completes ? { command: command.name, option: name, typed, line: line.slice(0, LONGEST_LINE) } : null;
   return found(start, items, -1, ask);
 }
 

@@ -1,0 +1,206 @@
+"""Each setting that moderators have, set by its command: it counts at the next request, here and nowhere else."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.asking import ANN, MODERATOR, ROOM, ask, last
+from fakes.models import FakeModels
+
+from bot import plugin
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.message import Place, Reply
+from bot.model_client import ModelClient
+
+HALL = Place("test", "hall", server="school")
+OTHER_SERVER = replace(ROOM, server="other")
+PUPIL = replace(ANN, roles=("pupils",))
+
+Seen = Callable[[Reply, dict[str, Any]], Any]
+
+
+def text(reply: Reply, sent: dict[str, Any]) -> Any:
+    return reply.text
+
+
+def refused(reply: Reply, sent: dict[str, Any]) -> Any:
+    return reply.error
+
+
+def hidden(reply: Reply, sent: dict[str, Any]) -> Any:
+    return [file.spoiler for file in reply.attachments]
+
+
+def private(reply: Reply, sent: dict[str, Any]) -> Any:
+    return reply.private
+
+
+def quote(reply: Reply, sent: dict[str, Any]) -> Any:
+    return reply.quote
+
+
+def told(reply: Reply, sent: dict[str, Any]) -> Any:
+    return sent["messages"][0]["content"]
+
+
+def field(name: str) -> Seen:
+    return lambda reply, sent: sent.get(name)
+
+
+CASES: list[tuple[str, str, Seen, Any, Any]] = [
+    ("ask.enabled no", "/ask hi", text, "/ask is switched off here.", "Paris is the capital of France."),
+    ("ask.temperature.default 0.1", "/ask hi", field("temperature"), 0.1, 0.7),
+    ("ask.temperature.minimum 0.5", "/ask temperature:0.1 hi", refused, True, False),
+    ("ask.temperature.maximum 1", "/ask temperature:1.5 hi", refused, True, False),
+    ("ask.max_tokens.default 9", "/ask hi", field("max_tokens"), 9, 512),
+    ("ask.max_tokens.maximum 9", "/ask max_tokens:10 hi", refused, True, False),
+    ('ask.system_prompt value:"Say aye."', "/ask hi", told, "Say aye.", None),
+    ("ask.model other-chat", "/ask hi", field("model"), "other-chat", "fake-chat"),
+    ("imagine.model other-images", "/imagine a cat", field("model"), "other-images", "fake-images"),
+    ("imagine.count.default 1", "/imagine a cat", field("n"), 1, 4),
+    ("imagine.count.maximum 2", "/imagine count:3 a cat", refused, True, False),
+    ("imagine.steps.maximum 10", "/imagine steps:11 a cat", refused, True, False),
+    ("imagine.steps.maximum 10", "/imagine sweep:steps=5,11 a cat", refused, True, False),
+    ("imagine.guidance.maximum 5", "/imagine sweep:guidance=1,7 a cat", refused, True, False),
+    ("imagine.count.maximum 2", "/imagine sweep:guidance=1,3,7 a cat", refused, True, False),
+    ("imagine.count.maximum 1", "/imagine sweep:guidance=1,3 a cat", refused, True, False),
+    ("answers.private yes", "/ask hi", private, True, False),
+    ("answers.quote no", "/ask hi", quote, "", "hi"),
+    ("answers.spoiler yes", "/face", hidden, [True], [False]),
+    ("answers.language de", "/ask temperature:9 hi", text, None, None),
+    ("access.roles teachers", "/ask hi", refused, True, False),
+    ("access.roles.denied pupils", "/ask hi", refused, True, False),
+    ("limits.cooldown 60", "/ask hi", refused, True, False),
+    ("limits.user.hour 1", "/ask hi", refused, True, False),
+    ("limits.user.day 1", "/ask hi", refused, True, False),
+    ("safety.level classroom", "/ask you are an idiot", refused, True, False),
+    ("safety.words banana", "/ask a b-a-n-a-n-a", refused, True, False),
+    ("safety.patterns ban.na", "/ask a banana", refused, True, False),
+]
+USES_UP = ("limits.",)
+"""Settings that count uses, so that the second one shows them."""
+
+
+@pytest.fixture
+def several(models: FakeModels) -> FakeModels:
+    models.listed |= {"other-chat": "chat", "other-images": "images"}
+    return models
+
+
+async def seen(bot: Bot, models: FakeModels, line: str, place: Place, what: Seen) -> Any:
+    models.requests.clear()
+    reply = await last(bot, ask(line, PUPIL, place))
+    return what(reply, models.requests[-1] if models.requests else {})
+
+
+@pytest.mark.parametrize(("setting", "line", "what", "there", "elsewhere"), CASES, ids=lambda value: str(value)[:40])
+async def test_it_counts_in_its_channel_and_nowhere_else(
+    bot: Bot, several: FakeModels, setting: str, line: str, what: Seen, there: Any, elsewhere: Any
+) -> None:
+    usual = await seen(bot, several, line, OTHER_SERVER, what)
+    assert elsewhere in (None, usual)
+    assert not (await last(bot, ask(f"/config set {setting} channel:#room", MODERATOR))).error
+    if setting.startswith(USES_UP):
+        await last(bot, ask(line, PUPIL, ROOM))
+    changed = await seen(bot, several, line, ROOM, what)
+    assert changed == there or (there is None and changed != usual)
+    assert await seen(bot, several, line, HALL, what) == usual
+    assert await seen(bot, several, line, OTHER_SERVER, what) == usual
+    await last(bot, ask(f"/config reset {setting.split()[0]} channel:#room", MODERATOR))
+    assert await seen(bot, several, line, ROOM, what) == usual
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("access.channels hall", "/ask hi"),
+        ("access.channels.denied room", "/ask hi"),
+        ("limits.server.hour 1", "/ask hi"),
+        ("limits.server.day 1", "/ask hi"),
+        ("limits.role.hour 1 role:@pupils", "/ask hi"),
+        ("limits.role.day 1 role:@pupils", "/ask hi"),
+        ("limits.user.hour 1 role:@pupils", "/ask hi"),
+        ("ask.temperature.maximum 1 role:@pupils", "/ask temperature:1.5 hi"),
+    ],
+)
+async def test_what_is_set_for_a_server_or_a_role_counts_in_no_other_server(
+    bot: Bot, models: FakeModels, setting: str, line: str
+) -> None:
+    assert not await seen(bot, models, line, ROOM, refused)
+    assert not (await last(bot, ask(f"/config set {setting}", MODERATOR))).error
+    if setting.startswith(USES_UP):
+        await last(bot, ask(line, PUPIL, ROOM))
+    assert await seen(bot, models, line, ROOM, refused)
+    assert not await seen(bot, models, line, OTHER_SERVER, refused)
+    if "role:" in setting:
+        assert not (await last(bot, ask(line, replace(ANN, id="dan", roles=("others",)), ROOM))).error
+
+
+async def test_names_and_the_text_of_help_are_those_of_the_channel(bot: Bot, models: FakeModels) -> None:
+    for setting in ("safety.level standard", "safety.people Zebulon channel:#room"):
+        await last(bot, ask(f"/config set {setting}", MODERATOR))
+    assert await seen(bot, models, "/imagine zebulon on a horse", ROOM, refused)
+    assert not await seen(bot, models, "/imagine zebulon on a horse", HALL, refused)
+    await last(bot, ask('/config set safety.help_text value:"Ring 1234." channel:#room', MODERATOR))
+    assert await seen(bot, models, "/ask i want to kill myself", ROOM, text) == "Ring 1234."
+    assert "1234" not in await seen(bot, models, "/ask i want to kill myself", HALL, text)
+
+
+async def test_it_counts_in_every_process(bot: Bot, several: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(entry_points=False))
+    database = Database(f"sqlite:///{tmp_path}/tempera.db")
+    async with Bot(ModelClient(several.url), plugins, database, settings={"safety.level": "off"}) as second:
+        await last(bot, ask("/config set ask.model other-chat channel:#room", MODERATOR))
+        await second.settings.refresh()
+        assert await seen(second, several, "/ask hi", ROOM, field("model")) == "other-chat"
+        assert await seen(second, several, "/ask hi", HALL, field("model")) == "fake-chat"
+
+
+# Models
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "/config set ask.model fake-images",
+            (
+                "ask.model must be one of the model server's models for it: fake-chat, other-chat; you gave "
+                "“fake-images”."
+            ),
+        ),
+        (
+            "/config set imagine.model fake-chat channel:#room",
+            (
+                "imagine.model must be one of the model server's models for it: fake-images, other-images; you gave "
+                "“fake-chat”."
+            ),
+        ),
+    ],
+)
+async def test_only_a_model_of_the_right_kind_can_be_set(
+    bot: Bot, several: FakeModels, line: str, sentence: str
+) -> None:
+    reply = await last(bot, ask(line, MODERATOR))
+    assert (reply.text, reply.error) == (sentence, True)
+    assert await seen(bot, several, "/ask hi", ROOM, field("model")) == "fake-chat"
+
+
+async def test_where_there_are_no_models_none_can_be_set(bot: Bot, models: FakeModels) -> None:
+    models.listed = {"fake-chat": "chat"}
+    reply = await last(bot, ask("/config set imagine.model fake-images", MODERATOR))
+    assert reply.text == "The model server has no model that imagine.model could name."
+
+
+async def test_a_model_that_has_gone_since_is_named(bot: Bot, several: FakeModels) -> None:
+    await last(bot, ask("/config set ask.model other-chat", MODERATOR))
+    del several.listed["other-chat"]
+    assert await seen(bot, several, "/ask hi", ROOM, text) == (
+        "The model “other-chat”, which is set here, is gone; moderators can choose another one: fake-chat."
+    )
+    await last(bot, ask("/config reset ask.model", MODERATOR))
+    assert not await seen(bot, several, "/ask hi", ROOM, refused)
