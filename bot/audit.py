@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import JSON, Index, func, null, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
+from bot import counts
 from bot.database import Base, now
 
 if TYPE_CHECKING:
@@ -120,6 +121,9 @@ class Audit:
         """Note an entry that stands for itself; its id."""
         async with self._database.writing() as session:
             row = note(session, entry)
+            if entry.kind == REFUSAL:
+                where, day = (row.platform, row.server), counts.day_of(row.created)
+                await counts.count(session, where, counts.REFUSAL, row.what, row.reason, day)
             await session.flush()
             return row.id
 
