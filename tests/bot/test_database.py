@@ -8,6 +8,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, inspect, select, text
 
 from bot.database import AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, now
+from bot.message import User
+from bot.scope import Change
+from bot.setting import Scope
+from bot.settings import Settings
 
 
 def message(**values: object) -> MessageRow:
@@ -186,3 +190,40 @@ async def test_many_that_begin_at_once_on_a_new_database_all_begin(address: str)
             return await database.first_seen("test", str(number))
 
     assert all(await asyncio.gather(*(begin(number) for number in range(8))))
+
+
+async def back_to(database: Database, revision: str) -> None:
+    while True:
+        async with database.reading() as session:
+            if await session.scalar(text("SELECT version_num FROM alembic_version")) == revision:
+                return
+        await database.migrate("-1")
+
+
+async def test_plugins_that_were_switched_off_before_there_were_settings_stay_so(address: str) -> None:
+    off = {"web": ["face"], "123456": ["ask", "face"], "T0123ABC": ["lab"], "": ["imagine"]}
+    async with Database(address) as database:
+        await back_to(database, "0007")
+        async with database.writing() as session:
+            session.add_all(PluginRow(plugin="plugins", scope="off", key=key, value=off[key]) for key in off)
+            session.add(PluginRow(plugin="plugins", scope="reloads", key="face", value=3))
+        settings = Settings({})
+        await settings.start(database)
+        switched_on = Change(Scope("discord", "123456"), "ask.enabled", value=True)
+        await settings.scopes.write([switched_on], User("mod", "Mod"))
+        await database.migrate()
+        await settings.refresh()
+        expected = {
+            Scope("web", "web"): {"face.enabled": False},
+            Scope("discord", "123456"): {"ask.enabled": True, "face.enabled": False},
+            Scope("slack", "T0123ABC"): {"lab.enabled": False},
+            Scope("terminal", "", "terminal"): {"imagine.enabled": False},
+        }
+        assert {scope: dict(settings.scopes.at(scope)) for scope in expected} == expected
+        async with database.reading() as session:
+            assert [(row.scope, row.key) for row in await session.scalars(select(PluginRow))] == [("reloads", "face")]
+        await back_to(database, "0007")
+        async with database.reading() as session:
+            rows = await session.scalars(select(PluginRow).where(PluginRow.scope == "off"))
+            assert {row.key: row.value for row in rows} == off | {"123456": ["face"]}
+        await database.migrate()
