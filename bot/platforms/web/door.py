@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import html
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from bot.answering import PAGES
 from bot.errors import UserError
+from bot.language import translate
 from bot.platforms.web import visitors
+from bot.platforms.web.pages import language_of, page
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from bot.platforms.web.moderators import Moderators
 
-STATIC = Path(__file__).parent / "static"
 OPEN_PATHS = frozenset(
     {"/join", "/teacher"} | {f"/static/{name}" for name in ("style.css", "theme.js", "teacher.js", "icon.svg")}
 )
@@ -56,28 +54,29 @@ class Door:
     async def _ask_code(self, request: web.Request) -> web.Response:
         if self._join.admits(request):
             raise web.HTTPSeeOther("/")
-        return await _form("join.html", "")
+        return await _form(request, "join")
 
     async def _take_code(self, request: web.Request) -> web.Response:
         if wait := self._join.wait(request.remote or ""):
-            return await _too_many("join.html", wait)
+            return await _too_many(request, "join", wait)
         if not self._join.matches(await _typed(request)):
-            return await _form("join.html", "That is not the code. Ask whoever runs this chat for it.", 403)
+            error = translate("That is not the code. Ask whoever runs this chat for it.", language_of(request))
+            return await _form(request, "join", error, 403)
         return self._let_in(web.Response(status=303, headers={"Location": "/"}))
 
     async def _ask_teacher(self, request: web.Request) -> web.Response:
-        return await _form("teacher.html", "")
+        return await _form(request, "teacher")
 
     async def _take_teacher(self, request: web.Request) -> web.Response:
         """Take a code, and not by GET: programs that only look at links must not use it up."""
         if wait := self._teachers.wait(request.remote or ""):
-            return await _too_many("teacher.html", wait)
+            return await _too_many(request, "teacher", wait)
         secret = visitors.secret_of(request) or visitors.new_secret()
         user = visitors.user_of(secret, "", "")
         try:
             await self._moderators.sign_in(await _typed(request), user.id)
         except UserError as error:
-            return await _form("teacher.html", str(error), 403)
+            return await _form(request, "teacher", error.sentence.in_language(language_of(request)), 403)
         response = web.Response(status=303, headers={"Location": "/"})
         visitors.remember(response, secret)
         return self._let_in(response)
@@ -99,18 +98,15 @@ async def _typed(request: web.Request) -> str:
     return typed if isinstance(typed, str) else ""
 
 
-async def _too_many(page: str, wait: float) -> web.Response:
+async def _too_many(request: web.Request, name: str, wait: float) -> web.Response:
     seconds = int(wait) + 1
-    response = await _form(page, f"That was too many tries. Wait {seconds} seconds.", 429)
+    error = translate("That was too many tries. Wait {seconds} s.", language_of(request), seconds=seconds)
+    response = await _form(request, name, error, 429)
     response.headers["Retry-After"] = str(seconds)
     return response
 
 
-async def _form(name: str, error: str, status: int = 200) -> web.Response:
-    page = await asyncio.to_thread((STATIC / name).read_text, "utf-8")
-    return web.Response(
-        text=page.replace("{error}", html.escape(error)),
-        status=status,
-        content_type="text/html",
-        headers={"Cache-Control": "no-store"},
-    )
+async def _form(request: web.Request, name: str, error: str = "", status: int = 200) -> web.Response:
+    response = await page(request, name, error=error, status=status)
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.errors import Busy, UserError
 from bot.platforms.web import visitors
-from bot.platforms.web.door import STATIC
+from bot.platforms.web.pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +48,8 @@ class Lab:
         """What the lab answers to."""
         return [web.get("/dial", self._page), web.post("/dial", self._dial)]
 
-    async def _page(self, request: web.Request) -> web.FileResponse:
-        return web.FileResponse(STATIC / "dial.html", headers={"Cache-Control": "no-cache"})
+    async def _page(self, request: web.Request) -> web.Response:
+        return await page(request, "dial")
 
     async def _dial(self, request: web.Request) -> web.Response:
         secret = visitors.secret_of(request) or visitors.new_secret()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from bot.answering import PAGES
-from bot.platforms.web.door import STATIC
+from bot.platforms.web.pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +33,8 @@ class Reading:
             web.get(f"{DATA}/{{plugin}}/{{name}}", self._one),
         ]
 
-    async def _shell(self, request: web.Request) -> web.FileResponse:
-        return web.FileResponse(STATIC / "read.html", headers={"Cache-Control": "no-cache"})
+    async def _shell(self, request: web.Request) -> web.Response:
+        return await page(request, "read")
 
     async def _list(self, request: web.Request) -> web.Response:
         pages = await self._pages(request)

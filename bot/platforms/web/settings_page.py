@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bot.audit import SETTING, Audit, Filter
 from bot.errors import PermissionDenied, UserError
 from bot.platforms.web import visitors
-from bot.platforms.web.door import STATIC
+from bot.platforms.web.pages import page
 from bot.scope import home
 from bot.setting import CHANNEL, Scope
 
@@ -47,8 +47,8 @@ class SettingsPage:
         """What it answers to."""
         return [web.get("/settings", self._page), web.get(DATA, self._show), web.post(DATA, self._change)]
 
-    async def _page(self, request: web.Request) -> web.FileResponse:
-        return web.FileResponse(STATIC / "settings.html", headers={"Cache-Control": "no-cache"})
+    async def _page(self, request: web.Request) -> web.Response:
+        return await page(request, "settings")
 
     async def _show(self, request: web.Request) -> web.Response:
         user = self._user(request)

@@ -11,10 +11,11 @@ from aiohttp import WSCloseCode, web
 from bot.message import Attachment
 from bot.platforms.web import visitors, wire
 from bot.platforms.web.connection import Connection
-from bot.platforms.web.door import STATIC, Door
+from bot.platforms.web.door import Door
 from bot.platforms.web.files import PICTURE_TYPES
 from bot.platforms.web.guard import Guard, add_headers
 from bot.platforms.web.lab import Lab
+from bot.platforms.web.pages import STATIC, page
 from bot.platforms.web.reading import Reading
 from bot.platforms.web.settings_page import SettingsPage
 
@@ -63,8 +64,8 @@ class Site:
         )
         return app
 
-    async def _page(self, request: web.Request) -> web.FileResponse:
-        return web.FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+    async def _page(self, request: web.Request) -> web.Response:
+        return await page(request, "chat")
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         if len(self._sockets) >= MOST_PAGES:

@@ -10,31 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from bot.platforms.web.door import STATIC
+from bot.platforms.web.pages import HTML, NAME, NAMED, SPOKEN, STATIC, WORDS
 
 MOST_JAVASCRIPT = 150_000
 """Bytes, compressed: all modules, also those that are loaded when they are needed."""
-SPOKEN = re.compile(r'\bt\(\s*"((?:[^"\\]|\\.)*)"')
-WRITTEN = re.compile(r"<[^>]*\bdata-t\b[^>]*>([^<]+)<")
-NAMED = re.compile(r"<[^>]*\bdata-label\b[^>]*>")
-NAMES = re.compile(r'(?:aria-label|placeholder)="([^"]+)"')
+SPOKEN_IN_SCRIPTS = re.compile(r'\bt\(\s*"((?:[^"\\]|\\.)*)"')
 VENDOR = STATIC / "vendor"
 
 
 def sentences() -> set[str]:
     found: set[str] = set()
     for path in STATIC.glob("*.js"):
-        found |= {json.loads(f'"{text}"') for text in SPOKEN.findall(path.read_text("utf-8"))}
-    for path in STATIC.glob("*.html"):
+        found |= {json.loads(f'"{text}"') for text in SPOKEN_IN_SCRIPTS.findall(path.read_text("utf-8"))}
+    for path in HTML.glob("*.html"):
         page = path.read_text("utf-8")
-        found |= {html.unescape(text) for text in WRITTEN.findall(page)}
-        found |= {html.unescape(text) for tag in NAMED.findall(page) for text in NAMES.findall(tag)}
+        found |= {html.unescape(text) for _, text in SPOKEN.findall(page)}
+        found |= {html.unescape(text) for tag in NAMED.findall(page) for _, text in NAME.findall(tag)}
     return found
 
 
 def translations(language: str) -> dict[str, str]:
-    text = (STATIC / "words" / f"{language}.js").read_text("utf-8").partition("export default ")[2]
-    return json.loads(text.rstrip().rstrip(";").replace(",\n}", "\n}"))
+    return json.loads((WORDS / f"{language}.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("language", ["de", "es"])

@@ -7,7 +7,7 @@ import { byId, drawn, element, icon } from "./dom.js";
 import { closeForm, refuseForm, showForm } from "./form.js";
 import * as look from "./look.js";
 import * as rail from "./rail.js";
-import { t, translatePage } from "./words.js";
+import { language, t } from "./words.js";
 import { open } from "./viewer.js";
 
 const NAME = "tempera-name";
@@ -20,14 +20,13 @@ const EXAMPLES = [
   ["/face", t("A GAN draws a person who does not exist")],
 ];
 
-translatePage();
 look.begin();
 
 const writers = new Map(), coloured = new Map();
 let you = null, room = "", formRef = "", nextRef = 0;
 
 const connection = new Connection({
-  query: () => ({ name: localStorage.getItem(NAME) ?? "", locale: navigator.language, room: address().room }),
+  query: () => ({ name: localStorage.getItem(NAME) ?? "", locale: language, room: address().room }),
   onMessage: (message) => receive[message.type]?.(message),
   onState: (state) => {
     byId("connection").textContent = state === "open" ? "" : t("reconnecting …");

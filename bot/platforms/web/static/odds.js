@@ -1,5 +1,7 @@
 // The numbers of the dial: from one answer of the model server to the exact odds at every temperature.
 
+import { language } from "./words.js";
+
 const decoder = new TextDecoder();
 
 export const bytesOf = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
@@ -14,7 +16,7 @@ export function decode(pieces) {
 
 // Asks what comes after a text, or after tokens by their ids. Throws an Error with a sentence.
 export async function ask(question, signal) {
-  const response = await fetch(`/dial?locale=${encodeURIComponent(navigator.language)}`, {
+  const response = await fetch(`/dial?locale=${language}`, {
     method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(question),
   });
   const answer = response.headers.get("Content-Type")?.startsWith("application/json") ? await response.json() : { error: await response.text() };

@@ -3,13 +3,12 @@
 import { byId, element } from "./dom.js";
 import * as look from "./look.js";
 import { Markdown, written } from "./markdown.js";
-import { t, translatePage } from "./words.js";
+import { t } from "./words.js";
 
 const DRAFT = "tempera-draft";
 const [, , plugin, name] = location.pathname.split("/");
 const wide = matchMedia("(min-width: 60rem)");
 
-translatePage();
 look.begin();
 show();
 
@@ -35,7 +34,6 @@ async function fetched(address) {
 
 function showList(pages) {
   if (pages.length === 1) return location.replace(`/read/${plugin}/${pages[0].name}`);
-  document.title = `${t("Lessons")} · Tempera`;
   byId("text").replaceChildren(
     element("h1", {}, t("Lessons")),
     pages.length ? null : element("p", {}, t("There is nothing to read here yet.")),

@@ -2,15 +2,13 @@
 
 import { byId, drawn, element } from "./dom.js";
 import * as look from "./look.js";
-import { t, translatePage } from "./words.js";
+import { language, t } from "./words.js";
 
 const LONG = 80;
 const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const about = () => new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: navigator.language, room: byId("scope").value });
+const about = () => new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language, room: byId("scope").value });
 const rows = [];
 
-translatePage();
-document.title = `${t("Settings")} · Tempera`;
 look.begin();
 byId("scope").addEventListener("change", show);
 byId("find").addEventListener("input", filter);

@@ -1,0 +1,70 @@
+"""The pages as they are sent: each with the beginning that all share, in the language of whoever reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+HTML = HERE / "html"
+WORDS = STATIC / "words"
+LANGUAGES = frozenset(path.stem for path in WORDS.glob("*.json"))
+"""Those that the pages speak besides English; `language.py` has the bot's own sentences."""
+
+SPOKEN = re.compile(r"(<[^<>]*\bdata-t\b[^<>]*>)([^<]+)")
+NAMED = re.compile(r"<[^<>]*\bdata-label\b[^<>]*>")
+NAME = re.compile(r'\b(aria-label|placeholder|title)="([^"]+)"')
+
+
+async def page(request: web.Request, name: str, *, error: str = "", status: int = 200) -> web.Response:
+    """The page of this name; `error` is what a form on it was refused for."""
+    text = await asyncio.to_thread(written, name, language_of(request))
+    return web.Response(
+        text=text.replace("{error}", html.escape(error)),
+        status=status,
+        content_type="text/html",
+        headers={"Cache-Control": "no-cache", "Vary": "Accept-Language"},
+    )
+
+
+def language_of(request: web.Request) -> str:
+    """The first of the reader's languages that the pages speak, else English. Browsers name the preferred first."""
+    for accepted in request.headers.get("Accept-Language", "").split(","):
+        language = accepted.strip()[:2].lower()
+        if language == "en" or language in LANGUAGES:
+            return language
+    return "en"
+
+
+def written(name: str, language: str) -> str:
+    """The text of a page. Its title and what else only it has in its head come after what all have.
+
+    In `html/`, [data-t] marks texts to translate, and [data-label] elements with labels, placeholders and titles.
+    """
+    beginning, top, own = (_read(part) for part in ("beginning", "top", name))
+    words = json.loads((WORDS / f"{language}.json").read_text("utf-8")) if language in LANGUAGES else {}
+    return _translated(beginning.replace("{language}", language) + own.replace("{top}\n", top), words)
+
+
+def _read(name: str) -> str:
+    return (HTML / f"{name}.html").read_text("utf-8")
+
+
+def _translated(text: str, words: Mapping[str, str]) -> str:
+    def said(english: str) -> str:
+        return html.escape(words.get(html.unescape(english), html.unescape(english)))
+
+    def names(tag: re.Match[str]) -> str:
+        return NAME.sub(lambda found: f'{found[1]}="{said(found[2])}"', tag[0])
+
+    return NAMED.sub(names, SPOKEN.sub(lambda found: found[1] + said(found[2]), text))
