@@ -98,20 +98,29 @@ class History:
         place = _earlier(here)
         # What is private to one member must not reach another one's answer.
         visible = or_(MessageRow.private.is_(False), MessageRow.author == here.author)
-        begun = await session.scalar(select(func.max(MessageRow.id)).where(place, visible, MessageRow.role == "break"))
+        begun = await self._begun(session, here)
         asked = (
             (MessageRow.role == "user")
             & (MessageRow.state == "done")
             & (MessageRow.command == here.command)
-            & (MessageRow.id > (begun or 0))
+            & (MessageRow.id > begun)
         )
         newest = select(MessageRow).where(place, visible, asked).order_by(MessageRow.id.desc()).limit(MOST_QUESTIONS)
         return list(await session.scalars(newest))[::-1]
 
+    async def _begun(self, session: AsyncSession, here: MessageRow) -> int:
+        """The row of the last new beginning in this place; 0 if there was none."""
+        visible = or_(MessageRow.private.is_(False), MessageRow.author == here.author)
+        begun = select(func.max(MessageRow.id)).where(_earlier(here), visible, MessageRow.role == "break")
+        return await session.scalar(begun) or 0
+
     async def _chain(self, session: AsyncSession, here: MessageRow) -> list[MessageRow]:
+        # A reply in a channel says which answer it goes on from, before a new beginning, too; in a thread each message
+        # may be a reply to the one before.
+        begun = await self._begun(session, here) if here.thread else 0
         questions: list[MessageRow] = []
         parent = here.parent
-        while parent is not None and len(questions) < MOST_QUESTIONS:
+        while parent is not None and parent > begun and len(questions) < MOST_QUESTIONS:
             row = await session.get(MessageRow, parent)
             if row is None or (row.private and row.author != here.author):
                 break

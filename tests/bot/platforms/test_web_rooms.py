@@ -125,6 +125,28 @@ async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, mod
         assert stored["/ask beside it"] == (0, 0)
 
 
+async def test_new_cuts_the_conversation_of_its_thread_and_of_no_other(ann: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page:
+        await page.say("/ask root")
+        root = (await page.final())["row"]
+        await page.say("/ask deeper", thread=root)
+        await page.final()
+        await page.say("/new", thread=root)
+        await page.final()
+        await page.say("/ask afresh", thread=root)
+        await page.final()
+        assert contents(models) == ["afresh"]
+        await page.say("/ask and on", thread=root)
+        await page.final()
+        assert contents(models)[::2] == ["afresh", "and on"]
+        await page.say("/ask outside")
+        await page.final()
+        assert contents(models)[::2] == ["root", "outside"]
+        await page.say("/ask more of the root", parent=root)
+        await page.final()
+        assert contents(models)[::2] == ["root", "more of the root"]
+
+
 async def test_a_reply_continues_the_answer_that_it_names(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         await page.say("/ask one")
