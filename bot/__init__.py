@@ -30,6 +30,7 @@ from bot.setting import Changed, Scope, Setting
 if TYPE_CHECKING:
     from bot.audit import AuditRow
     from bot.audit import Filter as AuditFilter
+    from bot.statistics import Figures
     from bot.store import Store
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Delta",
     "Dial",
     "Drawn",
+    "Figures",
     "Host",
     "Known",
     "Likely",
@@ -77,7 +79,12 @@ __all__ = [
 ]
 
 
-LATER = {"AuditFilter": ("audit", "Filter"), "AuditRow": ("audit", "AuditRow"), "Store": ("store", "Store")}
+LATER = {
+    "AuditFilter": ("audit", "Filter"),
+    "AuditRow": ("audit", "AuditRow"),
+    "Figures": ("statistics", "Figures"),
+    "Store": ("store", "Store"),
+}
 """What brings the database with it, which takes its time and which most who import this do without."""
 
 

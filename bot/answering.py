@@ -24,6 +24,7 @@ from bot.history import History
 from bot.language import Sentence, translate
 from bot.message import Place, Reply
 from bot.run import Run
+from bot.statistics import StatisticsHere
 from bot.store import Store
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Answering:
             store=Store(self._database, command.plugin),
             history=History(self._database, question),
             audit=AuditHere(Audit(self._database), request.user),
+            statistics=StatisticsHere(self._database, request.user, {known.name for known in self._registry.commands}),
             plugins=self._registry,
             _gate=self._gate,
             pages=self._pages(command.plugin, request.place),
@@ -126,6 +128,7 @@ class Answering:
 
         Raises Unsafe, before anything is stored, for what may not be asked.
         """
+        begun, waited = time.monotonic(), None
         note = await self._safety.check(command, options, request.place)
         private = private or note is not None
         asked, row = await self._journal.open(
@@ -138,10 +141,12 @@ class Answering:
             yield self._dressed(Reply(private=private), row, request.user.locale)
             async with aclosing(run.snapshots()) as snapshots:
                 async for reply in snapshots:
+                    if waited is None and (reply.text or reply.attachments) and not reply.error:
+                        waited = time.monotonic() - begun
                     if reply.final:
                         reply = self._ended(reply, run, request)
                         ended = "failed" if reply.error else "done"
-                        kept = await self._journal.close(row.id, reply, ended)
+                        kept = await self._journal.close(row.id, reply, ended, waited)
                         state = ended
                         reply = replace(reply, deleted=not kept)
                     elif reply.text and time.monotonic() - saved > SAVE_SECONDS:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from bot import actions
+from bot import actions, counts
 from bot.answering import Answering, failed
 from bot.audit import APPEAL, Audit
 from bot.chore import repeat
@@ -343,6 +343,7 @@ class Bot:
     async def _purge(self) -> None:
         await self.audit.purge(self._retention)
         if count := await self.database.purge(self._retention):
+        await counts.forget(self.database)
             log.info("Purged %d messages older than %g days.", count, self._retention)
 
 

@@ -123,6 +123,7 @@ class PluginsSection(Section):
         "why",
         "config",
         "audit",
+        "stats",
         "plugins",
     )
     folder: Folder | None = None

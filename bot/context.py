@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bot.message import Known, Place, Request, User
     from bot.model_client import ModelClient
     from bot.registry import Registry
+    from bot.statistics import StatisticsHere
     from bot.store import Store
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ class Context:
     """The conversation so far."""
     defaults: DefaultsHere
     """What this user set as their own defaults of options."""
+    statistics: StatisticsHere
+    """How much this server uses the bot, and how; for moderators."""
     audit: AuditHere
     """What happened here that somebody may have to answer for; for moderators."""
     plugins: Registry

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select, true, union_all, update
 
+from bot import counts
 from bot.database import AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow, now
 from bot.errors import Expired
 from bot.message import Attachment, Button, Reply
@@ -14,6 +15,8 @@ from bot.tokens import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
 
     from bot.command import Command
     from bot.database import Database
@@ -122,8 +125,11 @@ class Journal:
         async with self._database.reading() as session:
             return list(await session.scalars(select(MessageRow).where(MessageRow.id.in_(answers))))
 
-    async def close(self, answer: int, reply: Reply, state: str) -> bool:
-        """Store the last reply of an answer, its files included; False if it was deleted meanwhile."""
+    async def close(self, answer: int, reply: Reply, state: str, waited: float | None = None) -> bool:
+        """Store the last reply of an answer, its files included, and count it; False if it was deleted meanwhile.
+
+        `waited` is how many seconds went by until there was something to see, if that came.
+        """
         seed = reply.card.get("seed")
         values = {
             "text": reply.text,
@@ -141,9 +147,10 @@ class Journal:
         tokens = await asyncio.to_thread(pack, reply.tokens) if reply.tokens else b""
         async with self._database.writing() as session:
             alive = (MessageRow.id == answer) & (MessageRow.state != "deleted")
-            changed = await session.scalars(update(MessageRow).where(alive).values(**values).returning(MessageRow.id))
-            if changed.first() is None:
+            changed = await session.scalars(update(MessageRow).where(alive).values(**values).returning(MessageRow))
+            if (row := changed.first()) is None:
                 return False
+            await _count_use(session, row, state, waited)
             for file in reply.attachments:
                 session.add(
                     AttachmentRow(
@@ -226,13 +233,21 @@ class Journal:
     async def vote(self, row_id: int, user: str, value: int) -> None:
         """Count one thumb; the same one again takes it back."""
         async with self._database.writing() as session:
+            row = await session.get(MessageRow, row_id)
             vote = await session.get(VoteRow, (row_id, user))
+            before = 0 if vote is None else vote.value
+            after = 0 if before == value else value
             if vote is None:
                 session.add(VoteRow(message=row_id, user=user, value=value))
-            elif vote.value == value:
-                await session.delete(vote)
-            else:
+            elif after:
                 vote.value = value
+            else:
+                await session.delete(vote)
+            for one, by in ((before, -1), (after, 1)):
+                if one and row is not None:
+                    # On the answer's own day, so that what is taken back later is missing where it was counted.
+                    day = counts.day_of(row.created)
+                    await _count(session, row, counts.VOTE, "up" if one > 0 else "down", day, by)
 
     async def votes(self, row_id: int) -> tuple[int, int]:
         """How many thumbs are up, and how many down."""
@@ -242,8 +257,8 @@ class Journal:
                 .where(VoteRow.message == row_id)
                 .group_by(VoteRow.value)
             )
-            counts = {row.value: row.number for row in rows}
-        return counts.get(1, 0), counts.get(-1, 0)
+            found = {row.value: row.number for row in rows}
+        return found.get(1, 0), found.get(-1, 0)
 
     async def interrupt(self, platforms: Sequence[str]) -> list[MessageRow]:
         """Mark what dead processes left unfinished on these platforms as interrupted, and give it back."""
@@ -254,6 +269,17 @@ class Journal:
             for row in rows:
                 row.state = "interrupted"
         return rows
+
+
+async def _count_use(session: AsyncSession, row: MessageRow, state: str, waited: float | None) -> None:
+    day = counts.day_of(now())
+    await _count(session, row, counts.USE, state, day)
+    if waited is not None:
+        await _count(session, row, counts.WAIT, counts.waited(waited), day)
+
+
+async def _count(session: AsyncSession, row: MessageRow, kind: str, value: str, day: str, by: int = 1) -> None:
+    await counts.count(session, (row.platform, row.server), kind, row.command, value, day, by)
 
 
 def _external(place: Place, external: str) -> Any:

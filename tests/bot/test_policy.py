@@ -140,7 +140,7 @@ EVERYBODY = (
 )
 MODERATORS_ALONE = (
     *("lesson list", "lesson add", "lesson remove", "lesson show", "lesson gaps"),
-    *("config show", "config set", "config reset", "config export", "config import", "audit"),
+    *("config show", "config set", "config reset", "config export", "config import", "audit", "stats"),
     *("plugins list", "plugins enable", "plugins disable", "plugins reload"),
 )
 ON_BUTTONS = {

@@ -1,0 +1,98 @@
+"""/stats: how much a server uses the bot, how long people wait, what is refused and what they like. No names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from bot import Attachment, Choice, Context, Figures, Plugin, Reply, command
+from plugins.stats.chart import COLOURS, Chart, draw
+
+NAMED = len(COLOURS) - 1
+"""How many commands have a colour of their own; the others share the last one."""
+FILE = "stats.png"
+
+
+class Stats(Plugin):
+    """Figures for moderators."""
+
+    async def start(self) -> None:
+        # One thread, because matplotlib is not made for more.
+        self._pencil = ThreadPoolExecutor(1, thread_name_prefix="stats")
+
+    async def stop(self) -> None:
+        self._pencil.shutdown(cancel_futures=True)
+
+    @command(moderator=True, private=True)
+    async def stats(
+        self,
+        ctx: Context,
+        days: Choice[7, 30] = 7,
+        server: str | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Show how much the bot is used here, waiting times, refusals and thumbs; nobody is named.
+
+        days: How many days, today included
+        server: Another server, such as web; for whoever runs this bot
+        """
+        figures = await ctx.statistics.last(days, ctx.settings.scope(server=server))
+        if not figures.total and not figures.reasons:
+            yield Reply(text=ctx.translate("Nobody used me here in the last {days} days.", days=days), final=True)
+            return
+        yield Reply(status=ctx.translate("Drawing the figures …"))
+        picture = await asyncio.get_running_loop().run_in_executor(self._pencil, draw, _chart(ctx, figures))
+        file = Attachment(FILE, picture, "image/png", alt=_alt(ctx, figures))
+        yield Reply(text=_text(ctx, figures), attachments=(file,), final=True)
+
+
+def _kinds(ctx: Context, figures: Figures) -> list[tuple[str, Sequence[int]]]:
+    """The commands that are used most, each with its uses by day, and all others together."""
+    kinds: list[tuple[str, Sequence[int]]] = [(f"/{name}", uses) for name, uses in figures.uses.items()]
+    if len(kinds) <= NAMED + 1:
+        return kinds
+    others = [sum(numbers) for numbers in zip(*(uses for _, uses in kinds[NAMED:]), strict=True)]
+    return [*kinds[:NAMED], (ctx.translate("all others"), others)]
+
+
+def _chart(ctx: Context, figures: Figures) -> Chart:
+    return Chart(ctx.translate("Answers by day"), figures.days, _kinds(ctx, figures))
+
+
+def _alt(ctx: Context, figures: Figures) -> str:
+    """The numbers in words, the most telling first, since platforms cut what is long."""
+    commands = ", ".join(f"{name} {sum(uses)}" for name, uses in _kinds(ctx, figures))
+    totals = [sum(numbers) for numbers in zip(*figures.uses.values(), strict=True)] or [0] * len(figures.days)
+    days = ", ".join(f"{day[5:]}: {total}" for day, total in zip(figures.days, totals, strict=True))
+    about = {"first": figures.days[0], "last": figures.days[-1], "commands": commands, "days": days}
+    return ctx.translate("Answers from {first} to {last}: {commands}. By day: {days}.", **about)
+
+
+def _text(ctx: Context, figures: Figures) -> str:
+    first, last = figures.days[0], figures.days[-1]
+    about = {"first": first, "last": last, "count": figures.total, "failed": figures.failed}
+    head = ctx.translate("**{first} to {last}** (UTC): {count} answers, {failed} of them with an error.", **about)
+    lines = [head, "", *(f"- {_command(ctx, figures, name)}" for name in figures.uses)]
+    if figures.reasons:
+        reasons = ", ".join(f"`{code}` {count}" for code, count in figures.reasons.items())
+        lines += ["", ctx.translate("Refused: {count} ({reasons}).", count=sum(figures.refused), reasons=reasons)]
+    else:
+        lines += ["", ctx.translate("Nothing was refused.")]
+    return "\n".join(lines)
+
+
+def _command(ctx: Context, figures: Figures, name: str) -> str:
+    """One command in a line: uses, how long people waited for something to see, thumbs."""
+    parts = [f"`/{name}`: {sum(figures.uses[name])}"]
+    if (waits := figures.waits.get(name)) is not None:
+        half, most = _seconds(ctx, waits.half), _seconds(ctx, waits.most)
+        parts.append(ctx.translate("half waited {half}, nine in ten {most}", half=half, most=most))
+    if (votes := figures.votes.get(name)) is not None:
+        parts.append(f"👍 {votes[0]} 👎 {votes[1]}")
+    return " · ".join(parts)
+
+
+def _seconds(ctx: Context, edge: float | None) -> str:
+    if edge is None:
+        return ctx.translate("more than 5 minutes")
+    return ctx.translate("less than {seconds} s", seconds=f"{edge:g}")

@@ -1,0 +1,106 @@
+import io
+import re
+from datetime import timedelta
+
+from fakes.asking import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, press, speaking
+from PIL import Image
+
+from bot import Place, Reply, User
+from bot.app import Bot
+from bot.audit import Entry
+from bot.counts import USE, WAIT, count, day_of
+from bot.database import now
+
+WEB = Place("web", "general", server="web")
+
+
+async def stats(bot: Bot, line: str = "", user: User = MODERATOR, place: Place = ROOM) -> Reply:
+    dispatch = bot.dispatch(ask(f"/stats {line}", user, place))
+    assert dispatch.private
+    return [reply async for reply in dispatch.replies][-1]
+
+
+async def add(bot: Bot, command: str, by: int, ago: int = 0, kind: str = USE, value: str = "done") -> None:
+    async with bot.database.writing() as session:
+        day = day_of(now() - timedelta(days=ago))
+        await count(session, ("test", "school"), kind, command, value, day, by)
+
+
+def days(ago: int) -> str:
+    return day_of(now() - timedelta(days=ago))
+
+
+async def test_uses_waits_thumbs_and_refusals_in_words(bot: Bot) -> None:
+    await add(bot, "ask", 12, ago=3)
+    await add(bot, "ask", 1, value="failed")
+    await add(bot, "face", 2)
+    await add(bot, "ask", 9, kind=WAIT, value="2")
+    await add(bot, "ask", 3, kind=WAIT, value="longer")
+    for _ in range(2):
+        await bot.audit.record(Entry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="hate"))
+    row = (await last(bot, ask("/face seed:7"))).row
+    await last(bot, press("up", row, BEN))
+    found = await stats(bot)
+    assert re.sub(
+        r"(/face`: 3 · half waited )less than [\d.]+ s, nine in ten less than [\d.]+ s", r"\1…", found.text
+    ) == (
+        f"**{days(6)} to {days(0)}** (UTC): 16 answers, 1 of them with an error.\n"
+        "\n"
+        "- `/ask`: 13 · half waited less than 2 s, nine in ten more than 5 minutes\n"
+        "- `/face`: 3 · half waited … · 👍 1 👎 0\n"
+        "\n"
+        "Refused: 2 (`hate` 2)."
+    )
+    assert not {"Ann", "Ben", "ann", "ben"} & set(re.findall(r"\w+", found.text))
+
+
+async def test_the_picture_says_the_numbers_to_those_who_cannot_see_it(bot: Bot) -> None:
+    await add(bot, "ask", 12, ago=3)
+    await add(bot, "face", 2)
+    [file] = (await stats(bot)).attachments
+    assert (file.filename, file.media_type) == ("stats.png", "image/png")
+    assert Image.open(io.BytesIO(file.data)).width == 800
+    assert file.alt == (
+        f"Answers from {days(6)} to {days(0)}: /ask 12, /face 2. By day: {days(6)[5:]}: 0, {days(5)[5:]}: 0, "
+        f"{days(4)[5:]}: 0, {days(3)[5:]}: 12, {days(2)[5:]}: 0, {days(1)[5:]}: 0, {days(0)[5:]}: 2."
+    )
+
+
+async def test_commands_that_are_used_little_share_a_colour(bot: Bot) -> None:
+    for number, name in enumerate(("ask", "face", "imagine", "odds", "dial", "help", "why")):
+        await add(bot, name, 10 - number)
+    [file] = (await stats(bot)).attachments
+    assert "/ask 10, /face 9, /imagine 8, /odds 7, /dial 6, all others 9." in file.alt
+
+
+async def test_a_week_or_thirty_days(bot: Bot) -> None:
+    await add(bot, "ask", 5, ago=20)
+    assert (await stats(bot)).text == "Nobody used me here in the last 7 days."
+    found = await stats(bot, "days:30")
+    assert f"{days(29)} to {days(0)}" in found.text
+    assert len(found.attachments[0].alt) <= 1000
+    assert (await stats(bot, "days:8")).text == "days must be one of 7, 30; you gave “8”."
+
+
+async def test_where_all_was_refused_there_are_figures_too(bot: Bot) -> None:
+    await bot.audit.record(Entry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="off"))
+    found = await stats(bot)
+    assert found.text.endswith("Refused: 1 (`off` 1).")
+    assert found.attachments
+
+
+async def test_it_is_for_moderators_of_that_server(bot: Bot) -> None:
+    await last(bot, ask("/help"))
+    await last(bot, ask("/help", place=WEB))
+    await last(bot, ask("/help", place=WEB))
+    assert (await stats(bot, user=ANN)).text == "/stats is for moderators."
+    assert "`/help`: 1" in (await stats(bot)).text
+    assert (await stats(bot, "server:web")).error
+    assert "`/help`: 2" in (await stats(bot, "server:web", OPERATOR)).text
+
+
+async def test_it_speaks_the_readers_language(bot: Bot) -> None:
+    await add(bot, "ask", 1)
+    found = await stats(bot, user=speaking("de", MODERATOR))
+    assert found.text.endswith("Nichts wurde verweigert.")
+    assert found.attachments[0].alt.startswith("Antworten vom ")
