@@ -341,9 +341,9 @@ class Bot:
         await self.timeouts.refresh()
 
     async def _purge(self) -> None:
+        await counts.forget(self.database)
         await self.audit.purge(self._retention)
         if count := await self.database.purge(self._retention):
-        await counts.forget(self.database)
             log.info("Purged %d messages older than %g days.", count, self._retention)
 
 
