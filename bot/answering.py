@@ -19,6 +19,7 @@ from bot.config import LOOPBACK
 from bot.configuring import SettingsHere
 from bot.context import Context
 from bot.defaults import DefaultsHere
+from bot.delivery import closing
 from bot.errors import UserError
 from bot.history import History
 from bot.language import Sentence, translate
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from bot.defaults import Defaults
     from bot.gate import Gate
     from bot.journal import Journal
+    from bot.log_channel import LogChannel
     from bot.message import Request
     from bot.model_client import ModelClient
     from bot.refusals import Refusals
@@ -65,8 +67,11 @@ class Answering:
         gate: Gate,
         safety: Safety,
         refusals: Refusals,
+        log_channel: LogChannel,
         web_url: str,
+        keeps: bool = True,
     ) -> None:
+        """`keeps` says whether answers are stored once they are done."""
         self._models = models
         self._database = database
         self._journal = journal
@@ -76,7 +81,9 @@ class Answering:
         self._gate = gate
         self._safety = safety
         self._refusals = refusals
+        self._log_channel = log_channel
         self._web_url = web_url
+        self._keeps = keeps
         self._runs: dict[int, Run] = {}
 
     def stop(self, row_id: int) -> bool:
@@ -130,12 +137,15 @@ class Answering:
         """
         begun, waited = time.monotonic(), None
         note = await self._safety.check(command, options, request.place)
+        if command.moderator:
+            note = await self._log_channel.untold(request.place)
         private = private or note is not None
         asked, row = await self._journal.open(
             request, command, options, private=private, question=question, parent=parent, source=source
         )
         context = self.context(request, command, asked)
         run = self._runs[row.id] = Run(self._handle(context, command, options, private, note))
+        keeps = self._keeps and command.kept
         state, saved = "interrupted", -SAVE_SECONDS
         try:
             yield self._dressed(Reply(private=private), row, request.user.locale)
@@ -146,18 +156,27 @@ class Answering:
                     if reply.final:
                         reply = self._ended(reply, run, request)
                         ended = "failed" if reply.error else "done"
-                        kept = await self._journal.close(row.id, reply, ended, waited)
+                        there = await self._end(row, reply, ended, waited, keeps=keeps)
                         state = ended
-                        reply = replace(reply, deleted=not kept)
-                    elif reply.text and time.monotonic() - saved > SAVE_SECONDS:
+                        reply = replace(reply, deleted=not there)
+                    elif keeps and reply.text and time.monotonic() - saved > SAVE_SECONDS:
                         await self._journal.note(row.id, text=reply.text, state="running")
                         saved = time.monotonic()
                     yield self._dressed(reply, row, request.user.locale)
         finally:
             del self._runs[row.id]
             await run.close()
-            if state == "interrupted":
-                await asyncio.shield(self._journal.note(row.id, text=run.newest.text, state=state))
+            if state == "interrupted" and command.kept:
+                text = run.newest.text if keeps else ""
+                await asyncio.shield(self._journal.note(row.id, text=text, state=state))
+            elif state == "interrupted":
+                await asyncio.shield(self._journal.forget(row.id))
+
+    async def _end(self, row: MessageRow, reply: Reply, state: str, waited: float | None, *, keeps: bool) -> bool:
+        """Store the last reply, or forget all of the answer; False if it was deleted meanwhile."""
+        if keeps:
+            return await self._journal.close(row.id, reply, state, waited)
+        return await self._journal.forget(row.id, state, waited)
 
     async def _handle(
         self, context: Context, command: Command, options: Mapping[str, Any], private: bool, note: Sentence | None
@@ -236,6 +255,6 @@ def failed(last: Reply, sentence: Sentence, request: Request, option: str = "") 
     """The last reply with the error under it: what was already said stays; where nothing was, it is private."""
     text = sentence.in_language(request.user.locale)
     if last.text:
-        text = f"{last.text}\n\n{text}"
+        text = f"{last.text}{closing(last.text)}\n\n{text}"
     private = last.private or not last.text
     return replace(last, text=text, status="", final=True, error=True, private=private, option=option)

@@ -19,6 +19,7 @@ from bot.instance import Instance
 from bot.journal import Journal
 from bot.language import translate
 from bot.limits import MEMORY, Limits
+from bot.log_channel import LogChannel
 from bot.message import Form, Reply
 from bot.plugin import Host
 from bot.policy import Policy
@@ -100,6 +101,7 @@ class Bot:
         self.timeouts = TimeOuts(database)
         self.limits = Limits(self.settings, limits)
         self.safety = Safety(self.settings, models)
+        self.log_channel = LogChannel(database, self.settings, self.audit)
         self.refusals = Refusals(self.audit, keeps=retention_days > 0)
         self.gate = Gate(
             settings=self.settings,
@@ -125,6 +127,7 @@ class Bot:
             gate=self.gate,
             safety=self.safety,
             refusals=self.refusals,
+            log_channel=self.log_channel,
             web_url=web_url,
             keeps=retention_days > 0,
         )
@@ -136,6 +139,8 @@ class Bot:
             await stack.enter_async_context(self.database)
             await stack.enter_async_context(self.instance)
             await stack.enter_async_context(self.models)
+            if not self._retention:
+                stack.push_async_callback(self._purge)
             stack.push_async_callback(self.limits.close)
             await self.settings.start(self.database)
             await self.defaults.start(self.database)

@@ -63,6 +63,8 @@ class Command:
     """A picture shows what is written to it, so no real people may be named there."""
     free: bool = False
     """It costs next to nothing, and so counts under no limit."""
+    kept: bool = True
+    """Whether it is stored beyond its answer that it was used."""
 
     @property
     def counts(self) -> bool:
@@ -206,6 +208,7 @@ class Declaration:
     message_text: str = "{text}"
     draws: bool = False
     free: bool = False
+    kept: bool = True
 
 
 def command(
@@ -218,6 +221,7 @@ def command(
     hidden: bool = False,
     draws: bool = False,
     free: bool = False,
+    kept: bool = True,
 ) -> Callable[[Handler], Handler]:
     """Make a method of a plugin a command.
 
@@ -226,6 +230,7 @@ def command(
     most) that a form shows, `moderator` keeps everybody else out, `private` shows the answer to the asker alone,
     `threads` lets its answers open a thread where the platform has them, `hidden` leaves it to buttons alone, what
     `draws` shows what was written in a picture, and what is `free` counts under no limit of how often one may ask.
+    What is not `kept` is forgotten once it is answered, and so are its buttons.
     """
 
     def note(handler: Handler) -> Handler:
@@ -238,6 +243,7 @@ def command(
             hidden=hidden,
             draws=draws,
             free=free,
+            kept=kept,
         )
         handler.__tempera_command__ = declared  # type: ignore[attr-defined]
         return handler
@@ -311,6 +317,7 @@ def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Au
         message_text=declared.message_text,
         draws=declared.draws,
         free=declared.free,
+        kept=declared.kept,
     )
 
 

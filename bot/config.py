@@ -233,10 +233,10 @@ class SlackSection(Section):
 
 
 class DatabaseSection(Section):
-    """Where messages are kept, and for how many days."""
+    """Where messages are kept, and for how many days; with 0, each is forgotten once it is answered."""
 
     url: str = "sqlite:///~/.local/share/tempera/tempera.db"
-    retention_days: float = Field(default=30, gt=0)
+    retention_days: float = Field(default=30, ge=0)
 
 
 class LimitsSection(Section):

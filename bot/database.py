@@ -14,7 +14,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import JSON, DateTime, Double, ForeignKey, Index, LargeBinary, MetaData, Text, delete, func
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    delete,
+    func,
+    not_,
+    select,
+    text,
+)
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -33,6 +47,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.05
+SETTLE_SECONDS = (0.1, 0.5, 2.0)
+"""How long to wait for whoever else uses a file before its journal is emptied; at last it is left to the next time."""
+UNFINISHED = ("queued", "running")
+"""States of an answer that is being made."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -262,14 +280,32 @@ class Database:
             await connection.run_sync(_migrate, target)
 
     async def purge(self, days: float) -> int:
-        """Delete messages, with all that hangs on them, and seen events older than `days`; how many messages."""
-        oldest = now() - timedelta(days=days)
+        """Delete messages, with all that hangs on them, and seen events older than `days`; how many messages.
+
+        What is being answered is none of that for another day, nor is what must not be heard twice.
+        """
+        latest = now()
+        oldest, day_before = latest - timedelta(days=days), latest - timedelta(days=max(days, 1))
+        answering = MessageRow.state.in_(UNFINISHED) & (MessageRow.created >= day_before)
+        asked = select(MessageRow.parent).where(answering, MessageRow.parent.is_not(None))
+        old = (MessageRow.created < oldest) & not_(answering) & MessageRow.id.not_in(asked)
         async with self.writing() as session:
-            old = MessageRow.created < oldest
             count = await session.scalar(func.count(MessageRow.id).select().where(old)) or 0
             await session.execute(delete(MessageRow).where(old))
-            await session.execute(delete(EventRow).where(EventRow.created < oldest))
+            await session.execute(delete(EventRow).where(EventRow.created < day_before))
+        await self.settle()
         return count
+
+    async def settle(self) -> None:
+        """Let what was deleted be gone from the file's own journal, too, where there is one."""
+        if self._backend.folder is None:
+            return
+        async with self.reading() as session:
+            for pause in (*SETTLE_SECONDS, None):
+                is_busy = (await session.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()[0]
+                if not is_busy or pause is None:
+                    break
+                await asyncio.sleep(pause)
 
     async def first_seen(self, platform: str, event_id: str) -> bool:
         """Whether this event is new to every process that shares the database. Asking marks it as seen."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, select, true, union_all, update
 
 from bot import counts
-from bot.database import AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow, now
+from bot.database import UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow, now
 from bot.errors import Expired
 from bot.message import Attachment, Button, Reply
 from bot.tokens import pack, unpack
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from bot.instance import Instance
     from bot.message import Place, Request
     from bot.model_events import Token
-
-UNFINISHED = ("queued", "running")
 
 
 def plain(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,6 +163,26 @@ class Journal:
             if tokens:
                 session.add(TokensRow(message=answer, data=tokens))
         return True
+
+    async def forget(self, answer: int, state: str = "", waited: float | None = None) -> bool:
+        """Delete an answer with all that hangs on it, and its question once nothing is being answered to that any more.
+
+        It is counted first, as `close` does, if it ended in a `state`. False if it was deleted meanwhile.
+        """
+        async with self._database.writing() as session:
+            row = await session.get(MessageRow, answer)
+            if row is None:
+                return False
+            if state and row.state != "deleted":
+                await _count_use(session, row, state, waited)
+            await session.delete(row)
+            await session.flush()
+            others = select(MessageRow.id).where(MessageRow.parent == row.parent, MessageRow.state.in_(UNFINISHED))
+            if await session.scalar(others.limit(1)) is None:
+                await session.execute(delete(MessageRow).where(MessageRow.id == row.parent))
+            mine = (MessageRow.platform == row.platform) & (MessageRow.author == row.author)
+            await session.execute(delete(MessageRow).where(mine, MessageRow.role == "break"))
+        return row.state != "deleted"
 
     async def tokens(self, answer: int) -> tuple[Token, ...]:
         """The tokens of an answer; none where they were not kept."""

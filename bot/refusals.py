@@ -29,8 +29,10 @@ KEPT = 1000
 class Refusals:
     """Writes to the audit; whoever was refused hears of it even if that cannot be reached."""
 
-    def __init__(self, audit: Audit) -> None:
+    def __init__(self, audit: Audit, *, keeps: bool = True) -> None:
+        """`keeps` says whether it is stored what somebody wrote that was refused."""
         self._audit = audit
+        self._keeps = keeps
 
     async def told(self, reply: Reply, request: Request, error: UserError) -> Reply:
         """`reply`, which tells `error`, with the reason and an appeal where one is possible; the refusal is noted."""
@@ -49,7 +51,7 @@ class Refusals:
         return replace(reply, status=status, buttons=(appeal,))
 
     async def _note(self, request: Request, error: Refused) -> int | None:
-        text = error.text[:KEPT] if isinstance(error, Unsafe) else ""
+        text = error.text[:KEPT] if self._keeps and isinstance(error, Unsafe) else ""
         entry = Entry(
             actor=request.user,
             place=request.place,

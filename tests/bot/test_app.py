@@ -21,7 +21,7 @@ ROOM = Place("test", "room")
 
 
 class Echo(Plugin):
-    """Answers with what it was given; `gate` holds back what comes after the first word."""
+    """Answers with what it was given; `begin` holds back everything, `gate` what comes after the first word."""
 
     name = "echo"
 
@@ -29,6 +29,8 @@ class Echo(Plugin):
         super().__init__()
         self.gate = asyncio.Event()
         self.gate.set()
+        self.begin = asyncio.Event()
+        self.begin.set()
         self.ended: list[str] = []
         self.over = asyncio.Event()
 
@@ -42,6 +44,7 @@ class Echo(Plugin):
     ) -> AsyncIterator[Reply]:
         """Echo."""
         turns = [f"{turn.role}:{turn.content}" for turn in await ctx.history.turns()]
+        await self.begin.wait()
         try:
             yield Reply(text=f"<{prompt}>")
             await self.gate.wait()
@@ -349,6 +352,7 @@ async def test_stop_keeps_what_was_said(bot: Bot, echo: Echo) -> None:
 
 
 async def test_stop_before_the_first_word(bot: Bot, echo: Echo) -> None:
+    echo.begin.clear()
     stream = bot.dispatch(ask("/ask hi")).replies
     first = await anext(stream)
     await replies(bot, press("stop", first.row))
