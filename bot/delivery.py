@@ -90,6 +90,12 @@ def join(parts: Iterable[str]) -> str:
     return "".join(bodies)
 
 
+def closing(text: str) -> str:
+    """What is added behind `text` to close a code fence that is open at its end, so that more can follow; else ""."""
+    fence = _state_after(text, None)
+    return f"\n{fence.run}" if fence else ""
+
+
 def _after_line(fence: _Fence | None, line: str) -> _Fence | None:
     """The fence that is open after `line`, where `fence` is open before it."""
     match = _FENCE_LINE.match(line)

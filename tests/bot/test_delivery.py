@@ -12,6 +12,7 @@ from bot.delivery import (
     SMALLEST_LIMIT,
     Limits,
     card_line,
+    closing,
     compose,
     deliverable,
     grows,
@@ -89,6 +90,16 @@ def test_every_part_is_within_the_limit_and_closes_its_fences(text: str, limit: 
 def test_no_part_is_blank_where_white_space_does_not_run_on(text: str, limit: int) -> None:
     text = re.sub(r"(\s{19})\s+", r"\1", text)
     assert all(part.strip() for part in split(text, limit)) or not text.strip()
+
+
+@given(markdown)
+@example("```py\nx")
+@example("- ```\n  x")
+@example("~~~~\n```")
+def test_what_is_closed_can_be_followed_by_words(text: str) -> None:
+    closed = text + closing(text)
+    assert is_balanced(closed)
+    assert is_balanced(text) is (closed == text)
 
 
 def test_an_empty_text_has_no_parts_and_a_short_one_is_left_alone() -> None:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+from bot.delivery import closing
 from bot.errors import Busy, Expired, UserError
 from bot.language import translate
 from bot.message import Action, Reply, Request, User
@@ -134,7 +135,7 @@ class Answers:
         """
         for row in (thread, parent):
             known = room.with_row(row)
-            if row and (known is None or not known.is_visible_to(user.id)):
+            if row and (known is None or not known.is_visible_to(user)):
                 raise Expired("What you reply to is no longer here.")
             if known is not None and known.private:
                 raise UserError("Only you can see that answer, so nobody can reply to it; ask again instead.")
@@ -156,7 +157,7 @@ class Answers:
     async def press(self, user: User, exchange_id: int, button_id: str) -> Form | None:
         """Press a button under an exchange. Raises UserError if it refuses."""
         found = self._rooms.holding(exchange_id)
-        if found is None or not found[1].is_visible_to(user.id):
+        if found is None or not found[1].is_visible_to(user):
             raise Expired("This button has expired.")
         room, exchange = found
         return await self._act(user, room, exchange.thread, Action(button_id, private=exchange.private))
@@ -223,7 +224,7 @@ class Answers:
             if running.exchange is not None:
                 last = running.exchange.reply
                 note = translate("Something went wrong inside the bot; its log says more.", running.user.locale)
-                text = f"{last.text}\n\n{note}".strip()
+                text = f"{last.text}{closing(last.text)}\n\n{note}".strip()
                 self._show(running, replace(last, text=text, status="", final=True, error=True))
 
     def _show(self, running: Running, reply: Reply) -> None:
