@@ -22,6 +22,8 @@ POLICY = (
     "require-trusted-types-for 'script'; trusted-types dompurify"
 )
 HEADERS = {
+    # A browser that guesses how long a script stays fresh would mix old and new ones after an update.
+    "Cache-Control": "no-cache",
     "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

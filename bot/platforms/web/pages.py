@@ -33,7 +33,7 @@ async def page(request: web.Request, name: str, *, error: str = "", status: int 
         text=text.replace("{error}", html.escape(error)),
         status=status,
         content_type="text/html",
-        headers={"Cache-Control": "no-cache", "Vary": "Accept-Language"},
+        headers={"Vary": "Accept-Language"},
     )
 
 

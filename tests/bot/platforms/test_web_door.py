@@ -21,6 +21,7 @@ async def test_the_page_is_protected(ann: Visitor) -> None:
             assert "script-src 'self';" in policy
             assert "frame-ancestors 'none'" in policy
             assert response.headers["Referrer-Policy"] == "same-origin"
+            assert response.headers["Cache-Control"] == "no-cache"
             assert not [name for name in response.headers if name.startswith("Access-Control")]
     async with ann.page():
         (cookie,) = ann.session.cookie_jar
