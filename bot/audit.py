@@ -147,6 +147,17 @@ class Audit:
         async with self._database.reading() as session:
             return (await session.scalars(found.order_by(AuditRow.id.desc()).limit(most))).all()
 
+    async def newest(self) -> int:
+        """The id of the last entry; 0 where there is none."""
+        async with self._database.reading() as session:
+            return await session.scalar(select(func.max(AuditRow.id))) or 0
+
+    async def after(self, platform: str, number: int, most: int) -> Sequence[AuditRow]:
+        """What came after an entry on a platform, the oldest first, `most` at most."""
+        later = select(AuditRow).where(AuditRow.platform == platform, AuditRow.id > number)
+        async with self._database.reading() as session:
+            return (await session.scalars(later.order_by(AuditRow.id).limit(most))).all()
+
     async def pieces(
         self, platform: str, server: str, wanted: Filter, at_once: int
     ) -> AsyncIterator[Sequence[AuditRow]]:

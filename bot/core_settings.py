@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from bot.errors import OptionError
 from bot.language import available
 from bot.setting import LONGEST_LIST, ROLE, SERVER, Setting, most_or_all
 
 DAY_SECONDS = 24 * 3600
 MOST = 1_000_000
 """The largest quota."""
+LOG_CHANNEL = "audit.channel"
 FOR_SERVERS = frozenset({SERVER})
 FOR_ROLES = frozenset({ROLE})
 
@@ -92,4 +94,20 @@ LIMITS = (
     _quota("limits.server.hour", "How often the whole server may ask in an hour; 0 for no limit.", scopes=FOR_SERVERS),
     _quota("limits.server.day", "How often the whole server may ask in a day; 0 for no limit.", scopes=FOR_SERVERS),
 )
-CORE = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS)
+
+
+def _one_channel(value: str) -> None:
+    if (count := len(value.replace(",", " ").split())) > 1:
+        raise OptionError(LOG_CHANNEL, "{name} must be one channel; you gave {count}.", name=LOG_CHANNEL, count=count)
+
+
+AUDIT = (
+    _ids(
+        LOG_CHANNEL,
+        "channels",
+        "The channel where I tell what moderators change and do, what is refused, and who appeals; empty for none.",
+        scopes=FOR_SERVERS,
+        check=_one_channel,
+    ),
+)
+CORE = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *AUDIT)

@@ -17,7 +17,7 @@ from bot.setting import CHANNEL, ROLE, SERVER, Changed, Scope, Setting
 from bot.text import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from bot.database import Database
     from bot.message import Place, User
@@ -46,6 +46,8 @@ class Settings:
         self._owners: dict[str, str] = {}
         self._values: dict[str, Any] = {}
         self.scopes = Scopes()
+        self.guards: dict[str, Callable[[Scope, Any], Awaitable[None]]] = {}
+        """By name of a setting: what is asked before it is set, and raises UserError to prevent that."""
         self.declare("", CORE)
 
     async def start(self, database: Database) -> None:
@@ -193,6 +195,8 @@ class Settings:
         """
         for change in changes:
             await self._check_model(self._declared[change.name], change.value)
+            if (guard := self.guards.get(change.name)) is not None:
+                await guard(change.scope, change.value)
         before = [self._in(change) for change in changes]
         await self.scopes.write(changes, actor)
         return [

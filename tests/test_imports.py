@@ -18,7 +18,7 @@ LAYERS = [
     {"command", "delivery", "pace", "instance", "store", "defaults", "counts", "audit", "scope"},
     {"secret", "timeouts"},
     {"config", "model_client", "settings", "actions", "journal"},
-    {"policy", "limits", "narrowing", "configuring", "auditing", "statistics", "safety"},
+    {"policy", "limits", "narrowing", "configuring", "auditing", "log_channel", "statistics", "safety"},
     {"history", "plugin"},
     {"registry"},
     {"gate", "refusals"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -14,7 +15,9 @@ from bot.platforms.discord.carrier import NO_PINGS
 from bot.platforms.discord.commands import Tree, build
 from bot.platforms.discord.conversation import Conversation
 from bot.platforms.discord.interactions import Interactions
+from bot.platforms.discord.requests import PLATFORM
 from bot.platforms.discord.sync import synchronise
+from bot.platforms.discord.voice import DiscordVoice
 
 if TYPE_CHECKING:
     from bot.app import Bot
@@ -48,6 +51,8 @@ class Client(discord.AutoShardedClient):
             )
         )
         self._was_ready = False
+        self._log_channel = bot.log_channel
+        self._speaking: AsyncExitStack | None = None
 
     async def launch_shards(self) -> None:
         """Connect where the configuration says, else where Discord says; each time, and not only at first."""
@@ -58,6 +63,8 @@ class Client(discord.AutoShardedClient):
 
     async def close(self) -> None:
         """End the answers while they can still say so, then the connections."""
+        if self._speaking is not None:
+            await self._speaking.aclose()
         await self.answers.close()
         await super().close()
 
@@ -68,6 +75,12 @@ class Client(discord.AutoShardedClient):
             log.info("Discord: connected as %s", self.user)
             self.answers.start(self.answers.restore(), "discord restore")
             self.answers.start(synchronise(self._tree, self._section), "discord commands")
+
+    async def on_ready(self) -> None:
+        """Once the servers and their channels are known, again after each new connection: what is noted can be told."""
+        if self._speaking is None and not self.is_closed():
+            self._speaking = AsyncExitStack()
+            await self._speaking.enter_async_context(self._log_channel.spoken(PLATFORM, DiscordVoice(self)))
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Buttons and forms; commands come through the tree."""

@@ -23,6 +23,7 @@ from bot.platforms.slack.checks import EVENTS_PATH
 from bot.platforms.slack.client import connect, reason, sdk_logger
 from bot.platforms.slack.people import People
 from bot.platforms.slack.requests import Me
+from bot.platforms.slack.voice import SlackVoice
 from bot.platforms.slack.web import WORTHLESS, Web
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class SlackPlatform:
             me = await _sign_in(api.client)
             answers = await ending.enter_async_context(Answers(self._bot, api, me))
             people = await ending.enter_async_context(People(api))
+            voice = self._bot.log_channel.spoken(self.name, SlackVoice(api, me))
+            await ending.enter_async_context(voice)
             app = build(answers, people, self._section, session)
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             watching = asyncio.create_task(_watch(api.worthless, ended), name="slack token")

@@ -131,7 +131,7 @@ class Connection:
 
     def _snapshot(self, exchange_id: int) -> dict[str, Any]:
         exchange = self._room.get(exchange_id)
-        if exchange is None or not exchange.is_visible_to(self._user.id):
+        if exchange is None or not exchange.is_visible_to(self._user):
             return {"type": "gone", "id": exchange_id}
         return wire.exchange_for(self._user, exchange)
 

@@ -19,6 +19,7 @@ from bot.platforms.web.house import House
 from bot.platforms.web.moderators import SPACE, Moderators, link
 from bot.platforms.web.rooms import Rooms
 from bot.platforms.web.site import Site
+from bot.platforms.web.voice import WebVoice
 from bot.store import Store
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class WebPlatform:
         await self._moderators.start()
         async with Answers(self._bot, rooms) as answers, AsyncExitStack() as ending:
             await answers.restore()
+            await ending.enter_async_context(self._bot.log_channel.spoken(self.name, WebVoice(rooms)))
             house = House(self._bot, rooms, answers, self._moderators, files, Files(UPLOADED_BYTES))
             runner = web.AppRunner(Site(house, self._section).app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
             await runner.setup()

@@ -27,7 +27,7 @@ class Exchange:
 
     `files` names the reply's attachments in the store; `ref` is the page's own mark, by which a message that was
     sent twice is known. `thread` is the row of the answer whose thread it stands in, `parent` that of the answer which
-    it replies to; 0 is none.
+    it replies to; 0 is none. What is `for_moderators` and private is for all of them, and else for its author alone.
     """
 
     id: int
@@ -38,12 +38,15 @@ class Exchange:
     at: float
     thread: int = 0
     parent: int = 0
+    for_moderators: bool = False
     reply: Reply = field(default_factory=Reply)
     files: tuple[tuple[Attachment, str], ...] = ()
 
-    def is_visible_to(self, user_id: str) -> bool:
+    def is_visible_to(self, user: User) -> bool:
         """Whether this user may see it."""
-        return not self.private or self.author.id == user_id
+        if self.for_moderators and self.private:
+            return user.is_moderator
+        return not self.private or self.author.id == user.id
 
 
 class Watcher(Protocol):
@@ -80,9 +83,13 @@ class Room:
         at: float = 0,
         thread: int = 0,
         parent: int = 0,
+        for_moderators: bool = False,
     ) -> Exchange:
         """Open an exchange with an empty reply. `at`, in seconds since the epoch, is when it began; else now."""
-        exchange = Exchange(next(self._ids), author, question, ref, private, at or time.time(), thread, parent)
+        began = at or time.time()
+        exchange = Exchange(
+            next(self._ids), author, question, ref, private, began, thread, parent, for_moderators=for_moderators
+        )
         self._exchanges[exchange.id] = exchange
         self._trim(private)
         self._tell(exchange.id)
@@ -113,9 +120,9 @@ class Room:
         """The exchange whose reply the core calls `row`."""
         return next((known for known in self._exchanges.values() if row and known.reply.row == row), None)
 
-    def seen_by(self, user_id: str) -> list[Exchange]:
+    def seen_by(self, user: User) -> list[Exchange]:
         """What this user may see, oldest first."""
-        return [exchange for exchange in self._exchanges.values() if exchange.is_visible_to(user_id)]
+        return [exchange for exchange in self._exchanges.values() if exchange.is_visible_to(user)]
 
     def last_of(self, thread: int) -> int:
         """The row that the next message of a thread replies to: its newest public answer, else where it began."""

@@ -157,7 +157,7 @@ def welcome(
         "rooms": list(rooms),
         "links": [{"url": url, "label": label} for url, label in links],
         "commands": [_command(command, user.locale) for command in commands],
-        "exchanges": [exchange_for(user, exchange) for exchange in room.seen_by(user.id)],
+        "exchanges": [exchange_for(user, exchange) for exchange in room.seen_by(user)],
     }
 
 
@@ -181,6 +181,7 @@ def exchange_for(user: User, exchange: Exchange) -> dict[str, Any]:
         "thread": exchange.thread,
         "parent": exchange.parent,
         "private": exchange.private,
+        "for_moderators": exchange.for_moderators,
         "question": exchange.question or reply.quote,
         "reply": _reply(reply, mine=mine)
         | {

@@ -130,17 +130,17 @@ def test_private_exchanges_do_not_push_out_public_ones(monkeypatch: pytest.Monke
     for number in range(5):
         room.show(room.begin(ANN, f"public {number}", private=False), DONE)
         room.show(room.begin(BEN, f"private {number}", private=True), DONE)
-    assert running in room.seen_by("a")
-    assert [exchange.question for exchange in room.seen_by("a")][1:] == ["public 1", "public 2", "public 3", "public 4"]
-    assert not any(exchange.private for exchange in room.seen_by("a"))
-    assert [exchange.question for exchange in room.seen_by("b") if exchange.private][-1] == "private 4"
+    assert running in room.seen_by(ANN)
+    assert [exchange.question for exchange in room.seen_by(ANN)][1:] == ["public 1", "public 2", "public 3", "public 4"]
+    assert not any(exchange.private for exchange in room.seen_by(ANN))
+    assert [exchange.question for exchange in room.seen_by(BEN) if exchange.private][-1] == "private 4"
 
 
 def test_what_was_private_stays_private() -> None:
     room = Room(Files(100))
     exchange = room.begin(ANN, "secret", private=True)
     room.show(exchange, DONE)
-    assert room.seen_by("b") == []
+    assert room.seen_by(BEN) == []
 
 
 def test_a_file_keeps_its_name_while_it_is_shown() -> None:

@@ -36,7 +36,8 @@ export class ExchangeView {
     this.buttons = element("div", { class: "buttons" });
     this.tools = element("div", { class: "tools" });
     this.replies = element("div", { class: "replies" });
-    this.marked = element("p", { class: "private", hidden: true }, icon("hidden"), t("Only you can see this"));
+    this.marked = element("p", { class: "private", hidden: true }, icon("hidden"),
+      data.for_moderators ? t("Only moderators can see this") : t("Only you can see this"));
     this.reply = element("div", { class: "reply" }, bot(),
       element("div", { class: "body" },
         element("p", { class: "by" }, element("span", { class: "name" }, "Tempera"), element("span", { class: "badge" }, t("bot")), this.marked),
