@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fakes.npm import UnavailableError, fetched
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
 CHROMIUM = shutil.which("chromium")
 MARKS = [
@@ -18,6 +18,9 @@ MARKS = [
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 AXE, AXE_VERSION = "axe-core", "4.14.1"
 AXE_INTEGRITY = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
+PATIENCE_MS = 60_000
+"""When a test that waits gives up; none of them is about time."""
+expect.set_options(timeout=PATIENCE_MS)
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -39,6 +42,7 @@ async def opened(browser: Any, url: str, *, expected: str = "", **context: Any) 
     """
     person = await browser.new_context(**{"locale": "en-GB", **context})
     page = await person.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)

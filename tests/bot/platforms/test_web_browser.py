@@ -14,6 +14,9 @@ MARKDOWN = (
     "# Colours\n\nThe **yolk** is `yellow`:\n\n```python\nprint('<b>egg</b>')\n```\n\n",
     "<img src=x onerror=alert(1)> <script>alert(2)</script>\n\n",
     "[good](https://example.org/) [bad](javascript:alert(3)) ![spy](https://example.org/spy.png)\n\n",
+    "[https://bank.example/](https://evil.example/) https://bank.example@evil.example/x\n\n",
+    "[bank.example](https://bank.example.evil.example) https://plain.example/a?b ",
+    "www.plain.example ann@plain.example\n\n",
     "| a | b |\n|---|---|\n| 1 | 2 |\n",
 )
 
@@ -88,8 +91,19 @@ async def test_an_answer_can_do_nothing_to_the_page(page: Any, models: FakeModel
     await expect(answer.locator("table td").last).to_have_text("2")
     await expect(answer).to_contain_text("<img src=x onerror=alert(1)> <script>alert(2)</script>")
     assert await answer.locator("img, script, b").count() == 0
-    links = await answer.locator("a").evaluate_all("found => found.map((link) => [link.textContent, link.href])")
-    assert links == [["good", "https://example.org/"], ["bad", ""], ["spy", "https://example.org/spy.png"]]
+    links = await answer.locator("a").evaluate_all("found => found.map((link) => [link.innerText, link.href])")
+    # Where a link goes stands in it, whatever its words say.
+    assert links == [
+        ["good example.org", "https://example.org/"],
+        ["bad", ""],
+        ["spy example.org", "https://example.org/spy.png"],
+        ["https://bank.example/ evil.example", "https://evil.example/"],
+        ["https://bank.example@evil.example/x evil.example", "https://bank.example@evil.example/x"],
+        ["bank.example bank.example.evil.example", "https://bank.example.evil.example/"],
+        ["https://plain.example/a?b", "https://plain.example/a?b"],
+        ["www.plain.example", "http://www.plain.example/"],
+        ["ann@plain.example", "mailto:ann@plain.example"],
+    ]
 
 
 async def test_a_form_keeps_what_was_typed_until_it_is_taken(page: Any, models: FakeModels) -> None:
@@ -131,6 +145,14 @@ async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any,
         }"""
     )
     models.gate.clear()
+    models.place = 3
+    await page.locator("#input").fill("/imagine seed:7 steps:9 a dog")
+    await page.locator("#input").press("Enter")
+    await expect(exchange(page, 0).locator(".status")).to_contain_text("Number 3 in the queue")
+    await exchange(page, 0).get_by_role("button", name="Stop").click()
+    await exchange(page, 0).get_by_role("button", name="Delete").click()
+    await expect(page.locator(".exchange")).to_have_count(0)
+    models.place = None
     await page.locator("#input").fill("/imagine seed:7 steps:9 a cat")
     await page.locator("#input").press("Enter")
     shown = exchange(page, 0)

@@ -1,9 +1,11 @@
 """The dial, and the tokens of an answer, in a real Chromium."""
 
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fakes.browser import MARKS, chromium, opened
 from fakes.models import FakeModels
 from playwright.async_api import expect
@@ -82,11 +84,40 @@ async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, mo
     assert models.requests[-1]["continue_final_message"]
 
 
-async def test_odds_in_the_chat_become_a_dial(models: FakeModels, tmp_path: Path) -> None:
+@pytest.fixture
+async def laboratory(models: FakeModels, tmp_path: Path) -> AsyncIterator[str]:
     plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
     bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"))
-    platform = WebPlatform(bot, WebSection(port=0))
-    async with bot, platform.serve() as url, chromium() as browser, opened(browser, url) as page:
+    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url:
+        yield url
+
+
+async def test_answers_at_several_temperatures_stand_side_by_side(laboratory: str, models: FakeModels) -> None:
+    models.answer = ("**Step 1**\n", "Paris is the capital.")
+    async with chromium() as browser, opened(browser, laboratory) as page:
+        await page.locator("#input").fill("/dial Why?")
+        await page.locator("#input").press("Enter")
+        columns = page.locator(".exchange .column")
+        for _ in range(2):
+            await expect(columns).to_contain_text([f"Temperature {one}Step 1" for one in ("0", "0.7", "1.5")])
+            boxes = [await column.bounding_box() for column in await columns.all()]
+            assert len({box["y"] for box in boxes}) == 1
+            assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+            colours = await columns.evaluate_all("all => all.map((one) => getComputedStyle(one).borderTopColor)")
+            assert len(set(colours)) == 3
+            below = page.locator(".exchange .compared > :not(.column)")
+            await expect(below).to_contain_text("The same model, the same prompt, the same seed")
+            await page.reload()
+        await page.set_viewport_size({"width": 360, "height": 740})
+        await expect(columns).to_have_count(3)
+        boxes = [await column.bounding_box() for column in await columns.all()]
+        assert len({box["x"] for box in boxes}) == 1
+        await page.get_by_role("button", name="Again").click()
+        await expect(columns).to_have_count(6)
+
+
+async def test_odds_in_the_chat_become_a_dial(laboratory: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, laboratory) as page:
         await page.locator("#input").fill("/odds temperature:0.5 The cat sat on the")
         await page.locator("#input").press("Enter")
         await expect(page.locator(".exchange .picture")).to_be_visible()

@@ -83,9 +83,15 @@ async def test_the_other_pages_keep_nobody_out(colours: str, bot: Bot) -> None:
         await page.goto(f"{url}/dial")
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
         assert await violations(page, program) == []
-        await page.goto(f"{url}/settings")
-        await expect(page.locator(".setting").first).to_be_visible()
-        assert await violations(page, program) == []
+        for size in (None, PHONE):
+            if size is not None:
+                await page.set_viewport_size(size)
+            await page.goto(f"{url}/settings")
+            await expect(page.locator(".setting").first).to_be_visible()
+            await page.get_by_label("ask.temperature.maximum", exact=True).fill("1")
+            await expect(page.get_by_role("button", name="Save")).to_be_visible()
+            assert await fits(page)
+            assert await violations(page, program) == []
 
 
 async def test_on_a_phone_the_rail_slides_in(url: str, models: FakeModels) -> None:
@@ -110,6 +116,14 @@ async def test_on_a_phone_the_rail_slides_in(url: str, models: FakeModels) -> No
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
         assert await fits(page)
         assert await violations(page, program) == []
+
+
+async def test_a_box_and_its_words_stay_whole_when_the_type_grows(url: str) -> None:
+    async with chromium() as browser, opened(browser, url) as page:
+        await expect(page.locator("#who")).to_be_visible()
+        for _ in range(2):
+            await page.get_by_role("button", name="Large type for a projector").click()
+            assert await page.locator("#input").evaluate("box => box.scrollHeight - box.clientHeight") == 0
 
 
 async def test_colours_and_size_are_chosen_and_kept(url: str) -> None:

@@ -46,6 +46,10 @@ async def test_a_teacher_opens_a_room_and_somebody_follows(bot: Bot, url: str, m
         await expect(his.locator("#typing")).to_contain_text("is writing …")
 
         await hers.get_by_role("button", name="Close the room lesson-1").click()
+        await hers.get_by_role("button", name="Cancel").click()
+        await expect(his.get_by_role("heading", level=1)).to_have_text("lesson-1")
+        await hers.get_by_role("button", name="Close the room lesson-1").click()
+        await hers.get_by_role("button", name="Close it").click()
         await expect(his.get_by_role("heading", level=1)).to_have_text("general")
         await expect(his.locator(".exchange")).to_have_count(0)
         await his.go_back()

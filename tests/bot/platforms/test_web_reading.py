@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.browser import MARKS, chromium, opened
+from fakes.browser import MARKS, axe, chromium, opened, violations
 from fakes.models import FakeModels
 from fakes.page import Visitor, visitor
 from playwright.async_api import expect
@@ -140,6 +140,22 @@ class TestInABrowser:
             hrefs = await links.evaluate_all("found => found.map((link) => link.getAttribute('href'))")
             assert [href for href in hrefs if href and not href.startswith("https://example.org/")] == []
             assert ("https://example.org/" in hrefs) is (name == "marked")
+
+    @pytest.mark.parametrize("colours", ["light", "dark"])
+    async def test_lessons_keep_nobody_out(self, url: str, colours: str) -> None:
+        program = axe()
+        async with chromium() as browser, opened(browser, url, color_scheme=colours, expected="404") as page:
+            for size in ({"width": 1280, "height": 800}, {"width": 360, "height": 640}):
+                await page.set_viewport_size(size)
+                for path, there in (("", ".pages a"), ("/pets", "section#cats"), ("/gone", "#text h1")):
+                    await page.goto(f"{url}/read/explain{path}")
+                    await expect(page.locator(there).first).to_be_visible()
+                    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+                    assert await violations(page, program) == []
+            await page.goto(f"{url}/read/explain/pets")
+            await page.get_by_text("Contents").click()
+            await expect(page.locator("#headings")).to_be_visible()
+            assert await violations(page, program) == []
 
     async def test_it_fits_a_phone_and_the_dark(self, url: str) -> None:
         phone = {"viewport": {"width": 360, "height": 640}, "color_scheme": "dark"}

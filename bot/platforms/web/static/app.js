@@ -16,6 +16,7 @@ const EXAMPLES = [
   ["/ask What is a neural network?", t("A language model answers, word by word")],
   ["/ask temperature:1.2 Tell me a story about an egg", t("The same model, more daring")],
   ["/imagine a red apple", t("A diffusion model takes noise away until an apple is left")],
+  ["/dial Once upon a time", t("The same prompt at three temperatures, side by side")],
   ["/odds The cat sat on the", t("What could come next, and how likely each word is")],
   ["/face", t("A GAN draws a person who does not exist")],
 ];
@@ -159,7 +160,10 @@ rail.begin({
   },
   makeRoom: () => showForm({ title: t("A new room"), submit: t("Open it"), fields: oneField(t("Letters, digits and hyphens, such as lesson-1")) },
     ({ fields }) => sendForm({ type: "make_room", name: fields.name.slice(0, 200) })),
-  closeRoom: (name) => connection.send({ type: "close_room", room: name, ref: mark("close") }),
+  closeRoom: (name) => showForm({
+    title: t("Close the room {room}", { room: name }), submit: t("Close it"), fields: [],
+    about: t("Whoever is in it goes to general. What was said stays stored, and is there again in a new room of this name."),
+  }, () => sendForm({ type: "close_room", room: name })),
 });
 byId("skip").addEventListener("click", (event) => { event.preventDefault(); byId("input").focus(); });
 connection.open();

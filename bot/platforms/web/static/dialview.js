@@ -236,7 +236,7 @@ function bar(name, press = null, ends = false) {
   };
 }
 
-export const percent = (share) => (share > 0 && share < 0.0005 ? "< 0.1 %" : `${number.format(Math.round(share * 1000) / 10)} %`);
+export const percent = (share) => (share > 0 && share < 0.0005 ? `< ${number.format(0.1)} %` : `${number.format(Math.round(share * 1000) / 10)} %`);
 
 // Spaces and line ends where they can be seen.
 export const visible = (text) => text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "∅";

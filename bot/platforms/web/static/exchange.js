@@ -1,11 +1,18 @@
 // One question with the bot's reply under it. `update` makes the elements show the newest state.
 
+import { Columns } from "./columns.js";
 import { copied } from "./copy.js";
 import { drawn, element, icon } from "./dom.js";
+import { heated } from "./heat.js";
 import { Markdown } from "./markdown.js";
 import { avatar, bot } from "./people.js";
 import { t } from "./words.js";
 
+// What a card calls its facts, as far as these are no names of options.
+const FACTS = new Map(Object.entries({
+  model: t("model"), models: t("models"), tokens: t("tokens"), seconds: t("seconds"), size: t("size"), lesson: t("lesson"),
+  temperature: t("temperature"), temperatures: t("temperatures"), steps: t("steps"), count: t("count"),
+}));
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
 export class ExchangeView {
@@ -61,12 +68,16 @@ export class ExchangeView {
     const says = reply.quote && !data.question.includes(reply.quote);
     this.quote.hidden = !says;
     this.quote.textContent = reply.quote;
-    this.#when("text", reply.text, (text) => this.#markdown.show(text));
+    const facts = new Map(reply.card);
+    // Who presses Again types no command; then the card tells.
+    const isCompared = /^\/dial\b/.test(data.question) || facts.has("temperatures");
+    if (isCompared && !(this.#markdown instanceof Columns)) this.#markdown = new Columns(this.text);
+    this.#when("text", [reply.text, isCompared && reply.final], ([text, isFinal]) => this.#markdown.show(text, isFinal));
     this.#when("pictures", reply.pictures, (list) => this.#showPictures(list));
     this.#when("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
     this.#when("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
     this.#when("buttons", reply.buttons, (buttons) => this.buttons.replaceChildren(...buttons.map((one) => this.#button(one))));
-    this.#when("odds", data.reply.final && !data.reply.error && /^\/(odds|dial)\b/.test(data.question) ? reply.quote : "", (text) => this.#offerDial(text));
+    this.#when("odds", data.reply.final && !data.reply.error && (isCompared || facts.has("top_p")) ? reply.quote : "", (text) => this.#offerDial(text));
     this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread], () => this.#showTools());
     const waiting = !reply.final && !reply.text && !reply.status;
     this.status.textContent = waiting ? "…" : reply.status;
@@ -175,13 +186,13 @@ function asTyped(line) {
     parts.push(element("code", { class: "command" }, command));
     rest = rest.slice(command.length);
     for (let pair; (pair = rest.match(/^\s+([a-z_][\w-]*:(?:"[^"]*"|[^\s"/][^\s"]*))/i)); rest = rest.slice(pair[0].length)) {
-      parts.push(" ", element("code", { class: "option" }, pair[1]));
+      parts.push(" ", heated(element("code", { class: "option" }, pair[1]), pair[1].match(/^temperature:(.+)/i)?.[1]));
     }
   }
   return [...parts, rest];
 }
 
 const stamp = (seconds) => new Date(seconds * 1000).toISOString();
-const fact = ([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value));
+const fact = ([name, value]) => element("div", {}, element("dt", {}, FACTS.get(name) ?? name), element("dd", {}, value));
 const fileItem = (file) => element("li", {},
   element("a", { href: file.url, download: file.name }, file.name), ` ${Math.max(1, Math.round(file.size / 1024))} KB`);

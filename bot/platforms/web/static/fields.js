@@ -93,7 +93,7 @@ export class Fields {
       if (!Number.isNaN(number)) input.value = String(number);
       const share = max > min ? (Number(input.value) - min) / (max - min) : 0;
       input.style.setProperty("--share", `${100 * share}%`);
-      output.textContent = value ?? option.default ?? t("the model chooses");
+      output.textContent = value ?? option.default ?? t("auto");
       input.setAttribute("aria-valuetext", output.textContent);
       reset.hidden = value === null;
     };

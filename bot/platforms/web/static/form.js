@@ -16,7 +16,7 @@ export function showForm(form, send) {
   const submit = element("button", { type: "submit", class: "primary" }, form.submit ?? t("Send"));
   const cancel = element("button", { type: "button", class: "secondary", onclick: () => dialog.close() }, t("Cancel"));
   const made = element("form", { method: "dialog" },
-    element("h2", { id: "form-title" }, form.title), ...rows, error, element("div", { class: "buttons" }, submit, cancel));
+    element("h2", { id: "form-title" }, form.title), form.about ? element("p", {}, form.about) : null, ...rows, error, element("div", { class: "buttons" }, submit, cancel));
   const fail = (text) => {
     error.textContent = text;
     submit.disabled = false;

@@ -18,6 +18,8 @@ export function set(name, value) {
     localStorage.removeItem(key);
   }
   show();
+  // What measures itself when the window changes has to do so now, too.
+  window.dispatchEvent(new Event("resize"));
 }
 
 // Fills the panel #look, and makes #projector a switch; both may be missing on a page.

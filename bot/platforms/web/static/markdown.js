@@ -49,6 +49,18 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
   }
 });
 
+// Models make links up, and words can hide where one leads, so each says it itself unless its text begins with it.
+function revealed(root) {
+  for (const link of root.querySelectorAll("a[href]")) {
+    const { protocol, host, pathname } = link;
+    const goal = protocol === "mailto:" ? pathname : host;
+    const said = link.textContent.trim().toLowerCase().replace(/^(https?:\/\/|mailto:)/, "");
+    const isSaid = said.startsWith(goal) && /^($|[/?#])/.test(said.slice(goal.length));
+    if (!isSaid && host !== location.host) link.append(" ", element("small", { class: "goal" }, goal));
+  }
+  return root;
+}
+
 // A text that grows. Only blocks that changed are made anew, so that a selection in the others stays.
 export class Markdown {
   #blocks = [];
@@ -63,13 +75,18 @@ export class Markdown {
     tokens.forEach((token, place) => {
       const known = this.#blocks[place];
       if (known?.raw === token.raw) return;
-      const nodes = token.type === "code" ? [codeBlock(token)] : [...DOMPurify.sanitize(this.parser.parser([token]), ALLOWED).childNodes];
+      const nodes = token.type === "code" ? [codeBlock(token)] : [...this.#clean(token).childNodes];
       const next = this.#blocks.slice(place).find((block) => block.nodes.length)?.nodes[0] ?? null;
       for (const node of nodes) this.root.insertBefore(node, next);
       for (const node of known?.nodes ?? []) node.remove();
       this.#blocks[place] = { raw: token.raw, nodes };
     });
     for (const gone of this.#blocks.splice(tokens.length)) for (const node of gone.nodes) node.remove();
+  }
+
+  #clean(token) {
+    const clean = DOMPurify.sanitize(this.parser.parser([token]), ALLOWED);
+    return this.parser === spoken ? revealed(clean) : clean;
   }
 }
 
