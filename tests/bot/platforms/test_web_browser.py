@@ -120,6 +120,21 @@ async def test_a_form_keeps_what_was_typed_until_it_is_taken(page: Any, models: 
     await expect(exchange(page, 0).locator(".question .text")).to_have_text("Why?")
 
 
+async def test_a_long_question_leaves_its_answer_in_sight(page: Any, models: FakeModels) -> None:
+    await page.locator("#input").fill("/ask " + "Why is the sky blue? " * 200 + "END")
+    await page.locator("#input").press("Enter")
+    asked = exchange(page, 0)
+    await expect(asked.locator(".markdown")).to_have_text("Paris is the capital of France.")
+    await expect(asked.locator(".question .text")).to_be_in_viewport()
+    cut = (await asked.bounding_box())["height"]
+    assert cut < 400
+    await asked.get_by_role("button", name="Show all of it").press("Enter")
+    assert (await asked.bounding_box())["height"] > 2 * cut
+    await asked.get_by_role("button", name="Show less").press("Enter")
+    assert (await asked.bounding_box())["height"] == cut
+    assert "END" in models.requests[0]["messages"][-1]["content"]
+
+
 async def test_a_draft_survives_being_offline(page: Any) -> None:
     await expect(page.locator("#who")).to_be_visible()
     await page.evaluate("() => { WebSocket.prototype.send = function () { this.close(); }; }")

@@ -1,5 +1,6 @@
 """Who is let into the web chat, and where it listens."""
 
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,6 +27,18 @@ async def test_the_page_is_protected(ann: Visitor) -> None:
     async with ann.page():
         (cookie,) = ann.session.cookie_jar
         assert (cookie["httponly"], cookie["samesite"]) == (True, "Strict")
+
+
+async def test_scripts_travel_compressed(ann: Visitor) -> None:
+    address = f"{ann.url}/static/vendor/marked.esm.js"
+    async with ann.session.get(address, headers={"Accept-Encoding": "gzip"}, auto_decompress=False) as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+        whole = gzip.decompress(await response.read())
+    async with ann.session.get(address, headers={"Accept-Encoding": "identity"}) as response:
+        assert await response.read() == whole
+        tag = response.headers["ETag"]
+    async with ann.session.get(address, headers={"If-None-Match": tag}) as response:
+        assert response.status == 304
 
 
 @pytest.mark.parametrize(

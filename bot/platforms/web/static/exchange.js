@@ -13,6 +13,7 @@ const FACTS = new Map(Object.entries({
   model: t("model"), models: t("models"), tokens: t("tokens"), seconds: t("seconds"), size: t("size"), lesson: t("lesson"),
   temperature: t("temperature"), temperatures: t("temperatures"), steps: t("steps"), count: t("count"),
 }));
+const LONG_QUESTION = 900, LONG_LINES = 12;
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
 export class ExchangeView {
@@ -25,13 +26,14 @@ export class ExchangeView {
   constructor(data, actions) {
     this.actions = actions;
     this.question = element("div", { class: "text" });
+    this.more = element("div", { class: "more" });
     this.author = element("span", { class: "name" });
     this.above = element("div", { class: "above" });
     this.asked = element("div", { class: "question" },
       avatar(data.author),
       element("div", { class: "body" },
         element("p", { class: "by" }, this.author, element("time", { datetime: stamp(data.at) }, time.format(data.at * 1000))),
-        this.question));
+        this.question, this.more));
     this.quote = element("p", { class: "quote" });
     this.text = element("div", { class: "markdown" });
     this.#markdown = new Markdown(this.text);
@@ -63,7 +65,7 @@ export class ExchangeView {
     this.marked.hidden = !data.private;
     this.author.textContent = data.author.name;
     this.asked.hidden = !data.question;
-    this.#when("question", data.question, (text) => this.question.replaceChildren(...asTyped(text)));
+    this.#when("question", data.question, (text) => this.#showQuestion(text));
     // Right under the question itself it would only say the same again.
     const says = reply.quote && !data.question.includes(reply.quote);
     this.quote.hidden = !says;
@@ -81,6 +83,20 @@ export class ExchangeView {
     this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread], () => this.#showTools());
     const waiting = !reply.final && !reply.text && !reply.status;
     this.status.textContent = waiting ? "…" : reply.status;
+  }
+
+  // A long one is cut, so that the answer stays in sight, until somebody wants to read all of it.
+  #showQuestion(text) {
+    this.question.replaceChildren(...asTyped(text));
+    const isLong = text.length > LONG_QUESTION || text.split("\n").length > LONG_LINES;
+    this.question.classList.toggle("cut", isLong);
+    if (!isLong) return this.more.replaceChildren();
+    const more = element("button", { type: "button", class: "secondary", "aria-expanded": "false", onclick: () => {
+      const isCut = this.question.classList.toggle("cut");
+      more.setAttribute("aria-expanded", String(!isCut));
+      more.textContent = isCut ? t("Show all of it") : t("Show less");
+    } }, t("Show all of it"));
+    this.more.replaceChildren(more);
   }
 
   // What the message replies to: a line above it that leads there. `parent` is a view, or null.
