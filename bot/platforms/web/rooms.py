@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,8 +50,8 @@ class Rooms:
 
     @property
     def names(self) -> list[str]:
-        """ "general", then the others in the order of the alphabet."""
-        return [GENERAL, *sorted(name for name in self._rooms if name != GENERAL)]
+        """ "general", then the others in the order of the alphabet, with their numbers in that of numbers."""
+        return [GENERAL, *sorted((name for name in self._rooms if name != GENERAL), key=_in_order)]
 
     def get(self, name: str) -> Room:
         """The room of this name, or "general" if there is none."""
@@ -104,6 +105,11 @@ class Rooms:
     def _tell(self) -> None:
         for listener in tuple(self._listeners):
             listener.rooms_changed()
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """A key to sort by: “lesson-2” comes before “lesson-10”."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 def clean(typed: str) -> str:

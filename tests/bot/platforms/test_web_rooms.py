@@ -47,6 +47,16 @@ async def test_a_moderator_opens_a_room_which_has_a_conversation_of_its_own(
         assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in the lesson"]
 
 
+async def test_rooms_stand_in_the_order_of_their_names_and_numbers(teacher: Visitor) -> None:
+    async with teacher.page() as page:
+        for name in ("lesson-10", "lesson-2", "7b", "lesson", "atelier", "7a"):
+            await opened(page, name)
+    async with teacher.page() as page:
+        assert page.received[0]["rooms"] == [
+            "general", "7a", "7b", "atelier", "lesson", "lesson-2", "lesson-10",
+        ]  # fmt: skip
+
+
 async def test_who_is_in_a_room_hears_nothing_of_another(teacher: Visitor, ben: Visitor) -> None:
     async with teacher.page() as hers:
         await opened(hers, "lesson")
