@@ -6,7 +6,21 @@ from typing import TYPE_CHECKING, Any
 from bot.command import Command, autocomplete, command, message_command
 from bot.context import Context
 from bot.errors import UserError
-from bot.message import Attachment, Button, Channel, Known, Made, Page, Part, Place, Reply, Role, User
+from bot.message import (
+    Asked,
+    Attachment,
+    Button,
+    Channel,
+    Known,
+    Made,
+    Page,
+    Part,
+    Person,
+    Place,
+    Reply,
+    Role,
+    User,
+)
 from bot.model_client import ModelClient
 from bot.model_events import (
     Answered,
@@ -35,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answered",
+    "Asked",
     "Attachment",
     "AuditFilter",
     "AuditRow",
@@ -56,6 +71,7 @@ __all__ = [
     "ModelClient",
     "Page",
     "Part",
+    "Person",
     "Pictures",
     "Place",
     "Plugin",

@@ -24,7 +24,8 @@ from bot.errors import UserError
 from bot.history import History
 from bot.language import Sentence, translate
 from bot.message import Place, Reply
-from bot.run import Run
+from bot.moderation import ModerationHere
+from bot.privacy import PrivacyHere
 from bot.statistics import StatisticsHere
 from bot.store import Store
 
@@ -39,8 +40,11 @@ if TYPE_CHECKING:
     from bot.log_channel import LogChannel
     from bot.message import Request
     from bot.model_client import ModelClient
+    from bot.moderation import Moderation
+    from bot.privacy import Privacy
     from bot.refusals import Refusals
     from bot.registry import Registry
+    from bot.run import Run, Runs
     from bot.safety.checks import Safety
     from bot.settings import Settings
 
@@ -68,6 +72,9 @@ class Answering:
         safety: Safety,
         refusals: Refusals,
         log_channel: LogChannel,
+        runs: Runs,
+        moderation: Moderation,
+        privacy: Privacy,
         web_url: str,
         keeps: bool = True,
     ) -> None:
@@ -84,15 +91,13 @@ class Answering:
         self._log_channel = log_channel
         self._web_url = web_url
         self._keeps = keeps
-        self._runs: dict[int, Run] = {}
+        self._runs = runs
+        self._moderation = moderation
+        self._privacy = privacy
 
     def stop(self, row_id: int) -> bool:
         """Stop an answer; False if it is not being made here."""
-        run = self._runs.get(row_id)
-        if run is None or run.newest.final:
-            return False
-        run.stop()
-        return True
+        return self._runs.stop(row_id)
 
     def context(self, request: Request, command: Command, question: MessageRow | None = None) -> Context:
         """What a handler or a completer is given."""
@@ -107,6 +112,8 @@ class Answering:
             history=History(self._database, question),
             audit=AuditHere(Audit(self._database), request.user),
             statistics=StatisticsHere(self._database, request.user, {known.name for known in self._registry.commands}),
+            moderation=ModerationHere(self._moderation, request.user, request.place),
+            privacy=PrivacyHere(self._privacy, request.user, request.place, question.id if question else 0),
             plugins=self._registry,
             _gate=self._gate,
             pages=self._pages(command.plugin, request.place),
@@ -144,7 +151,7 @@ class Answering:
             request, command, options, private=private, question=question, parent=parent, source=source
         )
         context = self.context(request, command, asked)
-        run = self._runs[row.id] = Run(self._handle(context, command, options, private, note))
+        run = self._runs.begin(row.id, self._handle(context, command, options, private, note))
         keeps = self._keeps and command.kept
         state, saved = "interrupted", -SAVE_SECONDS
         try:
@@ -164,8 +171,7 @@ class Answering:
                         saved = time.monotonic()
                     yield self._dressed(reply, row, request.user.locale)
         finally:
-            del self._runs[row.id]
-            await run.close()
+            await self._runs.end(row.id)
             if state == "interrupted" and command.kept:
                 text = run.newest.text if keeps else ""
                 await asyncio.shield(self._journal.note(row.id, text=text, state=state))
@@ -229,8 +235,8 @@ class Answering:
 
     async def snapshot(self, row: MessageRow, locale: str) -> Reply:
         """A stored answer as it should look now, with the buttons that still make sense."""
-        if (run := self._runs.get(row.id)) is not None:
-            reply = self._dressed(run.newest, row, locale)
+        if (newest := self._runs.newest(row.id)) is not None:
+            reply = self._dressed(newest, row, locale)
             return reply if not reply.final else replace(reply, buttons=())
         reply = await self._journal.reply(row)
         votes = await self._journal.votes(row.id)

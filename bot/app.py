@@ -15,17 +15,21 @@ from bot.chore import repeat
 from bot.defaults import Defaults
 from bot.errors import Expired, UserError
 from bot.gate import Gate
+from bot.hands import Hands
 from bot.instance import Instance
 from bot.journal import Journal
 from bot.language import translate
 from bot.limits import MEMORY, Limits
 from bot.log_channel import LogChannel
 from bot.message import Form, Reply
+from bot.moderation import Moderation
 from bot.plugin import Host
 from bot.policy import Policy
 from bot.pressing import Pressing, seen
+from bot.privacy import Privacy
 from bot.refusals import Refusals
 from bot.registry import Registry
+from bot.run import Runs
 from bot.safety.checks import Safety
 from bot.safety.declared import SETTINGS
 from bot.settings import Settings
@@ -103,17 +107,28 @@ class Bot:
         self.safety = Safety(self.settings, models)
         self.log_channel = LogChannel(database, self.settings, self.audit)
         self.refusals = Refusals(self.audit, keeps=retention_days > 0)
+        policy = Policy(self.settings, self.timeouts)
         self.gate = Gate(
             settings=self.settings,
             registry=self.registry,
             defaults=self.defaults,
-            policy=Policy(self.settings, self.timeouts),
+            policy=policy,
             limits=self.limits,
             safety=self.safety,
             timeouts=self.timeouts,
         )
         self.instance = Instance(database)
         self.journal = Journal(database, self.instance)
+        self.hands = Hands()
+        self.runs = Runs()
+        self.moderation = Moderation(
+            audit=self.audit,
+            journal=self.journal,
+            runs=self.runs,
+            timeouts=self.timeouts,
+            policy=policy,
+            hands=self.hands,
+        )
         self._default = default_command
         self._retention = retention_days
         self._sections = sections or {}
@@ -128,6 +143,17 @@ class Bot:
             safety=self.safety,
             refusals=self.refusals,
             log_channel=self.log_channel,
+            runs=self.runs,
+            moderation=self.moderation,
+            privacy=Privacy(
+                database=database,
+                registry=self.registry,
+                settings=self.settings,
+                defaults=self.defaults,
+                timeouts=self.timeouts,
+                moderation=self.moderation,
+                hands=self.hands,
+            ),
             web_url=web_url,
             keeps=retention_days > 0,
         )
@@ -344,6 +370,7 @@ class Bot:
         await self.registry.refresh()
         await self.defaults.refresh()
         await self.timeouts.refresh()
+        await self.moderation.heed()
 
     async def _purge(self) -> None:
         await counts.forget(self.database)

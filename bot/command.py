@@ -58,7 +58,7 @@ class Command:
     in_messages: str = ""
     """What it is called on a message ("Explain this"), whose text fills the free-text option; "" if not offered."""
     message_text: str = "{text}"
-    """What the free-text option becomes then."""
+    """What the free-text option becomes then; "{link}" is a link to the message."""
     draws: bool = False
     """A picture shows what is written to it, so no real people may be named there."""
     free: bool = False
@@ -91,13 +91,13 @@ class Command:
         known = {option.name for option in self.options if option.form}
         return self.opens_form and missing and set(given) <= known
 
-    def from_message(self, text: str) -> dict[str, str]:
-        """The options for a message with this text, shortened to what fits."""
-        if (option := self.free_text) is None or not text.strip():
+    def from_message(self, text: str, link: str = "") -> dict[str, str]:
+        """The options for a message with this text, shortened to what fits, and with a `link` to it."""
+        frame = self.message_text.replace("{link}", link)
+        if (option := self.free_text) is None or not (text if "{text}" in frame else frame).strip():
             return {}
-        frame = self.message_text.replace("{text}", "")
-        room = len(text) if option.maximum is None else int(option.maximum) - len(frame)
-        return {option.name: self.message_text.replace("{text}", text.strip()[:room])}
+        room = len(text) if option.maximum is None else int(option.maximum) - len(frame.replace("{text}", ""))
+        return {option.name: frame.replace("{text}", text.strip()[:room])}
 
     def usage(self) -> str:
         """One line in the shape that people type: "/ask [temperature:…] prompt"."""
@@ -254,7 +254,7 @@ def command(
 def message_command(label: str, text: str = "{text}") -> Callable[[Handler], Handler]:
     """Offer a command on any message too, called `label` there; stands above `@command`.
 
-    Its free text becomes `text`, with the message's own in the place of {text}.
+    Its free text becomes `text`, with the message's own in the place of {text}, or a link to it in that of {link}.
     """
 
     def note(handler: Handler) -> Handler:

@@ -124,6 +124,8 @@ class PluginsSection(Section):
         "config",
         "audit",
         "stats",
+        "moderation",
+        "privacy",
         "plugins",
     )
     folder: Folder | None = None

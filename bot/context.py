@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bot.history import History
     from bot.message import Known, Place, Request, User
     from bot.model_client import ModelClient
+    from bot.moderation import ModerationHere
+    from bot.privacy import PrivacyHere
     from bot.registry import Registry
     from bot.statistics import StatisticsHere
     from bot.store import Store
@@ -48,6 +50,10 @@ class Context:
     """How much this server uses the bot, and how; for moderators."""
     audit: AuditHere
     """What happened here that somebody may have to answer for; for moderators."""
+    moderation: ModerationHere
+    """What moderators do to messages, people and answers under way."""
+    privacy: PrivacyHere
+    """What is stored about whoever asks."""
     plugins: Registry
     """The plugins that are loaded; for the plugin that manages them."""
     _gate: Gate

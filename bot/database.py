@@ -296,12 +296,12 @@ class Database:
         await self.settle()
         return count
 
-    async def settle(self) -> None:
+    async def settle(self, *, patient: bool = True) -> None:
         """Let what was deleted be gone from the file's own journal, too, where there is one."""
         if self._backend.folder is None:
             return
         async with self.reading() as session:
-            for pause in (*SETTLE_SECONDS, None):
+            for pause in (*(SETTLE_SECONDS if patient else ()), None):
                 is_busy = (await session.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()[0]
                 if not is_busy or pause is None:
                     break

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, select, true, union_all, update
 
 from bot import counts
+from bot.audit import note
 from bot.database import UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow, now
 from bot.errors import Expired
 from bot.message import Attachment, Button, Reply
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from bot.audit import Entry
     from bot.command import Command
     from bot.database import Database
     from bot.instance import Instance
@@ -180,8 +182,7 @@ class Journal:
             others = select(MessageRow.id).where(MessageRow.parent == row.parent, MessageRow.state.in_(UNFINISHED))
             if await session.scalar(others.limit(1)) is None:
                 await session.execute(delete(MessageRow).where(MessageRow.id == row.parent))
-            mine = (MessageRow.platform == row.platform) & (MessageRow.author == row.author)
-            await session.execute(delete(MessageRow).where(mine, MessageRow.role == "break"))
+        await self._database.settle(patient=False)
         return row.state != "deleted"
 
     async def tokens(self, answer: int) -> tuple[Token, ...]:
@@ -235,10 +236,15 @@ class Journal:
             final=row.state not in UNFINISHED,
         )
 
-    async def delete(self, row: MessageRow) -> None:
-        """Empty an answer and forget its files. A question that no answer is left of goes with it."""
+    async def delete(self, row: MessageRow, entry: Entry | None = None) -> None:
+        """Empty an answer and forget its files. A question that no answer is left of goes with it.
+
+        `entry` is what is noted of it in the audit, if somebody else than the asker wanted it so.
+        """
         empty = {"state": "deleted", "text": "", "options": {}, "card": {}, "buttons": [], "resume": {}}
         async with self._database.writing() as session:
+            if entry is not None:
+                note(session, entry)
             await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(**empty))
             await session.execute(delete(AttachmentRow).where(AttachmentRow.message == row.id))
             await session.execute(delete(TokensRow).where(TokensRow.message == row.id))
@@ -277,6 +283,29 @@ class Journal:
             )
             found = {row.value: row.number for row in rows}
         return found.get(1, 0), found.get(-1, 0)
+
+    async def unfinished(self, platform: str, server: str) -> list[MessageRow]:
+        """The answers that living processes are making in a server, the oldest first."""
+        alive = await self._instance.living()
+        here = (MessageRow.platform == platform) & (MessageRow.server == server) & (MessageRow.role == "assistant")
+        making = here & MessageRow.state.in_(UNFINISHED) & MessageRow.instance.in_(alive)
+        async with self._database.reading() as session:
+            return list(await session.scalars(select(MessageRow).where(making).order_by(MessageRow.id)))
+
+    async def take_away(self, row: MessageRow, entry: Entry) -> None:
+        """Let the process that makes an answer know by and by that it shall not; `entry` is noted in the audit."""
+        async with self._database.writing() as session:
+            await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(instance=""))
+            note(session, entry)
+
+    async def taken_away(self, answers: Sequence[int]) -> list[int]:
+        """Which of the answers that this process makes it shall make no longer: cancelled or deleted elsewhere."""
+        if not answers:
+            return []
+        mine = (MessageRow.instance == self._instance.id) & (MessageRow.state != "deleted")
+        async with self._database.reading() as session:
+            left = set(await session.scalars(select(MessageRow.id).where(MessageRow.id.in_(answers), mine)))
+        return [answer for answer in answers if answer not in left]
 
     async def interrupt(self, platforms: Sequence[str]) -> list[MessageRow]:
         """Mark what dead processes left unfinished on these platforms as interrupted, and give it back."""

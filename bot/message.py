@@ -199,6 +199,25 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Something that somebody wrote: in which server, and to which command."""
+
+    server: str
+    command: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who wants to know what is stored about them, or have it deleted, and what they wrote that is stored."""
+
+    platform: str
+    id: str
+    name: str
+    asked: tuple[Asked, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What a plugin knows about a question (Markdown), and where it stands, in words."""
 

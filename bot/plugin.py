@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
 
     from bot.config import PluginsSection
-    from bot.message import Known, Page, Place
+    from bot.message import Known, Page, Person, Place
     from bot.model_client import ModelClient
     from bot.setting import Setting
     from bot.store import Store
@@ -71,6 +71,13 @@ class Plugin:
     async def knows(self, place: Place, question: str) -> Known | None:
         """What this plugin knows about `question` for sure; others ask. It must not take long."""
         return None
+
+    async def stored(self, person: Person) -> Any:
+        """What this plugin keeps about somebody beside values under their id, as JSON; None for nothing."""
+        return None
+
+    async def forget(self, person: Person) -> None:
+        """Delete what this plugin keeps about somebody, or of what they wrote, beside values under their id."""
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run `work` in the background for as long as the plugin is loaded."""

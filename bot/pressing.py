@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bot import actions
 from bot.errors import Expired, UserError
 from bot.message import Reply
+from bot.moderation import about
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -59,9 +60,11 @@ class Pressing:
             case "stop":
                 if not self._answering.stop(row_id):
                     raise UserError("There is nothing to stop: this answer is finished.")
+                if not _is_own(row, request):
+                    await self._journal.take_away(row, about(request.user, "cancel", row))
             case "delete":
                 self._answering.stop(row_id)
-                await self._journal.delete(row)
+                await self._journal.delete(row, None if _is_own(row, request) else about(request.user, "remove", row))
                 yield Reply(row=row_id, deleted=True, final=True)
             case "up" | "down":
                 await self._journal.vote(row_id, request.user.id, 1 if action == "up" else -1)
@@ -116,10 +119,15 @@ def seen(row: MessageRow, user: User, place: Place) -> bool:
     return here and (not row.private or row.author == user.id)
 
 
+def _is_own(row: MessageRow, request: Request) -> bool:
+    """Whether whoever presses asked for the answer."""
+    return (row.platform, row.author) == (request.place.platform, request.user.id)
+
+
 def _reaches(row: MessageRow, request: Request) -> bool:
     """Whether somebody there can have the buttons of an answer: rights in one server are none in another."""
     user, place = request.user, request.place
-    if user.is_operator or (row.platform, row.author) == (place.platform, user.id):
+    if user.is_operator or _is_own(row, request):
         return True
     here = (row.platform, row.server) == (place.platform, place.server)
     return here and (not row.private or user.is_moderator)

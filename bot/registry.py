@@ -92,6 +92,16 @@ class Registry:
         """Every command but the hidden ones, in the order of loading."""
         return tuple(command for command in self._commands.values() if not command.hidden)
 
+    @property
+    def all(self) -> tuple[Command, ...]:
+        """Every command, the hidden ones too."""
+        return tuple(self._commands.values())
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """Every plugin, in the order of loading, wherever it is switched off."""
+        return tuple(self._plugins.values())
+
     def listed(self, place: Place) -> tuple[Listed, ...]:
         """Every plugin as it is in `place`."""
         return tuple(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bot.message import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
 
 class Run:
@@ -58,3 +58,37 @@ class Run:
         """End the handler, wherever it is, and wait until it has."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+
+
+class Runs:
+    """Those of this process, by the rows of their answers."""
+
+    def __init__(self) -> None:
+        self._runs: dict[int, Run] = {}
+
+    def begin(self, row_id: int, source: AsyncGenerator[Reply, None]) -> Run:
+        """Begin one."""
+        run = self._runs[row_id] = Run(source)
+        return run
+
+    async def end(self, row_id: int) -> None:
+        """End one, and know it no longer."""
+        await self._runs.pop(row_id).close()
+
+    def stop(self, row_id: int) -> bool:
+        """Stop an answer; False if it is not being made here."""
+        run = self._runs.get(row_id)
+        if run is None or run.newest.final:
+            return False
+        run.stop()
+        return True
+
+    def newest(self, row_id: int) -> Reply | None:
+        """What an answer looks like now, if it is being made here."""
+        run = self._runs.get(row_id)
+        return None if run is None else run.newest
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Which there are."""
+        return tuple(self._runs)

@@ -132,7 +132,7 @@ class TimeOuts:
         here = [one for one in known if (one.platform, one.server) == (scope.platform, scope.server)]
         return sorted((one for one in here if one.until > now()), key=lambda one: one.until)
 
-    async def set(self, user: User, scope: Scope, until: datetime, reason: str, actor: User) -> None:
+    async def set(self, user: User, scope: Scope, until: datetime, reason: str, actor: User) -> TimeOut:
         """Time somebody out of a server, in the place of what was in force there."""
         person = self.person(scope.platform, user.id)
         mine = (TimeOutRow.platform == scope.platform, TimeOutRow.server == scope.server, TimeOutRow.person == person)
@@ -167,6 +167,7 @@ class TimeOuts:
             made = _read(row)
         others = [one for one in self._known.get(person, ()) if one.server != scope.server]
         self._know(person, [*others, made])
+        return made
 
     async def lift(self, number: int, scope: Scope, actor: User) -> TimeOut | None:
         """End the time-out with this number; None if there is none in `scope`."""

@@ -97,7 +97,8 @@ def test_its_commands_are_ours(manifest: dict[str, Any]) -> None:
             assert slash["description"] == command.description
             assert f"/{command.name} {slash['usage_hint']}" == command.usage()
     # What Slack would put in the place of names and links is not undone in commands.
-    assert not any(one["should_escape"] for one in listed.values())
+    # Ids of people and channels come with what is escaped; in a question to a model they would be in the way.
+    assert [name for name, one in listed.items() if one["should_escape"]] == ["/tempera"]
     hints = [hint.strip() for hint in listed[ROOT]["usage_hint"].split("|")]
     assert hints[-1] == "…"
     assert set(hints[:-1]) <= {command.name for command in COMMANDS}

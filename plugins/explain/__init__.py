@@ -16,6 +16,7 @@ from bot import (
     Context,
     Known,
     Page,
+    Person,
     Place,
     Plugin,
     Range,
@@ -61,6 +62,11 @@ class Explain(Plugin):
             return None
         passage = await self.shelf.known(_here(place), question, ASIDE_SECONDS)
         return Known(passage.text, chat.trail(passage)) if passage else None
+
+    async def forget(self, person: Person) -> None:
+        for asked in person.asked:
+            if asked.command in ("explain", "explain-missed"):
+                await self.gaps.forget(asked.server or person.platform, asked.text)
 
     @message_command("Explain this")
     @command(form=("question", "style"), threads=True)

@@ -39,18 +39,27 @@ class Gaps:
         """Count an answer that did not help, by where it stands."""
         await self._count(f"unhelpful:{server}", heading)
 
+    async def forget(self, server: str, question: str) -> None:
+        """Count a question once less, and not at all if nobody else asked it."""
+        key, scope = _key(question), f"asked:{server}"
+        row = (await self._store.items(scope=scope)).get(key)
+        if row is None or row["count"] <= 1:
+            await self._store.delete(key, scope=scope)
+        else:
+            await self._store.change(key, lambda kept: kept | {"count": kept["count"] - 1}, scope=scope)
+
     async def listed(self, server: str) -> tuple[list[Gap], list[Gap]]:
         """Questions, and headings, the most frequent first."""
         return await self._of(f"asked:{server}"), await self._of(f"unhelpful:{server}")
 
     async def _count(self, scope: str, text: str) -> None:
-        shown = " ".join(text.split())[:LONGEST]
+        shown = _shown(text)
 
         def one_more(row: dict[str, Any] | None) -> dict[str, Any]:
             count = row["count"] + 1 if row else 1
             return {"text": shown, "count": count, "last": datetime.now(UTC).isoformat()}
 
-        await self._store.change(shown.casefold().rstrip("?!. "), one_more, scope=scope)
+        await self._store.change(_key(text), one_more, scope=scope)
         await self._forget(scope)
 
     async def _forget(self, scope: str) -> None:
@@ -65,6 +74,15 @@ class Gaps:
         await self._forget(scope)
         found = [_gap(row) for row in (await self._store.items(scope=scope)).values()]
         return sorted(found, key=lambda gap: (-gap.count, -gap.last.timestamp()))
+
+
+def _shown(text: str) -> str:
+    return " ".join(text.split())[:LONGEST]
+
+
+def _key(text: str) -> str:
+    """What counts as the same question."""
+    return _shown(text).casefold().rstrip("?!. ")
 
 
 def _gap(row: dict[str, Any]) -> Gap:

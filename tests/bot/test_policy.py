@@ -136,17 +136,19 @@ def test_what_is_pinned_has_no_switch() -> None:
 
 EVERYBODY = (
     *("ask", "new", "explain", "imagine", "face", "dial", "odds", "compare", "inspect", "help", "why"),
-    *("defaults show", "defaults set", "defaults reset"),
+    *("defaults show", "defaults set", "defaults reset", "privacy export", "privacy delete"),
 )
 MODERATORS_ALONE = (
     *("lesson list", "lesson add", "lesson remove", "lesson show", "lesson gaps"),
     *("config show", "config set", "config reset", "config export", "config import", "audit", "stats"),
     *("plugins list", "plugins enable", "plugins disable", "plugins reload"),
+    *("mod remove", "timeout", "timeouts list", "timeouts lift", "queue"),
 )
 ON_BUTTONS = {
     *("ask-fork", "odds-next", "imagine-vary", "imagine-how", "imagine-step"),
-    *("explain-at", "explain-simpler", "explain-source", "explain-missed"),
+    *("explain-at", "explain-simpler", "explain-source", "explain-missed", "privacy-delete"),
 }
+ON_MODERATORS_BUTTONS = {"timeout-end", "queue-cancel"}
 SLACK_ADMIN = User("U1", "Ada", is_moderator=True)
 CHANNEL, DIRECT = Where(channel="C1", user="U1"), Where(channel="D1", user="U1")
 DISCORD = Place("discord", "11", server="1")
@@ -194,16 +196,18 @@ def may(bot: Bot, user: User, place: Place, name: str) -> bool:
 
 async def test_the_table_has_every_command(everything: Bot) -> None:
     assert {known.name for known in everything.commands} == {*EVERYBODY, *MODERATORS_ALONE}
-    assert {known.name for known in everything.registry._commands.values() if known.hidden} == ON_BUTTONS
+    hidden = ON_BUTTONS | ON_MODERATORS_BUTTONS
+    assert {known.name for known in everything.registry._commands.values() if known.hidden} == hidden
 
 
 @pytest.mark.parametrize("who", PEOPLE)
 async def test_who_may_use_what(everything: Bot, who: str) -> None:
     user, place, is_moderator = PEOPLE[who]
-    expected = dict.fromkeys((*EVERYBODY, *ON_BUTTONS), True) | dict.fromkeys(MODERATORS_ALONE, is_moderator)
+    expected = dict.fromkeys((*EVERYBODY, *ON_BUTTONS), True)
+    expected |= dict.fromkeys((*MODERATORS_ALONE, *ON_MODERATORS_BUTTONS), is_moderator)
     assert {name: may(everything, user, place, name) for name in expected} == expected
     listed = {known.name for known in everything.commands_for(user, place)}
-    assert listed == {name for name, allowed in expected.items() if allowed} - ON_BUTTONS
+    assert listed == {name for name, allowed in expected.items() if allowed} - ON_BUTTONS - ON_MODERATORS_BUTTONS
     for name in MODERATORS_ALONE:
         dispatch = everything.dispatch(Request(user=user, place=place, command=name))
         if not is_moderator:

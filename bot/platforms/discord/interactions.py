@@ -87,7 +87,7 @@ class Interactions:
         """A command that was chosen in the menu of a message."""
         known = next((known for known in self._bot.commands if known.name == command), None)
         text = words(message, interaction.application_id)
-        options = {} if known is None else known.from_message(text)
+        options = {} if known is None else known.from_message(text, message.jump_url)
         request = from_interaction(interaction, command=command, options=options, reply_to=str(message.id))
         self._begin(Asked(interaction, request))
 

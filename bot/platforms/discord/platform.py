@@ -11,6 +11,7 @@ import discord
 
 from bot.platforms.discord.answers import TOKEN_SECONDS
 from bot.platforms.discord.client import Client
+from bot.platforms.discord.hand import DiscordHand
 from bot.platforms.discord.library import prepare
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class DiscordPlatform:
     async def _connect(self) -> None:
         client = Client(self._bot, self._section, self._token_seconds)
         async with client:
-            await client.start(self._section.token.get_secret_value())
+            with self._bot.hands.lent(self.name, DiscordHand(client.answers, client)):
+                await client.start(self._section.token.get_secret_value())
 
 
 def _for_good(error: Exception) -> str:

@@ -56,6 +56,11 @@ def person(user: discord.User | discord.Member, interaction: discord.Interaction
     return _user(user, "en", is_moderator=is_moderator, in_server=in_server)
 
 
+def member(user: discord.Member) -> User:
+    """Somebody in their server, with the rights and roles that they have there."""
+    return _user(user, "en", is_moderator=_moderates(user.guild_permissions), in_server=True)
+
+
 def locale_of(message: discord.Message) -> str:
     """The language of a server; messages do not tell that of their author."""
     return message.guild.preferred_locale.value if message.guild is not None else "en"

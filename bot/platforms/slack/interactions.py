@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from bot.language import Sentence
 from bot.message import Action, Request
 from bot.platforms.slack import blocks, commands, modal
 from bot.platforms.slack.answers import FAILED, SHUT_OUT
+from bot.platforms.slack.hand import link_to
 from bot.platforms.slack.requests import PLATFORM, Where, announced, asked, fetched, unescaped, words
 from bot.platforms.slack.web import Closed, NotThere, SlackError
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LINK = re.compile(r"<(?:mailto:)?(?P<address>https?://[^<>|\s]+|[^<>|\s@#!]+@[^<>|\s]+)(?:\|[^<>]*)?>")
+"""An address as Slack escapes it behind a command."""
 SHORTCUT = "m:"
 """What the callback_id of a message shortcut begins with; the command's name follows."""
 FIRST_SECONDS = 1.5
@@ -58,7 +62,7 @@ class Interactions:
             return
         user = await self._people.find(body["user_id"], body.get("user_name", ""))
         where = self._where(body, user, channel=body["channel_id"])
-        line = commands.line(body["command"], unescaped(body.get("text", "")))
+        line = commands.line(body["command"], unescaped(LINK.sub(r"\g<address>", body.get("text", ""))))
         await self._ask(self._request(user, where, text=line), where, body["trigger_id"])
 
     async def shortcut(self, body: Json) -> None:
@@ -76,7 +80,8 @@ class Interactions:
         except UserError as error:
             await self._answers.refuse(where, error)
             return
-        about = {"command": command.name, "options": command.from_message(text), "reply_to": ts}
+        options = command.from_message(text, link_to(body["channel"]["id"], ts))
+        about = {"command": command.name, "options": options, "reply_to": ts}
         await self._ask(self._request(user, where, **about), where, body["trigger_id"])
 
     async def _ask(self, request: Request, where: Where, trigger: str = "") -> None:

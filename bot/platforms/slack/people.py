@@ -54,6 +54,11 @@ class People:
         found = task.result() if task.done() and not task.cancelled() else None
         return found or known or User(user, name or user)
 
+    async def surely(self, user: str) -> User | None:
+        """Who has this id, with the rights that they have now; None where Slack does not say so in time."""
+        found = await self.find(user)
+        return found if user in self._known else None
+
     async def _ask(self, user: str) -> User | None:
         try:
             told = await self._web.user(user)

@@ -21,6 +21,7 @@ from bot.platforms.slack.app import build
 from bot.platforms.slack.budgets import Budgets
 from bot.platforms.slack.checks import EVENTS_PATH
 from bot.platforms.slack.client import connect, reason, sdk_logger
+from bot.platforms.slack.hand import SlackHand
 from bot.platforms.slack.people import People
 from bot.platforms.slack.requests import Me
 from bot.platforms.slack.voice import SlackVoice
@@ -83,6 +84,7 @@ class SlackPlatform:
             people = await ending.enter_async_context(People(api))
             voice = self._bot.log_channel.spoken(self.name, SlackVoice(api, me))
             await ending.enter_async_context(voice)
+            ending.enter_context(self._bot.hands.lent(self.name, SlackHand(api, people, me)))
             app = build(answers, people, self._section, session)
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             watching = asyncio.create_task(_watch(api.worthless, ended), name="slack token")

@@ -15,6 +15,7 @@ from bot.errors import BotError, ConfigError
 from bot.platforms.web.answers import Answers
 from bot.platforms.web.files import Files
 from bot.platforms.web.guard import WILDCARDS, is_loopback
+from bot.platforms.web.hand import WebHand
 from bot.platforms.web.house import House
 from bot.platforms.web.moderators import SPACE, Moderators, link
 from bot.platforms.web.rooms import Rooms
@@ -79,6 +80,7 @@ class WebPlatform:
             await answers.restore()
             await ending.enter_async_context(self._bot.log_channel.spoken(self.name, WebVoice(rooms)))
             house = House(self._bot, rooms, answers, self._moderators, files, Files(UPLOADED_BYTES))
+            ending.enter_context(self._bot.hands.lent(self.name, WebHand(rooms, self._moderators)))
             runner = web.AppRunner(Site(house, self._section).app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
             await runner.setup()
             ending.push_async_callback(runner.cleanup)

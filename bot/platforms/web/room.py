@@ -111,6 +111,11 @@ class Room:
         """The exchange with this id, if it is still kept."""
         return self._exchanges.get(exchange_id)
 
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """All that are kept, in order."""
+        return tuple(self._exchanges.values())
+
     def find(self, author_id: str, ref: str) -> Exchange | None:
         """The exchange that this author's page marked with `ref`."""
         mine = (known for known in self._exchanges.values() if known.author.id == author_id)

@@ -62,6 +62,21 @@ class Rooms:
         found = ((room, room.get(exchange_id)) for room in self._rooms.values())
         return next(((room, exchange) for room, exchange in found if exchange is not None), None)
 
+    def authors(self) -> list[User]:
+        """Those who spoke lately, with the name that they had last."""
+        return [exchange.author for _, exchange in self._all()]
+
+    def with_row(self, row: int) -> list[tuple[Room, Exchange]]:
+        """The exchanges whose reply the core calls `row`, each with its room."""
+        return [(room, exchange) for room, exchange in self._all() if row and exchange.reply.row == row]
+
+    def of_author(self, user_id: str) -> list[tuple[Room, Exchange]]:
+        """What somebody asked, each with its room."""
+        return [(room, exchange) for room, exchange in self._all() if exchange.author.id == user_id]
+
+    def _all(self) -> list[tuple[Room, Exchange]]:
+        return [(room, exchange) for room in self._rooms.values() for exchange in room.exchanges]
+
     async def make(self, typed: str) -> Room:
         """Open a room. Raises UserError for a name that cannot be one."""
         name = clean(typed)

@@ -49,3 +49,13 @@ async def test_a_long_question_is_cut(store: Store) -> None:
     await counted.asked("school", "why " * 300)
     ((gap,), _) = await counted.listed("school")
     assert len(gap.text) <= gaps.LONGEST
+
+
+async def test_what_somebody_asked_is_taken_back_and_what_others_asked_stays(store: Store) -> None:
+    counted = Gaps(store, 30)
+    for question in ("Why?", "why", "Where?"):
+        await counted.asked("school", question)
+    for question in ("WHY", "Where?", "When?"):
+        await counted.forget("school", question)
+    asked, _ = await counted.listed("school")
+    assert [(gap.text, gap.count) for gap in asked] == [("why", 1)]

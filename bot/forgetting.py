@@ -1,0 +1,183 @@
+"""One person deleted from all tables: what they wrote and got goes, what others answer for gets a pseudonym."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Text, cast, delete, null, or_, select, true, update
+
+from bot.audit import APPEAL, REFUSAL, AuditRow
+from bot.database import AttachmentRow, MessageRow, PluginRow, VoteRow
+from bot.scope import SettingRow
+from bot.store import BlobRow
+from bot.timeouts import TimeOutRow
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from bot.database import Database
+    from bot.message import Person, User
+
+LEAST_WORDS, MOST_WORDS = 4, 40
+"""Characters: shorter texts say nothing about anybody, and of longer ones lists show the beginning."""
+REASON = "reason"
+
+
+class Forgetting:
+    """One deletion, in one transaction. `of_moderators` are the commands whose answers tell of other people."""
+
+    def __init__(self, user: User, person: Person, hashed: str, *, of_moderators: Collection[str], spared: int) -> None:
+        """`hashed` is what the person is called among time-outs; `spared` the question that asks for the deletion."""
+        self._user = user
+        self._person = person
+        self._hashed = hashed
+        self._of_moderators = of_moderators
+        self._spared = spared
+        self._pseudonym = f"deleted-{secrets.token_hex(4)}"
+        self._id = re.compile(rf"(?<!\w){re.escape(person.id)}(?!\w)")
+
+    async def run(self, database: Database) -> None:
+        """Do it."""
+        async with database.writing() as session:
+            await self._lists(session)
+            await self._messages(session)
+            await self._mentions(session)
+            await self._audit(session)
+            await self._settings(session)
+            await self._timeouts(session)
+            for table in (PluginRow, BlobRow):
+                mine = [self._person.id, f"{self._person.platform}:{self._person.id}"]
+                await session.execute(delete(table).where(or_(table.scope.in_(mine), table.key.in_(mine))))
+        await database.settle()
+
+    def _here(self, column: Any) -> ColumnElement[bool]:
+        """On the platform of the person; whoever runs the bot has one id on all of them."""
+        return true() if self._user.is_operator else column == self._person.platform
+
+    # Messages
+
+    async def _messages(self, session: AsyncSession) -> None:
+        """Delete what they asked and what was answered, what grew out of that, and what others did that named them."""
+        mine = (MessageRow.platform == self._person.platform) & (MessageRow.author == self._person.id)
+        named = await self._naming(session)
+        not_this = (MessageRow.id != self._spared) & or_(MessageRow.parent.is_(None), MessageRow.parent != self._spared)
+        doomed = (
+            select(MessageRow.id).where(or_(mine, MessageRow.id.in_(named)), not_this).cte("doomed", recursive=True)
+        )
+        answers = (MessageRow.parent == doomed.c.id) & (MessageRow.role == "assistant")
+        grown = select(MessageRow.id).join(doomed, or_(MessageRow.source == doomed.c.id, answers)).where(not_this)
+        doomed = doomed.union(grown)
+        await session.execute(delete(MessageRow).where(MessageRow.id.in_(select(doomed.c.id))))
+        there = select(MessageRow.id).where(MessageRow.platform == self._person.platform)
+        await session.execute(delete(VoteRow).where(VoteRow.user == self._person.id, VoteRow.message.in_(there)))
+
+    async def _naming(self, session: AsyncSession) -> list[int]:
+        """Rows of others that have the person as an option."""
+        found = select(MessageRow.id, MessageRow.options).where(self._holds(MessageRow.options))
+        rows = await session.execute(found.where(MessageRow.platform == self._person.platform))
+        return [row.id for row in rows if self._person.id in row.options.values()]
+
+    async def _lists(self, session: AsyncSession) -> None:
+        """Delete what moderators were told that has the person's name or words in it."""
+        told = select(MessageRow).where(
+            MessageRow.platform == self._person.platform,
+            MessageRow.role == "assistant",
+            MessageRow.command.in_(self._of_moderators),
+        )
+        needles = self._needles()
+        for row in await session.scalars(told):
+            if await self._tells(session, row, needles):
+                await session.execute(delete(MessageRow).where(MessageRow.id.in_([row.id, row.parent])))
+
+    async def _tells(self, session: AsyncSession, row: MessageRow, needles: Iterable[str]) -> bool:
+        files = await session.scalars(select(AttachmentRow.data).where(AttachmentRow.message == row.id))
+        texts = [row.text, *(file.decode(errors="replace") for file in files)]
+        plain = [_plain(text) for text in texts]
+        return any(needle in text for text in plain for needle in needles)
+
+    def _needles(self) -> list[str]:
+        written = [_plain(asked.text)[:MOST_WORDS] for asked in self._person.asked]
+        return [
+            _plain(self._person.id),
+            _plain(self._person.name),
+            *(one for one in written if len(one) >= LEAST_WORDS),
+        ]
+
+    async def _mentions(self, session: AsyncSession) -> None:
+        """Put the pseudonym in the place of the id wherever else it stands in messages, where it is surely an id."""
+        if not (len(self._person.id) >= 8 and any(map(str.isdigit, self._person.id))):
+            return
+        columns = (MessageRow.text, MessageRow.options, MessageRow.card, MessageRow.buttons, MessageRow.resume)
+        there = MessageRow.platform == self._person.platform
+        for row in await session.scalars(select(MessageRow).where(there, or_(*map(self._holds, columns)))):
+            for name in ("text", "options", "card", "buttons", "resume"):
+                setattr(row, name, self._replaced(getattr(row, name)))
+
+    # What others answer for
+
+    async def _audit(self, session: AsyncSession) -> None:
+        about = or_(AuditRow.actor == self._person.id, AuditRow.subject == self._person.id)
+        held = or_(self._holds(AuditRow.before), self._holds(AuditRow.after))
+        for row in await session.scalars(select(AuditRow).where(self._here(AuditRow.platform), or_(about, held))):
+            row.before, row.after = self._replaced(row.before), self._replaced(row.after)
+            if row.actor == self._person.id:
+                row.actor = row.actor_name = self._pseudonym
+                if row.kind in (REFUSAL, APPEAL):
+                    row.before = null()
+            if row.subject == self._person.id:
+                row.subject = row.subject_name = self._pseudonym
+                row.before, row.after = _without_reason(row.before), _without_reason(row.after)
+
+    async def _settings(self, session: AsyncSession) -> None:
+        mine = or_(SettingRow.actor == self._person.id, self._holds(SettingRow.value))
+        for row in await session.scalars(select(SettingRow).where(self._here(SettingRow.platform), mine)):
+            if row.actor == self._person.id:
+                row.actor = row.actor_name = self._pseudonym
+            if isinstance(row.value, str) and self._person.id in row.value.split():
+                row.value = " ".join(one for one in row.value.split() if one != self._person.id)
+
+    async def _timeouts(self, session: AsyncSession) -> None:
+        """What is in force stays in force, for a hash that says nothing of them."""
+        mine = TimeOutRow.person == self._hashed
+        await session.execute(update(TimeOutRow).where(mine).values(user="", name="", reason=""))
+        given = (TimeOutRow.actor == self._person.id) & self._here(TimeOutRow.platform)
+        await session.execute(update(TimeOutRow).where(given).values(actor=self._pseudonym, actor_name=self._pseudonym))
+
+    # Ids in texts and in JSON
+
+    def _holds(self, column: Any) -> ColumnElement[bool]:
+        return cast(column, Text).contains(self._person.id, autoescape=True)
+
+    def _replaced(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._id.sub(self._pseudonym, value)
+        if isinstance(value, dict):
+            return {self._replaced(name): self._replaced(one) for name, one in value.items()}
+        return [self._replaced(one) for one in value] if isinstance(value, list) else value
+
+
+def _plain(text: str) -> str:
+    """The letters and digits of a text, since lists show what people wrote with other marks than they did."""
+    return "".join(char for char in text.casefold() if char.isalnum())
+
+
+def _without_reason(value: Any) -> Any:
+    """What moderators noted of somebody, without their words about them."""
+    return {name: one for name, one in value.items() if name != REASON} if isinstance(value, dict) else value
+
+
+def rows(found: Sequence[Any]) -> list[dict[str, Any]]:
+    """Rows as JSON has them; bytes are left out."""
+    return [
+        {
+            column.key: value
+            for column in row.__table__.columns
+            if not isinstance(value := getattr(row, column.key), bytes)
+        }
+        for row in found
+    ]

@@ -1,0 +1,60 @@
+"""What the adapters of platforms do for the core unasked: tell who somebody is, take messages down, forget people."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bot.message import Place, User
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A message on a platform: where, and what it is called there. `row` is the answer that it shows, if known."""
+
+    place: Place
+    external: str = ""
+    row: int = 0
+
+
+class Hand(Protocol):
+    """One platform's."""
+
+    async def person(self, name: str, place: Place) -> User | None:
+        """Who has this id or, where there are no ids to see, this name, with the rights that they have in `place`.
+
+        None where that cannot be found out for sure.
+        """
+
+    def message(self, link: str, place: Place) -> Shown | None:
+        """The message that a link leads to; None if it is no such link."""
+
+    async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
+        """Delete messages of the bot where one of them is; False if that is none of the bot's, or cannot be deleted."""
+
+    async def forget(self, user_id: str) -> None:
+        """Show no longer what somebody said, as far as it is shown from here and not by the platform."""
+
+
+class Hands:
+    """Those of all platforms that run in this process."""
+
+    def __init__(self) -> None:
+        self._hands: dict[str, Hand] = {}
+
+    @contextmanager
+    def lent(self, platform: str, hand: Hand) -> Iterator[None]:
+        """Use `hand` for as long as the context lasts."""
+        self._hands[platform] = hand
+        try:
+            yield
+        finally:
+            del self._hands[platform]
+
+    def of(self, platform: str) -> Hand | None:
+        """The one of a platform, if that runs here."""
+        return self._hands.get(platform)

@@ -1,0 +1,84 @@
+"""What moderators have done on Discord by the core: messages taken down, people looked at."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+import aiohttp
+import discord
+
+from bot.errors import BotError
+from bot.hands import Shown
+from bot.message import Place, User
+from bot.platforms.discord.requests import PLATFORM, member
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.platforms.discord.answers import Answers
+
+log = logging.getLogger(__name__)
+
+LINK = re.compile(
+    r"<?https://(?:\w+\.)?discord(?:app)?\.com/channels/(?P<server>[0-9]{1,20}|@me)/"
+    r"(?P<channel>[0-9]{1,20})/(?P<message>[0-9]{1,20})/?>?"
+)
+ID = re.compile(r"[0-9]{1,20}")
+
+
+class DiscordHand:
+    """Reaches what the bot reaches in its servers."""
+
+    def __init__(self, answers: Answers, client: discord.Client) -> None:
+        self._answers = answers
+        self._client = client
+
+    async def person(self, name: str, place: Place) -> User | None:
+        """A member by their id, or somebody who has left the server, who has no rights there."""
+        guild = self._client.get_guild(int(place.server)) if place.server else None
+        if guild is None or not ID.fullmatch(name):
+            return None
+        try:
+            return member(await guild.fetch_member(int(name)))
+        except discord.NotFound:
+            return await self._stranger(int(name))
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            log.warning("Discord did not say who somebody is: %s", error)
+            return None
+
+    async def _stranger(self, number: int) -> User | None:
+        try:
+            found = await self._client.fetch_user(number)
+        except (discord.HTTPException, aiohttp.ClientError, OSError):
+            return None
+        return User(str(found.id), found.display_name)
+
+    def message(self, link: str, place: Place) -> Shown | None:
+        """From the link that Discord's menu copies."""
+        if (match := LINK.fullmatch(link.strip())) is None:
+            return None
+        server = "" if match["server"] == "@me" else match["server"]
+        return Shown(Place(PLATFORM, match["channel"], server), match["message"])
+
+    async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
+        """Delete messages, those of answers under way, too; one that is not stored only if it is the bot's."""
+        channel = int(shown.place.thread or shown.place.channel)
+        if shown.row:
+            await self._answers.delete(channel, (), self._answers.showing(shown.row))
+        try:
+            room = self._client.get_partial_messageable(channel)
+            for external in externals:
+                if not shown.row and (await room.fetch_message(int(external))).author != self._client.user:
+                    return False
+                await self._answers.room(channel, None).delete(int(external))
+        except discord.NotFound:
+            return bool(shown.row)
+        except (discord.HTTPException, aiohttp.ClientError, OSError, BotError) as error:
+            log.warning("A message stays on Discord: %s", error)
+            return False
+        return True
+
+    async def forget(self, user_id: str) -> None:
+        """Nothing: what is on Discord is Discord's to show."""

@@ -1,0 +1,71 @@
+"""What moderators have done on Slack by the core: messages taken down, people looked at."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from bot.hands import Shown
+from bot.message import Place, User
+from bot.platforms.slack.requests import PLATFORM
+from bot.platforms.slack.web import Gone, SlackError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.platforms.slack.people import People
+    from bot.platforms.slack.requests import Me
+    from bot.platforms.slack.web import Web
+
+log = logging.getLogger(__name__)
+
+LINK = re.compile(
+    r"<?https://[\w.-]*slack\.com/archives/(?P<channel>[A-Z0-9]{1,20})/p(?P<seconds>[0-9]{1,12})(?P<rest>[0-9]{6})"
+    r"(?:\?[^|>\s]*)?(?:\|[^>]*)?>?"
+)
+ID = re.compile(r"[UW][A-Z0-9]{1,20}")
+
+
+def link_to(channel: str, ts: str) -> str:
+    """A link to a message, as `LINK` reads it."""
+    return f"https://slack.com/archives/{channel}/p{ts.replace('.', '')}"
+
+
+class SlackHand:
+    """Reaches the bot's own messages in its workspace."""
+
+    def __init__(self, web: Web, people: People, me: Me) -> None:
+        self._web = web
+        self._people = people
+        self._me = me
+
+    async def person(self, name: str, place: Place) -> User | None:
+        """Somebody by their id."""
+        return await self._people.surely(name) if ID.fullmatch(name) else None
+
+    def message(self, link: str, place: Place) -> Shown | None:
+        """From the link that Slack's menu copies."""
+        if (match := LINK.fullmatch(link.strip())) is None:
+            return None
+        server = "" if match["channel"].startswith("D") else self._me.team
+        return Shown(Place(PLATFORM, match["channel"], server), f"{match['seconds']}.{match['rest']}")
+
+    async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
+        """Delete messages and files; Slack deletes none but the bot's own."""
+        is_gone = True
+        for external in externals:
+            try:
+                if external.startswith("F"):
+                    await self._web.delete_file(external)
+                else:
+                    await self._web.delete(shown.place.channel, external)
+            except Gone:
+                is_gone = is_gone and bool(shown.row)
+            except SlackError as error:
+                log.info("A message stays on Slack: %s", error)
+                is_gone = False
+        return is_gone
+
+    async def forget(self, user_id: str) -> None:
+        """Nothing: what is on Slack is Slack's to show."""

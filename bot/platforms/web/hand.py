@@ -1,0 +1,56 @@
+"""What is done in the web chat by the core: messages taken down, people looked at and forgotten."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bot.hands import Shown
+from bot.message import Place, Reply, User
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.platforms.web.moderators import Moderators
+    from bot.platforms.web.rooms import Rooms
+
+NUMBER = re.compile(r"(?:https?://\S+#[^/\s]+/|#)?(?P<row>[0-9]{1,18})")
+ID = re.compile(r"[0-9a-f]{16}")
+
+
+class WebHand:
+    """Reaches all rooms."""
+
+    def __init__(self, rooms: Rooms, moderators: Moderators) -> None:
+        self._rooms = rooms
+        self._moderators = moderators
+
+    async def person(self, name: str, place: Place) -> User | None:
+        """A visitor by their id, or by a name that one visitor alone has who spoke here lately."""
+        await self._moderators.start()
+        names = {author.id: author.name for author in self._rooms.authors()}
+        found = [name] if name in names or ID.fullmatch(name) else [one for one in names if names[one] == name]
+        if len(found) != 1:
+            return None
+        return User(found[0], names.get(found[0], found[0]), is_moderator=found[0] in self._moderators)
+
+    def message(self, link: str, place: Place) -> Shown | None:
+        """From the address of an answer's thread, or its number alone."""
+        match = NUMBER.fullmatch(link.strip())
+        return None if match is None else Shown(Place("web", place.channel, "web"), row=int(match["row"]))
+
+    async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
+        """Show an answer no longer, in whatever room it is."""
+        found = self._rooms.with_row(shown.row)
+        for room, exchange in found:
+            room.show(exchange, Reply(deleted=True, final=True))
+        return bool(found)
+
+    async def forget(self, user_id: str) -> None:
+        """Show no longer what a visitor asked, and know them as a moderator no longer."""
+        for room, exchange in self._rooms.of_author(user_id):
+            # The answer that tells of it is one of these.
+            if not exchange.reply.final:
+                continue
+            room.show(exchange, Reply(deleted=True, final=True))
+        await self._moderators.start()

@@ -1,0 +1,219 @@
+"""What is stored about one person: all of it as files, or all of it deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import or_, select
+
+from bot.audit import REFUSAL, AuditRow
+from bot.database import AttachmentRow, DeliveryRow, MessageRow, PluginRow, TokensRow, VoteRow, now
+from bot.forgetting import Forgetting, rows
+from bot.message import Asked, Attachment, Person
+from bot.scope import SettingRow
+from bot.store import BlobRow
+from bot.timeouts import TimeOutRow
+from bot.tokens import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from bot.database import Database
+    from bot.defaults import Defaults
+    from bot.hands import Hands
+    from bot.message import Place, User
+    from bot.moderation import Moderation
+    from bot.registry import Registry
+    from bot.settings import Settings
+    from bot.timeouts import TimeOuts
+
+PART_BYTES = 6 * 2**20
+"""Of one file of an export, so that every platform takes it."""
+
+
+class Privacy:
+    """For everybody, each for themselves."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        registry: Registry,
+        settings: Settings,
+        defaults: Defaults,
+        timeouts: TimeOuts,
+        moderation: Moderation,
+        hands: Hands,
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._settings = settings
+        self._defaults = defaults
+        self._timeouts = timeouts
+        self._moderation = moderation
+        self._hands = hands
+
+    async def export(self, user: User, place: Place, asking: int) -> Sequence[Attachment]:
+        """All that is stored about `user` on the platform of `place`, as JSON; `asking` is the question that asks so.
+
+        Pictures and other files are in further ones where they do not fit.
+        """
+        person = await self._person(user, place)
+        async with self._database.reading() as session:
+            messages = await self._messages(session, person, asking)
+            files = await _of(session, AttachmentRow, messages)
+            tokens = await _of(session, TokensRow, messages)
+            mine = [person.id, f"{person.platform}:{person.id}"]
+            kept = {
+                "deliveries": rows(await _of(session, DeliveryRow, messages)),
+                "votes": rows(await self._votes(session, person)),
+                "audit": rows(await self._audit(session, user, person)),
+                "settings": rows(await self._settings_of(session, user, person)),
+                "timeouts": rows(await self._timeouts_of(session, user, person)),
+                "plugin_data": rows(
+                    list(
+                        await session.scalars(
+                            select(PluginRow).where(or_(PluginRow.key.in_(mine), PluginRow.scope.in_(mine)))
+                        )
+                    )
+                ),
+            }
+            blobs = list(
+                await session.scalars(select(BlobRow).where(or_(BlobRow.key.in_(mine), BlobRow.scope.in_(mine))))
+            )
+        plugins = {}
+        for plugin in self._registry.plugins:
+            if (told := await plugin.stored(person)) is not None:
+                plugins[plugin.name] = told
+        about = {"platform": person.platform, "id": person.id, "name": person.name, "exported": now()}
+        whole = {"about": about, "messages": rows(messages), **kept, "plugins": plugins}
+        return await asyncio.to_thread(_written, whole, tokens, files, blobs)
+
+    async def delete(self, user: User, place: Place, asking: int) -> None:
+        """Delete all that is stored about `user` on the platform of `place`, but a time-out that is in force.
+
+        What others answer for, as the audit's entries, has a pseudonym in their place from now on. `asking` is the
+        question that asks so, which is forgotten once it is answered.
+        """
+        person = await self._person(user, place)
+        for plugin in self._registry.plugins:
+            await plugin.forget(person)
+        moderators = {command.name for command in self._registry.all if command.moderator}
+        hashed = self._timeouts.person(person.platform, person.id)
+        await Forgetting(user, person, hashed, of_moderators=moderators, spared=asking).run(self._database)
+        await self._defaults.refresh()
+        await self._settings.refresh()
+        await self._timeouts.refresh()
+        await self._moderation.heed()
+        if (hand := self._hands.of(person.platform)) is not None:
+            await hand.forget(person.id)
+
+    async def _person(self, user: User, place: Place) -> Person:
+        mine = (MessageRow.platform == place.platform) & (MessageRow.author == user.id)
+        async with self._database.reading() as session:
+            questions = await session.scalars(select(MessageRow).where(mine, MessageRow.role == "user"))
+            refused = (AuditRow.platform == place.platform) & (AuditRow.actor == user.id) & (AuditRow.kind == REFUSAL)
+            refusals = await session.scalars(select(AuditRow).where(refused))
+            asked = [
+                Asked(row.server, row.command, text)
+                for row in questions
+                for text in {row.text, *(one for one in row.options.values() if isinstance(one, str))}
+                if text
+            ]
+            asked += [Asked(row.server, row.what, row.before) for row in refusals if isinstance(row.before, str)]
+        return Person(place.platform, user.id, user.name, tuple(asked))
+
+    async def _messages(self, session: AsyncSession, person: Person, asking: int) -> list[MessageRow]:
+        mine = (MessageRow.platform == person.platform) & (MessageRow.author == person.id)
+        others = (MessageRow.id != asking) & or_(MessageRow.parent.is_(None), MessageRow.parent != asking)
+        return list(await session.scalars(select(MessageRow).where(mine, others).order_by(MessageRow.id)))
+
+    async def _votes(self, session: AsyncSession, person: Person) -> list[VoteRow]:
+        there = select(MessageRow.id).where(MessageRow.platform == person.platform)
+        return list(await session.scalars(select(VoteRow).where(VoteRow.user == person.id, VoteRow.message.in_(there))))
+
+    async def _audit(self, session: AsyncSession, user: User, person: Person) -> list[AuditRow]:
+        about = or_(AuditRow.actor == person.id, AuditRow.subject == person.id)
+        found = select(AuditRow).where(about).order_by(AuditRow.id)
+        return list(await session.scalars(found if user.is_operator else found.where(_on(AuditRow, person))))
+
+    async def _settings_of(self, session: AsyncSession, user: User, person: Person) -> list[SettingRow]:
+        found = select(SettingRow).where(SettingRow.actor == person.id)
+        return list(await session.scalars(found if user.is_operator else found.where(_on(SettingRow, person))))
+
+    async def _timeouts_of(self, session: AsyncSession, user: User, person: Person) -> list[TimeOutRow]:
+        hashed = self._timeouts.person(person.platform, person.id)
+        given = TimeOutRow.actor == person.id
+        mine = or_(TimeOutRow.person == hashed, given if user.is_operator else given & _on(TimeOutRow, person))
+        return list(await session.scalars(select(TimeOutRow).where(mine)))
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyHere:
+    """What is stored about whoever asks."""
+
+    _all: Privacy
+    _user: User
+    _place: Place
+    _asking: int
+
+    async def export(self) -> Sequence[Attachment]:
+        """All of it, as files."""
+        return await self._all.export(self._user, self._place, self._asking)
+
+    async def delete(self) -> None:
+        """Delete all of it."""
+        await self._all.delete(self._user, self._place, self._asking)
+
+
+def _on(table: Any, person: Person) -> Any:
+    return table.platform == person.platform
+
+
+async def _of(session: AsyncSession, table: Any, messages: Sequence[MessageRow]) -> list[Any]:
+    """What hangs on messages, in their order."""
+    found: list[Any] = []
+    for row in messages:
+        found += await session.scalars(select(table).where(table.message == row.id))
+    return found
+
+
+def _written(
+    whole: dict[str, Any], tokens: Sequence[Any], files: Sequence[Any], blobs: Sequence[Any]
+) -> list[Attachment]:
+    """The files of an export: the first has everything but what does not fit."""
+    whole["tokens"] = [
+        {"message": row.message, "tokens": [[one.text, one.probability] for one in unpack(row.data)]} for row in tokens
+    ]
+    parts = list(_parts([*files, *blobs]))
+    whole["files"] = parts[0] if parts else []
+    written = [_file("tempera-data.json", whole)]
+    for number, part in enumerate(parts[1:], 2):
+        written.append(_file(f"tempera-data-{number}.json", {"files": part}))
+    return written
+
+
+def _parts(found: Sequence[Any]) -> Iterator[list[dict[str, Any]]]:
+    """Rows that hold bytes, these as base64, as many together as fit into a file."""
+    part: list[dict[str, Any]] = []
+    size = 0
+    for row in found:
+        data = base64.b64encode(row.data).decode()
+        if part and size + len(data) > PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(rows([row])[0] | {"base64": data})
+        size += len(data)
+    if part:
+        yield part
+
+
+def _file(name: str, content: dict[str, Any]) -> Attachment:
+    text = json.dumps(content, ensure_ascii=False, indent=1, default=str)
+    return Attachment(name, text.encode("utf-8", "replace"), "application/json")

@@ -1,0 +1,46 @@
+"""/privacy: what is stored about oneself, as a file, or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from bot import Button, Context, Plugin, Reply, command
+
+SHOWN_ELSEWHERE = frozenset({"discord", "slack"})
+"""Platforms that keep messages themselves."""
+
+
+class Privacy(Plugin):
+    """Everybody's own data."""
+
+    @command("privacy export", private=True, free=True, kept=False)
+    async def export(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Get a file of all that is stored about you here."""
+        files = tuple(await ctx.privacy.export())
+        sentence = "This is all that I have stored about you. PRIVACY.md tells what each part is."
+        yield Reply(text=ctx.translate(sentence), attachments=files, final=True)
+
+    @command("privacy delete", private=True, free=True)
+    async def delete(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Delete all that is stored about you here."""
+        lines = [
+            ctx.translate(
+                "I will delete your questions, my answers to them with their pictures, your thumbs, your defaults and "
+                "your rights as a moderator, if I gave them to you. Nobody can bring that back."
+            ),
+            ctx.translate(
+                "Where it is on record what moderators did, a random name will stand in the place of yours. A time-out "
+                "stays until it ends."
+            ),
+        ]
+        if ctx.place.platform in SHOWN_ELSEWHERE:
+            sentence = "What is shown here is kept by {platform}, too: delete there what shall not be read any more."
+            lines.append(ctx.translate(sentence, platform=ctx.place.platform.capitalize()))
+        button = Button(ctx.translate("Delete all of it"), "privacy-delete", style="danger")
+        yield Reply(text="\n\n".join(lines), buttons=(button,), final=True)
+
+    @command("privacy-delete", hidden=True, private=True, free=True, kept=False)
+    async def delete_now(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Delete it."""
+        await ctx.privacy.delete()
+        yield Reply(text=ctx.translate("Everything that I had stored about you is deleted."), final=True)

@@ -1,0 +1,242 @@
+"""/privacy: an export that has everything, and a deletion after which no table has anything."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.asking import ROOM, ask, last, replies
+from fakes.everything import holding, rows
+from fakes.models import FakeModels
+from sqlalchemy import select
+
+from bot import plugin
+from bot.app import Bot
+from bot.audit import AuditRow
+from bot.config import PluginsSection
+from bot.database import Database, now
+from bot.message import Action, Place, Reply, Request, User
+from bot.model_client import ModelClient
+from bot.platforms.terminal import HERE, operator
+from bot.scope import home
+from bot.timeouts import TimeOutRow
+
+BEN = User("100000000000000007", "Benedikt")
+ANN = User("100000000000000001", "Ann")
+MOD = User("100000000000000009", "Mod", is_moderator=True)
+SCHOOL = home(ROOM)
+WORDS = ("aubergine", "courgette", "pumpkin", "gherkin", "celeriac", "fennel")
+"""What Benedikt writes, each in a place of its own."""
+
+
+@asynccontextmanager
+async def running(address: str, models: FakeModels, **more: Any) -> AsyncIterator[Bot]:
+    plugins = plugin.load(PluginsSection(entry_points=False))
+    settings = {"safety.level": "off", "ask.keep_tokens": True}
+    async with Bot(ModelClient(models.url), plugins, Database(address), settings=settings, **more) as bot:
+        yield bot
+
+
+async def press(bot: Bot, user: User, button: str, row: int, place: Place = ROOM, **fields: Any) -> Reply:
+    request = Request(user=user, place=place, action=Action(f"t:{button}:{row}", fields or None))
+    return (await replies(bot, request))[-1]
+
+
+async def live(bot: Bot) -> None:
+    """Leave something of Benedikt's behind wherever there is a place for it."""
+    answer = await last(bot, ask("/ask aubergine", BEN, message="m-1", resume={"user": BEN.id}))
+    await bot.sent(answer.row, ["d-1", "d-2"])
+    await press(bot, BEN, "up", answer.row)
+    anns = await last(bot, ask("/ask something else", ANN))
+    await press(bot, BEN, "down", anns.row)
+    # What others made of it holds his words, too.
+    await press(bot, MOD, "edit", (await last(bot, ask("/ask courgette", BEN))).row, prompt="courgette soup")
+    again = await press(bot, MOD, "again", answer.row)
+    await press(bot, MOD, "warmer", again.row)
+    drawn = await last(bot, ask("/imagine pumpkin count:1", BEN))
+    await press(bot, ANN, "b0", drawn.row)
+    await last(bot, ask("/face", BEN))
+    await last(bot, ask("/new", BEN))
+    await last(bot, ask("/defaults set ask.temperature value:0.3", BEN))
+    await last(bot, ask("/explain celeriac and nothing that any lesson knows", BEN))
+    await last(bot, ask("/config set safety.words radish", MOD))
+    refused = await last(bot, ask("/ask radish and gherkin", BEN))
+    await press(bot, BEN, "appeal", int(refused.buttons[0].id.split(":")[2]))
+    await last(bot, ask(f"/config set moderators.users {BEN.id}", MOD))
+    await last(bot, ask("/config set answers.quote no", BEN))
+    await last(bot, ask(f"/config set moderators.users {ANN.id}", MOD))
+    await bot.timeouts.set(BEN, home(replace(ROOM, server="other")), now() + timedelta(hours=1), "fennel", MOD)
+    # What moderators looked up names him.
+    named = {"command": "ask", "user": BEN}
+    await last(bot, Request(user=MOD, place=ROOM, command="why", options=named))
+    for line in ("/timeouts list", "/lesson gaps", "/audit"):
+        await last(bot, ask(line, MOD))
+
+
+async def confirmed(bot: Bot, user: User = BEN, place: Place = ROOM) -> Reply:
+    """Ask for the deletion, and press its button."""
+    asked = await last(bot, ask("/privacy delete", user, place))
+    assert asked.private
+    assert not asked.error
+    return await press(bot, user, "b0", asked.row, place)
+
+
+@pytest.fixture
+async def bot(address: str, models: FakeModels) -> AsyncIterator[Bot]:
+    async with running(address, models) as made:
+        await live(made)
+        yield made
+
+
+async def test_after_the_deletion_no_table_has_the_persons_id_name_or_words(bot: Bot) -> None:
+    for one in (BEN.id, BEN.name, *WORDS):
+        assert await holding(bot.database, one), f"{one} was never there"
+    tables = {name for name, found in (await rows(bot.database)).items() if found}
+    assert {"messages", "attachments", "votes", "tokens", "deliveries", "audit", "settings", "timeouts"} <= tables
+    reply = await confirmed(bot)
+    assert (reply.text, reply.private) == ("Everything that I had stored about you is deleted.", True)
+    assert await holding(bot.database, BEN.id, BEN.name, *WORDS) == []
+
+
+async def test_others_keep_what_is_theirs(bot: Bot) -> None:
+    await confirmed(bot)
+    recent = [row for row in await bot.journal.recent(ROOM, 100) if row.author == ANN.id]
+    assert "something else" in [row.text for row in recent]
+    entries = await bot.audit.find("test", "school")
+    changed = [entry for entry in entries if entry.kind == "setting" and entry.actor == MOD.id]
+    assert [entry.what for entry in changed] == ["moderators.users", "moderators.users", "safety.words"]
+
+
+async def test_in_the_audit_a_random_name_stands_for_the_person(bot: Bot) -> None:
+    async with bot.database.reading() as session:
+        before = len(list(await session.scalars(select(AuditRow))))
+    await confirmed(bot)
+    async with bot.database.reading() as session:
+        after = list(await session.scalars(select(AuditRow).order_by(AuditRow.id)))
+    assert len(after) == before
+    pseudonyms = {name for row in after for name in (row.actor, row.subject) if name.startswith("deleted-")}
+    assert len(pseudonyms) == 1
+    kinds = {(row.kind, row.what) for row in after if row.actor in pseudonyms}
+    assert {("refusal", "ask"), ("appeal", "ask"), ("setting", "answers.quote")} <= kinds
+    assert [row.what for row in after if row.subject in pseudonyms] == ["timeout"]
+
+
+async def test_a_second_person_gets_another_name(bot: Bot) -> None:
+    await confirmed(bot)
+    await confirmed(bot, replace(MOD, is_moderator=False))
+    async with bot.database.reading() as session:
+        actors = {row.actor for row in await session.scalars(select(AuditRow))}
+    assert len([name for name in actors if name.startswith("deleted-")]) == 2
+    assert MOD.id not in actors
+
+
+async def test_a_timeout_stays_until_it_ends(bot: Bot) -> None:
+    await bot.timeouts.set(BEN, SCHOOL, now() + timedelta(hours=1), "fennel", MOD)
+    assert bot.dispatch(ask("/ask hi", BEN)).refused
+    # Nobody needs to be let in to have their data deleted.
+    await confirmed(bot)
+    assert await holding(bot.database, BEN.id, BEN.name, "fennel") == []
+    refused = await last(bot, ask("/ask hi", BEN))
+    assert refused.text.startswith("Moderators have timed you out")
+    listed = await last(bot, ask("/timeouts list", MOD))
+    assert "somebody who had their data deleted until" in listed.text
+    assert (
+        await press(bot, MOD, "b0", listed.row)
+    ).text == "Lifted: somebody who had their data deleted can use me again."
+    assert not bot.dispatch(ask("/ask hi", BEN)).refused
+
+
+async def test_the_hash_is_none_that_can_be_made_from_the_database(bot: Bot) -> None:
+    import hashlib
+
+    await confirmed(bot)
+    async with bot.database.reading() as session:
+        (row,) = await session.scalars(select(TimeOutRow))
+    plain = f"test\0{BEN.id}".encode()
+    assert len(row.person) == 64
+    assert row.person not in {hashlib.sha256(text).hexdigest() for text in (plain, BEN.id.encode())}
+
+
+async def test_an_export_has_all_of_it_and_nobody_elses(bot: Bot) -> None:
+    stored = await rows(bot.database)
+    reply = await last(bot, ask("/privacy export", BEN))
+    assert reply.private
+    (file,) = reply.attachments
+    assert (file.filename, file.media_type) == ("tempera-data.json", "application/json")
+    told = json.loads(file.data)
+    text = file.data.decode()
+    assert told["about"]["id"] == BEN.id
+    for word in WORDS:
+        assert word in text, word
+    assert {row["author"] for row in told["messages"]} == {BEN.id}
+    pictures = [base64.b64decode(one["base64"]) for one in told["files"]]
+    assert any(data.startswith(b"\x89PNG") for data in pictures)
+    assert told["tokens"][0]["tokens"]
+    assert [row["external"] for row in told["deliveries"]] == ["d-1", "d-2"]
+    assert sorted(row["value"] for row in told["votes"]) == [-1, 1]
+    assert told["timeouts"][0]["reason"] == "fennel"
+    assert {row["kind"] for row in told["audit"]} == {"setting", "refusal", "appeal", "moderation"}
+    assert [row["value"] for row in told["plugin_data"]] == [{"ask.temperature": 0.3}]
+    assert "something else" not in text
+    # Nothing of the export is stored itself.
+    left = await rows(bot.database)
+    assert {name: found for name, found in left.items() if name != "counts"} == {
+        name: found for name, found in stored.items() if name != "counts"
+    }
+
+
+async def test_it_is_for_everybody_everywhere_and_for_oneself(bot: Bot) -> None:
+    await last(bot, ask("/config set access.roles teachers", MOD))
+    direct = Place("test", "dm-ann")
+    for place in (ROOM, direct):
+        assert not (await last(bot, ask("/privacy export", ANN, place))).error
+    asked = await last(bot, ask("/privacy delete", BEN))
+    assert (await press(bot, ANN, "b0", asked.row)).error or not await holding(bot.database, ANN.id)
+    assert await holding(bot.database, BEN.id, "aubergine")
+
+
+async def test_answers_under_way_end_with_it(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    answering = asyncio.create_task(last(bot, ask("/ask aubergine", BEN)))
+    await models.until(running=1)
+    await confirmed(bot)
+    assert (await answering).deleted
+    assert await holding(bot.database, "aubergine") == []
+
+
+async def test_many_pictures_are_in_several_files(tmp_path: Path, models: FakeModels, monkeypatch: Any) -> None:
+    monkeypatch.setattr("bot.privacy.PART_BYTES", 100)
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        for _ in range(3):
+            await last(bot, ask("/imagine pumpkin", BEN))
+        files = (await last(bot, ask("/privacy export", BEN))).attachments
+    assert [file.filename for file in files] == ["tempera-data.json", "tempera-data-2.json", "tempera-data-3.json"]
+    assert [len(json.loads(file.data)["files"]) for file in files] == [1, 1, 1]
+
+
+async def test_whoever_runs_the_bot_can_too(tmp_path: Path, models: FakeModels) -> None:
+    me = operator()
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        await last(bot, ask("/ask aubergine", me, HERE))
+        await last(bot, ask("/config set answers.quote no server:discord:123", me, HERE))
+        assert await holding(bot.database, "'operator'")
+        await confirmed(bot, me, HERE)
+        assert await holding(bot.database, "'operator'", "aubergine") == []
+
+
+async def test_what_was_deleted_is_gone_from_the_file(tmp_path: Path, models: FakeModels) -> None:
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        await last(bot, ask("/ask aubergine", BEN))
+        await confirmed(bot)
+        await bot.database.settle()
+        kept = await asyncio.to_thread(
+            lambda: b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+        )
+    assert b"aubergine" not in kept
+    assert BEN.id.encode() not in kept

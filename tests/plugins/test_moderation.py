@@ -1,0 +1,268 @@
+"""/mod, /timeout, /timeouts and /queue as moderators use them, and what everybody else hears."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, press
+from fakes.models import FakeModels
+
+from bot import UserError, plugin
+from bot.app import Bot
+from bot.audit import Filter
+from bot.config import PluginsSection
+from bot.database import Database, now
+from bot.hands import Shown
+from bot.message import Place, Request, User
+from bot.model_client import ModelClient
+from bot.scope import home
+from plugins.moderation import span
+
+SCHOOL = home(ROOM)
+ADA = User("ada", "Ada", is_moderator=True)
+ELSEWHERE = Place("test", "room", server="other school")
+
+
+def timeout(user: User, duration: str = "10m", actor: User = MODERATOR, **more: object) -> Request:
+    """As a platform with typed options asks."""
+    return Request(user=actor, place=ROOM, command="timeout", options={"user": user, "duration": duration, **more})
+
+
+class Hand:
+    """A platform that knows a few people, and shows messages."""
+
+    def __init__(self, *people: User) -> None:
+        self.people = {person.id: person for person in people}
+        self.shown = {"m1", "m2", "hello"}
+        self.keeps = False
+
+    async def person(self, name: str, place: Place) -> User | None:
+        return self.people.get(name)
+
+    def message(self, link: str, place: Place) -> Shown | None:
+        server, _, external = link.removeprefix("https://chat/").partition("/")
+        return Shown(Place("test", "room", server), external) if link.startswith("https://chat/") else None
+
+    async def take_down(self, shown: Shown, externals: list[str]) -> bool:
+        known = not self.keeps and set(externals) <= self.shown
+        self.shown -= set(externals) if known else set()
+        return known
+
+    async def forget(self, user_id: str) -> None:
+        self.people.pop(user_id, None)
+
+
+# Time-outs
+
+
+async def test_a_moderator_times_somebody_out_and_lifts_it(bot: Bot) -> None:
+    asked_at = now()
+    reply = await last(bot, timeout(BEN, "90m", reason="Spam."))
+    assert reply.private
+    (one,) = bot.timeouts.within(SCHOOL)
+    until = f"{one.until:%Y-%m-%d %H:%M} UTC"
+    assert reply.text == f"Ben cannot use me until {until}. `/timeouts lift` ends it before."
+    assert timedelta(minutes=89) < one.until - asked_at <= timedelta(minutes=91)
+    assert (await last(bot, ask("/ask hi", BEN))).text.endswith("Their reason: Spam.")
+    listed = await last(bot, ask("/timeouts list", MODERATOR))
+    assert listed.text == f"- #{one.id} Ben until {until}, by Mod: Spam."
+    lifted = await last(bot, press("b0", listed.row, MODERATOR))
+    assert lifted.text == "Lifted: Ben can use me again."
+    assert not (await last(bot, ask("/ask hi", BEN))).error
+    assert (await last(bot, press("b0", listed.row, MODERATOR))).text == "This time-out has ended already."
+    assert (await last(bot, ask("/timeouts list", MODERATOR))).text == "Nobody is timed out here."
+
+
+@pytest.mark.parametrize("whom", ["Ben", "@ben", "ben", "#1", "1", "<@ben>"])
+async def test_it_is_lifted_by_name_id_or_number(bot: Bot, whom: str) -> None:
+    await last(bot, timeout(BEN))
+    request = Request(user=MODERATOR, place=ROOM, command="timeouts lift")
+    assert list(await bot.complete(request, "user", "b")) == ["Ben"]
+    assert (await last(bot, ask(f"/timeouts lift {whom}", MODERATOR))).text == "Lifted: Ben can use me again."
+
+
+async def test_of_two_of_one_name_it_says_so(bot: Bot) -> None:
+    await last(bot, timeout(BEN))
+    await last(bot, timeout(User("ben2", "Ben")))
+    assert (await last(bot, ask("/timeouts lift Ben", MODERATOR))).text == (
+        "Several people here are called “Ben”; give the number that /timeouts list shows."
+    )
+    assert (await last(bot, ask("/timeouts lift Cy", MODERATOR))).text == (
+        "“Cy” is not timed out here. /timeouts list shows who is."
+    )
+
+
+async def test_moderators_are_not_timed_out(bot: Bot) -> None:
+    await last(bot, ask("/config set moderators.users dora", MODERATOR))
+    await last(bot, ask("/config set moderators.roles teachers", MODERATOR))
+    for whom in (
+        ADA,
+        User("dora", "Dora"),
+        User("eve", "Eve", roles=("teachers",)),
+        User("op", "Op", is_operator=True),
+    ):
+        reply = await last(bot, timeout(whom))
+        assert (reply.text, reply.error) == ("Moderators cannot be timed out.", True)
+    assert bot.timeouts.within(SCHOOL) == []
+
+
+async def test_whoever_is_typed_must_be_known_for_sure(bot: Bot) -> None:
+    line = ask("/timeout user:@ben 10m", MODERATOR)
+    unknown = "I could not find out who “ben” is here. Pick them from the list, or give their id."
+    assert (await last(bot, line)).text == unknown
+    with bot.hands.lent("test", Hand(ADA)):
+        assert (await last(bot, line)).text == unknown
+        assert (await last(bot, ask("/timeout user:@ada 10m", MODERATOR))).text == "Moderators cannot be timed out."
+    with bot.hands.lent("test", Hand(BEN)):
+        assert (await last(bot, line)).text.startswith("Ben cannot use me until")
+
+
+@pytest.mark.parametrize(
+    ("typed", "minutes"),
+    [("10m", 10), ("2h", 120), ("1d 12h", 2160), ("3 Tage", 4320), ("1h30m", 90), ("4w", 40320), ("90 MIN", 90)],
+)
+def test_times_as_people_write_them(typed: str, minutes: int) -> None:
+    assert span(typed) == timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize("typed", ["", "10", "soon", "0m", "29d", "5w", "-5m", "10s", "10m later", "99999w"])
+def test_what_is_no_time_is_told(typed: str) -> None:
+    with pytest.raises(UserError) as caught:
+        span(typed)
+    assert str(caught.value) == (f"duration must be a time such as 10m, 2h or 3d, up to 28 days; you gave “{typed}”.")
+
+
+# Messages
+
+
+async def test_a_message_is_removed_by_its_link_with_what_is_stored(bot: Bot) -> None:
+    answer = await last(bot, ask("/ask hi", BEN))
+    await bot.sent(answer.row, ["m1", "m2"])
+    with bot.hands.lent("test", hand := Hand()):
+        reply = await last(bot, ask("/mod remove https://chat/school/m2", MODERATOR))
+        assert (reply.text, reply.private, reply.error) == ("The message is removed.", True, False)
+        assert hand.shown == {"hello"}
+        assert await bot.journal.get(answer.row) is None
+        (entry,) = await bot.audit.find("test", "school", Filter(kind="moderation"))
+        assert (entry.what, entry.actor, entry.subject, entry.after) == ("remove", "mod", "ben", {"command": "ask"})
+        # One that is not stored, such as a greeting.
+        assert (
+            await last(bot, ask("/mod remove https://chat/school/hello", MODERATOR))
+        ).text == "The message is removed."
+        for link, sentence in [
+            ("https://chat/school/m2", "There is no message of mine there."),
+            ("https://chat/other/hello", "That message is not of this server."),
+            ("hello", "“hello” is no link to a message; the menu of each message has one to copy."),
+        ]:
+            reply = await last(bot, ask(f"/mod remove {link}", MODERATOR))
+            assert (reply.text, reply.error) == (sentence, True)
+
+
+async def test_what_the_platform_keeps_is_told(bot: Bot) -> None:
+    answer = await last(bot, ask("/ask hi", BEN))
+    await bot.sent(answer.row, ["m1"])
+    with bot.hands.lent("test", hand := Hand()):
+        hand.keeps = True
+        assert (await last(bot, ask("/mod remove https://chat/school/m1", MODERATOR))).text == (
+            "What was stored of it is deleted; the message itself could not be removed there."
+        )
+    assert await bot.journal.get(answer.row) is None
+
+
+async def test_an_answer_of_another_server_stays(bot: Bot) -> None:
+    answer = await last(bot, ask("/ask hi", BEN, ELSEWHERE))
+    assert (await last(bot, ask(f"/mod remove {answer.row}", MODERATOR))).text == "There is no message of mine there."
+    assert await bot.journal.get(answer.row) is not None
+
+
+async def test_the_buttons_of_others_leave_an_entry_when_moderators_press_them(bot: Bot, models: FakeModels) -> None:
+    own = await last(bot, ask("/ask hi", MODERATOR))
+    answer = await last(bot, ask("/ask hi", BEN))
+    await last(bot, press("delete", own.row, MODERATOR))
+    await last(bot, press("delete", answer.row, MODERATOR))
+    models.gate.clear()
+    running = asyncio.create_task(last(bot, ask("/ask more", BEN)))
+    await models.until(running=1)
+    (job,) = await bot.moderation.journal.unfinished("test", "school")
+    async for _ in bot.dispatch(press("stop", job.id, MODERATOR)).replies:
+        pass
+    assert (await running).status == "Stopped."
+    entries = await bot.audit.find("test", "school", Filter(kind="moderation"))
+    assert [(entry.what, entry.actor, entry.subject_name) for entry in entries] == [
+        ("cancel", "mod", "Ben"),
+        ("remove", "mod", "Ben"),
+    ]
+
+
+# The queue
+
+
+async def test_the_queue_is_shown_and_cancelled(bot: Bot, models: FakeModels) -> None:
+    assert (await last(bot, ask("/queue", MODERATOR))).text == "Nothing is being answered here at the moment."
+    models.gate.clear()
+    running = asyncio.create_task(last(bot, ask("/ask secret words", BEN)))
+    elsewhere = asyncio.create_task(last(bot, ask("/ask hi", ANN, ELSEWHERE)))
+    await models.until(running=2)
+    queue = await last(bot, ask("/queue", MODERATOR))
+    (job,) = await bot.journal.unfinished("test", "school")
+    assert queue.private
+    assert queue.text.startswith(f"- #{job.id} /ask of Ben, ")
+    assert "secret" not in queue.text
+    assert [button.label for button in queue.buttons] == [f"Cancel #{job.id}", "Look again"]
+    cancelled = await last(bot, press("b0", queue.row, MODERATOR))
+    assert cancelled.text == "Cancelled: /ask of Ben."
+    assert (await running).status == "Stopped."
+    await models.until(dropped=1)
+    assert not elsewhere.done()
+    again = await last(bot, press("b0", queue.row, MODERATOR))
+    assert again.text == "There is nothing to stop: this answer is finished."
+    (entry,) = await bot.audit.find("test", "school", Filter(what="cancel"))
+    assert (entry.kind, entry.subject, entry.after) == ("moderation", "ben", {"command": "ask"})
+    models.gate.set()
+    await elsewhere
+
+
+@asynccontextmanager
+async def process(address: str, models: FakeModels) -> AsyncIterator[Bot]:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "moderation"), entry_points=False))
+    async with Bot(ModelClient(models.url), plugins, Database(address), settings={"safety.level": "off"}) as bot:
+        yield bot
+
+
+async def test_what_another_process_makes_is_cancelled_and_removed_too(tmp_path: object, models: FakeModels) -> None:
+    address = f"sqlite:///{tmp_path}/tempera.db"
+    async with process(address, models) as one, process(address, models) as other:
+        for line, what in (("/mod remove", None), ("/queue", "b0")):
+            models.gate.clear()
+            running = asyncio.create_task(last(other, ask("/ask hi", BEN)))
+            await models.until(running=1)
+            (job,) = await one.journal.unfinished("test", "school")
+            reply = await last(one, ask(line if what else f"{line} {job.id}", MODERATOR))
+            if what:
+                reply = await last(one, press(what, reply.row, MODERATOR))
+            assert not reply.error
+            await other.moderation.heed()
+            ended = await running
+            assert ended.deleted if not what else ended.status == "Stopped."
+            await models.until(running=0)
+
+
+# Everybody else
+
+
+@pytest.mark.parametrize("user", [ANN, replace(ANN, roles=None)])
+async def test_it_is_for_moderators_alone_buttons_included(bot: Bot, user: User) -> None:
+    listed = await last(bot, ask("/queue", MODERATOR))
+    await last(bot, timeout(BEN))
+    lifting = await last(bot, ask("/timeouts list", MODERATOR))
+    for line in ("mod remove 1", "timeout user:ben 10m", "timeouts list", "timeouts lift Ben", "queue"):
+        reply = await last(bot, ask(f"/{line}", user))
+        assert reply.text.endswith("is for moderators."), line
+        assert reply.error
+        assert reply.private
+    for row in (listed.row, lifting.row):
+        assert (await last(bot, press("b0", row, user))).text == "This has expired: it is no longer stored."
+    assert len(bot.timeouts.within(SCHOOL)) == 1
