@@ -107,8 +107,10 @@ class Setting:
         return self._ids(value, platform) if self.ids else value
 
     def _ids(self, text: str, platform: str) -> str:
-        names = [name for name in re.split(r"[\s,]+", MENTION.sub(r" \g<id> ", text)) if name]
         form = IDS.get(platform, ANY_ID)
+        words = re.split(r"[\s,]+", MENTION.sub(r" \g<id> ", text))
+        # Where a channel has its name for an id, it may be typed as people write it.
+        names = [name.removeprefix("#") if form is ANY_ID else name for name in words if name.strip("#")]
         for name in names:
             if not form.fullmatch(name):
                 sentence = "{name} must be {expected}; “{text}” is none."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.language import Sentence
 from bot.log_channel import CannotPost
-from bot.platforms.slack import blocks
+from bot.platforms.slack import blocks, commands
 from bot.platforms.slack.web import Closed, NotThere, SlackError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NO_CHANNEL = Sentence("there is no such channel.")
-NOT_A_MEMBER = Sentence("I am not in that channel. Type /invite {name} there.")
+NOT_A_MEMBER = Sentence("I am not in that channel; somebody there has to invite {name}.")
 CLOSED = Sentence("nobody can write there.")
 OUT_OF_REACH = Sentence("Slack cannot be reached right now.")
 CHANNELS = ("C", "G")
@@ -40,7 +40,7 @@ class SlackVoice:
         if server != self._me.team or not channel.startswith(CHANNELS):
             raise CannotPost(NO_CHANNEL)
         try:
-            await self._web.post(channel, blocks.note(text.replace("\n", "\n\n")))
+            await self._web.post(channel, blocks.note(commands.typed(text.replace("\n", "\n\n"), ["audit"])))
         except NotThere as error:
             raise CannotPost(Sentence(NOT_A_MEMBER.text, {"name": f"@{self._me.name}"})) from error
         except Closed as error:
