@@ -35,6 +35,8 @@ LINES = {
     "/recall again": r"again \(0 older turns\)",
     "/forget": r"Forgotten\.",
     "/uptime": r"\d+ s",
+    "/diary a long day": r"Written down\.",
+    "/letters abc": r"3 letters\.",
     "/define token": r"A piece of a word\.",
 }
 """Every command of the examples but `note read`, which needs a note first, with what it answers as a pattern."""
