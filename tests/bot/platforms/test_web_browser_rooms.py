@@ -102,7 +102,41 @@ async def test_offline_and_back_while_an_answer_runs(url: str, models: FakeModel
         await page.context.set_offline(False)
         await expect(page.locator(".markdown")).to_have_text(["Paris is the capital of France."] * 2)
         await expect(page.locator("#connection")).to_be_empty()
+        # A chat that closes the connection is no network that comes back: nobody tells the page when to try again.
+        await page.evaluate("() => sockets.at(-1).close()")
+        await expect(page.locator("#connection")).to_have_text("reconnecting …")
+        await say(his, "/ask once more")
+        await expect(page.locator(".markdown")).to_have_text(["Paris is the capital of France."] * 3)
     assert models.dropped == 0
+
+
+async def test_who_has_scrolled_up_is_not_moved_and_finds_what_is_newer(url: str, models: FakeModels) -> None:
+    models.answer = ("line\n\n" * 40, "end")
+    async with chromium() as browser, opened(browser, url) as page, opened(browser, url) as his:
+        await say(page, "/ask first")
+        await expect(page.locator(".markdown")).to_contain_text("end")
+        await expect(page.get_by_text("end", exact=True)).to_be_in_viewport()
+        await page.locator("#scroller").evaluate("shown => { shown.scrollTop = 0; }")
+        await say(his, "/ask second")
+        newer = page.get_by_role("button", name="Newer messages")
+        await expect(newer).to_be_visible()
+        await expect(page.locator(".markdown").nth(1)).to_contain_text("end")
+        assert await page.locator("#scroller").evaluate("shown => shown.scrollTop") == 0
+        await newer.click()
+        await expect(newer).to_be_hidden()
+        await expect(page.get_by_text("end", exact=True).nth(1)).to_be_in_viewport()
+        await expect(page.locator("#announcer")).to_contain_text("end")
+
+
+async def test_what_an_answer_says_is_copied(url: str, models: FakeModels) -> None:
+    models.answer = ("Look:\n\n```python\nprint(1)\n```",)
+    async with chromium() as browser, opened(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:
+        await say(page, "/ask code")
+        for name, text in (("Copy the code", "print(1)"), ("Copy the text", models.answer[0])):
+            await page.get_by_role("button", name=name).click()
+            await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+            assert await page.evaluate("() => navigator.clipboard.readText()") == text
+            await expect(page.get_by_role("button", name="Copied")).to_have_count(0)
 
 
 async def test_everything_by_keyboard(url: str, models: FakeModels) -> None:
