@@ -341,10 +341,12 @@ class Bot:
             command = self.registry.find(action.id.removeprefix("c:"))
             return self.dispatch(replace(request, action=None, command=command.name, options=action.fields or {}))
         name, row_id = actions.parse(action.id)
+        if not actions.is_plugins(name):
+            # A plugin's button is its command's, which is looked at where it is opened.
+            self.gate.pressed(request, name)
         if name == "edit" and action.fields is None:
             return self._form(lambda: self.pressing.form(request, row_id))
         if name == APPEAL:
-            self.gate.pressed(request, name)
             return Dispatch(self._guarded(request, self.refusals.appeal(request, row_id)), private=True)
         replies = self._guarded(request, self.gate.renewed(request, self.pressing.act(request, name, row_id)))
         private = action.private or self._warns(request, [str(value) for value in (action.fields or {}).values()])

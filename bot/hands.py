@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bot.message import Place, User
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A message on a platform: where, and what it is called there. `row` is the answer that it shows, if known."""
+    """A message on a platform: where, and what it is called there.
+
+    `row` is the answer that it shows, if known, `resume` what the adapter keeps of that, and `is_last` says that its
+    question has no other answer.
+    """
 
     place: Place
     external: str = ""
     row: int = 0
+    resume: Mapping[str, Any] = field(default_factory=dict)
+    is_last: bool = False
 
 
 class Hand(Protocol):

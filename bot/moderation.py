@@ -95,15 +95,17 @@ class ModerationHere:
             raise UserError(sentence, text=link[:60])
         if shown.place.server != self._place.server:
             raise UserError("That message is not of this server.")
-        rows = await self._rows(shown)
+        rows, journal = await self._rows(shown), self._all.journal
         if not rows:
             return await self._remove_unknown(shown)
         is_gone = True
         for row in rows:
-            externals = await self._all.journal.delivered(row.id) or [shown.external]
+            externals = await journal.delivered(row.id) or [shown.external]
             self._all.runs.stop(row.id)
-            await self._all.journal.delete(row, about(self._user, "remove", row))
-            where = Shown(Place(row.platform, row.channel, row.server, row.thread), shown.external, row.id)
+            await journal.delete(row, about(self._user, "remove", row))
+            is_last = row.parent is not None and await journal.get(row.parent) is None
+            place = Place(row.platform, row.channel, row.server, row.thread)
+            where = Shown(place, shown.external, row.id, row.resume, is_last)
             is_gone = (hand is None or await hand.take_down(where, externals)) and is_gone
         return is_gone
 

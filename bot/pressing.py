@@ -45,7 +45,6 @@ class Pressing:
         if row is None or row.role != "assistant" or not _reaches(row, request):
             raise Expired("This has expired: it is no longer stored.")
         if not actions.is_plugins(action):
-            # A plugin's button is its command's, which is looked at where it is opened.
             self._gate.pressed(request, action)
         if action == actions.FORK and not seen(row, request.user, request.place):
             raise Expired("This has expired: it is no longer stored.")

@@ -52,9 +52,10 @@ class SlackHand:
         return Shown(Place(PLATFORM, match["channel"], server), f"{match['seconds']}.{match['rest']}")
 
     async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
-        """Delete messages and files; Slack deletes none but the bot's own."""
+        """Delete messages and files, and the question that the bot posted; Slack deletes none but the bot's own."""
         is_gone = True
-        for external in externals:
+        question = shown.resume.get("question") if shown.is_last else None
+        for external in [*externals, *([question] if question else [])]:
             try:
                 if external.startswith("F"):
                     await self._web.delete_file(external)

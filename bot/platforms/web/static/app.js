@@ -40,6 +40,11 @@ const conversation = new Conversation({
   press: (exchange, id) => connection.send({ type: "press", exchange, id, ref: mark("press") }),
   reply: ({ data }) => composer.replyTo(data.row, data.reply.text || data.question),
   thread: (row) => { location.hash = `${encodeURIComponent(room)}/${row}`; },
+  moderates: () => Boolean(you?.moderator),
+  remove: ({ data }) => connection.send({
+    type: "submit", id: "c:mod remove", fields: { message: String(data.row) }, files: {}, ref: mark("remove"), thread: data.thread,
+  }),
+  timeOut: ({ data: { author } }) => composer.fill(`/timeout user:"${author.id}|${author.name.replaceAll('"', "")}" duration:10m`),
   tokens(view) {
     const ref = mark("tokens");
     connection.send({ type: "tokens", exchange: view.data.id, ref });

@@ -13,6 +13,8 @@ const ICONS = {
   thread: "M4 5h16v11H11l-4 4v-4H4zM8 9h8M8 12h5",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   check: "M5 13l4 4L19 7",
+  bin: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
+  clock: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM12 7v5l3 2",
   tokens: "M4 6h5v5H4zM13 6h7v5h-7zM4 14h8v5H4zM16 14h4v5h-4z",
   dice: "M5 5h14v14H5zM9 9h.01M15 9h.01M12 12h.01M9 15h.01M15 15h.01",
   reset: "M5 5v5h5M5.5 10A7.5 7.5 0 1 1 5 14",

@@ -22,7 +22,8 @@ export class ExchangeView {
   #seen = 0;
   #markdown;
 
-  // `actions` has press(id, button), open(picture), reply(view), thread(row), parent(row) and tokens(view).
+  // `actions` has press(id, button), open(picture), reply(view), thread(row), parent(row), tokens(view), moderates(), remove(view)
+  // and timeOut(view).
   constructor(data, actions) {
     this.actions = actions;
     this.question = element("div", { class: "text" });
@@ -80,7 +81,7 @@ export class ExchangeView {
     this.#when("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
     this.#when("buttons", reply.buttons, (buttons) => this.buttons.replaceChildren(...buttons.map((one) => this.#button(one))));
     this.#when("odds", data.reply.final && !data.reply.error && (isCompared || facts.has("top_p")) ? reply.quote : "", (text) => this.#offerDial(text));
-    this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread], () => this.#showTools());
+    this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()], () => this.#showTools());
     const waiting = !reply.final && !reply.text && !reply.status;
     this.status.textContent = waiting ? "…" : reply.status;
   }
@@ -184,11 +185,14 @@ export class ExchangeView {
     const { data } = this;
     const tool = (name, label, onclick) => drawn(element("button", { type: "button", class: "icon", onclick }), name, label);
     const canFollow = data.reply.final && !data.reply.error && !data.private;
+    const moderates = this.actions.moderates() && data.row > 0 && !data.private;
     this.tools.replaceChildren(...[
       canFollow && !data.thread && tool("reply", t("Reply"), () => this.actions.reply(this)),
       canFollow && !data.thread && tool("thread", t("Go on in a thread"), () => this.actions.thread(data.row)),
       data.reply.final && data.reply.text && tool("copy", t("Copy the text"), (event) => copied(event.currentTarget, () => this.data.reply.text)),
       data.reply.tokens && tool("tokens", t("Show how surprising each token was"), () => this.actions.tokens(this)),
+      moderates && tool("bin", t("Remove this, as a moderator"), () => this.actions.remove(this)),
+      moderates && !data.mine && tool("clock", t("Time {name} out", { name: data.author.name }), () => this.actions.timeOut(this)),
     ].filter(Boolean));
   }
 }

@@ -1,0 +1,238 @@
+"""Moderators' hands on each platform: messages removed, people timed out, and everybody's own data deleted."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fakes.discord import FakeDiscord
+from fakes.everything import holding
+from fakes.models import FakeModels
+from fakes.on_discord import finished
+from fakes.on_slack import answered, command, hurry, on_slack, whispered
+from fakes.page import Page, Visitor
+from fakes.slack import FakeSlack
+
+from bot import plugin
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.message import Place
+from bot.model_client import ModelClient
+from bot.platforms.web.moderators import Moderators
+
+PARIS = "Paris is the capital of France."
+TIMED_OUT = "Moderators have timed you out: you can use me again at "
+REMOVED = "The message is removed."
+
+
+@pytest.fixture
+async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
+    enabled = ("ask", "face", "help", "moderation", "privacy")
+    plugins = plugin.load(PluginsSection(enabled=enabled, entry_points=False))
+    database = Database(f"sqlite:///{tmp_path}/tempera.db")
+    async with Bot(ModelClient(models.url), plugins, database, settings={"safety.level": "off"}) as running:
+        yield running
+
+
+@pytest.fixture
+async def toy_bot(bot: Bot) -> Bot:
+    return bot
+
+
+@pytest.fixture
+async def slack(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server, on_slack(bot, server):
+        hurry(server, monkeypatch)
+        yield server
+
+
+# Discord
+
+
+async def test_on_discord_a_message_is_removed_from_its_menu_and_by_its_link(discord: FakeDiscord, bot: Bot) -> None:
+    for how in ("menu", "link"):
+        asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
+        answer = await finished(discord, await asked.message())
+        if how == "menu":
+            used = await discord.use_on_message(discord.mod, answer, "Remove")
+        else:
+            link = f"https://discord.com/channels/{discord.guild.id}/{discord.channel.id}/{answer.id}"
+            used = await discord.slash(discord.mod, discord.channel, "mod remove", message=link)
+        said = await used.message()
+        await discord.until(lambda said=said: said.content == REMOVED)
+        assert said.ephemeral
+        assert answer.deleted
+        assert await holding(bot.database, "aubergine") == []
+
+
+async def test_on_discord_what_others_wrote_stays(discord: FakeDiscord) -> None:
+    theirs = await discord.say(discord.ben, discord.channel, "Not the bot's")
+    used = await discord.use_on_message(discord.mod, theirs, "Remove")
+    said = await used.message()
+    await discord.until(lambda: said.content == "There is no message of mine there.")
+    assert not theirs.deleted
+
+
+async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: FakeDiscord, bot: Bot) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
+    answer = await finished(discord, await asked.message())
+    for whom, begins in ((discord.mod, "Moderators cannot be timed out."), (discord.ann, "Ann cannot use me until ")):
+        used = await discord.slash(discord.mod, discord.channel, "timeout", user=whom, duration="10m")
+        said = await used.message()
+        await discord.until(lambda said=said, begins=begins: said.content.startswith(begins))
+        assert said.ephemeral
+    for refused in (
+        await discord.slash(discord.ann, discord.channel, "ask", prompt="again"),
+        await discord.press(discord.ann, answer, "Warmer"),
+        await discord.press(discord.ann, answer, "Delete"),
+    ):
+        said = await refused.message()
+        await discord.until(lambda said=said: said.content.startswith(TIMED_OUT))
+        assert said.ephemeral
+    deleting = await discord.slash(discord.ann, discord.channel, "privacy delete")
+    asked_first = await finished(discord, await deleting.message())
+    done = await discord.press(discord.ann, asked_first, "Delete all of it")
+    said = await done.message()
+    await discord.until(lambda: "is deleted" in said.content)
+    assert await holding(bot.database, discord.ann.id, "aubergine") == []
+    still = await discord.slash(discord.ann, discord.channel, "ask", prompt="again")
+    said = await still.message()
+    await discord.until(lambda: said.content.startswith(TIMED_OUT))
+
+
+async def test_on_discord_rights_are_looked_up_where_somebody_was_typed(discord: FakeDiscord, bot: Bot) -> None:
+    hand = bot.hands.of("discord")
+    assert hand is not None
+    place = Place("discord", discord.channel.id, discord.guild.id)
+    ann, mod = await hand.person(discord.ann.id, place), await hand.person(discord.mod.id, place)
+    assert ann is not None
+    assert mod is not None
+    assert (ann.name, ann.is_moderator, mod.is_moderator) == ("Ann", False, True)
+    assert await hand.person("Ann", place) is None
+    assert await hand.person(discord.ann.id, Place("discord", "1")) is None
+
+
+# Slack
+
+
+async def test_on_slack_a_message_is_removed_from_its_menu_and_by_its_link(slack: FakeSlack, bot: Bot) -> None:
+    for count, how in enumerate(("menu", "link"), 1):
+        await command(slack, "/ask", "aubergine")
+        answer = await answered(slack, PARIS)
+        if how == "menu":
+            await (await slack.shortcut(slack.admin, answer, "m:mod remove")).acknowledged()
+        else:
+            link = f"https://tempera.slack.com/archives/{answer.channel}/p{answer.ts.replace('.', '')}?thread_ts=1.2"
+            await command(slack, "/tempera", f"mod remove <{link}>", user=slack.admin)
+        await slack.until(lambda count=count: len(slack.ephemeral(slack.admin)) == count)
+        assert (await whispered(slack, slack.admin)).shown == REMOVED
+        await slack.until(lambda: all(one.deleted or not one.shown for one in slack.messages(slack.channel)))
+        assert answer.deleted
+        assert await holding(bot.database, "aubergine") == []
+
+
+async def test_on_slack_a_shortcut_of_moderators_is_refused_to_others(slack: FakeSlack, bot: Bot) -> None:
+    await command(slack, "/ask", "aubergine")
+    answer = await answered(slack, PARIS)
+    await (await slack.shortcut(slack.ben, answer, "m:mod remove")).acknowledged()
+    assert (await whispered(slack, slack.ben)).shown == "/tempera mod remove is for moderators."
+    assert not answer.deleted
+
+
+async def test_on_slack_a_member_is_timed_out_and_an_admin_is_not(slack: FakeSlack, bot: Bot) -> None:
+    await command(slack, "/tempera", f"timeout user:<@{slack.admin}|admin> 10m", user=slack.admin)
+    assert (await whispered(slack, slack.admin)).shown == "Moderators cannot be timed out."
+    await command(slack, "/tempera", f"timeout user:<@{slack.ann}> 10m", user=slack.admin)
+    await slack.until(lambda: len(slack.ephemeral(slack.admin)) == 2)
+    assert (await whispered(slack, slack.admin)).shown.startswith("Ann cannot use me until ")
+    await command(slack, "/ask", "aubergine")
+    assert (await whispered(slack)).shown.startswith(TIMED_OUT)
+    said = await slack.say(slack.ann, slack.dm(slack.ann), "aubergine")
+    [told] = await slack.until(lambda: slack.thread(slack.dm(slack.ann), said.ts))
+    assert told.shown.startswith(TIMED_OUT)
+
+
+async def test_on_slack_everybody_gets_their_data_and_has_it_deleted(slack: FakeSlack, bot: Bot) -> None:
+    await command(slack, "/ask", "aubergine")
+    await answered(slack, PARIS)
+    await command(slack, "/tempera", "privacy export")
+    file = await slack.until(lambda: next((one for one in slack.workspace.files.values() if one.data), None))
+    assert b"aubergine" in file.data
+    await command(slack, "/tempera", "privacy delete")
+    asked = await slack.until(lambda: next((one for one in slack.ephemeral(slack.ann) if one.buttons), None))
+    await (await slack.press(slack.ann, asked, "Delete all of it")).acknowledged()
+    await slack.until(lambda: [one for one in slack.ephemeral(slack.ann) if "is deleted" in one.shown])
+    assert await holding(bot.database, slack.ann, "aubergine") == []
+
+
+# The web chat
+
+
+async def teacher(bot: Bot, who: Visitor) -> None:
+    assert await who.sign_in(await Moderators(bot.database).new_code()) == 303
+
+
+async def submitted(page: Page, form: str, **fields: str) -> dict[str, object]:
+    """Send a form as the page does, and read what comes of it."""
+    await page.send("submit", id=form, fields=fields, files={}, thread=0)
+    return await page.until("exchange", lambda message: message["private"] and message["reply"]["final"])
+
+
+async def test_in_the_web_chat_a_teacher_removes_a_message(ann: Visitor, ben: Visitor, bot: Bot) -> None:
+    await teacher(bot, ann)
+    async with ann.page("Ann") as hers, ben.page("Ben") as his:
+        await his.say("/ask aubergine")
+        answer = await his.final()
+        await hers.final()
+        told = await submitted(hers, "c:mod remove", message=str(answer["row"]))
+        assert told["reply"]["text"] == REMOVED
+        await his.until("gone", lambda message: message["id"] == answer["id"])
+        assert await holding(bot.database, "aubergine") == []
+        await his.send("submit", id="c:mod remove", fields={"message": "1"}, files={}, thread=0)
+        refused = await his.until("refused")
+        assert refused["text"] == "/mod remove is for moderators."
+
+
+async def test_in_the_web_chat_a_visitor_is_timed_out(ann: Visitor, ben: Visitor, bot: Bot) -> None:
+    await teacher(bot, ann)
+    async with ann.page("Ann") as hers, ben.page("Ben") as his:
+        await hers.say("/ask hi")
+        answer = await his.final()
+        await his.say("/ask hi")
+        asked = await his.until("exchange", lambda message: message["mine"] and message["reply"]["final"])
+        me = his.received[0]["you"]
+        await hers.say(f'/timeout user:"{hers.received[0]["you"]["id"]}|Ann" 10m')
+        told = await hers.until("exchange", lambda message: message["private"] and message["reply"]["final"])
+        assert told["reply"]["text"] == "Moderators cannot be timed out."
+        for line in (f'/timeout user:"{me["id"]}|Ben" 10m', "/timeout user:Ben 20m"):
+            await hers.say(line)
+            told = await hers.until(
+                "exchange", lambda message, line=line: message["question"] == line and message["reply"]["final"]
+            )
+            assert told["reply"]["text"].startswith("Ben cannot use me until ")
+        await his.say("/ask again")
+        refused = await his.until(
+            "exchange", lambda message: message["question"] == "/ask again" and message["reply"]["final"]
+        )
+        assert refused["reply"]["text"].startswith(TIMED_OUT)
+        assert refused["private"]
+        for exchange, label in ((answer, "👍"), (asked, "Warmer")):
+            ref = await his.press(exchange, label)
+            assert (await his.until("refused", lambda message, ref=ref: message["ref"] == ref))["text"].startswith(
+                TIMED_OUT
+            )
+
+
+async def test_in_the_web_chat_a_deletion_takes_everything_off_the_page(ann: Visitor, ben: Visitor, bot: Bot) -> None:
+    async with ann.page("Ann") as hers, ben.page("Benedikt") as his:
+        await his.say("/ask aubergine")
+        answer = await his.final()
+        await hers.final()
+        await his.say("/privacy delete")
+        asked = await his.until("exchange", lambda message: message["private"] and message["reply"]["final"])
+        await his.press(asked, "Delete all of it")
+        await hers.until("gone", lambda message: message["id"] == answer["id"])
+        await his.until("exchange", lambda message: "is deleted" in message["reply"]["text"])
+        assert await holding(bot.database, his.received[0]["you"]["id"], "aubergine", "Benedikt") == []
+        left = [exchange["question"] for exchange in his.exchanges.values()]
+        assert "/ask aubergine" not in left
