@@ -43,4 +43,5 @@ class House:
             links.append((f"{PAGES}/{plugin}", label))
         if user.is_moderator:
             links.append(("/settings", translate("Settings", user.locale)))
+            links.append(("/statistics", translate("Statistics", user.locale)))
         return links

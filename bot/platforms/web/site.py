@@ -18,6 +18,7 @@ from bot.platforms.web.lab import Lab
 from bot.platforms.web.pages import STATIC, page
 from bot.platforms.web.reading import Reading
 from bot.platforms.web.settings_page import SettingsPage
+from bot.platforms.web.stats_page import StatsPage
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -52,6 +53,7 @@ class Site:
                 *self._door.routes(),
                 *Lab(self._house).routes(),
                 *SettingsPage(self._house).routes(),
+                *StatsPage(self._house).routes(),
                 *Reading(self._house).routes(),
             ]
         )
