@@ -1,0 +1,59 @@
+"""A teacher's bin and clock below what others asked, in a browser."""
+
+from typing import Any
+
+import pytest
+from fakes.browser import MARKS, axe, chromium, opened, violations
+from fakes.models import FakeModels
+from playwright.async_api import expect
+
+from bot import plugin
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.model_client import ModelClient
+from bot.platforms.web.moderators import Moderators, link
+
+pytestmark = MARKS
+
+
+@pytest.fixture
+async def bot(models: FakeModels, tmp_path: Any) -> Any:
+    enabled = ("ask", "help", "moderation", "privacy")
+    plugins = plugin.load(PluginsSection(enabled=enabled, entry_points=False))
+    database = Database(f"sqlite:///{tmp_path}/tempera.db")
+    async with Bot(ModelClient(models.url), plugins, database, settings={"safety.level": "off"}) as running:
+        yield running
+
+
+async def say(page: Any, line: str) -> None:
+    await page.locator("#input").fill(line)
+    await page.locator("#input").press("Enter")
+    await expect(page.locator(".exchange.running")).to_have_count(0)
+
+
+async def test_a_teacher_removes_an_answer_and_times_its_asker_out(url: str, bot: Bot) -> None:
+    program = axe()
+    teachers = link(url, await Moderators(bot.database).new_code())
+    async with chromium() as browser, opened(browser, teachers) as hers, opened(browser, url) as his:
+        await hers.get_by_role("button", name="Sign in").click()
+        await expect(hers.locator("#who")).to_be_visible()
+        await say(his, "/ask aubergine")
+        await expect(his.get_by_role("button", name="Remove this")).to_have_count(0)
+        await hers.locator(".exchange").hover()
+        assert await violations(hers, program) == []
+        await hers.get_by_role("button", name="out", exact=False).and_(hers.locator(".tools button")).first.click()
+        line = await hers.locator("#input").input_value()
+        assert line.startswith('/timeout user:"')
+        assert line.endswith('" duration:10m')
+        await hers.locator("#input").press("Enter")
+        await expect(hers.locator(".exchange", has_text="cannot use me until")).to_be_visible()
+        await hers.get_by_role("button", name="Remove this, as a moderator").first.click()
+        await expect(hers.locator(".exchange", has_text="The message is removed.")).to_be_visible()
+        await expect(his.locator(".exchange")).to_have_count(0)
+        await say(his, "/ask again")
+        await expect(his.locator(".exchange.failed", has_text="Moderators have timed you out")).to_be_visible()
+        await say(his, "/privacy delete")
+        await his.get_by_role("button", name="Delete all of it").click()
+        await expect(his.locator(".exchange", has_text="is deleted.")).to_be_visible()
+        assert await violations(his, program) == []
