@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bot.audit import APPEAL, REFUSAL, SETTING
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 NAME, VALUE = 40, 80
 """Characters of a name and of a value in a line."""
 AT_ONCE = 500
+ISO_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}\+[0-9]{2}:[0-9]{2}\Z")
 SIGNS = {SETTING: "⚙️", REFUSAL: "⛔", APPEAL: "✋"}
 PLAIN = str.maketrans({"*": "∗", "`": "ˋ", "<": "‹", ">": "›", "[": "(", "]": ")", "|": "¦", "~": "∼", "\\": "∖"})
 """What people can have in their names and what would look like Markdown, with what looks alike and is none."""
@@ -111,8 +114,16 @@ def _value(value: Any, locale: str) -> str:
     if isinstance(value, bool):
         return _code(translate("yes", locale) if value else translate("no", locale))
     if isinstance(value, dict):
-        return _code(", ".join(f"{name}: {one}" for name, one in value.items()))
-    return _code(str(value))
+        return _code(", ".join(f"{name}: {_short(one)}" for name, one in value.items() if one not in (None, "")))
+    return _code(_short(value))
+
+
+def _short(value: Any) -> str:
+    """A value as people read it: of a point in time, the day and the minute."""
+    text = str(value)
+    if not ISO_TIME.match(text):
+        return text
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _cut(text: str, most: int) -> str:

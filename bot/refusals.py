@@ -38,7 +38,7 @@ class Refusals:
         """`reply`, which tells `error`, with the reason and an appeal where one is possible; the refusal is noted."""
         if not isinstance(error, Refused):
             return reply
-        number = await self._note(request, error)
+        number = await self.note(request, error)
         if not isinstance(error, Unsafe):
             return reply
         if error.helps:
@@ -50,7 +50,8 @@ class Refusals:
         appeal = Button(translate("Appeal", locale), action=APPEAL, id=f"t:{APPEAL}:{number}")
         return replace(reply, status=status, buttons=(appeal,))
 
-    async def _note(self, request: Request, error: Refused) -> int | None:
+    async def note(self, request: Request, error: Refused) -> int | None:
+        """Note a refusal; its number, or None where that could not be done."""
         text = error.text[:KEPT] if self._keeps and isinstance(error, Unsafe) else ""
         entry = Entry(
             actor=request.user,

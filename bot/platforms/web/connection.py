@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType
 
+from bot.audit import MODERATION, Entry
 from bot.errors import Expired, PermissionDenied, UserError
 from bot.platforms.web import wire
 from bot.platforms.web.lab import tokens
@@ -147,6 +149,7 @@ class Connection:
                 ref = getattr(incoming, "ref", "")
                 await self._handle(incoming, tasks)
             except UserError as error:
+                await self._house.note(error, self._user, "rooms")
                 text = error.sentence.in_language(self._user.locale)
                 await self._put({"type": "refused", "ref": ref, "text": text})
 
@@ -208,15 +211,21 @@ class Connection:
 
     async def _change_rooms(self, wanted: wire.MakeRoom | wire.CloseRoom) -> None:
         if not self._user.is_moderator:
-            raise PermissionDenied("Only moderators can open and close rooms.")
+            raise PermissionDenied("Only moderators can open and close rooms.", code="moderators")
         if isinstance(wanted, wire.CloseRoom):
             await self._house.rooms.close(wanted.room)
+            await self._note_room("close room", wanted.room)
             name = self._room.name
         else:
             room = await self._house.rooms.make(wanted.name)
             await self._house.answers.fill(room)
+            await self._note_room("open room", room.name)
             name = room.name
         await self._put({"type": "taken", "ref": wanted.ref, "room": name})
+
+    async def _note_room(self, what: str, name: str) -> None:
+        place = replace(self._room.place(), channel=name)
+        await self._house.bot.audit.record(Entry(actor=self._user, place=place, kind=MODERATION, what=what))
 
     def _you(self) -> dict[str, Any]:
         return wire.person(self._user) | {"moderator": self._user.is_moderator}

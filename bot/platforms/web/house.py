@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bot.answering import PAGES
+from bot.errors import Refused
 from bot.language import translate
+from bot.message import Request
 from bot.platforms.web.visitors import user_of
 
 if TYPE_CHECKING:
     from bot.app import Bot
+    from bot.errors import UserError
     from bot.message import Place, User
     from bot.platforms.web.answers import Answers
     from bot.platforms.web.files import Files
@@ -34,6 +37,12 @@ class House:
         user = user_of(secret, name, locale)
         user = replace(user, is_moderator=user.id in self.moderators)
         return self.bot.recognised(user, self.rooms.get("").place())
+
+    async def note(self, error: UserError, user: User, what: str) -> None:
+        """Note for the moderators that `user` was refused something that is no command, if that is what happened."""
+        if isinstance(error, Refused):
+            error.what = error.what or what
+            await self.bot.refusals.note(Request(user=user, place=self.rooms.get("").place()), error)
 
     async def links(self, place: Place, user: User) -> list[tuple[str, str]]:
         """The pages beside the chat that there are for this user: address and name."""

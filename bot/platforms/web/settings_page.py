@@ -70,6 +70,7 @@ class SettingsPage:
             scope = self._scope(user, wanted.room)
             await settings.write([settings.plan(wanted.name, wanted.value, scope)], user)
         except UserError as error:
+            await self._house.note(error, user, "settings")
             return _refused(error, user)
         return web.json_response(self._shown(settings.find(wanted.name), scope, user, await self._last_changes()))
 
@@ -85,7 +86,7 @@ class SettingsPage:
 
     def _scope(self, user: User, room: str) -> Scope:
         if not user.is_moderator:
-            raise PermissionDenied("Only moderators can change settings.")
+            raise PermissionDenied("Only moderators can change settings.", code="moderators")
         if room and room not in self._house.rooms.names:
             raise UserError("There is no room “{name}”.", name=room)
         server = home(self._house.rooms.get(room).place())

@@ -54,7 +54,10 @@ async def test_what_happens_is_told_in_the_channel_that_is_mentioned(slack: Fake
 async def test_a_channel_that_the_bot_is_not_in_is_not_taken(slack: FakeSlack) -> None:
     log = slack.add_channel("log", member=False)
     said = await moderate(slack, f"config set audit.channel <#{log}|log>")
-    assert f"audit.channel: I cannot write to {log}: I am not in that channel; somebody there has to invite @tempera." in said
+    assert (
+        f"audit.channel: I cannot write to {log}: I am not in that channel; somebody there has to invite @tempera."
+        in said
+    )
     assert slack.messages(log) == []
 
 

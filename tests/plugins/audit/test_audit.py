@@ -37,12 +37,12 @@ async def happen(bot: Bot) -> None:
     await last(bot, press("appeal", number, BEN))
     await bot.audit.record(
         Entry(actor=MODERATOR, place=ROOM, kind="moderation", what="timeout", subject="ann", subject_name="Ann",
-              after={"until": "tomorrow"}, reason="")
+              after={"until": "2026-03-31T14:30:05.123456+00:00", "reason": ""})
     )  # fmt: skip
 
 
 EVERYTHING = [
-    "🛡️ **Mod**: `timeout` **Ann** (channel `room`): `until: tomorrow`",
+    "🛡️ **Mod**: `timeout` **Ann** (channel `room`): `until: 2026-03-31 14:30 UTC`",
     "✋ **Ben** appeals against refusal #4 of `ask` (hate): `a *bad* word`",
     "⛔ **Ben** was refused `ask` (channel `room`) (hate)",
     "⛔ **Ann** was refused `ask` (channel `hall`) (off)",
