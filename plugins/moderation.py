@@ -43,17 +43,14 @@ class Moderation(Plugin):
         user: User,
         duration: Range[str, 1, 20],
         reason: Range[str, 1, 200] | None = None,
-        server: str | None = None,
     ) -> AsyncIterator[Reply]:
         """Keep somebody from the bot for a while, buttons included.
 
         user: Whom
         duration: For how long, such as 10m, 2h or 3d
         reason: Why; they are told
-        server: Another server, such as web; for whoever runs this bot
         """
-        scope = ctx.settings.scope(server=server)
-        made = await ctx.moderation.time_out(user, scope, span(duration), reason or "")
+        made = await ctx.moderation.time_out(user, ctx.settings.scope(), span(duration), reason or "")
         sentence = "{name} cannot use me until {until}. `/timeouts lift` ends it before."
         yield Reply(text=ctx.translate(sentence, name=_plain(made.name), until=_time(made.until)), final=True)
 

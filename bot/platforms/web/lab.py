@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.errors import Busy, UserError
+from bot.message import Request
 from bot.platforms.web import visitors
 from bot.platforms.web.pages import page
 
@@ -53,8 +54,10 @@ class Lab:
 
     async def _dial(self, request: web.Request) -> web.Response:
         secret = visitors.secret_of(request) or visitors.new_secret()
-        user = visitors.user_of(secret, "", request.query.get("locale", ""))
+        user = self._house.visitor(secret, "", request.query.get("locale", ""))
         try:
+            # No message, and so nothing that dispatch sees.
+            self._house.bot.gate.pressed(Request(user=user, place=self._house.rooms.get("").place()), "dial")
             answer = web.json_response(_shown(await self._odds(user.id, await request.text())))
         except UserError as error:
             answer = web.json_response({"error": error.sentence.in_language(user.locale)}, status=422)

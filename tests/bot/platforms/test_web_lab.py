@@ -3,10 +3,16 @@
 import asyncio
 import base64
 import math
+from datetime import timedelta
 from typing import Any
 
 from fakes.models import FakeModels
 from fakes.page import Visitor
+
+from bot.app import Bot
+from bot.database import now
+from bot.message import Place, User
+from bot.scope import home
 
 
 async def turned(person: Visitor, **question: Any) -> tuple[int, dict[str, Any]]:
@@ -98,3 +104,15 @@ async def test_nobody_is_told_the_tokens_of_what_is_private_or_gone(ann: Visitor
             assert (await page.until("refused"))["text"] == sentence
         await hers.send("tokens", exchange=999)
         assert (await hers.until("refused"))["text"] == "This has expired: it is no longer stored."
+
+
+async def test_who_is_timed_out_turns_no_dial(ann: Visitor, bot: Bot, models: FakeModels) -> None:
+    async with ann.page("Ann") as page:
+        me = page.received[0]["you"]
+    place = Place("web", "general", server="web")
+    teacher = User("t", "Teacher", is_moderator=True)
+    await bot.timeouts.set(User(me["id"], "Ann"), home(place), now() + timedelta(hours=1), "", teacher)
+    status, answer = await turned(ann, text="hello")
+    assert status == 422
+    assert answer["error"].startswith("Moderators have timed you out: you can use me again at ")
+    assert models.requests == []
