@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bot import ModelClient, UserError
+from plugins.explain.bridge import GUIDE
 from plugins.explain.calibration import Labelled, calibrate, interval, load, rates
 from plugins.explain.passages import Passage, passages
 from plugins.explain.reading import read
@@ -32,7 +33,7 @@ from plugins.explain.search import Index, Ranking, units
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-LESSON = Path(__file__).parents[2] / "config" / "lessons" / "what-is-generative-ai.md"
+LESSON = GUIDE
 SIZES = (1_000, 10_000, 100_000)
 BATCH = 64
 MODEL = "all-minilm-l6-v2"
@@ -49,10 +50,10 @@ async def embedded(models: ModelClient, texts: Sequence[str]) -> list[list[float
     return vectors
 
 
-async def index_of(lesson: Path, models: ModelClient | None) -> Index:
+async def index_of(lesson: Path, models: ModelClient | None, guide: Index | None = None) -> Index:
     """The index of one lesson, with embeddings where there is a model server."""
     data = await asyncio.to_thread(lesson.read_bytes)
-    index = Index(passages(read(data, lesson.name)))
+    index = Index(passages(read(data, lesson.name)), guide)
     if models is not None:
         texts = [text for passage in index.passages for part in units(passage) for text in part]
         index.attach(np.asarray(await embedded(models, texts), np.float32))
@@ -153,7 +154,8 @@ async def main(arguments: Sequence[str] | None = None) -> int:
     async with served(options.url) as models:
         if models is None:
             _say("There is no model server, so the words alone are measured.")
-        indexes = [await index_of(lesson, models) for lesson, _ in lessons]
+        default = await index_of(LESSON, models)
+        indexes = [default, *[await index_of(lesson, models, default) for lesson, _ in options.also]]
         for number, path in enumerate(options.files):
             for with_embeddings in [True, False] if models else [False]:
                 asked: list[tuple[Labelled, Ranking]] = []

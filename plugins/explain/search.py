@@ -6,8 +6,9 @@ is asked. The semantic one compares sentence embeddings (Reimers and Gurevych, �
 with those of each passage as a whole, of each of its sentences, and of each question that it is known to answer. Most
 of what all passages have in common is taken off first (after Mu and Viswanath, “All-but-the-Top”, 2018), or the words
 that a lesson is full of would decide. Both searches name candidates; a candidate's score joins these likenesses with
-how much of the question's words, weighted by their rarity, it has. Whether the best candidate is an answer is a
-logistic model of a few features, fitted to labelled questions; there the likenesses count as they are.
+how much of the question's words and of its runs of letters (letters.py), weighted by their rarity, it has, and with
+where a guide leads (bridge.py). Whether the best candidate is an answer is a logistic model of a few features, fitted
+to labelled questions; there the likenesses count as they are.
 
 Without embeddings the words alone decide, with a model of their own. Everything here computes and never waits: call it
 in a thread.
@@ -23,7 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plugins.explain.bridge import Bridge
 from plugins.explain.expectation import is_missing
+from plugins.explain.letters import Letters, gathered
 from plugins.explain.passages import sentences
 from plugins.explain.words import FILLERS, Vocabulary, joined, stems, words
 
@@ -41,13 +44,14 @@ CANDIDATES = 40
 """How many passages each of the searches names."""
 ASKED_WEIGHT = 0.75
 """Of the best of the questions that a passage is known to answer, beside its text."""
-FEATURES = 7
+FEATURES = 9
 """Numbers that the decision is made from; `Index.rank` lists them."""
 COMMON_SHARE = 0.75
 """How much of the passages' mean is taken off their embeddings."""
-COVERAGE_WEIGHT = 0.2
-BM25_WEIGHT = 0.25
-"""Of the lexical score beside the coverage, where there are no embeddings."""
+COVERAGE_WEIGHT, LETTERS_WEIGHT, BRIDGE_WEIGHT = 0.2, 0.3, 1.0
+"""Beside the likeness."""
+BM25_WEIGHT, BM25_LETTERS_WEIGHT, BM25_BRIDGE_WEIGHT = 0.25, 1.0, 6.0
+"""Beside the coverage, where there are no embeddings."""
 ANNOUNCING, BM25_ANNOUNCING = -0.07, -0.25
 """What stands before the first heading, and an overview, name many things and explain none of them."""
 
@@ -106,8 +110,12 @@ class Model:
     suggest: float
 
 
-HYBRID = Model(weights=(3.75, 3.28, 3.35, -4.94, 1.17, 1.67, -1.6), bias=-4.68, answer=0.87, suggest=-0.43)
-LEXICAL = Model(weights=(0.0, 0.0, 4.17, -4.7, 1.65, 0.83, -0.67), bias=-2.7, answer=0.71, suggest=-0.99)
+HYBRID = Model(
+    weights=(2.58, 3.1, 2.76, -3.32, 1.39, 1.6, -0.59, 1.67, 2.1), bias=-5.92, answer=0.63, suggest=-0.45
+)
+LEXICAL = Model(
+    weights=(0.0, 0.0, 3.53, -3.31, 1.58, 0.59, 0.01, 3.05, 1.95), bias=-4.43, answer=0.79, suggest=-1.1
+)
 
 
 def units(passage: Passage) -> tuple[list[str], list[str], list[str], list[str]]:
@@ -131,10 +139,21 @@ def _asked(passage: Passage) -> list[str]:
     return [*passage.asked, *([passage.question] if passage.question and passage.path else [])]
 
 
-class Index:
-    """The passages of some lessons, ready for questions."""
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What some passages have to do with a question, a number for each: in all, and what that was made from."""
 
-    def __init__(self, passages: Sequence[Passage]) -> None:
+    score: NDArray[Any]
+    likeness: NDArray[Any]
+    best: NDArray[Any]
+    coverage: NDArray[Any]
+    letters: NDArray[Any]
+
+
+class Index:
+    """The passages of some lessons, ready for questions. `guide` leads to those of lessons about the same."""
+
+    def __init__(self, passages: Sequence[Passage], guide: Index | None = None) -> None:
         self.passages = tuple(passages)
         self.topics = tuple(dict.fromkeys(p.topic for p in passages if p.path))
         fields = [
@@ -142,12 +161,17 @@ class Index:
             [" ".join(passage.path) or passage.lesson for passage in passages],
             [" ".join(passage.asked) for passage in passages],
         ]
-        self._vocabulary = Vocabulary(text for field in fields for text in field)
+        texts = [" ".join(parts) for parts in zip(*fields, strict=True)]
+        self._letters = Letters(texts)
+        self._vocabulary: Vocabulary = Vocabulary(texts, guide._vocabulary if guide else None)
         stemmed = [[_stems(text) for text in field] for field in fields]
         self._fields = [_bm25(field) for field in stemmed if any(field)]
         self._stems = [frozenset(chain(*parts)) for parts in zip(*stemmed, strict=True)]
         self._counts = Counter(chain.from_iterable(self._stems))
+        self._announcing = np.array([_announces(passage) for passage in passages])
         self._whole: Floats | None = None
+        self._guide = guide
+        self._bridge = Bridge(guide, self) if guide and passages else None
 
     def attach(self, vectors: Floats) -> None:
         """Add the embeddings: a row of length 1 for each text of all passages' `units`, in their order."""
@@ -157,6 +181,18 @@ class Index:
         self._units = vectors.astype(np.float16)
         self._whole = vectors[self._bounds[:-1:4]].astype(np.float32)
         self._common = COMMON_SHARE * self._whole.mean(axis=0)
+        self.cross()
+
+    def cross(self) -> None:
+        """Use the guide's embeddings, too, which it may have got later."""
+        if self._bridge and self._guide and self._whole is not None and self._guide._whole is not None:
+            self._bridge.attach(self._guide.meanings(), self.meanings())
+
+    def meanings(self) -> Floats:
+        """A row of length 1 for each passage: the middle of it as a whole and its sentences."""
+        sums = np.add.reduceat(self._units, self._bounds[:-1], dtype=np.float32).reshape(len(self.passages), 4, -1)
+        told = sums[:, 0] + sums[:, 2]
+        return np.asarray(told / np.linalg.norm(told, axis=1, keepdims=True), np.float32)
 
     def query(self, question: str) -> Query:
         """Read a question. Embedded is what was asked, and, where that differs, the same with its words as meant."""
@@ -167,35 +203,54 @@ class Index:
 
     def rank(self, query: Query, embedded: Sequence[Sequence[float]] | None = None) -> Ranking:
         """The best passages. `embedded` are the embeddings of `query.texts`; None leaves words alone to decide."""
+        embedded = embedded if self._whole is not None else None
+        direction = None if embedded is None else _mean(embedded)
         lexical = self._lexical(query.stems)
-        direction = _mean(embedded) if embedded and self._whole is not None else None
-        chosen = self._candidates(lexical, direction)
+        led = self._bridge.leads(query, direction) if self._bridge else np.zeros(len(self.passages))
+        chosen = self._candidates(lexical, direction, led)
         if not len(chosen):
             return Ranking((), (0.0,) * FEATURES, -math.inf, direction is not None)
-        coverage = self._coverage(query.stems, chosen)
-        announcing = np.array([_announces(self.passages[place]) for place in chosen])
-        if direction is None:
-            likeness = best = np.zeros(len(chosen))
-            score = coverage + BM25_WEIGHT * lexical[chosen] + BM25_ANNOUNCING * announcing
-        else:
-            likeness, best, own = self._likeness(direction, chosen)
-            score = own + COVERAGE_WEIGHT * coverage + ANNOUNCING * announcing
+        scored = self._scored(query, direction, lexical, chosen)
+        score = scored.score + (BM25_BRIDGE_WEIGHT if direction is None else BRIDGE_WEIGHT) * led[chosen]
         order = np.argsort(-score, kind="stable")
         found = [order[rank] for rank in self._distinct(chosen[order])]
         first, passage = found[0], self.passages[chosen[found[0]]]
         features = (
-            float(likeness[first]),
-            float(best[first]),
-            float(coverage[first]),
+            float(scored.likeness[first]),
+            float(scored.best[first]),
+            float(scored.coverage[first]),
             float(is_missing(query.question, f"{' '.join(passage.path)} {passage.text}")),
             min(len(query.stems), 4) / 4,
             min(float(score[first] - score[found[1]]), 1.0) if len(found) > 1 else 1.0,
             float(bool(passage.asked)),
+            float(scored.letters[first]),
+            self._bridge.sureness(query, embedded, int(chosen[first])) if self._bridge else 0.0,
         )
         model = LEXICAL if direction is None else HYBRID
         confidence = sum(map(float.__mul__, model.weights, features)) + model.bias
         best_ones = tuple(self.passages[chosen[place]] for place in found)
         return Ranking(best_ones, features, confidence, direction is not None)
+
+    def scores(self, query: Query, direction: Floats | None) -> NDArray[Any]:
+        """How well each passage fits a question; what is told apart by a constant only compares passages."""
+        return self._scored(query, direction, self._lexical(query.stems), np.arange(len(self.passages))).score
+
+    def share_of(self, other: Passage) -> NDArray[Any]:
+        """How much of what another lesson's passage says in words each passage here has: 0 to about 1."""
+        told = set(_stems(f"{' '.join(other.path)} {other.text}"))
+        return self._lexical(sorted(told)) / max(sum(map(self._rarity, told)), 1e-9)
+
+    def _scored(self, query: Query, direction: Floats | None, lexical: Floats, chosen: NDArray[np.intp]) -> Scored:
+        coverage = self._coverage(query.stems, chosen)
+        letters = self._letters.shares(query.question, chosen)
+        announcing = self._announcing[chosen]
+        if direction is None:
+            likeness = best = np.zeros(len(chosen))
+            score = coverage + BM25_WEIGHT * lexical[chosen] + BM25_ANNOUNCING * announcing
+            return Scored(score + BM25_LETTERS_WEIGHT * letters, likeness, best, coverage, letters)
+        likeness, best, own = self._likeness(direction, chosen)
+        score = own + COVERAGE_WEIGHT * coverage + ANNOUNCING * announcing
+        return Scored(score + LETTERS_WEIGHT * letters, likeness, best, coverage, letters)
 
     def decide(self, ranking: Ranking) -> Decision:
         """What to say to whoever asked."""
@@ -224,23 +279,20 @@ class Index:
                 scores += field.get_scores(known)
         return scores
 
-    def _candidates(self, lexical: Floats, direction: Floats | None) -> NDArray[np.intp]:
-        if len(lexical) <= 2 * CANDIDATES:
-            return np.arange(len(lexical)) if direction is not None else np.flatnonzero(lexical)
-        chosen = np.flatnonzero(lexical)
-        if len(chosen) > CANDIDATES:
-            chosen = chosen[_largest(lexical[chosen])]
+    def _candidates(self, lexical: Floats, direction: Floats | None, led: NDArray[Any]) -> NDArray[np.intp]:
+        if direction is not None and len(lexical) <= 2 * CANDIDATES:
+            return np.arange(len(lexical))
+        chosen = np.union1d(_largest(lexical), _largest(led))
         if direction is None or self._whole is None:
             return chosen
         return np.union1d(chosen, _largest(_products(self._whole, direction)))
 
     def _likeness(self, direction: Floats, chosen: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
         """How like the question each chosen passage is: in all; at most in one of its parts; in all that is its own."""
-        starts = self._bounds[4 * chosen]
-        counts = self._bounds[4 * chosen + 4] - starts
-        begin = np.cumsum(counts) - counts
-        rows = self._units[np.arange(counts.sum()) + np.repeat(starts - begin, counts)].astype(np.float32)
-        segments = (self._bounds[4 * chosen[:, None] + np.arange(4)] + (begin - starts)[:, None]).ravel()
+        places, begin = gathered(self._bounds[::4], chosen)
+        rows = self._units[places].astype(np.float32)
+        offsets = self._bounds[4 * chosen[:, None] + np.arange(4)] - self._bounds[4 * chosen[:, None]]
+        segments = (offsets + begin[:, None]).ravel()
         asked = self._asked[chosen]
         parts = np.maximum.reduceat(_products(rows, direction), segments).reshape(-1, 4)
         rows -= self._common
@@ -297,5 +349,7 @@ def _products(rows: Floats, direction: Floats) -> Floats:
     return products
 
 
-def _largest(scores: Floats) -> NDArray[np.intp]:
-    return np.argpartition(scores, -CANDIDATES)[-CANDIDATES:]
+def _largest(scores: NDArray[Any]) -> NDArray[np.intp]:
+    """The places of the largest scores, of those that are above nothing."""
+    places = np.argpartition(scores, -CANDIDATES)[-CANDIDATES:] if len(scores) > CANDIDATES else np.arange(len(scores))
+    return places[scores[places] > 0]

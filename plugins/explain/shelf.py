@@ -1,6 +1,7 @@
 """Which lessons hold where, read and indexed: those of the deployment, and in each server those of its teachers.
 
-A place without lessons of its own shares the library of the deployment's. Words alone can be searched as soon as the
+A place without lessons of its own shares the library of the deployment's. Where the lesson that comes with Tempera is
+not among them it still is their guide (bridge.py), which nobody reads. Words alone can be searched as soon as the
 files are read; embeddings come in the background, and where the model server is down they come when it is back.
 """
 
@@ -68,6 +69,8 @@ class Library:
     """What it was made from: the digests of a server's own lessons."""
     books: tuple[Book, ...]
     index: Index
+    guide: Index | None = None
+    """The guide of `index`, which the other libraries share."""
     model: str = ""
     """The embedding model, once every passage has its embeddings."""
     progress: tuple[int, int] = (0, 0)
@@ -131,6 +134,7 @@ class Shelf:
         self._model = host.config.embeddings if host.config else ""
         self._files: Sequence[Path] = host.config.files if host.config else ()
         self._common: Library | None = None
+        self._guide: Index | None = None
         self._own: OrderedDict[str, Library] = OrderedDict()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -199,12 +203,22 @@ class Shelf:
 
     async def _made(self, key: tuple[str, ...], books: Sequence[Book]) -> Library:
         passages = [passage for book in books for passage in book.passages]
-        library = Library(key, _named(books), await asyncio.to_thread(_indexed, passages))
+        guide = await self._guide_of(passages) if passages else None
+        library = Library(key, _named(books), await asyncio.to_thread(_indexed, passages, guide), guide)
         if passages:
             self._spawn(self._embed(library))
         else:
             library.settle()
         return library
+
+    async def _guide_of(self, passages: Sequence[Passage]) -> Index | None:
+        """The guide, unless it is missing or is one of the lessons itself."""
+        from plugins.explain.bridge import GUIDE
+
+        async with self._locks["guide of all servers"]:
+            if self._guide is None and await asyncio.to_thread(GUIDE.exists):
+                self._guide = await asyncio.to_thread(lambda: _indexed(_from_disk(GUIDE).passages))
+        return None if self._guide is None or set(self._guide.passages) <= set(passages) else self._guide
 
     async def _deployments(self) -> list[Book]:
         """The lessons that the configuration names; one that cannot be read is told of in the log."""
@@ -257,29 +271,35 @@ class Shelf:
 
         from plugins.explain.vectors import vectors
 
-        passages, rows = library.index.passages, []
-        for start in range(0, len(passages), STRIDE):
-            library.advance(start, len(passages))
-            some = passages[start : start + STRIDE]
-            rows.append(await vectors(self._host.store, self._host.models, some, model))
-        await asyncio.to_thread(library.index.attach, np.concatenate(rows))
+        indexes = [library.index] if library.guide is None else [library.index, library.guide]
+        done, total = 0, sum(len(index.passages) for index in indexes)
+        for index in indexes:
+            rows = []
+            for start in range(0, len(index.passages), STRIDE):
+                library.advance(done + start, total)
+                some = index.passages[start : start + STRIDE]
+                rows.append(await vectors(self._host.store, self._host.models, some, model))
+            await asyncio.to_thread(index.attach, np.concatenate(rows))
+            done += len(index.passages)
+        await asyncio.to_thread(library.index.cross)
 
     async def tidy(self) -> None:
         """Forget the embeddings of what no lesson says any more."""
         from plugins.explain.vectors import forget_others
 
         libraries = [await self.library(server) for server in ("", *await self.teaching.servers())]
-        passages = [passage for library in libraries for passage in library.index.passages]
+        indexes = [index for library in libraries for index in (library.index, library.guide) if index is not None]
+        passages = [passage for index in indexes for passage in index.passages]
         await forget_others(self._host.store, self._host.models, passages, self._model)
 
 
-def _indexed(passages: Sequence[Passage]) -> Index:
+def _indexed(passages: Sequence[Passage], guide: Index | None = None) -> Index:
     import bm25s  # noqa: F401 - it has its own log tell everything, from its import on
 
     from plugins.explain.search import Index
 
     logging.getLogger("bm25s").setLevel(logging.WARNING)
-    return Index(passages)
+    return Index(passages, guide)
 
 
 def _from_disk(path: Path) -> Book:

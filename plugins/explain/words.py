@@ -7,6 +7,8 @@ import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
+from plugins.explain import spelling
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -97,10 +99,10 @@ def stems(of: Iterable[str]) -> list[str]:
 
 
 class Vocabulary:
-    """The words of all passages, for telling what a word was meant to be that is not among them."""
+    """The words of all passages, and of `further`, for telling what a word was meant to be that is not among them."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._counts: dict[str, int] = {}
+    def __init__(self, texts: Iterable[str], further: Vocabulary | None = None) -> None:
+        self._counts: dict[str, int] = dict(further._counts) if further else {}
         for text in texts:
             for word in (*words(text), *joined(text)):
                 self._counts[word] = self._counts.get(word, 0) + 1
@@ -111,25 +113,38 @@ class Vocabulary:
         return word in self._counts or word in STOP or stems([word])[0] in self._stems
 
     def meant(self, question: str) -> list[str]:
-        """The words of a question with short forms written out, and each that no passage has in its nearest known form.
+        """The words of a question with short forms written out, and each that nobody writes in its nearest known form.
 
-        Two words that the passages write as one become one.
+        Two words that the passages write as one become one. Where most words are unknown the question is in another
+        language, and only the passages' own words count as known forms.
         """
+        written = [part for word in words(question) for part in CHAT.get(word, word).split()]
+        unknown = {word for word in written if word not in self and not spelling.is_word(word)}
+        is_english = 2 * sum(word in unknown for word in written) <= len(written)
         meant: list[str] = []
-        for word in (part for written in words(question) for part in CHAT.get(written, written).split()):
-            if meant and f"{meant[-1]}{word}" in self._counts:
-                meant[-1] += word
+        for word in written:
+            told = self._corrected(word, is_english) if word in unknown else word
+            if meant and f"{meant[-1]}{told}" in self._counts:
+                meant[-1] += told
             else:
-                meant.append(word if word in self else self._nearest(word) or word)
+                meant.append(told)
         return meant
 
-    def _nearest(self, word: str) -> str | None:
-        """The word that was meant. Short words are all alike, so there only a letter too many or two swapped count."""
+    def _corrected(self, word: str, is_english: bool) -> str:
+        if len(word) < SHORTEST or not word.isalpha():
+            return word
+        own = self._nearest(word)
+        usual = spelling.nearest(word) if is_english else None
+        return min(filter(None, (own, usual)), key=lambda known: known[1], default=(word, 0))[0]
+
+    def _nearest(self, word: str) -> tuple[str, int] | None:
+        """The passages' word that was meant, and in how many letters it differs.
+
+        Short words are all alike, so there only a letter too many or two swapped count.
+        """
         from rapidfuzz.distance import OSA
         from rapidfuzz.process import extract
 
-        if len(word) < SHORTEST or not word.isalpha():
-            return None
         near = extract(word, self._long, scorer=OSA.distance, score_cutoff=1 if len(word) < 8 else 2, limit=8)
         alike = [
             (distance, -self._counts[known], known)
@@ -137,7 +152,10 @@ class Vocabulary:
             if sorted(known[:2]) == sorted(word[:2]) or (known[0] == word[0] and len(word) > SHORT)
             if len(word) > SHORT or not _substituted(word, known)
         ]
-        return min(alike)[2] if alike else None
+        if not alike:
+            return None
+        distance, _, known = min(alike)
+        return known, int(distance)
 
 
 def _substituted(word: str, known: str) -> bool:

@@ -1,0 +1,73 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from plugins.explain.bridge import UNSURE, Bridge
+from plugins.explain.passages import Passage
+from plugins.explain.search import Index, units
+
+WORDINGS = ("why is my text total rubbish", "it talks crazy when cranked up")
+
+
+def passage(lesson: str, heading: str, text: str, asked: tuple[str, ...] = ()) -> Passage:
+    return Passage(lesson, (heading,), None, text, heading.lower(), asked=asked)
+
+
+GUIDE = [
+    passage("Guide", "High temperature", "At a high temperature rare tokens come up and the answers vary.", WORDINGS),
+    passage("Guide", "Tokens", "A token is a piece of a word.", ("what does it chop words into",)),
+]
+OWN = [
+    passage("Mine", "Hot", "With a high temperature the answers vary and rare tokens come up."),
+    passage("Mine", "Pieces", "The piece of a word that it reads is a token."),
+]
+OTHER = [passage("Plants", "Roots", "Roots drink water."), passage("Plants", "Leaves", "Leaves catch sunlight.")]
+
+
+@pytest.fixture
+def guide() -> Index:
+    return Index(GUIDE)
+
+
+@pytest.mark.parametrize(("question", "heading"), [("my text is rubbish", "Hot"), ("how does it chop", "Pieces")])
+def test_a_guides_wordings_find_passages_of_another_lesson(guide: Index, question: str, heading: str) -> None:
+    alone, guided = Index(OWN), Index(OWN, guide)
+    assert alone.rank(alone.query(question)).passages[:1] != guided.rank(guided.query(question)).passages[:1]
+    assert guided.rank(guided.query(question)).passages[0].heading == heading
+
+
+def test_a_lesson_about_something_else_is_not_led_astray(guide: Index) -> None:
+    index = Index(OTHER, guide)
+    query = index.query("what does it chop words into")
+    bridge = Bridge(guide, index)
+    assert bridge.leads(query, None).tolist() == [0, 0]
+    assert bridge.sureness(query, None, 0) == 0
+
+
+def test_a_guide_that_does_not_know_counts_little_against_a_lesson(guide: Index) -> None:
+    index = Index(OWN, guide)
+    bridge = Bridge(guide, index)
+    assert bridge.sureness(index.query(WORDINGS[0]), None, 0) > 0
+    assert UNSURE <= bridge.sureness(index.query("how do volcanoes erupt"), None, 0) < 0
+
+
+def directions(passages: list[Passage], of: list[int]) -> np.ndarray:
+    """A row for each text of the passages' units: the unit vector of that number."""
+    return np.array(
+        [np.eye(8)[n] for one, n in zip(passages, of, strict=True) for part in units(one) for _ in part], np.float32
+    )
+
+
+def test_embeddings_lead_once_both_have_them(guide: Index) -> None:
+    strange = [replace(one, path=("X",), text="Nothing alike.") for one in OWN]
+    index = Index(strange, guide)
+    index.attach(directions(strange, [1, 0]))
+    bridge = index._bridge
+    query = index.query("anything")
+    assert bridge is not None
+    direction = np.eye(8, dtype=np.float32)[0]
+    assert bridge.leads(query, direction).tolist() == [0, 0]
+    guide.attach(directions(GUIDE, [0, 1]))
+    index.cross()
+    assert bridge.leads(query, direction).argmax() == 1
