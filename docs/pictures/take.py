@@ -120,6 +120,14 @@ async def dial(at: Chat) -> None:
     await take(page, "dial")
 
 
+async def columns(at: Chat) -> None:
+    """One question at three temperatures, side by side."""
+    page = await at.visit("Ada", "/#general")
+    answer = await say(page, '/dial temperatures:"0, 1, 1.3" seed:11 max_tokens:45 Describe the sea in two sentences.')
+    await answer.evaluate("(shown) => shown.scrollIntoView()")
+    await take(page, "columns")
+
+
 async def odds(at: Chat) -> None:
     """The odds of a next token, live in the chat."""
     page = await at.visit("Ada", "/#general", viewport={"width": 1280, "height": 900})
@@ -168,6 +176,7 @@ PICTURES: dict[str, tuple[str, Callable[[Chat], Awaitable[None]]]] = {
     "chat": ("faces", chat),
     "phone": ("chat", phone),
     "dial": ("chat", dial),
+    "columns": ("chat", columns),
     "odds": ("chat", odds),
     "tokens": ("chat", tokens),
     "denoising": ("images", denoising),

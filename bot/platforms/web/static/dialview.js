@@ -1,6 +1,7 @@
 // The live dial: a text, the odds of its next token as bars that follow the temperature, and a press that draws one.
 
 import { element, icon } from "./dom.js";
+import { thermometer } from "./heat.js";
 import { ask, at, cut, decode, draw, settings } from "./odds.js";
 import { t } from "./words.js";
 
@@ -90,6 +91,7 @@ export class DialView {
       this.#dial = dial;
       const stops = settings(dial);
       this.slider.max = String(stops.length - 1);
+      thermometer(this.slider, stops[0], stops.at(-1));
       const nearest = stops.reduce((best, one) => (Math.abs(one - this.#temperature) < Math.abs(best - this.#temperature) ? one : best));
       this.#temperature = nearest;
       this.slider.value = String(stops.indexOf(nearest));

@@ -2,6 +2,7 @@
 // slider sees what it writes, and whoever writes sees the slider move.
 
 import { byId, drawn, element } from "./dom.js";
+import { thermometer } from "./heat.js";
 import { commandOf, valueOf, withValue } from "./line.js";
 import { t } from "./words.js";
 
@@ -82,6 +83,7 @@ export class Fields {
     const step = option.kind === "integer" ? 1 : Number(((max - min) / SLIDER_STEPS).toPrecision(1));
     const middle = option.default ?? String(option.kind === "integer" ? Math.round((min + max) / 2) : (min + max) / 2);
     const input = element("input", { type: "range", min, max, step });
+    if (option.name === "temperature") thermometer(input, min, max);
     const output = element("output", { for: id });
     const reset = drawn(element("button", { type: "button", class: "icon reset" }), "reset", t("{option}: back to the default", { option: option.name }));
     const [low, high] = ENDS[option.name]?.() ?? [String(min), String(max)];
