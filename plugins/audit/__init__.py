@@ -128,7 +128,7 @@ async def _file(ctx: Context, scope: Scope, wanted: AuditFilter) -> Reply:
         return Reply(text=ctx.translate("There is no such entry."), final=True)
     entries = [(row, ctx.audit.before(row)) for row in rows[:MOST_ROWS]]
     data = await asyncio.to_thread(sheet, entries)
-    text = ctx.translate("{count} entries, the newest first.", count=len(entries))
+    text = ctx.translate("Entries: {count}, the newest first.", count=len(entries))
     if len(rows) >= MOST_ROWS:
         text = ctx.translate("The newest {count} entries; since and until lead to older ones.", count=len(entries))
     file = Attachment(FILE, data, "text/csv", alt=ctx.translate("The audit as a table"))

@@ -71,7 +71,7 @@ def _alt(ctx: Context, figures: Figures) -> str:
 def _text(ctx: Context, figures: Figures) -> str:
     first, last = figures.days[0], figures.days[-1]
     about = {"first": first, "last": last, "count": figures.total, "failed": figures.failed}
-    head = ctx.translate("**{first} to {last}** (UTC): {count} answers, {failed} of them with an error.", **about)
+    head = ctx.translate("**{first} to {last}** (UTC). Answers: {count}, with an error: {failed}.", **about)
     lines = [head, "", *(f"- {_command(ctx, figures, name)}" for name in figures.uses)]
     if figures.reasons:
         reasons = ", ".join(f"`{code}` {count}" for code, count in figures.reasons.items())

@@ -104,7 +104,7 @@ async def test_it_keeps_nobody_out(look: dict[str, Any], bot: Bot, url: str) -> 
 @MARKS[1]
 async def test_what_the_chart_shows_stands_in_tables_too(bot: Bot, url: str) -> None:
     async with at_school(bot, url) as page:
-        await expect(page.get_by_role("status")).to_have_text("686 answers, 0 of them with an error; 4 refusals.")
+        await expect(page.get_by_role("status")).to_have_text("Answers: 686, with an error: 0. Refusals: 4.")
         commands = page.get_by_role("table", name="By command")
         await expect(commands.get_by_role("row").nth(1)).to_have_text("/ask140more than 5 minmore than 5 min00")
         days = page.get_by_role("table", name="By day")

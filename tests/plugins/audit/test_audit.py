@@ -122,7 +122,7 @@ async def test_all_that_fits_comes_as_a_file(bot: Bot) -> None:
     page = await audit(bot, "reason:hate")
     found = await last(bot, press("b1", page.row, MODERATOR))
     assert found.private
-    assert found.text == "13 entries, the newest first."
+    assert found.text == "Entries: 13, the newest first."
     [file] = found.attachments
     assert (file.filename, file.media_type) == ("audit.csv", "text/csv")
     rows = list(csv.DictReader(io.StringIO(file.data.decode("utf-8-sig"))))

@@ -44,7 +44,7 @@ async def test_uses_waits_thumbs_and_refusals_in_words(bot: Bot) -> None:
     assert re.sub(
         r"(/face`: 3 · half waited )less than [\d.]+ s, nine in ten less than [\d.]+ s", r"\1…", found.text
     ) == (
-        f"**{days(6)} to {days(0)}** (UTC): 16 answers, 1 of them with an error.\n"
+        f"**{days(6)} to {days(0)}** (UTC). Answers: 16, with an error: 1.\n"
         "\n"
         "- `/ask`: 13 · half waited less than 2 s, nine in ten more than 5 minutes\n"
         "- `/face`: 3 · half waited … · 👍 1 👎 0\n"

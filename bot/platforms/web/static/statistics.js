@@ -22,7 +22,7 @@ async function show() {
   byId("choosing").hidden = false;
   const { days, commands, refused, reasons, total, failed } = figures;
   byId("summary").textContent = total || reasons.length
-    ? t("{count} answers, {failed} of them with an error; {refused} refusals.", { count: total, failed, refused: sum(refused) })
+    ? t("Answers: {count}, with an error: {failed}. Refusals: {refused}.", { count: total, failed, refused: sum(refused) })
     : t("Nobody used the chat in these days.");
   const kinds = grouped(commands, days.length);
   byId("figures").replaceChildren(...(total ? [chart(days, kinds), byCommand(commands)] : []),
