@@ -21,7 +21,7 @@ OPEN_PATHS = frozenset(
     {"/join", "/teacher"} | {f"/static/{name}" for name in ("style.css", "theme.js", "teacher.js", "icon.svg")}
 )
 """What is served to those who have not given the join code."""
-PAGES_HERE = frozenset({"/", "/dial", "/settings"})
+PAGES_HERE = frozenset({"/", "/dial", "/settings", "/statistics"})
 """These lead to the door, and no program of theirs has to be told that it is shut."""
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from aiohttp import WSCloseCode, web
 
+from bot.language import translate
 from bot.message import Attachment
 from bot.platforms.web import visitors, wire
 from bot.platforms.web.connection import Connection
@@ -15,7 +16,7 @@ from bot.platforms.web.door import Door
 from bot.platforms.web.files import PICTURE_TYPES
 from bot.platforms.web.guard import Guard, add_headers
 from bot.platforms.web.lab import Lab
-from bot.platforms.web.pages import STATIC, page
+from bot.platforms.web.pages import STATIC, language_of, page
 from bot.platforms.web.reading import Reading
 from bot.platforms.web.settings_page import SettingsPage
 from bot.platforms.web.stats_page import StatsPage
@@ -108,18 +109,16 @@ class Site:
         """Keep a file for the form that is being filled in, and name it. The body is the file."""
         secret = visitors.secret_of(request)
         if secret is None:
-            raise web.HTTPUnauthorized(text="Open the chat first.")
+            raise web.HTTPUnauthorized(text=translate("Open the chat first.", language_of(request)))
         owner = visitors.user_of(secret, "", "").id
         data = bytearray()
         async with self._uploading:
             async for chunk in request.content.iter_chunked(1 << 16):
                 data += chunk
                 if len(data) > MOST_UPLOAD:
-                    raise web.HTTPRequestEntityTooLarge(
-                        MOST_UPLOAD,
-                        len(data),
-                        text=f"A file may have {MOST_UPLOAD >> 20} MB; this one has more.",
-                    )
+                    sentence = "A file may have {most} MB; this one has more."
+                    text = translate(sentence, language_of(request), most=MOST_UPLOAD >> 20)
+                    raise web.HTTPRequestEntityTooLarge(MOST_UPLOAD, len(data), text=text)
         filename = visitors.clean_filename(request.query.get("name", ""))
         file = Attachment(filename, bytes(data), media_type=request.content_type)
         return web.json_response({"name": self._house.uploads.keep(file, owner)})

@@ -163,4 +163,15 @@ async def test_everything_by_keyboard(url: str, models: FakeModels) -> None:
         await page.get_by_role("button", name="Warmer").focus()
         await keys.press("Space")
         await expect(page.locator(".exchange .card").nth(1)).to_contain_text("1.05")
-    assert [request["temperature"] for request in models.requests] == [0.75, 1.05]
+        models.gate.clear()
+        await say(page, "/ask long")
+        long = page.locator(".exchange").nth(2)
+        await long.get_by_role("button", name="Stop").press("Enter")
+        await expect(long.locator(".status")).to_have_text("Stopped.")
+        await expect(long).to_be_focused()
+        await long.get_by_role("button", name="👍").press("Space")
+        await expect(long.get_by_role("button", name="👍 1")).to_be_focused()
+        await long.get_by_role("button", name="Delete").press("Enter")
+        await expect(page.locator(".exchange")).to_have_count(2)
+        await expect(page.locator("#input")).to_be_focused()
+    assert [request["temperature"] for request in models.requests] == [0.75, 1.05, 0.7]

@@ -47,6 +47,7 @@ export class Conversation {
   }
 
   remove(id) {
+    if (this.#views.get(id)?.root.contains(document.activeElement)) byId("input").focus();
     this.#drop(id);
     this.#arrange();
   }

@@ -53,7 +53,7 @@ export class ExchangeView {
         element("p", { class: "by" }, element("span", { class: "name" }, "Tempera"), element("span", { class: "badge" }, t("bot")), this.marked),
         this.quote, this.text, this.lab, this.pictures, this.files, this.status, this.card,
         element("div", { class: "under" }, this.buttons, this.tools), this.replies));
-    this.root = element("li", { class: "exchange" }, this.above, this.asked, this.reply);
+    this.root = element("li", { class: "exchange", tabindex: -1 }, this.above, this.asked, this.reply);
     this.update(data);
   }
 
@@ -79,7 +79,7 @@ export class ExchangeView {
     this.#when("pictures", reply.pictures, (list) => this.#showPictures(list));
     this.#when("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
     this.#when("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
-    this.#when("buttons", reply.buttons, (buttons) => this.buttons.replaceChildren(...buttons.map((one) => this.#button(one))));
+    this.#when("buttons", reply.buttons, (buttons) => this.#showButtons(buttons));
     this.#when("odds", data.reply.final && !data.reply.error && (isCompared || facts.has("top_p")) ? reply.quote : "", (text) => this.#offerDial(text));
     this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()], () => this.#showTools());
     const waiting = !reply.final && !reply.text && !reply.status;
@@ -161,9 +161,12 @@ export class ExchangeView {
     return link;
   }
 
-  #button(button) {
-    const press = () => this.actions.press(this.data.id, button.id);
-    return element("button", { type: "button", class: button.style, onclick: press }, button.label);
+  // Whoever pressed one by keyboard stays at it; where it is gone, at the message, so that the next key presses no other.
+  #showButtons(buttons) {
+    const focused = this.buttons.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    this.buttons.replaceChildren(...buttons.map(({ id, style, label }) => (
+      element("button", { type: "button", class: style, "data-id": id, onclick: () => this.actions.press(this.data.id, id) }, label))));
+    if (focused !== null) ([...this.buttons.children].find(({ dataset }) => dataset.id === focused) ?? this.root).focus();
   }
 
   // What was asked of the odds can be turned and gone on with here, live, in the place of the list and its picture.
