@@ -52,6 +52,15 @@ async def test_the_dial_is_turned_drawn_from_and_gone_on_with(url: str, models: 
         await expect(page.get_by_label("The text so far")).to_have_value(re.compile(" mat$"))
 
 
+async def test_bars_are_seen_in_a_readers_own_colours(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/dial", forced_colors="active") as page:
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        colour = "one => getComputedStyle(one).backgroundColor"
+        ground = await page.locator("body").evaluate(colour)
+        for part in (".bars .fill", ".bars .ghost", ".needle"):
+            assert await page.locator(part).first.evaluate(colour) != ground
+
+
 async def test_top_p_cuts_what_is_improbable(url: str, models: FakeModels) -> None:
     async with chromium() as browser, opened(browser, f"{url}/dial#A dog", expected="422") as page:
         await expect(page.get_by_label("The text so far")).to_have_value("A dog")

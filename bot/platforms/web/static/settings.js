@@ -69,7 +69,10 @@ function fill(kept, said) {
   const error = element("p", { class: "error", role: "alert" });
   const save = element("button", { type: "button", class: "primary", hidden: true, onclick: () => change(value()) }, t("Save"));
   const reset = drawn(element("button", { type: "button", class: "icon", hidden: !setting.here, onclick: () => change(null) }), "reset", t("Take back what is set here: {setting}", { setting: setting.name }));
-  const dirty = () => { save.hidden = value() === before; };
+  const dirty = () => {
+    save.hidden = value() === before;
+    if (input.type === "checkbox") input.nextSibling.textContent = shown(input.checked);
+  };
   input.addEventListener("input", dirty);
   input.addEventListener("change", dirty);
   input.addEventListener("keydown", (event) => { if (event.key === "Enter" && input.tagName !== "TEXTAREA" && !save.hidden) change(value()); });
@@ -91,7 +94,7 @@ function fill(kept, said) {
       element("h3", { id: `${id}-name` }, setting.name),
       element("p", { class: "about", id: `${id}-about` }, setting.about),
       element("p", { class: "from" }, ...origin(setting))),
-    element("div", { class: "control" }, input, save, reset, element("p", { class: "said", role: "status" }, said), error));
+    element("div", { class: "control" }, input, input.type === "checkbox" ? element("span", { "aria-hidden": "true" }, shown(setting.value)) : null, save, reset, element("p", { class: "said", role: "status" }, said), error));
 }
 
 function origin({ where, levels, changed }) {
