@@ -58,7 +58,7 @@ class DenoiserTask:
 
     batch = 32
     rate = 5e-4
-    decay = 0.9995
+    decay = 0.999
 
     def __init__(
         self,

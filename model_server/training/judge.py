@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
 from torch.nn import functional
 
 from model_server.training.autoencoder import to_tensor
 from model_server.training.emoji import SIZE
+from model_server.training.gradients import features
 from model_server.training.scenes import USUAL_SIZE
 
 if TYPE_CHECKING:
@@ -28,18 +27,21 @@ if TYPE_CHECKING:
     from model_server.training.emoji import Emoji, Rgba
 
 THINGS = Path(__file__).with_name("things.txt")
-WIDTHS = (32, 64, 128, 256)
-GROUPS, FEATURES = 8, 256
-FINE = 2
-"""The levels whose channels are normalised each for itself."""
-THINGS_SHARE = 0.6
-"""How many of the learnt pictures show one of the things; the others teach what makes two drawings the same."""
-SMOOTHING = 0.1
-AT_ONCE = 100
-BENT = 0.12
-"""How far parts of a picture are moved against each other; 2 is its whole edge."""
-VIEWS = ((1.0, 0.0, 0.0), (0.9, 0.0, 0.0), (1.12, 0.0, 0.0), (1.0, 0.06, 0.06), (1.0, -0.06, -0.06))
-"""As what a picture is looked at: how much of it is seen, and from how far aside."""
+ROUNDS = 16
+"""How often each picture is learnt from, disturbed in another way each time."""
+WAVES = 4000
+NARROW = 0.5
+"""How alike two pictures must be to be taken for the same thing: the greater, the more."""
+STRAIGHT = 0.5
+"""How much the features count as they are, beside the waves."""
+PENALTY = 0.01
+AT_ONCE = 500
+VIEWS = tuple(
+    (part, right, down)
+    for part in (0.75, 0.87, 1.0)
+    for right, down in ((0.0, 0.0), (0.07, 0.0), (-0.07, 0.0), (0.0, 0.07), (0.0, -0.07))
+)
+"""As what a picture is looked at, and mirrored, too: how much of it is seen, and from how far aside."""
 
 
 @dataclass(frozen=True)
@@ -73,93 +75,57 @@ def bare(text: str) -> str:
     return text.replace("\ufe0f", "")
 
 
-class _Block(nn.Module):
-    """Two convolutions beside a short cut (He et al., arXiv 1512.03385).
+class Judge:
+    """Learns from pictures (N × 64 × 64 × 4, uint8) which of so many `things` each shows: `classes` has the numbers.
 
-    Where each channel is normalised `alone`, less is left of the style of a drawing (Pan et al., arXiv 1807.09441).
+    Ridge regression on features and on random waves of them, which stand for a Gaussian kernel (Rahimi and Recht,
+    "Random Features for Large-Scale Kernel Machines", NIPS 2007). So little data asks for no deep network.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, *, alone: bool) -> None:
-        super().__init__()
-        self.path = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-            nn.GroupNorm(outputs if alone else GROUPS, outputs),
-            nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-            nn.GroupNorm(GROUPS, outputs),
-        )
-        self.short = nn.Identity() if stride == 1 else nn.Conv2d(inputs, outputs, 1, stride)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return functional.relu(self.path(images) + self.short(images))
-
-
-class Classifier(nn.Module):
-    """From N × 3 × 64 × 64, -1 to 1, to N × classes logits."""
-
-    def __init__(self, classes: int, seed: int, widths: Sequence[int]) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            first = _Block(widths[0], widths[0], 1, alone=True)
-            blocks = [
-                _Block(before, after, 2, alone=place < FINE)
-                for place, (before, after) in enumerate(pairwise(widths), 1)
-            ]
-            self.body = nn.Sequential(nn.Conv2d(3, widths[0], 5, 2, 2), nn.ReLU(), first, *blocks)
-            self.head = nn.Sequential(
-                nn.Flatten(), nn.Linear(16 * widths[-1], FEATURES), nn.LayerNorm(FEATURES), nn.Linear(FEATURES, classes)
-            )
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head(self.body(images))
-        return logits
-
-
-class JudgeTask:
-    """Which emoji is it, whoever drew it and however it is disturbed; see `loop.Task`.
-
-    `pictures` is N × 64 × 64 × 4, uint8, and `classes` says which emoji each shows: the things come first.
-    """
-
-    batch = 32
-    rate = 2e-3
-    decay = 0.998
-
-    def __init__(self, module: Classifier, pictures: np.ndarray, classes: Sequence[int], things: int) -> None:
-        self.module: nn.Module = module
+    def __init__(self, pictures: np.ndarray, classes: Sequence[int], things: int, seed: int) -> None:
+        random = torch.Generator().manual_seed(seed)
         rgba = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))).float() / 255
         # Premultiplied, or the colour that invisible pixels have would bleed into the edge.
-        self._pictures = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], dim=1)
-        self._classes = torch.as_tensor(classes)
-        self._things = things
-        among = (self._classes < things).float()
-        others = 1 - among
-        self._draw = THINGS_SHARE * among / among.sum() + (1 - THINGS_SHARE) * others / others.sum().clamp(min=1)
+        pure = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], dim=1)
+        seen = torch.cat([features(disturb(part, random)) for _ in range(ROUNDS) for part in _parts(pure)])
+        self._mean, self._spread = seen.mean(dim=0), (seen.std(dim=0) + 0.02) * math.sqrt(seen.shape[1])
+        self._waves = NARROW * torch.randn(seen.shape[1], WAVES, generator=random)
+        self._phases = 2 * math.pi * torch.rand(WAVES, generator=random)
+        wanted = functional.one_hot(torch.as_tensor(classes).repeat(ROUNDS), things).float()
+        self._shares = wanted.mean(dim=0)
+        self._usual = self._lifted(seen).mean(dim=0)
+        products, sums = torch.zeros(len(self._usual), len(self._usual)), torch.zeros(len(self._usual), things)
+        for part, target in zip(_parts(seen), _parts(wanted), strict=True):
+            lifted = self._lifted(part) - self._usual
+            products += lifted.T @ lifted
+            sums += lifted.T @ target
+        products.diagonal().add_(PENALTY * products.diagonal().mean())
+        self._weights = torch.linalg.solve(products, sums)
 
-    def loss(self, random: torch.Generator) -> torch.Tensor:
-        """Cross-entropy, with a tenth of the certainty taken away; of a thing only among the things."""
-        chosen = torch.multinomial(self._draw, self.batch, replacement=True, generator=random)
-        seen = disturb(self._pictures[chosen], random)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = self.module(seen)
-        classes = self._classes[chosen]
-        logits, number = logits.float(), torch.arange(logits.shape[1])
-        elsewhere = (classes < self._things)[:, None] & (number >= self._things)
-        certain = logits.masked_fill(elsewhere, -math.inf).log_softmax(dim=1)
-        mean = certain.masked_fill(elsewhere, 0).sum(dim=1) / (~elsewhere).sum(dim=1)
-        right = certain[torch.arange(len(classes)), classes]
-        loss: torch.Tensor = -((1 - SMOOTHING) * right + SMOOTHING * mean).mean()
-        return loss
+    def _lifted(self, seen: torch.Tensor) -> torch.Tensor:
+        scaled = (seen - self._mean) / self._spread
+        waves = torch.cos(scaled @ self._waves + self._phases) * math.sqrt(2 / WAVES)
+        return torch.cat([STRAIGHT * scaled, waves], dim=1)
 
-    def show(self, averaged: nn.Module, step: int) -> None:
-        """There is nothing to look at."""
+    def scores(self, pictures: np.ndarray) -> np.ndarray:
+        """How much each picture (N × 64 × 64 × 3, uint8) shows each of the things: N × things, from about 0 to 1."""
+        parts = []
+        for start in range(0, len(pictures), AT_ONCE):
+            seen = (to_tensor(pictures[start : start + AT_ONCE]) + 1) / 2
+            views = [_view(picture, *view) for view in VIEWS for picture in (seen, seen.flip(3))]
+            found = [(self._lifted(features(view)) - self._usual) @ self._weights for view in views]
+            parts.append(self._shares + torch.stack(found).mean(dim=0))
+        return torch.cat(parts).numpy()
+
+
+def _parts(rows: torch.Tensor) -> list[torch.Tensor]:
+    return [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
 
 
 def disturb(pictures: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """Pictures as others might have drawn them: N × 4 × 64 × 64, premultiplied, to N × 3 × 64 × 64, -1 to 1.
+    """Pictures as others might have drawn them: N × 4 × 64 × 64, premultiplied, to N × 3 × 64 × 64, 0 to 1.
 
-    Moved, turned, stretched and mirrored; on a ground; in other colours; partly covered; blurred; and noisy.
+    Moved, turned, stretched and mirrored; on a ground; in other colours; and some of them blurred.
     """
     count = len(pictures)
 
@@ -170,31 +136,25 @@ def disturb(pictures: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         return torch.rand(count, 1, 1, 1, generator=random) < share
 
     moved = _move(pictures, uniform)
-    ground = torch.where(sometimes(0.3), uniform(0, 1, 3, 1, 1), 1.0)
+    ground = torch.where(sometimes(0.25), uniform(0, 1, 3, 1, 1), 1.0)
     seen = moved[:, :3] + (1 - moved[:, 3:]) * ground
-    angle = torch.where(sometimes(0.2), uniform(-math.pi, math.pi), uniform(-0.25, 0.25))
-    seen = _turn_hues(seen, angle[:, 0, 0, 0], uniform(0.2, 1.4)[:, 0, 0, 0])
-    seen = (seen - 0.5) * uniform(0.7, 1.25) + 0.5 + uniform(-0.12, 0.12)
-    down, across = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
-    top, left, side = uniform(-10, SIZE), uniform(-10, SIZE), uniform(10, 26)
-    covered = (down >= top) & (down < top + side) & (across >= left) & (across < left + side)
-    seen = torch.where(covered & sometimes(0.5), uniform(0, 1, 3, 1, 1), seen)
+    angle = torch.where(sometimes(0.3), uniform(-math.pi, math.pi), uniform(-0.3, 0.3))
+    seen = _turn_hues(seen, angle[:, 0, 0, 0], uniform(0.3, 1.3)[:, 0, 0, 0])
     blurred = functional.avg_pool2d(functional.pad(seen, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    seen = torch.where(sometimes(0.4), blurred, seen)
-    noise = torch.randn(seen.shape, generator=random) * uniform(0, 0.06)
-    return 2 * (seen + noise).clamp(0, 1) - 1
+    return torch.where(sometimes(0.2), blurred, seen).clamp(0, 1)
 
 
 def _move(pictures: torch.Tensor, uniform: Callable[..., torch.Tensor]) -> torch.Tensor:
-    angle, shear = uniform(-0.35, 0.35)[:, 0, 0, 0], uniform(-0.2, 0.2)[:, 0, 0, 0]
-    wide, high = uniform(0.9, 1.45)[:, 0, 0, 0], uniform(0.87, 1.15)[:, 0, 0, 0]
-    mirrored = torch.where(uniform(0, 1)[:, 0, 0, 0] < 0.5, -1.0, 1.0)
-    cosine, sine = angle.cos() * wide, angle.sin() * wide
-    first = torch.stack([cosine * mirrored, -sine + shear, uniform(-0.15, 0.15)[:, 0, 0, 0]], dim=1)
-    second = torch.stack([sine * mirrored, cosine * high, uniform(-0.15, 0.15)[:, 0, 0, 0]], dim=1)
+    def one(low: float, high: float) -> torch.Tensor:
+        return uniform(low, high)[:, 0, 0, 0]
+
+    angle, high = one(-0.25, 0.25), one(0.95, 1.3)
+    wide = high * one(0.9, 1.1)
+    mirrored = torch.where(one(0, 1) < 0.5, -1.0, 1.0)
+    first = torch.stack([angle.cos() * wide * mirrored, -angle.sin() * high, one(-0.1, 0.1)], dim=1)
+    second = torch.stack([angle.sin() * wide * mirrored, angle.cos() * high, one(-0.1, 0.1)], dim=1)
     grid = functional.affine_grid(torch.stack([first, second], dim=1), list(pictures.shape), align_corners=False)
-    bent = functional.interpolate(uniform(-BENT, BENT, 2, 5, 5), (SIZE, SIZE), mode="bicubic")
-    return functional.grid_sample(pictures, grid + bent.permute(0, 2, 3, 1), align_corners=False)
+    return functional.grid_sample(pictures, grid, align_corners=False)
 
 
 def _turn_hues(seen: torch.Tensor, angle: torch.Tensor, saturation: torch.Tensor) -> torch.Tensor:
@@ -206,14 +166,9 @@ def _turn_hues(seen: torch.Tensor, angle: torch.Tensor, saturation: torch.Tensor
 
 
 def classes_of(emoji: Sequence[Emoji], things: Sequence[Thing]) -> dict[str, int]:
-    """The number of each emoji's class by its code: the things in their order, then all others without skin tones."""
-    codes = {thing.code: number for number, thing in enumerate(things)}
-    by_code = {_plain(one): one.code for one in emoji if not one.tone}
-    found = {by_code[code]: number for code, number in codes.items() if code in by_code}
-    for one in emoji:
-        if not one.tone and _plain(one) not in codes:
-            found[one.code] = len(things) + len(found) - len(codes)
-    return found
+    """The number of the thing that each emoji shows, by its code, for those that show one."""
+    numbers = {thing.code: number for number, thing in enumerate(things)}
+    return {one.code: numbers[code] for one in emoji if not one.tone and (code := _plain(one)) in numbers}
 
 
 def _plain(emoji: Emoji) -> str:
@@ -233,17 +188,6 @@ def on_white(picture: Rgba) -> np.ndarray:
     corner = (SIZE - USUAL_SIZE) // 2
     canvas.paste(small.convert("RGBA"), (corner, corner), small.convert("RGBA"))
     return np.asarray(canvas)
-
-
-@torch.no_grad()
-def probabilities(judge: nn.Module, pictures: np.ndarray, things: int) -> np.ndarray:
-    """How likely each picture (N × 64 × 64 × 3, uint8) shows each of the things: N × things, rows add up to 1."""
-    parts = []
-    for start in range(0, len(pictures), AT_ONCE):
-        seen = to_tensor(pictures[start : start + AT_ONCE])
-        views = [judge(_view(seen, *view))[:, :things].log_softmax(dim=1) for view in VIEWS]
-        parts.append(torch.stack(views).mean(dim=0).softmax(dim=1))
-    return torch.cat(parts).numpy()
 
 
 def _view(seen: torch.Tensor, part: float, right: float, down: float) -> torch.Tensor:

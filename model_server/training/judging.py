@@ -18,26 +18,22 @@ from model_server.training import judge, stages, verdict
 from model_server.training.charts import guidance_chart, sheet
 from model_server.training.command import CATALOGUE, TEXT_ENCODER, count, tell
 from model_server.training.emoji import read_by_any_name, read_emoji, read_pictures
-from model_server.training.loop import Plan, Run
 from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch.nn import Module
-
     from model_server.engines import Engine
     from model_server.training.judge import Thing
     from model_server.training.verdict import Knob, Novel, Recognised
 
-STEPS = 5000
 SEED = 7
 FEW = 5
 UNSEEN = Path(__file__).with_name("unseen.txt")
 DESCRIPTION = """\
 Trains a small classifier on the emoji sets, tests it on a set that nothing was trained on (EmojiOne 2.3, CC-BY 4.0),
 and lets it judge what the model draws: 200 common things, a knob at several values, and 54 prompts that are in no set.
-Training it takes some ten minutes of one core, once; the same command goes on where it was stopped.
+Training it takes two or three minutes of one core.
 """
 
 
@@ -50,21 +46,20 @@ def main(arguments: Sequence[str]) -> int:
     folder = store.cache / "training" / options.model
     things = judge.read_things()
     if options.only_judge:
-        learn(folder, things)
+        learn(folder / "packages", things)
         return 0
     pipeline = _pipeline(store, folder, options.model, options.start)
     engine = create(EngineSpec(name=options.model, engine="diffusion", folder=pipeline))
     out: Path = options.out or folder / "judged"
     out.mkdir(parents=True, exist_ok=True)
-    judging = learn(folder, things)
+    judging = learn(folder / "packages", things)
     engine.load()
     examine(judging, things, engine, folder, out)
     return 0
 
 
-def learn(folder: Path, things: Sequence[Thing]) -> Module:
-    """The judge, trained as far as `folder` does not have it, and how it does on the set that nobody learnt from."""
-    packages = folder / "packages"
+def learn(packages: Path, things: Sequence[Thing]) -> judge.Judge:
+    """The judge, trained on the sets in `packages`; tells how it does on the one that nobody learnt from."""
     fetch([*(one.package for one in (*SETS, *JUDGE_SETS, JUDGE_SET)), *WORDS], packages, tell)
     emoji = read_emoji(packages)
     classes = judge.classes_of(emoji, things)
@@ -72,15 +67,12 @@ def learn(folder: Path, things: Sequence[Thing]) -> Module:
     sets = [read_pictures(one, emoji, packages) for one in SETS]
     sets += [read_by_any_name(one, emoji, packages) for one in JUDGE_SETS]
     pictures, numbers = judge.gather(sets, classes)
-    task = judge.JudgeTask(judge.Classifier(len(classes), SEED, judge.WIDTHS), pictures, numbers, len(things))
-    run = Run(task, Plan(STEPS, SEED, folder, "judge"))
-    run.resume()
-    run.train(tell)
-    learnt = run.averaged
+    tell(f"training the judge on {len(pictures):,} pictures, each disturbed in {judge.ROUNDS} ways")
+    learnt = judge.Judge(pictures, numbers, len(things), SEED)
     foreign = read_pictures(JUDGE_SET, emoji, packages)
     codes = {number: code for code, number in classes.items()}
     shown = np.stack([judge.on_white(foreign[codes[number]]) for number in range(len(things))])
-    places = judge.ranks(judge.probabilities(learnt, shown, len(things)), range(len(things)))
+    places = judge.ranks(learnt.scores(shown), range(len(things)))
     tell(
         f"as {JUDGE_SET.name} draws them, of which nothing was learnt, the judge names {np.mean(places == 0):.1%} of "
         f"{len(things)} things first and {np.mean(places < FEW):.1%} among its first five"
@@ -88,11 +80,11 @@ def learn(folder: Path, things: Sequence[Thing]) -> Module:
     return learnt
 
 
-def examine(judging: Module, things: Sequence[Thing], engine: Engine, folder: Path, out: Path) -> None:
+def examine(judging: judge.Judge, things: Sequence[Thing], engine: Engine, folder: Path, out: Path) -> None:
     """All figures, told and written to `out` with the pictures."""
     tell(f"drawing {len(things)} things")
     prompts = [(thing.prompt, number) for number, thing in enumerate(things)]
-    seen = verdict.recognise(judging, len(things), engine, prompts)
+    seen = verdict.recognise(judging, engine, prompts)
     sheet(seen.pictures).save(out / "things.png")
     tell("drawing at several values of guidance")
     knobs = verdict.turn_guidance(judging, things, engine)

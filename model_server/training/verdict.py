@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
@@ -12,16 +12,21 @@ from PIL import Image
 from model_server.catalogue import StoreError
 from model_server.job import Failed, Finished, Imagine, Job, Picture
 from model_server.training.colours import HUES
-from model_server.training.judge import bare, probabilities, ranks
+from model_server.training.judge import bare, ranks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from torch import nn
-
     from model_server.engines import Engine
     from model_server.training.judge import Thing
+
+    class Judge(Protocol):
+        """Whoever says how much pictures show each of some things."""
+
+        def scores(self, pictures: np.ndarray) -> np.ndarray:
+            """N × 64 × 64 × 3, uint8, to N × things."""
+
 
 STEPS, GUIDANCE = 30, 3.0
 GUIDANCES = (1.0, 2.0, 3.0, 5.0, 7.0)
@@ -48,7 +53,7 @@ class Recognised:
     pictures: np.ndarray
     places: np.ndarray
     scores: np.ndarray
-    """How likely the judge holds the right thing."""
+    """How much the judge sees the right thing: about 1 where it is sure, about 0 where it does not see it."""
 
     def share(self, within: int) -> float:
         """How many are among the first so many."""
@@ -107,7 +112,7 @@ def draw(engine: Engine, tasks: Sequence[Imagine]) -> np.ndarray:
 
 
 def recognise(
-    judge: nn.Module, things: int, engine: Engine, prompts: Sequence[tuple[str, int]], guidance: float = GUIDANCE
+    judge: Judge, engine: Engine, prompts: Sequence[tuple[str, int]], guidance: float = GUIDANCE
 ) -> Recognised:
     """Draw each prompt, from seeds in a row, and look for the thing whose number stands beside it."""
     tasks = [
@@ -115,28 +120,28 @@ def recognise(
     ]
     pictures = draw(engine, tasks)
     right = [thing for _, thing in prompts]
-    likely = probabilities(judge, pictures, things)
-    return Recognised(pictures, ranks(likely, right), likely[np.arange(len(right)), right])
+    scores = judge.scores(pictures)
+    return Recognised(pictures, ranks(scores, right), scores[np.arange(len(right)), right])
 
 
-def turn_guidance(judge: nn.Module, things: Sequence[Thing], engine: Engine) -> list[Knob]:
+def turn_guidance(judge: Judge, things: Sequence[Thing], engine: Engine) -> list[Knob]:
     """The judge's score and the pictures' diversity, from little guidance to much; noise and words stay the same."""
     prompts = [(thing.prompt, number) for number, thing in enumerate(things) if number % EVERY == 0]
     many = [prompt for prompt in prompts for _ in range(SEEDS)]
     found = []
     for guidance in GUIDANCES:
-        seen = recognise(judge, len(things), engine, many, guidance)
+        seen = recognise(judge, engine, many, guidance)
         groups = seen.pictures.reshape(len(prompts), SEEDS, *seen.pictures.shape[1:])
         found.append(Knob(guidance, float(seen.scores.mean()), float(np.mean([diversity(group) for group in groups]))))
     return found
 
 
 def imagine_unseen(
-    judge: nn.Module, things: Sequence[Thing], engine: Engine, unseen: Sequence[Unseen], learnt: np.ndarray
+    judge: Judge, things: Sequence[Thing], engine: Engine, unseen: Sequence[Unseen], learnt: np.ndarray
 ) -> Novel:
     """Draw what is in no set. `learnt` is what the generator learnt from: N × 64 × 64 × 3."""
     numbers = {thing.code: number for number, thing in enumerate(things)}
-    seen = recognise(judge, len(things), engine, [(one.prompt, numbers[one.code]) for one in unseen])
+    seen = recognise(judge, engine, [(one.prompt, numbers[one.code]) for one in unseen])
     coloured = [
         dominant(picture) == one.colour for picture, one in zip(seen.pictures, unseen, strict=True) if one.colour
     ]

@@ -51,8 +51,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -
     monkeypatch.setattr(judging, "read_pictures", pictures)
     monkeypatch.setattr(judging, "read_by_any_name", pictures)
     monkeypatch.setattr(stages, "gather", gather)
-    monkeypatch.setattr(judging, "STEPS", 3)
-    monkeypatch.setattr(judge, "WIDTHS", (8, 8, 8, 8))
+    monkeypatch.setattr(judge, "ROUNDS", 1)
+    monkeypatch.setattr(judge, "WAVES", 16)
+    monkeypatch.setattr(judge, "VIEWS", ((1.0, 0.0, 0.0),))
     monkeypatch.setattr(verdict, "STEPS", 1)
     monkeypatch.setattr(verdict, "EVERY", 100)
     return folder
@@ -87,13 +88,12 @@ def test_weights_are_judged_and_figures_and_pictures_written(
     assert (tmp_path / "out" / "guidance.svg").read_text("utf-8").startswith("<svg")
 
 
-def test_the_judge_alone_is_trained_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for trained in (True, False):
-        assert main(["judge", MODEL, "--only-judge", "--threads", "1"]) == 0
-        told = capsys.readouterr().out
-        assert ("3 of 3 steps" in told) == trained
-        assert "of 200 things first" in told
-    assert [path.name for path in home.iterdir() if path.is_file()] == ["judge.jsonl", "judge.pt"]
+def test_the_judge_alone_draws_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["judge", MODEL, "--only-judge", "--threads", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "training the judge on 1,600 pictures, each disturbed in 1 ways" in told
+    assert "of 200 things first" in told
+    assert [path.name for path in home.iterdir()] == ["packages"]
 
 
 def test_what_is_no_folder_of_weights_is_said_before_anything_is_learnt(
