@@ -52,10 +52,13 @@ class Bridge:
         likely = np.exp((scores - scores.max()) / (LEXICAL_SHARPNESS if direction is None else SHARPNESS))
         return np.asarray(likely / likely.sum() @ alike)
 
-    def sureness(self, query: Query, embedded: Sequence[Sequence[float]] | None, place: int) -> float:
-        """How sure the guide is to answer a question, as far as it knows what the passage at `place` is about."""
+    def sureness(self, query: Query, embedded: Sequence[Sequence[float]] | None, place: int) -> tuple[float, float]:
+        """How sure the guide is to answer a question, as far as it knows what the passage at `place` is about.
+
+        The second number is how far that is, 0 to 1.
+        """
         alike = self._said if embedded is None else self._meant
         if alike is None:
-            return 0.0
-        sure = self._guide.rank(query, embedded).confidence
-        return float(min(alike[:, place].max() / SAME, 1.0) * min(max(sure, UNSURE), SURE))
+            return 0.0, 0.0
+        known = min(float(alike[:, place].max()) / SAME, 1.0)
+        return known * min(max(self._guide.rank(query, embedded).confidence, UNSURE), SURE), known

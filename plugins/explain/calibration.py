@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from plugins.explain.passages import Passage
 
-FALSE_ANSWERS = 0.06
+FALSE_ANSWERS = 0.1
 """What share of questions without an answer may get one in cross-validation.
 
 Two thirds of the development questions without an answer are near misses, far more than pupils ask; of theirs fewer

@@ -1,8 +1,10 @@
 """How well and how fast questions find their passages: `python -m plugins.explain.measure FILE …`.
 
 Each file holds labelled questions (see calibration.py) of the default lesson. `--calibrate` fits the decision to the
-first file and prints the two models of search.py anew. Nothing is ever fitted to a second file. A model server of its
-own is started unless `--url` names one; without either, words alone are measured.
+first file and prints the two models of search.py anew; since they also judge how sure a guide is, run it again with
+those in place, until they stay as they are. Nothing is ever fitted to a second file. Other lessons are asked with the
+default one as their guide and without, as lessons about something else have none. A model server of its own is started
+unless `--url` names one; without either, words alone are measured.
 """
 
 from __future__ import annotations
@@ -148,26 +150,29 @@ async def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--calibrate", action="store_true", help="fit the decision to the first file")
     parser.add_argument("--sizes", nargs="*", type=int, default=SIZES, help="numbers of passages to measure times with")
     options = parser.parse_args(arguments)
-    lessons: list[tuple[Path, Mapping[str, Sequence[str]] | None]] = [(LESSON, None)]
-    lessons += [(lesson, json.loads(headings.read_text("utf-8"))) for lesson, headings in options.also]
+    also: list[tuple[Path, Mapping[str, Sequence[str]]]]
+    also = [(lesson, json.loads(headings.read_text("utf-8"))) for lesson, headings in options.also]
     _say(f"{os.cpu_count()} cores, Python {platform.python_version()}, bm25s {version('bm25s')}, {MODEL}")
     async with served(options.url) as models:
         if models is None:
             _say("There is no model server, so the words alone are measured.")
         default = await index_of(LESSON, models)
-        indexes = [default, *[await index_of(lesson, models, default) for lesson, _ in options.also]]
+        lessons: list[tuple[str, Index, Mapping[str, Sequence[str]] | None]] = [(LESSON.name, default, None)]
+        for lesson, elsewhere in also:
+            lessons.append((lesson.name, await index_of(lesson, models, default), elsewhere))
+            lessons.append((f"{lesson.name} without a guide", await index_of(lesson, models), elsewhere))
         for number, path in enumerate(options.files):
             for with_embeddings in [True, False] if models else [False]:
                 asked: list[tuple[Labelled, Ranking]] = []
-                for (lesson, elsewhere), index in zip(lessons, indexes, strict=True):
-                    questions = load(path, elsewhere)
+                for name, index, told in lessons:
+                    questions = load(path, told)
                     rankings = await ranked(index, questions, models if with_embeddings else None)
                     asked += zip(questions, rankings, strict=True)
                     how = "words and embeddings" if with_embeddings else "words alone"
-                    _report(f"{path.stem} of {lesson.name}, {how}", rates(index, questions, rankings))
+                    _report(f"{path.stem} of {name}, {how}", rates(index, questions, rankings))
                 if options.calibrate and number == 0:
                     _say(f"{'HYBRID' if with_embeddings else 'LEXICAL'} = {calibrate(*zip(*asked, strict=True))}")
-        await _times(indexes[0], load(options.files[0]), models, options.sizes)
+        await _times(default, load(options.files[0]), models, options.sizes)
     return 0
 
 

@@ -44,7 +44,7 @@ CANDIDATES = 40
 """How many passages each of the searches names."""
 ASKED_WEIGHT = 0.75
 """Of the best of the questions that a passage is known to answer, beside its text."""
-FEATURES = 9
+FEATURES = 10
 """Numbers that the decision is made from; `Index.rank` lists them."""
 COMMON_SHARE = 0.75
 """How much of the passages' mean is taken off their embeddings."""
@@ -111,10 +111,10 @@ class Model:
 
 
 HYBRID = Model(
-    weights=(2.58, 3.1, 2.76, -3.32, 1.39, 1.6, -0.59, 1.67, 2.1), bias=-5.92, answer=0.63, suggest=-0.45
+    weights=(3.26, 3.09, 2.65, -3.6, 1.4, 1.29, -1.83, 0.67, 1.96, -1.44), bias=-4.32, answer=0.47, suggest=-0.79
 )
 LEXICAL = Model(
-    weights=(0.0, 0.0, 3.53, -3.31, 1.58, 0.59, 0.01, 3.05, 1.95), bias=-4.43, answer=0.79, suggest=-1.1
+    weights=(0.0, 0.0, 3.51, -3.53, 1.65, 0.45, -0.9, 1.93, 1.99, -1.31), bias=-2.84, answer=0.75, suggest=-0.96
 )
 
 
@@ -224,7 +224,7 @@ class Index:
             min(float(score[first] - score[found[1]]), 1.0) if len(found) > 1 else 1.0,
             float(bool(passage.asked)),
             float(scored.letters[first]),
-            self._bridge.sureness(query, embedded, int(chosen[first])) if self._bridge else 0.0,
+            *(self._bridge.sureness(query, embedded, int(chosen[first])) if self._bridge else (0.0, 0.0)),
         )
         model = LEXICAL if direction is None else HYBRID
         confidence = sum(map(float.__mul__, model.weights, features)) + model.bias

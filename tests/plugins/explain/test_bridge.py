@@ -42,14 +42,16 @@ def test_a_lesson_about_something_else_is_not_led_astray(guide: Index) -> None:
     query = index.query("what does it chop words into")
     bridge = Bridge(guide, index)
     assert bridge.leads(query, None).tolist() == [0, 0]
-    assert bridge.sureness(query, None, 0) == 0
+    assert bridge.sureness(query, None, 0) == (0, 0)
 
 
 def test_a_guide_that_does_not_know_counts_little_against_a_lesson(guide: Index) -> None:
     index = Index(OWN, guide)
     bridge = Bridge(guide, index)
-    assert bridge.sureness(index.query(WORDINGS[0]), None, 0) > 0
-    assert UNSURE <= bridge.sureness(index.query("how do volcanoes erupt"), None, 0) < 0
+    sure, known = bridge.sureness(index.query(WORDINGS[0]), None, 0)
+    unsure, _ = bridge.sureness(index.query("how do volcanoes erupt"), None, 0)
+    assert 0 < known <= 1
+    assert UNSURE <= unsure < 0 < sure
 
 
 def directions(passages: list[Passage], of: list[int]) -> np.ndarray:

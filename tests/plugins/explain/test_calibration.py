@@ -29,7 +29,7 @@ def test_the_labelled_files_are_whole() -> None:
     both = [question for half in halves for question in half]
     assert len(both) >= 300
     assert sum(not question.headings for question in both) >= 100
-    assert len(halves[1]) * 5 > len(both) * 2
+    assert len(halves[1]) * 3 > len(both)
     told = Counter(" ".join(question.question.casefold().split()) for question in both)
     assert [text for text, count in told.items() if count > 1] == []
     assert {heading for question in both for heading in question.headings} <= headings(LESSON)
@@ -108,6 +108,6 @@ def test_the_calibration_keeps_false_answers_few() -> None:
     found = [Ranking((), (float(value),), 0.0, with_embeddings=True) for value in values]
     model = calibrate(asked, found)
     confidence = model.weights[0] * values + model.bias
-    assert 0.03 < np.mean(confidence[~has_answer] >= model.answer) < 0.09
+    assert 0.07 < np.mean(confidence[~has_answer] >= model.answer) < 0.13
     assert np.mean(confidence[has_answer] >= model.suggest) > 0.92
     assert model.suggest < model.answer

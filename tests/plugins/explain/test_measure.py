@@ -48,11 +48,11 @@ async def test_rates_and_times_are_printed(
     arguments = [str(labels), "--also", str(PLAIN), str(HEADINGS), "--url", models.url, "--sizes", "100", "200"]
     assert await main(arguments) == 0
     out = capsys.readouterr().out
-    for lesson in (LESSON, PLAIN):
-        assert f"| labels of {lesson.name}, words and embeddings |" in out
-        falsely = row(out, f"labels of {lesson.name}, words alone", "false answers")
+    for lesson in (LESSON.name, PLAIN.name, f"{PLAIN.name} without a guide"):
+        assert f"| labels of {lesson}, words and embeddings |" in out
+        falsely = row(out, f"labels of {lesson}, words alone", "false answers")
         assert falsely[2:] == ["0 of 1", "0.0% to 79.3%", "≤ 8%"]
-        assert row(out, f"labels of {lesson.name}, words alone", "right first")[1:] == [
+        assert row(out, f"labels of {lesson}, words alone", "right first")[1:] == [
             "100.0%",
             "2 of 2",
             "34.2% to 100.0%",

@@ -8,7 +8,7 @@ from fakes.models import FakeModels
 
 from bot import UserError
 from bot.message import Place
-from plugins.explain import shelf
+from plugins.explain import bridge, shelf
 from plugins.explain.shelf import bound
 
 from .conftest import DEFAULT, MakeBot
@@ -131,3 +131,19 @@ def test_a_book_has_the_title_that_it_is_given() -> None:
 def test_what_is_no_lesson_is_refused() -> None:
     with pytest.raises(UserError, match="holds no text that could be a lesson"):
         bound(b"# Only a title\n", "empty.md")
+
+
+async def test_the_lesson_that_comes_with_tempera_guides_those_about_the_same(
+    make_bot: MakeBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "knob.md"
+    own.write_text(
+        "# Knobs\n\n## Hot\n\nAt a high temperature rare tokens come up.\n\n## Cold\n\nThe likely ones win.\n"
+    )
+    question = "/explain my story is rubbish since i cranked it up"
+    async with make_bot(own) as bot:
+        assert (await last(bot, ask(question))).text.endswith("- Hot")
+        assert [page.title for page in (await bot.pages(ROOM))["explain"]] == ["Knobs"]
+    monkeypatch.setattr(bridge, "GUIDE", tmp_path / "none.md")
+    async with make_bot(own) as bot:
+        assert (await last(bot, ask(question))).text.startswith("That is not in the lessons.")
