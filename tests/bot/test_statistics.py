@@ -1,18 +1,21 @@
 """The figures of a server: what is counted while a bot works, and what is made of it."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from fakes.asking import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, press
 from fakes.models import FakeModels
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
-from bot import counts
+from bot import counts, plugin
 from bot.app import Bot
+from bot.config import PluginsSection
 from bot.counts import CountRow, count, day_of
 from bot.database import Database, MessageRow, now
 from bot.errors import PermissionDenied
 from bot.message import Place
+from bot.model_client import ModelClient
 from bot.setting import Scope
 from bot.statistics import Figures, StatisticsHere, Waits, figures
 
@@ -168,3 +171,15 @@ async def test_where_it_was_asked_decides_whose_figure_it_is(bot: Bot) -> None:
     assert (await of(bot)).total == 0
     assert (await figures(bot.database, Scope("test", "other"), 7, KNOWN)).total == 1
     assert ROOM.server == "school"
+
+
+async def test_where_nothing_is_kept_it_is_counted_all_the_same(models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
+    database = Database(f"sqlite:///{tmp_path}/tempera.db")
+    settings = {"safety.level": "off"}
+    async with Bot(ModelClient(models.url), plugins, database, settings=settings, retention_days=0) as bot:
+        await last(bot, ask("/ask hello"))
+        async with database.reading() as session:
+            assert await session.scalar(select(func.count(MessageRow.id))) == 0
+        found = await of(bot)
+    assert (found.total, found.waits["ask"].count) == (1, 1)
