@@ -63,6 +63,9 @@ async def test_commands_are_json_that_says_all(person: Person) -> None:
         "help",
         "why",
         *(f"config {word}" for word in ("show", "set", "reset", "export", "import")),
+        *("audit", "stats"),
+        *("mod remove", "timeout", "timeouts list", "timeouts lift", "queue"),
+        *("privacy export", "privacy delete"),
         *(f"plugins {word}" for word in WORDS),
     ]
     ask = listed["ask"]

@@ -25,6 +25,8 @@ async def test_help_lists_what_the_asker_may_use(bot: Bot) -> None:
         "/defaults reset",
         "/help",
         "/why",
+        "/privacy export",
+        "/privacy delete",
     ]
     moderators = (await last(bot, ask("/help", MODERATOR))).text
     assert "- `/plugins disable` – Switch a plugin off in this server." in moderators
