@@ -9,7 +9,7 @@ from bot.errors import ModelError
 from bot.language import Sentence
 from bot.safety.declared import CLASSROOM, OFF, STANDARD
 from bot.safety.holding import held
-from bot.safety.normal import read
+from bot.safety.normal import read, undisguised
 from bot.safety.patterns import compiled
 from bot.safety.people import famous
 from bot.safety.personal import found
@@ -33,7 +33,9 @@ KINDS = {
 """What the built-in rules look for at each level."""
 ORDER = (HELPED, "violence", "hate", "sexual", "illicit", "harassment", "profanity")
 """Which of several reasons is told."""
-THRESHOLDS = {STANDARD: 0.9, CLASSROOM: 0.55}
+PERSON = "real_person"
+"""The reason, and the rules for people who are told by what they are; only where something is drawn."""
+THRESHOLDS = {STANDARD: 0.8, CLASSROOM: 0.45}
 """How sure the classifier has to be about a prompt."""
 ANSWERS = {STANDARD: 0.97, CLASSROOM: 0.9}
 """And about an answer, which has many more sentences, and is about what somebody else wrote."""
@@ -74,7 +76,8 @@ class Safety:
         level = self._level(place)
         if level == OFF or not texts:
             return
-        if code := await self._judged(texts, level, THRESHOLDS[level]):
+        meant = [plain for text in texts if (plain := undisguised(text))]
+        if code := await self._judged([*texts, *meant], level, THRESHOLDS[level]):
             raise self._unsafe(code, "\n".join(texts), place)
 
     def warning(self, texts: Sequence[str], place: Place) -> Sentence | None:
@@ -109,8 +112,9 @@ class Safety:
             raise Unsafe(WITHHELD, code=f"{ANSWER}{code}", text=text)
 
     def _reason(self, text: str, place: Place, *, draws: bool) -> str:
-        kinds = rules().kinds(text) & KINDS[self._level(place)]
-        if reason := next((kind for kind in ORDER if kind in kinds), ""):
+        kinds = rules().kinds(text)
+        looked_for = KINDS[self._level(place)]
+        if reason := next((kind for kind in ORDER if kind in kinds & looked_for), ""):
             return reason
         reading = read(text)
         if (words := self._settings.value("safety.words", place)) and own(words).find(reading):
@@ -120,8 +124,9 @@ class Safety:
             return "blocked_pattern"
         if draws and self._level(place) != OFF:
             people = self._settings.value("safety.people", place)
-            if famous().find(rules().without_innocent(reading)) or (people and own(people).find(reading)):
-                return "real_person"
+            named = famous().find(rules().without_innocent(reading)) or (people and own(people).find(reading))
+            if named or PERSON in kinds:
+                return PERSON
         return ""
 
     async def _judged(self, texts: Sequence[str], level: str, threshold: float) -> str:

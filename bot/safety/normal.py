@@ -32,6 +32,11 @@ BREAKS = re.compile(r"[\W_]+")
 OUTSIDE = "\"“”„«».,;:?!()[]{}<>…-–—~'’`*_"
 MASK = re.compile(r"[*#%_.-]")
 FEWEST_SINGLES = 3
+SIGNS = r"[013456789@$€£!|]"
+DISGUISED = re.compile(rf"[a-z]+{SIGNS}[a-z0-9@$€£!|]*[a-z]|{SIGNS}[a-z]{{3,}}|[a-z]+[@$€£]+|[$€£][a-z]{{2,}}")
+"""A word with signs where letters belong, between others or as the first one; "4th" and "mp3" are none."""
+LETTERS_APART = re.compile(r"[a-z](?:[._|/*-][a-z]){2,}")
+"""A word with a sign between any two letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,36 @@ def read(text: str) -> Reading:
         if hidden := _masked(bare):
             masked.append(hidden)
     return Reading(plain, " ".join(spelt), _joined(plain), tuple(masked))
+
+
+def undisguised(text: str) -> str:
+    """`text` as it is meant, for those who read sentences and not words; "" where nothing in it is disguised."""
+    folded = fold(text)
+    words = [_meant(token) for token in folded.split()]
+    rows: list[str] = []
+    for is_letter, some in groupby(words, key=_is_letter):
+        row = list(some)
+        rows += ["".join(word.strip(OUTSIDE) for word in row)] if is_letter and len(row) >= FEWEST_SINGLES else row
+    meant = " ".join(rows)
+    return "" if meant == " ".join(_without_marks(text.lower()).split()) else meant
+
+
+def _is_letter(word: str) -> bool:
+    bare = word.strip(OUTSIDE)
+    return len(bare) == 1 and bare.isalpha()
+
+
+def _meant(token: str) -> str:
+    bare = token.strip("\"“”„«».,;:?()[]{}<>…'’*_")
+    if LETTERS_APART.fullmatch(bare):
+        return "".join(filter(str.isalpha, bare))
+    return bare.translate(DIGITS) if DISGUISED.fullmatch(bare) else token
+
+
+def _without_marks(text: str) -> str:
+    if text.isascii():
+        return text
+    return "".join(one for one in unicodedata.normalize("NFKD", text) if unicodedata.category(one) != "Mn")
 
 
 def fold(text: str) -> str:

@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.safety.normal import read, words_of
+from bot.safety.normal import read, undisguised, words_of
 from bot.safety.patterns import either
 from bot.safety.words import Words
 
@@ -36,7 +36,10 @@ class Rules:
         """What is in `text`: "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm"."""
         reading = self.without_innocent(read(text))
         found = self._words.kinds(reading)
-        return found | {kind for kind, pattern in self._patterns.items() if pattern.search(reading.plain)}
+        seen = [reading.plain]
+        if meant := undisguised(text):
+            seen.append(self._innocent.sub(" ", words_of(meant)))
+        return found | {kind for kind, pattern in self._patterns.items() if any(map(pattern.search, seen))}
 
     def without_innocent(self, reading: Reading) -> Reading:
         """`reading` without the phrases that only look bad."""

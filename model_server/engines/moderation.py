@@ -1,9 +1,9 @@
 """The moderation engine: what is wrong with a text, as one probability for each of a few categories.
 
 A sentence encoder (all-MiniLM-L6-v2) tells what a piece of text is about, a linear model of single words how offensive
-they are, and a softmax regression reads both. A text counts as its worst piece: the whole of it, or any of its
-sentences, since one bad sentence would drown among many good ones. It knows English, and of other languages what looks
-like it.
+they are, and a softmax regression reads both, and the words and pieces of words themselves. A text counts as its worst
+piece: the whole of it, or any of its sentences, since one bad sentence would drown among many good ones. It knows
+English, and less of German and Spanish.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from safetensors import safe_open
 
 from model_server.engines.embedding import CHUNK, Batch, EmbeddingEngine
+from model_server.engines.grams import columns
 from model_server.engines.profanity import Profanity
 from model_server.engines.refusal import Refused, check_encodable
 from model_server.job import Moderate, Scores
@@ -40,16 +41,23 @@ LONGEST = 400
 
 
 class Head:
-    """Softmax regression: `weight` (categories, features) and `bias` (categories)."""
+    """Softmax regression: `weight` (categories, features), `grams` (columns, categories) and `bias` (categories)."""
 
     def __init__(self, path: Path) -> None:
         with safe_open(path, framework="numpy") as file:
             self.categories: tuple[str, ...] = tuple(json.loads(file.metadata()["categories"]))
             self._weight, self._bias = file.get_tensor("weight"), file.get_tensor("bias")
+            self._grams = file.get_tensor("grams").astype(np.float32)
 
-    def scores(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities, shape (texts, categories), of `features`, shape (texts, features); each row adds up to 1."""
+    def scores(self, texts: Sequence[str], features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities, shape (texts, categories), of texts and their `features`, shape (texts, features).
+
+        Each row adds up to 1.
+        """
         odds = features @ self._weight.T + self._bias
+        for row, text in zip(odds, texts, strict=True):
+            if found := columns(text):
+                row += self._grams[found].sum(axis=0) / np.sqrt(len(found))
         raised = np.exp(odds - odds.max(axis=1, keepdims=True))
         scores: NDArray[np.float32] = raised / raised.sum(axis=1, keepdims=True)
         return scores
@@ -76,7 +84,7 @@ class ModerationEngine(EmbeddingEngine):
         self._pieces.pop(job_id, None)
 
     def features(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """What the head reads of texts, shape (texts, width of the encoder + 1)."""
+        """What the head reads of texts beside their words, shape (texts, width of the encoder + 1)."""
         ids = self._encode(texts)
         vectors = [vector for start in range(0, len(ids), CHUNK) for vector in self._embed(ids[start : start + CHUNK])]
         return self._joined(texts, vectors)
@@ -94,7 +102,8 @@ class ModerationEngine(EmbeddingEngine):
 
     def _answer(self, batch: Batch) -> Event:
         found = self._pieces.pop(batch.job_id)
-        scores = self._head.scores(self._joined([piece for _, piece in found], batch.vectors))
+        texts = [piece for _, piece in found]
+        scores = self._head.scores(texts, self._joined(texts, batch.vectors))
         fine = self._head.categories.index(FINE)
         worst: dict[int, NDArray[np.float32]] = {}
         for (number, _), row in zip(found, scores, strict=True):

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from model_server.engines.diffusion.request import ANIMATION_FRAMES, MOST_PIXELS, STRIP_FRAMES, frames_in, singles
-from model_server.engines.safety import check_picture
 from model_server.job import Chosen, Finished, Picture, Preview, Progress, Started
 from model_server.pictures import animate, caption, encode, enlarge, grid, strip
 
@@ -79,7 +78,7 @@ class Drawing:
 
     def add_frame(self, index: int, step: int, frame: Image.Image) -> None:
         """Keep how picture `index` looked after `step` steps, noise and all."""
-        self._frames[index][step] = self._sized(check_picture(frame))
+        self._frames[index][step] = self._sized(frame)
 
     def advance(self, index: int, step: int) -> None:
         """Picture `index` has `step` steps behind it."""
@@ -93,9 +92,9 @@ class Drawing:
     def preview(self, pictures: Sequence[Image.Image]) -> Preview:
         """All pictures, in order, as they are going to be."""
         edge = min(PREVIEW_EDGE, self.task.edge or max(pictures[0].size))
-        checked = [enlarge(check_picture(picture), edge) for picture in pictures]
+        sized = [enlarge(picture, edge) for picture in pictures]
         index, self._shown = self._shown, self._shown + 1
-        whole = checked[0] if len(checked) == 1 else self._together(checked)
+        whole = sized[0] if len(sized) == 1 else self._together(sized)
         return Preview(self.job_id, encode(whole, {}), index, self.step, self.steps)
 
     def progress(self) -> Progress:
@@ -105,7 +104,7 @@ class Drawing:
     def finish(self, index: int, picture: Image.Image) -> list[Event]:
         """Picture `index` is finished. They are told in their order, whichever is finished first."""
         self._done[index] = self._each[index]
-        self._finished[index] = self._sized(check_picture(picture))
+        self._finished[index] = self._sized(picture)
         in_one = self.task.sweep is not None or self.task.layout == "grid"
         events: list[Event] = []
         while not in_one and self._told in self._finished:

@@ -33,8 +33,7 @@ def main() -> int:
     engine.load_features(encoder, folder)
     examples = texts.read()
     features = torch.from_numpy(engine.features([example.text for example in examples]))
-    weight, bias = head.fit(features, examples)
-    head.save(folder, weight, bias, head.categories_of(examples))
+    head.save(folder, head.fit(features, examples), head.categories_of(examples))
     sys.stdout.write(f"{len(examples)} examples; the head is in {folder}\n")
     return 0
 

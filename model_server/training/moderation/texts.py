@@ -1,4 +1,4 @@
-"""texts.toml as examples: templates with some of the words that their braces stand for, now and then mistyped."""
+"""The files of `written` as examples: templates with some of the words of their braces, now and then mistyped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FILE = Path(__file__).parent / "texts.toml"
+FOLDER = Path(__file__).parent / "written"
 SLOT = re.compile(r"\{(\w+)\}")
 VARIANTS = 8
 """Of a template with braces; one without them is one example."""
@@ -27,18 +27,20 @@ class Example:
     category: str
 
 
-def read(path: Path = FILE, seed: int = 0) -> list[Example]:
-    """All examples; the same seed gives the same ones."""
-    document = tomllib.loads(path.read_text("utf-8"))
+def read(folder: Path = FOLDER, seed: int = 0) -> list[Example]:
+    """All examples; the same seed gives the same ones. Words of one file stand in braces of the others, too."""
+    documents = [tomllib.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.toml"))]
+    slots = {name: words for document in documents for name, words in document.get("slots", {}).items()}
     chance = random.Random(seed)  # noqa: S311 - examples are no secret
     found = []
-    for category, templates in document["texts"].items():
-        for template in templates:
-            count = VARIANTS if SLOT.search(template) else 1
-            texts = dict.fromkeys(filled(template, document["slots"], chance) for _ in range(count))
-            found += [Example(text, category) for text in texts]
-            if chance.random() < TYPO_CHANCE:
-                found.append(Example(mistyped(next(iter(texts)), chance), category))
+    for document in documents:
+        for category, templates in document["texts"].items():
+            for template in templates:
+                count = VARIANTS if SLOT.search(template) else 1
+                texts = dict.fromkeys(filled(template, slots, chance) for _ in range(count))
+                found += [Example(text, category) for text in texts]
+                if chance.random() < TYPO_CHANCE:
+                    found.append(Example(mistyped(next(iter(texts)), chance), category))
     return found
 
 

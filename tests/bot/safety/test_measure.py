@@ -52,8 +52,7 @@ async def test_attacks_are_caught_and_classes_left_in_peace(weights: Callable[[s
             known = await outcomes(read([DEVELOPMENT]), safety, classifier=True)
             held_out = await outcomes(read([HELD_OUT]), safety, classifier=True)
     assert rate(known, attack=True) >= 0.95
-    # The goal is 0.95 here, too; docs/benchmarks.md has what was reached.
-    assert rate(held_out, attack=True) >= 0.94
+    assert rate(held_out, attack=True) >= 0.95
     assert max(rate(known, attack=False), rate(held_out, attack=False)) <= 0.02
 
 

@@ -1,6 +1,7 @@
 """The moderation engine: a text is as bad as its worst sentence, and the model of words is the original's."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from model_server.engines import Engine, EngineSpec, create
+from model_server.engines.grams import COLUMNS, columns
 from model_server.engines.moderation import LONGEST, Head, ModerationEngine, pieces
 from model_server.engines.profanity import Profanity
 from model_server.job import Embed, Event, Failed, Job, Moderate, Scores
@@ -53,11 +55,16 @@ def test_what_is_long_is_cut_between_words() -> None:
 
 def test_a_head_reads_weights_and_bias(tmp_path: Path) -> None:
     weight, bias = torch.tensor([[0.0, 0.0], [1.0, 0.0]]), torch.tensor([0.0, 0.0])
-    save_file({"weight": weight, "bias": bias}, tmp_path / "h", metadata={"categories": json.dumps(["fine", "hate"])})
+    grams = torch.zeros(COLUMNS, 2).half()
+    word = columns("no")
+    grams[word, 1] = 3.0
+    tensors = {"weight": weight, "grams": grams, "bias": bias}
+    save_file(tensors, tmp_path / "h", metadata={"categories": json.dumps(["fine", "hate"])})
     head = Head(tmp_path / "h")
-    even, bad = head.scores(torch.tensor([[0.0, 9.0], [5.0, 0.0]]).numpy())
+    even, bad, said = head.scores(["yes", "yes", "no"], torch.tensor([[0.0, 9.0], [5.0, 0.0], [0.0, 9.0]]).numpy())
     assert list(even) == [0.5, 0.5]
     assert bad[1] == pytest.approx(0.99331, abs=1e-5)
+    assert said[1] == pytest.approx(1 / (1 + math.exp(-3 * math.sqrt(len(word)))), abs=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,42 @@
+"""The head learns from vectors and from words, and the engine reads what was learnt."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model_server.engines.moderation import HEAD, Head
+from model_server.training.moderation import head
+from model_server.training.moderation.texts import Example
+
+EXAMPLES = [
+    Example("a nice day", "fine"),
+    Example("a lovely day", "fine"),
+    Example("a vile deed", "hate"),
+    Example("vile words", "hate"),
+    Example("a punch", "violence"),
+    Example("punched again", "violence"),
+]
+
+
+def test_words_alone_are_learnt_and_known_again_in_other_forms(tmp_path: Path) -> None:
+    nothing = torch.zeros(len(EXAMPLES), 3)
+    head.save(tmp_path, head.fit(nothing, EXAMPLES), head.categories_of(EXAMPLES))
+    learnt = Head(tmp_path / HEAD)
+    assert learnt.categories == ("fine", "hate", "violence")
+    scores = learnt.scores(["a lovely thing", "vilest", "punching"], np.zeros((3, 3), dtype=np.float32))
+    assert scores.argmax(axis=1).tolist() == [0, 1, 2]
+    assert np.allclose(scores.sum(axis=1), 1)
+
+
+def test_vectors_alone_are_learnt(tmp_path: Path) -> None:
+    same = [Example("thing", example.category) for example in EXAMPLES]
+    vectors = torch.eye(3).repeat_interleave(2, dim=0)
+    head.save(tmp_path, head.fit(vectors, same), head.categories_of(same))
+    scores = Head(tmp_path / HEAD).scores(["thing"] * 3, np.eye(3, dtype=np.float32))
+    assert scores.argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_a_text_without_words_is_judged_by_its_vector(tmp_path: Path) -> None:
+    head.save(tmp_path, head.fit(torch.zeros(len(EXAMPLES), 3), EXAMPLES), head.categories_of(EXAMPLES))
+    assert Head(tmp_path / HEAD).scores(["…"], np.zeros((1, 3), dtype=np.float32)).shape == (1, 3)

@@ -1,0 +1,60 @@
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from model_server.training.moderation.texts import FOLDER, filled, mistyped, read
+
+DATA = Path(__file__).parents[3] / "data"
+CATEGORIES = {"fine", "harassment", "hate", "self-harm", "sexual", "violence", "illicit"}
+
+
+def test_the_same_seed_gives_the_same_examples_with_every_brace_filled() -> None:
+    examples = read()
+    assert examples == read()
+    assert examples != read(seed=1)
+    assert not [example.text for example in examples if {"{", "}"} & set(example.text)]
+
+
+def test_every_category_is_there_and_the_harmless_ones_are_the_most() -> None:
+    counts = Counter(example.category for example in read())
+    assert set(counts) == CATEGORIES
+    assert min(counts.values()) > 300
+    assert counts.most_common(1)[0][0] == "fine"
+
+
+def test_a_text_has_one_category() -> None:
+    found: dict[str, set[str]] = {}
+    for example in read():
+        found.setdefault(example.text, set()).add(example.category)
+    assert not [text for text, categories in found.items() if len(categories) > 1]
+
+
+def test_words_of_one_file_stand_in_braces_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('[slots]\nanimal = ["cat"]\n[texts]\nfine = ["a dog"]\n')
+    (tmp_path / "b.toml").write_text('[slots]\nlook = ["small {animal}"]\n[texts]\nhate = ["a {look} bites"]\n')
+    examples = {(example.text, example.category) for example in read(tmp_path)}
+    assert {("a dog", "fine"), ("a small cat bites", "hate")} <= examples
+
+
+def test_a_slot_that_nobody_declared_is_noticed() -> None:
+    with pytest.raises(KeyError, match="nothing"):
+        filled("a {nothing}", {}, random.Random(0))
+
+
+def test_a_mistyped_text_is_nearly_the_text() -> None:
+    chance = random.Random(0)
+    for _ in range(50):
+        wrong = mistyped("photosynthesis", chance)
+        assert abs(len(wrong) - 14) <= 1
+        assert sum((Counter("photosynthesis") - Counter(wrong)).values()) <= 1
+
+
+def test_what_safety_is_measured_with_was_not_copied() -> None:
+    written = "\n".join(path.read_text("utf-8") for path in FOLDER.glob("*.toml")).casefold()
+    held_out = (DATA / "safety_held_out.jsonl").read_text("utf-8").splitlines()
+    long = [text for line in held_out if len(text := json.loads(line)["text"].casefold()) > 40]
+    assert long
+    assert not [text for text in long if f'"{text}"' in written]
