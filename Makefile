@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests that need a machine to themselves run one after the other; all others side by side.
+ALONE := weights or browser or load or chaos or processes
 
 .PHONY: run test lint bench pictures clean setup setup-dev
 
@@ -13,7 +15,8 @@ test: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not ($(ALONE))"
+	$(BIN)/python -m pytest -m "$(ALONE)"
 
 lint: setup-dev
 	$(BIN)/ruff format .
@@ -25,7 +28,8 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m plugins.explain.measure tests/data/explain_held_out.jsonl \
 	  --also tests/data/plain_lesson.txt tests/data/plain_lesson_headings.json
 	$(BIN)/tempera-models serve --model classroom-moderation --port 8409 & server=$$!; \
-	  $(BIN)/python -m bot.safety.measure tests/data/safety_held_out.jsonl --server http://127.0.0.1:8409; \
+	  $(BIN)/python -m bot.safety.measure tests/data/safety_held_out.jsonl --server http://127.0.0.1:8409 && \
+	  $(BIN)/python -m bot.safety.measure tests/data/safety_held_out_2.jsonl --server http://127.0.0.1:8409; \
 	  status=$$?; kill $$server; exit $$status
 	$(BIN)/tempera-models bench diffusion
 

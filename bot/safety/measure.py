@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 PLACE = Place("terminal", "terminal")
+PERSONAL = "personal_data"
+"""The kind of prompts in which somebody tells a phone number, a mail address or where they live."""
 REPEATS = 20
 PATIENCE_SECONDS = 120
 
@@ -79,6 +81,9 @@ async def outcomes(examples: Sequence[Example], safety: Safety, *, classifier: b
                 await safety.ask([example.text], PLACE)
         except Unsafe as refused:
             code = refused.code
+        if example.kind == PERSONAL and safety.warning([example.text], PLACE):
+            # What is promised for it is a warning and a private answer, no refusal.
+            code = PERSONAL
         found.append(Outcome(example, code))
     return found
 
