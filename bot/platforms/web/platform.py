@@ -78,13 +78,14 @@ class WebPlatform:
         await self._moderators.start()
         async with Answers(self._bot, rooms) as answers, AsyncExitStack() as ending:
             await answers.restore()
-            await ending.enter_async_context(self._bot.log_channel.spoken(self.name, WebVoice(rooms)))
             house = House(self._bot, rooms, answers, self._moderators, files, Files(UPLOADED_BYTES))
-            ending.enter_context(self._bot.hands.lent(self.name, WebHand(rooms, self._moderators)))
             runner = web.AppRunner(Site(house, self._section).app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
             await runner.setup()
             ending.push_async_callback(runner.cleanup)
             await self._listen(runner)
+            # Not before it listens: another chat of the same bot may have this name already, and keeps it.
+            await ending.enter_async_context(self._bot.log_channel.spoken(self.name, WebVoice(rooms)))
+            ending.enter_context(self._bot.hands.lent(self.name, WebHand(rooms, self._moderators)))
             yield self._url(runner)
 
     async def _listen(self, runner: web.AppRunner) -> None:
