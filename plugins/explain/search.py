@@ -52,6 +52,8 @@ COVERAGE_WEIGHT, LETTERS_WEIGHT, BRIDGE_WEIGHT = 0.2, 0.3, 1.0
 """Beside the likeness."""
 BM25_WEIGHT, BM25_LETTERS_WEIGHT, BM25_BRIDGE_WEIGHT = 0.25, 1.0, 6.0
 """Beside the coverage, where there are no embeddings."""
+EXACTLY = 10.0
+"""More than all else together: the question is a heading or a known wording, letter for letter."""
 ANNOUNCING, BM25_ANNOUNCING = -0.07, -0.25
 """What stands before the first heading, and an overview, name many things and explain none of them."""
 
@@ -169,6 +171,10 @@ class Index:
         self._stems = [frozenset(chain(*parts)) for parts in zip(*stemmed, strict=True)]
         self._counts = Counter(chain.from_iterable(self._stems))
         self._announcing = np.array([_announces(passage) for passage in passages])
+        self._exactly: dict[str, int] = {}
+        for place, passage in enumerate(passages):
+            for told in filter(None, (_told(words(text)) for text in (*passage.asked, passage.heading))):
+                self._exactly.setdefault(told, place)
         self._whole: Floats | None = None
         self._guide = guide
         self._bridge = Bridge(guide, self) if guide and passages else None
@@ -197,7 +203,7 @@ class Index:
     def query(self, question: str) -> Query:
         """Read a question. Embedded is what was asked, and, where that differs, the same with its words as meant."""
         meant = self._vocabulary.meant(question)
-        told = " ".join(word for word in meant if word not in FILLERS)
+        told = _told(meant)
         texts = (question, told) if told and told != " ".join(words(question)) else (question,)
         return Query(question, tuple(dict.fromkeys(stems(meant))), texts)
 
@@ -244,12 +250,13 @@ class Index:
         coverage = self._coverage(query.stems, chosen)
         letters = self._letters.shares(query.question, chosen)
         announcing = self._announcing[chosen]
+        exactly = EXACTLY * (chosen == self._exactly.get(_told(words(query.texts[-1])), -1))
         if direction is None:
             likeness = best = np.zeros(len(chosen))
-            score = coverage + BM25_WEIGHT * lexical[chosen] + BM25_ANNOUNCING * announcing
+            score = exactly + coverage + BM25_WEIGHT * lexical[chosen] + BM25_ANNOUNCING * announcing
             return Scored(score + BM25_LETTERS_WEIGHT * letters, likeness, best, coverage, letters)
         likeness, best, own = self._likeness(direction, chosen)
-        score = own + COVERAGE_WEIGHT * coverage + ANNOUNCING * announcing
+        score = exactly + own + COVERAGE_WEIGHT * coverage + ANNOUNCING * announcing
         return Scored(score + LETTERS_WEIGHT * letters, likeness, best, coverage, letters)
 
     def decide(self, ranking: Ranking) -> Decision:
@@ -313,6 +320,10 @@ class Index:
         rarity = {stem: self._rarity(stem) for stem in asked}
         total = sum(rarity.values()) or 1.0
         return np.array([sum(rarity[s] for s in asked if s in self._stems[place]) / total for place in chosen])
+
+
+def _told(said: Sequence[str]) -> str:
+    return " ".join(word for word in said if word not in FILLERS)
 
 
 def _stems(text: str) -> list[str]:

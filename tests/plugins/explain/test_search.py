@@ -156,3 +156,12 @@ def test_a_query_embeds_what_was_asked_and_what_was_meant(index: Index) -> None:
 
 def test_an_index_of_nothing_has_no_answer() -> None:
     assert Index([]).decide(by_words(Index([]), "what is a cat")) == NotInLessons(())
+
+
+def test_a_known_wording_is_found_whatever_else_has_its_words() -> None:
+    many = ("what is a cat", "which pet purrs in a basket", "who catches mice at night")
+    about = Passage("Pets", ("Animals at home",), None, "They purr and they sleep all day.", "animals", asked=many)
+    food = Passage("Pets", ("Cat",), None, "What is a cat, and what is a cat for?", "cat", asked=("what is a cat for",))
+    for index in (Index([about, food]), Index([food, about])):
+        assert by_words(index, "wat is a cat??").passages[0] == about
+        assert by_words(index, "cat").passages[0] == food
