@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.05
-SETTLE_BUSY_MS = 200
 SETTLE_SECONDS = (0.1, 0.5, 2.0)
 """How long to wait for whoever else uses a file before its journal is emptied; at last it is left to the next time."""
 UNFINISHED = ("queued", "running")
@@ -302,16 +301,11 @@ class Database:
         if self._backend.folder is None:
             return
         async with self.reading() as session:
-            # Whoever waits here for readers keeps all writers waiting, so it must not be for long.
-            await session.execute(text(f"PRAGMA busy_timeout = {SETTLE_BUSY_MS}"))
-            try:
-                for pause in (*(SETTLE_SECONDS if patient else ()), None):
-                    is_busy = (await session.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()[0]
-                    if not is_busy or pause is None:
-                        break
-                    await asyncio.sleep(pause)
-            finally:
-                await session.execute(text(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}"))
+            for pause in (*(SETTLE_SECONDS if patient else ()), None):
+                is_busy = (await session.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()[0]
+                if not is_busy or pause is None:
+                    break
+                await asyncio.sleep(pause)
 
     async def first_seen(self, platform: str, event_id: str) -> bool:
         """Whether this event is new to every process that shares the database. Asking marks it as seen."""
