@@ -97,7 +97,12 @@ async def seen(bot: Bot, models: FakeModels, line: str, place: Place, what: Seen
     return what(reply, models.requests[-1] if models.requests else {})
 
 
-@pytest.mark.parametrize(("setting", "line", "what", "there", "elsewhere"), CASES, ids=lambda value: str(value)[:40])
+def case_name(value: Any) -> str:
+    """The same in every process, for which a function's address would not do."""
+    return value.__name__ if callable(value) else str(value)[:40]
+
+
+@pytest.mark.parametrize(("setting", "line", "what", "there", "elsewhere"), CASES, ids=case_name)
 async def test_it_counts_in_its_channel_and_nowhere_else(
     bot: Bot, several: FakeModels, setting: str, line: str, what: Seen, there: Any, elsewhere: Any
 ) -> None:
