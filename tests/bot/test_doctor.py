@@ -60,10 +60,12 @@ async def test_all_is_well(capsys: pytest.CaptureFixture[str], tmp_path: Path, l
     config = ", ".join(f"/config {word}" for word in ("show", "set", "reset", "export", "import"))
     lessons = ", ".join(f"/lesson {word}" for word in ("list", "add", "remove", "show", "gaps"))
     models = f"/ask, /new, /explain, {lessons}, /imagine, /face, /dial, /odds, /compare"
-    commands = f"{models}, /inspect, {mine}, /help, /why, {config}, {plugins}"
+    moderation = "/audit, /stats, /mod remove, /timeout, /timeouts list, /timeouts lift, /queue"
+    privacy = "/privacy export, /privacy delete"
+    commands = f"{models}, /inspect, {mine}, /help, /why, {config}, {moderation}, {privacy}, {plugins}"
     assert capsys.readouterr().out.splitlines() == [
         "ok       The configuration can be read.",
-        f"ok       28 commands: {commands}",
+        f"ok       37 commands: {commands}",
         f"ok       The database opens: sqlite:///{tmp_path}/tempera.db.",
         "ok       The web chat can listen on http://127.0.0.1:0.",
         f"ok       The model server at {listening.url} is ready: fake-chat, fake-faces, fake-images, fake-embeddings.",

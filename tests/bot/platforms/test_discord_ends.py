@@ -291,7 +291,7 @@ async def test_a_deleted_message_ends_its_answer(
     else:
         discord.delete_message(asked.followups[0])
     await discord.until(lambda: not discord.messages(discord.channel))
-    await discord.until(lambda: not toy_bot.answering._runs)
+    await discord.until(lambda: not toy_bot.runs.ids)
     await gone(discord, tmp_path)
     assert discord.messages(discord.dm(discord.ann)) == []
 
@@ -302,7 +302,7 @@ async def test_a_deleted_message_that_nobody_told_of_ends_its_answer(
     _, message = await playing(discord, toys)
     message.deleted = True
     toys.say(Reply(text="One and"))
-    await discord.until(lambda: not toy_bot.answering._runs)
+    await discord.until(lambda: not toy_bot.runs.ids)
     await gone(discord, tmp_path)
 
 
