@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.audit import Entry
+from bot.audit import MODERATION, Entry
 from bot.database import now
 from bot.errors import Expired, PermissionDenied, UserError
 from bot.hands import Shown
 from bot.message import Place, User
-from bot.timeouts import MODERATION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bot.audit import Entry, note
+from bot.audit import MODERATION, Entry, note
 from bot.database import Base, now
 from bot.secret import secret
 
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from bot.setting import Scope
 
 log = logging.getLogger(__name__)
-
-MODERATION = "moderation"
-"""The kind of the audit's entries about what moderators did."""
 
 
 class TimeOutRow(Base):

@@ -42,7 +42,7 @@ class Gaps:
     async def forget(self, server: str, question: str) -> None:
         """Count a question once less, and not at all if nobody else asked it."""
         key, scope = _key(question), f"asked:{server}"
-        row = (await self._store.items(scope=scope)).get(key)
+        row = await self._store.get(key, scope=scope)
         if row is None or row["count"] <= 1:
             await self._store.delete(key, scope=scope)
         else:

@@ -1,4 +1,4 @@
-"""A web chat that listens, with two who visit it; and a Discord with a bot on it."""
+"""A web chat that listens, with two who visit it; and a Discord and a Slack with a bot on them."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,7 +7,9 @@ import pytest
 from fakes.discord import FakeDiscord
 from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys, on_discord
+from fakes.on_slack import hurry, on_slack
 from fakes.page import Visitor, visitor
+from fakes.slack import FakeSlack
 
 from bot.app import Bot
 from bot.config import WebSection
@@ -53,4 +55,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def discord(toy_bot: Bot, quick: None) -> AsyncIterator[FakeDiscord]:
     async with FakeDiscord() as server, on_discord(toy_bot, server):
+        yield server
+
+
+@pytest.fixture
+async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server, on_slack(toy_bot, server):
+        hurry(server, monkeypatch)
         yield server

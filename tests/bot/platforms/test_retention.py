@@ -8,7 +8,7 @@ from fakes.discord import FakeDiscord
 from fakes.everything import holding
 from fakes.models import FakeModels
 from fakes.on_discord import finished
-from fakes.on_slack import answered, command, hurry, on_slack, whispered
+from fakes.on_slack import answered, command, whispered
 from fakes.page import Visitor
 from fakes.slack import FakeSlack
 
@@ -34,13 +34,6 @@ async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
 @pytest.fixture
 async def toy_bot(bot: Bot) -> Bot:
     return bot
-
-
-@pytest.fixture
-async def slack(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    async with FakeSlack() as server, on_slack(bot, server):
-        hurry(server, monkeypatch)
-        yield server
 
 
 async def test_on_discord(discord: FakeDiscord, bot: Bot) -> None:

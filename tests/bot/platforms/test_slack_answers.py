@@ -1,12 +1,11 @@
 """What is asked by commands on Slack: where the answer goes, how it grows, and that it always ends."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys
-from fakes.on_slack import answered, answers, below, command, hurry, on_slack, question, whispered
+from fakes.on_slack import answered, answers, below, command, on_slack, question, whispered
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
@@ -18,13 +17,6 @@ from bot.platforms.slack.blocks import escaped
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
 BUTTONS = ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍", "👎"]
-
-
-@pytest.fixture
-async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    async with FakeSlack() as server, on_slack(toy_bot, server):
-        hurry(server, monkeypatch)
-        yield server
 
 
 async def test_a_question_is_quoted_and_answered_in_its_thread(slack: FakeSlack, models: FakeModels) -> None:

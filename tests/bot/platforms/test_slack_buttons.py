@@ -1,12 +1,11 @@
 """Buttons under answers, and forms: what they change, who may press them, and that they outlive the process."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys
-from fakes.on_slack import answered, answers, hurry, on_slack
+from fakes.on_slack import answered, answers, on_slack
 from fakes.slack import FakeMessage, FakeSlack, FakeView
 
 from bot.app import Bot
@@ -14,13 +13,6 @@ from bot.platforms.slack import interactions
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
-
-
-@pytest.fixture
-async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    async with FakeSlack() as server, on_slack(toy_bot, server):
-        hurry(server, monkeypatch)
-        yield server
 
 
 async def ask(slack: FakeSlack, command: str = "/ask", text: str = QUESTION, *, channel: str = "") -> None:

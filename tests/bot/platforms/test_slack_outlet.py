@@ -1,26 +1,16 @@
 """How an answer grows in its thread: as a stream, as streams one after another, or as a message that is edited."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from fakes.models import png
 from fakes.on_discord import Toys
-from fakes.on_slack import answered, below, command, hurry, on_slack, question, whispered
+from fakes.on_slack import answered, below, command, question, whispered
 from fakes.slack import FakeSlack
 
-from bot.app import Bot
 from bot.message import Attachment, Reply
 from bot.platforms.slack import budgets, outlet, stream
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
-
-
-@pytest.fixture
-async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    async with FakeSlack() as server, on_slack(toy_bot, server):
-        hurry(server, monkeypatch)
-        yield server
 
 
 async def test_a_stream_is_appended_to_and_never_repeats(slack: FakeSlack, toys: Toys) -> None:
