@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bot.command import Command, autocomplete, command, message_command
+from bot.command import Command
 from bot.context import Context
 from bot.errors import UserError
 from bot.message import (
@@ -40,6 +40,7 @@ from bot.model_events import (
 from bot.option import Choice, Range
 from bot.plugin import Host, Plugin
 from bot.setting import Changed, Scope, Setting
+from bot.signature import autocomplete, command, message_command
 
 if TYPE_CHECKING:
     from bot.audit import AuditRow

@@ -14,13 +14,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bot.command import Command, build
 from bot.errors import PluginError
+from bot.signature import build
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
     from types import CodeType, ModuleType
 
+    from bot.command import Command
     from bot.config import PluginsSection
     from bot.message import Known, Page, Person, Place
     from bot.model_client import ModelClient

@@ -16,7 +16,7 @@ LAYERS = [
     {"setting"},
     {"core_settings"},
     {"command", "delivery", "pace", "instance", "store", "defaults", "counts", "audit", "scope", "run", "hands"},
-    {"secret", "timeouts"},
+    {"secret", "timeouts", "signature"},
     {"config", "model_client", "settings", "actions", "journal"},
     {"policy", "limits", "narrowing", "configuring", "auditing", "log_channel", "statistics", "safety", "moderation"},
     {"history", "plugin"},

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bot import Choice, Context, Plugin, Range, Reply, autocomplete, command, message_command
 from bot.command import Command
-from bot.errors import OptionError, PluginError
+from bot.errors import OptionError
 
 
 class Sample(Plugin):
@@ -41,35 +41,6 @@ class Sample(Plugin):
 
 def ask() -> Command:
     return Sample().commands()[0]
-
-
-def test_the_signature_is_the_schema() -> None:
-    prompt, temperature, style, seed = ask().options
-    assert (prompt.kind, prompt.required, prompt.minimum, prompt.maximum, prompt.free_text) == (
-        "text",
-        True,
-        1,
-        100,
-        True,
-    )
-    assert (temperature.kind, temperature.default, temperature.maximum) == ("number", 0.7, 2)
-    assert (style.kind, style.choices, style.free_text) == ("choice", ("plain", "rhyme"), False)
-    assert (seed.kind, seed.required, seed.default) == ("integer", False, None)
-    assert [option.form for option in ask().options] == [True, True, False, False]
-    assert temperature.description == "How boldly"
-    assert prompt.complete is not None
-    assert ask().in_messages == "Say this"
-    assert not ask().threads
-
-
-def test_decorators_note_who_may_and_who_sees() -> None:
-    lessons = Sample().commands()[1]
-    assert (lessons.name, lessons.moderator, lessons.private, lessons.in_messages) == (
-        "lesson list",
-        True,
-        True,
-        "",
-    )
 
 
 def test_a_messages_text_becomes_the_free_text_shortened_to_what_fits() -> None:
@@ -146,54 +117,3 @@ def test_a_missing_prompt_is_explained(given_options: dict[str, object]) -> None
 def test_binding_refuses_what_is_not_an_option() -> None:
     with pytest.raises(OptionError, match="no option “sed”. Did you mean “seed”"):
         ask().bind({"prompt": "hi", "sed": 1})
-
-
-class NoDocstring(Plugin):
-    @command()
-    async def bare(self, ctx: Context) -> AsyncIterator[Reply]:
-        yield Reply()
-
-
-class NotAGenerator(Plugin):
-    @command()
-    async def plain(self, ctx: Context) -> Reply:
-        """Answer."""
-        return Reply()
-
-
-class OddType(Plugin):
-    @command()
-    async def odd(self, ctx: Context, what: list[str]) -> AsyncIterator[Reply]:
-        """Odd."""
-        yield Reply()
-
-
-class BadName(Plugin):
-    @command("One Two Three")
-    async def bad(self, ctx: Context) -> AsyncIterator[Reply]:
-        """Bad."""
-        yield Reply()
-
-
-class TooManyFields(Plugin):
-    @command(form=("a", "b", "c", "d", "e", "f"))
-    async def big(
-        self, ctx: Context, a: str, b: str = "", c: str = "", d: str = "", e: str = "", f: str = ""
-    ) -> AsyncIterator[Reply]:
-        """Big."""
-        yield Reply()
-
-
-@pytest.mark.parametrize(
-    ("plugin", "reason"),
-    [
-        (NoDocstring, "first line must say"),
-        (NotAGenerator, "async generator"),
-        (OddType, "option “what” must be one of str, int"),
-        (BadName, "one or two words"),
-        (TooManyFields, "up to 5"),
-    ],
-)
-def test_what_cannot_be_a_command_says_why(plugin: type[Plugin], reason: str) -> None:
-    with pytest.raises(PluginError, match=reason):
-        plugin().commands()

@@ -78,8 +78,11 @@ async def test_a_week_or_thirty_days(bot: Bot) -> None:
     assert (await stats(bot)).text == "Nobody used me here in the last 7 days."
     found = await stats(bot, "days:30")
     assert f"{days(29)} to {days(0)}" in found.text
+    assert f"{days(29)} to {days(0)}" in (await stats(bot, "30")).text
+    assert (await stats(bot, "30 server:web", OPERATOR)).text == "Nobody used me here in the last 30 days."
     assert len(found.attachments[0].alt) <= 1000
-    assert (await stats(bot, "days:8")).text == "days must be one of 7, 30; you gave “8”."
+    for typed in ("days:8", "8"):
+        assert (await stats(bot, typed)).text == "days must be one of 7, 30; you gave “8”."
 
 
 async def test_where_all_was_refused_there_are_figures_too(bot: Bot) -> None:
