@@ -19,7 +19,7 @@ from bot.config import LOOPBACK
 from bot.configuring import SettingsHere
 from bot.context import Context
 from bot.defaults import DefaultsHere
-from bot.delivery import closing
+from bot.delivery import closing, flowing, put_together
 from bot.errors import UserError
 from bot.history import History
 from bot.language import Sentence, translate
@@ -167,7 +167,7 @@ class Answering:
                         state = ended
                         reply = replace(reply, deleted=not there)
                     elif keeps and reply.text and time.monotonic() - saved > SAVE_SECONDS:
-                        await self._journal.note(row.id, text=reply.text, state="running")
+                        await self._journal.note(row.id, text=put_together(reply).text, state="running")
                         saved = time.monotonic()
                     yield self._dressed(reply, row, request.user.locale)
         finally:
@@ -196,6 +196,8 @@ class Answering:
             guarded = self._safety.guarded(handler, command, context.place)
             async with aclosing(guarded) as replies:
                 async for reply in replies:
+                    if reply.columns:
+                        reply = replace(reply, text=flowing(reply.columns))
                     last = _noted(replace(reply, private=reply.private or private), note, context.user.locale)
                     if spoiler:
                         hidden = tuple(replace(file, spoiler=True) for file in last.attachments)
@@ -260,6 +262,7 @@ def _noted(reply: Reply, note: Sentence | None, locale: str) -> Reply:
 def failed(last: Reply, sentence: Sentence, request: Request, option: str = "") -> Reply:
     """The last reply with the error under it: what was already said stays; where nothing was, it is private."""
     text = sentence.in_language(request.user.locale)
+    last = put_together(last)
     if last.text:
         text = f"{last.text}{closing(last.text)}\n\n{text}"
     private = last.private or not last.text

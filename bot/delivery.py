@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from bot.language import translate
 from bot.message import Attachment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bot.message import Reply
+    from bot.message import Column, Reply
 
 SMALLEST_LIMIT = 100
 """The smallest limit of `split`, in characters: the longest added fence lines and 40 characters of text fit."""
@@ -94,6 +95,20 @@ def closing(text: str) -> str:
     """What is added behind `text` to close a code fence that is open at its end, so that more can follow; else ""."""
     fence = _state_after(text, None)
     return f"\n{fence.run}" if fence else ""
+
+
+def flowing(columns: Sequence[Column]) -> str:
+    """Parts that are made at the same time as one text that only grows: up to the first that is not final."""
+    ended = list(takewhile(lambda column: column.final, columns))
+    return "\n\n".join(column.text for column in columns[: len(ended) + 1])
+
+
+def put_together(reply: Reply) -> Reply:
+    """`reply` as it stays if it ends now: its text is all that its columns say, one below the other."""
+    if not reply.columns:
+        return reply
+    text = "\n\n".join(column.text + closing(column.text) for column in reply.columns)
+    return replace(reply, text=text, columns=())
 
 
 def _after_line(fence: _Fence | None, line: str) -> _Fence | None:

@@ -115,6 +115,14 @@ class Request:
     """What the adapter wants to know again after a restart, as JSON."""
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One of several parts of an answer that are made at the same time. `text` (Markdown) only grows until `final`."""
+
+    text: str
+    final: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """The whole message as it should look now, never a change to it.
@@ -122,6 +130,8 @@ class Reply:
     `text` (Markdown) only grows until `final`; `status` is a passing line beside it (queue place, step), and on
     a final reply a note on how it ended. `card` holds the facts of how it was made, name to value, in order. `tokens`
     are what a language model wrote, to be kept with the answer.
+    Where parts grow at the same time, they are `columns` until the answer is whole: the core makes `text` of them, up
+    to the first one that still grows, and a platform with room shows them side by side. The last reply has its text.
     The core fills in the rest: `quote`, the question that a public answer begins with; `row`, its number for the
     message; `deleted`, when the message is to go; `option`, the one that an error is about, for forms.
     """
@@ -139,6 +149,7 @@ class Reply:
     deleted: bool = False
     option: str = ""
     tokens: tuple[Token, ...] = ()
+    columns: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bot.delivery import put_together
 from bot.message import Reply
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Run:
     def _ended(self, task: asyncio.Task[None]) -> None:
         # Not at the end of `_drain`, which a task that is cancelled before its first step never sees.
         if not self.newest.final:
-            self.newest = replace(self.newest, final=True, status="")
+            self.newest = replace(put_together(self.newest), final=True, status="")
         self._changed.set()
 
     async def snapshots(self) -> AsyncGenerator[Reply, None]:

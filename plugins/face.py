@@ -35,11 +35,9 @@ class Face(Plugin):
             face_size=ONE_FACE if count == 1 else GRID_FACE,
             user=ctx.user.id,
         )
-        alt = ctx.translate(
-            "{count} computer-made face(s), seed {seed}: people who do not exist.",
-            count=count,
-            seed=drawn.seed,
-        )
+        one = "A computer-made face, seed {seed}: a person who does not exist."
+        several = "{count} computer-made faces, seed {seed}: people who do not exist."
+        alt = ctx.translate(one if count == 1 else several, count=count, seed=drawn.seed)
         pictures = tuple(
             Attachment(f"face-{drawn.seed}.png", png, media_type="image/png", alt=alt) for png in drawn.png
         )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from bot.delivery import flowing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -27,26 +30,53 @@ def settled(text: str, start: int) -> int:
     return end
 
 
-async def held(
-    replies: AsyncGenerator[Reply, None], check: Callable[[str], Awaitable[None]]
-) -> AsyncGenerator[Reply, None]:
-    """`replies` with as much of their text as `check` let pass; whatever `check` raises ends them.
+class Held:
+    """A text as it grows, of which nothing is shown that `check` did not let pass; what `check` raises is raised.
 
     `check` is given what is new together with the sentence before it, so that nothing hides in between.
     """
-    shown, before = "", 0
-    newest: Reply | None = None
+
+    def __init__(self, check: Callable[[str], Awaitable[None]]) -> None:
+        self._check = check
+        self._shown, self._before = "", 0
+
+    def skip(self, text: str) -> None:
+        """Take `text` as one that passed."""
+        self._shown, self._before = text, len(text)
+
+    async def grow(self, text: str, *, final: bool) -> str:
+        """As much of `text` as may be shown; all of it, once it is `final`."""
+        if not text.startswith(self._shown):
+            self._shown, self._before = "", 0
+        end = len(text) if final else settled(text, len(self._shown))
+        if text[len(self._shown) : end].strip():
+            await self._check(text[self._before : end])
+            self._before = len(self._shown)
+        self._shown = text[:end]
+        return self._shown
+
+
+async def held(
+    replies: AsyncGenerator[Reply, None], check: Callable[[str], Awaitable[None]]
+) -> AsyncGenerator[Reply, None]:
+    """`replies` with as much of their text, and of each of their columns, as passes; what `check` raises ends them."""
+    whole, beside = Held(check), defaultdict[int, Held](lambda: Held(check))
+
+    async def looked_at(reply: Reply, *, final: bool) -> Reply:
+        columns = []
+        for place, column in enumerate(reply.columns):
+            text = await beside[place].grow(column.text, final=final or column.final)
+            columns.append(replace(column, text=text))
+        if columns:
+            whole.skip(flowing(columns))
+            return replace(reply, columns=tuple(columns))
+        return replace(reply, text=await whole.grow(reply.text, final=final))
+
+    newest = shown = None
     async with aclosing(replies):
         async for reply in replies:
             newest = reply
-            if not reply.text.startswith(shown):
-                shown, before = "", 0
-            end = len(reply.text) if reply.final else settled(reply.text, len(shown))
-            if reply.text[len(shown) : end].strip():
-                await check(reply.text[before:end])
-                before = len(shown)
-            shown = reply.text[:end]
-            yield reply if reply.final else replace(reply, text=shown)
-    if newest is not None and not newest.final and newest.text != shown:
-        await check(newest.text[before:])
-        yield newest
+            shown = await looked_at(reply, final=reply.final)
+            yield shown
+    if newest is not None and not newest.final and newest != shown:
+        yield await looked_at(newest, final=True)

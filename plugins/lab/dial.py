@@ -6,13 +6,11 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
-from bot import Answered, Context, Delta, Reply, Turn, UserError, Waiting
+from bot import Answered, Column, Context, Delta, Reply, Turn, UserError, Waiting
 from plugins.lab.together import Part, together, whole
 
 LOWEST, HIGHEST, MOST = 0, 2, 5
 EXAMPLE = "0, 0.7, 1.5"
-TAIL = 40
-"""How many of its last characters are shown of an answer whose turn has not come."""
 
 
 def read(text: str) -> list[float]:
@@ -82,34 +80,32 @@ class Writing(Part):
 async def compare(
     ctx: Context, prompt: str, temperatures: Sequence[float], seed: int, tokens: int
 ) -> AsyncIterator[Reply]:
-    """The message that grows answer by answer. All are written at once; the status shows those further down."""
+    """The message whose answers grow side by side; where there is no room for that, the status tells of those below."""
     parts = [Writing(ctx, prompt, temperature, seed, tokens) for temperature in temperatures]
     yield Reply(status=ctx.translate("Thinking …"))
     async with aclosing(together(parts)) as news:
         async for _ in news:
-            yield Reply(text=_growing(ctx, parts), status=_status(ctx, parts))
+            yield Reply(columns=_columns(ctx, parts), status=_status(ctx, parts))
     text = "\n\n".join([*(_section(ctx, part) for part in parts), _lesson(ctx, parts)])
     yield Reply(text=text, card=_card(parts, seed), final=True)
 
 
-def _growing(ctx: Context, parts: Sequence[Writing]) -> str:
-    """The sections up to the first one that is not finished: like this the text only grows."""
+def _columns(ctx: Context, parts: Sequence[Writing]) -> tuple[Column, ...]:
     if not any(part.has_something or (part.ended and part.error is None) for part in parts):
-        return ""
-    shown = []
-    for part in parts:
-        shown.append(_section(ctx, part))
-        if not part.ended:
-            break
-    return "\n\n".join(shown)
+        return ()
+    return tuple(Column(_section(ctx, part), part.ended) for part in parts)
 
 
 def _status(ctx: Context, parts: Sequence[Writing]) -> str:
     if not any(part.text for part in parts) and (places := [part.place for part in parts if part.place]):
         return ctx.translate("Number {place} in the queue …", place=min(places))
     first = next((place for place, part in enumerate(parts) if not part.ended), len(parts))
-    tails = [(part.temperature, " ".join(part.text.split())[-TAIL:]) for part in parts[first + 1 :]]
-    return " · ".join(f"{temperature:g}: …{tail}" for temperature, tail in tails if tail)
+    under_way = [(part.temperature, len(part.entropies)) for part in parts[first + 1 :]]
+    return " · ".join(
+        ctx.translate("{temperature}: {count} tokens", temperature=f"{temperature:g}", count=count)
+        for temperature, count in under_way
+        if count
+    )
 
 
 def _section(ctx: Context, part: Writing) -> str:

@@ -15,12 +15,14 @@ from bot.delivery import (
     closing,
     compose,
     deliverable,
+    flowing,
     grows,
     join,
+    put_together,
     quote_line,
     split,
 )
-from bot.message import Reply
+from bot.message import Column, Reply
 
 BLANKS = ["\n", "\r\n", "\n\n", "\t", " ", "  ", "    ", "      "]
 OPENERS = ["```", "````", "~~~", "~~~~~", "```python\n", "~~~ js title\n", "- ```c\n", "```x`y", "`" * 17, "`" * 150]
@@ -266,3 +268,16 @@ def test_an_append_is_told_from_a_rewrite() -> None:
     assert grows(Reply(text="a"), Reply(text="ab", status="…"))
     assert not grows(Reply(text="ab"), Reply(text="b"))
     assert not grows(Reply(text="ab"), Reply(text="cab"))
+
+
+def test_parts_that_grow_at_the_same_time_are_one_text_that_only_grows() -> None:
+    first = (Column("one"), Column("```\ntwo"), Column("three"))
+    then = (Column("one.", final=True), Column("```\ntwo"), Column("three!", final=True))
+    assert [flowing(first), flowing(then), flowing(())] == ["one", "one.\n\n```\ntwo", ""]
+    stopped = put_together(Reply(columns=then))
+    assert (stopped.text, stopped.columns) == ("one.\n\n```\ntwo\n```\n\nthree!", ())
+    assert stopped.text.startswith(flowing(then))
+
+
+def test_an_answer_without_such_parts_is_left_as_it_is() -> None:
+    assert put_together(Reply(text="one")) == Reply(text="one")

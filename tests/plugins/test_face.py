@@ -32,9 +32,15 @@ async def test_the_same_seed_is_the_same_face_and_again_another(bot: Bot) -> Non
 
 async def test_a_picture_is_described_in_the_askers_language(bot: Bot) -> None:
     (english,) = (await last(bot, ask("/face seed:7 count:3"))).attachments
-    assert english.alt == "3 computer-made face(s), seed 7: people who do not exist."
+    assert english.alt == "3 computer-made faces, seed 7: people who do not exist."
     (german,) = (await last(bot, ask("/face seed:7 count:3", speaking("de")))).attachments
-    assert german.alt == "Vom Computer gezeichnete Gesichter (Anzahl 3, Seed 7): Menschen, die es nicht gibt."
+    assert german.alt == "3 vom Computer gezeichnete Gesichter, Seed 7: Menschen, die es nicht gibt."
+    alone = [(await last(bot, ask("/face seed:7", speaking(code)))).attachments[0].alt for code in ("en", "de", "es")]
+    assert alone == [
+        "A computer-made face, seed 7: a person who does not exist.",
+        "Ein vom Computer gezeichnetes Gesicht, Seed 7: ein Mensch, den es nicht gibt.",
+        "Una cara hecha por ordenador, semilla 7: una persona que no existe.",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,7 @@ def _reply(reply: Reply, *, mine: bool) -> dict[str, Any]:
         "final": reply.final,
         "error": reply.error,
         "card": list(reply.card.items()),
+        "columns": [[column.text, column.final] for column in reply.columns],
         "tokens": reply.final and not reply.error and bool(reply.text) and "tokens" in reply.card,
         "buttons": [
             {"id": button.id, "label": button.label, "style": button.style}

@@ -44,7 +44,7 @@ async def test_a_command_without_a_question_is_quoted_as_it_was_asked(slack: Fak
     [file] = pictures.files
     assert (file["name"], file["alt_txt"]) == (
         "face-7.png",
-        "4 computer-made face(s), seed 7: people who do not exist.",
+        "4 computer-made faces, seed 7: people who do not exist.",
     )
     assert card.shown.startswith("model fake-faces · seed 7 · count 4")
     assert list(card.buttons) == ["Again", "Edit", "Delete", "👍", "👎"]

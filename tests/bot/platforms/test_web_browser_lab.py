@@ -125,6 +125,30 @@ async def test_answers_at_several_temperatures_stand_side_by_side(laboratory: st
         await expect(columns).to_have_count(6)
 
 
+async def test_all_columns_are_read_from_their_beginning_while_they_are_written(
+    laboratory: str, models: FakeModels
+) -> None:
+    models.answer = ("It begins here. ", "It goes on. ", "It ends.")
+    models.gate.clear()
+    models.before_gate = 2
+    async with chromium() as browser, opened(browser, laboratory) as page:
+        await page.locator("#input").fill("/dial Why?")
+        await page.locator("#input").press("Enter")
+        columns = page.locator(".exchange .column")
+        half = [f"Temperature {one}It begins here. It goes on." for one in ("0", "0.7", "1.5")]
+        for _ in range(2):
+            await expect(columns).to_have_text(half)
+            await expect(columns.and_(page.locator(".growing"))).to_have_count(3)
+            await expect(page.locator(".exchange .status")).to_be_empty()
+            boxes = [await column.bounding_box() for column in await columns.all()]
+            assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+            await page.reload()
+        await page.get_by_role("button", name="Stop").click()
+        await expect(page.locator(".exchange .status")).to_have_text("Stopped.")
+        await expect(columns).to_have_text(half)
+        await expect(page.locator(".exchange .compared > :not(.column)")).to_have_count(0)
+
+
 async def test_odds_in_the_chat_become_a_dial(laboratory: str, models: FakeModels) -> None:
     async with chromium() as browser, opened(browser, laboratory) as page:
         await page.locator("#input").fill("/odds temperature:0.5 The cat sat on the")

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from bot.message import Reply
+from bot.message import Column, Reply
 from bot.safety.holding import LONGEST, held
 
 
@@ -70,3 +70,37 @@ async def test_a_sentence_without_an_end_moves_on() -> None:
 async def test_an_answer_that_begins_anew_is_looked_at_anew() -> None:
     _, looked = await shown(growing("One. Two", "Other. Words", final=True))
     assert looked == ["One.", "Other.", "Other. Words"]
+
+
+async def test_parts_that_grow_side_by_side_are_held_back_each_by_itself_and_looked_at_once() -> None:
+    async def beside() -> AsyncGenerator[Reply, None]:
+        yield Reply(columns=(Column("One. Tw"), Column("Un")))
+        yield Reply(columns=(Column("One. Two.", final=True), Column("Un. Deux")))
+        yield Reply(columns=(Column("One. Two.", final=True), Column("Un. Deux", final=True)))
+        yield Reply(text="One. Two.\n\nUn. Deux\n\nThree.", final=True)
+
+    looked: list[str] = []
+
+    async def check(text: str) -> None:
+        looked.append(text)
+
+    seen = [reply async for reply in held(beside(), check)]
+    assert [[column.text for column in reply.columns] for reply in seen] == [
+        ["One.", ""],
+        ["One. Two.", "Un."],
+        ["One. Two.", "Un. Deux"],
+        [],
+    ]
+    assert looked == ["One.", "One. Two.", "Un.", "Un. Deux", "\n\nThree."]
+
+
+async def test_what_does_not_pass_in_a_later_part_is_never_shown() -> None:
+    async def beside() -> AsyncGenerator[Reply, None]:
+        yield Reply(columns=(Column("Fine. An"), Column("Bad. An")))
+
+    async def check(text: str) -> None:
+        if "Bad" in text:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        assert [reply async for reply in held(beside(), check)] == []

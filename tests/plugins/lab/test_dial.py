@@ -6,7 +6,7 @@ from fakes.asking import ask, last, press, replies, speaking
 from fakes.crooked import crooked, plainly
 from fakes.models import FakeModels
 
-from bot import Reply, UserError, plugin
+from bot import Column, Reply, UserError, plugin
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.database import Database
@@ -46,11 +46,15 @@ async def test_all_are_written_at_once_and_seen_growing(bot: Bot, models: FakeMo
     seen = []
     async for reply in bot.dispatch(ask("/dial temperatures:0,1 Where?")).replies:
         seen.append(reply)
-        if reply.status == "1: …Paris is the":
+        if reply.status == "1: 3 tokens":
             await models.until(running=2)
-            assert reply.text == "**Temperature 0**\nParis is the"
+            assert reply.columns == (
+                Column("**Temperature 0**\nParis is the"),
+                Column("**Temperature 1**\nParis is the"),
+            )
+            assert reply.text == reply.columns[0].text
             models.gate.set()
-    assert seen[-1].final
+    assert (seen[-1].final, seen[-1].columns) == (True, ())
     assert only_grows(seen)
     assert models.gate.is_set()
 
@@ -58,10 +62,11 @@ async def test_all_are_written_at_once_and_seen_growing(bot: Bot, models: FakeMo
 async def test_stop_stops_all_and_keeps_what_was_said(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     async for reply in bot.dispatch(ask("/dial Where?")).replies:
-        if reply.text.endswith("Paris") and not reply.final:
+        if not reply.final and [column.text.endswith("Paris") for column in reply.columns] == [True] * 3:
             await models.until(running=3)
             await replies(bot, press("stop", reply.row))
-    assert (reply.text, reply.status) == ("**Temperature 0**\nParis", "Stopped.")
+    said = "\n\n".join(f"**Temperature {temperature}**\nParis" for temperature in ("0", "0.7", "1.5"))
+    assert (reply.text, reply.status, reply.columns) == (said, "Stopped.", ())
     await models.until(dropped=3, running=0)
 
 

@@ -21,10 +21,11 @@ export class Columns {
     this.root = root;
   }
 
-  // The last paragraph of the finished answer is about all of them, and stands below.
-  show(text, isFinal) {
-    const parts = divided(text);
-    const end = isFinal && parts.length > 1 ? parts.at(-1).lastIndexOf("\n\n") : -1;
+  // `growing` has each part with whether it is done, for as long as they are written. The last paragraph of an answer that
+  // `isWhole` is about all of them, and stands below.
+  show(text, growing, isWhole) {
+    const parts = growing.length ? growing.map(([part]) => part) : divided(text);
+    const end = isWhole && parts.length > 1 ? parts.at(-1).lastIndexOf("\n\n") : -1;
     const below = end < 0 ? "" : parts.at(-1).slice(end);
     if (end >= 0) parts[parts.length - 1] = parts.at(-1).slice(0, end);
     const shown = [...parts, below].filter(Boolean);
@@ -33,6 +34,7 @@ export class Columns {
       const column = this.#columns[place] ??= this.#column();
       const degree = part === below ? undefined : part.match(HEADING)?.[2];
       column.root.classList.toggle("column", degree !== undefined);
+      column.root.classList.toggle("growing", growing[place]?.[1] === false);
       if (degree !== undefined) heated(column.root, degree);
       column.markdown.show(part);
     }

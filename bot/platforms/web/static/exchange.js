@@ -73,9 +73,10 @@ export class ExchangeView {
     this.quote.textContent = reply.quote;
     const facts = new Map(reply.card);
     // Who presses Again types no command; then the card tells.
-    const isCompared = /^\/dial\b/.test(data.question) || facts.has("temperatures");
+    const isCompared = reply.columns.length > 0 || /^\/dial\b/.test(data.question) || facts.has("temperatures");
     if (isCompared && !(this.#markdown instanceof Columns)) this.#markdown = new Columns(this.text);
-    this.#when("text", [reply.text, isCompared && reply.final], ([text, isFinal]) => this.#markdown.show(text, isFinal));
+    const isWhole = reply.final && (reply.error || facts.has("temperatures"));
+    this.#when("text", [reply.text, reply.columns, isWhole], (shown) => this.#markdown.show(...shown));
     this.#when("pictures", reply.pictures, (list) => this.#showPictures(list));
     this.#when("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
     this.#when("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
@@ -83,7 +84,8 @@ export class ExchangeView {
     this.#when("odds", data.reply.final && !data.reply.error && (isCompared || facts.has("top_p")) ? reply.quote : "", (text) => this.#offerDial(text));
     this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()], () => this.#showTools());
     const waiting = !reply.final && !reply.text && !reply.status;
-    this.status.textContent = waiting ? "…" : reply.status;
+    // Side by side all of it can be read, so that nothing is left to tell of it.
+    this.status.textContent = waiting ? "…" : reply.columns.length ? "" : reply.status;
   }
 
   // A long one is cut, so that the answer stays in sight, until somebody wants to read all of it.
