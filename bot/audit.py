@@ -73,8 +73,9 @@ class Entry:
 class Filter:
     """Which entries of a server are wanted: what is left empty may be anything.
 
-    `what` is a whole name or the beginning of one, up to a dot. `who` is the id or the name of somebody who did
-    something, or to whom a moderator did. `since` is part of the span, `until` is not; `older` leaves out newer ids.
+    `what` is a whole name or the beginning of one, up to a dot or a space. `who` is the id or the name of somebody who
+    did something, or to whom a moderator did. `since` is part of the span, `until` is not; `older` leaves out newer
+    ids.
     """
 
     kind: str = ""
@@ -153,7 +154,10 @@ class Audit:
             return await session.scalar(select(func.max(AuditRow.id))) or 0
 
     async def after(self, platform: str, number: int, most: int) -> Sequence[AuditRow]:
-        """What came after an entry on a platform, the oldest first, `most` at most."""
+        """What came after an entry on a platform, the oldest first, `most` at most.
+
+        Writers take turns, so that nothing comes later with a lower number.
+        """
         later = select(AuditRow).where(AuditRow.platform == platform, AuditRow.id > number)
         async with self._database.reading() as session:
             return (await session.scalars(later.order_by(AuditRow.id).limit(most))).all()
@@ -179,9 +183,8 @@ def _matching(platform: str, server: str, wanted: Filter) -> Select[AuditRow]:
         if value := getattr(wanted, column):
             found = found.where(getattr(AuditRow, column) == value)
     if wanted.what:
-        found = found.where(
-            or_(AuditRow.what == wanted.what, AuditRow.what.startswith(f"{wanted.what}.", autoescape=True))
-        )
+        longer = (AuditRow.what.startswith(f"{wanted.what}{mark}", autoescape=True) for mark in (".", " "))
+        found = found.where(or_(AuditRow.what == wanted.what, *longer))
     if wanted.who:
         did = _is(AuditRow.actor, AuditRow.actor_name, wanted.who)
         # Elsewhere the subject is no person, and a role or a number may be spelt like one.

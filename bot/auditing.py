@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bot.audit import APPEAL, REFUSAL, SETTING
+from bot.audit import APPEAL, MODERATION, REFUSAL, SETTING, Entry
 from bot.errors import PermissionDenied
 from bot.language import translate
 from bot.text import cut
@@ -50,6 +50,20 @@ class AuditHere:
         """What there are entries about: settings, commands, what moderators did."""
         self._check()
         return await self._audit.names(scope.platform, scope.server)
+
+    async def note(self, scope: Scope, what: str, about: str, *, before: Any = None, after: Any = None) -> None:
+        """Note what a moderator did in a server, to what, and what was before and after, as JSON can hold it."""
+        self._check()
+        entry = Entry(
+            actor=self._user,
+            place=scope.place,
+            kind=MODERATION,
+            what=what,
+            subject_name=about,
+            before=before,
+            after=after,
+        )
+        await self._audit.record(entry)
 
     def line(self, row: AuditRow) -> str:
         """An entry in a line of Markdown in the reader's language, without its time."""

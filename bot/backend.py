@@ -97,6 +97,8 @@ def _postgresql(url: URL) -> Backend:
         url.set(drivername="postgresql+asyncpg", query=query),
         connect_args={"timeout": CONNECT_SECONDS},
         pool_pre_ping=True,
+        # Whatever the server's default is: any other would show a writer what there was before its turn came.
+        isolation_level="READ COMMITTED",
     )
     _first_in_a_transaction(engine, f"SELECT pg_advisory_xact_lock({WRITERS})")
     name = url.set(query={}).render_as_string(hide_password=True)

@@ -149,7 +149,7 @@ class Explain(Plugin):
 
         server: Another server, such as web; for whoever runs this bot
         """
-        library = await self.shelf.library(teacher.server(ctx, server))
+        library = await self.shelf.library(_here(ctx.settings.scope(server=server).place))
         yield Reply(text=teacher.listed(ctx, library), final=True)
 
     @command("lesson add", form=("title", "file", "text"), moderator=True, private=True)
@@ -168,11 +168,16 @@ class Explain(Plugin):
         text: The lesson itself, instead of a file
         server: Another server, such as web; for whoever runs this bot
         """
-        where = teacher.server(ctx, server)
+        scope = ctx.settings.scope(server=server)
+        where = _here(scope.place)
         filename, data = teacher.given(title, text, file)
         yield Reply(status=ctx.translate("Reading the lesson …"))
         book = await asyncio.to_thread(bound, data, filename, title)
         version, is_new = await self.shelf.teaching.add(where, title, filename, data)
+        if is_new:
+            before = {"version": version.number - 1} if version.number > 1 else None
+            after = {"version": version.number, "file": filename}
+            await ctx.audit.note(scope, "lesson add", title, before=before, after=after)
         # Read and indexed now, so that the first question need not wait for it.
         await self.shelf.library(where)
         self.spawn(self._tidy())
@@ -185,13 +190,16 @@ class Explain(Plugin):
         title: Which one
         server: Another server, such as web; for whoever runs this bot
         """
-        where = teacher.server(ctx, server)
+        scope = ctx.settings.scope(server=server)
+        where = _here(scope.place)
         kept = await self.shelf.teaching.lesson(where, title)
         if kept is None:
             _, book = await self._found(where, title)
             sentence = "“{title}” is one of this bot's own; whoever runs the bot can take it out of explain.lessons."
             raise UserError(sentence, title=book.title)
         await self.shelf.teaching.remove(where, kept)
+        before = {"version": kept.newest.number, "file": kept.newest.filename}
+        await ctx.audit.note(scope, "lesson remove", kept.title, before=before)
         self.spawn(self._tidy())
         yield Reply(text=ctx.translate("“{title}” is removed.", title=kept.title), final=True)
 
@@ -205,7 +213,7 @@ class Explain(Plugin):
         version: Whose file you want, if not the newest one's
         server: Another server, such as web; for whoever runs this bot
         """
-        where = teacher.server(ctx, server)
+        where = _here(ctx.settings.scope(server=server).place)
         library, book = await self._found(where, title)
         kept = await self.shelf.teaching.lesson(where, title) if book.version else None
         file = await self.shelf.file(where, book, kept, version)
@@ -218,7 +226,7 @@ class Explain(Plugin):
 
         server: Another server, such as web; for whoever runs this bot
         """
-        asked, unhelpful = await self.gaps.listed(teacher.server(ctx, server))
+        asked, unhelpful = await self.gaps.listed(_here(ctx.settings.scope(server=server).place))
         yield Reply(text=teacher.gaps(ctx, asked, unhelpful), final=True)
 
     @autocomplete("lesson show", "title")

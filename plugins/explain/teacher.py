@@ -16,13 +16,6 @@ GAPS = 25
 """How many of each kind are listed."""
 
 
-def server(ctx: Context, named: str | None) -> str:
-    """The server that a command is about: another than this one only for whoever runs the bot."""
-    if named is not None and not ctx.user.is_operator:
-        raise UserError("Only whoever runs this bot can look after the lessons of another server.")
-    return named or ctx.place.server or ctx.place.platform
-
-
 def given(title: str, text: str | None, file: Attachment | None) -> tuple[str, bytes]:
     """The name and the bytes of the one thing that was given as a lesson."""
     if (text is None) == (file is None):

@@ -84,11 +84,12 @@ async def test_somebody_is_found_by_name_and_also_by_what_was_done_to_them(audit
 
 
 async def test_a_name_stands_for_all_below_it_and_for_nothing_else(audit: Audit) -> None:
-    for name in ("limits.user.hour", "limits.users", "limits", "unlimited", "limits_user.day"):
+    for name in ("limits.user.hour", "limits.users", "limits", "unlimited", "limits_user.day", "limit", "limit set"):
         await audit.record(removal(kind="setting", what=name))
     for wanted, expected in (
         ("limits.user", ["limits.user.hour"]),
         ("limits", ["limits", "limits.users", "limits.user.hour"]),
+        ("limit", ["limit set", "limit"]),
     ):
         assert [row.what for row in await audit.find("test", "school", Filter(what=wanted))] == expected
 

@@ -1,13 +1,17 @@
 """Addresses of databases; what the tables do on each kind is in test_database.py."""
 
+import asyncio
 import socket
 from pathlib import Path
 
 import pytest
+from fakes.postgres import fresh_database
+from sqlalchemy import text
 
 from bot.backend import backend
 from bot.database import Database, PluginRow
 from bot.errors import ConfigError
+from bot.store import Store
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "mysql://localhost/x", "sqlite+pysqlite:///x", ""])
@@ -54,6 +58,21 @@ async def test_other_names_of_postgresql_and_of_its_encryption(postgres: str, sc
             session.add(PluginRow(plugin=scheme, scope="", key="k", value=1))
         async with database.reading() as session:
             assert await session.get(PluginRow, (scheme, "", "k"))
+
+
+STRICTER = """DO $$ BEGIN
+EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), 'repeatable read');
+END $$"""
+
+
+async def test_writers_see_what_was_written_before_their_turn_whatever_the_server_has_by_default(postgres: str) -> None:
+    async with fresh_database(postgres) as address:
+        async with Database(address) as database, database.writing() as session:
+            await session.execute(text(STRICTER))
+        async with Database(address) as database:
+            store = Store(database, "sums")
+            await asyncio.gather(*(store.change("one", lambda value: (value or 0) + 1) for _ in range(20)))
+            assert await store.get("one") == 20
 
 
 async def test_a_lost_connection_is_made_anew(postgres: str) -> None:

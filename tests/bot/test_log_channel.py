@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -10,7 +11,7 @@ from fakes.asking import ANN, MODERATOR, ROOM, ask, last
 
 from bot import log_channel, plugin
 from bot.app import Bot
-from bot.audit import Entry
+from bot.audit import Audit, Entry, note
 from bot.config import PluginsSection
 from bot.database import Database
 from bot.errors import OptionError
@@ -127,6 +128,25 @@ async def test_where_no_channel_is_chosen_nothing_is_told_and_nothing_later_eith
         await refuse(bot)
         await rounds.quiet(bot.log_channel)
     assert [line for line in voice.lines if "refused" in line][1:] == []
+
+
+async def test_an_entry_whose_transaction_ends_late_is_told_too(
+    address: str, bot: Bot, voice: Recorder, rounds: Rounds
+) -> None:
+    async with bot.log_channel.spoken("test", voice), Database(address) as another:
+        await rounds.quiet(bot.log_channel)
+        await choose(bot)
+        await rounds.quiet(bot.log_channel)
+        async with bot.database.writing() as session:
+            note(session, Entry(actor=ANN, place=ROOM, kind="refusal", what="late"))
+            await session.flush()
+            next_one = asyncio.create_task(
+                Audit(another).record(Entry(actor=ANN, place=ROOM, kind="refusal", what="soon"))
+            )
+            await rounds.quiet(bot.log_channel)
+        await next_one
+        await rounds.quiet(bot.log_channel)
+    assert [re.findall("late|soon", line) for line in voice.lines[2:]] == [["late"], ["soon"]]
 
 
 async def test_each_server_has_its_own(bot: Bot, voice: Recorder, rounds: Rounds) -> None:

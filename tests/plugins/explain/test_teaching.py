@@ -8,6 +8,7 @@ from fakes.asking import ANN, MODERATOR, OPERATOR, ROOM, ask, last, replies
 
 from bot import Attachment
 from bot.app import Bot
+from bot.auditing import line
 from bot.message import Place, Reply, Request, User
 from plugins.explain import teaching
 
@@ -52,6 +53,22 @@ async def test_a_lesson_that_is_removed_is_gone_with_its_files(bot: Bot) -> None
     assert "Pets" not in (await lesson(bot, "list")).text
     (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
     assert await plugin.host.store.blob_keys(scope="lessons:school") == frozenset()
+
+
+async def test_who_added_and_removed_which_version_is_in_the_audit(bot: Bot) -> None:
+    for words in ("Cats purr.", "Cats sleep.", "Cats sleep."):
+        await lesson(bot, "add", title="Pets", text=f"Cats\n\n{words}")
+    await lesson(bot, "remove", title="Fish")
+    await lesson(bot, "remove", title="pets")
+    await lesson(bot, "add", OPERATOR, title="Pets", text=PETS, server="discord:7")
+    assert [line(row, "en") for row in reversed(await bot.audit.find("test", "school"))] == [
+        "🛡️ **Mod**: `lesson add` **Pets**: `version: 1, file: Pets.md`",
+        "🛡️ **Mod**: `lesson add` **Pets**: `version: 1` → `version: 2, file: Pets.md`",
+        "🛡️ **Mod**: `lesson remove` **Pets**: `version: 2, file: Pets.md`",
+    ]
+    [elsewhere] = await bot.audit.find("discord", "7")
+    assert (elsewhere.kind, elsewhere.actor, elsewhere.what) == ("moderation", "op", "lesson add")
+    assert "Pets" in (await lesson(bot, "list", place=Place("discord", "room", server="7"))).text
 
 
 async def test_two_lessons_may_have_one_file(bot: Bot) -> None:
@@ -149,7 +166,7 @@ async def test_whoever_runs_the_bot_looks_after_any_server(bot: Bot) -> None:
     assert titles == ["What is generative AI?", "Pets"]
     assert [page.title for page in (await bot.pages(ROOM))["explain"]] == titles[:1]
     refused = await lesson(bot, "list", server="web")
-    assert refused.text == "Only whoever runs this bot can look after the lessons of another server."
+    assert refused.text == "Only whoever runs this bot can name another server, from the terminal."
 
 
 async def test_titles_are_completed(bot: Bot) -> None:
