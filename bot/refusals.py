@@ -44,7 +44,7 @@ class Refusals:
         if error.helps:
             return replace(reply, error=False)
         locale = request.user.locale
-        status = translate("Reason: {code}", locale, code=error.code)
+        status = translate("Reason: {reason}", locale, reason=error.reason)
         if number is None:
             return replace(reply, status=status)
         appeal = Button(translate("Appeal", locale), action=APPEAL, id=f"t:{APPEAL}:{number}")

@@ -30,6 +30,19 @@ SENTENCES = {
         "The check that every message passes here cannot be reached at the moment. Please try again in a minute."
     ),
 }
+REASONS = {
+    "blocked_word": Sentence("a blocked word"),
+    "blocked_pattern": Sentence("something that is blocked here"),
+    "profanity": Sentence("swear words"),
+    "harassment": Sentence("insults, bullying or pestering"),
+    "hate": Sentence("hatred against people for what they are"),
+    "sexual": Sentence("sexual content"),
+    "violence": Sentence("violence or threats"),
+    "illicit": Sentence("something dangerous or against the law"),
+    "real_person": Sentence("a picture of a real person"),
+    "unchecked": Sentence("a check that could not be made"),
+}
+"""What the codes are called where people read them; moderators have the codes in the audit."""
 HELP = Sentence(
     "It sounds as if you are going through something very hard. You are not alone, and it is good that you said it. "
     "Please talk to somebody you trust today: a friend, your parents, a teacher, the counsellor of your school, or a "
@@ -55,6 +68,11 @@ class Unsafe(Refused):
     def __init__(self, sentence: Sentence, *, code: str, text: str = "") -> None:
         super().__init__(sentence.text, code=code)
         self.text = text
+
+    @property
+    def reason(self) -> Sentence:
+        """The code in words; an answer is held back for the same reasons as a message."""
+        return REASONS[self.code.removeprefix(ANSWER)]
 
     @property
     def helps(self) -> bool:

@@ -299,7 +299,7 @@ async def test_a_form_that_may_not_be_sent_keeps_what_was_typed_and_can_be_appea
         told = await hers.until("refused")
         assert (told["ref"], told["text"]) == (ref, BLOCKED)
         shown = hers.exchanges.get(answer["id"] + 1) or await hers.final()
-        assert (shown["reply"]["text"], shown["reply"]["status"]) == (BLOCKED, "Reason: blocked_word")
+        assert (shown["reply"]["text"], shown["reply"]["status"]) == (BLOCKED, "Reason: a blocked word")
         assert shown["private"]
         await hers.press(shown, "Appeal")
         told = await hers.until("exchange", lambda one: "moderators can now see" in one["reply"]["text"])

@@ -14,7 +14,7 @@ from bot.audit import Filter
 from bot.database import Database
 from bot.message import Action, Button
 from bot.model_client import ModelClient
-from bot.safety.verdict import HELP, SENTENCES, WITHHELD
+from bot.safety.verdict import HELP, REASONS, SENTENCES, WITHHELD
 
 WITH = {"safety.words": "turnip", "safety.patterns": "cab+age", "safety.people": "Ann Example"}
 
@@ -89,7 +89,7 @@ async def test_a_refusal_is_private_says_why_and_is_noted(bot: Bot, models: Fake
     reply = await last(bot, ask(line))
     assert reply.text == SENTENCES[code].text
     assert (reply.private, reply.error, reply.final) == (True, True, True)
-    assert reply.status == f"Reason: {code}"
+    assert reply.status == f"Reason: {REASONS[code].text}"
     assert [button.label for button in reply.buttons] == ["Appeal"]
     (noted,) = await bot.audit.find("test", "school", Filter(kind="refusal"), most=5)
     assert (noted.reason, noted.actor, noted.what) == (code, ANN.id, line[1:].split()[0])
@@ -123,9 +123,15 @@ async def test_words_of_help_are_no_refusal(bot: Bot) -> None:
     assert noted.before is None
 
 
+def test_every_reason_has_a_name_that_is_no_code() -> None:
+    assert REASONS.keys() == SENTENCES.keys()
+    assert not [reason.text for reason in REASONS.values() if "_" in reason.text]
+
+
 async def test_a_refusal_is_in_the_askers_language(bot: Bot) -> None:
     reply = await last(bot, ask("/say a turnip", speaking("de")))
     assert reply.text.startswith("In deiner Nachricht steht ein Wort")
+    assert reply.status == "Grund: ein gesperrtes Wort"
     assert reply.buttons[0].label == "Einspruch"
 
 
@@ -149,7 +155,7 @@ async def test_an_answer_ends_before_what_does_not_pass(bot: Bot, models: FakeMo
     heard = await replies(bot, ask("/recite please"))
     assert not any("vile" in reply.text for reply in heard)
     assert heard[-1].text == f"Roses are red.\n\n{WITHHELD.text}"
-    assert heard[-1].status == "Reason: answer_hate"
+    assert heard[-1].status == "Reason: hatred against people for what they are"
 
 
 async def test_buttons_and_forms_are_looked_at_too(bot: Bot, models: FakeModels) -> None:
