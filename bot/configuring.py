@@ -82,9 +82,17 @@ class SettingsHere:
         """What was set for a server, its channels and its roles."""
         return self._settings.scopes.within(scope)
 
-    async def offered(self, setting: Setting) -> list[str]:
-        """The models that a setting can name; none where it names no model. Errors as for `ctx.models.chat`."""
-        return await self._settings.offered(setting)
+    def group(self, name: str) -> str:
+        """What the settings that `name` belongs to are called for people."""
+        return self._settings.group(name, self._user.locale)
+
+    async def model(self, name: str) -> str | None:
+        """The model that the setting `name` chooses here; None where nobody declared it. Raises ModelError."""
+        return await self._settings.model(name, self._place)
+
+    async def choices(self, setting: Setting) -> tuple[str, ...]:
+        """What there is to choose from for a setting; nothing where other values would do, too."""
+        return await self._settings.choices(setting, self._settings.value(setting.name, self._place))
 
     async def set(self, name: str, raw: Any, scope: Scope) -> Changed:
         """Set `name` in `scope`, or take back what was set there with a `raw` of None. Raises UserError."""

@@ -111,3 +111,12 @@ AUDIT = (
     ),
 )
 CORE = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *AUDIT)
+GROUPS = {
+    "answers": "Answers",
+    "moderators": "Moderators",
+    "access": "Who may use the bot, and where",
+    "limits": "How often one may ask",
+    "audit": "The record (/audit)",
+    "safety": "Safety",
+}
+"""What those are called for people whose names begin like this; a plugin's are called by its `title`."""

@@ -48,10 +48,11 @@ class Host:
 class Plugin:
     """A set of commands. Subclass it in a module of its own; one instance serves every request.
 
-    `name` is the module's name unless given.
+    `name` is the module's name unless given; `title` is what its settings are called for people, the name unless given.
     """
 
     name: str = ""
+    title: ClassVar[str] = ""
     settings: ClassVar[Sequence[Setting]] = ()
     host: Host
     """There from `start` on."""

@@ -60,7 +60,7 @@ class Registry:
             if second and first in merged:
                 raise PluginError(f"Command “{first}” has subcommands, so it cannot be one itself (“{plugin.name}”).")
         further = (*policy.switches(plugin.name), *derived(commands))
-        self._settings.declare(plugin.name, plugin.settings, further)
+        self._settings.declare(plugin.name, plugin.settings, further, title=plugin.title)
         self._plugins[plugin.name] = plugin
         self._commands = merged
 

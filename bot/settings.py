@@ -6,11 +6,13 @@ else for the channel, else for the server, else by the deployment's `[settings]`
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bot.core_settings import CORE
+from bot.core_settings import CORE, GROUPS
 from bot.errors import ConfigError, OptionError, PluginError, UserError
+from bot.language import translate
 from bot.option import KINDS
 from bot.scope import Change, Scopes, above, home
 from bot.setting import CHANNEL, ROLE, SERVER, Changed, Scope, Setting
@@ -44,6 +46,7 @@ class Settings:
         self._models = models
         self._declared: dict[str, Setting] = {}
         self._owners: dict[str, str] = {}
+        self._titles: dict[str, str] = dict(GROUPS)
         self._values: dict[str, Any] = {}
         self.scopes = Scopes()
         self.guards: dict[str, Callable[[Scope, Any], Awaitable[None]]] = {}
@@ -58,10 +61,13 @@ class Settings:
         """Follow what other processes set."""
         await self.scopes.refresh()
 
-    def declare(self, plugin: str, settings: Iterable[Setting], derived: Iterable[Setting] = ()) -> None:
+    def declare(
+        self, plugin: str, settings: Iterable[Setting], derived: Iterable[Setting] = (), *, title: str = ""
+    ) -> None:
         """Take in a plugin's declarations, in the place of its earlier ones, and those that its commands lead to.
 
-        Raises PluginError for a bad one, ConfigError for a bad override of one; nothing has changed then.
+        `title` is what all of them are called for people. Raises PluginError for a bad declaration, ConfigError for a
+        bad override of one; nothing has changed then.
         """
         declared: dict[str, Setting] = {}
         for setting in settings:
@@ -81,6 +87,7 @@ class Settings:
         self._declared |= declared
         self._values |= values
         self._owners |= dict.fromkeys(declared, plugin)
+        self._titles |= {plugin: title} if title else {}
 
     def _first(self, setting: Setting) -> Any:
         try:
@@ -100,6 +107,11 @@ class Settings:
     def declared(self) -> tuple[Setting, ...]:
         """Every declaration, in the order of loading."""
         return tuple(self._declared.values())
+
+    def group(self, name: str, locale: str) -> str:
+        """What the settings that `name` belongs to are called for people."""
+        group = self._owners[name] or name.partition(".")[0]
+        return translate(self._titles.get(group, group), locale)
 
     def knows(self, name: str) -> bool:
         """Whether somebody declared `name`."""
@@ -204,12 +216,28 @@ class Settings:
             for change, old in zip(changes, before, strict=True)
         ]
 
-    async def offered(self, setting: Setting) -> list[str]:
-        """The models that a setting can name. Raises ModelError while the model server does not tell."""
-        return await self._models.offered(setting.task) if setting.task and self._models is not None else []
+    async def choices(self, setting: Setting, now: Any) -> tuple[str, ...]:
+        """What there is to choose from; of a model those that the server has, and what is chosen `now`.
+
+        Nothing where anything else would do, too, or while the model server does not tell.
+        """
+        if not setting.task:
+            return tuple(map(str, setting.choices))
+        with suppress(UserError):
+            return tuple(dict.fromkeys([*await self._offered(setting), *([now] if now else [])]))
+        return ()
+
+    async def model(self, name: str, place: Place) -> str | None:
+        """The model that the setting `name` chooses in `place`; None where nobody declared it. Raises ModelError."""
+        if self._models is None or (setting := self._declared.get(name)) is None:
+            return None
+        return await self._models.chosen(setting.task, self.value(name, place))
+
+    async def _offered(self, setting: Setting) -> list[str]:
+        return [] if self._models is None else await self._models.offered(setting.task)
 
     async def _check_model(self, setting: Setting, name: str | None) -> None:
-        if not setting.task or not name or name in (offered := await self.offered(setting)):
+        if not setting.task or not name or name in (offered := await self._offered(setting)):
             return
         if not offered:
             raise OptionError(setting.name, "The model server has no model that {name} could name.", name=setting.name)

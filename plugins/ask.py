@@ -38,6 +38,8 @@ def informed(prompt: str, known: Known) -> str:
 class Ask(Plugin):
     """Questions to the language model."""
 
+    title = "Language model (/ask)"
+
     settings = (
         Setting(
             name="ask.system_prompt",
@@ -137,7 +139,7 @@ class Ask(Plugin):
             likely=LIKELY if ctx.settings["ask.keep_tokens"] else None,
             goes_on=bool(begun),
             user=ctx.user.id,
-            model=await ctx.models.chosen("chat", ctx.settings["ask.model"]),
+            model=await ctx.settings.model("ask.model"),
         ):
             if isinstance(event, Delta):
                 text += event.text

@@ -174,11 +174,11 @@ def _names(ctx: Context, typed: str) -> list[str]:
     return [setting.name for setting in ctx.settings.declared if typed.casefold() in setting.name]
 
 
-async def _values(ctx: Context, name: str, typed: str) -> list[str]:
+async def _values(ctx: Context, name: str, typed: str) -> Sequence[str]:
     """What begins with `typed` of the values that the setting called `name` can have; none if there is none."""
     try:
         setting = ctx.settings.find(name)
-        values = await ctx.settings.offered(setting) or _known(ctx, setting)
+        values = await ctx.settings.choices(setting) or _known(ctx, setting)
     except UserError:
         return []
     return [value for value in values if value.casefold().startswith(typed.casefold())]
@@ -187,8 +187,6 @@ async def _values(ctx: Context, name: str, typed: str) -> list[str]:
 def _known(ctx: Context, setting: Setting) -> list[str]:
     if setting.type is bool:
         return [ctx.translate("yes"), ctx.translate("no")]
-    if setting.choices:
-        return [str(choice) for choice in setting.choices]
     now = ctx.settings.levels(setting.name, ctx.settings.scope())[-1].value
     found = [now, setting.default] if setting.type is str else [now, setting.default, setting.minimum, setting.maximum]
     return list(dict.fromkeys(_shown(ctx, value) for value in found if value not in (None, "")))

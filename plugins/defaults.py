@@ -10,6 +10,8 @@ from bot import Context, Plugin, Reply, UserError, autocomplete, command
 class Defaults(Plugin):
     """A user's own defaults."""
 
+    title = "Everybody's own defaults (/defaults)"
+
     @command("defaults show", private=True, free=True)
     async def show(self, ctx: Context) -> AsyncIterator[Reply]:
         """Show your own defaults, and what else could have one."""

@@ -13,6 +13,8 @@ ONE_FACE, GRID_FACE = 384, 192
 class Face(Plugin):
     """Faces from the generative adversarial network."""
 
+    title = "Faces (/face)"
+
     @command(form=("count", "truncation", "seed"))
     async def face(
         self,

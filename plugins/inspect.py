@@ -10,6 +10,8 @@ from bot import Context, Made, Plugin, Reply, UserError, command, message_comman
 class Inspect(Plugin):
     """The options and the facts behind one answer."""
 
+    title = "How an answer was made (/inspect)"
+
     @message_command("Inspect")
     @command(private=True, free=True)
     async def inspect(self, ctx: Context) -> AsyncIterator[Reply]:

@@ -23,6 +23,8 @@ LISTED = 20
 class Moderation(Plugin):
     """Moderators' hands."""
 
+    title = "Messages, people and the queue (/mod, /timeout, /queue)"
+
     @message_command("Remove", text="{link}")
     @command("mod remove", moderator=True, private=True)
     async def remove(self, ctx: Context, message: Range[str, 1, 300]) -> AsyncIterator[Reply]:

@@ -47,6 +47,7 @@ class Explain(Plugin):
     """Answers from lessons."""
 
     name = "explain"
+    title = "Lessons (/explain)"
 
     async def start(self) -> None:
         self.shelf = Shelf(self.host, self.spawn)

@@ -28,6 +28,7 @@ class Imagine(Plugin):
     """Pictures from a text-to-image diffusion model."""
 
     name = "imagine"
+    title = "Pictures (/imagine)"
     settings = (
         Setting(
             name="imagine.model",

@@ -19,6 +19,7 @@ class Lab(Plugin):
     """Experiments with temperature, odds, and the three families of models."""
 
     name = "lab"
+    title = "Experiments (/dial, /odds, /compare)"
 
     async def start(self) -> None:
         # One thread, because matplotlib is not made for more.
@@ -64,7 +65,8 @@ class Lab(Plugin):
         top_p: Only the most probable tokens that together have this much of the odds can be drawn
         seed: With the same seed, the same tokens are drawn again
         """
-        async for reply in self._odds(ctx, Wish(text, temperature, top_p, seed)):
+        model = await ctx.settings.model("ask.model")
+        async for reply in self._odds(ctx, Wish(text, temperature, top_p, seed, model=model)):
             yield reply
 
     @command("odds-next", hidden=True)
@@ -78,6 +80,7 @@ class Lab(Plugin):
         temperature: Range[float, 0, 2] = 0.7,
         top_p: Range[float, 0, 1] = 1.0,
         seed: Range[int, 0, 2147483647] | None = None,
+        model: str | None = None,
     ) -> AsyncIterator[Reply]:
         """Go on with a token.
 
@@ -87,7 +90,7 @@ class Lab(Plugin):
         """
         if not IDS.fullmatch(ids):
             raise UserError("This button has expired.")
-        wish = Wish(text, temperature, top_p, seed, tuple(map(int, ids.split())))
+        wish = Wish(text, temperature, top_p, seed, tuple(map(int, ids.split())), model)
         if ended:
             yield odds.end(ctx, await wish.dial(ctx), wish)
             return

@@ -63,6 +63,7 @@ class Language(Family):
             temperature=TEMPERATURE,
             seed=self.seed,
             max_tokens=TOKENS,
+            model=await self.ctx.settings.model("ask.model"),
             user=self.ctx.user.id,
         )
         async with aclosing(events):
@@ -91,7 +92,12 @@ class Diffusion(Family):
 
     async def work(self) -> AsyncIterator[None]:
         events = self.ctx.models.imagine(
-            self.prompt, seed=self.seed, enlarge=EDGE, previews=PREVIEWS, user=self.ctx.user.id
+            self.prompt,
+            seed=self.seed,
+            enlarge=EDGE,
+            previews=PREVIEWS,
+            model=await self.ctx.settings.model("imagine.model"),
+            user=self.ctx.user.id,
         )
         alt = self.ctx.translate("The diffusion model’s picture of “{prompt}”", prompt=self.prompt)
         async with aclosing(events):

@@ -41,7 +41,9 @@ class Writing(Part):
     one in the queue.
     """
 
-    def __init__(self, ctx: Context, prompt: str, temperature: float, seed: int, max_tokens: int) -> None:
+    def __init__(
+        self, ctx: Context, model: str | None, prompt: str, temperature: float, seed: int, max_tokens: int
+    ) -> None:
         super().__init__()
         self.temperature = temperature
         self.text = ""
@@ -55,6 +57,7 @@ class Writing(Part):
             seed=seed,
             max_tokens=max_tokens,
             likely=1,
+            model=model,
             user=ctx.user.id,
         )
 
@@ -81,7 +84,8 @@ async def compare(
     ctx: Context, prompt: str, temperatures: Sequence[float], seed: int, tokens: int
 ) -> AsyncIterator[Reply]:
     """The message whose answers grow side by side; where there is no room for that, the status tells of those below."""
-    parts = [Writing(ctx, prompt, temperature, seed, tokens) for temperature in temperatures]
+    model = await ctx.settings.model("ask.model")
+    parts = [Writing(ctx, model, prompt, temperature, seed, tokens) for temperature in temperatures]
     yield Reply(status=ctx.translate("Thinking …"))
     async with aclosing(together(parts)) as news:
         async for _ in news:

@@ -15,7 +15,7 @@ SIGNS = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "↵"})
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to go on from, and how. `ids` are the tokens of the text, none as long as only `text` is known.
+    """What to go on from, and how. `ids` are the tokens of the text for `model`, none as long as only `text` is known.
 
     `top_p` and `temperature` are those of the draw.
     """
@@ -25,12 +25,18 @@ class Wish:
     top_p: float
     seed: int | None
     ids: tuple[int, ...] = ()
+    model: str | None = None
 
     async def dial(self, ctx: Context, seed: int = 0) -> Dial:
         """What may come next, exactly as the model has it, and what `seed` draws."""
         prompt = self.ids or self.text
         return await ctx.models.dial(
-            prompt, temperature=self.temperature, top_p=self.top_p, seed=seed, user=ctx.user.id
+            prompt,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=seed,
+            model=self.model,
+            user=ctx.user.id,
         )
 
     def next_seed(self) -> int:
@@ -51,6 +57,7 @@ class Wish:
             "temperature": self.temperature,
             "top_p": self.top_p,
             "seed": self.seed,
+            "model": self.model,
         }
         return Button(label, "odds-next", options, style="primary" if draw else "secondary")
 

@@ -17,6 +17,8 @@ FILE = "stats.png"
 class Stats(Plugin):
     """Figures for moderators."""
 
+    title = "Statistics (/stats)"
+
     async def start(self) -> None:
         # One thread, because matplotlib is not made for more.
         self._pencil = ThreadPoolExecutor(1, thread_name_prefix="stats")

@@ -12,7 +12,7 @@ import pytest
 from bot import errors, plugin
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.core_settings import CORE
+from bot.core_settings import CORE, GROUPS
 from bot.language import FOLDER, Sentence, available, translate, translations
 from bot.safety.declared import SETTINGS
 
@@ -83,8 +83,9 @@ def sentences() -> set[str]:
     names = {*PluginsSection().enabled, *files}
     plugins = plugin.load(PluginsSection(enabled=tuple(sorted(names)), entry_points=False))
     settings = [*CORE, *SETTINGS, *(setting for one in plugins for setting in one.settings)]
-    found |= {setting.description for setting in settings}
+    found |= {setting.description for setting in settings} | set(GROUPS.values())
     for one in plugins:
+        found |= {one.title} - {""}
         for command in one.commands():
             found |= {command.in_messages} - {""}
             found |= {command.description, *(option.description for option in command.options)}

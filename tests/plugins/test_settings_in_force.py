@@ -13,7 +13,7 @@ from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.database import Database
-from bot.message import Place, Reply
+from bot.message import Action, Place, Reply, Request
 from bot.model_client import ModelClient
 
 HALL = Place("test", "hall", server="school")
@@ -60,6 +60,8 @@ CASES: list[tuple[str, str, Seen, Any, Any]] = [
     ("ask.max_tokens.maximum 9", "/ask max_tokens:10 hi", refused, True, False),
     ('ask.system_prompt value:"Say aye."', "/ask hi", told, "Say aye.", None),
     ("ask.model other-chat", "/ask hi", field("model"), "other-chat", "fake-chat"),
+    ("ask.model other-chat", "/dial hi", field("model"), "other-chat", "fake-chat"),
+    ("ask.model other-chat", "/odds hi", field("model"), "other-chat", "fake-chat"),
     ("imagine.model other-images", "/imagine a cat", field("model"), "other-images", "fake-images"),
     ("imagine.count.default 1", "/imagine a cat", field("n"), 1, 4),
     ("imagine.count.maximum 2", "/imagine count:3 a cat", refused, True, False),
@@ -199,6 +201,21 @@ async def test_where_there_are_no_models_none_can_be_set(bot: Bot, models: FakeM
     models.listed = {"fake-chat": "chat"}
     reply = await last(bot, ask("/config set imagine.model fake-images", MODERATOR))
     assert reply.text == "The model server has no model that imagine.model could name."
+
+
+async def test_each_family_is_compared_by_the_model_that_is_chosen_for_it(bot: Bot, several: FakeModels) -> None:
+    for setting in ("ask.model other-chat", "imagine.model other-images"):
+        await last(bot, ask(f"/config set {setting}", MODERATOR))
+    assert not (await last(bot, ask("/compare a cat"))).error
+    assert {body["model"] for body in several.requests} == {"other-chat", "other-images", "fake-faces"}
+
+
+async def test_tokens_are_gone_on_with_by_the_model_whose_tokens_they_are(bot: Bot, several: FakeModels) -> None:
+    await last(bot, ask("/config set ask.model other-chat", MODERATOR))
+    odds = await last(bot, ask("/odds The cat"))
+    await last(bot, ask("/config reset ask.model", MODERATOR))
+    await last(bot, Request(user=ANN, place=ROOM, action=Action(odds.buttons[0].id)))
+    assert [body["model"] for body in several.requests] == ["other-chat"] * 2
 
 
 async def test_a_model_that_has_gone_since_is_named(bot: Bot, several: FakeModels) -> None:

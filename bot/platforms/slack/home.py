@@ -117,7 +117,7 @@ class _Home:
         if settings is None or not self._bot.settings.knows(name):
             await self._publish(context, user.id)
             return
-        form = home_settings.form(settings, name, user.locale)
+        form = await home_settings.form(settings, name, user.locale)
         await _calmly(self._client.views_open(trigger_id=body["trigger_id"], view=form, token=context.bot_token))
 
     async def save_setting(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:

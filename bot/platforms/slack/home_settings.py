@@ -54,11 +54,12 @@ def blocks(settings: SettingsHere, locale: str) -> list[Json]:
     return [*found, {"type": "actions", "elements": [menu]}]
 
 
-def form(settings: SettingsHere, name: str, locale: str) -> Json:
+async def form(settings: SettingsHere, name: str, locale: str) -> Json:
     """The modal that changes one setting of the workspace, filled in with what it is."""
     setting = settings.find(name)
     level = settings.levels(name, settings.scope())[-1]
-    only = replace(field(setting.option, level.value), label=setting.about(locale), required=False)
+    option = replace(setting.option, choices=await settings.choices(setting))
+    only = replace(field(option, level.value), label=setting.about(locale), required=False)
     made = modal.build(Form(f"{SAVE}{name}", name, (only,)), private_metadata=locale, locale=locale)
     sentence = "Leave the field empty to take back what was set. The default is {value}."
     note = translate(sentence, locale, value=shown(setting.default, locale))
@@ -90,7 +91,7 @@ def _groups(settings: SettingsHere) -> Iterator[Json]:
     for setting in settings.declared:
         if setting.takes_server and len(setting.name) <= OPTION:
             option = {"text": plain(setting.name), "value": setting.name}
-            groups.setdefault(setting.name.partition(".")[0], []).append(option)
+            groups.setdefault(settings.group(setting.name), []).append(option)
     return ({"label": plain(cut(label, OPTION)), "options": some[:GROUP]} for label, some in groups.items())
 
 

@@ -78,11 +78,13 @@ class Lab:
             raise Busy("Too many people are turning the dial at the moment; try again shortly.", 2)
         self._asking[user_id] += 1
         try:
-            return await self._house.bot.models.dial(
+            bot, place = self._house.bot, self._house.rooms.get("").place()
+            return await bot.models.dial(
                 asked.ids or asked.text,
                 temperature=asked.temperature,
                 top_p=asked.top_p,
                 seed=asked.seed,
+                model=await bot.settings.model("ask.model", place),
                 user=user_id,
             )
         finally:

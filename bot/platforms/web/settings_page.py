@@ -58,9 +58,8 @@ class SettingsPage:
             return _refused(error, user)
         last = await self._last_changes()
         declared = self._house.bot.settings.declared
-        shown = [
-            self._shown(setting, scope, user, last) for setting in declared if not scope.channel or _in_rooms(setting)
-        ]
+        here = [setting for setting in declared if not scope.channel or _in_rooms(setting)]
+        shown = [await self._shown(setting, scope, user, last) for setting in here]
         return web.json_response({"rooms": self._house.rooms.names, "settings": shown})
 
     async def _change(self, request: web.Request) -> web.Response:
@@ -72,7 +71,8 @@ class SettingsPage:
         except UserError as error:
             await self._house.note(error, user, "settings")
             return _refused(error, user)
-        return web.json_response(self._shown(settings.find(wanted.name), scope, user, await self._last_changes()))
+        shown = await self._shown(settings.find(wanted.name), scope, user, await self._last_changes())
+        return web.json_response(shown)
 
     def _wanted(self, body: str) -> Wanted:
         try:
@@ -98,20 +98,21 @@ class SettingsPage:
         entries = await self._audit.find(server.platform, server.server, Filter(kind=SETTING))
         return {(entry.what, entry.channel): entry for entry in reversed(entries) if not entry.subject}
 
-    def _shown(
+    async def _shown(
         self, setting: Setting, scope: Scope, user: User, last: Mapping[tuple[str, str], AuditRow]
     ) -> dict[str, Any]:
         settings = self._house.bot.settings
         levels = settings.levels(setting.name, scope.place)
         changed = last.get((setting.name, scope.channel))
-        option = setting.option
+        choices = await settings.choices(setting, levels[-1].value)
         return {
             "name": setting.name,
+            "group": settings.group(setting.name, user.locale),
             "about": setting.about(user.locale),
-            "kind": option.kind,
+            "kind": setting.option.kind,
             "minimum": setting.minimum,
             "maximum": setting.maximum,
-            "choices": [str(choice) for choice in setting.choices],
+            "choices": ["", *choices] if setting.task and choices else choices,
             "value": levels[-1].value,
             "where": levels[-1].where,
             "levels": [{"where": level.where, "value": level.value} for level in levels],

@@ -131,6 +131,18 @@ async def test_moderators_change_a_setting_in_a_form(slack: FakeSlack, bot: Bot)
     assert (entry.what, entry.before, entry.after, entry.actor) == ("limits.cooldown", None, 60, slack.admin)
 
 
+async def test_a_model_is_picked_from_a_menu(slack: FakeSlack, bot: Bot, models: FakeModels) -> None:
+    models.listed["other-chat"] = "chat"
+    view = await shown(slack, slack.admin)
+    assert "Language model (/ask)" in words(view.content["blocks"])
+    await (await slack.choose(slack.admin, view, "ask.model")).acknowledged()
+    form = await slack.until(lambda: slack.modal(slack.admin))
+    element = form.content["blocks"][0]["element"]
+    assert [option["value"] for option in element["options"]] == ["fake-chat", "other-chat"]
+    assert (await slack.submit(slack.admin, form, {"ask.model": "other-chat"})).closed
+    assert bot.settings.value("ask.model", Place("slack", "C1", slack.team)) == "other-chat"
+
+
 async def test_an_empty_field_takes_back_what_was_set(slack: FakeSlack, bot: Bot) -> None:
     here = Place("slack", "C1", slack.team)
     await bot.settings.write([bot.settings.plan("limits.cooldown", 60, Scope("slack", slack.team))], User("U7", "Mo"))

@@ -45,6 +45,24 @@ async def test_every_setting_has_its_sentence_and_says_where_its_value_comes_fro
     assert (before["value"], before["where"], before["here"], before["changed"]) == (2, "default", False, None)
 
 
+async def test_settings_stand_in_groups_that_have_names_for_people(teacher: Visitor) -> None:
+    async with teacher.session.get(f"{teacher.url}/settings/data?name=Ada&locale=de&room=") as response:
+        groups = {setting["group"] for setting in (await response.json())["settings"]}
+    assert {"Moderatoren", "Wie oft man fragen darf", "Sprachmodell (/ask)", "Das Protokoll (/audit)"} <= groups
+    assert all(group[0].isupper() for group in groups)
+
+
+async def test_models_are_chosen_from_those_that_there_are(teacher: Visitor, models: FakeModels) -> None:
+    models.listed["other-chat"] = "chat"
+    assert (await shown(teacher, name="ask.model"))["choices"] == ["", "fake-chat", "other-chat"]
+    await asked(teacher, name="ask.model", value="other-chat")
+    del models.listed["other-chat"]
+    gone = await shown(teacher, name="ask.model")
+    assert (gone["choices"], gone["value"]) == (["", "fake-chat", "other-chat"], "other-chat")
+    _, back = await asked(teacher, name="ask.model", value="")
+    assert (back["choices"], back["value"]) == (["", "fake-chat"], "")
+
+
 async def test_a_change_counts_at_once_and_names_who_made_it(
     teacher: Visitor, ben: Visitor, models: FakeModels
 ) -> None:

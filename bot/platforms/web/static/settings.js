@@ -29,7 +29,7 @@ async function show() {
     const scope = byId("scope"), chosen = scope.value;
     scope.replaceChildren(element("option", { value: "" }, t("the whole chat")), ...rooms.map((name) => element("option", { value: name }, `# ${name}`)));
     scope.value = chosen;
-    const groups = Map.groupBy(settings, ({ name }) => name.split(".")[0]);
+    const groups = Map.groupBy(settings, ({ group }) => group);
     rows.splice(0);
     byId("settings").replaceChildren(...[...groups].map(([name, found]) => element("section", { class: "group" },
       element("h2", {}, name), element("ul", {}, ...found.map((setting) => row(setting))))));
@@ -43,7 +43,7 @@ async function show() {
 function filter() {
   const wanted = byId("find").value.trim().toLowerCase();
   for (const { root, setting } of rows) {
-    const fits = `${setting.name} ${setting.about}`.toLowerCase().includes(wanted);
+    const fits = `${setting.name} ${setting.group} ${setting.about}`.toLowerCase().includes(wanted);
     root.hidden = !fits || (byId("only").checked && setting.where !== "server" && setting.where !== "channel");
   }
   for (const group of document.querySelectorAll(".group")) group.hidden = !group.querySelector(".setting:not([hidden])");
@@ -111,7 +111,7 @@ function control(setting, id) {
   if (kind === "boolean") return element("input", { ...labelled, type: "checkbox", checked: value === true });
   if (setting.choices.length) {
     return element("select", labelled, value === null ? element("option", { value: "", selected: true }, "–") : null,
-      ...setting.choices.map((choice) => element("option", { value: choice, selected: choice === String(value) }, choice)));
+      ...setting.choices.map((choice) => element("option", { value: choice, selected: choice === String(value) }, choice || t("default"))));
   }
   const text = value === null ? "" : String(value);
   if (kind === "text" && (text.length > LONG || setting.maximum > 1000)) {
