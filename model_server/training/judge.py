@@ -7,8 +7,6 @@ generator's pictures can be trusted as far as that test goes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,13 +18,14 @@ from model_server.training.autoencoder import to_tensor
 from model_server.training.emoji import SIZE
 from model_server.training.gradients import features
 from model_server.training.scenes import USUAL_SIZE
+from model_server.training.things import bare_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from model_server.training.emoji import Emoji, Rgba
+    from model_server.training.things import Thing
 
-THINGS = Path(__file__).with_name("things.txt")
 ROUNDS = 16
 """How often each picture is learnt from, disturbed in another way each time."""
 WAVES = 4000
@@ -42,37 +41,6 @@ VIEWS = tuple(
     for right, down in ((0.0, 0.0), (0.07, 0.0), (-0.07, 0.0), (0.0, 0.07), (0.0, -0.07))
 )
 """As what a picture is looked at, and mirrored, too: how much of it is seen, and from how far aside."""
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One of the two hundred: its emoji's `code` without variation selectors, and what a generator is asked for.
-
-    A `paraphrase` describes the thing in words that are in no caption, in place of its `name`.
-    """
-
-    code: str
-    name: str
-    paraphrase: str = ""
-
-    @property
-    def prompt(self) -> str:
-        return self.paraphrase or self.name
-
-
-def read_things(path: Path = THINGS) -> list[Thing]:
-    """One thing a line: the emoji, a space, its name, and perhaps a colon with a paraphrase."""
-    found = []
-    for line in path.read_text("utf-8").splitlines():
-        character, _, words = line.partition(" ")
-        name, _, paraphrase = words.partition(": ")
-        found.append(Thing("-".join(f"{ord(point):x}" for point in bare(character)), name, paraphrase))
-    return found
-
-
-def bare(text: str) -> str:
-    """Without the selector that asks for a coloured picture, which some lists write and others leave out."""
-    return text.replace("\ufe0f", "")
 
 
 class Judge:
@@ -168,11 +136,7 @@ def _turn_hues(seen: torch.Tensor, angle: torch.Tensor, saturation: torch.Tensor
 def classes_of(emoji: Sequence[Emoji], things: Sequence[Thing]) -> dict[str, int]:
     """The number of the thing that each emoji shows, by its code, for those that show one."""
     numbers = {thing.code: number for number, thing in enumerate(things)}
-    return {one.code: numbers[code] for one in emoji if not one.tone and (code := _plain(one)) in numbers}
-
-
-def _plain(emoji: Emoji) -> str:
-    return "-".join(point for point in emoji.code.split("-") if point != "fe0f")
+    return {one.code: numbers[code] for one in emoji if not one.tone and (code := bare_code(one.code)) in numbers}
 
 
 def gather(sets: Sequence[Mapping[str, Rgba]], classes: Mapping[str, int]) -> tuple[np.ndarray, list[int]]:

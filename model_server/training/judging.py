@@ -19,12 +19,13 @@ from model_server.training.charts import guidance_chart, sheet
 from model_server.training.command import CATALOGUE, TEXT_ENCODER, count, tell
 from model_server.training.emoji import read_by_any_name, read_emoji, read_pictures
 from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, fetch
+from model_server.training.things import read_things
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from model_server.engines import Engine
-    from model_server.training.judge import Thing
+    from model_server.training.things import Thing
     from model_server.training.verdict import Knob, Novel, Recognised
 
 SEED = 7
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         torch.set_num_threads(options.threads)
     store = Store()
     folder = store.cache / "training" / options.model
-    things = judge.read_things()
+    things = read_things()
     if options.only_judge:
         learn(folder / "packages", things)
         return 0

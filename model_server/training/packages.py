@@ -130,13 +130,13 @@ CLDR = Package(
 )
 
 SETS = (
-    EmojiSet("noto", GOOGLE, "img/google/64"),
+    EmojiSet("noto", GOOGLE, "img/google/64", weight=0.25),
     EmojiSet("twemoji", TWITTER, "img/twitter/64"),
-    EmojiSet("fluent", FLUENT, weight=0.15),
-    EmojiSet("fluent-flat", FLUENT_FLAT, weight=0.4),
-    EmojiSet("noto-v1", NOTO_V1, weight=0.15),
+    EmojiSet("fluent", FLUENT, weight=0.03),
+    EmojiSet("fluent-flat", FLUENT_FLAT, weight=0.1),
+    EmojiSet("noto-v1", NOTO_V1, weight=0.03),
 )
-"""What the generator learns from: two manners mostly, or a small one would learn none of five well."""
+"""What the generator learns from: one manner mostly, or a small one would learn none of five well."""
 JUDGE_SETS = (
     EmojiSet("fxemoji", FXEMOJI),
     EmojiSet("streamline", STREAMLINE),

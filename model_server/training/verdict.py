@@ -12,14 +12,15 @@ from PIL import Image
 from model_server.catalogue import StoreError
 from model_server.job import Failed, Finished, Imagine, Job, Picture
 from model_server.training.colours import HUES
-from model_server.training.judge import bare, ranks
+from model_server.training.judge import ranks
+from model_server.training.things import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from model_server.engines import Engine
-    from model_server.training.judge import Thing
+    from model_server.training.things import Thing
 
     class Judge(Protocol):
         """Whoever says how much pictures show each of some things."""
@@ -86,7 +87,7 @@ def read_unseen(path: Path) -> list[Unseen]:
     for line in path.read_text("utf-8").splitlines():
         what, _, prompt = line.partition(": ")
         character, _, colour = what.partition(" ")
-        code = "-".join(f"{ord(point):x}" for point in bare(character))
+        code = code_of(character)
         found.append(Unseen(code, colour.removeprefix("-"), prompt))
     return found
 

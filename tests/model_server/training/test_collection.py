@@ -90,11 +90,21 @@ def test_symbols_are_drawn_less_often_than_food(collection: Collection) -> None:
 
 
 def test_what_has_a_short_name_is_drawn_more_often() -> None:
-    long = Emoji("1f370", "piece of a cake with cream", (), (), "Food & Drink")
-    pictures = {one.code: disc((128, 128, 128)) for one in (FRUIT, long)}
-    made = collect([FRUIT, long], {"one set": pictures}, seed=3, mixed=0)
-    short, other = (made.probabilities()[shown(made, one.name)[0]] for one in (FRUIT, long))
-    assert short > 2 * other
+    short = Emoji("1f9c9", "mate", (), (), "Food & Drink")
+    long = Emoji("1f362", "oden on a stick", (), (), "Food & Drink")
+    assert chance(short, beside=long) > 2 * chance(long, beside=short)
+
+
+def test_a_common_thing_is_drawn_more_often_than_others_of_its_kind() -> None:
+    other = Emoji("1f9c9", "mate", (), (), "Food & Drink")
+    assert chance(FRUIT, beside=other) > 3 * chance(other, beside=FRUIT)
+
+
+def chance(one: Emoji, *, beside: Emoji) -> float:
+    """How likely a picture of it is drawn where there are those of two emoji."""
+    pictures = {each.code: disc((128, 128, 128)) for each in (one, beside)}
+    made = collect([one, beside], {"one set": pictures}, seed=3, mixed=0)
+    return float(made.probabilities()[shown(made, one.name)[0]])
 
 
 def test_a_set_with_less_weight_is_drawn_less_often_in_all_kinds() -> None:

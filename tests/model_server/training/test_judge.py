@@ -1,7 +1,6 @@
 """A judge that can be trusted: what it is asked, what it learns from, and that it learns."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import torch
 
 from model_server.training import judge
 from model_server.training.emoji import TONES, Emoji
+from model_server.training.things import Thing
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 180, 30), (40, 60, 220)
 
@@ -25,22 +25,8 @@ def shape(colour: tuple[int, int, int], *, tall: bool) -> np.ndarray:
     return picture
 
 
-def test_two_hundred_things_half_of_them_in_other_words() -> None:
-    things = judge.read_things()
-    assert len({thing.code for thing in things}) == len({thing.prompt for thing in things}) == 200
-    assert sum(bool(thing.paraphrase) for thing in things) == 100
-    assert not [thing for thing in things if thing.name in thing.paraphrase.split(" ")]
-
-
-def test_a_thing_is_an_emoji_a_name_and_perhaps_other_words(tmp_path: Path) -> None:
-    (tmp_path / "things.txt").write_text("🍎 apple: the fruit that fell on Newton\n❤️ heart\n", "utf-8")
-    apple, heart = judge.read_things(tmp_path / "things.txt")
-    assert (apple.code, apple.name, apple.prompt) == ("1f34e", "apple", "the fruit that fell on Newton")
-    assert (heart.code, heart.prompt) == ("2764", "heart")
-
-
 def test_classes_are_the_things_in_their_order_and_nothing_else() -> None:
-    things = [judge.Thing("1f34e", "apple"), judge.Thing("2764", "heart"), judge.Thing("1f44b", "hand")]
+    things = [Thing("1f34e", "apple"), Thing("2764", "heart"), Thing("1f44b", "hand")]
     listed = [emoji("1f600"), emoji("2764-fe0f"), emoji("1f44b"), emoji("1f44b-1f3ff", TONES["1F3FF"]), emoji("1f34e")]
     assert judge.classes_of(listed, things) == {"1f34e": 0, "2764-fe0f": 1, "1f44b": 2}
 

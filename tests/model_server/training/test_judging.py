@@ -13,6 +13,7 @@ from model_server.training.collection import Collection
 from model_server.training.emoji import Emoji
 from model_server.training.networks import Sizes, make_autoencoder, make_unet
 from model_server.training.packages import JUDGE_SET, EmojiSet
+from model_server.training.things import Thing, read_things
 from model_server.training.verdict import Knob, Novel, Recognised
 
 MODEL = "emoji-diffusion"
@@ -30,7 +31,7 @@ def drawing(number: int) -> np.ndarray:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -> Path:
     """The folder of the training, with emoji sets of our own; `fetched` in it says which packages were asked for."""
     folder = tmp_path / "cache" / "training" / MODEL
-    listed = [Emoji(thing.code, thing.name, (), (), "Objects") for thing in judge.read_things()]
+    listed = [Emoji(thing.code, thing.name, (), (), "Objects") for thing in read_things()]
 
     def fetch(packages: list[object], target: Path, tell: object) -> None:
         target.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,7 @@ def test_what_is_no_folder_of_weights_is_said_before_anything_is_learnt(
     assert not home.exists()
 
 
-THINGS = [judge.Thing("a", "apple"), judge.Thing("b", "bee", "it hums"), judge.Thing("c", "cat")]
+THINGS = [Thing("a", "apple"), Thing("b", "bee", "it hums"), Thing("c", "cat")]
 NONE = np.zeros((0, 64, 64, 3), np.uint8)
 
 

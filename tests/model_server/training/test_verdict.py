@@ -11,9 +11,9 @@ from PIL import Image
 
 from model_server.catalogue import StoreError
 from model_server.job import Event, Failed, Finished, Imagine, Job, Picture, Started
-from model_server.training import judge, verdict
-from model_server.training.judge import Thing
+from model_server.training import verdict
 from model_server.training.judging import UNSEEN
+from model_server.training.things import Thing, read_things
 
 COLOURS = {"red": (230, 20, 20), "green": (20, 200, 20), "blue": (20, 60, 230)}
 
@@ -167,7 +167,7 @@ def test_fifty_four_prompts_forty_with_a_colour_and_all_of_known_things() -> Non
     unseen = verdict.read_unseen(UNSEEN)
     assert len({one.prompt for one in unseen}) == 54
     assert sum(bool(one.colour) for one in unseen) == 40
-    assert {one.code for one in unseen} <= {thing.code for thing in judge.read_things()}
+    assert {one.code for one in unseen} <= {thing.code for thing in read_things()}
     assert all(f" {one.colour} " in one.prompt for one in unseen if one.colour)
 
 

@@ -1,0 +1,44 @@
+"""Two hundred common things: what the generator is to draw best, and what the judge tells apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+THINGS = Path(__file__).with_name("things.txt")
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One of the two hundred: its emoji's `code` without variation selectors, and what a generator is asked for.
+
+    A `paraphrase` describes the thing in words that are in no caption, in place of its `name`.
+    """
+
+    code: str
+    name: str
+    paraphrase: str = ""
+
+    @property
+    def prompt(self) -> str:
+        return self.paraphrase or self.name
+
+
+def read_things(path: Path = THINGS) -> list[Thing]:
+    """One thing a line: the emoji, a space, its name, and perhaps a colon with a paraphrase."""
+    found = []
+    for line in path.read_text("utf-8").splitlines():
+        character, _, words = line.partition(" ")
+        name, _, paraphrase = words.partition(": ")
+        found.append(Thing(code_of(character), name, paraphrase))
+    return found
+
+
+def code_of(character: str) -> str:
+    """An emoji's code points in hexadecimal, as `bare_code` gives them."""
+    return bare_code("-".join(f"{ord(point):x}" for point in character))
+
+
+def bare_code(code: str) -> str:
+    """Without the selector that asks for a coloured picture, which some lists write and others leave out."""
+    return "-".join(point for point in code.split("-") if point != "fe0f")
