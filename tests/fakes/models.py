@@ -302,9 +302,9 @@ def dialled(body: dict[str, Any], pieces: dict[int, str]) -> dict[str, Any]:
     ]
     return {
         "tokens": listed,
-        "temperatures": [0.5, 1.0],
-        "log_sum_exp": [math.log(sum(math.exp(height / at) for height in heights)) for at in (0.5, 1.0)],
-        "entropy": [0.5, 1.0],
+        "temperatures": [0.5, 1.0, 2.0],
+        "log_sum_exp": [math.log(sum(math.exp(height / at) for height in heights)) for at in (0.5, 1.0, 2.0)],
+        "entropy": [0.5, 1.0, 1.5],
         "drawn": listed[body["seed"] % len(listed)],
         "prompt": [
             {"id": number, "bytes": list((VOCABULARY[number] if number < START else pieces[number]).encode())}

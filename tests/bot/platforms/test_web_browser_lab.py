@@ -36,9 +36,7 @@ async def test_the_dial_is_turned_drawn_from_and_gone_on_with(url: str, models: 
         assert (await shares(page))[:3] == ["75 %", "18.8 %", "4.7 %"]
         await dial.press("ArrowLeft")
         assert (await shares(page))[:2] == ["100 %", "0 %"]
-        await expect(page.locator(".dial-facts")).to_have_text(
-            "Uncertainty: 0 bits, as much as with 1 equally likely tokens."
-        )
+        await expect(page.locator(".dial-facts")).to_have_text("Uncertainty: 0 bits. Nothing is left to chance.")
         assert len(models.requests) == asked
 
         await page.get_by_role("button", name="Draw a token").click()
@@ -50,6 +48,39 @@ async def test_the_dial_is_turned_drawn_from_and_gone_on_with(url: str, models: 
         await page.get_by_role("button", name="Take it back").click()
         await expect(page.locator(".piece.new")).to_have_count(1)
         await expect(page.get_by_label("The text so far")).to_have_value(re.compile(" mat$"))
+
+
+async def test_what_the_temperature_does_is_said_and_written(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/dial#The cat sat on the", expected="422") as page:
+        meaning = page.locator(".dial-meaning")
+        await expect(meaning).to_have_text("At 1, the model’s own odds: of 100 draws, “mat” gets 50.")
+        gauge = await page.locator(".gauge").bounding_box()
+        x, y = gauge["x"], gauge["y"] + gauge["height"]
+        await page.mouse.move(x + gauge["width"] / 2, y - 40)
+        await page.mouse.down()
+        await page.mouse.move(x + gauge["width"] - 5, y - 5)
+        await expect(meaning).to_have_text("Hotter takes risks: of 100 draws, “mat” gets only 30 instead of 50.")
+        hot = await page.locator(".fill").first.evaluate("one => getComputedStyle(one).backgroundColor")
+        await page.mouse.move(x + 30, y - 45)
+        await expect(meaning).to_have_text("Colder plays safe: of 100 draws, “mat” gets 75 instead of 50.")
+        assert await page.locator(".fill").first.evaluate("one => getComputedStyle(one).backgroundColor") != hot
+        await page.mouse.move(x + 5, y - 3)
+        await page.mouse.up()
+        await expect(meaning).to_have_text("At 0 the favourite always wins: “mat”, every time.")
+        await expect(page.locator(".dial-value")).to_have_text("0")
+
+        await page.get_by_role("button", name="Write on").click()
+        tries = page.get_by_role("list", name="What was written").get_by_role("listitem")
+        await expect(tries).to_have_text(["0The cat sat on the" + " mat" * 12])
+        await expect(page.locator(".piece.new.heated")).to_have_count(12)
+        await page.get_by_role("button", name="Begin again").click()
+        await expect(page.locator(".piece.new")).to_have_count(0)
+        await expect(page.get_by_label("The text so far")).to_have_value("The cat sat on the")
+        await expect(page.get_by_role("button", name="Take it back")).to_be_disabled()
+        models.failure = (503, "The model is still loading.")
+        await page.get_by_role("button", name="Write on").click()
+        await expect(page.get_by_role("alert")).to_have_text("The model is still loading.")
+        await expect(tries).to_have_count(1)
 
 
 async def test_bars_are_seen_in_a_readers_own_colours(url: str, models: FakeModels) -> None:

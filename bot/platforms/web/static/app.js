@@ -41,9 +41,10 @@ const conversation = new Conversation({
   reply: ({ data }) => composer.replyTo(data.row, data.reply.text || data.question),
   thread: (row) => { location.hash = `${encodeURIComponent(room)}/${row}`; },
   moderates: () => Boolean(you?.moderator),
-  remove: ({ data }) => connection.send({
-    type: "submit", id: "c:mod remove", fields: { message: String(data.row) }, files: {}, ref: mark("remove"), thread: data.thread,
-  }),
+  remove: ({ data }) => showForm({
+    title: t("Remove this message?"), submit: t("Remove it"), grave: true, fields: [],
+    about: t("Nobody will see what {name} asked and what was answered any more, and it cannot be brought back.", { name: data.author.name }),
+  }, () => sendForm({ type: "submit", id: "c:mod remove", fields: { message: String(data.row) }, files: {}, thread: data.thread })),
   timeOut: ({ data: { author } }) => composer.fill(`/timeout user:"${author.id}|${author.name.replaceAll('"', "")}" duration:10m`),
   tokens(view) {
     const ref = mark("tokens");

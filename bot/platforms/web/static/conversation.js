@@ -61,7 +61,8 @@ export class Conversation {
   }
 
   toBottom() {
-    scroller.scrollTop = scroller.scrollHeight;
+    // What an empty room begins with is read from its top.
+    scroller.scrollTop = byId("welcome").hidden ? scroller.scrollHeight : 0;
     newer.hidden = true;
   }
 

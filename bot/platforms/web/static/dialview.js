@@ -1,12 +1,14 @@
-// The live dial: a text, the odds of its next token as bars that follow the temperature, and a press that draws one.
+// The live dial: a text, the odds of its next token as bars that follow the temperature, and a press that draws one, or
+// writes on with several, so that it is seen what the temperature makes of a text.
 
 import { element, icon } from "./dom.js";
-import { thermometer } from "./heat.js";
+import { heated, thermometer } from "./heat.js";
 import { ask, at, cut, decode, draw, settings } from "./odds.js";
 import { t } from "./words.js";
 
 const SHOWN = 12;
 const SPIN_MS = 55, SPINS = 14;
+const WRITTEN_ON = 12, TRIES = 5;
 const SETTLE_MS = 250;
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const rough = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
@@ -14,7 +16,8 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class DialView {
   #dial = null;
-  #added = 0;
+  // The temperature at which each added token was drawn; null for one that was chosen by hand.
+  #added = [];
   #temperature = 1;
   #all = false;
   #asking = null;
@@ -34,28 +37,34 @@ export class DialView {
     this.topPValue = element("output", { for: "dial-top-p" });
     this.bars = element("ul", { class: "bars", "aria-label": t("Odds of the next token") });
     this.more = element("button", { type: "button", class: "secondary" });
+    this.meaning = element("p", { class: "dial-meaning" });
     this.facts = element("p", { class: "dial-facts" });
     this.say = element("p", { class: "error", role: "alert" });
     this.drawButton = element("button", { type: "button", class: "primary" }, icon("dice"), " ", t("Draw a token"));
+    this.writeButton = element("button", { type: "button", class: "secondary" }, t("Write on"));
     this.back = element("button", { type: "button", class: "secondary" }, t("Take it back"));
+    this.anew = element("button", { type: "button", class: "secondary" }, t("Begin again"));
+    this.tries = element("ol", { class: "tries", "aria-label": t("What was written") });
     root.replaceChildren(...this.#layout());
     this.#listen();
     this.#ask({ text: this.text.value });
   }
 
   #layout() {
-    const gauge = element("div", { class: "gauge", "aria-hidden": "true" }, this.needle, element("span", { class: "hub" }));
+    this.gauge = element("div", { class: "gauge", "aria-hidden": "true" }, this.needle, element("span", { class: "hub" }));
     return [
       element("div", { class: "field dial-words" },
         element("label", { for: "dial-text" }, t("The text so far")), this.text, this.written),
-      element("div", { class: "dial-turn" }, gauge,
+      element("div", { class: "dial-turn" }, this.gauge,
         element("div", { class: "dial-knobs" },
           element("div", { class: "dial-line" }, element("label", { for: "dial-temperature" }, t("Temperature")), this.value),
           this.slider,
           element("div", { class: "dial-ends", "aria-hidden": "true" }, element("span", {}, t("predictable")), element("span", {}, t("wild"))),
           element("div", { class: "dial-line" }, element("label", { for: "dial-top-p" }, "top-p"), this.topPValue), this.topP)),
-      element("div", { class: "dial-draw" }, this.drawButton, this.back),
-      this.say, this.facts, this.bars, this.more,
+      element("div", { class: "dial-draw" }, this.drawButton, this.writeButton, this.back, this.anew),
+      this.say, this.tries, this.meaning,
+      element("p", { class: "bar-key" }, element("span", { class: "ghost" }), t("the model’s own odds, at temperature 1")),
+      this.bars, this.more, this.facts,
     ];
   }
 
@@ -68,27 +77,41 @@ export class DialView {
       this.#temperature = settings(this.#dial)[Number(this.slider.value)];
       this.#show();
     });
+    this.gauge.addEventListener("pointerdown", (event) => { this.gauge.setPointerCapture(event.pointerId); this.#turn(event); });
+    this.gauge.addEventListener("pointermove", (event) => { if (event.buttons) this.#turn(event); });
     this.topP.addEventListener("input", () => this.#show());
     this.more.addEventListener("click", () => { this.#all = !this.#all; this.#build(); });
-    this.drawButton.addEventListener("click", () => this.#draw());
-    this.back.addEventListener("click", () => {
-      this.#added -= 1;
-      this.text.value = decode(this.#dial.prompt.slice(0, -1));
-      this.#ask({ ids: this.#dial.ids.slice(0, -1) });
-    });
+    this.drawButton.addEventListener("click", () => this.#work(() => this.#draw()));
+    this.writeButton.addEventListener("click", () => this.#work(() => this.#writeOn()));
+    this.back.addEventListener("click", () => this.#takeBack(1));
+    this.anew.addEventListener("click", () => this.#takeBack(this.#added.length));
   }
 
-  // The newest question wins; what an older one brings is not shown any more.
-  async #ask(question) {
+  // The needle follows a finger or the mouse.
+  #turn({ clientX, clientY }) {
+    if (!this.#dial) return;
+    const { left, width, bottom } = this.gauge.getBoundingClientRect();
+    const angle = Math.atan2(Math.max(0, bottom - clientY), left + width / 2 - clientX);
+    this.slider.value = String(Math.round((angle / Math.PI) * Number(this.slider.max)));
+    this.slider.dispatchEvent(new Event("input"));
+  }
+
+  #takeBack(count) {
+    this.text.value = decode(this.#dial.prompt.slice(0, -count));
+    this.#ask({ ids: this.#dial.ids.slice(0, -count) }, this.#added.slice(0, -count));
+  }
+
+  // The newest question wins; what an older one brings is not shown any more. Whether this one was shown.
+  async #ask(question, added = []) {
     this.#asking?.abort();
     const asking = this.#asking = new AbortController();
-    if (question.text !== undefined) this.#added = 0;
     if (question.text?.trim() === "") return this.#refuse(t("Type a few words to go on with."));
     this.say.textContent = "";
     try {
       const dial = await ask(question, asking.signal);
-      if (asking !== this.#asking) return;
+      if (asking !== this.#asking) return false;
       this.#dial = dial;
+      this.#added = added;
       const stops = settings(dial);
       this.slider.max = String(stops.length - 1);
       thermometer(this.slider, stops[0], stops.at(-1));
@@ -96,23 +119,25 @@ export class DialView {
       this.#temperature = nearest;
       this.slider.value = String(stops.indexOf(nearest));
       this.#build();
+      return true;
     } catch (error) {
-      if (error.name !== "AbortError" && asking === this.#asking) this.#refuse(error.message);
+      return error.name !== "AbortError" && asking === this.#asking && this.#refuse(error.message);
     }
   }
 
   #refuse(sentence) {
     this.say.textContent = sentence;
+    return false;
   }
 
   #build() {
     const { candidates, prompt, ids } = this.#dial;
-    const old = prompt.length - this.#added;
-    this.written.replaceChildren(...prompt.map((piece, place) => (
-      element("span", { class: place < old ? "piece" : "piece new" }, visible(decode([piece])))
+    const old = prompt.length - this.#added.length;
+    this.written.replaceChildren(...prompt.map((piece, place) => heated(
+      element("span", { class: place < old ? "piece" : "piece new" }, visible(decode([piece]))), this.#added[place - old]
     )));
-    this.back.disabled = !this.#added;
-    if (this.#added && document.activeElement !== this.text) this.text.value = decode(prompt);
+    this.#allow();
+    if (this.#added.length && document.activeElement !== this.text) this.text.value = decode(prompt);
     this.#rows = candidates.map((candidate, place) => this.#row(candidate, place, ids));
     const rest = candidates.length - SHOWN;
     this.further = bar(t("{count} further tokens", { count: rest }));
@@ -127,12 +152,16 @@ export class DialView {
 
   #row(candidate, place, ids) {
     const name = candidate.ends ? t("the text ends here") : visible(decode([candidate.bytes]));
-    return bar(name, candidate.ends ? null : () => this.#append(place, ids), candidate.ends);
+    return bar(name, candidate.ends ? null : () => this.#append(this.#dial.candidates[place].id, ids, null), candidate.ends);
   }
 
-  #append(place, ids) {
-    this.#added += 1;
-    this.#ask({ ids: [...ids, this.#dial.candidates[place].id] });
+  #append(id, ids, temperature) {
+    return this.#ask({ ids: [...ids, id] }, [...this.#added, temperature]);
+  }
+
+  #allow() {
+    this.drawButton.disabled = this.writeButton.disabled = this.#busy;
+    this.back.disabled = this.anew.disabled = this.#busy || !this.#added.length;
   }
 
   // The odds that the knobs stand for. Where only the model server knows them, they come a moment later.
@@ -175,23 +204,63 @@ export class DialView {
     this.topPValue.textContent = number.format(Number(this.topP.value));
     const stops = this.#dial.temperatures;
     this.needle.style.setProperty("--turn", `${-90 + 180 * Math.min(1, this.#temperature / stops.at(-1))}deg`);
-    this.facts.textContent = entropy === null ? "" : t("Uncertainty: {bits} bits, as much as with {count} equally likely tokens.", {
-      bits: number.format(entropy), count: rough.format(2 ** entropy),
-    });
+    heated(this.bars, this.#temperature);
+    this.meaning.textContent = this.#said(odds, before);
+    this.facts.textContent = entropy === null ? "" : entropy < 0.005 ? t("Uncertainty: 0 bits. Nothing is left to chance.")
+      : t("Uncertainty: {bits} bits, as if {count} tokens were equally likely.", { bits: number.format(entropy), count: rough.format(2 ** entropy) });
+  }
+
+  // What the temperature does to these odds, in words.
+  #said({ shares }, before) {
+    const { candidates } = this.#dial, [first] = candidates;
+    const values = {
+      token: first.ends ? t("the text ends here") : decode([first.bytes]).trim() || visible(decode([first.bytes])),
+      now: Math.round(100 * shares[0]), before: Math.round(100 * before.shares[0]),
+    };
+    if (this.#temperature === 0) return t("At 0 the favourite always wins: “{token}”, every time.", values);
+    if (this.#temperature < 1) return t("Colder plays safe: of 100 draws, “{token}” gets {now} instead of {before}.", values);
+    if (this.#temperature > 1) return t("Hotter takes risks: of 100 draws, “{token}” gets only {now} instead of {before}.", values);
+    return t("At 1, the model’s own odds: of 100 draws, “{token}” gets {now}.", values);
   }
 
   #now = null;
 
-  async #draw() {
+  async #work(task) {
     if (this.#busy || !this.#dial) return;
     this.#busy = true;
+    this.#allow();
+    try { await task(); } catch (error) { this.#refuse(error.message); }
+    this.#busy = false;
+    this.#allow();
+  }
+
+  async #draw() {
     const { ids } = this.#dial, place = draw(this.#now);
     await this.#spin(place);
-    this.#busy = false;
-    if (this.#dial.ids !== ids) return;
-    if (place >= 0 && this.#dial.candidates[place].ends) return this.#refuse(t("The model would end the text here. Draw again, or choose a token."));
-    if (place >= 0) this.#append(place, ids);
-    else await this.#drawOther(ids);
+    if (this.#dial.ids === ids) await this.#take(place, ids);
+  }
+
+  // Whether a token was drawn and its odds are shown.
+  async #take(place, ids) {
+    if (place < 0) return this.#drawOther(ids);
+    const { id, ends } = this.#dial.candidates[place];
+    if (ends) return this.#refuse(t("The model would end the text here. Draw again, or choose a token."));
+    return this.#append(id, ids, this.#temperature);
+  }
+
+  // Several tokens one after the other. Turned meanwhile, the temperature counts for the rest.
+  async #writeOn() {
+    const from = this.#added.length;
+    for (let count = 0; count < WRITTEN_ON; count += 1) {
+      if (!await this.#take(draw(this.#now), this.#dial.ids)) break;
+    }
+    if (this.#added.length <= from) return;
+    const split = this.#dial.prompt.length - this.#added.length + from;
+    const degrees = [...new Set(this.#added.slice(from).map((degree) => number.format(degree)))].join(" → ");
+    const chip = heated(element("code", { class: "option" }, degrees), this.#added[from]);
+    this.tries.prepend(element("li", {}, chip, element("span", {},
+      decode(this.#dial.prompt.slice(0, split)), element("b", {}, decode(this.#dial.prompt.slice(split))))));
+    for (const old of [...this.tries.children].slice(TRIES)) old.remove();
   }
 
   // One of the tokens that are not among the candidates: the model server draws until it is one.
@@ -199,11 +268,9 @@ export class DialView {
     const known = new Set(this.#dial.candidates.map(({ id }) => id));
     for (let seed of crypto.getRandomValues(new Uint32Array(8))) {
       const { drawn: found } = await ask({ ids, temperature: this.#temperature, top_p: Number(this.topP.value), seed: seed % 2 ** 31 });
-      if (known.has(found.id)) continue;
-      this.#added += 1;
-      return this.#ask({ ids: [...ids, found.id] });
+      if (!known.has(found.id)) return this.#append(found.id, ids, this.#temperature);
     }
-    this.#refuse(t("None of the others came up. Draw again."));
+    return this.#refuse(t("None of the others came up. Draw again."));
   }
 
   async #spin(place) {

@@ -8,12 +8,13 @@ import { t } from "./words.js";
 const dialog = byId("form");
 let pending = null;
 
-// Show a form. `send({fields, files})` returns a sentence if it could not go out, else "".
+// Show a form. `send({fields, files})` returns a sentence if it could not go out, else "". A `grave` one does what cannot
+// be undone, so that a key too many cancels it.
 export function showForm(form, send) {
   const error = element("p", { class: "error", role: "alert" });
   const controls = new Map(form.fields.map((field, index) => [field.name, { field, input: control(field, `field-${index}`) }]));
   const rows = [...controls.values()].map(({ field, input }) => row(field, input));
-  const submit = element("button", { type: "submit", class: "primary" }, form.submit ?? t("Send"));
+  const submit = element("button", { type: "submit", class: form.grave ? "primary grave" : "primary" }, form.submit ?? t("Send"));
   const cancel = element("button", { type: "button", class: "secondary", onclick: () => dialog.close() }, t("Cancel"));
   const made = element("form", { method: "dialog" },
     element("h2", { id: "form-title" }, form.title), form.about ? element("p", {}, form.about) : null, ...rows, error, element("div", { class: "buttons" }, submit, cancel));
@@ -35,7 +36,11 @@ export function showForm(form, send) {
   });
   dialog.replaceChildren(made);
   if (!dialog.open) dialog.showModal();
+  if (form.grave) cancel.focus();
 }
+
+// What the form was opened from may be gone by now.
+dialog.addEventListener("close", () => { if (document.activeElement === document.body) byId("input").focus(); });
 
 export const closeForm = () => dialog.close();
 export const refuseForm = (text) => pending?.(text);
