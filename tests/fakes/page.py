@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 
+PATIENCE_SECONDS = 60
+"""When a test that waits gives up; none of them is about time."""
 UNMARKED = frozenset({"name", "enter", "typing", "sign_out"})
 """What is sent without a mark, since nothing answers it."""
 
@@ -27,7 +29,7 @@ class Page:
 
     async def read(self) -> dict[str, Any]:
         """The next message."""
-        message: dict[str, Any] = await self.socket.receive_json(timeout=20)
+        message: dict[str, Any] = await self.socket.receive_json(timeout=PATIENCE_SECONDS)
         self.received.append(message)
         if message["type"] == "exchange":
             self.exchanges[message["id"]] = message

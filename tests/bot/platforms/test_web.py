@@ -17,7 +17,7 @@ from bot.config import WebSection
 from bot.database import Database
 from bot.message import User
 from bot.model_client import ModelClient
-from bot.platforms.web import WebPlatform
+from bot.platforms.web import WebPlatform, site
 from bot.setting import Scope
 
 HERE = WebSection(port=0)
@@ -211,14 +211,49 @@ async def test_too_long_too_large_and_unreadable(ann: Visitor) -> None:
         assert (await page.final())["reply"]["final"]
 
 
-async def test_a_page_that_does_not_read_blocks_nobody(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
-    models.answer = tuple("x" * (1 << 18) for _ in range(48))
-    async with ben.page(compress=0) as slow, ann.page() as page:
-        await page.say("/ask hello")
-        assert len((await page.final())["reply"]["text"]) == 12 << 20
-        last = await slow.final()
-        assert len(last["reply"]["text"]) == 12 << 20
-        assert len([message for message in slow.received if message["type"] == "exchange"]) < 48
+class Flood(Plugin):
+    """Says more than fits between a server and a page that does not read, and a word more for each turn of the gate."""
+
+    name = "flood"
+    much = "x" * (16 << 20)
+    words = tuple(f" and {number}" for number in range(8))
+    gate: asyncio.Semaphore
+
+    @command()
+    async def flood(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Say much."""
+        yield Reply(text=self.much)
+        for count in range(1, len(self.words) + 1):
+            await self.gate.acquire()
+            yield Reply(text=self.much + "".join(self.words[:count]), final=count == len(self.words))
+
+
+async def test_a_page_that_does_not_read_blocks_nobody(
+    models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A page that reads nothing answers no heartbeat either; however long the other takes, this one is not given up.
+    monkeypatch.setattr(site, "HEARTBEAT_SECONDS", None)
+    flood = Flood()
+    flood.gate = asyncio.Semaphore(0)
+    bot = Bot(ModelClient(models.url), [flood], Database(f"sqlite:///{tmp_path}/flood.db"))
+    async with (
+        bot,
+        WebPlatform(bot, HERE).serve() as url,
+        visitor(url) as ann,
+        visitor(url) as ben,
+        ben.page() as slow,
+        ann.page() as page,
+    ):
+        await page.say("/flood")
+        await page.until("exchange", lambda message: message["reply"]["text"] == flood.much)
+        for word in flood.words:
+            flood.gate.release()
+            last = await page.until("exchange", lambda message, word=word: message["reply"]["text"].endswith(word))
+        assert last["reply"]["final"]
+        assert (await slow.final())["reply"]["text"] == last["reply"]["text"]
+        # What the system's own buffers took, what the server was about to write, and the newest.
+        seen = [one for one in slow.received if one["type"] == "exchange" and one["reply"]["text"]]
+        assert len(seen) <= len(flood.words) // 2
 
 
 async def test_names_are_cleaned(ann: Visitor) -> None:
