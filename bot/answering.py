@@ -23,7 +23,7 @@ from bot.delivery import closing, flowing, put_together
 from bot.errors import UserError
 from bot.history import History
 from bot.language import Sentence, translate
-from bot.message import Place, Reply
+from bot.message import Channel, Place, Reply
 from bot.moderation import ModerationHere
 from bot.privacy import PrivacyHere
 from bot.statistics import StatisticsHere
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bot.database import Database, MessageRow
     from bot.defaults import Defaults
     from bot.gate import Gate
+    from bot.hands import Hands
     from bot.journal import Journal
     from bot.log_channel import LogChannel
     from bot.message import Request
@@ -74,6 +75,7 @@ class Answering:
         log_channel: LogChannel,
         runs: Runs,
         moderation: Moderation,
+        hands: Hands,
         privacy: Privacy,
         web_url: str,
         keeps: bool = True,
@@ -93,6 +95,7 @@ class Answering:
         self._keeps = keeps
         self._runs = runs
         self._moderation = moderation
+        self._hands = hands
         self._privacy = privacy
 
     def stop(self, row_id: int) -> bool:
@@ -140,9 +143,10 @@ class Answering:
     ) -> AsyncGenerator[Reply, None]:
         """Store the question, run the handler, and keep what is stored true; closing this ends the answer.
 
-        Raises Unsafe, before anything is stored, for what may not be asked.
+        Raises UserError, before anything is stored, for what may not be asked, and for channels that there are not.
         """
         begun, waited = time.monotonic(), None
+        options = {name: await self._known(value, request.place) for name, value in options.items()}
         note = await self._safety.check(command, options, request.place)
         if command.moderator:
             note = await self._log_channel.untold(request.place)
@@ -177,6 +181,10 @@ class Answering:
                 await asyncio.shield(self._journal.note(row.id, text=text, state=state))
             elif state == "interrupted":
                 await asyncio.shield(self._journal.forget(row.id))
+
+    async def _known(self, value: Any, place: Place) -> Any:
+        """A value with its id, where it is a channel that was typed by its name."""
+        return replace(value, id=await self._hands.channel(value.id, place)) if isinstance(value, Channel) else value
 
     async def _end(self, row: MessageRow, reply: Reply, state: str, waited: float | None, *, keeps: bool) -> bool:
         """Store the last reply, or forget all of the answer; False if it was deleted meanwhile."""

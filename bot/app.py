@@ -97,7 +97,8 @@ class Bot:
         """
         self.models = models
         self.database = database
-        self.settings = Settings(settings or {}, models)
+        self.hands = Hands()
+        self.settings = Settings(settings or {}, models, self.hands)
         self.settings.declare("safety", SETTINGS)
         self.registry = Registry(plugins, self.settings)
         self.defaults = Defaults()
@@ -119,7 +120,6 @@ class Bot:
         )
         self.instance = Instance(database)
         self.journal = Journal(database, self.instance)
-        self.hands = Hands()
         self.runs = Runs()
         self.moderation = Moderation(
             audit=self.audit,
@@ -145,6 +145,7 @@ class Bot:
             log_channel=self.log_channel,
             runs=self.runs,
             moderation=self.moderation,
+            hands=self.hands,
             privacy=Privacy(
                 database=database,
                 registry=self.registry,

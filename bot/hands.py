@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bot.errors import UserError
+from bot.setting import is_id
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -36,6 +39,9 @@ class Hand(Protocol):
         None where that cannot be found out for sure.
         """
 
+    async def channels(self, name: str, place: Place) -> Sequence[str]:
+        """The ids of the channels that are called so in the server of `place`. Raises UserError if nobody can say."""
+
     def message(self, link: str, place: Place) -> Shown | None:
         """The message that a link leads to; None if it is no such link."""
 
@@ -64,3 +70,20 @@ class Hands:
     def of(self, platform: str) -> Hand | None:
         """The one of a platform, if that runs here."""
         return self._hands.get(platform)
+
+    async def channel(self, typed: str, place: Place) -> str:
+        """The id of the channel that somebody typed as #name, or as its id; as typed where its platform runs elsewhere.
+
+        Raises UserError for a name that none has, or several.
+        """
+        hand = self.of(place.platform)
+        if hand is None or is_id(typed, place.platform):
+            return typed
+        name = typed.removeprefix("#")
+        found = await hand.channels(name, place)
+        if len(found) == 1:
+            return found[0]
+        sentence = "I know no channel “{name}” here. Pick it from the list that appears, or give its id."
+        if found:
+            sentence = "{count} channels are called “{name}” here. Pick one from the list that appears, or give its id."
+        raise UserError(sentence, name=name[:60], count=len(found))

@@ -31,6 +31,11 @@ KINDS_OF_IDS = {
 }
 
 
+def is_id(text: str, platform: str) -> bool:
+    """Whether this is an id on a platform that has ids beside names."""
+    return platform in IDS and IDS[platform].fullmatch(text) is not None
+
+
 def most_or_all(values: Iterable[int]) -> int:
     """The largest of several quotas, where 0 stands for no limit at all."""
     found = list(values)
@@ -106,11 +111,15 @@ class Setting:
             self.check(value)
         return self._ids(value, platform) if self.ids else value
 
+    def words(self, text: str) -> list[str]:
+        """The ids, or what was typed for them, in a text of ids."""
+        words = re.split(r"[\s,]+", MENTION.sub(r" \g<id> ", text))
+        return [word for word in words if word.strip("#")]
+
     def _ids(self, text: str, platform: str) -> str:
         form = IDS.get(platform, ANY_ID)
-        words = re.split(r"[\s,]+", MENTION.sub(r" \g<id> ", text))
         # Where a channel has its name for an id, it may be typed as people write it.
-        names = [name.removeprefix("#") if form is ANY_ID else name for name in words if name.strip("#")]
+        names = [name.removeprefix("#") if form is ANY_ID else name for name in self.words(text)]
         for name in names:
             if not form.fullmatch(name):
                 sentence = "{name} must be {expected}; “{text}” is none."

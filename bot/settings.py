@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core_settings import CORE, GROUPS
 from bot.errors import ConfigError, OptionError, PluginError, UserError
+from bot.hands import Hands
 from bot.language import translate
 from bot.option import KINDS
 from bot.scope import Change, Scopes, above, home
-from bot.setting import CHANNEL, ROLE, SERVER, Changed, Scope, Setting
+from bot.setting import CHANNEL, IDS, ROLE, SERVER, Changed, Scope, Setting, is_id
 from bot.text import nearest
 
 if TYPE_CHECKING:
@@ -40,10 +41,13 @@ class Level:
 class Settings:
     """Every declared setting with its values. Reading needs no database and never waits."""
 
-    def __init__(self, overrides: Mapping[str, Any], models: ModelClient | None = None) -> None:
-        """`overrides` are the deployment's. `models` tells which models there are to name."""
+    def __init__(
+        self, overrides: Mapping[str, Any], models: ModelClient | None = None, hands: Hands | None = None
+    ) -> None:
+        """`overrides` are the deployment's. `models` tells which models there are to name, `hands` which channels."""
         self._overrides = dict(overrides)
         self._models = models
+        self._hands = hands or Hands()
         self._declared: dict[str, Setting] = {}
         self._owners: dict[str, str] = {}
         self._titles: dict[str, str] = dict(GROUPS)
@@ -183,6 +187,13 @@ class Settings:
         except OptionError:
             return None
 
+    async def resolved(self, name: str, raw: Any, scope: Scope) -> Any:
+        """`raw` with the ids of channels that are typed by their names. Raises UserError for a name that is none."""
+        setting = self.find(name)
+        if setting.ids != "channels" or not isinstance(raw, str):
+            return raw
+        return " ".join([await self._hands.channel(word, scope.place) for word in setting.words(raw)])
+
     def plan(self, name: str, raw: Any, scope: Scope) -> Change:
         """The change that sets `name` in `scope`, or takes back what was set with a `raw` of None.
 
@@ -198,6 +209,9 @@ class Settings:
                 SERVER: "{name} is set for a role; name one.",
             }[where]
             raise UserError(sentence, name=setting.name)
+        for one in filter(None, (scope.channel, scope.role)):
+            if scope.platform in IDS and scope.server and not is_id(one, scope.platform):
+                raise UserError("There is no channel or role with the id “{text}” there.", text=one[:60])
         return Change(scope, setting.name, None if raw is None else setting.convert(raw, scope.platform))
 
     async def write(self, changes: Sequence[Change], actor: User) -> list[Changed]:

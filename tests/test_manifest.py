@@ -26,6 +26,7 @@ SOURCES = sorted((PROJECT / "bot" / "platforms" / "slack").glob("*.py"))
 COMMANDS = [command for one in plugin.load(PluginsSection(entry_points=False)) for command in one.commands()]
 
 SCOPES_OF_METHODS = {
+    "conversations.list": {"channels:read"},
     "conversations.open": {"im:write"},
     "files.delete": {"files:write"},
     "files.info": {"files:read"},

@@ -55,6 +55,13 @@ class DiscordHand:
             return None
         return User(str(found.id), found.display_name)
 
+    async def channels(self, name: str, place: Place) -> Sequence[str]:
+        """Those of a server, however they are capitalised; not what they are sorted under."""
+        guild = self._client.get_guild(int(place.server)) if place.server else None
+        there = [] if guild is None else guild.channels
+        wanted = (one for one in there if not isinstance(one, discord.CategoryChannel))
+        return [str(one.id) for one in wanted if one.name.casefold() == name.casefold()]
+
     def message(self, link: str, place: Place) -> Shown | None:
         """From the link that Discord's menu copies."""
         if (match := LINK.fullmatch(link.strip())) is None:

@@ -25,6 +25,7 @@ PER_MINUTE = {
     STOP: TIER_2,
     UPDATE: TIER_3,
     DELETE: TIER_3,
+    "conversations.list": TIER_2,
     "conversations.open": TIER_3,
     "files.delete": TIER_3,
     # Slack names no number for these two; posting has its limit in each channel.

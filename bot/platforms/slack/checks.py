@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCOPES = (
     "app_mentions:read",
     "channels:history",
+    "channels:read",
     "chat:write",
     "commands",
     "files:read",

@@ -6,6 +6,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
+from bot.errors import UserError
 from bot.hands import Shown
 from bot.message import Place, User
 from bot.platforms.slack.requests import PLATFORM
@@ -43,6 +44,17 @@ class SlackHand:
     async def person(self, name: str, place: Place) -> User | None:
         """Somebody by their id."""
         return await self._people.surely(name) if ID.fullmatch(name) else None
+
+    async def channels(self, name: str, place: Place) -> Sequence[str]:
+        """Public ones of the workspace."""
+        if place.server != self._me.team:
+            return []
+        try:
+            return await self._web.channels(name.casefold())
+        except SlackError as error:
+            log.warning("Slack did not tell its channels: %s", error)
+            sentence = "I could not look up the channel “{name}”. Pick it from the list that appears, or give its id."
+            raise UserError(sentence, name=name[:60]) from error
 
     def message(self, link: str, place: Place) -> Shown | None:
         """From the link that Slack's menu copies."""

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 SHARING_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """When it is asked whether a file stands in its channel: Slack shares files in the background."""
 ALT_TEXT = 1000
+PAGE = 1000
+"""Channels that Slack lists at once, at most."""
 
 WORTHLESS = frozenset(
     {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "not_allowed_token_type"}
@@ -333,6 +335,18 @@ class Web:
         async with self._call("users.info"):
             found = await self.client.users_info(user=user, include_locale=True)
         return dict(found["user"])
+
+    async def channels(self, name: str) -> list[str]:
+        """The ids of the public channels that are called so; those that are archived are none."""
+        found, cursor = [], ""
+        while True:
+            async with self._call("conversations.list"):
+                page = await self.client.conversations_list(
+                    types="public_channel", exclude_archived=True, limit=PAGE, cursor=cursor
+                )
+            found += [str(one["id"]) for one in page["channels"] if one["name"] == name]
+            if not (cursor := str((page.get("response_metadata") or {}).get("next_cursor") or "")):
+                return found
 
     async def direct(self, user: str) -> str:
         """The channel of the direct messages with a user."""

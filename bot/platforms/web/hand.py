@@ -34,6 +34,10 @@ class WebHand:
             return None
         return User(found[0], names.get(found[0], found[0]), is_moderator=found[0] in self._moderators)
 
+    async def channels(self, name: str, place: Place) -> Sequence[str]:
+        """The room that is called so."""
+        return [name] if name in self._rooms.names else []
+
     def message(self, link: str, place: Place) -> Shown | None:
         """From the address of an answer's thread, or its number alone."""
         match = NUMBER.fullmatch(link.strip())

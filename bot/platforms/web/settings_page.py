@@ -67,7 +67,8 @@ class SettingsPage:
         try:
             wanted = self._wanted(await request.text())
             scope = self._scope(user, wanted.room)
-            await settings.write([settings.plan(wanted.name, wanted.value, scope)], user)
+            value = await settings.resolved(wanted.name, wanted.value, scope)
+            await settings.write([settings.plan(wanted.name, value, scope)], user)
         except UserError as error:
             await self._house.note(error, user, "settings")
             return _refused(error, user)

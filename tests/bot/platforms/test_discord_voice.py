@@ -7,6 +7,7 @@ from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 
 from bot import log_channel
 from bot.app import Bot
+from bot.setting import Scope
 
 HELLO = "From now on I tell here what moderators change and do, what is refused, and who appeals against it."
 
@@ -83,12 +84,26 @@ async def test_a_channel_of_another_server_is_none(discord: FakeDiscord) -> None
     assert discord.messages(other) == []
 
 
-async def test_what_is_no_channel_is_told(discord: FakeDiscord) -> None:
-    answer = await choose(discord, "#log")
-    assert answer.content == (
-        "audit.channel must be channels, such as #name, picked from the list that appears, or their ids, with spaces "
-        "between; “#log” is none."
+async def test_a_channel_that_is_typed_by_its_name_is_found(discord: FakeDiscord, log: FakeChannel) -> None:
+    assert f"→ {log.id}" in (await choose(discord, "#Log")).content
+    assert (await choose(discord, "#attic")).content == (
+        "I know no channel “attic” here. Pick it from the list that appears, or give its id."
     )
+    discord.add_guild("Elsewhere").add_channel("attic")
+    assert "no channel “attic”" in (await choose(discord, "attic")).content
+    discord.guild.add_channel("log")
+    assert (await choose(discord, "log")).content == (
+        "2 channels are called “log” here. Pick one from the list that appears, or give its id."
+    )
+
+
+async def test_a_channel_is_an_option_by_its_name_too(discord: FakeDiscord, toy_bot: Bot, log: FakeChannel) -> None:
+    line = "/config set toys.enabled no channel:#log"
+    await discord.say(discord.mod, discord.channel, line, mention=True)
+    here = Scope("discord", discord.guild.id, log.id)
+    await discord.until(lambda: toy_bot.settings.scopes.at(here) == {"toys.enabled": False})
+    await discord.say(discord.mod, discord.channel, line.replace("log", "attic"), mention=True)
+    await discord.until(lambda: "I know no channel “attic” here." in discord.picture())
 
 
 async def test_once_the_channel_is_gone_moderators_are_told_once_and_all_goes_on(

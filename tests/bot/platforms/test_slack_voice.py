@@ -8,6 +8,8 @@ from fakes.slack import FakeSlack
 
 from bot import log_channel
 from bot.app import Bot
+from bot.platforms.slack import web
+from bot.setting import Scope
 
 HELLO = "From now on I tell here what moderators change and do, what is refused, and who appeals against it."
 
@@ -79,3 +81,26 @@ async def test_a_slack_that_refuses_is_told(slack: FakeSlack) -> None:
     log = slack.add_channel("log")
     slack.refuse("chat.postMessage", "internal_error")
     assert "Slack cannot be reached right now." in await moderate(slack, f"config set audit.channel {log}")
+
+
+async def test_a_channel_that_is_typed_by_its_name_is_found(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "PAGE", 2)
+    for number in range(4):
+        slack.add_channel(f"other-{number}")
+    log = slack.add_channel("log")
+    slack.archive(slack.add_channel("log"))
+    assert f"→ {log}" in await moderate(slack, "config set audit.channel #Log")
+    said = await moderate(slack, "config set audit.channel #attic")
+    assert "I know no channel “attic” here. Pick it from the list that appears, or give its id." in said
+
+
+async def test_a_channel_is_an_option_by_its_name_too(slack: FakeSlack, toy_bot: Bot) -> None:
+    log = slack.add_channel("log")
+    await moderate(slack, "config set toys.enabled no channel:#log")
+    assert toy_bot.settings.scopes.at(Scope("slack", slack.team, log)) == {"toys.enabled": False}
+
+
+async def test_an_app_that_may_not_look_up_channels_says_what_to_do(slack: FakeSlack) -> None:
+    slack.scopes -= {"channels:read"}
+    said = await moderate(slack, "config set audit.channel #log")
+    assert "I could not look up the channel “log”. Pick it from the list that appears, or give its id." in said

@@ -96,6 +96,9 @@ async def test_what_cannot_be_is_refused_with_a_sentence(teacher: Visitor, ben: 
     ):
         assert await asked(teacher, **about) == (422, {"error": sentence})
     assert await asked(teacher, "attic") == (422, {"error": "There is no room “attic”."})
+    sentence = "I know no channel “attic” here. Pick it from the list that appears, or give its id."
+    assert await asked(teacher, name="access.channels", value="#general #attic") == (422, {"error": sentence})
+    assert (await asked(teacher, name="access.channels", value="#general"))[0] == 200
     assert (await shown(teacher))["value"] == 2
     async with ben.page():
         pass

@@ -6,6 +6,7 @@ from fakes.page import Page, Visitor
 from bot import log_channel
 from bot.app import Bot
 from bot.audit import Entry
+from bot.errors import OptionError
 from bot.message import Place, User
 from bot.platforms.web.moderators import Moderators
 from bot.setting import Scope
@@ -62,12 +63,8 @@ async def test_moderators_see_the_lines_in_the_room_and_others_do_not(bot: Bot, 
 
 
 async def test_a_room_that_there_is_not_is_not_taken(bot: Bot, teacher: Visitor) -> None:
-    address = f"{teacher.url}/settings/data?name=Ada&locale=en"
-    change = {"room": "", "name": "audit.channel", "value": "attic"}
-    async with teacher.session.post(address, json=change, headers={"Origin": teacher.url}) as response:
-        assert response.status == 422
-        sentence = "audit.channel: I cannot write to attic: there is no such room."
-        assert await response.json() == {"error": sentence}
+    with pytest.raises(OptionError, match=r"audit.channel: I cannot write to attic: there is no such room\."):
+        await choose(bot, "attic")
 
 
 async def test_a_room_may_be_typed_with_its_sign(bot: Bot, teacher: Visitor) -> None:

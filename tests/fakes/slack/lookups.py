@@ -57,6 +57,18 @@ async def conversation_info(slack: Server, call: Call) -> Json:
     return {"channel": _as_json(slack, channel(slack, call.text("channel"), writing=False))}
 
 
+async def conversations(slack: Server, call: Call) -> Json:
+    """Public channels, a page at a time; the cursor is where the next one begins."""
+    if call.text("types") != "public_channel":
+        raise ApiError("invalid_types")
+    there = [one for one in slack.workspace.channels.values() if one.type == "channel"]
+    wanted = [one for one in there if not (one.archived and call.arguments.get("exclude_archived"))]
+    first, most = int(call.text("cursor") or 0), int(call.arguments.get("limit") or 100)
+    cursor = str(first + most) if first + most < len(wanted) else ""
+    page = [_as_json(slack, one) for one in wanted[first : first + most]]
+    return {"channels": page, "response_metadata": {"next_cursor": cursor}}
+
+
 async def conversation_open(slack: Server, call: Call) -> Json:
     named = [name for name in call.text("users").split(",") if name]
     if not named and (place := call.text("channel")):
@@ -108,6 +120,7 @@ METHODS = {
     "auth.test": Method(auth_test, 5, app_token=True),
     "apps.connections.open": Method(open_connection, 3, ("connections:write",), app_token=True),
     "users.info": Method(user_info, 4, ("users:read",), ("user",)),
+    "conversations.list": Method(conversations, 2, ("channels:read",)),
     "conversations.info": Method(conversation_info, 3, READ, ("channel",)),
     "conversations.open": Method(conversation_open, 3, ("im:write", "mpim:write")),
     "reactions.add": Method(add_reaction, 3, ("reactions:write",), ("channel", "name", "timestamp")),
