@@ -207,6 +207,8 @@ async def test_what_a_setting_takes_no_longer_is_as_if_it_were_not_set(database:
     ("setting", "scope", "sentence"),
     [
         (WARMTH, Scope("test", "school", role="pupils"), "ask.warmth cannot be set for a role."),
+        (WARMTH, Scope("discord", "1", "room"), "There is no channel or role with the id “room” there."),
+        (WARMTH, Scope("slack", "T1", "#log"), "There is no channel or role with the id “#log” there."),
         (
             IDS,
             Scope("test", "school", "room"),
