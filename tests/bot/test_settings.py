@@ -220,7 +220,7 @@ async def test_what_a_setting_takes_no_longer_is_as_if_it_were_not_set(database:
             "ask.all is set for a role; name one.",
         ),
     ],
-    ids=["role", "channel", "server"],
+    ids=["role", "no id on Discord", "no id on Slack", "channel", "server"],
 )  # fmt: skip
 def test_not_everything_can_be_set_for_everything(setting: Setting, scope: Scope, sentence: str) -> None:
     with pytest.raises(UserError) as caught:
