@@ -82,7 +82,7 @@ class Explain(Plugin):
         question: What you want to know, in your own words
         style: The lesson's own words, or a language model's simpler ones
         """
-        from plugins.explain.search import Answer, DidYouMean
+        from plugins.explain.decision import Answer, DidYouMean
 
         yield Reply(status=ctx.translate("Looking it up in the lessons …"))
         library = await self.shelf.library(_here(ctx.place))

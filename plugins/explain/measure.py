@@ -1,7 +1,7 @@
 """How well and how fast questions find their passages: `python -m plugins.explain.measure FILE …`.
 
 Each file holds labelled questions (see calibration.py) of the default lesson. `--calibrate` fits the decision to the
-first file and prints the two models of search.py anew; since they also judge how sure a guide is, run it again with
+first file and prints the two models of decision.py anew; since they also judge how sure a guide is, run it again with
 those in place, until they stay as they are. Nothing is ever fitted to a second file. Other lessons are asked with the
 default one as their guide and without, as lessons about something else have none. A model server of its own is started
 unless `--url` names one; without either, words alone are measured.
@@ -28,9 +28,10 @@ import numpy as np
 from bot import ModelClient, UserError
 from plugins.explain.bridge import GUIDE
 from plugins.explain.calibration import Labelled, calibrate, interval, load, rates
+from plugins.explain.decision import Ranking
 from plugins.explain.passages import Passage, passages
 from plugins.explain.reading import read
-from plugins.explain.search import Index, Ranking, units
+from plugins.explain.search import Index, units
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

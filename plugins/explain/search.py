@@ -18,14 +18,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from plugins.explain.bridge import Bridge
+from plugins.explain.decision import FEATURES, HYBRID, LEXICAL, SUGGESTIONS, Decision, Ranking, decide
 from plugins.explain.expectation import is_missing
+from plugins.explain.learnt import MOST, Learnt
 from plugins.explain.letters import Letters, gathered
 from plugins.explain.passages import sentences
 from plugins.explain.words import FILLERS, Vocabulary, joined, stems, words
@@ -39,48 +41,26 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-SUGGESTIONS = 3
 CANDIDATES = 40
 """How many passages each of the searches names."""
 ASKED_WEIGHT = 0.75
 """Of the best of the questions that a passage is known to answer, beside its text."""
-FEATURES = 10
-"""Numbers that the decision is made from; `Index.rank` lists them."""
 COMMON_SHARE = 0.75
 """How much of the passages' mean is taken off their embeddings."""
-COVERAGE_WEIGHT, LETTERS_WEIGHT, BRIDGE_WEIGHT = 0.2, 0.3, 1.0
+COVERAGE_WEIGHT, LETTERS_WEIGHT, BRIDGE_WEIGHT = 0.2, 0.3, 2.0
 """Beside the likeness."""
 BM25_WEIGHT, BM25_LETTERS_WEIGHT, BM25_BRIDGE_WEIGHT = 0.25, 1.0, 6.0
 """Beside the coverage, where there are no embeddings."""
+LEARNT_WEIGHT = 1.0
+"""Beside the likeness, for the sections whose wordings are known."""
+LEARNT_PARTS = (False, False, True, True)
+"""Which of a passage's `units` are learnt from: its bare sentences, and what it is known to answer."""
+SMALL = 8192
+"""Units of an index that are kept ready to be compared, all of them; of more, each at half the size."""
 EXACTLY = 10.0
 """More than all else together: the question is a heading or a known wording, letter for letter."""
 ANNOUNCING, BM25_ANNOUNCING = -0.07, -0.25
 """What stands before the first heading, and an overview, name many things and explain none of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The lessons answer the question with `passage`; `others` come nearest after it, each under another heading."""
-
-    passage: Passage
-    others: tuple[Passage, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DidYouMean:
-    """Perhaps one of these, up to three, each under another heading, is what was meant."""
-
-    passages: tuple[Passage, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NotInLessons:
-    """The lessons do not answer it; `topics` is what they are about."""
-
-    topics: tuple[str, ...]
-
-
-Decision = Answer | DidYouMean | NotInLessons
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,34 +70,6 @@ class Query:
     question: str
     stems: tuple[str, ...]
     texts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """The best passage of each of the best headings, and the log-odds that the first one answers the question."""
-
-    passages: tuple[Passage, ...]
-    features: tuple[float, ...]
-    confidence: float
-    with_embeddings: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """Weights of `Ranking.features` and what is needed for an answer and for a suggestion, as log-odds."""
-
-    weights: tuple[float, ...]
-    bias: float
-    answer: float
-    suggest: float
-
-
-HYBRID = Model(
-    weights=(3.26, 3.09, 2.65, -3.6, 1.4, 1.29, -1.83, 0.67, 1.96, -1.44), bias=-4.32, answer=0.47, suggest=-0.79
-)
-LEXICAL = Model(
-    weights=(0.0, 0.0, 3.51, -3.53, 1.65, 0.45, -0.9, 1.93, 1.99, -1.31), bias=-2.84, answer=0.75, suggest=-0.96
-)
 
 
 def units(passage: Passage) -> tuple[list[str], list[str], list[str], list[str]]:
@@ -150,6 +102,11 @@ class Scored:
     best: NDArray[Any]
     coverage: NDArray[Any]
     letters: NDArray[Any]
+    taught: NDArray[Any]
+
+    def at(self, places: NDArray[np.intp]) -> Scored:
+        """Those at some places."""
+        return Scored(*(getattr(self, field.name)[places] for field in fields(self)))
 
 
 class Index:
@@ -158,15 +115,15 @@ class Index:
     def __init__(self, passages: Sequence[Passage], guide: Index | None = None) -> None:
         self.passages = tuple(passages)
         self.topics = tuple(dict.fromkeys(p.topic for p in passages if p.path))
-        fields = [
+        said = [
             [passage.text if passage.kind != "overview" else "" for passage in passages],
             [" ".join(passage.path) or passage.lesson for passage in passages],
             [" ".join(passage.asked) for passage in passages],
         ]
-        texts = [" ".join(parts) for parts in zip(*fields, strict=True)]
+        texts = [" ".join(parts) for parts in zip(*said, strict=True)]
         self._letters = Letters(texts)
         self._vocabulary: Vocabulary = Vocabulary(texts, guide._vocabulary if guide else None)
-        stemmed = [[_stems(text) for text in field] for field in fields]
+        stemmed = [[_stems(text) for text in field] for field in said]
         self._fields = [_bm25(field) for field in stemmed if any(field)]
         self._stems = [frozenset(chain(*parts)) for parts in zip(*stemmed, strict=True)]
         self._counts = Counter(chain.from_iterable(self._stems))
@@ -176,6 +133,7 @@ class Index:
             for told in filter(None, (_told(words(text)) for text in (*passage.asked, passage.heading))):
                 self._exactly.setdefault(told, place)
         self._whole: Floats | None = None
+        self._learnt: Learnt | None = None
         self._guide = guide
         self._bridge = Bridge(guide, self) if guide and passages else None
 
@@ -184,10 +142,27 @@ class Index:
         counts = [len(part) for passage in self.passages for part in units(passage)]
         self._bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
         self._asked = np.array([bool(_asked(passage)) for passage in self.passages])
-        self._units = vectors.astype(np.float16)
+        self._units: NDArray[np.floating[Any]] = vectors.astype(np.float32 if len(vectors) <= SMALL else np.float16)
         self._whole = vectors[self._bounds[:-1:4]].astype(np.float32)
         self._common = COMMON_SHARE * self._whole.mean(axis=0)
+        self._along = vectors @ self._common
+        self._lengths = np.linalg.norm(vectors - self._common, axis=1)
+        self._learn(vectors)
         self.cross()
+
+    def _learn(self, vectors: Floats) -> None:
+        """Learn from the further wordings, and from the sentences of the sections that have some."""
+        asked = {(passage.lesson, passage.anchor) for passage in self.passages if passage.asked}
+        numbers = {section: number for number, section in enumerate(sorted(asked))}
+        section = np.array([numbers.get((passage.lesson, passage.anchor), -1) for passage in self.passages])
+        of_unit = np.repeat(np.repeat(section, 4), np.diff(self._bounds))
+        in_parts = np.repeat(np.tile(LEARNT_PARTS, len(self.passages)), np.diff(self._bounds))
+        rows = np.flatnonzero((of_unit >= 0) & in_parts)
+        self._section = section
+        self._learnt = None
+        if 0 < len(rows) <= MOST:
+            self._rows = rows
+            self._learnt = Learnt(_lengthened(vectors[rows] - self._common), of_unit[rows])
 
     def cross(self) -> None:
         """Use the guide's embeddings, too, which it may have got later."""
@@ -207,16 +182,21 @@ class Index:
         texts = (question, told) if told and told != " ".join(words(question)) else (question,)
         return Query(question, tuple(dict.fromkeys(stems(meant))), texts)
 
-    def rank(self, query: Query, embedded: Sequence[Sequence[float]] | None = None) -> Ranking:
-        """The best passages. `embedded` are the embeddings of `query.texts`; None leaves words alone to decide."""
-        embedded = embedded if self._whole is not None else None
-        direction = None if embedded is None else _mean(embedded)
+    def rank(
+        self, query: Query, embedded: Sequence[Sequence[float]] | None = None, scored: Scored | None = None
+    ) -> Ranking:
+        """The best passages. `embedded` are the embeddings of `query.texts`; None leaves words alone to decide.
+
+        `scored` is what `scored` says of them all, where that is known already.
+        """
+        direction = self._direction(embedded)
         lexical = self._lexical(query.stems)
-        led = self._bridge.leads(query, direction) if self._bridge else np.zeros(len(self.passages))
+        guidance = self._bridge.guidance(query, embedded if direction is not None else None) if self._bridge else None
+        led = guidance.leads if guidance else np.zeros(len(self.passages))
         chosen = self._candidates(lexical, direction, led)
         if not len(chosen):
             return Ranking((), (0.0,) * FEATURES, -math.inf, direction is not None)
-        scored = self._scored(query, direction, lexical, chosen)
+        scored = scored.at(chosen) if scored else self._scored(query, direction, lexical, chosen)
         score = scored.score + (BM25_BRIDGE_WEIGHT if direction is None else BRIDGE_WEIGHT) * led[chosen]
         order = np.argsort(-score, kind="stable")
         found = [order[rank] for rank in self._distinct(chosen[order])]
@@ -230,21 +210,25 @@ class Index:
             min(float(score[first] - score[found[1]]), 1.0) if len(found) > 1 else 1.0,
             float(bool(passage.asked)),
             float(scored.letters[first]),
-            *(self._bridge.sureness(query, embedded, int(chosen[first])) if self._bridge else (0.0, 0.0)),
+            *(guidance.sureness(int(chosen[first])) if guidance else (0.0, 0.0)),
+            float(scored.taught[first]),
         )
-        model = LEXICAL if direction is None else HYBRID
-        confidence = sum(map(float.__mul__, model.weights, features)) + model.bias
+        confidence = (LEXICAL if direction is None else HYBRID).confidence(features)
         best_ones = tuple(self.passages[chosen[place]] for place in found)
         return Ranking(best_ones, features, confidence, direction is not None)
 
-    def scores(self, query: Query, direction: Floats | None) -> NDArray[Any]:
-        """How well each passage fits a question; what is told apart by a constant only compares passages."""
-        return self._scored(query, direction, self._lexical(query.stems), np.arange(len(self.passages))).score
+    def scored(self, query: Query, embedded: Sequence[Sequence[float]] | None) -> Scored:
+        """What each passage has to do with a question; scores only compare passages."""
+        every = np.arange(len(self.passages))
+        return self._scored(query, self._direction(embedded), self._lexical(query.stems), every)
 
     def share_of(self, other: Passage) -> NDArray[Any]:
         """How much of what another lesson's passage says in words each passage here has: 0 to about 1."""
         told = set(_stems(f"{' '.join(other.path)} {other.text}"))
         return self._lexical(sorted(told)) / max(sum(map(self._rarity, told)), 1e-9)
+
+    def _direction(self, embedded: Sequence[Sequence[float]] | None) -> Floats | None:
+        return None if embedded is None or self._whole is None else _mean(embedded)
 
     def _scored(self, query: Query, direction: Floats | None, lexical: Floats, chosen: NDArray[np.intp]) -> Scored:
         coverage = self._coverage(query.stems, chosen)
@@ -252,21 +236,17 @@ class Index:
         announcing = self._announcing[chosen]
         exactly = EXACTLY * (chosen == self._exactly.get(_told(words(query.texts[-1])), -1))
         if direction is None:
-            likeness = best = np.zeros(len(chosen))
+            none = np.zeros(len(chosen))
             score = exactly + coverage + BM25_WEIGHT * lexical[chosen] + BM25_ANNOUNCING * announcing
-            return Scored(score + BM25_LETTERS_WEIGHT * letters, likeness, best, coverage, letters)
+            return Scored(score + BM25_LETTERS_WEIGHT * letters, none, none, coverage, letters, none)
         likeness, best, own = self._likeness(direction, chosen)
-        score = exactly + own + COVERAGE_WEIGHT * coverage + ANNOUNCING * announcing
-        return Scored(score + LETTERS_WEIGHT * letters, likeness, best, coverage, letters)
+        taught = self._taught(direction)[chosen]
+        score = exactly + own + LEARNT_WEIGHT * taught + COVERAGE_WEIGHT * coverage + ANNOUNCING * announcing
+        return Scored(score + LETTERS_WEIGHT * letters, likeness, best, coverage, letters, taught)
 
     def decide(self, ranking: Ranking) -> Decision:
         """What to say to whoever asked."""
-        model = HYBRID if ranking.with_embeddings else LEXICAL
-        if ranking.passages and ranking.confidence >= model.answer:
-            return Answer(ranking.passages[0], ranking.passages[1:])
-        if ranking.passages and ranking.confidence >= model.suggest:
-            return DidYouMean(ranking.passages)
-        return NotInLessons(self.topics)
+        return decide(ranking, self.topics)
 
     def _distinct(self, order: NDArray[np.intp]) -> Iterator[int]:
         """The ranks of the best passages of the first three sections, told apart by their lesson and anchor."""
@@ -297,19 +277,33 @@ class Index:
     def _likeness(self, direction: Floats, chosen: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
         """How like the question each chosen passage is: in all; at most in one of its parts; in all that is its own."""
         places, begin = gathered(self._bounds[::4], chosen)
-        rows = self._units[places].astype(np.float32)
         offsets = self._bounds[4 * chosen[:, None] + np.arange(4)] - self._bounds[4 * chosen[:, None]]
         segments = (offsets + begin[:, None]).ravel()
         asked = self._asked[chosen]
-        parts = np.maximum.reduceat(_products(rows, direction), segments).reshape(-1, 4)
-        rows -= self._common
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.linalg.norm(direction - self._common)
-        own = _products(rows, direction - self._common) / np.maximum(lengths, 1e-9)
+        products, own = self._compared(direction, places)
+        parts = np.maximum.reduceat(products, segments).reshape(-1, 4)
         return (
             _joined(parts, asked),
             parts.max(axis=1),
             _joined(np.maximum.reduceat(own, segments).reshape(-1, 4), asked),
         )
+
+    def _compared(self, direction: Floats, places: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """The likeness of a question to some of the units: as they are, and without what is common."""
+        if self._units.dtype == np.float32:
+            products = _products(np.asarray(self._units, np.float32), direction)[places]
+        else:
+            products = _products(np.asarray(self._units[places], np.float32), direction)
+        without = products - self._along[places] - (direction - self._common) @ self._common
+        lengths = self._lengths[places] * np.linalg.norm(direction - self._common)
+        return products, np.asarray(without / np.maximum(lengths, 1e-9), np.float32)
+
+    def _taught(self, direction: Floats) -> NDArray[Any]:
+        """What the wordings teach about each passage."""
+        if self._learnt is None:
+            return np.zeros(len(self.passages))
+        scores = self._learnt.scores(self._compared(direction, self._rows)[1])
+        return np.where(self._section >= 0, scores[self._section], 0.0)
 
     def _rarity(self, stem: str) -> float:
         count = self._counts.get(stem, 0)
@@ -352,6 +346,11 @@ def _bm25(texts: list[list[str]]) -> Any:
 def _mean(embedded: Sequence[Sequence[float]]) -> Floats:
     mean = np.asarray(embedded, np.float32).mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
+
+
+def _lengthened(rows: Floats) -> Floats:
+    """With length 1."""
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-9), np.float32)
 
 
 def _products(rows: Floats, direction: Floats) -> Floats:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from bot import Host, Page
+    from plugins.explain.decision import Decision
     from plugins.explain.passages import Passage
-    from plugins.explain.search import Decision, Index
+    from plugins.explain.search import Index
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +178,7 @@ class Shelf:
 
     async def known(self, server: str, question: str, patience: float) -> Passage | None:
         """The passage that answers a question, if one does. Takes `patience` seconds twice at most, once ready."""
-        from plugins.explain.search import Answer
+        from plugins.explain.decision import Answer
 
         library = await self.library(server)
         with suppress(TimeoutError):

@@ -41,15 +41,17 @@ def test_a_lesson_about_something_else_is_not_led_astray(guide: Index) -> None:
     index = Index(OTHER, guide)
     query = index.query("what does it chop words into")
     bridge = Bridge(guide, index)
-    assert bridge.leads(query, None).tolist() == [0, 0]
-    assert bridge.sureness(query, None, 0) == (0, 0)
+    guidance = bridge.guidance(query, None)
+    assert guidance is not None
+    assert guidance.leads.tolist() == [0, 0]
+    assert guidance.sureness(0) == (0, 0)
 
 
 def test_a_guide_that_does_not_know_counts_little_against_a_lesson(guide: Index) -> None:
     index = Index(OWN, guide)
     bridge = Bridge(guide, index)
-    sure, known = bridge.sureness(index.query(WORDINGS[0]), None, 0)
-    unsure, _ = bridge.sureness(index.query("how do volcanoes erupt"), None, 0)
+    asked = [bridge.guidance(index.query(question), None) for question in (WORDINGS[0], "how do volcanoes erupt")]
+    (sure, known), (unsure, _) = [guidance.sureness(0) for guidance in asked if guidance]
     assert 0 < known <= 1
     assert UNSURE <= unsure < 0 < sure
 
@@ -68,8 +70,10 @@ def test_embeddings_lead_once_both_have_them(guide: Index) -> None:
     bridge = index._bridge
     query = index.query("anything")
     assert bridge is not None
-    direction = np.eye(8, dtype=np.float32)[0]
-    assert bridge.leads(query, direction).tolist() == [0, 0]
+    embedded = [np.eye(8)[0].tolist()] * len(query.texts)
+    assert bridge.guidance(query, embedded) is None
     guide.attach(directions(GUIDE, [0, 1]))
     index.cross()
-    assert bridge.leads(query, direction).argmax() == 1
+    guidance = bridge.guidance(query, embedded)
+    assert guidance is not None
+    assert guidance.leads.argmax() == 1

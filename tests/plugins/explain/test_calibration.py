@@ -1,4 +1,5 @@
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -6,10 +7,11 @@ import numpy as np
 import pytest
 
 from plugins.explain.calibration import Labelled, calibrate, fit, interval, load, rates
+from plugins.explain.decision import FEATURES, HAS_WORDINGS, HYBRID, Ranking
 from plugins.explain.measure import LESSON
 from plugins.explain.passages import Passage, passages
 from plugins.explain.reading import read
-from plugins.explain.search import FEATURES, HYBRID, Index, Ranking
+from plugins.explain.search import Index
 
 DATA = Path(__file__).parents[2] / "data"
 DEVELOPMENT, HELD_OUT = DATA / "explain_development.jsonl", DATA / "explain_held_out.jsonl"
@@ -70,7 +72,7 @@ def test_an_overview_answers_what_several_of_its_sections_do() -> None:
 def test_rates_count_each_kind_of_hit_and_miss() -> None:
     cats, dogs = passage("Cats"), passage("Dogs")
     index = Index([cats, dogs])
-    sure, unsure, none = HYBRID.answer + 1, (HYBRID.answer + HYBRID.suggest) / 2, HYBRID.suggest - 1
+    sure, unsure, none = HYBRID.alone + 1, (HYBRID.alone + HYBRID.suggest) / 2, HYBRID.suggest - 1
     asked, found = [], []
     for wanted, first, second, confidence in (
         ("Cats", cats, dogs, sure),
@@ -100,14 +102,34 @@ def test_the_fit_finds_the_weights_that_made_the_data() -> None:
     assert np.allclose(weights, [2, -1, 0.5], atol=0.2)
 
 
-def test_the_calibration_keeps_false_answers_few() -> None:
+def features(value: float, *, aided: bool) -> tuple[float, ...]:
+    made = [0.0] * FEATURES
+    made[0], made[HAS_WORDINGS] = value, float(aided)
+    return tuple(made)
+
+
+def test_the_calibration_keeps_false_answers_few_with_wordings_and_without() -> None:
     draw = np.random.default_rng(1)
-    has_answer = draw.random(600) < 0.6
-    values = np.where(has_answer, 1.0, -1.0) + draw.standard_normal(600)
+    has_answer, aided = draw.random(1200) < 0.6, draw.random(1200) < 0.5
+    # Without wordings the two kinds of questions are harder to tell apart.
+    values = np.where(has_answer, 1.0, -1.0) * np.where(aided, 1.5, 0.5) + draw.standard_normal(1200)
     asked = [Labelled(str(n), "plain", frozenset({"Cats"} if has else ())) for n, has in enumerate(has_answer)]
-    found = [Ranking((), (float(value),), 0.0, with_embeddings=True) for value in values]
+    given = [features(float(value), aided=bool(helped)) for value, helped in zip(values, aided, strict=True)]
+    found = [Ranking((), one, 0.0, with_embeddings=True) for one in given]
     model = calibrate(asked, found)
-    confidence = model.weights[0] * values + model.bias
-    assert 0.07 < np.mean(confidence[~has_answer] >= model.answer) < 0.13
-    assert np.mean(confidence[has_answer] >= model.suggest) > 0.92
-    assert model.suggest < model.answer
+    confidence = np.array(given) @ np.array(model.weights) + model.bias
+    for group, needed in ((aided, model.answer), (~aided, model.alone)):
+        assert 0.07 < np.mean(confidence[~has_answer & group] >= needed) < 0.13
+    assert np.mean(confidence[has_answer] >= model.suggest) > 0.95
+    assert model.suggest < model.answer < model.alone
+
+
+def test_a_group_without_questions_answers_nothing() -> None:
+    has_answer = np.arange(200) % 3 > 0
+    asked = [Labelled(str(n), "plain", frozenset({"Cats"} if has else ())) for n, has in enumerate(has_answer)]
+    noise = np.random.default_rng(2).standard_normal(200)
+    found = [
+        Ranking((), features(has + float(value), aided=True), 0.0, with_embeddings=True)
+        for has, value in zip(has_answer, noise, strict=True)
+    ]
+    assert calibrate(asked, found).alone == math.inf

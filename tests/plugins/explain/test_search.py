@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from plugins.explain.decision import LEXICAL, Answer, DidYouMean, NotInLessons, Ranking
 from plugins.explain.passages import Passage, passages
 from plugins.explain.reading import read
-from plugins.explain.search import LEXICAL, Answer, DidYouMean, Index, NotInLessons, Ranking, units
+from plugins.explain.search import Index, units
 
 LESSON = """# Pets
 
@@ -165,3 +166,16 @@ def test_a_known_wording_is_found_whatever_else_has_its_words() -> None:
     for index in (Index([about, food]), Index([food, about])):
         assert by_words(index, "wat is a cat??").passages[0] == about
         assert by_words(index, "cat").passages[0] == food
+
+
+def test_what_is_learnt_from_wordings_counts_for_all_of_their_section() -> None:
+    cats, dogs = told()[1:3]
+    row = replace(cats, text="Cats: four legs.", kind="row")
+    index = Index([replace(cats, asked=("the purring one",)), row, replace(dogs, asked=("the loud one",)), told()[3]])
+    directed(index, {"Cats": 0, "Dogs": 1})
+    query = index.query("zzz")
+    along = [np.eye(8)[0].tolist()] * len(query.texts)
+    here, beside, other, unknown = index.scored(query, along).taught
+    assert here == beside > 0 > other
+    assert unknown == 0
+    assert index.scored(query, None).taught.tolist() == [0] * 4
