@@ -124,8 +124,9 @@ class Safety:
             return "blocked_pattern"
         if draws and self._level(place) != OFF:
             people = self._settings.value("safety.people", place)
-            named = famous().find(rules().without_innocent(reading)) or (people and own(people).find(reading))
-            if named or PERSON in kinds:
+            # Both names of somebody may be in disguise, which single words do not show.
+            readings = [rules().without_innocent(one) for one in (reading, read(undisguised(text)))]
+            if PERSON in kinds or any(famous().find(one) or (people and own(people).find(one)) for one in readings):
                 return PERSON
         return ""
 

@@ -21,6 +21,10 @@ LOOKALIKES = str.maketrans(
     }
 )
 """Small letters that are none of a to z, but look like one."""
+GESTURES = str.maketrans(
+    {"\U0001f595": " fuck you ", "\U0001f52a": " knife ", "\U0001f52b": " gun ", "\U0001f4a3": " bomb "}
+)
+"""What is said with a picture."""
 FILLERS = re.compile("[\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5]")
 """Characters that show nothing, though Unicode does not count them among the marks and the formats."""
 DIGITS = str.maketrans("013456789@$€£!|+(", "oieasgtbgaseliitc")
@@ -30,6 +34,9 @@ GENITIVE = re.compile(r"(?<=\w)['’`´](?=s\b)")
 APOSTROPHE = re.compile(r"(?<=\w)['’`´](?=\w)")
 BREAKS = re.compile(r"[\W_]+")
 OUTSIDE = "\"“”„«».,;:?!()[]{}<>…-–—~'’`*_"
+STAR = re.compile(r"\*")
+STARRED = re.compile(r"(?<![\w*])[a-z][a-z]?\*{3,}(?![\w*])")
+"""A word of which stars hide everything but its beginning."""
 MASK = re.compile(r"[*#%_.-]")
 FEWEST_SINGLES = 3
 SIGNS = r"[013456789@$€£!|]"
@@ -72,12 +79,13 @@ def read(text: str) -> Reading:
     folded = fold(text)
     plain = _spaced(folded)
     spelt, masked = [], []
-    for token in folded.split():
+    for token in GENITIVE.sub(" ", folded).split():
         bare = token.strip(OUTSIDE)
         if bare.isalpha() and len(bare) == len(token):
             continue
         spelt += _spellings(token)
-        if hidden := _masked(bare):
+        starred = STARRED.search(token)
+        if hidden := STAR.sub(".", starred[0]) if starred else _masked(bare):
             masked.append(hidden)
     return Reading(plain, " ".join(spelt), _joined(plain), tuple(masked))
 
@@ -121,7 +129,7 @@ def fold(text: str) -> str:
         for character in unicodedata.normalize("NFKD", FILLERS.sub("", text)).casefold()
         if unicodedata.category(character) not in {"Mn", "Me", "Cf"}
     ]
-    return "".join(kept).translate(LOOKALIKES)
+    return "".join(kept).translate(LOOKALIKES).translate(GESTURES)
 
 
 def words_of(text: str) -> str:

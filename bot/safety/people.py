@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).parent / "people.txt"
 FEWEST_LETTERS = 8
-"""Of a name of several words that is known again with one letter wrong, missing, too much, or two exchanged."""
+"""Of a name that is known again with one letter wrong, missing, too much, or two exchanged."""
+FIRM = 3
+"""Letters of the longest word that has to be right: too many words are one letter away from a short one."""
 MOST_WORDS = 4
 
 
@@ -27,7 +29,7 @@ class People:
         lines = path.read_text("utf-8").splitlines()
         names = [words_of(name) for line in lines if not line.startswith("#") for name in line.split(";")]
         names = list(filter(None, names))
-        long = [name for name in names if " " in name and len(name) > FEWEST_LETTERS]
+        long = [name for name in names if len(name) > FEWEST_LETTERS]
         # Long names are known without their spaces, too.
         written = [*names, *(name.replace(" ", "") for name in long)]
         self._names = Words({"people": "\n".join([*written, *(f"{name}s" for name in written)])})
@@ -42,7 +44,7 @@ class People:
 
 def _runs(words: list[str]) -> Iterator[str]:
     for start in range(len(words)):
-        for end in range(start + 2, min(start + MOST_WORDS, len(words)) + 1):
+        for end in range(start + 1, min(start + MOST_WORDS, len(words)) + 1):
             run = " ".join(words[start:end])
             if len(run) >= FEWEST_LETTERS:
                 yield run
@@ -50,7 +52,13 @@ def _runs(words: list[str]) -> Iterator[str]:
 
 def _without_one(name: str) -> set[str]:
     """`name`, and `name` without one of its letters: two that differ by one error have one of these in common."""
-    return {name, *(name[:place] + name[place + 1 :] for place in range(len(name)))}
+    words = name.split(" ")
+    found = {name}
+    for number, word in enumerate(words):
+        if len(word) > FIRM:
+            shorter = (word[:place] + word[place + 1 :] for place in range(len(word)))
+            found |= {" ".join([*words[:number], short, *words[number + 1 :]]) for short in shorter}
+    return found
 
 
 @cache

@@ -29,16 +29,17 @@ class Rules:
         document = tomllib.loads(path.read_text("utf-8"))
         phrases = sorted(filter(None, map(words_of, document["innocent"].replace("\n", ",").split(","))), key=len)
         self._innocent: Any = either(rf"\b{phrase}\b" for phrase in reversed(phrases))
+        self._meaning: Any = either(document["meaning"])
         self._words = Words(document["words"], stretch=2)
         self._patterns: dict[str, Any] = {kind: either(patterns) for kind, patterns in document["patterns"].items()}
 
     def kinds(self, text: str) -> set[str]:
         """What is in `text`: "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm"."""
-        reading = self.without_innocent(read(text))
-        found = self._words.kinds(reading)
-        seen = [reading.plain]
-        if meant := undisguised(text):
-            seen.append(self._innocent.sub(" ", words_of(meant)))
+        readings = [self.without_innocent(read(one)) for one in (text, undisguised(text)) if one]
+        seen = [reading.plain for reading in readings]
+        found = {kind for reading in readings for kind in self._words.kinds(reading)}
+        if self._meaning.search(seen[0]):
+            found.discard("profanity")
         return found | {kind for kind, pattern in self._patterns.items() if any(map(pattern.search, seen))}
 
     def without_innocent(self, reading: Reading) -> Reading:

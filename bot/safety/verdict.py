@@ -56,6 +56,12 @@ KINDS_OF_DATA = {
     "a mail address": Sentence("a mail address"),
     "a phone number": Sentence("a phone number"),
     "a street address": Sentence("a street address"),
+    "a bank card number": Sentence("a bank card number"),
+    "a bank account number": Sentence("a bank account number"),
+    "a password": Sentence("a password"),
+    "a date of birth": Sentence("a date of birth"),
+    "a user name": Sentence("a user name"),
+    "an identity number": Sentence("an identity number"),
 }
 HELPED = "self_harm"
 ANSWER = "answer_"

@@ -15,6 +15,7 @@ from bot.safety.normal import undisguised
         ("кill him", "kill him"),
         ("you a$$", "you ass"),
         ("$ex story", "sex story"),
+        ("\U0001f595 you", "fuck you you"),
     ],
 )
 def test_a_disguise_is_undone(text: str, meant: str) -> None:
