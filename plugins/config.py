@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from bot import (
     Attachment,
@@ -48,7 +49,7 @@ class Config(Plugin):
         if setting is None:
             yield Reply(text=_all(ctx, scope), final=True)
         else:
-            yield Reply(text=_one(ctx, ctx.settings.find(setting), scope), final=True)
+            yield Reply(text=await _one(ctx, ctx.settings.find(setting), scope), final=True)
 
     @command("config set", moderator=True, private=True)
     async def set(
@@ -72,7 +73,7 @@ class Config(Plugin):
         known = ctx.settings.find(name)
         if not wanted:
             sentence = "{name} needs a value: {expected}. Like this: `/config set {name} value:…`"
-            raise UserError(sentence, name=known.name, expected=known.expects())
+            raise UserError(sentence, name=known.name, expected=await _expected(ctx, known))
         scope = ctx.settings.scope(channel=channel, role=role, server=server)
         changed = await ctx.settings.set(known.name, wanted, scope)
         lines = [_changed(ctx, changed), *_exceptions(ctx, known, scope)]
@@ -242,9 +243,15 @@ def _all(ctx: Context, scope: Scope) -> str:
     return "\n".join(lines)
 
 
-def _one(ctx: Context, setting: Setting, scope: Scope) -> str:
+async def _expected(ctx: Context, setting: Setting) -> str:
+    """What it takes, as part of a sentence; of a model, which there are."""
+    offered = await ctx.settings.choices(setting)
+    return replace(setting, choices=offered or setting.choices).expects().in_language(ctx.user.locale)
+
+
+async def _one(ctx: Context, setting: Setting, scope: Scope) -> str:
     levels = ctx.settings.levels(setting.name, scope)
-    expected = setting.expects().in_language(ctx.user.locale)
+    expected = await _expected(ctx, setting)
     lines = [f"**{setting.name}** – {setting.about(ctx.user.locale)}", ctx.translate("It takes {what}.", what=expected)]
     for level in levels:
         counts = f" ← {ctx.translate('counts here')}" if level is levels[-1] else ""

@@ -197,6 +197,12 @@ async def test_only_a_model_of_the_right_kind_can_be_set(
     assert await seen(bot, several, "/ask hi", ROOM, field("model")) == "fake-chat"
 
 
+async def test_which_models_there_are_is_told(bot: Bot, several: FakeModels) -> None:
+    needs = await last(bot, ask("/config set ask.model", MODERATOR))
+    assert needs.text.startswith("ask.model needs a value: one of fake-chat, other-chat. Like this:")
+    assert "It takes one of fake-chat, other-chat." in (await last(bot, ask("/config show ask.model", MODERATOR))).text
+
+
 async def test_where_there_are_no_models_none_can_be_set(bot: Bot, models: FakeModels) -> None:
     models.listed = {"fake-chat": "chat"}
     reply = await last(bot, ask("/config set imagine.model fake-images", MODERATOR))
