@@ -21,6 +21,7 @@ LISTED = Words({"own": "turnip, old cabbage\nboom*, *quark"})
         "turrrrnip",
         "тurnip",
         "t*rnip",
+        "t*****",
         "you old  cabbage",
         "old-cabbage",
         "boomerang",
