@@ -1,5 +1,6 @@
-"""The real model files, for tests marked `weights`."""
+"""The real model files, for tests marked `weights`; and collections of garbage that are quick."""
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,12 @@ from model_server.engines import EngineSpec
 from model_server.store import Store, StoreError, load_catalogue
 
 CATALOGUE = Path(__file__).parent.parent / "config" / "models.toml"
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later collection of garbage, which would take most of a second with it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

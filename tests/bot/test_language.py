@@ -5,6 +5,7 @@ import re
 import string
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,9 @@ class Collector(ast.NodeVisitor):
                 raise AssertionError(f"A sentence that is put together cannot be translated: {ast.unparse(node)}")
 
 
-def sentences() -> set[str]:
+@cache
+def sentences() -> frozenset[str]:
+    """All that the code says; found at first use, so that collecting tests does not wait for it."""
     found = set()
     for path in SOURCES:
         found |= Collector(ast.parse(path.read_text("utf-8"))).found
@@ -89,14 +92,11 @@ def sentences() -> set[str]:
         for command in one.commands():
             found |= {command.in_messages} - {""}
             found |= {command.description, *(option.description for option in command.options)}
-    return {sentence for sentence in found if not PASSED_ON.fullmatch(sentence)}
+    return frozenset(sentence for sentence in found if not PASSED_ON.fullmatch(sentence))
 
 
 def fields(sentence: str) -> list[str]:
     return sorted(name for _, name, _, _ in string.Formatter().parse(sentence) if name is not None)
-
-
-SENTENCES = sentences()
 
 
 def entries(code: str) -> list[dict[str, str]]:
@@ -113,8 +113,8 @@ def test_the_collector_finds_sentences_of_every_kind() -> None:
         " characters",
         "Ask the language model a question.",
         "What you want to know",
-    } <= SENTENCES
-    assert len(SENTENCES) > 60
+    } <= sentences()
+    assert len(sentences()) > 60
 
 
 def test_a_sentence_that_is_put_together_is_refused() -> None:
@@ -129,8 +129,8 @@ def test_the_languages() -> None:
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_every_sentence_is_translated_and_nothing_else(code: str) -> None:
     english = [entry["en"] for entry in entries(code)]
-    assert sorted(SENTENCES - set(english)) == []
-    assert sorted(set(english) - SENTENCES) == []
+    assert sorted(sentences() - set(english)) == []
+    assert sorted(set(english) - sentences()) == []
     assert len(english) == len(set(english))
 
 
