@@ -1,6 +1,6 @@
 """Pipelines of diffusers that are tiny and random, made on the spot."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,6 @@ from transformers import BertModel, PreTrainedTokenizerFast
 from model_server.engines import Engine
 
 TOKENS = 16
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks of this size are over before a second thread has woken up."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
