@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # Tests that need a machine to themselves run one after the other; all others side by side.
 ALONE := weights or browser or load or chaos or processes
 
+# Workers and programs under test would compile every module again, each for itself.
+test: unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test lint bench pictures clean setup setup-dev
 
 run: setup
