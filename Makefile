@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ALONE := weights or browser or load or chaos or processes
 
 # Workers and programs under test would compile every module again, each for itself.
-test: unexport PYTHONDONTWRITEBYTECODE
+test: export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: run test lint bench pictures clean setup setup-dev
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from fakes.diffusion import autoencoder, unet
 from fakes.pipelines import saved
