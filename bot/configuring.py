@@ -96,8 +96,7 @@ class SettingsHere:
 
     async def set(self, name: str, raw: Any, scope: Scope) -> Changed:
         """Set `name` in `scope`, or take back what was set there with a `raw` of None. Raises UserError."""
-        raw = await self._settings.resolved(name, raw, scope)
-        return (await self._write([self._settings.plan(name, raw, scope)]))[0]
+        return (await self._write([await self._settings.checked(name, raw, scope)]))[0]
 
     async def reset(self, scope: Scope) -> Sequence[Changed]:
         """Take back all that was set for exactly this scope."""
@@ -125,8 +124,7 @@ class SettingsHere:
         changes, mistakes = list[Change](), list[Sentence]()
         for where, name, value in _values(tables, scope, mistakes):
             try:
-                resolved = await self._settings.resolved(name, value, where)
-                changes.append(self._settings.plan(name, resolved, where))
+                changes.append(await self._settings.checked(name, value, where))
             except UserError as error:
                 mistakes.append(error.sentence)
         if mistakes:

@@ -187,13 +187,6 @@ class Settings:
         except OptionError:
             return None
 
-    async def resolved(self, name: str, raw: Any, scope: Scope) -> Any:
-        """`raw` with the ids of channels that are typed by their names. Raises UserError for a name that is none."""
-        setting = self.find(name)
-        if setting.ids != "channels" or not isinstance(raw, str):
-            return raw
-        return " ".join([await self._hands.channel(word, scope.place) for word in setting.words(raw)])
-
     def plan(self, name: str, raw: Any, scope: Scope) -> Change:
         """The change that sets `name` in `scope`, or takes back what was set with a `raw` of None.
 
@@ -214,13 +207,24 @@ class Settings:
                 raise UserError("There is no channel or role with the id “{text}” there.", text=one[:60])
         return Change(scope, setting.name, None if raw is None else setting.convert(raw, scope.platform))
 
+    async def checked(self, name: str, raw: Any, scope: Scope) -> Change:
+        """The same, once it is known which channels and models there are: channels may be typed by their names.
+
+        Raises UserError for one that there is not, too, and while nobody can say so.
+        """
+        setting = self.find(name)
+        if setting.ids == "channels" and isinstance(raw, str):
+            raw = " ".join([await self._hands.channel(word, scope.place) for word in setting.words(raw)])
+        change = self.plan(name, raw, scope)
+        await self._check_model(setting, change.value)
+        return change
+
     async def write(self, changes: Sequence[Change], actor: User) -> list[Changed]:
         """Make all these changes, or none. They are in force at once here, and in other processes within seconds.
 
-        Raises UserError for the name of a model that is not there, or while nobody can say so.
+        Raises UserError for what one of the `guards` prevents.
         """
         for change in changes:
-            await self._check_model(self._declared[change.name], change.value)
             if (guard := self.guards.get(change.name)) is not None:
                 await guard(change.scope, change.value)
         before = [self._in(change) for change in changes]

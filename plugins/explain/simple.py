@@ -100,11 +100,11 @@ async def retell(ctx: Context, library: Library, passage: Passage, question: str
     told, unread, card = "", "", {"lesson": chat.trail(passage)}
     yield Reply(status=ctx.translate("Looking for simpler words …"))
     turns = [Turn("system", INSTRUCTIONS), Turn("user", passage.text)]
-    model = await ctx.settings.model("ask.model")
-    events = ctx.models.chat(
-        turns, temperature=TEMPERATURE, seed=SEED, max_tokens=LONGEST, model=model, user=ctx.user.id
-    )
     try:
+        model = await ctx.settings.model("ask.model")
+        events = ctx.models.chat(
+            turns, temperature=TEMPERATURE, seed=SEED, max_tokens=LONGEST, model=model, user=ctx.user.id
+        )
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Delta):

@@ -67,8 +67,7 @@ class SettingsPage:
         try:
             wanted = self._wanted(await request.text())
             scope = self._scope(user, wanted.room)
-            value = await settings.resolved(wanted.name, wanted.value, scope)
-            await settings.write([settings.plan(wanted.name, value, scope)], user)
+            await settings.write([await settings.checked(wanted.name, wanted.value, scope)], user)
         except UserError as error:
             await self._house.note(error, user, "settings")
             return _refused(error, user)

@@ -47,6 +47,13 @@ async def test_the_text_is_gone_on_with_by_the_ids_of_its_tokens(ann: Visitor, m
     assert models.requests[-1]["user"] != ""
 
 
+async def test_it_turns_the_model_that_is_chosen_for_ask(bot: Bot, ann: Visitor, models: FakeModels) -> None:
+    models.listed["other-chat"] = "chat"
+    mod = User("m", "Mod", is_moderator=True)
+    await bot.settings.write([bot.settings.plan("ask.model", "other-chat", home(Place("web", "", "web")))], mod)
+    assert (await turned(ann, text="The cat"))[1]["model"] == "other-chat"
+
+
 async def test_what_the_dial_cannot_take_is_refused_with_a_sentence(ann: Visitor, models: FakeModels) -> None:
     limits = "The dial takes a text of 1 to 2000 characters and a temperature from 0 to 2."
     for question, sentence in (

@@ -1,10 +1,11 @@
 import asyncio
 
 import pytest
-from fakes.asking import ask, last, press, replies
+from fakes.asking import MODERATOR, ROOM, ask, last, press, replies
 from fakes.models import FakeModels
 
 from bot.app import Bot
+from bot.scope import home
 from plugins.explain.simple import sentences, strays
 
 SOURCE = (
@@ -118,8 +119,17 @@ async def test_the_model_is_stopped_at_the_first_stray(bot: Bot, models: FakeMod
         await models.until(dropped=1, running=0)
 
 
-async def test_without_a_language_model_the_lesson_speaks(bot: Bot, models: FakeModels) -> None:
-    models.failure = (503, "fake-chat is loading.")
+async def test_the_model_is_the_one_that_is_chosen_for_ask(bot: Bot, models: FakeModels) -> None:
+    models.answer = GOOD
+    models.listed["other-chat"] = "chat"
+    await bot.settings.write([bot.settings.plan("ask.model", "other-chat", home(ROOM))], MODERATOR)
+    assert (await last(bot, ask(QUESTION))).card["model"] == "other-chat"
+
+
+@pytest.mark.parametrize("trouble", ["loading", "gone"])
+async def test_without_a_language_model_the_lesson_speaks(bot: Bot, models: FakeModels, trouble: str) -> None:
+    models.failure = (503, "fake-chat is loading.") if trouble == "loading" else None
+    models.listed = models.listed if trouble == "loading" else {}
     reply = await last(bot, ask(QUESTION))
     assert reply.text.startswith("At a high temperature, such as 1.5,")
     assert (reply.error, reply.status.startswith("The language model cannot be asked")) == (False, True)
