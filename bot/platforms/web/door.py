@@ -10,17 +10,16 @@ from bot.answering import PAGES
 from bot.errors import UserError
 from bot.language import translate
 from bot.platforms.web import visitors
-from bot.platforms.web.pages import language_of, page
+from bot.platforms.web.pages import language_of, page, static_url
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from bot.platforms.web.moderators import Moderators
 
-OPEN_PATHS = frozenset(
-    {"/join", "/teacher"} | {f"/static/{name}" for name in ("style.css", "theme.js", "teacher.js", "icon.svg")}
-)
-"""What is served to those who have not given the join code."""
+OPEN_PATHS = frozenset({"/join", "/teacher"})
+OPEN_FILES = frozenset({"style.css", "theme.js", "teacher.js", "icon.svg"})
+"""What is served to those who have not given the join code; the files are of `static/`."""
 PAGES_HERE = frozenset({"/", "/dial", "/settings", "/statistics"})
 """These lead to the door, and no program of theirs has to be told that it is shut."""
 
@@ -45,7 +44,7 @@ class Door:
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The middleware that keeps out those who do not know the code."""
-        if request.path not in OPEN_PATHS and not self._join.admits(request):
+        if not _is_open(request.path) and not self._join.admits(request):
             if request.path in PAGES_HERE or request.path.startswith(f"{PAGES}/"):
                 raise web.HTTPSeeOther("/join")
             raise web.HTTPUnauthorized(text="Give the join code first, at /join.")
@@ -110,3 +109,7 @@ async def _form(request: web.Request, name: str, error: str = "", status: int = 
     response = await page(request, name, error=error, status=status)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.removeprefix(f"{static_url()}/") in OPEN_FILES

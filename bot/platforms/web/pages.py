@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import html
 import json
 import re
-from pathlib import Path
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -23,6 +25,8 @@ LANGUAGES = frozenset(path.stem for path in WORDS.glob("*.json"))
 
 SPOKEN = re.compile(r"(<[^<>]*\bdata-t\b[^<>]*>)([^<]+)")
 NAMED = re.compile(r"<[^<>]*\bdata-label\b[^<>]*>")
+SCRIPT = re.compile(r'( *)<script type="module" src="/static/([^"]+)"')
+IMPORTED = re.compile(r'^(?:import|export)\b[^"();]*"\./([^"]+)"', re.MULTILINE)
 NAME = re.compile(r'\b(aria-label|placeholder|title)="([^"]+)"')
 
 
@@ -52,8 +56,39 @@ def written(name: str, language: str) -> str:
     In `html/`, [data-t] marks texts to translate, and [data-label] elements with labels, placeholders and titles.
     """
     beginning, top, own = (_read(part) for part in ("beginning", "top", name))
+    own = SCRIPT.sub(lambda script: _ahead(script, language) + script[0], own)
     words = json.loads((WORDS / f"{language}.json").read_text("utf-8")) if language in LANGUAGES else {}
-    return _translated(beginning.replace("{language}", language) + own.replace("{top}\n", top), words)
+    whole = beginning.replace("{language}", language) + own.replace("{top}\n", top)
+    return _translated(whole.replace('"/static/', f'"{static_url()}/'), words)
+
+
+@cache
+def static_url() -> str:
+    """Where the files of `static/` are: another address whenever one of them is another, so that browsers keep them."""
+    files = sorted(path for path in STATIC.rglob("*") if path.is_file())
+    read = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files))
+    return f"/static/{read.hexdigest()[:16]}"
+
+
+def modules(entry: str) -> tuple[str, ...]:
+    """What a module in `static/` imports, and what these import, nearest first."""
+    found = {entry: None}
+    waiting = [entry]
+    for module in waiting:
+        folder = PurePosixPath(module).parent
+        imported = [str(folder / path) for path in IMPORTED.findall((STATIC / module).read_text("utf-8"))]
+        waiting += [path for path in imported if path not in found]
+        found |= dict.fromkeys(imported)
+    return tuple(found)[1:]
+
+
+def _ahead(script: re.Match[str], language: str) -> str:
+    """Tells a browser of all that a script will ask for, which it would else find out file by file."""
+    indent, entry = script.groups()
+    ahead = [f'<link rel="modulepreload" href="/static/{module}">' for module in modules(entry)]
+    if language in LANGUAGES:
+        ahead.append(f'<link rel="preload" as="fetch" crossorigin href="/static/words/{language}.json">')
+    return "".join(f"{indent}{link}\n" for link in ahead)
 
 
 def _read(name: str) -> str:

@@ -16,7 +16,7 @@ from bot.platforms.web.door import Door
 from bot.platforms.web.files import PICTURE_TYPES
 from bot.platforms.web.guard import Guard, add_headers
 from bot.platforms.web.lab import Lab
-from bot.platforms.web.pages import STATIC, language_of, page
+from bot.platforms.web.pages import STATIC, language_of, page, static_url
 from bot.platforms.web.reading import Reading
 from bot.platforms.web.settings_page import SettingsPage
 from bot.platforms.web.stats_page import StatsPage
@@ -46,7 +46,7 @@ class Site:
 
     def app(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(middlewares=[self._guard.check, self._door.admit, _compress], client_max_size=MOST_FORM)
+        app = web.Application(middlewares=[self._guard.check, self._door.admit, _kept_small], client_max_size=MOST_FORM)
         app.on_response_prepare.append(add_headers)
         app.on_shutdown.append(self._close)
         app.add_routes(
@@ -64,7 +64,7 @@ class Site:
                 web.get("/socket", self._socket),
                 web.get("/files/{name}", self._file),
                 web.post("/files", self._upload),
-                web.static("/static", STATIC),
+                web.static(static_url(), STATIC),
             ]
         )
         return app
@@ -129,11 +129,13 @@ class Site:
 
 
 @web.middleware
-async def _compress(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The middleware that makes scripts, styles and words small on their way; pictures are already."""
+async def _kept_small(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The middleware that makes scripts, styles and words small on their way, and has browsers keep them."""
     response = await handler(request)
-    # What may be answered with 304 stays as it is: aiohttp would send the end of a compressed body behind that.
-    if request.path.startswith("/static/") and not request.headers.keys() & {"If-None-Match", "If-Modified-Since"}:
+    if request.path.startswith(static_url()):
         response.headers["Vary"] = "Accept-Encoding"
-        response.enable_compression()
+        response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+        # What may be answered with 304 stays as it is: aiohttp would send the end of a compressed body behind that.
+        if not request.headers.keys() & {"If-None-Match", "If-Modified-Since"}:
+            response.enable_compression()
     return response

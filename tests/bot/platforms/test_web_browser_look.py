@@ -12,6 +12,7 @@ from bot.app import Bot
 from bot.config import WebSection
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.moderators import Moderators, link
+from bot.platforms.web.pages import static_url
 
 pytestmark = MARKS
 PHONE = {"width": 360, "height": 740}
@@ -167,4 +168,6 @@ async def test_nothing_is_waited_for_before_the_first_paint(url: str) -> None:
             """() => performance.getEntriesByType("resource")
                 .filter((one) => one.renderBlockingStatus === "blocking").map((one) => new URL(one.name).pathname)"""
         )
-        assert sorted(blocking) == ["/static/chat.css", "/static/lab.css", "/static/style.css", "/static/theme.js"]
+        assert sorted(blocking) == [
+            f"{static_url()}/{name}" for name in ("chat.css", "lab.css", "style.css", "theme.js")
+        ]

@@ -13,16 +13,18 @@ from bot.app import Bot
 from bot.config import WebSection
 from bot.errors import BotError, ConfigError
 from bot.platforms.web import WebPlatform
+from bot.platforms.web.pages import static_url
 
 
 async def test_the_page_is_protected(ann: Visitor) -> None:
-    for path in ("/", "/static/app.js", "/nothing"):
+    for path in ("/", f"{static_url()}/app.js", "/nothing"):
         async with ann.session.get(ann.url + path) as response:
             policy = response.headers["Content-Security-Policy"]
             assert "script-src 'self';" in policy
             assert "frame-ancestors 'none'" in policy
             assert response.headers["Referrer-Policy"] == "same-origin"
-            assert response.headers["Cache-Control"] == "no-cache"
+            kept = "private, max-age=31536000, immutable" if path.endswith(".js") else "no-cache"
+            assert response.headers["Cache-Control"] == kept
             assert not [name for name in response.headers if name.startswith("Access-Control")]
     async with ann.page():
         (cookie,) = ann.session.cookie_jar
@@ -30,7 +32,7 @@ async def test_the_page_is_protected(ann: Visitor) -> None:
 
 
 async def test_scripts_travel_compressed(ann: Visitor) -> None:
-    address = f"{ann.url}/static/vendor/marked.esm.js"
+    address = f"{ann.url}{static_url()}/vendor/marked.esm.js"
     async with ann.session.get(address, headers={"Accept-Encoding": "gzip"}, auto_decompress=False) as response:
         assert response.headers["Content-Encoding"] == "gzip"
         whole = gzip.decompress(await response.read())
@@ -78,7 +80,7 @@ async def behind_code(bot: Bot) -> AsyncIterator[Visitor]:
 
 async def test_nothing_is_served_without_the_join_code(bot: Bot) -> None:
     async with behind_code(bot) as one:
-        for path in ("/static/app.js", "/files/x", "/socket"):
+        for path in (f"{static_url()}/app.js", "/files/x", "/socket"):
             async with one.session.get(one.url + path, headers={"Origin": one.url}) as response:
                 assert response.status == 401
         async with one.session.get(one.url) as response:

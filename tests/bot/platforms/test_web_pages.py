@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from bot.app import Bot
 from bot.config import WebSection
 from bot.platforms.web import WebPlatform
+from bot.platforms.web.pages import static_url
 
 PATHS = ("/", "/dial", "/settings", "/read/explain", "/teacher")
 
@@ -83,3 +84,17 @@ class TestInABrowser:
             await page.locator("#input").fill("/ask temperature:9 hola")
             await page.locator("#input").press("Enter")
             await expect(page.locator(".exchange .markdown")).to_contain_text("temperature debe ser")
+
+
+async def test_a_page_names_every_module_that_it_begins_with(ann: Visitor) -> None:
+    async with ann.session.get(f"{ann.url}/", headers={"Accept-Language": "de"}) as response:
+        head = (await response.text()).split("</head>")[0]
+    ahead = re.findall(rf'<link rel="modulepreload" href="{static_url()}/([^"]+)">', head)
+    assert len(ahead) == len(set(ahead))
+    # Some are reached through others alone, some are fetched when they are needed.
+    assert {"composer.js", "heat.js", "vendor/purify.es.mjs"} <= set(ahead)
+    assert not {"app.js", "tokens.js", "dialview.js", "vendor/highlight/core.min.js"} & set(ahead)
+    assert f'<link rel="preload" as="fetch" crossorigin href="{static_url()}/words/de.json">' in head
+    for module in ahead:
+        async with ann.session.get(f"{ann.url}{static_url()}/{module}") as response:
+            assert response.status == 200

@@ -11,4 +11,4 @@ export function avatar(person) {
   return made;
 }
 
-export const bot = () => element("img", { class: "avatar", src: "/static/icon.svg", alt: "", width: 40, height: 40 });
+export const bot = () => element("img", { class: "avatar", src: new URL("icon.svg", import.meta.url), alt: "", width: 40, height: 40 });

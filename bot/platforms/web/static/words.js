@@ -1,7 +1,7 @@
 // The page's own sentences in the language that the page came in; what is missing there stays English.
 
 export const language = document.documentElement.lang;
-const sentences = language === "en" ? {} : await (await fetch(`/static/words/${language}.json`)).json();
+const sentences = language === "en" ? {} : await (await fetch(new URL(`words/${language}.json`, import.meta.url))).json();
 
 // The sentence, with its {fields} filled from `values`.
 export function t(sentence, values = {}) {
