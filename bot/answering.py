@@ -26,6 +26,7 @@ from bot.language import Sentence, translate
 from bot.message import Channel, Place, Reply
 from bot.moderation import ModerationHere
 from bot.privacy import PrivacyHere
+from bot.setting import IDS
 from bot.statistics import StatisticsHere
 from bot.store import Store
 
@@ -183,8 +184,10 @@ class Answering:
                 await asyncio.shield(self._journal.forget(row.id))
 
     async def _known(self, value: Any, place: Place) -> Any:
-        """A value with its id, where it is a channel that was typed by its name."""
-        return replace(value, id=await self._hands.channel(value.id, place)) if isinstance(value, Channel) else value
+        """A value with its id, where it is a channel that was typed by its name and has an id beside it."""
+        if not isinstance(value, Channel) or place.platform not in IDS:
+            return value
+        return replace(value, id=await self._hands.channel(value.id, place))
 
     async def _end(self, row: MessageRow, reply: Reply, state: str, waited: float | None, *, keeps: bool) -> bool:
         """Store the last reply, or forget all of the answer; False if it was deleted meanwhile."""

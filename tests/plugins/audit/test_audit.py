@@ -188,3 +188,18 @@ async def test_a_typed_interface_names_people_and_channels(bot: Bot) -> None:
     options = {"who": ANN, "channel": Channel("hall", "hall"), "kind": "refusal"}
     found = await last(bot, Request(user=MODERATOR, place=ROOM, command="audit", options=options))
     assert told(found) == [EVERYTHING[3]]
+
+
+class Rooms:
+    """A platform's hand where every room was closed."""
+
+    async def channels(self, name: str, place: Place) -> list[str]:
+        return []
+
+
+async def test_what_happened_in_a_room_is_told_when_the_room_is_closed(bot: Bot) -> None:
+    attic = Place("web", "attic", server="web")
+    await bot.audit.record(Entry(actor=ANN, place=attic, kind="refusal", what="ask", reason="off"))
+    with bot.hands.lent("web", Rooms()):
+        found = await audit(bot, "channel:#attic", place=attic)
+    assert told(found) == ["⛔ **Ann** was refused `ask` (channel `attic`) (off)"]
