@@ -33,8 +33,11 @@ from plugins.explain.simple import retell
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 30.0
-"""How long a question waits for the lessons' embeddings, which are made once; then its words alone decide."""
+PATIENCE_SECONDS, PATIENCE_AT_A_TERMINAL = 2.0, 30.0
+"""How long a question waits for the lessons' embeddings, which are made once; then its words alone decide.
+
+A terminal waits longer: where it asks a single question the bot ends with the answer, and would never be done.
+"""
 EMBEDDING_SECONDS, ASIDE_SECONDS = 5.0, 0.3
 """How long the embedding of a question may take: when it is what somebody waits for, and when it comes on top."""
 LONGEST_ASIDE = 500
@@ -249,8 +252,9 @@ class Explain(Plugin):
 
     async def _until_ready(self, ctx: Context, library: Library) -> AsyncIterator[Reply]:
         """Tell how far the lessons' embeddings are, until they are there or it has taken too long."""
+        patience = PATIENCE_AT_A_TERMINAL if ctx.place.platform == "terminal" else PATIENCE_SECONDS
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(patience):
                 async for done, total in library.waiting():
                     about = {"done": done, "total": total}
                     yield Reply(status=ctx.translate("Getting to know the lessons: {done} of {total} …", **about))

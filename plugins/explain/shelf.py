@@ -136,6 +136,7 @@ class Shelf:
         self._files: Sequence[Path] = host.config.files if host.config else ()
         self._common: Library | None = None
         self._guide: Index | None = None
+        self._guide_model = ""
         self._own: OrderedDict[str, Library] = OrderedDict()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -272,16 +273,24 @@ class Shelf:
 
         from plugins.explain.vectors import vectors
 
-        indexes = [library.index] if library.guide is None else [library.index, library.guide]
-        done, total = 0, sum(len(index.passages) for index in indexes)
-        for index in indexes:
+        async def attach(index: Index, done: int, total: int) -> None:
             rows = []
             for start in range(0, len(index.passages), STRIDE):
                 library.advance(done + start, total)
                 some = index.passages[start : start + STRIDE]
                 rows.append(await vectors(self._host.store, self._host.models, some, model))
             await asyncio.to_thread(index.attach, np.concatenate(rows))
-            done += len(index.passages)
+
+        own = len(library.index.passages)
+        if library.guide is None:
+            await attach(library.index, 0, own)
+            return
+        await attach(library.index, 0, own + len(library.guide.passages))
+        # All libraries share their guide, and the first that needs it with this model gets it ready.
+        async with self._locks["guide's embeddings"]:
+            if self._guide_model != model:
+                await attach(library.guide, own, own + len(library.guide.passages))
+                self._guide_model = model
         await asyncio.to_thread(library.index.cross)
 
     async def tidy(self) -> None:

@@ -6,12 +6,14 @@ changed, lessons that say the same share it, and another model starts from nothi
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from plugins.explain.prepared import prepared
 from plugins.explain.search import units
 
 if TYPE_CHECKING:
@@ -31,12 +33,15 @@ async def vectors(store: Store, models: ModelClient, passages: Sequence[Passage]
 
     `model` makes them; "" stands for the first that the model server offers.
 
-    What is not kept yet is embedded and kept, batch by batch, so that an interruption loses at most one. Raises what
-    `ModelClient.embed` raises, also where everything is kept: without the model server no question can be embedded.
+    What is not kept yet and did not come with Tempera is embedded and kept, batch by batch, so that an interruption
+    loses at most one. Raises what `ModelClient.embed` raises, also where everything is kept: without the model server
+    no question can be embedded.
     """
     model = model or await models.first("embeddings")
-    keys = {text: _key(model, text) for text in _texts(passages)}
+    keys = {text: key_of(model, text) for text in texts_of(passages)}
     kept = await store.blobs(keys.values(), scope=SCOPE)
+    ready = await asyncio.to_thread(prepared, model, keys.values() - kept.keys())
+    kept |= {key: row.astype(np.float16).tobytes() for key, row in ready.items()}
     missing = iter([text for text, key in keys.items() if key not in kept])
     while batch := list(islice(missing, BATCH)):
         made = await models.embed(batch, model=model)
@@ -45,19 +50,21 @@ async def vectors(store: Store, models: ModelClient, passages: Sequence[Passage]
         kept |= new
     if not keys:
         return np.zeros((0, 0), np.float32)
-    return np.array([np.frombuffer(kept[keys[text]], np.float16) for text in _texts(passages)], np.float32)
+    return np.array([np.frombuffer(kept[keys[text]], np.float16) for text in texts_of(passages)], np.float32)
 
 
 async def forget_others(store: Store, models: ModelClient, passages: Iterable[Passage], model: str = "") -> None:
     """Drop the embeddings of all but these passages: call it with those of every lesson that anybody has."""
     model = model or await models.first("embeddings")
-    used = {_key(model, text) for text in _texts(passages)}
+    used = {key_of(model, text) for text in texts_of(passages)}
     await store.delete_blobs(await store.blob_keys(scope=SCOPE) - used, scope=SCOPE)
 
 
-def _texts(passages: Iterable[Passage]) -> Iterator[str]:
+def texts_of(passages: Iterable[Passage]) -> Iterator[str]:
+    """The texts whose embeddings stand for the passages, in order."""
     return (text for passage in passages for part in units(passage) for text in part)
 
 
-def _key(model: str, text: str) -> str:
+def key_of(model: str, text: str) -> str:
+    """Under what the embedding of a text is kept: a hash in hexadecimal digits."""
     return hashlib.sha256(f"{model}\0{text}".encode()).hexdigest()

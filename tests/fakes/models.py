@@ -45,17 +45,20 @@ class FakeModels:
     """Use it as an async context manager; `url` is then its address.
 
     A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
-    drawings after their first preview, dials and faces altogether. `requests` holds the bodies received, `running`
-    how many are being answered, and `dropped` how many were left by their client before the end. `failure` (status,
-    sentence) refuses what is `failing`; `place` puts every chat and drawing into a queue first, while the gate is
-    closed. `listed` are its models with their tasks. `scores` maps what a text has in it to how its moderation is
-    answered, None stands for a server without one; `moderated` holds the texts that were asked about.
+    drawings after their first preview, dials and faces altogether; `embedding_gate` holds embeddings. `requests` holds
+    the bodies received, `running` how many are being answered, and `dropped` how many were left by their client before
+    the end. `failure` (status, sentence) refuses what is `failing`; `place` puts every chat and drawing into a queue
+    first, while the gate is closed. `listed` are its models with their tasks. `scores` maps what a text has in it to
+    how its moderation is answered, None stands for a server without one; `moderated` holds the texts that were asked
+    about.
     """
 
     def __init__(self, *answer: str) -> None:
         self.answer = answer or ("Paris", " is", " the", " capital", " of", " France.")
         self.gate = asyncio.Event()
         self.gate.set()
+        self.embedding_gate = asyncio.Event()
+        self.embedding_gate.set()
         self.before_gate = 1
         self.failure: tuple[int, str] | None = None
         self.failing: Callable[[dict[str, Any]], bool] = lambda body: True
@@ -95,6 +98,7 @@ class FakeModels:
 
     async def __aexit__(self, *_: object) -> None:
         self.gate.set()
+        self.embedding_gate.set()
         await self._lifetime.aclose()
 
     async def until(
@@ -259,6 +263,7 @@ class FakeModels:
         body = await self._received(request)
         if refusal := self._refusal(body):
             return refusal
+        await self.embedding_gate.wait()
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
         vectors = [[float(len(text)), float(text.count(" ")), 1.0] for text in texts]
         return web.json_response({"data": [{"index": i, "embedding": v} for i, v in enumerate(vectors)]})

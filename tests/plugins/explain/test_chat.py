@@ -1,5 +1,6 @@
 """/explain as people meet it: answers, suggestions, refusals, and what the buttons under them do."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from fakes.models import FakeModels
 
 from bot.app import Bot
 from bot.message import Place, Reply, Request
+from plugins import explain
 
 from .conftest import DEFAULT, MakeBot
 
@@ -60,7 +62,29 @@ async def test_without_a_model_server_words_alone_answer(make_bot: MakeBot) -> N
         assert "such as 1.5" in (await last(bot, ask(f"/explain {KNOWN}"))).text
 
 
-async def test_a_question_is_embedded_once_the_lessons_are(make_bot: MakeBot, models: FakeModels) -> None:
+async def test_a_question_does_not_wait_until_all_lessons_are_embedded(
+    make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain, "PATIENCE_SECONDS", 0.05)
+    lesson = tmp_path / "knob.md"
+    lesson.write_text("# Knobs\n\n## Hot\n\nRare tokens come up.\n\n## Cold\n\nThe likely ones win.\n")
+    models.listed = {"fake-embeddings": "embeddings"}
+    models.embedding_gate.clear()
+    async with make_bot(lesson) as bot, asyncio.timeout(60):
+        asked = await replies(bot, ask("/explain when do rare tokens come up"))
+        assert asked[-1].text.startswith("Rare tokens come up.")
+        assert any(reply.status.startswith("Getting to know the lessons: 0 of") for reply in asked)
+        # What was embedded is only what the lesson says, and nobody has got it yet.
+        assert [len(models.requests), "when do rare tokens come up" in models.requests[0]["input"]] == [1, False]
+        models.embedding_gate.set()
+        while models.requests[-1]["input"][0] != "when do the likely ones win":
+            assert (await last(bot, ask("/explain when do the likely ones win"))).final
+
+
+async def test_a_question_is_embedded_once_the_lessons_are(
+    make_bot: MakeBot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain, "PATIENCE_SECONDS", 300)
     models.listed = {"fake-embeddings": "embeddings"}
     async with make_bot(DEFAULT) as bot:
         statuses = [reply.status for reply in await replies(bot, ask(f"/explain {KNOWN}"))]

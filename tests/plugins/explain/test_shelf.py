@@ -147,3 +147,25 @@ async def test_the_lesson_that_comes_with_tempera_guides_those_about_the_same(
     monkeypatch.setattr(bridge, "GUIDE", tmp_path / "none.md")
     async with make_bot(own) as bot:
         assert (await last(bot, ask(question))).text.startswith("That is not in the lessons.")
+
+
+async def test_libraries_share_the_guide_and_its_embeddings(
+    make_bot: MakeBot, models: FakeModels, tmp_path: Path
+) -> None:
+    pets = tmp_path / "pets.md"
+    pets.write_text(PETS)
+    bot = make_bot(pets)
+    models.listed = {"fake-embeddings": "embeddings"}
+    async with bot:
+        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        common = await plugin.shelf.library("")
+        await common.settled.wait()
+        learnt = common.guide._learnt
+        assert learnt is not None
+        await plugin.shelf.teaching.add(ROOM.server, "Birds", "birds.md", b"# Birds\n\n## Robins\n\nRobins sing.\n")
+        own = await plugin.shelf.library(ROOM.server)
+        await own.settled.wait()
+        assert own.model == "fake-embeddings"
+        assert own is not common
+        assert own.guide is common.guide
+        assert own.guide._learnt is learnt

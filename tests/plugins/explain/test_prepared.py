@@ -1,0 +1,63 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes.models import FakeModels
+
+from bot import ModelClient, Store
+from bot.database import Database
+from plugins.explain import prepared
+from plugins.explain.bridge import GUIDE
+from plugins.explain.passages import Passage, passages
+from plugins.explain.prepared import MODEL, write
+from plugins.explain.reading import read
+from plugins.explain.vectors import key_of, texts_of, vectors
+
+
+@pytest.fixture
+async def models() -> AsyncIterator[FakeModels]:
+    async with FakeModels() as running:
+        yield running
+
+
+def lesson() -> list[Passage]:
+    return passages(read(GUIDE.read_bytes(), GUIDE.name))
+
+
+def test_the_lesson_that_comes_with_tempera_needs_no_model_to_be_embedded() -> None:
+    """`python -m plugins.explain.prepared` makes this pass again after a change to the lesson."""
+    keys = {key_of(MODEL, text): text for text in texts_of(lesson())}
+    known = prepared.prepared(MODEL, keys)
+    assert [text for key, text in keys.items() if key not in known] == []
+    assert np.allclose([np.linalg.norm(row) for row in known.values()], 1, atol=1e-3)
+
+
+async def test_what_is_prepared_is_not_embedded(models: FakeModels, tmp_path: Path) -> None:
+    own = passages(read(b"# Pets\n\n## Cats\n\nThey purr.\n", "pets.md"))
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database, ModelClient(models.url) as client:
+        store = Store(database, "explain")
+        rows = await vectors(store, client, lesson()[:3], MODEL)
+        assert models.requests == []
+        await vectors(store, client, own, MODEL)
+        assert {text for request in models.requests for text in request["input"]} == set(texts_of(own))
+        await vectors(store, client, lesson()[:3], "other-embeddings")
+    assert rows.shape == (len(list(texts_of(lesson()[:3]))), 384)
+    assert {text for request in models.requests[1:] for text in request["input"]} == set(texts_of(lesson()[:3]))
+
+
+def test_eight_bits_keep_the_direction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).standard_normal((20, 384)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    keys = [key_of(MODEL, str(number)) for number in range(20)]
+    path = tmp_path / "rows.npz"
+    write(dict(zip(keys, rows, strict=True)), path)
+    monkeypatch.setattr(prepared, "FILE", path)
+    known = prepared.prepared(MODEL, [*keys, key_of(MODEL, "unknown")])
+    assert list(known) == keys
+    assert min(float(known[key] @ row) for key, row in zip(keys, rows, strict=True)) > 0.9999
+
+
+def test_without_the_file_nothing_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "FILE", tmp_path / "none.npz")
+    assert prepared.prepared(MODEL, [key_of(MODEL, "anything")]) == {}
