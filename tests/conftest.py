@@ -1,11 +1,12 @@
-"""The real model files, for tests marked `weights`; and collections of garbage that are quick."""
+"""The real model files, for tests marked `weights`; and what makes all tests quicker."""
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fakes.migrated import remembered_tables
 
 from model_server.engines import EngineSpec
 from model_server.store import Store, StoreError, load_catalogue
@@ -17,6 +18,12 @@ def pytest_collection_finish() -> None:
     """Leave what was imported out of every later collection of garbage, which would take most of a second with it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remembered_tables() -> Iterator[None]:
+    with remembered_tables():
+        yield
 
 
 @pytest.fixture(scope="session")

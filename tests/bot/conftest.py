@@ -25,7 +25,7 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def address(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """The address of an empty database, of each kind in turn."""
+    """The address of a new database, of each kind in turn."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/deep/below/tempera.db"
     else:

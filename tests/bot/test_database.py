@@ -1,10 +1,14 @@
 import asyncio
 import gc
 import multiprocessing
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from fakes.migrated import REAL, remembered_tables
+from fakes.postgres import fresh_database
 from sqlalchemy import func, inspect, select, text
 
 from bot.database import AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, now
@@ -12,6 +16,21 @@ from bot.message import User
 from bot.scope import Change
 from bot.setting import Scope
 from bot.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _real_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.database._migrate", REAL)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def address(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/deep/below/tempera.db"
+    else:
+        async with fresh_database(request.getfixturevalue("postgres"), empty=True) as made:
+            yield made
 
 
 def message(**values: object) -> MessageRow:
@@ -29,6 +48,19 @@ async def test_the_migrations_make_the_tables_that_the_code_declares(address: st
             lambda sync: compare_metadata(MigrationContext.configure(sync), Base.metadata)
         )
     assert difference == []
+
+
+async def test_the_tables_that_other_tests_begin_with_are_those_that_migrations_make(
+    tmp_path: Path,
+) -> None:
+    made = []
+    with remembered_tables():
+        for name in ("migrated", "remembered"):
+            async with Database(f"sqlite:///{tmp_path}/{name}.db") as database, database.reading() as session:
+                tables = await session.execute(text("SELECT name, sql FROM sqlite_master ORDER BY name"))
+                made.append((tables.all(), await session.scalar(text("SELECT version_num FROM alembic_version"))))
+    assert made[0] == made[1]
+    assert len(made[0][0]) > 10
 
 
 async def test_migrations_go_down_and_up_again(address: str) -> None:

@@ -12,6 +12,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from bot.database import Database
+
+MIGRATED = "migrated"
+
 
 @contextmanager
 def running_server() -> Iterator[str]:
@@ -27,6 +31,9 @@ def running_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="tempera-postgres-"))
     server = pgserver.get_server(folder, cleanup_mode=None)
     try:
+        # Nothing of it needs to outlive the machine, and else every new database waits for the disk.
+        server.psql("ALTER SYSTEM SET fsync = off")
+        server.psql("SELECT pg_reload_conf()")
         yield str(server.get_postmaster_info().socket_dir)
     finally:
         server.stop()
@@ -34,13 +41,27 @@ def running_server() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def fresh_database(socket: str) -> AsyncIterator[str]:
-    """The address of a new, empty database of the server, which is dropped in the end."""
+async def fresh_database(socket: str, *, empty: bool = False) -> AsyncIterator[str]:
+    """The address of a new database of the server, with tables unless `empty`, which is dropped in the end."""
     name = f"test_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(host=socket, user="postgres", database="postgres")
     try:
-        await connection.execute(f"CREATE DATABASE {name}")
-        yield f"postgresql://postgres@/{name}?host={socket}"
+        template = "template1" if empty else await _migrated(socket, connection)
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield _address(socket, name)
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await connection.close()
+
+
+async def _migrated(socket: str, connection: asyncpg.Connection) -> str:
+    """The name of a database whose tables are made, and nothing else; itself made at first use."""
+    if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", MIGRATED):
+        await connection.execute(f"CREATE DATABASE {MIGRATED}")
+        async with Database(_address(socket, MIGRATED)):
+            pass
+    return MIGRATED
+
+
+def _address(socket: str, name: str) -> str:
+    return f"postgresql://postgres@/{name}?host={socket}"
