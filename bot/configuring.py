@@ -150,16 +150,26 @@ def _values(tables: Mapping[str, Any], scope: Scope, mistakes: list[Sentence]) -
             sentence = "“{name}” has no place there: write [server], [channel.id] or [role.id] above the settings."
             mistakes.append(Sentence(sentence, {"name": kind[:60]}))
             continue
+        if kind == "server":
+            yield from ((scope, name, value) for name, value in _flat(table))
+            continue
         for name, value in table.items():
-            if kind == "server":
-                yield scope, name, value
-            elif not isinstance(value, dict):
+            if not isinstance(value, dict):
                 mistakes.append(Sentence("“{kind}” needs an id, such as [{kind}.123].", {"kind": kind}))
             elif not scope.server:
                 mistakes.append(Sentence("There are no channels and no roles here; name the server, too."))
             else:
                 where = Scope(scope.platform, scope.server, **{TABLES[kind]: name})
-                yield from ((where, inner, what) for inner, what in value.items())
+                yield from ((where, inner, what) for inner, what in _flat(value))
+
+
+def _flat(table: Mapping[str, Any], begin: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value with its whole name, whether it is written in quotation marks or is tables to TOML."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{begin}{name}.")
+        else:
+            yield f"{begin}{name}", value
 
 
 def _quoted(text: str) -> str:

@@ -201,9 +201,16 @@ def _shown(ctx: Context, value: object) -> str:
     return "–" if value in (None, "") else str(value)
 
 
-def _short(ctx: Context, value: object) -> str:
-    text = " ".join(_shown(ctx, value).split())
-    return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()} …"
+def _told(ctx: Context, setting: Setting, value: object) -> str:
+    """A value as people read it: channels by their names, where a platform writes these for their ids."""
+    if setting.ids == "channels" and ctx.place.platform == "discord" and value:
+        return " ".join(f"<#{one}>" for one in str(value).split())
+    return _shown(ctx, value)
+
+
+def _short(ctx: Context, setting: Setting, value: object) -> str:
+    text = " ".join(_told(ctx, setting, value).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST].rsplit(' ', 1)[0]} …"
 
 
 def _named(ctx: Context, scope: Scope) -> str:
@@ -230,7 +237,7 @@ def _all(ctx: Context, scope: Scope) -> str:
     lines = []
     for setting in ctx.settings.declared:
         level = ctx.settings.levels(setting.name, scope)[-1]
-        value = _short(ctx, level.value)
+        value = _short(ctx, setting, level.value)
         lines.append(
             f"- `{setting.name}`: {value}"
             if level.where == "default"
@@ -255,21 +262,21 @@ async def _one(ctx: Context, setting: Setting, scope: Scope) -> str:
     lines = [f"**{setting.name}** – {setting.about(ctx.user.locale)}", ctx.translate("It takes {what}.", what=expected)]
     for level in levels:
         counts = f" ← {ctx.translate('counts here')}" if level is levels[-1] else ""
-        lines.append(f"- {_origin(ctx, level.where)}: **{_shown(ctx, level.value)}**{counts}")
+        lines.append(f"- {_origin(ctx, level.where)}: **{_told(ctx, setting, level.value)}**{counts}")
     return "\n".join([*lines, *_exceptions(ctx, setting, scope)])
 
 
 def _exceptions(ctx: Context, setting: Setting, scope: Scope) -> list[str]:
     """A line for each channel and role of a server that has its own value."""
     return [
-        f"- {_named(ctx, one)}: **{_short(ctx, values[setting.name])}**"
+        f"- {_named(ctx, one)}: **{_short(ctx, setting, values[setting.name])}**"
         for one, values in ctx.settings.within(scope).items()
         if one != scope and setting.name in values
     ]
 
 
 def _changed(ctx: Context, changed: Changed) -> str:
-    before, after = _short(ctx, changed.before), _short(ctx, changed.after)
+    before, after = (_short(ctx, changed.setting, value) for value in (changed.before, changed.after))
     return f"`{changed.setting.name}` ({_named(ctx, changed.scope)}): {before} → {after}"
 
 

@@ -235,6 +235,17 @@ async def test_what_was_exported_is_imported_elsewhere(bot: Bot) -> None:
     assert (await last(bot, request)).text == "All of that was set already."
 
 
+async def test_names_in_a_file_need_no_quotation_marks(bot: Bot) -> None:
+    text = (
+        "[server]\nlimits.user.hour = 3\n[server.answers]\nprivate = true\n[channel.hall]\nask.temperature.maximum = 1"
+    )
+    await last(bot, Request(user=MODERATOR, place=ROOM, command="config import", options={"text": text}))
+    assert bot.settings.scopes.within(Scope("test", "school")) == {
+        Scope("test", "school"): {"limits.user.hour": 3, "answers.private": True},
+        Scope("test", "school", "hall"): {"ask.temperature.maximum": 1},
+    }
+
+
 async def test_an_import_with_mistakes_lists_them_all_and_changes_nothing(bot: Bot) -> None:
     text = """
 loose = 1

@@ -42,7 +42,7 @@ async def lines(discord: FakeDiscord, log: FakeChannel, count: int) -> list[str]
 async def test_what_happens_is_told_in_the_channel_that_is_mentioned(discord: FakeDiscord, log: FakeChannel) -> None:
     answer = await choose(discord, f"<#{log.id}>")
     assert answer.ephemeral
-    assert f"→ {log.id}" in answer.content
+    assert f"→ <#{log.id}>" in answer.content
     await choose(discord, "no", "toys.enabled")
     refused = await discord.slash(discord.ann, discord.channel, "whisper", text="hello @everyone")
     await refused.message()
@@ -85,7 +85,7 @@ async def test_a_channel_of_another_server_is_none(discord: FakeDiscord) -> None
 
 
 async def test_a_channel_that_is_typed_by_its_name_is_found(discord: FakeDiscord, log: FakeChannel) -> None:
-    assert f"→ {log.id}" in (await choose(discord, "#Log")).content
+    assert f"→ <#{log.id}>" in (await choose(discord, "#Log")).content
     assert (await choose(discord, "#attic")).content == (
         "I know no channel “attic” here. Pick it from the list that appears, or give its id."
     )
