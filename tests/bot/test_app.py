@@ -466,6 +466,7 @@ async def test_a_stored_answer_looks_as_it_did(bot: Bot) -> None:
 # Acknowledging
 
 
+@pytest.mark.load
 async def test_two_hundred_at_once_are_each_acknowledged_within_milliseconds(bot: Bot, echo: Echo) -> None:
     echo.gate.clear()
     slowest = 0.0

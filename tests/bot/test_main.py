@@ -13,6 +13,8 @@ import pytest
 from fakes.chat import TEMPERA, Ended, Person, ended
 from fakes.models import FakeModels
 
+pytestmark = pytest.mark.processes
+
 HEAVY = {"torch", "transformers", "sqlalchemy", "alembic", "prompt_toolkit", "pydantic", "psutil"}
 
 

