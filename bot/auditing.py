@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bot.audit import APPEAL, MODERATION, REFUSAL, SETTING, Entry
+from bot.core_settings import CORE
 from bot.errors import PermissionDenied
 from bot.language import translate
 from bot.text import cut
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 NAME, VALUE = 40, 80
 """Characters of a name and of a value in a line."""
 AT_ONCE = 500
+NAMED = 5
+"""How many channels are named in a line."""
+CHANNELS = frozenset(setting.name for setting in CORE if setting.ids == "channels")
 ISO_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}\+[0-9]{2}:[0-9]{2}\Z")
 SIGNS = {SETTING: "⚙️", REFUSAL: "⛔", APPEAL: "✋"}
 PLAIN = str.maketrans({"*": "∗", "`": "ˋ", "<": "‹", ">": "›", "[": "(", "]": ")", "|": "¦", "~": "∼", "\\": "∖"})
@@ -87,7 +91,7 @@ def _told(row: AuditRow, locale: str) -> str:
     who = _name(row.actor_name or row.actor)
     what = _code(row.what)
     if row.kind == SETTING:
-        change = f"{_value(row.before, locale)} → {_value(row.after, locale)}"
+        change = " → ".join(_set(row, value, locale) for value in (row.before, row.after))
         sentence = "{who} set {what}{where}: {change}"
         return translate(sentence, locale, who=who, what=what, where=_where(row, locale), change=change)
     if row.kind == REFUSAL:
@@ -112,6 +116,14 @@ def _where(row: AuditRow, locale: str) -> str:
         return ""
     named = f"<#{row.channel}>" if row.platform == "discord" else _code(row.channel)
     return f" ({translate('channel {id}', locale, id=named)})"
+
+
+def _set(row: AuditRow, value: Any, locale: str) -> str:
+    """The value of a setting; channels by their names, where a platform writes these for their ids."""
+    if not value or row.platform != "discord" or row.what not in CHANNELS:
+        return _value(value, locale)
+    first, more = str(value).split()[:NAMED], str(value).split()[NAMED:]
+    return " ".join([*(f"<#{one}>" for one in first), *(["…"] if more else [])])
 
 
 def _name(text: str) -> str:

@@ -48,7 +48,7 @@ async def test_what_happens_is_told_in_the_channel_that_is_mentioned(discord: Fa
     await refused.message()
     assert await lines(discord, log, 4) == [
         HELLO,
-        f"⚙️ **Mod** set `audit.channel`: – → `{log.id}`",
+        f"⚙️ **Mod** set `audit.channel`: – → <#{log.id}>",
         "⚙️ **Mod** set `toys.enabled`: – → `no`",
         f"⛔ **Ann** was refused `whisper` (channel <#{discord.channel.id}>) (off)",
     ]

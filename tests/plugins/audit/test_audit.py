@@ -170,6 +170,18 @@ async def test_on_discord_times_and_channels_are_discords_own(bot: Bot) -> None:
     assert re.fullmatch(r"- `#1` <t:\d{10}:f> ⛔ \*\*Ann\*\* was refused `ask` \(channel <#11>\) \(off\)", found.text)
 
 
+async def test_on_discord_the_first_of_many_channels_are_named(bot: Bot) -> None:
+    place = Place("discord", "11", server="1")
+    for what, before in (("access.channels", "12"), ("moderators.users", "12")):
+        after = " ".join(str(number) for number in range(21, 27))
+        await bot.audit.record(
+            Entry(actor=MODERATOR, place=place, kind="setting", what=what, before=before, after=after)
+        )
+    text = (await audit(bot, place=place)).text
+    assert "`access.channels` (channel <#11>): <#12> → <#21> <#22> <#23> <#24> <#25> …" in text
+    assert "`moderators.users` (channel <#11>): `12` → `21 22 23 24 25 26`" in text
+
+
 async def test_it_speaks_the_readers_language(bot: Bot) -> None:
     await bot.audit.record(Entry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="off"))
     found = await audit(bot, user=speaking("de", MODERATOR))
