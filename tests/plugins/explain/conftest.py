@@ -1,6 +1,8 @@
 """A bot that answers from lessons; by their words alone, since the embeddings of the fake server mean nothing."""
 
-from collections.abc import AsyncIterator, Callable
+import copy
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,28 @@ from bot.app import Bot
 from bot.config import DEFAULT_FILE, ExplainSection, PluginsSection
 from bot.database import Database
 from bot.model_client import ModelClient
+from plugins.explain import shelf
+from plugins.explain.passages import Passage
+from plugins.explain.search import Index
 
 DEFAULT = DEFAULT_FILE.parent / "lessons" / "what-is-generative-ai.md"
 
 MakeBot = Callable[..., Bot]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_once() -> Iterator[None]:
+    """A file is read and indexed once for all tests; each has an index of its own, which knows no embeddings yet."""
+    really = shelf._indexed
+    once = cache(really)
+
+    def indexed(passages: Sequence[Passage], guide: Index | None = None) -> Index:
+        return really(passages, guide) if guide else copy.copy(once(tuple(passages)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shelf, "bound", cache(shelf.bound))
+        patch.setattr(shelf, "_indexed", indexed)
+        yield
 
 
 @pytest.fixture
