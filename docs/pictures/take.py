@@ -59,7 +59,8 @@ class Chat:
 
 async def answered(page: Any, do: Awaitable[None]) -> Any:
     """The exchange that comes of doing this, once it is finished."""
-    await expect(page.locator("#who")).to_be_visible()
+    # Who you are is known once the page is connected; on a phone it is out of sight.
+    await expect(page.locator("#who")).not_to_have_attribute("hidden", "")
     count = await page.locator(".exchange").count()
     await do
     answer = page.locator(".exchange").nth(count)
@@ -93,7 +94,7 @@ async def chat(at: Chat) -> None:
     """A question with its answer, faces, and a message box with sliders."""
     page = await at.teacher("Ada")
     await room(page, "lesson-1")
-    await say(page, "/ask temperature:0.2 seed:7 What is the capital of France? One sentence.")
+    await say(page, "/ask temperature:0.2 seed:7 Describe the sea in one sentence.")
     answer = await say(page, "/face seed:32 count:2 truncation:0.7")
     await expect(answer.locator(".picture img")).to_be_visible()
     await page.locator("#input").fill("/ask temperature:1.2 Tell me a story about an egg")
@@ -105,25 +106,37 @@ async def phone(at: Chat) -> None:
     page = await at.visit(
         "Linus", "/#lesson-1", viewport=PHONE, color_scheme="dark", has_touch=True, device_scale_factor=2
     )
-    await say(page, "/ask temperature:0.2 seed:3 Write a Python function that adds two numbers. Code only.")
+    await say(page, "/ask temperature:0.2 seed:3 Describe the sea in one sentence.")
     await page.locator("#input").fill("/ask ")
     await take(page, "phone")
 
 
 async def dial(at: Chat) -> None:
-    """The dial in the middle of a sentence."""
-    page = await at.visit("Ada", "/dial#The cat sat on the", viewport={"width": 1280, "height": 900})
+    """The dial, after the same beginning was gone on with at three temperatures."""
+    page = await at.visit("Ada", "/dial#The cat sat on the", viewport={"width": 1280, "height": 960})
     await expect(page.locator(".bar").first).to_be_visible()
-    await page.get_by_label("Temperature").evaluate(
-        "(knob) => { knob.value = Math.round(knob.max * 0.7); knob.dispatchEvent(new Event('input')); }"
-    )
+    for count, temperature in enumerate((0.1, 0.7, 1.3), 1):
+        await turn(page, temperature)
+        await page.get_by_role("button", name="Write on").click()
+        await expect(page.locator(".tries li")).to_have_count(count, timeout=PATIENCE_MS)
+        await page.get_by_role("button", name="Begin again").click()
+        await expect(page.locator(".piece.new")).to_have_count(0)
+    await turn(page, 0.4)
     await take(page, "dial")
+
+
+async def turn(page: Any, temperature: float) -> None:
+    """Turn the dial to this temperature."""
+    share = temperature / 2
+    await page.get_by_label("Temperature").evaluate(
+        f"(knob) => {{ knob.value = Math.round(knob.max * {share}); knob.dispatchEvent(new Event('input')); }}"
+    )
 
 
 async def columns(at: Chat) -> None:
     """One question at three temperatures, side by side."""
     page = await at.visit("Ada", "/#general")
-    answer = await say(page, '/dial temperatures:"0, 1, 1.3" seed:11 max_tokens:45 Describe the sea in two sentences.')
+    answer = await say(page, '/dial temperatures:"0, 1, 1.4" seed:11 max_tokens:45 Describe the sea in one sentence.')
     await answer.evaluate("(shown) => shown.scrollIntoView()")
     await take(page, "columns")
 
