@@ -1,13 +1,14 @@
 """Databases of both kinds, and a bot in front of a model server whose answers a test can hold back."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fakes.echo import Echo
 from fakes.models import FakeModels
 from fakes.postgres import fresh_database, running_server
 
-from bot import plugin
+from bot import Plugin, plugin
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.database import Database
@@ -51,3 +52,20 @@ async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     database = Database(f"sqlite:///{tmp_path}/tempera.db")
     async with Bot(ModelClient(models.url), plugins, database, settings=UNCHECKED) as running:
         yield running
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+def make_bot(tmp_path: Path) -> Callable[..., Bot]:
+    """`make_bot(plugin, …)`: a bot with these plugins and without a model server, always on the same database."""
+
+    def make(*plugins: Plugin, **options: object) -> Bot:
+        database = Database(f"sqlite:///{tmp_path}/tempera.db")
+        options["settings"] = UNCHECKED | options.get("settings", {})
+        return Bot(ModelClient("http://127.0.0.1:9"), plugins, database, **options)
+
+    return make
