@@ -28,11 +28,10 @@ lint: setup-dev
 
 bench: $(VENV)/.bench
 	$(BIN)/tempera-models bench language
-	$(BIN)/python -m plugins.explain.measure tests/data/explain_held_out.jsonl \
+	$(BIN)/python -m plugins.explain.measure tests/data/explain_held_out.jsonl tests/data/explain_held_out_2.jsonl \
 	  --also tests/data/plain_lesson.txt tests/data/plain_lesson_headings.json
 	$(BIN)/tempera-models serve --model classroom-moderation --port 8409 & server=$$!; \
-	  $(BIN)/python -m bot.safety.measure tests/data/safety_held_out.jsonl --server http://127.0.0.1:8409 && \
-	  $(BIN)/python -m bot.safety.measure tests/data/safety_held_out_2.jsonl --server http://127.0.0.1:8409; \
+	  $(BIN)/python -m bot.safety.measure tests/data/safety_held_out_3.jsonl --server http://127.0.0.1:8409; \
 	  status=$$?; kill $$server; exit $$status
 	$(BIN)/tempera-models bench diffusion
 

@@ -12,7 +12,7 @@ from plugins.explain.calibration import Labelled, load, rates
 from plugins.explain.measure import LESSON, index_of, main, ranked, served, speed, synthetic
 
 DATA = Path(__file__).parents[2] / "data"
-HELD_OUT = DATA / "explain_held_out.jsonl"
+HELD_OUT = (DATA / "explain_held_out.jsonl", DATA / "explain_held_out_2.jsonl")
 PLAIN, HEADINGS = DATA / "plain_lesson.txt", DATA / "plain_lesson_headings.json"
 
 
@@ -95,13 +95,16 @@ async def test_pupils_find_what_the_lesson_says(weights: Callable[[str], EngineS
         assert client is not None
         default = await index_of(LESSON, client)
         plain = await index_of(PLAIN, client, default)
-        for index, elsewhere, first, three in (
-            (default, None, 0.84, 0.93),
-            (plain, json.loads(HEADINGS.read_text("utf-8")), 0.82, 0.9),
+        elsewhere = json.loads(HEADINGS.read_text("utf-8"))
+        for path, index, told, first, three in (
+            (HELD_OUT[0], default, None, 0.9, 0.96),
+            (HELD_OUT[0], plain, elsewhere, 0.86, 0.94),
+            (HELD_OUT[1], default, None, 0.95, 0.98),
+            (HELD_OUT[1], plain, elsewhere, 0.94, 0.97),
         ):
-            questions = load(HELD_OUT, elsewhere)
+            questions = load(path, told)
             counted = rates(index, questions, await ranked(index, questions, client))
             shares = {name: hits / of for name, (hits, of) in counted.items()}
             assert shares["right first"] >= first
             assert shares["right in three"] >= three
-            assert shares["false answers"] <= 0.05
+            assert shares["false answers"] <= 0.12
