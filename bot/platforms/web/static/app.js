@@ -16,7 +16,7 @@ const EXAMPLES = [
   ["/ask What is a neural network?", t("A language model answers, word by word")],
   ["/ask temperature:1.2 Tell me a story about an egg", t("The same model, more daring")],
   ["/imagine a red apple", t("A diffusion model takes noise away until an apple is left")],
-  ["/dial Once upon a time", t("The same prompt at three temperatures, side by side")],
+  ["/dial Describe the sea in one sentence", t("The same prompt at three temperatures, side by side")],
   ["/odds The cat sat on the", t("What could come next, and how likely each word is")],
   ["/face", t("A GAN draws a person who does not exist")],
 ];
