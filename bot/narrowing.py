@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from bot.option import Option
     from bot.settings import Settings
 
-PARTS = ("default", "minimum", "maximum")
-
 
 def _name(command: Command, option: Option) -> str:
     return f"{command.name.replace(' ', '-')}.{option.name}"

@@ -69,23 +69,18 @@ class Pacer:
         self._interval = interval
         self._budget = budget
         self._next = -math.inf
-        self._held_until = -math.inf
 
     def delay(self, *, final: bool) -> float:
         """Seconds until a snapshot may be sent; 0 for at once."""
-        due = self._held_until if final else max(self._held_until, self._next)
+        due = 0.0 if final else self._next - _now()
         budget = self._budget.delay(final=final) if self._budget else 0.0
-        return max(0.0, due - _now(), budget)
+        return max(0.0, due, budget)
 
     def sent(self) -> None:
         """Count one snapshot."""
         self._next = _now() + self._interval
         if self._budget:
             self._budget.spend()
-
-    def slow_down(self, seconds: float) -> None:
-        """Let nothing of this message pass for `seconds`, as the platform's rate-limit headers ask."""
-        self._held_until = max(self._held_until, _now() + seconds)
 
 
 def _now() -> float:

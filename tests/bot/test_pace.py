@@ -217,16 +217,6 @@ def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
     in_its_own_time(scene())
 
 
-def test_a_pacer_that_was_slowed_down_holds_even_the_last() -> None:
-    async def scene() -> None:
-        pacer = Pacer(0.1)
-        pacer.slow_down(7)
-        [(time, reply)] = await watch(Source(5, every=0.1).replies, pacer)
-        assert (time, reply.text) == (pytest.approx(7), "4")
-
-    in_its_own_time(scene())
-
-
 def test_a_budget_keeps_a_quarter_for_the_last_snapshots() -> None:
     clock = [0.0]
     budget = Budget(8, clock=lambda: clock[0])
