@@ -35,8 +35,8 @@ ORDER = (HELPED, "violence", "hate", "sexual", "illicit", "harassment", "profani
 """Which of several reasons is told."""
 PERSON = "real_person"
 """The reason, and the rules for people who are told by what they are; only where something is drawn."""
-THRESHOLDS = {STANDARD: 0.8, CLASSROOM: 0.6}
-"""How sure the classifier has to be about a prompt."""
+THRESHOLDS = {STANDARD: 0.8, CLASSROOM: 0.5}
+"""How sure the classifier has to be about a prompt; found by cross-validation (docs/benchmarks.md)."""
 ANSWERS = {STANDARD: 0.97, CLASSROOM: 0.9}
 """And about an answer, which has many more sentences, and is about what somebody else wrote."""
 SECONDS = 5.0

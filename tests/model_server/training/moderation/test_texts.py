@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from model_server.training.moderation.texts import FOLDER, filled, mistyped, read
+from model_server.training.moderation.texts import (
+    FOLDER,
+    SLOT,
+    Example,
+    asked,
+    chatted,
+    filled,
+    measured,
+    mistyped,
+    read,
+    with_pieces,
+)
 
 DATA = Path(__file__).parents[3] / "data"
 CATEGORIES = {"fine", "harassment", "hate", "self-harm", "sexual", "violence", "illicit"}
@@ -15,7 +26,7 @@ def test_the_same_seed_gives_the_same_examples_with_every_brace_filled() -> None
     examples = read()
     assert examples == read()
     assert examples != read(seed=1)
-    assert not [example.text for example in examples if {"{", "}"} & set(example.text)]
+    assert not [example.text for example in examples if SLOT.search(example.text)]
 
 
 def test_every_category_is_there_and_the_harmless_ones_are_the_most() -> None:
@@ -52,9 +63,31 @@ def test_a_mistyped_text_is_nearly_the_text() -> None:
         assert sum((Counter("photosynthesis") - Counter(wrong)).values()) <= 1
 
 
+def test_measured_prompts_are_learnt_with_their_category_and_those_for_rules_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "measured.jsonl"
+    rows = [("go away", "attack", "bullying"), ("Ann on a horse", "attack", "real_person"), ("hi", "fine", "plain")]
+    path.write_text("".join(f"{json.dumps(dict(zip(('text', 'label', 'kind'), row, strict=True)))}\n" for row in rows))
+    assert measured([path]) == [Example("go away", "harassment"), Example("hi", "fine")]
+
+
+def test_each_piece_of_an_ordinary_text_is_ordinary_and_an_attack_stays_whole() -> None:
+    long = [Example("One day. It rained.", "fine"), Example("You there. Go away.", "harassment")]
+    assert [one.text for one in with_pieces(long)] == [long[0].text, "One day.", "It rained.", long[1].text]
+
+
+def test_haste_changes_the_spelling_alone() -> None:
+    assert chatted("What are you, and why? I don't know!") == "wat r you, n why? i dont kno"
+
+
+def test_questions_are_ordinary_and_count_once(tmp_path: Path) -> None:
+    path = tmp_path / "asked.jsonl"
+    path.write_text('{"question": "What is a GAN?"}\n{"question": "What is a GAN?"}\n')
+    assert asked([path]) == [Example("What is a GAN?", "fine")]
+
+
 def test_what_safety_is_measured_with_was_not_copied() -> None:
     written = "\n".join(path.read_text("utf-8") for path in FOLDER.glob("*.toml")).casefold()
-    held_out = (DATA / "safety_held_out.jsonl").read_text("utf-8").splitlines()
+    held_out = (DATA / "safety_held_out_3.jsonl").read_text("utf-8").splitlines()
     long = [text for line in held_out if len(text := json.loads(line)["text"].casefold()) > 40]
     assert long
     assert not [text for text in long if f'"{text}"' in written]
