@@ -30,8 +30,11 @@ FALSE_ANSWERS = 0.05
 More of other people's questions get one, since the wordings were written by those who knew these. The share holds where
 wordings help and where none do, each with a threshold of its own.
 """
-KEPT = 0.98
-"""What share of questions with an answer must get at least suggestions."""
+KEPT, KEPT_BY_WORDS = 0.98, 0.97
+"""What share of questions with an answer must get at least suggestions: by embeddings, and by words alone.
+
+Words tell the rest less well from questions without an answer, half of which would get suggestions, too.
+"""
 PENALTY = 0.0003
 FOLDS = 8
 REPETITIONS = 10
@@ -128,7 +131,8 @@ def calibrate(questions: Sequence[Labelled], rankings: Sequence[Ranking]) -> Mod
             unseen[tested] += (features[tested] @ np.array(weights) + bias) / REPETITIONS
     aided = np.array([ranking.is_aided for ranking in rankings])
     answer, alone = (_exceeded_by(FALSE_ANSWERS, unseen[~has_answer & group]) for group in (aided, ~aided))
-    suggest = np.quantile(unseen[has_answer], 1 - KEPT)
+    kept = KEPT if rankings[0].with_embeddings else KEPT_BY_WORDS
+    suggest = np.quantile(unseen[has_answer], 1 - kept)
     *weights, bias = (round(float(value), 2) for value in fit(features, has_answer))
     return Model(tuple(weights), bias, answer, alone, round(float(suggest), 2))
 
