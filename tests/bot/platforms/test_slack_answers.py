@@ -196,7 +196,10 @@ async def test_when_streams_are_spent_messages_are_edited_and_then_only_ends_are
     models.gate.set()
     await slack.until(lambda: len(answers(slack, PARIS)) == 30)
     assert slack.limited == []
-    assert 0 < len(slack.called("chat.startStream")) < 20
+    started = [call.at for call in slack.calls if call.method == "chat.startStream"]
+    assert started
+    # Within any minute, since a slow machine may need more than one for all of it.
+    assert all(sum(0 <= other - at < 60 for other in started) < 20 for at in started)
     for channel in channels:
         assert len(slack.thread(channel, (await question(slack, channel)).ts)) == 1
 
