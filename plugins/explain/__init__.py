@@ -262,8 +262,10 @@ class Explain(Plugin):
     async def _found(self, server: str, title: str) -> tuple[Library, Book]:
         library = await self.shelf.library(server)
         if (book := library.book(title)) is None:
-            names = ", ".join(f"“{book.title}”" for book in library.books) or "–"
-            raise UserError("There is no lesson “{title}” here; there are {names}.", title=title, names=names)
+            names = ", ".join(f"“{book.title}”" for book in library.books)
+            if not names:
+                raise UserError("There is no lesson “{title}” here, and no other one either.", title=title)
+            raise UserError("There is no lesson “{title}” here. There is: {names}.", title=title, names=names)
         return library, book
 
     async def _note_gap(self, ctx: Context, question: str) -> None:

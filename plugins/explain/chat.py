@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bot import Button, Context, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from plugins.explain.passages import Passage
     from plugins.explain.shelf import Book, Library
 
 LABEL = 80
 """Characters of a button, which is Discord's limit."""
 TOPICS = 40
-"""How many topics a refusal lists."""
+"""How many topics a refusal lists; of each lesson three at least, where there are many."""
 
 
 def trail(passage: Passage) -> str:
@@ -81,17 +83,27 @@ def suggestions(ctx: Context, library: Library, passages: Sequence[Passage], que
     return Reply(text="\n".join(lines), buttons=(*made, none), final=True)
 
 
-def refusal(ctx: Context, topics: Sequence[str], question: str) -> Reply:
-    """That nothing is found, and what there is instead."""
+def refusal(ctx: Context, topics: Mapping[str, Sequence[str]], question: str) -> Reply:
+    """That nothing is found, and what there is instead, by lesson."""
     text = ctx.translate("That is not in the lessons.")
     if topics:
-        lines = [f"{text} {ctx.translate('They are about:')}", "", *(f"- {topic}" for topic in topics[:TOPICS])]
-        text = "\n".join(lines)
+        text = "\n".join([f"{text} {ctx.translate('They are about:')}", "", *_subjects(topics)])
     else:
         text = f"{text} {ctx.translate('There are none here yet.')}"
     asks = any(command.name == "ask" for command in ctx.commands)
     made = (Button(ctx.translate("Ask the language model"), "ask", {"prompt": question}),) if asks else ()
     return Reply(text=text, buttons=made, final=True)
+
+
+def _subjects(topics: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """A line for each topic of the only lesson, or for each of several lessons: a topic alone would not tell whose."""
+    most = max(3, TOPICS // len(topics))
+    for lesson, own in topics.items():
+        some = [*own[:most], *(["…"] if len(own) > most else [])]
+        if len(topics) > 1:
+            yield f"- **{lesson}**: {' · '.join(some)}" if some else f"- **{lesson}**"
+        else:
+            yield from (f"- {topic}" for topic in some or [lesson])
 
 
 def source(ctx: Context, library: Library, passage: Passage) -> Reply:

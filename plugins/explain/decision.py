@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from plugins.explain.passages import Passage
 
@@ -37,9 +37,9 @@ class DidYouMean:
 
 @dataclass(frozen=True, slots=True)
 class NotInLessons:
-    """The lessons do not answer it; `topics` is what they are about."""
+    """The lessons do not answer it; `topics` is what they are about, by lesson."""
 
-    topics: tuple[str, ...]
+    topics: Mapping[str, Sequence[str]]
 
 
 Decision = Answer | DidYouMean | NotInLessons
@@ -94,7 +94,7 @@ LEXICAL = Model(
 )
 
 
-def decide(ranking: Ranking, topics: tuple[str, ...]) -> Decision:
+def decide(ranking: Ranking, topics: Mapping[str, Sequence[str]]) -> Decision:
     """What to say to whoever asked."""
     model = HYBRID if ranking.with_embeddings else LEXICAL
     needed = model.answer if ranking.is_aided else model.alone

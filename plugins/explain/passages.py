@@ -17,7 +17,7 @@ from plugins.explain.blocks import Block, Heading, Items, Paragraph, Table
 from plugins.explain.plain import FAQ, is_question
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from plugins.explain.reading import Lesson
 
@@ -107,6 +107,16 @@ def sections(lesson: Lesson) -> Iterator[Section]:
     yield section
 
 
+def topics(passages: Iterable[Passage]) -> dict[str, tuple[str, ...]]:
+    """The headings right below each lesson's title, by lesson, save that of a FAQ: it does not tell what it is about."""
+    found: dict[str, dict[str, None]] = {}
+    for passage in passages:
+        own = found.setdefault(passage.lesson, {})
+        if passage.path and not FAQ.search(passage.topic):
+            own[passage.topic] = None
+    return {lesson: tuple(own) for lesson, own in found.items()}
+
+
 def _first_sentence(section: Section) -> str:
     return sentences(_texts(section.blocks)[0])[0]
 
@@ -184,5 +194,7 @@ def _rows(block: Table) -> list[str]:
         cells = [
             f"{name}: {cell}" if name else cell for name, cell in zip(block.header[1:], row[1:], strict=True) if cell
         ]
-        lines.append(f"{row[0]}: {'; '.join(cells)}." if row[0] and cells else row[0] or f"{'; '.join(cells)}.")
+        told = "; ".join(cell.removesuffix(".") for cell in cells)
+        told += "" if told.endswith(("!", "?", "…")) else "."
+        lines.append(f"{row[0]}: {told}" if row[0] and cells else row[0] or told)
     return lines

@@ -29,7 +29,7 @@ from plugins.explain.decision import FEATURES, HYBRID, LEXICAL, SUGGESTIONS, Dec
 from plugins.explain.expectation import is_missing
 from plugins.explain.learnt import MOST, Learnt
 from plugins.explain.letters import Letters, gathered
-from plugins.explain.passages import sentences
+from plugins.explain.passages import sentences, topics
 from plugins.explain.words import FILLERS, Vocabulary, joined, stems, words
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Index:
 
     def __init__(self, passages: Sequence[Passage], guide: Index | None = None) -> None:
         self.passages = tuple(passages)
-        self.topics = tuple(dict.fromkeys(p.topic for p in passages if p.path))
+        self.topics = topics(passages)
         said = [
             [passage.text if passage.kind != "overview" else "" for passage in passages],
             [" ".join(passage.path) or passage.lesson for passage in passages],

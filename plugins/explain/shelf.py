@@ -199,7 +199,7 @@ class Shelf:
         version = next((one for one in kept.versions if one.number == wanted), None)
         if version is None:
             there = ", ".join(str(one.number) for one in kept.versions)
-            sentence = "“{title}” has no version {number}; there are {there}."
+            sentence = "“{title}” has no version {number}. Its versions: {there}."
             raise UserError(sentence, title=kept.title, number=number, there=there)
         return Attachment(version.filename, await self.teaching.file(server, version))
 

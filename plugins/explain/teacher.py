@@ -32,7 +32,7 @@ def listed(ctx: Context, library: Library) -> str:
 
 
 def _line(ctx: Context, book: Book) -> str:
-    count = ctx.translate("{count} passages", count=len(book.passages))
+    count = ctx.translate("passages: {count}", count=len(book.passages))
     if book.version is None:
         return f"**{book.title}** – {ctx.translate('of this bot')}, {count}"
     about = {"number": book.version.number, "date": book.version.date}
@@ -41,9 +41,9 @@ def _line(ctx: Context, book: Book) -> str:
 
 def added(ctx: Context, book: Book, version: Version, *, is_new: bool) -> str:
     """That a lesson was added, and what it was read as: the teacher sees whether its headings were found."""
-    sentence = "“{title}” is version {number} now, with {count} passages. Its topics:"
+    sentence = "“{title}” is version {number} now (passages: {count}). Its topics:"
     if not is_new:
-        sentence = "“{title}” was the same already in version {number}, with {count} passages. Its topics:"
+        sentence = "“{title}” was the same already in version {number} (passages: {count}). Its topics:"
     about = {"title": book.title, "number": version.number, "count": len(book.passages)}
     return f"{ctx.translate(sentence, **about)}\n\n{_contents(book)}"
 
@@ -56,14 +56,16 @@ def shown(ctx: Context, book: Book, kept: Kept | None, file: Attachment, address
         lines.append(f"- {told}: {version.filename}, {max(1, round(version.size / 1000))} kB")
     if kept is None:
         lines.append(ctx.translate("It is one of this bot's own."))
-    lines += ["", _contents(book)]
+    lines += ["", ctx.translate("Its topics:"), "", _contents(book)]
     if address:
         lines += ["", f"[{ctx.translate('Read it in the lesson')}]({address})"]
     return Reply(text="\n".join(lines), attachments=(file,), final=True)
 
 
 def _contents(book: Book) -> str:
-    paths = dict.fromkeys(passage.path for passage in book.passages if passage.path)
+    paths = dict.fromkeys(
+        passage.path[:depth] for passage in book.passages for depth in range(1, len(passage.path) + 1)
+    )
     return "\n".join(f"{'  ' * (len(path) - 1)}- {path[-1]}" for path in paths) or f"- {book.title}"
 
 

@@ -116,6 +116,16 @@ async def test_none_of_the_suggestions_is_a_gap(bot: Bot) -> None:
     assert f"- 1 × {VAGUE}" in await gaps(bot)
 
 
+async def test_of_several_lessons_it_is_said_which_has_which_topics(bot: Bot) -> None:
+    birds = "# Birds\n\n" + "".join(f"## Bird {number}\n\nIt sings {number} songs.\n\n" for number in range(30))
+    for title, text in (("Birds", f"{birds}## FAQ\n\n### Do they fly?\n\nYes.\n"), ("Fish", "Fish swim.")):
+        await last(bot, ask(f'/lesson add title:{title} text:"{text}"', MODERATOR))
+    first, _, own, *others = (await last(bot, ask(f"/explain {UNKNOWN}"))).text.splitlines()
+    assert first == "That is not in the lessons. They are about:"
+    assert own.startswith("- **What is generative AI?**: What does “generative” mean? · ")
+    assert others == [f"- **Birds**: {' · '.join(f'Bird {number}' for number in range(13))} · …", "- **Fish**"]
+
+
 async def test_what_is_nowhere_is_said_with_what_there_is(bot: Bot, models: FakeModels) -> None:
     reply = await last(bot, ask(f"/explain {UNKNOWN}"))
     first, _, *topics = reply.text.splitlines()

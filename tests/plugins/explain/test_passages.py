@@ -56,6 +56,12 @@ def test_a_row_makes_sense_alone() -> None:
     assert rows == ["cat: says: meow; eats: fish.", "dog: says: woof."]
 
 
+def test_a_row_of_sentences_ends_once() -> None:
+    table = "| pet | does | says |\n|---|---|---|\n| cat | It purrs. | It says meow. |\n| dog | Barks. | Who? |\n"
+    rows = [p.text for p in told(table) if p.kind == "row"]
+    assert rows == ["cat: does: It purrs; says: It says meow.", "dog: does: Barks; says: Who?"]
+
+
 def test_an_overview_names_what_is_below_a_heading_without_text() -> None:
     overview = next(p for p in told(TABLE) if p.kind == "overview")
     assert overview.text == "- Food: Twice a day.\n- Food: Not too much."

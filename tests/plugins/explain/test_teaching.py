@@ -30,9 +30,9 @@ async def lesson(bot: Bot, command: str, user: User = MODERATOR, place: Place = 
 async def test_a_file_becomes_a_lesson_and_again_a_new_version(bot: Bot) -> None:
     first = await lesson(bot, "add", title="Pets", file=Attachment("pets.md", PETS.encode()))
     assert first.private
-    assert first.text == "“Pets” is version 1 now, with 2 passages. Its topics:\n\n- Cats\n  - Kittens"
+    assert first.text == "“Pets” is version 1 now (passages: 2). Its topics:\n\n- Cats\n  - Kittens"
     same = await lesson(bot, "add", title="pets", file=Attachment("pets.md", PETS.encode()))
-    assert same.text.startswith("“pets” was the same already in version 1, with 2 passages.")
+    assert same.text.startswith("“pets” was the same already in version 1 (passages: 2).")
     second = await lesson(bot, "add", title="PETS", text="Dogs\n\nDogs bark at strangers.")
     assert second.text.startswith("“PETS” is version 2 now")
 
@@ -84,7 +84,7 @@ async def test_only_so_many_versions_and_lessons_are_kept(bot: Bot, monkeypatch:
     for word in ("one", "two", "three"):
         await lesson(bot, "add", title="Pets", text=f"Cats\n\nCats know {word} trick.")
     gone = await lesson(bot, "show", title="Pets", version="1")
-    assert gone.text == "“Pets” has no version 1; there are 2, 3."
+    assert gone.text == "“Pets” has no version 1. Its versions: 2, 3."
     assert (await lesson(bot, "show", title="Pets", version="2")).attachments[0].data.endswith(b"two trick.")
     (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
     assert len(await plugin.host.store.blob_keys(scope="lessons:school")) == 2
@@ -155,7 +155,21 @@ async def test_the_bots_own_lesson_can_be_shown_but_not_removed(bot: Bot) -> Non
 @pytest.mark.parametrize("command", ["show", "remove"])
 async def test_an_unknown_title_is_answered_with_those_there_are(bot: Bot, command: str) -> None:
     reply = await lesson(bot, command, title="Fish")
-    assert reply.text == "There is no lesson “Fish” here; there are “What is generative AI?”."
+    assert reply.text == "There is no lesson “Fish” here. There is: “What is generative AI?”."
+
+
+@pytest.mark.parametrize("command", ["show", "remove"])
+async def test_where_there_are_no_lessons_that_is_said(make_bot: MakeBot, command: str) -> None:
+    async with make_bot() as bot:
+        reply = await lesson(bot, command, title="Fish")
+    assert (reply.text, reply.error) == ("There is no lesson “Fish” here, and no other one either.", True)
+
+
+async def test_topics_stand_under_their_headings_and_apart_from_the_versions(bot: Bot) -> None:
+    text = "# Pets\n\n## Cats\n\nCats purr.\n\n## FAQ\n\n### Can a cat swim?\n\nYes.\n"
+    await lesson(bot, "add", title="Pets", text=text)
+    _, contents = (await lesson(bot, "show", title="Pets")).text.split("\n\nIts topics:\n\n")
+    assert contents == "- Cats\n- FAQ\n  - Can a cat swim?"
 
 
 async def test_whoever_runs_the_bot_looks_after_any_server(bot: Bot) -> None:
