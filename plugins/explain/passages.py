@@ -108,7 +108,7 @@ def sections(lesson: Lesson) -> Iterator[Section]:
 
 
 def topics(passages: Iterable[Passage]) -> dict[str, tuple[str, ...]]:
-    """The headings right below each lesson's title, by lesson, save that of a FAQ: it does not tell what it is about."""
+    """The headings right below each lesson's title, by lesson, save that of a FAQ, which does not tell its subject."""
     found: dict[str, dict[str, None]] = {}
     for passage in passages:
         own = found.setdefault(passage.lesson, {})

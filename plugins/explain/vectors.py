@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from plugins.explain.search import Floats
 
 SCOPE = "vectors"
-BATCH = 64
-"""Texts of one request."""
+BATCH = 16
+"""Texts of one request: so few that a bot which ends with its answer has kept what was made until then."""
 
 
 async def vectors(store: Store, models: ModelClient, passages: Sequence[Passage], model: str = "") -> Floats:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fakes.models import FakeModels
 
-from bot import ModelClient, Store
+from bot import ModelClient, Store, UserError
 from bot.database import Database
 from plugins.explain.passages import Passage, passages
 from plugins.explain.reading import read
@@ -97,6 +97,21 @@ async def test_many_texts_go_in_batches_and_the_finished_ones_are_kept(
     assert sum(sizes) == len(set(texts(many)))
     assert sizes == [BATCH] * (len(sizes) - 1) + [len(set(texts(many))) % BATCH or BATCH]
     assert len(sizes) > 1
+
+
+async def test_what_was_finished_before_an_interruption_is_not_made_again(
+    models: FakeModels, client: ModelClient, tmp_path: Path
+) -> None:
+    many = told("# Pets\n\n" + "".join(f"## Pet {number}\n\nIt is pet {number}.\n\n" for number in range(30)))
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        store = Store(database, "explain")
+        models.failure, models.failing = (503, "Too busy."), lambda body: len(models.requests) > 2
+        with pytest.raises(UserError):
+            await vectors(store, client, many)
+        models.failure = None
+        before = embedded(models)[:32]
+        await vectors(store, client, many)
+    assert sorted(embedded(models)) == sorted(set(texts(many)) - set(before))
 
 
 async def test_no_passages_are_no_rows(client: ModelClient, tmp_path: Path) -> None:
