@@ -8,7 +8,8 @@ import os
 import re
 import signal
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from prompt_toolkit.history import FileHistory, InMemoryHistory
 
 from bot.errors import UserError
 from bot.language import translate
-from bot.message import Action, Place, Reply, Request, User
+from bot.message import Action, Attachment, Place, Reply, Request, User
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.history import History
 
     from bot.app import Bot
-    from bot.message import Attachment, Button, Form
+    from bot.message import Button, Form
 
 HERE = Place("terminal", "terminal")
 CLEAR_LINE = "\r\x1b[K"
@@ -36,6 +37,8 @@ CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) no
 """What a model must not send to a terminal: it could move the cursor, or hide what was said."""
 PAIRS = re.compile(r"(?:\s*[A-Za-z_][\w-]*:(?:\"[^\"]*\"|[^\s\"]+)\s)*\s*")
 """The options before the free text, each with its value."""
+MOST_BYTES = 25 * 2**20
+"""Of a file that an option names; as much as one may have that is attached elsewhere."""
 WELCOME = "Type a question, or / for the commands; Ctrl-C stops an answer, Ctrl-D ends."
 
 
@@ -121,12 +124,35 @@ class Terminal:
             raise UserError("There is no !{action} for the last answer; there are {names}.", action=action, names=names)
         raise UserError("There is no answer here that !{action} could be for. Ask something first.", action=action)
 
+    async def _attached(self, request: Request) -> Request:
+        """`request` with the files themselves where its options name them: nothing else can be attached here.
+
+        Raises UserError for one that cannot be read.
+        """
+        if not request.text.startswith("/"):
+            return request
+        try:
+            command, rest = self.bot.registry.split(request.text)
+            given = command.parse(rest)
+        except UserError:
+            # Told when it is dispatched, where it is also noted.
+            return request
+        paths = {
+            option.name: given[option.name]
+            for option in command.options
+            if option.type is Attachment and given.get(option.name)
+        }
+        if not paths:
+            return request
+        files = {name: await asyncio.to_thread(_opened, path) for name, path in paths.items()}
+        return replace(request, text="", command=command.name, options={**given, **files})
+
     def _pressed(self, button_id: str, fields: dict[str, str] | None = None) -> Request:
         return Request(user=self.user, place=HERE, action=Action(button_id, fields))
 
     async def _answer(self, line: str) -> int:
         try:
-            return await self._answered(self._request(line))
+            return await self._answered(await self._attached(self._request(line)))
         except UserError as error:
             _tell(error.sentence.in_language(self.user.locale))
             return 1
@@ -218,6 +244,27 @@ def _named(button: Button) -> str:
     """What to type for a button. A plugin's has a number for a name, so it says what it does."""
     name = f"!{button.id.split(':')[1]}"
     return f"{name} ({button.label})" if button.command else name
+
+
+def _opened(named: str) -> Attachment:
+    """The file of this path; "~" is the home folder. Raises UserError if there is none that can be read."""
+    path = Path(named)
+    # Where nobody has that name, or no home folder, it is a name like any other.
+    with suppress(RuntimeError):
+        path = path.expanduser()
+    try:
+        if path.is_dir():
+            raise UserError("{path} is a folder; name a file in it.", path=named)
+        if not path.is_file():
+            raise UserError("There is no file {path}.", path=named)
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UserError("{path} cannot be read ({reason}).", path=named, reason=error.strerror) from None
+    if len(data) > MOST_BYTES:
+        sentence = "{file} is too large: I take files of up to {most} MB."
+        raise UserError(sentence, file=path.name, most=MOST_BYTES // 2**20)
+    return Attachment(path.name, data)
 
 
 def _tell(text: str) -> None:

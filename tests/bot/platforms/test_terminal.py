@@ -51,6 +51,36 @@ async def test_an_error_is_a_sentence_on_stderr(person: Person, line: str, sente
     assert (done.status, done.out, done.err) == (1, "", f"{sentence}\n")
 
 
+async def test_an_option_names_a_file_on_the_disk(person: Person) -> None:
+    (person.home / "my pets.md").write_text("# Pets\n\n## Cats\n\nCats purr.\n", "utf-8")
+    told = "“Pets” is version 1 now (passages: 1). Its topics:\n\n- Cats\n"
+    done = await person.chat('/lesson add title:Pets file:"~/my pets.md"')
+    assert (done.status, done.out, done.err) == (0, told, "")
+    again = await person.run("chat", "--out", "out", "/lesson", "show", "title:Pets")
+    assert again.out.endswith("out/my pets.md\n")
+    assert (person.home / "out" / "my pets.md").read_bytes() == (person.home / "my pets.md").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("pets.md", "There is no file pets.md."),
+        ("~nobody-here/pets.md", "There is no file ~nobody-here/pets.md."),
+        ("/dev/null", "There is no file /dev/null."),
+        ("~", "~ is a folder; name a file in it."),
+        ("x" * 300, f"{'x' * 300} cannot be read (File name too long)."),
+        ("large.md", "large.md is too large: I take files of up to 25 MB."),
+        ("lesson.md", "lesson.md has 6.0 MB; a lesson may have up to 5 MB."),
+    ],
+)
+async def test_a_file_that_cannot_be_had(person: Person, path: str, sentence: str) -> None:
+    for name, size in (("large.md", 26 * 2**20 + 1), ("lesson.md", 6_000_000)):
+        with (person.home / name).open("wb") as file:
+            file.truncate(size)
+    done = await person.chat(f"/lesson add title:Pets file:{path}")
+    assert (done.status, done.out, done.err) == (1, "", f"{sentence}\n")
+
+
 async def test_a_server_that_is_down(person: Person, unused_tcp_port: int) -> None:
     done = await person.chat("/ask hi", "--server", f"http://127.0.0.1:{unused_tcp_port}")
     assert (done.status, done.out, done.err) == (1, "", f"{DOWN}\n")
