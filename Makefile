@@ -28,7 +28,7 @@ lint: setup-dev
 
 bench: $(VENV)/.bench
 	$(BIN)/tempera-models bench language
-	$(BIN)/python -m plugins.explain.measure tests/data/explain_held_out.jsonl tests/data/explain_held_out_2.jsonl \
+	$(BIN)/python -m plugins.explain.measure tests/data/explain_held_out_3.jsonl \
 	  --also tests/data/plain_lesson.txt tests/data/plain_lesson_headings.json
 	$(BIN)/tempera-models serve --model classroom-moderation --port 8409 & server=$$!; \
 	  $(BIN)/python -m bot.safety.measure tests/data/safety_held_out_3.jsonl --server http://127.0.0.1:8409; \

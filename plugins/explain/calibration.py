@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from plugins.explain.passages import Passage
     from plugins.explain.search import Index
 
-FALSE_ANSWERS = 0.05
-"""What share of questions without an answer may get one in cross-validation.
+FALSE_ANSWERS, FALSE_ANSWERS_AIDED = 0.05, 0.03
+"""What share of questions without an answer may get one in cross-validation, and where wordings and embeddings help.
 
-More of other people's questions get one, since the wordings were written by those who knew these. The share holds where
-wordings help and where none do, each with a threshold of its own.
+More of other people's questions get one there, since the wordings were written by those who knew these.
 """
 KEPT, KEPT_BY_WORDS = 0.98, 0.97
 """What share of questions with an answer must get at least suggestions: by embeddings, and by words alone.
@@ -130,8 +129,12 @@ def calibrate(questions: Sequence[Labelled], rankings: Sequence[Ranking]) -> Mod
             *weights, bias = fit(features[~tested], has_answer[~tested])
             unseen[tested] += (features[tested] @ np.array(weights) + bias) / REPETITIONS
     aided = np.array([ranking.is_aided for ranking in rankings])
-    answer, alone = (_exceeded_by(FALSE_ANSWERS, unseen[~has_answer & group]) for group in (aided, ~aided))
-    kept = KEPT if rankings[0].with_embeddings else KEPT_BY_WORDS
+    if rankings[0].with_embeddings:
+        share, kept = FALSE_ANSWERS_AIDED, KEPT
+    else:
+        share, kept = FALSE_ANSWERS, KEPT_BY_WORDS
+    answer = _exceeded_by(share, unseen[~has_answer & aided])
+    alone = _exceeded_by(FALSE_ANSWERS, unseen[~has_answer & ~aided])
     suggest = np.quantile(unseen[has_answer], 1 - kept)
     *weights, bias = (round(float(value), 2) for value in fit(features, has_answer))
     return Model(tuple(weights), bias, answer, alone, round(float(suggest), 2))

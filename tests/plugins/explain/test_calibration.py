@@ -15,7 +15,7 @@ from plugins.explain.search import Index
 
 DATA = Path(__file__).parents[2] / "data"
 DEVELOPMENT = DATA / "explain_development.jsonl"
-HELD_OUT = (DATA / "explain_held_out.jsonl", DATA / "explain_held_out_2.jsonl")
+HELD_OUT = [DATA / f"explain_held_out{number}.jsonl" for number in ("", "_2", "_3")]
 PLAIN, HEADINGS = DATA / "plain_lesson.txt", DATA / "plain_lesson_headings.json"
 
 
@@ -33,7 +33,7 @@ def test_the_labelled_files_are_whole(held_out: Path) -> None:
     both = [question for half in halves for question in half]
     assert len(both) >= 300
     assert sum(not question.headings for question in both) >= 100
-    assert len(halves[1]) * 3 > len(both)
+    assert len(halves[1]) * 4 > len(both)
     told = Counter(" ".join(question.question.casefold().split()) for question in both)
     assert [text for text, count in told.items() if count > 1] == []
     assert {heading for question in both for heading in question.headings} <= headings(LESSON)
@@ -120,8 +120,9 @@ def test_the_calibration_keeps_false_answers_few_with_wordings_and_without() -> 
     found = [Ranking((), one, 0.0, with_embeddings=True) for one in given]
     model = calibrate(asked, found)
     confidence = np.array(given) @ np.array(model.weights) + model.bias
-    for group, needed in ((aided, model.answer), (~aided, model.alone)):
-        assert 0.03 < np.mean(confidence[~has_answer & group] >= needed) < 0.07
+    # Less is let through where wordings help.
+    assert 0.015 < np.mean(confidence[~has_answer & aided] >= model.answer) < 0.045
+    assert 0.03 < np.mean(confidence[~has_answer & ~aided] >= model.alone) < 0.07
     assert np.mean(confidence[has_answer] >= model.suggest) > 0.95
     assert model.suggest < model.answer < model.alone
 

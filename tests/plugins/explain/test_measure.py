@@ -12,7 +12,7 @@ from plugins.explain.calibration import Labelled, load, rates
 from plugins.explain.measure import LESSON, index_of, main, ranked, served, speed, synthetic
 
 DATA = Path(__file__).parents[2] / "data"
-HELD_OUT = (DATA / "explain_held_out.jsonl", DATA / "explain_held_out_2.jsonl")
+HELD_OUT = [DATA / f"explain_held_out{number}.jsonl" for number in ("", "_2", "_3")]
 PLAIN, HEADINGS = DATA / "plain_lesson.txt", DATA / "plain_lesson_headings.json"
 
 
@@ -101,10 +101,12 @@ async def test_pupils_find_what_the_lesson_says(weights: Callable[[str], EngineS
             (HELD_OUT[0], plain, elsewhere, 0.86, 0.94),
             (HELD_OUT[1], default, None, 0.95, 0.98),
             (HELD_OUT[1], plain, elsewhere, 0.94, 0.97),
+            (HELD_OUT[2], default, None, 0.96, 0.98),
+            (HELD_OUT[2], plain, elsewhere, 0.94, 0.98),
         ):
             questions = load(path, told)
             counted = rates(index, questions, await ranked(index, questions, client))
             shares = {name: hits / of for name, (hits, of) in counted.items()}
             assert shares["right first"] >= first
             assert shares["right in three"] >= three
-            assert shares["false answers"] <= 0.12
+            assert shares["false answers"] <= (0.08 if index is default else 0.13)
