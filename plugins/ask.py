@@ -53,7 +53,9 @@ class Ask(Plugin):
             type=str,
             default="",
             task="chat",
-            description="The language model of /ask, /dial, /odds and /compare; empty for the model server's first one.",
+            description=(
+                "The language model of /ask, /dial, /odds and /compare; empty for the model server's first one."
+            ),
             maximum=200,
         ),
         Setting(
