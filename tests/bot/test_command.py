@@ -1,46 +1,9 @@
-from collections.abc import AsyncIterator
-
 import pytest
+from fakes.sample import Sample, ask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import Choice, Context, Plugin, Range, Reply, autocomplete, command, message_command
-from bot.command import Command
 from bot.errors import OptionError
-
-
-class Sample(Plugin):
-    name = "sample"
-
-    @message_command("Say this", text="Say: {text}")
-    @command(form=("prompt", "temperature"))
-    async def ask(
-        self,
-        ctx: Context,
-        prompt: Range[str, 1, 100],
-        temperature: Range[float, 0, 2] = 0.7,
-        style: Choice["plain", "rhyme"] = "plain",
-        seed: int | None = None,
-    ) -> AsyncIterator[Reply]:
-        """Ask something.
-
-        prompt: What you want to know
-        temperature: How boldly
-        """
-        yield Reply(text=prompt)
-
-    @command("lesson list", moderator=True, private=True)
-    async def lessons(self, ctx: Context) -> AsyncIterator[Reply]:
-        """List the lessons."""
-        yield Reply(text="none")
-
-    @autocomplete("ask", "prompt")
-    async def questions(self, ctx: Context, typed: str) -> list[str]:
-        return [typed + "?"]
-
-
-def ask() -> Command:
-    return Sample().commands()[0]
 
 
 def test_a_messages_text_becomes_the_free_text_shortened_to_what_fits() -> None:
