@@ -112,7 +112,8 @@ class Safety:
             raise Unsafe(WITHHELD, code=f"{ANSWER}{code}", text=text)
 
     def _reason(self, text: str, place: Place, *, draws: bool) -> str:
-        kinds = rules().kinds(text)
+        readings = rules().readings(text)
+        kinds = rules().kinds_of(readings)
         looked_for = KINDS[self._level(place)]
         if reason := next((kind for kind in ORDER if kind in kinds & looked_for), ""):
             return reason
@@ -125,7 +126,6 @@ class Safety:
         if draws and self._level(place) != OFF:
             people = self._settings.value("safety.people", place)
             # Both names of somebody may be in disguise, which single words do not show.
-            readings = [rules().without_innocent(one) for one in (reading, read(undisguised(text)))]
             if PERSON in kinds or any(famous().find(one) or (people and own(people).find(one)) for one in readings):
                 return PERSON
         return ""

@@ -13,6 +13,7 @@ from bot.safety.patterns import either
 from bot.safety.words import Words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from bot.safety.normal import Reading
@@ -35,16 +36,20 @@ class Rules:
 
     def kinds(self, text: str) -> set[str]:
         """What is in `text`: "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm"."""
-        readings = [self.without_innocent(read(one)) for one in (text, undisguised(text)) if one]
+        return self.kinds_of(self.readings(text))
+
+    def readings(self, text: str) -> list[Reading]:
+        """`text` as it stands and as it is meant where it is disguised, without the phrases that only look bad."""
+        found = [read(one) for one in (text, undisguised(text)) if one]
+        return [replace(reading, plain=self._innocent.sub(" ", reading.plain)) for reading in found]
+
+    def kinds_of(self, readings: Sequence[Reading]) -> set[str]:
+        """What `kinds` finds in a text with these readings."""
         seen = [reading.plain for reading in readings]
         found = {kind for reading in readings for kind in self._words.kinds(reading)}
         if self._meaning.search(seen[0]):
             found.discard("profanity")
         return found | {kind for kind, pattern in self._patterns.items() if any(map(pattern.search, seen))}
-
-    def without_innocent(self, reading: Reading) -> Reading:
-        """`reading` without the phrases that only look bad."""
-        return replace(reading, plain=self._innocent.sub(" ", reading.plain))
 
 
 @cache
