@@ -239,8 +239,9 @@ class Index:
             none = np.zeros(len(chosen))
             score = exactly + coverage + BM25_WEIGHT * lexical[chosen] + BM25_ANNOUNCING * announcing
             return Scored(score + BM25_LETTERS_WEIGHT * letters, none, none, coverage, letters, none)
-        likeness, best, own = self._likeness(direction, chosen)
-        taught = self._taught(direction)[chosen]
+        every = _products(np.asarray(self._units, np.float32), direction) if self._units.dtype == np.float32 else None
+        likeness, best, own = self._likeness(direction, every, chosen)
+        taught = self._taught(direction, every)[chosen]
         score = exactly + own + LEARNT_WEIGHT * taught + COVERAGE_WEIGHT * coverage + ANNOUNCING * announcing
         return Scored(score + LETTERS_WEIGHT * letters, likeness, best, coverage, letters, taught)
 
@@ -274,13 +275,13 @@ class Index:
             return chosen
         return np.union1d(chosen, _largest(_products(self._whole, direction)))
 
-    def _likeness(self, direction: Floats, chosen: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
+    def _likeness(self, direction: Floats, every: Floats | None, chosen: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
         """How like the question each chosen passage is: in all; at most in one of its parts; in all that is its own."""
         places, begin = gathered(self._bounds[::4], chosen)
         offsets = self._bounds[4 * chosen[:, None] + np.arange(4)] - self._bounds[4 * chosen[:, None]]
         segments = (offsets + begin[:, None]).ravel()
         asked = self._asked[chosen]
-        products, own = self._compared(direction, places)
+        products, own = self._compared(direction, every, places)
         parts = np.maximum.reduceat(products, segments).reshape(-1, 4)
         return (
             _joined(parts, asked),
@@ -288,21 +289,24 @@ class Index:
             _joined(np.maximum.reduceat(own, segments).reshape(-1, 4), asked),
         )
 
-    def _compared(self, direction: Floats, places: NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """The likeness of a question to some of the units: as they are, and without what is common."""
-        if self._units.dtype == np.float32:
-            products = _products(np.asarray(self._units, np.float32), direction)[places]
-        else:
-            products = _products(np.asarray(self._units[places], np.float32), direction)
+    def _compared(self, direction: Floats, every: Floats | None, places: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """The likeness of a question to some of the units: as they are, and without what is common.
+
+        `every` has the first for all of them, where these are few enough to be compared at once.
+        """
+        products = self._products_at(places, direction) if every is None else every[places]
         without = products - self._along[places] - (direction - self._common) @ self._common
         lengths = self._lengths[places] * np.linalg.norm(direction - self._common)
         return products, np.asarray(without / np.maximum(lengths, 1e-9), np.float32)
 
-    def _taught(self, direction: Floats) -> NDArray[Any]:
+    def _products_at(self, places: NDArray[np.intp], direction: Floats) -> Floats:
+        return _products(np.asarray(self._units[places], np.float32), direction)
+
+    def _taught(self, direction: Floats, every: Floats | None) -> NDArray[Any]:
         """What the wordings teach about each passage."""
         if self._learnt is None:
             return np.zeros(len(self.passages))
-        scores = self._learnt.scores(self._compared(direction, self._rows)[1])
+        scores = self._learnt.scores(self._compared(direction, every, self._rows)[1])
         return np.where(self._section >= 0, scores[self._section], 0.0)
 
     def _rarity(self, stem: str) -> float:
