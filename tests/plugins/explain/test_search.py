@@ -175,7 +175,11 @@ def test_what_is_learnt_from_wordings_counts_for_all_of_their_section() -> None:
     directed(index, {"Cats": 0, "Dogs": 1})
     query = index.query("zzz")
     along = [np.eye(8)[0].tolist()] * len(query.texts)
-    here, beside, other, unknown = index.scored(query, along).taught
+    scored = index.scored(query, along)
+    here, beside, other, unknown = scored.taught
     assert here == beside > 0 > other
     assert unknown == 0
+    index._learnt = None
+    moved = np.sign((scored.score - index.scored(query, along).score).round(6))
+    assert moved.tolist() == [1, 1, -1, 0]
     assert index.scored(query, None).taught.tolist() == [0] * 4
