@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from fakes.stacks import show_stacks
 
 from model_server.server import serve
 from model_server.store import Entry, Store
@@ -99,12 +100,16 @@ async def is_ready(url: str) -> bool:
 
 async def eventually(happened: Callable[[], bool | Awaitable[bool]]) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            seen = happened()
-            if seen if isinstance(seen, bool) else await seen:
-                return
-            await asyncio.sleep(0.02)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                seen = happened()
+                if seen if isinstance(seen, bool) else await seen:
+                    return
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        show_stacks()
+        raise
 
 
 def free_port() -> int:

@@ -23,6 +23,7 @@ from fakes.discord.state import (
     FakeUser,
     now,
 )
+from fakes.stacks import show_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -73,6 +74,7 @@ class World:
         deadline = time.monotonic() + timeout
         while not (value := holds()):
             if time.monotonic() > deadline:
+                show_stacks()
                 raise AssertionError(f"It never came to it. What there is:\n{self.picture()}")
             self._changed.clear()
             # What is outside, such as the model server, tells nobody here of its changes.

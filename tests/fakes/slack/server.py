@@ -17,6 +17,7 @@ from fakes.slack.calls import ApiError, Call, Method
 from fakes.slack.delivery import Courier, Delivery
 from fakes.slack.rates import RateTiers
 from fakes.slack.workspace import Channel, FakeFile, FakeMessage, FakeView, User, Workspace
+from fakes.stacks import show_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -149,6 +150,7 @@ class Server:
                         continue
                 return found
         except TimeoutError:
+            show_stacks()
             seen = "\n".join(f"{one.channel} {one.ts} {one.shown!r}" for one in self.workspace.messages[-20:])
             told = [(call.method, call.error) for call in self.calls[-20:]]
             raise TimeoutError(f"nothing came of it. Last messages:\n{seen}\nLast calls: {told}") from None
