@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
     from model_server.training.emoji import Emoji
@@ -47,7 +48,7 @@ def things(emoji: Emoji) -> list[str]:
     return list(dict.fromkeys(bare))
 
 
-def plain(emoji: Emoji, random: Random) -> list[str]:
+def plain(emoji: Emoji, random: Random, descriptions: Sequence[str] = ()) -> list[str]:
     """Captions for the picture of one emoji; repeated ones are meant to be drawn more often."""
     if emoji.tone:
         chosen = {"thing": emoji.name, "a_thing": article(emoji.name), "tone": emoji.tone}
@@ -64,7 +65,7 @@ def plain(emoji: Emoji, random: Random) -> list[str]:
         found += words[:4]
     if len(words) > 1:
         found += [" ".join(random.sample(words, min(3, len(words)))) for _ in range(3)]
-    return found
+    return [*found, *descriptions]
 
 
 def coloured(emoji: Emoji, colour: str) -> list[str]:

@@ -12,10 +12,10 @@ import numpy as np
 from model_server.training import captions, scenes
 from model_server.training.colours import BACKGROUNDS, COLOURS, main_hue, name_of, recolour
 from model_server.training.emoji import SIZE
-from model_server.training.things import bare_code, read_things
+from model_server.training.things import bare_code, read_descriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Set
+    from collections.abc import Callable, Container, Mapping
 
     from model_server.training.emoji import Emoji, Rgba
     from model_server.training.scenes import Rgb
@@ -35,7 +35,7 @@ GROUP_WEIGHTS = {
 }
 NAME_WEIGHTS = (2.0, 0.8, 0.2)
 """By the words in its shortest name: what people often speak of, and ask for, has one of a word."""
-COMMON_WEIGHT = 12.0
+COMMON_WEIGHT = 20.0
 """Of each of the two hundred common things: a network that sees all alike knows none, in a processor's time."""
 SHARES = {"plain": 0.78, "colour": 0.13, "scene": 0.08, "tone": 0.01}
 """Which part of the drawn pictures is of which kind."""
@@ -90,25 +90,26 @@ def collect(
 ) -> Collection:
     """All pictures that are trained on; those of a set that is not in `weights` count once.
 
-    Each emoji of each set comes in `variants` positions, half of them mirrored where that does not make it wrong;
+    Each emoji of each set comes in `variants` positions, every fourth mirrored where that does not make it wrong;
     recoloured in every colour that `captions.is_held_out` does not keep back; and `mixed` pictures show two emoji, a
     ground, a scene, or something worn.
     """
     random = Random(seed)  # noqa: S311 - reproducible, not secret
     collection = Collection()
     weights = weights or {}
-    common = {thing.code for thing in read_things()}
+    common = read_descriptions()
     for name, pictures in sets.items():
         for one in emoji:
             if one.code in pictures:
                 weight = weights.get(name, 1.0) * usual(one, common)
-                _add_plain(collection, one, pictures[one.code], random, variants, weight)
+                texts = captions.plain(one, random, () if one.tone else common.get(bare_code(one.code), ()))
+                _add_plain(collection, one, pictures[one.code], random, variants, weight, texts)
                 _add_colours(collection, one, pictures[one.code], random, weight)
     _add_mixed(collection, emoji, sets, random, mixed, weights)
     return collection
 
 
-def usual(emoji: Emoji, common: Set[str]) -> float:
+def usual(emoji: Emoji, common: Container[str]) -> float:
     """How often one picture of an emoji is drawn beside those of others. `common` has the codes of common things."""
     if bare_code(emoji.code) in common and not emoji.tone:
         return COMMON_WEIGHT
@@ -122,16 +123,21 @@ def _may_flip(emoji: Emoji) -> bool:
 
 
 def _add_plain(
-    collection: Collection, emoji: Emoji, picture: Rgba, random: Random, variants: int, weight: float
+    collection: Collection,
+    emoji: Emoji,
+    picture: Rgba,
+    random: Random,
+    variants: int,
+    weight: float,
+    texts: list[str],
 ) -> None:
     kind = "tone" if emoji.tone else "plain"
     count = 1 if emoji.tone else variants
-    texts = captions.plain(emoji, random)
     colour = name_of(picture)
     if colour and not emoji.tone and emoji.group in NAMEABLE:
         texts += captions.coloured(emoji, colour)[:6]
     for number in range(count):
-        flip = _may_flip(emoji) and number % 2 == 1
+        flip = _may_flip(emoji) and number % 4 == 3
         collection.add(kind, scenes.place(picture, random, flip=flip), weight / count, texts)
 
 

@@ -130,10 +130,10 @@ CLDR = Package(
 )
 
 SETS = (
-    EmojiSet("noto", GOOGLE, "img/google/64", weight=0.25),
+    EmojiSet("noto", GOOGLE, "img/google/64", weight=0.1),
     EmojiSet("twemoji", TWITTER, "img/twitter/64"),
     EmojiSet("fluent", FLUENT, weight=0.03),
-    EmojiSet("fluent-flat", FLUENT_FLAT, weight=0.1),
+    EmojiSet("fluent-flat", FLUENT_FLAT, weight=0.05),
     EmojiSet("noto-v1", NOTO_V1, weight=0.03),
 )
 """What the generator learns from: one manner mostly, or a small one would learn none of five well."""

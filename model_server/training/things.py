@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 THINGS = Path(__file__).with_name("things.txt")
+DESCRIPTIONS = Path(__file__).with_name("descriptions.txt")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,18 @@ def read_things(path: Path = THINGS) -> list[Thing]:
         character, _, words = line.partition(" ")
         name, _, paraphrase = words.partition(": ")
         found.append(Thing(code_of(character), name, paraphrase))
+    return found
+
+
+def read_descriptions(path: Path = DESCRIPTIONS) -> dict[str, list[str]]:
+    """What else people call the two hundred, by code: an emoji a line, a space, and descriptions between semicolons.
+
+    None is, or is nearly, the paraphrase that its thing is asked for by.
+    """
+    found = {}
+    for line in path.read_text("utf-8").splitlines():
+        character, _, words = line.partition(" ")
+        found[code_of(character)] = words.split("; ")
     return found
 
 
