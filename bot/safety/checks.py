@@ -44,7 +44,7 @@ SECONDS = 5.0
 
 
 class Safety:
-    """Everything but `ask` and `guarded` decides from memory, within a millisecond for an ordinary prompt."""
+    """Everything but `ask`, `answer` and `guarded` decides from memory, within a millisecond for an ordinary prompt."""
 
     def __init__(self, settings: Settings, models: ModelClient) -> None:
         self._settings = settings
@@ -92,7 +92,17 @@ class Safety:
         """`replies` with every sentence looked at before it is shown; Unsafe ends them. Only answers to words are."""
         if not self.takes_words(command) or not self._looks(place):
             return replies
-        return held(replies, lambda text: self._pass(text, place))
+        return held(replies, lambda text: self.answer(text, place))
+
+    async def answer(self, text: str, place: Place) -> None:
+        """Raise Unsafe for what no answer may hold."""
+        level = self._level(place)
+        code = self._reason(text, place, draws=False)
+        if level != OFF and code in {"", HELPED}:
+            code = await self._judged([text], level, ANSWERS[level])
+        # Words of help name what they are against.
+        if code not in {"", HELPED}:
+            raise Unsafe(WITHHELD, code=f"{ANSWER}{code}", text=text)
 
     def takes_words(self, command: Command) -> bool:
         """Whether somebody writes freely to `command`."""
@@ -101,15 +111,6 @@ class Safety:
     def _looks(self, place: Place) -> bool:
         own_rules = ("safety.words", "safety.patterns")
         return self._level(place) != OFF or any(self._settings.value(name, place) for name in own_rules)
-
-    async def _pass(self, text: str, place: Place) -> None:
-        level = self._level(place)
-        code = self._reason(text, place, draws=False)
-        if level != OFF and code in {"", HELPED}:
-            code = await self._judged([text], level, ANSWERS[level])
-        # Words of help name what they are against.
-        if code not in {"", HELPED}:
-            raise Unsafe(WITHHELD, code=f"{ANSWER}{code}", text=text)
 
     def _reason(self, text: str, place: Place, *, draws: bool) -> str:
         readings = rules().readings(text)

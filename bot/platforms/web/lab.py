@@ -60,6 +60,7 @@ class Lab:
             self._house.bot.gate.pressed(Request(user=user, place=self._house.rooms.get("").place()), "dial")
             answer = web.json_response(_shown(await self._odds(user.id, await request.text())))
         except UserError as error:
+            await self._house.note(error, user, "dial")
             answer = web.json_response({"error": error.sentence.in_language(user.locale)}, status=422)
         visitors.remember(answer, secret)
         return answer
@@ -77,9 +78,12 @@ class Lab:
         if self._asking.total() >= MOST:
             raise Busy("Too many people are turning the dial at the moment; try again shortly.", 2)
         self._asking[user_id] += 1
+        bot, place = self._house.bot, self._house.rooms.get("").place()
         try:
-            bot, place = self._house.bot, self._house.rooms.get("").place()
-            return await bot.models.dial(
+            if asked.text:
+                bot.safety.look([asked.text], place, draws=False)
+                await bot.safety.ask([asked.text], place)
+            dial = await bot.models.dial(
                 asked.ids or asked.text,
                 temperature=asked.temperature,
                 top_p=asked.top_p,
@@ -87,6 +91,9 @@ class Lab:
                 model=await bot.settings.model("ask.model", place),
                 user=user_id,
             )
+            if asked.ids:
+                await bot.safety.answer(b"".join(dial.prompt).decode(errors="replace"), place)
+            return dial
         finally:
             self._asking -= Counter({user_id: 1})
 

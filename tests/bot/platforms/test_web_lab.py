@@ -12,6 +12,7 @@ from fakes.page import Visitor
 from bot.app import Bot
 from bot.database import now
 from bot.message import Place, User
+from bot.safety.verdict import SENTENCES, WITHHELD
 from bot.scope import home
 
 
@@ -123,3 +124,20 @@ async def test_who_is_timed_out_turns_no_dial(ann: Visitor, bot: Bot, models: Fa
     assert status == 422
     assert answer["error"].startswith("Moderators have timed you out: you can use me again at ")
     assert models.requests == []
+
+
+async def test_what_is_typed_and_drawn_passes_the_safety_checks(ann: Visitor, bot: Bot, models: FakeModels) -> None:
+    mod = User("m", "Mod", is_moderator=True)
+    place = home(Place("web", "", "web"))
+    await bot.settings.write([bot.settings.plan("safety.level", "classroom", place)], mod)
+    await bot.settings.write([bot.settings.plan("safety.words", "turnip", place)], mod)
+    models.scores = {"vile": {"hate": 0.99}}
+    assert await turned(ann, text="a turnip") == (422, {"error": SENTENCES["blocked_word"].text})
+    assert await turned(ann, text="a vile thing") == (422, {"error": SENTENCES["hate"].text})
+    assert models.requests == []
+    _, dial = await turned(ann, text="The cat")
+    chosen = dial["candidates"][1]
+    models.scores = {f"The cat{text(chosen['bytes'])}": {"hate": 0.99}}
+    assert await turned(ann, ids=[*dial["ids"], chosen["id"]]) == (422, {"error": WITHHELD.text})
+    refused = [(row.what, row.reason) for row in await bot.audit.find("web", "web") if row.kind == "refusal"]
+    assert refused == [("dial", "answer_hate"), ("dial", "hate"), ("dial", "blocked_word")]
