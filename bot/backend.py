@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
 BUSY_SECONDS = 30
+SETTLE_BUSY_SECONDS = 0.2
 CONNECT_SECONDS = 10
 WRITERS = 0x74656D7065726121
 """The advisory lock that writers of one PostgreSQL database take in turns: any number that nobody else uses."""
@@ -40,8 +41,8 @@ class Backend:
     """What is raised when it cannot be opened."""
     trouble: str
     """What to say then."""
-    folder: Path | None = None
-    """Where its file lies."""
+    file: Path | None = None
+    """What it is stored in, if that is a file."""
     key: Path | None = None
     """Where a secret lies that must not be in it; None where there is no such place that all its processes reach."""
 
@@ -83,7 +84,7 @@ def _sqlite(url: URL) -> Backend:
     name = url.render_as_string()
     failures = (OSError, DBAPIError)
     trouble = f"The database {path} cannot be opened; is the folder writable?"
-    return Backend(engine, name, failures, trouble, path.parent, path.with_name(f"{path.name}.key"))
+    return Backend(engine, name, failures, trouble, path, path.with_name(f"{path.name}.key"))
 
 
 def _postgresql(url: URL) -> Backend:
@@ -115,10 +116,20 @@ def _first_in_a_transaction(engine: AsyncEngine, statement: str) -> None:
             connection.exec_driver_sql(statement)
 
 
-async def ensure_folder(folder: Path | None) -> None:
+async def ensure_folder(file: Path | None) -> None:
     """Make the folder of a database's file. Raises OSError where that cannot be."""
-    if folder is not None:
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    if file is not None:
+        await asyncio.to_thread(file.parent.mkdir, parents=True, exist_ok=True)
+
+
+def emptied(file: Path) -> bool:
+    """Empty the journal of an SQLite file; False where somebody reads what is in it. Blocks, but not for long."""
+    # Whoever waits here for readers keeps all writers waiting, too, so the others are too patient.
+    with closing(sqlite3.connect(file, timeout=SETTLE_BUSY_SECONDS)) as connection:
+        try:
+            return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.OperationalError:
+            return False
 
 
 class _SQLiteConnection(sqlite3.Connection):

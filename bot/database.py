@@ -27,14 +27,13 @@ from sqlalchemy import (
     func,
     not_,
     select,
-    text,
 )
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from bot.backend import BUSY_SECONDS, backend, ensure_folder
+from bot.backend import BUSY_SECONDS, backend, emptied, ensure_folder
 from bot.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -237,7 +236,7 @@ class Database:
 
     async def __aenter__(self) -> Self:
         try:
-            await ensure_folder(self._backend.folder)
+            await ensure_folder(self._backend.file)
             await self._bring_up()
         except self._backend.failures as error:
             await self._engine.dispose()
@@ -298,14 +297,12 @@ class Database:
 
     async def settle(self, *, patient: bool = True) -> None:
         """Let what was deleted be gone from the file's own journal, too, where there is one."""
-        if self._backend.folder is None:
+        if (file := self._backend.file) is None:
             return
-        async with self.reading() as session:
-            for pause in (*(SETTLE_SECONDS if patient else ()), None):
-                is_busy = (await session.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()[0]
-                if not is_busy or pause is None:
-                    break
-                await asyncio.sleep(pause)
+        for pause in (*(SETTLE_SECONDS if patient else ()), None):
+            if await asyncio.to_thread(emptied, file) or pause is None:
+                break
+            await asyncio.sleep(pause)
 
     async def first_seen(self, platform: str, event_id: str) -> bool:
         """Whether this event is new to every process that shares the database. Asking marks it as seen."""

@@ -1,12 +1,15 @@
 import asyncio
 import gc
 import multiprocessing
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from fakes.gateway import PATIENCE_SECONDS
 from fakes.migrated import REAL, remembered_tables
 from fakes.postgres import fresh_database
 from sqlalchemy import func, inspect, select, text
@@ -182,6 +185,27 @@ async def test_a_writer_that_is_cancelled_keeps_nobody_waiting(address: str) -> 
         async with asyncio.timeout(15):
             assert not await database.first_seen("test", "1")
         assert isinstance(cancelled, asyncio.CancelledError)
+
+
+async def test_emptying_a_files_journal_keeps_no_writer_waiting_for_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.backend.BUSY_SECONDS", 2 * PATIENCE_SECONDS)
+    async with Database(f"sqlite:///{tmp_path / 'bot.db'}") as database:
+        await database.first_seen("test", "1")
+        with closing(sqlite3.connect(tmp_path / "bot.db")) as reader:
+            # Not read to its end, a statement keeps the state that it began with.
+            rows = reader.execute("SELECT 1 FROM events UNION ALL SELECT 2")
+            assert rows.fetchone() == (1,)
+            settling = asyncio.create_task(database.settle())
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert await database.first_seen("test", "2")
+                assert not await database.first_seen("test", "2")
+                await settling
+            assert rows.fetchone() == (2,)
+        assert (tmp_path / "bot.db-wal").stat().st_size > 0
+        await database.settle()
+        assert (tmp_path / "bot.db-wal").stat().st_size == 0
 
 
 async def test_what_no_database_keeps_is_left_out_of_texts(address: str) -> None:
