@@ -10,40 +10,25 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from bot import actions
-from bot.audit import Audit
-from bot.auditing import AuditHere
-from bot.config import LOOPBACK
-from bot.configuring import SettingsHere
-from bot.context import Context
-from bot.defaults import DefaultsHere
 from bot.delivery import closing, flowing, put_together
 from bot.errors import UserError
-from bot.history import History
 from bot.language import Sentence, translate
 from bot.message import Channel, Place, Reply
-from bot.moderation import ModerationHere
-from bot.privacy import PrivacyHere
 from bot.setting import IDS
-from bot.statistics import StatisticsHere
-from bot.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bot.command import Command
-    from bot.database import Database, MessageRow
-    from bot.defaults import Defaults
-    from bot.gate import Gate
+    from bot.context import Context
+    from bot.contexts import Contexts
+    from bot.database import MessageRow
     from bot.hands import Hands
     from bot.journal import Journal
     from bot.log_channel import LogChannel
     from bot.message import Request
-    from bot.model_client import ModelClient
-    from bot.moderation import Moderation
-    from bot.privacy import Privacy
     from bot.refusals import Refusals
     from bot.registry import Registry
     from bot.run import Run, Runs
@@ -52,8 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PAGES = "/read"
-"""Where the web chat shows the pages of plugins."""
 SAVE_SECONDS = 2.0
 """How much of a growing answer a crash may lose."""
 
@@ -64,72 +47,32 @@ class Answering:
     def __init__(
         self,
         *,
-        models: ModelClient,
-        database: Database,
+        contexts: Contexts,
         journal: Journal,
         registry: Registry,
         settings: Settings,
-        defaults: Defaults,
-        gate: Gate,
         safety: Safety,
         refusals: Refusals,
         log_channel: LogChannel,
         runs: Runs,
-        moderation: Moderation,
         hands: Hands,
-        privacy: Privacy,
-        web_url: str,
         keeps: bool = True,
     ) -> None:
         """`keeps` says whether answers are stored once they are done."""
-        self._models = models
-        self._database = database
+        self._contexts = contexts
         self._journal = journal
         self._registry = registry
         self._settings = settings
-        self._defaults = defaults
-        self._gate = gate
         self._safety = safety
         self._refusals = refusals
         self._log_channel = log_channel
-        self._web_url = web_url
         self._keeps = keeps
         self._runs = runs
-        self._moderation = moderation
         self._hands = hands
-        self._privacy = privacy
 
     def stop(self, row_id: int) -> bool:
         """Stop an answer; False if it is not being made here."""
         return self._runs.stop(row_id)
-
-    def context(self, request: Request, command: Command, question: MessageRow | None = None) -> Context:
-        """What a handler or a completer is given."""
-        commands = self._gate.commands_for(request.user, request.place)
-        return Context(
-            request=request,
-            models=self._models,
-            commands=commands,
-            defaults=DefaultsHere(self._defaults, request.place.platform, request.user.id, commands),
-            settings=SettingsHere(self._settings, request.place, request.user),
-            store=Store(self._database, command.plugin),
-            history=History(self._database, question),
-            audit=AuditHere(Audit(self._database), request.user),
-            statistics=StatisticsHere(self._database, request.user, {known.name for known in self._registry.commands}),
-            moderation=ModerationHere(self._moderation, request.user, request.place),
-            privacy=PrivacyHere(self._privacy, request.user, request.place, question.id if question else 0),
-            plugins=self._registry,
-            _gate=self._gate,
-            pages=self._pages(command.plugin, request.place),
-        )
-
-    def _pages(self, plugin: str, place: Place) -> str:
-        path = f"{PAGES}/{plugin}"
-        if place.platform == "web":
-            return path
-        # What only this machine can open is no link for people elsewhere.
-        is_reachable = place.platform == "terminal" or urlsplit(self._web_url).hostname not in LOOPBACK
-        return f"{self._web_url}{path}" if self._web_url and is_reachable else ""
 
     async def answer(
         self,
@@ -155,7 +98,7 @@ class Answering:
         asked, row = await self._journal.open(
             request, command, options, private=private, question=question, parent=parent, source=source
         )
-        context = self.context(request, command, asked)
+        context = self._contexts.make(request, command, asked)
         run = self._runs.begin(row.id, self._handle(context, command, options, private, note))
         keeps = self._keeps and command.kept
         state, saved = "interrupted", -SAVE_SECONDS

@@ -12,6 +12,7 @@ from bot import actions, counts
 from bot.answering import Answering, failed
 from bot.audit import APPEAL, Audit
 from bot.chore import repeat
+from bot.contexts import Contexts
 from bot.defaults import Defaults
 from bot.errors import Expired, UserError
 from bot.gate import Gate
@@ -132,22 +133,23 @@ class Bot:
         self._default = default_command
         self._retention = retention_days
         self._sections = sections or {}
-        self.answering = Answering(
-            models=models,
-            database=database,
-            journal=self.journal,
+        self._contexts = self._make_contexts(web_url)
+        self.answering = self._make_answering()
+        self.pressing = Pressing(registry=self.registry, journal=self.journal, answering=self.answering, gate=self.gate)
+        self._lifetime = AsyncExitStack()
+
+    def _make_contexts(self, web_url: str) -> Contexts:
+        return Contexts(
+            models=self.models,
+            database=self.database,
             registry=self.registry,
             settings=self.settings,
             defaults=self.defaults,
             gate=self.gate,
-            safety=self.safety,
-            refusals=self.refusals,
-            log_channel=self.log_channel,
-            runs=self.runs,
+            audit=self.audit,
             moderation=self.moderation,
-            hands=self.hands,
             privacy=Privacy(
-                database=database,
+                database=self.database,
                 registry=self.registry,
                 settings=self.settings,
                 defaults=self.defaults,
@@ -156,10 +158,21 @@ class Bot:
                 hands=self.hands,
             ),
             web_url=web_url,
-            keeps=retention_days > 0,
         )
-        self.pressing = Pressing(registry=self.registry, journal=self.journal, answering=self.answering, gate=self.gate)
-        self._lifetime = AsyncExitStack()
+
+    def _make_answering(self) -> Answering:
+        return Answering(
+            contexts=self._contexts,
+            journal=self.journal,
+            registry=self.registry,
+            settings=self.settings,
+            safety=self.safety,
+            refusals=self.refusals,
+            log_channel=self.log_channel,
+            runs=self.runs,
+            hands=self.hands,
+            keeps=self._retention > 0,
+        )
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -245,7 +258,7 @@ class Bot:
             return ()
         if known.complete is None:
             return tuple(str(choice) for choice in known.choices if str(choice).startswith(typed))
-        return await known.complete(self.answering.context(request, command), typed)
+        return await known.complete(self._contexts.make(request, command), typed)
 
     async def pages(self, place: Place) -> dict[str, Sequence[Page]]:
         """What there is to read at `place`, by plugin. One that fails has nothing to read."""

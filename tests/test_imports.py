@@ -23,6 +23,7 @@ LAYERS = [
     {"registry"},
     {"gate", "refusals", "forgetting", "privacy"},
     {"context"},
+    {"contexts"},
     {"answering"},
     {"pressing"},
     {"app"},

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bot.answering import PAGES
+from bot.contexts import PAGES
 from bot.errors import UserError
 from bot.language import translate
 from bot.platforms.web import visitors

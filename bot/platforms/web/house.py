@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bot.answering import PAGES
+from bot.contexts import PAGES
 from bot.errors import Refused
 from bot.language import translate
 from bot.message import Request

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bot.answering import PAGES
+from bot.contexts import PAGES
 from bot.platforms.web.pages import page
 
 if TYPE_CHECKING:

@@ -1,0 +1,79 @@
+"""Makes what handlers are given: the core's parts, each as far as one request may use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from bot.auditing import AuditHere
+from bot.config import LOOPBACK
+from bot.configuring import SettingsHere
+from bot.context import Context
+from bot.defaults import DefaultsHere
+from bot.history import History
+from bot.moderation import ModerationHere
+from bot.privacy import PrivacyHere
+from bot.statistics import StatisticsHere
+from bot.store import Store
+
+if TYPE_CHECKING:
+    from bot.audit import Audit
+    from bot.command import Command
+    from bot.database import Database, MessageRow
+    from bot.defaults import Defaults
+    from bot.gate import Gate
+    from bot.message import Place, Request
+    from bot.model_client import ModelClient
+    from bot.moderation import Moderation
+    from bot.privacy import Privacy
+    from bot.registry import Registry
+    from bot.settings import Settings
+
+PAGES = "/read"
+"""Where the web chat shows the pages of plugins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contexts:
+    """The parts of the core that handlers see something of. `web_url` is where people reach the web chat, or ""."""
+
+    models: ModelClient
+    database: Database
+    registry: Registry
+    settings: Settings
+    defaults: Defaults
+    gate: Gate
+    audit: Audit
+    moderation: Moderation
+    privacy: Privacy
+    web_url: str
+
+    def make(self, request: Request, command: Command, question: MessageRow | None = None) -> Context:
+        """What a handler or a completer of `command` is given; `question` is the stored one that is answered."""
+        user, place = request.user, request.place
+        commands = self.gate.commands_for(user, place)
+        return Context(
+            request=request,
+            models=self.models,
+            commands=commands,
+            defaults=DefaultsHere(self.defaults, place.platform, user.id, commands),
+            settings=SettingsHere(self.settings, place, user),
+            store=Store(self.database, command.plugin),
+            history=History(self.database, question),
+            audit=AuditHere(self.audit, user),
+            statistics=StatisticsHere(self.database, user, {known.name for known in self.registry.commands}),
+            moderation=ModerationHere(self.moderation, user, place),
+            privacy=PrivacyHere(self.privacy, user, place, question.id if question else 0),
+            plugins=self.registry,
+            _gate=self.gate,
+            pages=self._pages(command.plugin, place),
+        )
+
+    def _pages(self, plugin: str, place: Place) -> str:
+        path = f"{PAGES}/{plugin}"
+        if place.platform == "web":
+            return path
+        # What only this machine can open is no link for people elsewhere.
+        is_reachable = place.platform == "terminal" or urlsplit(self.web_url).hostname not in LOOPBACK
+        return f"{self.web_url}{path}" if self.web_url and is_reachable else ""
