@@ -116,14 +116,14 @@ class StepwiseEngine:
         try:
             return action()
         except Refused as refused:
-            reason = refused
+            self.remove(job_id)
+            return [refused.event(job_id)]
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            reason = NO_ROOM
         give_memory_back()
         self.remove(job_id)
-        return [reason.event(job_id)]
+        return [NO_ROOM.event(job_id)]
 
     def _start(self, job: Job) -> list[Event]:
         task = imagined(job, self._can)

@@ -1,5 +1,6 @@
 """Small random models, made on the spot in the formats that the engines read."""
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -135,10 +136,16 @@ def dcgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loaded() -> Callable[..., Engine]:
     """`loaded(kind, folder, **options)`: an engine on the CPU, in float32, ready for jobs."""
 
+    kinds: set[str] = set()
+
     def build(kind: str, folder: Path, **options: int) -> Engine:
         spec = EngineSpec(name="tiny", engine=kind, folder=folder, device="cpu", dtype="float32", options=options)
         engine = create(spec)
         engine.load()
+        if kind not in kinds:
+            # What the first one brought in stays; an engine that runs out of memory would look through all of it.
+            kinds.add(kind)
+            gc.freeze()
         return engine
 
     return build

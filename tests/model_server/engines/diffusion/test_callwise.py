@@ -335,7 +335,6 @@ def test_what_does_not_fit_at_once_is_drawn_in_parts(
     assert isinstance(engine, CallwiseEngine)
     wanted = only(run, engine, imagine(count=4))
     calls = Calls(engine, monkeypatch)
-    monkeypatch.setattr("gc.collect", lambda: 0)
     calls.room = 1
     parts = only(run, engine, imagine(count=4))
     assert max(difference(one, other) for one, other in zip(wanted, parts, strict=True)) <= 1

@@ -309,10 +309,8 @@ class Cramped:
 
 
 @pytest.fixture
-def cramped(loaded: Callable[..., Engine], plain: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+def cramped(loaded: Callable[..., Engine], plain: Path) -> Engine:
     """An engine whose network takes two rows at a time."""
-    # With all that a test run holds, a collection takes longer than the pictures.
-    monkeypatch.setattr("gc.collect", lambda: 0)
     engine = loaded("diffusion", plain)
     assert isinstance(engine, StepwiseEngine)
     engine._network._unet = Cramped(engine._network._unet, 2)
