@@ -119,9 +119,7 @@ def test_it_says_what_transformers_says(folder: Callable[[str], Path], kind: str
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 17, 64, 131, ROWS, ROWS + 40])
-def test_the_size_of_chunks_changes_nothing(
-    folder: Callable[[str], Path], reference: torch.Tensor, size: int
-) -> None:
+def test_the_size_of_chunks_changes_nothing(folder: Callable[[str], Path], reference: torch.Tensor, size: int) -> None:
     # Two threads wait for each other in every layer of a call, and of small chunks there are many calls.
     runner = PackedRunner(folder("qwen2"), SLOTS, CONTEXT, 2 if size >= 16 else 1)
     for start in range(0, CONTEXT, size):
