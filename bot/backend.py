@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from bot import sqlite
 from bot.errors import ConfigError
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
-BUSY_SECONDS = 30
 SETTLE_BUSY_SECONDS = 0.2
 CONNECT_SECONDS = 10
 WRITERS = 0x74656D7065726121
 """The advisory lock that writers of one PostgreSQL database take in turns: any number that nobody else uses."""
+READS = "reads"
+"""The option of an engine whose transactions only read."""
 POSTGRES_NAMES = ("postgresql", "postgres", "postgresql+asyncpg")
 
 
@@ -36,6 +39,8 @@ class Backend:
     """An engine, and how it may be named to people: without a password."""
 
     engine: AsyncEngine
+    reader: AsyncEngine
+    """The same, for what only reads, each statement for itself."""
     name: str
     failures: tuple[type[Exception], ...]
     """What is raised when it cannot be opened."""
@@ -67,24 +72,15 @@ def backend(address: str) -> Backend:
 
 def _sqlite(url: URL) -> Backend:
     path = Path(url.database or "tempera.db").expanduser()
-    arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection}
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _connect(connection: Any, record: Any) -> None:
-        # The driver's own transactions begin too late; ours begin below.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", async_creator=partial(sqlite.connected, path))
     # A deferred transaction that reads before it writes fails at once where another one writes.
     _first_in_a_transaction(engine, "BEGIN IMMEDIATE")
+    # Outside of a transaction each statement is one by itself; the driver need not be told so.
+    reader = engine.execution_options(**{READS: True})
     name = url.render_as_string()
     failures = (OSError, DBAPIError)
     trouble = f"The database {path} cannot be opened; is the folder writable?"
-    return Backend(engine, name, failures, trouble, path, path.with_name(f"{path.name}.key"))
+    return Backend(engine, reader, name, failures, trouble, path, path.with_name(f"{path.name}.key"))
 
 
 def _postgresql(url: URL) -> Backend:
@@ -106,13 +102,14 @@ def _postgresql(url: URL) -> Backend:
     trouble = f"The database {name} cannot be opened; are address, user and password right, and is the server running?"
     # Options that the driver does not know, or whose values it does not, are a TypeError or a ValueError to it.
     failures = (OSError, DBAPIError, InterfaceError, PostgresError, TypeError, ValueError)
-    return Backend(engine, name, failures, trouble)
+    reader = engine.execution_options(isolation_level="AUTOCOMMIT", **{READS: True})
+    return Backend(engine, reader, name, failures, trouble)
 
 
 def _first_in_a_transaction(engine: AsyncEngine, statement: str) -> None:
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        if not connection.get_execution_options().get(READS):
             connection.exec_driver_sql(statement)
 
 
@@ -130,16 +127,3 @@ def emptied(file: Path) -> bool:
             return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.OperationalError:
             return False
-
-
-class _SQLiteConnection(sqlite3.Connection):
-    """A connection that lets go of its locks when it is closed.
-
-    Where a task is cancelled in the middle of a statement, SQLAlchemy closes the connection; but SQLite keeps one open,
-    with its transaction, for as long as anything holds a statement that was not read to its end.
-    """
-
-    def close(self) -> None:
-        with suppress(sqlite3.Error):
-            self.rollback()
-        super().close()

@@ -33,8 +33,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from bot.backend import BUSY_SECONDS, backend, emptied, ensure_folder
+from bot.backend import backend, emptied, ensure_folder
 from bot.errors import ConfigError
+from bot.sqlite import BUSY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -263,7 +264,7 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """A session that only reads, each statement for itself."""
-        async with _session(self._engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+        async with _session(self._backend.reader) as session:
             yield session
 
     @asynccontextmanager
