@@ -119,12 +119,21 @@ def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Au
     description, texts = describe(handler.__doc__)
     if not description:
         raise PluginError(f"{where}: the docstring's first line must say what the command does.")
-    options = _options(handler, where, texts, declared)
+    options = _known_options(handler, where, texts, declared)
     for (command_name, option), completer in completers.items():
         if command_name == declared.name:
             options = [replace(known, complete=completer) if known.name == option else known for known in options]
     traits = {field.name: getattr(declared, field.name) for field in fields(Traits)}
     return Command(**traits, description=description, options=tuple(options), handler=handler, plugin=plugin)
+
+
+def _known_options(handler: Handler, where: str, texts: Mapping[str, str], declared: Declaration) -> Sequence[Option]:
+    """What is read from a signature once for each function: when its plugin is checked, and again when it is adopted."""
+    function: Any = getattr(handler, "__func__", handler)
+    if not hasattr(function, "__tempera_options__"):
+        function.__tempera_options__ = tuple(_options(handler, where, texts, declared))
+    known: Sequence[Option] = function.__tempera_options__
+    return known
 
 
 def _options(handler: Handler, where: str, texts: Mapping[str, str], declared: Declaration) -> list[Option]:

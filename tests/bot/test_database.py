@@ -2,7 +2,7 @@ import asyncio
 import gc
 import multiprocessing
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fakes.gateway import PATIENCE_SECONDS
-from fakes.migrated import REAL, remembered_tables
+from fakes.migrated import real_migrations, remembered_tables
 from fakes.postgres import fresh_database
 from sqlalchemy import func, inspect, select, text
 
@@ -22,8 +22,9 @@ from bot.settings import Settings
 
 
 @pytest.fixture(autouse=True)
-def _real_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.database._migrate", REAL)
+def _real_migrations() -> Iterator[None]:
+    with real_migrations():
+        yield
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -57,8 +58,8 @@ async def test_the_tables_that_other_tests_begin_with_are_those_that_migrations_
     tmp_path: Path,
 ) -> None:
     made = []
-    with remembered_tables():
-        for name in ("migrated", "remembered"):
+    for name, way in (("migrated", real_migrations), ("remembered", remembered_tables)):
+        with way():
             async with Database(f"sqlite:///{tmp_path}/{name}.db") as database, database.reading() as session:
                 tables = await session.execute(text("SELECT name, sql FROM sqlite_master ORDER BY name"))
                 made.append((tables.all(), await session.scalar(text("SELECT version_num FROM alembic_version"))))
