@@ -128,7 +128,7 @@ def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Au
 
 
 def _known_options(handler: Handler, where: str, texts: Mapping[str, str], declared: Declaration) -> Sequence[Option]:
-    """What is read from a signature once for each function: when its plugin is checked, and again when it is adopted."""
+    """What is read from a signature once for each function; plugins are asked for their commands more than once."""
     function: Any = getattr(handler, "__func__", handler)
     if not hasattr(function, "__tempera_options__"):
         function.__tempera_options__ = tuple(_options(handler, where, texts, declared))
