@@ -18,7 +18,7 @@ test: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not ($(ALONE))"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not ($(ALONE))"
 	$(BIN)/python -m pytest -m "$(ALONE)"
 
 lint: setup-dev
@@ -31,7 +31,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m plugins.explain.measure tests/data/explain_held_out_3.jsonl \
 	  --also tests/data/plain_lesson.txt tests/data/plain_lesson_headings.json
 	$(BIN)/tempera-models serve --model classroom-moderation --port 8409 & server=$$!; \
-	  $(BIN)/python -m bot.safety.measure tests/data/safety_held_out_3.jsonl --server http://127.0.0.1:8409; \
+	  $(BIN)/python -m bot.safety.measure tests/data/safety_held_out_4.jsonl --server http://127.0.0.1:8409; \
 	  status=$$?; kill $$server; exit $$status
 	$(BIN)/tempera-models bench diffusion
 

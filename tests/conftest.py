@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,14 @@ from model_server.store import Store, StoreError, load_catalogue
 CATALOGUE = Path(__file__).parent.parent / "config" / "models.toml"
 
 
-def pytest_collection_finish() -> None:
-    """Leave what was imported out of every later collection of garbage, which would take most of a second with it."""
-    gc.collect()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for garbage neither among what is imported here nor, later, in it, which would take most of a second."""
+    gc.disable()
+    result = yield
     gc.freeze()
+    gc.enable()
+    return result
 
 
 @pytest.fixture(scope="session", autouse=True)
