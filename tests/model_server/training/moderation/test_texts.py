@@ -87,7 +87,9 @@ def test_questions_are_ordinary_and_count_once(tmp_path: Path) -> None:
 
 def test_what_safety_is_measured_with_was_not_copied() -> None:
     written = "\n".join(path.read_text("utf-8") for path in FOLDER.glob("*.toml")).casefold()
-    held_out = (DATA / "safety_held_out_3.jsonl").read_text("utf-8").splitlines()
+    held_out = [
+        line for end in (3, 4) for line in (DATA / f"safety_held_out_{end}.jsonl").read_text("utf-8").splitlines()
+    ]
     long = [text for line in held_out if len(text := json.loads(line)["text"].casefold()) > 40]
     assert long
     assert not [text for text in long if f'"{text}"' in written]
