@@ -14,6 +14,12 @@ from model_server.store import Store, StoreError, load_catalogue
 CATALOGUE = Path(__file__).parent.parent / "config" / "models.toml"
 
 
+def pytest_configure() -> None:
+    """Beside other workers, more threads would only wait for each other."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Look for garbage neither among what is imported here nor, later, in it, which would take most of a second."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakes.echo import Echo
 from fakes.models import FakeModels
-from fakes.postgres import fresh_database, running_server
+from fakes.postgres import emptied_database, running_server
 
 from bot import Plugin, plugin
 from bot.app import Bot
@@ -25,13 +25,11 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def address(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """The address of a new database, of each kind in turn."""
+async def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database with nothing in it, of each kind in turn."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/deep/below/tempera.db"
-    else:
-        async with fresh_database(request.getfixturevalue("postgres")) as made:
-            yield made
+        return f"sqlite:///{tmp_path}/deep/below/tempera.db"
+    return await emptied_database(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture
