@@ -3,8 +3,9 @@
 import asyncio
 import base64
 import json
+import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from fakes.asking import ROOM, ask, last, replies
 from fakes.everything import holding, rows
 from fakes.models import FakeModels
+from fakes.postgres import fresh_database, kept_database
 from sqlalchemy import select
 
 from bot import plugin
@@ -88,13 +90,40 @@ async def confirmed(bot: Bot, user: User = BEN, place: Place = ROOM) -> Reply:
 
 
 @pytest.fixture
-async def bot(address: str, models: FakeModels) -> AsyncIterator[Bot]:
+async def lived(address: str, models: FakeModels) -> AsyncIterator[Bot]:
+    """The bot in whose time Benedikt left something everywhere."""
     async with running(address, models) as made:
         await live(made)
         yield made
 
 
-async def test_after_the_deletion_no_table_has_the_persons_id_name_or_words(bot: Bot) -> None:
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What there is after such a time lies here once a test has needed it, and in the database was_lived."""
+    return tmp_path_factory.mktemp("left")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def bot(request: pytest.FixtureRequest, models: FakeModels, left: Path, tmp_path: Path) -> AsyncIterator[Bot]:
+    """One that was started after such a time, which was the same one for all tests."""
+    is_file = request.param == "sqlite"
+    socket = "" if is_file else request.getfixturevalue("postgres")
+    if not (left / request.param).exists():
+        first = f"sqlite:///{left}/sqlite/tempera.db" if is_file else await kept_database(socket, "was_lived")
+        async with running(first, models) as made:
+            await live(made)
+        (left / request.param).mkdir(exist_ok=True)
+    async with AsyncExitStack() as stack:
+        address = f"sqlite:///{tmp_path}/sqlite/tempera.db"
+        if is_file:
+            shutil.copytree(left / "sqlite", tmp_path / "sqlite")
+        else:
+            address = await stack.enter_async_context(fresh_database(socket, template="was_lived"))
+        yield await stack.enter_async_context(running(address, models))
+
+
+async def test_after_the_deletion_no_table_has_the_persons_id_name_or_words(lived: Bot) -> None:
+    bot = lived
     for one in (BEN.id, BEN.name, *WORDS):
         assert await holding(bot.database, one), f"{one} was never there"
     tables = {name for name, found in (await rows(bot.database)).items() if found}

@@ -53,12 +53,15 @@ def running_server() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def fresh_database(socket: str, *, empty: bool = False) -> AsyncIterator[str]:
-    """The address of a new database of the server, with tables unless `empty`, which is dropped in the end."""
+async def fresh_database(socket: str, *, empty: bool = False, template: str = "") -> AsyncIterator[str]:
+    """The address of a new database of the server, with tables unless `empty`, which is dropped in the end.
+
+    It is a copy of `template`, if that is named, which nobody may use meanwhile.
+    """
     name = f"test_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(host=socket, user="postgres", database="postgres")
     try:
-        template = "template1" if empty else await _migrated(socket, connection)
+        template = template or ("template1" if empty else await _migrated(socket, connection))
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield _address(socket, name)
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -71,18 +74,24 @@ async def emptied_database(socket: str) -> str:
 
     Making one takes fifty times as long.
     """
-    connection = await asyncpg.connect(host=socket, user="postgres", database="postgres")
-    try:
-        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", SHARED):
-            await connection.execute(f"CREATE DATABASE {SHARED} TEMPLATE {await _migrated(socket, connection)}")
-    finally:
-        await connection.close()
+    address = await kept_database(socket, SHARED)
     connection = await asyncpg.connect(host=socket, user="postgres", database=SHARED)
     try:
         await connection.execute(EMPTY)
     finally:
         await connection.close()
-    return _address(socket, SHARED)
+    return address
+
+
+async def kept_database(socket: str, name: str) -> str:
+    """The address of a database of this name, which stays; with tables alone where it is a new one."""
+    connection = await asyncpg.connect(host=socket, user="postgres", database="postgres")
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {await _migrated(socket, connection)}")
+    finally:
+        await connection.close()
+    return _address(socket, name)
 
 
 async def _migrated(socket: str, connection: asyncpg.Connection) -> str:

@@ -1,8 +1,10 @@
 """The log channel on Discord: what its lines look like there, and what keeps it from being one."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from discord.state import AutoShardedConnectionState
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 
 from bot import log_channel
@@ -12,8 +14,19 @@ from bot.setting import Scope
 HELLO = "From now on I tell here what moderators change and do, what is refused, and who appeals against it."
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """discord.py waits two seconds for one more server; here all come at once."""
+    make = AutoShardedConnectionState.__init__
+
+    def made(self: AutoShardedConnectionState[Any], **options: Any) -> None:
+        make(self, **options, guild_ready_timeout=0.1)
+
+    monkeypatch.setattr(AutoShardedConnectionState, "__init__", made)
+
+
 @pytest.fixture(autouse=True)
-async def ready(discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+async def ready(impatient: None, discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only once Discord has told of all servers it can be known which channels there are."""
     monkeypatch.setattr(log_channel, "SECONDS", 0.02)
     await discord.until(lambda: "discord" in toy_bot.log_channel._voices)
