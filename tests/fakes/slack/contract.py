@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft7Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
+    from collections.abc import Iterator
 
 FOLDER = Path(__file__).parents[3].parent / "shared" / "contracts"
 
@@ -122,7 +124,43 @@ def _is_of_another_type(error: ValidationError) -> bool:
 @functools.cache
 def _validator(name: str) -> Draft7Validator | None:
     schema = _types().get(name)
-    return None if schema is None else Draft7Validator(schema)
+    if schema is None:
+        return None
+    _note_kinds(schema, schema["definitions"])
+    return extend(Draft7Validator, {"anyOf": _any_of})(schema)
+
+
+def _note_kinds(part: Any, definitions: Json) -> None:
+    """Write down beside each `anyOf` which values of `type` its alternatives are for; None for any."""
+    if isinstance(part, list):
+        for one in part:
+            _note_kinds(one, definitions)
+    elif isinstance(part, dict):
+        for one in part.values():
+            _note_kinds(one, definitions)
+        if isinstance(part.get("anyOf"), list):
+            part["kinds"] = [_kinds(one, definitions) for one in part["anyOf"]]
+
+
+def _kinds(branch: Json, definitions: Json) -> set[str] | None:
+    described = definitions.get(branch.get("$ref", "").rpartition("/")[2], branch)
+    kind = described.get("properties", {}).get("type", {})
+    return {kind["const"]} if "const" in kind else set(kind["enum"]) if "enum" in kind else None
+
+
+def _any_of(validator: Any, branches: list[Json], instance: Any, schema: Json) -> Iterator[ValidationError]:
+    """As JSON Schema has it, without a look at alternatives that are for another `type`, which cannot fit."""
+    kind = instance.get("type") if isinstance(instance, dict) else None
+    places = list(range(len(branches)))
+    if isinstance(kind, str):
+        places = [place for place in places if (own := schema["kinds"][place]) is None or kind in own] or places
+    context: list[ValidationError] = []
+    for place in places:
+        errors = list(validator.descend(instance, branches[place], schema_path=place))
+        if not errors:
+            return
+        context += errors
+    yield ValidationError(f"{instance!r} is not valid under any of the given schemas", context=context)
 
 
 @functools.cache
