@@ -29,7 +29,7 @@ if TYPE_CHECKING:
             """N × 64 × 64 × 3, uint8, to N × things."""
 
 
-STEPS, GUIDANCE = 30, 3.0
+STEPS, GUIDANCE = 30, 5.0
 GUIDANCES = (1.0, 2.0, 3.0, 5.0, 7.0)
 EVERY, SEEDS = 8, 4
 """What guidance does is measured on every eighth thing, from so many seeds each."""

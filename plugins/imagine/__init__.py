@@ -55,7 +55,7 @@ class Imagine(Plugin):
         """Have pictures drawn from words, and watch them come out of the noise.
 
         prompt: What to draw
-        guidance: How closely to follow the words: 1 dreams along, 3 listens, 10 exaggerates
+        guidance: How closely to follow the words: 1 dreams along, 5 listens, 15 exaggerates
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         count: How many pictures, 1 to 4
@@ -86,7 +86,7 @@ class Imagine(Plugin):
 
         prompt: What to draw
         strength: How much of the picture to give up: 0.3 keeps most of it, 1 next to nothing
-        guidance: How closely to follow the words: 1 dreams along, 3 listens, 10 exaggerates
+        guidance: How closely to follow the words: 1 dreams along, 5 listens, 15 exaggerates
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
