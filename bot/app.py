@@ -133,7 +133,7 @@ class Bot:
         self._default = default_command
         self._retention = retention_days
         self._sections = sections or {}
-        self._contexts = self._make_contexts(web_url)
+        self.contexts = self._make_contexts(web_url)
         self.answering = self._make_answering()
         self.pressing = Pressing(registry=self.registry, journal=self.journal, answering=self.answering, gate=self.gate)
         self._lifetime = AsyncExitStack()
@@ -162,7 +162,7 @@ class Bot:
 
     def _make_answering(self) -> Answering:
         return Answering(
-            contexts=self._contexts,
+            contexts=self.contexts,
             journal=self.journal,
             registry=self.registry,
             settings=self.settings,
@@ -258,7 +258,7 @@ class Bot:
             return ()
         if known.complete is None:
             return tuple(str(choice) for choice in known.choices if str(choice).startswith(typed))
-        return await known.complete(self._contexts.make(request, command), typed)
+        return await known.complete(self.contexts.make(request, command), typed)
 
     async def pages(self, place: Place) -> dict[str, Sequence[Page]]:
         """What there is to read at `place`, by plugin. One that fails has nothing to read."""

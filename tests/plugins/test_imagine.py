@@ -79,7 +79,7 @@ async def test_the_time_that_is_left_is_told(bot: Bot, models: FakeModels, monke
     clock = SimpleNamespace(monotonic=itertools.count(100, 2).__next__)
     monkeypatch.setattr("plugins.imagine.making.time", clock)
     handler = bot.registry.find("imagine").handler
-    context = bot.answering.context(ask(""), bot.registry.find("imagine"))
+    context = bot.contexts.make(ask(""), bot.registry.find("imagine"))
     statuses = [reply.status async for reply in handler(context, "a cat", steps=5)]
     # Each event takes two seconds; there are two of them in each other step.
     assert statuses[1:-1] == [
