@@ -15,8 +15,12 @@ from bot.platforms.slack import SlackPlatform, budgets, outlet
 from bot.platforms.slack.checks import EVENTS_PATH
 
 HEALTH = "/health"
-PING_SECONDS = 0.2
-"""How often a socket is tried, so that one that broke is soon connected again."""
+PING_SECONDS = 0.5
+"""How often a socket is tried, so that one that broke is soon connected again.
+
+The SDK takes one for broken from which nothing came for four times as long, in whole seconds: at 0.2 that was a single
+second, for which a machine that others use may well stand still.
+"""
 
 
 def hurry(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
