@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from fakes.compiled import shared_statements
 from fakes.migrated import remembered_tables
 
 from model_server.engines import EngineSpec
@@ -31,8 +32,8 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _remembered_tables() -> Iterator[None]:
-    with remembered_tables():
+def _databases_begin_quickly() -> Iterator[None]:
+    with remembered_tables(), shared_statements():
         yield
 
 
