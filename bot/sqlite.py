@@ -6,6 +6,7 @@ rows and the end of the cursor one after the other. Every one of these takes lon
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import suppress
 from functools import partial
@@ -28,7 +29,12 @@ async def connected(path: Path) -> Connection:
     connection = Connection(partial(_opened, path), CHUNK)
     # It must not keep a process from ending.
     connection._thread.daemon = True
-    await connection
+    try:
+        await connection
+    except sqlite3.Error:
+        # It still says that it ended, for which the loop has to be there.
+        await asyncio.to_thread(connection._thread.join)
+        raise
     return connection
 
 
