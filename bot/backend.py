@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from bot import sqlite
 from bot.errors import ConfigError
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
+BUSY_SECONDS = 30
 SETTLE_BUSY_SECONDS = 0.2
 CONNECT_SECONDS = 10
 WRITERS = 0x74656D7065726121
@@ -72,7 +71,18 @@ def backend(address: str) -> Backend:
 
 def _sqlite(url: URL) -> Backend:
     path = Path(url.database or "tempera.db").expanduser()
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", async_creator=partial(sqlite.connected, path))
+    arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection}
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        # The driver's own transactions begin too late; ours begin below.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
     # A deferred transaction that reads before it writes fails at once where another one writes.
     _first_in_a_transaction(engine, "BEGIN IMMEDIATE")
     # Outside of a transaction each statement is one by itself; the driver need not be told so.
@@ -127,3 +137,16 @@ def emptied(file: Path) -> bool:
             return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.OperationalError:
             return False
+
+
+class _SQLiteConnection(sqlite3.Connection):
+    """A connection that lets go of its locks when it is closed.
+
+    Where a task is cancelled in the middle of a statement, SQLAlchemy closes the connection; but SQLite keeps one open,
+    with its transaction, for as long as anything holds a statement that was not read to its end.
+    """
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self.rollback()
+        super().close()

@@ -33,9 +33,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from bot.backend import backend, emptied, ensure_folder
+from bot.backend import BUSY_SECONDS, backend, emptied, ensure_folder
 from bot.errors import ConfigError
-from bot.sqlite import BUSY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine

@@ -191,7 +191,7 @@ async def test_a_writer_that_is_cancelled_keeps_nobody_waiting(address: str) -> 
 async def test_emptying_a_files_journal_keeps_no_writer_waiting_for_a_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.sqlite.BUSY_SECONDS", 2 * PATIENCE_SECONDS)
+    monkeypatch.setattr("bot.backend.BUSY_SECONDS", 2 * PATIENCE_SECONDS)
     async with Database(f"sqlite:///{tmp_path / 'bot.db'}") as database:
         await database.first_seen("test", "1")
         with closing(sqlite3.connect(tmp_path / "bot.db")) as reader:
