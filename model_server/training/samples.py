@@ -30,7 +30,7 @@ PROMPTS = (
 )  # fmt: skip
 COLUMNS = 8
 STEPS = 25
-GUIDANCE = 4.0
+GUIDANCE = 5.0
 AT_ONCE = 16
 
 

@@ -156,11 +156,14 @@ async def test_a_stream_of_the_official_client(client: AsyncOpenAI) -> None:
             model="tiny", prompt="a cat", n=1, stream=True, partial_images=2, extra_body={"seed": 7, "steps": 8}
         )
     ]
-    kinds = [event.type for event in events]
-    assert kinds.count("tempera.progress") == 8
+    told = [event.model_extra["tempera"] for event in events if event.type == "tempera.progress"]
+    steps = [one["step"] for one in told if "step" in one]
+    # A reader that is slow misses what is outdated.
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 8
     partial = [event for event in events if event.type == "image_generation.partial_image"]
-    assert [event.partial_image_index for event in partial] == [0, 1]
-    assert partial[0].model_extra["tempera"]["step"] <= 3
+    assert [event.partial_image_index for event in partial] in ([0, 1], [1])
+    assert partial[0].partial_image_index or partial[0].model_extra["tempera"]["step"] <= 3
     assert {event.model_extra["tempera"]["steps"] for event in partial} == {8}
     last = events[-1]
     assert last.type == "image_generation.completed"
@@ -169,9 +172,9 @@ async def test_a_stream_of_the_official_client(client: AsyncOpenAI) -> None:
     assert (last.usage.input_tokens, last.usage.total_tokens) == (6, 6)
     whole = await client.images.generate(model="tiny", prompt="a cat", extra_body={"seed": 7, "steps": 8})
     assert last.b64_json == whole.data[0].b64_json
-    told = last.model_extra["tempera"]
-    assert told.keys() == whole.model_extra["tempera"].keys() | {"step"}
-    assert (told["step"], told["steps"]) == (8, 8)
+    ended = last.model_extra["tempera"]
+    assert ended.keys() == whole.model_extra["tempera"].keys() | {"step"}
+    assert (ended["step"], ended["steps"]) == (8, 8)
 
 
 async def test_events_have_names_and_an_end(http: aiohttp.ClientSession) -> None:
