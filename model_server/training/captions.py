@@ -49,7 +49,10 @@ def things(emoji: Emoji) -> list[str]:
 
 
 def plain(emoji: Emoji, random: Random, descriptions: Sequence[str] = ()) -> list[str]:
-    """Captions for the picture of one emoji; repeated ones are meant to be drawn more often."""
+    """Captions for the picture of one emoji; repeated ones are meant to be drawn more often.
+
+    `descriptions` are further ones, for all but the skin tones, which none of them names.
+    """
     if emoji.tone:
         chosen = {"thing": emoji.name, "a_thing": article(emoji.name), "tone": emoji.tone}
         return [form.format(**chosen) for form in TONE_FORMS]

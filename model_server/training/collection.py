@@ -15,7 +15,7 @@ from model_server.training.emoji import SIZE
 from model_server.training.things import bare_code, read_descriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from model_server.training.emoji import Emoji, Rgba
     from model_server.training.scenes import Rgb
@@ -102,8 +102,8 @@ def collect(
         for one in emoji:
             if one.code in pictures:
                 weight = weights.get(name, 1.0) * usual(one, common)
-                texts = captions.plain(one, random, () if one.tone else common.get(bare_code(one.code), ()))
-                _add_plain(collection, one, pictures[one.code], random, variants, weight, texts)
+                descriptions = common.get(bare_code(one.code), ())
+                _add_plain(collection, one, pictures[one.code], random, variants, weight, descriptions)
                 _add_colours(collection, one, pictures[one.code], random, weight)
     _add_mixed(collection, emoji, sets, random, mixed, weights)
     return collection
@@ -129,10 +129,11 @@ def _add_plain(
     random: Random,
     variants: int,
     weight: float,
-    texts: list[str],
+    descriptions: Sequence[str],
 ) -> None:
     kind = "tone" if emoji.tone else "plain"
     count = 1 if emoji.tone else variants
+    texts = captions.plain(emoji, random, descriptions)
     colour = name_of(picture)
     if colour and not emoji.tone and emoji.group in NAMEABLE:
         texts += captions.coloured(emoji, colour)[:6]

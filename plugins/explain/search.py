@@ -294,13 +294,10 @@ class Index:
 
         `every` has the first for all of them, where these are few enough to be compared at once.
         """
-        products = self._products_at(places, direction) if every is None else every[places]
+        products = _products(np.asarray(self._units[places], np.float32), direction) if every is None else every[places]
         without = products - self._along[places] - (direction - self._common) @ self._common
         lengths = self._lengths[places] * np.linalg.norm(direction - self._common)
         return products, np.asarray(without / np.maximum(lengths, 1e-9), np.float32)
-
-    def _products_at(self, places: NDArray[np.intp], direction: Floats) -> Floats:
-        return _products(np.asarray(self._units[places], np.float32), direction)
 
     def _taught(self, direction: Floats, every: Floats | None) -> NDArray[Any]:
         """What the wordings teach about each passage."""

@@ -7,15 +7,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import aiohttp
 import psutil
 import pytest
 from aiohttp import web
 from fakes.crooked import crooked
+from fakes.gateway import answers, eventually
 
 from bot import local_server
 from bot.config import ModelServerSection
@@ -24,7 +24,6 @@ from bot.local_server import LocalServer
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="the model server is not installed")
 
-PATIENCE_SECONDS = 60
 PARENT = """
 import asyncio, sys
 from bot.config import ModelServerSection
@@ -59,22 +58,6 @@ def is_over(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-async def eventually(happened: Callable[[], bool | Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            seen = happened()
-            if seen if isinstance(seen, bool) else await seen:
-                return
-            await asyncio.sleep(0.05)
-
-
-async def answers(url: str) -> bool:
-    with suppress(aiohttp.ClientError):
-        async with aiohttp.request("GET", f"{url}/health/live") as response:
-            return response.status == 200
-    return False
 
 
 @asynccontextmanager

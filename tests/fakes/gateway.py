@@ -77,7 +77,7 @@ async def listening(**settings: Any) -> AsyncIterator[str]:
     task = asyncio.create_task(serve(**{"host": "127.0.0.1", "port": port, "api_key": None, **settings}))
     try:
         url = f"http://127.0.0.1:{port}"
-        await eventually(lambda: _answers(url))
+        await eventually(lambda: answers(url))
         yield url
     finally:
         task.cancel()
@@ -85,7 +85,8 @@ async def listening(**settings: Any) -> AsyncIterator[str]:
             await task
 
 
-async def _answers(url: str) -> bool:
+async def answers(url: str) -> bool:
+    """Whether a model server listens there, ready or not."""
     with contextlib.suppress(aiohttp.ClientError):
         async with aiohttp.request("GET", f"{url}/health/live") as response:
             return response.status == 200
