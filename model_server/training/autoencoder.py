@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from model_server.training.networks import LATENT_CHANNELS
+from model_server.training.networks import LATENT_CHANNELS, mixed_precision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ class AutoencoderTask:
         chosen = torch.multinomial(self._draw, self.batch, replacement=True, generator=random)
         wanted = to_tensor(self._pictures[chosen.numpy()]).to(self._device)
         noise = torch.randn(self.batch, LATENT_CHANNELS, 16, 16, generator=random).to(self._device)
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with mixed_precision(self._device):
             spread = self.module.encode(wanted).latent_dist
             made = self.module.decode(spread.mean + spread.std * noise).sample
         made, mean, variance = made.float(), spread.mean.float(), spread.logvar.float()

@@ -9,7 +9,7 @@ import torch
 
 from model_server.assembly import MAX_TOKENS
 from model_server.training.loop import write_atomically
-from model_server.training.networks import TEXT_WIDTH
+from model_server.training.networks import TEXT_WIDTH, mixed_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ class TextEncoder:
         tokens = self.tokenizer(
             list(texts), padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
         ).to(self.model.device)
-        with torch.autocast(self.model.device.type, torch.bfloat16):
+        with mixed_precision(self.model.device):
             states: torch.Tensor = self.model(tokens.input_ids, attention_mask=tokens.attention_mask)[0]
         return states.float()
 

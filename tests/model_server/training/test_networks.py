@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from model_server.assembly import MAX_TOKENS
-from model_server.training.networks import TEXT_WIDTH, Sizes, make_autoencoder, make_scheduler, make_unet, train_quickly
+from model_server.training.networks import (
+    TEXT_WIDTH,
+    Sizes,
+    make_autoencoder,
+    make_scheduler,
+    make_unet,
+    mixed_precision,
+    train_quickly,
+)
 
 
 @pytest.mark.parametrize("make", [make_autoencoder, make_unet])
@@ -53,3 +61,16 @@ def test_the_last_step_of_noise_leaves_nothing_of_the_picture() -> None:
     assert scheduler.timesteps[0] == 999
     assert scheduler.alphas_cumprod[999] < 1e-6
     assert scheduler.config.prediction_type == "v_prediction"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"amx_bf16": True}, torch.bfloat16), ({"amx_bf16": False}, torch.float32), ({}, torch.float32)],
+)
+def test_half_precision_is_used_where_the_processor_multiplies_it(
+    capabilities: dict[str, bool], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    one = torch.eye(2)
+    with mixed_precision(torch.device("cpu")):
+        assert (one @ one).dtype == expected
