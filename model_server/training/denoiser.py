@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from diffusers import StableDiffusionPipeline
 
-from model_server.training.networks import make_scheduler, train_quickly
+from model_server.training.networks import make_scheduler, mixed_precision, train_quickly
 from model_server.training.samples import draw_sheet
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 EMPTY_SHARE = 0.1
 """How many captions are left out, so that the network also learns what guidance leads away from."""
 SNR_LIMIT = 5.0
+NOISIEST = 0.2
+"""The part of the steps, from noise alone on, where words decide what is drawn: every second picture is shown there."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,15 @@ class DenoiserTask:
         self._weights = (SNR_LIMIT + 1) / ratio.clamp(min=SNR_LIMIT + 1)
 
     def loss(self, random: torch.Generator) -> torch.Tensor:
-        """The weighted squared error of the velocity, at steps that are spread evenly over a batch."""
+        """The weighted squared error of the velocity; each half of the batch is spread evenly over its steps."""
         latents, states = self._lesson.draw(self.batch, random)
-        places = (torch.arange(self.batch) + torch.rand(self.batch, generator=random)) / self.batch
+        places = (torch.arange(self.batch) // 2 + torch.rand(self.batch, generator=random)) * 2 / self.batch
+        places[1::2] = 1 - NOISIEST * places[1::2]
         steps = (places * len(self._weights)).long().clamp(max=len(self._weights) - 1)
         noise = torch.randn(latents.shape, generator=random)
         noisy = self._scheduler.add_noise(latents, noise, steps)
         wanted = self._scheduler.get_velocity(latents, noise, steps)
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with mixed_precision(self._device):
             made = self.module(noisy.to(self._device), steps.to(self._device), states.to(self._device)).sample
         error = (made.float() - wanted.to(self._device)).square().mean(dim=(1, 2, 3))
         loss: torch.Tensor = (error * self._weights[steps].to(self._device)).mean()

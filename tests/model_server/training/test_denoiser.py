@@ -31,9 +31,9 @@ class Knowing(torch.nn.Module):
 
 
 class EveryStep(DenoiserTask):
-    """A batch that has each of the thousand steps once."""
+    """A batch that has each of the thousand steps once, and the noisiest two hundred five times more."""
 
-    batch = 1000
+    batch = 2000
 
 
 def loss(wrong_at: int) -> float:
@@ -54,18 +54,22 @@ def test_the_velocity_is_what_is_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "weight"),
+    ("step", "weight", "times"),
     [
         # Nichol and Dhariwal's cosine keeps 0.97209 of the picture here: a ratio of 34.83 to the noise, limited to 5.
-        (99, 6 / 35.83),
+        (99, 6 / 35.83, 1),
         # Here it keeps 0.49385, a ratio of 0.98, below the limit.
-        (499, 1.0),
+        (499, 1.0, 1),
+        # Words decide here.
+        (850, 1.0, 6),
         # Noise alone: what the usual weights would leave out.
-        (999, 1.0),
+        (999, 1.0, 6),
     ],
 )
-def test_an_error_counts_less_where_little_noise_is_left(step: int, weight: float) -> None:
-    assert loss(wrong_at=step) * 1000 / WRONG_BY**2 == pytest.approx(weight, rel=2e-3)
+def test_an_error_counts_less_where_little_noise_is_left_and_more_where_words_decide(
+    step: int, weight: float, times: int
+) -> None:
+    assert loss(wrong_at=step) * 2000 / WRONG_BY**2 == pytest.approx(weight * times, rel=2e-3)
 
 
 def test_a_caption_of_the_picture_is_drawn_and_at_times_none(lesson: Lesson) -> None:
