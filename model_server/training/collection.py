@@ -53,14 +53,26 @@ WORN = {
 
 
 @dataclass
+class Described:
+    """A thing that has descriptions: the numbers of these in `Collection.texts`, and those of its plain pictures."""
+
+    descriptions: list[int]
+    pictures: list[int] = field(default_factory=list)
+
+
+@dataclass
 class Collection:
-    """Pictures (64 × 64 × 3 each), their weights, and for each the numbers of its captions in `texts`."""
+    """Pictures (64 × 64 × 3 each), their weights, and for each the numbers of its captions in `texts`.
+
+    `described` has the things with descriptions, by the number of their name.
+    """
 
     pictures: list[Rgb] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     captions: list[list[int]] = field(default_factory=list)
     texts: dict[str, int] = field(default_factory=dict)
     kinds: list[str] = field(default_factory=list)
+    described: dict[int, Described] = field(default_factory=dict)
 
     def add(self, kind: str, picture: Rgb, weight: float, texts: list[str]) -> None:
         """One more picture."""
@@ -140,6 +152,10 @@ def _add_plain(
     for number in range(count):
         flip = _may_flip(emoji) and number % 4 == 3
         collection.add(kind, scenes.place(picture, random, flip=flip), weight / count, texts)
+    if descriptions and not emoji.tone:
+        numbers = [collection.texts[text] for text in descriptions]
+        described = collection.described.setdefault(collection.texts[emoji.name], Described(numbers))
+        described.pictures += range(len(collection.pictures) - count, len(collection.pictures))
 
 
 def _add_colours(collection: Collection, emoji: Emoji, picture: Rgba, random: Random, weight: float) -> None:

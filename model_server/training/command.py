@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "config" / "models.toml"
 TEXT_ENCODER = "all-minilm-l6-v2"
+RATE_FROM_WEIGHTS = 3e-4
+"""The learning rate where weights are continued: the usual one would first undo what their last, slow steps learnt."""
 DESCRIPTION = """\
 Trains emoji-diffusion from nothing: fetches the emoji sets through npm, trains the autoencoder and then the UNet.
 Every five minutes all is saved under ~/.cache/tempera/training (or TEMPERA_CACHE); the same command goes on from there,
@@ -65,7 +67,10 @@ def _train(store: Store, folder: Path, name: str, options: argparse.Namespace, d
     lesson = stages.prepare(folder, collection, autoencoder, encoder, tell)
     plan = Plan(-(-options.pictures // DenoiserTask.batch), options.seed, folder, name)
     run = stages.denoising(folder, plan, lesson, autoencoder, encoder, unet)
-    run.train(tell)
+    if options.start:
+        run.task.rate = RATE_FROM_WEIGHTS
+    # Names come first, and there is time for pictures to settle with what the descriptions changed.
+    stages.learn(run, lesson, 0 if options.start else plan.steps * 2 // 3, tell)
     tell(f"Done: {run.step:,} steps. Samples are in {short(folder / 'samples')}; --export FOLDER writes the weights.")
 
 

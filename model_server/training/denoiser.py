@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,6 +27,15 @@ NOISIEST = 0.2
 
 
 @dataclass(frozen=True)
+class Wording:
+    """A thing's name and its descriptions, as rows of `Lesson.states`, and its latents' numbers."""
+
+    name: int
+    descriptions: torch.Tensor
+    latents: torch.Tensor
+
+
+@dataclass(frozen=True)
 class Lesson:
     """What is learnt: latents (N × 4 × 16 × 16), how likely each is drawn, and its captions.
 
@@ -40,15 +49,25 @@ class Lesson:
     starts: torch.Tensor
     states: np.ndarray
     empty: int
+    wordings: list[Wording] = field(default_factory=list)
 
     def draw(self, count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Some latents, and the states of one caption of each."""
+        chosen, rows = self.draw_rows(count, random)
+        return self.latents[chosen].float(), self.words(rows)
+
+    def draw_rows(self, count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """The numbers of some latents, and the rows of one caption of each."""
         chosen = torch.multinomial(self.probabilities, count, replacement=True, generator=random)
         first, last = self.starts[chosen], self.starts[chosen + 1]
         place = first + (torch.rand(count, generator=random) * (last - first)).long().clamp(max=last - first - 1)
         rows = self.captions[place]
         rows[torch.rand(count, generator=random) < EMPTY_SHARE] = self.empty
-        return self.latents[chosen].float(), torch.from_numpy(self.states[rows.numpy()]).float()
+        return chosen, rows
+
+    def words(self, rows: torch.Tensor) -> torch.Tensor:
+        """The states of captions: N × tokens × width."""
+        return torch.from_numpy(self.states[rows.numpy()]).float()
 
 
 class DenoiserTask:

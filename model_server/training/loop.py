@@ -116,6 +116,12 @@ class Run:
         meter.close()
         self.save()
 
+    def go_on_from_average(self) -> None:
+        """Count as a step that `averaged` was changed from outside, and let `module` go on from there."""
+        self.task.module.load_state_dict(self.averaged.state_dict())
+        self.step += 1
+        self.save()
+
     def _learn(self) -> float:
         random = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.step)
         for group in self._optimizer.param_groups:

@@ -13,11 +13,12 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from model_server.store import StoreError
 from model_server.training.autoencoder import AutoencoderTask, encode, fidelity
 from model_server.training.collection import by_kind, collect
-from model_server.training.denoiser import DenoiserTask, Lesson
+from model_server.training.denoiser import DenoiserTask, Lesson, Wording
 from model_server.training.emoji import read_emoji, read_pictures
 from model_server.training.loop import Plan, Run, write_atomically
 from model_server.training.networks import Sizes, make_autoencoder, make_scheduler, make_unet, normalise
 from model_server.training.packages import SETS, WORDS, fetch
+from model_server.training.wordings import learn_wordings
 from model_server.training.words import TextEncoder, encode_all
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     Tell = Callable[[str], None]
 
 AUTOENCODER_STEPS = 8000
+WORDING_STEPS = 4000
 MEASURED = 10
 """Every tenth picture is enough to measure latents, and every fiftieth to measure how true the autoencoder is."""
 
@@ -85,6 +87,10 @@ def prepare(
         starts=counts.cumsum(0),
         states=encode_all(encoder, texts, states, tell),
         empty=0,
+        wordings=[
+            Wording(name + 1, torch.tensor(one.descriptions) + 1, torch.tensor(one.pictures))
+            for name, one in collection.described.items()
+        ],
     )
 
 
@@ -100,6 +106,15 @@ def denoising(
     run = Run(DenoiserTask(unet, lesson, autoencoder, encoder, folder / "samples"), plan)
     run.resume()
     return run
+
+
+def learn(run: Run, lesson: Lesson, described: int, tell: Tell) -> None:
+    """Go to the end of `run`; its step `described` is that at which descriptions are learnt from names."""
+    run.train(tell, until=described)
+    if run.step == described and lesson.wordings:
+        learn_wordings(run.averaged, lesson, run.plan.seed, tell, WORDING_STEPS)
+        run.go_on_from_average()
+    run.train(tell)
 
 
 def export(unet: UNet2DConditionModel, autoencoder: AutoencoderKL, target: Path) -> None:

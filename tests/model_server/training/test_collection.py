@@ -7,6 +7,7 @@ from model_server.training import captions, scenes
 from model_server.training.collection import SHARES, TWO_SIDED, Collection, collect
 from model_server.training.colours import COLOURS, name_of, recolour
 from model_server.training.emoji import TONES, Emoji
+from model_server.training.things import read_descriptions
 
 FRUIT = Emoji("1f34e", "red apple", ("apple",), ("fruit", "ripe"), "Food & Drink")
 ARROW = Emoji("27a1", "right arrow", (), ("east",), "Symbols")
@@ -117,6 +118,18 @@ def test_a_set_with_less_weight_is_drawn_less_often_in_all_kinds() -> None:
         assert first == pytest.approx(4 * last)
     scenes_drawn = made.probabilities()[kinds == "scene"]
     assert scenes_drawn.max() == pytest.approx(4 * scenes_drawn.min())
+
+
+def test_a_thing_that_is_described_knows_its_descriptions_and_plain_pictures() -> None:
+    pictures = {FRUIT.code: disc((220, 30, 30)), ARROW.code: disc((10, 10, 10))}
+    made = collect([ARROW, FRUIT], {"one set": pictures, "other set": pictures}, seed=3, mixed=20)
+    assert list(made.described) == [made.texts[FRUIT.name]]
+    thing = made.described[made.texts[FRUIT.name]]
+    assert {text for text, number in made.texts.items() if number in thing.descriptions} == set(
+        read_descriptions()[FRUIT.code]
+    )
+    plain = [place for place, kind in enumerate(made.kinds) if kind == "plain"]
+    assert thing.pictures == [place for place in plain if place in shown(made, FRUIT.name)]
 
 
 def test_the_same_seed_makes_the_same_collection(collection: Collection) -> None:
