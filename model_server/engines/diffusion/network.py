@@ -32,7 +32,7 @@ class Network:
     """Text encoder, UNet and autoencoder of `spec.folder`. Latents are float32 outside, C × H × W each.
 
     What it makes of a row does not depend on the other rows: see `steady`. By default it is computed in bfloat16 where
-    the processor multiplies that natively, else in float32, on graphics cards, too.
+    the processor multiplies that more quickly than float32, else in float32, on graphics cards, too.
     """
 
     def __init__(self, spec: EngineSpec, rows: int) -> None:

@@ -63,14 +63,11 @@ def test_the_last_step_of_noise_leaves_nothing_of_the_picture() -> None:
     assert scheduler.config.prediction_type == "v_prediction"
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [({"amx_bf16": True}, torch.bfloat16), ({"amx_bf16": False}, torch.float32), ({}, torch.float32)],
-)
-def test_half_precision_is_used_where_the_processor_multiplies_it(
-    capabilities: dict[str, bool], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("tiles", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_half_precision_is_used_where_it_is_quicker(
+    tiles: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": tiles}, raising=False)
     one = torch.eye(2)
     with mixed_precision(torch.device("cpu")):
         assert (one @ one).dtype == expected

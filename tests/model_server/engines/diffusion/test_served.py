@@ -28,7 +28,7 @@ ENDLESS = {"steps": 150, "n": 16}
 """Much longer than anything that waits for it."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server_url(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of its own, whose one model takes two jobs at once."""
     catalogue = tmp_path_factory.mktemp("catalogue") / "tiny.toml"
