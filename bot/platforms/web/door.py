@@ -56,11 +56,14 @@ class Door:
         return await _form(request, "join")
 
     async def _take_code(self, request: web.Request) -> web.Response:
+        # Nothing is awaited between the try and its verdict, so that those who come at once are not tries to each other.
+        typed = await _typed(request)
         if wait := self._join.wait(request.remote or ""):
             return await _too_many(request, "join", wait)
-        if not self._join.matches(await _typed(request)):
+        if not self._join.matches(typed):
             error = translate("That is not the code. Ask whoever runs this chat for it.", language_of(request))
             return await _form(request, "join", error, 403)
+        self._join.give_back(request.remote or "")
         return self._let_in(web.Response(status=303, headers={"Location": "/"}))
 
     async def _ask_teacher(self, request: web.Request) -> web.Response:
@@ -76,6 +79,7 @@ class Door:
             await self._moderators.sign_in(await _typed(request), user.id)
         except UserError as error:
             return await _form(request, "teacher", error.sentence.in_language(language_of(request)), 403)
+        self._teachers.give_back(request.remote or "")
         response = web.Response(status=303, headers={"Location": "/"})
         visitors.remember(response, secret)
         return self._let_in(response)

@@ -107,6 +107,11 @@ class JoinCode:
             self._tries.popitem(last=False)
         return 0.0
 
+    def give_back(self, address: str) -> None:
+        """Count the last try from `address` no longer, since it was right: a class may share one address."""
+        if tries := self._tries.get(_network(address)):
+            tries.pop()
+
 
 def _network(address: str) -> str:
     """An IPv6 user owns a whole /64, so that is what counts as one."""

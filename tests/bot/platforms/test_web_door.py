@@ -113,6 +113,14 @@ async def test_guessing_the_join_code_is_slow(bot: Bot) -> None:
         assert "too many tries" in text
 
 
+async def test_a_class_behind_one_address_gets_in(bot: Bot) -> None:
+    async with behind_code(bot) as one:
+        about = {"headers": {"Origin": one.url}, "allow_redirects": False}
+        for code, status in [("guess", 403)] * 9 + [("open sesame", 303)] * 12 + [("guess", 403), ("open sesame", 429)]:
+            async with one.session.post(f"{one.url}/join", data={"code": code}, **about) as response:
+                assert response.status == status
+
+
 def test_it_is_not_open_to_the_network_without_a_code(bot: Bot) -> None:
     for host in ("0.0.0.0", "::", "192.168.1.5", "chat.example"):
         with pytest.raises(ConfigError, match="Set a join code in TEMPERA_WEB__JOIN_CODE"):

@@ -84,6 +84,11 @@ async def test_guessing_teachers_codes_is_slow(ann: Visitor) -> None:
     assert [await ann.sign_in("guess") for _ in range(11)][9:] == [403, 429]
 
 
+async def test_many_teachers_behind_one_address_get_in(bot: Bot, ann: Visitor) -> None:
+    moderators = Moderators(bot.database)
+    assert {await ann.sign_in(await moderators.new_code()) for _ in range(12)} == {303}
+
+
 async def test_moderators_have_their_commands_and_give_them_up(tmp_path: Path) -> None:
     bot = Bot(
         ModelClient("http://127.0.0.1:1"),
