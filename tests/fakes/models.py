@@ -48,9 +48,9 @@ class FakeModels:
     drawings after their first preview, dials and faces altogether; `embedding_gate` holds embeddings. `requests` holds
     the bodies received, `running` how many are being answered, and `dropped` how many were left by their client before
     the end. `failure` (status, sentence) refuses what is `failing`; `place` puts every chat and drawing into a queue
-    first, while the gate is closed. `listed` are its models with their tasks. `scores` maps what a text has in it to
-    how its moderation is answered, None stands for a server without one; `moderated` holds the texts that were asked
-    about.
+    first, while the gate is closed. `listed` are its models with their tasks; `candidates` is how many tokens a dial
+    names. `scores` maps what a text has in it to how its moderation is answered, None stands for a server without one;
+    `moderated` holds the texts that were asked about.
     """
 
     def __init__(self, *answer: str) -> None:
@@ -63,6 +63,7 @@ class FakeModels:
         self.failure: tuple[int, str] | None = None
         self.failing: Callable[[dict[str, Any]], bool] = lambda body: True
         self.listed = dict(LISTED)
+        self.candidates = len(VOCABULARY)
         self.place: int | None = None
         self.requests: list[dict[str, Any]] = []
         self.pieces: dict[int, str] = {}
@@ -192,7 +193,9 @@ class FakeModels:
             return refusal
         assert body["dial"] is True
         await self.gate.wait()
-        return web.json_response({"choices": [], "tempera": {"dial": dialled(body, self.pieces)}})
+        dial = dialled(body, self.pieces)
+        dial["tokens"] = dial["tokens"][: self.candidates]
+        return web.json_response({"choices": [], "tempera": {"dial": dial}})
 
     async def _variations(self, request: web.Request) -> web.StreamResponse:
         form = dict(await request.post())

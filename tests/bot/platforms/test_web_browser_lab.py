@@ -105,6 +105,44 @@ async def test_top_p_cuts_what_is_improbable(url: str, models: FakeModels) -> No
         await expect(page.get_by_role("alert")).to_have_text("Type a few words to go on with.")
 
 
+TURNED = """([label, value]) => {
+  const knob = document.getElementById(label);
+  knob.value = value;
+  knob.dispatchEvent(new Event("input"));
+}"""
+
+
+async def test_a_cut_that_the_server_is_asked_for_is_that_of_its_own_temperature(url: str, models: FakeModels) -> None:
+    models.candidates = 3
+    async with chromium() as browser, opened(browser, f"{url}/dial#A dog") as page:
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        # Both in one breath, before the server is asked: what is left at 0.5 the page knows by itself.
+        await page.evaluate(f"() => [['dial-top-p', '0.9'], ['dial-temperature', '1']].forEach({TURNED})")
+        await expect(page.locator(".dial-value")).to_have_text("0.5")
+        await page.wait_for_timeout(500)
+        assert [body for body in models.requests if body["top_p"] < 1] == []
+        await page.evaluate(TURNED, ["dial-temperature", "2"])
+        await expect(page.locator(".bars .share").first).to_have_text("53.3 %")
+    assert [body["temperature"] for body in models.requests if body["top_p"] < 1] == [1]
+
+
+async def test_an_answer_that_comes_while_somebody_types_leaves_their_text_to_be_asked_for(
+    url: str, models: FakeModels
+) -> None:
+    models.candidates = 3
+    async with chromium() as browser, opened(browser, f"{url}/dial#A dog") as page:
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        await page.evaluate(TURNED, ["dial-top-p", "0.9"])
+        await expect(page.locator(".bars .share").first).to_have_text("53.3 %")
+        models.gate.clear()
+        asked = len(models.requests)
+        await page.get_by_label("The text so far").fill("A cat")
+        await models.until(requests=asked + 1)
+        await page.get_by_label("The text so far").fill("A cow")
+        models.gate.set()
+        await expect(page.locator(".written")).to_have_text("A␣cow")
+
+
 async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, models: FakeModels) -> None:
     async with chromium() as browser, opened(browser, url) as page:
         await page.locator("#input").fill("/ask What is the capital of France?")

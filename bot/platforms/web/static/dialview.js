@@ -22,7 +22,9 @@ export class DialView {
   #all = false;
   #asking = null;
   #busy = false;
-  #timer = 0;
+  // Each has its own: an answer that arrives while somebody types must not take back the question for their text.
+  #typing = 0;
+  #cutting = 0;
   #rows = [];
 
   constructor(root, { text = "", temperature = 1 } = {}) {
@@ -70,8 +72,8 @@ export class DialView {
 
   #listen() {
     this.text.addEventListener("input", () => {
-      clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#ask({ text: this.text.value }), SETTLE_MS);
+      clearTimeout(this.#typing);
+      this.#typing = setTimeout(() => this.#ask({ text: this.text.value }), SETTLE_MS);
     });
     this.slider.addEventListener("input", () => {
       this.#temperature = settings(this.#dial)[Number(this.slider.value)];
@@ -166,20 +168,20 @@ export class DialView {
 
   // The odds that the knobs stand for. Where only the model server knows them, they come a moment later.
   #odds() {
-    const topP = Number(this.topP.value);
-    const whole = at(this.#dial, this.#temperature);
+    clearTimeout(this.#cutting);
+    const topP = Number(this.topP.value), temperature = this.#temperature;
+    const whole = at(this.#dial, temperature);
     const known = cut(whole, topP);
     if (known) return known;
-    const key = `${this.#temperature} ${topP}`;
-    if (this.#dial.cuts?.[key]) return this.#dial.cuts[key];
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#fetchCut(this.#dial, key, topP), SETTLE_MS);
+    const key = `${temperature} ${topP}`, dial = this.#dial;
+    if (dial.cuts?.[key]) return dial.cuts[key];
+    this.#cutting = setTimeout(() => this.#fetchCut(dial, key, temperature, topP), SETTLE_MS);
     return whole;
   }
 
-  async #fetchCut(dial, key, topP) {
+  async #fetchCut(dial, key, temperature, topP) {
     try {
-      const { candidates } = await ask({ ids: dial.ids, temperature: this.#temperature, top_p: topP });
+      const { candidates } = await ask({ ids: dial.ids, temperature, top_p: topP });
       const shares = candidates.map(({ after }) => after);
       const other = Math.max(0, 1 - shares.reduce((sum, share) => sum + share, 0));
       dial.cuts = { ...dial.cuts, [key]: { shares, other, entropy: null } };
