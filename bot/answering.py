@@ -99,7 +99,8 @@ class Answering:
             request, command, options, private=private, question=question, parent=parent, source=source
         )
         context = self._contexts.make(request, command, asked)
-        run = self._runs.begin(row.id, self._handle(context, command, options, private, note))
+        replies = self._handle(context, command, options, private, note)
+        run = self._runs.begin(row.id, replies, private=private)
         keeps = self._keeps and command.kept
         state, saved = "interrupted", -SAVE_SECONDS
         try:

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 class Run:
     """Drains `source`, however slowly its snapshots are shown, until it ends or is stopped.
 
-    `source` must end with a final reply and raise nothing but CancelledError.
+    `source` must end with a final reply and raise nothing but CancelledError. `private` says who sees an answer that
+    ends before its first snapshot.
     """
 
-    def __init__(self, source: AsyncGenerator[Reply, None]) -> None:
-        self.newest = Reply()
+    def __init__(self, source: AsyncGenerator[Reply, None], *, private: bool = False) -> None:
+        self.newest = Reply(private=private)
         self.stopped = False
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._drain(source), name="answer")
@@ -67,9 +68,9 @@ class Runs:
     def __init__(self) -> None:
         self._runs: dict[int, Run] = {}
 
-    def begin(self, row_id: int, source: AsyncGenerator[Reply, None]) -> Run:
+    def begin(self, row_id: int, source: AsyncGenerator[Reply, None], *, private: bool) -> Run:
         """Begin one."""
-        run = self._runs[row_id] = Run(source)
+        run = self._runs[row_id] = Run(source, private=private)
         return run
 
     async def end(self, row_id: int) -> None:

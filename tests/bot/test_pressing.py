@@ -96,6 +96,19 @@ async def test_stop_before_the_first_word(bot: Bot, echo: Echo) -> None:
     assert rest[-1].status == "Stopped."
 
 
+async def test_stop_before_the_first_word_makes_nothing_public(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    echo.begin.clear()
+    async with make_bot(echo, settings={"answers.private": True}) as bot:
+        stream = bot.dispatch(ask("/ask call me on 0151 23456789")).replies
+        first = await anext(stream)
+        await replies(bot, press("stop", first.row))
+        stopped = [reply async for reply in stream][-1]
+        assert (stopped.private, names(stopped)) == (True, ["again", "cooler", "warmer", "edit"])
+        row = await bot.journal.get(first.row)
+        assert row is not None
+        assert row.private
+
+
 async def test_delete_forgets_the_words(bot: Bot) -> None:
     first = await last(bot, ask("/ask hi"))
     (gone,) = await replies(bot, press("delete", first.row))

@@ -64,6 +64,13 @@ async def test_stop_before_the_first_step() -> None:
         assert [(reply.text, reply.final) async for reply in run.snapshots()] == [("", True)]
 
 
+async def test_what_is_private_is_so_before_its_first_snapshot() -> None:
+    run = Run(Source().replies(), private=True)
+    assert run.newest.private
+    run.stop()
+    assert [(reply.private, reply.final) async for reply in run.snapshots()] == [(True, True)]
+
+
 async def test_stop_after_the_end_changes_nothing() -> None:
     source = Source()
     source.gate.set()
