@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 import psutil
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 
 from bot.chore import repeat
 from bot.database import InstanceRow, now
@@ -34,10 +34,7 @@ class Instance:
         self._pulse: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        me = psutil.Process(os.getpid())
-        async with self._database.writing() as session:
-            row = InstanceRow(id=self.id, host=socket.gethostname(), pid=me.pid, started=me.create_time(), seen=now())
-            session.add(row)
+        await self._beat()
         self._pulse = asyncio.create_task(repeat(self._beat, SEEN_EVERY), name="sign of life")
         return self
 
@@ -51,8 +48,11 @@ class Instance:
             await session.execute(delete(InstanceRow).where(InstanceRow.id == self.id))
 
     async def _beat(self) -> None:
+        me = psutil.Process(os.getpid())
+        row = InstanceRow(id=self.id, host=socket.gethostname(), pid=me.pid, started=me.create_time(), seen=now())
         async with self._database.writing() as session:
-            await session.execute(update(InstanceRow).where(InstanceRow.id == self.id).values(seen=now()))
+            # The whole row, since another process deletes that of one that was silent for too long and yet lives.
+            await session.merge(row)
 
     async def living(self) -> set[str]:
         """The ids of the processes that still work on this database. Forgets the others."""

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import psutil
 import pytest
+from sqlalchemy import delete
 
 from bot.database import Database, InstanceRow, now
 from bot.instance import SILENT_AFTER, Instance
@@ -47,6 +48,19 @@ async def test_a_process_on_another_host_lives_while_it_gives_signs(database: Da
     await register(database, "silent", host="elsewhere", seen=now() - SILENT_AFTER - timedelta(seconds=1))
     async with Instance(database) as me:
         assert await me.living() == {me.id, "quiet"}
+
+
+async def test_a_process_that_was_taken_for_dead_comes_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.instance.SEEN_EVERY", 0.001)
+    async with Instance(database) as me:
+        async with database.writing() as session:
+            await session.execute(delete(InstanceRow))
+        async with asyncio.timeout(30):
+            while await me.living() != {me.id}:
+                pass
+    assert await me.living() == set()
 
 
 async def test_it_gives_signs_of_life(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
