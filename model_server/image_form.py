@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import BodyPartReader
 from aiohttp.http_exceptions import HttpProcessingError
+from pydantic_core import from_json
 
 from model_server.errors import ApiError
 from model_server.pictures import identify
@@ -87,7 +88,8 @@ def _put(fields: dict[str, Any], name: str, text: str) -> None:
 def _value(text: str) -> Any:
     """What is written as in JSON; text that is not comes back as it is, and whoever checks it can quote it."""
     try:
-        return json.loads(text)
+        # It goes no deeper than whoever reads the request later does; `json` would go on until the stack is full.
+        return from_json(text)
     except ValueError:
         return text
 

@@ -5,6 +5,7 @@ The same input gives the same bytes. Gaps and edges are in pixels.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 SOFTWARE = "Tempera"
 BACKGROUND = (24, 24, 27)
@@ -98,9 +99,10 @@ def animate(frames: Sequence[Image.Image], made_by: Mapping[str, str]) -> bytes:
 def identify(data: bytes) -> tuple[Size, dict[str, str]]:
     """Width and height of an encoded picture, and its text fields: what made it, if `encode` wrote it.
 
-    Reads no pixels. Raises ValueError, with a sentence for the user, when it is none or has too many pixels.
+    A PNG may have such fields behind its pixels, so that these are read, too. Raises ValueError, with a sentence for
+    the user, when it is none, has too many pixels, or is seen to be damaged.
     """
-    with _opened(data) as picture:
+    with _reading(data) as picture:
         fields = getattr(picture, "text", {})
         return picture.size, {str(name): str(value) for name, value in fields.items()}
 
@@ -113,13 +115,21 @@ def measure(data: bytes) -> Size:
 
 def decode(data: bytes) -> Image.Image:
     """The RGB picture in `data`, on white where it is transparent. Raises ValueError as `identify` does."""
-    try:
-        with _opened(data) as picture:
-            whole = picture.convert("RGBA")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError("The picture is damaged; send another copy of it.") from error
+    with _reading(data) as picture:
+        whole = picture.convert("RGBA")
     white = Image.new("RGBA", whole.size, "white")
     return Image.alpha_composite(white, whole).convert("RGB")
+
+
+@contextlib.contextmanager
+def _reading(data: bytes) -> Iterator[Image.Image]:
+    """The opened picture, whose pixels may turn out to be damaged."""
+    opened = _opened(data)
+    try:
+        with opened as picture:
+            yield picture
+    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError("The picture is damaged; send another copy of it.") from error
 
 
 def _opened(data: bytes) -> Image.Image:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import struct
+import zlib
 
 import pytest
 from PIL import Image
@@ -137,7 +139,33 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
             read(data)
 
 
-def test_a_picture_that_breaks_off_is_refused() -> None:
+def moving(told: int) -> bytes:
+    """A picture with two frames that tells of more."""
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(
+        buffer, "PNG", save_all=True, append_images=[Image.effect_noise((64, 64), 50)]
+    )
+    true, untrue = (b"acTL" + struct.pack(">II", frames, 0) for frames in (2, told))
+    chunks = [chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in (true, untrue)]
+    assert chunks[0] in buffer.getvalue()
+    return buffer.getvalue().replace(*chunks)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (whole := encode(Image.effect_noise((64, 64), 90), {}))[: len(whole) // 2],
+        whole.replace(b"IDAT\x78", b"IDAT\x00"),
+        moving(told=9),
+    ],
+    ids=["broken off", "no stream", "frames that there are not"],
+)
+def test_a_damaged_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="damaged"):
+        identify(data)
+
+
+def test_a_picture_that_breaks_off_is_not_drawn_from() -> None:
     whole = encode(Image.effect_noise((64, 64), 90), {})
     with pytest.raises(ValueError, match="damaged"):
         decode(whole[: len(whole) // 2])

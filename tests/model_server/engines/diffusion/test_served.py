@@ -286,16 +286,27 @@ def bomb() -> bytes:
     return encode(Image.new("1", (5000, MOST_PIXELS // 5000 + 1)), {})
 
 
+def broken_off() -> bytes:
+    return encode(Image.effect_noise((64, 64), 90), {})[:-200]
+
+
 @pytest.mark.parametrize(
     ("picture", "fields", "param", "sentence"),
     [
         (None, {}, "image", "`image` is missing; send the picture to start from."),
         (b"no picture", {}, "image", "This is no picture that can be read; send a PNG, JPEG or WebP file."),
         (bomb, {}, "image", "The picture has 5000×3201 pixels; it may have up to 16 million."),
+        (broken_off, {}, "image", "The picture is damaged; send another copy of it."),
         (bytes(LARGEST_PICTURE + 1), {}, "image", "The picture is larger than 16 MB; send a smaller one."),
         ("source", {"prompt": " "}, "prompt", "`prompt` must not be empty."),
         ("source", {"strength": "2"}, "strength", "`strength` must be at most 1, but 2 was given."),
         ("source", {"steps": "many"}, "steps", "`steps` must be a whole number, but 'many' was given."),
+        (
+            "source",
+            {"steps": "[" * 60_000},
+            "steps",
+            f"`steps` must be a whole number, but {repr('[' * 60)[:40]}… was given.",
+        ),
         ("source", {"prompt": "x" * (1 << 17)}, "prompt", "`prompt` is longer than 65,536 bytes."),
         ("source", {"size": "8x8"}, "size", "The width is 8 pixels; it must be a multiple of 8 from 16 to 64."),
         (
