@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
+import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, cast, delete, null, or_, select, true, update
+from sqlalchemy import Text, cast, delete, null, or_, select, true, union, update
 
 from bot.audit import APPEAL, REFUSAL, AuditRow
+from bot.auditing import PLAIN
 from bot.database import AttachmentRow, MessageRow, PluginRow, VoteRow
 from bot.scope import SettingRow
 from bot.store import BlobRow
@@ -23,8 +26,10 @@ if TYPE_CHECKING:
     from bot.database import Database
     from bot.message import Person, User
 
-LEAST_WORDS, MOST_WORDS = 4, 40
-"""Characters: shorter texts say nothing about anybody, and of longer ones lists show the beginning."""
+LEAST, SHOWN = 4, 39
+"""Characters: shorter texts say nothing about anybody, and of longer ones and of names lists show the beginning."""
+LOOKALIKES = frozenset(PLAIN.values())
+"""Some of these are letters to Unicode, but marks to whoever reads a list."""
 REASON = "reason"
 
 
@@ -83,30 +88,39 @@ class Forgetting:
         return [row.id for row in rows if self._person.id in row.options.values()]
 
     async def _lists(self, session: AsyncSession) -> None:
-        """Delete what moderators were told that has the person's name or words in it."""
+        """Delete what moderators were told that has the person's id in it or, where they were, their name or words."""
         told = select(MessageRow).where(
             MessageRow.platform == self._person.platform,
             MessageRow.role == "assistant",
             MessageRow.command.in_(self._of_moderators),
         )
-        needles = self._needles()
+        by_id, by_words = [_needle(self._person.id)], self._needles()
+        servers = await self._servers(session)
         for row in await session.scalars(told):
-            if await self._tells(session, row, needles):
+            if await self._tells(session, row, [*by_id, *by_words] if row.server in servers else by_id):
                 await session.execute(delete(MessageRow).where(MessageRow.id.in_([row.id, row.parent])))
+
+    async def _servers(self, session: AsyncSession) -> set[str]:
+        """Where there is something of the person; elsewhere their name is that of somebody else."""
+        platform, person = self._person.platform, self._person.id
+        audited = or_(AuditRow.actor == person, AuditRow.subject == person)
+        timed_out = or_(TimeOutRow.actor == person, TimeOutRow.person == self._hashed)
+        traces = union(
+            select(MessageRow.server).where(MessageRow.platform == platform, MessageRow.author == person),
+            select(AuditRow.server).where(AuditRow.platform == platform, audited),
+            select(TimeOutRow.server).where(TimeOutRow.platform == platform, timed_out),
+        )
+        return set(await session.scalars(traces))
 
     async def _tells(self, session: AsyncSession, row: MessageRow, needles: Iterable[str]) -> bool:
         files = await session.scalars(select(AttachmentRow.data).where(AttachmentRow.message == row.id))
-        texts = [row.text, *(file.decode(errors="replace") for file in files)]
-        plain = [_plain(text) for text in texts]
-        return any(needle in text for text in plain for needle in needles)
+        told = [_words(text) for text in (row.text, *map(_readable, files))]
+        return any(needle in words for words in told for needle in needles)
 
     def _needles(self) -> list[str]:
-        written = [_plain(asked.text)[:MOST_WORDS] for asked in self._person.asked]
-        return [
-            _plain(self._person.id),
-            _plain(self._person.name),
-            *(one for one in written if len(one) >= LEAST_WORDS),
-        ]
+        written = [_needle(asked.text) for asked in self._person.asked]
+        name = _needle(self._person.name)
+        return [*([name] if name.strip() else []), *(one for one in written if len(one.strip()) >= LEAST)]
 
     async def _mentions(self, session: AsyncSession) -> None:
         """Put the pseudonym in the place of the id wherever else it stands in messages, where it is surely an id."""
@@ -161,9 +175,32 @@ class Forgetting:
         return [self._replaced(one) for one in value] if isinstance(value, list) else value
 
 
-def _plain(text: str) -> str:
-    """The letters and digits of a text, since lists show what people wrote with other marks than they did."""
-    return "".join(char for char in text.casefold() if char.isalnum())
+@lru_cache(4096)
+def _plain(char: str) -> str:
+    """What belongs to a word, and a space for all else, as lists have other marks than people wrote."""
+    category = unicodedata.category(char)
+    # A name can be an emoji alone.
+    is_of_word = category[0] in "LMN" or category == "So"
+    return char if is_of_word and char not in LOOKALIKES else " "
+
+
+def _words(text: str) -> str:
+    """The words of a text, with a space before each and after the last."""
+    return f" {' '.join(''.join(map(_plain, text.casefold())).split())} "
+
+
+def _needle(text: str) -> str:
+    """What `_words` of a list have in them where it shows the text; blank for a text of marks alone."""
+    shown = " ".join(text.split())
+    return _words(shown) if len(shown) <= SHOWN else _words(shown[:SHOWN]).rstrip()
+
+
+def _readable(data: bytes) -> str:
+    """The text of a file; none of a picture, among whose bytes any short name may be."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return ""
 
 
 def _without_reason(value: Any) -> Any:
