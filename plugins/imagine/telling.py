@@ -155,18 +155,25 @@ def _steps(ctx: Context, steps: int) -> str:
 
 
 def _guidance(ctx: Context, recipe: Recipe, drawn: Drawn) -> str:
-    guidance = f"{recipe.guidance:g}"
-    if drawn.negative_prompt is not None:
+    guidance, avoided = f"{recipe.guidance:g}", drawn.negative_prompt
+    if recipe.guidance == 0:
+        return ctx.translate(
+            "**The guidance.** Guidance 0 means that each step had a single guess. Quick models that are made for this "
+            "have the prompt in mind all the same; others guess without it."
+        )
+    if recipe.guidance == 1:
+        told = ctx.translate(
+            "**The guidance.** Guidance 1 means that each guess was made with the prompt in mind, and taken as it was. "
+            "More would have exaggerated what the prompt changes."
+        )
+        unheard = ctx.translate("Beside this one guess, what was to be avoided counted for nothing.")
+        return told if avoided is None else f"{told} {unheard}"
+    if avoided is not None:
         return ctx.translate(
             "**The guidance.** Each step had two guesses: one with the prompt in mind, one with what to avoid: "
             "{tokens}. Guidance {guidance} means that it went {guidance} times the way from the second to the first.",
-            tokens=_tokens(drawn.negative_prompt.tokens),
+            tokens=_tokens(avoided.tokens),
             guidance=guidance,
-        )
-    if recipe.guidance == 1:
-        return ctx.translate(
-            "**The guidance.** Guidance 1 means that each guess was made with the prompt in mind, and taken as it was. "
-            "More would have exaggerated what the prompt changes."
         )
     return ctx.translate(
         "**The guidance.** Each step had two guesses: one with the prompt in mind, one without. Guidance {guidance} "

@@ -262,16 +262,20 @@ async def test_the_story_with_its_strip_and_its_film(bot: Bot, models: FakeModel
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "guesses", "told"),
     [
-        ("guidance:1", "Guidance 1 means that each guess was made with the prompt in mind, and taken as it was."),
-        ('negative:"a dog"', "one with what to avoid: `a` `dog`. Guidance 3 means"),
-        ("guidance:0.5", "Guidance 0.5 means that it went 0.5 times the way"),
+        ("guidance:1", 1, "Guidance 1 means that each guess was made with the prompt in mind, and taken as it was."),
+        ('guidance:1 negative:"a dog"', 1, "Beside this one guess, what was to be avoided counted for nothing."),
+        ("guidance:0", 1, "Guidance 0 means that each step had a single guess."),
+        ('guidance:0 negative:"a dog"', 1, "Guidance 0 means that each step had a single guess."),
+        ('negative:"a dog"', 2, "one with what to avoid: `a` `dog`. Guidance 3 means"),
+        ("guidance:0.5", 2, "Guidance 0.5 means that it went 0.5 times the way"),
     ],
 )
-async def test_the_story_knows_the_guidance(bot: Bot, options: str, told: str) -> None:
+async def test_the_story_knows_the_guidance(bot: Bot, options: str, guesses: int, told: str) -> None:
     how = await pressed(bot, await last(bot, ask(f"/imagine count:1 {options} a `cat")), "How it was made")
     assert told in how.text
+    assert ("two guesses" in how.text) == (guesses == 2)
     assert "`a` `ˋcat`" in how.text
 
 
