@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bot import actions
 from bot.delivery import closing, flowing, put_together
-from bot.errors import UserError
+from bot.errors import Refused, UserError
 from bot.language import Sentence, translate
 from bot.message import Channel, Place, Reply
 from bot.setting import IDS
@@ -159,6 +159,8 @@ class Answering:
                         last = replace(last, attachments=hidden)
                     yield last
         except UserError as error:
+            if isinstance(error, Refused):
+                error.what = error.what or command.name
             told = failed(last, error.sentence, context.request)
             yield await self._refusals.told(told, context.request, error)
         except Exception:

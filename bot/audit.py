@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bot.message import Place, User
 
 SETTING, MODERATION, REFUSAL, APPEAL = KINDS = ("setting", "moderation", "refusal", "appeal")
-"""The kinds of entries; `before` of the last two holds what somebody wrote."""
+"""The kinds of entries; `before` of the last two holds what somebody wrote, or the bot, if an answer was held back."""
 MOST = 1000
 """How many entries are read at once, unless somebody wants fewer."""
 
@@ -134,7 +134,7 @@ class Audit:
             return await session.get(AuditRow, row_id)
 
     async def purge(self, days: float) -> None:
-        """Forget what people wrote in refusals and appeals older than `days`; that there was one stays."""
+        """Forget the words in refusals and appeals older than `days`; that there was one stays."""
         old = AuditRow.created < now() - timedelta(days=days)
         texts = AuditRow.kind.in_([REFUSAL, APPEAL]) & old
         async with self._database.writing() as session:

@@ -11,6 +11,7 @@ from bot.audit import APPEAL, MODERATION, REFUSAL, SETTING, Entry
 from bot.core_settings import CORE
 from bot.errors import PermissionDenied
 from bot.language import translate
+from bot.safety.verdict import ANSWER
 from bot.text import cut
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class AuditHere:
         return line(row, self._user.locale)
 
     def before(self, row: AuditRow) -> Any:
-        """What was before, as far as moderators are shown it: what somebody wrote only once they appealed."""
+        """What was before, as far as moderators are shown it: the words of a refusal only once somebody appealed."""
         return None if row.kind == REFUSAL else row.before
 
     def _check(self) -> None:
@@ -100,6 +101,9 @@ def _told(row: AuditRow, locale: str) -> str:
         return translate(sentence, locale, **about)
     if row.kind == APPEAL:
         sentence = "{who} appeals against refusal {number} of {what} ({reason}): {text}"
+        if row.reason.startswith(ANSWER):
+            # These words are not theirs whose name stands before them.
+            sentence = "{who} appeals against refusal {number} of {what} ({reason}). The bot had written: {text}"
         about = {"who": who, "what": what, "number": f"#{row.subject}", "reason": row.reason}
         return translate(sentence, locale, text=_value(row.before, locale), **about)
     whom = f" {_name(row.subject_name or row.subject)}" if row.subject_name or row.subject else ""

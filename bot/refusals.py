@@ -12,7 +12,7 @@ from bot.audit import APPEAL, REFUSAL, Entry, Filter
 from bot.errors import Expired, Refused, UserError
 from bot.language import translate
 from bot.message import Button, Reply
-from bot.safety.verdict import Unsafe
+from bot.safety.verdict import ANSWER, Unsafe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -30,7 +30,7 @@ class Refusals:
     """Writes to the audit; whoever was refused hears of it even if that cannot be reached."""
 
     def __init__(self, audit: Audit, *, keeps: bool = True) -> None:
-        """`keeps` says whether it is stored what somebody wrote that was refused."""
+        """`keeps` says whether the words are stored that were refused, or held back of an answer."""
         self._audit = audit
         self._keeps = keeps
 
@@ -86,5 +86,13 @@ class Refusals:
             reason=row.reason,
         )
         await self._audit.record(entry)
-        sentence = "The moderators can now see what you wrote and why it was refused."
+        if not row.before:
+            sentence = (
+                "The moderators can now see your appeal and the reason of the refusal, but not the words: "
+                "these are not stored."
+            )
+        elif row.reason.startswith(ANSWER):
+            sentence = "The moderators can now see what was held back of the answer, and why."
+        else:
+            sentence = "The moderators can now see what you wrote and why it was refused."
         yield Reply(text=translate(sentence, user.locale), private=True, final=True)

@@ -11,6 +11,7 @@ from fakes.models import FakeModels
 from bot import Context, Plugin, Reply, command
 from bot.app import Bot
 from bot.audit import Filter
+from bot.auditing import line
 from bot.database import Database
 from bot.message import Action, Button
 from bot.model_client import ModelClient
@@ -201,7 +202,38 @@ async def test_an_appeal_is_told_once_and_by_whoever_was_refused(bot: Bot) -> No
     (button,) = (await last(bot, ask("/say a turnip"))).buttons
     pressed = ask("", action=Action(button.id))
     assert (await last(bot, replace(pressed, user=BEN))).text == "This has expired: it is no longer stored."
-    assert (await last(bot, pressed)).text.startswith("The moderators can now see")
+    seen = "The moderators can now see what you wrote and why it was refused."
+    assert (await last(bot, pressed)).text == seen
     assert (await last(bot, pressed)).text == "The moderators have your appeal already."
     (appeal,) = await bot.audit.find("test", ROOM.server, Filter(kind="appeal"), most=5)
     assert (appeal.before, appeal.reason, appeal.actor) == ("a turnip", "blocked_word", ANN.id)
+
+
+NOT_STORED = (
+    "The moderators can now see your appeal and the reason of the refusal, but not the words: these are not stored."
+)
+
+
+async def test_what_is_no_longer_stored_is_not_said_to_be_seen(bot: Bot) -> None:
+    (button,) = (await last(bot, ask("/say a turnip"))).buttons
+    await bot.audit.purge(-1)
+    assert (await last(bot, ask("", action=Action(button.id)))).text == NOT_STORED
+
+
+async def test_what_was_never_stored_is_not_said_to_be_seen(models: FakeModels, tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/safety.db")
+    async with Bot(ModelClient(models.url), [Toys()], database, settings=WITH, retention_days=0) as bot:
+        (button,) = (await last(bot, ask("/say a turnip"))).buttons
+        assert (await last(bot, ask("", action=Action(button.id)))).text == NOT_STORED
+
+
+async def test_what_was_held_back_is_not_said_to_be_the_askers(bot: Bot, models: FakeModels) -> None:
+    models.scores = {"vile": {"hate": 0.99}}
+    (button,) = [one for one in (await last(bot, ask("/recite please"))).buttons if one.action == "appeal"]
+    told = await last(bot, ask("", action=Action(button.id)))
+    assert told.text == "The moderators can now see what was held back of the answer, and why."
+    (appeal,) = await bot.audit.find("test", ROOM.server, Filter(kind="appeal"), most=5)
+    assert line(appeal, "en") == (
+        f"✋ **Ann** appeals against refusal #{appeal.subject} of `recite` (answer_hate). "
+        "The bot had written: `Roses are red. A vile line.`"
+    )
