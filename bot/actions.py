@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from bot.database import LARGEST_ID
 from bot.errors import Expired, OptionError, PermissionDenied, UserError
 from bot.language import translate
 from bot.message import Button, Field, Form
@@ -31,7 +32,7 @@ FORK = "fork"
 def parse(action_id: str) -> tuple[str, int]:
     """Action and row of an id "t:<action>:<row id>". Raises Expired for what is none of ours."""
     match = ID.fullmatch(action_id)
-    if match is None:
+    if match is None or int(match["row"]) > LARGEST_ID:
         raise Expired("This button has expired.")
     return match["action"], int(match["row"])
 

@@ -10,7 +10,7 @@ from sqlalchemy import JSON, Index, func, null, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot import counts
-from bot.database import Base, now
+from bot.database import LARGEST_ID, Base, now
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -195,7 +195,7 @@ def _matching(platform: str, server: str, wanted: Filter) -> Select[AuditRow]:
     if wanted.until is not None:
         found = found.where(AuditRow.created < wanted.until)
     if wanted.older is not None:
-        found = found.where(AuditRow.id < wanted.older)
+        found = found.where(AuditRow.id < min(wanted.older, LARGEST_ID))
     return found
 
 

@@ -50,6 +50,8 @@ SETTLE_SECONDS = (0.1, 0.5, 2.0)
 """How long to wait for whoever else uses a file before its journal is emptied; at last it is left to the next time."""
 UNFINISHED = ("queued", "running")
 """States of an answer that is being made."""
+LARGEST_ID = 2**31 - 1
+"""No row has a higher number; to be asked for one is an error on PostgreSQL."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, true, union_all, update
 
 from bot import counts
 from bot.audit import note
-from bot.database import UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow, now
+from bot.database import LARGEST_ID, UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow, now
 from bot.errors import Expired
 from bot.message import Attachment, Button, Reply
 from bot.tokens import pack, unpack
@@ -193,6 +193,8 @@ class Journal:
 
     async def get(self, row_id: int) -> MessageRow | None:
         """The message with this row id, unless it was deleted or purged."""
+        if row_id > LARGEST_ID:
+            return None
         async with self._database.reading() as session:
             row = await session.get(MessageRow, row_id)
         return None if row is None or row.state == "deleted" else row

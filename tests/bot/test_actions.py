@@ -52,12 +52,16 @@ def offered(command: Command | None, reply: Reply | None = None, **options: obje
     return [button.id.removeprefix("t:").removesuffix(":5") for button in buttons]
 
 
-@pytest.mark.parametrize(("given", "parsed"), [("t:again:5", ("again", 5)), ("t:b12:7", ("b12", 7))])
+@pytest.mark.parametrize(
+    ("given", "parsed"), [("t:again:5", ("again", 5)), ("t:b12:7", ("b12", 7)), ("t:up:2147483647", ("up", 2**31 - 1))]
+)
 def test_an_id_is_read(given: str, parsed: tuple[str, int]) -> None:
     assert actions.parse(given) == parsed
 
 
-@pytest.mark.parametrize("given", ["", "t:again", "t:again:", "t::5", "t:again:5x", "x:again:5", "t:again:-1", "t:a:٥"])
+@pytest.mark.parametrize(
+    "given", ["", "t:again", "t:again:", "t::5", "t:again:5x", "x:again:5", "t:again:-1", "t:a:٥", "t:a:2147483648"]
+)
 def test_an_id_of_somebody_else_has_expired(given: str) -> None:
     with pytest.raises(Expired):
         actions.parse(given)

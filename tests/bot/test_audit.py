@@ -50,6 +50,7 @@ async def test_the_newest_come_first_and_older_ones_page_by_page(audit: Audit) -
     assert [row.subject for row in first] == ["4", "3"]
     then = await audit.find("test", "school", Filter(older=first[-1].id))
     assert [row.subject for row in then] == ["2", "1", "0"]
+    assert len(await audit.find("test", "school", Filter(older=10**18 - 1))) == 5
 
 
 @pytest.mark.parametrize(

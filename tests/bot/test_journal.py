@@ -60,6 +60,11 @@ async def test_question_and_answer_are_stored_before_anything_runs(journal: Jour
     assert (answer.platform, answer.server, answer.channel, answer.thread) == ("test", "school", "room", "")
 
 
+async def test_no_row_has_a_number_that_no_database_holds(journal: Journal) -> None:
+    for number in (999, 2**31 - 1, 2**31, 10**18 - 1):
+        assert await journal.get(number) is None
+
+
 async def test_a_second_answer_to_the_same_question(journal: Journal) -> None:
     question, first = await opened(journal)
     again, second = await opened(journal, question=question)
