@@ -91,7 +91,7 @@ class Answering:
         """
         begun, waited = time.monotonic(), None
         options = {name: await self._known(value, request.place) for name, value in options.items()}
-        note = await self._safety.check(command, options, request.place)
+        note = await self._safety.check(command, options, request.place, user=request.user.id)
         if command.moderator:
             note = await self._log_channel.untold(request.place)
         private = private or note is not None
@@ -148,7 +148,7 @@ class Answering:
         try:
             # Loading made sure that the handler is an async generator function.
             handler = cast(AsyncGenerator[Reply, None], command.handler(context, **options))
-            guarded = self._safety.guarded(handler, command, context.place)
+            guarded = self._safety.guarded(handler, command, context.place, user=context.user.id)
             async with aclosing(guarded) as replies:
                 async for reply in replies:
                     if reply.columns:

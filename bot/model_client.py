@@ -245,15 +245,15 @@ class ModelClient:
             drawn = stream.drawn()
         yield drawn
 
-    async def embed(self, texts: Sequence[str], *, model: str | None = None) -> list[list[float]]:
+    async def embed(self, texts: Sequence[str], *, model: str | None = None, user: str = "") -> list[list[float]]:
         """One vector per text, in order. Errors as for `chat`."""
-        body = {"model": model or await self.first("embeddings"), "input": list(texts)}
+        body = {"model": model or await self.first("embeddings"), "input": list(texts), "user": user}
         answer = await self._post("/v1/embeddings", body)
         return [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
 
-    async def moderate(self, texts: Sequence[str]) -> list[dict[str, float]]:
+    async def moderate(self, texts: Sequence[str], *, user: str = "") -> list[dict[str, float]]:
         """For each text, how probable it is that it belongs into each of OpenAI's categories. Errors as for `chat`."""
-        answer = await self._post("/v1/moderations", {"input": list(texts)})
+        answer = await self._post("/v1/moderations", {"input": list(texts), "user": user})
         with _reading():
             return [{name: float(value) for name, value in one["category_scores"].items()} for one in answer["results"]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from bot.errors import ModelError
+from bot.errors import Busy, ModelError
 from bot.language import Sentence
 from bot.safety.declared import CLASSROOM, OFF, STANDARD
 from bot.safety.holding import held
@@ -41,6 +41,8 @@ ANSWERS = {STANDARD: 0.97, CLASSROOM: 0.9}
 """And about an answer, which has many more sentences, and is about what somebody else wrote."""
 SECONDS = 5.0
 """How long the classifier may take; then it counts as out of reach."""
+AGAIN_SECONDS = 0.5
+"""When to ask it again whose queue is full: what waits there is short, and soon gone."""
 
 
 class Safety:
@@ -63,21 +65,26 @@ class Safety:
             if code := self._reason(text, place, draws=draws):
                 raise self._unsafe(code, text, place)
 
-    async def check(self, command: Command, options: Mapping[str, Any], place: Place) -> Sentence | None:
-        """Raise Unsafe for what the classifier sees in what somebody asks; else what to warn them of, if anything."""
+    async def check(
+        self, command: Command, options: Mapping[str, Any], place: Place, *, user: str = ""
+    ) -> Sentence | None:
+        """Raise Unsafe for what the classifier sees in what `user` asks; else what to warn them of, if anything.
+
+        Here as below, `user` is the id of whoever waits in the classifier's queue.
+        """
         texts = self.texts(command, options)
         # What is free reaches no model, and is often a name like “imagine”, which says little about anybody.
         if not command.free:
-            await self.ask(texts, place)
+            await self.ask(texts, place, user=user)
         return self.warning(texts, place)
 
-    async def ask(self, texts: Sequence[str], place: Place) -> None:
+    async def ask(self, texts: Sequence[str], place: Place, *, user: str = "") -> None:
         """Raise Unsafe for what the classifier sees; out of its reach, in a classroom for everything."""
         level = self._level(place)
         if level == OFF or not texts:
             return
         meant = [plain for text in texts if (plain := undisguised(text))]
-        if code := await self._judged([*texts, *meant], level, THRESHOLDS[level]):
+        if code := await self._judged([*texts, *meant], level, THRESHOLDS[level], user):
             raise self._unsafe(code, "\n".join(texts), place)
 
     def warning(self, texts: Sequence[str], place: Place) -> Sentence | None:
@@ -87,19 +94,19 @@ class Safety:
         return Sentence(WARNING.text, {"what": KINDS_OF_DATA[what]})
 
     def guarded(
-        self, replies: AsyncGenerator[Reply, None], command: Command, place: Place
+        self, replies: AsyncGenerator[Reply, None], command: Command, place: Place, *, user: str = ""
     ) -> AsyncGenerator[Reply, None]:
         """`replies` with every sentence looked at before it is shown; Unsafe ends them. Only answers to words are."""
         if not self.takes_words(command) or not self._looks(place):
             return replies
-        return held(replies, lambda text: self.answer(text, place))
+        return held(replies, lambda text: self.answer(text, place, user=user))
 
-    async def answer(self, text: str, place: Place) -> None:
+    async def answer(self, text: str, place: Place, *, user: str = "") -> None:
         """Raise Unsafe for what no answer may hold."""
         level = self._level(place)
         code = self._reason(text, place, draws=False)
         if level != OFF and code in {"", HELPED}:
-            code = await self._judged([text], level, ANSWERS[level])
+            code = await self._judged([text], level, ANSWERS[level], user)
         # Words of help name what they are against.
         if code not in {"", HELPED}:
             raise Unsafe(WITHHELD, code=f"{ANSWER}{code}", text=text)
@@ -131,16 +138,23 @@ class Safety:
                 return PERSON
         return ""
 
-    async def _judged(self, texts: Sequence[str], level: str, threshold: float) -> str:
+    async def _judged(self, texts: Sequence[str], level: str, threshold: float, user: str) -> str:
         try:
             async with asyncio.timeout(SECONDS):
-                judged = await self._models.moderate(texts)
+                judged = await self._scores(texts, user)
         except (ModelError, TimeoutError):
             return "unchecked" if level == CLASSROOM else ""
         for scores in judged:
             if sum(scores.values()) >= threshold:
                 return max(scores, key=scores.__getitem__).split("/")[0].replace("-", "_")
         return ""
+
+    async def _scores(self, texts: Sequence[str], user: str) -> list[dict[str, float]]:
+        while True:
+            try:
+                return await self._models.moderate(texts, user=user)
+            except Busy:
+                await asyncio.sleep(AGAIN_SECONDS)
 
     def _unsafe(self, code: str, text: str, place: Place) -> Unsafe:
         if code != HELPED:

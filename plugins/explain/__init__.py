@@ -91,7 +91,7 @@ class Explain(Plugin):
         library = await self.shelf.library(_here(ctx.place))
         async for reply in self._until_ready(ctx, library):
             yield reply
-        found = await self.shelf.find(library, question, EMBEDDING_SECONDS)
+        found = await self.shelf.find(library, question, EMBEDDING_SECONDS, user=ctx.user.id)
         if isinstance(found, Answer) and style == "simple":
             async for reply in retell(ctx, library, found.passage, question):
                 yield reply

@@ -160,15 +160,18 @@ class Shelf:
         """The library as it was when somebody last asked, without a look at the database."""
         return self._own.get(server) or self._common
 
-    async def find(self, library: Library, question: str, patience: float) -> Decision:
-        """What the lessons say. Words alone decide where there are no embeddings within `patience` seconds."""
+    async def find(self, library: Library, question: str, patience: float, *, user: str = "") -> Decision:
+        """What the lessons say. Words alone decide where there are no embeddings within `patience` seconds.
+
+        `user` is the id of whoever waits for the embedding of the question.
+        """
         index = library.index
         query = await asyncio.to_thread(index.query, question)
         embedded: list[list[float]] | None = None
         if library.model:
             try:
                 async with asyncio.timeout(patience):
-                    embedded = await self._host.models.embed(query.texts, model=library.model)
+                    embedded = await self._host.models.embed(query.texts, model=library.model, user=user)
             except TimeoutError:
                 log.info("The embedding of a question took longer than %g s; its words alone decided.", patience)
             except UserError as error:

@@ -78,6 +78,20 @@ async def test_vectors_come_in_the_order_of_their_texts() -> None:
         assert await client.embed(["a", "b"]) == [[1.0], [2.0]]
 
 
+async def test_what_is_embedded_and_moderated_counts_for_somebody() -> None:
+    sent = []
+
+    async def asked(request: web.Request) -> web.Response:
+        sent.append((await request.json())["user"])
+        return web.json_response({"data": [], "results": []})
+
+    async with crooked(asked, "/v1/embeddings") as url, ModelClient(url) as client:
+        await client.embed(["a"], model="m", user="ann")
+    async with crooked(asked, "/v1/moderations") as url, ModelClient(url) as client:
+        await client.moderate(["a"], user="ben")
+    assert sent == ["ann", "ben"]
+
+
 async def test_the_key_is_sent() -> None:
     sent = []
 

@@ -50,7 +50,8 @@ class FakeModels:
     the end. `failure` (status, sentence) refuses what is `failing`; `place` puts every chat and drawing into a queue
     first, while the gate is closed. `listed` are its models with their tasks; `candidates` is how many tokens a dial
     names. `scores` maps what a text has in it to how its moderation is answered, None stands for a server without one;
-    `moderated` holds the texts that were asked about.
+    `moderated` holds the texts that were asked about, `moderated_for` whom for; the first `crowd` of these requests
+    find the queue full.
     """
 
     def __init__(self, *answer: str) -> None:
@@ -71,6 +72,8 @@ class FakeModels:
         self.dropped = 0
         self.scores: dict[str, dict[str, float]] | None = {}
         self.moderated: list[str] = []
+        self.moderated_for: list[str] = []
+        self.crowd = 0
         self.url = ""
         self._changed = asyncio.Condition()
         self._lifetime = AsyncExitStack()
@@ -124,8 +127,13 @@ class FakeModels:
             self._changed.notify_all()
 
     async def _moderations(self, request: web.Request) -> web.Response:
-        texts = (await request.json())["input"]
+        body = await request.json()
+        texts = body["input"]
+        if self.crowd > 0:
+            self.crowd -= 1
+            return web.json_response({"error": {"message": "64 of your requests are waiting already."}}, status=429)
         self.moderated += texts
+        self.moderated_for.append(body.get("user", ""))
         if self.scores is None:
             raise web.HTTPNotFound
         found = [next((score for part, score in self.scores.items() if part in text), {"hate": 0.0}) for text in texts]

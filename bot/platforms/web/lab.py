@@ -82,7 +82,7 @@ class Lab:
         try:
             if asked.text:
                 bot.safety.look([asked.text], place, draws=False)
-                await bot.safety.ask([asked.text], place)
+                await bot.safety.ask([asked.text], place, user=user_id)
             dial = await bot.models.dial(
                 asked.ids or asked.text,
                 temperature=asked.temperature,
@@ -92,7 +92,7 @@ class Lab:
                 user=user_id,
             )
             if asked.ids:
-                await bot.safety.answer(b"".join(dial.prompt).decode(errors="replace"), place)
+                await bot.safety.answer(b"".join(dial.prompt).decode(errors="replace"), place, user=user_id)
             return dial
         finally:
             self._asking -= Counter({user_id: 1})

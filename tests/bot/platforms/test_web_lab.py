@@ -140,4 +140,5 @@ async def test_what_is_typed_and_drawn_passes_the_safety_checks(ann: Visitor, bo
     models.scores = {f"The cat{text(chosen['bytes'])}": {"hate": 0.99}}
     assert await turned(ann, ids=[*dial["ids"], chosen["id"]]) == (422, {"error": WITHHELD.text})
     refused = [(row.what, row.reason) for row in await bot.audit.find("web", "web") if row.kind == "refusal"]
+    assert set(models.moderated_for) == {models.requests[-1]["user"]}
     assert refused == [("dial", "answer_hate"), ("dial", "hate"), ("dial", "blocked_word")]

@@ -161,6 +161,26 @@ async def test_without_a_classifier_a_classroom_waits(bot: Bot, models: FakeMode
     assert reply.text == ("hello" if answered else SENTENCES["unchecked"].text)
 
 
+@pytest.mark.parametrize("bot", ["standard", "classroom"], indirect=True)
+async def test_where_many_are_checked_at_once_one_waits(bot: Bot, models: FakeModels) -> None:
+    models.scores, models.crowd = {"vile": {"hate": 0.99}}, 2
+    assert (await last(bot, ask("/say something vile"))).text == SENTENCES["hate"].text
+
+
+async def test_a_queue_that_stays_full_is_out_of_reach(
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.safety.checks.SECONDS", 0.7)
+    models.crowd = 1000
+    assert (await last(bot, ask("/say hello"))).text == SENTENCES["unchecked"].text
+
+
+async def test_what_is_checked_counts_for_whoever_asks(bot: Bot, models: FakeModels) -> None:
+    await replies(bot, ask("/recite please", BEN))
+    assert len(models.moderated_for) > 2
+    assert set(models.moderated_for) == {BEN.id}
+
+
 async def test_an_answer_ends_before_what_does_not_pass(bot: Bot, models: FakeModels) -> None:
     models.scores = {"vile": {"hate": 0.99}}
     heard = await replies(bot, ask("/recite please"))

@@ -93,7 +93,7 @@ async def test_a_question_is_embedded_once_the_lessons_are(
         assert all(request["model"] == "fake-embeddings" for request in models.requests)
         models.requests.clear()
         await last(bot, ask("/explain what is a token"))
-    assert [request["input"][0] for request in models.requests] == ["what is a token"]
+    assert [(request["input"][0], request["user"]) for request in models.requests] == [("what is a token", ANN.id)]
 
 
 async def test_a_vague_question_gets_suggestions_and_each_leads_to_its_passage(bot: Bot) -> None:
