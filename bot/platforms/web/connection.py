@@ -47,7 +47,8 @@ class Connection:
 
     async def serve(self, name: str, locale: str, room: str) -> None:
         """Welcome the visitor in a room and serve them; returns when the page has gone."""
-        self._user = self._house.visitor(self._secret, name, locale)
+        self._name, self._locale = name, locale
+        self._user = self._visitor()
         self._room = self._house.rooms.get(room)
         self._room.watch(self)
         self._house.rooms.listen(self)
@@ -69,6 +70,10 @@ class Connection:
             for task in (*both, self._completion):
                 if task is not None:
                     task.cancel()
+
+    def _visitor(self) -> User:
+        """Who this is, with the rights that they have now: those may be taken away while the page is open."""
+        return self._house.visitor(self._secret, self._name, self._locale)
 
     # What the rooms tell
 
@@ -133,6 +138,9 @@ class Connection:
 
     def _snapshot(self, exchange_id: int) -> dict[str, Any]:
         exchange = self._room.get(exchange_id)
+        if exchange is not None and exchange.for_moderators:
+            # Rights decide about these alone, and looking them up for everything that streams would cost too much.
+            self._user = self._visitor()
         if exchange is None or not exchange.is_visible_to(self._user):
             return {"type": "gone", "id": exchange_id}
         return wire.exchange_for(self._user, exchange)
@@ -154,7 +162,8 @@ class Connection:
                 await self._put({"type": "refused", "ref": ref, "text": text})
 
     async def _handle(self, incoming: wire.Incoming, tasks: asyncio.TaskGroup) -> None:
-        answers, user, room = self._house.answers, self._user, self._room
+        answers, room = self._house.answers, self._room
+        user = self._user = self._visitor()
         match incoming:
             case wire.Say():
                 await self._taken(incoming.ref, await self._say(incoming))
@@ -169,7 +178,8 @@ class Connection:
                     self._completion.cancel()
                 self._completion = tasks.create_task(self._complete(incoming), name="web completion")
             case wire.Name():
-                self._user = self._house.visitor(self._secret, incoming.name, user.locale)
+                self._name = incoming.name
+                self._user = self._visitor()
                 await self._put({"type": "you", "you": self._you()})
             case wire.Typing():
                 room.tell_typing(user)
@@ -181,7 +191,7 @@ class Connection:
                 await self._tokens(incoming)
             case wire.SignOut():
                 await self._house.moderators.sign_out(user.id)
-                self._user = self._house.visitor(self._secret, user.name, user.locale)
+                self._user = self._visitor()
                 await self._welcome()
 
     async def _say(self, said: wire.Say) -> Form | None:

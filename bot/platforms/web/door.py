@@ -56,7 +56,7 @@ class Door:
         return await _form(request, "join")
 
     async def _take_code(self, request: web.Request) -> web.Response:
-        # Nothing is awaited between the try and its verdict, so that those who come at once are not tries to each other.
+        # Nothing is awaited between a try and its verdict: pupils who come at once are no tries to each other.
         typed = await _typed(request)
         if wait := self._join.wait(request.remote or ""):
             return await _too_many(request, "join", wait)

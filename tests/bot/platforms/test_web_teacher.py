@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from fakes.page import Visitor, visitor
+from fakes.page import Page, Visitor, visitor
 from pydantic import SecretStr
 
 from bot import plugin
@@ -13,9 +13,11 @@ from bot.app import Bot
 from bot.config import PluginsSection, WebSection
 from bot.database import Database
 from bot.errors import UserError
+from bot.message import User
 from bot.model_client import ModelClient
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.moderators import LINK_SECONDS, Moderators
+from bot.setting import Scope
 
 
 async def test_the_link_is_printed_and_not_logged(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
@@ -109,3 +111,30 @@ async def test_moderators_have_their_commands_and_give_them_up(tmp_path: Path) -
             assert "plugins list" not in {command["name"] for command in after["commands"]}
             await page.say("/plugins list")
             assert (await page.final())["reply"]["error"]
+
+
+async def allowed(page: Page) -> bool:
+    """Whether the page may do what moderators alone may."""
+    ref = await page.send("close_room", room="general")
+    told = await page.until("refused", lambda message: message["ref"] == ref)
+    return told["text"] == "The room “general” is always there."
+
+
+async def test_signing_out_in_one_page_counts_in_the_others(bot: Bot, ann: Visitor) -> None:
+    await ann.sign_in(await Moderators(bot.database).new_code())
+    async with ann.page() as page, ann.page() as other:
+        assert await allowed(page)
+        await other.send("sign_out")
+        assert not (await other.until("welcome"))["you"]["moderator"]
+        assert not await allowed(page)
+
+
+async def test_rights_that_a_setting_gives_and_takes_count_in_a_page_that_is_open(bot: Bot, ann: Visitor) -> None:
+    async with ann.page(name="Ann") as page:
+        assert not await allowed(page)
+        for users in (page.received[0]["you"]["id"], ""):
+            plan = bot.settings.plan("moderators.users", users, Scope("web", "web"))
+            await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
+            assert await allowed(page) is bool(users)
+        await page.say("/ask hello")
+        assert (await page.final())["author"]["name"] == "Ann"

@@ -62,6 +62,19 @@ async def test_moderators_see_the_lines_in_the_room_and_others_do_not(bot: Bot, 
         assert told(other) == []
 
 
+async def test_a_page_that_is_open_is_told_no_more_lines_once_its_rights_are_gone(bot: Bot, teacher: Visitor) -> None:
+    async with teacher.page() as page, teacher.page() as other:
+        await choose(bot, "general")
+        while not told(page):
+            await page.read()
+        await other.send("sign_out")
+        await other.until("welcome")
+        place = Place("web", "general", "web")
+        await bot.audit.record(Entry(actor=User("b", "Ben"), place=place, kind="refusal", what="ask", reason="hate"))
+        while (message := await page.read())["type"] != "gone":
+            assert "Ben" not in str(message)
+
+
 async def test_a_room_that_there_is_not_is_not_taken(bot: Bot, teacher: Visitor) -> None:
     with pytest.raises(OptionError, match=r"audit.channel: I cannot write to attic: there is no such room\."):
         await choose(bot, "attic")
