@@ -1,5 +1,6 @@
 // The numbers of the dial: from one answer of the model server to the exact odds at every temperature.
 
+import { fetched } from "./fetched.js";
 import { language } from "./words.js";
 
 const decoder = new TextDecoder();
@@ -16,11 +17,9 @@ export function decode(pieces) {
 
 // Asks what comes after a text, or after tokens by their ids. Throws an Error with a sentence.
 export async function ask(question, signal) {
-  const response = await fetch(`/dial?locale=${language}`, {
+  const answer = await fetched(`/dial?locale=${language}`, {
     method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(question),
   });
-  const answer = response.headers.get("Content-Type")?.startsWith("application/json") ? await response.json() : { error: await response.text() };
-  if (!response.ok) throw new Error(answer.error);
   return {
     ...answer,
     prompt: answer.prompt.map(bytesOf),

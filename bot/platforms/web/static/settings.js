@@ -1,6 +1,7 @@
 // The page of the settings: each is changed by itself, and says what it was, what it is, and who changed it last.
 
 import { byId, drawn, element } from "./dom.js";
+import { fetched } from "./fetched.js";
 import * as look from "./look.js";
 import { language, t } from "./words.js";
 
@@ -16,16 +17,14 @@ byId("only").addEventListener("change", filter);
 byId("choosing").addEventListener("submit", (event) => event.preventDefault());
 show();
 
-async function talk(change) {
-  const response = await fetch(`/settings/data?${about()}`, change && { method: "POST", body: JSON.stringify(change) });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
+function talk(change) {
+  return fetched(`/settings/data?${about()}`, change && { method: "POST", body: JSON.stringify(change) });
 }
 
 async function show() {
   try {
     const { rooms, settings } = await talk();
+    byId("refused").textContent = "";
     const scope = byId("scope"), chosen = scope.value;
     scope.replaceChildren(element("option", { value: "" }, t("the whole chat")), ...rooms.map((name) => element("option", { value: name }, `# ${name}`)));
     scope.value = chosen;

@@ -1,6 +1,7 @@
 // The page of the statistics: a chart of the days, and below it the same and more as tables.
 
 import { byId, element } from "./dom.js";
+import { fetched } from "./fetched.js";
 import * as look from "./look.js";
 import { language, t } from "./words.js";
 
@@ -15,12 +16,17 @@ byId("choosing").addEventListener("submit", (event) => event.preventDefault());
 show();
 
 async function show() {
-  const response = await fetch(`/statistics/data?${new URLSearchParams({ days: byId("days").value, locale: language })}`);
-  const figures = await response.json();
-  byId("refused").textContent = response.ok ? "" : figures.error;
-  if (!response.ok) return;
-  byId("choosing").hidden = false;
-  const { days, commands, refused, reasons, total, failed } = figures;
+  try {
+    const figures = await fetched(`/statistics/data?${new URLSearchParams({ days: byId("days").value, locale: language })}`);
+    byId("refused").textContent = "";
+    byId("choosing").hidden = false;
+    fill(figures);
+  } catch (error) {
+    byId("refused").textContent = error.message;
+  }
+}
+
+function fill({ days, commands, refused, reasons, total, failed }) {
   byId("summary").textContent = total || reasons.length
     ? t("Answers: {count}, with an error: {failed}. Refusals: {refused}.", { count: total, failed, refused: sum(refused) })
     : t("Nobody used the chat in these days.");

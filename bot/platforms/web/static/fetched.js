@@ -1,0 +1,20 @@
+// What pages fetch from the chat as JSON.
+
+import { t } from "./words.js";
+
+// The answer. Throws an Error with a sentence, whatever kept it away, or what was thrown if the question was given up.
+export async function fetched(address, options) {
+  let response, answer;
+  try {
+    response = await fetch(address, options);
+    answer = await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    // Where it is a page itself that lies at the address, the door leads there instead.
+    throw new Error(response?.status === 401 || response?.redirected
+      ? t("The chat has another join code now. Open it anew and give that.")
+      : t("The chat cannot be reached. Try again."));
+  }
+  if (!response.ok) throw new Error(answer.error);
+  return answer;
+}
