@@ -12,7 +12,7 @@ from typing import Any
 from bot import Attachment, Context, Drawn, Plugin, Range, Reply, Setting, UserError, command, new_seed
 from plugins.imagine import sweep as sweeps
 from plugins.imagine import telling
-from plugins.imagine.making import Watch, draw
+from plugins.imagine.making import Watch, draw, still_there
 from plugins.imagine.recipe import Recipe
 
 ONE, SEVERAL, STRIP, FILM, PAGE = 512, 256, 128, 256, 384
@@ -69,6 +69,29 @@ class Imagine(Plugin):
         async for reply in replies:
             yield reply
 
+    @command("imagine-one", hidden=True, draws=True, form=("prompt", "guidance", "steps", "negative", "seed"))
+    async def one(
+        self,
+        ctx: Context,
+        prompt: Range[str, 1, 1000],
+        model: str,
+        guidance: Range[float, 0, 30] | None = None,
+        steps: Range[int, 1, 150] | None = None,
+        seed: Range[int, 0, 2147483647] | None = None,
+        negative: Range[str, 1, 1000] | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Draw one of several pictures alone.
+
+        prompt: What to draw
+        guidance: How closely to follow the words: 1 dreams along, 5 listens, 15 exaggerates
+        steps: In how many steps the noise is taken away: few are quick and rough
+        seed: The same seed and words give the same picture again
+        negative: What the picture should keep away from
+        """
+        await still_there(ctx, model)
+        async for reply in self._pictures(ctx, _wish(prompt, guidance, steps, seed, 1, negative) | {"model": model}, 1):
+            yield reply
+
     @command("imagine-vary", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
     async def vary(
         self,
@@ -94,6 +117,7 @@ class Imagine(Plugin):
         if start.depth >= DEEPEST:
             sentence = "This varies a variation of a variation, {count} times over. Begin anew with /imagine."
             raise UserError(sentence, count=start.depth)
+        await still_there(ctx, start.model)
         wish = _wish(prompt, guidance, steps, seed, count, negative) | {"strength": strength, "model": start.model}
         async for reply in self._pictures(ctx, wish, count, start):
             yield reply
@@ -102,6 +126,7 @@ class Imagine(Plugin):
     async def how(self, ctx: Context, prompt: str, recipe: str) -> AsyncIterator[Reply]:
         """Show how a picture came out of the noise."""
         made, watch = Recipe.read(recipe), Watch(ctx)
+        await still_there(ctx, made.model)
         text, strip = "", tuple[Attachment, ...]()
         wish = made.wish() | {"layout": "strip", "enlarge": STRIP}
         async for seen in draw(ctx, watch, wish, made.source):
@@ -124,6 +149,7 @@ class Imagine(Plugin):
     async def step(self, ctx: Context, prompt: str, recipe: str, step: int, last: int) -> AsyncIterator[Reply]:
         """Show a picture after one of its steps."""
         made = Recipe.read(recipe)
+        await still_there(ctx, made.model)
         wish = made.wish() | {"layout": "strip", "frames": (step,), "enlarge": PAGE}
         async for seen in draw(ctx, Watch(ctx), wish, made.source):
             if isinstance(seen, Reply):

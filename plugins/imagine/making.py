@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from bot import Attachment, Context, Drawn, Preview, Reply, Step, Waiting
+from bot import Attachment, Context, Drawn, Preview, Reply, Step, UserError, Waiting
 from plugins.imagine.recipe import Recipe
 
 
@@ -56,6 +56,14 @@ class Watch:
         left = (now - since) / (step - begun) * (steps - step)
         sentence = "Step {step} of {steps}, about {seconds} s to go …"
         return self._ctx.translate(sentence, step=step, steps=steps, seconds=max(1, round(left)))
+
+
+async def still_there(ctx: Context, model: str) -> None:
+    """Raise UserError where `model`, by which a picture was drawn before, is served no longer."""
+    if model not in await ctx.models.offered("images"):
+        raise UserError(
+            "The model “{model}”, which drew this, is no longer there. Begin anew with /imagine.", model=model
+        )
 
 
 async def draw(

@@ -65,11 +65,11 @@ def large(label: str, recipe: Recipe) -> Button:
         "steps": recipe.steps,
         "guidance": recipe.guidance,
         "negative": recipe.negative,
-        "count": 1,
     }
     if recipe.source is None:
-        return Button(label, "imagine", options)
-    return Button(label, "imagine-vary", options | {"strength": recipe.strength, "source": recipe.source.written()})
+        return Button(label, "imagine-one", options | {"model": recipe.model})
+    start = {"strength": recipe.strength, "source": recipe.source.written()}
+    return Button(label, "imagine-vary", options | start | {"count": 1})
 
 
 def pages(recipe: Recipe, step: int, last: int) -> tuple[Button, ...]:

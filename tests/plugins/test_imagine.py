@@ -158,6 +158,31 @@ async def test_the_last_seed_is_one_that_can_be_drawn_again(bot: Bot) -> None:
     assert not (await last(bot, ask("/imagine seed:2147483647 count:1 a cat"))).error
 
 
+async def test_a_button_draws_with_the_model_that_drew_before(bot: Bot, models: FakeModels) -> None:
+    grid, sweep = await last(bot, ask("/imagine a cat")), await last(bot, ask("/imagine sweep:guidance=1,3 a cat"))
+    models.listed = {"newer-images": "images", **models.listed}
+    large = await pressed(bot, grid, "2")
+    for reply in (large, await pressed(bot, sweep, "guidance 3"), await pressed(bot, large, "Again")):
+        assert reply.card["model"] == "fake-images"
+    edited = await pressed(bot, large, "Edit", prompt="a dog", guidance="2")
+    assert [edited.card[name] for name in ("model", "guidance")] == ["fake-images", "2"]
+    assert (edited.quote, models.requests[-1]["n"]) == ("a dog", 1)
+    assert (await last(bot, ask("/imagine a cat"))).card["model"] == "newer-images"
+
+
+async def test_a_model_that_is_gone_is_named(bot: Bot, models: FakeModels) -> None:
+    grid = await last(bot, ask("/imagine a cat"))
+    page = await pressed(bot, await pressed(bot, grid, "How 1 was made"), "Step by step ▶")
+    del models.listed["fake-images"]
+    models.listed["newer-images"] = "images"
+    models.requests.clear()
+    for reply, label in ((grid, "1"), (grid, "V1"), (grid, "How 1 was made"), (page, "▶")):
+        assert (await pressed(bot, reply, label)).text == (
+            "The model “fake-images”, which drew this, is no longer there. Begin anew with /imagine."
+        )
+    assert models.requests == []
+
+
 async def test_fewer_pictures_have_fewer_buttons(bot: Bot) -> None:
     assert labels(await last(bot, ask("/imagine count:2 a cat")))[:5] == ["1", "2", "How 1 was made", "V1", "V2"]
 
