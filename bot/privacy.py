@@ -20,7 +20,7 @@ from bot.timeouts import TimeOutRow
 from bot.tokens import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bot.settings import Settings
     from bot.timeouts import TimeOuts
 
-PART_BYTES = 6 * 2**20
+FILE_BYTES = 6 * 2**20
 """Of one file of an export, so that every platform takes it."""
 
 
@@ -62,7 +62,7 @@ class Privacy:
     async def export(self, user: User, place: Place, asking: int) -> Sequence[Attachment]:
         """All that is stored about `user` on the platform of `place`, as JSON; `asking` is the question that asks so.
 
-        Pictures and other files are in further ones where they do not fit.
+        It is in as many files as it takes for each to be one that every platform takes.
         """
         person = await self._person(user, place)
         async with self._database.reading() as session:
@@ -70,7 +70,8 @@ class Privacy:
             files = await _of(session, AttachmentRow, messages)
             tokens = await _of(session, TokensRow, messages)
             mine = [person.id, f"{person.platform}:{person.id}"]
-            kept = {
+            sections = {
+                "messages": rows(messages),
                 "deliveries": rows(await _of(session, DeliveryRow, messages)),
                 "votes": rows(await self._votes(session, person)),
                 "audit": rows(await self._audit(session, user, person)),
@@ -87,13 +88,15 @@ class Privacy:
             blobs = list(
                 await session.scalars(select(BlobRow).where(or_(BlobRow.key.in_(mine), BlobRow.scope.in_(mine))))
             )
-        plugins = {}
-        for plugin in self._registry.plugins:
-            if (told := await plugin.stored(person)) is not None:
-                plugins[plugin.name] = told
+        sections["plugins"] = [
+            {"plugin": plugin.name, "stored": told}
+            for plugin in self._registry.plugins
+            if (told := await plugin.stored(person)) is not None
+        ]
         about = {"platform": person.platform, "id": person.id, "name": person.name, "exported": now()}
-        whole = {"about": about, "messages": rows(messages), **kept, "plugins": plugins}
-        return await asyncio.to_thread(_written, whole, tokens, files, blobs)
+        return await asyncio.to_thread(
+            lambda: _written(about, {**sections, "tokens": _told(tokens), "files": _pieces([*files, *blobs])})
+        )
 
     async def delete(self, user: User, place: Place, asking: int) -> None:
         """Delete all that is stored about `user` on the platform of `place`, but a time-out that is in force.
@@ -184,36 +187,55 @@ async def _of(session: AsyncSession, table: Any, messages: Sequence[MessageRow])
     return found
 
 
-def _written(
-    whole: dict[str, Any], tokens: Sequence[Any], files: Sequence[Any], blobs: Sequence[Any]
-) -> list[Attachment]:
-    """The files of an export: the first has everything but what does not fit."""
-    whole["tokens"] = [
-        {"message": row.message, "tokens": [[one.text, one.probability] for one in unpack(row.data)]} for row in tokens
-    ]
-    parts = list(_parts([*files, *blobs]))
-    whole["files"] = parts[0] if parts else []
-    written = [_file("tempera-data.json", whole)]
-    for number, part in enumerate(parts[1:], 2):
-        written.append(_file(f"tempera-data-{number}.json", {"files": part}))
-    return written
+def _told(tokens: Iterable[TokensRow]) -> Iterator[dict[str, Any]]:
+    """The tokens of each answer with their probabilities, in as many digits as are kept of them."""
+    for row in tokens:
+        told = [[one.text, float(f"{one.probability:.4g}")] for one in unpack(row.data)]
+        yield {"message": row.message, "tokens": told}
 
 
-def _parts(found: Sequence[Any]) -> Iterator[list[dict[str, Any]]]:
-    """Rows that hold bytes, these as base64, as many together as fit into a file."""
-    part: list[dict[str, Any]] = []
-    size = 0
+def _pieces(found: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Rows that hold bytes, these as base64; what is too large for a file comes in several that say so."""
+    # As base64 it is a third longer, and fits.
+    length = FILE_BYTES // 2
     for row in found:
-        data = base64.b64encode(row.data).decode()
-        if part and size + len(data) > PART_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(rows([row])[0] | {"base64": data})
-        size += len(data)
-    if part:
-        yield part
+        starts = range(0, len(row.data), length) or range(1)
+        for number, start in enumerate(starts, 1):
+            data = base64.b64encode(row.data[start : start + length]).decode()
+            of_several = {"piece": number, "pieces": len(starts)} if len(starts) > 1 else {}
+            yield rows([row])[0] | of_several | {"base64": data}
 
 
-def _file(name: str, content: dict[str, Any]) -> Attachment:
-    text = json.dumps(content, ensure_ascii=False, indent=1, default=str)
-    return Attachment(name, text.encode("utf-8", "replace"), "application/json")
+def _written(about: dict[str, Any], sections: Mapping[str, Iterable[Any]]) -> list[Attachment]:
+    """The files of an export: a row a line, as many in each file as fit into it."""
+    contents: list[dict[str, list[str]]] = [{name: [] for name in sections}]
+    size = 0
+    for name, found in sections.items():
+        for row in found:
+            line = _json(row)
+            length = len(f"{line},\n".encode("utf-8", "replace"))
+            if size and size + length > FILE_BYTES:
+                contents.append({})
+                size = 0
+            contents[-1].setdefault(name, []).append(line)
+            size += length
+    return [
+        _file(number, about | {"file": number, "files": len(contents)}, content)
+        for number, content in enumerate(contents, 1)
+    ]
+
+
+def _file(number: int, about: dict[str, Any], content: Mapping[str, Sequence[str]]) -> Attachment:
+    sections = [_section(name, lines) for name, lines in content.items()]
+    text = ",\n".join([f'"about":{_json(about)}', *sections])
+    name = "tempera-data.json" if number == 1 else f"tempera-data-{number}.json"
+    return Attachment(name, f"{{\n{text}\n}}\n".encode("utf-8", "replace"), "application/json")
+
+
+def _section(name: str, lines: Sequence[str]) -> str:
+    text = ",\n".join(lines)
+    return f'"{name}":[\n{text}\n]'
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Button, Context, Plugin, Reply, command
+from bot import Button, Context, Plugin, Range, Reply, UserError, command
 
 SHOWN_ELSEWHERE = frozenset({"discord", "slack"})
 """Platforms that keep messages themselves."""
+FILES = 9
+"""How many an answer has at most, so that every platform takes them."""
 
 
 class Privacy(Plugin):
     """Everybody's own data."""
 
     @command("privacy export", private=True, free=True, kept=False)
-    async def export(self, ctx: Context) -> AsyncIterator[Reply]:
-        """Get a file of all that is stored about you here."""
-        files = tuple(await ctx.privacy.export())
-        sentence = "This is all that I have stored about you. PRIVACY.md tells what each part is."
-        yield Reply(text=ctx.translate(sentence), attachments=files, final=True)
+    async def export(self, ctx: Context, part: Range[int, 1, None] = 1) -> AsyncIterator[Reply]:
+        """Get a file of all that is stored about you here.
+
+        part: Which part, where it is too much for one message
+        """
+        files = await ctx.privacy.export()
+        parts = -(-len(files) // FILES)
+        if part > parts:
+            sentence = "What is stored about you ends with part {parts}; there is no part {part}."
+            raise UserError(sentence, parts=parts, part=part)
+        text = ctx.translate("This is all that I have stored about you. PRIVACY.md tells what each part is.")
+        if parts > 1:
+            sentence = (
+                "This is part {part} of {parts} of all that I have stored about you. PRIVACY.md tells what it is."
+            )
+            text = ctx.translate(sentence, part=part, parts=parts)
+        if part < parts:
+            text += f" {ctx.translate('`/privacy export part:{part}` gives you the next one.', part=part + 1)}"
+        yield Reply(text=text, attachments=tuple(files[(part - 1) * FILES : part * FILES]), final=True)
 
     @command("privacy delete", private=True, free=True)
     async def delete(self, ctx: Context) -> AsyncIterator[Reply]:

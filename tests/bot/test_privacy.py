@@ -22,7 +22,7 @@ from bot import plugin
 from bot.app import Bot
 from bot.audit import AuditRow
 from bot.config import PluginsSection
-from bot.database import Database, now
+from bot.database import AttachmentRow, Database, MessageRow, now
 from bot.message import Action, Place, Reply, Request, User
 from bot.model_client import ModelClient
 from bot.platforms.terminal import HERE, operator
@@ -239,14 +239,54 @@ async def test_answers_under_way_end_with_it(bot: Bot, models: FakeModels) -> No
     assert await holding(bot.database, "aubergine") == []
 
 
-async def test_many_pictures_are_in_several_files(tmp_path: Path, models: FakeModels, monkeypatch: Any) -> None:
-    monkeypatch.setattr("bot.privacy.PART_BYTES", 100)
+async def test_much_is_in_files_that_every_platform_takes(
+    tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, about = 4000, 400
+    monkeypatch.setattr("bot.privacy.FILE_BYTES", most)
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
         for _ in range(3):
             await last(bot, ask("/imagine pumpkin", BEN))
+            await last(bot, ask("/ask aubergine", BEN))
+        large = bytes(range(256)) * 20
+        drawn = await last(bot, ask("/face", BEN))
+        async with bot.database.writing() as session:
+            session.add(
+                AttachmentRow(message=drawn.row, filename="large", media_type="", alt="", spoiler=False, data=large)
+            )
         files = (await last(bot, ask("/privacy export", BEN))).attachments
-    assert [file.filename for file in files] == ["tempera-data.json", "tempera-data-2.json", "tempera-data-3.json"]
-    assert [len(json.loads(file.data)["files"]) for file in files] == [1, 1, 1]
+        async with bot.database.reading() as session:
+            stored = list(await session.scalars(select(MessageRow.id).where(MessageRow.author == BEN.id)))
+    assert max(len(file.data) for file in files) <= most + about
+    assert [file.filename for file in files[:2]] == ["tempera-data.json", "tempera-data-2.json"]
+    told = [json.loads(file.data) for file in files]
+    assert [(one["about"]["file"], one["about"]["files"]) for one in told] == [
+        (number, len(files)) for number in range(1, len(files) + 1)
+    ]
+    assert [row["id"] for one in told for row in one.get("messages", [])] == stored
+    assert len([row for one in told for row in one.get("tokens", []) if row["tokens"]]) == 3
+    pieces = [row for one in told for row in one.get("files", []) if row["filename"] == "large"]
+    assert [(one["piece"], one["pieces"]) for one in pieces] == [(1, 3), (2, 3), (3, 3)]
+    assert b"".join(base64.b64decode(one["base64"]) for one in pieces) == large
+
+
+async def test_an_export_comes_nine_files_at_a_time(
+    tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.privacy.FILE_BYTES", 1000)
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        for _ in range(3):
+            await last(bot, ask("/imagine pumpkin", BEN))
+        parts = [await last(bot, ask(f"/privacy export part:{number}", BEN)) for number in (1, 2)]
+        beyond = await last(bot, ask("/privacy export part:3", BEN))
+    about = "of all that I have stored about you. PRIVACY.md tells what it is."
+    assert parts[0].text == f"This is part 1 of 2 {about} `/privacy export part:2` gives you the next one."
+    assert parts[1].text == f"This is part 2 of 2 {about}"
+    names = [file.filename for part in parts for file in part.attachments]
+    assert len(parts[0].attachments) == 9
+    assert names[1:] == [f"tempera-data-{number}.json" for number in range(2, len(names) + 1)]
+    assert (beyond.error, beyond.option) == (True, "")
+    assert beyond.text == "What is stored about you ends with part 2; there is no part 3."
 
 
 async def test_whoever_runs_the_bot_can_too(tmp_path: Path, models: FakeModels) -> None:

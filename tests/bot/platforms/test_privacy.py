@@ -1,0 +1,89 @@
+"""What somebody has much of reaches them on Discord, too, where messages take few files and none that is large."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fakes.discord import FakeDiscord, FakeMessage
+from fakes.models import FakeModels
+
+from bot import plugin
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import AttachmentRow, Database, MessageRow, TokensRow, now
+from bot.model_client import ModelClient
+from bot.model_events import Token
+from bot.platforms.discord.carrier import SMALL
+from bot.tokens import pack
+
+ANSWERS = 12
+REST = {
+    **dict.fromkeys(("server", "channel", "thread", "external", "instance"), ""),
+    "role": "assistant",
+    "command": "ask",
+    "state": "done",
+    "private": False,
+    "options": {},
+    "card": {},
+    "buttons": [],
+    "resume": {},
+}
+
+
+@pytest.fixture
+async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
+    plugins = plugin.load(PluginsSection(enabled=("privacy",), entry_points=False))
+    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as running:
+        yield running
+
+
+@pytest.fixture
+async def toy_bot(bot: Bot) -> Bot:
+    return bot
+
+
+async def live(bot: Bot, author: str, *, tokens: int, picture: bytes) -> None:
+    """Leave answers that each have so many tokens and a picture."""
+    packed = pack([Token("word ", 0.123456789, ())] * tokens)
+    about = {"filename": "grid.png", "media_type": "image/png", "alt": "", "spoiler": False}
+    async with bot.database.writing() as session:
+        for _ in range(ANSWERS):
+            row = MessageRow(platform="discord", author=author, author_name="Ann", text="hi", created=now(), **REST)
+            session.add(row)
+            await session.flush()
+            session.add(TokensRow(message=row.id, data=packed))
+            session.add(AttachmentRow(message=row.id, data=picture, **about))
+
+
+async def exported(discord: FakeDiscord, **options: int) -> FakeMessage:
+    asked = await discord.slash(discord.ann, discord.channel, "privacy export", **options)
+    message = await asked.message()
+    await discord.until(lambda: message.attachments)
+    assert "left out" not in message.content
+    return message
+
+
+def counts(*messages: FakeMessage) -> list[int]:
+    """How many messages, lists of tokens and pictures there are in the files."""
+    told = [json.loads(file.data) for message in messages for file in message.attachments]
+    return [sum(len(one.get(name, [])) for one in told) for name in ("messages", "tokens", "files")]
+
+
+async def test_no_file_is_too_large_for_discord(discord: FakeDiscord, bot: Bot) -> None:
+    await live(bot, discord.ann.id, tokens=SMALL // 40 // ANSWERS, picture=bytes(2**19))
+    message = await exported(discord)
+    assert len(message.attachments) > 1
+    assert message.content == "This is all that I have stored about you. PRIVACY.md tells what each part is."
+    assert counts(message) == [ANSWERS] * 3
+
+
+async def test_more_files_than_a_message_takes_come_in_parts(
+    discord: FakeDiscord, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.privacy.FILE_BYTES", 500)
+    await live(bot, discord.ann.id, tokens=5, picture=b"png")
+    first, second = await exported(discord), await exported(discord, part=2)
+    assert len(first.attachments) == 9
+    assert second.content.startswith("This is part 2 of 2 ")
+    assert counts(first, second) == [ANSWERS] * 3
