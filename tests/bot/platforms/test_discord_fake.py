@@ -199,6 +199,16 @@ async def test_threads_open_once_and_close(server: FakeDiscord, call: Call) -> N
     assert refused(await call("POST", f"/channels/{made['id']}/messages", {"content": "z"}), 400, 50083)
 
 
+async def test_a_thread_is_renamed_and_closed_by_whom_it_was_opened_by(server: FakeDiscord, call: Call) -> None:
+    said = await server.say(server.ann, server.channel, "Let us talk.")
+    _, made = await call("POST", f"/channels/{server.channel.id}/messages/{said.id}/threads", {"name": "Talk"})
+    thread, theirs = server.guild.threads[made["id"]], server.add_thread(server.channel, "Hers", server.ann)
+    status, changed = await call("PATCH", f"/channels/{thread.id}", {"name": "…", "archived": True})
+    assert (status, changed["name"], thread.archived) == (200, "…", True)
+    assert refused(await call("PATCH", f"/channels/{thread.id}", {"name": "Talk"}), 400, 50083)
+    assert refused(await call("PATCH", f"/channels/{theirs.id}", {"name": "…"}), 403, 50013)
+
+
 async def test_too_many_requests_are_a_429_that_says_how_long(server: FakeDiscord, call: Call) -> None:
     server.limit("POST", "/channels/*/messages", 2, 0.3)
     path = f"/channels/{server.channel.id}/messages"

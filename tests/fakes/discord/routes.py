@@ -152,12 +152,19 @@ def channel(rest: Rest, call: Call) -> Any:
 
 
 def change_channel(rest: Rest, call: Call) -> Any:
-    """Opens a thread again; nothing else is asked for here."""
+    """Opens, closes or renames a thread: its creator may, while it is not locked; nothing else is asked for here."""
     thread = _channel(rest, call, "send_messages_in_threads")
-    if thread.locked:
+    archived, name = call.message.get("archived"), call.message.get("name")
+    if thread.locked or (thread.owner_id != rest.world.bot.id and (archived or name)):
         rest.world.require(thread, "manage_threads")
-    if call.message.get("archived") is False:
+    if thread.archived and archived is not False:
+        raise ApiError(400, 50083)
+    if archived is False:
         rest.world.open_thread(thread)
+    if name:
+        thread.name = name
+    if archived:
+        rest.world.archive_thread(thread)
     return thread.payload()
 
 

@@ -116,12 +116,11 @@ class FakeChannel:
         assert self.guild is not None
         body |= {"guild_id": self.guild.id, "name": self.name, "rate_limit_per_user": 0}
         if self.parent is not None:
-            count = len(self.messages)
             return body | {
                 "parent_id": self.parent.id,
                 "owner_id": self.owner_id,
-                "message_count": count,
-                "total_message_sent": count,
+                "message_count": sum(not message.deleted for message in self.messages),
+                "total_message_sent": len(self.messages),
                 "member_count": 1,
                 "thread_metadata": {
                     "archived": self.archived,
