@@ -20,7 +20,7 @@ class Shown:
     """A message on a platform: where, and what it is called there.
 
     `row` is the answer that it shows, if known, `resume` what the adapter keeps of that, and `is_last` says that its
-    question has no other answer.
+    question, which the platform calls `question`, has no other answer.
     """
 
     place: Place
@@ -28,6 +28,7 @@ class Shown:
     row: int = 0
     resume: Mapping[str, Any] = field(default_factory=dict)
     is_last: bool = False
+    question: str = ""
 
 
 class Hand(Protocol):

@@ -112,6 +112,14 @@ class Journal:
                 key = {"platform": row.platform, "channel": row.channel, "external": external}
                 await session.merge(DeliveryRow(**key, message=answer, part=part))
 
+    async def leave_thread(self, answer: int) -> None:
+        """Move an answer and its question into the channel, as the thread that was meant for them is not opened."""
+        async with self._database.writing() as session:
+            row = await session.get(MessageRow, answer)
+            if row is not None:
+                both = MessageRow.id.in_((row.id, row.parent))
+                await session.execute(update(MessageRow).where(both).values(thread="", external=""))
+
     async def delivered(self, answer: int) -> list[str]:
         """What the platform calls the messages that show an answer, in order."""
         async with self._database.reading() as session:

@@ -100,11 +100,13 @@ class ModerationHere:
         is_gone = True
         for row in rows:
             externals = await journal.delivered(row.id) or [shown.external]
+            asked = None if row.parent is None else await journal.get(row.parent)
             self._all.runs.stop(row.id)
             await journal.delete(row, about(self._user, "remove", row))
             is_last = row.parent is not None and await journal.get(row.parent) is None
+            question = "" if asked is None else asked.external
             place = Place(row.platform, row.channel, row.server, row.thread)
-            where = Shown(place, shown.external, row.id, row.resume, is_last)
+            where = Shown(place, shown.external, row.id, row.resume, is_last, question)
             is_gone = (hand is None or await hand.take_down(where, externals)) and is_gone
         return is_gone
 

@@ -1,6 +1,7 @@
 """What is stored of messages; the way through `dispatch` is in test_app.py."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from fakes.asking import ANN, BEN, ROOM
@@ -147,6 +148,17 @@ async def test_a_question_stays_while_one_of_its_answers_does(journal: Journal) 
         assert row is not None
         await journal.delete(row)
         assert (await journal.get(question) is not None) is left
+
+
+async def test_an_answer_without_its_thread_is_one_in_the_channel(journal: Journal) -> None:
+    thread = replace(ROOM, thread="t1")
+    question, answer = await opened(journal, replace(said(message="t1"), place=thread))
+    other, _ = await opened(journal, replace(said(), place=thread))
+    await journal.leave_thread(answer)
+    assert [row.id for row in await journal.recent(ROOM, 9)] == [question, answer]
+    assert [row.id for row in await journal.recent(thread, 1)] == [other + 1]
+    assert await journal.find(ROOM, "t1") is None
+    await journal.leave_thread(0)
 
 
 async def test_votes(journal: Journal) -> None:

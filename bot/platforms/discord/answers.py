@@ -19,6 +19,7 @@ from bot.pace import Pacer, paced
 from bot.platforms.discord.carrier import SMALL, Direct, Gone, Hook, Lost, Room
 from bot.platforms.discord.outlet import Outlet, Shown
 from bot.platforms.discord.requests import PLATFORM
+from bot.platforms.discord.thread import withdraw
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
@@ -155,6 +156,10 @@ class Answers:
             with suppress(discord.HTTPException, BotError):
                 await self.room(channel, None).delete(int(message))
 
+    async def withdraw(self, channel: str, thread: str, question: str) -> bool:
+        """Take back a question that is no longer stored, if the thread was opened under it; False if it stays."""
+        return not thread or question != thread or await withdraw(self._client, int(channel), int(thread))
+
     def showing(self, row: int) -> list[Outlet]:
         """Where an answer is being shown at this moment."""
         return [outlet for outlet in self._outlets if outlet.row == row]
@@ -180,6 +185,10 @@ class Answers:
         """Where an answer of another process is shown, if that can still be reached."""
         resume = row.resume
         shown = await self.bot.shown(row.id) or list(filter(None, [resume.get("message")]))
+        if (parent := resume.get("parent")) and (not row.thread or resume["channel"] in shown):
+            # No thread was opened: it would have the number of the message that shows the answer.
+            await self.bot.journal.leave_thread(row.id)
+            resume = resume | {"channel": parent, "quoted": True}
         common: dict[str, Any] = {
             "direct": self.direct(int(row.author)),
             "locale": resume["locale"],
@@ -229,7 +238,8 @@ def _passes(error: Exception) -> bool:
 def resume(place: Place, locale: str, *, channel: int, quoted: bool, **more: Any) -> dict[str, Any]:
     """What `Answers.restore` wants to know of an answer.
 
-    `more`: `message` is the interaction's response, `question` the message that the answer replies to, `token` what
-    alone can write there, and `until` how long, in seconds since the epoch.
+    `more`: `message` is the interaction's response, `parent` the channel of a thread that is opened under it,
+    `question` the message that the answer replies to, `token` what alone can write there, and `until` how long, in
+    seconds since the epoch.
     """
     return {"channel": str(channel), "guild": place.server, "locale": locale, "quoted": quoted, **more}

@@ -70,7 +70,16 @@ class DiscordHand:
         return Shown(Place(PLATFORM, match["channel"], server), match["message"])
 
     async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
-        """Delete messages, those of answers under way, too; one that is not stored only if it is the bot's."""
+        """Delete messages, those of answers under way, too, and the question above a thread of its own.
+
+        One that is not stored is deleted only if it is the bot's.
+        """
+        is_gone, place = await self._delete(shown, externals), shown.place
+        if shown.is_last and not await self._answers.withdraw(place.channel, place.thread, shown.question):
+            return False
+        return is_gone
+
+    async def _delete(self, shown: Shown, externals: Sequence[str]) -> bool:
         channel = int(shown.place.thread or shown.place.channel)
         if shown.row:
             await self._answers.delete(channel, (), self._answers.showing(shown.row))

@@ -8,11 +8,9 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import discord
 
 from bot import actions
-from bot.delivery import quote_line
 from bot.errors import UserError
 from bot.language import translate
 from bot.message import Action, Reply, Request
@@ -22,18 +20,18 @@ from bot.platforms.discord.carrier import ALREADY_ACKNOWLEDGED, NO_PINGS, UNKNOW
 from bot.platforms.discord.commands import THREAD
 from bot.platforms.discord.outlet import WAITING, Outlet, Shown
 from bot.platforms.discord.requests import announced, fetched, from_interaction, words
-from bot.text import cut
+from bot.platforms.discord.thread import NOT_OPENED, Thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from bot.app import Dispatch
+    from bot.database import MessageRow
     from bot.platforms.discord.answers import Answers
 
 log = logging.getLogger(__name__)
 
 UNCHANGED = "Discord does not let me change this message any more."
-THREAD_NAME, THREAD_QUESTION = 100, 1900
 TOKEN_LIVES = 15 * 60.0
 """Seconds."""
 PLAIN = (str, int, float)
@@ -160,10 +158,13 @@ class Interactions:
         # Before anything changes: what is just being shown may not be noted yet.
         showing = self._answers.showing(row)
         shown = await self._bot.shown(row)
+        question = await self._question(row)
         async with aclosing(decision.replies) as replies:
             async for reply in replies:
                 if reply.deleted:
                     await self._delete(asked, shown, showing)
+                    if question is not None and await self._bot.journal.get(question.id) is None:
+                        await self._answers.withdraw(question.channel, question.thread, question.external)
                 elif not reply.row:
                     await self._whisper(asked, reply)
                 else:
@@ -180,6 +181,11 @@ class Interactions:
         others = [message for message in shown if pressed is None or message != str(pressed.id)]
         await self._answers.delete(asked.channel, others if asked.is_heard else (), showing)
 
+    async def _question(self, row: int) -> MessageRow | None:
+        """What an answer is one to, if it is stored."""
+        answer = await self._bot.journal.get(row)
+        return None if answer is None or answer.parent is None else await self._bot.journal.get(answer.parent)
+
     @asynccontextmanager
     async def _or_say_so(self, asked: Asked) -> AsyncIterator[None]:
         """Tell the asker if Discord refuses the change to the message, as in a thread that was closed."""
@@ -192,51 +198,53 @@ class Interactions:
     # What is answered with a new message
 
     async def _answer(self, asked: Asked, decision: Dispatch, message: int) -> None:
-        """Ask once more, now that there is time for files and threads, and show what comes."""
-        thread, note = None, ""
+        """Ask once more, now that there is time for files, and show what comes."""
+        thread, note, request = None, "", asked.request
         if asked.wants_thread and not decision.private:
-            thread, note = await self._open_thread(asked, message)
-        if thread is not None:
-            asked = replace(
-                asked, request=replace(asked.request, place=replace(asked.request.place, thread=str(thread)))
-            )
-        outlet = self._outlet(asked, message, private=decision.private, in_thread=thread is not None, note=note)
+            thread, note = self._thread(asked, message)
+        outlet = self._outlet(asked, message, private=decision.private, thread=thread, note=note)
         known = self._resume(asked, message, private=decision.private, in_thread=thread is not None)
+        if thread is not None:
+            # A thread has the number of the message that it hangs on, which becomes the question.
+            place = replace(request.place, thread=str(message))
+            request = replace(request, place=place, message=str(message))
         try:
-            request = await fetched(replace(asked.request, resume=known))
+            request = await fetched(replace(request, resume=known))
         except UserError as error:
             await outlet.remove()
             await self._whisper(asked, Reply(text=error.sentence.in_language(asked.locale)))
             return
         await self._answers.follow(outlet, _with_typed(self._bot.dispatch(request).replies, asked))
 
-    def _outlet(self, asked: Asked, message: int, *, private: bool, in_thread: bool, note: str) -> Outlet:
+    def _outlet(self, asked: Asked, message: int, *, private: bool, thread: Thread | None, note: str) -> Outlet:
         interaction, answers = asked.interaction, self._answers
         most = interaction.filesize_limit
-        hook = Hook(interaction.followup, bytes_each=most, private=private)
         aside = Hook(interaction.followup, bytes_each=most, private=True)
-        common: dict[str, Any] = {"direct": answers.direct(interaction.user.id), "locale": asked.locale, "note": note}
         room = answers.room(asked.channel, interaction.guild_id)
-        if in_thread:
-            return Outlet(self._bot, room, aside=aside, quoted=False, **common)
         return Outlet(
             self._bot,
-            hook,
+            Hook(interaction.followup, bytes_each=most, private=private),
+            direct=answers.direct(interaction.user.id),
+            locale=asked.locale,
             aside=None if private else aside,
             later=None if private or not asked.is_heard else room,
             seconds=answers.token_seconds,
-            shown=[Shown(message, None if note else WAITING)],
-            **common,
+            shown=[Shown(message, WAITING)],
+            note=note,
+            thread=thread,
         )
 
     def _resume(self, asked: Asked, message: int, *, private: bool, in_thread: bool) -> dict[str, Any]:
-        more: dict[str, Any] = {} if in_thread else {"message": str(message)}
+        channel = message if in_thread else asked.channel
+        more: dict[str, Any] = {"message": str(message)}
+        if in_thread:
+            more["parent"] = str(asked.channel)
         if private or not asked.is_heard:
             more |= {"token": asked.interaction.token, "until": time.time() + TOKEN_LIVES}
-        return resume(asked.request.place, asked.locale, channel=asked.channel, quoted=not in_thread, **more)
+        return resume(asked.request.place, asked.locale, channel=channel, quoted=not in_thread, **more)
 
-    async def _open_thread(self, asked: Asked, message: int) -> tuple[int | None, str]:
-        """Make the response the question, and open a thread under it: its id, or else what keeps us from it.
+    def _thread(self, asked: Asked, message: int) -> tuple[Thread | None, str]:
+        """The thread to be opened under the response, or else what keeps us from it.
 
         Where there are no threads, or in one, the answer simply comes where it was asked.
         """
@@ -244,26 +252,12 @@ class Interactions:
         channel, allowed = interaction.channel, interaction.app_permissions
         if not isinstance(channel, discord.TextChannel) or not interaction.is_guild_integration():
             return None, ""
-        note = "I could not open a thread here; that needs Create Public Threads and Send Messages in Threads."
         if not (allowed.create_public_threads and allowed.send_messages_in_threads):
-            return None, translate(note, asked.locale)
-        question = self._question(asked)
-        try:
-            await interaction.followup.edit_message(
-                message, content=quote_line(question, THREAD_QUESTION) or render.NOTHING, allowed_mentions=NO_PINGS
-            )
-            opened = channel.get_partial_message(message)
-            thread = await opened.create_thread(name=cut(question, THREAD_NAME) or f"/{asked.request.command}")
-        except (discord.HTTPException, aiohttp.ClientError) as error:
-            log.warning("A thread could not be opened: %s", error)
-            return None, translate(note, asked.locale)
-        return thread.id, ""
-
-    def _question(self, asked: Asked) -> str:
-        """What was asked, in one line."""
-        command = self._bot.registry.find(asked.request.command)
-        text = asked.request.options.get(command.free_text.name, "") if command.free_text is not None else ""
-        return " ".join(str(text).split())
+            return None, NOT_OPENED.in_language(asked.locale)
+        hook = Hook(interaction.followup, bytes_each=interaction.filesize_limit)
+        room = self._answers.room(message, interaction.guild_id)
+        command = asked.request.command
+        return Thread(interaction.client, channel, message, hook=hook, room=room, command=command), ""
 
 
 async def _with_typed(replies: AsyncGenerator[Reply, None], asked: Asked) -> AsyncGenerator[Reply, None]:

@@ -16,6 +16,7 @@ from bot.language import Sentence, translate
 from bot.platforms.discord import render
 from bot.platforms.discord.carrier import Full, Gone, Lost, NoFiles, TokenOver
 from bot.platforms.discord.render import Message
+from bot.platforms.discord.thread import NOT_OPENED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.message import Reply
     from bot.platforms.discord.carrier import Carrier
+    from bot.platforms.discord.thread import Thread
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,8 @@ class Outlet:
     `aside` is for what turns out to be private; without it, everything may be said where the answer is. `later` goes
     on where the carrier's token ends, after `seconds`; without it the answer has to end then. `direct` reaches the
     asker when nothing else does. `shown` are messages that are there already, `quoted` says whether the question
-    stands in the answer, and `note` is told in the end's small print.
+    stands in the answer, and `note` is told in the end's small print. `thread` is where it goes on once it
+    begins to be told; the question stands above it.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Outlet:
         shown: Sequence[Shown] = (),
         quoted: bool = True,
         note: str = "",
+        thread: Thread | None = None,
     ) -> None:
         self.row = 0
         self.final = False
@@ -77,8 +81,9 @@ class Outlet:
         self._aside = aside
         self._later = later
         self._shown = list(shown)
-        self._quoted = quoted
+        self._quoted = quoted and thread is None
         self._note = note
+        self._thread = thread
         self._most = render.LIMITS.messages
         self._takes_files = True
         self._expired = False
@@ -160,6 +165,9 @@ class Outlet:
             # Discord shows by itself that something is coming.
             await self._note_ids()
             return
+        has_begun = reply.text or reply.attachments or reply.final
+        if has_begun and self._thread is not None and not self._thread.is_open:
+            await self._move(self._thread, reply.quote)
         reply = self._in_place(reply)
         if self._later is not None and asyncio.get_running_loop().time() > self.token_ends:
             await self._go_on(self._later, reply)
@@ -236,6 +244,20 @@ class Outlet:
             self._shown = []
             await self._fit_in(reply)
 
+    async def _move(self, thread: Thread, question: str) -> None:
+        """Go on in a thread under the question; where none can be opened, stay, and say so."""
+        if await thread.open(question):
+            self._carrier, self._later, self._shown = thread.room, None, []
+            self.token_ends = math.inf
+        else:
+            self._note = NOT_OPENED.in_language(self.locale)
+            await self._stay()
+
+    async def _stay(self) -> None:
+        """Open no thread."""
+        self._thread, self._quoted = None, True
+        await self._bot.journal.leave_thread(self.row)
+
     async def _step_aside(self, aside: Carrier) -> None:
         """Take away what all can see, and go on where the asker alone reads it."""
         carrier, self._carrier = self._carrier, aside
@@ -245,3 +267,7 @@ class Outlet:
         for message in shown:
             with suppress(BotError):
                 await carrier.delete(message.id)
+        if self._thread is not None and self._thread.is_open:
+            await self._thread.withdraw()
+        elif self._thread is not None:
+            await self._stay()

@@ -244,8 +244,8 @@ async def test_a_deleted_channel_ends_it(discord: FakeDiscord, toys: Toys) -> No
 async def test_a_closed_thread_ends_it(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play", text="Why?", thread=True)
     starter = await asked.message()
-    thread = await discord.until(lambda: starter.thread)
     toys.say(Reply(text="One"))
+    thread = await discord.until(lambda: starter.thread)
     answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
     await discord.until(lambda: answer.content == "One")
     discord.archive_thread(thread, locked=True)

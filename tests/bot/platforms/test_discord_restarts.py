@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes.discord import FakeDiscord
+from fakes.gateway import eventually
 from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys, finished, on_discord, playing
 
@@ -103,3 +104,38 @@ async def test_a_token_that_must_be_over_is_not_tried(
             # They are taken up in the order in which they were asked.
             await finished(discord, public)
         assert not any(path.startswith("/webhooks") for _, path, *_ in discord.rest.log[before:])
+
+
+async def test_an_answer_to_be_told_in_a_thread_says_so_where_it_was(
+    models: FakeModels, quick: None, tmp_path: Path
+) -> None:
+    async with FakeDiscord() as discord:
+        toys = Toys()
+        async with killed_meanwhile(discord, models, toys, tmp_path):
+            asked = await discord.slash(discord.ann, discord.channel, "play", text="Why?", thread=True)
+            opened = await asked.message()
+            toys.say(Reply(text="One"))
+            thread = await discord.until(lambda: opened.thread)
+            told = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+            asked = await discord.slash(discord.ann, discord.channel, "play", text="How?", thread=True)
+            waiting = await asked.message()
+            await discord.until(lambda: toys.played == 2)
+            # Whoever waits for longer hears first: the first one, and then the second.
+            toys.say(Reply(text="One"))
+            await discord.until(toys.script.empty)
+            toys.say(Reply(status="You are next."))
+            await discord.until(lambda: waiting.content == "-# You are next.")
+
+            async def is_noted() -> bool:
+                with closing(sqlite3.connect(tmp_path / "before" / "tempera.db")) as database:
+                    shown = database.execute("SELECT external FROM deliveries").fetchall()
+                return {(told.id,), (waiting.id,)} <= set(shown)
+
+            await eventually(is_noted)
+        async with bot_with_toys(models, tmp_path / "after", toys) as bot, on_discord(bot, discord):
+            for message, begins in ((told, "One"), (waiting, "> How?")):
+                await finished(discord, message)
+                assert message.content == f"{begins}\n\n-# {INTERRUPTED}"
+            await discord.press(discord.ann, waiting, "Delete")
+            await discord.until(lambda: waiting.deleted)
+            assert opened.content == "> Why?"

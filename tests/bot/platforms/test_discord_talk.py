@@ -245,14 +245,6 @@ async def test_in_a_thread_and_in_direct_messages_there_is_no_other(discord: Fak
         assert "thread" not in message.content
 
 
-async def test_an_error_in_a_new_thread_is_private(discord: FakeDiscord, models: FakeModels) -> None:
-    models.failure = (503, "The model is loading.")
-    await threaded(discord)
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
-    assert "The model is loading." in said.content
-
-
 # What is chosen in a message's menu
 
 

@@ -58,6 +58,19 @@ async def test_on_discord_a_message_is_removed_from_its_menu_and_by_its_link(dis
         assert await holding(bot.database, "aubergine") == []
 
 
+async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer(
+    discord: FakeDiscord, bot: Bot
+) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine", thread=True)
+    starter = await asked.message()
+    thread = await discord.until(lambda: starter.thread)
+    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    used = await discord.use_on_message(discord.mod, await finished(discord, answer), "Remove")
+    said = await used.message()
+    await discord.until(lambda: said.content == REMOVED)
+    assert (answer.deleted, starter.deleted, thread.name) == (True, True, "…")
+
+
 async def test_on_discord_what_others_wrote_stays(discord: FakeDiscord) -> None:
     theirs = await discord.say(discord.ben, discord.channel, "Not the bot's")
     used = await discord.use_on_message(discord.mod, theirs, "Remove")
