@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bot.errors import PermissionDenied, Refused
+from bot.errors import PermissionDenied, Refused, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from bot.command import Command
     from bot.defaults import Defaults
     from bot.language import Sentence
-    from bot.limits import Limits
+    from bot.limits import Limits, Use
     from bot.message import Place, Reply, Request, User
     from bot.policy import Policy
     from bot.registry import Registry
@@ -123,15 +123,21 @@ class Gate:
         self, request: Request, command: Command, replies: AsyncGenerator[Reply, None]
     ) -> AsyncGenerator[Reply, None]:
         """The replies, counted as one use unless they fail. Raises LimitReached before the first one."""
+        async with aclosing(replies), self.counted(request, command) as use:
+            async for reply in replies:
+                if reply.final and reply.error:
+                    use.give_back()
+                yield reply
+
+    @asynccontextmanager
+    async def counted(self, request: Request, command: Command) -> AsyncIterator[Use]:
+        """Count what is done meanwhile as one use, unless a UserError is its end. Raises LimitReached before it."""
         limits = self._limits.on(request.user, command, request.place)
         try:
-            async with aclosing(replies), self._limits.taken(limits) as use:
+            async with self._limits.taken(limits) as use:
                 try:
-                    async for reply in replies:
-                        if reply.final and reply.error:
-                            use.give_back()
-                        yield reply
-                except Refused:
+                    yield use
+                except UserError:
                     use.give_back()
                     raise
         except Refused as refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from bot.contexts import PAGES
 from bot.errors import Refused
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from bot.platforms.web.files import Files
     from bot.platforms.web.moderators import Moderators
     from bot.platforms.web.rooms import Rooms
+
+ODDS = "odds"
+"""The command that the page of the dial is: its rules hold for the page, too. Where it is not loaded, everybody may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +42,21 @@ class House:
         user = replace(user, is_moderator=user.id in self.moderators)
         return self.bot.recognised(user, self.rooms.get("").place())
 
-    async def note(self, error: UserError, user: User, what: str) -> None:
-        """Note for the moderators that `user` was refused something that is no command, if that is what happened."""
+    async def note(self, error: UserError, user: User, what: str, place: Place | None = None) -> None:
+        """Note for the moderators that `user` was refused something that is no command, if that is what happened.
+
+        `place` is where; with None the room that is always there.
+        """
         if isinstance(error, Refused):
             error.what = error.what or what
-            await self.bot.refusals.note(Request(user=user, place=self.rooms.get("").place()), error)
+            await self.bot.refusals.note(Request(user=user, place=place or self.rooms.get("").place()), error)
 
     async def links(self, place: Place, user: User) -> list[tuple[str, str]]:
         """The pages beside the chat that there are for this user: address and name."""
         links: list[tuple[str, str]] = []
+        may = {command.name for command in self.bot.commands_for(user, place)}
+        if ODDS in may or self.bot.registry.get(ODDS) is None:
+            links.append((f"/dial?room={quote(place.channel)}", translate("The temperature dial", user.locale)))
         for plugin, pages in (await self.bot.pages(place)).items():
             label = pages[0].title if len(pages) == 1 else translate("Lessons", user.locale)
             links.append((f"{PAGES}/{plugin}", label))

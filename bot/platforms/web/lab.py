@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bot.errors import Busy, UserError
 from bot.message import Request
 from bot.platforms.web import visitors
+from bot.platforms.web.house import ODDS
 from bot.platforms.web.pages import page
 
 if TYPE_CHECKING:
@@ -27,7 +29,10 @@ MOST_PER_VISITOR, MOST = 4, 32
 
 
 class Asked(BaseModel):
-    """The odds after a text, or after tokens given by their ids: at all temperatures, and as cut for one of them."""
+    """The odds after a text, or after tokens given by their ids: at all temperatures, and as cut for one of them.
+
+    `writes_on` is a press that goes on with a token, and so a use. Who hides it could as well type the token.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,6 +41,7 @@ class Asked(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
+    writes_on: bool = False
 
 
 class Lab:
@@ -54,31 +60,31 @@ class Lab:
 
     async def _dial(self, request: web.Request) -> web.Response:
         secret = visitors.secret_of(request) or visitors.new_secret()
-        user = self._house.visitor(secret, "", request.query.get("locale", ""))
+        bot, place = self._house.bot, self._house.rooms.get(request.query.get("room", "")).place()
+        user = bot.recognised(self._house.visitor(secret, "", request.query.get("locale", "")), place)
+        turned, odds = Request(user=user, place=place), bot.registry.get(ODDS)
         try:
-            # No message, and so nothing that dispatch sees.
-            self._house.bot.gate.pressed(Request(user=user, place=self._house.rooms.get("").place()), "dial")
-            answer = web.json_response(_shown(await self._odds(user.id, await request.text())))
+            # No message, and so nothing that dispatch sees: what it may do is what the buttons under /odds may.
+            if odds is None:
+                bot.gate.pressed(turned, "dial")
+            else:
+                bot.gate.check(turned, odds)
+            asked = _asked(await request.text())
+            async with bot.gate.counted(turned, odds) if odds is not None and asked.writes_on else nullcontext():
+                answer = web.json_response(_shown(await self._odds(turned, asked)))
         except UserError as error:
-            await self._house.note(error, user, "dial")
+            await self._house.note(error, user, "dial" if odds is None else ODDS, place)
             answer = web.json_response({"error": error.sentence.in_language(user.locale)}, status=422)
         visitors.remember(answer, secret)
         return answer
 
-    async def _odds(self, user_id: str, body: str) -> Dial:
-        try:
-            asked = Asked.model_validate_json(body)
-        except ValidationError:
-            sentence = "The dial takes a text of 1 to {most} characters and a temperature from 0 to 2."
-            raise UserError(sentence, most=MOST_TEXT) from None
-        if not asked.text and not asked.ids:
-            raise UserError("There is nothing that could be gone on with: type a few words.")
+    async def _odds(self, turned: Request, asked: Asked) -> Dial:
+        bot, place, user_id = self._house.bot, turned.place, turned.user.id
         if self._asking[user_id] >= MOST_PER_VISITOR:
             raise Busy("Your last distributions are still being computed; wait for them.", 1)
         if self._asking.total() >= MOST:
             raise Busy("Too many people are turning the dial at the moment; try again shortly.", 2)
         self._asking[user_id] += 1
-        bot, place = self._house.bot, self._house.rooms.get("").place()
         try:
             if asked.text:
                 bot.safety.look([asked.text], place, draws=False)
@@ -96,6 +102,17 @@ class Lab:
             return dial
         finally:
             self._asking -= Counter({user_id: 1})
+
+
+def _asked(body: str) -> Asked:
+    try:
+        asked = Asked.model_validate_json(body)
+    except ValidationError:
+        sentence = "The dial takes a text of 1 to {most} characters and a temperature from 0 to 2."
+        raise UserError(sentence, most=MOST_TEXT) from None
+    if not asked.text and not asked.ids:
+        raise UserError("There is nothing that could be gone on with: type a few words.")
+    return asked
 
 
 def _shown(dial: Dial) -> dict[str, Any]:

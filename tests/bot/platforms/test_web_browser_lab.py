@@ -229,3 +229,29 @@ async def test_odds_in_the_chat_become_a_dial(laboratory: str, models: FakeModel
         await expect(page.locator(".exchange .picture")).to_be_hidden()
         await page.get_by_role("button", name="Back to the text").click()
         await expect(page.locator(".exchange .picture")).to_be_visible()
+
+
+async def test_a_press_is_one_use_however_many_tokens_it_writes(models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    database, limits = Database(f"sqlite:///{tmp_path}/limited.db"), {"limits.user.hour": 2}
+    bot = Bot(ModelClient(models.url), plugins, database, settings=limits)
+    async with (
+        bot,
+        WebPlatform(bot, WebSection(port=0)).serve() as url,
+        chromium() as browser,
+        opened(browser, url, expected="422") as page,
+    ):
+        await page.get_by_role("link", name="The temperature dial").click()
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        await page.evaluate(TURNED, ["dial-temperature", "0"])
+        await page.get_by_role("button", name="Write on").click()
+        await expect(page.locator(".piece.new")).to_have_count(12)
+        await page.get_by_role("button", name="Take it back").click()
+        await expect(page.locator(".piece.new")).to_have_count(11)
+        await page.get_by_role("button", name="␣floor").click()
+        await expect(page.locator(".piece.new")).to_have_count(12)
+        await page.get_by_role("button", name="Draw a token").click()
+        await expect(page.locator(".dial .error")).to_have_text(
+            re.compile("^The limit here is 2 per hour for each person, and yours is used up.")
+        )
+        await expect(page.locator(".piece.new")).to_have_count(12)

@@ -3,21 +3,31 @@
 import asyncio
 import base64
 import math
+import re
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from fakes.models import FakeModels
-from fakes.page import Visitor
+from fakes.page import Visitor, visitor
 
+from bot import plugin
 from bot.app import Bot
-from bot.database import now
+from bot.config import PluginsSection, WebSection
+from bot.database import Database, now
 from bot.message import Place, User
+from bot.model_client import ModelClient
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.moderators import Moderators
 from bot.safety.verdict import SENTENCES, WITHHELD
 from bot.scope import home
 
 
-async def turned(person: Visitor, **question: Any) -> tuple[int, dict[str, Any]]:
-    async with person.session.post(f"{person.url}/dial", json=question, headers={"Origin": person.url}) as response:
+async def turned(person: Visitor, room: str = "", **question: Any) -> tuple[int, dict[str, Any]]:
+    address, headers = f"{person.url}/dial?room={room}", {"Origin": person.url}
+    async with person.session.post(address, json=question, headers=headers) as response:
         return response.status, await response.json()
 
 
@@ -142,3 +152,65 @@ async def test_what_is_typed_and_drawn_passes_the_safety_checks(ann: Visitor, bo
     refused = [(row.what, row.reason) for row in await bot.audit.find("web", "web") if row.kind == "refusal"]
     assert set(models.moderated_for) == {models.requests[-1]["user"]}
     assert refused == [("dial", "answer_hate"), ("dial", "hate"), ("dial", "blocked_word")]
+
+
+@pytest.fixture
+async def with_lab(models: FakeModels, tmp_path: Path) -> AsyncIterator[tuple[Bot, Visitor]]:
+    """A bot that has /odds, and somebody who visits its web chat."""
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"))
+    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one:
+        yield bot, one
+
+
+async def put(bot: Bot, name: str, value: Any) -> None:
+    teacher = User("t", "Teacher", is_moderator=True)
+    await bot.settings.write([bot.settings.plan(name, value, home(Place("web", "", "web")))], teacher)
+
+
+async def linked(person: Visitor, room: str) -> bool:
+    async with person.page(room=room) as page:
+        return f"/dial?room={room}" in [one["url"] for one in page.received[-1]["links"]]
+
+
+async def test_the_dial_is_there_where_odds_is(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
+    bot, ann = with_lab
+    async with visitor(ann.url) as teacher:
+        await teacher.sign_in(await Moderators(bot.database).new_code())
+        async with teacher.page() as page:
+            await page.send("make_room", name="lesson-1")
+            await page.until("taken")
+    assert await linked(ann, "general")
+    await put(bot, "access.channels", "lesson-1")
+    elsewhere = "I may be used in some channels alone, and this one is not among them."
+    assert await turned(ann, "general", text="hello") == (422, {"error": elsewhere})
+    assert (await turned(ann, "lesson-1", text="hello"))[0] == 200
+    assert [await linked(ann, "general"), await linked(ann, "lesson-1")] == [False, True]
+    await put(bot, "lab.enabled", "no")
+    asked = len(models.requests)
+    assert await turned(ann, "lesson-1", text="hello") == (422, {"error": "/odds is switched off here."})
+    assert len(models.requests) == asked
+    assert not await linked(ann, "lesson-1")
+    refused = [
+        (row.what, row.reason, row.channel) for row in await bot.audit.find("web", "web") if row.kind == "refusal"
+    ]
+    assert refused == [("odds", "off", "lesson-1"), ("odds", "channel", "general")]
+
+
+async def test_what_writes_on_is_a_use_and_what_only_turns_is_none(
+    with_lab: tuple[Bot, Visitor], models: FakeModels
+) -> None:
+    bot, ann = with_lab
+    await put(bot, "limits.user.hour", 1)
+    for _ in range(3):
+        status, dial = await turned(ann, text="The cat")
+        assert status == 200
+    on = [*dial["ids"], dial["candidates"][0]["id"]]
+    models.failure = (503, "The model is still loading.")
+    assert await turned(ann, ids=on, writes_on=True) == (422, {"error": "The model is still loading."})
+    models.failure = None
+    assert (await turned(ann, ids=on, writes_on=True))[0] == 200
+    assert (await turned(ann, ids=on, top_p=0.5))[0] == 200
+    status, answer = await turned(ann, ids=on, writes_on=True)
+    assert status == 422
+    assert re.match("The limit here is 1 per hour for each person, and yours is used up.", answer["error"])

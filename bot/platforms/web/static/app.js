@@ -39,6 +39,7 @@ const conversation = new Conversation({
   open,
   press: (exchange, id) => connection.send({ type: "press", exchange, id, ref: mark("press") }),
   reply: ({ data }) => composer.replyTo(data.row, data.reply.text || data.question),
+  room: () => room,
   thread: (row) => { location.hash = `${encodeURIComponent(room)}/${row}`; },
   moderates: () => Boolean(you?.moderator),
   remove: ({ data }) => showForm({

@@ -5,4 +5,7 @@ import { byId } from "./dom.js";
 import * as look from "./look.js";
 
 look.begin();
-new DialView(byId("dial"), { text: decodeURIComponent(location.hash.slice(1)) || "The cat sat on the" });
+new DialView(byId("dial"), {
+  text: decodeURIComponent(location.hash.slice(1)) || "The cat sat on the",
+  room: new URLSearchParams(location.search).get("room") ?? "",
+});

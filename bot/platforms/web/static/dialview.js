@@ -27,7 +27,8 @@ export class DialView {
   #cutting = 0;
   #rows = [];
 
-  constructor(root, { text = "", temperature = 1 } = {}) {
+  constructor(root, { text = "", temperature = 1, room = "" } = {}) {
+    this.room = room;
     this.#temperature = temperature;
     this.text = element("textarea", { rows: 2, maxlength: 2000, id: "dial-text", spellcheck: "false" });
     this.text.value = text;
@@ -110,7 +111,7 @@ export class DialView {
     if (question.text?.trim() === "") return this.#refuse(t("Type a few words to go on with."));
     this.say.textContent = "";
     try {
-      const dial = await ask(question, asking.signal);
+      const dial = await ask(question, this.room, asking.signal);
       if (asking !== this.#asking) return false;
       this.#dial = dial;
       this.#added = added;
@@ -157,8 +158,9 @@ export class DialView {
     return bar(name, candidate.ends ? null : () => this.#append(this.#dial.candidates[place].id, ids, null), candidate.ends);
   }
 
-  #append(id, ids, temperature) {
-    return this.#ask({ ids: [...ids, id] }, [...this.#added, temperature]);
+  // A press is one use, however many tokens it goes on with: only the first of them is told as one.
+  #append(id, ids, temperature, isPress = true) {
+    return this.#ask({ ids: [...ids, id], writes_on: isPress }, [...this.#added, temperature]);
   }
 
   #allow() {
@@ -181,7 +183,7 @@ export class DialView {
 
   async #fetchCut(dial, key, temperature, topP) {
     try {
-      const { candidates } = await ask({ ids: dial.ids, temperature, top_p: topP });
+      const { candidates } = await ask({ ids: dial.ids, temperature, top_p: topP }, this.room);
       const shares = candidates.map(({ after }) => after);
       const other = Math.max(0, 1 - shares.reduce((sum, share) => sum + share, 0));
       dial.cuts = { ...dial.cuts, [key]: { shares, other, entropy: null } };
@@ -243,18 +245,18 @@ export class DialView {
   }
 
   // Whether a token was drawn and its odds are shown.
-  async #take(place, ids) {
-    if (place < 0) return this.#drawOther(ids);
+  async #take(place, ids, isPress = true) {
+    if (place < 0) return this.#drawOther(ids, isPress);
     const { id, ends } = this.#dial.candidates[place];
     if (ends) return this.#refuse(t("The model would end the text here. Draw again, or choose a token."));
-    return this.#append(id, ids, this.#temperature);
+    return this.#append(id, ids, this.#temperature, isPress);
   }
 
   // Several tokens one after the other. Turned meanwhile, the temperature counts for the rest.
   async #writeOn() {
     const from = this.#added.length;
     for (let count = 0; count < WRITTEN_ON; count += 1) {
-      if (!await this.#take(draw(this.#now), this.#dial.ids)) break;
+      if (!await this.#take(draw(this.#now), this.#dial.ids, count === 0)) break;
     }
     if (this.#added.length <= from) return;
     const split = this.#dial.prompt.length - this.#added.length + from;
@@ -266,11 +268,11 @@ export class DialView {
   }
 
   // One of the tokens that are not among the candidates: the model server draws until it is one.
-  async #drawOther(ids) {
+  async #drawOther(ids, isPress) {
     const known = new Set(this.#dial.candidates.map(({ id }) => id));
     for (let seed of crypto.getRandomValues(new Uint32Array(8))) {
-      const { drawn: found } = await ask({ ids, temperature: this.#temperature, top_p: Number(this.topP.value), seed: seed % 2 ** 31 });
-      if (!known.has(found.id)) return this.#append(found.id, ids, this.#temperature);
+      const { drawn: found } = await ask({ ids, temperature: this.#temperature, top_p: Number(this.topP.value), seed: seed % 2 ** 31 }, this.room);
+      if (!known.has(found.id)) return this.#append(found.id, ids, this.#temperature, isPress);
     }
     return this.#refuse(t("None of the others came up. Draw again."));
   }

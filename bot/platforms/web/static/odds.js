@@ -15,9 +15,9 @@ export function decode(pieces) {
   return decoder.decode(whole);
 }
 
-// Asks what comes after a text, or after tokens by their ids. Throws an Error with a sentence.
-export async function ask(question, signal) {
-  const answer = await fetched(`/dial?locale=${language}`, {
+// Asks what comes after a text, or after tokens by their ids, by the rules of a room. Throws an Error with a sentence.
+export async function ask(question, room, signal) {
+  const answer = await fetched(`/dial?${new URLSearchParams({ locale: language, room })}`, {
     method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(question),
   });
   return {

@@ -35,9 +35,8 @@ export function show(news) {
   unread.delete(shown.room);
   byId("rooms").replaceChildren(...shown.rooms.map((name) => place(name)));
   if (news.links) {
-    const links = [{ url: "/dial", label: t("The temperature dial"), drawing: "dial" }, ...news.links];
-    byId("pages").replaceChildren(...links.map(({ url, label, drawing }) => element("li", {},
-      element("a", { href: url }, icon(drawing ?? pictured(url)), element("span", {}, label)))));
+    byId("pages").replaceChildren(...news.links.map(({ url, label }) => element("li", {},
+      element("a", { href: url }, icon(pictured(url)), element("span", {}, label)))));
   }
   if (!shown.you) return;
   const who = byId("who");
@@ -62,6 +61,7 @@ function place(name) {
 }
 
 function pictured(url) {
+  if (url.startsWith("/dial")) return "dial";
   if (url.startsWith("/read")) return "lesson";
   return url.startsWith("/settings") ? "settings" : "chart";
 }
