@@ -5,6 +5,7 @@ from typing import Any
 from fakes.browser import MARKS, chromium, opened
 from fakes.models import FakeModels
 from playwright.async_api import expect
+from pydantic import SecretStr
 
 from bot.app import Bot
 from bot.config import WebSection
@@ -59,7 +60,7 @@ async def test_settings_and_statistics_say_it_until_it_is_back(bot: Bot, url: st
 
 async def test_whoever_lacks_a_new_join_code_is_told_to_give_it(bot: Bot) -> None:
     async with (
-        WebPlatform(bot, WebSection(port=0, join_code="sesame")).serve() as url,
+        WebPlatform(bot, WebSection(port=0, join_code=SecretStr("sesame"))).serve() as url,
         chromium() as browser,
         opened(browser, url, expected="Failed to load resource") as page,
     ):
