@@ -1,7 +1,8 @@
-"""Files in memory under unguessable names, within a bound: the oldest go first."""
+"""Files in memory under unguessable names."""
 
 from __future__ import annotations
 
+import math
 import secrets
 import struct
 from typing import TYPE_CHECKING
@@ -14,9 +15,9 @@ PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp",
 
 
 class Files:
-    """Keeps files until they are dropped, or until newer ones need their place. `limit` is in bytes."""
+    """Keeps files until they are dropped, or, with a `limit` in bytes, until newer ones need their place."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: float = math.inf) -> None:
         self._limit = limit
         self._size = 0
         self._kept: dict[tuple[str, str], Attachment] = {}

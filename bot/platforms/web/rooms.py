@@ -8,6 +8,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Protocol
 
 from bot.errors import UserError
+from bot.message import Reply
 from bot.platforms.web.room import GENERAL, Room
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ class Rooms:
         if name not in self._rooms:
             raise UserError("There is no room “{name}”.", name=name)
         await self._store.delete(name, scope=SCOPE)
-        del self._rooms[name]
+        room = self._rooms.pop(name)
+        for exchange in room.exchanges:
+            room.show(exchange, Reply(deleted=True))
         self._tell()
 
     def listen(self, listener: Listener) -> None:

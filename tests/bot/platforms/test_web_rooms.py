@@ -6,8 +6,11 @@ from fakes.page import Page, Visitor, visitor
 
 from bot.app import Bot
 from bot.config import WebSection
+from bot.message import Attachment, Reply, User
 from bot.platforms.web import WebPlatform
+from bot.platforms.web.files import Files
 from bot.platforms.web.moderators import Moderators
+from bot.platforms.web.room import PUBLIC, Room
 
 
 @pytest.fixture
@@ -192,3 +195,30 @@ async def test_who_is_writing_is_told_to_the_others(ann: Visitor, ben: Visitor) 
         await his.say("/ask hello")
         await hers.final()
         assert not [message for message in hers.received if message["type"] == "typing"]
+
+
+def test_what_is_shown_keeps_its_pictures_however_many_follow() -> None:
+    files = Files()
+    room = Room(files)
+    for number in range(PUBLIC + 1):
+        exchange = room.begin(User("ann", "Ann"), "draw", private=False)
+        room.show(exchange, Reply(attachments=(Attachment(f"{number}.png", b"x"),), final=True))
+    room.begin(User("ann", "Ann"), "more", private=False)
+    names = [name for known in room.exchanges for _, name in known.files]
+    assert len(names) == PUBLIC
+    assert all(files.get(name) is not None for name in names)
+
+
+async def test_a_closed_room_takes_its_pictures_out_of_memory(teacher: Visitor, models: FakeModels) -> None:
+    async with teacher.page() as page:
+        await opened(page, "lesson")
+        await page.send("enter", room="lesson")
+        await page.until("welcome", lambda message: message["room"] == "lesson")
+        await page.say("/imagine a red apple")
+        [picture] = (await page.final())["reply"]["pictures"]
+        async with teacher.session.get(teacher.url + picture["url"]) as response:
+            assert response.status == 200
+        await page.send("close_room", room="lesson")
+        await page.until("closed")
+        async with teacher.session.get(teacher.url + picture["url"]) as response:
+            assert response.status == 404
