@@ -38,6 +38,10 @@ SHORTEST = 3
 """Letters of a sentence that is looked at by itself."""
 LONGEST = 400
 """Characters of a piece; what is longer is cut between words."""
+SIGNS = re.compile(r"(?:[^\w\s]|_)(?:[^\S\n]*(?:[^\w\s]|_)){7,}")
+"""Signs in a row, of one kind or several, in which words would be lost: each is a token, and some cling to a word."""
+FEW = 3
+"""How much of such a row is read."""
 
 
 class Head:
@@ -97,8 +101,18 @@ class ModerationEngine(EmbeddingEngine):
             raise Refused(f"{self._spec.name} only tells what is wrong with texts; it cannot do this.", param="model")
         for text in job.task.texts:
             check_encodable(text, "input")
-        self._pieces[job.id] = [(number, piece) for number, text in enumerate(job.task.texts) for piece in pieces(text)]
+        self._pieces[job.id] = [
+            (number, piece) for number, text in enumerate(job.task.texts) for piece in self._readable(pieces(text))
+        ]
         return [piece for _, piece in self._pieces[job.id]]
+
+    def _readable(self, found: Sequence[str]) -> list[str]:
+        """The pieces, of which those with more tokens than the encoder reads are cut until it reads all of them."""
+        readable = []
+        for piece, ids in zip(found, self._tokenizer(list(found), verbose=False).input_ids, strict=True):
+            whole = len(ids) <= self._context
+            readable += [piece] if whole else self._readable(_cut(piece, len(piece) // 2 + 1))
+        return readable
 
     def _answer(self, batch: Batch) -> Event:
         found = self._pieces.pop(batch.job_id)
@@ -118,19 +132,23 @@ class ModerationEngine(EmbeddingEngine):
 
 
 def pieces(text: str) -> list[str]:
-    """`text` as it is looked at: its sentences, and the whole where that is short enough to be read at once."""
+    """`text` as it is looked at: its sentences, and the whole where that is short enough to be read at once.
+
+    Of many signs in a row a few are left.
+    """
+    text = SIGNS.sub(lambda row: f" {row[0][:FEW]} ", text)
     sentences = [sentence.strip() for sentence in ENDS.split(text)]
-    found = [piece for sentence in sentences if len(sentence) >= SHORTEST for piece in _cut(sentence)]
+    found = [piece for sentence in sentences if len(sentence) >= SHORTEST for piece in _cut(sentence, LONGEST)]
     if len(text) <= LONGEST and (whole := " ".join(text.split())) not in found:
         found.append(whole)
     return found or [text]
 
 
-def _cut(sentence: str) -> list[str]:
+def _cut(sentence: str, longest: int) -> list[str]:
     found = []
-    while len(sentence) > LONGEST:
-        end = sentence.rfind(" ", LONGEST // 2, LONGEST)
-        end = LONGEST if end < 0 else end
+    while len(sentence) > longest:
+        end = sentence.rfind(" ", longest // 2, longest)
+        end = longest if end < 0 else end
         found.append(sentence[:end])
         sentence = sentence[end:].strip()
     return [*found, sentence]

@@ -13,7 +13,7 @@ from model_server.engines import Engine, EngineSpec, create
 from model_server.engines.grams import COLUMNS, columns
 from model_server.engines.moderation import LONGEST, Head, ModerationEngine, pieces
 from model_server.engines.profanity import Profanity
-from model_server.job import Embed, Event, Failed, Job, Moderate, Scores
+from model_server.job import Embed, Event, Failed, Job, Moderate, Scores, Started
 
 WEIGHTS = Path(__file__).parents[3] / "model_server" / "weights" / "classroom-moderation"
 Run = Callable[..., list[Event]]
@@ -51,6 +51,24 @@ def test_what_is_long_is_cut_between_words() -> None:
     assert len(found) > 2
     assert all(len(piece) <= LONGEST for piece in found)
     assert " ".join(found).split() == ["word"] * 300
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (f"{'!' * 300}kill all of them", "!!! kill all of them"),
+        (f"one {'-=' * 20} two", "one -=- two"),
+        (f"one{' ,' * 40} two", "one , , two"),
+        (f"one {'_' * 8} two", "one ___ two"),
+        ("What?!?! No... (well!) 👍👍👍 10,000.00", "What?!?! No... (well!) 👍👍👍 10,000.00"),
+    ],
+)
+def test_of_many_signs_in_a_row_a_few_are_read(text: str, read: str) -> None:
+    assert pieces(text)[-1] == read
+
+
+def test_rows_of_signs_end_no_line() -> None:
+    assert pieces(f"First\n{'=' * 20}\nSecond")[:3] == ["First", "===", "Second"]
 
 
 def test_a_head_reads_weights_and_bias(tmp_path: Path) -> None:
@@ -98,6 +116,27 @@ def test_one_bad_sentence_among_many_good_ones_is_found(engine: Engine, run: Run
     assert found["violence"] > 0.8
     [found] = scores_of(run(engine, Job(id="a", model="m", task=Moderate(texts=(good * 9,)))))
     assert sum(found.values()) < 0.3
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    "padding", ["!" * 300, "?!.,;" * 60, " ,;" * 100, "😀" * 300, "_" * 300], ids=lambda text: text[:3]
+)
+def test_signs_around_a_threat_hide_nothing(engine: Engine, run: Run, padding: str) -> None:
+    for text in (f"{padding}kill all of them", f"kill all of them{padding}"):
+        [found] = scores_of(run(engine, Job(id="a", model="m", task=Moderate(texts=(text,)))))
+        assert sum(found.values()) > 0.8
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("filler", ["字", "1.", "3.1 "])
+def test_what_has_more_tokens_than_are_read_at_once_is_cut(engine: Engine, run: Run, filler: str) -> None:
+    text = f"{filler * (360 // len(filler))}I will kill you"
+    assert len(text) <= LONGEST
+    events = run(engine, Job(id="a", model="m", task=Moderate(texts=(text,))))
+    [tokens] = [event.prompt_tokens for event in events if isinstance(event, Started)]
+    assert tokens > 270
+    assert len(scores_of(events)) == 1
 
 
 @pytest.mark.weights
