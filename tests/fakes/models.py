@@ -45,13 +45,13 @@ class FakeModels:
     """Use it as an async context manager; `url` is then its address.
 
     A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
-    drawings after their first preview, dials and faces altogether; `embedding_gate` holds embeddings. `requests` holds
-    the bodies received, `running` how many are being answered, and `dropped` how many were left by their client before
-    the end. `failure` (status, sentence) refuses what is `failing`; `place` puts every chat and drawing into a queue
-    first, while the gate is closed. `listed` are its models with their tasks; `candidates` is how many tokens a dial
-    names. `scores` maps what a text has in it to how its moderation is answered, None stands for a server without one;
-    `moderated` holds the texts that were asked about, `moderated_for` whom for; the first `crowd` of these requests
-    find the queue full.
+    drawings after their first preview, dials and faces altogether; `embedding_gate` holds embeddings,
+    `moderation_gate` moderations. `requests` holds the bodies received, `running` how many are being answered, and
+    `dropped` how many were left by their client before the end. `failure` (status, sentence) refuses what is `failing`;
+    `place` puts every chat and drawing into a queue first, while the gate is closed. `listed` are its models with their
+    tasks; `candidates` is how many tokens a dial names. `scores` maps what a text has in it to how its moderation is
+    answered, None stands for a server without one; `moderated` holds the texts that were asked about, `moderated_for`
+    whom for; the first `crowd` of these requests find the queue full.
     """
 
     def __init__(self, *answer: str) -> None:
@@ -60,6 +60,8 @@ class FakeModels:
         self.gate.set()
         self.embedding_gate = asyncio.Event()
         self.embedding_gate.set()
+        self.moderation_gate = asyncio.Event()
+        self.moderation_gate.set()
         self.before_gate = 1
         self.failure: tuple[int, str] | None = None
         self.failing: Callable[[dict[str, Any]], bool] = lambda body: True
@@ -103,6 +105,7 @@ class FakeModels:
     async def __aexit__(self, *_: object) -> None:
         self.gate.set()
         self.embedding_gate.set()
+        self.moderation_gate.set()
         await self._lifetime.aclose()
 
     async def until(
@@ -134,6 +137,7 @@ class FakeModels:
             return web.json_response({"error": {"message": "64 of your requests are waiting already."}}, status=429)
         self.moderated += texts
         self.moderated_for.append(body.get("user", ""))
+        await self.moderation_gate.wait()
         if self.scores is None:
             raise web.HTTPNotFound
         found = [next((score for part, score in self.scores.items() if part in text), {"hate": 0.0}) for text in texts]

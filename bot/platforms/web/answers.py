@@ -122,9 +122,10 @@ class Answers:
         dispatch = self._bot.dispatch(request)
         if dispatch.form is not None:
             return await dispatch.form()
-        exchange = room.begin(user, text.strip(), private=dispatch.private, ref=ref, thread=thread, parent=parent)
-        if not dispatch.private:
-            self._rooms.spoken(room, user)
+        # What others have read cannot be taken back, and the classifier is only asked once the replies are iterated.
+        exchange = room.begin(
+            user, text.strip(), private=dispatch.private, ref=ref, thread=thread, parent=parent, unchecked=True
+        )
         self._start(Running(user, room, thread, exchange), dispatch.replies)
         return None
 
@@ -233,7 +234,10 @@ class Answers:
         shown = running.exchange or room.with_row(reply.row)
         if shown is None:
             shown = running.exchange = room.begin(running.user, "", private=reply.private, thread=running.thread)
+        was_unchecked = shown.unchecked
         room.show(shown, reply)
+        if was_unchecked and not (shown.unchecked or shown.private):
+            self._rooms.spoken(room, running.user)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # A task that is cancelled before its first step never reaches its own end; this does.

@@ -28,6 +28,7 @@ class Exchange:
     `files` names the reply's attachments in the store; `ref` is the page's own mark, by which a message that was
     sent twice is known. `thread` is the row of the answer whose thread it stands in, `parent` that of the answer which
     it replies to; 0 is none. What is `for_moderators` and private is for all of them, and else for its author alone.
+    So is what is `unchecked`, until it is known that it may be asked.
     """
 
     id: int
@@ -39,6 +40,7 @@ class Exchange:
     thread: int = 0
     parent: int = 0
     for_moderators: bool = False
+    unchecked: bool = False
     reply: Reply = field(default_factory=Reply)
     files: tuple[tuple[Attachment, str], ...] = ()
 
@@ -46,7 +48,7 @@ class Exchange:
         """Whether this user may see it."""
         if self.for_moderators and self.private:
             return user.is_moderator
-        return not self.private or self.author.id == user.id
+        return not (self.private or self.unchecked) or self.author.id == user.id
 
 
 class Watcher(Protocol):
@@ -84,11 +86,21 @@ class Room:
         thread: int = 0,
         parent: int = 0,
         for_moderators: bool = False,
+        unchecked: bool = False,
     ) -> Exchange:
         """Open an exchange with an empty reply. `at`, in seconds since the epoch, is when it began; else now."""
         began = at or time.time()
         exchange = Exchange(
-            next(self._ids), author, question, ref, private, began, thread, parent, for_moderators=for_moderators
+            next(self._ids),
+            author,
+            question,
+            ref,
+            private,
+            began,
+            thread,
+            parent,
+            for_moderators=for_moderators,
+            unchecked=unchecked,
         )
         self._exchanges[exchange.id] = exchange
         self._trim(private)
@@ -104,6 +116,8 @@ class Room:
             return
         exchange.reply = reply
         exchange.private = exchange.private or reply.private
+        # The core gives a reply its row once the question has passed everything that could refuse it.
+        exchange.unchecked = exchange.unchecked and not reply.row
         exchange.files = self._named(exchange, reply)
         self._tell(exchange.id)
 

@@ -143,6 +143,16 @@ def test_what_was_private_stays_private() -> None:
     assert room.seen_by(BEN) == []
 
 
+def test_what_is_unchecked_is_its_authors_until_a_reply_has_a_row() -> None:
+    room = Room(Files(100))
+    asked, refused = (room.begin(ANN, "hi", private=False, unchecked=True) for _ in range(2))
+    room.show(asked, Reply(status="waiting"))
+    assert (room.seen_by(ANN), room.seen_by(BEN)) == ([asked, refused], [])
+    room.show(asked, Reply(row=1))
+    room.show(refused, Reply(text="no", private=True, error=True, final=True))
+    assert (room.seen_by(ANN), room.seen_by(BEN)) == ([asked, refused], [asked])
+
+
 def test_a_file_keeps_its_name_while_it_is_shown() -> None:
     files = Files(1000)
     room = Room(files)
