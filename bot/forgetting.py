@@ -46,11 +46,10 @@ class Forgetting:
         self._pseudonym = f"deleted-{secrets.token_hex(4)}"
         self._id = re.compile(rf"(?<!\w){re.escape(person.id)}(?!\w)")
 
-    async def run(self, database: Database) -> None:
-        """Do it."""
+    async def run(self, database: Database) -> frozenset[int]:
+        """Do it, and return the ids of all messages that are gone, those of others among them."""
         async with database.writing() as session:
-            await self._lists(session)
-            await self._messages(session)
+            gone = [*await self._lists(session), *await self._messages(session)]
             await self._mentions(session)
             await self._audit(session)
             await self._settings(session)
@@ -59,6 +58,7 @@ class Forgetting:
                 mine = [self._person.id, f"{self._person.platform}:{self._person.id}"]
                 await session.execute(delete(table).where(or_(table.scope.in_(mine), table.key.in_(mine))))
         await database.settle()
+        return frozenset(gone)
 
     def _here(self, column: Any) -> ColumnElement[bool]:
         """On the platform of the person; whoever runs the bot has one id on all of them."""
@@ -66,7 +66,7 @@ class Forgetting:
 
     # Messages
 
-    async def _messages(self, session: AsyncSession) -> None:
+    async def _messages(self, session: AsyncSession) -> list[int]:
         """Delete what they asked and what was answered, what grew out of that, and what others did that named them."""
         mine = (MessageRow.platform == self._person.platform) & (MessageRow.author == self._person.id)
         named = await self._naming(session)
@@ -77,9 +77,11 @@ class Forgetting:
         answers = (MessageRow.parent == doomed.c.id) & (MessageRow.role == "assistant")
         grown = select(MessageRow.id).join(doomed, or_(MessageRow.source == doomed.c.id, answers)).where(not_this)
         doomed = doomed.union(grown)
-        await session.execute(delete(MessageRow).where(MessageRow.id.in_(select(doomed.c.id))))
+        gone = list(await session.scalars(select(doomed.c.id)))
+        await session.execute(delete(MessageRow).where(MessageRow.id.in_(gone)))
         there = select(MessageRow.id).where(MessageRow.platform == self._person.platform)
         await session.execute(delete(VoteRow).where(VoteRow.user == self._person.id, VoteRow.message.in_(there)))
+        return gone
 
     async def _naming(self, session: AsyncSession) -> list[int]:
         """Rows of others that have the person as an option."""
@@ -87,7 +89,7 @@ class Forgetting:
         rows = await session.execute(found.where(MessageRow.platform == self._person.platform))
         return [row.id for row in rows if self._person.id in row.options.values()]
 
-    async def _lists(self, session: AsyncSession) -> None:
+    async def _lists(self, session: AsyncSession) -> list[int]:
         """Delete what moderators were told that has the person's id in it or, where they were, their name or words."""
         told = select(MessageRow).where(
             MessageRow.platform == self._person.platform,
@@ -96,9 +98,12 @@ class Forgetting:
         )
         by_id, by_words = [_needle(self._person.id)], self._needles()
         servers = await self._servers(session)
+        gone = []
         for row in await session.scalars(told):
             if await self._tells(session, row, [*by_id, *by_words] if row.server in servers else by_id):
                 await session.execute(delete(MessageRow).where(MessageRow.id.in_([row.id, row.parent])))
+                gone.append(row.id)
+        return gone
 
     async def _servers(self, session: AsyncSession) -> set[str]:
         """Where there is something of the person; elsewhere their name is that of somebody else."""

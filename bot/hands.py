@@ -10,7 +10,7 @@ from bot.errors import UserError
 from bot.setting import is_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from bot.message import Place, User
 
@@ -49,8 +49,11 @@ class Hand(Protocol):
     async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
         """Delete messages of the bot where one of them is; False if that is none of the bot's, or cannot be deleted."""
 
-    async def forget(self, user_id: str) -> None:
-        """Show no longer what somebody said, as far as it is shown from here and not by the platform."""
+    async def forget(self, user_id: str, gone: Collection[int]) -> None:
+        """Show no longer what somebody said, nor others' answers whose rows are `gone` with it.
+
+        As far as these are shown from here, and not by the platform.
+        """
 
 
 class Hands:

@@ -109,13 +109,13 @@ class Privacy:
             await plugin.forget(person)
         moderators = {command.name for command in self._registry.all if command.moderator}
         hashed = self._timeouts.person(person.platform, person.id)
-        await Forgetting(user, person, hashed, of_moderators=moderators, spared=asking).run(self._database)
+        gone = await Forgetting(user, person, hashed, of_moderators=moderators, spared=asking).run(self._database)
         await self._defaults.refresh()
         await self._settings.refresh()
         await self._timeouts.refresh()
         await self._moderation.heed()
         if (hand := self._hands.of(person.platform)) is not None:
-            await hand.forget(person.id)
+            await hand.forget(person.id, gone)
 
     async def _person(self, user: User, place: Place) -> Person:
         mine = (MessageRow.platform == place.platform) & (MessageRow.author == user.id)

@@ -1,7 +1,7 @@
 """/mod, /timeout, /timeouts and /queue as moderators use them, and what everybody else hears."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -51,7 +51,7 @@ class Hand:
         self.shown -= set(externals) if known else set()
         return known
 
-    async def forget(self, user_id: str) -> None:
+    async def forget(self, user_id: str, gone: Collection[int]) -> None:
         self.people.pop(user_id, None)
 
 

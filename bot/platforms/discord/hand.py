@@ -15,7 +15,7 @@ from bot.message import Place, User
 from bot.platforms.discord.requests import PLATFORM, member
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from bot.platforms.discord.answers import Answers
 
@@ -96,5 +96,5 @@ class DiscordHand:
             return False
         return True
 
-    async def forget(self, user_id: str) -> None:
+    async def forget(self, user_id: str, gone: Collection[int]) -> None:
         """Nothing: what is on Discord is Discord's to show."""

@@ -13,7 +13,7 @@ from bot.platforms.slack.requests import PLATFORM
 from bot.platforms.slack.web import Gone, SlackError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from bot.platforms.slack.people import People
     from bot.platforms.slack.requests import Me
@@ -80,5 +80,5 @@ class SlackHand:
                 is_gone = False
         return is_gone
 
-    async def forget(self, user_id: str) -> None:
+    async def forget(self, user_id: str, gone: Collection[int]) -> None:
         """Nothing: what is on Slack is Slack's to show."""

@@ -9,7 +9,7 @@ from bot.hands import Shown
 from bot.message import Place, Reply, User
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from bot.platforms.web.moderators import Moderators
     from bot.platforms.web.rooms import Rooms
@@ -50,11 +50,10 @@ class WebHand:
             room.show(exchange, Reply(deleted=True, final=True))
         return bool(found)
 
-    async def forget(self, user_id: str) -> None:
-        """Show no longer what a visitor asked, and know them as a moderator no longer."""
-        for room, exchange in self._rooms.of_author(user_id):
+    async def forget(self, user_id: str, gone: Collection[int]) -> None:
+        """Show no longer what a visitor asked, nor what is `gone` with it, and know them as a moderator no longer."""
+        for room, exchange in self._rooms.of_author(user_id, gone):
             # The answer that tells of it is one of these.
-            if not exchange.reply.final:
-                continue
-            room.show(exchange, Reply(deleted=True, final=True))
+            if exchange.reply.final or exchange.reply.row in gone:
+                room.show(exchange, Reply(deleted=True, final=True))
         await self._moderators.start()

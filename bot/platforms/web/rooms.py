@@ -12,7 +12,7 @@ from bot.message import Reply
 from bot.platforms.web.room import GENERAL, Room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from bot.message import User
     from bot.platforms.web.files import Files
@@ -71,9 +71,9 @@ class Rooms:
         """The exchanges whose reply the core calls `row`, each with its room."""
         return [(room, exchange) for room, exchange in self._all() if row and exchange.reply.row == row]
 
-    def of_author(self, user_id: str) -> list[tuple[Room, Exchange]]:
-        """What somebody asked, each with its room."""
-        return [(room, exchange) for room, exchange in self._all() if exchange.author.id == user_id]
+    def of_author(self, user_id: str, rows: Collection[int]) -> list[tuple[Room, Exchange]]:
+        """What somebody asked, and whose reply is one of `rows`, each with its room."""
+        return [both for both in self._all() if both[1].author.id == user_id or both[1].reply.row in rows]
 
     def _all(self) -> list[tuple[Room, Exchange]]:
         return [(room, exchange) for room in self._rooms.values() for exchange in room.exchanges]

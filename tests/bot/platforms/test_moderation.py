@@ -243,3 +243,19 @@ async def test_in_the_web_chat_a_deletion_takes_everything_off_the_page(ann: Vis
         # What changes at once may be told in any order.
         while "/ask aubergine" in [exchange["question"] for exchange in his.exchanges.values()]:
             await his.read()
+
+
+async def test_in_the_web_chat_what_others_made_of_a_deleted_answer_goes_too(ann: Visitor, ben: Visitor) -> None:
+    async with ann.page("Ann") as hers, ben.page("Benedikt") as his:
+        await his.say("/ask aubergine")
+        answer = await his.final()
+        await hers.final()
+        await hers.send("submit", id=f"t:fork:{answer['row']}", fields={"at": "1", "choice": "0"}, files={})
+        forked = await hers.until(
+            "exchange", lambda message: message["row"] != answer["row"] and message["reply"]["final"]
+        )
+        await his.say("/privacy delete")
+        asked = await his.until("exchange", lambda message: message["private"] and message["reply"]["final"])
+        await his.press(asked, "Delete all of it")
+        for exchange in (answer, forked):
+            await hers.until("gone", lambda message, exchange=exchange: message["id"] == exchange["id"])
