@@ -30,7 +30,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; every row has as many cells as the header."""
+    """A table of two rows and two columns at least; every row has as many cells as the header."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -39,11 +39,16 @@ class Table:
 Block = Heading | Paragraph | Items | Table
 
 
-def table(rows: list[list[str]]) -> Table | None:
-    """A table whose first row is the header, its rows made equally wide; None if there is nothing in it."""
+def table(rows: list[list[str]]) -> Table | Items | Paragraph | None:
+    """A table whose first row is the header, its rows made equally wide; None if there is nothing in it.
+
+    One of a single row or column has no header: it is a frame around a text, or around several.
+    """
     filled = [row for row in rows if any(row)]
-    if not filled:
-        return None
+    if len(filled) < 2 or max(map(len, filled)) < 2:
+        # What Word merged stands in each of the cells.
+        cells = tuple(dict.fromkeys(cell for row in filled for cell in row if cell))
+        return Items(cells) if len(cells) > 1 else Paragraph(cells[0]) if cells else None
     width = max(map(len, filled))
     even = [tuple(row + [""] * (width - len(row))) for row in filled]
     return Table(even[0], tuple(even[1:]))

@@ -68,7 +68,7 @@ KINDS = (
         r"\bwho(?: was it that| first| originally)? (?:invent|creat|found|discover|develop|made|make|built|build"
         r"|wrote|came up|design|program|train)\w*|\b(?:boss|ceo|inventors?|founders?|creators?|owner|author) of\b",
         r"(?:invented|founded|created|developed|discovered|made|written|designed|built) by [A-Z]"
-        r"|[A-Z]\w+ (?:invented|founded|created|developed|discovered|wrote)|\b(?:inventors?|founders?|author)\b",
+        r"|[A-Z]\w{1,60} (?:invented|founded|created|developed|discovered|wrote)|\b(?:inventors?|founders?|author)\b",
     ),
     # A place.
     _kind(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from markdown_it.tree import SyntaxTreeNode
 
 MARKED = re.compile(r"^ {0,3}#{1,6}[ \t]+\S|^\S.*\n {0,3}(?:=+|-{3,})[ \t]*$", re.MULTILINE)
-FENCED = re.compile(r"^ {0,3}(```+|~~~+).*?^ {0,3}\1", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r" {0,3}(```+|~~~+)")
 SURROUNDINGS = "aside button footer form head header nav noscript script style svg template"
 BESIDE = frozenset(SURROUNDINGS.split())
 """Elements that are not the text of a page."""
@@ -29,7 +29,21 @@ INLINE = frozenset(PHRASING.split())
 
 def has_headings(text: str) -> bool:
     """Whether a text marks its headings as Markdown does; one alone may be the title of an otherwise unmarked text."""
-    return len(MARKED.findall(FENCED.sub("", text))) > 1
+    return len(MARKED.findall("\n".join(_unfenced(text)))) > 1
+
+
+def _unfenced(text: str) -> Iterator[str]:
+    """The lines outside of fences, and an empty one for each fence."""
+    fence = ""
+    for line in text.split("\n"):
+        found = FENCE.match(line)
+        if fence:
+            fence = "" if found and found[1].startswith(fence) else fence
+        elif found:
+            fence = found[1]
+            yield ""
+        else:
+            yield line
 
 
 def markdown(text: str) -> Iterator[Block]:
@@ -50,8 +64,8 @@ def _markdown_blocks(node: SyntaxTreeNode) -> Iterator[Block]:
         case "paragraph":
             yield from _paragraph(_markdown_text(node), node.children[0].content)
         case "bullet_list" | "ordered_list":
-            items = tuple(" ".join(_markdown_text(item).split()) for item in node.children)
-            yield Items(items, ordered=node.type == "ordered_list")
+            items = tuple(filter(None, (" ".join(_markdown_text(item).split()) for item in node.children)))
+            yield from [Items(items, ordered=node.type == "ordered_list")] if items else []
         case "table":
             rows = [row for part in node.children for row in part.children]
             cells = [[" ".join(_markdown_text(cell).split()) for cell in row.children] for row in rows]

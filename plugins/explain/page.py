@@ -16,7 +16,7 @@ from plugins.explain.blocks import Block, Items, Paragraph, Table
 from plugins.explain.encoding import decoded
 from plugins.explain.passages import sections
 from plugins.explain.plain import ANSWERED, ASKED, BOLD
-from plugins.explain.reading import HTML, HTML_NAMES
+from plugins.explain.reading import is_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from plugins.explain.reading import Lesson
 
 SIGNS = re.compile(r"([\\`*_{}\[\]<>|~&#$])")
-FIRST_SIGNS = re.compile(r"^(\s*)([-+=]|\d{1,9}(?=[.)]))", re.MULTILINE)
+FIRST_SIGNS = re.compile(r"^([^\S\n]*)([-+=]|\d{1,9}(?=[.)]))", re.MULTILINE)
 COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 
 
@@ -64,9 +64,10 @@ def slug(title: str) -> str:
 
 def _markdown_source(data: bytes, filename: str) -> str | None:
     """The text of a file that is Markdown; None for all others."""
-    if data.startswith((b"%PDF-", b"PK\x03\x04")) or HTML.match(data) or filename.lower().endswith(HTML_NAMES):
+    if data.startswith((b"%PDF-", b"PK\x03\x04")) or is_html(data, filename):
         return None
-    text = COMMENT.sub("", wordings.taken(decoded(data))[0])
+    closed, rest = wordings.parted(wordings.taken(decoded(data))[0])
+    text = COMMENT.sub("", closed) + rest
     return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL) if markup.has_headings(text) else None
 
 

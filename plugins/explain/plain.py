@@ -26,15 +26,15 @@ LONGEST_TITLE = 80
 LONGEST_QUESTION = 200
 BULLET = re.compile(r"\s*(?:[-*+•‣◦▪–—]|(\d{1,3}|[a-z])[.)])\s+(?=\S)")
 BOLD = re.compile(r"(\*\*|__)(?P<text>[^*_]+?)\1:?")
-MARK = re.compile(r"(#{1,6})\s+(.+?)\s*#*")
+MARK = re.compile(r"#{1,6}\s+(?=\S)")
 NUMBERED = re.compile(
     r"(?:lesson|chapter|unit|week|part|module|lektion|kapitel|teil|lección|capítulo|unidad) \d+\.?", re.IGNORECASE
 )
 """A line that only counts, and is neither the lesson's title nor one of its sections."""
 NUMBER = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})*[.)]?|[IVX]+[.)])\s+")
 RULE = re.compile(r"\s*([-=_*~])(\s*\1){2,}\s*")
-ASKED = re.compile(r"\A(?:q(?:uestion)?|frage|f|pregunta|p)\s*\d*\s*[:.)]\s+", re.IGNORECASE)
-ANSWERED = re.compile(r"\A(?:a(?:nswer)?|antwort|respuesta|r)\s*\d*\s*[:.)]\s+", re.IGNORECASE)
+ASKED = re.compile(r"\A(?:q(?:uestion)?|frage|f|pregunta|p)\s*(?:\d+\s*)?[:.)]\s+", re.IGNORECASE)
+ANSWERED = re.compile(r"\A(?:a(?:nswer)?|antwort|respuesta|r)\s*(?:\d+\s*)?[:.)]\s+", re.IGNORECASE)
 SENTENCE_END = (".", "!", "…", ";", ",", ":", "”", '"')
 SMALL_WORDS = {"a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "it", "of", "on", "or", "the", "to"}
 
@@ -113,8 +113,8 @@ class _Lines:
     def _title(self) -> tuple[str, str] | None:
         """The title or question at the cursor, and what follows it on the line; None if there is neither."""
         line = self._line()
-        if marked := MARK.fullmatch(line):
-            return _bare(marked[2]), ""
+        if marked := MARK.match(line):
+            return _bare(line[marked.end() :].rstrip("#").rstrip()), ""
         if asked := ASKED.match(line):
             return line[asked.end() :], ""
         if (bold := BOLD.match(line)) and (bold.end() == len(line) or is_question(bold["text"].strip())):
@@ -205,7 +205,8 @@ class _Lines:
 
 def _bare(line: str) -> str:
     """A title without its number and without the marks of bold."""
-    return _plain(NUMBER.sub("", line, count=1)).strip()
+    number = NUMBER.match(line)
+    return _plain(line[number.end() :] if number else line).strip()
 
 
 def _plain(text: str) -> str:

@@ -31,7 +31,8 @@ LARGEST = 5_000_000
 """Bytes of a file."""
 LARGEST_UNPACKED = 100_000_000
 """Bytes of all that a DOCX unpacks to."""
-HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+BEFORE_HTML = re.compile(rb"\s+|<!--.*?-->", re.DOTALL)
+HTML = re.compile(rb"<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
 HTML_NAMES = (".html", ".htm", ".xhtml")
 TITLE_SIZE = 1.15
 """How much larger than the running text a title is set in a PDF."""
@@ -67,10 +68,21 @@ def read(data: bytes, filename: str) -> Lesson:
         raise
     except Exception as error:
         raise UserError("{name} cannot be read: it is damaged, or not what its name says.", name=name) from error
+    # Pictures without a text of their own, and empty lines of code.
+    blocks = [block for block in blocks if not isinstance(block, Heading | Paragraph) or block.text.strip()]
     if not any(not isinstance(block, Heading) for block in blocks):
         raise UserError("{name} holds no text that could be a lesson.", name=name)
     title = next((block.text for block in blocks if isinstance(block, Heading) and block.level == 1), "")
     return Lesson(title or _spoken(name), tuple(blocks), asked)
+
+
+def is_html(data: bytes, name: str) -> bool:
+    """Whether a file is an HTML page: it begins as one below its comments, or is called so."""
+    # One by one, since a pattern of many comments would try them in all combinations.
+    at = 0
+    while before := BEFORE_HTML.match(data, at):
+        at = before.end()
+    return HTML.match(data, at) is not None or name.lower().endswith(HTML_NAMES)
 
 
 def _text(data: bytes, name: str) -> str:
@@ -86,7 +98,7 @@ def _text(data: bytes, name: str) -> str:
 
 
 def _text_blocks(text: str, data: bytes, name: str) -> list[Block]:
-    if HTML.match(data) or name.lower().endswith(HTML_NAMES):
+    if is_html(data, name):
         # The page's own bytes again: an HTML page says itself how it is encoded.
         return list(markup.html(data))
     return list(markup.markdown(text)) if markup.has_headings(text) else plain.blocks(text)

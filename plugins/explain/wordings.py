@@ -19,14 +19,25 @@ COMMENT = re.compile(r"<!--\s*also asked\b:?(.*?)-->\n?", re.IGNORECASE | re.DOT
 
 def taken(text: str) -> tuple[str, dict[str, tuple[str, ...]]]:
     """`text` without such comments, and the wordings by heading."""
+    closed, rest = parted(text)
     found: dict[str, tuple[str, ...]] = {}
-    for comment in COMMENT.findall(text):
+    for comment in COMMENT.findall(closed):
         for line in re.sub(r"\n[ \t]+", " ", comment).splitlines():
             heading, _, wordings = _divided(line)
             said = tuple(wording.strip() for wording in wordings.split("|") if wording.strip())
             if heading and said:
                 found[heading] = found.get(heading, ()) + said
-    return COMMENT.sub("", text), found
+    return COMMENT.sub("", closed) + rest, found
+
+
+def parted(text: str) -> tuple[str, str]:
+    """`text` up to the line end after its last comment, where every comment has its end; and what is left.
+
+    Whoever looks for comments in the first part alone never reads on in vain to the end of the text, once for each
+    comment that is not closed.
+    """
+    end = text.rfind("-->") + len("-->\n")
+    return text[:end], text[end:]
 
 
 def _divided(line: str) -> tuple[str, str, str]:

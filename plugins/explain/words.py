@@ -66,7 +66,7 @@ SHORT = 5
 WORD = re.compile(r"[^\W_]+")
 LETTERED = re.compile(r"\b([^\W\d_])-(?=[^\W\d_]{2})")
 """The hyphen of “e-mail”, which others write without."""
-COMPOUND = re.compile(r"[^\W_]{2,}(?:-[^\W_]{2,})+")
+COMPOUND = re.compile(r"(?<![^\W_])[^\W_]{2,}(?:-[^\W_]{2,})+")
 
 
 def plain(text: str) -> str:

@@ -117,6 +117,23 @@ def test_a_word_file_is_told_with_its_headings() -> None:
     assert parts(made(written.getvalue(), "pets.docx"))[-1] == ("Cats", 2, "They purr.\n\n- black")
 
 
+def test_comments_that_nobody_closed_are_shown() -> None:
+    told = parts(made("# Pets\n\nPurr <!-- one\n-->\n<!-- two -->.\n\n## Cats\n\nThey `purr <!-- ` on.\n"))
+    assert told == [("Pets", 1, "Purr ."), ("Cats", 2, "They `purr <!-- ` on.")]
+
+
+@pytest.mark.parametrize(
+    ("text", "filename"),
+    [
+        ("# Pets\n\n## Cats\n\n```\n" + "<!-- " * 900_000 + "\n```\n", "pets.md"),
+        ("<h1>Pets</h1><h2>Cats</h2><pre>a" + "\n" * 400_000 + "b</pre>", "pets.html"),
+    ],
+    ids=["comments", "blank lines"],
+)
+def test_no_page_of_a_large_file_takes_hours(text: str, filename: str) -> None:
+    assert len(made(text, filename).parts) == 2
+
+
 @pytest.mark.parametrize(
     ("title", "name"),
     [

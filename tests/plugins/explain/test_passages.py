@@ -1,3 +1,5 @@
+import pytest
+
 from plugins.explain.passages import LONGEST, Passage, passages, sentences
 from plugins.explain.reading import read
 
@@ -65,6 +67,32 @@ def test_a_row_of_sentences_ends_once() -> None:
 def test_an_overview_names_what_is_below_a_heading_without_text() -> None:
     overview = next(p for p in told(TABLE) if p.kind == "overview")
     assert overview.text == "- Food: Twice a day.\n- Food: Not too much."
+
+
+@pytest.mark.parametrize("nothing", ["![](d.png)", "```\n```", "- ![](d.png)", "<p></p>", "###"])
+def test_a_section_that_says_nothing_is_no_passage(nothing: str) -> None:
+    below = told(f"# T\n\n## A\n\n### B\n\n{nothing}\n\n### C\n\ntext here.\n")
+    assert [(p.path, p.text) for p in below] == [(("A",), "- C: text here."), (("A", "C"), "text here.")]
+    above = told(f"# T\n\n## A\n\n{nothing}\n\n### C\n\ntext here.\n\n## D\n\n{nothing}\n")
+    assert [(p.path, p.text) for p in above] == [(("A",), "- C: text here."), (("A", "C"), "text here.")]
+
+
+@pytest.mark.parametrize(
+    ("box", "text"),
+    [
+        ("| Never share it. |\n|---|\n", "Never share it."),
+        ("<table><tr><td>Never share it.</td></tr></table>", "Never share it."),
+        ("| Remember | Never share it. |\n|---|---|\n", "- Remember\n- Never share it."),
+        ("| Remember |\n|---|\n| Never share it. |\n", "- Remember\n- Never share it."),
+    ],
+)
+def test_a_table_that_is_only_a_frame_is_told(box: str, text: str) -> None:
+    first = text.splitlines()[0].removeprefix("- ")
+    assert [(p.path, p.text) for p in told(f"# T\n\n## A\n\n### B\n\n{box}\n\n### C\n\ntext here.\n")] == [
+        (("A",), f"- B: {first}\n- C: text here."),
+        (("A", "B"), text),
+        (("A", "C"), "text here."),
+    ]
 
 
 def test_anchors_are_unique_and_rows_share_their_sections() -> None:

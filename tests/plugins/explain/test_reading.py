@@ -9,7 +9,7 @@ from PIL import Image
 from bot import UserError
 from plugins.explain.blocks import Heading, Items, Paragraph, Table
 from plugins.explain.passages import passages
-from plugins.explain.reading import LARGEST, read
+from plugins.explain.reading import LARGEST, is_html, read
 
 PLAIN = Path(__file__).parents[2] / "data" / "plain_lesson.txt"
 KINDS = Table(("animal", "says"), (("cat", "meow"),))
@@ -100,6 +100,17 @@ def test_docx() -> None:
     )
 
 
+def test_a_frame_in_word_is_told() -> None:
+    document = docx.Document()
+    for level, text in enumerate(["Passwords", "Rules", "The first"]):
+        document.add_heading(text, level)
+    document.add_table(1, 1).cell(0, 0).text = "Never share it."
+    row = document.add_table(1, 2).rows[0]
+    row.cells[0].merge(row.cells[1]).text = "Remember."
+    document.save(path := io.BytesIO())
+    assert read(path.getvalue(), "rules.docx").blocks[3:] == (Paragraph("Never share it."), Paragraph("Remember."))
+
+
 def test_pdf_whose_titles_are_larger() -> None:
     lines = [("Pets", 24), ("Some animals live with us.", 11), ("Cats", 16), ("They purr when they are happy.", 11)]
     lesson = read(pdf(*lines), "pets.pdf")
@@ -144,6 +155,7 @@ def image_only() -> bytes:
         (b"PK\x03\x04 broken", "a.docx", "a.docx cannot be read: it is damaged, or not what its name says."),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.png", "a.png is no file that can be read as a lesson."),
         (b"", "a.txt", "a.txt holds no text that could be a lesson."),
+        (b"# Pets\n\n## Cats\n\n![](cat.png)\n", "a.md", "a.md holds no text that could be a lesson."),
         (b"# Only a title\n", "/home/ann/a.md", "a.md holds no text that could be a lesson."),
     ],
 )
@@ -152,6 +164,40 @@ def test_what_cannot_be_a_lesson_gets_a_sentence(data: bytes, name: str, sentenc
         read(data, name)
     assert str(caught.value).startswith(sentence)
     assert "/home" not in str(caught.value)
+
+
+MANY = 1_500_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    # Patterns that try more than one way through such a text would need hours for it.
+    [
+        "<!-- a -->\n" * 100 + "Cats purr.",
+        "Cats purr. " + "<!-- " * 900_000,
+        "Cats purr. " + "<!-- also asked " * 300_000,
+        "Cats purr.\n\n" + "`" * MANY + "\n" + "a" * MANY,
+        "# Cats" + " " * MANY + "purr.\n\nThey purr.",
+        "# Cats" + "#" * MANY + "purr.\n\nThey purr.",
+        "a" + " " * MANY + "cat purrs.",
+        "q" + " " * MANY + "cat purrs.",
+        "I" * MANY + " purr.",
+        "1." * MANY + "purr.",
+    ],
+    ids=lambda text: text[:20].strip(),
+)
+def test_no_file_of_the_largest_size_takes_hours(text: str) -> None:
+    assert read(text.encode(), "a.txt").blocks
+
+
+def test_a_page_is_told_by_its_first_element() -> None:
+    comments = b"<!-- a -->\n <!-- <html> -- -->" * 30
+    assert is_html(comments + b"<!DOCTYPE html>", "a.txt")
+    assert is_html(b" \n<Body class=a>", "a.txt")
+    assert not is_html(comments + b"text <html>", "a.txt")
+    assert not is_html(comments + b"<!-- <html>", "a.txt")
+    assert not is_html(b"<htmlx>", "a.txt")
+    assert is_html(b"text", "A.HTM")
 
 
 def test_a_docx_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path) -> None:

@@ -11,6 +11,10 @@ def test_words_with_hyphens_are_known_without_them_too() -> None:
     assert joined("mock-ups and step-by-step, e-mail") == ["mockups", "stepbystep"]
 
 
+def test_a_word_without_an_end_is_read_in_no_time() -> None:
+    assert joined("a" * 3_000_000) == []
+
+
 def test_stems_leave_out_what_says_nothing() -> None:
     assert stems(words("What are the networks that compete?")) == ["network", "compet"]
 
