@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.command import Command
 from bot.context import Context
-from bot.errors import UserError
+from bot.errors import Busy, UserError
 from bot.message import (
     Asked,
     Attachment,
@@ -55,6 +55,7 @@ __all__ = [
     "Attachment",
     "AuditFilter",
     "AuditRow",
+    "Busy",
     "Button",
     "Candidate",
     "Changed",

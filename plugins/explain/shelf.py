@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot import Attachment, UserError
+from bot import Attachment, Busy, UserError
 from plugins.explain.teaching import Kept, Teaching, Version
 
 if TYPE_CHECKING:
@@ -176,8 +176,10 @@ class Shelf:
                 log.info("The embedding of a question took longer than %g s; its words alone decided.", patience)
             except UserError as error:
                 log.info("A question could not be embedded, so its words alone decided: %s", error)
-                library.model = ""
-                self._spawn(self._embed(library))
+                # A queue that is full loses nothing, and of several that find the model gone the first is enough.
+                if library.model and not isinstance(error, Busy):
+                    library.model = ""
+                    self._spawn(self._embed(library))
         return await asyncio.to_thread(lambda: index.decide(index.rank(query, embedded)))
 
     async def known(self, server: str, question: str, patience: float) -> Passage | None:
@@ -229,17 +231,16 @@ class Shelf:
         """The lessons that the configuration names; one that cannot be read is told of in the log."""
         books: list[Book] = []
         for path in self._files:
-            trouble = ""
+            sentence = "The lesson %s, named in explain.lessons, is left out: %s"
             try:
-                book = await asyncio.to_thread(_from_disk, path)
+                books.append(await asyncio.to_thread(_from_disk, path))
             except OSError as error:
-                trouble = f"{error.strerror}."
+                log.error(sentence, path, f"{error.strerror}.")  # noqa: TRY400 - the sentence says all
             except UserError as error:
-                trouble = str(error)
-            if trouble:
-                log.error("The lesson %s, named in explain.lessons, is left out: %s", path, trouble)
-            else:
-                books.append(book)
+                log.error(sentence, path, error)  # noqa: TRY400 - the sentence says all
+            except Exception as error:
+                # Whatever a file does to its reader, the others are still answered from.
+                log.exception(sentence, path, repr(error))  # noqa: TRY401 - before the traceback, in one line
         return books
 
     async def _books(self, server: str, kept: Sequence[Kept], before: Library | None) -> list[Book]:

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.asking import ANN, MODERATOR, ROOM, ask, last
@@ -12,6 +13,9 @@ from plugins.explain import bridge, shelf
 from plugins.explain.shelf import bound
 
 from .conftest import DEFAULT, MakeBot
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 PETS = "# Pets\n\n## Cats\n\nCats purr when they are content.\n\n## Dogs\n\nDogs bark at strangers.\n"
 OTHER = Place("test", "room", server="other school")
@@ -34,6 +38,27 @@ async def test_a_lesson_that_cannot_be_read_is_told_of_and_the_others_go_on(
     assert "No such file or directory." in told[0]
     assert "picture.md is no file that can be read as a lesson." in told[1]
     assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_a_lesson_that_nobody_foresaw_is_left_out_too(
+    make_bot: MakeBot, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, pets = tmp_path / "odd.md", tmp_path / "pets.md"
+    odd.write_text("odd")
+    pets.write_text(PETS)
+    really = shelf.bound
+
+    def bound(data: bytes, filename: str, title: str = "") -> shelf.Book:
+        if filename == odd.name:
+            raise IndexError("list index out of range")
+        return really(data, filename, title)
+
+    monkeypatch.setattr(shelf, "bound", bound)
+    async with make_bot(odd, pets) as bot:
+        assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
+    (told,) = [record for record in caplog.records if record.name == "plugins.explain.shelf"]
+    assert told.getMessage().startswith(f"The lesson {odd}, named in explain.lessons, is left out: IndexError")
+    assert told.exc_info
 
 
 async def test_a_server_has_its_own_lessons_and_those_of_the_deployment(make_bot: MakeBot) -> None:
@@ -88,6 +113,28 @@ async def test_lessons_are_embedded_when_the_model_server_comes_back(
         # Gone again: the question is answered nonetheless.
         models.failure = (503, "fake-embeddings is loading.")
         assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
+
+
+async def test_questions_that_fail_have_the_lessons_attached_once_and_a_queue_that_is_full_never(
+    make_bot: MakeBot, models: FakeModels, tmp_path: Path
+) -> None:
+    pets = tmp_path / "pets.md"
+    pets.write_text(PETS)
+    begun: list[Coroutine[Any, Any, None]] = []
+    async with make_bot(pets) as bot:
+        models.listed = {"fake-embeddings": "embeddings"}
+        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        own = shelf.Shelf(plugin.host, begun.append)
+        library = await own.library("")
+        await begun.pop()
+        for status, expected in ((429, 0), (503, 1)):
+            models.failure = (status, "Not now.")
+            found = await asyncio.gather(*(own.find(library, "why do cats purr", 60) for _ in range(5)))
+            assert [decision.passage.heading for decision in found] == ["Cats"] * 5
+            assert (len(begun), bool(library.model)) == (expected, status == 429)
+        models.failure = None
+        await begun.pop()
+        assert library.model == "fake-embeddings"
 
 
 async def test_the_named_embedding_model_is_used(models: FakeModels, make_bot: MakeBot, tmp_path: Path) -> None:
