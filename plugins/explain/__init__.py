@@ -68,9 +68,12 @@ class Explain(Plugin):
         return Known(passage.text, chat.trail(passage)) if passage else None
 
     async def forget(self, person: Person) -> None:
-        for asked in person.asked:
-            if asked.command in ("explain", "explain-missed"):
-                await self.gaps.forget(asked.server or person.platform, asked.text)
+        said = [(one.command, one.server or person.platform, one.text) for one in person.asked]
+        questions = [(server, text) for command, server, text in said if command == "explain"]
+        # One's own question is counted when it is refused or when “None of these” is pressed below it, and not twice.
+        pressed = {(server, text) for command, server, text in said if command == "explain-missed"}
+        for server, text in (*questions, *(pressed - set(questions))):
+            await self.gaps.forget(server, text)
 
     @message_command("Explain this")
     @command(form=("question", "style"), threads=True)

@@ -8,7 +8,7 @@ from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, s
 from fakes.models import FakeModels
 
 from bot.app import Bot
-from bot.message import Place, Reply, Request
+from bot.message import Place, Reply, Request, User
 from plugins import explain
 
 from .conftest import DEFAULT, MakeBot
@@ -25,6 +25,10 @@ def labels(reply: Reply) -> list[str]:
 async def pressed(bot: Bot, reply: Reply, label: str, user: object = ANN) -> Reply:
     number = next(place for place, button in enumerate(reply.buttons) if button.label == label)
     return await last(bot, press(f"b{number}", reply.row, user))
+
+
+async def press_first(bot: Bot, reply: Reply, user: User) -> None:
+    assert not (await last(bot, press("b0", reply.row, user))).error
 
 
 async def gaps(bot: Bot) -> str:
@@ -114,6 +118,25 @@ async def test_none_of_the_suggestions_is_a_gap(bot: Bot) -> None:
     told = await pressed(bot, reply, "None of these")
     assert told.private
     assert f"- 1 × {VAGUE}" in await gaps(bot)
+
+
+async def test_what_somebody_has_deleted_takes_no_count_of_others_away(make_bot: MakeBot) -> None:
+    async with make_bot(DEFAULT, plugins=("explain", "privacy")) as bot:
+        for user in (ANN, BEN):
+            await pressed(bot, await last(bot, ask(f"/explain {VAGUE}", user)), "None of these", user)
+            await last(bot, ask(f"/explain {UNKNOWN}", user))
+        await last(bot, ask(f"/explain {UNKNOWN}", BEN))
+        for user, left in ((ANN, [f"- 2 × {UNKNOWN}", f"- 1 × {VAGUE}"]), (BEN, [])):
+            await press_first(bot, await last(bot, ask("/privacy delete", user)), user)
+            assert [line for line in (await gaps(bot)).splitlines() if line.startswith("- ")] == left
+
+
+async def test_a_press_below_anothers_suggestions_is_taken_back_too(make_bot: MakeBot) -> None:
+    async with make_bot(DEFAULT, plugins=("explain", "privacy")) as bot:
+        await pressed(bot, await last(bot, ask(f"/explain {VAGUE}", ANN)), "None of these", BEN)
+        assert f"- 1 × {VAGUE}" in await gaps(bot)
+        await press_first(bot, await last(bot, ask("/privacy delete", BEN)), BEN)
+        assert VAGUE not in await gaps(bot)
 
 
 async def test_of_several_lessons_it_is_said_which_has_which_topics(bot: Bot) -> None:
