@@ -77,8 +77,8 @@ class Forgetting:
         answers = (MessageRow.parent == doomed.c.id) & (MessageRow.role == "assistant")
         grown = select(MessageRow.id).join(doomed, or_(MessageRow.source == doomed.c.id, answers)).where(not_this)
         doomed = doomed.union(grown)
-        gone = list(await session.scalars(select(doomed.c.id)))
-        await session.execute(delete(MessageRow).where(MessageRow.id.in_(gone)))
+        all_of_it = delete(MessageRow).where(MessageRow.id.in_(select(doomed.c.id)))
+        gone = list(await session.scalars(all_of_it.returning(MessageRow.id)))
         there = select(MessageRow.id).where(MessageRow.platform == self._person.platform)
         await session.execute(delete(VoteRow).where(VoteRow.user == self._person.id, VoteRow.message.in_(there)))
         return gone
