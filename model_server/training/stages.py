@@ -110,8 +110,8 @@ def denoising(
 
 def learn(run: Run, lesson: Lesson, described: int, tell: Tell) -> None:
     """Go to the end of `run`; its step `described` is that at which descriptions are learnt from names."""
-    run.train(tell, until=described)
-    if run.step == described and lesson.wordings:
+    if run.step <= described and lesson.wordings:
+        run.train(tell, until=described)
         learn_wordings(run.averaged, lesson, run.plan.seed, tell, WORDING_STEPS)
         run.go_on_from_average()
     run.train(tell)
