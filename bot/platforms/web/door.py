@@ -71,12 +71,14 @@ class Door:
 
     async def _take_teacher(self, request: web.Request) -> web.Response:
         """Take a code, and not by GET: programs that only look at links must not use it up."""
+        # A form that does not come whole is no try.
+        typed = await _typed(request)
         if wait := self._teachers.wait(request.remote or ""):
             return await _too_many(request, "teacher", wait)
         secret = visitors.secret_of(request) or visitors.new_secret()
         user = visitors.user_of(secret, "", "")
         try:
-            await self._moderators.sign_in(await _typed(request), user.id)
+            await self._moderators.sign_in(typed, user.id)
         except UserError as error:
             return await _form(request, "teacher", error.sentence.in_language(language_of(request)), 403)
         self._teachers.give_back(request.remote or "")

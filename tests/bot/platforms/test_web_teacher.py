@@ -86,6 +86,11 @@ async def test_guessing_teachers_codes_is_slow(ann: Visitor) -> None:
     assert [await ann.sign_in("guess") for _ in range(11)][9:] == [403, 429]
 
 
+async def test_a_form_that_cannot_be_read_is_no_try(bot: Bot, ann: Visitor) -> None:
+    assert [await ann.sign_in("x" * 20_000) for _ in range(10)] == [413] * 10
+    assert await ann.sign_in(await Moderators(bot.database).new_code()) == 303
+
+
 async def test_many_teachers_behind_one_address_get_in(bot: Bot, ann: Visitor) -> None:
     moderators = Moderators(bot.database)
     assert {await ann.sign_in(await moderators.new_code()) for _ in range(12)} == {303}
