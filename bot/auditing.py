@@ -101,7 +101,9 @@ def _told(row: AuditRow, locale: str) -> str:
         return translate(sentence, locale, **about)
     if row.kind == APPEAL:
         sentence = "{who} appeals against refusal {number} of {what} ({reason}): {text}"
-        if row.reason.startswith(ANSWER):
+        if not row.before:
+            sentence = "{who} appeals against refusal {number} of {what} ({reason}). The words are not stored."
+        elif row.reason.startswith(ANSWER):
             # These words are not theirs whose name stands before them.
             sentence = "{who} appeals against refusal {number} of {what} ({reason}). The bot had written: {text}"
         about = {"who": who, "what": what, "number": f"#{row.subject}", "reason": row.reason}

@@ -238,6 +238,10 @@ async def test_what_is_no_longer_stored_is_not_said_to_be_seen(bot: Bot) -> None
     (button,) = (await last(bot, ask("/say a turnip"))).buttons
     await bot.audit.purge(-1)
     assert (await last(bot, ask("", action=Action(button.id)))).text == NOT_STORED
+    (appeal,) = await bot.audit.find("test", ROOM.server, Filter(kind="appeal"), most=5)
+    assert line(appeal, "en") == (
+        f"✋ **Ann** appeals against refusal #{appeal.subject} of `say` (blocked_word). The words are not stored."
+    )
 
 
 async def test_what_was_never_stored_is_not_said_to_be_seen(models: FakeModels, tmp_path: Path) -> None:
@@ -253,7 +257,8 @@ async def test_what_was_held_back_is_not_said_to_be_the_askers(bot: Bot, models:
     told = await last(bot, ask("", action=Action(button.id)))
     assert told.text == "The moderators can now see what was held back of the answer, and why."
     (appeal,) = await bot.audit.find("test", ROOM.server, Filter(kind="appeal"), most=5)
-    assert line(appeal, "en") == (
-        f"✋ **Ann** appeals against refusal #{appeal.subject} of `recite` (answer_hate). "
-        "The bot had written: `Roses are red. A vile line.`"
-    )
+    who = f"✋ **Ann** appeals against refusal #{appeal.subject} of `recite` (answer_hate). "
+    assert line(appeal, "en") == f"{who}The bot had written: `Roses are red. A vile line.`"
+    await bot.audit.purge(-1)
+    (appeal,) = await bot.audit.find("test", ROOM.server, Filter(kind="appeal"), most=5)
+    assert line(appeal, "en") == f"{who}The words are not stored."
