@@ -87,7 +87,7 @@ class Context:
         for plugin in self.plugins.on(self.place):
             try:
                 async with asyncio.timeout(KNOWN_SECONDS):
-                    if (known := await plugin.knows(self.place, question)) is not None:
+                    if (known := await plugin.knows(self.place, question, self.user)) is not None:
                         return known
             except TimeoutError:
                 log.warning("Plugin “%s” takes too long to say what it knows", plugin.name)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bot.command import Command
     from bot.config import PluginsSection
-    from bot.message import Known, Page, Person, Place
+    from bot.message import Known, Page, Person, Place, User
     from bot.model_client import ModelClient
     from bot.setting import Setting
     from bot.store import Store
@@ -70,8 +70,8 @@ class Plugin:
         """What there is to read at `place`, for platforms that show pages."""
         return ()
 
-    async def knows(self, place: Place, question: str) -> Known | None:
-        """What this plugin knows about `question` for sure; others ask. It must not take long."""
+    async def knows(self, place: Place, question: str, user: User) -> Known | None:
+        """What this plugin knows about `question` for sure; others ask, for `user`. It must not take long."""
         return None
 
     async def stored(self, person: Person) -> Any:

@@ -21,6 +21,7 @@ from bot import (
     Plugin,
     Range,
     Reply,
+    User,
     UserError,
     autocomplete,
     command,
@@ -61,10 +62,10 @@ class Explain(Plugin):
     async def pages(self, place: Place) -> Sequence[Page]:
         return [book.page for book in (await self.shelf.library(_here(place))).books]
 
-    async def knows(self, place: Place, question: str) -> Known | None:
+    async def knows(self, place: Place, question: str, user: User) -> Known | None:
         if len(question) > LONGEST_ASIDE:
             return None
-        passage = await self.shelf.known(_here(place), question, ASIDE_SECONDS)
+        passage = await self.shelf.known(_here(place), question, ASIDE_SECONDS, user=user.id)
         return Known(passage.text, chat.trail(passage)) if passage else None
 
     async def forget(self, person: Person) -> None:

@@ -182,15 +182,18 @@ class Shelf:
                     self._spawn(self._embed(library))
         return await asyncio.to_thread(lambda: index.decide(index.rank(query, embedded)))
 
-    async def known(self, server: str, question: str, patience: float) -> Passage | None:
-        """The passage that answers a question, if one does. Takes `patience` seconds twice at most, once ready."""
+    async def known(self, server: str, question: str, patience: float, *, user: str) -> Passage | None:
+        """The passage that answers the question of `user`, an id, if one does.
+
+        Takes `patience` seconds twice at most, once ready.
+        """
         from plugins.explain.decision import Answer
 
         library = await self.library(server)
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await library.settled.wait()
-        found = await self.find(library, question, patience)
+        found = await self.find(library, question, patience, user=user)
         return found.passage if isinstance(found, Answer) else None
 
     async def file(self, server: str, book: Book, kept: Kept | None, number: int | None) -> Attachment:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.asking import ANN, ROOM, ask, last
 
-from bot import Context, Known, Page, Part, Place, Plugin, Reply, UserError, command, context
+from bot import Context, Known, Page, Part, Place, Plugin, Reply, User, UserError, command, context
 from bot.app import Bot
 from bot.database import Database
 from bot.model_client import ModelClient
@@ -46,14 +46,14 @@ class Sage(Plugin):
             raise RuntimeError("no page")
         return [PAGE] if self.name == "wise" else ()
 
-    async def knows(self, place: Place, question: str) -> Known | None:
+    async def knows(self, place: Place, question: str, user: User) -> Known | None:
         match self.name:
             case "broken":
                 raise UserError("no idea")
             case "slow":
                 await asyncio.Event().wait()
             case "wise" if question == "why":
-                return Known(f"because, in {place.server}", "Words")
+                return Known(f"because, {user.name} in {place.server}", "Words")
         return None
 
 
@@ -67,7 +67,7 @@ def make_bot(tmp_path: Path) -> Callable[..., Bot]:
 
 async def test_the_first_that_knows_is_asked_and_only_where_it_is_on(make_bot: Callable[..., Bot]) -> None:
     async with make_bot(Wondering(), Sage("dull"), Sage("wise")) as bot:
-        assert (await last(bot, ask("/wonder why"))).text == "because, in school (Words)"
+        assert (await last(bot, ask("/wonder why"))).text == "because, Ann in school (Words)"
         assert (await last(bot, ask("/wonder whence"))).text == "nobody knows"
         await bot.registry.switch("wise", home(ROOM), ANN, on=False)
         assert (await last(bot, ask("/wonder why"))).text == "nobody knows"
@@ -79,7 +79,7 @@ async def test_one_that_breaks_or_takes_too_long_harms_nobody(
     monkeypatch.setattr(context, "KNOWN_SECONDS", 0.05)
     async with make_bot(Wondering(), Sage("broken"), Sage("slow"), Sage("wise")) as bot:
         with caplog.at_level(logging.WARNING):
-            assert (await last(bot, ask("/wonder why"))).text == "because, in school (Words)"
+            assert (await last(bot, ask("/wonder why"))).text == "because, Ann in school (Words)"
     assert "Plugin “broken” could not say what it knows" in caplog.text
     assert "Plugin “slow” takes too long" in caplog.text
 

@@ -1,12 +1,12 @@
 """/explain as people meet it: answers, suggestions, refusals, and what the buttons under them do."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
 from fakes.models import FakeModels
 
+from bot import context
 from bot.app import Bot
 from bot.message import Place, Reply, Request, User
 from plugins import explain
@@ -74,7 +74,7 @@ async def test_a_question_does_not_wait_until_all_lessons_are_embedded(
     lesson.write_text("# Knobs\n\n## Hot\n\nRare tokens come up.\n\n## Cold\n\nThe likely ones win.\n")
     models.listed = {"fake-embeddings": "embeddings"}
     models.embedding_gate.clear()
-    async with make_bot(lesson) as bot, asyncio.timeout(60):
+    async with make_bot(lesson) as bot:
         asked = await replies(bot, ask("/explain when do rare tokens come up"))
         assert asked[-1].text.startswith("Rare tokens come up.")
         assert any(reply.status.startswith("Getting to know the lessons: 0 of") for reply in asked)
@@ -98,6 +98,18 @@ async def test_a_question_is_embedded_once_the_lessons_are(
         models.requests.clear()
         await last(bot, ask("/explain what is a token"))
     assert [(request["input"][0], request["user"]) for request in models.requests] == [("what is a token", ANN.id)]
+
+
+async def test_what_another_command_looks_up_is_embedded_in_the_askers_name(
+    make_bot: MakeBot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain, "ASIDE_SECONDS", 300)
+    monkeypatch.setattr(context, "KNOWN_SECONDS", 600)
+    models.listed = {"fake-chat": "chat", "fake-embeddings": "embeddings"}
+    async with make_bot(DEFAULT) as bot:
+        assert (await last(bot, ask("/ask how hot is a high temperature"))).final
+    looked_up = [one for one in models.requests if "how hot is a high temperature" in one.get("input", ())]
+    assert [request["user"] for request in looked_up] == [ANN.id]
 
 
 async def test_a_vague_question_gets_suggestions_and_each_leads_to_its_passage(bot: Bot) -> None:
