@@ -1,5 +1,3 @@
-import asyncio
-
 import pytest
 from fakes.asking import MODERATOR, ROOM, ask, last, press, replies
 from fakes.models import FakeModels
@@ -114,9 +112,8 @@ async def test_the_model_is_stopped_at_the_first_stray(bot: Bot, models: FakeMod
     models.answer = ("Google found it. ", *["More."] * 5)
     models.before_gate = 2
     models.gate.clear()
-    async with asyncio.timeout(60):
-        await last(bot, ask(QUESTION))
-        await models.until(dropped=1, running=0)
+    await last(bot, ask(QUESTION))
+    await models.until(dropped=1, running=0)
 
 
 async def test_the_model_is_the_one_that_is_chosen_for_ask(bot: Bot, models: FakeModels) -> None:
