@@ -1,5 +1,7 @@
 """The settings page: over real sockets, and as a teacher uses it in a real Chromium."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -134,3 +136,50 @@ async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels) 
         await expect(chat.get_by_label("temperature", exact=True)).to_have_attribute("max", "1")
         await row.get_by_role("button", name="Take back").click()
         await expect(row.get_by_role("status")).to_have_text("1 → 2")
+
+
+@asynccontextmanager
+async def at_the_page(bot: Bot, url: str) -> AsyncIterator[Any]:
+    teachers = link(url, await Moderators(bot.database).new_code())
+    async with chromium() as browser, opened(browser, teachers, expected="Failed to load resource") as page:
+        await page.get_by_role("button", name="Sign in").click()
+        await page.get_by_role("link", name="Settings").click()
+        await expect(page.get_by_label(MAXIMUM, exact=True)).to_be_visible()
+        yield page
+
+
+@MARKS[0]
+@MARKS[1]
+async def test_what_could_not_be_loaded_is_not_what_a_change_is_for(bot: Bot, url: str, teacher: Visitor) -> None:
+    async with at_the_page(bot, url) as page:
+        await page.get_by_label("For", exact=True).select_option("# general")
+        # Only the whole chat has this one.
+        await expect(page.get_by_role("heading", name="moderators.users")).to_have_count(0)
+        await page.route("**/data?*", lambda route: route.abort())
+        await page.get_by_label("For", exact=True).select_option("the whole chat")
+        await expect(page.locator("#refused")).to_have_text("The chat cannot be reached. Try again.")
+        await expect(page.get_by_label("For", exact=True)).to_have_value("general")
+        await page.unroute("**/data?*")
+        await page.get_by_label(MAXIMUM, exact=True).fill("1")
+        await page.get_by_label(MAXIMUM, exact=True).press("Enter")
+        await expect(page.locator(".said").filter(has_text="2 → 1")).to_be_visible()
+    assert [(await shown(teacher, room))["value"] for room in ("", "general")] == [2, 1]
+
+
+@MARKS[0]
+@MARKS[1]
+async def test_the_last_choice_is_shown_whatever_comes_late(bot: Bot, url: str) -> None:
+    held: list[Any] = []
+    async with at_the_page(bot, url) as page:
+        chosen = page.get_by_label("For", exact=True)
+        await page.route("**/data?*room=general", lambda route: held.append(route))
+        async with page.expect_request("**/data?*room=general"):
+            await chosen.select_option("# general")
+        async with page.expect_response("**/data?*room="):
+            await chosen.select_option("the whole chat")
+        async with page.expect_response("**/data?*room=general"):
+            await held[0].continue_()
+        await page.wait_for_load_state("networkidle")
+        await expect(chosen).to_have_value("")
+        await expect(page.get_by_role("heading", name="moderators.users")).to_have_count(1)
+        await expect(page.locator("#settings")).to_have_js_property("inert", False)

@@ -7,8 +7,11 @@ import { language, t } from "./words.js";
 
 const LONG = 80;
 const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const about = () => new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language, room: byId("scope").value });
+const about = (room) => new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language, room });
 const rows = [];
+// The room whose settings are shown; "" is the whole chat.
+let loaded = "";
+let loads = 0;
 
 look.begin();
 byId("scope").addEventListener("change", show);
@@ -17,26 +20,33 @@ byId("only").addEventListener("change", filter);
 byId("choosing").addEventListener("submit", (event) => event.preventDefault());
 show();
 
-function talk(change) {
-  return fetched(`/settings/data?${about()}`, change && { method: "POST", body: JSON.stringify(change) });
+function talk(room, change) {
+  return fetched(`/settings/data?${about(room)}`, change && { method: "POST", body: JSON.stringify(change) });
 }
 
+// The newest choice wins. Until its settings are there, nothing can be saved.
 async function show() {
+  const scope = byId("scope"), room = scope.value, load = loads += 1;
+  byId("settings").inert = true;
   try {
-    const { rooms, settings } = await talk();
+    const { rooms, settings } = await talk(room);
+    if (load !== loads) return;
     byId("refused").textContent = "";
-    const scope = byId("scope"), chosen = scope.value;
     scope.replaceChildren(element("option", { value: "" }, t("the whole chat")), ...rooms.map((name) => element("option", { value: name }, `# ${name}`)));
-    scope.value = chosen;
+    scope.value = loaded = room;
     const groups = Map.groupBy(settings, ({ group }) => group);
     rows.splice(0);
     byId("settings").replaceChildren(...[...groups].map(([name, found]) => element("section", { class: "group" },
-      element("h2", {}, name), element("ul", {}, ...found.map((setting) => row(setting))))));
+      element("h2", {}, name), element("ul", {}, ...found.map((setting) => row(setting, room))))));
     byId("choosing").hidden = false;
     filter();
   } catch (error) {
+    if (load !== loads) return;
+    // What is shown still belongs to the room before.
+    scope.value = loaded;
     byId("refused").textContent = error.message;
   }
+  byId("settings").inert = false;
 }
 
 function filter() {
@@ -51,16 +61,16 @@ function filter() {
   none.textContent = none.hidden ? "" : t("There is no such setting.");
 }
 
-function row(setting) {
+function row(setting, room) {
   const root = element("li", { class: "setting" });
-  const kept = { root, setting };
+  const kept = { root, setting, room };
   rows.push(kept);
   fill(kept, "");
   return root;
 }
 
 function fill(kept, said) {
-  const { root, setting } = kept;
+  const { root, setting, room } = kept;
   const id = `setting-${setting.name}`;
   const input = control(setting, id);
   const value = () => (input.type === "checkbox" ? String(input.checked) : input.value);
@@ -80,7 +90,7 @@ function fill(kept, said) {
     error.textContent = "";
     try {
       const old = shown(setting.value);
-      kept.setting = await talk({ room: byId("scope").value, name: setting.name, value: wanted });
+      kept.setting = await talk(room, { room, name: setting.name, value: wanted });
       fill(kept, `${old} → ${shown(kept.setting.value)}`);
       root.querySelector("input, select, textarea").focus();
     } catch (problem) {
