@@ -64,7 +64,7 @@ class Imagine(Plugin):
         """
         turned = _turned(ctx, sweep) if sweep else None
         model = await ctx.models.chosen("images", ctx.settings["imagine.model"])
-        wish = _wish(prompt, guidance, steps, seed, count, negative) | {"model": model}
+        wish = _wish(prompt, guidance, steps, seed, 1 if turned else count, negative) | {"model": model}
         replies = self._sweep(ctx, wish, *turned) if turned else self._pictures(ctx, wish, count)
         async for reply in replies:
             yield reply

@@ -46,7 +46,8 @@ def _value(knob: str, word: str, limits: tuple[float, float]) -> float:
     except ValueError:
         value = math.nan
     if low <= value <= high and (knob not in WHOLE or value.is_integer()):
-        return value
+        # Two pictures must not have the same words under them.
+        return int(value) if knob in WHOLE else float(f"{value:g}")
     sentence = "In a sweep, {knob} takes numbers from {low} to {high}, like {example}; “{word}” is none of them."
     if knob in WHOLE:
         sentence = (

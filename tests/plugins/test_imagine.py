@@ -354,6 +354,11 @@ async def test_a_sweep_of_steps(bot: Bot, models: FakeModels) -> None:
     assert (await pressed(bot, reply, "steps 15")).card["steps"] == "15"
 
 
+async def test_a_sweep_has_a_single_seed(bot: Bot) -> None:
+    reply = await last(bot, ask("/imagine seed:2147483647 sweep:guidance=1,3 a cat"))
+    assert (reply.error, reply.card["seed"]) == (False, "2147483647")
+
+
 @pytest.mark.parametrize(
     ("sweep", "sentence"),
     [
@@ -366,6 +371,7 @@ async def test_a_sweep_of_steps(bot: Bot, models: FakeModels) -> None:
             "sweep is guidance or steps with 2 to 8 values, like guidance=1,3,7 or steps=5,15,30; you gave “1,3,7”.",
         ),
         ("guidance=3,3.0", "A sweep has 2 to 8 different values, like guidance=1,3,7; yours has 1."),
+        ("guidance=1,1.0000001", "A sweep has 2 to 8 different values, like guidance=1,3,7; yours has 1."),
         ("steps=1,2,3,4,5,6,7,8,9", "A sweep has 2 to 8 different values, like steps=5,15,30; yours has 9."),
         (
             "guidance=1,31",

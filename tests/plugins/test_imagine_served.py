@@ -103,13 +103,14 @@ async def test_the_story_tells_what_was_read(served: Bot) -> None:
     assert page.text == "Before step 1 of 6: only noise, made from the seed 7."
 
 
-async def test_a_sweep(served: Bot) -> None:
-    reply = await last(served, ask("/imagine seed:7 sweep:guidance=1,2,3 an apple"))
+@pytest.mark.parametrize(("knob", "values"), [("guidance", ["1", "2.5", "3"]), ("steps", ["1", "5", "10"])])
+async def test_a_sweep(served: Bot, knob: str, values: list[str]) -> None:
+    reply = await last(served, ask(f"/imagine seed:7 sweep:{knob}={','.join(values)} an apple"))
     assert not reply.error, reply.text
     whole = opened(reply.attachments[0])
     assert (whole.width, whole.height > 256) == (3 * 260 - 4, True)
-    assert whole.text["guidance"] == "1, 2, 3"
-    assert (await pressed(served, reply, "guidance 2")).card["guidance"] == "2"
+    assert whole.text[knob] == reply.card[knob] == ", ".join(values)
+    assert (await pressed(served, reply, f"{knob} {values[1]}")).card[knob] == values[1]
 
 
 async def test_stop_ends_the_work(served: Bot) -> None:
