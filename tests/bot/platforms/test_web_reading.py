@@ -172,6 +172,16 @@ class TestInABrowser:
             await page.get_by_role("link", name="Back to the chat").click()
             await expect(page.locator("#input")).to_be_visible()
 
+    @pytest.mark.parametrize("status", [0, 502, 503])
+    async def test_a_page_that_cannot_be_had_for_now_is_not_said_to_be_gone(self, url: str, status: int) -> None:
+        async with chromium() as browser, opened(browser, url, expected="Failed to load resource") as page:
+            proxy = {"status": status, "content_type": "text/html", "body": "<p>"}
+            await page.route("**/reading/**", lambda route: route.fulfill(**proxy) if status else route.abort())
+            for path in ("", "/pets"):
+                await page.goto(f"{url}/read/explain{path}")
+                await expect(page.get_by_role("alert")).to_have_text("The chat cannot be reached. Try again.")
+                await expect(page.get_by_role("heading")).to_have_text("Lessons")
+
     async def test_an_answer_leads_to_its_place_in_the_lesson_and_questions_complete(self, url: str) -> None:
         async with chromium() as browser, opened(browser, url) as page:
             box = page.locator("#input")

@@ -3,6 +3,7 @@
 import { t } from "./words.js";
 
 // The answer. Throws an Error with a sentence, whatever kept it away, or what was thrown if the question was given up.
+// Its `status` is that of the answer, where one came.
 export async function fetched(address, options) {
   let response, answer;
   try {
@@ -11,9 +12,10 @@ export async function fetched(address, options) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     // Where it is a page itself that lies at the address, the door leads there instead.
-    throw new Error(response?.status === 401 || response?.redirected
+    const sentence = response?.status === 401 || response?.redirected
       ? t("The chat has another join code now. Open it anew and give that.")
-      : t("The chat cannot be reached. Try again."));
+      : t("The chat cannot be reached. Try again.");
+    throw Object.assign(new Error(sentence), { status: response?.status });
   }
   if (!response.ok) throw new Error(answer.error);
   return answer;

@@ -1,6 +1,7 @@
 // A page to read: its parts with their headings, each of which can be linked to and asked about.
 
 import { byId, element } from "./dom.js";
+import { fetched } from "./fetched.js";
 import * as look from "./look.js";
 import { Markdown, written } from "./markdown.js";
 import { t } from "./words.js";
@@ -19,17 +20,12 @@ async function show() {
     else showList((await fetched(`/reading/${plugin}`)).pages);
   } catch (error) {
     console.warn("The page could not be shown.", error);
-    text.replaceChildren(
+    text.replaceChildren(...error.status === 404 ? [
       element("h1", {}, t("There is no such page")),
-      element("p", {}, t("It was removed, or its address is wrong."), " ", element("a", { href: "/" }, t("Back to the chat"))));
+      element("p", {}, t("It was removed, or its address is wrong."), " ", element("a", { href: "/" }, t("Back to the chat"))),
+    ] : [element("h1", {}, t("Lessons")), element("p", { class: "error", role: "alert" }, error.message)]);
   }
   text.setAttribute("aria-busy", "false");
-}
-
-async function fetched(address) {
-  const response = await fetch(address);
-  if (!response.ok) throw new Error(`status ${response.status}`);
-  return response.json();
 }
 
 function showList(pages) {
