@@ -27,6 +27,8 @@ IN_PLACE = frozenset({"stop", "delete", "up", "down"})
 ANYBODY = frozenset({"up", "down"})
 FORK = "fork"
 """Another answer that goes on from a token of this one: no button of a message, but a click on that token."""
+REPEATS = frozenset({"again", "cooler", "warmer", FORK})
+"""These answer the same question once more."""
 
 
 def parse(action_id: str) -> tuple[str, int]:

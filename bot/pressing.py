@@ -89,7 +89,8 @@ class Pressing:
             command = self._forks(row) if action == actions.FORK else self._registry.behind(row.command)
             command = self._gate.opened(request, command)
             given = actions.changed(action, command, row, asked.fields if asked else None)
-            question, parent = (None, await self._before(row)) if action == "edit" else (row.parent, None)
+            repeats = action in actions.REPEATS
+            question, parent = (row.parent, None) if repeats else (None, await self._before(row))
         options = self._gate.bound(request, command, given)
         private = row.private or command.private
         replies = self._answering.answer(

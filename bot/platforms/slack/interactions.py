@@ -6,12 +6,12 @@ import asyncio
 import json
 import logging
 import re
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot import actions
-from bot.errors import UserError
+from bot.errors import Expired, UserError
 from bot.language import Sentence
 from bot.message import Action, Request
 from bot.platforms.slack import blocks, commands, modal
@@ -225,7 +225,9 @@ class Interactions:
         thread = message.get("thread_ts") or container.get("thread_ts") or ""
         where = self._where(body, user, thread=thread or ("" if is_private else ts), spoken=bool(thread))
         action = Action(body["actions"][0]["action_id"], private=is_private)
-        dispatch = self._bot.dispatch(self._request(user, where, action=action))
+        request = self._request(user, where, action=action)
+        question = await self._question(action)
+        dispatch = self._bot.dispatch(replace(request, resume={**request.resume, "question": question}))
         if dispatch.form is not None:
             await self._open(dispatch, where, body["trigger_id"])
         elif dispatch.refused:
@@ -234,6 +236,14 @@ class Interactions:
             await self._change(dispatch, where, action, ts)
         else:
             await self._act(dispatch.replies, where)
+
+    async def _question(self, action: Action) -> str:
+        """The message of ours that asks what a new answer answers again, for whoever deletes the last of them."""
+        with suppress(Expired):
+            name, row_id = actions.parse(action.id)
+            row = await self._bot.journal.get(row_id) if name in actions.REPEATS else None
+            return "" if row is None else str(row.resume.get("question", ""))
+        return ""
 
     async def _act(self, replies: AsyncGenerator[Reply, None], where: Where) -> None:
         await self._follow(await anext(replies, None), replies, where)

@@ -108,6 +108,32 @@ async def test_delete_leaves_the_question_to_other_answers(slack: FakeSlack) -> 
     assert [one.ts for one in slack.messages(slack.channel)] == [first.thread_ts]
 
 
+@pytest.mark.parametrize("label", ["Again", "Warmer"])
+async def test_the_question_goes_with_its_last_answer_whichever_that_is(slack: FakeSlack, label: str) -> None:
+    await ask(slack)
+    first = await answered(slack, PARIS)
+    await press(slack, slack.ann, first, label)
+    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+    _, second = answers(slack, PARIS)
+    await press(slack, slack.ann, first, "Delete")
+    await slack.until(lambda: first.deleted)
+    assert [one.ts for one in slack.messages(slack.channel)] == [first.thread_ts]
+    await press(slack, slack.ann, second, "Delete")
+    await slack.until(lambda: all(one.deleted for one in slack.workspace.messages))
+
+
+async def test_what_somebody_asked_themselves_is_left_to_them(slack: FakeSlack) -> None:
+    said = await slack.say(slack.ann, slack.dm(slack.ann), QUESTION)
+    first = await answered(slack, PARIS)
+    await press(slack, slack.ann, first, "Again")
+    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+    for answer in answers(slack, PARIS):
+        await press(slack, slack.ann, answer, "Delete")
+        await slack.until(lambda answer=answer: answer.deleted)
+    assert not said.deleted
+    assert not [call.error for call in slack.calls if call.method == "chat.delete" and call.error]
+
+
 async def test_stop_ends_an_answer_that_is_edited(slack: FakeSlack, models: FakeModels) -> None:
     slack.without_streaming()
     models.gate.clear()
