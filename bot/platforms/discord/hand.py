@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -12,6 +13,7 @@ import discord
 from bot.errors import BotError
 from bot.hands import Shown
 from bot.message import Place, User
+from bot.platforms.discord.carrier import Gone
 from bot.platforms.discord.requests import PLATFORM, member
 
 if TYPE_CHECKING:
@@ -88,7 +90,9 @@ class DiscordHand:
             for external in externals:
                 if not shown.row and (await room.fetch_message(int(external))).author != self._client.user:
                     return False
-                await self._answers.room(channel, None).delete(int(external))
+                # An answer under way takes its messages away itself, and anybody else may have done so before.
+                with suppress(Gone):
+                    await self._answers.room(channel, None).delete(int(external))
         except discord.NotFound:
             return bool(shown.row)
         except (discord.HTTPException, aiohttp.ClientError, OSError, BotError) as error:

@@ -8,7 +8,7 @@ from fakes.discord import FakeDiscord
 from fakes.everything import holding
 from fakes.models import FakeModels
 from fakes.on_discord import finished
-from fakes.on_slack import answered, command, whispered
+from fakes.on_slack import answered, answers, command, whispered
 from fakes.page import Page, Visitor
 from fakes.slack import FakeSlack
 
@@ -56,6 +56,32 @@ async def test_on_discord_a_message_is_removed_from_its_menu_and_by_its_link(dis
         assert said.ephemeral
         assert answer.deleted
         assert await holding(bot.database, "aubergine") == []
+
+
+async def test_on_discord_an_answer_under_way_is_removed(discord: FakeDiscord, bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
+    answer = await asked.message()
+    await discord.until(lambda: "Paris" in answer.content)
+    used = await discord.use_on_message(discord.mod, answer, "Remove")
+    said = await used.message()
+    await discord.until(lambda: said.content)
+    assert (said.content, answer.deleted) == (REMOVED, True)
+    assert await holding(bot.database, "aubergine") == []
+
+
+async def test_on_discord_what_is_gone_already_keeps_nothing_else_from_being_removed(
+    discord: FakeDiscord, bot: Bot
+) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
+    answer = await finished(discord, await asked.message())
+    [row] = await bot.journal.shown_by("discord", [answer.id])
+    # The first of them was never seen to go, as while the bot was away.
+    await bot.sent(row.id, ["100000000000000001", answer.id])
+    used = await discord.use_on_message(discord.mod, answer, "Remove")
+    said = await used.message()
+    await discord.until(lambda: said.content)
+    assert (said.content, answer.deleted) == (REMOVED, True)
 
 
 async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer(
@@ -135,6 +161,19 @@ async def test_on_slack_a_message_is_removed_from_its_menu_and_by_its_link(slack
         await slack.until(lambda: all(one.deleted or not one.shown for one in slack.messages(slack.channel)))
         assert answer.deleted
         assert await holding(bot.database, "aubergine") == []
+
+
+async def test_on_slack_the_question_goes_with_its_last_answer_whichever_that_is(slack: FakeSlack, bot: Bot) -> None:
+    await command(slack, "/ask", "aubergine")
+    first = await answered(slack, PARIS)
+    await (await slack.press(slack.ann, first, "Again")).acknowledged()
+    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+    for answer in answers(slack, PARIS):
+        assert not any(one.deleted for one in slack.workspace.messages if one.ts == first.thread_ts)
+        await (await slack.shortcut(slack.admin, answer, "m:mod remove")).acknowledged()
+        await slack.until(lambda answer=answer: answer.deleted)
+    await slack.until(lambda: not [one for one in slack.messages(slack.channel) if one.shown])
+    assert await holding(bot.database, "aubergine") == []
 
 
 async def test_on_slack_a_shortcut_of_moderators_is_refused_to_others(slack: FakeSlack, bot: Bot) -> None:
