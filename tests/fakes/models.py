@@ -51,7 +51,8 @@ class FakeModels:
     `place` puts every chat and drawing into a queue first, while the gate is closed. `listed` are its models with their
     tasks; `candidates` is how many tokens a dial names. `scores` maps what a text has in it to how its moderation is
     answered, None stands for a server without one; `moderated` holds the texts that were asked about, `moderated_for`
-    whom for; the first `crowd` of these requests find the queue full.
+    whom for; the first `crowd` of these requests find the queue full. `guided_by` is told of pictures, whatever their
+    guidance.
     """
 
     def __init__(self, *answer: str) -> None:
@@ -68,6 +69,7 @@ class FakeModels:
         self.listed = dict(LISTED)
         self.candidates = len(VOCABULARY)
         self.place: int | None = None
+        self.guided_by = ""
         self.requests: list[dict[str, Any]] = []
         self.pieces: dict[int, str] = {}
         self.running = 0
@@ -246,7 +248,7 @@ class FakeModels:
                 if body["layout"] == "animation":
                     whole, kind = GIF, "gif"
                 data = base64.b64encode(whole).decode()
-                about = made_with(body, steps)
+                about = made_with(body, steps, self.guided_by)
                 await send("image_generation.completed", b64_json=data, output_format=kind, tempera=about)
             await response.write(b"data: [DONE]\n\n")
         except (asyncio.CancelledError, ConnectionError):
@@ -312,7 +314,8 @@ def dialled(body: dict[str, Any], pieces: dict[int, str]) -> dict[str, Any]:
     weights = [math.exp(height / max(body["temperature"], 1e-9)) for height in heights]
     whole = sum(weights)
     weights = [
-        weight if sum(weights[:number]) < body["top_p"] * whole else 0.0 for number, weight in enumerate(weights)
+        weight if not number or sum(weights[:number]) < body["top_p"] * whole else 0.0
+        for number, weight in enumerate(weights)
     ]
     listed = [
         {"token": word, "id": number, "bytes": list(word.encode()), "logit": heights[number]}
@@ -333,7 +336,7 @@ def dialled(body: dict[str, Any], pieces: dict[int, str]) -> dict[str, Any]:
     }
 
 
-def made_with(body: dict[str, Any], steps: int) -> dict[str, Any]:
+def made_with(body: dict[str, Any], steps: int, guided_by: str = "") -> dict[str, Any]:
     """What the server tells of finished pictures. The text encoder reads the first eight words."""
 
     def reading(text: str) -> dict[str, Any]:
@@ -352,6 +355,7 @@ def made_with(body: dict[str, Any], steps: int) -> dict[str, Any]:
         "height": EDGE,
         "sampler": "DDIM",
         "strength": body.get("strength"),
+        "guided_by": guided_by or {0: "nothing", 1: "prompt"}.get(body.get("guidance", GUIDANCE), "comparison"),
         "prompt": reading(body["prompt"]),
         "negative_prompt": None if negative is None else reading(negative),
     }

@@ -19,6 +19,7 @@ from bot.platforms.web.pages import page
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bot.command import Command
     from bot.model_events import Candidate, Dial, Token
     from bot.platforms.web.house import House
 
@@ -26,6 +27,9 @@ MOST_TEXT = 2000
 MOST_IDS = 2000
 MOST_PER_VISITOR, MOST = 4, 32
 """Distributions under way. A page asks anew while its last question, given up meanwhile, may still be answered."""
+Limits = dict[str, tuple[float, float]]
+LIMITS: Limits = {"temperature": (0, 2), "top_p": (0, 1)}
+"""How far the knobs go where no /odds has other limits."""
 
 
 class Asked(BaseModel):
@@ -39,7 +43,7 @@ class Asked(BaseModel):
     text: Annotated[str, Field(max_length=MOST_TEXT)] = ""
     ids: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], Field(max_length=MOST_IDS)] = ()
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
     writes_on: bool = False
 
@@ -68,10 +72,10 @@ class Lab:
             if odds is None:
                 bot.gate.pressed(turned, "dial")
             else:
-                bot.gate.check(turned, odds)
-            asked = _asked(await request.text())
+                odds = bot.gate.opened(turned, odds)
+            asked, limits = _within(_asked(await request.text()), odds)
             async with bot.gate.counted(turned, odds) if odds is not None and asked.writes_on else nullcontext():
-                answer = web.json_response(_shown(await self._odds(turned, asked)))
+                answer = web.json_response(_shown(await self._odds(turned, asked)) | {"limits": limits})
         except UserError as error:
             await self._house.note(error, user, "dial" if odds is None else ODDS, place)
             answer = web.json_response({"error": error.sentence.in_language(user.locale)}, status=422)
@@ -113,6 +117,25 @@ def _asked(body: str) -> Asked:
     if not asked.text and not asked.ids:
         raise UserError("There is nothing that could be gone on with: type a few words.")
     return asked
+
+
+def _within(asked: Asked, odds: Command | None) -> tuple[Asked, Limits]:
+    """What is asked, and the limits that /odds has for it; a knob that nobody turned is moved into them.
+
+    Raises OptionError for what was turned beyond.
+    """
+    limits, moved = dict(LIMITS), {}
+    for name in LIMITS:
+        option = None if odds is None else odds.option(name)
+        if option is None or option.minimum is None or option.maximum is None:
+            continue
+        limits[name] = (option.minimum, option.maximum)
+        value = getattr(asked, name)
+        if name in asked.model_fields_set:
+            option.convert(value)
+        else:
+            moved[name] = min(max(value, option.minimum), option.maximum)
+    return asked.model_copy(update=moved), limits
 
 
 def _shown(dial: Dial) -> dict[str, Any]:

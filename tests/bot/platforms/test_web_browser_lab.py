@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,43 @@ async def test_a_press_is_one_use_however_many_tokens_it_writes(models: FakeMode
             re.compile("^The limit here is 2 per hour for each person, and yours is used up.")
         )
         await expect(page.locator(".piece.new")).to_have_count(12)
+
+
+@asynccontextmanager
+async def dial_with(models: FakeModels, folder: Path, settings: dict[str, float]) -> AsyncIterator[Any]:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{folder}/dial.db"), settings=settings)
+    async with (
+        bot,
+        WebPlatform(bot, WebSection(port=0)).serve() as url,
+        chromium() as browser,
+        opened(browser, f"{url}/dial#A dog") as page,
+    ):
+        yield page
+
+
+async def test_the_dial_turns_as_far_as_moderators_let_it(models: FakeModels, tmp_path: Path) -> None:
+    limits = {"odds.temperature.minimum": 0.3, "odds.temperature.maximum": 0.8, "odds.top_p.maximum": 0.7}
+    async with dial_with(models, tmp_path, limits) as page:
+        value = page.locator(".dial-value")
+        await expect(value).to_have_text("0.5")
+        # At 0.5 the first token has 75 % by itself, so that top-p leaves it alone.
+        await expect(page.locator(".bars .share").first).to_have_text("100 %")
+        await page.get_by_label("top-p").press("End")
+        await expect(page.locator("output[for=dial-top-p]")).to_have_text("0.7")
+        for key in ("Home", "End"):
+            await page.get_by_label("Temperature").press(key)
+            await expect(value).to_have_text("0.5")
+        gauge = await page.locator(".gauge").bounding_box()
+        await page.mouse.move(gauge["x"] + gauge["width"] - 5, gauge["y"] + gauge["height"] - 5)
+        await page.mouse.down()
+        await page.mouse.up()
+        await expect(value).to_have_text("0.5")
+
+
+async def test_the_least_top_p_leaves_the_favourite(models: FakeModels, tmp_path: Path) -> None:
+    async with dial_with(models, tmp_path, {"odds.top_p.maximum": 0}) as page:
+        await expect(page.locator("output[for=dial-top-p]")).to_have_text("0")
+        assert (await shares(page))[:2] == ["100 %", "0 %"]
+        await page.get_by_role("button", name="Draw a token").click()
+        await expect(page.locator(".piece.new")).to_have_text("␣mat")

@@ -214,3 +214,22 @@ async def test_what_writes_on_is_a_use_and_what_only_turns_is_none(
     status, answer = await turned(ann, ids=on, writes_on=True)
     assert status == 422
     assert re.match("The limit here is 1 per hour for each person, and yours is used up.", answer["error"])
+
+
+async def test_the_knobs_go_as_far_as_moderators_let_odds_go(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
+    bot, ann = with_lab
+    _, free = await turned(ann, text="The cat")
+    assert free["limits"] == {"temperature": [0, 2], "top_p": [0, 1]}
+    await put(bot, "odds.temperature.maximum", 0.5)
+    await put(bot, "odds.top_p.maximum", 0.9)
+    status, dial = await turned(ann, text="The cat")
+    assert (status, dial["limits"]) == (200, {"temperature": [0, 0.5], "top_p": [0, 0.9]})
+    assert (models.requests[-1]["temperature"], models.requests[-1]["top_p"]) == (0.5, 0.9)
+    assert (await turned(ann, ids=dial["ids"], temperature=0, top_p=0))[0] == 200
+    asked = len(models.requests)
+    for knob, value, most in (("temperature", 1, "0.5"), ("top_p", 0.95, "0.9")):
+        sentence = f"{knob} must be a number from 0 to {most}, as moderators have set it here; you gave “{value:.4g}"
+        status, answer = await turned(ann, ids=dial["ids"], **{knob: value})
+        assert status == 422
+        assert answer["error"].startswith(sentence)
+    assert len(models.requests) == asked

@@ -3,13 +3,14 @@
 
 import { element, icon } from "./dom.js";
 import { heated, thermometer } from "./heat.js";
-import { ask, at, cut, decode, draw, settings } from "./odds.js";
+import { ask, at, cut, decode, draw, nearest, settings } from "./odds.js";
 import { t } from "./words.js";
 
 const SHOWN = 12;
 const SPIN_MS = 55, SPINS = 14;
 const WRITTEN_ON = 12, TRIES = 5;
 const SETTLE_MS = 250;
+const LEAST_TOP_P = 0.05;
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const rough = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -36,7 +37,7 @@ export class DialView {
     this.slider = element("input", { type: "range", min: 0, max: 40, step: 1, id: "dial-temperature" });
     this.value = element("output", { for: "dial-temperature", class: "dial-value" });
     this.needle = element("span", { class: "needle" });
-    this.topP = element("input", { type: "range", min: 0.05, max: 1, step: 0.05, value: 1, id: "dial-top-p" });
+    this.topP = element("input", { type: "range", min: LEAST_TOP_P, max: 1, step: 0.05, value: 1, id: "dial-top-p" });
     this.topPValue = element("output", { for: "dial-top-p" });
     this.bars = element("ul", { class: "bars", "aria-label": t("Odds of the next token") });
     this.more = element("button", { type: "button", class: "secondary" });
@@ -95,7 +96,8 @@ export class DialView {
     if (!this.#dial) return;
     const { left, width, bottom } = this.gauge.getBoundingClientRect();
     const angle = Math.atan2(Math.max(0, bottom - clientY), left + width / 2 - clientX);
-    this.slider.value = String(Math.round((angle / Math.PI) * Number(this.slider.max)));
+    const stops = settings(this.#dial), turned = (angle / Math.PI) * this.#dial.temperatures.at(-1);
+    this.slider.value = String(stops.indexOf(nearest(stops, turned)));
     this.slider.dispatchEvent(new Event("input"));
   }
 
@@ -115,17 +117,23 @@ export class DialView {
       if (asking !== this.#asking) return false;
       this.#dial = dial;
       this.#added = added;
-      const stops = settings(dial);
-      this.slider.max = String(stops.length - 1);
-      thermometer(this.slider, stops[0], stops.at(-1));
-      const nearest = stops.reduce((best, one) => (Math.abs(one - this.#temperature) < Math.abs(best - this.#temperature) ? one : best));
-      this.#temperature = nearest;
-      this.slider.value = String(stops.indexOf(nearest));
+      this.#limit();
       this.#build();
       return true;
     } catch (error) {
       return error.name !== "AbortError" && asking === this.#asking && this.#refuse(error.message);
     }
+  }
+
+  // What the knobs can be turned to, by the rules of the room.
+  #limit() {
+    const stops = settings(this.#dial), [low, high] = this.#dial.limits.top_p;
+    this.slider.max = String(stops.length - 1);
+    thermometer(this.slider, stops[0], stops.at(-1));
+    this.#temperature = nearest(stops, this.#temperature);
+    this.slider.value = String(stops.indexOf(this.#temperature));
+    this.topP.min = String(Math.min(Math.max(LEAST_TOP_P, low), high));
+    this.topP.max = String(high);
   }
 
   #refuse(sentence) {

@@ -29,7 +29,14 @@ export async function ask(question, room, signal) {
 }
 
 // The temperatures that a dial can be turned to; 0 is the one that always takes the most probable token.
-export const settings = (dial) => [0, ...dial.temperatures];
+export function settings({ temperatures, limits: { temperature: [low, high] } }) {
+  const all = [0, ...temperatures], allowed = all.filter((one) => low <= one && one <= high);
+  // Limits may leave less than there is between two of them.
+  return allowed.length ? allowed : [nearest(all, high)];
+}
+
+export const nearest = (all, temperature) =>
+  all.reduce((best, one) => (Math.abs(one - temperature) < Math.abs(best - temperature) ? one : best));
 
 // Probabilities of the candidates at one of `settings`, those of all others together, and the entropy in bits.
 export function at(dial, temperature) {
@@ -47,7 +54,7 @@ export function cut({ shares, other, entropy }, topP) {
   const kept = new Set();
   let mass = 0;
   for (const [share, place] of order) {
-    if (mass >= topP) break;
+    if (mass >= topP && kept.size) break;
     kept.add(place);
     mass += share;
   }
