@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
 """What a page may show in place. SVG is not among them, since it can hold scripts."""
+FORMER_BYTES = 16 << 20
+"""Of files that were let go; a dozen large previews, which a slow page has long fetched when as many newer ones came."""
 
 
 class Files:
@@ -21,6 +23,8 @@ class Files:
         self._limit = limit
         self._size = 0
         self._kept: dict[tuple[str, str], Attachment] = {}
+        self._former_size = 0
+        self._former: dict[tuple[str, str], None] = {}
 
     def keep(self, file: Attachment, owner: str = "") -> str:
         """Keep a file and give back its name; where `owner` is given, it must be given to `get` too."""
@@ -35,13 +39,29 @@ class Files:
         """The file, if it is still kept."""
         return self._kept.get((owner, name))
 
+    def let_go(self, name: str, owner: str = "") -> None:
+        """Keep a file only until others that were let go later need its place.
+
+        Pages that were told of it a moment ago may not have fetched it yet.
+        """
+        key = (owner, name)
+        if key in self._kept and key not in self._former:
+            self._former[key] = None
+            self._former_size += len(self._kept[key].data)
+        while self._former_size > FORMER_BYTES:
+            self._remove(next(iter(self._former)))
+
     def drop(self, name: str, owner: str = "") -> None:
         """Forget a file; unknown names are ignored, since it may have gone by itself."""
         if (owner, name) in self._kept:
             self._remove((owner, name))
 
     def _remove(self, key: tuple[str, str]) -> None:
-        self._size -= len(self._kept.pop(key).data)
+        size = len(self._kept.pop(key).data)
+        self._size -= size
+        if key in self._former:
+            del self._former[key]
+            self._former_size -= size
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:

@@ -25,10 +25,10 @@ PUBLIC, PRIVATE = 200, 400
 class Exchange:
     """What somebody asked and the bot's reply to it, as it is now.
 
-    `files` names the reply's attachments in the store; `ref` is the page's own mark, by which a message that was
-    sent twice is known. `thread` is the row of the answer whose thread it stands in, `parent` that of the answer which
-    it replies to; 0 is none. What is `for_moderators` and private is for all of them, and else for its author alone.
-    So is what is `unchecked`, until it is known that it may be asked.
+    `files` names the reply's attachments in the store, `former` those that it had before, such as previews; `ref` is the
+    page's own mark, by which a message that was sent twice is known. `thread` is the row of the answer whose thread it
+    stands in, `parent` that of the answer which it replies to; 0 is none. What is `for_moderators` and private is for all
+    of them, and else for its author alone. So is what is `unchecked`, until it is known that it may be asked.
     """
 
     id: int
@@ -43,6 +43,7 @@ class Exchange:
     unchecked: bool = False
     reply: Reply = field(default_factory=Reply)
     files: tuple[tuple[Attachment, str], ...] = ()
+    former: list[str] = field(default_factory=list)
 
     def is_visible_to(self, user: User) -> bool:
         """Whether this user may see it."""
@@ -162,7 +163,7 @@ class Room:
             watcher.typing(user)
 
     def _named(self, exchange: Exchange, reply: Reply) -> tuple[tuple[Attachment, str], ...]:
-        """The reply's files with their names: those shown before keep theirs, those no longer shown are dropped."""
+        """The reply's files with their names: those shown before keep theirs, those no longer shown are let go."""
         before = list(exchange.files)
         named = []
         for file in reply.attachments:
@@ -171,7 +172,8 @@ class Room:
                 before.remove(known)
             named.append(known or (file, self._files.keep(file)))
         for _, name in before:
-            self._files.drop(name)
+            self._files.let_go(name)
+            exchange.former.append(name)
         return tuple(named)
 
     def _trim(self, private: bool) -> None:
@@ -181,7 +183,7 @@ class Room:
 
     def _remove(self, exchange: Exchange) -> None:
         del self._exchanges[exchange.id]
-        for _, name in exchange.files:
+        for name in (*exchange.former, *(name for _, name in exchange.files)):
             self._files.drop(name)
         self._tell(exchange.id)
 

@@ -192,6 +192,22 @@ async def test_pictures_are_shown_from_unguessable_addresses(ann: Visitor) -> No
         assert response.status == 404
 
 
+async def test_a_preview_is_there_for_pages_that_come_late(ann: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page:
+        models.gate.clear()
+        await page.say("/imagine a cat")
+        seen = await page.until("exchange", lambda message: message["reply"]["pictures"])
+        models.gate.set()
+        await page.final()
+        address = ann.url + seen["reply"]["pictures"][0]["url"]
+        async with ann.session.get(address) as response:
+            assert response.status == 200
+        await page.press(page.exchanges[seen["id"]], "Delete")
+        await page.until("gone")
+        async with ann.session.get(address) as response:
+            assert response.status == 404
+
+
 async def test_too_long_too_large_and_unreadable(ann: Visitor) -> None:
     async with ann.page() as page:
         await page.say("x" * 65537)

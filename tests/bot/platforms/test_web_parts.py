@@ -7,6 +7,7 @@ import pytest
 from fakes.models import png
 
 from bot.message import Attachment, Reply, User
+from bot.platforms.web import files as stored
 from bot.platforms.web import room as rooms
 from bot.platforms.web import wire
 from bot.platforms.web.files import Files, picture_size
@@ -166,8 +167,24 @@ def test_a_file_keeps_its_name_while_it_is_shown() -> None:
         seen.append([name for _, name in exchange.files])
     assert seen[0] == seen[1]
     assert seen[2] != seen[1]
-    assert files.get(seen[0][0]) is None
-    assert files.get(seen[2][0]) is None
+    names = [seen[0][0], seen[2][0]]
+    assert None not in [files.get(name) for name in names]
+    room.show(exchange, Reply(deleted=True))
+    assert [files.get(name) for name in names] == [None, None]
+
+
+def test_what_was_let_go_makes_room_for_what_is_let_go_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "FORMER_BYTES", 100)
+    files = Files()
+    names = [files.keep(Attachment(str(number), bytes(40))) for number in range(5)]
+    for name in names[:2]:
+        files.let_go(name)
+        files.let_go(name)
+    files.drop(names[0])
+    assert [files.get(name) is not None for name in names] == [False, True, True, True, True]
+    for name in names[2:4]:
+        files.let_go(name)
+    assert [files.get(name) is not None for name in names] == [False, False, True, True, True]
 
 
 def test_watchers_are_told_until_they_leave() -> None:
