@@ -152,7 +152,9 @@ class Drawn:
     """Finished pictures, untouched from where they were made, and with what they were drawn.
 
     `width` and `height` are those of one picture as the model drew it, in pixels; `seconds` is the time from the
-    first step to the last. `strength` is None where they began with noise alone.
+    first step to the last. `strength` is None where they began with noise alone. `guided_by` is what led each step:
+    a "comparison" of two guesses, with the prompt and without; one guess by a network that was told the guidance as an
+    "input"; one that knew the "prompt" alone; or one that knew "nothing" of it.
     """
 
     model: str
@@ -166,6 +168,7 @@ class Drawn:
     height: int
     sampler: str
     strength: float | None
+    guided_by: str
     prompt: Reading
     negative_prompt: Reading | None
 

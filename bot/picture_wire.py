@@ -67,6 +67,7 @@ class PictureStream:
             height=int(made["height"]),
             sampler=str(made["sampler"]),
             strength=made.get("strength"),
+            guided_by=str(made["guided_by"]),
             prompt=_reading(made["prompt"]),
             negative_prompt=_reading(made["negative_prompt"]) if made.get("negative_prompt") else None,
         )

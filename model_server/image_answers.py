@@ -1,8 +1,8 @@
 """The wire, outwards, for pictures: OpenAI's responses and events, with an object `tempera` in each.
 
 In `tempera`: `job` and `seed`, and `seconds` at the end; of what a prompt describes also `steps`, `guidance`, `width`,
-`height`, `sampler`, `strength`, and what the text encoder read of `prompt` and `negative_prompt`. In the events before
-the last it has `queue` {place, eta_s}, or `step` and `steps`.
+`height`, `sampler`, `strength`, what the text encoder read of `prompt` and `negative_prompt`, and, at the end,
+`guided_by` (see `job.GuidedBy`). In the events before the last it has `queue` {place, eta_s}, or `step` and `steps`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class ImageAnswer:
                 self._tokens = sum(len(reading.tokens) for reading in read)
             case Picture():
                 self._pictures.append(event)
+                if event.guided_by is not None:
+                    self._tempera["guided_by"] = event.guided_by
             case Finished():
                 self._tempera["seconds"] = round(self._ticket.seconds, 3)
             case Failed():

@@ -258,13 +258,19 @@ class Preview:
     steps: int
 
 
+GuidedBy = Literal["comparison", "input", "prompt", "nothing"]
+"""What led each step: two guesses, with the prompt and without, that were compared; a network's only guess, which was
+told the guidance as a number; such a guess that knew the prompt alone; or one that did not know it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One finished picture, encoded."""
+    """One finished picture, encoded; of several in one file, `guided_by` is that of the first."""
 
     job: str
     data: bytes
     media_type: Literal["image/png", "image/gif"] = "image/png"
+    guided_by: GuidedBy | None = None
 
 
 @dataclass(frozen=True, slots=True)

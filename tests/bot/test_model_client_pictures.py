@@ -21,6 +21,7 @@ TOLD = {
     "width": 16,
     "height": 16,
     "sampler": "DDIM",
+    "guided_by": "comparison",
     "strength": None,
     "prompt": {"tokens": ["a", "cat"], "dropped": [], "limit": 8},
     "negative_prompt": None,
@@ -59,6 +60,7 @@ async def test_a_picture_comes_out_of_steps_and_previews(models: FakeModels) -> 
         height=16,
         sampler="DDIM",
         strength=None,
+        guided_by="comparison",
         prompt=Reading(("a", "cat"), (), 8),
         negative_prompt=None,
     )

@@ -93,7 +93,7 @@ def sdxl(tokenizer: PreTrainedTokenizerFast, scheduler: Any = None) -> Any:
     )
 
 
-def flux(tokenizer: PreTrainedTokenizerFast) -> Any:
+def flux(tokenizer: PreTrainedTokenizerFast, **more: Any) -> Any:
     torch.manual_seed(6)
     transformer = FluxTransformer2DModel(
         in_channels=16,
@@ -104,6 +104,7 @@ def flux(tokenizer: PreTrainedTokenizerFast) -> Any:
         joint_attention_dim=WIDTH,
         pooled_projection_dim=WIDTH,
         axes_dims_rope=(4, 4, 8),
+        **more,
     )
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
@@ -188,6 +189,7 @@ FAMILIES: dict[str, Callable[[PreTrainedTokenizerFast], Any]] = {
     "sd-solver": lambda tokenizer: stable_diffusion(tokenizer, DPMSolverMultistepScheduler()),
     "sdxl": sdxl,
     "flux": flux,
+    "flux-dev": lambda tokenizer: flux(tokenizer, guidance_embeds=True),
     "sd3": sd3,
     "lcm": latent_consistency,
     "pixart": pixart,

@@ -95,7 +95,7 @@ class Sketcher:
             left = max(0, sketch.whole[index] - sketch.step) / (drawing.singles[index].steps or 1)
             shown = Image.blend(sketch.pictures[index], sketch.noises[index], left)
             if sketch.step == steps:
-                events += drawing.finish(index, shown)
+                events += drawing.finish(index, shown, "comparison")
             elif sketch.step < steps and drawing.wants_frame(sketch.step):
                 drawing.add_frame(index, sketch.step, shown)
         if drawing.over:

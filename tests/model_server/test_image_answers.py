@@ -57,11 +57,12 @@ def test_faces_pass_untouched() -> None:
 
 def test_the_end_says_what_was_chosen_and_what_was_read() -> None:
     made = answer(Imagine(prompt="a cat", seed=7))
-    for event in (Started("job_1"), CHOSEN, Progress("job_1", 1, 18), Picture("job_1", PNG), Finished("job_1")):
+    picture = Picture("job_1", PNG, guided_by="input")
+    for event in (Started("job_1"), CHOSEN, Progress("job_1", 1, 18), picture, Finished("job_1")):
         made.take(event)
     chosen = asdict(CHOSEN)
     del chosen["job"]
-    about = {"job": "job_1", "seed": 7, "seconds": 1.235, **chosen}
+    about = {"job": "job_1", "seed": 7, "seconds": 1.235, "guided_by": "input", **chosen}
     assert made.whole()["tempera"] == about
     [last] = made.completed()
     assert last.pop("created_at") > 0

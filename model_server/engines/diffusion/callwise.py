@@ -214,12 +214,13 @@ class CallwiseEngine:
 
     def _deliver(self, pictures: Sequence[Image.Image]) -> list[Event]:
         drawn, self._call = list(zip(self._call, pictures, strict=True)), []
+        guided_by = self._pipeline.guided_by(len(drawn))
         events: list[Event] = []
         for shot, picture in drawn:
             if work := self._running.get(shot.job_id):
                 work.looks[shot.index] = picture
                 before = work.drawing.step
-                told = work.drawing.finish(shot.index, picture)
+                told = work.drawing.finish(shot.index, picture, guided_by)
                 events += [work.drawing.progress()] if work.drawing.step > before or not told else []
                 events += told
                 if work.drawing.over:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_server.engines.diffusion.request import Ability
-    from model_server.job import Event, Imagine, Reading
+    from model_server.job import Event, GuidedBy, Imagine, Reading
 
 FIRST_PREVIEW = 3
 """The step after which the first one comes at the latest."""
@@ -43,6 +43,7 @@ class Drawing:
         self._frame_steps = frozenset(task.frames) or frame_steps(task.layout, self.steps)
         self._frames: list[dict[int, Image.Image]] = [{} for _ in each]
         self._finished: dict[int, Image.Image] = {}
+        self._guided: dict[int, GuidedBy] = {}
         self._told = 0
         self._edge = final_edge(task)
 
@@ -101,8 +102,9 @@ class Drawing:
         """How far it is."""
         return Progress(self.job_id, self.step, self.steps)
 
-    def finish(self, index: int, picture: Image.Image) -> list[Event]:
+    def finish(self, index: int, picture: Image.Image, guided_by: GuidedBy) -> list[Event]:
         """Picture `index` is finished. They are told in their order, whichever is finished first."""
+        self._guided[index] = guided_by
         self._done[index] = self._each[index]
         self._finished[index] = self._sized(picture)
         in_one = self.task.sweep is not None or self.task.layout == "grid"
@@ -113,7 +115,8 @@ class Drawing:
         if self.over:
             if in_one:
                 pictures = [self._finished[index] for index in range(len(self._each))]
-                events.append(Picture(self.job_id, encode(self._together(pictures), self._made_by(0))))
+                whole = encode(self._together(pictures), self._made_by(0))
+                events.append(Picture(self.job_id, whole, guided_by=self._guided[0]))
             events.append(Finished(self.job_id))
         return events
 
@@ -125,15 +128,15 @@ class Drawing:
         return strip([caption(picture, f"{sweep.knob} {value:g}") for picture, value in named])
 
     def _whole(self, index: int) -> Picture:
-        made_by = self._made_by(index)
+        made_by, guided_by = self._made_by(index), self._guided[index]
         frames = [*self._frames[index].values(), self._finished[index]]
         match self.task.layout:
             case "strip":
-                return Picture(self.job_id, encode(strip(frames), made_by))
+                return Picture(self.job_id, encode(strip(frames), made_by), guided_by=guided_by)
             case "animation":
-                return Picture(self.job_id, animate(frames, made_by), "image/gif")
+                return Picture(self.job_id, animate(frames, made_by), "image/gif", guided_by)
             case _:
-                return Picture(self.job_id, encode(self._finished[index], made_by))
+                return Picture(self.job_id, encode(self._finished[index], made_by), guided_by=guided_by)
 
     def _sized(self, picture: Image.Image) -> Image.Image:
         return picture if self._edge is None else enlarge(picture, self._edge)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_server.engines import EngineSpec
+    from model_server.job import GuidedBy
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ USUAL_EDGE = 1024
 ALIKE = 2.0
 """By how many of 255 two pictures may differ on average that should be the same."""
 CALLBACK = "callback_on_step_end"
+GUIDANCE_INPUTS = ("guidance", "timestep_cond")
+"""What networks call the guidance that they have learnt to be told; the others are called twice for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Pipeline:
         self._pipe = _open(spec)
         self._parameters = inspect.signature(self._pipe.__call__).parameters
         self._from_picture = _image_to_image(self._pipe, spec)
-        self._watch = _Watch(self._pipe.scheduler)
+        self._watch = _Watch(self._pipe.scheduler, self._core)
         self.can = ability(
             spec,
             sampler=type(self._pipe.scheduler).__name__.removesuffix("Scheduler"),
@@ -115,6 +118,12 @@ class Pipeline:
             pipe.maybe_free_model_hooks()
             raise
 
+    def guided_by(self, pictures: int) -> GuidedBy:
+        """What led the steps of the last call, which was one for so many pictures."""
+        if self._watch.rows > pictures:
+            return "comparison"
+        return "input" if self._watch.told else "prompt"
+
     @torch.no_grad()
     def decode(self, latents: torch.Tensor, width: int, height: int) -> list[Image.Image]:
         """Pictures of latents as they are inside a call for pictures of so many pixels."""
@@ -150,6 +159,10 @@ class Pipeline:
             log.warning("%s: its steps cannot be shown, so there are no previews, strips and animations.", can.name)
         self.can = replace(can, shows=shows)
 
+    @property
+    def _core(self) -> Any:
+        return getattr(self._pipe, "unet", None) or self._pipe.transformer
+
     def _usual(self, name: str, otherwise: float) -> Any:
         parameter = self._parameters.get(name)
         known = parameter is not None and isinstance(parameter.default, int | float)
@@ -158,8 +171,7 @@ class Pipeline:
     def _usual_edge(self) -> int:
         if edge := self._usual("height", 0):
             return int(edge)
-        core: Any = getattr(self._pipe, "unet", None) or self._pipe.transformer
-        size = getattr(self._pipe, "default_sample_size", None) or core.config.get("sample_size")
+        size = getattr(self._pipe, "default_sample_size", None) or self._core.config.get("sample_size")
         size = size[0] if isinstance(size, list | tuple) else size
         return int(size * self._pipe.vae_scale_factor) if size else USUAL_EDGE
 
@@ -174,9 +186,14 @@ class Pipeline:
 
 
 class _Watch:
-    """Looks over a scheduler's shoulder while its pipeline is called, for what a callback is not told."""
+    """Looks over the shoulders of scheduler and network while their pipeline is called, for what no callback is told.
 
-    def __init__(self, scheduler: Any) -> None:
+    `rows` is how many guesses the network made for the first step, `told` whether it was told the guidance.
+    """
+
+    def __init__(self, scheduler: Any, network: Any) -> None:
+        self.rows, self.told = 0, False
+        network.register_forward_pre_hook(self._read, with_kwargs=True)
         self._scheduler = scheduler
         self._take = scheduler.step
         self._start: torch.Tensor | None = None
@@ -192,6 +209,7 @@ class _Watch:
     def callback(self, pause: Callable[[Moment], None]) -> Callable[..., dict[str, Any]]:
         """What a pipeline calls after each step of one call."""
         self._start = self._clean = None
+        self.rows, self.told = 0, False
 
         def after(pipe: Any, index: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             noisy = self._seen(tensors["latents"])
@@ -199,6 +217,12 @@ class _Watch:
             return tensors
 
         return after
+
+    def _read(self, _: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        if self._start is None:
+            # What it guesses about comes first in all of them: a row for each guess.
+            self.rows += len(next(iter((*given, *named.values()))))
+            self.told |= any(named.get(name) is not None for name in GUIDANCE_INPUTS)
 
     def _step(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *rest: Any, **more: Any) -> Any:
         whole = more.pop("return_dict", True)

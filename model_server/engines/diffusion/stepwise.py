@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from model_server.engines import EngineSpec
-    from model_server.job import Event, Imagine, Job
+    from model_server.job import Event, GuidedBy, Imagine, Job
 
 log = logging.getLogger(__name__)
 
 BATCH = 8
 """Pictures in one step, of all jobs together; with guidance the network computes each twice."""
 STEPS, GUIDANCE = 30, 3.0
+SINGLE_GUESSES: dict[float, GuidedBy] = {0.0: "nothing", 1.0: "prompt"}
+"""Guidances that take one guess instead of comparing two."""
 
 
 @dataclass(slots=True, eq=False)
@@ -223,7 +225,8 @@ class StepwiseEngine:
             if row.over or drawing.wants_frame(row.step):
                 [picture] = self._network.decode(row.noisy[None])
                 if row.over:
-                    events += drawing.finish(row.index, picture)
+                    guidance = drawing.singles[row.index].guidance or 0.0
+                    events += drawing.finish(row.index, picture, SINGLE_GUESSES.get(guidance, "comparison"))
                 else:
                     drawing.add_frame(row.index, row.step, picture)
         if drawing.over:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from diffusers import DDIMScheduler, StableDiffusionPipeline
-from fakes.diffusion import autoencoder, unet
+from fakes.diffusion import EDGE, autoencoder, unet
 from fakes.pipelines import saved
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertModel, PreTrainedTokenizerFast
 
 from model_server.engines import Engine
+from model_server.engines.diffusion.callwise import CallwiseEngine
 
 TOKENS = 16
 
@@ -57,6 +59,23 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return made[name]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def opened_as(loaded: Callable[..., Engine], family: Callable[[str], Path]) -> Callable[..., CallwiseEngine]:
+    """`opened_as(family, **options)`: an engine that is ready; the same one for the same options."""
+    made: dict[object, CallwiseEngine] = {}
+
+    def engine(name: str, **options: Any) -> CallwiseEngine:
+        key = (name, *sorted(options.items()))
+        if key not in made:
+            # Slicing is not for plain engines, so that a plain Stable Diffusion is called, too.
+            found = loaded("diffusion", family(name), **{"size": EDGE, "slicing": True} | options)
+            assert isinstance(found, CallwiseEngine)
+            made[key] = found
+        return made[key]
+
+    return engine
 
 
 def word_tokenizer(longest: int) -> PreTrainedTokenizerFast:

@@ -26,23 +26,6 @@ UNLIKE = ["sd", "sdxl", "flux"]
 """Those that have least in common."""
 
 
-@pytest.fixture(scope="session")
-def opened_as(loaded: Callable[..., Engine], family: Callable[[str], Path]) -> Open:
-    """`opened_as(family, **options)`: an engine that is ready; the same one for the same options."""
-    made: dict[object, CallwiseEngine] = {}
-
-    def engine(name: str, **options: Any) -> CallwiseEngine:
-        key = (name, *sorted(options.items()))
-        if key not in made:
-            # Slicing is not for plain engines, so that a plain Stable Diffusion is called, too.
-            found = loaded("diffusion", family(name), **{"size": EDGE, "slicing": True} | options)
-            assert isinstance(found, CallwiseEngine)
-            made[key] = found
-        return made[key]
-
-    return engine
-
-
 class Calls:
     """Counts the pictures of each call of an engine's pipeline, and the steps of all of them."""
 

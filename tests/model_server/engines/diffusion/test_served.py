@@ -112,6 +112,7 @@ async def test_pictures_with_everything_that_made_them(http: aiohttp.ClientSessi
         "height": 32,
         "sampler": "DPM-Solver++ 2M",
         "strength": None,
+        "guided_by": "comparison",
         "prompt": {"tokens": ["[CLS]", "a", "c", "##a", "##t", "[SEP]"], "dropped": [], "limit": 16},
         "negative_prompt": {"tokens": ["[CLS]", "a", "d", "##o", "##g", "[SEP]"], "dropped": [], "limit": 16},
     }

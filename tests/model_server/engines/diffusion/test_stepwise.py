@@ -11,7 +11,7 @@ from fakes.diffusion import EDGE, difference, failures, imagine, opened, picture
 from model_server.engines import Engine, EngineSpec
 from model_server.engines.diffusion import open_engine
 from model_server.engines.diffusion.stepwise import StepwiseEngine
-from model_server.job import Chosen, Embed, Event, Finished, Job, Progress, Reading, Started
+from model_server.job import Chosen, Embed, Event, Finished, Job, Picture, Progress, Reading, Started
 from model_server.pictures import identify
 
 Run = Callable[..., list[Event]]
@@ -105,6 +105,16 @@ def test_guidance_leads_from_without_the_prompt_to_beyond_it(engine: Engine, run
 
 
 # What is told
+
+
+@pytest.mark.parametrize(
+    ("guidance", "guided_by"),
+    [(0.0, "nothing"), (0.5, "comparison"), (1.0, "prompt"), (3.0, "comparison")],
+)
+@pytest.mark.parametrize("layout", ["separate", "grid", "strip", "animation"])
+def test_what_led_each_step_is_told(engine: Engine, run: Run, guidance: float, guided_by: str, layout: str) -> None:
+    events = run(engine, imagine(guidance=guidance, layout=layout, steps=2))
+    assert [event.guided_by for event in events if isinstance(event, Picture)] == [guided_by]
 
 
 def test_events_come_in_order(engine: Engine, run: Run) -> None:
