@@ -14,6 +14,8 @@ STRENGTH = 0.6
 """How much of a picture its variations give up."""
 LEAP = 5
 """How many steps ◀◀ and ▶▶ go."""
+MOST_UNREAD = 20
+"""How many of the tokens are named that were not read; of a long prompt there are hundreds."""
 
 
 def short(prompt: str) -> str:
@@ -38,8 +40,14 @@ def unread(ctx: Context, drawn: Drawn) -> str:
     """A sentence about the end of a prompt that was too long; "" if all of it was read."""
     if not drawn.prompt.dropped:
         return ""
+    dropped = drawn.prompt.dropped
+    about = {"limit": drawn.prompt.limit, "tokens": _tokens(dropped[:MOST_UNREAD]), "count": len(dropped)}
     sentence = "The text encoder reads {limit} tokens at most, so it never saw the end of the prompt: {tokens}."
-    return ctx.translate(sentence, limit=drawn.prompt.limit, tokens=_tokens(drawn.prompt.dropped))
+    if len(dropped) > MOST_UNREAD:
+        sentence = (
+            "The text encoder reads {limit} tokens at most, so it never saw the last {count} of the prompt: {tokens} …"
+        )
+    return ctx.translate(sentence, **about)
 
 
 # Buttons
@@ -112,6 +120,8 @@ def story(ctx: Context, recipe: Recipe, drawn: Drawn, steps: int) -> str:
 
 def moment(ctx: Context, recipe: Recipe, step: int, last: int) -> str:
     """What the picture after `step` of its `last` steps shows."""
+    if step >= last == 1:
+        return ctx.translate("After the only step: the picture, without noise.")
     if step >= last:
         return ctx.translate("After the last of {last} steps: the picture, without noise.", last=last)
     if step > 0:
@@ -147,6 +157,11 @@ def _beginning(ctx: Context, recipe: Recipe) -> str:
 
 
 def _steps(ctx: Context, steps: int) -> str:
+    if steps == 1:
+        return ctx.translate(
+            "**The step.** There was only one: a network looked at the noise and guessed which picture is under it, "
+            "and all of the noise was taken away at once. More steps look again at what came out, and mend it."
+        )
     return ctx.translate(
         "**The steps.** {steps} times, a network looked at the picture and guessed what in it is noise, and some of "
         "that was taken away. Colours and large shapes come first, details last: see the row of pictures and the film.",
@@ -155,24 +170,44 @@ def _steps(ctx: Context, steps: int) -> str:
 
 
 def _guidance(ctx: Context, recipe: Recipe, drawn: Drawn) -> str:
-    guidance, avoided = f"{recipe.guidance:g}", drawn.negative_prompt
-    if recipe.guidance == 0:
-        return ctx.translate(
-            "**The guidance.** Guidance 0 means that each step had a single guess. Quick models that are made for this "
-            "have the prompt in mind all the same; others guess without it."
-        )
-    if recipe.guidance == 1:
-        told = ctx.translate(
-            "**The guidance.** Guidance 1 means that each guess was made with the prompt in mind, and taken as it was. "
-            "More would have exaggerated what the prompt changes."
-        )
-        unheard = ctx.translate("Beside this one guess, what was to be avoided counted for nothing.")
-        return told if avoided is None else f"{told} {unheard}"
-    if avoided is not None:
+    guidance = f"{recipe.guidance:g}"
+    avoided = "" if drawn.negative_prompt is None else _tokens(drawn.negative_prompt.tokens)
+    match drawn.guided_by:
+        case "comparison":
+            return _comparison(ctx, guidance, avoided)
+        case "nothing" if not avoided:
+            return ctx.translate(
+                "**The guidance.** Guidance 0 means that each guess was made without the prompt: the picture owes it "
+                "nothing."
+            )
+        case "nothing":
+            return ctx.translate(
+                "**The guidance.** Guidance 0 means that each guess was made without the prompt, with what to avoid in "
+                "mind instead: {tokens}.",
+                tokens=avoided,
+            )
+        case "input":
+            told = ctx.translate(
+                "**The guidance.** Each step had a single guess, made with the prompt in mind. The network was told "
+                "the guidance {guidance}, too: it has learnt how a picture looks that keeps so close to its prompt.",
+                guidance=guidance,
+            )
+        case _:
+            told = ctx.translate(
+                "**The guidance.** Each step had a single guess, made with the prompt in mind, and took it as it was: "
+                "at guidance {guidance}, this model exaggerates nothing.",
+                guidance=guidance,
+            )
+    unheard = ctx.translate("Beside this one guess, what was to be avoided counted for nothing.")
+    return f"{told} {unheard}" if avoided else told
+
+
+def _comparison(ctx: Context, guidance: str, avoided: str) -> str:
+    if avoided:
         return ctx.translate(
             "**The guidance.** Each step had two guesses: one with the prompt in mind, one with what to avoid: "
             "{tokens}. Guidance {guidance} means that it went {guidance} times the way from the second to the first.",
-            tokens=_tokens(avoided.tokens),
+            tokens=avoided,
             guidance=guidance,
         )
     return ctx.translate(

@@ -34,3 +34,9 @@ async def replies(bot: Bot, request: Request) -> list[Reply]:
 async def last(bot: Bot, request: Request) -> Reply:
     """The last snapshot."""
     return (await replies(bot, request))[-1]
+
+
+async def pressed(bot: Bot, reply: Reply, label: str, **fields: object) -> Reply:
+    """The answer to Ann's press of the button of this label, or to its form with `fields`."""
+    button = next(button for button in reply.buttons if button.label == label)
+    return await last(bot, Request(user=ANN, place=ROOM, action=Action(button.id, fields or None)))

@@ -2,18 +2,16 @@ import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from fakes.asking import ANN, BEN, ROOM, ask, last, press, replies, speaking
+from fakes.asking import BEN, ask, last, press, pressed, replies, speaking
 from fakes.crooked import crooked, plainly
-from fakes.models import GIF, FakeModels, png
+from fakes.models import FakeModels, png
 
 from bot import Reply, plugin
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.database import Database
-from bot.message import Action, Request
 from bot.model_client import ModelClient
 from bot.platforms.discord import render
 
@@ -23,12 +21,6 @@ LONG = "a cat in the snow wearing a big red hat"
 
 def labels(reply: Reply) -> list[str]:
     return [button.label for button in reply.buttons]
-
-
-async def pressed(bot: Bot, reply: Reply, label: str, **more: Any) -> Reply:
-    """The answer to a button of this label."""
-    button = next(button for button in reply.buttons if button.label == label)
-    return await last(bot, Request(user=ANN, place=ROOM, action=Action(button.id, more or None)))
 
 
 # Drawing
@@ -120,6 +112,14 @@ async def test_words_that_were_not_read_are_named(bot: Bot) -> None:
     assert (await last(bot, ask(f"/imagine {LONG}"))).status == (
         "The text encoder reads 8 tokens at most, so it never saw the end of the prompt: `red` `hat`."
     )
+
+
+async def test_of_many_words_that_were_not_read_the_first_are_named(bot: Bot) -> None:
+    status = (await last(bot, ask(f"/imagine {LONG} {'hat ' * 58}"))).status
+    assert status.startswith(
+        "The text encoder reads 8 tokens at most, so it never saw the last 60 of the prompt: `red` "
+    )
+    assert status.endswith(f"{'`hat` ' * 19}…")
 
 
 # One of several
@@ -255,82 +255,6 @@ async def test_buttons_work_after_a_restart(models: FakeModels, tmp_path: Path) 
 async def test_a_recipe_of_somebody_else_is_none(bot: Bot, source: str) -> None:
     varied = await pressed(bot, await last(bot, ask("/imagine seed:7 a cat")), "V1")
     assert (await pressed(bot, varied, "Edit", source=source or " ")).error
-
-
-# How it was made
-
-
-async def test_the_story_with_its_strip_and_its_film(bot: Bot, models: FakeModels) -> None:
-    grid = await last(bot, ask(f"/imagine seed:7 steps:6 guidance:3 {LONG}"))
-    models.requests.clear()
-    how = await pressed(bot, grid, "How 1 was made")
-    strip, film = how.attachments
-    assert (strip.filename, strip.data, film.filename, film.data) == (
-        "steps-7.png",
-        png(7, 128, 128),
-        "film-7.gif",
-        GIF,
-    )
-    assert film.media_type == "image/gif"
-    assert f"“{LONG}” as a film" in film.alt
-    assert [(body["layout"], body["seed"], body["n"]) for body in models.requests] == [
-        ("strip", 7, 1),
-        ("animation", 7, 1),
-    ]
-    words, beginning, steps, guidance = how.text.splitlines()
-    assert "made numbers of each: `a` `cat` `in` `the` `snow` `wearing` `a` `big`." in words
-    assert words.endswith("the end of the prompt: `red` `hat`.")
-    assert "The seed 7 decided every speck of it" in beginning
-    assert "6 times, a network looked at the picture" in steps
-    assert "it went 3 times the way" in guidance
-    assert labels(how) == ["Step by step ▶", "Delete", "👍", "👎"]
-
-
-@pytest.mark.parametrize(
-    ("options", "guesses", "told"),
-    [
-        ("guidance:1", 1, "Guidance 1 means that each guess was made with the prompt in mind, and taken as it was."),
-        ('guidance:1 negative:"a dog"', 1, "Beside this one guess, what was to be avoided counted for nothing."),
-        ("guidance:0", 1, "Guidance 0 means that each step had a single guess."),
-        ('guidance:0 negative:"a dog"', 1, "Guidance 0 means that each step had a single guess."),
-        ('negative:"a dog"', 2, "one with what to avoid: `a` `dog`. Guidance 3 means"),
-        ("guidance:0.5", 2, "Guidance 0.5 means that it went 0.5 times the way"),
-    ],
-)
-async def test_the_story_knows_the_guidance(bot: Bot, options: str, guesses: int, told: str) -> None:
-    how = await pressed(bot, await last(bot, ask(f"/imagine count:1 {options} a `cat")), "How it was made")
-    assert told in how.text
-    assert ("two guesses" in how.text) == (guesses == 2)
-    assert "`a` `ˋcat`" in how.text
-
-
-async def test_the_story_of_a_variation(bot: Bot, models: FakeModels) -> None:
-    varied = await pressed(bot, await last(bot, ask("/imagine seed:7 a cat")), "V1")
-    models.requests.clear()
-    how = await pressed(bot, varied, "How 1 was made")
-    assert "The strength 0.6 says how thickly" in how.text
-    # The picture that it begins with is drawn once, for the strip and for the film.
-    assert ["image" in body for body in models.requests] == [False, True, True]
-    page = await pressed(bot, how, "Step by step ▶")
-    assert page.text == "Before step 1 of 4: the picture that it begins with, under noise."
-
-
-async def test_the_steps_are_paged_through(bot: Bot, models: FakeModels) -> None:
-    one = await last(bot, ask("/imagine seed:7 steps:12 count:1 a cat"))
-    page = await pressed(bot, await pressed(bot, one, "How it was made"), "Step by step ▶")
-    assert page.text == "Before step 1 of 12: only noise, made from the seed 7."
-    assert (labels(page)[:2], page.quote) == (["▶", "▶▶"], "a cat")
-    assert models.requests[-1]["frames"] == [0]
-    page = await pressed(bot, page, "▶")
-    assert (page.text, labels(page)[:4]) == ("After step 1 of 12.", ["◀◀", "◀", "▶", "▶▶"])
-    (shown,) = page.attachments
-    assert (shown.filename, shown.alt) == ("step-1-7.png", "“a cat”. After step 1 of 12.")
-    for label, step in (("▶▶", 6), ("▶▶", 11), ("▶▶", 12), ("◀", 11), ("◀◀", 6), ("◀◀", 1), ("◀◀", 0)):
-        page = await pressed(bot, page, label)
-        assert models.requests[-1]["frames"] == [step]
-        if step == 12:
-            assert page.text == "After the last of 12 steps: the picture, without noise."
-            assert labels(page)[:2] == ["◀◀", "◀"]
 
 
 # A knob at several values

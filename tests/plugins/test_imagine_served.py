@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from fakes.asking import ANN, ROOM, ask, last, press, replies
+from fakes.asking import ask, last, press, pressed, replies
 from fakes.gateway import eventually, is_ready, serving
 from PIL import Image
 
-from bot import Reply, plugin
+from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.database import Database
-from bot.message import Action, Attachment, Request
+from bot.message import Attachment
 from bot.model_client import ModelClient
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,11 +29,6 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bot]
         database = Database(f"sqlite:///{folder}/b.db")
         async with Bot(ModelClient(url), plugins, database, default_command="imagine") as bot:
             yield bot
-
-
-async def pressed(bot: Bot, reply: Reply, label: str) -> Reply:
-    button = next(button for button in reply.buttons if button.label == label)
-    return await last(bot, Request(user=ANN, place=ROOM, action=Action(button.id)))
 
 
 def opened(file: Attachment) -> Any:
