@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
 """What a page may show in place. SVG is not among them, since it can hold scripts."""
 FORMER_BYTES = 16 << 20
-"""Of files that were let go; a dozen large previews, which a slow page has long fetched when as many newer ones came."""
+"""Of files that were let go: a dozen large previews. A slow page has long fetched one when as many newer ones came."""
 
 
 class Files:

@@ -25,10 +25,10 @@ PUBLIC, PRIVATE = 200, 400
 class Exchange:
     """What somebody asked and the bot's reply to it, as it is now.
 
-    `files` names the reply's attachments in the store, `former` those that it had before, such as previews; `ref` is the
-    page's own mark, by which a message that was sent twice is known. `thread` is the row of the answer whose thread it
-    stands in, `parent` that of the answer which it replies to; 0 is none. What is `for_moderators` and private is for all
-    of them, and else for its author alone. So is what is `unchecked`, until it is known that it may be asked.
+    `files` names the reply's attachments in the store, `former` those that it had before, such as previews; `ref` is
+    the page's own mark, by which a message that was sent twice is known. `thread` is the row of the answer whose thread
+    it stands in, `parent` that of the answer which it replies to; 0 is none. What is `for_moderators` and private is
+    for all of them, and else for its author alone. So is what is `unchecked`, until it is known that it may be asked.
     """
 
     id: int
