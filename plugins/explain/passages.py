@@ -66,26 +66,34 @@ class Section:
 def passages(lesson: Lesson) -> list[Passage]:
     """All passages of a lesson, in order."""
     found = list(sections(lesson))
-    return [passage for place, _ in enumerate(found) for passage in _of_section(lesson, found[place:])]
+    return [passage for place, _ in enumerate(found) for passage in _of_section(lesson, found, place)]
 
 
-def _of_section(lesson: Lesson, found: Sequence[Section]) -> Iterator[Passage]:
-    """The passages of the first of the sections; the others may belong to it."""
-    section = found[0]
+def _of_section(lesson: Lesson, found: Sequence[Section], place: int) -> Iterator[Passage]:
+    """The passages of the section at `place`; those after it may belong to it."""
+    section = found[place]
     heading = section.path[-1] if section.path else lesson.title
     question = heading if is_question(heading) else None
     make = partial(Passage, lesson.title, section.path, question, anchor=section.anchor)
     asked = lesson.asked.get(heading, ())
-    for place, text in enumerate(_texts(section.blocks)):
-        yield make(text=text, asked=() if place else asked)
+    for number, text in enumerate(_texts(section.blocks)):
+        yield make(text=text, asked=() if number else asked)
     for block in section.blocks:
         if isinstance(block, Table):
             yield from (make(text=row, kind="row") for row in _rows(block))
-    depth = len(section.path)
-    parts = list(takewhile(lambda other: other.path[:depth] == section.path, found[1:]))
-    told = [f"- {part.path[depth]}: {_first_sentence(part)}" for part in parts if part.blocks and part.path[depth:]]
-    if not section.blocks and told and not FAQ.search(heading):
-        yield make(text="\n".join(told), kind="overview", asked=asked)
+    if not section.blocks and not FAQ.search(heading) and (told := "\n".join(_overview(found, place))):
+        yield make(text=told, kind="overview", asked=asked)
+
+
+def _overview(found: Sequence[Section], place: int) -> Iterator[str]:
+    """A line for each section below the one at `place` that has text."""
+    path = found[place].path
+    depth = len(path)
+    below = (found[number] for number in range(place + 1, len(found)))
+    # Not on to the next of the same name: where many have one, that would be read again for each of them.
+    for part in takewhile(lambda part: len(part.path) > depth and part.path[:depth] == path, below):
+        if part.blocks:
+            yield f"- {part.path[depth]}: {_first_sentence(part)}"
 
 
 def sections(lesson: Lesson) -> Iterator[Section]:

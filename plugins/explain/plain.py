@@ -57,7 +57,7 @@ def blocks(text: str) -> list[Block]:
 def _levelled(read: list[Block]) -> Iterator[Block]:
     """With the levels that these titles have; so far 3 means that their text follows on the next line."""
     first, in_faq, in_group, is_tight = True, False, False, False
-    for place, block in enumerate(read):
+    for block, follows in zip(read, [*read[1:], None], strict=False):
         if not isinstance(block, Heading):
             yield block
             first = False
@@ -65,7 +65,6 @@ def _levelled(read: list[Block]) -> Iterator[Block]:
         if NUMBERED.fullmatch(block.text):
             yield Paragraph(block.text)
             continue
-        follows = next(iter(read[place + 1 :]), None)
         is_faq = bool(FAQ.search(block.text))
         in_faq = is_faq or (in_faq and is_question(block.text))
         is_empty = isinstance(follows, Heading) and not is_question(follows.text)
@@ -110,6 +109,11 @@ class _Lines:
         place = self._at + ahead
         return self._lines[place].strip() if 0 <= place < len(self._lines) else ""
 
+    def _next_words(self) -> str:
+        """The next line below the cursor that is not empty, or ""."""
+        below = (self._lines[place].strip() for place in range(self._at + 1, len(self._lines)))
+        return next(filter(None, below), "")
+
     def _title(self) -> tuple[str, str] | None:
         """The title or question at the cursor, and what follows it on the line; None if there is neither."""
         line = self._line()
@@ -131,7 +135,7 @@ class _Lines:
 
     def _asks_on(self) -> bool:
         """Whether a list of questions goes on, which nobody answers here."""
-        after = next((line.strip() for line in self._lines[self._at + 1 :] if line.strip()), "")
+        after = self._next_words()
         return bool(BULLET.match(self._line())) and (
             not after or (bool(BULLET.match(after)) and not NUMBER.match(after))
         )
@@ -147,7 +151,7 @@ class _Lines:
         ):
             return False
         if not after:
-            return any(rest.strip() for rest in self._lines[self._at + 1 :])
+            return bool(self._next_words())
         return not self._runs_on(self._at) and (len(after) > len(line) or self._opens(after))
 
     def _opens(self, after: str) -> bool:

@@ -1,7 +1,8 @@
 import pytest
 
+from plugins.explain.blocks import Heading, Paragraph
 from plugins.explain.passages import LONGEST, Passage, passages, sentences
-from plugins.explain.reading import read
+from plugins.explain.reading import Lesson, read
 
 TABLE = """# Pets
 
@@ -51,6 +52,17 @@ def test_each_section_is_a_passage_with_its_path() -> None:
     ]
     first = told(TABLE)[0]
     assert (first.lesson, first.heading, first.topic) == ("Pets", "Pets", "Pets")
+
+
+def test_each_of_several_headings_with_one_name_tells_what_is_below_itself() -> None:
+    text = "# Pets\n\n## Care\n\n### Food\n\nTwice a day.\n\n## Care\n\n### Walks\n\nOnce a day.\n"
+    assert [p.text for p in told(text) if p.kind == "overview"] == ["- Food: Twice a day.", "- Walks: Once a day."]
+
+
+def test_many_headings_with_one_name_are_read_once_each() -> None:
+    # If each of them had all others read again, this would take minutes.
+    lesson = Lesson("Pets", (*[Heading(2, "Care")] * 50_000, Paragraph("Twice a day.")))
+    assert [p.text for p in passages(lesson)] == ["Twice a day."]
 
 
 def test_a_row_makes_sense_alone() -> None:

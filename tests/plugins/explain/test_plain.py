@@ -1,3 +1,6 @@
+from typing import Any
+
+from plugins.explain import plain
 from plugins.explain.blocks import Block, Heading, Items, Paragraph, Table
 from plugins.explain.plain import blocks, is_question
 
@@ -59,6 +62,17 @@ def test_lists() -> None:
         Items(("a pen", "paper")),
         Items(("Sit down.", "Write."), ordered=True),
     ]
+
+
+def test_no_line_has_all_that_are_left_copied() -> None:
+    class Lines(list[str]):
+        def __getitem__(self, key: Any) -> Any:
+            assert not isinstance(key, slice)
+            return super().__getitem__(key)
+
+    lines = Lines(["Pets", "", "Cats", "", "", "They purr.", "", "- Can cats swim?", "", "- Can dogs fly?"])
+    titles = [block.text for block in plain._Lines(lines).read() if isinstance(block, Heading)]
+    assert titles == ["Pets", "Cats"]
 
 
 def test_what_is_one_whole_question() -> None:
