@@ -13,6 +13,7 @@ from sqlalchemy import or_, select
 from bot.audit import REFUSAL, AuditRow
 from bot.database import AttachmentRow, DeliveryRow, MessageRow, PluginRow, TokensRow, VoteRow, now
 from bot.forgetting import Forgetting, rows
+from bot.language import Sentence
 from bot.message import Asked, Attachment, Person
 from bot.scope import SettingRow
 from bot.store import BlobRow
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 FILE_BYTES = 6 * 2**20
 """Of one file of an export, so that every platform takes it."""
+IN_PIECES = Sentence(
+    "What is too large for one file comes in pieces. Put them together in their order: the text of each “json”, or the "
+    "bytes that each “base64” stands for."
+)
 
 
 class Privacy:
@@ -94,8 +99,9 @@ class Privacy:
             if (told := await plugin.stored(person)) is not None
         ]
         about = {"platform": person.platform, "id": person.id, "name": person.name, "exported": now()}
+        note = IN_PIECES.in_language(user.locale)
         return await asyncio.to_thread(
-            lambda: _written(about, {**sections, "tokens": _told(tokens), "files": _pieces([*files, *blobs])})
+            lambda: _written(about, note, {**sections, "tokens": _told(tokens), "files": _pieces([*files, *blobs])})
         )
 
     async def delete(self, user: User, place: Place, asking: int) -> None:
@@ -206,23 +212,40 @@ def _pieces(found: Iterable[Any]) -> Iterator[dict[str, Any]]:
             yield rows([row])[0] | of_several | {"base64": data}
 
 
-def _written(about: dict[str, Any], sections: Mapping[str, Iterable[Any]]) -> list[Attachment]:
-    """The files of an export: a row a line, as many in each file as fit into it."""
+def _written(about: dict[str, Any], note: str, sections: Mapping[str, Iterable[Any]]) -> list[Attachment]:
+    """The files of an export: a row a line, as many in each file as fit into it; `note` tells of pieces."""
     contents: list[dict[str, list[str]]] = [{name: [] for name in sections}]
+    notes: list[dict[str, str]] = [{}]
     size = 0
     for name, found in sections.items():
-        for row in found:
+        for row in (fitting for one in found for fitting in _fitting(one)):
             line = _json(row)
-            length = len(f"{line},\n".encode("utf-8", "replace"))
+            length = _bytes(f"{line},\n")
             if size and size + length > FILE_BYTES:
                 contents.append({})
+                notes.append({})
                 size = 0
             contents[-1].setdefault(name, []).append(line)
             size += length
+            if "pieces" in row:
+                notes[-1] = {"pieces": note}
     return [
-        _file(number, about | {"file": number, "files": len(contents)}, content)
-        for number, content in enumerate(contents, 1)
+        _file(number, about | {"file": number, "files": len(contents)} | told, content)
+        for number, (told, content) in enumerate(zip(notes, contents, strict=True), 1)
     ]
+
+
+def _fitting(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A row, or pieces of its JSON where it is too large for a file."""
+    line = _json(row)
+    if _bytes(line) <= FILE_BYTES:
+        yield row
+        return
+    # A letter has four bytes at most, and those that are escaped once more, two.
+    length = FILE_BYTES // 4
+    starts = range(0, len(line), length)
+    for number, start in enumerate(starts, 1):
+        yield {"piece": number, "pieces": len(starts), "json": line[start : start + length]}
 
 
 def _file(number: int, about: dict[str, Any], content: Mapping[str, Sequence[str]]) -> Attachment:
@@ -235,6 +258,11 @@ def _file(number: int, about: dict[str, Any], content: Mapping[str, Sequence[str
 def _section(name: str, lines: Sequence[str]) -> str:
     text = ",\n".join(lines)
     return f'"{name}":[\n{text}\n]'
+
+
+def _bytes(text: str) -> int:
+    """How many it is in a file."""
+    return len(text.encode("utf-8", "replace"))
 
 
 def _json(value: Any) -> str:

@@ -22,7 +22,7 @@ from bot import plugin
 from bot.app import Bot
 from bot.audit import AuditRow
 from bot.config import PluginsSection
-from bot.database import AttachmentRow, Database, MessageRow, now
+from bot.database import AttachmentRow, Database, MessageRow, PluginRow, now
 from bot.message import Action, Place, Reply, Request, User
 from bot.model_client import ModelClient
 from bot.platforms.terminal import HERE, operator
@@ -242,7 +242,7 @@ async def test_answers_under_way_end_with_it(bot: Bot, models: FakeModels) -> No
 async def test_much_is_in_files_that_every_platform_takes(
     tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    most, about = 4000, 400
+    most, about = 4000, 600
     monkeypatch.setattr("bot.privacy.FILE_BYTES", most)
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
         for _ in range(3):
@@ -270,10 +270,29 @@ async def test_much_is_in_files_that_every_platform_takes(
     assert b"".join(base64.b64decode(one["base64"]) for one in pieces) == large
 
 
+async def test_a_row_too_large_for_a_file_comes_in_pieces_that_make_it_up(
+    tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, about = 4000, 600
+    monkeypatch.setattr("bot.privacy.FILE_BYTES", most)
+    diary = {"quoted": '"\\' * 800, "drawn": "😀" * 800, "half": "\ud83d"}
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        async with bot.database.writing() as session:
+            session.add(PluginRow(plugin="diary", scope="", key=BEN.id, value=diary))
+        files = (await last(bot, ask("/privacy export", BEN))).attachments
+    assert max(len(file.data) for file in files) <= most + about
+    told = [json.loads(file.data) for file in files]
+    pieces = [row for one in told for row in one.get("plugin_data", [])]
+    assert [one["piece"] for one in pieces] == list(range(1, pieces[0]["pieces"] + 1))
+    row = json.loads("".join(one["json"] for one in pieces))
+    assert (row["key"], row["value"]) == (BEN.id, diary | {"half": "?"})
+    assert all(one["about"]["pieces"].startswith("What is too large") for one in told if one.get("plugin_data"))
+
+
 async def test_an_export_comes_nine_files_at_a_time(
     tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.privacy.FILE_BYTES", 1000)
+    monkeypatch.setattr("bot.privacy.FILE_BYTES", 1500)
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
         for _ in range(3):
             await last(bot, ask("/imagine pumpkin", BEN))
