@@ -104,7 +104,7 @@ class Imagine:
     frames: tuple[int, ...] = ()
     """How many steps are behind each picture of a strip or an animation; none named: some spread ones."""
     sweep: Sweep | None = None
-    """Draw the one picture several times instead, and lay them in a row with the values under them."""
+    """Draw the one picture several times instead, and lay them in rows with the values under them."""
     previews: int = 0
     """How many times to show what the picture is going to be, while it is drawn."""
     initial: bytes | None = None

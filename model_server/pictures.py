@@ -22,6 +22,8 @@ BACKGROUND = (24, 24, 27)
 TEXT_COLOUR = (228, 228, 231)
 SMALLEST_TEXT = 9
 GAP = 4
+MOST_IN_ROW = 4
+"""More would be too small to read where a chat shows them."""
 FRAME_MS, LAST_FRAME_MS = 120, 2500
 """How long an animation shows each frame, and the last one, which is what it is about."""
 MOST_PIXELS = 16_000_000
@@ -51,17 +53,19 @@ def strip(
     return _laid_out(pictures, len(pictures), gap, background)
 
 
-def caption(picture: Image.Image, text: str) -> Image.Image:
-    """The picture with a line of text under it, as large as its width allows."""
-    width, height = picture.size
+def rows(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size in as few rows of at most MOST_IN_ROW as there can be. Raises ValueError as `grid` does."""
+    count = math.ceil(len(pictures) / MOST_IN_ROW)
+    return _laid_out(pictures, math.ceil(len(pictures) / max(1, count)), GAP, BACKGROUND)
+
+
+def captions(pictures: Sequence[Image.Image], texts: Sequence[str]) -> list[Image.Image]:
+    """Pictures of one width, each with a line of text under it, all as large as the width allows the longest one."""
+    width = pictures[0].width
     size = max(SMALLEST_TEXT, width // 8)
-    while size > SMALLEST_TEXT and ImageFont.load_default(size).getlength(text) > width:
+    while size > SMALLEST_TEXT and max(map(ImageFont.load_default(size).getlength, texts)) > width:
         size -= 1
-    whole = Image.new("RGB", (width, height + 3 * size // 2), BACKGROUND)
-    whole.paste(picture)
-    middle = (width / 2, height + 3 * size / 4)
-    ImageDraw.Draw(whole).text(middle, text, TEXT_COLOUR, ImageFont.load_default(size), anchor="mm")
-    return whole
+    return [_captioned(picture, text, size) for picture, text in zip(pictures, texts, strict=True)]
 
 
 def encode(picture: Image.Image, made_by: Mapping[str, str]) -> bytes:
@@ -141,6 +145,15 @@ def _opened(data: bytes) -> Image.Image:
         size = f"{picture.width}×{picture.height}"
         raise ValueError(f"The picture has {size} pixels; it may have up to {MOST_PIXELS // 10**6} million.")
     return picture
+
+
+def _captioned(picture: Image.Image, text: str, size: int) -> Image.Image:
+    width, height = picture.size
+    whole = Image.new("RGB", (width, height + 3 * size // 2), BACKGROUND)
+    whole.paste(picture)
+    middle = (width / 2, height + 3 * size / 4)
+    ImageDraw.Draw(whole).text(middle, text, TEXT_COLOUR, ImageFont.load_default(size), anchor="mm")
+    return whole
 
 
 def _laid_out(pictures: Sequence[Image.Image], columns: int, gap: int, background: tuple[int, int, int]) -> Image.Image:

@@ -11,7 +11,7 @@ from PIL import Image
 from model_server.pictures import (
     LAST_FRAME_MS,
     animate,
-    caption,
+    captions,
     decode,
     encode,
     enlarge,
@@ -80,7 +80,7 @@ def test_a_strip_is_one_row() -> None:
 
 @pytest.mark.parametrize("width", [48, 64, 512])
 def test_a_caption_lies_under_the_picture_and_inside_its_width(width: int) -> None:
-    named = caption(square(RED, width, 20), "steps 30")
+    [named] = captions([square(RED, width, 20)], ["steps 30"])
     assert named.width == width
     assert named.crop((0, 0, width, 20)).getcolors() == [(width * 20, RED)]
     below = named.crop((0, 20, width, named.height))
@@ -88,6 +88,13 @@ def test_a_caption_lies_under_the_picture_and_inside_its_width(width: int) -> No
     assert text is not None
     assert text[0] > 0
     assert text[2] < width
+
+
+def test_captions_are_as_large_as_the_longest_may_be() -> None:
+    short, long = captions([square(RED, 256)] * 2, ["guidance 1", "guidance 7.33333"])
+    alone, _ = captions([square(RED, 256)] * 2, ["guidance 1", "guidance 2"])
+    assert short.size == long.size
+    assert short.height < alone.height
 
 
 def test_what_was_encoded_here_is_measured_without_reading_its_pixels() -> None:

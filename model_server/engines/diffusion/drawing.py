@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from model_server.engines.diffusion.request import ANIMATION_FRAMES, MOST_PIXELS, STRIP_FRAMES, frames_in, singles
 from model_server.job import Chosen, Finished, Picture, Preview, Progress, Started
-from model_server.pictures import animate, caption, encode, enlarge, grid, strip
+from model_server.pictures import animate, captions, encode, enlarge, grid, rows, strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,8 +124,7 @@ class Drawing:
         sweep = self.task.sweep
         if sweep is None:
             return grid(pictures)
-        named = zip(pictures, sweep.values, strict=True)
-        return strip([caption(picture, f"{sweep.knob} {value:g}") for picture, value in named])
+        return rows(captions(pictures, [f"{sweep.knob} {value:g}" for value in sweep.values]))
 
     def _whole(self, index: int) -> Picture:
         made_by, guided_by = self._made_by(index), self._guided[index]

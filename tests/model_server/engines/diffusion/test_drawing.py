@@ -135,6 +135,21 @@ def test_a_sweep_shows_the_same_picture_for_each_value(
     assert isinstance(events[-1], Finished)
 
 
+def test_long_values_have_smaller_captions_under_all_pictures(engine: Engine, run: Run) -> None:
+    [whole] = only(run, engine, imagine(sweep=Sweep("guidance", (1.0, 7.33333)), edge=256, steps=1))
+    width, height = opened(whole).size
+    assert (width, 256 < height < 304) == (256 + 4 + 256, True)
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "rows"), [(2, 2, 1), (4, 4, 1), (5, 3, 2), (6, 3, 2), (7, 4, 2), (8, 4, 2)]
+)
+def test_a_sweep_of_many_values_has_two_rows(engine: Engine, run: Run, count: int, columns: int, rows: int) -> None:
+    [whole] = only(run, engine, imagine(sweep=Sweep("guidance", tuple(range(1, count + 1))), steps=1))
+    width, height = opened(whole).size
+    assert (width, height > rows * EDGE, height < 2 * rows * EDGE) == (columns * (EDGE + 4) - 4, True, True)
+
+
 @pytest.mark.parametrize(
     ("sweep", "sentence"),
     [
