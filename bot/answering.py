@@ -192,12 +192,15 @@ class Answering:
         text = next((row.options.get(option.name) for option in command.options if option.free_text), None)
         return " ".join(str(text or "").split())
 
-    async def snapshot(self, row: MessageRow, locale: str) -> Reply:
-        """A stored answer as it should look now, with the buttons that still make sense."""
+    async def snapshot(self, row: MessageRow, locale: str, *, files: bool = True) -> Reply:
+        """A stored answer as it should look now, with the buttons that still make sense.
+
+        Without `files` those that are stored are not read.
+        """
         if (newest := self._runs.newest(row.id)) is not None:
             reply = self._dressed(newest, row, locale)
             return reply if not reply.final else replace(reply, buttons=())
-        reply = await self._journal.reply(row)
+        reply = await self._journal.reply(row, files=files)
         votes = await self._journal.votes(row.id)
         status = translate("Interrupted: the bot was restarted.", locale) if row.state == "interrupted" else ""
         buttons = actions.finished(self._command(row), row, reply, votes, locale)

@@ -300,9 +300,9 @@ class Bot:
             raise Expired("This has expired: it is no longer stored.")
         return await self.journal.tokens(row_id)
 
-    async def snapshot(self, row: MessageRow, locale: str) -> Reply:
-        """A stored answer as it should look now, with the buttons that still make sense."""
-        return await self.answering.snapshot(row, locale)
+    async def snapshot(self, row: MessageRow, locale: str, *, files: bool = True) -> Reply:
+        """A stored answer as it should look now; without `files`, those that are stored are not read."""
+        return await self.answering.snapshot(row, locale, files=files)
 
     async def interrupted(self, platforms: Sequence[str]) -> list[MessageRow]:
         """What a process that died left unfinished on these platforms; from now on it is marked so."""

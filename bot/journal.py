@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, true, union_all, update
+from sqlalchemy import LargeBinary, delete, func, select, true, union_all, update
 
 from bot import counts
 from bot.audit import note
@@ -25,6 +26,22 @@ if TYPE_CHECKING:
     from bot.instance import Instance
     from bot.message import Place, Request
     from bot.model_events import Token
+
+HEAD_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file of the answer `message`, with its first bytes alone, in which a picture says how large it is."""
+
+    id: int
+    message: int
+    filename: str
+    media_type: str
+    alt: str
+    spoiler: bool
+    size: int
+    head: bytes
 
 
 def plain(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,15 +244,32 @@ class Journal:
             rows = await session.scalars(select(MessageRow).where(here).order_by(MessageRow.id.desc()).limit(limit))
             return list(rows)[::-1]
 
-    async def reply(self, row: MessageRow) -> Reply:
-        """The stored answer as a reply, with its files and the plugin's own buttons."""
+    async def files(self, answer: int) -> list[Stored]:
+        """What is known of an answer's files, in order."""
+        columns = (
+            *(AttachmentRow.id, AttachmentRow.message, AttachmentRow.filename, AttachmentRow.media_type),
+            *(AttachmentRow.alt, AttachmentRow.spoiler, func.length(AttachmentRow.data)),
+            func.substr(AttachmentRow.data, 1, HEAD_BYTES, type_=LargeBinary),
+        )
         async with self._database.reading() as session:
-            files = await session.scalars(
-                select(AttachmentRow).where(AttachmentRow.message == row.id).order_by(AttachmentRow.id)
-            )
-            attachments = tuple(
-                Attachment(file.filename, file.data, file.media_type, file.alt, file.spoiler) for file in files
-            )
+            found = select(*columns).where(AttachmentRow.message == answer).order_by(AttachmentRow.id)
+            return [Stored(*row) for row in await session.execute(found)]
+
+    async def file(self, answer: int, number: int) -> Attachment | None:
+        """The file of an answer that has this number, whole, unless it was deleted or purged."""
+        # Numbers of files come again once they are free, those of messages never do.
+        mine = (AttachmentRow.id == number) & (AttachmentRow.message == answer)
+        async with self._database.reading() as session:
+            row = await session.scalar(select(AttachmentRow).where(mine))
+        return None if row is None else _attachment(row)
+
+    async def reply(self, row: MessageRow, *, files: bool = True) -> Reply:
+        """The stored answer as a reply, with the plugin's own buttons and, if wanted, its `files`."""
+        attachments: tuple[Attachment, ...] = ()
+        if files:
+            async with self._database.reading() as session:
+                found = select(AttachmentRow).where(AttachmentRow.message == row.id).order_by(AttachmentRow.id)
+                attachments = tuple(map(_attachment, await session.scalars(found)))
         return Reply(
             text=row.text,
             card=row.card,
@@ -326,6 +360,10 @@ class Journal:
             for row in rows:
                 row.state = "interrupted"
         return rows
+
+
+def _attachment(row: AttachmentRow) -> Attachment:
+    return Attachment(row.filename, row.data, row.media_type, row.alt, row.spoiler)
 
 
 async def _count_use(session: AsyncSession, row: MessageRow, state: str, waited: float | None) -> None:

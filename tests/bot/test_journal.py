@@ -9,6 +9,7 @@ from fakes.rows import exchange, keep
 from sqlalchemy import func, select
 
 from bot import Attachment, Button, Channel, Context, Likely, Plugin, Reply, Token, User, command
+from bot import journal as journals
 from bot.database import AttachmentRow, Database, VoteRow
 from bot.errors import Expired
 from bot.instance import Instance
@@ -113,6 +114,25 @@ async def test_the_last_reply_comes_back_as_it_was(journal: Journal) -> None:
     assert row is not None
     assert (row.state, row.seed) == ("done", 7)
     assert await journal.reply(row) == shown
+
+
+async def test_files_are_known_without_being_read(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "HEAD_BYTES", 2)
+    _, other = await opened(journal)
+    _, answer = await opened(journal)
+    text = Attachment("a.txt", b"abc", "text/plain", alt="letters", spoiler=True)
+    await journal.close(answer, Reply(attachments=(PICTURE, text), final=True), "done")
+    picture, stored = await journal.files(answer)
+    assert (picture.filename, picture.size, picture.head) == (PICTURE.filename, len(PICTURE.data), PICTURE.data[:2])
+    assert (stored.media_type, stored.alt, stored.spoiler, stored.head) == ("text/plain", "letters", True, b"ab")
+    assert await journal.file(answer, stored.id) == text
+    assert await journal.file(other, stored.id) is None
+    row = await journal.get(answer)
+    assert row is not None
+    assert (await journal.reply(row, files=False)).attachments == ()
+    await journal.delete(row)
+    assert await journal.file(answer, stored.id) is None
+    assert await journal.files(answer) == []
 
 
 @pytest.mark.parametrize(("card", "seed"), [({}, None), ({"seed": "x"}, None), ({"seed": "-1"}, None)])

@@ -35,12 +35,13 @@ MOST_PER_VISITOR, MOST = 8, 200
 
 @dataclass(slots=True)
 class Running:
-    """An answer under way, where it goes, and the exchange that it made, once it did."""
+    """An answer under way, where it goes, the exchange that it made, once it did, and the one that it is shown in."""
 
     user: User
     room: Room
     thread: int = 0
     exchange: Exchange | None = None
+    shown: Exchange | None = None
 
 
 class Answers:
@@ -77,7 +78,8 @@ class Answers:
                 await self._show_stored(room, row, questions.get(row.parent or 0))
 
     async def _show_stored(self, room: Room, row: MessageRow, question: MessageRow | None) -> None:
-        reply = await self._bot.snapshot(row, "en")
+        reply = await self._bot.snapshot(row, "en", files=False)
+        stored = await self._bot.journal.files(row.id) if reply.final and not reply.attachments else ()
         exchange = room.begin(
             User(row.author, row.author_name),
             row.resume.get("line", ""),
@@ -86,7 +88,7 @@ class Answers:
             thread=int(row.thread or 0),
             parent=(question.parent or 0) if question is not None else 0,
         )
-        room.show(exchange, reply)
+        room.show(exchange, reply, stored)
 
     async def say(
         self,
@@ -227,6 +229,14 @@ class Answers:
                 note = translate("Something went wrong inside the bot; its log says more.", running.user.locale)
                 text = f"{last.text}{closing(last.text)}\n\n{note}".strip()
                 self._show(running, replace(last, text=text, status="", final=True, error=True))
+        else:
+            await self._store(running)
+
+    async def _store(self, running: Running) -> None:
+        """Hold the files of an answer no longer in memory, if they are in the database."""
+        shown = running.shown
+        if shown is not None and shown.reply.final and shown.reply.attachments:
+            running.room.store(shown, await self._bot.journal.files(shown.reply.row))
 
     def _show(self, running: Running, reply: Reply) -> None:
         """Show a reply in the exchange that is open for it, in the one it belongs to, or in a new one."""
@@ -234,7 +244,7 @@ class Answers:
         shown = running.exchange or room.with_row(reply.row)
         if shown is None:
             shown = running.exchange = room.begin(running.user, "", private=reply.private, thread=running.thread)
-        was_unchecked = shown.unchecked
+        running.shown, was_unchecked = shown, shown.unchecked
         room.show(shown, reply)
         if was_unchecked and not (shown.unchecked or shown.private):
             self._rooms.spoken(room, running.user)

@@ -1,13 +1,16 @@
-"""Files in memory under unguessable names."""
+"""Files under unguessable names, in memory or read from where they are stored."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import secrets
 import struct
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bot.journal import Stored
     from bot.message import Attachment
 
 PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
@@ -16,8 +19,43 @@ FORMER_BYTES = 16 << 20
 """Of files that were let go: a dozen large previews. A slow page has long fetched one when as many newer ones came."""
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """What pages are told of a file. `size` is in bytes, `pixels` a picture's width and height.
+
+    Of what was stored before the bot started nobody has read the bytes, so that it has no `digest`.
+    """
+
+    filename: str
+    media_type: str
+    alt: str
+    spoiler: bool
+    size: int
+    pixels: tuple[int, int] | None = field(compare=False)
+    digest: bytes = field(compare=False, default=b"")
+
+    def is_same(self, other: File) -> bool:
+        """Whether both are the same file, for all that is known."""
+        return self == other and (not (self.digest and other.digest) or self.digest == other.digest)
+
+
+def described(file: Attachment) -> File:
+    """What there is to tell of a file in memory."""
+    digest = hashlib.blake2b(file.data, digest_size=16).digest()
+    pixels = picture_size(file.data)
+    return File(file.filename, file.media_type, file.alt, file.spoiler, len(file.data), pixels, digest)
+
+
+def recorded(file: Stored) -> File:
+    """What there is to tell of a stored file."""
+    return File(file.filename, file.media_type, file.alt, file.spoiler, file.size, picture_size(file.head))
+
+
 class Files:
-    """Keeps files until they are dropped, or, with a `limit` in bytes, until newer ones need their place."""
+    """Keeps files until they are dropped, or, with a `limit` in bytes, until newer ones need their place.
+
+    Of those that are stored it knows only where they are.
+    """
 
     def __init__(self, limit: float = math.inf) -> None:
         self._limit = limit
@@ -25,6 +63,7 @@ class Files:
         self._kept: dict[tuple[str, str], Attachment] = {}
         self._former_size = 0
         self._former: dict[tuple[str, str], None] = {}
+        self._stored: dict[str, tuple[int, int]] = {}
 
     def keep(self, file: Attachment, owner: str = "") -> str:
         """Keep a file and give back its name; where `owner` is given, it must be given to `get` too."""
@@ -36,8 +75,20 @@ class Files:
         return name
 
     def get(self, name: str, owner: str = "") -> Attachment | None:
-        """The file, if it is still kept."""
+        """The file, if it is still kept in memory."""
         return self._kept.get((owner, name))
+
+    def keep_stored(self, stored: Stored, name: str = "") -> str:
+        """Keep a file that nobody owns where it is stored, and no longer in memory; its name, or a new one."""
+        name = name or secrets.token_urlsafe(24)
+        if ("", name) in self._kept:
+            self._remove(("", name))
+        self._stored[name] = stored.message, stored.id
+        return name
+
+    def stored(self, name: str) -> tuple[int, int] | None:
+        """The answer that a file is stored with, and its own number, if it is still kept so."""
+        return self._stored.get(name)
 
     def let_go(self, name: str, owner: str = "") -> None:
         """Keep a file only until others that were let go later need its place.
@@ -53,6 +104,8 @@ class Files:
 
     def drop(self, name: str, owner: str = "") -> None:
         """Forget a file; unknown names are ignored, since it may have gone by itself."""
+        if not owner:
+            self._stored.pop(name, None)
         if (owner, name) in self._kept:
             self._remove((owner, name))
 

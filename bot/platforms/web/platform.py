@@ -70,7 +70,7 @@ class WebPlatform:
 
         At the end running answers are stopped, and pages are told that the chat goes.
         """
-        # What a room shows holds the bytes in any case: a bound here would free nothing and take pictures off the page.
+        # Without a bound, which would take pictures off the page. All but what is not stored leaves memory at its end.
         files = Files()
         rooms = Rooms(files, Store(self._bot.database, SPACE))
         await rooms.start()

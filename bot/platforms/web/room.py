@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from bot.message import Place, Reply
+from bot.platforms.web.files import described, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from bot.message import Attachment, User
-    from bot.platforms.web.files import Files
+    from bot.journal import Stored
+    from bot.message import User
+    from bot.platforms.web.files import File, Files
 
 GENERAL = "general"
 """The room that is always there."""
@@ -42,7 +44,7 @@ class Exchange:
     for_moderators: bool = False
     unchecked: bool = False
     reply: Reply = field(default_factory=Reply)
-    files: tuple[tuple[Attachment, str], ...] = ()
+    files: tuple[tuple[File, str], ...] = ()
     former: list[str] = field(default_factory=list)
 
     def is_visible_to(self, user: User) -> bool:
@@ -108,8 +110,8 @@ class Room:
         self._tell(exchange.id)
         return exchange
 
-    def show(self, exchange: Exchange, reply: Reply) -> None:
-        """Make `reply` what the exchange shows now."""
+    def show(self, exchange: Exchange, reply: Reply, stored: Sequence[Stored] = ()) -> None:
+        """Make `reply` what the exchange shows now, and below it what it has in `stored` files instead of its own."""
         if exchange.id not in self._exchanges:
             return
         if reply.deleted:
@@ -119,8 +121,29 @@ class Room:
         exchange.private = exchange.private or reply.private
         # The core gives a reply its row once the question has passed everything that could refuse it.
         exchange.unchecked = exchange.unchecked and not reply.row
-        exchange.files = self._named(exchange, reply)
+        read = tuple((recorded(file), self._files.keep_stored(file)) for file in stored)
+        exchange.files = read or self._named(exchange, reply)
         self._tell(exchange.id)
+
+    def store(self, exchange: Exchange, stored: Sequence[Stored]) -> None:
+        """Hold the files of an exchange's last reply no longer in memory, but where all of them are `stored`."""
+        there = [recorded(file) for file in stored]
+        shown = [file for file, _ in exchange.files]
+        if exchange.id not in self._exchanges or not exchange.reply.final or len(there) != len(shown):
+            return
+        if all(one.is_same(other) for one, other in zip(there, shown, strict=True)):
+            for (_, name), file in zip(exchange.files, stored, strict=True):
+                self._files.keep_stored(file, name)
+            exchange.reply = replace(exchange.reply, attachments=())
+
+    def lose(self, name: str) -> None:
+        """Show a file no longer, since it is gone from where it was stored."""
+        for exchange in self._exchanges.values():
+            if name in (shown for _, shown in exchange.files):
+                exchange.files = tuple(pair for pair in exchange.files if pair[1] != name)
+                self._files.drop(name)
+                self._tell(exchange.id)
+                break
 
     def get(self, exchange_id: int) -> Exchange | None:
         """The exchange with this id, if it is still kept."""
@@ -162,15 +185,16 @@ class Room:
         for watcher in tuple(self._watchers):
             watcher.typing(user)
 
-    def _named(self, exchange: Exchange, reply: Reply) -> tuple[tuple[Attachment, str], ...]:
+    def _named(self, exchange: Exchange, reply: Reply) -> tuple[tuple[File, str], ...]:
         """The reply's files with their names: those shown before keep theirs, those no longer shown are let go."""
         before = list(exchange.files)
         named = []
-        for file in reply.attachments:
-            known = next((pair for pair in before if pair[0] == file), None)
+        for attachment in reply.attachments:
+            file = described(attachment)
+            known = next((pair for pair in before if pair[0].is_same(file)), None)
             if known is not None:
                 before.remove(known)
-            named.append(known or (file, self._files.keep(file)))
+            named.append(known or (file, self._files.keep(attachment)))
         for _, name in before:
             self._files.let_go(name)
             exchange.former.append(name)

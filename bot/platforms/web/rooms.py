@@ -75,6 +75,11 @@ class Rooms:
         """What somebody asked, and whose reply is one of `rows`, each with its room."""
         return [both for both in self._all() if both[1].author.id == user_id or both[1].reply.row in rows]
 
+    def lose(self, name: str) -> None:
+        """Show a file no longer, in whatever room it is."""
+        for room in self._rooms.values():
+            room.lose(name)
+
     def _all(self) -> list[tuple[Room, Exchange]]:
         return [(room, exchange) for room in self._rooms.values() for exchange in room.exchanges]
 

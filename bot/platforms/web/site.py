@@ -90,7 +90,8 @@ class Site:
         return socket
 
     async def _file(self, request: web.Request) -> web.Response:
-        file = self._house.files.get(request.match_info["name"])
+        name = request.match_info["name"]
+        file = self._house.files.get(name) or await self._stored(name)
         if file is None:
             raise web.HTTPNotFound(text="This file is no longer kept.")
         shown = file.media_type in PICTURE_TYPES
@@ -104,6 +105,16 @@ class Site:
                 "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
             },
         )
+
+    async def _stored(self, name: str) -> Attachment | None:
+        files = self._house.files
+        if (stored := files.stored(name)) is None:
+            return None
+        file = await self._house.bot.journal.file(*stored)
+        if file is None:
+            self._house.rooms.lose(name)
+        # What was taken off the page meanwhile is shown to nobody.
+        return file if files.stored(name) is not None else None
 
     async def _upload(self, request: web.Request) -> web.Response:
         """Keep a file for the form that is being filled in, and name it. The body is the file."""

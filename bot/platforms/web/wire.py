@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from bot import actions
 from bot.errors import UserError
 from bot.language import translate
-from bot.platforms.web.files import PICTURE_TYPES, picture_size
+from bot.platforms.web.files import PICTURE_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.command import Command
-    from bot.message import Attachment, Form, Reply, User
+    from bot.message import Form, Reply, User
+    from bot.platforms.web.files import File
     from bot.platforms.web.room import Exchange, Room
 
 MOST_BYTES = 512 << 10
@@ -227,8 +228,8 @@ def _reply(reply: Reply, *, mine: bool) -> dict[str, Any]:
     }
 
 
-def _picture(file: Attachment, name: str) -> dict[str, Any]:
-    width, height = picture_size(file.data) or (None, None)
+def _picture(file: File, name: str) -> dict[str, Any]:
+    width, height = file.pixels or (None, None)
     return _file(file, name) | {
         "alt": file.alt,
         "spoiler": file.spoiler,
@@ -237,8 +238,8 @@ def _picture(file: Attachment, name: str) -> dict[str, Any]:
     }
 
 
-def _file(file: Attachment, name: str) -> dict[str, Any]:
-    return {"url": f"/files/{name}", "name": file.filename, "size": len(file.data)}
+def _file(file: File, name: str) -> dict[str, Any]:
+    return {"url": f"/files/{name}", "name": file.filename, "size": file.size}
 
 
 def _command(command: Command, locale: str) -> dict[str, Any]:

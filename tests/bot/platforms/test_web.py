@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from aiohttp import WSMsgType
 from fakes.models import FakeModels
-from fakes.page import Visitor, visitor
+from fakes.page import Page, Visitor, visitor
+from sqlalchemy import delete
 
 from bot import Attachment, Context, Plugin, Reply, autocomplete, command
 from bot.app import Bot
 from bot.audit import Filter
 from bot.config import WebSection
-from bot.database import Database
+from bot.database import AttachmentRow, Database
 from bot.message import User
 from bot.model_client import ModelClient
 from bot.platforms.web import WebPlatform, site
@@ -190,6 +191,35 @@ async def test_pictures_are_shown_from_unguessable_addresses(ann: Visitor) -> No
         assert response.headers["Content-Security-Policy"].startswith("sandbox;")
     async with ann.session.get(f"{ann.url}/files/guessed") as response:
         assert response.status == 404
+
+
+async def read_and_lost(bot: Bot, one: Visitor, page: Page) -> None:
+    """The one picture on the page is read from the database, and gone from the page once it is gone from there."""
+    (exchange,) = page.exchanges.values()
+    (picture,) = exchange["reply"]["pictures"]
+    assert (picture["width"], picture["height"], "seed 7" in picture["alt"]) == (384, 384, True)
+    async with one.session.get(one.url + picture["url"]) as response:
+        data = await response.read()
+    assert data.startswith(b"\x89PNG")
+    assert len(data) == picture["size"]
+    async with bot.database.writing() as session:
+        await session.execute(delete(AttachmentRow))
+    async with one.session.get(one.url + picture["url"]) as response:
+        assert response.status == 404
+    await page.until("exchange", lambda message: not message["reply"]["pictures"])
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_pictures_are_read_from_the_database(bot: Bot, restarted: bool) -> None:
+    async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, ann.page() as page:
+        await page.say("/face seed:7")
+        await page.final()
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "web answer"))
+        if not restarted:
+            await read_and_lost(bot, ann, page)
+    if restarted:
+        async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ben, ben.page() as page:
+            await read_and_lost(bot, ben, page)
 
 
 async def test_a_preview_is_there_for_pages_that_come_late(ann: Visitor, models: FakeModels) -> None:

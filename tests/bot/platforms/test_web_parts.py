@@ -6,6 +6,7 @@ from itertools import count
 import pytest
 from fakes.models import png
 
+from bot.journal import Stored
 from bot.message import Attachment, Reply, User
 from bot.platforms.web import files as stored
 from bot.platforms.web import room as rooms
@@ -171,6 +172,35 @@ def test_a_file_keeps_its_name_while_it_is_shown() -> None:
     assert None not in [files.get(name) for name in names]
     room.show(exchange, Reply(deleted=True))
     assert [files.get(name) for name in names] == [None, None]
+
+
+def kept(number: int, file: Attachment) -> Stored:
+    about = (file.filename, file.media_type, file.alt, file.spoiler, len(file.data), file.data)
+    return Stored(number, 7, *about)
+
+
+def test_stored_files_leave_memory_and_keep_their_names() -> None:
+    files = Files()
+    room = Room(files)
+    exchange = room.begin(ANN, "draw", private=False)
+    pictures = tuple(Attachment(f"{number}.png", png(number, 30, 20)) for number in range(2))
+    last = Reply(attachments=pictures, final=True, row=7)
+    room.show(exchange, last)
+    names = [name for _, name in exchange.files]
+    room.store(exchange, [])
+    room.store(exchange, [kept(1, Attachment("else.png", b"x")), kept(2, pictures[1])])
+    assert [files.get(name) for name in names] == list(pictures)
+    room.store(exchange, [kept(1, pictures[0]), kept(2, pictures[1])])
+    assert [files.get(name) for name in names] == [None, None]
+    assert [files.stored(name) for name in names] == [(7, 1), (7, 2)]
+    assert exchange.reply.attachments == ()
+    room.show(exchange, last)
+    assert [name for _, name in exchange.files] == names
+    assert [files.get(name) for name in names] == [None, None]
+    room.lose(names[0])
+    assert [name for _, name in exchange.files] == names[1:]
+    room.show(exchange, Reply(deleted=True))
+    assert [files.stored(name) for name in names] == [None, None]
 
 
 def test_what_was_let_go_makes_room_for_what_is_let_go_later(monkeypatch: pytest.MonkeyPatch) -> None:
