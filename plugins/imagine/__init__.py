@@ -23,6 +23,13 @@ LAST_SEED = 2147483647
 DEEPEST = 6
 """How many variations of variations there may be: to get at the last one, all of them are drawn again."""
 
+# What options take that stand in more than one command.
+Words = Range[str, 1, 1000]
+Guidance = Range[float, 0, 30]
+Steps = Range[int, 1, 150]
+Seed = Range[int, 0, LAST_SEED]
+Count = Range[int, 1, 4]
+
 
 class Imagine(Plugin):
     """Pictures from a text-to-image diffusion model."""
@@ -44,12 +51,12 @@ class Imagine(Plugin):
     async def imagine(
         self,
         ctx: Context,
-        prompt: Range[str, 1, 1000],
-        guidance: Range[float, 0, 30] | None = None,
-        steps: Range[int, 1, 150] | None = None,
-        seed: Range[int, 0, 2147483647] | None = None,
-        count: Range[int, 1, 4] = 4,
-        negative: Range[str, 1, 1000] | None = None,
+        prompt: Words,
+        guidance: Guidance | None = None,
+        steps: Steps | None = None,
+        seed: Seed | None = None,
+        count: Count = 4,
+        negative: Words | None = None,
         sweep: Range[str, 1, 100] | None = None,
     ) -> AsyncIterator[Reply]:
         """Have pictures drawn from words, and watch them come out of the noise.
@@ -73,12 +80,12 @@ class Imagine(Plugin):
     async def one(
         self,
         ctx: Context,
-        prompt: Range[str, 1, 1000],
+        prompt: Words,
         model: str,
-        guidance: Range[float, 0, 30] | None = None,
-        steps: Range[int, 1, 150] | None = None,
-        seed: Range[int, 0, 2147483647] | None = None,
-        negative: Range[str, 1, 1000] | None = None,
+        guidance: Guidance | None = None,
+        steps: Steps | None = None,
+        seed: Seed | None = None,
+        negative: Words | None = None,
     ) -> AsyncIterator[Reply]:
         """Draw one of several pictures alone.
 
@@ -96,14 +103,14 @@ class Imagine(Plugin):
     async def vary(
         self,
         ctx: Context,
-        prompt: Range[str, 1, 1000],
+        prompt: Words,
         source: str,
         strength: Range[float, 0.05, 1] = telling.STRENGTH,
-        guidance: Range[float, 0, 30] | None = None,
-        steps: Range[int, 1, 150] | None = None,
-        seed: Range[int, 0, 2147483647] | None = None,
-        count: Range[int, 1, 4] = 4,
-        negative: Range[str, 1, 1000] | None = None,
+        guidance: Guidance | None = None,
+        steps: Steps | None = None,
+        seed: Seed | None = None,
+        count: Count = 4,
+        negative: Words | None = None,
     ) -> AsyncIterator[Reply]:
         """Draw variations of a picture.
 
