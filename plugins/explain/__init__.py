@@ -206,7 +206,7 @@ class Explain(Plugin):
             sentence = "“{title}” is one of this bot's own; whoever runs the bot can take it out of explain.lessons."
             raise UserError(sentence, title=book.title)
         await self.shelf.teaching.remove(where, kept)
-        before = {"version": kept.newest.number, "file": kept.newest.filename}
+        before = {"version": kept.newest.number, "file": kept.newest.filename} if kept.versions else None
         await ctx.audit.note(scope, "lesson remove", kept.title, before=before)
         self.spawn(self._tidy())
         yield Reply(text=ctx.translate("“{title}” is removed.", title=kept.title), final=True)
@@ -266,6 +266,9 @@ class Explain(Plugin):
     async def _found(self, server: str, title: str) -> tuple[Library, Book]:
         library = await self.shelf.library(server)
         if (book := library.book(title)) is None:
+            for known, error in library.left_out.items():
+                if known.casefold() == title.casefold():
+                    raise UserError("“{title}” is left out: {reason}", title=known, reason=error.sentence)
             names = ", ".join(f"“{book.title}”" for book in library.books)
             if not names:
                 raise UserError("There is no lesson “{title}” here, and no other one either.", title=title)

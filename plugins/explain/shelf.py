@@ -19,7 +19,7 @@ from bot import Attachment, Busy, UserError
 from plugins.explain.teaching import Kept, Teaching, Version
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from bot import Host, Page
     from plugins.explain.decision import Decision
@@ -70,6 +70,8 @@ class Library:
     """What it was made from: the digests of a server's own lessons."""
     books: tuple[Book, ...]
     index: Index
+    left_out: Mapping[str, UserError] = field(default_factory=dict)
+    """Why a server's own lessons are not among them, by their titles."""
     guide: Index | None = None
     """The guide of `index`, which the other libraries share."""
     model: str = ""
@@ -143,14 +145,14 @@ class Shelf:
     async def library(self, server: str) -> Library:
         """The lessons of `server`, read and indexed if they are not yet."""
         kept = await self.teaching.lessons(server)
-        key = tuple(f"{one.title} {one.newest.digest}" for one in kept)
+        key = tuple(f"{one.title} {[version.digest for version in one.versions[-1:]]}" for one in kept)
         async with self._locks[server if kept else ""]:
             if not kept:
                 self._own.pop(server, None)
-                self._common = self._common or await self._made((), await self._deployments())
+                self._common = self._common or await self._made((), await self._deployments(), {})
                 return self._common
             if (known := self._own.get(server)) is None or known.key != key:
-                self._own[server] = await self._made(key, await self._books(server, kept, known))
+                self._own[server] = await self._made(key, *await self._books(server, kept, known))
             self._own.move_to_end(server)
             while len(self._own) > LIBRARIES:
                 self._own.popitem(last=False)
@@ -211,10 +213,11 @@ class Shelf:
             raise UserError(sentence, title=kept.title, number=number, there=there)
         return Attachment(version.filename, await self.teaching.file(server, version))
 
-    async def _made(self, key: tuple[str, ...], books: Sequence[Book]) -> Library:
+    async def _made(self, key: tuple[str, ...], books: Sequence[Book], left_out: Mapping[str, UserError]) -> Library:
         passages = [passage for book in books for passage in book.passages]
         guide = await self._guide_of(passages) if passages else None
-        library = Library(key, _named(books), await asyncio.to_thread(_indexed, passages, guide), guide)
+        index = await asyncio.to_thread(_indexed, passages, guide)
+        library = Library(key, _named(books), index, left_out, guide)
         if passages:
             self._spawn(self._embed(library))
         else:
@@ -246,21 +249,35 @@ class Shelf:
                 log.exception(sentence, path, repr(error))  # noqa: TRY401 - before the traceback, in one line
         return books
 
-    async def _books(self, server: str, kept: Sequence[Kept], before: Library | None) -> list[Book]:
-        """The deployment's lessons, and those of the server, which take the place of others with their title."""
+    async def _books(
+        self, server: str, kept: Sequence[Kept], before: Library | None
+    ) -> tuple[list[Book], dict[str, UserError]]:
+        """The deployment's lessons, and those of the server, which take the place of others with their title.
+
+        And by their titles, why some of these are left out.
+        """
         known = {book.version: book for book in before.books if book.version} if before else {}
         own: list[Book] = []
+        left_out: dict[str, UserError] = {}
         for one in kept:
             try:
                 own.append(known.get(one.newest) or await self._opened(server, one))
             except UserError as error:
-                log.warning("The lesson “%s” is left out: %s", one.title, error)
+                left_out[one.title] = error
+                # What nobody foresaw is told with where it happened.
+                log.warning("The lesson “%s” is left out: %s", one.title, error, exc_info=error.__cause__)
         titles = {book.title.casefold() for book in own}
-        return [book for book in (await self.library("")).books if book.title.casefold() not in titles] + own
+        common = [book for book in (await self.library("")).books if book.title.casefold() not in titles]
+        return common + own, left_out
 
     async def _opened(self, server: str, kept: Kept) -> Book:
         data = await self.teaching.file(server, kept.newest)
-        book = await asyncio.to_thread(bound, data, kept.newest.filename, kept.title)
+        try:
+            book = await asyncio.to_thread(bound, data, kept.newest.filename, kept.title)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError("It cannot be read; the log of the bot says why.") from error
         return replace(book, version=kept.newest)
 
     async def _embed(self, library: Library) -> None:
@@ -272,6 +289,10 @@ class Shelf:
                 library.settle(model)
             except UserError as error:
                 log.info("The lessons are searched by their words alone for now: %s", error)
+            except Exception:
+                # Nobody needs embeddings to be answered, and whatever it was may pass.
+                log.exception("The lessons are searched by their words alone for now")
+            if not library.model:
                 library.settle()
                 await asyncio.sleep(RETRY_SECONDS)
 

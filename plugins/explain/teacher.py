@@ -26,8 +26,10 @@ def given(title: str, text: str | None, file: Attachment | None) -> tuple[str, b
 
 
 def listed(ctx: Context, library: Library) -> str:
-    """All lessons that hold here."""
+    """All lessons that hold here, and those of the server that are left out, with the reason."""
     lines = [f"- {_line(ctx, book)}" for book in library.books]
+    for title, error in library.left_out.items():
+        lines.append(f"- **{title}** – {ctx.translate('left out: {reason}', reason=error.sentence)}")
     return "\n".join(lines) or ctx.translate("There are no lessons here. /lesson add brings one in.")
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bot import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Set
+
     from bot import Store
 
 MOST_LESSONS, MOST_VERSIONS = 50, 10
@@ -36,14 +38,19 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A lesson of a server with its versions, the oldest first."""
+    """A lesson of a server with its versions, the oldest first; none where what is stored of it cannot be read."""
 
     title: str
     versions: tuple[Version, ...]
 
     @property
     def newest(self) -> Version:
-        """The version that counts."""
+        """The version that counts. Raises UserError if there is none."""
+        if not self.versions:
+            raise UserError(
+                "What is stored of it is damaged. Bring it in again with /lesson add, or take it away with "
+                "/lesson remove."
+            )
         return self.versions[-1]
 
 
@@ -55,8 +62,8 @@ class Teaching:
 
     async def lessons(self, server: str) -> list[Kept]:
         """The lessons of a server, by title."""
-        rows = (await self._store.items(scope=_scope(server))).values()
-        return sorted((_kept(row) for row in rows), key=lambda kept: kept.title.casefold())
+        rows = await self._store.items(scope=_scope(server))
+        return sorted((_kept(key, row) for key, row in rows.items()), key=lambda kept: kept.title.casefold())
 
     async def servers(self) -> list[str]:
         """Every server that has, or had, lessons of its own."""
@@ -64,8 +71,8 @@ class Teaching:
 
     async def lesson(self, server: str, title: str) -> Kept | None:
         """The lesson with this title, however it is capitalised."""
-        row = await self._store.get(_key(title), scope=_scope(server))
-        return None if row is None else _kept(row)
+        rows = await self._store.items(scope=_scope(server))
+        return _kept(_key(title), rows[_key(title)]) if _key(title) in rows else None
 
     async def file(self, server: str, version: Version) -> bytes:
         """The bytes of a version. Raises UserError if they are gone."""
@@ -81,10 +88,11 @@ class Teaching:
             raise UserError("There is room for {most} lessons here. Remove one with /lesson remove.", most=MOST_LESSONS)
         digest = hashlib.sha256(data).hexdigest()
         about = {"filename": filename, "size": len(data), "digest": digest, "added": datetime.now(UTC).isoformat()}
+        is_damaged = any(not kept.versions for kept in known if _key(kept.title) == _key(title))
         before: list[dict[str, Any]] = []
 
-        def with_one_more(row: dict[str, Any] | None) -> dict[str, Any]:
-            before[:] = [] if row is None else row["versions"]
+        def with_one_more(row: Any) -> dict[str, Any]:
+            before[:] = row["versions"] if _kept(title, row).versions else []
             if before and before[-1]["digest"] == digest:
                 return {"title": title, "versions": before}
             number = before[-1]["number"] + 1 if before else 1
@@ -93,15 +101,20 @@ class Teaching:
         await self._store.set_blobs({digest: data}, scope=_scope(server))
         row = await self._store.change(_key(title), with_one_more, scope=_scope(server))
         await self._store.set(server, True, scope=SERVERS)
-        await self._forget_files(server, {one["digest"] for one in before})
-        return _kept(row).newest, not before or before[-1]["digest"] != digest
+        old = await self._all_files(server) if is_damaged else {one["digest"] for one in before}
+        await self._forget_files(server, old)
+        return _kept(title, row).newest, not before or before[-1]["digest"] != digest
 
     async def remove(self, server: str, kept: Kept) -> None:
         """Forget a lesson with all its versions."""
         await self._store.delete(_key(kept.title), scope=_scope(server))
-        await self._forget_files(server, {version.digest for version in kept.versions})
+        await self._forget_files(server, {one.digest for one in kept.versions} or await self._all_files(server))
 
-    async def _forget_files(self, server: str, digests: set[str]) -> None:
+    async def _all_files(self, server: str) -> frozenset[str]:
+        """The digests of all that a server has: which of them were those of a damaged lesson nobody can tell."""
+        return await self._store.blob_keys(scope=_scope(server))
+
+    async def _forget_files(self, server: str, digests: Set[str]) -> None:
         """Those of them that no version has any more."""
         used = {version.digest for kept in await self.lessons(server) for version in kept.versions}
         await self._store.delete_blobs(digests - used, scope=_scope(server))
@@ -115,9 +128,14 @@ def _key(title: str) -> str:
     return " ".join(title.casefold().split())
 
 
-def _kept(row: dict[str, Any]) -> Kept:
-    versions = [
-        Version(one["number"], one["filename"], one["size"], datetime.fromisoformat(one["added"]), one["digest"])
-        for one in row["versions"]
-    ]
-    return Kept(row["title"], tuple(versions))
+def _kept(title: str, row: Any) -> Kept:
+    """A lesson as it is stored; `title` is what it is called where that cannot be read."""
+    try:
+        return Kept(str(row["title"]), tuple(map(_version, row["versions"])))
+    except (KeyError, TypeError, ValueError):
+        return Kept(title, ())
+
+
+def _version(one: dict[str, Any]) -> Version:
+    added = datetime.fromisoformat(one["added"])
+    return Version(int(one["number"]), str(one["filename"]), int(one["size"]), added, str(one["digest"]))

@@ -114,6 +114,31 @@ async def test_lessons_are_embedded_when_the_model_server_comes_back(
         assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
 
 
+async def test_lessons_whose_embeddings_cannot_be_kept_are_searched_by_words_and_tried_again(
+    make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "RETRY_SECONDS", 0.01)
+    models.listed = {"fake-embeddings": "embeddings"}
+    pets = tmp_path / "pets.md"
+    pets.write_text(PETS)
+    really, tried = shelf.Shelf._attach, asyncio.Event()
+
+    async def attach(self: shelf.Shelf, library: shelf.Library, model: str) -> None:
+        if not tried.is_set():
+            tried.set()
+            raise OSError("the disk is full")
+        await really(self, library, model)
+
+    monkeypatch.setattr(shelf.Shelf, "_attach", attach)
+    async with make_bot(pets) as bot:
+        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        library = await plugin.shelf.library("")
+        await tried.wait()
+        await library.settled.wait()
+        while not library.model:
+            assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
+
+
 async def test_questions_that_fail_have_the_lessons_attached_once_and_a_queue_that_is_full_never(
     make_bot: MakeBot, models: FakeModels, tmp_path: Path
 ) -> None:

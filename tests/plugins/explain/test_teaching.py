@@ -10,7 +10,7 @@ from bot import Attachment
 from bot.app import Bot
 from bot.auditing import line
 from bot.message import Place, Reply, Request, User
-from plugins.explain import teaching
+from plugins.explain import shelf, teaching
 
 from .conftest import DEFAULT, MakeBot
 
@@ -203,6 +203,54 @@ async def test_without_lessons_the_list_says_how_to_add_one(make_bot: MakeBot) -
 async def test_nothing_is_missing_at_first(bot: Bot) -> None:
     told = await lesson(bot, "gaps")
     assert told.text.startswith("So far every question was answered")
+
+
+@pytest.mark.parametrize("row", [{"title": "Pets"}, {"title": "Pets", "versions": [{"number": 1}]}, "Pets", None])
+async def test_a_lesson_that_is_stored_damaged_is_told_of_and_takes_no_other_away(bot: Bot, row: object) -> None:
+    for title, text in (("Pets", PETS), ("Birds", "# Birds\n\n## Robins\n\nRobins sing at dawn.\n")):
+        await lesson(bot, "add", title=title, text=text)
+    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    await plugin.host.store.set("pets", row, scope="lessons:school")
+    assert (await last(bot, ask("/explain when do robins sing"))).text.startswith("Robins sing at dawn.")
+    damaged = (
+        "What is stored of it is damaged. Bring it in again with /lesson add, or take it away with /lesson remove."
+    )
+    assert (await lesson(bot, "list")).text.splitlines()[
+        -1
+    ].casefold() == f"- **pets** – left out: {damaged}".casefold()
+    shown = await lesson(bot, "show", title="pets")
+    assert (shown.text.casefold(), shown.error) == (f"“pets” is left out: {damaged}".casefold(), True)
+
+    assert (await lesson(bot, "add", title="Pets", text=PETS)).text.startswith("“Pets” is version 1 now")
+    assert (await last(bot, ask("/explain why do cats purr"))).text.startswith("Cats purr")
+    await plugin.host.store.set("pets", row, scope="lessons:school")
+    assert (await lesson(bot, "remove", title="pets")).text.casefold() == "“pets” is removed."
+    assert "left out" not in (await lesson(bot, "list")).text
+    assert len(await plugin.host.store.blob_keys(scope="lessons:school")) == 1
+
+
+async def test_a_lesson_whose_file_is_gone_or_breaks_its_reader_is_told_of(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    for title in ("Gone", "Odd", "Pets"):
+        version, _ = await plugin.shelf.teaching.add("school", title, f"{title}.md", f"{PETS}\n{title}".encode())
+        if title == "Gone":
+            await plugin.host.store.delete_blobs([version.digest], scope="lessons:school")
+    really = shelf.bound
+
+    def bound(data: bytes, filename: str, title: str = "") -> shelf.Book:
+        if title == "Odd":
+            raise IndexError("list index out of range")
+        return really(data, filename, title)
+
+    monkeypatch.setattr(shelf, "bound", bound)
+    assert (await last(bot, ask("/explain why do cats purr"))).text.startswith("Cats purr")
+    assert (await lesson(bot, "list")).text.splitlines()[2:] == [
+        "- **Gone** – left out: This version of the lesson is no longer kept.",
+        "- **Odd** – left out: It cannot be read; the log of the bot says why.",
+    ]
+    assert [record.exc_info is not None for record in caplog.records if "“Odd”" in record.getMessage()] == [True]
 
 
 async def test_a_lesson_survives_a_restart(make_bot: MakeBot, tmp_path: Path) -> None:
