@@ -48,7 +48,7 @@ class Instance:
             await session.execute(delete(InstanceRow).where(InstanceRow.id == self.id))
 
     async def _beat(self) -> None:
-        # Anew each time: the time of creation moves when the system's clock is set, and others compare it as it is then.
+        # Anew each time: what the system says of it moves when its clock is set, and others compare it as it is then.
         me = psutil.Process(os.getpid())
         row = InstanceRow(id=self.id, host=socket.gethostname(), pid=me.pid, started=me.create_time(), seen=now())
         async with self._database.writing() as session:
