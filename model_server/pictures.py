@@ -21,6 +21,8 @@ SOFTWARE = "Tempera"
 BACKGROUND = (24, 24, 27)
 TEXT_COLOUR = (228, 228, 231)
 SMALLEST_TEXT = 9
+CAPTION, NUMBER = 8, 4
+"""How many times as wide as its text is high a picture is at least, above a few words and above a number alone."""
 GAP = 4
 MOST_IN_ROW = 4
 """More would be too small to read where a chat shows them."""
@@ -59,10 +61,13 @@ def rows(pictures: Sequence[Image.Image]) -> Image.Image:
     return _laid_out(pictures, math.ceil(len(pictures) / max(1, count)), GAP, BACKGROUND)
 
 
-def captions(pictures: Sequence[Image.Image], texts: Sequence[str]) -> list[Image.Image]:
-    """Pictures of one width, each with a line of text under it, all as large as the width allows the longest one."""
+def captions(pictures: Sequence[Image.Image], texts: Sequence[str], part: int = CAPTION) -> list[Image.Image]:
+    """Pictures of one width, each with a line of text under it, all as large as the width allows the longest one.
+
+    They are at most one `part`th of the width high.
+    """
     width = pictures[0].width
-    size = max(SMALLEST_TEXT, width // 8)
+    size = max(SMALLEST_TEXT, width // part)
     while size > SMALLEST_TEXT and max(map(ImageFont.load_default(size).getlength, texts)) > width:
         size -= 1
     return [_captioned(picture, text, size) for picture, text in zip(pictures, texts, strict=True)]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from model_server.pictures import (
     LAST_FRAME_MS,
+    NUMBER,
     animate,
     captions,
     decode,
@@ -95,6 +96,17 @@ def test_captions_are_as_large_as_the_longest_may_be() -> None:
     alone, _ = captions([square(RED, 256)] * 2, ["guidance 1", "guidance 2"])
     assert short.size == long.size
     assert short.height < alone.height
+
+
+def test_numbers_under_a_strip_can_be_read_where_it_is_shown_small() -> None:
+    frames = [square((255, 255, 255), 128)] * 10
+    whole = strip(captions(frames, ["0", "17", "33", "50", "67", "83", "100", "117", "133", "150"], NUMBER))
+    small = whole.resize((600, whole.height * 600 // whole.width), Image.Resampling.LANCZOS).convert("L")
+    below = small.crop((0, 10 * 600 // whole.width + 2, *small.size)).point(lambda value: 255 if value > 100 else 0)
+    left, top, right, bottom = below.getbbox() or (0, 0, 0, 0)
+    assert bottom - top >= 9, "letters of fewer pixels cannot be read"
+    assert 0 < left < right < small.width
+    assert 0 < top < bottom < below.height
 
 
 def test_what_was_encoded_here_is_measured_without_reading_its_pixels() -> None:

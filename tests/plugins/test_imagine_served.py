@@ -77,7 +77,7 @@ async def test_a_variation_and_its_story(served: Bot) -> None:
     how = await pressed(served, varied, "How 1 was made")
     assert "3. **The steps.** 6 times" in how.text
     strip, film = map(opened, how.attachments)
-    assert (strip.width > 6 * strip.height, film.format, film.n_frames) == (True, "GIF", 7)
+    assert (strip.width, 128 < strip.height < 192, film.format, film.n_frames) == (7 * 132 - 4, True, "GIF", 7)
     page = await pressed(served, how, "Step by step ▶")
     for _ in range(2):
         page = await pressed(served, page, "▶▶")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from model_server.engines.diffusion.request import ANIMATION_FRAMES, MOST_PIXELS, STRIP_FRAMES, frames_in, singles
 from model_server.job import Chosen, Finished, Picture, Preview, Progress, Started
-from model_server.pictures import animate, captions, encode, enlarge, grid, rows, strip
+from model_server.pictures import NUMBER, animate, captions, encode, enlarge, grid, rows, strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,6 +131,9 @@ class Drawing:
         frames = [*self._frames[index].values(), self._finished[index]]
         match self.task.layout:
             case "strip":
+                if len(frames) > 1:
+                    steps = [*self._frames[index], self._each[index]]
+                    frames = captions(frames, [str(step) for step in steps], NUMBER)
                 return Picture(self.job_id, encode(strip(frames), made_by), guided_by=guided_by)
             case "animation":
                 return Picture(self.job_id, animate(frames, made_by), "image/gif", guided_by)

@@ -123,7 +123,7 @@ def test_what_is_shown_is_the_picture_that_is_expected(opened_as: Open, name: st
 def test_a_strip_leads_from_static_to_the_picture(opened_as: Open, run: Run, name: str) -> None:
     engine = opened_as(name)
     whole = pixels(only(run, engine, imagine(layout="strip"))[0])
-    frames = [whole[:, left : left + EDGE] for left in range(0, whole.shape[1], EDGE + 4)]
+    frames = [whole[:EDGE, left : left + EDGE] for left in range(0, whole.shape[1], EDGE + 4)]
     assert len(frames) == 5
     assert np.array_equal(frames[-1], pixels(only(run, engine, imagine())[0]))
     [third] = only(run, engine, imagine(layout="strip", frames=(2,)))

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from fakes.diffusion import EDGE, failures, imagine, opened, pictures, pixels, previews
+from PIL import Image
 
 from model_server.engines import Engine
 from model_server.engines.diffusion.drawing import final_edge, fitting_edge
 from model_server.job import Chosen, Event, Finished, Imagine, Job, Picture, Progress, Sweep
-from model_server.pictures import identify
+from model_server.pictures import NUMBER, captions, identify
 
 Run = Callable[..., list[Event]]
 
@@ -29,9 +30,9 @@ def test_a_grid_is_one_picture(engine: Engine, run: Run) -> None:
     assert identify(whole)[1]["count"] == "4"
 
 
-def _frames(strip: bytes) -> list[np.ndarray]:
+def _frames(strip: bytes, edge: int = EDGE) -> list[np.ndarray]:
     whole = pixels(strip)
-    return [whole[:, left : left + EDGE] for left in range(0, whole.shape[1], EDGE + 4)]
+    return [whole[:, left : left + edge] for left in range(0, whole.shape[1], edge + 4)]
 
 
 @pytest.mark.parametrize(("steps", "count"), [(30, 10), (4, 5), (1, 2)])
@@ -39,9 +40,27 @@ def test_a_strip_leads_from_static_to_the_picture(engine: Engine, run: Run, step
     frames = _frames(only(run, engine, imagine(steps=steps, layout="strip"))[0])
     assert len(frames) == count
     last = pixels(only(run, engine, imagine(steps=steps))[0])
-    assert np.array_equal(frames[-1], last)
-    away = [np.abs(frame - last).mean() for frame in frames]
+    assert np.array_equal(frames[-1][:EDGE], last)
+    away = [np.abs(frame[:EDGE] - last).mean() for frame in frames]
     assert away[0] == max(away) > 10
+
+
+@pytest.mark.parametrize(
+    ("fields", "numbers"),
+    [
+        ({"steps": 30}, [0, 3, 7, 10, 13, 17, 20, 23, 27, 30]),
+        ({"steps": 1}, [0, 1]),
+        ({"steps": 8, "frames": (0, 3, 5)}, [0, 3, 5]),
+    ],
+    ids=str,
+)
+def test_a_strip_has_the_number_of_its_step_under_each_picture(
+    engine: Engine, run: Run, fields: dict[str, object], numbers: list[int]
+) -> None:
+    frames = _frames(only(run, engine, imagine(**fields, layout="strip", edge=64))[0], 64)
+    blank = [Image.new("RGB", (64, 64))] * len(numbers)
+    named = captions(blank, [str(number) for number in numbers], NUMBER)
+    assert [frame[64:].tolist() for frame in frames] == [np.asarray(one)[64:].tolist() for one in named]
 
 
 def test_an_animation_of_each_picture(engine: Engine, run: Run) -> None:
@@ -83,7 +102,7 @@ def test_a_single_frame_needs_no_further_steps(engine: Engine, run: Run, step: i
     assert [event.step for event in events if isinstance(event, Progress)] == list(range(1, step + 1))
     [frame] = pictures(events)
     whole = only(run, engine, imagine(**asked))[0]
-    assert np.array_equal(pixels(frame), _frames(whole)[step])
+    assert np.array_equal(pixels(frame), _frames(whole)[step][:EDGE])
     assert next(event for event in events if isinstance(event, Chosen)).steps == 6
 
 
