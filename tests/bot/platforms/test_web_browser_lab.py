@@ -232,6 +232,17 @@ async def test_odds_in_the_chat_become_a_dial(laboratory: str, models: FakeModel
         await expect(page.locator(".exchange .picture")).to_be_visible()
 
 
+async def test_the_dial_begins_at_the_temperature_of_the_odds(laboratory: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, laboratory) as page:
+        for place, (typed, degree) in enumerate((("0", "0"), ("0,5", "0.5"))):
+            await page.locator("#input").fill(f"/odds temperature:{typed} The cat sat on the")
+            await page.locator("#input").press("Enter")
+            exchange = page.locator(".exchange").nth(place)
+            await exchange.get_by_role("button", name="Turn the dial").click()
+            await expect(exchange.locator(".dial-value")).to_have_text(degree)
+            await exchange.get_by_role("button", name="Back to the text").click()
+
+
 async def test_a_press_is_one_use_however_many_tokens_it_writes(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
     database, limits = Database(f"sqlite:///{tmp_path}/limited.db"), {"limits.user.hour": 2}

@@ -181,7 +181,7 @@ export class ExchangeView {
       const root = element("div", { class: "dial" });
       whole(false);
       this.lab.replaceChildren(root, close);
-      new DialView(root, { text, room: this.actions.room(), temperature: Number(this.data.question.match(/temperature:(\S+)/)?.[1]) || 1 });
+      new DialView(root, { text, room: this.actions.room(), temperature: Number(new Map(this.data.reply.card).get("temperature") ?? 1) });
     };
     this.lab.replaceChildren(element("button", { type: "button", class: "to-thread", onclick: open }, icon("dial"), t("Turn the dial")));
   }
