@@ -226,6 +226,7 @@ class Bot:
             if request.action is not None:
                 return self._dispatch_action(request, request.action)
             command, given = self._resolve(request)
+            request = replace(request, options=given)
             command = self.gate.opened(request, command)
             if request.can_show_forms and command.wants_form(given):
                 return self._form(lambda: self._first_form(request, command, given))

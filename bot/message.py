@@ -97,6 +97,8 @@ class Request:
     - `text`: a line as typed, "/ask temperature:0.2 Why?" or, without a slash, words for the default command;
     - `command` and `options`: what a typed interface collected;
     - `action`: a button or a form.
+
+    Whatever the shape, a handler finds in `options` what whoever asks named themselves, as they gave it.
     """
 
     user: User

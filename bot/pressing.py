@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot import actions
@@ -88,7 +89,9 @@ class Pressing:
         else:
             command = self._forks(row) if action == actions.FORK else self._registry.behind(row.command)
             command = self._gate.opened(request, command)
-            given = actions.changed(action, command, row, asked.fields if asked else None)
+            fields = (asked.fields if asked else None) or {}
+            given = actions.changed(action, command, row, fields)
+            request = replace(request, options=fields)
             repeats = action in actions.REPEATS
             question, parent = (row.parent, None) if repeats else (None, await self._before(row))
         options = self._gate.bound(request, command, given)

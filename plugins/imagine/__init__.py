@@ -72,7 +72,7 @@ class Imagine(Plugin):
         turned = _turned(ctx, sweep) if sweep else None
         model = await ctx.models.chosen("images", ctx.settings["imagine.model"])
         wish = _wish(prompt, guidance, steps, seed, 1 if turned else count, negative) | {"model": model}
-        replies = self._sweep(ctx, wish, *turned) if turned else self._pictures(ctx, wish, count)
+        replies = self._sweep(ctx, wish, count, *turned) if turned else self._pictures(ctx, wish, count)
         async for reply in replies:
             yield reply
 
@@ -135,18 +135,25 @@ class Imagine(Plugin):
         made, watch = Recipe.read(recipe), Watch(ctx)
         await still_there(ctx, made.model)
         text, strip = "", tuple[Attachment, ...]()
+        about = {"prompt": telling.short(prompt), "seed": made.seed}
         wish = made.wish() | {"layout": "strip", "enlarge": STRIP}
         async for seen in draw(ctx, watch, wish, made.source):
             if isinstance(seen, Reply):
                 yield seen
                 continue
-            alt = ctx.translate("“{prompt}” in a row: from noise to picture", prompt=telling.short(prompt))
+            alt = ctx.translate(
+                "“{prompt}”, seed {seed}, in a row from noise to picture; the number under each tells how many of the "
+                "{steps} steps it has behind it",
+                **about,
+                steps=watch.steps,
+            )
             text, strip = telling.story(ctx, made, seen, watch.steps), _files(seen, f"steps-{made.seed}.png", alt)
         async for seen in draw(ctx, watch, made.wish() | {"layout": "animation", "enlarge": FILM}, made.source):
             if isinstance(seen, Reply):
                 yield replace(seen, text=text, attachments=strip)
                 continue
-            alt = ctx.translate("“{prompt}” as a film: from noise to picture", prompt=telling.short(prompt))
+            sentence = "“{prompt}”, seed {seed}, as a film in {steps} steps: from noise to picture"
+            alt = ctx.translate(sentence, **about, steps=watch.steps)
             film = _files(seen, f"film-{made.seed}.gif", alt)
             first = telling.page(ctx.translate("Step by step ▶"), made, 0, watch.steps)
             card = telling.card(seen)
@@ -190,7 +197,7 @@ class Imagine(Plugin):
             )
 
     async def _sweep(
-        self, ctx: Context, wish: Mapping[str, Any], knob: str, values: Sequence[float]
+        self, ctx: Context, wish: Mapping[str, Any], count: int, knob: str, values: Sequence[float]
     ) -> AsyncIterator[Reply]:
         row = {"sweep": {knob: values}, "enlarge": SEVERAL, "previews": PREVIEWS}
         async for seen in draw(ctx, Watch(ctx), {**wish, **row}):
@@ -200,10 +207,15 @@ class Imagine(Plugin):
             made = Recipe.of(seen, wish["prompt"], wish["negative_prompt"])
             each = [made.turned(knob, value) for value in values]
             shown = [f"{value:g}" for value in values]
-            about = {"prompt": telling.short(made.prompt), "knob": knob, "values": ", ".join(shown)}
-            alt = ctx.translate("“{prompt}” side by side, drawn with {knob} {values} from the same noise", **about)
+            about = {"prompt": telling.short(made.prompt), "seed": made.seed, "count": len(values)}
+            alt = ctx.translate(
+                "{count} computer-made pictures of “{prompt}”, all from seed {seed}, with {knob} {values}",
+                **about,
+                knob=knob,
+                values=", ".join(shown),
+            )
             yield Reply(
-                text=ctx.translate("The same words and the same seed: only {knob} differs.", knob=knob),
+                text=telling.turned(ctx, knob, wish[knob], count, len(values)),
                 status=telling.unread(ctx, seen),
                 attachments=_files(seen, f"sweep-{made.seed}.png", alt),
                 card=telling.card(seen) | {knob: ", ".join(shown)},

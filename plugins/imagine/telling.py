@@ -50,6 +50,28 @@ def unread(ctx: Context, drawn: Drawn) -> str:
     return ctx.translate(sentence, **about)
 
 
+def turned(ctx: Context, knob: str, asked: float | None, count: int, pictures: int) -> str:
+    """What a sweep of `knob` shows in its `pictures`, and what of the options `knob` and `count` it did not use.
+
+    `asked` and `count` are their values; one that nobody named is a default, of which nothing needs to be said.
+    """
+    only = "The same words and the same seed each time; only the guidance changes."
+    if knob == "steps":
+        only = "The same words and the same seed each time; only the number of steps changes."
+    told = [ctx.translate(only)]
+    if asked is not None and _is_named(ctx, knob):
+        sentence = "{option} was not used: the values of the sweep count instead."
+        told.append(ctx.translate(sentence, option=f"{knob}:{asked:g}"))
+    if count != pictures and _is_named(ctx, "count"):
+        sentence = "{option} was not used: a sweep draws one picture for each of its values."
+        told.append(ctx.translate(sentence, option=f"count:{count}"))
+    return "\n\n".join(told)
+
+
+def _is_named(ctx: Context, option: str) -> bool:
+    return ctx.request.options.get(option) not in (None, "")
+
+
 # Buttons
 
 
@@ -164,7 +186,8 @@ def _steps(ctx: Context, steps: int) -> str:
         )
     return ctx.translate(
         "**The steps.** {steps} times, a network looked at the picture and guessed what in it is noise, and some of "
-        "that was taken away. Colours and large shapes come first, details last: see the row of pictures and the film.",
+        "that was taken away. Colours and large shapes come first, details last: see the film, and the row of "
+        "pictures, each with the number of its step.",
         steps=steps,
     )
 

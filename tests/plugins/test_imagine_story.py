@@ -27,7 +27,11 @@ async def test_the_story_with_its_strip_and_its_film(bot: Bot, models: FakeModel
         GIF,
     )
     assert film.media_type == "image/gif"
-    assert f"“{LONG}” as a film" in film.alt
+    assert strip.alt == (
+        f"“{LONG}”, seed 7, in a row from noise to picture; the number under each tells how many of the 6 steps it has "
+        "behind it"
+    )
+    assert film.alt == f"“{LONG}”, seed 7, as a film in 6 steps: from noise to picture"
     assert [(body["layout"], body["seed"], body["n"]) for body in models.requests] == [
         ("strip", 7, 1),
         ("animation", 7, 1),
@@ -37,6 +41,7 @@ async def test_the_story_with_its_strip_and_its_film(bot: Bot, models: FakeModel
     assert words.endswith("the end of the prompt: `red` `hat`.")
     assert "The seed 7 decided every speck of it" in beginning
     assert "6 times, a network looked at the picture" in steps
+    assert steps.endswith("see the film, and the row of pictures, each with the number of its step.")
     assert "it went 3 times the way" in guidance
     assert labels(how) == ["Step by step ▶", "Delete", "👍", "👎"]
 

@@ -187,5 +187,5 @@ async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any,
     await shown.get_by_role("button", name="How 1 was made").click()
     how = exchange(page, 1)
     await expect(how.get_by_role("button", name="Step by step ▶")).to_be_visible()
-    film = how.get_by_role("img", name="“a cat” as a film: from noise to picture")
+    film = how.get_by_role("img", name="as a film in 9 steps: from noise to picture")
     assert await film.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
