@@ -172,6 +172,8 @@ class Terminal:
             return 1
         for attachment in last.attachments:
             print(await asyncio.to_thread(self._save, attachment))
+            if attachment.alt:
+                _tell(attachment.alt)
         if last.deleted:
             _tell(translate("Deleted.", self.user.locale))
         if last.status:

@@ -189,7 +189,9 @@ async def test_a_picture_is_saved_once_and_never_over_another(person: Person) ->
     assert first.status == again.status == 0
     assert first.out == again.out == "faces/face-7.png\n"
     assert (person.home / "faces/face-7.png").read_bytes() == png(7, 384, 384)
-    assert first.err.startswith("model fake-faces · seed 7 · count 1 · ")
+    described, card = first.err.splitlines()
+    assert "seed 7" in described
+    assert card.startswith("model fake-faces · seed 7 · count 1 · ")
     (person.home / "faces/face-8.png").write_bytes(b"a holiday")
     assert (await person.chat("/face seed:8", "--out", "faces")).out == "faces/face-8-2.png\n"
     assert (person.home / "faces/face-8.png").read_bytes() == b"a holiday"
@@ -241,6 +243,7 @@ async def test_a_picture_comes_in_steps_and_its_buttons_say_what_they_do(person:
         await chat.until("Step 1 of 4 …")
         models.gate.set()
         await chat.until("imagine-7.png")
+        await chat.until("2 computer-made pictures of “a cat”, from seed 7 on")
         await chat.until("!b0 (1)  !b1 (2)  !b2 (How 1 was made)  !b3 (V1)  !b4 (V2)  !again  !edit")
         await chat.until(PROMPT)
         chat.type("!b1\r")
