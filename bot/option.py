@@ -120,7 +120,7 @@ class Option:
         """
         try:
             value = self._read(raw.strip() if isinstance(raw, str) else raw)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             value = None
         if value is None:
             raise self._wrong(raw)

@@ -33,7 +33,10 @@ def test_whole_numbers(typed: object, value: int) -> None:
     assert Option(name="seed", type=int).convert(typed) == value
 
 
-@pytest.mark.parametrize("typed", ["7.5", 7.5, "seven", True, "99999999999999999999999999x"])
+@pytest.mark.parametrize(
+    "typed",
+    ["7.5", 7.5, "seven", True, "99999999999999999999999999x", "inf", "1e999", pytest.param(10**400, id="huge")],
+)
 def test_what_is_no_whole_number(typed: object) -> None:
     with pytest.raises(OptionError, match="seed must be a whole number"):
         Option(name="seed", type=int).convert(typed)
