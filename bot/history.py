@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from bot.model_events import Token
 
 
-MOST_QUESTIONS = 100
-"""The model server fits what it is given to the model's context; this only bounds what is read."""
+MOST_QUESTIONS, MOST_CHARACTERS = 100, 60_000
+"""The model server fits what it is given to the model's context; these only bound what is read, and what it is given:
+it reads 1 MiB at once, of which the JSON of a single character may take twelve bytes.
+"""
 
 
 class History:
@@ -44,11 +46,15 @@ class History:
             else:
                 questions = await self._place(session, self._question)
             answers = await self._answers(session, [question.id for question in questions])
-        turns = []
-        for question in questions:
+        turns: list[Turn] = []
+        room = MOST_CHARACTERS
+        for question in reversed(questions):
             if answer := answers.get(question.id):
-                turns += [Turn("user", question.text), Turn("assistant", answer)]
-        return turns
+                room -= len(question.text) + len(answer)
+                if room < 0:
+                    break
+                turns += [Turn("assistant", answer), Turn("user", question.text)]
+        return turns[::-1]
 
     async def tokens(self, answer: int) -> tuple[Token, ...]:
         """The tokens of an earlier answer to this very question; none where they are not kept (any more)."""

@@ -5,7 +5,7 @@ from fakes.rows import exchange, keep
 
 from bot import Token
 from bot.database import Database, TokensRow
-from bot.history import MOST_QUESTIONS, History
+from bot.history import MOST_CHARACTERS, MOST_QUESTIONS, History
 from bot.tokens import pack
 
 
@@ -74,6 +74,16 @@ async def test_a_long_conversation_is_read_from_its_end(database: Database) -> N
     found = await turns(database)
     assert len(found) == 2 * MOST_QUESTIONS
     assert (found[0], found[-1]) == ("q2", f"a{MOST_QUESTIONS + 1}")
+
+
+async def test_long_questions_and_answers_are_fewer(database: Database) -> None:
+    await exchange(database, "short", "1")
+    await exchange(database, "q" * (MOST_CHARACTERS // 2), "2")
+    await exchange(database, "three", "a" * (MOST_CHARACTERS // 2 - len("three") - 1))
+    assert [text[:5] for text in await turns(database)] == ["qqqqq", "2", "three", "aaaaa"]
+    await exchange(database, "4", "")
+    await exchange(database, "five", "5")
+    assert [text[:5] for text in await turns(database)] == ["three", "aaaaa", "five", "5"]
 
 
 async def test_a_chain_of_replies_leaves_out_what_stands_between(database: Database) -> None:

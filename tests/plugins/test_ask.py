@@ -304,3 +304,10 @@ async def test_the_lessons_can_be_left_out(teaching: Callable[..., Bot], models:
         await last(bot, ask(f"/explain {ASKED}"))
         await last(bot, ask(f"/ask {ASKED}"))
     assert models.requests[-1]["messages"][-1]["content"] == ASKED
+
+
+async def test_a_long_conversation_fits_a_request_in_any_script(bot: Bot, models: FakeModels) -> None:
+    # In JSON, each of these signs takes twelve bytes.
+    for _ in range(12):
+        reply = await last(bot, ask("🐈" * 8000))
+        assert not reply.error, reply.text
