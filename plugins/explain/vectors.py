@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SCOPE = "vectors"
 BATCH = 16
 """Texts of one request: so few that a bot which ends with its answer has kept what was made until then."""
+LONGEST = 4000
+"""Characters of a text that are embedded, more than models read: a list may be any length, a request may not."""
 
 
 async def vectors(store: Store, models: ModelClient, passages: Sequence[Passage], model: str = "") -> Floats:
@@ -44,7 +46,7 @@ async def vectors(store: Store, models: ModelClient, passages: Sequence[Passage]
     kept |= {key: row.astype(np.float16).tobytes() for key, row in ready.items()}
     missing = iter([text for text, key in keys.items() if key not in kept])
     while batch := list(islice(missing, BATCH)):
-        made = await models.embed(batch, model=model)
+        made = await models.embed([text[:LONGEST] for text in batch], model=model)
         new = {keys[text]: np.asarray(row, np.float16).tobytes() for text, row in zip(batch, made, strict=True)}
         await store.set_blobs(new, scope=SCOPE)
         kept |= new

@@ -68,6 +68,7 @@ async def test_a_restart_embeds_nothing_and_an_edit_only_what_it_changed(
 async def test_another_model_starts_from_nothing(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
         store = Store(database, "explain")
+        models.listed["other-embeddings"] = "embeddings"
         await vectors(store, client, told())
         embedded(models)
         await vectors(store, client, told(), "other-embeddings")
@@ -117,3 +118,10 @@ async def test_what_was_finished_before_an_interruption_is_not_made_again(
 async def test_no_passages_are_no_rows(client: ModelClient, tmp_path: Path) -> None:
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
         assert (await vectors(Store(database, "explain"), client, [])).shape == (0, 0)
+
+
+async def test_long_texts_fit_a_request_in_any_script(client: ModelClient, tmp_path: Path) -> None:
+    long = told("# Pets\n\n## Cats\n\n" + "\n".join(f"- {number} {'🐈 кошка ' * 2000}" for number in range(10)))
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        rows = await vectors(Store(database, "explain"), client, long)
+    assert len(rows) == len(texts(long))
