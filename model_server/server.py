@@ -81,7 +81,7 @@ async def serve(
 
 def application(models: Sequence[Model], *, guard: Guard) -> web.Application:
     """The routes and what every request passes: the log, the errors' shape, the guard."""
-    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_account, _shape_errors, _guarded_by(guard)])
+    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_account, shape_errors, _guarded_by(guard)])
     app.add_routes(Routes(models).table())
     app.add_routes(_Catalogue(models).table())
     return app
@@ -164,7 +164,7 @@ async def _account(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 @web.middleware
-async def _shape_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every error in OpenAI's shape; of an unforeseen one, the client learns no more than a mark."""
     try:
         return await handler(request)

@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from model_server.engines.device import pick_device, pick_dtype
-from model_server.engines.refusal import Refused, check_encodable
+from model_server.engines.refusal import Refused, check_texts
 from model_server.job import Embed, Finished, Progress, Started, Vectors
 
 if TYPE_CHECKING:
@@ -107,14 +107,8 @@ class EmbeddingEngine:
         """The texts that a job needs the vectors of. Raises Refused when it is not for this engine."""
         if not isinstance(job.task, Embed):
             raise Refused(f"{self._spec.name} only turns texts into vectors; it cannot do this.", param="model")
-        texts = job.task.texts
-        if not texts:
-            raise Refused("There is nothing to embed; send at least one text.", param="input")
-        for place, text in enumerate(texts, 1):
-            if not text.strip():
-                raise Refused(f"Text {place} of {len(texts)} is empty; send texts with words in them.", param="input")
-            check_encodable(text, "input")
-        return texts
+        check_texts(job.task.texts, "input")
+        return job.task.texts
 
     def _answer(self, batch: Batch) -> Event:
         """What a job hears whose vectors are all there."""

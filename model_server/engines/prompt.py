@@ -76,7 +76,7 @@ class PromptBuilder:
         return Prompt(ids=ids, max_tokens=room, stop=task.sampling.stop)
 
     def _chat(self, task: Chat) -> Prompt:
-        _check_turns(task)
+        check_turns(task)
         # What people write never becomes a special token: only the template says where a turn begins and ends.
         turns = [replace(message, content=self._vocabulary.broken(message.content)) for message in task.messages]
         task = replace(task, messages=tuple(turns))
@@ -154,7 +154,8 @@ def plain_chat(messages: Sequence[Message], *, going_on: bool = False) -> str:
     return "\n\n".join(paragraphs if going_on else [*paragraphs, PLAIN_LABELS["assistant"].rstrip()])
 
 
-def _check_turns(task: Chat) -> None:
+def check_turns(task: Chat) -> None:
+    """Refuses a conversation whose last message says nothing, and what cannot be read or gone on with."""
     if not task.messages or not task.messages[-1].content.strip():
         raise Refused("The prompt is empty; write what the model should answer.", param="messages")
     for message in task.messages:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from model_server.job import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Refused(Exception):
@@ -26,3 +31,13 @@ def check_encodable(text: str, param: str) -> None:
     except UnicodeEncodeError as error:
         sentence = f"Character {error.start + 1:,} of the text is half a surrogate pair; send whole characters."
         raise Refused(sentence, param=param) from None
+
+
+def check_texts(texts: Sequence[str], param: str) -> None:
+    """Refuses what has no words: no text at all, and one that is empty."""
+    if not texts:
+        raise Refused("There is nothing to embed; send at least one text.", param=param)
+    for place, text in enumerate(texts, 1):
+        if not text.strip():
+            raise Refused(f"Text {place} of {len(texts)} is empty; send texts with words in them.", param=param)
+        check_encodable(text, param)

@@ -81,14 +81,15 @@ async def test_a_picture_comes_out_of_steps_and_previews(models: FakeModels) -> 
 async def test_all_that_can_be_chosen_is_passed_on(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         *_, drawn = await events(
-            client, count=4, negative_prompt="dogs", steps=2, guidance=0, layout="grid", enlarge=64, frames=(0, 2)
+            client, count=4, negative_prompt="dogs", steps=2, guidance=0, layout="grid", enlarge=64
         )
+        await events(client, layout="strip", frames=(0, 2))
         await events(client, sweep={"guidance": (1, 3.5)})
     assert isinstance(drawn, Drawn)
     assert (drawn.steps, drawn.guidance, drawn.negative_prompt) == (2, 0, Reading(("dogs",), (), 8))
-    grid, sweep = models.requests
+    grid, strip, sweep = models.requests
     assert {"n": 4, "negative_prompt": "dogs", "steps": 2, "guidance": 0, "layout": "grid"}.items() <= grid.items()
-    assert (grid["enlarge"], grid["frames"], "sweep" in grid) == (64, [0, 2], False)
+    assert (grid["enlarge"], strip["frames"], "sweep" in grid) == (64, [0, 2], False)
     assert sweep["sweep"] == {"guidance": [1, 3.5]}
 
 
@@ -104,7 +105,7 @@ async def test_several_files_and_other_kinds_of_them(models: FakeModels) -> None
 
 async def test_a_variation_is_a_form_with_the_picture(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
-        *_, drawn = await events(client, prompt="1", source=png(3), strength=0.5, frames=(1, 2), previews=2)
+        *_, drawn = await events(client, prompt="1", source=png(3), strength=0.5, layout="strip", frames=(1, 2))
     assert isinstance(drawn, Drawn)
     assert drawn.strength == 0.5
     (body,) = models.requests
@@ -190,3 +191,18 @@ async def test_a_server_without_an_image_model() -> None:
     async with crooked(given, "/v1/models") as url, ModelClient(url) as client:
         with pytest.raises(ModelUnavailable, match="offers no model for images"):
             await events(client)
+
+
+async def test_what_the_server_would_not_take_is_refused_in_tests_too(models: FakeModels) -> None:
+    async with ModelClient(models.url) as client:
+        for more, said in (
+            ({"sweep": {"steps": [1.0, 2.0]}}, "whole number"),
+            ({"enlarge": 4096}, "enlarged to 16 to 1024 pixels"),
+            ({"prompt": "x" * 32_001}, "at most 32000 characters"),
+            ({"source": b"no picture"}, "picture"),
+            ({"layout": "strip", "frames": (5,)}, "takes 4"),
+        ):
+            with pytest.raises(ModelError, match=said):
+                await events(client, **more)
+    assert len(models.refused) == 5
+    models.refused.clear()

@@ -13,15 +13,20 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
+from fakes.strictly import ARTIST, Strictly
+
+from model_server.errors import ApiError
+from model_server.image_form import read_form
+from model_server.server import LARGEST_BODY, shape_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiohttp.typedefs import Handler
+
 LISTED = {"fake-chat": "chat", "fake-faces": "faces", "fake-images": "images", "fake-embeddings": "embeddings"}
-STEPS, GUIDANCE, EDGE = 4, 3.0, 16
+STEPS, GUIDANCE, EDGE = ARTIST.steps, ARTIST.guidance, ARTIST.width
 """What the image model does where a request leaves it open; the edge of its pictures in pixels."""
-TEXTS = frozenset({"model", "prompt", "negative_prompt", "layout", "response_format", "user"})
-"""Fields of a form that are text; the others are numbers or lists."""
 VOCABULARY = (" mat", " floor", " roof", "\n", "…", "<end>", " bed", " sofa", " table", " moon", " grass", " sun")
 START = 100
 """The id of a prompt's first token; the others follow."""
@@ -43,6 +48,9 @@ def png(seed: int, width: int = 16, height: int = 16) -> bytes:
 
 class FakeModels:
     """Use it as an async context manager; `url` is then its address.
+
+    It takes only what the real server takes. Whatever became of a request that the bot should not have sent, leaving
+    the context fails with the sentences in `refused`; a test that means to send such a thing clears them.
 
     A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
     drawings after their first preview, dials and faces altogether; `embedding_gate` holds embeddings,
@@ -71,6 +79,7 @@ class FakeModels:
         self.place: int | None = None
         self.guided_by = ""
         self.requests: list[dict[str, Any]] = []
+        self.refused: list[str] = []
         self.pieces: dict[int, str] = {}
         self.running = 0
         self.dropped = 0
@@ -83,7 +92,7 @@ class FakeModels:
         self._lifetime = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=64 << 20)
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[shape_errors, self._noting_refusals])
         app.add_routes(
             [
                 web.get("/v1/models", self._models),
@@ -109,6 +118,7 @@ class FakeModels:
         self.embedding_gate.set()
         self.moderation_gate.set()
         await self._lifetime.aclose()
+        assert not self.refused, self.refused
 
     async def until(
         self, *, running: int | None = None, dropped: int | None = None, requests: int | None = None
@@ -131,8 +141,23 @@ class FakeModels:
             self.dropped += dropped
             self._changed.notify_all()
 
+    @web.middleware
+    async def _noting_refusals(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ApiError as error:
+            # Models come and go under the bot's hands.
+            if error.status != 404:
+                self.refused.append(error.message)
+            raise
+        except web.HTTPRequestEntityTooLarge as error:
+            self.refused.append(str(error))
+            raise
+
     async def _moderations(self, request: web.Request) -> web.Response:
-        body = await request.json()
+        data = await request.read()
+        Strictly(self.listed).moderation(data)
+        body = json.loads(data)
         texts = body["input"]
         if self.crowd > 0:
             self.crowd -= 1
@@ -152,9 +177,10 @@ class FakeModels:
     async def _live(self, request: web.Request) -> web.Response:
         return web.json_response({"models": list(self.listed), "missing": {}})
 
-    async def _received(self, request: web.Request) -> dict[str, Any]:
-        body: dict[str, Any] = await request.json()
-        return await self._noted(body)
+    async def _received(self, request: web.Request, read: Callable[[bytes], None]) -> dict[str, Any]:
+        data = await request.read()
+        read(data)
+        return await self._noted(json.loads(data))
 
     async def _noted(self, body: dict[str, Any]) -> dict[str, Any]:
         self.requests.append(body)
@@ -169,7 +195,7 @@ class FakeModels:
         return web.json_response({"error": error}, status=status)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = await self._received(request)
+        body = await self._received(request, Strictly(self.listed).chat)
         if refusal := self._refusal(body):
             return refusal
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Job-Id": "fake"})
@@ -202,7 +228,7 @@ class FakeModels:
         return response
 
     async def _dial(self, request: web.Request) -> web.Response:
-        body = await self._received(request)
+        body = await self._received(request, Strictly(self.listed).completion)
         if refusal := self._refusal(body):
             return refusal
         assert body["dial"] is True
@@ -212,11 +238,9 @@ class FakeModels:
         return web.json_response({"choices": [], "tempera": {"dial": dial}})
 
     async def _variations(self, request: web.Request) -> web.StreamResponse:
-        form = dict(await request.post())
-        image = form.pop("image")
-        assert isinstance(image, web.FileField)
-        body = {name: str(value) if name in TEXTS else json.loads(str(value)) for name, value in form.items()}
-        return await self._drawn(request, await self._noted(body | {"image": image.file.read()}))
+        fields, picture = await read_form(request)
+        Strictly(self.listed).variation(fields, picture)
+        return await self._drawn(request, await self._noted(json.loads(fields) | {"image": picture}))
 
     async def _drawn(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         """A stream of pictures: half of the steps have a preview, which is the picture in another colour."""
@@ -259,7 +283,7 @@ class FakeModels:
         return response
 
     async def _pictures(self, request: web.Request) -> web.StreamResponse:
-        body = await self._received(request)
+        body = await self._received(request, Strictly(self.listed).picture)
         if self.listed.get(body["model"]) == "images":
             return await self._drawn(request, body)
         if refusal := self._refusal(body):
@@ -277,7 +301,7 @@ class FakeModels:
         return web.json_response({"data": [{"b64_json": picture}], "tempera": {"seed": body["seed"], "seconds": 0.1}})
 
     async def _embeddings(self, request: web.Request) -> web.Response:
-        body = await self._received(request)
+        body = await self._received(request, Strictly(self.listed).embedding)
         if refusal := self._refusal(body):
             return refusal
         await self.embedding_gate.wait()

@@ -37,6 +37,7 @@ async def test_what_is_prepared_is_not_embedded(models: FakeModels, tmp_path: Pa
     own = passages(read(b"# Pets\n\n## Cats\n\nThey purr.\n", "pets.md"))
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database, ModelClient(models.url) as client:
         store = Store(database, "explain")
+        models.listed |= {MODEL: "embeddings", "other-embeddings": "embeddings"}
         rows = await vectors(store, client, lesson()[:3], MODEL)
         assert models.requests == []
         await vectors(store, client, own, MODEL)
