@@ -186,4 +186,7 @@ def forked(tokens: Sequence[Token], at: int, choice: int) -> tuple[Token, ...]:
         raise UserError("That token would end the answer there; choose one to go on with.")
     if BROKEN in chosen.text or (at and not tokens[at - 1].text):
         raise UserError("That token is only a part of a character; choose another one.")
-    return (*tokens[:at], Token(chosen.text, chosen.probability, tokens[at].likely))
+    begun = (*tokens[:at], Token(chosen.text, chosen.probability, tokens[at].likely))
+    if not "".join(token.text for token in begun).strip():
+        raise UserError("An answer cannot begin with blanks alone; choose another token.")
+    return begun

@@ -226,6 +226,14 @@ async def test_what_cannot_be_gone_on_with(bot: Bot, at: int, choice: int, sente
     assert (reply.text, reply.error) == (sentence, True)
 
 
+async def test_an_answer_of_blanks_alone_cannot_be_gone_on_with(bot: Bot, models: FakeModels) -> None:
+    models.answer = ("\n", "Hi", ".")
+    row = (await last(bot, ask("hi"))).row
+    reply = await last(bot, fork(row, 0, 0))
+    assert (reply.text, reply.error) == ("An answer cannot begin with blanks alone; choose another token.", True)
+    assert (await last(bot, fork(row, 1, 1))).text.startswith("\nHi")
+
+
 @pytest.mark.parametrize(("at", "choice"), [(0, 0), (1, 0)])
 def test_no_character_is_broken(at: int, choice: int) -> None:
     likely = (Likely("\ufffd", 0.5),)
