@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from random import Random
 
     from model_server.training.emoji import Emoji
@@ -48,11 +47,8 @@ def things(emoji: Emoji) -> list[str]:
     return list(dict.fromkeys(bare))
 
 
-def plain(emoji: Emoji, random: Random, descriptions: Sequence[str] = ()) -> list[str]:
-    """Captions for the picture of one emoji; repeated ones are meant to be drawn more often.
-
-    `descriptions` are further ones, for all but the skin tones, which none of them names.
-    """
+def plain(emoji: Emoji, random: Random) -> list[str]:
+    """Captions for the picture of one emoji; repeated ones are meant to be drawn more often."""
     if emoji.tone:
         chosen = {"thing": emoji.name, "a_thing": article(emoji.name), "tone": emoji.tone}
         return [form.format(**chosen) for form in TONE_FORMS]
@@ -68,7 +64,7 @@ def plain(emoji: Emoji, random: Random, descriptions: Sequence[str] = ()) -> lis
         found += words[:4]
     if len(words) > 1:
         found += [" ".join(random.sample(words, min(3, len(words)))) for _ in range(3)]
-    return [*found, *descriptions]
+    return found
 
 
 def coloured(emoji: Emoji, colour: str) -> list[str]:

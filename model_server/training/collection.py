@@ -54,7 +54,10 @@ WORN = {
 
 @dataclass
 class Described:
-    """A thing that has descriptions: the numbers of these in `Collection.texts`, and those of its plain pictures."""
+    """A thing that has descriptions: the numbers of these in `Collection.texts`, and those of its plain pictures.
+
+    They are no captions of the pictures: a network that knows the thing's name teaches what they mean.
+    """
 
     descriptions: list[int]
     pictures: list[int] = field(default_factory=list)
@@ -79,8 +82,12 @@ class Collection:
         assert picture.shape == (SIZE, SIZE, 3)  # noqa: S101 - our own scenes
         self.pictures.append(picture)
         self.weights.append(weight)
-        self.captions.append([self.texts.setdefault(text, len(self.texts)) for text in texts])
+        self.captions.append([self.number(text) for text in texts])
         self.kinds.append(kind)
+
+    def number(self, text: str) -> int:
+        """The number of a caption or description, which is given to it now where it has none."""
+        return self.texts.setdefault(text, len(self.texts))
 
     def probabilities(self) -> np.ndarray:
         """How likely each picture is to be drawn; they add up to 1, and each kind to its share."""
@@ -145,7 +152,7 @@ def _add_plain(
 ) -> None:
     kind = "tone" if emoji.tone else "plain"
     count = 1 if emoji.tone else variants
-    texts = captions.plain(emoji, random, descriptions)
+    texts = captions.plain(emoji, random)
     colour = name_of(picture)
     if colour and not emoji.tone and emoji.group in NAMEABLE:
         texts += captions.coloured(emoji, colour)[:6]
@@ -153,7 +160,7 @@ def _add_plain(
         flip = _may_flip(emoji) and number % 4 == 3
         collection.add(kind, scenes.place(picture, random, flip=flip), weight / count, texts)
     if descriptions and not emoji.tone:
-        numbers = [collection.texts[text] for text in descriptions]
+        numbers = [collection.number(text) for text in descriptions]
         described = collection.described.setdefault(collection.texts[emoji.name], Described(numbers))
         described.pictures += range(len(collection.pictures) - count, len(collection.pictures))
 

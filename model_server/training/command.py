@@ -69,7 +69,7 @@ def _train(store: Store, folder: Path, name: str, options: argparse.Namespace, d
     run = stages.denoising(folder, plan, lesson, autoencoder, encoder, unet)
     if options.start:
         run.task.rate = RATE_FROM_WEIGHTS
-    # Names come first, and there is time for pictures to settle with what the descriptions changed.
+    # Names come first: nobody can teach from them what descriptions mean before they are known.
     stages.learn(run, lesson, 0 if options.start else plan.steps * 2 // 3, tell)
     tell(f"Done: {run.step:,} steps. Samples are in {short(folder / 'samples')}; --export FOLDER writes the weights.")
 

@@ -1,4 +1,10 @@
-"""Trains the UNet to take noise out of latents, guided by the captions."""
+"""Trains the UNet to take noise out of latents, guided by the captions.
+
+What a description should do is known once names are: the same as the name of its thing. Then the network's own moving
+average, given the name, is the teacher, and says without chance what pictures and their noise say only in the mean:
+Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531; Tarvainen and Valpola, "Mean
+teachers are better role models", arXiv 1703.01780.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +30,10 @@ EMPTY_SHARE = 0.1
 SNR_LIMIT = 5.0
 NOISIEST = 0.2
 """The part of the steps, from noise alone on, where words decide what is drawn: every second picture is shown there."""
+NOISY_DESCRIPTIONS = 0.75
+"""How many descriptions are shown there, once they are learnt."""
+DESCRIPTION_WEIGHT = 4.0
+"""How much a description's error counts: without chance in it, it is so much smaller."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +63,24 @@ class Lesson:
 
     def draw(self, count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Some latents, and the states of one caption of each."""
-        chosen, rows = self.draw_rows(count, random)
-        return self.latents[chosen].float(), self.words(rows)
-
-    def draw_rows(self, count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """The numbers of some latents, and the rows of one caption of each."""
         chosen = torch.multinomial(self.probabilities, count, replacement=True, generator=random)
         first, last = self.starts[chosen], self.starts[chosen + 1]
         place = first + (torch.rand(count, generator=random) * (last - first)).long().clamp(max=last - first - 1)
         rows = self.captions[place]
         rows[torch.rand(count, generator=random) < EMPTY_SHARE] = self.empty
-        return chosen, rows
+        return self.latents[chosen].float(), self._words(rows)
 
-    def words(self, rows: torch.Tensor) -> torch.Tensor:
+    def draw_described(self, count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Latents of some things, all equally likely, and the states of their names and of one description of each."""
+        things = [self.wordings[place] for place in torch.randint(len(self.wordings), (count,), generator=random)]
+        shown, said = (
+            torch.stack([rows[torch.randint(len(rows), (), generator=random)] for rows in choices])
+            for choices in ([thing.latents for thing in things], [thing.descriptions for thing in things])
+        )
+        names = torch.tensor([thing.name for thing in things])
+        return self.latents[shown].float(), self._words(names), self._words(said)
+
+    def _words(self, rows: torch.Tensor) -> torch.Tensor:
         """The states of captions: N × tokens × width."""
         return torch.from_numpy(self.states[rows.numpy()]).float()
 
@@ -78,8 +93,11 @@ class DenoiserTask:
     """
 
     batch = 32
+    described = 12
+    """How many of a batch are descriptions, once there is a teacher."""
     rate = 5e-4
     decay = 0.999
+    teacher: UNet2DConditionModel | None = None
 
     def __init__(
         self,
@@ -101,19 +119,52 @@ class DenoiserTask:
         self._weights = (SNR_LIMIT + 1) / ratio.clamp(min=SNR_LIMIT + 1)
 
     def loss(self, random: torch.Generator) -> torch.Tensor:
-        """The weighted squared error of the velocity; each half of the batch is spread evenly over its steps."""
-        latents, states = self._lesson.draw(self.batch, random)
-        places = (torch.arange(self.batch) // 2 + torch.rand(self.batch, generator=random)) * 2 / self.batch
+        """The mean of the weighted errors of a batch, in which some are descriptions once there is a teacher."""
+        if self.teacher is None:
+            return self._picture_errors(self.batch, random).mean()
+        pictures = self._picture_errors(self.batch - self.described, random)
+        descriptions = DESCRIPTION_WEIGHT * self._description_errors(self.teacher, random)
+        return torch.cat([pictures, descriptions]).mean()
+
+    def _picture_errors(self, count: int, random: torch.Generator) -> torch.Tensor:
+        """How wrong the velocities of pictures with their captions are; each half is spread evenly over its steps."""
+        latents, states = self._lesson.draw(count, random)
+        places = (torch.arange(count) // 2 + torch.rand(count, generator=random)) * 2 / count
         places[1::2] = 1 - NOISIEST * places[1::2]
-        steps = (places * len(self._weights)).long().clamp(max=len(self._weights) - 1)
+        steps = self._steps(places)
         noise = torch.randn(latents.shape, generator=random)
-        noisy = self._scheduler.add_noise(latents, noise, steps)
         wanted = self._scheduler.get_velocity(latents, noise, steps)
+        return self._errors(self._scheduler.add_noise(latents, noise, steps), steps, states, wanted.to(self._device))
+
+    def _description_errors(self, teacher: UNet2DConditionModel, random: torch.Generator) -> torch.Tensor:
+        """How far the velocities by descriptions are from what `teacher` finds by the names of their things."""
+        latents, names, descriptions = self._lesson.draw_described(self.described, random)
+        places = torch.rand(self.described, generator=random)
+        noisy = torch.rand(self.described, generator=random) < NOISY_DESCRIPTIONS
+        steps = self._steps(torch.where(noisy, 1 - NOISIEST * places, places))
+        shown = self._scheduler.add_noise(latents, torch.randn(latents.shape, generator=random), steps)
+        with torch.no_grad():
+            wanted = self._velocity(teacher, shown, steps, names)
+        return self._errors(shown, steps, descriptions, wanted)
+
+    def _steps(self, places: torch.Tensor) -> torch.Tensor:
+        """The steps at places from 0, where hardly any noise is, to 1."""
+        return (places * len(self._weights)).long().clamp(max=len(self._weights) - 1)
+
+    def _errors(
+        self, noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor, wanted: torch.Tensor
+    ) -> torch.Tensor:
+        made = self._velocity(self.module, noisy, steps, states)
+        errors: torch.Tensor = (made - wanted).square().mean(dim=(1, 2, 3)) * self._weights[steps].to(self._device)
+        return errors
+
+    def _velocity(
+        self, unet: UNet2DConditionModel, noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor
+    ) -> torch.Tensor:
         with mixed_precision(self._device):
-            made = self.module(noisy.to(self._device), steps.to(self._device), states.to(self._device)).sample
-        error = (made.float() - wanted.to(self._device)).square().mean(dim=(1, 2, 3))
-        loss: torch.Tensor = (error * self._weights[steps].to(self._device)).mean()
-        return loss
+            made = unet(*(part.to(self._device) for part in (noisy, steps, states))).sample
+        velocity: torch.Tensor = made.float()
+        return velocity
 
     def show(self, averaged: UNet2DConditionModel, step: int) -> None:
         """A sheet of samples, of the same prompts and noise each time."""

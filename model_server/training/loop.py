@@ -12,7 +12,7 @@ import math
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 
@@ -45,6 +45,9 @@ class Task(Protocol):
         ...
 
 
+SomeTask = TypeVar("SomeTask", bound=Task)
+
+
 @dataclass(frozen=True)
 class Plan:
     """How many steps in all, from which seed, and where the state is kept."""
@@ -57,10 +60,10 @@ class Plan:
     save_seconds: float = 300.0
 
 
-class Run:
+class Run(Generic[SomeTask]):
     """One network at work: `module` learns, `averaged` is the moving average of its weights that is exported."""
 
-    def __init__(self, task: Task, plan: Plan) -> None:
+    def __init__(self, task: SomeTask, plan: Plan) -> None:
         self.task = task
         self.plan = plan
         self.step = 0
@@ -116,12 +119,6 @@ class Run:
         meter.close()
         self.save()
 
-    def go_on_from_average(self) -> None:
-        """Count as a step that `averaged` was changed from outside, and let `module` go on from there."""
-        self.task.module.load_state_dict(self.averaged.state_dict())
-        self.step += 1
-        self.save()
-
     def _learn(self) -> float:
         random = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.step)
         for group in self._optimizer.param_groups:
@@ -158,10 +155,10 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     fresh.replace(path)
 
 
-class _Meter:
+class _Meter(Generic[SomeTask]):
     """Measures a picture, tells the plan once it knows, then how far the run is; and keeps a log of the loss."""
 
-    def __init__(self, run: Run, tell: Tell) -> None:
+    def __init__(self, run: Run[SomeTask], tell: Tell) -> None:
         self._run = run
         self._tell = tell
         self._losses: list[float] = []

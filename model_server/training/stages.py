@@ -18,7 +18,6 @@ from model_server.training.emoji import read_emoji, read_pictures
 from model_server.training.loop import Plan, Run, write_atomically
 from model_server.training.networks import Sizes, make_autoencoder, make_scheduler, make_unet, normalise
 from model_server.training.packages import SETS, WORDS, fetch
-from model_server.training.wordings import learn_wordings
 from model_server.training.words import TextEncoder, encode_all
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     Tell = Callable[[str], None]
 
 AUTOENCODER_STEPS = 8000
-WORDING_STEPS = 4000
 MEASURED = 10
 """Every tenth picture is enough to measure latents, and every fiftieth to measure how true the autoencoder is."""
 
@@ -101,19 +99,19 @@ def denoising(
     autoencoder: AutoencoderKL,
     encoder: TextEncoder,
     unet: UNet2DConditionModel,
-) -> Run:
+) -> Run[DenoiserTask]:
     """The UNet's run, taken up where it was left."""
     run = Run(DenoiserTask(unet, lesson, autoencoder, encoder, folder / "samples"), plan)
     run.resume()
     return run
 
 
-def learn(run: Run, lesson: Lesson, described: int, tell: Tell) -> None:
-    """Go to the end of `run`; its step `described` is that at which descriptions are learnt from names."""
-    if run.step <= described and lesson.wordings:
+def learn(run: Run[DenoiserTask], lesson: Lesson, described: int, tell: Tell) -> None:
+    """Go to the end of `run`; from its step `described` on, descriptions are learnt from names."""
+    if run.step < described:
         run.train(tell, until=described)
-        learn_wordings(run.averaged, lesson, run.plan.seed, tell, WORDING_STEPS)
-        run.go_on_from_average()
+    if lesson.wordings:
+        run.task.teacher = run.averaged
     run.train(tell)
 
 

@@ -20,12 +20,6 @@ def test_a_word_for_it_comes_with_the_name_or_with_other_words() -> None:
     assert any(" " in text and set(text.split()) <= {"fruit", "food", "ripe"} for text in found)
 
 
-def test_descriptions_are_captions_too() -> None:
-    found = captions.plain(APPLE, Random(0), ["what grows on the tree in the garden"])
-    assert "what grows on the tree in the garden" in found
-    assert set(captions.plain(APPLE, Random(0))) < set(found)
-
-
 def test_another_colour_takes_the_place_of_the_one_in_the_name() -> None:
     found = captions.coloured(APPLE, "purple")
     assert {"purple apple", "a purple apple", "apple in purple"} <= set(found)

@@ -128,6 +128,7 @@ def test_a_thing_that_is_described_knows_its_descriptions_and_plain_pictures() -
     assert {text for text, number in made.texts.items() if number in thing.descriptions} == set(
         read_descriptions()[FRUIT.code]
     )
+    assert not set(thing.descriptions) & {number for numbers in made.captions for number in numbers}
     plain = [place for place, kind in enumerate(made.kinds) if kind == "plain"]
     assert thing.pictures == [place for place in plain if place in shown(made, FRUIT.name)]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.training.denoiser import EMPTY_SHARE, DenoiserTask, Lesson
+from model_server.training.denoiser import EMPTY_SHARE, DenoiserTask, Lesson, Wording
 from model_server.training.networks import make_scheduler
 
 WRONG_BY = 1.0
@@ -82,3 +82,59 @@ def test_a_caption_of_the_picture_is_drawn_and_at_times_none(lesson: Lesson) -> 
     own = (drawn == 2 * numbers + 1) | (drawn == 2 * numbers + 2)
     assert (own | empty).all()
     assert len(set(drawn.tolist())) == len(rows)
+
+
+class Saying(torch.nn.Module):
+    """Answers with the first number of the text, times `loudness`, and remembers at which steps it was asked."""
+
+    def __init__(self, loudness: float) -> None:
+        super().__init__()
+        self.loudness = torch.nn.Parameter(torch.tensor(loudness))
+        self.asked: list[torch.Tensor] = []
+
+    def set_attn_processor(self, processor: object) -> None:
+        """It attends to nothing."""
+
+    def forward(self, noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor) -> SimpleNamespace:
+        self.asked.append(steps)
+        return SimpleNamespace(sample=self.loudness * states[:, :1, :1, None].expand_as(noisy))
+
+
+def push(teacher: Saying) -> tuple[float, list[torch.Tensor]]:
+    """How the loss rises with the loudness of a pupil that says 5 of a description; the steps that it was asked at.
+
+    The thing's name is 3, and pictures have no captions, to which nothing but 0 can be said.
+    """
+    lesson = Lesson(
+        latents=torch.zeros(1, 4, 2, 2).half(),
+        probabilities=torch.ones(1),
+        captions=torch.tensor([0]),
+        starts=torch.tensor([0, 1]),
+        states=np.array([0, 3, 5], np.float16)[:, None, None],
+        empty=0,
+        wordings=[Wording(1, torch.tensor([2]), torch.tensor([0]))],
+    )
+    pupil = Saying(1.0)
+    task = EveryStep(pupil, lesson, None, None, Path())
+    task.described = 1000
+    task.teacher = teacher  # type: ignore[assignment]
+    task.loss(torch.Generator().manual_seed(1)).backward()
+    assert pupil.loudness.grad is not None
+    return float(pupil.loudness.grad), pupil.asked
+
+
+def test_of_a_description_is_wanted_what_the_teacher_says_of_the_name() -> None:
+    teacher = Saying(2.0)
+    assert push(teacher)[0] < 0, "5 should be 6"
+    assert teacher.loudness.grad is None
+    assert push(Saying(5 / 3))[0] == pytest.approx(0, abs=1e-3), "5 is right"
+    assert push(Saying(1.0))[0] > 0, "5 should be 3"
+
+
+def test_half_of_this_batch_are_descriptions_mostly_where_words_decide() -> None:
+    teacher = Saying(2.0)
+    _, (pictures, descriptions) = push(teacher)
+    assert len(pictures) == len(descriptions) == 1000
+    assert torch.equal(descriptions, teacher.asked[0])
+    # A fifth of the others happens to lie there, too.
+    assert (descriptions >= 800).float().mean() == pytest.approx(0.75 + 0.25 * 0.2, abs=0.03)

@@ -1,5 +1,6 @@
 """What was trained, as files that others open."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from model_server.assembly import MAX_TOKENS, assemble
 from model_server.store import StoreError
 from model_server.training import stages
 from model_server.training.collection import Collection
-from model_server.training.loop import Plan
+from model_server.training.denoiser import DenoiserTask, Lesson, Wording
+from model_server.training.loop import Plan, Run
 from model_server.training.networks import Sizes, make_autoencoder, make_unet
 from model_server.training.words import TextEncoder
 
@@ -94,6 +96,38 @@ def test_stages_lead_to_a_run_that_is_taken_up_again(
     again, told = prepared()
     assert again.step == 2
     assert told == []
+
+
+def test_a_run_that_stops_around_the_descriptions_goes_on_as_if_it_had_not(
+    lesson: Lesson, sizes: Sizes, tmp_path: Path
+) -> None:
+    described = dataclasses.replace(lesson, wordings=[Wording(1, torch.tensor([2, 3]), torch.tensor([0, 1]))])
+
+    def run(name: str, known: Lesson = described) -> Run[DenoiserTask]:
+        task = DenoiserTask(make_unet(sizes, 1), known, None, None, tmp_path)  # type: ignore[arg-type]
+        task.batch, task.described = 4, 2
+        taken_up = Run(task, Plan(5, 1, tmp_path / name, "unet"))
+        taken_up.resume()
+        return taken_up
+
+    def weights(done: Run[DenoiserTask]) -> torch.Tensor:
+        return torch.cat([value.flatten() for value in done.averaged.state_dict().values()])
+
+    whole, undescribed = run("whole"), run("undescribed", lesson)
+    stages.learn(whole, described, 3, print)
+    stages.learn(undescribed, lesson, 3, print)
+    assert whole.step == undescribed.step == 5
+    assert not torch.equal(weights(undescribed), weights(whole))
+    for stopped_at in (2, 3, 4):
+        name = f"stopped at {stopped_at}"
+        before = run(name)
+        if stopped_at > 3:
+            before.train(print, until=3)
+            before.task.teacher = before.averaged
+        before.train(print, until=stopped_at)
+        after = run(name)
+        stages.learn(after, described, 3, print)
+        assert torch.equal(weights(after), weights(whole)), name
 
 
 def test_there_is_nothing_to_export_before_training(tmp_path: Path) -> None:
