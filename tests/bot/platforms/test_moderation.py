@@ -1,5 +1,6 @@
 """Moderators' hands on each platform: messages removed, people timed out, and everybody's own data deleted."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -91,7 +92,10 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
     starter = await asked.message()
     thread = await discord.until(lambda: starter.thread)
     answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
-    used = await discord.use_on_message(discord.mod, await finished(discord, answer), "Remove")
+    await finished(discord, answer)
+    while not await bot.journal.shown_by("discord", [answer.id]):  # noqa: ASYNC110 - nothing tells when it is noted
+        await asyncio.sleep(0.01)
+    used = await discord.use_on_message(discord.mod, answer, "Remove")
     said = await used.message()
     await discord.until(lambda: said.content == REMOVED)
     assert (answer.deleted, starter.deleted, thread.name) == (True, True, "…")
