@@ -22,16 +22,23 @@ class Inspect(Plugin):
         yield Reply(text="\n".join(self._lines(ctx, made)), final=True)
 
     def _lines(self, ctx: Context, made: Made) -> list[str]:
+        command = ctx.plugins.get(made.command)
+        was_pressed = command is not None and command.hidden
+        if was_pressed:
+            # Nobody can type it; people know it as the command whose button it was.
+            command = ctx.plugins.get(made.command.partition("-")[0]) or command
         asked = ctx.translate("asked by {name}", name=made.author_name)
-        lines = [f"**/{made.command}** – {asked}, {made.created:%Y-%m-%d %H:%M} UTC"]
-        known = next((command for command in ctx.commands if command.name == made.command), None)
+        lines = [f"**/{command.name if command else made.command}** – {asked}, {made.created:%Y-%m-%d %H:%M} UTC"]
         facts = dict(made.card)
         for name, value in made.options.items():
+            option = None if command is None else command.option(name)
+            about = f" – {ctx.translate(option.description)}" if option and option.description else ""
+            if was_pressed and not about:
+                # What only the button says to its command, such as the recipe of a picture.
+                continue
             # A seed that was drawn is on the card alone, and the card says best what was used.
             used = facts.pop(name, None) or value
-            option = None if known is None else known.option(name)
             if used is not None:
-                about = f" – {ctx.translate(option.description)}" if option and option.description else ""
                 lines.append(f"- `{name}`: {' '.join(str(used).split())}{about}")
         lines += [f"- {name}: {value}" for name, value in facts.items()]
         return lines

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from fakes.asking import ANN, BEN, ROOM, ask, last, speaking
+from fakes.asking import ANN, BEN, ROOM, ask, last, press, pressed, speaking
 from fakes.models import FakeModels
 
 from bot import plugin
@@ -45,6 +45,39 @@ async def test_in_a_channel_its_threads_are_looked_through(bot: Bot) -> None:
     await last(bot, ask("/face seed:3", place=replace(ROOM, thread="7")))
     assert (await last(bot, ask("/inspect"))).text.startswith("**/face**")
     assert (await last(bot, ask("/inspect", place=replace(ROOM, thread="8")))).error
+
+
+async def test_what_a_button_made_is_told_as_the_command_that_people_type(bot: Bot) -> None:
+    odds = await last(bot, ask("/odds temperature:1 The cat sat on the"))
+    await pressed(bot, odds, "␣floor")
+    lines = (await last(bot, ask("/inspect", BEN))).text.splitlines()
+    assert lines[0].startswith("**/odds** – asked by Ann, 20")
+    assert lines[1:] == [
+        "- `text`: The cat sat on the – The beginning of a text, such as The cat sat on the",
+        "- `temperature`: 1 – 0 leaves the most probable token alone, 2 gives the others a chance",
+        "- `top_p`: 1 – Only the most probable tokens that together have this much of the odds can be drawn",
+        "- model: fake-chat",
+    ]
+
+
+async def test_a_recipe_stays_inside_the_bot(bot: Bot) -> None:
+    pictures = await last(bot, ask("/imagine seed:7 steps:4 a cat"))
+    varied = await pressed(bot, pictures, "V2")
+    text = (await last(bot, ask("/inspect"))).text
+    assert text.startswith("**/imagine** – asked by Ann")
+    assert "- `prompt`: a cat – What to draw\n" in text
+    assert f"- `seed`: {varied.card['seed']} – The same seed and words" in text
+    assert "- strength: 0.6\n" in text
+    assert "source" not in text
+
+
+async def test_a_fork_is_told_as_the_answer_that_it_goes_on_from(bot: Bot) -> None:
+    answer = await last(bot, ask("/ask seed:7 Which city?"))
+    await last(bot, press("fork", answer.row, at=0, choice=1))
+    text = (await last(bot, ask("/inspect"))).text
+    assert text.startswith("**/ask** – asked by Ann")
+    assert "- `prompt`: Which city? – What you want to know\n" in text
+    assert "`choice`" not in text
 
 
 async def test_nothing_to_inspect(bot: Bot) -> None:
