@@ -40,7 +40,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
-    """Answer the last of `messages`. `truncation` "auto" may drop the oldest whole turns to fit the context."""
+    """Answer the last of `messages`.
+
+    `truncation` "auto" may drop the oldest whole turns and answer in fewer than `max_tokens` to fit the context.
+    """
 
     messages: tuple[Message, ...]
     sampling: Sampling

@@ -72,7 +72,8 @@ class PromptBuilder:
             if foreign := [token for token in ids if not 0 <= token < self._size]:
                 last = self._size - 1
                 raise Refused(f"There is no token {foreign[0]}; this model's go from 0 to {last:,}.", param="prompt")
-        room = self._room(len(ids), task.sampling.max_tokens, "prompt")
+        free = self._free(len(ids), "prompt")
+        room = self._room(len(ids), free, task.sampling.max_tokens)
         return Prompt(ids=ids, max_tokens=room, stop=task.sampling.stop)
 
     def _chat(self, task: Chat) -> Prompt:
@@ -80,19 +81,21 @@ class PromptBuilder:
         # What people write never becomes a special token: only the template says where a turn begins and ends.
         turns = [replace(message, content=self._vocabulary.broken(message.content)) for message in task.messages]
         task = replace(task, messages=tuple(turns))
-        dropped = self._turns_to_drop(task) if task.truncation == "auto" else 0
+        cuts = task.truncation == "auto"
+        dropped = self._turns_to_drop(task) if cuts else 0
         ids = self._render(_without_oldest(task.messages, dropped), going_on=task.continue_final)
+        limit, free = task.sampling.max_tokens, self._free(len(ids), "messages")
         return Prompt(
             ids=ids,
-            max_tokens=self._room(len(ids), task.sampling.max_tokens, "messages"),
+            max_tokens=self._room(len(ids), free, min(limit, free) if limit and cuts else limit),
             stop=task.sampling.stop if self._tokenizer.chat_template else (*task.sampling.stop, PLAIN_STOP),
             dropped_turns=dropped,
             opens_text=not task.continue_final,
         )
 
     def _turns_to_drop(self, task: Chat) -> int:
-        # Without max_tokens a quarter of the context is kept for the answer: one that just fits would end at once.
-        wanted = task.sampling.max_tokens or max(1, min(self._default_max_tokens, self._context // 4))
+        # An answer that just fits would end at once; one that may be long seldom is, and turns are dear.
+        wanted = max(1, min(task.sampling.max_tokens or self._default_max_tokens, self._context // 4))
         most = len(_old_turns(task.messages))
 
         def fits(dropped: int) -> bool:
@@ -101,7 +104,10 @@ class PromptBuilder:
 
         return bisect_left(range(most), True, key=fits)
 
-    def _room(self, length: int, limit: int | None, param: str) -> int:
+    def _free(self, length: int, param: str) -> int:
+        """How many tokens a prompt of `length` leaves for the answer."""
+        if not length:
+            raise Refused("The prompt is empty; write what the model should continue.", param=param)
         if length >= self._context:
             raise Refused(
                 f"The prompt is {length:,} tokens long; this model reads at most {self._context:,}, "
@@ -109,7 +115,9 @@ class PromptBuilder:
                 code="context_length_exceeded",
                 param=param,
             )
-        free = self._context - length
+        return self._context - length
+
+    def _room(self, length: int, free: int, limit: int | None) -> int:
         if limit is not None and limit > free:
             raise Refused(
                 f"The prompt is {length:,} tokens long and max_tokens asks for {limit:,} more; this model takes "
@@ -156,7 +164,7 @@ def plain_chat(messages: Sequence[Message], *, going_on: bool = False) -> str:
 
 def check_turns(task: Chat) -> None:
     """Refuses a conversation whose last message says nothing, and what cannot be read or gone on with."""
-    if not task.messages or not task.messages[-1].content.strip():
+    if not task.messages or not task.messages[-1].content.replace(BREAK, "").strip():
         raise Refused("The prompt is empty; write what the model should answer.", param="messages")
     for message in task.messages:
         check_encodable(message.content, "messages")

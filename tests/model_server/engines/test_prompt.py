@@ -1,5 +1,6 @@
 """What the model reads: templates, the context, dropped turns, and sentences for what does not work."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -125,9 +126,21 @@ def test_what_does_not_fit_is_refused_with_the_numbers(builder: PromptBuilder) -
     assert "at most 100 for the answer" in too_much.message
 
 
-@pytest.mark.parametrize("task", [chat(), chat(Message("user", " \n")), completion(""), completion(())])
+@pytest.mark.parametrize(
+    "task",
+    [
+        *(chat(), chat(Message("user", " \n")), chat(Message("user", "\ufdd0 "))),
+        *(completion(""), completion(()), completion("\ufdd0"), completion("\ufdd0\ufdd0")),
+    ],
+)
 def test_an_empty_prompt_is_refused(builder: PromptBuilder, task: Chat | Completion) -> None:
     assert "prompt is empty" in refusal(builder, task).message
+
+
+def test_a_conversation_of_which_the_template_leaves_nothing_is_refused(byte_level: PreTrainedTokenizerFast) -> None:
+    silent = copy.deepcopy(byte_level)
+    silent.chat_template = "{{ '' }}"
+    assert "prompt is empty" in refusal(built(silent), chat(Message("user", "hi"))).message
 
 
 @pytest.mark.parametrize(
@@ -152,7 +165,7 @@ def test_a_long_chat_is_refused_unless_truncation_is_auto(builder: PromptBuilder
     assert builder.build(chat(*HISTORY, truncation="auto")).dropped_turns > 0
 
 
-@pytest.mark.parametrize("max_tokens", [None, 1, 30, 60])
+@pytest.mark.parametrize("max_tokens", [None, 1, 20, 30, 60, CONTEXT, 5000])
 def test_as_few_of_the_oldest_turns_go_as_must(
     builder: PromptBuilder, byte_level: PreTrainedTokenizerFast, max_tokens: int | None
 ) -> None:
@@ -164,9 +177,20 @@ def test_as_few_of_the_oldest_turns_go_as_must(
 
     wide = built(byte_level, context=5000)
     assert prompt.ids == wide.build(chat(*kept(dropped))).ids
-    room = max_tokens or CONTEXT // 4
+    quarter = CONTEXT // 4
+    room = min(max_tokens or quarter, quarter)
     assert len(prompt.ids) + room <= CONTEXT
     assert len(wide.build(chat(*kept(dropped - 1))).ids) + room > CONTEXT
+
+
+@pytest.mark.parametrize("max_tokens", [90, CONTEXT, 5000])
+def test_an_answer_may_have_what_is_left_where_more_is_asked_for(builder: PromptBuilder, max_tokens: int) -> None:
+    task = chat(Message("user", "the cat"), max_tokens=max_tokens, truncation="auto")
+    prompt = builder.build(task)
+    assert prompt.max_tokens == min(max_tokens, CONTEXT - len(prompt.ids))
+    assert builder.build(replace(task, sampling=replace(task.sampling, max_tokens=20))).max_tokens == 20
+    if max_tokens >= CONTEXT:
+        assert refusal(builder, replace(task, truncation="disabled")).param == "max_tokens"
 
 
 def test_the_last_turn_and_the_system_prompt_stay_even_if_little_room_is_left(builder: PromptBuilder) -> None:
