@@ -27,6 +27,8 @@ IN_PLACE = frozenset({"stop", "delete", "up", "down"})
 ANYBODY = frozenset({"up", "down"})
 FORK = "fork"
 """Another answer that goes on from a token of this one: no button of a message, but a click on that token."""
+CHOSEN = ("at", "choice")
+"""What such a click says: which token, and which of those that were likely there."""
 REPEATS = frozenset({"again", "cooler", "warmer", FORK})
 """These answer the same question once more."""
 
@@ -92,8 +94,14 @@ def finished(
     return tuple(found)
 
 
-def changed(action: str, command: Command, row: MessageRow, fields: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The options of the answer that a press of `action` under `row` asks for, to be bound once more."""
+def taken(action: str, command: Command, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What `action` changes of `fields`, of which whoever sends them may have made up some."""
+    names = {"edit": [option.name for option in command.options if option.form], FORK: CHOSEN}.get(action, ())
+    return {name: value for name, value in fields.items() if name in names}
+
+
+def changed(action: str, command: Command, row: MessageRow, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the answer that a press of `action` under `row` asks for, with the `fields` that it takes."""
     options = {name: value for name, value in row.options.items() if command.option(name) is not None}
     match action:
         case "again":
@@ -108,9 +116,9 @@ def changed(action: str, command: Command, row: MessageRow, fields: Mapping[str,
             # The same seed, so that the temperature is all that differs.
             options["seed"] = row.seed
         case "edit":
-            options |= {"seed": None} | dict(fields or {})
+            options |= {"seed": None} | taken(action, command, fields)
         case "fork":
-            options |= {"seed": None, "answer": row.id} | dict(fields or {})
+            options |= {"seed": None, "answer": row.id} | taken(action, command, fields)
         case _:
             raise Expired("This button has expired.")
     return options

@@ -91,7 +91,7 @@ class Pressing:
             command = self._gate.opened(request, command)
             fields = (asked.fields if asked else None) or {}
             given = actions.changed(action, command, row, fields)
-            request = replace(request, options=fields)
+            request = replace(request, options=actions.taken(action, command, fields))
             repeats = action in actions.REPEATS
             question, parent = (row.parent, None) if repeats else (None, await self._before(row))
         options = self._gate.bound(request, command, given)

@@ -111,7 +111,7 @@ def test_buttons_speak_the_readers_language() -> None:
 
 def test_again_forgets_the_seed_and_what_the_command_no_longer_has() -> None:
     given = {"prompt": "hi", "temperature": 1.0, "seed": 7, "gone": "x"}
-    assert actions.changed("again", ASK, row(**given), None) == {"prompt": "hi", "temperature": 1.0, "seed": None}
+    assert actions.changed("again", ASK, row(**given), {}) == {"prompt": "hi", "temperature": 1.0, "seed": None}
 
 
 @pytest.mark.parametrize(
@@ -119,18 +119,18 @@ def test_again_forgets_the_seed_and_what_the_command_no_longer_has() -> None:
     [("cooler", 0.7, 0.4), ("warmer", 0.7, 1.0), ("cooler", 0.1, 0), ("warmer", 1.9, 2), ("warmer", 0.1, 0.4)],
 )
 def test_the_temperature_moves_within_its_range_and_the_seed_stays(action: str, before: float, after: float) -> None:
-    changed = actions.changed(action, ASK, row(prompt="hi", temperature=before, seed=None), None)
+    changed = actions.changed(action, ASK, row(prompt="hi", temperature=before, seed=None), {})
     assert changed == {"prompt": "hi", "temperature": after, "seed": 7}
 
 
 def test_a_temperature_without_bounds_moves_freely() -> None:
-    assert actions.changed("warmer", FREE, row(temperature=100), None)["temperature"] == 100.3
+    assert actions.changed("warmer", FREE, row(temperature=100), {})["temperature"] == 100.3
 
 
 @pytest.mark.parametrize("command", [PLAIN, ASK])
 def test_an_answer_without_a_temperature(command: Command) -> None:
     with pytest.raises(UserError, match=f"/{command.name} has no temperature"):
-        actions.changed("warmer", command, row(), None)
+        actions.changed("warmer", command, row(), {})
 
 
 def test_edit_keeps_what_the_form_does_not_show() -> None:
@@ -139,9 +139,17 @@ def test_edit_keeps_what_the_form_does_not_show() -> None:
     assert changed == {"prompt": "bye", "temperature": "0.5", "public": True, "seed": None}
 
 
+def test_whoever_sends_a_form_adds_nothing_to_it() -> None:
+    changed = actions.changed("edit", ASK, row(prompt="hi", public=False), {"public": True, "seed": 5, "gone": "x"})
+    assert changed == {"prompt": "hi", "public": False, "seed": None}
+    fields = {"at": "1", "choice": "0", "answer": 9, "prompt": "bye", "temperature": 2}
+    changed = actions.changed("fork", ASK, row(prompt="hi"), fields)
+    assert changed == {"prompt": "hi", "answer": 5, "at": "1", "choice": "0", "seed": None}
+
+
 def test_an_action_that_nobody_knows() -> None:
     with pytest.raises(Expired):
-        actions.changed("dance", ASK, row(), None)
+        actions.changed("dance", ASK, row(), {})
 
 
 def test_a_form_shows_its_options_filled_in() -> None:

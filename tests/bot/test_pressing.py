@@ -54,6 +54,12 @@ async def test_edit_opens_a_form_and_asks_anew(bot: Bot) -> None:
     assert wrong.error
 
 
+async def test_edit_takes_only_what_its_form_has(bot: Bot) -> None:
+    first = await last(bot, ask("/ask seed:5 hi"))
+    edited = await last(bot, press("edit", first.row, prompt="bye", seed="5", depth="9"))
+    assert (edited.text, edited.card["seed"]) == ("<bye> done", "1002")
+
+
 async def test_a_bare_command_opens_a_form_where_forms_can_be_shown(bot: Bot) -> None:
     dispatch = bot.dispatch(ask("/ask", can_show_forms=True))
     assert dispatch.form is not None

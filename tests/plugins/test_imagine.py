@@ -8,12 +8,13 @@ from fakes.asking import BEN, ask, last, press, pressed, replies, speaking
 from fakes.crooked import crooked, plainly
 from fakes.models import FakeModels, png
 
-from bot import Reply, plugin
+from bot import Reply, UserError, plugin
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.database import Database
 from bot.model_client import ModelClient
 from bot.platforms.discord import render
+from plugins.imagine.recipe import Recipe
 
 LONG = "a cat in the snow wearing a big red hat"
 """Two words more than the fake text encoder reads."""
@@ -251,10 +252,23 @@ async def test_buttons_work_after_a_restart(models: FakeModels, tmp_path: Path) 
             assert not (await pressed(after, grid, label)).error
 
 
+async def test_edit_takes_no_picture_and_no_model_that_nobody_was_offered(bot: Bot, models: FakeModels) -> None:
+    grid = await last(bot, ask("/imagine seed:7 a cat"))
+    varied, large = await pressed(bot, grid, "V1"), await pressed(bot, grid, "1")
+    row = await bot.journal.get(varied.row)
+    assert row is not None
+    models.requests.clear()
+    other = row.options["source"].replace("a cat", "a turnip")
+    assert not (await pressed(bot, varied, "Edit", prompt="a dog", source=other, negative="a turnip")).error
+    assert not (await pressed(bot, large, "Edit", prompt="a dog", model="other-images")).error
+    asked = [(body["prompt"], body["model"], body.get("negative_prompt")) for body in models.requests]
+    assert asked == [("a cat", "fake-images", None), ("a dog", "fake-images", None), ("a dog", "fake-images", None)]
+
+
 @pytest.mark.parametrize("source", ["", "cat", "5", "[]", "{}", '{"source": {}}', '{"prompt": 1}', "[" * 10_000])
-async def test_a_recipe_of_somebody_else_is_none(bot: Bot, source: str) -> None:
-    varied = await pressed(bot, await last(bot, ask("/imagine seed:7 a cat")), "V1")
-    assert (await pressed(bot, varied, "Edit", source=source or " ")).error
+def test_a_recipe_of_somebody_else_is_none(source: str) -> None:
+    with pytest.raises(UserError, match="This button has expired"):
+        Recipe.read(source)
 
 
 # A knob at several values
