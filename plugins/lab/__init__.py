@@ -7,10 +7,10 @@ import re
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-from bot import Candidate, Context, Dial, Plugin, Range, Reply, UserError, command, new_seed
+from bot import Context, Dial, Plugin, Range, Reply, UserError, command, new_seed
 from plugins.lab import compare, dial, odds
 from plugins.lab.chart import draw
-from plugins.lab.odds import Wish
+from plugins.lab.odds import Draw, Wish
 
 IDS = re.compile(r"\d+( \d+)*")
 
@@ -114,14 +114,13 @@ class Lab(Plugin):
 
     async def _odds(self, ctx: Context, wish: Wish, *, draw: bool = False) -> AsyncIterator[Reply]:
         yield Reply(status=ctx.translate("Asking the model for its odds …"))
-        drawn: Candidate | None = None
+        drawn: Draw | None = None
         if draw:
-            found = await wish.dial(ctx, wish.next_seed())
-            drawn = found.drawn
-            if drawn.ends:
+            found, drawn = await wish.draw(ctx)
+            if drawn.token.ends:
                 yield odds.end(ctx, found, wish, drawn)
                 return
-            wish = wish.with_ids(*wish.ids, drawn.id)
+            wish = wish.with_ids(*wish.ids, drawn.token.id)
         found = await wish.dial(ctx)
         picture = await self._draw(ctx, found, wish)
         yield odds.reply(ctx, found, wish, picture, drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bot import Attachment, Button, Candidate, Context, Dial, Reply, new_seed
@@ -11,6 +12,14 @@ SHOWN, OFFERED = 10, 5
 TITLE, LABEL = 60, 40
 """Characters of a text's end in a title, and of a token on a button."""
 SIGNS = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "↵"})
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A token that was drawn, and the seed that draws it again."""
+
+    token: Candidate
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +48,14 @@ class Wish:
             user=ctx.user.id,
         )
 
-    def next_seed(self) -> int:
-        """The same seed writes the same text again; that each token has its own is what makes it chance."""
-        return new_seed() if self.seed is None else (self.seed + len(self.ids)) % 2**31
+    async def draw(self, ctx: Context) -> tuple[Dial, Draw]:
+        """What may come next, and one token of it.
+
+        The same seed writes the same text again; that each token has its own is what makes it chance.
+        """
+        seed = new_seed() if self.seed is None else self.seed
+        found = await self.dial(ctx, (seed + len(self.ids)) % 2**31)
+        return found, Draw(found.drawn, seed)
 
     def with_ids(self, *ids: int) -> Wish:
         """The same with other tokens."""
@@ -90,7 +104,7 @@ def chart(ctx: Context, dial: Dial, wish: Wish) -> Chart:
     )
 
 
-def reply(ctx: Context, dial: Dial, wish: Wish, png: bytes, drawn: Candidate | None = None) -> Reply:
+def reply(ctx: Context, dial: Dial, wish: Wish, png: bytes, drawn: Draw | None = None) -> Reply:
     """The answer: the text so far, the odds in words and as a picture, and the ways on."""
     bars = _bars(ctx, dial)
     lines = [f"{number}. `{_code(bar.label)}` {_change(bar)}" for number, bar in enumerate(bars[:-1], 1)]
@@ -110,19 +124,19 @@ def reply(ctx: Context, dial: Dial, wish: Wish, png: bytes, drawn: Candidate | N
         text="\n\n".join(parts),
         attachments=(picture,),
         buttons=_buttons(ctx, dial, wish),
-        card=_card(dial, wish),
+        card=_card(dial, wish, drawn),
         final=True,
     )
 
 
-def end(ctx: Context, dial: Dial, wish: Wish, drawn: Candidate | None = None) -> Reply:
+def end(ctx: Context, dial: Dial, wish: Wish, drawn: Draw | None = None) -> Reply:
     """The answer once a token was taken that ends the text."""
     parts = [
         *([_luck(ctx, drawn)] if drawn is not None else ()),
         fenced(so_far(dial)),
         ctx.translate("The end: this, too, is a token, and after it nothing comes."),
     ]
-    return Reply(text="\n\n".join(parts), card=_card(dial, wish), final=True)
+    return Reply(text="\n\n".join(parts), card=_card(dial, wish, drawn), final=True)
 
 
 def fenced(text: str) -> str:
@@ -135,9 +149,21 @@ def fenced(text: str) -> str:
 
 def _bars(ctx: Context, dial: Dial) -> list[Bar]:
     """The most probable tokens, and all others together."""
-    bars = [Bar(name(ctx, one), one.before, one.after) for one in dial.candidates[:SHOWN]]
-    before, after = sum(bar.before for bar in bars), sum(bar.after for bar in bars)
-    return [*bars, Bar(ctx.translate("all others"), max(0.0, 1 - before), max(0.0, 1 - after))]
+    shown, behind = dial.candidates[:SHOWN], dial.candidates[SHOWN:]
+    before = _rest([one.before for one in shown], [one.before for one in behind])
+    after = _rest([one.after for one in shown], [one.after for one in behind])
+    bars = [Bar(name(ctx, one), one.before, one.after) for one in shown]
+    return [*bars, Bar(ctx.translate("all others"), before, after)]
+
+
+def _rest(shown: Sequence[float], behind: Sequence[float]) -> float:
+    """What all tokens together have that are not shown; those `behind` are the most probable of them.
+
+    What the shown ones lack to 1 is a little more or less than nothing where it should be nothing, and nothing where it
+    should be a little.
+    """
+    known = sum(behind)
+    return max(known, 1 - sum(shown)) if known else 0.0
 
 
 def _change(bar: Bar) -> str:
@@ -155,10 +181,9 @@ def _buttons(ctx: Context, dial: Dial, wish: Wish) -> tuple[Button, ...]:
     return (*offered, here.button(ctx.translate("🎲 Draw one"), draw=True))
 
 
-def _luck(ctx: Context, drawn: Candidate) -> str:
-    return ctx.translate(
-        "🎲 Drawn: {token}, which had {chance}.", token=f"`{_code(name(ctx, drawn))}`", chance=percent(drawn.after)
-    )
+def _luck(ctx: Context, drawn: Draw) -> str:
+    token = f"`{_code(name(ctx, drawn.token))}`"
+    return ctx.translate("🎲 Drawn: {token}, which had {chance}.", token=token, chance=percent(drawn.token.after))
 
 
 def _draw(ctx: Context, wish: Wish) -> str:
@@ -168,9 +193,10 @@ def _draw(ctx: Context, wish: Wish) -> str:
     return ctx.translate("at temperature {temperature}, top-p {top_p}", temperature=temperature, top_p=top_p)
 
 
-def _card(dial: Dial, wish: Wish) -> dict[str, str]:
+def _card(dial: Dial, wish: Wish, drawn: Draw | None) -> dict[str, str]:
     facts = {"model": dial.model, "temperature": f"{wish.temperature:g}", "top_p": f"{wish.top_p:g}"}
-    return facts | ({} if wish.seed is None else {"seed": str(wish.seed)})
+    seed = wish.seed if drawn is None else drawn.seed
+    return facts | ({} if seed is None else {"seed": str(seed)})
 
 
 def _code(text: str) -> str:

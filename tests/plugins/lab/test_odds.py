@@ -1,9 +1,10 @@
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.asking import ANN, ROOM, ask, last, speaking
-from fakes.models import START, VOCABULARY, FakeModels
+from fakes.models import START, VOCABULARY, FakeModels, dialled
 
 from bot import Reply, plugin
 from bot.app import Bot
@@ -86,6 +87,33 @@ async def test_without_a_seed_every_draw_has_another(bot: Bot, models: FakeModel
     assert len(set(drawn)) == 2
 
 
+async def test_warmer_repeats_a_draw_that_had_no_seed(bot: Bot, models: FakeModels) -> None:
+    drawn = await pressed(bot, await last(bot, ask(CAT)), "🎲 Draw one")
+    await pressed(bot, drawn, "Cooler")
+    first, second = (body for body in models.requests if body["seed"])
+    assert (second["prompt"], second["seed"], second["temperature"]) == (IDS, first["seed"], 0.7)
+    assert first["seed"] == (int(drawn.card["seed"]) + len(IDS)) % 2**31
+
+
+async def test_a_draw_tells_no_seed_to_the_next_one(bot: Bot, models: FakeModels) -> None:
+    drawn = await pressed(bot, await last(bot, ask(CAT)), "🎲 Draw one")
+    for _ in range(2):
+        await pressed(bot, drawn, "🎲 Draw one")
+    _, *later = [body["seed"] for body in models.requests if body["seed"]]
+    assert len(set(later)) == 2
+
+
+async def test_warmer_repeats_a_draw_that_ended_the_text(
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fakes.models.VOCABULARY", ("<end>",) * len(VOCABULARY))
+    drawn = await pressed(bot, await last(bot, ask(CAT)), "🎲 Draw one")
+    assert "The end:" in drawn.text
+    await pressed(bot, drawn, "Cooler")
+    first, second = (body["seed"] for body in models.requests if body["seed"])
+    assert first == second
+
+
 async def test_a_text_can_end(bot: Bot, models: FakeModels) -> None:
     first = await last(bot, ask("/odds temperature:1 seed:0 The cat sat on the"))
     drawn = await pressed(bot, first, "🎲 Draw one")
@@ -116,6 +144,28 @@ async def test_at_zero_one_token_has_all_the_odds(bot: Bot) -> None:
     reply = await last(bot, ask("/odds temperature:0 The cat sat on the"))
     assert f"1. `␣mat` {percent(0)} → 100 %" in reply.text
     assert f"2. `␣floor` {percent(1)} → 0 %" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("shares", "others"),
+    [
+        # Ten tenths are less than one in binary.
+        ([0.1] * 10 + [0.0, 0.0], "0 %"),
+        # And one has no room for what is as small as this.
+        ([1.0] + [1e-20] * 11, "< 0.1 %"),
+    ],
+)
+async def test_the_rest_is_nothing_where_top_p_cut_it_and_only_there(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch, shares: list[float], others: str
+) -> None:
+    def shared(body: dict[str, Any], pieces: dict[int, str]) -> dict[str, Any]:
+        told = dialled(body, pieces)
+        for one, share in zip(told["tokens"], shares, strict=True):
+            one["after"] = share
+        return told
+
+    monkeypatch.setattr("fakes.models.dialled", shared)
+    assert f"- all others: < 0.1 % → {others}\n" in (await last(bot, ask(CAT))).text
 
 
 async def test_it_speaks_the_askers_language(bot: Bot) -> None:
