@@ -22,8 +22,11 @@ from diffusers import (
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
 )
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from fakes.diffusion import EDGE, autoencoder, unet
 from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -59,6 +62,23 @@ def t5() -> T5EncoderModel:
     return T5EncoderModel(
         T5Config(vocab_size=64, d_model=WIDTH, d_kv=8, d_ff=WIDTH, num_layers=2, num_heads=2, initializer_factor=4.0)
     )
+
+
+def safety_checker(strictness: float) -> StableDiffusionSafetyChecker:
+    """One that objects to nothing at -1, and to every picture at 2."""
+    torch.manual_seed(8)
+    small = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {**small, "image_size": EDGE, "patch_size": 8}
+    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=WIDTH))
+    checker.concept_embeds_weights.data.fill_(-strictness)
+    return checker
+
+
+def checked(tokenizer: PreTrainedTokenizerFast, strictness: float) -> Any:
+    """A Stable Diffusion as checkpoints brought it that look at their own pictures."""
+    parts = stable_diffusion(tokenizer).components
+    looks = CLIPImageProcessor(size={"shortest_edge": EDGE}, crop_size={"height": EDGE, "width": EDGE})
+    return StableDiffusionPipeline(**parts | {"safety_checker": safety_checker(strictness), "feature_extractor": looks})
 
 
 def stable_diffusion(tokenizer: PreTrainedTokenizerFast, scheduler: Any = None) -> Any:
@@ -187,6 +207,8 @@ FAMILIES: dict[str, Callable[[PreTrainedTokenizerFast], Any]] = {
     "sd": stable_diffusion,
     "sd-ancestral": lambda tokenizer: stable_diffusion(tokenizer, EulerAncestralDiscreteScheduler()),
     "sd-solver": lambda tokenizer: stable_diffusion(tokenizer, DPMSolverMultistepScheduler()),
+    "sd-checked": lambda tokenizer: checked(tokenizer, -1.0),
+    "sd-strict": lambda tokenizer: checked(tokenizer, 2.0),
     "sdxl": sdxl,
     "flux": flux,
     "flux-dev": lambda tokenizer: flux(tokenizer, guidance_embeds=True),

@@ -149,6 +149,10 @@ class Pipeline:
         can = self.can
         trial = Imagine(prompt="", seed=0, steps=TRIAL_STEPS, guidance=can.guidance, width=can.width, height=can.height)
         [picture] = self.call([trial], [], moments.append)
+        if getattr(self._pipe, "safety_checker", None) is not None:
+            log.info("%s: no previews, strips and animations, as its safety checker looks at pictures alone.", can.name)
+            self.can = replace(can, shows=False)
+            return
         try:
             [decoded] = self.decode(moments[-1].noisy, can.width, can.height)
             shows = _difference(picture, decoded) < ALIKE

@@ -21,7 +21,7 @@ from model_server.pictures import encode, identify
 
 Run = Callable[..., list[Event]]
 Open = Callable[..., CallwiseEngine]
-WITH_STEPS = sorted(FAMILIES.keys() - {"pixart"})
+WITH_STEPS = sorted(FAMILIES.keys() - {"pixart", "sd-checked", "sd-strict"})
 UNLIKE = ["sd", "sdxl", "flux"]
 """Those that have least in common."""
 
@@ -196,6 +196,20 @@ def test_a_pipeline_that_shows_no_steps_draws_all_the_same(
     engine.step()
     engine.remove("b")
     assert len(only(run, engine, imagine("c"))) == 1
+
+
+def test_what_looks_at_finished_pictures_alone_is_not_got_round(opened_as: Open, run: Run) -> None:
+    engine = opened_as("sd-checked")
+    events = run(engine, imagine(previews=3))
+    assert not previews(events)
+    assert pixels(pictures(events)[0]).any()
+    for layout in ("strip", "animation"):
+        [failed] = failures(run(engine, imagine(layout=layout))).values()
+        assert failed.message == "The steps of tiny cannot be shown; ask for the picture alone."
+    start = encode(Image.new("RGB", (64, 48), "red"), {})
+    for asked in ({"count": 2}, {"layout": "grid", "count": 2}, {"initial": start}):
+        hidden = run(opened_as("sd-strict"), imagine(**asked))
+        assert not pixels(pictures(hidden)[0])[:EDGE, :EDGE].any()
 
 
 # Many at once
