@@ -29,12 +29,15 @@ it reads 1 MiB at once, of which the JSON of a single character may take twelve 
 class History:
     """The turns before one question, none where there is no question (completion, say).
 
-    An answer that was interrupted, failed or deleted is no turn.
+    An answer that was interrupted, failed or deleted is no turn. What is private to others than the `reader` is none,
+    either: whoever asks now, who may have pressed a button under an answer to somebody else's question.
     """
 
-    def __init__(self, database: Database, question: MessageRow | None) -> None:
+    def __init__(self, database: Database, question: MessageRow | None, *, reader: str) -> None:
         self._database = database
         self._question = question
+        self._visible = or_(MessageRow.private.is_(False), MessageRow.author == reader)
+        self._reader = reader
 
     async def turns(self) -> list[Turn]:
         """Question and answer by turns, oldest first, the present question not among them."""
@@ -63,7 +66,7 @@ class History:
         async with self._database.reading() as session:
             row = await session.get(MessageRow, answer)
             kept = await session.get(TokensRow, answer)
-        if row is None or kept is None or row.parent != here.id:
+        if row is None or kept is None or row.parent != here.id or not self._sees(row):
             return ()
         return await asyncio.to_thread(unpack, kept.data)
 
@@ -74,8 +77,7 @@ class History:
         """
         if (here := self._question) is None:
             return None
-        visible = or_(MessageRow.private.is_(False), MessageRow.author == here.author)
-        answers = select(MessageRow).where(visible, MessageRow.role == "assistant", MessageRow.state != "deleted")
+        answers = select(MessageRow).where(self._visible, MessageRow.role == "assistant", MessageRow.state != "deleted")
         async with self._database.reading() as session:
             if here.parent is not None:
                 row = await session.scalar(answers.where(MessageRow.id == here.parent))
@@ -102,8 +104,6 @@ class History:
 
     async def _place(self, session: AsyncSession, here: MessageRow) -> list[MessageRow]:
         place = _earlier(here)
-        # What is private to one member must not reach another one's answer.
-        visible = or_(MessageRow.private.is_(False), MessageRow.author == here.author)
         begun = await self._begun(session, here)
         asked = (
             (MessageRow.role == "user")
@@ -111,13 +111,14 @@ class History:
             & (MessageRow.command == here.command)
             & (MessageRow.id > begun)
         )
-        newest = select(MessageRow).where(place, visible, asked).order_by(MessageRow.id.desc()).limit(MOST_QUESTIONS)
+        newest = (
+            select(MessageRow).where(place, self._visible, asked).order_by(MessageRow.id.desc()).limit(MOST_QUESTIONS)
+        )
         return list(await session.scalars(newest))[::-1]
 
     async def _begun(self, session: AsyncSession, here: MessageRow) -> int:
         """The row of the last new beginning in this place; 0 if there was none."""
-        visible = or_(MessageRow.private.is_(False), MessageRow.author == here.author)
-        begun = select(func.max(MessageRow.id)).where(_earlier(here), visible, MessageRow.role == "break")
+        begun = select(func.max(MessageRow.id)).where(_earlier(here), self._visible, MessageRow.role == "break")
         return await session.scalar(begun) or 0
 
     async def _chain(self, session: AsyncSession, here: MessageRow) -> list[MessageRow]:
@@ -128,7 +129,7 @@ class History:
         parent = here.parent
         while parent is not None and parent > begun and len(questions) < MOST_QUESTIONS:
             row = await session.get(MessageRow, parent)
-            if row is None or (row.private and row.author != here.author):
+            if row is None or not self._sees(row):
                 break
             if row.role == "user":
                 questions.append(row)
@@ -139,10 +140,14 @@ class History:
         """The newest finished answer to each question."""
         rows = await session.scalars(
             select(MessageRow)
-            .where(MessageRow.parent.in_(questions), MessageRow.role == "assistant", MessageRow.state == "done")
+            .where(self._visible, MessageRow.parent.in_(questions))
+            .where(MessageRow.role == "assistant", MessageRow.state == "done")
             .order_by(MessageRow.id)
         )
         return {row.parent: row.text for row in rows if row.parent is not None and row.text}
+
+    def _sees(self, row: MessageRow) -> bool:
+        return not row.private or row.author == self._reader
 
 
 def _earlier(here: MessageRow, *, threads: bool = False) -> ColumnElement[bool]:

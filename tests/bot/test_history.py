@@ -4,21 +4,25 @@ import pytest
 from fakes.rows import exchange, keep
 
 from bot import Token
-from bot.database import Database, TokensRow
+from bot.database import Database, MessageRow, TokensRow
 from bot.history import MOST_CHARACTERS, MOST_QUESTIONS, History
 from bot.tokens import pack
 
 
-async def turns(database: Database, **question: object) -> list[str]:
+def read(database: Database, asked: MessageRow | None, reader: str = "ann") -> History:
+    return History(database, asked, reader=reader)
+
+
+async def turns(database: Database, reader: str = "", **question: object) -> list[str]:
     asked = await keep(database, text="now", **question)
-    return [turn.content for turn in await History(database, asked).turns()]
+    return [turn.content for turn in await read(database, asked, reader or asked.author).turns()]
 
 
 async def test_question_and_answer_take_turns_and_the_present_question_is_none(database: Database) -> None:
     await exchange(database, "one", "1")
     await exchange(database, "two", "2")
     asked = await keep(database, text="now")
-    assert [(turn.role, turn.content) for turn in await History(database, asked).turns()] == [
+    assert [(turn.role, turn.content) for turn in await read(database, asked).turns()] == [
         ("user", "one"),
         ("assistant", "1"),
         ("user", "two"),
@@ -28,7 +32,7 @@ async def test_question_and_answer_take_turns_and_the_present_question_is_none(d
 
 async def test_without_a_question_there_is_no_conversation(database: Database) -> None:
     await exchange(database, "one", "1")
-    history = History(database, None)
+    history = read(database, None)
     await history.restart()
     assert await history.turns() == []
     assert await turns(database) == ["one", "1"]
@@ -61,9 +65,38 @@ async def test_private_turns_are_their_authors(database: Database) -> None:
     assert await turns(database, author="ben") == ["secret", "s", "open", "o"]
 
 
+async def test_whoever_has_anothers_question_answered_once_more_reads_only_their_own_private_turns(
+    database: Database,
+) -> None:
+    _, secret = await exchange(database, "secret", "s", private=True)
+    await exchange(database, "his", "h", private=True, author="ben")
+    assert await turns(database) == ["secret", "s"]
+    assert await turns(database, "ben") == ["his", "h"]
+    assert await turns(database, "ben", parent=secret.id) == []
+    await read(database, await keep(database, private=True, command="new")).restart()
+    assert await turns(database) == []
+    assert await turns(database, "ben") == ["his", "h"]
+
+
+async def test_a_private_answer_to_an_open_question_is_whose_it_is(database: Database) -> None:
+    asked, _ = await exchange(database, "one", "1", card={"seed": "1"})
+    mine = {"role": "assistant", "parent": asked.id, "private": True, "author": "ben"}
+    private = await keep(database, text="b", card={"seed": "2"}, **mine)
+    async with database.writing() as session:
+        session.add(TokensRow(message=private.id, data=pack((Token("b", 0.5),))))
+    assert (await turns(database), await turns(database, "ben")) == (["one", "1"], ["one", "b"])
+    assert await read(database, asked).tokens(private.id) == ()
+    assert [token.text for token in await read(database, asked, "ben").tokens(private.id)] == ["b"]
+    here = await keep(database, text="how?")
+    for reader, seed in (("ann", "1"), ("ben", "2")):
+        made = await read(database, here, reader).made()
+        assert made is not None
+        assert made.card["seed"] == seed
+
+
 async def test_a_private_restart_is_its_authors(database: Database) -> None:
     await exchange(database, "one", "1")
-    await History(database, await keep(database, private=True, author="ben", command="new")).restart()
+    await read(database, await keep(database, private=True, author="ben", command="new"), "ben").restart()
     assert await turns(database) == ["one", "1"]
     assert await turns(database, author="ben") == []
 
@@ -111,7 +144,7 @@ async def test_only_tokens_of_an_answer_to_this_question_are_told(database: Data
     other, _ = await exchange(database, "two", "2")
     async with database.writing() as session:
         session.add(TokensRow(message=answer.id, data=pack((Token("1", 0.5),))))
-    assert [token.text for token in await History(database, asked).tokens(answer.id)] == ["1"]
-    assert await History(database, other).tokens(answer.id) == ()
-    assert await History(database, asked).tokens(999) == ()
-    assert await History(database, None).tokens(answer.id) == ()
+    assert [token.text for token in await read(database, asked).tokens(answer.id)] == ["1"]
+    assert await read(database, other).tokens(answer.id) == ()
+    assert await read(database, asked).tokens(999) == ()
+    assert await read(database, None).tokens(answer.id) == ()

@@ -42,6 +42,17 @@ async def test_only_the_newest_answer_to_a_question_is_a_turn(bot: Bot) -> None:
     assert (await last(bot, ask("/ask next"))).card["turns"] == "user:hi|assistant:<hi> done"
 
 
+async def test_what_the_asker_said_privately_is_in_no_answer_that_somebody_else_has_made(
+    make_bot: Callable[..., Bot], echo: Echo
+) -> None:
+    async with make_bot(echo, settings={"safety.level": "standard"}) as bot:
+        secret = "call me on 0151 23456789"
+        assert (await last(bot, ask(f"/ask {secret}"))).private
+        hello = await last(bot, ask("/ask hello"))
+        assert (hello.private, secret in hello.card["turns"]) == (False, True)
+        assert (await last(bot, press("again", hello.row, MODERATOR))).card["turns"] == ""
+
+
 async def test_edit_opens_a_form_and_asks_anew(bot: Bot) -> None:
     first = await last(bot, ask("/ask temperature:1 hi"))
     dispatch = bot.dispatch(press("edit", first.row))

@@ -255,6 +255,16 @@ async def test_private_answers_are_their_authors(bot: Bot, models: FakeModels, t
         assert (await last(bot, fork(row, 0, 1))).private
 
 
+async def test_what_somebody_said_privately_is_not_in_a_fork_of_another(models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
+    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
+        assert (await last(bot, ask("call me on 0151 23456789"))).private
+        hello = await last(bot, ask("Say hello"))
+        assert "0151" in str(models.requests[-1]["messages"])
+        assert not (await last(bot, fork(hello.row, 0, 1, BEN))).error
+        assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["Say hello", " so"]
+
+
 async def test_other_answers_cannot_be_forked(bot: Bot) -> None:
     row = (await last(bot, ask("/face seed:1"))).row
     assert (await last(bot, fork(row, 0, 0))).text == "Answers of /face cannot be forked."
