@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from bot.delivery import flowing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from bot.message import Reply
+    from bot.model_events import Token
 
 END = re.compile(r"[.!?…。！？][\"'”’»)\]*_`]*(?=\s)|\n")
 LONGEST = 300
@@ -56,10 +57,20 @@ class Held:
         return self._shown
 
 
+def told(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
+    """The first of `tokens`, as far as `text` has them whole."""
+    end = 0
+    for count, token in enumerate(tokens):
+        if not text.startswith(token.text, end):
+            return tuple(tokens[:count])
+        end += len(token.text)
+    return tuple(tokens)
+
+
 async def held(
     replies: AsyncGenerator[Reply, None], check: Callable[[str], Awaitable[None]]
 ) -> AsyncGenerator[Reply, None]:
-    """`replies` with as much of their text, and of each of their columns, as passes; what `check` raises ends them."""
+    """`replies` with as much of their text, tokens and columns as passes; what `check` raises ends them."""
     whole, beside = Held(check), defaultdict[int, Held](lambda: Held(check))
 
     async def looked_at(reply: Reply, *, final: bool) -> Reply:
@@ -70,7 +81,8 @@ async def held(
         if columns:
             whole.skip(flowing(columns))
             return replace(reply, columns=tuple(columns))
-        return replace(reply, text=await whole.grow(reply.text, final=final))
+        text = await whole.grow(reply.text, final=final)
+        return replace(reply, text=text, tokens=reply.tokens if text == reply.text else told(reply.tokens, text))
 
     newest = shown = None
     async with aclosing(replies):

@@ -179,6 +179,15 @@ async def test_a_stopped_answer_keeps_those_it_had(bot: Bot, models: FakeModels)
     assert [token.text for token in await bot.tokens(reply.row, ANN, ROOM)] == ["Paris"]
 
 
+async def test_what_safety_holds_back_is_kept_in_no_token(models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
+    models.scores, models.answer = {"vile": {"hate": 0.99}}, ("Roses", " are red.", " Something", " vile.", " The end.")
+    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
+        reply = await last(bot, ask("Say a poem"))
+        assert (reply.text.startswith("Roses are red.\n\n"), reply.error) == (True, True)
+        assert [token.text for token in await bot.tokens(reply.row, BEN, ROOM)] == ["Roses", " are red."]
+
+
 async def test_the_deployment_can_do_without(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
     settings = {"ask.keep_tokens": False}

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from bot.message import Column, Reply
+from bot.model_events import Token
 from bot.safety.holding import LONGEST, held
 
 
@@ -51,6 +52,27 @@ async def test_what_does_not_pass_is_never_shown() -> None:
 async def test_nothing_hides_across_two_sentences() -> None:
     seen, _ = await shown(growing("A. b", "A. b c. d", "A. b c. d e. f"), stop="b c. d e")
     assert seen[-1] == "stopped"
+
+
+async def test_tokens_are_held_back_with_the_text_that_they_make() -> None:
+    async def written() -> AsyncGenerator[Reply, None]:
+        tokens = tuple(Token(text, 0.5) for text in ("Fine", ".", " Two", " words. An", " end"))
+        for count in range(1, len(tokens) + 1):
+            yield Reply(text="".join(token.text for token in tokens[:count]), tokens=tokens[:count])
+        yield Reply(text="Fine. Two words. An end …", tokens=tokens, final=True)
+
+    async def check(text: str) -> None:
+        pass
+
+    seen = [(reply.text, len(reply.tokens)) for reply in [one async for one in held(written(), check)]]
+    assert seen == [
+        ("", 0),
+        ("", 0),
+        ("Fine.", 2),
+        ("Fine. Two words.", 3),
+        ("Fine. Two words.", 3),
+        ("Fine. Two words. An end …", 5),
+    ]
 
 
 @pytest.mark.parametrize("final", [True, False])
