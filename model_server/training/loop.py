@@ -7,6 +7,7 @@ random numbers, and a step that is done again comes out the same.
 from __future__ import annotations
 
 import copy
+import io
 import json
 import math
 import os
@@ -77,10 +78,11 @@ class Run(Generic[SomeTask]):
         return self.plan.folder / f"{self.plan.name}.pt"
 
     def resume(self) -> bool:
-        """Take up the state that was saved, if there is one. Raises StoreError when it is of other networks."""
+        """Take up the state that was saved, if there is one. Raises StoreError for another seed or network."""
         if not self._state.is_file():
             return False
         state = torch.load(self._state, map_location="cpu", weights_only=True)
+        _check_seed(state, self.plan.seed, self._state)
         try:
             self.task.module.load_state_dict(state["module"])
             self.averaged.load_state_dict(state["averaged"])
@@ -97,12 +99,13 @@ class Run(Generic[SomeTask]):
         """Save all that the next step depends on; a kill meanwhile leaves the state before."""
         self.plan.folder.mkdir(parents=True, exist_ok=True)
         state = {
+            "seed": self.plan.seed,
             "step": self.step,
             "module": self.task.module.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizer": self._optimizer.state_dict(),
         }
-        write_atomically(self._state, lambda path: torch.save(state, path))
+        save(state, self._state)
 
     def train(self, tell: Tell, until: int | None = None) -> None:
         """Go on to the plan's last step, or to `until`, and save."""
@@ -146,13 +149,47 @@ def schedule(step: int, steps: int) -> float:
     return warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * min(rest, 1.0))))
 
 
+def check_seed(state: Path, seed: int) -> None:
+    """Raise StoreError where the run whose state is saved there has another seed."""
+    if state.is_file():
+        _check_seed(torch.load(state, map_location="cpu", mmap=True, weights_only=True), seed, state)
+
+
+def _check_seed(state: dict[str, Any], seed: int, path: Path) -> None:
+    before = state.get("seed", seed)
+    if before != seed:
+        raise StoreError(
+            f"The saved training of {path.stem} has the seed {before}, and {seed} was asked for. Go on with --seed "
+            f"{before}, or move {short(path.parent)} away to start afresh."
+        )
+
+
+def save(content: Any, path: Path) -> None:
+    """Write what torch can load again. Raises StoreError where the disk does not take it."""
+    # Writing itself, torch would tell a full disk by a RuntimeError about positions.
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    write_atomically(path, lambda fresh: fresh.write_bytes(stream.getbuffer()))
+
+
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` make a file beside `path`, and give it that name once it is on the disk."""
+    """Let `write` make a file beside `path`, and give it that name once it is on the disk.
+
+    Raises StoreError where the disk does not take it; what was there before stays.
+    """
     fresh = path.with_name(f".{path.name}.new")
-    write(fresh)
-    with fresh.open("rb") as stream:
-        os.fsync(stream.fileno())
-    fresh.replace(path)
+    try:
+        write(fresh)
+        with fresh.open("rb") as stream:
+            os.fsync(stream.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path.name} could not be written under {short(path.parent)}: {error.strerror or type(error).__name__}. "
+            "Make room there, or set TEMPERA_CACHE to a folder on another disk. "
+            "The same command goes on from what was saved last."
+        ) from error
 
 
 class _Meter(Generic[SomeTask]):

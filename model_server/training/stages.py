@@ -15,7 +15,7 @@ from model_server.training.autoencoder import AutoencoderTask, encode, fidelity
 from model_server.training.collection import by_kind, collect
 from model_server.training.denoiser import DenoiserTask, Lesson, Wording
 from model_server.training.emoji import read_emoji, read_pictures
-from model_server.training.loop import Plan, Run, write_atomically
+from model_server.training.loop import Plan, Run, check_seed, save
 from model_server.training.networks import Sizes, make_autoencoder, make_scheduler, make_unet, normalise
 from model_server.training.packages import SETS, WORDS, fetch
 from model_server.training.words import TextEncoder, encode_all
@@ -47,8 +47,9 @@ def gather(folder: Path, seed: int, tell: Tell) -> Collection:
 
 
 def learn_latents(folder: Path, seed: int, collection: Collection, device: str, tell: Tell) -> AutoencoderKL:
-    """The autoencoder, trained unless `folder` has it."""
+    """The autoencoder, trained unless `folder` has it. Raises StoreError where it has one of another seed."""
     if (folder / "vae").is_dir():
+        check_seed(folder / "autoencoder.pt", seed)
         return load_part(AutoencoderKL, folder / "vae").to(device)
     pictures = np.stack(collection.pictures)
     module = make_autoencoder(Sizes(), seed).to(device)
@@ -74,9 +75,12 @@ def prepare(
     latents = folder / f"latents-{_digest(pictures, *weights)}.pt"
     if not latents.is_file():
         tell("encoding the pictures")
-        write_atomically(latents, lambda path: torch.save(encode(autoencoder, pictures), path))
+        save(encode(autoencoder, pictures), latents)
     texts = ["", *collection.texts]
     states = folder / f"texts-{_digest(np.frombuffer(chr(10).join(texts).encode(), np.uint8))}.npy"
+    for other in set(folder.glob("texts-*.npy")) - {states}:
+        # Each holds gigabytes, and other captions than these are not learnt again.
+        other.unlink()
     counts = torch.tensor([0, *map(len, collection.captions)])
     return Lesson(
         latents=torch.load(latents, weights_only=True),

@@ -1,6 +1,7 @@
 """A run learns, and a break leaves no trace in it."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import torch
 from model_server.store import StoreError
 from model_server.training.autoencoder import AutoencoderTask, encode, fidelity
 from model_server.training.denoiser import DenoiserTask, Lesson
-from model_server.training.loop import Plan, Run
+from model_server.training.loop import Plan, Run, check_seed
 from model_server.training.networks import Sizes, make_autoencoder, make_unet, normalise
 
 ROOT = Path(__file__).parents[3]
@@ -80,7 +81,7 @@ KILLED = """
 import sys
 from pathlib import Path
 import torch
-from model_server.training.loop import Plan, Run
+from model_server.training.loop import Plan, Run, check_seed
 
 class Line:
     module, batch, rate, decay = torch.nn.Linear(3, 1), 4, 0.1, 0.9
@@ -157,3 +158,32 @@ def test_latents_are_centred_and_pictures_stay(squares: np.ndarray, sizes: Sizes
     assert centred.mean(dim=(0, 2, 3)).abs().max() < 0.02
     assert (centred.std(dim=(0, 2, 3)) - 1).abs().max() < 0.02
     assert (autoencoder.decode(centred).sample - before).abs().max() < 0.02
+
+
+def test_another_seed_does_not_go_on_with_what_was_saved(lesson: Lesson, sizes: Sizes, tmp_path: Path) -> None:
+    small_run(lesson, sizes, tmp_path, steps=2).train(lambda _: None)
+    other = Run(SmallTask(lesson, sizes), Plan(2, 12, tmp_path, "unet"))
+    with pytest.raises(StoreError, match=r"unet has the seed 11, and 12 was asked for\. Go on with --seed 11, or move"):
+        other.resume()
+    with pytest.raises(StoreError, match="has the seed 11"):
+        check_seed(tmp_path / "unet.pt", 12)
+    check_seed(tmp_path / "unet.pt", 11)
+    check_seed(tmp_path / "autoencoder.pt", 12)
+
+
+def test_a_state_that_the_disk_does_not_take_leaves_the_one_before(
+    lesson: Lesson, sizes: Sizes, tmp_path: Path
+) -> None:
+    run = small_run(lesson, sizes, tmp_path)
+    run.save()
+    before = (tmp_path / "unet.pt").read_bytes()
+    run.step = 5
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
+        with pytest.raises(StoreError, match=r"unet\.pt could not be written under .*: File too large\. Make room"):
+            run.save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["unet.pt"]
+    assert (tmp_path / "unet.pt").read_bytes() == before

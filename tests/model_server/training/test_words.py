@@ -1,12 +1,15 @@
 """Captions as the UNet reads them."""
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from model_server.assembly import MAX_TOKENS
+from model_server.store import StoreError
 from model_server.training.networks import TEXT_WIDTH
 from model_server.training.words import TextEncoder, encode_all
 
@@ -45,3 +48,13 @@ def test_states_are_kept_in_a_file_that_is_made_once(encoder: TextEncoder, tmp_p
     again = encode_all(encoder, texts, tmp_path / "texts.npy", told.append)
     assert np.array_equal(states, again)
     assert len(told) == 1
+
+
+def test_captions_that_do_not_fit_on_the_disk_are_not_begun(
+    encoder: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=20_000))
+    with pytest.raises(StoreError, match=r"the captions take \d+ kB under .*, and 20 kB are free\. Make room"):
+        encode_all(encoder, ["a cat"] * 10, tmp_path / "texts.npy", lambda _: None)
+    assert not list(tmp_path.iterdir())
+    assert len(encode_all(encoder, ["a cat"], tmp_path / "texts.npy", lambda _: None)) == 1
