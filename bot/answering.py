@@ -94,7 +94,7 @@ class Answering:
         note = await self._safety.check(command, options, request.place, user=request.user.id)
         if command.moderator:
             note = await self._log_channel.untold(request.place)
-        private = private or note is not None
+        private = private or note is not None or self._settings.value("answers.private", request.place)
         asked, row = await self._journal.open(
             request, command, options, private=private, question=question, parent=parent, source=source
         )

@@ -233,8 +233,7 @@ class Bot:
             options = self.gate.admit(request, command, given)
         except UserError as error:
             return Dispatch(self._refuse(request, error), private=True, refused=True)
-        private = command.private or self.settings.value("answers.private", request.place)
-        private = private or self._warns(request, self.safety.texts(command, options))
+        private = command.private or self._is_private(request, self.safety.texts(command, options))
         replies = self.answering.answer(request, command, options, private=private)
         replies = self.gate.renewed(request, self.gate.metered(request, command, replies), command)
         replies = self._guarded(request, replies)
@@ -345,9 +344,9 @@ class Bot:
         reply = failed(Reply(), error.sentence, request, getattr(error, "option", ""))
         yield await self.refusals.told(reply, request, error)
 
-    def _warns(self, request: Request, texts: Sequence[str]) -> bool:
-        """Whether whoever asks is to be warned, which nobody else should read."""
-        return self.safety.warning(texts, request.place) is not None
+    def _is_private(self, request: Request, texts: Sequence[str]) -> bool:
+        """Whether every answer there is for its asker alone, or this one is, as it warns them of what is in `texts`."""
+        return self.settings.value("answers.private", request.place) or bool(self.safety.warning(texts, request.place))
 
     # Buttons and forms
 
@@ -364,7 +363,7 @@ class Bot:
         if name == APPEAL:
             return Dispatch(self._guarded(request, self.refusals.appeal(request, row_id)), private=True)
         replies = self._guarded(request, self.gate.renewed(request, self.pressing.act(request, name, row_id)))
-        private = action.private or self._warns(request, [str(value) for value in (action.fields or {}).values()])
+        private = action.private or self._is_private(request, [str(value) for value in (action.fields or {}).values()])
         return Dispatch(replies, private=private, in_place=name in actions.IN_PLACE)
 
     def _form(self, make: Callable[[], Awaitable[Form]]) -> Dispatch:

@@ -179,6 +179,17 @@ async def test_somebody_elses_private_answer_has_no_buttons_for_others(bot: Bot)
     assert (await last(bot, press("b0", row))).text == "on 0.7"
 
 
+async def test_what_a_button_leads_to_is_private_from_when_answers_are(bot: Bot) -> None:
+    row = (await answered(bot)).row
+    await put(bot, "answers.private", "yes")
+    for button, fields in (("again", {}), ("cooler", {}), ("edit", {"text": "hi"}), ("b0", {})):
+        request = press(button, row, **fields)
+        assert bot.dispatch(request).private
+        assert {reply.private for reply in await replies(bot, request)} == {True}
+    voted = await last(bot, press("up", row, BEN))
+    assert (voted.private, voted.row) == (False, row)
+
+
 # How often
 
 
