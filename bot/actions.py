@@ -113,8 +113,9 @@ def changed(action: str, command: Command, row: MessageRow, fields: Mapping[str,
             value = options["temperature"] + (STEP if action == "warmer" else -STEP)
             low = value if option.minimum is None else max(value, option.minimum)
             options["temperature"] = round(low if option.maximum is None else min(low, option.maximum), 2)
-            # The same seed, so that the temperature is all that differs.
-            options["seed"] = row.seed
+            # The same seed, so that the temperature is all that differs. An answer that was stopped has the typed one only.
+            if row.seed is not None:
+                options["seed"] = row.seed
         case "edit":
             options |= {"seed": None} | taken(action, command, fields)
         case "fork":

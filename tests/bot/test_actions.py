@@ -123,6 +123,13 @@ def test_the_temperature_moves_within_its_range_and_the_seed_stays(action: str, 
     assert changed == {"prompt": "hi", "temperature": after, "seed": 7}
 
 
+@pytest.mark.parametrize("action", ["cooler", "warmer"])
+def test_an_answer_that_has_no_seed_of_its_own_has_the_one_that_was_asked_for(action: str) -> None:
+    stopped = row(temperature=1, seed=9)
+    stopped.seed = None
+    assert actions.changed(action, ASK, stopped, {})["seed"] == 9
+
+
 def test_a_temperature_without_bounds_moves_freely() -> None:
     assert actions.changed("warmer", FREE, row(temperature=100), {})["temperature"] == 100.3
 
