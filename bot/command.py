@@ -24,9 +24,10 @@ QUOTES = {'"': '"', "“": "”", "'": "'"}
 
 
 def unquote(value: str) -> str:
-    """The value without the pair of quotation marks around it, if it has one."""
-    if len(value) >= 2 and QUOTES.get(value[0]) == value[-1]:
-        return value[1:-1]
+    """The value without the pair of quotation marks around it, if it has one: “to be” or “not to be” are two."""
+    inside = value[1:-1]
+    if len(value) >= 2 and QUOTES.get(value[0]) == value[-1] and value[0] not in inside and value[-1] not in inside:
+        return inside
     return value
 
 

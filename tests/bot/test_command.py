@@ -31,6 +31,10 @@ def test_a_messages_text_becomes_the_free_text_shortened_to_what_fits() -> None:
         ("line one\nline two", {"prompt": "line one\nline two"}),
         ("", {}),
         ('say "hi" to me', {"prompt": 'say "hi" to me'}),
+        ('"To be" or "not to be"', {"prompt": '"To be" or "not to be"'}),
+        ("“To be” or “not to be”", {"prompt": "“To be” or “not to be”"}),
+        ('temperature:0.2 "Yes" or "no" seed:7', {"temperature": "0.2", "prompt": '"Yes" or "no"', "seed": "7"}),
+        ("'one thing'", {"prompt": "one thing"}),
     ],
 )
 def test_text_becomes_options(text: str, options: dict[str, str]) -> None:
