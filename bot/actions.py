@@ -113,7 +113,7 @@ def changed(action: str, command: Command, row: MessageRow, fields: Mapping[str,
             value = options["temperature"] + (STEP if action == "warmer" else -STEP)
             low = value if option.minimum is None else max(value, option.minimum)
             options["temperature"] = round(low if option.maximum is None else min(low, option.maximum), 2)
-            # The same seed, so that the temperature is all that differs. An answer that was stopped has the typed one only.
+            # The same seed, so that the temperature is all that differs; only an answer with a card has one of its own.
             if row.seed is not None:
                 options["seed"] = row.seed
         case "edit":
