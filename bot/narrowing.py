@@ -92,9 +92,7 @@ def _narrowed(option: Option, name: str, settings: Settings, place: Place, user:
     # The upper limit guards something, so that it counts where the two exclude each other.
     low = min(low, high)
     default = settings.value(f"{name}.default", place, user) if settings.knows(f"{name}.default") else option.default
-    if default is None and high < option.maximum and not option.required:
-        # What the model chooses by itself is not known here, and might be more.
-        default = high
+    # Who chooses where it is None keeps to the setting: only there it is known whether that would be more.
     default = None if default is None else min(max(default, low), high)
     is_narrower = (low, high) != (option.minimum, option.maximum)
     if not is_narrower and default == option.default:

@@ -18,7 +18,8 @@ LONGEST_PROMPT = 32_000
 SEVERAL_STEPS = ("strip", "animation")
 """Layouts that show a picture at several of its steps."""
 
-NOT_FOR_FACES: dict[str, Any] = dict.fromkeys(("steps", "guidance", "negative_prompt", "frames", "enlarge", "sweep"))
+NOT_FOR_FACES: dict[str, Any] = dict.fromkeys(("steps", "guidance", "most_steps", "most_guidance"))
+NOT_FOR_FACES |= dict.fromkeys(("negative_prompt", "frames", "enlarge", "sweep"))
 NOT_FOR_FACES |= {"stream": False, "partial_images": 0}
 """Each with the value that changes nothing."""
 
@@ -58,6 +59,8 @@ class _Drawing(Request):
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     steps: Count | None = None
     guidance: Annotated[float, Field(ge=0)] | None = None
+    most_steps: Count | None = None
+    most_guidance: Annotated[float, Field(ge=0)] | None = None
     negative_prompt: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)] | None = None
     layout: Layout | None = None
     frames: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MOST_FRAMES)] | None = None
@@ -108,6 +111,8 @@ class _Drawing(Request):
             negative_prompt=self.negative_prompt or "",
             steps=self.steps,
             guidance=self.guidance,
+            most_steps=self.most_steps,
+            most_guidance=self.most_guidance,
             count=self.n or 1,
             width=width,
             height=height,

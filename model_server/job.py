@@ -95,6 +95,9 @@ class Imagine:
     seed: int
     negative_prompt: str = ""
     steps: int | None = None
+    most_steps: int | None = None
+    most_guidance: float | None = None
+    """Beyond which the model's own choice does not go."""
     guidance: float | None = None
     """How far beyond what it draws without the prompt: 0 is without it, 1 is with it, more exaggerates."""
     count: int = 1

@@ -10,6 +10,7 @@ from typing import Any
 
 from bot import Attachment, Context, Drawn, Preview, Reply, Step, UserError, Waiting
 from plugins.imagine.recipe import Recipe
+from plugins.imagine.sweep import KNOBS
 
 
 class Watch:
@@ -81,6 +82,7 @@ async def draw(
             else:
                 yield replace(seen, status=f"{note} {seen.status.removeprefix(note).strip()}")
     yield watch.begin()
-    async with aclosing(ctx.models.imagine(**wish, source=watch.source, user=ctx.user.id)) as events:
+    most = {knob: ctx.settings[f"imagine.{knob}.maximum"] for knob in KNOBS}
+    async with aclosing(ctx.models.imagine(**wish, most=most, source=watch.source, user=ctx.user.id)) as events:
         async for event in events:
             yield event if isinstance(event, Drawn) else watch.reply(event)

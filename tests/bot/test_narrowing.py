@@ -89,9 +89,11 @@ def test_what_is_beyond_is_refused_with_who_said_so() -> None:
         set_to(sides_maximum=6).bind({"sides": 7})
 
 
-def test_what_the_model_would_choose_itself_cannot_be_more_either() -> None:
+def test_a_choice_that_is_left_open_stays_open() -> None:
     assert set_to().bind({"sides": 6})["steps"] is None
-    assert set_to(steps_maximum=10).bind({"sides": 6})["steps"] == 10
+    assert set_to(steps_maximum=10).bind({"sides": 6})["steps"] is None
+    with pytest.raises(OptionError, match="steps must be a whole number from 1 to 10, as moderators"):
+        set_to(steps_maximum=10).bind({"sides": 6, "steps": 11})
     assert set_to(steps_maximum=10, steps_default=4).bind({"sides": 6})["steps"] == 4
     assert set_to(steps_minimum=2).bind({"sides": 6})["steps"] is None
 

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
-from fakes.strictly import ARTIST, Strictly
+from fakes.strictly import ARTIST, Strictly, chosen
 
 from model_server.errors import ApiError
 from model_server.image_form import read_form
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
 LISTED = {"fake-chat": "chat", "fake-faces": "faces", "fake-images": "images", "fake-embeddings": "embeddings"}
-STEPS, GUIDANCE, EDGE = ARTIST.steps, ARTIST.guidance, ARTIST.width
-"""What the image model does where a request leaves it open; the edge of its pictures in pixels."""
+EDGE = ARTIST.width
+"""Of the image model's pictures, in pixels."""
 VOCABULARY = (" mat", " floor", " roof", "\n", "…", "<end>", " bed", " sofa", " table", " moon", " grass", " sun")
 START = 100
 """The id of a prompt's first token; the others follow."""
@@ -253,7 +253,8 @@ class FakeModels:
             data = json.dumps({"type": kind, **chunk}).encode()
             await response.write(b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n")
 
-        steps = body.get("steps", STEPS)
+        body = body | chosen(body)
+        steps = body["steps"]
         edge = body.get("enlarge", EDGE)
         await self._count(running=1)
         try:
@@ -374,12 +375,12 @@ def made_with(body: dict[str, Any], steps: int, guided_by: str = "") -> dict[str
         "steps": steps,
         "seed": body["seed"],
         "seconds": 1.25,
-        "guidance": body.get("guidance", GUIDANCE),
+        "guidance": body["guidance"],
         "width": EDGE,
         "height": EDGE,
         "sampler": "DDIM",
         "strength": body.get("strength"),
-        "guided_by": guided_by or {0: "nothing", 1: "prompt"}.get(body.get("guidance", GUIDANCE), "comparison"),
+        "guided_by": guided_by or {0: "nothing", 1: "prompt"}.get(body["guidance"], "comparison"),
         "prompt": reading(body["prompt"]),
         "negative_prompt": None if negative is None else reading(negative),
     }

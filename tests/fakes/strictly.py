@@ -4,6 +4,7 @@ is refused here, in their words.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from model_server.answers import failure
 from model_server.engines.diffusion.request import Ability, complete, last_step
@@ -62,6 +63,13 @@ class Strictly:
         if (task := self.listed.get(model, "")) not in tasks:
             raise ApiError(404, f"There is no model {model} for this here.", code="model_not_found", param="model")
         return task
+
+
+def chosen(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The steps and the guidance of pictures, where their request leaves them open, too."""
+    names = ("steps", "guidance", "most_steps", "most_guidance")
+    whole = complete(Imagine(prompt="", seed=0, **{name: body.get(name) for name in names}), ARTIST)
+    return {"steps": whole.steps, "guidance": whole.guidance}
 
 
 def _drawn(asked: Imagine) -> None:

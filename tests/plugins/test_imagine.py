@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fakes.asking import BEN, ask, last, press, pressed, replies, speaking
+from fakes.asking import BEN, MODERATOR, ask, last, press, pressed, replies, speaking
 from fakes.crooked import crooked, plainly
 from fakes.models import FakeModels, png
 
@@ -51,6 +51,13 @@ async def test_what_nobody_says_is_left_to_the_model(bot: Bot, models: FakeModel
     assert first.card["seed"] != second.card["seed"]
     assert (first.card["steps"], first.card["guidance"]) == ("4", "3")
     assert not {"steps", "guidance", "negative_prompt", "sweep"} & models.requests[0].keys()
+
+
+async def test_a_limit_beyond_what_the_model_chooses_changes_nothing(bot: Bot) -> None:
+    for setting in ("imagine.steps.maximum 100", "imagine.guidance.maximum 15"):
+        assert not (await last(bot, ask(f"/config set {setting}", MODERATOR))).error
+    drawn = await last(bot, ask("/imagine a cat"))
+    assert (drawn.card["steps"], drawn.card["guidance"]) == ("4", "3")
 
 
 async def test_the_picture_comes_out_of_the_noise(bot: Bot, models: FakeModels) -> None:

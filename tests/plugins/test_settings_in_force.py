@@ -51,6 +51,10 @@ def field(name: str) -> Seen:
     return lambda reply, sent: sent.get(name)
 
 
+def fact(name: str) -> Seen:
+    return lambda reply, sent: reply.card.get(name)
+
+
 CASES: list[tuple[str, str, Seen, Any, Any]] = [
     ("ask.enabled no", "/ask hi", text, "/ask is switched off here.", "Paris is the capital of France."),
     ("ask.temperature.default 0.1", "/ask hi", field("temperature"), 0.1, 0.7),
@@ -65,6 +69,8 @@ CASES: list[tuple[str, str, Seen, Any, Any]] = [
     ("imagine.model other-images", "/imagine a cat", field("model"), "other-images", "fake-images"),
     ("imagine.count.default 1", "/imagine a cat", field("n"), 1, 4),
     ("imagine.count.maximum 2", "/imagine count:3 a cat", refused, True, False),
+    ("imagine.steps.maximum 3", "/imagine a cat", fact("steps"), "3", "4"),
+    ("imagine.guidance.maximum 1.5", "/imagine sweep:steps=2,3 a cat", fact("guidance"), "1.5", "3"),
     ("imagine.steps.maximum 10", "/imagine steps:11 a cat", refused, True, False),
     ("imagine.steps.maximum 10", "/imagine sweep:steps=5,11 a cat", refused, True, False),
     ("imagine.guidance.maximum 5", "/imagine sweep:guidance=1,7 a cat", refused, True, False),

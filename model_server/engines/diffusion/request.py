@@ -89,10 +89,12 @@ def imagined(job: Job, can: Ability) -> Imagine:
 def complete(task: Imagine, can: Ability) -> Imagine:
     """`task` with the model's own choices where it has none. Raises Refused for what the model cannot do."""
     width, height = task.width or can.width, task.height or can.height
+    steps = can.steps if task.most_steps is None else min(can.steps, task.most_steps)
+    guidance = can.guidance if task.most_guidance is None else min(can.guidance, task.most_guidance)
     whole = replace(
         task,
-        steps=can.steps if task.steps is None else task.steps,
-        guidance=can.guidance if task.guidance is None else task.guidance,
+        steps=steps if task.steps is None else task.steps,
+        guidance=guidance if task.guidance is None else task.guidance,
         width=width,
         height=height,
     )

@@ -153,6 +153,22 @@ def test_choices_left_open_are_made(engine: Engine, run: Run) -> None:
     assert (chosen.steps, chosen.guidance, chosen.width, chosen.height) == (30, 3.0, EDGE, EDGE)
 
 
+@pytest.mark.parametrize(
+    ("asked", "steps", "guidance"),
+    [
+        ({"most_steps": 100, "most_guidance": 15.0}, 30, 3.0),
+        ({"most_steps": 2, "most_guidance": 1.5}, 2, 1.5),
+        ({"most_steps": 2, "most_guidance": 1.5, "steps": 5, "guidance": 7.0}, 5, 7.0),
+    ],
+)
+def test_the_engines_choices_go_no_further_than_they_may(
+    engine: Engine, run: Run, asked: dict[str, object], steps: int, guidance: float
+) -> None:
+    events = run(engine, imagine(**{"steps": None, "guidance": None} | asked))
+    chosen = next(event for event in events if isinstance(event, Chosen))
+    assert (chosen.steps, chosen.guidance) == (steps, guidance)
+
+
 def test_the_operators_choices_come_before_the_engines(loaded: Callable[..., Engine], plain: Path, run: Run) -> None:
     engine = loaded("diffusion", plain, steps=2, guidance=5, size=48, batch=3)
     assert engine.capacity == 3
