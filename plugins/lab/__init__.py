@@ -22,11 +22,12 @@ class Lab(Plugin):
     title = "Experiments (/dial, /odds, /compare)"
 
     async def start(self) -> None:
-        # One thread, because matplotlib is not made for more.
-        self._pencil = ThreadPoolExecutor(1, thread_name_prefix="chart")
+        self._pencil = _pencil()
 
     async def stop(self) -> None:
-        self._pencil.shutdown(cancel_futures=True)
+        # Where the plugin is read anew, answers are under way: what waits is drawn, and another pencil draws what comes.
+        old, self._pencil = self._pencil, _pencil()
+        old.shutdown(wait=False)
 
     @command(form=("prompt", "temperatures", "seed"))
     async def dial(
@@ -128,3 +129,8 @@ class Lab(Plugin):
     async def _draw(self, ctx: Context, found: Dial, wish: Wish) -> bytes:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pencil, draw, odds.chart(ctx, found, wish))
+
+
+def _pencil() -> ThreadPoolExecutor:
+    # One thread, which begins with the first chart, because matplotlib is not made for more.
+    return ThreadPoolExecutor(1, thread_name_prefix="chart")

@@ -1,3 +1,4 @@
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from bot.config import PluginsSection
 from bot.database import Database
 from bot.message import Action, Request
 from bot.model_client import ModelClient
-from plugins.lab.odds import fenced, shown
+from plugins.lab.chart import Chart, draw
+from plugins.lab.odds import chart, fenced, shown
 
 CAT = "/odds temperature:1 The cat sat on the"
 IDS = [START + place for place in range(5)]
@@ -175,15 +177,48 @@ async def test_it_speaks_the_askers_language(bot: Bot) -> None:
     assert reply.attachments[0].alt.startswith("Was nach „The cat sat on the“ kommen kann")
 
 
-async def test_it_is_drawn_in_a_thread_of_its_own_that_ends_with_the_bot(models: FakeModels, tmp_path: Path) -> None:
-    def pencils() -> list[str]:
-        return [thread.name for thread in threading.enumerate() if thread.name.startswith("chart")]
+def pencils() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("chart")]
 
+
+async def test_it_is_drawn_in_a_thread_of_its_own_that_ends_with_the_bot(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
         assert (await last(bot, ask(CAT))).attachments
-        assert len(pencils()) == 1
-    assert pencils() == []
+        (pencil,) = pencils()
+    await asyncio.to_thread(pencil.join)
+
+
+async def test_read_anew_it_ends_what_it_began(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned, free, waited = asyncio.Queue[Chart](), threading.Event(), []
+
+    def planning(*about: Any) -> Chart:
+        planned.put_nowait(chart(*about))
+        return chart(*about)
+
+    def slowly(chart: Chart) -> bytes:
+        # The limit is for a loop that waits for this thread.
+        waited.append(free.wait(20))
+        return draw(chart)
+
+    monkeypatch.setattr("plugins.lab.odds.chart", planning)
+    monkeypatch.setattr("plugins.lab.draw", slowly)
+    async with asyncio.TaskGroup() as group:
+        answers = [group.create_task(last(bot, ask(CAT))) for _ in range(2)]
+        await planned.get(), await planned.get()
+        models.gate.clear()
+        answers.append(group.create_task(last(bot, ask(CAT))))
+        await models.until(requests=3)
+        before = pencils()
+        await bot.registry.reload("lab")
+        models.gate.set()
+        free.set()
+    assert all(waited)
+    for reply in (answer.result() for answer in answers):
+        assert reply.attachments, reply.text
+    for pencil in before:
+        await asyncio.to_thread(pencil.join)
+    assert (await last(bot, ask(CAT))).attachments
 
 
 @pytest.mark.parametrize(
