@@ -25,7 +25,7 @@ class Lab(Plugin):
         self._pencil = _pencil()
 
     async def stop(self) -> None:
-        # Where the plugin is read anew, answers are under way: what waits is drawn, and another pencil draws what comes.
+        # Where the plugin is read anew, answers are under way: what waits is drawn, and another one draws what comes.
         old, self._pencil = self._pencil, _pencil()
         old.shutdown(wait=False)
 
