@@ -1,5 +1,6 @@
 """Whole pipelines of diffusers, one of each family: tiny, random, and saved as those of a hub are."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from diffusers import (
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
+    ZImagePipeline,
+    ZImageTransformer2DModel,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from fakes.diffusion import EDGE, autoencoder, unet
@@ -203,6 +206,30 @@ def pixart(tokenizer: PreTrainedTokenizerFast) -> Any:
     )
 
 
+def z_image(tokenizer: PreTrainedTokenizerFast) -> Any:
+    """One that counts the guidance from 0."""
+    torch.manual_seed(6)
+    transformer = ZImageTransformer2DModel(
+        in_channels=4,
+        dim=32,
+        n_layers=1,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=WIDTH,
+        axes_dims=[4, 6, 6],
+    )
+    reader = copy.deepcopy(tokenizer)
+    reader.chat_template = "{{ messages[0].content }}"
+    return ZImagePipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=autoencoder(shift_factor=0.1),
+        text_encoder=t5(),
+        tokenizer=reader,
+        transformer=transformer,
+    )
+
+
 FAMILIES: dict[str, Callable[[PreTrainedTokenizerFast], Any]] = {
     "sd": stable_diffusion,
     "sd-ancestral": lambda tokenizer: stable_diffusion(tokenizer, EulerAncestralDiscreteScheduler()),
@@ -215,6 +242,7 @@ FAMILIES: dict[str, Callable[[PreTrainedTokenizerFast], Any]] = {
     "sd3": sd3,
     "lcm": latent_consistency,
     "pixart": pixart,
+    "z-image": z_image,
 }
 
 

@@ -36,6 +36,9 @@ CALLBACK = "callback_on_step_end"
 GUIDANCE_INPUTS = ("guidance", "timestep_cond")
 """What networks call the guidance that they have learnt to be told; the others are called twice for it."""
 
+FROM_ZERO = ("ZImage", "Krea2", "Kandinsky3")
+"""Families whose guidance 0 is the guess with the prompt as it is, which is 1 in all others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -62,12 +65,13 @@ class Pipeline:
         self._pipe = _open(spec)
         self._parameters = inspect.signature(self._pipe.__call__).parameters
         self._from_picture = _image_to_image(self._pipe, spec)
+        self._offset = 1.0 if type(self._pipe).__name__.startswith(FROM_ZERO) else 0.0
         self._watch = _Watch(self._pipe.scheduler, self._core)
         self.can = ability(
             spec,
             sampler=type(self._pipe.scheduler).__name__.removesuffix("Scheduler"),
             steps=self._usual("num_inference_steps", 50),
-            guidance=self._usual("guidance_scale", 1.0),
+            guidance=self._usual("guidance_scale", 1.0 - self._offset) + self._offset,
             edge=self._usual_edge(),
             multiple=self._multiple(),
             negative_prompts="negative_prompt" in self._parameters and "true_cfg_scale" not in self._parameters,
@@ -95,7 +99,7 @@ class Pipeline:
         wanted: dict[str, Any] = {
             "prompt": [task.prompt for task in tasks],
             "num_inference_steps": steps,
-            "guidance_scale": first.guidance,
+            "guidance_scale": max(0.0, (first.guidance or 0.0) - self._offset),
             "width": first.width,
             "height": first.height,
             "generator": [seeded(task.seed) for task in tasks],

@@ -25,6 +25,8 @@ Open = Callable[..., CallwiseEngine]
         ("flux", (0.0, 3.5), "prompt"),
         ("flux-dev", (0.0, 1.0, 3.5), "input"),
         ("lcm", (0.0, 1.0, 8.0), "input"),
+        ("z-image", (1.5, 3.0), "comparison"),
+        ("z-image", (0.0, 0.5, 1.0), "prompt"),
     ],
 )
 def test_what_led_each_step_is_told(
@@ -41,3 +43,12 @@ def test_the_guidance_changes_what_it_is_told_to_change(opened_as: Open, run: Ru
     weak, strong = [run(opened_as(name), imagine(guidance=guidance)) for guidance in (2.0, 20.0)]
     [told] = {event.guided_by for event in strong if isinstance(event, Picture)}
     assert (difference(pictures(weak)[0], pictures(strong)[0]) == 0) == (told == "prompt")
+
+
+def test_guidance_counts_from_1_in_every_family(opened_as: Open, run: Run) -> None:
+    engine = opened_as("z-image")
+    usual = engine._pipeline._parameters["guidance_scale"].default
+    assert engine._pipeline.can.guidance == usual + 1
+    alone, stronger = [run(engine, imagine(guidance=guidance)) for guidance in (1.0, 8.0)]
+    assert difference(pictures(alone)[0], pictures(run(engine, imagine(guidance=0.0)))[0]) == 0
+    assert difference(pictures(alone)[0], pictures(stronger)[0]) > 1
