@@ -30,7 +30,10 @@ PACE_SECONDS = 0.05
 RESTORED = 200
 """Stored messages, questions and answers alike, that a room begins with."""
 MOST_PER_VISITOR, MOST = 8, 200
-"""How many answers may be under way, for one visitor and in all; the model server's queue has its own limits."""
+"""How many answers may be under way, for one visitor and in all; the model server's queue has its own limits.
+
+Moderators are let in beyond the latter, and what starts no answer, such as Stop, beyond both.
+"""
 
 
 @dataclass(slots=True)
@@ -173,12 +176,13 @@ class Answers:
         return await self._act(user, room, thread, Action(form_id, dict(fields)))
 
     async def _act(self, user: User, room: Room, thread: int, action: Action) -> Form | None:
-        self._check_load(user)
         # What is missing in a form that was sent is told in it; another form would hide it.
         request = Request(user=user, place=room.place(thread), action=action, can_show_forms=action.fields is None)
         dispatch = self._bot.dispatch(request)
         if dispatch.form is not None:
             return await dispatch.form()
+        if not (dispatch.in_place or dispatch.refused):
+            self._check_load(user)
         first = await anext(dispatch.replies, None)
         if first is not None and first.error and not first.row:
             # It never became a message, so it is told where the button or the form is, which keeps what was typed.
@@ -207,7 +211,7 @@ class Answers:
         if mine >= MOST_PER_VISITOR:
             sentence = "You have {count} answers under way; wait for one to end, or stop one."
             raise Busy(sentence, 5, count=mine)
-        if len(self._running) >= MOST:
+        if len(self._running) >= MOST and not user.is_moderator:
             raise Busy("Too many people are asking at the moment; try again shortly.", 5)
 
     def _start(self, running: Running, replies: AsyncGenerator[Reply, None], first: Reply | None = None) -> None:
