@@ -25,7 +25,8 @@ def read(text: str) -> list[float]:
 
 def _value(word: str) -> float:
     try:
-        value = float(word)
+        # The number that is shown, so that two that differ are seen to; and 0 for what is written -0.
+        value = float(f"{float(word):g}") or 0.0
     except ValueError:
         value = -1.0
     if LOWEST <= value <= HIGHEST:

@@ -77,11 +77,12 @@ class Wish:
 
 
 def shown(token: bytes) -> str:
-    """A token in one line, its spaces and line breaks to be seen; of a part of a character, its bytes."""
+    """A token in one line, its spaces and line breaks to be seen; of what nobody sees, its number or bytes."""
     try:
-        return token.decode().translate(SIGNS)
+        text = token.decode().translate(SIGNS)
     except UnicodeDecodeError:
         return " ".join(f"{byte:02X}" for byte in token)
+    return "".join(one if one.isprintable() else f" U+{ord(one):04X} " for one in text).replace("  ", " ").strip()
 
 
 def name(ctx: Context, one: Candidate) -> str:

@@ -127,6 +127,13 @@ def test_temperatures_as_people_write_them(text: str, values: list[float]) -> No
     assert read(text) == values
 
 
+@pytest.mark.parametrize(("text", "shown"), [("-0", "0"), ("0.33333331, 0.33333332", "0.333333"), ("1e-9", "1e-09")])
+def test_a_temperature_is_the_number_that_is_shown(text: str, shown: str) -> None:
+    (value,) = read(text)
+    assert f"{value:g}" == shown
+    assert float(shown) == value
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

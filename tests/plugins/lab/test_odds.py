@@ -240,7 +240,16 @@ async def test_a_refusal_is_shown(bot: Bot, models: FakeModels) -> None:
 
 @pytest.mark.parametrize(
     ("token", "text"),
-    [(b" a b", "␣a␣b"), (b"\n\n", "↵↵"), (b"\t", "⇥"), ("猫".encode(), "猫"), ("😀".encode()[:2], "F0 9F")],
+    [
+        (b" a b", "␣a␣b"),
+        (b"\n\n", "↵↵"),
+        (b"\t", "⇥"),
+        ("猫".encode(), "猫"),
+        ("😀".encode()[:2], "F0 9F"),
+        ("\xa0".encode(), "U+00A0"),
+        ("\u200b\u2028a".encode(), "U+200B U+2028 a"),
+        (b"\x00", "U+0000"),
+    ],
 )
 def test_tokens_are_made_visible(token: bytes, text: str) -> None:
     assert shown(token) == text
