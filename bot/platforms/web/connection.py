@@ -138,8 +138,9 @@ class Connection:
 
     def _snapshot(self, exchange_id: int) -> dict[str, Any]:
         exchange = self._room.get(exchange_id)
-        if exchange is not None and exchange.for_moderators:
-            # Rights decide about these alone, and looking them up for everything that streams would cost too much.
+        if exchange is not None and (exchange.for_moderators or exchange.reply.final):
+            # Rights decide who sees the former, and which buttons stay below what is final; looking them up for
+            # everything that streams would cost too much.
             self._user = self._visitor()
         if exchange is None or not exchange.is_visible_to(self._user):
             return {"type": "gone", "id": exchange_id}

@@ -184,7 +184,7 @@ def exchange_for(user: User, exchange: Exchange) -> dict[str, Any]:
         "private": exchange.private,
         "for_moderators": exchange.for_moderators,
         "question": exchange.question or reply.quote,
-        "reply": _reply(reply, mine=mine)
+        "reply": _reply(reply, may=mine or user.is_moderator)
         | {
             "pictures": [_picture(file, name) for file, name in shown],
             "files": [_file(file, name) for file, name in exchange.files if (file, name) not in shown],
@@ -210,7 +210,7 @@ def form(shown: Form) -> dict[str, Any]:
     return {"type": "form", "id": shown.id, "title": shown.title, "fields": fields}
 
 
-def _reply(reply: Reply, *, mine: bool) -> dict[str, Any]:
+def _reply(reply: Reply, *, may: bool) -> dict[str, Any]:
     return {
         "quote": reply.quote,
         "text": reply.text,
@@ -223,7 +223,7 @@ def _reply(reply: Reply, *, mine: bool) -> dict[str, Any]:
         "buttons": [
             {"id": button.id, "label": button.label, "style": button.style}
             for button in reply.buttons
-            if button.id and (mine or button.command or button.action in actions.ANYBODY)
+            if button.id and (may or button.command or button.action in actions.ANYBODY)
         ],
     }
 

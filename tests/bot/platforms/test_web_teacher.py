@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fakes.models import FakeModels
 from fakes.page import Page, Visitor, visitor
 from pydantic import SecretStr
 
@@ -143,3 +145,28 @@ async def test_rights_that_a_setting_gives_and_takes_count_in_a_page_that_is_ope
             assert await allowed(page) is bool(users)
         await page.say("/ask hello")
         assert (await page.final())["author"]["name"] == "Ann"
+
+
+async def test_moderators_have_the_buttons_under_what_others_asked_for_as_long_as_they_are_moderators(
+    bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    await ann.sign_in(await Moderators(bot.database).new_code())
+    async with ann.page() as hers, ann.page() as elsewhere, ben.page() as his:
+        models.gate.clear()
+        await his.say("/ask hello")
+        growing = await hers.until("exchange", lambda message: message["reply"]["text"] == "Paris")
+        await hers.press(growing, "Stop")
+        stopped = await hers.final()
+        assert (stopped["mine"], stopped["reply"]["status"]) == (False, "Stopped.")
+        assert labels(stopped) == ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍", "👎"]
+        models.gate.set()
+        await hers.press(stopped, "Delete")
+        await his.until("gone", lambda message: message["id"] == stopped["id"])
+        await elsewhere.send("sign_out")
+        await elsewhere.until("welcome", lambda message: not message["you"]["moderator"])
+        await his.say("/ask hello again")
+        assert labels(await hers.final()) == ["👍", "👎"]
+
+
+def labels(exchange: dict[str, Any]) -> list[str]:
+    return [button["label"] for button in exchange["reply"]["buttons"]]
