@@ -5,8 +5,9 @@ import json
 import struct
 import zlib
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from model_server.pictures import (
     LAST_FRAME_MS,
@@ -143,6 +144,56 @@ def test_pictures_of_others_are_read_as_colours(kind: str) -> None:
     red, green, blue = decode(buffer.getvalue()).getpixel((5, 5))
     assert red > 245
     assert max(green, blue) < 10
+
+
+def lying(orientation: int, kind: str) -> bytes:
+    """Red on the left and blue on the right, as its camera saw it."""
+    picture = square(width=32, height=16)
+    picture.paste(BLUE, (16, 0, 32, 16))
+    exif, buffer = picture.getexif(), io.BytesIO()
+    exif[ExifTags.Base.Orientation] = orientation
+    picture.save(buffer, kind, exif=exif, quality=100)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(
+    ("orientation", "size", "red"),
+    [
+        *((1, (32, 16), (2, 8)), (2, (32, 16), (29, 8)), (3, (32, 16), (29, 8)), (4, (32, 16), (2, 8))),
+        *((5, (16, 32), (8, 2)), (6, (16, 32), (8, 2)), (7, (16, 32), (8, 29)), (8, (16, 32), (8, 29))),
+        (9, (32, 16), (2, 8)),
+    ],
+)
+def test_a_photograph_is_upright_however_its_camera_was_held(
+    kind: str, orientation: int, size: tuple[int, int], red: tuple[int, int]
+) -> None:
+    upright = decode(lying(orientation, kind))
+    assert upright.size == size
+    assert upright.getpixel(red)[0] > 245
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_photograph_whose_camera_wrote_nonsense_is_read_all_the_same(kind: str) -> None:
+    data = lying(6, kind)
+    header = next(mark for mark in (b"MM\0*", b"II*\0") if mark in data)
+    assert decode(rechecked(data.replace(header, b"XXXX"))).size == (32, 16)
+
+
+def rechecked(png: bytes) -> bytes:
+    """The same with the checksum that belongs to its EXIF chunk, where it is a PNG with one."""
+    start = png.find(b"eXIf")
+    if start < 0:
+        return png
+    end = start + 4 + int.from_bytes(png[start - 4 : start])
+    return png[:end] + struct.pack(">I", zlib.crc32(png[start:end])) + png[end + 4 :]
+
+
+def test_sixteen_bits_of_grey_are_as_bright_as_eight() -> None:
+    bright = np.array([[0, 1, 64, 128, 254, 255]], np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(bright.astype(np.uint16) * 257).save(buffer, "PNG")
+    assert np.array_equal(np.asarray(decode(buffer.getvalue()))[:, :, 0], bright)
 
 
 def test_what_is_transparent_is_white() -> None:
