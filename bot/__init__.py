@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.command import Command
 from bot.context import Context
+from bot.delivery import closing
 from bot.errors import Busy, UserError
 from bot.message import (
     Asked,
@@ -93,6 +94,7 @@ __all__ = [
     "UserError",
     "Waiting",
     "autocomplete",
+    "closing",
     "command",
     "message_command",
     "new_seed",

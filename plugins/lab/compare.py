@@ -52,6 +52,7 @@ class Language(Family):
     """The language model writes."""
 
     text = ""
+    is_cut = False
 
     @property
     def name(self) -> str:
@@ -74,7 +75,7 @@ class Language(Family):
                     yield
                 elif isinstance(event, Answered):
                     self.steps, self.seconds, self.model = event.completion_tokens, event.seconds, event.model
-                    self.text += " …" if event.finish_reason == "length" else ""
+                    self.is_cut = event.finish_reason == "length"
 
     def lesson(self) -> str:
         return self.ctx.translate(
@@ -156,7 +157,7 @@ async def race(ctx: Context, prompt: str, seed: int) -> AsyncIterator[Reply]:
         if family.error is not None
     ]
     lessons = [f"- {family.lesson()}" for family in done]
-    parts = [whole(language.text), _table(ctx, done), "\n".join([*lessons, *failed])]
+    parts = [whole(language.text, is_cut=language.is_cut), _table(ctx, done), "\n".join([*lessons, *failed])]
     yield Reply(
         text="\n\n".join(filter(None, parts)),
         attachments=_files(families),

@@ -117,11 +117,9 @@ def _section(ctx: Context, part: Writing) -> str:
     heading = ctx.translate("**Temperature {temperature}**", temperature=f"{part.temperature:g}")
     if not part.ended:
         return f"{heading}\n{part.text}" if part.text else heading
-    text = whole(part.text)
+    text = whole(part.text, is_cut=part.answered is not None and part.answered.finish_reason == "length")
     if part.error is not None:
         text = "\n\n".join(filter(None, (text, part.error.sentence.in_language(ctx.user.locale))))
-    elif part.answered is not None and part.answered.finish_reason == "length":
-        text += " …"
     return "\n\n".join(filter(None, (f"{heading}\n{text}", _measured(ctx, part))))
 
 

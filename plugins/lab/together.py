@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-from bot import UserError
+from bot import UserError, closing
 
 
 class Part(ABC):
@@ -60,7 +60,9 @@ async def together(parts: Sequence[Part]) -> AsyncGenerator[None, None]:
         raise errors[0]
 
 
-def whole(text: str) -> str:
-    """`text` (Markdown) with its last code block closed, so that what follows it is no code."""
-    fences = sum(line.lstrip().startswith("```") for line in text.splitlines())
-    return f"{text}\n```" if fences % 2 else text
+def whole(text: str, *, is_cut: bool = False) -> str:
+    """`text` (Markdown) with its last code block closed, so that what follows it is no code; “…” where it `is_cut`."""
+    if is_cut:
+        # Behind a fence it would be a part of that line, which then closes nothing.
+        text += "\n…" if text.rpartition("\n")[2].lstrip().startswith(("```", "~~~")) else " …"
+    return text + closing(text)

@@ -80,7 +80,22 @@ async def test_a_mistake_in_one_is_no_sentence_for_users() -> None:
         ("```py\nx", "```py\nx\n```"),
         ("```\nx\n```", "```\nx\n```"),
         ("- one\n  ```\n  x", "- one\n  ```\n  x\n```"),
+        ("~~~\nx", "~~~\nx\n~~~"),
+        ("````\n```\nx", "````\n```\nx\n````"),
     ],
 )
 def test_a_code_block_does_not_swallow_what_follows(text: str, closed: str) -> None:
     assert whole(text) == closed
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a", "a …"),
+        ("```py\nx", "```py\nx …\n```"),
+        ("```py", "```py\n…\n```"),
+        ("```\nx\n```", "```\nx\n```\n…"),
+    ],
+)
+def test_where_a_text_was_cut_its_code_block_is_closed_all_the_same(text: str, shown: str) -> None:
+    assert whole(text, is_cut=True) == shown
