@@ -172,7 +172,7 @@ def _change(bar: Bar) -> str:
 
 
 def _buttons(ctx: Context, dial: Dial, wish: Wish) -> tuple[Button, ...]:
-    here = wish.with_ids(*dial.prompt_ids)
+    here = replace(wish, ids=dial.prompt_ids, model=dial.model)
     offered = [
         here.button(name(ctx, one), ended=True)
         if one.ends

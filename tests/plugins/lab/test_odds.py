@@ -69,6 +69,15 @@ async def test_a_text_is_written_by_hand_token_by_token(bot: Bot, models: FakeMo
     assert question.parent == first.row
 
 
+async def test_a_token_goes_to_the_model_that_it_is_one_of(models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
+    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
+        first = await last(bot, ask(CAT))
+        models.listed = {"newer": "chat"} | models.listed
+        await pressed(bot, first, "␣floor")
+    assert [body["model"] for body in models.requests] == ["fake-chat", "fake-chat"]
+
+
 async def test_one_is_drawn_by_the_odds_with_the_seed(bot: Bot, models: FakeModels) -> None:
     first = await last(bot, ask("/odds temperature:1 seed:2 The cat sat on the"))
     drawn = await pressed(bot, first, "🎲 Draw one")
