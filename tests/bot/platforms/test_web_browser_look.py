@@ -171,3 +171,18 @@ async def test_nothing_is_waited_for_before_the_first_paint(url: str) -> None:
         assert sorted(blocking) == [
             f"{static_url()}/{name}" for name in ("chat.css", "lab.css", "style.css", "theme.js")
         ]
+
+
+async def test_a_browser_of_some_years_ago_shows_the_chat_and_its_settings(url: str, bot: Bot) -> None:
+    teachers = link(url, await Moderators(bot.database).new_code())
+    async with chromium() as browser, opened(browser, teachers) as page:
+        await page.add_init_script("delete Map.groupBy; delete Object.groupBy;")
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("#who")).to_contain_text("Moderator")
+        await say(page, "/ask hello")
+        await page.get_by_role("button", name="Go on in a thread").click()
+        await say(page, "deeper")
+        await page.get_by_role("link", name="Back to general").click()
+        await expect(page.get_by_role("button", name="1 reply")).to_be_visible()
+        await page.goto(f"{url}/settings")
+        await expect(page.locator(".group .setting").first).to_be_visible()

@@ -2,6 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import { ExchangeView } from "./exchange.js";
+import { grouped } from "./grouped.js";
 import { t } from "./words.js";
 
 const FLASH_MS = 1600;
@@ -88,7 +89,7 @@ export class Conversation {
   #arrange() {
     for (const line of list.querySelectorAll(".day")) line.remove();
     const views = [...this.#views.values()].sort((a, b) => a.data.id - b.data.id);
-    const replies = Map.groupBy(views.filter(({ data }) => data.thread), ({ data }) => data.thread);
+    const replies = grouped(views.filter(({ data }) => data.thread), ({ data }) => data.thread);
     let last = "";
     for (const view of views) {
       const { data } = view;

@@ -2,6 +2,7 @@
 
 import { byId, drawn, element } from "./dom.js";
 import { fetched } from "./fetched.js";
+import { grouped } from "./grouped.js";
 import * as look from "./look.js";
 import { language, t } from "./words.js";
 
@@ -34,7 +35,7 @@ async function show() {
     byId("refused").textContent = "";
     scope.replaceChildren(element("option", { value: "" }, t("the whole chat")), ...rooms.map((name) => element("option", { value: name }, `# ${name}`)));
     scope.value = loaded = room;
-    const groups = Map.groupBy(settings, ({ group }) => group);
+    const groups = grouped(settings, ({ group }) => group);
     rows.splice(0);
     byId("settings").replaceChildren(...[...groups].map(([name, found]) => element("section", { class: "group" },
       element("h2", {}, name), element("ul", {}, ...found.map((setting) => row(setting, room))))));
