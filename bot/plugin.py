@@ -64,7 +64,8 @@ class Plugin:
         """Called before the first request."""
 
     async def stop(self) -> None:
-        """Called after the last request; the plugin's background tasks are already cancelled."""
+        """Called after the last request, or when the plugin is reloaded, where answers under way go on with this
+        instance; the plugin's background tasks are already cancelled."""
 
     async def pages(self, place: Place) -> Sequence[Page]:
         """What there is to read at `place`, for platforms that show pages."""

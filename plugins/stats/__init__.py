@@ -20,11 +20,12 @@ class Stats(Plugin):
     title = "Statistics (/stats)"
 
     async def start(self) -> None:
-        # One thread, because matplotlib is not made for more.
-        self._pencil = ThreadPoolExecutor(1, thread_name_prefix="stats")
+        self._pencil = _pencil()
 
     async def stop(self) -> None:
-        self._pencil.shutdown(cancel_futures=True)
+        # Where it is read anew, answers are under way: what waits is drawn, and another pencil draws what comes.
+        old, self._pencil = self._pencil, _pencil()
+        old.shutdown(wait=False)
 
     @command(moderator=True, private=True)
     async def stats(
@@ -46,6 +47,11 @@ class Stats(Plugin):
         picture = await asyncio.get_running_loop().run_in_executor(self._pencil, draw, _chart(ctx, figures))
         file = Attachment(FILE, picture, "image/png", alt=_alt(ctx, figures))
         yield Reply(text=_text(ctx, figures), attachments=(file,), final=True)
+
+
+def _pencil() -> ThreadPoolExecutor:
+    # One thread, which begins with the first chart, because matplotlib is not made for more.
+    return ThreadPoolExecutor(1, thread_name_prefix="stats")
 
 
 def _kinds(ctx: Context, figures: Figures) -> list[tuple[str, Sequence[int]]]:

@@ -1,15 +1,19 @@
+import asyncio
 import io
 import re
+import threading
 from datetime import timedelta
 
+import pytest
 from fakes.asking import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, press, speaking
 from PIL import Image
 
 from bot import Place, Reply, User
-from bot.app import Bot
+from bot.app import Bot, Dispatch
 from bot.audit import Entry
 from bot.counts import USE, WAIT, count, day_of
 from bot.database import now
+from plugins.stats.chart import Chart, draw
 
 WEB = Place("web", "general", server="web")
 
@@ -17,6 +21,10 @@ WEB = Place("web", "general", server="web")
 async def stats(bot: Bot, line: str = "", user: User = MODERATOR, place: Place = ROOM) -> Reply:
     dispatch = bot.dispatch(ask(f"/stats {line}", user, place))
     assert dispatch.private
+    return await ending(dispatch)
+
+
+async def ending(dispatch: Dispatch) -> Reply:
     return [reply async for reply in dispatch.replies][-1]
 
 
@@ -107,3 +115,35 @@ async def test_it_speaks_the_readers_language(bot: Bot) -> None:
     found = await stats(bot, user=speaking("de", MODERATOR))
     assert found.text.endswith("Nichts wurde verweigert.")
     assert found.attachments[0].alt.startswith("Antworten vom ")
+
+
+async def test_read_anew_it_ends_what_it_began(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, free, waited, pencils = asyncio.Event(), threading.Event(), [], set[threading.Thread]()
+    loop = asyncio.get_running_loop()
+
+    def slowly(chart: Chart) -> bytes:
+        pencils.add(threading.current_thread())
+        loop.call_soon_threadsafe(begun.set)
+        # The limit is for a loop that waits for this thread.
+        waited.append(free.wait(20))
+        return draw(chart)
+
+    monkeypatch.setattr("plugins.stats.draw", slowly)
+    await add(bot, "ask", 1)
+    dispatches = [bot.dispatch(ask("/stats", MODERATOR)) for _ in range(2)]
+    for dispatch in dispatches:
+        while not (await anext(dispatch.replies)).status.startswith("Drawing"):
+            pass
+    async with asyncio.TaskGroup() as group:
+        answers = [group.create_task(ending(dispatch)) for dispatch in dispatches]
+        await begun.wait()
+        before = set(pencils)
+        await bot.registry.reload("stats")
+        free.set()
+    assert all(waited)
+    for reply in (answer.result() for answer in answers):
+        assert reply.attachments, reply.text
+    for pencil in before:
+        await asyncio.to_thread(pencil.join)
+    monkeypatch.undo()
+    assert (await stats(bot)).attachments
