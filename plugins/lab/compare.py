@@ -14,6 +14,8 @@ TOKENS = 120
 EDGE = 384
 """Longer side of the pictures, in pixels."""
 PREVIEWS = 5
+CHOSEN = ("steps", "guidance")
+"""What the diffusion model chooses by itself, as far as the settings of /imagine allow."""
 
 
 class Family(Part):
@@ -92,12 +94,14 @@ class Diffusion(Family):
         return self.ctx.translate("Diffusion")
 
     async def work(self) -> AsyncIterator[None]:
+        settings, names = self.ctx.settings, {knob: f"imagine.{knob}.maximum" for knob in CHOSEN}
         events = self.ctx.models.imagine(
             self.prompt,
             seed=self.seed,
+            most={knob: settings[name] for knob, name in names.items() if settings.knows(name)},
             enlarge=EDGE,
             previews=PREVIEWS,
-            model=await self.ctx.settings.model("imagine.model"),
+            model=await settings.model("imagine.model"),
             user=self.ctx.user.id,
         )
         alt = self.ctx.translate("The diffusion model’s picture of “{prompt}”", prompt=self.prompt)

@@ -1,7 +1,13 @@
-from fakes.asking import ask, last, press, replies
+from pathlib import Path
+
+from fakes.asking import MODERATOR, ask, last, press, replies
 from fakes.models import FakeModels, png
 
+from bot import plugin
 from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.model_client import ModelClient
 
 TABLE = """```
                 steps  seconds  ms a step
@@ -58,3 +64,17 @@ async def test_without_any_model_it_is_an_error(bot: Bot, models: FakeModels) ->
     models.listed.clear()
     reply = await last(bot, ask("/compare a red apple"))
     assert (reply.text, reply.error) == ("The model server offers no model for chat.", True)
+
+
+async def test_the_model_chooses_no_more_than_it_may_for_imagine(bot: Bot, models: FakeModels) -> None:
+    for setting in ("imagine.steps.maximum 3", "imagine.guidance.maximum 1.5"):
+        assert not (await last(bot, ask(f"/config set {setting}", MODERATOR))).error
+    assert "took some of it away 3 times" in (await last(bot, ask("/compare a red apple"))).text
+    (body,) = (body for body in models.requests if body["model"] == "fake-images")
+    assert body["most_guidance"] == 1.5
+
+
+async def test_without_imagine_the_choice_is_all_the_models(models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
+    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
+        assert "took some of it away 4 times" in (await last(bot, ask("/compare a red apple"))).text
