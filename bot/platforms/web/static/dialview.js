@@ -3,7 +3,7 @@
 
 import { element, icon } from "./dom.js";
 import { heated, thermometer } from "./heat.js";
-import { ask, at, cut, decode, draw, nearest, settings } from "./odds.js";
+import { ask, at, cut, decode, draw, nearest, settings, within } from "./odds.js";
 import { t } from "./words.js";
 
 const SHOWN = 12;
@@ -11,12 +11,16 @@ const SPIN_MS = 55, SPINS = 14;
 const WRITTEN_ON = 12, TRIES = 5;
 const SETTLE_MS = 250;
 const LEAST_TOP_P = 0.05;
+// Less than this lies outside of the candidates by rounding alone.
+const NOTHING = 1e-9;
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const rough = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class DialView {
   #dial = null;
+  // What stood in the box for the text when the dial was made; null before there is one.
+  #read = null;
   // The temperature at which each added token was drawn; null for one that was chosen by hand.
   #added = [];
   #temperature = 1;
@@ -28,7 +32,7 @@ export class DialView {
   #cutting = 0;
   #rows = [];
 
-  constructor(root, { text = "", temperature = 1, room = "" } = {}) {
+  constructor(root, { text = "", temperature = 1, topP = 1, room = "" } = {}) {
     this.room = room;
     this.#temperature = temperature;
     this.text = element("textarea", { rows: 2, maxlength: 2000, id: "dial-text", spellcheck: "false" });
@@ -37,7 +41,7 @@ export class DialView {
     this.slider = element("input", { type: "range", min: 0, max: 40, step: 1, id: "dial-temperature" });
     this.value = element("output", { for: "dial-temperature", class: "dial-value" });
     this.needle = element("span", { class: "needle" });
-    this.topP = element("input", { type: "range", min: LEAST_TOP_P, max: 1, step: 0.05, value: 1, id: "dial-top-p" });
+    this.topP = element("input", { type: "range", min: LEAST_TOP_P, max: 1, step: 0.05, value: topP, id: "dial-top-p" });
     this.topPValue = element("output", { for: "dial-top-p" });
     this.bars = element("ul", { class: "bars", "aria-label": t("Odds of the next token") });
     this.more = element("button", { type: "button", class: "secondary" });
@@ -51,7 +55,7 @@ export class DialView {
     this.tries = element("ol", { class: "tries", "aria-label": t("What was written") });
     root.replaceChildren(...this.#layout());
     this.#listen();
-    this.#ask({ text: this.text.value });
+    this.#askTyped();
   }
 
   #layout() {
@@ -74,8 +78,11 @@ export class DialView {
 
   #listen() {
     this.text.addEventListener("input", () => {
+      // What is under way is about another text than this one.
+      this.#asking?.abort();
+      this.#asking = null;
       clearTimeout(this.#typing);
-      this.#typing = setTimeout(() => this.#ask({ text: this.text.value }), SETTLE_MS);
+      this.#typing = setTimeout(() => this.#askTyped(), SETTLE_MS);
     });
     this.slider.addEventListener("input", () => {
       this.#temperature = settings(this.#dial)[Number(this.slider.value)];
@@ -101,9 +108,25 @@ export class DialView {
     this.slider.dispatchEvent(new Event("input"));
   }
 
+  // Whatever is pressed, a text that was typed and is not read yet comes first.
+  get #isTyped() {
+    return this.text.value !== this.#read;
+  }
+
+  #askTyped() {
+    clearTimeout(this.#typing);
+    return this.#ask({ text: this.text.value });
+  }
+
   #takeBack(count) {
-    this.text.value = decode(this.#dial.prompt.slice(0, -count));
-    this.#ask({ ids: this.#dial.ids.slice(0, -count) }, this.#added.slice(0, -count));
+    clearTimeout(this.#typing);
+    if (this.#isTyped) return this.#askTyped();
+    return this.#ask({ ids: this.#dial.ids.slice(0, -count) }, this.#added.slice(0, -count));
+  }
+
+  #choose(id, ids) {
+    clearTimeout(this.#typing);
+    return this.#isTyped ? this.#askTyped() : this.#append(id, ids, null);
   }
 
   // The newest question wins; what an older one brings is not shown any more. Whether this one was shown.
@@ -117,6 +140,12 @@ export class DialView {
       if (asking !== this.#asking) return false;
       this.#dial = dial;
       this.#added = added;
+      if (question.text !== undefined) {
+        this.#read = question.text;
+      } else if (!this.#isTyped) {
+        this.text.value = decode(dial.prompt);
+        this.#read = this.text.value;
+      }
       this.#limit();
       this.#build();
       return true;
@@ -148,7 +177,6 @@ export class DialView {
       element("span", { class: place < old ? "piece" : "piece new" }, visible(decode([piece]))), this.#added[place - old]
     )));
     this.#allow();
-    if (this.#added.length && document.activeElement !== this.text) this.text.value = decode(prompt);
     this.#rows = candidates.map((candidate, place) => this.#row(candidate, place, ids));
     const rest = candidates.length - SHOWN;
     this.further = bar(t("{count} further tokens", { count: rest }));
@@ -163,11 +191,12 @@ export class DialView {
 
   #row(candidate, place, ids) {
     const name = candidate.ends ? t("the text ends here") : visible(decode([candidate.bytes]));
-    return bar(name, candidate.ends ? null : () => this.#append(this.#dial.candidates[place].id, ids, null), candidate.ends);
+    return bar(name, candidate.ends ? null : () => this.#choose(this.#dial.candidates[place].id, ids), candidate.ends);
   }
 
   // A press is one use, however many tokens it goes on with: only the first of them is told as one.
   #append(id, ids, temperature, isPress = true) {
+    if (this.#isTyped) return false;
     return this.#ask({ ids: [...ids, id], writes_on: isPress }, [...this.#added, temperature]);
   }
 
@@ -191,7 +220,7 @@ export class DialView {
 
   async #fetchCut(dial, key, temperature, topP) {
     try {
-      const { candidates } = await ask({ ids: dial.ids, temperature, top_p: topP }, this.room);
+      const { candidates } = await ask({ ids: dial.ids, ...within(dial, temperature, topP) }, this.room);
       const shares = candidates.map(({ after }) => after);
       const other = Math.max(0, 1 - shares.reduce((sum, share) => sum + share, 0));
       dial.cuts = { ...dial.cuts, [key]: { shares, other, entropy: null } };
@@ -217,12 +246,12 @@ export class DialView {
     const stops = this.#dial.temperatures;
     this.needle.style.setProperty("--turn", `${-90 + 180 * Math.min(1, this.#temperature / stops.at(-1))}deg`);
     heated(this.bars, this.#temperature);
-    this.meaning.textContent = this.#said(odds, before);
+    this.meaning.textContent = this.#said(at(this.#dial, this.#temperature), before);
     this.facts.textContent = entropy === null ? "" : entropy < 0.005 ? t("Uncertainty: 0 bits. Nothing is left to chance.")
       : t("Uncertainty: {bits} bits, as if {count} tokens were equally likely.", { bits: number.format(entropy), count: rough.format(2 ** entropy) });
   }
 
-  // What the temperature does to these odds, in words.
+  // What the temperature does to these odds, in words; what top-p leaves of them is seen in the bars.
   #said({ shares }, before) {
     const { candidates } = this.#dial, [first] = candidates;
     const values = {
@@ -238,33 +267,51 @@ export class DialView {
   #now = null;
 
   async #work(task) {
-    if (this.#busy || !this.#dial) return;
+    if (this.#busy) return;
+    clearTimeout(this.#typing);
     this.#busy = true;
     this.#allow();
-    try { await task(); } catch (error) { this.#refuse(error.message); }
+    try {
+      if (!this.#isTyped || await this.#askTyped()) await task();
+    } catch (error) {
+      this.#refuse(error.message);
+    }
     this.#busy = false;
     this.#allow();
   }
 
   async #draw() {
-    const { ids } = this.#dial, place = draw(this.#now);
-    await this.#spin(place);
-    if (this.#dial.ids === ids) await this.#take(place, ids);
+    const { candidates, ids } = this.#dial, temperature = this.#temperature;
+    const token = await this.#drawn();
+    if (this.#dial.ids !== ids) return;
+    await this.#spin(candidates.findIndex(({ id }) => id === token.id));
+    if (this.#dial.ids === ids) await this.#take(token, ids, temperature);
+  }
+
+  // One token by the odds that the knobs stand for. Where some of these lie outside the candidates, only the model server
+  // can draw exactly.
+  async #drawn() {
+    const dial = this.#dial, temperature = this.#temperature, topP = Number(this.topP.value);
+    const odds = cut(at(dial, temperature), topP);
+    if (odds && odds.other < NOTHING) return dial.candidates[draw(odds)];
+    const [seed] = crypto.getRandomValues(new Uint32Array(1));
+    const { drawn } = await ask({ ids: dial.ids, ...within(dial, temperature, topP), seed: seed % 2 ** 31 }, this.room);
+    return drawn;
   }
 
   // Whether a token was drawn and its odds are shown.
-  async #take(place, ids, isPress = true) {
-    if (place < 0) return this.#drawOther(ids, isPress);
-    const { id, ends } = this.#dial.candidates[place];
+  #take({ id, ends }, ids, temperature, isPress = true) {
     if (ends) return this.#refuse(t("The model would end the text here. Draw again, or choose a token."));
-    return this.#append(id, ids, this.#temperature, isPress);
+    return this.#append(id, ids, temperature, isPress);
   }
 
   // Several tokens one after the other. Turned meanwhile, the temperature counts for the rest.
   async #writeOn() {
     const from = this.#added.length;
     for (let count = 0; count < WRITTEN_ON; count += 1) {
-      if (!await this.#take(draw(this.#now), this.#dial.ids, count === 0)) break;
+      const { ids } = this.#dial, temperature = this.#temperature;
+      const token = await this.#drawn();
+      if (this.#dial.ids !== ids || !await this.#take(token, ids, temperature, count === 0)) break;
     }
     if (this.#added.length <= from) return;
     const split = this.#dial.prompt.length - this.#added.length + from;
@@ -273,16 +320,6 @@ export class DialView {
     this.tries.prepend(element("li", {}, chip, element("span", {},
       decode(this.#dial.prompt.slice(0, split)), element("b", {}, decode(this.#dial.prompt.slice(split))))));
     for (const old of [...this.tries.children].slice(TRIES)) old.remove();
-  }
-
-  // One of the tokens that are not among the candidates: the model server draws until it is one.
-  async #drawOther(ids, isPress) {
-    const known = new Set(this.#dial.candidates.map(({ id }) => id));
-    for (let seed of crypto.getRandomValues(new Uint32Array(8))) {
-      const { drawn: found } = await ask({ ids, temperature: this.#temperature, top_p: Number(this.topP.value), seed: seed % 2 ** 31 }, this.room);
-      if (!known.has(found.id)) return this.#append(found.id, ids, this.#temperature, isPress);
-    }
-    return this.#refuse(t("None of the others came up. Draw again."));
   }
 
   async #spin(place) {

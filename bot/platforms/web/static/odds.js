@@ -38,6 +38,12 @@ export function settings({ temperatures, limits: { temperature: [low, high] } })
 export const nearest = (all, temperature) =>
   all.reduce((best, one) => (Math.abs(one - temperature) < Math.abs(best - temperature) ? one : best));
 
+// These knobs as the model server is asked with them: none of `settings` may be what the limits allow.
+export function within({ limits }, temperature, topP) {
+  const [coldest, hottest] = limits.temperature, [least, most] = limits.top_p;
+  return { temperature: Math.min(Math.max(temperature, coldest), hottest), top_p: Math.min(Math.max(topP, least), most) };
+}
+
 // Probabilities of the candidates at one of `settings`, those of all others together, and the entropy in bits.
 export function at(dial, temperature) {
   if (temperature === 0) return { shares: dial.candidates.map((_, place) => (place === 0 ? 1 : 0)), other: 0, entropy: 0 };
