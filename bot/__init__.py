@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.command import Command
 from bot.context import Context
-from bot.delivery import closing
+from bot.delivery import closing, ellipsis
 from bot.errors import Busy, UserError
 from bot.message import (
     Asked,
@@ -96,6 +96,7 @@ __all__ = [
     "autocomplete",
     "closing",
     "command",
+    "ellipsis",
     "message_command",
     "new_seed",
 ]

@@ -97,6 +97,12 @@ def closing(text: str) -> str:
     return f"\n{fence.run}" if fence else ""
 
 
+def ellipsis(text: str) -> str:
+    """What is added behind `text` to show that it was cut there; behind a code fence, on a line of its own."""
+    # In the line of a fence it would be a part of it, and that of a closing one would then close nothing.
+    return "\n…" if _FENCE_LINE.match(text.rpartition("\n")[2]) else " …"
+
+
 def flowing(columns: Sequence[Column]) -> str:
     """Parts that are made at the same time as one text that only grows: up to the first that is not final."""
     ended = list(takewhile(lambda column: column.final, columns))

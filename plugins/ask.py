@@ -18,6 +18,7 @@ from bot import (
     UserError,
     Waiting,
     command,
+    ellipsis,
     new_seed,
 )
 
@@ -154,7 +155,7 @@ class Ask(Plugin):
                 yield Reply(text=text, status=ctx.translate("Reading the conversation: {step} of {steps} …", **part))
             else:
                 if event.finish_reason == "length":
-                    text += " …"
+                    text += ellipsis(text)
                 card = {
                     "model": event.model,
                     "temperature": f"{temperature:g}",

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-from bot import UserError, closing
+from bot import UserError, closing, ellipsis
 
 
 class Part(ABC):
@@ -63,6 +63,5 @@ async def together(parts: Sequence[Part]) -> AsyncGenerator[None, None]:
 def whole(text: str, *, is_cut: bool = False) -> str:
     """`text` (Markdown) with its last code block closed, so that what follows it is no code; “…” where it `is_cut`."""
     if is_cut:
-        # Behind a fence it would be a part of that line, which then closes nothing.
-        text += "\n…" if text.rpartition("\n")[2].lstrip().startswith(("```", "~~~")) else " …"
+        text += ellipsis(text)
     return text + closing(text)

@@ -15,6 +15,7 @@ from bot.delivery import (
     closing,
     compose,
     deliverable,
+    ellipsis,
     flowing,
     grows,
     join,
@@ -102,6 +103,18 @@ def test_what_is_closed_can_be_followed_by_words(text: str) -> None:
     closed = text + closing(text)
     assert is_balanced(closed)
     assert is_balanced(text) is (closed == text)
+
+
+@given(markdown)
+@example("```\nx\n```")
+@example("~~~~\nx\n~~~~")
+@example("```py")
+@example("- ```py")
+def test_where_a_text_was_cut_its_fences_remain_what_they_are(text: str) -> None:
+    cut = text + ellipsis(text)
+    assert cut.endswith("…")
+    assert is_balanced(cut) is is_balanced(text)
+    assert closing(cut) == closing(text)
 
 
 def test_an_empty_text_has_no_parts_and_a_short_one_is_left_alone() -> None:

@@ -84,7 +84,7 @@ async def test_stop_reaches_the_model_server(bot: Bot, models: FakeModels) -> No
 )
 async def test_what_was_cut_short_says_so(tmp_path: Path, locale: str, key: str, value: str) -> None:
     stream = (
-        b'data: {"choices": [{"delta": {"content": "Once"}, "finish_reason": "length"}], '
+        b'data: {"choices": [{"delta": {"content": "```\\nx\\n```"}, "finish_reason": "length"}], '
         b'"tempera": {"dropped_turns": 4}}\n\ndata: [DONE]\n\n'
     )
     plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
@@ -93,7 +93,7 @@ async def test_what_was_cut_short_says_so(tmp_path: Path, locale: str, key: str,
         Bot(ModelClient(url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as bot,
     ):
         reply = await last(bot, ask("hi", speaking(locale)))
-    assert reply.text == "Once …"
+    assert reply.text == "```\nx\n```\n…"
     assert reply.card[key] == value
 
 
