@@ -307,3 +307,25 @@ async def test_the_least_top_p_leaves_the_favourite(models: FakeModels, tmp_path
         assert (await shares(page))[:2] == ["100 %", "0 %"]
         await page.get_by_role("button", name="Draw a token").click()
         await expect(page.locator(".piece.new")).to_have_text("␣mat")
+
+
+async def test_the_dial_under_odds_has_its_text_as_it_stands_there_and_its_top_p(
+    tmp_path: Path, models: FakeModels
+) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    quiet = {"answers.quote": False}
+    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"), settings=quiet)
+    async with (
+        bot,
+        WebPlatform(bot, WebSection(port=0)).serve() as url,
+        chromium() as browser,
+        opened(browser, url) as page,
+    ):
+        await page.locator("#input").fill("/odds temperature:1 top_p:0.7 One\n```\ntwo")
+        await page.locator("#input").press("Enter")
+        await page.get_by_role("button", name="␣floor").click()
+        exchange = page.locator(".exchange").nth(1)
+        await exchange.get_by_role("button", name="Turn the dial").click()
+        await expect(page.get_by_label("The text so far")).to_have_value("One\n```\ntwo floor")
+        await expect(page.locator("output[for=dial-top-p]")).to_have_text("0.7")
+        assert (await shares(page))[:3] == ["66.7 %", "33.3 %", "0 %"]

@@ -81,7 +81,8 @@ export class ExchangeView {
     this.#when("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
     this.#when("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
     this.#when("buttons", reply.buttons, (buttons) => this.#showButtons(buttons));
-    this.#when("odds", data.reply.final && !data.reply.error && (isCompared || facts.has("top_p")) ? reply.quote : "", (text) => this.#offerDial(text));
+    const turned = isCompared ? reply.quote : facts.has("top_p") ? fenced(reply.text) : "";
+    this.#when("odds", reply.final && !reply.error ? turned : "", (text) => this.#offerDial(text));
     this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()], () => this.#showTools());
     const waiting = !reply.final && !reply.text && !reply.status;
     // Side by side all of it can be read, so that nothing is left to tell of it.
@@ -178,10 +179,12 @@ export class ExchangeView {
     const close = element("button", { type: "button", class: "secondary", onclick: () => { whole(true); this.#offerDial(text); } }, t("Back to the text"));
     const open = async () => {
       const { DialView } = await import("./dialview.js");
-      const root = element("div", { class: "dial" });
+      const root = element("div", { class: "dial" }), facts = new Map(this.data.reply.card);
       whole(false);
       this.lab.replaceChildren(root, close);
-      new DialView(root, { text, room: this.actions.room(), temperature: Number(new Map(this.data.reply.card).get("temperature") ?? 1) });
+      new DialView(root, {
+        text, room: this.actions.room(), temperature: Number(facts.get("temperature") ?? 1), topP: Number(facts.get("top_p") ?? 1),
+      });
     };
     this.lab.replaceChildren(element("button", { type: "button", class: "to-thread", onclick: open }, icon("dial"), t("Turn the dial")));
   }
@@ -217,6 +220,8 @@ function asTyped(line) {
   return [...parts, rest];
 }
 
+// The text of /odds as it stands in its answer, with the tokens that were pressed: the only thing there between fences.
+const fenced = (markdown) => markdown.match(/^(`{3,})\n([^]*?)\n\1$/m)?.[2] ?? "";
 const stamp = (seconds) => new Date(seconds * 1000).toISOString();
 const fact = ([name, value]) => element("div", {}, element("dt", {}, FACTS.get(name) ?? name), element("dd", {}, value));
 const fileItem = (file) => element("li", {},
