@@ -139,7 +139,9 @@ class Command(Traits):
                     break
                 raise self._unknown(name)
             text = text[match.end() :]
-            if option.free_text and unquote(value) == value:
+            # A quotation that words follow is a part of the text, as it is where nobody names the option.
+            is_begun = bool(text.strip()) and PAIR.match(text) is None
+            if option.free_text and (is_begun or unquote(value) == value):
                 return f"{value}{text}"
             if not value:
                 value, _, text = text.strip().partition(" ")

@@ -35,6 +35,9 @@ def test_a_messages_text_becomes_the_free_text_shortened_to_what_fits() -> None:
         ("“To be” or “not to be”", {"prompt": "“To be” or “not to be”"}),
         ('temperature:0.2 "Yes" or "no" seed:7', {"temperature": "0.2", "prompt": '"Yes" or "no"', "seed": "7"}),
         ("'one thing'", {"prompt": "one thing"}),
+        ('prompt:"Yes" or "no"', {"prompt": '"Yes" or "no"'}),
+        ("seed:7 prompt:“Yes”, or “no” temperature:1", {"seed": "7", "prompt": "“Yes”, or “no”", "temperature": "1"}),
+        ('prompt:"two words" seed:1 and more', {"prompt": "two words and more", "seed": "1"}),
     ],
 )
 def test_text_becomes_options(text: str, options: dict[str, str]) -> None:
