@@ -1,5 +1,6 @@
 """Options as fields above the message box, in a real Chromium: they and the typed line say the same."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,25 @@ async def test_a_line_that_is_refused_is_kept_and_says_why(page: Any) -> None:
     await page.locator("#input").press("Enter")
     await expect(page.locator(".exchange .markdown")).to_have_text("heat must be a number from 0 to 2; you gave “9”.")
     await expect(page.get_by_text("Only you can see this")).to_be_visible()
+
+
+async def test_a_line_is_said_once_however_often_it_is_sent_while_its_file_goes_up(page: Any) -> None:
+    box, sent = page.locator("#input"), asyncio.Event()
+
+    async def later(route: Any) -> None:
+        await sent.wait()
+        await route.continue_()
+
+    await page.route("**/files?*", later)
+    await box.fill("/paint an egg")
+    file = {"name": "egg.txt", "mimeType": "text/plain", "buffer": b"yolk"}
+    await page.get_by_label("picture", exact=True).set_input_files(file)
+    await box.press("Enter")
+    await box.press("Enter")
+    sent.set()
+    await expect(box).to_have_value("")
+    await box.fill("/paint another egg")
+    await box.press("Enter")
+    shown = page.locator(".exchange .markdown")
+    await expect(shown.last).to_contain_text("another egg")
+    await expect(shown).to_have_count(2)

@@ -4,6 +4,7 @@ from typing import Any
 
 from fakes.browser import MARKS, chromium, opened
 from fakes.models import FakeModels
+from fakes.page import visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
@@ -175,3 +176,36 @@ async def test_everything_by_keyboard(url: str, models: FakeModels) -> None:
         await expect(page.locator(".exchange")).to_have_count(2)
         await expect(page.locator("#input")).to_be_focused()
     assert [request["temperature"] for request in models.requests] == [0.75, 1.05, 0.7]
+
+
+LOSE_LINES = """() => {
+  const send = WebSocket.prototype.send;
+  window.losing = true;
+  WebSocket.prototype.send = function (data) {
+    window.socket = this;
+    if (!window.losing || !data.includes('"say"')) send.call(this, data);
+  };
+}"""
+
+
+async def test_a_line_without_an_answer_goes_out_again_in_its_own_room_alone(bot: Bot, url: str) -> None:
+    async with visitor(url) as teacher:
+        await teacher.sign_in(await Moderators(bot.database).new_code())
+        async with teacher.page() as rooms:
+            await rooms.send("make_room", name="lesson-1")
+            await rooms.until("taken")
+    async with chromium() as browser, opened(browser, url) as page:
+        await expect(page.locator("#who")).to_be_visible()
+        await page.evaluate(LOSE_LINES)
+        asked = page.locator(".exchange .question .text")
+        await say(page, "/ask hello")
+        await page.evaluate("() => { losing = false; socket.close(); }")
+        await expect(asked).to_have_text(["/ask hello"])
+        await expect(page.locator("#input")).to_have_value("")
+        await page.evaluate("() => { losing = true; }")
+        await say(page, "/ask in here")
+        await page.evaluate("() => { losing = false; location.hash = 'lesson-1'; }")
+        await expect(page.locator("#title")).to_have_text("lesson-1")
+        await expect(page.locator("#input")).to_have_value("/ask in here")
+        await say(page, "/ask elsewhere")
+        await expect(asked).to_have_text(["/ask elsewhere"])

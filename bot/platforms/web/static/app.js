@@ -53,7 +53,7 @@ const conversation = new Conversation({
     coloured.set(ref, view);
   },
 });
-const composer = new Composer({ send: (message) => connection.send(message), where: () => conversation.thread });
+const composer = new Composer({ send: (message) => connection.send(message), where: () => ({ room, thread: conversation.thread }) });
 
 const receive = {
   welcome({ you: me, room: entered, rooms, links, commands, exchanges }) {
@@ -62,7 +62,7 @@ const receive = {
     writers.clear();
     rail.show({ you, room, rooms, links });
     composer.commands = commands;
-    composer.reconnected();
+    composer.reconnected(room);
     showExamples(commands);
     conversation.fill(exchanges);
     // A room that is gone leads to another one, and the address says which.

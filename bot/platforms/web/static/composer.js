@@ -21,8 +21,9 @@ export class Composer {
   #told = 0;
   #parent = 0;
   #names = null;
+  #uploading = false;
 
-  // `send(message)` returns whether it went out; `where()` gives the thread that is shown.
+  // `send(message)` returns whether it went out; `where()` gives the room and the thread that are shown.
   constructor({ send, where }) {
     this.send = send;
     this.where = where;
@@ -90,9 +91,11 @@ export class Composer {
     return true;
   }
 
-  // The connection is back: what went out without an answer goes out again, under the same mark.
-  reconnected() {
-    if (this.#sent && this.input.value === this.#sent.text) this.send({ type: "say", ...this.#sent });
+  // The connection is back, in this room: what went out there without an answer goes out again, under the same mark.
+  reconnected(room) {
+    if (!this.#sent) return;
+    const { room: sentIn, ...message } = this.#sent;
+    if (sentIn === room && this.input.value === message.text) this.send({ type: "say", ...message });
     else this.#sent = null;
   }
 
@@ -113,18 +116,24 @@ export class Composer {
 
   async #submit() {
     const text = this.input.value;
-    if (!text.trim()) return;
+    if (!text.trim() || this.#uploading) return;
     if (text.length > MOST_TEXT) return this.say(t("A message may have {most} characters; this one has {count}.", { most: MOST_TEXT, count: text.length }));
     // The same text keeps its mark, so that a message whose answer was lost on the way is not said twice.
     const ref = this.#sent?.text === text ? this.#sent.ref : crypto.getRandomValues(new Uint32Array(4)).join("-");
+    const { room, thread } = this.where(), parent = this.#parent;
+    this.#uploading = true;
     try {
       this.#names ??= await uploaded(this.fields.files);
     } catch (problem) {
       return this.say(problem.message);
+    } finally {
+      this.#uploading = false;
     }
-    const message = { text, ref, thread: this.where(), parent: this.#parent, files: this.#names };
+    // What was sent in one room is not said in the one that was entered while its files went up.
+    if (this.where().room !== room) return;
+    const message = { text, ref, thread, parent, files: this.#names };
     const out = this.send({ type: "say", ...message });
-    this.#sent = out ? message : null;
+    this.#sent = out ? { room, ...message } : null;
     this.say(out ? "" : t("Not connected at the moment. Your message is kept here; send it when the connection is back."));
     this.#close();
   }
