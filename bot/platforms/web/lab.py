@@ -111,7 +111,12 @@ class Lab:
 def _asked(body: str) -> Asked:
     try:
         asked = Asked.model_validate_json(body)
-    except ValidationError:
+    except ValidationError as error:
+        if any((one["loc"], one["type"]) == (("ids",), "too_long") for one in error.errors(include_url=False)):
+            sentence = (
+                "The dial goes on with a text of up to {most} tokens, and this one has more; take some of it away."
+            )
+            raise UserError(sentence, most=MOST_IDS) from None
         sentence = "The dial takes a text of 1 to {most} characters and a temperature from 0 to 2."
         raise UserError(sentence, most=MOST_TEXT) from None
     if not asked.text and not asked.ids:

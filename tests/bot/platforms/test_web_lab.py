@@ -67,9 +67,11 @@ async def test_it_turns_the_model_that_is_chosen_for_ask(bot: Bot, ann: Visitor,
 
 async def test_what_the_dial_cannot_take_is_refused_with_a_sentence(ann: Visitor, models: FakeModels) -> None:
     limits = "The dial takes a text of 1 to 2000 characters and a temperature from 0 to 2."
+    longer = "The dial goes on with a text of up to 2000 tokens, and this one has more; take some of it away."
     for question, sentence in (
         ({"text": "x" * 2001}, limits),
         ({"text": "hello", "temperature": 3}, limits),
+        ({"ids": [0] * 2001}, longer),
         ({"text": "hello", "model": "other"}, limits),
         ({"text": ""}, "There is nothing that could be gone on with: type a few words."),
     ):
