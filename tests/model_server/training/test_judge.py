@@ -60,6 +60,11 @@ def test_hues_are_turned_and_greys_stay() -> None:
     assert torch.allclose(paler, torch.tensor([0.5, 0.25, 0.25]), atol=1e-6)
 
 
+def looks(pictures: torch.Tensor) -> torch.Tensor:
+    """What stands in for the deep network: colours here and there."""
+    return torch.nn.functional.avg_pool2d(pictures, 16).flatten(1)
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "WAVES", 64)
@@ -69,7 +74,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick")
 def test_it_learns_shapes_and_knows_them_in_a_colour_that_it_never_saw() -> None:
     pictures = np.stack([shape(colour, tall=tall) for colour in (RED, BLUE) for tall in (True, False)])
-    learnt = judge.Judge(pictures, [0, 1, 0, 1], 2, seed=1)
+    learnt = judge.Judge(pictures, [0, 1, 0, 1], 2, seed=1, vision=looks)
     shown = np.stack([judge.on_white(shape(GREEN, tall=tall)) for tall in (True, False)] * 3)
     scores = learnt.scores(shown)
     assert scores.shape == (6, 2)
@@ -81,7 +86,7 @@ def test_it_learns_shapes_and_knows_them_in_a_colour_that_it_never_saw() -> None
 def test_it_knows_what_was_moved_and_mirrored_and_is_sure_of_what_it_saw() -> None:
     half = shape(RED, tall=False)
     half[:, 32:] = 0
-    learnt = judge.Judge(np.stack([half, shape(RED, tall=True)]), [0, 1], 2, seed=1)
+    learnt = judge.Judge(np.stack([half, shape(RED, tall=True)]), [0, 1], 2, seed=1, vision=looks)
     aside = np.roll(judge.on_white(half), (3, 4), axis=(0, 1))[:, ::-1]
     scores = learnt.scores(np.stack([aside, judge.on_white(shape(RED, tall=True))]))
     assert judge.ranks(scores, [0, 1]).tolist() == [0, 0]
@@ -92,7 +97,9 @@ def test_it_knows_what_was_moved_and_mirrored_and_is_sure_of_what_it_saw() -> No
 def test_the_same_seed_makes_the_same_judge() -> None:
     pictures = np.stack([shape(RED, tall=True), shape(RED, tall=False)])
     shown = judge.on_white(pictures[0])[None]
-    first, again, other = (judge.Judge(pictures, [0, 1], 2, seed=seed).scores(shown) for seed in (1, 1, 2))
+    first, again, other = (
+        judge.Judge(pictures, [0, 1], 2, seed=seed, vision=looks).scores(shown) for seed in (1, 1, 2)
+    )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from model_server.__main__ import main
@@ -20,6 +21,13 @@ MODEL = "emoji-diffusion"
 ASKED = {prompt.code for prompt in verdict.read_unseen(judging.UNSEEN)}
 THOSE_ASKED = [thing for thing in read_things() if thing.code in ASKED]
 """A quarter of the things: the judge learns them as it learns all, and sooner."""
+
+
+class Blurred:
+    """Sees colours here and there, and no more."""
+
+    def features(self, pictures: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(pictures, 16).flatten(1)
 
 
 def drawing(number: int) -> np.ndarray:
@@ -55,6 +63,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -
     monkeypatch.setattr(judging, "read_pictures", pictures)
     monkeypatch.setattr(judging, "read_by_any_name", pictures)
     monkeypatch.setattr(judging, "read_things", lambda: THOSE_ASKED)
+    monkeypatch.setattr(judging, "open_vision", lambda store, progress: Blurred())
     monkeypatch.setattr(stages, "gather", gather)
     monkeypatch.setattr(judge, "ROUNDS", 1)
     monkeypatch.setattr(judge, "WAVES", 16)
