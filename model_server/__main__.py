@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
-        more = " The same command goes on from here." if arguments[:1] in (["pull"], ["train"], ["judge"]) else ""
+        more = " The same command goes on from here." if arguments[:1] in (["pull"], ["train"]) else ""
         sys.stderr.write(f"\nStopped.{more}\n")
         return INTERRUPTED
     except BrokenPipeError:

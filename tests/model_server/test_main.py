@@ -155,6 +155,18 @@ def test_serving_ends_cleanly_while_it_still_fetches(tmp_path: Path, catalogue: 
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize(("command", "more"), [("train", " The same command goes on from here."), ("judge", "")])
+def test_ctrl_c_says_of_what_is_saved_alone_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, more: str
+) -> None:
+    def interrupted(name: str, arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("model_server.__main__._train_or_judge", interrupted)
+    assert main([command, "emoji-diffusion"]) == 130
+    assert capsys.readouterr().err == f"\nStopped.{more}\n"
+
+
 @pytest.mark.chaos
 def test_ctrl_c_stops_a_pull_cleanly_and_it_goes_on_next_time(
     tmp_path: Path, catalogue: str, capsys: pytest.CaptureFixture[str]
