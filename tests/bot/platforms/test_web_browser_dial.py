@@ -136,3 +136,12 @@ async def test_the_sentence_about_the_temperature_leaves_top_p_out(page: Any) ->
     await expect(page.locator(".bars .share").first).to_have_text("100 %")
     said = "At 1, the model’s own odds: of 100 draws, “mat” gets 50."
     await expect(page.locator(".dial-meaning")).to_have_text(said)
+
+
+async def test_the_dial_may_be_turned_before_there_are_odds(url: str, models: FakeModels) -> None:
+    models.gate.clear()
+    async with chromium() as browser, opened(browser, f"{url}/dial#A dog") as page:
+        await models.until(requests=1)
+        await page.evaluate(TURNED, ["dial-temperature", "0"])
+        models.gate.set()
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")

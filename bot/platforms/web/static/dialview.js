@@ -85,6 +85,7 @@ export class DialView {
       this.#typing = setTimeout(() => this.#askTyped(), SETTLE_MS);
     });
     this.slider.addEventListener("input", () => {
+      if (!this.#dial) return;
       this.#temperature = settings(this.#dial)[Number(this.slider.value)];
       this.#show();
     });
