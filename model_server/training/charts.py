@@ -29,19 +29,17 @@ def guidance_chart(knobs: Sequence[Knob]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {FONT}>',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
     ]
-    for name, colour, anchor, left, values in lines:
-        top = 1.1 * max(values) or 1.0
-        points = [
-            (_scale(x, across[0], across[-1], MARGIN, WIDTH - MARGIN), _scale(y, 0, top, HEIGHT - MARGIN, MARGIN))
-            for x, y in zip(across, values, strict=True)
-        ]
+    drawn = [_points(across, values) for *_, values in lines]
+    for (name, colour, anchor, left, values), points, others in zip(lines, drawn, drawn[::-1], strict=True):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
-            f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle" fill="{colour}">{value:.2f}</text>'
-            for (x, y), value in zip(points, values, strict=True)
-        ]
+        for (x, y), (_, other), value in zip(points, others, values, strict=True):
+            # On the side that the other line is not on, whose numbers would lie over these.
+            beside = y - 8 if y <= other else y + 18
+            parts.append(
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
+                f'<text x="{x:.1f}" y="{beside:.1f}" text-anchor="middle" fill="{colour}">{value:.2f}</text>'
+            )
         parts.append(f'<text x="{left}" y="20" text-anchor="{anchor}" fill="{colour}">{name}</text>')
     parts += [
         f'<text x="{_scale(x, across[0], across[-1], MARGIN, WIDTH - MARGIN):.1f}" y="{HEIGHT - 28}" '
@@ -50,6 +48,15 @@ def guidance_chart(knobs: Sequence[Knob]) -> str:
     ]
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">guidance</text></svg>')
     return "\n".join(parts) + "\n"
+
+
+def _points(across: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:
+    """Where a line goes along, from 0 at the bottom to a little more than its highest value."""
+    top = 1.1 * max(values) or 1.0
+    return [
+        (_scale(x, across[0], across[-1], MARGIN, WIDTH - MARGIN), _scale(y, 0, top, HEIGHT - MARGIN, MARGIN))
+        for x, y in zip(across, values, strict=True)
+    ]
 
 
 def sheet(*rows: np.ndarray, columns: int = COLUMNS) -> Image.Image:

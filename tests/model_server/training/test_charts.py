@@ -26,6 +26,15 @@ def test_each_value_of_guidance_is_a_point_of_both_lines() -> None:
     assert all(text in words for text in ("0.20", "0.80", "0.30", "guidance", "diversity"))
 
 
+def test_numbers_of_the_two_lines_do_not_lie_on_each_other() -> None:
+    chart = ElementTree.fromstring(guidance_chart([Knob(1, 0.25, 0.21), Knob(2, 0.33, 0.175), Knob(7, 0.36, 0.135)]))
+    score, diversity = (
+        [float(text.attrib["y"]) for text in chart.iter(f"{SVG}text") if text.attrib.get("fill") == colour][:3]
+        for colour in ("#1f77b4", "#d9541e")
+    )
+    assert all(abs(one - other) >= 26 for one, other in zip(score, diversity, strict=True))
+
+
 def test_no_score_at_all_can_be_drawn() -> None:
     assert "nan" not in guidance_chart([Knob(1, 0, 0), Knob(7, 0, 0)])
 
