@@ -39,6 +39,7 @@ from bot.model_events import (
     Waiting,
     new_seed,
 )
+from bot.one_thread import OneThread
 from bot.option import Choice, Range
 from bot.plugin import Host, Plugin
 from bot.setting import Changed, Scope, Setting
@@ -74,6 +75,7 @@ __all__ = [
     "Likely",
     "Made",
     "ModelClient",
+    "OneThread",
     "Page",
     "Part",
     "Person",

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "transformers", "diffusers"}
 PLATFORM_SDKS = {"discord": "discord", "slack_bolt": "slack", "slack_sdk": "slack", "prompt_toolkit": "terminal"}
 LAYERS = [
-    {"text", "language", "message", "errors", "chore", "model_events", "backend"},
+    {"text", "language", "message", "errors", "chore", "one_thread", "model_events", "backend"},
     {"option", "database", "migrations", "picture_wire", "token_wire", "tokens"},
     {"setting"},
     {"core_settings"},

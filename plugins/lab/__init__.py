@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 
-from bot import Context, Dial, Plugin, Range, Reply, UserError, command, new_seed
+from bot import Context, Dial, OneThread, Plugin, Range, Reply, UserError, command, new_seed
 from plugins.lab import compare, dial, odds
 from plugins.lab.chart import draw
 from plugins.lab.odds import Draw, Wish
@@ -22,12 +20,10 @@ class Lab(Plugin):
     title = "Experiments (/dial, /odds, /compare)"
 
     async def start(self) -> None:
-        self._pencil = _pencil()
+        self._pencil = OneThread("chart")
 
     async def stop(self) -> None:
-        # Where the plugin is read anew, answers are under way: what waits is drawn, and another one draws what comes.
-        old, self._pencil = self._pencil, _pencil()
-        old.shutdown(wait=False)
+        self._pencil.leave()
 
     @command(form=("prompt", "temperatures", "seed"))
     async def dial(
@@ -127,10 +123,4 @@ class Lab(Plugin):
         yield odds.reply(ctx, found, wish, picture, drawn)
 
     async def _draw(self, ctx: Context, found: Dial, wish: Wish) -> bytes:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pencil, draw, odds.chart(ctx, found, wish))
-
-
-def _pencil() -> ThreadPoolExecutor:
-    # One thread, which begins with the first chart, because matplotlib is not made for more.
-    return ThreadPoolExecutor(1, thread_name_prefix="chart")
+        return await self._pencil.run(draw, odds.chart(ctx, found, wish))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-from bot import Attachment, Choice, Context, Figures, Plugin, Reply, command
+from bot import Attachment, Choice, Context, Figures, OneThread, Plugin, Reply, command
 from plugins.stats.chart import COLOURS, Chart, draw
 
 NAMED = len(COLOURS) - 1
@@ -20,12 +18,10 @@ class Stats(Plugin):
     title = "Statistics (/stats)"
 
     async def start(self) -> None:
-        self._pencil = _pencil()
+        self._pencil = OneThread("stats")
 
     async def stop(self) -> None:
-        # Where it is read anew, answers are under way: what waits is drawn, and another pencil draws what comes.
-        old, self._pencil = self._pencil, _pencil()
-        old.shutdown(wait=False)
+        self._pencil.leave()
 
     @command(moderator=True, private=True)
     async def stats(
@@ -44,14 +40,9 @@ class Stats(Plugin):
             yield Reply(text=ctx.translate("Nobody used me here in the last {days} days.", days=days), final=True)
             return
         yield Reply(status=ctx.translate("Drawing the figures …"))
-        picture = await asyncio.get_running_loop().run_in_executor(self._pencil, draw, _chart(ctx, figures))
+        picture = await self._pencil.run(draw, _chart(ctx, figures))
         file = Attachment(FILE, picture, "image/png", alt=_alt(ctx, figures))
         yield Reply(text=_text(ctx, figures), attachments=(file,), final=True)
-
-
-def _pencil() -> ThreadPoolExecutor:
-    # One thread, which begins with the first chart, because matplotlib is not made for more.
-    return ThreadPoolExecutor(1, thread_name_prefix="stats")
 
 
 def _kinds(ctx: Context, figures: Figures) -> list[tuple[str, Sequence[int]]]:
