@@ -18,8 +18,9 @@ LONGEST_PROMPT = 32_000
 SEVERAL_STEPS = ("strip", "animation")
 """Layouts that show a picture at several of its steps."""
 
-NOT_FOR_FACES: dict[str, Any] = dict.fromkeys(("steps", "guidance", "most_steps", "most_guidance"))
-NOT_FOR_FACES |= dict.fromkeys(("negative_prompt", "frames", "enlarge", "sweep"))
+NOT_FOR_FACES: dict[str, Any] = dict.fromkeys(
+    ("steps", "guidance", "most_steps", "most_guidance", "negative_prompt", "frames", "enlarge", "sweep")
+)
 NOT_FOR_FACES |= {"stream": False, "partial_images": 0}
 """Each with the value that changes nothing."""
 

@@ -11,7 +11,7 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-from PIL import ExifTags, Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 if TYPE_CHECKING:
@@ -30,16 +30,6 @@ FRAME_MS, LAST_FRAME_MS = 120, 2500
 """How long an animation shows each frame, and the last one, which is what it is about."""
 MOST_PIXELS = 16_000_000
 """In a picture from outside: a small file may hold a great many."""
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What makes a picture upright whose EXIF orientation is this."""
 Size = tuple[int, int]
 
 
@@ -136,21 +126,20 @@ def decode(data: bytes) -> Image.Image:
     """The RGB picture in `data`, upright, on white where it is transparent. Raises ValueError as `identify` does."""
     with _reading(data) as picture:
         picture.load()
+        upright = _upright(picture)
         # Pillow would cut off what is above 255.
-        deep = picture.mode.startswith("I")
-        shallow = picture.point(lambda value: value * (1 / 257)).convert("L") if deep else picture
-        turn = _turn(picture)
-        whole = (shallow if turn is None else shallow.transpose(turn)).convert("RGBA")
+        deep = upright.mode.startswith("I")
+        whole = (upright.point(lambda value: value * (1 / 257)).convert("L") if deep else upright).convert("RGBA")
     white = Image.new("RGBA", whole.size, "white")
     return Image.alpha_composite(white, whole).convert("RGB")
 
 
-def _turn(picture: Image.Image) -> Image.Transpose | None:
-    """What makes it upright, where it says how its camera was held."""
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as it says that its camera was held, if it does."""
     try:
-        return TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        return ImageOps.exif_transpose(picture)
     except Exception:  # noqa: BLE001 - whatever its camera wrote there, the picture can be seen without it
-        return None
+        return picture
 
 
 @contextlib.contextmanager

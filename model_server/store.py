@@ -103,7 +103,7 @@ class Store:
         failed: dict[str, str] = {}
         downloads = {file: Download(file, scratch, self._sources, progress) for file in entry.files}
         missing = [file for file in entry.files if not _adopt(target, file, downloads[file])]
-        self._check_room(entry, sum(file.size for file in missing))
+        check_room(self.cache, f"{entry.name} needs", sum(file.size for file in missing))
         for file in missing:
             whole = downloads[file].fetch(entry.sources, failed)
             if whole is None:
@@ -193,14 +193,6 @@ class Store:
         finally:
             lock.release()
 
-    def _check_room(self, entry: Entry, needed: int) -> None:
-        free = shutil.disk_usage(self.cache).free
-        if needed > free:
-            raise StoreError(
-                f"The disk has too little room: {entry.name} needs {size_text(needed)} under {short(self.cache)}, and "
-                f"{size_text(free)} are free. Make room, or set TEMPERA_CACHE to a folder on another disk."
-            )
-
     def _disk_sentence(self, entry: Entry, error: OSError) -> str:
         place = short(self.cache)
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -277,6 +269,16 @@ def _is_verified(folder: Path, file: ModelFile) -> bool:
 def _remember(folder: Path, file: ModelFile) -> None:
     stamps = read_json(folder / ".verified.json")
     write_json(folder / ".verified.json", stamps | {file.name: _stamp(folder, file)})
+
+
+def check_room(folder: Path, who: str, needed: int) -> None:
+    """Raise StoreError where so many bytes are more than is free for `folder`; `who` begins the sentence: “x needs”."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StoreError(
+            f"The disk has too little room: {who} {size_text(needed)} under {short(folder)}, and {size_text(free)} are "
+            "free. Make room, or set TEMPERA_CACHE to a folder on another disk."
+        )
 
 
 def _adopt(folder: Path, file: ModelFile, download: Download) -> bool:

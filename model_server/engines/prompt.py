@@ -73,7 +73,7 @@ class PromptBuilder:
                 last = self._size - 1
                 raise Refused(f"There is no token {foreign[0]}; this model's go from 0 to {last:,}.", param="prompt")
         free = self._free(len(ids), "prompt")
-        room = self._room(len(ids), free, task.sampling.max_tokens)
+        room = self._room(free, task.sampling.max_tokens)
         return Prompt(ids=ids, max_tokens=room, stop=task.sampling.stop)
 
     def _chat(self, task: Chat) -> Prompt:
@@ -87,7 +87,7 @@ class PromptBuilder:
         limit, free = task.sampling.max_tokens, self._free(len(ids), "messages")
         return Prompt(
             ids=ids,
-            max_tokens=self._room(len(ids), free, min(limit, free) if limit and cuts else limit),
+            max_tokens=self._room(free, min(limit, free) if limit and cuts else limit),
             stop=task.sampling.stop if self._tokenizer.chat_template else (*task.sampling.stop, PLAIN_STOP),
             dropped_turns=dropped,
             opens_text=not task.continue_final,
@@ -117,11 +117,11 @@ class PromptBuilder:
             )
         return self._context - length
 
-    def _room(self, length: int, free: int, limit: int | None) -> int:
+    def _room(self, free: int, limit: int | None) -> int:
         if limit is not None and limit > free:
             raise Refused(
-                f"The prompt is {length:,} tokens long and max_tokens asks for {limit:,} more; this model takes "
-                f"{self._context:,} in all, which leaves at most {free:,} for the answer.",
+                f"The prompt is {self._context - free:,} tokens long and max_tokens asks for {limit:,} more; this "
+                f"model takes {self._context:,} in all, which leaves at most {free:,} for the answer.",
                 code="context_length_exceeded",
                 param="max_tokens",
             )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from model_server.assembly import MAX_TOKENS
-from model_server.store import StoreError, short, size_text
+from model_server.store import check_room
 from model_server.training.loop import write_atomically
 from model_server.training.networks import TEXT_WIDTH, mixed_precision
 
@@ -50,20 +49,11 @@ def encode_all(encoder: TextEncoder, texts: Sequence[str], path: Path, tell: Tel
     Raises StoreError where the disk has too little room.
     """
     if not path.is_file():
-        _check_room(path, len(texts) * MAX_TOKENS * TEXT_WIDTH * 2)
+        # The file is written through memory, where a full disk would kill the process.
+        check_room(path.parent, "the captions take", len(texts) * MAX_TOKENS * TEXT_WIDTH * 2)
         write_atomically(path, lambda fresh: _write(encoder, texts, fresh, tell))
     states: np.ndarray = np.load(path, mmap_mode="r")
     return states
-
-
-def _check_room(path: Path, needed: int) -> None:
-    # The file is written through memory, where a full disk kills the process.
-    free = shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise StoreError(
-            f"The disk has too little room: the captions take {size_text(needed)} under {short(path.parent)}, and "
-            f"{size_text(free)} are free. Make room, or set TEMPERA_CACHE to a folder on another disk."
-        )
 
 
 def _write(encoder: TextEncoder, texts: Sequence[str], path: Path, tell: Tell) -> None:
