@@ -94,6 +94,19 @@ def test_it_knows_what_was_moved_and_mirrored_and_is_sure_of_what_it_saw() -> No
 
 
 @pytest.mark.usefixtures("quick")
+def test_what_the_deep_network_sees_counts_twice_as_much_as_edges_and_tints() -> None:
+    pictures = np.stack([shape(RED, tall=True), shape(RED, tall=False)])
+    shown = np.stack([judge.on_white(picture) for picture in pictures])
+    seeing, blind = (
+        judge.Judge(pictures, [0, 1], 2, seed=1, vision=vision).scores(shown)[[0, 1], [0, 1]]
+        for vision in (looks, lambda seen: seen.mean(dim=(1, 2, 3))[:, None])
+    )
+    # Who sees no more than how light a picture is says one half of either.
+    assert blind == pytest.approx([1 / 3 + 2 / 3 / 2] * 2, abs=0.1)
+    assert (seeing > blind + 0.15).all()
+
+
+@pytest.mark.usefixtures("quick")
 def test_the_same_seed_makes_the_same_judge() -> None:
     pictures = np.stack([shape(RED, tall=True), shape(RED, tall=False)])
     shown = judge.on_white(pictures[0])[None]
