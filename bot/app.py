@@ -146,6 +146,7 @@ class Bot:
             settings=self.settings,
             defaults=self.defaults,
             gate=self.gate,
+            safety=self.safety,
             audit=self.audit,
             moderation=self.moderation,
             privacy=Privacy(
@@ -290,7 +291,7 @@ class Bot:
             await self.journal.delete(row)
         return left
 
-    async def tokens(self, row_id: int, user: User, place: Place) -> tuple[Token, ...]:
+    async def tokens(self, row_id: int, user: User, place: Place) -> Sequence[Token]:
         """The tokens of an answer that `user` sees in `place`; none where they were not kept.
 
         Raises Expired for an answer that is gone, and for one that they cannot see there.
@@ -298,7 +299,7 @@ class Bot:
         row = await self.journal.get(row_id)
         if row is None or not seen(row, user, place):
             raise Expired("This has expired: it is no longer stored.")
-        return await self.journal.tokens(row_id)
+        return await self.safety.tokens(await self.journal.tokens(row_id), place)
 
     async def snapshot(self, row: MessageRow, locale: str, *, files: bool = True) -> Reply:
         """A stored answer as it should look now; without `files`, those that are stored are not read."""

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from bot.history import History
     from bot.message import Known, Place, Request, User
     from bot.model_client import ModelClient
+    from bot.model_events import Dial
     from bot.moderation import ModerationHere
     from bot.privacy import PrivacyHere
     from bot.registry import Registry
+    from bot.safety.checks import Safety
     from bot.statistics import StatisticsHere
     from bot.store import Store
 
@@ -57,6 +59,7 @@ class Context:
     plugins: Registry
     """The plugins that are loaded; for the plugin that manages them."""
     _gate: Gate
+    _safety: Safety
     pages: str
     """The address of the plugin's pages, for `link`; "" where nobody could open it."""
 
@@ -77,6 +80,10 @@ class Context:
     def link(self, page: str, anchor: str = "") -> str:
         """The address of a page of this plugin's, for a link; "" where nobody here could open it."""
         return f"{self.pages}/{page}{'#' if anchor else ''}{anchor}" if self.pages else ""
+
+    async def screened(self, dial: Dial) -> Dial:
+        """`dial` with those candidates hidden that no answer may hold here."""
+        return await self._safety.dial(dial, self.place)
 
     async def why(self, command: Command, user: User | None = None) -> list[Reason]:
         """Everything that keeps `command` from `user`, or whoever asks, here, in the order they would hear of it."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bot.moderation import Moderation
     from bot.privacy import Privacy
     from bot.registry import Registry
+    from bot.safety.checks import Safety
     from bot.settings import Settings
 
 PAGES = "/read"
@@ -44,6 +45,7 @@ class Contexts:
     settings: Settings
     defaults: Defaults
     gate: Gate
+    safety: Safety
     audit: Audit
     moderation: Moderation
     privacy: Privacy
@@ -67,6 +69,7 @@ class Contexts:
             privacy=PrivacyHere(self.privacy, user, place, question.id if question else 0),
             plugins=self.registry,
             _gate=self.gate,
+            _safety=self.safety,
             pages=self._pages(command.plugin, place),
         )
 

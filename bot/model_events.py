@@ -40,10 +40,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Likely:
-    """A token that could come, and its probability. `text` is "" for one that ends the text."""
+    """A token that could come, and its probability. `text` is "" for one that ends the text, and for a `hidden` one."""
 
     text: str
     probability: float
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Candidate:
     """A token that could come next: `before` is the model's own probability, `after` the one to be drawn.
 
     What temperature and top-p do lies between the two; what they cut has `after` 0. `bytes` may be a part of a
-    character. `ends` is true of a token that ends the text.
+    character. `ends` is true of a token that ends the text. A `hidden` one has no bytes: no answer may hold it.
     """
 
     id: int
@@ -86,6 +87,7 @@ class Candidate:
     before: float
     after: float
     ends: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

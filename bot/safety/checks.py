@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bot.errors import Busy, ModelError
 from bot.language import Sentence
+from bot.safety import candidates
 from bot.safety.declared import CLASSROOM, OFF, STANDARD
 from bot.safety.holding import held
 from bot.safety.normal import read, undisguised
@@ -17,12 +18,13 @@ from bot.safety.rules import own, rules
 from bot.safety.verdict import ANSWER, HELP, HELPED, KINDS_OF_DATA, WARNING, WITHHELD, Unsafe, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from typing import Any
 
     from bot.command import Command
     from bot.message import Place, Reply
     from bot.model_client import ModelClient
+    from bot.model_events import Dial, Token
     from bot.settings import Settings
 
 KINDS = {
@@ -111,6 +113,16 @@ class Safety:
         if code not in {"", HELPED}:
             raise Unsafe(WITHHELD, code=f"{ANSWER}{code}", text=text)
 
+    async def dial(self, dial: Dial, place: Place) -> Dial:
+        """`dial` with those candidates hidden that no answer may hold, as far as the rules alone see it."""
+        return await asyncio.to_thread(candidates.of_dial, dial, self._forbidden(place)) if self._looks(place) else dial
+
+    async def tokens(self, tokens: Sequence[Token], place: Place) -> Sequence[Token]:
+        """`tokens` of an answer, with what was likely beside them hidden in the same way."""
+        if not self._looks(place):
+            return tokens
+        return await asyncio.to_thread(candidates.of_answer, tokens, self._forbidden(place))
+
     def takes_words(self, command: Command) -> bool:
         """Whether somebody writes freely to `command`."""
         return not command.moderator and any(option.type is str and option.free_text for option in command.options)
@@ -118,6 +130,9 @@ class Safety:
     def _looks(self, place: Place) -> bool:
         own_rules = ("safety.words", "safety.patterns")
         return self._level(place) != OFF or any(self._settings.value(name, place) for name in own_rules)
+
+    def _forbidden(self, place: Place) -> Callable[[str], bool]:
+        return lambda text: self._reason(text, place, draws=False) not in {"", HELPED}
 
     def _reason(self, text: str, place: Place, *, draws: bool) -> str:
         readings = rules().readings(text)

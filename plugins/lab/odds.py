@@ -37,9 +37,9 @@ class Wish:
     model: str | None = None
 
     async def dial(self, ctx: Context, seed: int = 0) -> Dial:
-        """What may come next, exactly as the model has it, and what `seed` draws."""
+        """What may come next, exactly as the model has it, and what `seed` draws; some of it may be hidden."""
         prompt = self.ids or self.text
-        return await ctx.models.dial(
+        found = await ctx.models.dial(
             prompt,
             temperature=self.temperature,
             top_p=self.top_p,
@@ -47,6 +47,7 @@ class Wish:
             model=self.model,
             user=ctx.user.id,
         )
+        return await ctx.screened(found)
 
     async def draw(self, ctx: Context) -> tuple[Dial, Draw]:
         """What may come next, and one token of it.
@@ -87,6 +88,8 @@ def shown(token: bytes) -> str:
 
 def name(ctx: Context, one: Candidate) -> str:
     """What a candidate is called."""
+    if one.hidden:
+        return ctx.translate("(hidden)")
     return ctx.translate("(end)") if one.ends else _begin(shown(one.bytes), LABEL)
 
 
@@ -178,6 +181,7 @@ def _buttons(ctx: Context, dial: Dial, wish: Wish) -> tuple[Button, ...]:
         if one.ends
         else here.with_ids(*dial.prompt_ids, one.id).button(name(ctx, one))
         for one in dial.candidates[:OFFERED]
+        if not one.hidden
     ]
     return (*offered, here.button(ctx.translate("🎲 Draw one"), draw=True))
 

@@ -103,7 +103,7 @@ class Lab:
             )
             if asked.ids:
                 await bot.safety.answer(b"".join(dial.prompt).decode(errors="replace"), place, user=user_id)
-            return dial
+            return await bot.safety.dial(dial, place)
         finally:
             self._asking -= Counter({user_id: 1})
 
@@ -164,6 +164,7 @@ def _candidate(one: Candidate) -> dict[str, Any]:
         "before": one.before,
         "after": one.after,
         "ends": one.ends,
+        "hidden": one.hidden,
     }
 
 
@@ -173,8 +174,15 @@ def _text(piece: bytes) -> str:
 
 
 def tokens(found: Sequence[Token]) -> list[list[Any]]:
-    """The tokens of an answer for the page: text, probability, and what else was likely with its probability."""
+    """The tokens of an answer for the page: text, probability, and what else was likely with its probability.
+
+    In place of a hidden text stands None.
+    """
     return [
-        [token.text, round(token.probability, 6), [[one.text, round(one.probability, 6)] for one in token.likely]]
+        [
+            token.text,
+            round(token.probability, 6),
+            [[None if one.hidden else one.text, round(one.probability, 6)] for one in token.likely],
+        ]
         for token in found
     ]

@@ -8,6 +8,11 @@ from fakes.browser import MARKS, chromium, opened
 from fakes.models import START, VOCABULARY, FakeModels
 from playwright.async_api import expect
 
+from bot import User
+from bot.app import Bot
+from bot.message import Place
+from bot.scope import home
+
 pytestmark = MARKS
 
 TURNED = """([label, value]) => {
@@ -136,6 +141,23 @@ async def test_the_sentence_about_the_temperature_leaves_top_p_out(page: Any) ->
     await expect(page.locator(".bars .share").first).to_have_text("100 %")
     said = "At 1, the model’s own odds: of 100 draws, “mat” gets 50."
     await expect(page.locator(".dial-meaning")).to_have_text(said)
+
+
+async def test_what_no_answer_may_hold_is_neither_named_nor_gone_on_with(url: str, bot: Bot) -> None:
+    place, moderator = home(Place("web", "", "web")), User("m", "M", is_moderator=True)
+    await bot.settings.write([bot.settings.plan("safety.words", "mat", place)], moderator)
+    async with chromium() as browser, opened(browser, f"{url}/dial#A dog", reduced_motion="reduce") as page:
+        first = page.locator(".bars .bar").first
+        await expect(first).to_contain_text("(hidden)")
+        await expect(first.get_by_role("button")).to_have_count(0)
+        await expect(page.locator(".dial-meaning")).to_contain_text("“(hidden)”")
+        await page.evaluate(TURNED, ["dial-temperature", "0"])
+        await page.get_by_role("button", name="Draw a token").click()
+        await expect(page.get_by_role("alert")).to_have_text(
+            "A token was drawn that is hidden here. Draw again, or choose one."
+        )
+        await page.get_by_role("button", name="␣floor").click()
+        await expect(page.locator(".piece.new")).to_have_text("␣floor")
 
 
 async def test_the_dial_may_be_turned_before_there_are_odds(url: str, models: FakeModels) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.models import FakeModels
+from fakes.models import VOCABULARY, FakeModels
 from fakes.page import Visitor, visitor
 
 from bot import plugin
@@ -110,6 +110,29 @@ async def test_an_answer_tells_its_tokens_and_is_forked(ann: Visitor, ben: Visit
         )
         assert forked["reply"]["text"].startswith("Paris so")
     assert models.requests[-1]["continue_final_message"]
+
+
+async def test_what_no_answer_may_hold_is_hidden_among_what_might_come(
+    ann: Visitor, bot: Bot, models: FakeModels
+) -> None:
+    place = home(Place("web", "", "web"))
+    await bot.settings.write([bot.settings.plan("safety.words", "so, floor", place)], User("m", "M", is_moderator=True))
+    status, dial = await turned(ann, text="The cat sat on the", seed=VOCABULARY.index(" floor"))
+    assert status == 200
+    assert [(one["hidden"], text(one["bytes"])) for one in dial["candidates"][:3]] == [
+        (False, " mat"),
+        (True, ""),
+        (False, " roof"),
+    ]
+    assert (dial["drawn"]["hidden"], dial["drawn"]["bytes"]) == (True, "")
+    async with ann.page() as page:
+        await page.say("/ask hello")
+        answer = await page.final()
+        await page.send("tokens", exchange=answer["id"])
+        told = (await page.until("tokens"))["tokens"]
+    likely = [one for _, _, beside in told for one, _ in beside]
+    assert None in likely
+    assert " so" not in likely
 
 
 async def test_nobody_is_told_the_tokens_of_what_is_private_or_gone(ann: Visitor, ben: Visitor) -> None:

@@ -7,12 +7,13 @@ import pytest
 from fakes.asking import ANN, ROOM, ask, last, speaking
 from fakes.models import START, VOCABULARY, FakeModels, dialled
 
-from bot import Reply, plugin
+from bot import Reply, User, plugin
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.database import Database
 from bot.message import Action, Request
 from bot.model_client import ModelClient
+from bot.scope import home
 from plugins.lab.chart import Chart, draw
 from plugins.lab.odds import chart, fenced, shown
 
@@ -54,6 +55,17 @@ async def test_the_ten_most_probable_before_and_after_in_words_and_as_a_picture(
     assert f"␣mat {percent(0)} → {percent(0, kept)}; ␣floor" in picture.alt
     assert [button.label for button in reply.buttons][:6] == ["␣mat", "␣floor", "␣roof", "↵", "…", "🎲 Draw one"]
     assert dict(reply.card) == {"model": "fake-chat", "temperature": "1", "top_p": "0.9"}
+
+
+async def test_a_token_that_no_answer_may_hold_is_hidden_and_the_others_are_shown(bot: Bot) -> None:
+    moderator = User("m", "M", is_moderator=True)
+    await bot.settings.write([bot.settings.plan("safety.words", "floor", home(ROOM))], moderator)
+    reply = await last(bot, ask(CAT))
+    assert not reply.error, reply.text
+    lines = reply.text.split("\n\n")[2].splitlines()
+    assert [line.split("`")[1] for line in lines[:3]] == ["␣mat", "(hidden)", "␣roof"]
+    assert "floor" not in f"{reply.text} {reply.attachments[0].alt}"
+    assert [button.label for button in reply.buttons][:4] == ["␣mat", "␣roof", "↵", "…"]
 
 
 async def test_a_text_is_written_by_hand_token_by_token(bot: Bot, models: FakeModels) -> None:

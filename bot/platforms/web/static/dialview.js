@@ -191,8 +191,7 @@ export class DialView {
   }
 
   #row(candidate, place, ids) {
-    const name = candidate.ends ? t("the text ends here") : visible(decode([candidate.bytes]));
-    return bar(name, candidate.ends ? null : () => this.#choose(this.#dial.candidates[place].id, ids), candidate.ends);
+    return bar(named(candidate), candidate.ends || candidate.hidden ? null : () => this.#choose(this.#dial.candidates[place].id, ids), candidate.ends);
   }
 
   // A press is one use, however many tokens it goes on with: only the first of them is told as one.
@@ -256,7 +255,7 @@ export class DialView {
   #said({ shares }, before) {
     const { candidates } = this.#dial, [first] = candidates;
     const values = {
-      token: first.ends ? t("the text ends here") : decode([first.bytes]).trim() || visible(decode([first.bytes])),
+      token: (first.ends ? "" : decode([first.bytes]).trim()) || named(first),
       now: Math.round(100 * shares[0]), before: Math.round(100 * before.shares[0]),
     };
     if (this.#temperature === 0) return t("At 0 the favourite always wins: “{token}”, every time.", values);
@@ -301,7 +300,8 @@ export class DialView {
   }
 
   // Whether a token was drawn and its odds are shown.
-  #take({ id, ends }, ids, temperature, isPress = true) {
+  #take({ id, ends, hidden }, ids, temperature, isPress = true) {
+    if (hidden) return this.#refuse(t("A token was drawn that is hidden here. Draw again, or choose one."));
     if (ends) return this.#refuse(t("The model would end the text here. Draw again, or choose a token."));
     return this.#append(id, ids, temperature, isPress);
   }
@@ -356,6 +356,12 @@ function bar(name, press = null, ends = false) {
 }
 
 export const percent = (share) => (share > 0 && share < 0.0005 ? `< ${number.format(0.1)} %` : `${number.format(Math.round(share * 1000) / 10)} %`);
+
+// What a candidate is called. A hidden one is not told by the bot.
+function named({ bytes, ends, hidden }) {
+  if (hidden) return t("(hidden)");
+  return ends ? t("the text ends here") : visible(decode([bytes]));
+}
 
 // Spaces and line ends where they can be seen.
 export const visible = (text) => text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "∅";

@@ -75,8 +75,8 @@ function explained({ text, probability, likely, place, splits }, fork) {
   const head = element("p", {}, element("code", {}, visible(text)), " ",
     t("had a probability of {share}: a surprise of {bits} bits.", { share: percent(probability), bits }));
   const choices = likely.map(([other, share], choice) => {
-    const canFork = other !== "" && !other.includes("\ufffd") && !(other === text && !splits);
-    const name = other === "" ? t("the text ends here") : visible(other);
+    const canFork = other && !other.includes("\ufffd") && !(other === text && !splits);
+    const name = other === null ? t("(hidden)") : other === "" ? t("the text ends here") : visible(other);
     const label = element("span", { class: "token plain" }, name);
     return element("li", {}, canFork
       ? element("button", { type: "button", class: "token", onclick: () => fork(place, choice), "aria-label": t("Go on from here with “{token}”, {share}", { token: other, share: percent(share) }) }, name)
