@@ -43,6 +43,8 @@ EMBEDDING_SECONDS, ASIDE_SECONDS = 5.0, 0.3
 """How long the embedding of a question may take: when it is what somebody waits for, and when it comes on top."""
 LONGEST_ASIDE = 500
 """Characters of a question that others ask; a longer one is rather a text that something shall be done with."""
+MOST_MARKS = 2000
+"""How many of those who said that something did not help are remembered; the oldest make way, and count anew."""
 TIDY_SECONDS = 60.0
 """When what is no longer needed is looked for, so that nothing at the start has to wait for it."""
 
@@ -56,7 +58,7 @@ class Explain(Plugin):
     async def start(self) -> None:
         self.shelf = Shelf(self.host, self.spawn)
         self.gaps = Gaps(self.host.store, self.host.retention_days)
-        self._counted: set[tuple[str, ...]] = set()
+        self._counted: dict[tuple[str, ...], None] = {}
         self.spawn(self._prepare())
 
     async def pages(self, place: Place) -> Sequence[Page]:
@@ -75,6 +77,7 @@ class Explain(Plugin):
         pressed = {(server, text) for command, server, text in said if command == "explain-missed"}
         for server, text in (*questions, *(pressed - set(questions))):
             await self.gaps.forget(server, text)
+        self._counted = {mark: None for mark in self._counted if mark[1] != person.id}
 
     @message_command("Explain this")
     @command(form=("question", "style"), threads=True)
@@ -141,7 +144,9 @@ class Explain(Plugin):
         # Within one run of the bot, a person counts once; who they are is kept nowhere.
         mark = (_here(ctx.place), ctx.user.id, lesson or question, anchor)
         if mark not in self._counted:
-            self._counted.add(mark)
+            self._counted[mark] = None
+            if len(self._counted) > MOST_MARKS:
+                del self._counted[next(iter(self._counted))]
             if lesson is None:
                 await self._note_gap(ctx, question)
             else:

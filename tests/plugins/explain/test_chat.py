@@ -151,6 +151,23 @@ async def test_a_press_below_anothers_suggestions_is_taken_back_too(make_bot: Ma
         assert VAGUE not in await gaps(bot)
 
 
+async def test_that_somebody_pressed_is_forgotten_with_them(make_bot: MakeBot) -> None:
+    async with make_bot(DEFAULT, plugins=("explain", "privacy")) as bot:
+        suggestions = await last(bot, ask(f"/explain {VAGUE}", ANN))
+        await pressed(bot, suggestions, "None of these", BEN)
+        await press_first(bot, await last(bot, ask("/privacy delete", BEN)), BEN)
+        await pressed(bot, suggestions, "None of these", BEN)
+        assert f"- 1 × {VAGUE}" in await gaps(bot)
+
+
+async def test_only_so_many_who_pressed_are_remembered(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explain, "MOST_MARKS", 1)
+    suggestions = await last(bot, ask(f"/explain {VAGUE}", ANN))
+    for user in (ANN, BEN, BEN, ANN):
+        await pressed(bot, suggestions, "None of these", user)
+    assert f"- 3 × {VAGUE}" in await gaps(bot)
+
+
 async def test_of_several_lessons_it_is_said_which_has_which_topics(bot: Bot) -> None:
     birds = "# Birds\n\n" + "".join(f"## Bird {number}\n\nIt sings {number} songs.\n\n" for number in range(30))
     for title, text in (("Birds", f"{birds}## FAQ\n\n### Do they fly?\n\nYes.\n"), ("Fish", "Fish swim.")):
