@@ -110,15 +110,22 @@ def _bot(configuration: Config, key: str = "") -> Bot:
 
 def _run(options: argparse.Namespace) -> int:
     configuration = _load(options)
-    logging.basicConfig(level=configuration.log.level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    # Each step of a migration is of no interest to whoever starts a bot.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    _log(configuration.log.level)
     try:
         asyncio.run(_serve(configuration, own_models=not options.no_models))
     except* BotError as group:
         # The first one tells why; the others were ended by it.
         raise _first(group) from None
     return 0
+
+
+def _log(level: str) -> None:
+    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    # Each step of a migration is of no interest to whoever starts a bot.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for library in ("aiosqlite", "discord"):
+        # What these tell below that has in it what people write.
+        logging.getLogger(library).setLevel(max(logging.getLogger().level, logging.INFO))
 
 
 def _first(group: BaseExceptionGroup[BotError]) -> BotError:

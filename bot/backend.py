@@ -72,7 +72,7 @@ def backend(address: str) -> Backend:
 def _sqlite(url: URL) -> Backend:
     path = Path(url.database or "tempera.db").expanduser()
     arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection}
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments, hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
@@ -103,6 +103,7 @@ def _postgresql(url: URL) -> Backend:
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg", query=query),
         connect_args={"timeout": CONNECT_SECONDS},
+        hide_parameters=True,
         pool_pre_ping=True,
         # Whatever the server's default is: any other would show a writer what there was before its turn came.
         isolation_level="READ COMMITTED",

@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+import traceback
 from pathlib import Path
 
 import pytest
 from fakes.postgres import fresh_database
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from bot.backend import backend
 from bot.database import Database, PluginRow
@@ -49,6 +51,18 @@ async def test_a_database_that_the_server_has_not(postgres: str) -> None:
     with pytest.raises(ConfigError, match="cannot be opened"):
         async with Database(f"postgresql://postgres@/missing?host={postgres}"):
             pass
+
+
+async def test_what_somebody_wrote_is_in_no_trace_of_a_statement_that_fails(database: Database) -> None:
+    async with database.writing() as session:
+        await session.execute(text("DROP TABLE plugin_data"))
+    row = PluginRow(plugin="notes", scope="", key="ann", value="my secret words")
+    with pytest.raises(DBAPIError, match="INSERT INTO plugin_data") as failed:
+        async with database.writing() as session:
+            session.add(row)
+    trace = "".join(traceback.format_exception(failed.value))
+    assert "ann" not in trace
+    assert "secret" not in trace
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql+asyncpg"])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from fakes.chat import TEMPERA, Ended, Person, ended
 from fakes.models import FakeModels
+from fakes.page import visitor
 
 pytestmark = pytest.mark.processes
 
@@ -191,6 +193,33 @@ async def test_serving_ends_cleanly(person: Person, number: signal.Signals) -> N
     done = await ended(process)
     assert (done.status, done.out) == (0, "")
     assert "Traceback" not in done.err
+
+
+async def test_what_people_write_is_not_in_the_log(person: Person) -> None:
+    person.more = {"TEMPERA_WEB__PORT": "0", "TEMPERA_LOG__LEVEL": "debug"}
+    process = await person.start("run", "--no-models")
+    assert process.stderr is not None
+    said = b""
+    async with asyncio.timeout(60):
+        while not (found := re.search(rb"The web chat is at (http://\S+)", said)):
+            line = await process.stderr.readline()
+            assert line, said
+            said += line
+        async with visitor(found[1].decode()) as ann, ann.page("Ann") as page:
+            await page.say("/ask my secret words")
+            await page.final()
+    process.send_signal(signal.SIGTERM)
+    said += (await ended(process)).err.encode()
+    assert b" DEBUG " in said
+    assert b"secret" not in said
+
+
+@pytest.mark.parametrize("level", ["debug", "error"])
+def test_libraries_are_no_more_talkative_than_the_log(level: str) -> None:
+    code = f"from bot.__main__ import _log; _log({level!r}); import logging; "
+    code += "print(*(logging.getLogger(name).getEffectiveLevel() for name in ('bot', 'discord.http', 'aiosqlite')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == {"debug": ["10", "20", "20"], "error": ["40", "40", "40"]}[level]
 
 
 # Imports
