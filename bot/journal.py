@@ -18,6 +18,7 @@ from bot.tokens import pack, unpack
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from bot.audit import Entry
@@ -232,17 +233,18 @@ class Journal:
 
     async def recent(self, place: Place, limit: int, *, threads: bool = False) -> list[MessageRow]:
         """The last `limit` messages of a place, oldest first, no deleted ones; `threads`: those in its threads, too."""
-        here = (
-            (MessageRow.platform == place.platform)
-            & (MessageRow.server == place.server)
-            & (MessageRow.channel == place.channel)
-            & (true() if threads else MessageRow.thread == place.thread)
-            & (MessageRow.state != "deleted")
-            & (MessageRow.role != "break")
-        )
+        here = _in(place) & (true() if threads else MessageRow.thread == place.thread)
+        here &= (MessageRow.state != "deleted") & (MessageRow.role != "break")
         async with self._database.reading() as session:
             rows = await session.scalars(select(MessageRow).where(here).order_by(MessageRow.id.desc()).limit(limit))
             return list(rows)[::-1]
+
+    async def has_answered(self, place: Place) -> bool:
+        """Whether a place holds an answer that all there may read."""
+        here = _in(place) & (MessageRow.thread == place.thread)
+        told = here & (MessageRow.role == "assistant") & ~MessageRow.private & (MessageRow.state != "deleted")
+        async with self._database.reading() as session:
+            return await session.scalar(select(MessageRow.id).where(told).limit(1)) is not None
 
     async def files(self, answer: int) -> list[Stored]:
         """What is known of an answer's files, in order."""
@@ -375,6 +377,12 @@ async def _count_use(session: AsyncSession, row: MessageRow, state: str, waited:
 
 async def _count(session: AsyncSession, row: MessageRow, kind: str, value: str, day: str, by: int = 1) -> None:
     await counts.count(session, (row.platform, row.server), kind, row.command, value, day, by)
+
+
+def _in(place: Place) -> ColumnElement[bool]:
+    """Rows of a channel, whichever thread they are in."""
+    server = (MessageRow.platform == place.platform) & (MessageRow.server == place.server)
+    return server & (MessageRow.channel == place.channel)
 
 
 def _external(place: Place, external: str) -> Any:

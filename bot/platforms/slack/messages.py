@@ -59,7 +59,8 @@ class Messages:
             return True
         if "thread_ts" not in event or mentioned:
             return False
-        return bool(await self._bot.journal.recent(where.place(self._me.team), 1))
+        # What somebody was told alone among others does not make a thread the bot's.
+        return await self._bot.journal.has_answered(where.place(self._me.team))
 
     async def _answer(self, event: Json, where: Where) -> None:
         user = await self._people.find(where.user)

@@ -94,6 +94,22 @@ async def test_what_is_not_for_the_bot_is_left_alone(slack: FakeSlack, models: F
     assert len(models.requests) == 2
 
 
+async def test_a_private_look_leaves_a_thread_to_those_who_talk_in_it(slack: FakeSlack, models: FakeModels) -> None:
+    said = await slack.say(slack.ann, slack.channel, "Good morning, everybody")
+    theirs = await slack.say(slack.ben, slack.channel, "Good morning, Ann", thread_ts=said.ts)
+    await (await slack.shortcut(slack.ben, theirs, "m:inspect")).acknowledged()
+    await slack.until(lambda: slack.ephemeral(slack.ben))
+    await slack.say(slack.ann, slack.channel, "/whisper hello", thread_ts=said.ts, mention=True)
+    await slack.until(lambda: slack.ephemeral(slack.ann))
+    await slack.say(slack.ben, slack.channel, "Where were we?", thread_ts=said.ts)
+    await nothing_came(slack, models)
+    assert all(one.user != slack.bot_user for one in slack.thread(slack.channel, said.ts))
+    await slack.say(slack.ann, slack.channel, "Which capital?", thread_ts=said.ts, mention=True)
+    await number(slack, 2)
+    await slack.say(slack.ben, slack.channel, "Are you sure?", thread_ts=said.ts)
+    await number(slack, 3)
+
+
 async def test_names_and_links_are_read_as_people_write_them(slack: FakeSlack, models: FakeModels) -> None:
     text = f"Does <@{slack.ben}> like <https://example.org|this page> in <#C1|general>? <!here> &lt;b&gt;"
     text += " <mailto:a@b.de|a@b.de>"
