@@ -97,7 +97,7 @@ def _bot(configuration: Config, key: str = "") -> Bot:
 
     section = configuration.model_server
     return Bot(
-        ModelClient(section.url, section.api_key.get_secret_value() or key),
+        ModelClient(section.url, section.key or key),
         plugin.load(configuration.plugins),
         Database(configuration.database.url),
         settings=configuration.settings,

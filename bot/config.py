@@ -88,6 +88,13 @@ class ModelServerSection(Section):
 
     url: Url = "http://127.0.0.1:8400"
     api_key: SecretStr = SecretStr("")
+    trusted_key: SecretStr = SecretStr("")
+    """What a server that needs no key knows this bot by, and so believes for whom it asks."""
+
+    @property
+    def key(self) -> str:
+        """What is sent to the server; "" if nothing is set."""
+        return self.api_key.get_secret_value() or self.trusted_key.get_secret_value()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -103,7 +110,7 @@ class ModelServerSection(Section):
     def with_url(self, url: str) -> ModelServerSection:
         """The same section with another address. Raises ConfigError if it is not one."""
         try:
-            return ModelServerSection(url=url, api_key=self.api_key)
+            return ModelServerSection(url=url, api_key=self.api_key, trusted_key=self.trusted_key)
         except ValidationError:
             raise ConfigError(f"“{url}” is not an address like http://127.0.0.1:8400.") from None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bot.database import Database
 from bot.errors import BotError, ModelUnavailable
+from bot.local_server import KEYLESS
 from bot.model_client import DOWN, ModelClient
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _listening(name: str, host: str, port: int) -> tuple[bool, str]:
 
 async def _model_server(config: Config) -> tuple[bool, str]:
     section = config.model_server
-    async with ModelClient(section.url, section.api_key.get_secret_value()) as client:
+    async with ModelClient(section.url, section.key) as client:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 state = await client.readiness()
@@ -80,7 +81,8 @@ async def _model_server(config: Config) -> tuple[bool, str]:
             how = "Start it with “make run” or “tempera-models serve”."
             return False, f"No model server answers at {section.url}. {how}"
         if state.ready:
-            return True, f"The model server at {section.url} is ready: {', '.join(state.models)}."
+            unknown = "" if section.key else f" If neither “make run” nor “tempera run” started it, {KEYLESS}."
+            return True, f"The model server at {section.url} is ready: {', '.join(state.models)}.{unknown}"
         waiting = "; ".join(f"{name}: {what}" for name, what in state.states.items())
         return False, f"The model server at {section.url} is not ready yet. {waiting}."
 

@@ -23,15 +23,20 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS, ANSWER_SECONDS = 5.0, 2.0
 FIRST_PAUSE, LONGEST_PAUSE, HEALTHY_SECONDS = 1.0, 60.0, 60.0
 GRACE_SECONDS = 10.0
+KEYLESS = (
+    "it takes all who ask this bot for one person, so that who asks much keeps the others waiting. "
+    "Set TEMPERA_MODEL_SERVER__API_KEY in the file .env where both programs are started"
+)
+"""What is wrong with a server that does not know this bot."""
 
 
 class LocalServer:
     """Keeps a model server answering at the configured address for as long as `run` runs."""
 
     def __init__(self, section: ModelServerSection, trusted_key: str) -> None:
-        """`trusted_key` is what the server will know this bot by, and so believe for whom it asks."""
+        """`trusted_key` is what the server will know this bot by where the section has no key for that."""
         self._section = section
-        self._trusted_key = trusted_key
+        self._trusted_key = section.trusted_key.get_secret_value() or trusted_key
 
     async def run(self) -> None:
         """Start the server unless one answers already; when it ends, start it again after a growing pause.
@@ -44,8 +49,12 @@ class LocalServer:
                 "pip install 'tempera-bot[models]', or use --no-models with a model server elsewhere."
             )
         pause = FIRST_PAUSE
+        warned = bool(self._section.key)
         while True:
             if await self._answers():
+                if not warned:
+                    log.warning("This bot did not start the server at %s: %s.", self._section.url, KEYLESS)
+                    warned = True
                 await asyncio.sleep(LOOK_SECONDS)
                 continue
             started = time.monotonic()

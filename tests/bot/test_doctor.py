@@ -59,19 +59,41 @@ async def test_all_is_well(capsys: pytest.CaptureFixture[str], tmp_path: Path, l
     plugins = ", ".join(f"/plugins {word}" for word in ("list", "enable", "disable", "reload"))
     config = ", ".join(f"/config {word}" for word in ("show", "set", "reset", "export", "import"))
     lessons = ", ".join(f"/lesson {word}" for word in ("list", "add", "remove", "show", "gaps"))
-    models = f"/ask, /new, /explain, {lessons}, /imagine, /face, /dial, /odds, /compare"
+    asking = f"/ask, /new, /explain, {lessons}, /imagine, /face, /dial, /odds, /compare"
+    keyless = (
+        "If neither “make run” nor “tempera run” started it, it takes all who ask this bot for one person, so that who "
+        "asks much keeps the others waiting. Set TEMPERA_MODEL_SERVER__API_KEY in the file .env where both programs "
+        "are started."
+    )
+    models = "fake-chat, fake-faces, fake-images, fake-embeddings"
     moderation = "/audit, /stats, /mod remove, /timeout, /timeouts list, /timeouts lift, /queue"
     privacy = "/privacy export, /privacy delete"
-    commands = f"{models}, /inspect, {mine}, /help, /why, {config}, {moderation}, {privacy}, {plugins}"
+    commands = f"{asking}, /inspect, {mine}, /help, /why, {config}, {moderation}, {privacy}, {plugins}"
     assert capsys.readouterr().out.splitlines() == [
         "ok       The configuration can be read.",
         f"ok       37 commands: {commands}",
         f"ok       The database opens: sqlite:///{tmp_path}/tempera.db.",
         "ok       The web chat can listen on http://127.0.0.1:0.",
-        f"ok       The model server at {listening.url} is ready: fake-chat, fake-faces, fake-images, fake-embeddings.",
+        f"ok       The model server at {listening.url} is ready: {models}. {keyless}",
         "ok       Discord is not set up: TEMPERA_DISCORD__TOKEN is empty.",
         "ok       Slack is not set up: TEMPERA_SLACK__BOT_TOKEN is empty.",
     ]
+
+
+@pytest.mark.parametrize("key", ["API_KEY", "TRUSTED_KEY"])
+async def test_a_model_server_that_knows_this_bot(configure: Set, capsys: pytest.CaptureFixture[str], key: str) -> None:
+    shown: list[str | None] = []
+
+    async def ready(request: web.Request) -> web.Response:
+        shown.append(request.headers.get("Authorization"))
+        return web.json_response({"models": ["a"]})
+
+    async with crooked(ready, "/health/ready") as url:
+        configure("MODEL_SERVER__URL", url)
+        configure(f"MODEL_SERVER__{key}", "s3cret")
+        assert await examine(load, build) == 0
+    assert f"ok       The model server at {url} is ready: a.\n" in capsys.readouterr().out
+    assert shown == ["Bearer s3cret"]
 
 
 @pytest.mark.parametrize("error", [ConfigError("web.port is wrong."), PluginError("Plugin “dice” is broken.")])

@@ -61,9 +61,9 @@ def is_over(process: psutil.Process) -> bool:
 
 
 @asynccontextmanager
-async def kept(url: str) -> AsyncIterator[None]:
-    """A server that is kept alive while the context lasts."""
-    task = asyncio.create_task(LocalServer(ModelServerSection(url=url), "key").run())
+async def kept(url: str, **keys: str) -> AsyncIterator[None]:
+    """A server that is kept alive while the context lasts. `keys`: what the configuration has beside its address."""
+    task = asyncio.create_task(LocalServer(ModelServerSection.model_validate({"url": url, **keys}), "key").run())
     try:
         yield
     finally:
@@ -122,7 +122,20 @@ async def test_a_server_that_cannot_start_is_tried_ever_more_seldom(
     assert pauses()[:3] == [0.01, 0.02, 0.02]
 
 
-async def test_a_server_that_answers_already_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("keys", "known_by"), [({}, "key"), ({"trusted_key": "configured"}, "configured")])
+async def test_the_server_is_told_by_what_to_know_the_bot(url: str, keys: dict[str, str], known_by: str) -> None:
+    async with kept(url, **keys):
+        await eventually(lambda: answers(url))
+        (child,) = children()
+        assert child.environ()["TEMPERA_MODEL_SERVER__TRUSTED_KEY"] == known_by
+
+
+@pytest.mark.parametrize(
+    ("keys", "warnings"), [({}, 1), ({"api_key": "configured"}, 0), ({"trusted_key": "configured"}, 0)]
+)
+async def test_a_server_that_answers_already_is_left_alone(
+    keys: dict[str, str], warnings: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(local_server, "LOOK_SECONDS", 0.01)
     looks = 0
 
@@ -131,9 +144,10 @@ async def test_a_server_that_answers_already_is_left_alone(monkeypatch: pytest.M
         looks += 1
         return web.json_response({})
 
-    async with crooked(live, "/health/live") as url, kept(url):
+    async with crooked(live, "/health/live") as url, kept(url, **keys):
         await eventually(lambda: looks >= 3)
         assert children() == []
+    assert caplog.text.count(f"This bot did not start the server at {url}: it takes all who ask") == warnings
 
 
 async def test_without_its_packages_it_says_how_to_get_them(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
