@@ -49,6 +49,14 @@ def test_a_preset_overlays_the_built_in_catalogue(preset: Path) -> None:
     assert language.repository
 
 
+def test_the_preset_for_a_card_says_how_much_of_it_the_cache_takes() -> None:
+    catalogue = load_catalogue(CONFIG / "models.toml", CONFIG / "presets" / "gpu.toml")
+    options = catalogue["qwen3-4b-instruct-2507"].options
+    layers, heads, width, key_and_value, bytes_of_one = 36, 8, 128, 2, 2
+    per_token = layers * heads * width * key_and_value * bytes_of_one
+    assert int(options["slots"]) * int(options["context"]) * per_token < 10 * 10**9
+
+
 def test_an_overlay_changes_single_keys(tmp_path: Path) -> None:
     base = written(tmp_path, ENTRY + FILES)
     overlay = written(tmp_path, '[models.tiny]\ndevice = "cuda:1"\nserve = false\n', "overlay.toml")
