@@ -19,6 +19,7 @@ from bot.platforms.slack.answers import FAILED, SHUT_OUT
 from bot.platforms.slack.hand import link_to
 from bot.platforms.slack.requests import PLATFORM, Where, announced, asked, fetched, unescaped, words
 from bot.platforms.slack.web import Closed, NotThere, SlackError
+from bot.safety.declared import OFF
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bot.database import MessageRow
     from bot.message import Reply, User
     from bot.platforms.slack.answers import Answers
+    from bot.platforms.slack.blocks import Message
     from bot.platforms.slack.people import People
 
     Json = Mapping[str, Any]
@@ -107,7 +109,10 @@ class Interactions:
     async def _ask_in_public(self, request: Request, where: Where) -> None:
         """Post the question, and answer in its thread; where the bot is not in the channel, answer without it."""
         quoted = self._bot.settings.value("answers.quote", request.place)
-        question = blocks.question(where.user, asked(self._bot, request, quoted=quoted), locale=where.locale)
+        whole = blocks.question(where.user, asked(self._bot, request, quoted=quoted), locale=where.locale)
+        question, withheld = whole, quoted and self._is_judged(where)
+        if withheld:
+            question = blocks.question(where.user, asked(self._bot, request, quoted=False), locale=where.locale)
         try:
             ts = await self._web.post(where.channel, question)
         except NotThere:
@@ -119,7 +124,34 @@ class Interactions:
             return
         where = replace(where, thread=ts, question=ts, quoted=False)
         request = replace(request, place=where.place(self._team), message=ts, resume=where.as_json())
-        await self._answers.follow(self._answers.room(where), self._bot.dispatch(request).replies)
+        replies = self._bot.dispatch(request).replies
+        if withheld:
+            replies = self._revealing(replies, where, whole)
+        await self._answers.follow(self._answers.room(where), replies)
+
+    def _is_judged(self, where: Where) -> bool:
+        """Whether a classifier may refuse what is asked there, for others to read, once the question is posted."""
+        return not where.is_direct and self._bot.settings.value("safety.level", where.place(self._team)) != OFF
+
+    async def _revealing(
+        self, replies: AsyncGenerator[Reply, None], where: Where, question: Message
+    ) -> AsyncGenerator[Reply, None]:
+        """The replies; the first tells whether the classifier let the question pass, which gets its words then."""
+        async with aclosing(replies):
+            if (first := await anext(replies, None)) is None:
+                return
+            if not _is_refusal(first):
+                # The answer does not wait for it, as it may have to wait itself.
+                self._answers.start(self._reveal(where, question), "slack question")
+            yield first
+            async for reply in replies:
+                yield reply
+
+    async def _reveal(self, where: Where, question: Message) -> None:
+        try:
+            await self._web.update(where.channel, where.question, question)
+        except SlackError as error:
+            log.info("A question stays without its words: %s", error)
 
     # Forms
 

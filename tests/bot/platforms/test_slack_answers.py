@@ -246,3 +246,25 @@ async def test_an_answer_that_somebody_deletes_is_not_made_any_more(slack: FakeS
     await command(slack, "/ask", QUESTION)
     await answered(slack, PARIS)
     assert slack.thread(slack.channel, posted.ts) == []
+
+
+async def test_what_the_classifier_refuses_is_never_shown(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
+    models.scores = {"aubergine": {"hate": 0.99}}
+    settings = {"safety.level": "classroom"}
+    async with (
+        FakeSlack() as slack,
+        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
+        on_slack(bot, slack),
+    ):
+        await command(slack, "/ask", "aubergine")
+        assert "Reason: " in (await whispered(slack)).shown
+        [posted] = slack.workspace.messages[:1]
+        await slack.until(lambda: posted.deleted)
+        shown = [text for message in slack.workspace.messages for _, text in message.edits]
+        assert not any("aubergine" in text for text in shown)
+        assert f"<@{slack.ann}> asks:\n> /ask" in shown
+        await command(slack, "/ask", "courgette")
+        await slack.until(
+            lambda: [one.shown for one in slack.messages(slack.channel)] == [f"<@{slack.ann}> asks:\n> courgette"]
+        )
+        await answered(slack, PARIS)
