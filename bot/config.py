@@ -43,10 +43,23 @@ def _expanded(path: Path) -> Path:
     return path.expanduser()
 
 
+def _address(url: str, *beginnings: str) -> str:
+    if not url.startswith(beginnings):
+        raise ValueError(f"it must begin with {' or '.join(beginnings)}")
+    try:
+        parts = urlsplit(url)
+        whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"it must name a host, and behind a colon a port up to 65535, as {beginnings[0]}127.0.0.1:80 does"
+        )
+    return url
+
+
 def _http(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("it must begin with http:// or https://")
-    return url.rstrip("/")
+    return _address(url, "http://", "https://").rstrip("/")
 
 
 def _http_if_any(url: str) -> str:
@@ -62,9 +75,7 @@ def _trimmed(secret: SecretStr) -> SecretStr:
 
 
 def _websocket(url: str) -> str:
-    if url and not url.startswith(("ws://", "wss://")):
-        raise ValueError("it must begin with ws:// or wss://")
-    return url
+    return _address(url, "ws://", "wss://") if url else ""
 
 
 Folder = Annotated[Path, AfterValidator(_expanded)]

@@ -366,14 +366,16 @@ def _retry_after(response: aiohttp.ClientResponse) -> float:
 async def _refuse(response: aiohttp.ClientResponse) -> None:
     """Raise the error that the response stands for, with the server's own sentence where it has one."""
     message: object = Sentence("The model server answered with status {status}.", {"status": response.status})
+    code = None
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        message = str((await response.json(content_type=None))["error"]["message"])
+        error = (await response.json(content_type=None))["error"]
+        message, code = str(error["message"]), error.get("code")
     if response.status == 429:
         raise Busy("{message}", _retry_after(response), message=message)
-    if response.status in (401, 403):
+    if response.status == 401 or code == "invalid_api_key":
         raise ModelUnavailable(
             "The model server refuses this bot's key; whoever runs it must set the same one on both sides."
         )
-    if response.status >= 500:
+    if response.status == 403 or response.status >= 500:
         raise ModelUnavailable("{message}", message=message)
     raise ModelError("{message}", message=message)

@@ -59,8 +59,14 @@ def test_which_key_the_model_server_is_shown(keys: dict[str, str], sent: str, mo
         ("TEMPERA_WEB__URL", "chat.example.org", "“web.url” (TEMPERA_WEB__URL) is wrong: it must begin with http"),
         ("TEMPERA_WEB__PORT", "many", "“web.port” (TEMPERA_WEB__PORT) is wrong: input should be a valid integer"),
         ("TEMPERA_MODEL_SERVER__URL", "localhost", "it must begin with http:// or https://"),
+        ("TEMPERA_MODEL_SERVER__URL", "http://127.0.0.1:84000", "it must name a host, and behind a colon a port up to"),
+        ("TEMPERA_MODEL_SERVER__URL", "http://127.0.0.1:0", "it must name a host"),
+        ("TEMPERA_MODEL_SERVER__URL", "http://[::1", "(TEMPERA_MODEL_SERVER__URL) is wrong: it must name a host"),
+        ("TEMPERA_MODEL_SERVER__URL", "http://", "as http://127.0.0.1:80 does."),
+        ("TEMPERA_WEB__URL", "https://:80", "it must name a host"),
         ("TEMPERA_PLUGINS__ENABLED", "ask,face", "cannot be read"),
         ("TEMPERA_DISCORD__GATEWAY_URL", "https://gateway.example", "it must begin with ws:// or wss://"),
+        ("TEMPERA_DISCORD__GATEWAY_URL", "wss://", "it must name a host"),
         (
             "TEMPERA_DISCORD__SYNC",
             "guilds",
@@ -100,8 +106,9 @@ def test_what_is_local() -> None:
     assert section.is_local
     assert section.address == ("127.0.0.1", 8400)
     assert not section.with_url("http://10.0.0.5:8400").is_local
-    with pytest.raises(ConfigError, match="is not an address"):
-        section.with_url("nonsense")
+    for wrong in ("nonsense", "http://", "http://10.0.0.5:84000"):
+        with pytest.raises(ConfigError, match="is not an address"):
+            section.with_url(wrong)
 
 
 TOKENS = {"BOT_TOKEN": " xoxb-1 ", "APP_TOKEN": "xapp-1", "SIGNING_SECRET": "5eed"}

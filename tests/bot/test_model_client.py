@@ -136,6 +136,8 @@ async def test_breaking_out_of_the_loop_closes_it_too(models: FakeModels) -> Non
 
 # What goes wrong
 
+KEY_REFUSED = "The model server refuses this bot's key; whoever runs it must set the same one on both sides."
+
 
 async def test_nobody_listens(unused_tcp_port: int) -> None:
     async with ModelClient(f"http://127.0.0.1:{unused_tcp_port}") as client:
@@ -158,18 +160,19 @@ async def test_nobody_takes_the_connection(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "sentence"),
+    ("status", "code", "kind", "sentence"),
     [
-        (400, ModelError, "It is too long."),
-        (401, ModelUnavailable, "The model server refuses this bot's key; whoever runs it must set the same one on"),
-        (403, ModelUnavailable, "The model server refuses this bot's key; whoever runs it must set the same one on"),
-        (404, ModelError, "It is too long."),
-        (429, Busy, "It is too long."),
-        (503, ModelUnavailable, "It is too long."),
+        (400, None, ModelError, "It is too long."),
+        (401, None, ModelUnavailable, KEY_REFUSED),
+        (403, "invalid_api_key", ModelUnavailable, KEY_REFUSED),
+        (403, "foreign_host", ModelUnavailable, "It is too long."),
+        (404, None, ModelError, "It is too long."),
+        (429, None, Busy, "It is too long."),
+        (503, None, ModelUnavailable, "It is too long."),
     ],
 )
-async def test_a_refusal_says_what_the_server_says(status: int, kind: type, sentence: str) -> None:
-    body = json.dumps({"error": {"message": "It is too long.", "type": "x", "code": None}}).encode()
+async def test_a_refusal_says_what_the_server_says(status: int, code: str | None, kind: type, sentence: str) -> None:
+    body = json.dumps({"error": {"message": "It is too long.", "type": "x", "code": code}}).encode()
     error = await refusal(plainly(body, status, Content_Type="application/json"))
     assert type(error) is kind
     assert str(error).startswith(sentence)
