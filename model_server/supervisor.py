@@ -58,7 +58,7 @@ class Patience:
     """Before the first new start after a death; doubled at each further one."""
     longest_pause: float = 30.0
     healthy: float = 60.0
-    """A worker that lived so long makes the pauses short again."""
+    """A worker that was loaded for so long makes the pauses short again."""
     look: float = 1.0
     """Between two looks at whether it still lives."""
 
@@ -89,7 +89,7 @@ class Supervisor:
         self._lane = lane
         self._factory = factory
         self._patience = patience or Patience()
-        self._loaded = False
+        self._loaded_at: float | None = None
         self._broken: Broken | None = None
         self._hung = False
         self._unheard = 0.0
@@ -101,9 +101,8 @@ class Supervisor:
         pause = self._patience.first_pause
         try:
             while True:
-                born = time.monotonic()
                 status = await self._live()
-                if time.monotonic() - born > self._patience.healthy:
+                if self._loaded_at is not None and time.monotonic() - self._loaded_at > self._patience.healthy:
                     pause = self._patience.first_pause
                 self._mourn(status, pause)
                 await asyncio.sleep(pause)
@@ -113,7 +112,7 @@ class Supervisor:
 
     async def _live(self) -> int:
         """One life of the process: its exit status."""
-        self._loaded, self._broken, self._hung, self._unheard, self._busy = False, None, False, 0.0, 0.0
+        self._loaded_at, self._broken, self._hung, self._unheard, self._busy = None, None, False, 0.0, 0.0
         ours, theirs = socket.socketpair()
         try:
             child = await self._spawn(theirs)
@@ -162,7 +161,7 @@ class Supervisor:
                 self._unheard = 0.0
                 match message:
                     case Loaded(capacity):
-                        self._loaded, self._busy, self.state = True, 0.0, "ready"
+                        self._loaded_at, self._busy, self.state = time.monotonic(), 0.0, "ready"
                         log.info("%s is ready.", self._spec.name)
                         self._lane.up(Handle(writer), capacity)
                     case Beat(busy):
@@ -179,7 +178,7 @@ class Supervisor:
         patience = self._patience
         while True:
             await asyncio.sleep(patience.look)
-            limit = patience.step if self._loaded else patience.load
+            limit = patience.load if self._loaded_at is None else patience.step
             if self._unheard > patience.silence or self._busy > limit:
                 log.error("The worker of %s hangs and is killed.", self._spec.name)
                 self._hung = True
@@ -205,7 +204,7 @@ class Supervisor:
         """Tell the lane why the worker is gone."""
         name = self._spec.name
         log.warning("The worker of %s ended with status %d; starting it again in %.1f s.", name, status, pause)
-        if not self._loaded:
+        if self._loaded_at is None:
             reason = self._broken.message if self._broken else _silent_death(name, status, hung=self._hung)
             self.state = f"failed: {reason}"
             self._lane.close(reason, 503, "model_failed")

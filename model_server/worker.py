@@ -17,6 +17,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from model_server.engines import Misconfigured
 from model_server.job import Failed, Finished
 from model_server.link import Add, Batch, Beat, Broken, Launch, Loaded, Message, Remove, pack, receive
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.5
+LOADS_WITH_LESS = (
+    "A smaller model needs less, or in the catalogue another `device`, fewer `slots` or a shorter `context`."
+)
+WORKS_WITH_LESS = "A shorter prompt, fewer tokens or fewer pictures need less."
+"""What to do when there is too little memory: for the operator, and for whoever asked."""
 
 
 class Worker:
@@ -46,19 +52,22 @@ class Worker:
         for target in (self._read, self._beat):
             threading.Thread(target=target, daemon=True).start()
         name = launch.spec.name
-        action = f"Loading {name}"
+        action, needs_less = f"Loading {name}", LOADS_WITH_LESS
         try:
             self._busy_since = time.monotonic()
             engine = _create(launch)
             engine.load()
             self._busy_since = None
             self._send(Loaded(engine.capacity))
-            action = f"Working with {name}"
+            action, needs_less = f"Working with {name}", WORKS_WITH_LESS
             self._serve(engine)
+        except Misconfigured as error:
+            log.error("%s", error)  # noqa: TRY400 - its sentence says all
+            self._send(Broken(str(error), "misconfigured"))
         except Exception as error:
             mark = secrets.token_hex(4)
             log.exception("%s failed (error %s).", action, mark)
-            self._send(_broken(error, action, mark))
+            self._send(_broken(error, action, needs_less, mark))
         return 1
 
     def _serve(self, engine: Engine) -> None:
@@ -110,13 +119,9 @@ def _create(launch: Launch) -> Engine:
     return engine
 
 
-def _broken(error: Exception, action: str, mark: str) -> Broken:
+def _broken(error: Exception, action: str, needs_less: str, mark: str) -> Broken:
     if _out_of_memory(error):
-        return Broken(
-            f"{action} took more memory than there is (error {mark}). A shorter prompt, fewer tokens or fewer "
-            "pictures need less.",
-            "out_of_memory",
-        )
+        return Broken(f"{action} took more memory than there is (error {mark}). {needs_less}", "out_of_memory")
     return Broken(f"{action} failed (error {mark}; the server's log says more).", "engine_error")
 
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from model_server.job import Event, Job
 
 
+class Misconfigured(ValueError):
+    """A model cannot be loaded as the catalogue has it. `str()` of it is a sentence for the operator."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
     """What an engine is built from: an entry of the catalogue with its files in place under `folder`."""

@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import torch
 
+from model_server.engines import Misconfigured
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def pick_device(name: str) -> torch.device:
     """`name` "auto" is the GPU where torch sees one, else the CPU; anything else is torch's own name for a device.
 
-    Raises ValueError, with a sentence for the operator, when there is no such device here.
+    Raises Misconfigured when there is no such device here.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"There is no device named {name!r}; use auto, cpu or cuda.") from None
+        raise Misconfigured(f"There is no device named {name!r}; use auto, cpu or cuda.") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("The device is set to cuda, but torch sees no GPU here; use auto or cpu.")
+        raise Misconfigured("The device is set to cuda, but torch sees no GPU here; use auto or cpu.")
     return device
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     """`name` "auto" is bfloat16 on a GPU and where the processor multiplies it more quickly than float32, else that.
 
-    Raises ValueError, with a sentence for the operator, when `name` is none of ours.
+    Raises Misconfigured when `name` is none of ours.
     """
     if name == "auto":
         fast = device.type == "cuda" or multiplies_bfloat16()
         return torch.bfloat16 if fast else torch.float32
     if name not in DTYPES:
-        raise ValueError(f"There is no dtype named {name!r}; use auto, {', '.join(DTYPES)}.")
+        raise Misconfigured(f"There is no dtype named {name!r}; use auto, {', '.join(DTYPES)}.")
     return DTYPES[name]
 
 

@@ -11,6 +11,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from model_server.engines import Misconfigured
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -25,7 +27,7 @@ BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 class Vocabulary:
     """What each token id stands for, in bytes.
 
-    Raises ValueError when the tokenizer belongs to neither family.
+    Raises Misconfigured when the tokenizer belongs to neither family.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -33,7 +35,9 @@ class Vocabulary:
         kinds = {decoder["type"] for decoder in decoders}
         self._byte_level = "ByteLevel" in kinds
         if not self._byte_level and not kinds & {"Metaspace", "Replace"}:
-            raise ValueError("This tokenizer is neither byte-level BPE nor SentencePiece; no other kind can be read.")
+            raise Misconfigured(
+                "This tokenizer is neither byte-level BPE nor SentencePiece; no other kind can be read."
+            )
         self._tokenizer = tokenizer
         self._alphabet = _byte_alphabet()
         self._added = {token_id: str(token) for token_id, token in tokenizer.added_tokens_decoder.items()}

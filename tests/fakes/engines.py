@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fakes.sketcher import Sketcher
 
-from model_server.engines import Engine, EngineSpec
+from model_server.engines import Engine, EngineSpec, Misconfigured
 from model_server.job import (
     Chat,
     Completion,
@@ -194,6 +194,16 @@ def create(spec: EngineSpec) -> Engine:
             return Sketcher(spec)
         case _:
             return Parrot(spec)
+
+
+def starved(spec: EngineSpec) -> Engine:
+    """A factory whose engine does not fit the memory."""
+    raise MemoryError
+
+
+def misconfigured(spec: EngineSpec) -> Engine:
+    """A factory that takes its engine for one that cannot be."""
+    raise Misconfigured(f"{spec.name} knows no such thing.")
 
 
 def prompt_of(task: Chat | Completion) -> str:

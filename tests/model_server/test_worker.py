@@ -5,6 +5,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -157,6 +158,36 @@ async def test_a_model_that_cannot_be_loaded_says_so_and_is_tried_again(tmp_path
         sign.touch()
         await eventually(lambda: lane.open)
         assert await answer(lane, "at last") == "at last"
+
+
+@pytest.mark.parametrize(
+    ("factory", "sentence"),
+    [
+        ("starved", r"Loading parrot took more memory .* A smaller model needs less, or in the catalogue another `dev"),
+        ("misconfigured", r"parrot knows no such thing\.$"),
+    ],
+)
+async def test_what_is_wrong_with_a_model_reaches_the_operator(tmp_path: Path, factory: str, sentence: str) -> None:
+    async with supervised(tmp_path, factory=f"fakes.engines:{factory}") as (_, supervisor):
+        await eventually(lambda: supervisor.state.startswith("failed"))
+        assert re.match(f"failed: {sentence}", supervisor.state)
+
+
+async def test_only_who_was_loaded_for_long_is_soon_started_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def pauses() -> list[str]:
+        return re.findall(r"starting it again in (\S+) s", caplog.text)
+
+    sign = tmp_path / "sign"
+    patience = Patience(first_pause=0.1, longest_pause=0.4, healthy=0.0)
+    async with supervised(tmp_path, patience, fails_until=str(sign)) as (lane, _):
+        await eventually(lambda: len(pauses()) == 3)
+        sign.touch()
+        await eventually(lambda: lane.open)
+        os.kill(int(await until_text(lane.submit(chat("pid")))), signal.SIGKILL)
+        await eventually(lambda: pauses()[-1] == "0.1")
+    assert pauses()[:3] == ["0.1", "0.2", "0.4"]
 
 
 async def test_a_factory_that_does_not_exist_is_a_failure_to_load(tmp_path: Path) -> None:

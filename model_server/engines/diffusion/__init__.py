@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from model_server.engines import Misconfigured
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,11 +21,11 @@ PLAIN_UNET = ("time_cond_proj_dim", "addition_embed_type", "class_embed_type", "
 def open_engine(spec: EngineSpec) -> Engine:
     """The engine for the pipeline in `spec.folder`: step by step for a plain Stable Diffusion, else call by call.
 
-    Raises ValueError, with a sentence for the operator, for a folder that holds no pipeline and for wrong options.
+    Raises Misconfigured for a folder that holds no pipeline and for wrong options.
     """
     quieten()
     if spec.options.get("offload", "none") not in OFFLOADS:
-        raise ValueError(f"The option offload of {spec.name} must be one of {', '.join(OFFLOADS)}.")
+        raise Misconfigured(f"The option offload of {spec.name} must be one of {', '.join(OFFLOADS)}.")
     if is_plain(spec):
         from model_server.engines.diffusion.stepwise import StepwiseEngine
 
@@ -52,7 +54,7 @@ def is_plain(spec: EngineSpec) -> bool:
 
     index = _read(spec.folder / INDEX)
     if index is None:
-        raise ValueError(f"{spec.name} should be a folder that diffusers opens, with {INDEX}.")
+        raise Misconfigured(f"{spec.name} should be a folder that diffusers opens, with {INDEX}.")
     in_parts = spec.options.get("offload", "none") != "none" or any(map(spec.options.get, ("slicing", "tiling")))
     if in_parts or index.get("_class_name") != "StableDiffusionPipeline":
         return False

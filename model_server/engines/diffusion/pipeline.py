@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 
+from model_server.engines import Misconfigured
 from model_server.engines.device import pick_device, pick_dtype
 from model_server.engines.diffusion.paced import Abandoned
 from model_server.engines.diffusion.request import ability, read
@@ -268,7 +269,7 @@ def _open(spec: EngineSpec) -> Any:
     device = pick_device(spec.device)
     offload = str(spec.options.get("offload", "none"))
     if offload != "none" and device.type != "cuda":
-        raise ValueError(f"The option offload of {spec.name} needs a graphics card; leave it out on a processor.")
+        raise Misconfigured(f"The option offload of {spec.name} needs a graphics card; leave it out on a processor.")
     variant = {"variant": str(spec.options["variant"])} if "variant" in spec.options else {}
     pipe: Any = DiffusionPipeline.from_pretrained(
         spec.folder, dtype=pick_dtype(spec.dtype, device), local_files_only=True, **variant

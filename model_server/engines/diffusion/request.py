@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
+from model_server.engines import Misconfigured
 from model_server.engines.refusal import Refused, check_encodable
 from model_server.job import Imagine, Reading
 from model_server.pictures import decode
@@ -58,7 +59,7 @@ def ability(
 ) -> Ability:
     """What a model can, with the defaults that `spec.options` (steps, guidance, size) may change.
 
-    Raises ValueError, with a sentence for the operator, when one of these is out of bounds.
+    Raises Misconfigured when one of these is out of bounds.
     """
     options = spec.options
     side = int(options.get("size", edge))
@@ -75,7 +76,7 @@ def ability(
     try:
         complete(Imagine(prompt="", seed=0), made)
     except Refused as refused:
-        raise ValueError(f"The options of {spec.name} are wrong: {refused.message}") from None
+        raise Misconfigured(f"The options of {spec.name} are wrong: {refused.message}") from None
     return made
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from model_server.engines import Misconfigured
 from model_server.engines.device import pick_device, pick_dtype
 
 CPU = torch.device("cpu")
@@ -14,20 +15,20 @@ def test_auto_is_the_gpu_where_there_is_one() -> None:
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
-    with pytest.raises(ValueError, match="no device named 'toaster'"):
+    with pytest.raises(Misconfigured, match="no device named 'toaster'"):
         pick_device("toaster")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_a_sentence() -> None:
-    with pytest.raises(ValueError, match="torch sees no GPU"):
+    with pytest.raises(Misconfigured, match="torch sees no GPU"):
         pick_device("cuda:1")
 
 
 def test_dtype_by_name_and_by_device() -> None:
     assert pick_dtype("float16", CPU) is torch.float16
     assert pick_dtype("auto", torch.device("cuda")) is torch.bfloat16
-    with pytest.raises(ValueError, match="no dtype named 'int3'"):
+    with pytest.raises(Misconfigured, match="no dtype named 'int3'"):
         pick_dtype("int3", CPU)
 
 

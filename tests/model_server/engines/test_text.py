@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
+from model_server.engines import Misconfigured
 from model_server.engines.text import BREAK, TextStream, Vocabulary
 
 SENTENCE = "Größe: über 🐉👩‍🔬 e\u0301, 日本 — \ufffd fine\n\tx"
@@ -90,7 +91,7 @@ def test_other_text_is_left_alone(byte_level: PreTrainedTokenizerFast) -> None:
 
 
 def test_a_tokenizer_of_another_kind_is_refused(word_piece: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(ValueError, match="neither byte-level BPE nor SentencePiece"):
+    with pytest.raises(Misconfigured, match="neither byte-level BPE nor SentencePiece"):
         Vocabulary(word_piece)
 
 

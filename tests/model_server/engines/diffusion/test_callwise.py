@@ -12,7 +12,7 @@ from fakes.diffusion import EDGE, difference, failures, imagine, opened, picture
 from fakes.pipelines import FAMILIES
 from PIL import Image
 
-from model_server.engines import Engine
+from model_server.engines import Engine, Misconfigured
 from model_server.engines.diffusion import callwise
 from model_server.engines.diffusion.callwise import CallwiseEngine
 from model_server.engines.diffusion.pipeline import Moment, Pipeline
@@ -384,7 +384,7 @@ def test_steps_that_are_decoded_otherwise_are_not_shown(
 
 
 def test_offloading_needs_a_graphics_card(loaded: Callable[..., Engine], family: Callable[[str], Path]) -> None:
-    with pytest.raises(ValueError, match="The option offload of tiny needs a graphics card; leave it out"):
+    with pytest.raises(Misconfigured, match="The option offload of tiny needs a graphics card; leave it out"):
         loaded("diffusion", family("sd"), offload="model")
 
 

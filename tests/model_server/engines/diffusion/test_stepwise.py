@@ -8,7 +8,7 @@ import pytest
 import torch
 from fakes.diffusion import EDGE, difference, failures, imagine, opened, pictures, pixels, previews
 
-from model_server.engines import Engine, EngineSpec
+from model_server.engines import Engine, EngineSpec, Misconfigured
 from model_server.engines.diffusion import open_engine
 from model_server.engines.diffusion.stepwise import StepwiseEngine
 from model_server.job import Chosen, Embed, Event, Finished, Job, Picture, Progress, Reading, Started
@@ -381,10 +381,10 @@ def test_what_is_wrong_with_the_engine_is_no_failure_of_a_job(cramped: Engine) -
 def test_wrong_options_stop_the_start(
     loaded: Callable[..., Engine], plain: Path, options: dict[str, object], sentence: str
 ) -> None:
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(Misconfigured, match=sentence):
         loaded("diffusion", plain, **options)
 
 
 def test_a_folder_without_a_pipeline_stops_the_start(loaded: Callable[..., Engine], bert: Path) -> None:
-    with pytest.raises(ValueError, match=r"tiny should be a folder that diffusers opens, with model_index.json\."):
+    with pytest.raises(Misconfigured, match=r"tiny should be a folder that diffusers opens, with model_index.json\."):
         loaded("diffusion", bert)
