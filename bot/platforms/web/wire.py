@@ -58,7 +58,10 @@ class Press(Message):
 
 
 class Submit(Message):
-    """A form, with its fields as typed; a file field holds the name that its upload was given."""
+    """A form, with its fields as typed; a file field holds the name that its upload was given.
+
+    `ref` is the page's mark for it, so that sending it twice does it once.
+    """
 
     type: Literal["submit"]
     id: Short
@@ -129,7 +132,13 @@ class SignOut(Message):
     type: Literal["sign_out"]
 
 
-Incoming = Say | Press | Submit | Complete | Name | Enter | Typing | MakeRoom | CloseRoom | Tokens | SignOut
+class Ping(Message):
+    """The page wants to hear whether anybody is there."""
+
+    type: Literal["ping"]
+
+
+Incoming = Say | Press | Submit | Complete | Name | Enter | Typing | MakeRoom | CloseRoom | Tokens | SignOut | Ping
 _INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discriminator="type")])
 
 
@@ -184,7 +193,7 @@ def exchange_for(user: User, exchange: Exchange) -> dict[str, Any]:
         "private": exchange.private,
         "for_moderators": exchange.for_moderators,
         "question": exchange.question or reply.quote,
-        "reply": _reply(reply, may=mine or user.is_moderator)
+        "reply": _reply(reply, user.locale, may=mine or user.is_moderator)
         | {
             "pictures": [_picture(file, name) for file, name in shown],
             "files": [_file(file, name) for file, name in exchange.files if (file, name) not in shown],
@@ -210,18 +219,24 @@ def form(shown: Form) -> dict[str, Any]:
     return {"type": "form", "id": shown.id, "title": shown.title, "fields": fields}
 
 
-def _reply(reply: Reply, *, may: bool) -> dict[str, Any]:
+def _reply(reply: Reply, locale: str, *, may: bool) -> dict[str, Any]:
+    """What is stored has its buttons and its status in English, for each reader to see them in their own language."""
     return {
         "quote": reply.quote,
         "text": reply.text,
-        "status": reply.status,
+        "status": translate(reply.status, locale),
         "final": reply.final,
         "error": reply.error,
         "card": list(reply.card.items()),
         "columns": [[column.text, column.final] for column in reply.columns],
         "tokens": reply.final and not reply.error and bool(reply.text) and "tokens" in reply.card,
         "buttons": [
-            {"id": button.id, "label": button.label, "style": button.style}
+            # What a plugin's button says may be anything, such as a token.
+            {
+                "id": button.id,
+                "label": translate(button.label, locale) if button.action else button.label,
+                "style": button.style,
+            }
             for button in reply.buttons
             if button.id and (may or button.command or button.action in actions.ANYBODY)
         ],
