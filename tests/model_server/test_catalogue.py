@@ -13,6 +13,8 @@ engine = "face"
 description = "A tiny model"
 licence = "MIT"
 """
+LANGUAGE = ENTRY.replace("tiny", "chat").replace("face", "language") + 'folder = "chat"\n'
+DIFFUSION = ENTRY.replace("tiny", "art").replace("face", "diffusion") + 'folder = "art"\n'
 FILES = f'files = [{{ name = "a.bin", size = 3, sha256 = "{"0" * 64}" }}]\nsources = ["somewhere"]\n'
 
 
@@ -97,6 +99,7 @@ def test_what_was_trained_here_names_its_text_encoder(tmp_path: Path) -> None:
     [
         (TRAINED, "model 'trained': its text_encoder should be the name of a model that has none itself, but 'tiny'"),
         (TRAINED.replace('"tiny"', '"trained"'), "but 'trained' is not."),
+        (TRAINED.replace('"tiny"', '["tiny"]') + ENTRY + FILES, "but ['tiny'] is not."),
         (TRAINED.replace('text_encoder = "tiny"', ""), "weights and text_encoder should come together"),
         (ENTRY + FILES + 'weights = "a"', "exactly one of files, repository, folder and weights"),
     ],
@@ -129,6 +132,15 @@ def test_local_paths_count_from_the_catalogue_that_names_them(tmp_path: Path) ->
         (ENTRY + FILES.replace("a.bin", "../a.bin"), ["inside the model's folder"]),
         (ENTRY + FILES.replace("size = 3", "size = 0"), ["files.0.size", "greater than 0"]),
         (ENTRY + FILES + 'device = "tpu"', ["'device' is wrong"]),
+        (LANGUAGE + "options = { slotz = 3 }", ["model 'chat': unknown option 'slotz'; the nearest is 'slots'."]),
+        (LANGUAGE + "options = { slots = 0 }", ["the option 'slots' should be at least 1."]),
+        (LANGUAGE + "options = { slots = true }", ["the option 'slots' should be a whole number."]),
+        (LANGUAGE + "options = { context = 4096.5 }", ["the option 'context' should be a whole number."]),
+        (DIFFUSION + "options = { batch = 0 }", ["the option 'batch' should be at least 1."]),
+        (DIFFUSION + "options = { guidance = nan }", ["the option 'guidance' should be at least 0."]),
+        (DIFFUSION + "options = { tiling = 1 }", ["the option 'tiling' should be true or false."]),
+        (DIFFUSION + "options = { slots = 1 }", ["unknown option 'slots'"]),
+        (ENTRY + FILES + "options = { steps = 3 }", ["face models have no options."]),
         (ENTRY + FILES + 'revision = "main"', ["revision should only stand beside repository"]),
     ],
 )
