@@ -29,7 +29,7 @@ NO_PINGS = discord.AllowedMentions.none()
 UNKNOWN_CHANNEL, UNKNOWN_GUILD, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK = 10003, 10004, 10008, 10015
 UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
 MISSING_ACCESS, CANNOT_DM, MISSING_PERMISSIONS, INVALID_TOKEN, ARCHIVED = 50001, 50007, 50013, 50027, 50083
-NO_COMMON_SERVER, THREAD_LOCKED, NO_MORE_FOLLOW_UPS = 50278, 160005, 40094
+NO_COMMON_SERVER, NO_HISTORY, THREAD_LOCKED, NO_MORE_FOLLOW_UPS = 50278, 160002, 160005, 40094
 """What Discord's error codes mean, as its documentation numbers them."""
 
 PLACE_GONE = Sentence("The place where you asked is gone, so your answer ends here.")
@@ -168,21 +168,28 @@ class Room:
         return self._channel
 
     async def post(self, message: Message) -> int:
-        """Send a message. That what it replies to was deleted does not keep it from being sent."""
+        """Send a message. That what it replies to was deleted, or may not be read, does not keep it from being sent."""
         with _told_apart(files=bool(message.files)):
-            channel = await self._place()
-            more: dict[str, Any] = {}
-            if view := render.view(message.buttons):
-                more["view"] = view
-            if self._reply_to:
-                more["reference"] = discord.MessageReference(
-                    message_id=self._reply_to, channel_id=channel.id, fail_if_not_exists=False
-                )
-            sent = await channel.send(
-                message.content, files=render.files(message.files), allowed_mentions=NO_PINGS, **more
-            )
+            try:
+                sent = await self._send(message)
+            except discord.Forbidden as error:
+                if error.code != NO_HISTORY:
+                    raise
+                self._reply_to = 0
+                sent = await self._send(message)
         self._reply_to = 0
         return sent.id
+
+    async def _send(self, message: Message) -> discord.Message:
+        channel = await self._place()
+        more: dict[str, Any] = {}
+        if view := render.view(message.buttons):
+            more["view"] = view
+        if self._reply_to:
+            more["reference"] = discord.MessageReference(
+                message_id=self._reply_to, channel_id=channel.id, fail_if_not_exists=False
+            )
+        return await channel.send(message.content, files=render.files(message.files), allowed_mentions=NO_PINGS, **more)
 
     async def edit(self, message_id: int, message: Message, *, files: bool) -> None:
         """Edit a message."""

@@ -217,6 +217,15 @@ async def test_what_discord_refuses_ends_it_and_the_asker_hears_so(
     assert "Invalid Form Body" in caplog.text
 
 
+async def test_where_what_was_said_may_not_be_read_the_answer_is_no_reply(discord: FakeDiscord) -> None:
+    discord.guild.set_permissions(discord.channel, deny=["read_message_history"])
+    await discord.say(discord.ann, discord.channel, "/draw", mention=True)
+    answer = await discord.until(lambda: next(iter(discord.messages(discord.channel)[1:]), None))
+    await finished(discord, answer)
+    assert (answer.content, len(answer.attachments), answer.reference) == ("Look:", 1, None)
+    assert discord.messages(discord.dm(discord.ann)) == []
+
+
 async def test_where_files_are_not_allowed_the_rest_is_shown(discord: FakeDiscord) -> None:
     discord.guild.set_permissions(discord.channel, deny=["attach_files"])
     said = await discord.say(discord.ann, discord.channel, "/draw", mention=True)

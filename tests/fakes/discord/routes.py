@@ -254,7 +254,8 @@ def send(rest: Rest, call: Call) -> Any:
 
 
 def _referred(rest: Rest, where: FakeChannel, reference: dict[str, Any]) -> FakeMessage | None:
-    rest.world.require(where, "read_message_history")
+    if not rest.world.bot_may(where, "read_message_history"):
+        raise ApiError(403, 160002)
     for message in where.messages:
         if message.id == str(reference["message_id"]) and not message.deleted:
             return message
