@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 UNCHANGED = "Discord does not let me change this message any more."
 TOKEN_LIVES = 15 * 60.0
 """Seconds."""
+IN_THREAD = f"+{THREAD}"
+"""What the custom_id of a form ends with that is to be answered in a thread; no command is called so."""
 PLAIN = (str, int, float)
 """What a suggestion may depend on; people and places are not ours yet while somebody types."""
 
@@ -50,6 +52,12 @@ class Asked:
     def locale(self) -> str:
         """The asker's language."""
         return self.request.user.locale
+
+    @property
+    def command(self) -> str:
+        """The name of the command that was used, or whose form was sent."""
+        action = self.request.action
+        return self.request.command if action is None else action.id.removeprefix("c:")
 
     @property
     def typed(self) -> dict[str, Any]:
@@ -101,8 +109,10 @@ class Interactions:
 
     def submitted(self, interaction: discord.Interaction, form: str) -> None:
         """A form that was sent."""
+        wants_thread = form.endswith(IN_THREAD)
+        form = form.removesuffix(IN_THREAD)
         action = Action(form, modal.fields(interaction), private=_is_private(interaction))
-        self._begin(Asked(interaction, from_interaction(interaction, action=action)))
+        self._begin(Asked(interaction, from_interaction(interaction, action=action), wants_thread))
 
     def _begin(self, asked: Asked) -> None:
         self._answers.start(self._take(asked), "discord interaction")
@@ -124,7 +134,10 @@ class Interactions:
         try:
             decision = self._bot.dispatch(announced(asked.request))
             if decision.form is not None:
-                await response.send_modal(modal.build(await decision.form(), asked.locale))
+                form = await decision.form()
+                if asked.wants_thread:
+                    form = replace(form, id=f"{form.id}{IN_THREAD}")
+                await response.send_modal(modal.build(form, asked.locale))
                 return
         except UserError as error:
             await self._whisper(asked, Reply(text=error.sentence.in_language(asked.locale)))
@@ -255,9 +268,10 @@ class Interactions:
         if not (allowed.create_public_threads and allowed.send_messages_in_threads):
             return None, NOT_OPENED.in_language(asked.locale)
         hook = Hook(interaction.followup, bytes_each=interaction.filesize_limit)
+        above = self._answers.room(asked.channel, interaction.guild_id)
         room = self._answers.room(message, interaction.guild_id)
-        command = asked.request.command
-        return Thread(interaction.client, channel, message, hook=hook, room=room, command=command), ""
+        opened = Thread(interaction.client, channel, message, hook=hook, above=above, room=room, command=asked.command)
+        return opened, ""
 
 
 async def _with_typed(replies: AsyncGenerator[Reply, None], asked: Asked) -> AsyncGenerator[Reply, None]:

@@ -12,7 +12,7 @@ import discord
 from bot.delivery import quote_line
 from bot.errors import BotError
 from bot.language import Sentence
-from bot.platforms.discord.carrier import Gone
+from bot.platforms.discord.carrier import Gone, TokenOver
 from bot.platforms.discord.render import NOTHING, Message
 from bot.text import cut
 
@@ -28,7 +28,8 @@ NOT_OPENED = Sentence("I could not open a thread here; that needs Create Public 
 class Thread:
     """One that is not opened before there is an answer, so that nobody sees a question that is refused.
 
-    The response `message`, written with `hook`, becomes the question; `room` is the thread, which has its number.
+    The response `message` becomes the question, written with `hook` or, once the token is over, in the channel `above`;
+    `room` is the thread, which has its number.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Thread:
         message: int,
         *,
         hook: Hook,
+        above: Room,
         room: Room,
         command: str,
     ) -> None:
@@ -47,6 +49,7 @@ class Thread:
         self._channel = channel
         self._message = message
         self._hook = hook
+        self._above = above
         self._command = command
 
     async def open(self, question: str) -> bool:
@@ -56,7 +59,7 @@ class Thread:
         """
         asked = question or f"/{self._command}"
         try:
-            await self._hook.edit(self._message, Message(quote_line(asked, QUESTION)), files=False)
+            await self._show(Message(quote_line(asked, QUESTION)))
             await self._channel.get_partial_message(self._message).create_thread(name=cut(asked, NAME))
             self.is_open = True
         except Gone:
@@ -64,6 +67,12 @@ class Thread:
         except (BotError, discord.HTTPException, aiohttp.ClientError, OSError) as error:
             log.warning("A thread could not be opened: %s", error)
         return self.is_open
+
+    async def _show(self, question: Message) -> None:
+        try:
+            await self._hook.edit(self._message, question, files=False)
+        except TokenOver:
+            await self._above.edit(self._message, question, files=False)
 
     async def withdraw(self) -> None:
         """Take back the question, and the name that the thread has from it."""

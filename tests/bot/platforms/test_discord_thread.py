@@ -52,6 +52,16 @@ async def test_what_the_classifier_refuses_is_never_shown(
         assert discord.guild.threads == {}
 
 
+async def test_a_thread_that_is_asked_for_comes_after_the_form_too(discord: FakeDiscord, models: FakeModels) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", thread=True)
+    sent = await discord.submit(discord.ann, asked, {"prompt": "aubergine"})
+    starter = await sent.message()
+    thread = await discord.until(lambda: starter.thread)
+    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    assert (await finished(discord, answer)).content.startswith(PARIS)
+    assert (starter.content, thread.name) == ("> aubergine", "aubergine")
+
+
 async def test_an_error_before_the_first_word_opens_none(discord: FakeDiscord, models: FakeModels) -> None:
     models.failure = (503, "The model is loading.")
     await ask(discord)
@@ -127,6 +137,11 @@ async def test_where_questions_are_not_quoted_neither_message_nor_name_tells_it(
         starter, thread, answer = await answered(discord)
         assert (starter.content, thread.name) == ("> /ask", "/ask")
         assert answer.content.startswith(PARIS)
+        asked = await discord.slash(discord.ann, discord.channel, "ask", thread=True)
+        sent = await discord.submit(discord.ann, asked, {"prompt": "aubergine"})
+        starter = await sent.message()
+        await discord.until(lambda: starter.thread)
+        assert starter.content == "> /ask"
 
 
 async def test_where_none_could_be_opened_the_conversation_goes_on_in_the_channel(
@@ -139,6 +154,19 @@ async def test_where_none_could_be_opened_the_conversation_goes_on_in_the_channe
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="And then?")
     await finished(discord, await asked.message())
     assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["aubergine", PARIS, "And then?"]
+
+
+async def test_one_is_opened_after_the_tokens_end_too(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
+    starter = await asked.message()
+    toys.say(Reply(status="You are next."))
+    await discord.until(lambda: starter.content == "-# You are next.")
+    discord.expire_tokens()
+    toys.say(Reply(text="One and all", final=True))
+    thread = await discord.until(lambda: starter.thread)
+    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    assert (await finished(discord, answer)).content == "One and all"
+    assert (starter.content, starter.buttons) == ("> aubergine", {})
 
 
 async def test_what_turns_out_to_be_private_opens_none(discord: FakeDiscord, toys: Toys) -> None:
