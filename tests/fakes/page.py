@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60
 """When a test that waits gives up; none of them is about time."""
-UNMARKED = frozenset({"name", "enter", "typing", "sign_out"})
+UNMARKED = frozenset({"name", "enter", "typing", "ping", "sign_out"})
 """What is sent without a mark, since nothing answers it."""
 
 
@@ -75,9 +75,9 @@ class Visitor:
         self.url = url
 
     @asynccontextmanager
-    async def page(self, name: str = "", room: str = "", **options: Any) -> AsyncIterator[Page]:
+    async def page(self, name: str = "", room: str = "", locale: str = "en", **options: Any) -> AsyncIterator[Page]:
         """Open a page and read its welcome."""
-        address = f"{self.url}/socket?name={name}&locale=en&room={room}"
+        address = f"{self.url}/socket?name={name}&locale={locale}&room={room}"
         async with self.session.ws_connect(address, origin=self.url, max_msg_size=0, **options) as socket:
             page = Page(socket)
             await page.until("welcome")

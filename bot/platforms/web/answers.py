@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
+from collections import deque
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
@@ -34,6 +35,8 @@ MOST_PER_VISITOR, MOST = 8, 200
 
 Moderators are let in beyond the latter, and what starts no answer, such as Stop, beyond both.
 """
+REMEMBERED = 1000
+"""How many forms, of all visitors, are known when they are sent once more."""
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class Answers:
         self._bot = bot
         self._rooms = rooms
         self._running: dict[asyncio.Task[None], Running] = {}
+        self._forms: deque[tuple[str, str]] = deque(maxlen=REMEMBERED)
 
     async def __aenter__(self) -> Self:
         return self
@@ -169,11 +173,24 @@ class Answers:
         return await self._act(user, room, exchange.thread, Action(button_id, private=exchange.private))
 
     async def submit(
-        self, user: User, room: Room, thread: int, form_id: str, fields: Mapping[str, object]
+        self, user: User, room: Room, thread: int, form_id: str, fields: Mapping[str, object], ref: str
     ) -> Form | None:
-        """Send a form. Raises UserError with the sentence to show in it if its fields are refused."""
-        thread, _ = await self._follows(user, room, thread, 0)
-        return await self._act(user, room, thread, Action(form_id, dict(fields)))
+        """Send a form, once however often it comes under the mark `ref`.
+
+        Raises UserError with the sentence to show in it if its fields are refused.
+        """
+        mark = user.id, ref
+        if mark in self._forms:
+            return None
+        self._forms.append(mark)
+        try:
+            thread, _ = await self._follows(user, room, thread, 0)
+            return await self._act(user, room, thread, Action(form_id, dict(fields)))
+        except BaseException:
+            # What was not taken is to be sent again.
+            with suppress(ValueError):
+                self._forms.remove(mark)
+            raise
 
     async def _act(self, user: User, room: Room, thread: int, action: Action) -> Form | None:
         # What is missing in a form that was sent is told in it; another form would hide it.
@@ -244,6 +261,10 @@ class Answers:
 
     def _show(self, running: Running, reply: Reply) -> None:
         """Show a reply in the exchange that is open for it, in the one it belongs to, or in a new one."""
+        room = self._rooms.get(running.room.name)
+        if room is not running.room and (stored := room.with_row(reply.row)) is not None:
+            # Its room was closed meanwhile, and opened again with what is stored.
+            running.room, running.exchange = room, stored
         room = running.room
         shown = running.exchange or room.with_row(reply.row)
         if shown is None:

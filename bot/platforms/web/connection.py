@@ -172,7 +172,7 @@ class Connection:
                 await self._taken(incoming.ref, await answers.press(user, incoming.exchange, incoming.id))
             case wire.Submit():
                 fields = {**incoming.fields, **self._uploaded(incoming.files)}
-                form = await answers.submit(user, room, incoming.thread, incoming.id, fields)
+                form = await answers.submit(user, room, incoming.thread, incoming.id, fields, incoming.ref)
                 await self._taken(incoming.ref, form)
             case wire.Complete():
                 if self._completion is not None:
@@ -190,6 +190,8 @@ class Connection:
                 await self._change_rooms(incoming)
             case wire.Tokens():
                 await self._tokens(incoming)
+            case wire.Ping():
+                await self._put({"type": "pong"})
             case wire.SignOut():
                 await self._house.moderators.sign_out(user.id)
                 self._user = self._visitor()

@@ -109,6 +109,28 @@ async def test_a_closed_room_sends_everybody_away_and_comes_back_with_its_messag
             assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask hello"]
 
 
+async def test_what_was_under_way_when_its_room_was_closed_goes_on_in_the_one_that_is_opened_again(
+    teacher: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    models.gate.clear()
+    async with teacher.page() as hers:
+        await opened(hers, "lesson")
+        async with ben.page(room="lesson") as his:
+            for line in ("/ask first", "/ask second"):
+                await his.say(line)
+                await his.until("exchange", lambda one: one["reply"]["text"] == "Paris")
+        await hers.send("close_room", room="lesson")
+        await opened(hers, "lesson")
+        async with ben.page(room="lesson") as his:
+            first, second = his.exchanges.values()
+            await his.press(first, "Stop")
+            stopped = await his.final()
+            assert (stopped["id"], stopped["reply"]["status"]) == (first["id"], "Stopped.")
+            models.gate.set()
+            ended = await his.until("exchange", lambda one: one["id"] == second["id"] and one["reply"]["final"])
+            assert (ended["question"], ended["reply"]["text"]) == ("/ask second", "Paris is the capital of France.")
+
+
 async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, models: FakeModels) -> None:
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
         await page.say("/ask root")
