@@ -338,11 +338,19 @@ class Journal:
         async with self._database.reading() as session:
             return list(await session.scalars(select(MessageRow).where(making).order_by(MessageRow.id)))
 
-    async def take_away(self, row: MessageRow, entry: Entry) -> None:
-        """Let the process that makes an answer know by and by that it shall not; `entry` is noted in the audit."""
+    async def is_made(self, row: MessageRow) -> bool:
+        """Whether a living process makes an answer; one that it was taken away from may not have heard so yet."""
+        return row.state in UNFINISHED and row.instance in {"", *await self._instance.living()}
+
+    async def take_away(self, row: MessageRow, entry: Entry | None = None) -> None:
+        """Let the process that makes an answer know by and by that it shall not.
+
+        `entry` is what is noted of it in the audit, if somebody else than the asker wanted it so.
+        """
         async with self._database.writing() as session:
             await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(instance=""))
-            note(session, entry)
+            if entry is not None:
+                note(session, entry)
 
     async def taken_away(self, answers: Sequence[int]) -> list[int]:
         """Which of the answers that this process makes it shall make no longer: cancelled or deleted elsewhere."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from bot.answering import Answering
+    from bot.audit import Entry
     from bot.command import Command
     from bot.database import MessageRow
     from bot.gate import Gate
@@ -59,10 +60,7 @@ class Pressing:
         locale = "en" if request.place.platform == "web" else request.user.locale
         match action:
             case "stop":
-                if not self._answering.stop(row_id):
-                    raise UserError("There is nothing to stop: this answer is finished.")
-                if not _is_own(row, request):
-                    await self._journal.take_away(row, about(request.user, "cancel", row))
+                await self._stop(row, None if _is_own(row, request) else about(request.user, "cancel", row))
             case "delete":
                 self._answering.stop(row_id)
                 await self._journal.delete(row, None if _is_own(row, request) else about(request.user, "remove", row))
@@ -74,6 +72,14 @@ class Pressing:
                 async with aclosing(self._follow_up(request, action, row)) as replies:
                     async for reply in replies:
                         yield reply
+
+    async def _stop(self, row: MessageRow, entry: Entry | None) -> None:
+        """End an answer, wherever it is made; `entry` is noted in the audit. Raises UserError if it is finished."""
+        is_here = self._answering.stop(row.id)
+        if not is_here and not await self._journal.is_made(row):
+            raise UserError("There is nothing to stop: this answer is finished.")
+        if entry is not None or not is_here:
+            await self._journal.take_away(row, entry)
 
     async def _follow_up(self, request: Request, action: str, row: MessageRow) -> AsyncGenerator[Reply, None]:
         """A new answer that grows out of an old one."""

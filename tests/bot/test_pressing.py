@@ -8,7 +8,9 @@ from fakes.echo import Echo, names
 
 from bot import UserError
 from bot.app import Bot
-from bot.message import Action, Request
+from bot.audit import Filter
+from bot.errors import Expired
+from bot.message import Action, Request, User
 
 
 @pytest.fixture
@@ -101,6 +103,26 @@ async def test_stop_keeps_what_was_said(bot: Bot, echo: Echo) -> None:
     assert echo.ended == ["hi"]
     again = await last(bot, press("stop", seen[-1].row))
     assert again.text == "There is nothing to stop: this answer is finished."
+
+
+@pytest.mark.parametrize("user", [ANN, MODERATOR])
+async def test_stop_reaches_an_answer_that_another_process_makes(
+    make_bot: Callable[..., Bot], echo: Echo, user: User
+) -> None:
+    echo.gate.clear()
+    async with make_bot(echo) as one, make_bot(Echo()) as other:
+        stream = one.dispatch(ask("/ask hi")).replies
+        while not (reply := await anext(stream)).text:
+            pass
+        for _ in range(2):
+            assert await replies(other, press("stop", reply.row, user)) == []
+        await one.moderation.heed()
+        ended = [reply async for reply in stream][-1]
+        assert (ended.text, ended.status) == ("<hi>", "Stopped.")
+        again = await last(other, press("stop", reply.row, user))
+        assert again.text == "There is nothing to stop: this answer is finished."
+        noted = await other.audit.find("test", "school", Filter(what="cancel"))
+        assert {(entry.actor, entry.subject) for entry in noted} == ({("mod", "ann")} if user is MODERATOR else set())
 
 
 async def test_stop_before_the_first_word(bot: Bot, echo: Echo) -> None:
