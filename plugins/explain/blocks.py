@@ -1,8 +1,11 @@
-"""What every kind of lesson file is read into: a row of headings, paragraphs, lists and tables."""
+"""What every kind of lesson file is read into: a row of headings, paragraphs, lists, tables and code."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+BREAK = "  \n"
+"""A line break that is kept, as in a poem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,17 +18,25 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Running text. A line break in it stands where the file has one that may matter."""
+    """Running text. A line break in it stands where the file has one that may matter, after BREAK's blanks if it does.
+
+    Code in it is between backticks.
+    """
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list; those inside its items are told in the item."""
+    """A list; those inside its items are told in the item. `start` is the number of the first, where it is ordered."""
 
     items: tuple[str, ...]
     ordered: bool = False
+    start: int = 1
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The items, each with its mark before it."""
+        return [(f"{number}." if self.ordered else "-", item) for number, item in enumerate(self.items, self.start)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,14 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-Block = Heading | Paragraph | Items | Table
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Lines that are shown as they are."""
+
+    text: str
+
+
+Block = Heading | Paragraph | Items | Table | Code
 
 
 def table(rows: list[list[str]]) -> Table | Items | Paragraph | None:

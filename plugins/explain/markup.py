@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from plugins.explain import plain
-from plugins.explain.blocks import Block, Heading, Items, Paragraph, table
+from plugins.explain.blocks import BREAK, Block, Code, Heading, Items, Paragraph, table
 from plugins.explain.encoding import repaired
+from plugins.explain.marks import CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 MARKED = re.compile(r"^ {0,3}#{1,6}[ \t]+\S|^\S.*\n {0,3}(?:=+|-{3,})[ \t]*$", re.MULTILINE)
 FENCE = re.compile(r" {0,3}(```+|~~~+)")
 SURROUNDINGS = "aside button footer form head header nav noscript script style svg template"
+LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 BESIDE = frozenset(SURROUNDINGS.split())
 """Elements that are not the text of a page."""
 PHRASING = (
@@ -60,18 +62,19 @@ def markdown(text: str) -> Iterator[Block]:
 def _markdown_blocks(node: SyntaxTreeNode) -> Iterator[Block]:
     match node.type:
         case "heading":
-            yield Heading(int(node.tag[1]), " ".join(_markdown_text(node).split()))
+            yield Heading(int(node.tag[1]), _heading(_markdown_text(node)))
         case "paragraph":
             yield from _paragraph(_markdown_text(node), node.children[0].content)
         case "bullet_list" | "ordered_list":
             items = tuple(filter(None, (" ".join(_markdown_text(item).split()) for item in node.children)))
-            yield from [Items(items, ordered=node.type == "ordered_list")] if items else []
+            start = int(node.attrs.get("start", 1))
+            yield from [Items(items, node.type == "ordered_list", start)] if items else []
         case "table":
             rows = [row for part in node.children for row in part.children]
             cells = [[" ".join(_markdown_text(cell).split()) for cell in row.children] for row in rows]
             yield from filter(None, [table(cells)])
         case "fence" | "code_block":
-            yield Paragraph(node.content.rstrip())
+            yield Code(node.content.rstrip())
         case "html_block":
             yield from html(node.content.encode())
         case _:
@@ -81,16 +84,27 @@ def _markdown_blocks(node: SyntaxTreeNode) -> Iterator[Block]:
 
 def _markdown_text(node: SyntaxTreeNode) -> str:
     match node.type:
-        case "text" | "code_inline" | "fence" | "code_block":
+        case "text" | "image":
             return node.content
-        case "image":
-            return node.content
-        case "softbreak" | "hardbreak":
+        case "code_inline" | "fence" | "code_block":
+            # Those in a list are told in its item.
+            code = " ".join(node.content.split())
+            return code if "`" in code or not code else f"`{code}`"
+        case "softbreak":
             return "\n"
-        case "html_inline" | "html_block":
+        case "hardbreak":
+            return BREAK
+        case "html_inline":
+            return BREAK if LINE_BREAK.fullmatch(node.content) else ""
+        case "html_block":
             return ""
     separator = "" if node.type in ("inline", "paragraph", "heading", "em", "strong", "link", "th", "td", "s") else "\n"
     return separator.join(_markdown_text(child) for child in node.children)
+
+
+def _heading(text: str) -> str:
+    """A title, which is shown without marks."""
+    return " ".join(CODE.sub(lambda found: found[0][1:-1], text).split())
 
 
 def _paragraph(text: str, source: str) -> Iterator[Block]:
@@ -104,7 +118,7 @@ def _paragraph(text: str, source: str) -> Iterator[Block]:
         yield Paragraph(plain.ANSWERED.sub("", text.strip()[len(said) :].strip(), count=1))
     elif asked := plain.ASKED.match(text):
         question, _, answer = text[asked.end() :].partition("\n")
-        yield Heading(6, question.strip())
+        yield Heading(6, _heading(question))
         if answer.strip():
             yield Paragraph(plain.ANSWERED.sub("", answer.strip(), count=1))
     else:
@@ -113,11 +127,16 @@ def _paragraph(text: str, source: str) -> Iterator[Block]:
 
 def html(data: bytes) -> Iterator[Block]:
     """An HTML page or a piece of one, without what surrounds its text."""
+    import lxml.etree
     import lxml.html
 
     encoding = None if re.search(rb"charset", data[:4096], re.IGNORECASE) else "utf-8"
     parser = lxml.html.HTMLParser(encoding=encoding, remove_comments=True, remove_pis=True)
-    root = lxml.html.document_fromstring(data, parser=parser)
+    try:
+        root = lxml.html.document_fromstring(data, parser=parser)
+    except lxml.etree.ParserError:
+        # There is nothing in it but comments and ends of elements.
+        return
     main = next(iter(root.xpath("//main | //article")), root)
     yield from _html_blocks(main)
 
@@ -146,7 +165,7 @@ def _html_block(element: Any) -> Iterator[Block]:
         bold = _is_bold(element)
         yield from [Heading(6, text.rstrip(":")) if bold else Paragraph(text)] if text else []
     elif tag == "pre":
-        yield Paragraph(repaired(element.text_content()).rstrip())
+        yield Code(repaired(element.text_content()).strip("\n").rstrip())
     elif tag in ("ul", "ol"):
         items = tuple(filter(None, (_clean(_html_text(item)) for item in element if item.tag == "li")))
         yield from [Items(items, ordered=tag == "ol")] if items else []

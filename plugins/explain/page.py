@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from bot import Page, Part
 from plugins.explain import markup, wordings
-from plugins.explain.blocks import Block, Items, Paragraph, Table
+from plugins.explain.blocks import Block, Code, Items, Paragraph, Table
 from plugins.explain.encoding import decoded
+from plugins.explain.marks import CODE, fenced, first_escaped
 from plugins.explain.passages import sections
 from plugins.explain.plain import ANSWERED, ASKED, BOLD
 from plugins.explain.reading import is_html
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from plugins.explain.passages import Section
     from plugins.explain.reading import Lesson
 
-SIGNS = re.compile(r"([\\`*_{}\[\]<>|~&#$])")
+SIGNS = re.compile(rf"(?P<code>{CODE.pattern})|[\\`*_{{}}\[\]<>|~&#$]")
 FIRST_SIGNS = re.compile(r"^([^\S\n]*)([-+=]|\d{1,9}(?=[.)]))", re.MULTILINE)
 COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 
@@ -131,10 +132,11 @@ def _told(blocks: Sequence[Block]) -> str:
 def _block(block: Block) -> str:
     match block:
         case Paragraph(text=text):
-            return _escaped(text).replace("\n", "\\\n")
-        case Items(items=items, ordered=ordered):
-            marks = [f"{number}." if ordered else "-" for number in range(1, len(items) + 1)]
-            return "\n".join(f"{mark} {_escaped(item)}" for mark, item in zip(marks, items, strict=True))
+            return "\\\n".join(_escaped(line.rstrip()) for line in text.split("\n") if line.strip())
+        case Items():
+            return "\n".join(f"{mark} {_escaped(item)}" for mark, item in block.lines())
+        case Code(text=text):
+            return fenced(text)
         case Table(header=header, rows=rows):
             told = [[" ".join(_escaped(cell).split()) for cell in row] for row in (header, *rows)]
             lines = [f"| {' | '.join(row)} |" for row in told]
@@ -143,10 +145,6 @@ def _block(block: Block) -> str:
 
 
 def _escaped(text: str) -> str:
-    """`text` as Markdown that shows just these signs."""
-    return FIRST_SIGNS.sub(_backslashed, SIGNS.sub(r"\\\1", text))
-
-
-def _backslashed(found: re.Match[str]) -> str:
-    # A number's point is escaped, since a backslash before a digit would be shown.
-    return f"{found[1]}\\{found[2]}" if not found[2][0].isdigit() else f"{found[1]}{found[2]}\\"
+    """`text` as Markdown that shows just these signs, and code as code."""
+    signs = SIGNS.sub(lambda found: found["code"] or f"\\{found[0]}", text)
+    return FIRST_SIGNS.sub(first_escaped, signs)

@@ -13,7 +13,8 @@ from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
-from plugins.explain.blocks import Block, Heading, Items, Paragraph, Table
+from plugins.explain.blocks import BREAK, Block, Code, Heading, Items, Paragraph, Table
+from plugins.explain.marks import CODE, escaped, fenced, plain
 from plugins.explain.plain import FAQ, is_question
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from plugins.explain.reading import Lesson
 
 LONGEST = 1600
-"""Characters of a passage; a longer section becomes several, each of whole paragraphs."""
+"""Characters of a passage, of which a few more may be escaped; a longer section becomes several, each of whole
+paragraphs, sentences or lines where it has some."""
+SENTENCE_END = re.compile(
+    r"(?<=[.!?…][”\"’)])\s+|(?<=[.!?…])\s+(?=\S)|(?<=[。！？][”’』」）])\s*|(?<=[。！？])(?![”’』」）])\s*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,11 @@ class Passage:
     anchor: str
     kind: Literal["text", "row", "overview"] = "text"
     asked: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> str:
+        """Its text without marks, for search."""
+        return plain(self.text)
 
     @property
     def heading(self) -> str:
@@ -80,9 +90,10 @@ def _of_section(lesson: Lesson, found: Sequence[Section], place: int) -> Iterato
         yield make(text=text, asked=() if number else asked)
     for block in section.blocks:
         if isinstance(block, Table):
-            yield from (make(text=row, kind="row") for row in _rows(block))
-    if not section.blocks and not FAQ.search(heading) and (told := "\n".join(_overview(found, place))):
-        yield make(text=told, kind="overview", asked=asked)
+            yield from (make(text=escaped(text), kind="row") for row in _rows(block) for text in _cut(row))
+    if not section.blocks and not FAQ.search(heading):
+        for number, text in enumerate(_grouped(_overview(found, place))):
+            yield make(text=text, kind="overview", asked=() if number else asked)
 
 
 def _overview(found: Sequence[Section], place: int) -> Iterator[str]:
@@ -93,7 +104,7 @@ def _overview(found: Sequence[Section], place: int) -> Iterator[str]:
     # Not on to the next of the same name: where many have one, that would be read again for each of them.
     for part in takewhile(lambda part: len(part.path) > depth and part.path[:depth] == path, below):
         if part.blocks:
-            yield f"- {part.path[depth]}: {_first_sentence(part)}"
+            yield f"- {escaped(part.path[depth])}: {escaped(_first_sentence(part))}"
 
 
 def sections(lesson: Lesson) -> Iterator[Section]:
@@ -126,7 +137,7 @@ def topics(passages: Iterable[Passage]) -> dict[str, tuple[str, ...]]:
 
 
 def _first_sentence(section: Section) -> str:
-    return sentences(_texts(section.blocks)[0])[0]
+    return next(iter(sentences(plain(next(iter(_texts(section.blocks)), "")))), "")
 
 
 def _with_questions(blocks: Sequence[Block]) -> Iterator[Block]:
@@ -142,7 +153,7 @@ def _with_questions(blocks: Sequence[Block]) -> Iterator[Block]:
         question, _, answer = block.text.partition("\n") if in_faq else (block.text, "", "")
         is_last = place + 1 == len(blocks) or isinstance(blocks[place + 1], Heading)
         if "\n" not in question and is_question(question.strip()) and (answer.strip() or not is_last):
-            yield Heading(6, question.strip())
+            yield Heading(6, CODE.sub(lambda found: found[0][1:-1], question.strip()))
             yield from [Paragraph(answer.strip())] if answer.strip() else []
         else:
             yield block
@@ -151,9 +162,18 @@ def _with_questions(blocks: Sequence[Block]) -> Iterator[Block]:
 def _anchor(heading: str, taken: dict[str, int]) -> str:
     """An id for the web page: words in small letters with hyphens, and a number where it was taken."""
     folded = unicodedata.normalize("NFKC", heading).casefold()
-    slug = "-".join(re.findall(r"\w+", re.sub(r"['’]", "", folded))) or "section"
-    taken[slug] = taken.get(slug, 0) + 1
-    return slug if taken[slug] == 1 else f"{slug}-{taken[slug]}"
+    return distinct("-".join(re.findall(r"\w+", re.sub(r"['’]", "", folded))) or "section", taken)
+
+
+def distinct(name: str, taken: dict[str, int]) -> str:
+    """`name`, with a number where it was taken; `taken` holds how often each was."""
+    free, count = name, taken.get(name, 0)
+    while free in taken:
+        count += 1
+        free = f"{name}-{count}"
+    taken[free] = 1
+    taken[name] = max(count, 1)
+    return free
 
 
 def _texts(blocks: Sequence[Block]) -> list[str]:
@@ -170,29 +190,55 @@ def _texts(blocks: Sequence[Block]) -> list[str]:
 def _markdown(block: Block) -> Iterator[str]:
     match block:
         case Paragraph(text=text):
-            yield from _cut(" ".join(text.split()))
-        case Items(items=items, ordered=ordered):
-            marks = [f"{number}." if ordered else "-" for number in range(1, len(items) + 1)]
-            yield "\n".join(f"{mark} {item}" for mark, item in zip(marks, items, strict=True))
+            lines = BREAK.join(filter(None, (" ".join(line.split()) for line in text.split(BREAK))))
+            yield from map(escaped, _cut(lines))
+        case Items():
+            yield from _grouped(_marked(block.lines()))
         case Table():
-            yield "\n".join(f"- {row}" for row in _rows(block))
+            yield from _grouped(_marked(("-", row) for row in _rows(block)))
+        case Code(text=text):
+            lines_of_code = (part for line in text.splitlines() for part in _cut(line))
+            yield from (fenced(code) for code in _grouped(lines_of_code) if code.strip())
+
+
+def _marked(items: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """List items as lines, each with its mark; one that is too long for a passage becomes several."""
+    for mark, item in items:
+        first, *others = map(escaped, _cut(item))
+        yield f"{mark} {first}"
+        yield from others
+
+
+def _grouped(lines: Iterable[str]) -> Iterator[str]:
+    """Lines joined to pieces that are not too long."""
+    group: list[str] = []
+    length = 0
+    for line in lines:
+        if group and length + len(line) > LONGEST:
+            yield "\n".join(group)
+            group, length = [], 0
+        group.append(line)
+        length += len(line) + 1
+    if group:
+        yield "\n".join(group)
 
 
 def _cut(text: str) -> Iterator[str]:
-    """A paragraph in pieces of whole sentences, where it is too long for one passage."""
-    piece = ""
-    for sentence in sentences(text):
-        if piece and len(piece) + len(sentence) >= LONGEST:
-            yield piece
-            piece = ""
-        piece += f" {sentence}" if piece else sentence
-    yield piece
+    """A text in pieces that are not too long: of whole sentences, or else of whole words, as far as it has any."""
+    at = 0
+    while len(text) - at > LONGEST:
+        found = SENTENCE_END.finditer(text, at, at + LONGEST + 2)
+        ends = [gap.end() for gap in found if 0 < gap.start() - at <= LONGEST]
+        end = ends[-1] if ends else 1 + text.rfind(" ", at + 1, at + LONGEST) or at + LONGEST
+        yield text[at:end].strip()
+        at = end
+    yield text[at:].strip() if at else text
 
 
 def sentences(text: str) -> list[str]:
     """The sentences, list items and lines of a text."""
     lines = (re.sub(r"^(?:-|\d+\.) ", "", line.strip()) for line in text.splitlines())
-    return [part for line in lines for part in re.split(r"(?<=[.!?…][”\"’)])\s+|(?<=[.!?…])\s+(?=\S)", line) if part]
+    return [part for line in lines for part in SENTENCE_END.split(line) if part]
 
 
 def _rows(block: Table) -> list[str]:

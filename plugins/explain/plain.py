@@ -179,7 +179,8 @@ class _Lines:
 
     def _items(self) -> Items:
         items: list[str] = []
-        ordered = self._line()[0].isdigit()
+        number = re.match(r"\d+", self._line())
+        ordered = number is not None
         while (
             (mark := BULLET.match(self._lines[self._at] if self._at < len(self._lines) else ""))
             and self._line()[0].isdigit() == ordered
@@ -190,7 +191,7 @@ class _Lines:
             gap = next((n for n in range(2) if self._line(n)), 0)
             if BULLET.match(self._line(gap)):
                 self._at += gap
-        return Items(tuple(items), ordered)
+        return Items(tuple(items), ordered, int(number[0]) if number else 1)
 
     def _is_open_table(self) -> bool:
         """Whether two rows of two cells stand here without outer bars."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot import UserError
 from plugins.explain import markup, plain, wordings
-from plugins.explain.blocks import Block, Heading, Items, Paragraph, table
+from plugins.explain.blocks import Block, Code, Heading, Items, Paragraph, table
 from plugins.explain.encoding import decoded, repaired
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def read(data: bytes, filename: str) -> Lesson:
     except Exception as error:
         raise UserError("{name} cannot be read: it is damaged, or not what its name says.", name=name) from error
     # Pictures without a text of their own, and empty lines of code.
-    blocks = [block for block in blocks if not isinstance(block, Heading | Paragraph) or block.text.strip()]
+    blocks = [block for block in blocks if not isinstance(block, Heading | Paragraph | Code) or block.text.strip()]
     if not any(not isinstance(block, Heading) for block in blocks):
         raise UserError("{name} holds no text that could be a lesson.", name=name)
     title = next((block.text for block in blocks if isinstance(block, Heading) and block.level == 1), "")

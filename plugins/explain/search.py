@@ -80,11 +80,12 @@ def units(passage: Passage) -> tuple[list[str], list[str], list[str], list[str]]
     """
     path = " › ".join(passage.path) or passage.lesson
     if passage.kind == "overview":
-        below = (line.partition(":")[0].removeprefix("- ") for line in passage.text.splitlines())
+        below = (line.partition(":")[0].removeprefix("- ") for line in passage.plain.splitlines())
         whole = [f"{passage.lesson} {path}: {', '.join(below)}."]
         return whole, whole, whole, _asked(passage) or whole
-    whole = [f"{path}. {passage.text}"]
-    parts = sentences(passage.text)
+    said = passage.plain
+    whole = [f"{path}. {said}"]
+    parts = sentences(said) or whole
     return whole, [f"{passage.heading}: {part}" for part in parts], parts, _asked(passage) or whole
 
 
@@ -116,7 +117,7 @@ class Index:
         self.passages = tuple(passages)
         self.topics = topics(passages)
         said = [
-            [passage.text if passage.kind != "overview" else "" for passage in passages],
+            [passage.plain if passage.kind != "overview" else "" for passage in passages],
             [" ".join(passage.path) or passage.lesson for passage in passages],
             [" ".join(passage.asked) for passage in passages],
         ]
@@ -205,7 +206,7 @@ class Index:
             float(scored.likeness[first]),
             float(scored.best[first]),
             float(scored.coverage[first]),
-            float(is_missing(query.question, f"{' '.join(passage.path)} {passage.text}")),
+            float(is_missing(query.question, f"{' '.join(passage.path)} {passage.plain}")),
             min(len(query.stems), 4) / 4,
             min(float(score[first] - score[found[1]]), 1.0) if len(found) > 1 else 1.0,
             float(bool(passage.asked)),
@@ -224,7 +225,7 @@ class Index:
 
     def share_of(self, other: Passage) -> NDArray[Any]:
         """How much of what another lesson's passage says in words each passage here has: 0 to about 1."""
-        told = set(_stems(f"{' '.join(other.path)} {other.text}"))
+        told = set(_stems(f"{' '.join(other.path)} {other.plain}"))
         return self._lexical(sorted(told)) / max(sum(map(self._rarity, told)), 1e-9)
 
     def _direction(self, embedded: Sequence[Sequence[float]] | None) -> Floats | None:

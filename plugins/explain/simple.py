@@ -99,7 +99,7 @@ async def retell(ctx: Context, library: Library, passage: Passage, question: str
     lead = f"*{ctx.translate('In simpler words, written by AI:')}*"
     told, unread, card = "", "", {"lesson": chat.trail(passage)}
     yield Reply(status=ctx.translate("Looking for simpler words …"))
-    turns = [Turn("system", INSTRUCTIONS), Turn("user", passage.text)]
+    turns = [Turn("system", INSTRUCTIONS), Turn("user", passage.plain)]
     try:
         model = await ctx.settings.model("ask.model")
         events = ctx.models.chat(
@@ -137,7 +137,7 @@ async def retell(ctx: Context, library: Library, passage: Passage, question: str
 
 
 def _source(passage: Passage) -> str:
-    return f"{chat.trail(passage)} {passage.text}"
+    return f"{chat.trail(passage)} {passage.plain}"
 
 
 def _checking(ctx: Context) -> str:

@@ -99,6 +99,11 @@ def test_what_is_not_markdown_is_told_in_it_and_means_only_itself() -> None:
     assert "| a | b |\n|---|---|\n" in told["Cats"]
 
 
+def test_code_is_told_as_code() -> None:
+    text = "# Run\n\n## A\n\n<b>Name</b> `a_b`:\n\n```\n# all\n  run()\n```\n\n2. Go.\n"
+    assert parts(made(text))[1:] == [("A", 2, "Name `a_b`:\n\n```\n# all\n  run()\n```\n\n2. Go.")]
+
+
 def test_html_among_markdown_is_read_and_not_passed_on() -> None:
     text = "# Pets\n\n## Cats\n\nThey <img src=x onerror=alert(1)>purr.\n\n<script>2</script>\n\n## Dogs\n\nBark.\n"
     assert parts(made(text)) == [("Pets", 1, ""), ("Cats", 2, "They purr."), ("Dogs", 2, "Bark.")]

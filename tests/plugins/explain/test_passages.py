@@ -112,6 +112,11 @@ def test_anchors_are_unique_and_rows_share_their_sections() -> None:
     assert [p.anchor for p in found] == ["pets", "kinds", "kinds", "kinds", "care", "food", "food-2", "can-a-cat-swim"]
 
 
+def test_a_number_that_a_heading_has_itself_is_no_other_ones() -> None:
+    text = "# A\n\n" + "".join(f"## {name}\n\nText.\n\n" for name in ("Week", "Week", "Week 2", "Week"))
+    assert [p.anchor for p in told(text)] == ["week", "week-2", "week-2-2", "week-3"]
+
+
 def test_only_a_heading_that_asks_is_a_question() -> None:
     assert [p.question for p in told(TABLE) if p.question] == ["Can a cat swim?"]
 
@@ -130,6 +135,54 @@ def test_a_long_section_becomes_several_passages_of_whole_sentences() -> None:
     assert all(len(p.text) <= LONGEST and p.text.endswith("anything.") for p in parts)
     assert " ".join(p.text for p in parts) == (sentence * 60).strip()
     assert len({p.anchor for p in parts}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "count"),
+    [
+        ("\n".join(f"- **word {number}**: what it means" for number in range(300)), "word", 300),
+        ("|a|b|\n|---|---|\n" + "\n".join(f"|word {number}|it means|" for number in range(300)), "word", 300),
+        ("|a|b|\n|---|---|\n|row|" + "word " * 1000 + "|", "word", 1000),
+        ("- " + "word " * 2000, "word", 2000),
+        ("words without any end " * 400, "word", 400),
+        ("词" * 500 + "。" + "语" * 4000, "语", 4000),
+        ("```\n" + "\n".join(f"    print({number})" for number in range(400)) + "\n```", "    print", 400),
+        ("```\n" + "x" * 5000 + "\n```", "x", 5000),
+        ("\n".join(f"### C{number}\n\nIt is a {'word ' * 20}.\n" for number in range(200)), "word", 4000),
+    ],
+)
+def test_no_passage_is_longer_than_one_may_be_and_nothing_is_lost(text: str, word: str, count: int) -> None:
+    found = told(f"# A\n\n## B\n\n{text}\n")
+    for kinds in (("text",), ("row", "overview")):
+        texts = [p.text for p in found if p.kind in kinds]
+        assert not texts or sum(text.count(word) for text in texts) == count
+        assert all(len(text) <= LONGEST + len("```\n\n```") for text in texts)
+
+
+def test_a_sentence_ends_where_chinese_and_japanese_end_it() -> None:
+    assert sentences("我们知道。“真的吗？”是的！完") == ["我们知道。", "“真的吗？”", "是的！", "完"]
+
+
+def test_an_answer_is_what_stands_in_the_lesson() -> None:
+    text = (
+        "# A\n\n## B\n\nThe name `__main__` is not \\_\\_main\\_\\_, and a\\*b\\*c is\\\na product<br>of *three*.\n\n"
+        "1. Install it.\n\n```\n# all\nif x:\n    run()\n```\n\n2. Run it.\n"
+    )
+    (passage,) = told(text)
+    assert passage.text == (
+        "The name `__main__` is not \\_\\_main\\_\\_, and a\\*b\\*c is  \na product  \nof three.\n\n"
+        "1. Install it.\n\n```\n# all\nif x:\n    run()\n```\n\n2. Run it."
+    )
+    assert passage.plain == (
+        "The name __main__ is not __main__, and a*b*c is  \na product  \nof three.\n\n1. Install it.\n\n# all\n"
+        "if x:\n    run()\n\n2. Run it."
+    )
+
+
+def test_a_question_of_a_faq_has_no_marks() -> None:
+    assert [p.question for p in told("# A\n\n## FAQ\n\nWhat is `x`?\nA name.\n\n## C\n\nEnd.\n") if p.question] == [
+        "What is x?"
+    ]
 
 
 def test_only_the_first_part_of_a_section_has_its_further_wordings() -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bot import UserError
-from plugins.explain.blocks import Heading, Items, Paragraph, Table
+from plugins.explain.blocks import BREAK, Code, Heading, Items, Paragraph, Table
 from plugins.explain.passages import passages
 from plugins.explain.reading import LARGEST, is_html, read
 
@@ -69,6 +69,41 @@ def test_markdown() -> None:
         Items(("a bowl", "a bed")),
         KINDS,
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Cells\n\n<!-- TODO -->\n\n## A\n\nText is here.\n",
+        "# Cells\n\n<details>\n<summary>A</summary>\n\nText is here.\n\n</details>\n\n## B\n",
+    ],
+)
+def test_tags_and_comments_on_lines_of_their_own_do_no_harm(text: str) -> None:
+    assert read(text.encode(), "cells.md").blocks[1:3] in (
+        (Heading(2, "A"), Paragraph("Text is here.")),
+        (Heading(6, "A"), Paragraph("Text is here.")),
+    )
+
+
+def test_an_html_page_of_comments_holds_no_text() -> None:
+    with pytest.raises(UserError, match="holds no text"):
+        read(b"<!-- a -->", "a.html")
+
+
+def test_what_markdown_marks_as_code_or_as_the_end_of_a_line_stays_so() -> None:
+    text = (
+        "# Run\n\n## Call `main`\n\nThe name `__main__`,  \nor one<br>two.\n\n1. Install `it`.\n\n"
+        "```sh\n# all\n  pip install it\n```\n\n2. Run it.\n"
+    )
+    assert read(text.encode(), "run.md").blocks[1:] == (
+        Heading(2, "Call main"),
+        Paragraph(f"The name `__main__`,{BREAK}or one{BREAK}two."),
+        Items(("Install `it`.",), ordered=True),
+        Code("# all\n  pip install it"),
+        Items(("Run it.",), ordered=True, start=2),
+    )
+    page = b"<h1>Run</h1><h2>A</h2><pre>\nif x:\n  run()\n</pre>"
+    assert read(page, "run.html").blocks[2:] == (Code("if x:\n  run()"),)
 
 
 def test_html_without_what_surrounds_it() -> None:
