@@ -82,8 +82,13 @@ class Download:
         names = [str(piece) for piece in pieces]
         count, size = self._left_off(names)
         for index in range(count, len(pieces)):
-            with self._sources.open(pieces[index], self._scratch, partial(self._tell, size)) as piece:
-                size = self._append(piece, size)
+            watch = partial(self._tell, size)
+            whole = self._sources.take(pieces[0], self._scratch, watch) if len(pieces) == 1 else None
+            if whole is not None:
+                size = self._move(whole)
+            else:
+                with self._sources.open(pieces[index], self._scratch, watch) as piece:
+                    size = self._append(piece, size)
             write_json(self._journal, {"pieces": names, "count": index + 1, "size": size})
             if len(pieces) > 1:
                 self._sources.discard(pieces[index], self._scratch)
@@ -94,6 +99,13 @@ class Download:
         if journal.get("pieces") == names and self._part.is_file() and self._part.stat().st_size >= journal["size"]:
             return journal["count"], journal["size"]
         return 0, 0
+
+    def _move(self, whole: Path) -> int:
+        """Make the part of a file that was downloaded, without a second copy of it; its size."""
+        whole.replace(self._part)
+        with self._part.open("rb") as part:
+            os.fsync(part.fileno())
+        return self._part.stat().st_size
 
     def _append(self, piece: IO[bytes], size: int) -> int:
         """Write `piece` behind the first `size` bytes of the part, which may be longer after a kill."""

