@@ -156,6 +156,30 @@ class Answers:
             with suppress(discord.HTTPException, BotError):
                 await self.room(channel, None).delete(int(message))
 
+    async def take_back(self, row: MessageRow, messages: Sequence[str]) -> bool:
+        """Delete messages of an answer with the token that it was written with; False if one stays."""
+        if (hook := self._hook(row)) is None:
+            return False
+        for message in messages:
+            try:
+                await hook.delete(int(message))
+            except Gone:
+                continue
+            except (BotError, discord.HTTPException, aiohttp.ClientError, OSError) as error:
+                log.info("A message stays on Discord: %s", error)
+                return False
+        return True
+
+    def _hook(self, row: MessageRow) -> Hook | None:
+        """What writes with the token of an answer, as long as that lives."""
+        token = row.resume.get("token")
+        if not token or time.time() > row.resume["until"] or self._client.application_id is None:
+            return None
+        webhook = discord.Webhook.partial(self._client.application_id, token, client=self._client)
+        # What tells discord.py that its messages may be private.
+        webhook.type = discord.WebhookType.application
+        return Hook(webhook, bytes_each=SMALL, private=row.private)
+
     async def withdraw(self, channel: str, thread: str, question: str) -> bool:
         """Take back a question that is no longer stored, if the thread was opened under it; False if it stays."""
         return not thread or question != thread or await withdraw(self._client, int(channel), int(thread))
@@ -195,13 +219,9 @@ class Answers:
             "quoted": resume["quoted"],
             "shown": [Shown(int(message)) for message in shown],
         }
-        if token := resume.get("token"):
-            if time.time() > resume["until"] or not shown or self._client.application_id is None:
-                return None
-            webhook = discord.Webhook.partial(self._client.application_id, token, client=self._client)
-            # What tells discord.py that its messages may be private.
-            webhook.type = discord.WebhookType.application
-            return Outlet(self.bot, Hook(webhook, bytes_each=SMALL, private=row.private), **common)
+        if resume.get("token"):
+            hook = self._hook(row)
+            return Outlet(self.bot, hook, **common) if hook is not None and shown else None
         guild = int(resume["guild"]) if resume["guild"] else None
         room = self.room(int(resume["channel"]), guild, reply_to=int(resume.get("question", 0)))
         return Outlet(self.bot, room, **common)

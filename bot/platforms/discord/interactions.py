@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 UNCHANGED = "Discord does not let me change this message any more."
+FIRST_PARTS_STAY = "The first parts of this answer stay: Discord let me delete them for 15 minutes only."
 TOKEN_LIVES = 15 * 60.0
 """Seconds."""
 IN_THREAD = f"+{THREAD}"
@@ -171,11 +172,12 @@ class Interactions:
         # Before anything changes: what is just being shown may not be noted yet.
         showing = self._answers.showing(row)
         shown = await self._bot.shown(row)
-        question = await self._question(row)
+        answer = await self._bot.journal.get(row)
+        question = await self._question(answer)
         async with aclosing(decision.replies) as replies:
             async for reply in replies:
                 if reply.deleted:
-                    await self._delete(asked, shown, showing)
+                    await self._delete(asked, answer, shown, showing)
                     if question is not None and await self._bot.journal.get(question.id) is None:
                         await self._answers.withdraw(question.channel, question.thread, question.external)
                 elif not reply.row:
@@ -186,17 +188,23 @@ class Interactions:
                             view=render.view(render.buttons(reply)), allowed_mentions=NO_PINGS
                         )
 
-    async def _delete(self, asked: Asked, shown: Sequence[str], showing: Sequence[Outlet]) -> None:
+    async def _delete(
+        self, asked: Asked, answer: MessageRow | None, shown: Sequence[str], showing: Sequence[Outlet]
+    ) -> None:
         pressed = asked.interaction.message
         async with self._or_say_so(asked):
             with suppress(discord.NotFound):
                 await asked.interaction.delete_original_response()
         others = [message for message in shown if pressed is None or message != str(pressed.id)]
+        removing = {message for outlet in showing for message in outlet.ids}
         await self._answers.delete(asked.channel, others if asked.is_heard else (), showing)
+        if asked.is_heard or answer is None or removing.issuperset(others):
+            return
+        if not await self._answers.take_back(answer, others):
+            await self._whisper(asked, Reply(text=translate(FIRST_PARTS_STAY, asked.locale)))
 
-    async def _question(self, row: int) -> MessageRow | None:
+    async def _question(self, answer: MessageRow | None) -> MessageRow | None:
         """What an answer is one to, if it is stored."""
-        answer = await self._bot.journal.get(row)
         return None if answer is None or answer.parent is None else await self._bot.journal.get(answer.parent)
 
     @asynccontextmanager

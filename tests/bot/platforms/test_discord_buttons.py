@@ -9,6 +9,7 @@ from fakes.on_discord import Toys, bot_with_toys, finished, on_discord
 
 from bot.app import Bot
 from bot.message import Button, Reply
+from bot.platforms.discord import interactions
 
 
 async def answered(discord: FakeDiscord, **options: object) -> FakeMessage:
@@ -78,6 +79,28 @@ async def test_delete_takes_all_parts_away(discord: FakeDiscord, toy_bot: Bot) -
     await discord.press(discord.ann, asked.followups[-1], "Delete")
     await discord.until(lambda: not discord.messages(discord.channel))
     assert await toy_bot.journal.get(2) is None
+
+
+@pytest.mark.parametrize("lives", [900.0, 0.0])
+async def test_where_only_the_user_installed_it_delete_takes_all_parts_away_while_it_can(
+    discord: FakeDiscord, monkeypatch: pytest.MonkeyPatch, lives: float
+) -> None:
+    monkeypatch.setattr(interactions, "TOKEN_LIVES", lives)
+    channel = discord.add_guild("Elsewhere", bot=False).add_channel("general")
+    asked = await discord.slash(discord.ann, channel, "stretch", installed_by_user=True, length=5000)
+    await discord.until(lambda: asked.followups and "Delete" in asked.followups[-1].buttons)
+    parts = discord.messages(channel)
+    # Once it is counted, the answer is no longer being shown.
+    await discord.press(discord.ann, parts[-1], "👍")
+    await discord.until(lambda: "👍 1" in parts[-1].buttons)
+    await discord.press(discord.ann, parts[-1], "Delete")
+    if lives:
+        await discord.until(lambda: all(part.deleted for part in parts))
+        return
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    assert said.content == "The first parts of this answer stay: Discord let me delete them for 15 minutes only."
+    assert [part.deleted for part in parts] == [False, False, True]
 
 
 @pytest.mark.parametrize("label", ["Again", "Delete", "Edit"])
