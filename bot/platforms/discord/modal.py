@@ -66,11 +66,19 @@ def _inputs(components: list[Any]) -> Iterator[Any]:
 
 
 def _labelled(field: Field, locale: str) -> ui.Label[Any]:
-    text = translate(field.label, locale)
-    if len(text) <= LABEL:
-        return ui.Label(text=text, component=_input(field, locale))
-    # The whole sentence fits below, where it can be read to its end.
-    return ui.Label(text=cut(field.name, LABEL), description=cut(text, DESCRIPTION), component=_input(field, locale))
+    text, below = translate(field.label, locale), _cut_off(field, locale)
+    if len(text) > LABEL:
+        # The whole sentence fits below, where it can be read to its end.
+        text, below = field.name, below or text
+    return ui.Label(text=cut(text, LABEL), description=cut(below, DESCRIPTION) or None, component=_input(field, locale))
+
+
+def _cut_off(field: Field, locale: str) -> str:
+    """What is said of a text that does not fit into its field."""
+    if field.kind != "text" or len(field.value) <= (most := _longest(field)):
+        return ""
+    sentence = "Here is room for {most} characters; of the {count} there were, these are the first."
+    return translate(sentence, locale, most=most, count=len(field.value))
 
 
 def _input(field: Field, locale: str) -> ui.Item[Any]:
@@ -96,8 +104,12 @@ def _input(field: Field, locale: str) -> ui.Item[Any]:
     return _text(field)
 
 
+def _longest(field: Field) -> int:
+    return TEXT if field.maximum is None else max(1, min(int(field.maximum), TEXT))
+
+
 def _text(field: Field) -> ui.TextInput[Any]:
-    longest = TEXT if field.maximum is None else max(1, min(int(field.maximum), TEXT))
+    longest = _longest(field)
     is_long = field.kind == "text" and (field.maximum is None or field.maximum > SHORT)
     return ui.TextInput(
         custom_id=field.name,

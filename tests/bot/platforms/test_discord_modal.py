@@ -124,6 +124,20 @@ async def test_what_is_too_long_is_cut_or_stands_below() -> None:
     assert (second["label"], second["description"]) == ("other", "o" * 99 + "…")
 
 
+@pytest.mark.parametrize("locale", ["en-US", "de-DE", "es-ES"])
+async def test_a_text_that_does_not_fit_says_so(locale: str) -> None:
+    short, long = (
+        Field("a", "A", "text", value="x" * 20000, maximum=20000),
+        Field("b", "b" * 50, "text", value="x" * 4001),
+    )
+    fits = Field("c", "C", "text", value="x" * 4000, maximum=20000)
+    first, second, third = (await shown(short, long, fits, locale=locale))["components"]
+    for label, count in ((first, "20000"), (second, "4001")):
+        assert ("4000" in label["description"], count in label["description"]) == (True, True)
+        assert not label["description"].endswith("…")
+    assert (first["label"], second["label"], third.get("description")) == ("A", "b", None)
+
+
 async def test_what_was_typed_picked_and_uploaded_comes_back() -> None:
     inputs = [
         {"type": 18, "component": {"type": 4, "custom_id": "prompt", "value": "Why?"}},
