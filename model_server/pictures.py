@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import math
+import struct
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
@@ -149,7 +150,16 @@ def _reading(data: bytes) -> Iterator[Image.Image]:
     try:
         with opened as picture:
             yield picture
-    except (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    # Pillow reads what stands behind the pixels without looking whether it is long enough.
+    except (
+        OSError,
+        EOFError,
+        SyntaxError,
+        ValueError,
+        IndexError,
+        struct.error,
+        Image.DecompressionBombError,
+    ) as error:
         raise ValueError("The picture is damaged; send another copy of it.") from error
 
 

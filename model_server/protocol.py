@@ -16,7 +16,7 @@ from model_server.errors import ApiError
 from model_server.job import Chat, Completion, Embed, Message, Moderate, Sampling
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 Truncation = Literal["auto", "disabled"]
 LEGACY_MAX_TOKENS = 16
 """What OpenAI's older route writes when the request names no limit."""
@@ -318,7 +318,7 @@ def _explain(error: ValidationError, kind: type[Request]) -> tuple[str, str | No
         return f"`{param}` is missing.", param
     if what in BOUNDS:
         key, words = BOUNDS[what]
-        rule = f"must be {words} {context[key]:g}" if abs(context[key]) < 2**53 else "must fit into 64 bits"
+        rule = f"must be {words} {context[key]:.10g}" if abs(context[key]) < 2**53 else "must fit into 64 bits"
     elif what == "literal_error":
         rule = f"must be {context['expected'].replace(chr(39), '')}"
     elif what == "string_too_short":

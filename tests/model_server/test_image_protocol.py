@@ -133,6 +133,7 @@ def test_mistakes_about_faces(fields: dict[str, Any], param: str, sentence: str)
         ({"prompt": "x" * 32_001}, "prompt", "`prompt` must have at most 32000 characters."),
         ({"negative_prompt": "x" * 32_001}, "negative_prompt", "`negative_prompt` must have at most 32000 characters."),
         ({"steps": 0}, "steps", "`steps` must be at least 1, but 0 was given."),
+        ({"steps": 10**400}, "steps", f"`steps` must be less than 2147483648, but 1{'0' * 39}… was given."),
         ({"guidance": -1}, "guidance", "`guidance` must be at least 0, but -1 was given."),
         ({"partial_images": 17}, "partial_images", "`partial_images` must be at most 16, but 17 was given."),
         ({"partial_images": 2}, "partial_images", "`partial_images` only has a meaning with `stream`: true."),

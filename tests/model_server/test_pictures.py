@@ -221,14 +221,22 @@ def moving(told: int) -> bytes:
     return buffer.getvalue().replace(*chunks)
 
 
+def ending_with(kind: bytes) -> bytes:
+    """A picture with an empty chunk of that kind behind its pixels."""
+    whole, end = encode(square(), {}), struct.pack(">I", 0) + b"IEND"
+    return whole.replace(end, struct.pack(">I", 0) + kind + struct.pack(">I", zlib.crc32(kind)) + end)
+
+
 @pytest.mark.parametrize(
     "data",
     [
         (whole := encode(Image.effect_noise((64, 64), 90), {}))[: len(whole) // 2],
         whole.replace(b"IDAT\x78", b"IDAT\x00"),
         moving(told=9),
+        ending_with(b"iCCP"),
+        ending_with(b"gAMA"),
     ],
-    ids=["broken off", "no stream", "frames that there are not"],
+    ids=["broken off", "no stream", "frames that there are not", "no profile", "no number"],
 )
 def test_a_damaged_picture_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="damaged"):
