@@ -101,6 +101,7 @@ class Room:
         self._files: list[str] = []
         self._stream: Stream | None = None
         self._streamed = ""
+        self._is_unsure = False
         self._opening = ""
         self._may_stream = bool(where.thread) and not shown
         self._status = ""
@@ -249,6 +250,10 @@ class Room:
             log.info("Slack ended a stream: %s", error)
             if error.code == "stopped_by_user":
                 self._bot.stop(self.row)
+        except Unreachable:
+            # Slack may have taken the piece, which then comes twice until the last snapshot edits it all.
+            self._is_unsure = True
+            raise
 
     async def _roll_over(self, stream: Stream, piece: str) -> None:
         """End a stream that is old or full, and go on in the next."""
@@ -299,7 +304,8 @@ class Room:
     async def _end_stream(self, stream: Stream, shown: Rendered) -> None:
         """Close the stream, if need be with the rest and the buttons, so that no edit is needed."""
         first = shown.messages[0] if shown.messages else Message()
-        exact = len(shown.messages) == len(self._shown) == 1 and first.markdown.startswith(self._streamed)
+        is_one = len(shown.messages) == len(self._shown) == 1
+        exact = is_one and not self._is_unsure and first.markdown.startswith(self._streamed)
         with suppress(StreamEnded, Gone):
             if exact:
                 await stream.end(first.markdown[len(self._streamed) :], first.below)

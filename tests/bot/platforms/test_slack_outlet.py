@@ -7,6 +7,7 @@ from fakes.on_slack import answered, below, command, question, whispered
 from fakes.slack import FakeSlack
 
 from bot.message import Attachment, Reply
+from bot.platforms.slack import answers as slack_answers
 from bot.platforms.slack import budgets, outlet, stream
 
 PARIS = "Paris is the capital of France."
@@ -41,6 +42,23 @@ async def test_what_is_said_differently_in_the_end_is_edited(slack: FakeSlack, t
     await answered(slack, "And now this.")
     assert answer.shown == "And now this."
     assert not answer.streaming
+
+
+@pytest.mark.parametrize("method", ["chat.appendStream", "chat.stopStream"])
+async def test_a_piece_whose_answer_was_lost_is_not_said_twice(
+    slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(slack_answers, "RETRY_SECONDS", (0.01,))
+    await command(slack, "/tempera", "play something")
+    toys.say(Reply(text="One"))
+    [answer] = await below(slack, await question(slack))
+    slack.losing.add(method)
+    toys.say(Reply(text="One two"))
+    await slack.until(lambda: answer.shown == "One two")
+    toys.say(Reply(text="One two three.", final=True))
+    await slack.until(lambda: "Delete" in answer.buttons and not slack.losing)
+    assert await answered(slack, "three.") is answer
+    assert answer.shown == "One two three."
 
 
 async def test_a_stream_that_slack_ends_is_followed_by_another(slack: FakeSlack, toys: Toys) -> None:

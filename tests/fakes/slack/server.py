@@ -65,7 +65,8 @@ class Server:
     """A workspace with one app installed. Use it as an async context manager, which ends with the `violations`.
 
     `scopes` are the bot token's, `calls` every Web API call, `limited` those that went over a rate limit,
-    `statuses` what assistant.threads.setStatus said of (channel, thread).
+    `statuses` what assistant.threads.setStatus said of (channel, thread). The answer to the next call of a method in
+    `losing` is lost.
     """
 
     def __init__(self) -> None:
@@ -86,6 +87,7 @@ class Server:
         self.calls: list[Call] = []
         self.limited: list[Call] = []
         self.statuses: dict[tuple[str, str], str] = {}
+        self.losing: set[str] = set()
         self.hooks = hooks.Hooks()
         self.courier = Courier(self.signing_secret, self.changed)
         self.url = ""
@@ -180,6 +182,9 @@ class Server:
         scopes = {"connections:write"} if token == self.app_token else self.scopes
         headers["x-oauth-scopes"] = ",".join(sorted(scopes))
         self.changed()
+        if call.method in self.losing and request.transport is not None:
+            self.losing.remove(call.method)
+            request.transport.abort()
         return web.json_response(call.result, status=status, headers=headers)
 
     def _admitted(self, call: Call) -> Method:
