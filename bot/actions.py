@@ -111,8 +111,7 @@ def changed(action: str, command: Command, row: MessageRow, fields: Mapping[str,
             if option is None or "temperature" not in options:
                 raise UserError("/{command} has no temperature.", command=command.name)
             value = options["temperature"] + (STEP if action == "warmer" else -STEP)
-            low = value if option.minimum is None else max(value, option.minimum)
-            options["temperature"] = round(low if option.maximum is None else min(low, option.maximum), 2)
+            options["temperature"] = round(_within(option, value), 2)
             # The same seed, so that the temperature is all that differs; only an answer with a card has one of its own.
             if row.seed is not None:
                 options["seed"] = row.seed
@@ -134,7 +133,9 @@ def form(command: Command, values: Mapping[str, Any], form_id: str) -> Form:
 
 
 def field(option: Option, value: Any) -> Field:
-    """The field of an option, filled in with `value`."""
+    """The field of an option, filled in with `value`, or what is nearest to it of what may be given now."""
+    if option.type in (int, float) and isinstance(value, (int, float)):
+        value = option.type(_within(option, value))
     return Field(
         name=option.name,
         label=option.description or option.name,
@@ -145,6 +146,11 @@ def field(option: Option, value: Any) -> Field:
         maximum=option.maximum,
         choices=tuple(map(str, option.choices)),
     )
+
+
+def _within(option: Option, value: float) -> float:
+    value = value if option.minimum is None else max(value, option.minimum)
+    return value if option.maximum is None else min(value, option.maximum)
 
 
 def _shown(value: Any) -> str:

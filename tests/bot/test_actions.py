@@ -9,6 +9,7 @@ from bot import Button, Context, Plugin, Range, Reply, UserError, actions, comma
 from bot.command import Command
 from bot.database import MessageRow
 from bot.errors import Expired, PermissionDenied
+from bot.option import Option
 
 
 class Sample(Plugin):
@@ -164,6 +165,14 @@ def test_a_form_shows_its_options_filled_in() -> None:
     assert (prompt.label, prompt.value, prompt.required, prompt.kind) == ("What you want to know", "hi", True, "text")
     assert (temperature.label, temperature.value, temperature.required) == ("temperature", "0.7", False)
     assert (temperature.minimum, temperature.maximum) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "shown"), [(float, 1.5, "1.0"), (float, 0.5, "0.5"), (int, 7, "1"), (int, -1, "0")]
+)
+def test_a_form_shows_no_number_that_may_not_be_given_any_more(kind: type, value: float, shown: str) -> None:
+    option = Option(name="temperature", type=kind, minimum=0, maximum=1)
+    assert actions.field(option, value).value == shown
 
 
 def test_a_command_without_a_form() -> None:
