@@ -165,6 +165,11 @@ class Index:
             self._rows = rows
             self._learnt = Learnt(_lengthened(vectors[rows] - self._common), of_unit[rows])
 
+    def fits(self, embedded: Sequence[Sequence[float]]) -> bool:
+        """Whether embeddings are as wide as those that are attached, here and to the guide."""
+        attached = [index._whole for index in (self, self._guide) if index is not None and index._whole is not None]
+        return all(rows.shape[1] == len(row) for rows in attached for row in embedded)
+
     def cross(self) -> None:
         """Use the guide's embeddings, too, which it may have got later."""
         if self._bridge and self._guide and self._whole is not None and self._guide._whole is not None:

@@ -174,14 +174,19 @@ class Shelf:
             try:
                 async with asyncio.timeout(patience):
                     embedded = await self._host.models.embed(query.texts, model=library.model, user=user)
+                if not index.fits(embedded):
+                    log.info(
+                        "The embedding model was replaced; words alone decide until the lessons are embedded anew."
+                    )
+                    embedded, self._guide_model = None, ""
+                    self._embed_again(library)
             except TimeoutError:
                 log.info("The embedding of a question took longer than %g s; its words alone decided.", patience)
             except UserError as error:
                 log.info("A question could not be embedded, so its words alone decided: %s", error)
                 # A queue that is full loses nothing, and of several that find the model gone the first is enough.
-                if library.model and not isinstance(error, Busy):
-                    library.model = ""
-                    self._spawn(self._embed(library))
+                if not isinstance(error, Busy):
+                    self._embed_again(library)
         return await asyncio.to_thread(lambda: index.decide(index.rank(query, embedded)))
 
     async def known(self, server: str, question: str, patience: float, *, user: str) -> Passage | None:
@@ -280,6 +285,11 @@ class Shelf:
             raise UserError("It cannot be read; the log of the bot says why.") from error
         return replace(book, version=kept.newest)
 
+    def _embed_again(self, library: Library) -> None:
+        if library.model:
+            library.model = ""
+            self._spawn(self._embed(library))
+
     async def _embed(self, library: Library) -> None:
         """Attach the embeddings, however long it takes until there is a model server that can make them."""
         while not library.model:
@@ -299,27 +309,29 @@ class Shelf:
     async def _attach(self, library: Library, model: str) -> None:
         import numpy as np
 
-        from plugins.explain.vectors import vectors
+        from plugins.explain.vectors import kept, vectors
 
-        async def attach(index: Index, done: int, total: int) -> None:
+        store, models = self._host.store, self._host.models
+        guides = len(library.guide.passages) if library.guide else 0
+        total = guides + len(library.index.passages)
+
+        async def attach(index: Index, done: int) -> None:
+            known = await kept(store, models, index.passages, model)
             rows = []
             for start in range(0, len(index.passages), STRIDE):
                 library.advance(done + start, total)
                 some = index.passages[start : start + STRIDE]
-                rows.append(await vectors(self._host.store, self._host.models, some, model))
+                rows.append(await vectors(store, models, some, model, known))
             await asyncio.to_thread(index.attach, np.concatenate(rows))
 
-        own = len(library.index.passages)
-        if library.guide is None:
-            await attach(library.index, 0, own)
-            return
-        await attach(library.index, 0, own + len(library.guide.passages))
-        # All libraries share their guide, and the first that needs it with this model gets it ready.
-        async with self._locks["guide's embeddings"]:
-            if self._guide_model != model:
-                await attach(library.guide, own, own + len(library.guide.passages))
-                self._guide_model = model
-        await asyncio.to_thread(library.index.cross)
+        if library.guide is not None:
+            # All libraries share their guide, and the first that needs it with this model gets it ready: before its
+            # own lessons, which are compared with it as soon as they have their embeddings.
+            async with self._locks["guide's embeddings"]:
+                if self._guide_model != model:
+                    await attach(library.guide, 0)
+                    self._guide_model = model
+        await attach(library.index, guides)
 
     async def tidy(self) -> None:
         """Forget the embeddings of what no lesson says any more."""

@@ -1,5 +1,6 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,18 +34,38 @@ def test_the_lesson_that_comes_with_tempera_needs_no_model_to_be_embedded() -> N
     assert np.allclose([np.linalg.norm(row) for row in known.values()], 1, atol=1e-3)
 
 
-async def test_what_is_prepared_is_not_embedded(models: FakeModels, tmp_path: Path) -> None:
+async def test_what_is_prepared_is_not_embedded(
+    models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = passages(read(b"# Pets\n\n## Cats\n\nThey purr.\n", "pets.md"))
+    really, compared = ModelClient.embed, list[str]()
+
+    async def embed(self: ModelClient, texts: Sequence[str], *, model: str, **more: Any) -> Any:
+        """What it was prepared with still makes of a text what it made."""
+        known = prepared.prepared(MODEL, [key_of(model, text) for text in texts])
+        compared.extend(texts if known else ())
+        return list(known.values()) or await really(self, texts, model=model, **more)
+
+    monkeypatch.setattr(ModelClient, "embed", embed)
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database, ModelClient(models.url) as client:
         store = Store(database, "explain")
         models.listed |= {MODEL: "embeddings", "other-embeddings": "embeddings"}
         rows = await vectors(store, client, lesson()[:3], MODEL)
-        assert models.requests == []
+        assert (models.requests, len(compared)) == ([], 1)
         await vectors(store, client, own, MODEL)
         assert {text for request in models.requests for text in request["input"]} == set(texts_of(own))
         await vectors(store, client, lesson()[:3], "other-embeddings")
     assert rows.shape == (len(list(texts_of(lesson()[:3]))), 384)
     assert {text for request in models.requests[1:] for text in request["input"]} == set(texts_of(lesson()[:3]))
+
+
+async def test_what_another_model_of_its_name_makes_is_not_what_was_prepared(
+    models: FakeModels, tmp_path: Path
+) -> None:
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database, ModelClient(models.url) as client:
+        models.listed |= {MODEL: "embeddings"}
+        rows = await vectors(Store(database, "explain"), client, lesson()[:3], MODEL)
+    assert rows.shape == (len(list(texts_of(lesson()[:3]))), 3)
 
 
 def test_eight_bits_keep_the_direction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import pytest
 from fakes.asking import ANN, MODERATOR, ROOM, ask, last
 from fakes.models import FakeModels
 
-from bot import UserError
+from bot import ModelClient, UserError
 from bot.message import Place
 from plugins.explain import bridge, shelf
 from plugins.explain.shelf import bound
@@ -161,6 +162,33 @@ async def test_questions_that_fail_have_the_lessons_attached_once_and_a_queue_th
         models.failure = None
         await begun.pop()
         assert library.model == "fake-embeddings"
+
+
+async def test_a_model_of_another_width_has_all_lessons_embedded_anew_and_words_decide_until_then(
+    make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pets = tmp_path / "pets.md"
+    pets.write_text(PETS)
+    begun: list[Coroutine[Any, Any, None]] = []
+    really = ModelClient.embed
+
+    async def embed(self: ModelClient, texts: Sequence[str], **more: Any) -> Any:
+        return [[*row, 1.0] for row in await really(self, texts, **more)]
+
+    async with make_bot(pets) as bot:
+        models.listed = {"fake-embeddings": "embeddings"}
+        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        own = shelf.Shelf(plugin.host, begun.append)
+        library = await own.library("")
+        await begun.pop()
+        monkeypatch.setattr(ModelClient, "embed", embed)
+        assert (await own.find(library, "why do cats purr", 60)).passage.heading == "Cats"
+        assert library.model == ""
+        await begun.pop()
+        assert library.model == "fake-embeddings"
+        assert {len(index.meanings()[0]) for index in (library.index, library.guide)} == {4}
+        await own.find(library, "why do cats purr", 60)
+        assert begun == []
 
 
 async def test_the_named_embedding_model_is_used(models: FakeModels, make_bot: MakeBot, tmp_path: Path) -> None:

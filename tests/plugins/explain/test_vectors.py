@@ -1,5 +1,6 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,9 +61,11 @@ async def test_a_restart_embeds_nothing_and_an_edit_only_what_it_changed(
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
         store = Store(database, "explain")
         assert np.array_equal(await vectors(store, client, told()), before)
-        assert embedded(models) == []
+        # One text shows that it still is the same model.
+        (again,) = embedded(models)
         await vectors(store, client, edited)
-        assert sorted(embedded(models)) == ["Dogs. They howl. They run.", "Dogs: They howl.", "They howl."]
+        asked = set(embedded(models)) - {again}
+    assert asked == {"Dogs. They howl. They run.", "Dogs: They howl.", "They howl."}
 
 
 async def test_another_model_starts_from_nothing(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
@@ -76,6 +79,44 @@ async def test_another_model_starts_from_nothing(models: FakeModels, client: Mod
         assert sorted(embedded(models)) == sorted(set(texts(told())))
 
 
+@pytest.mark.parametrize(
+    "other", [lambda row: [*row, 1.0], lambda row: [-row[0], row[1], -row[2]]], ids=["wider", "elsewhere"]
+)
+async def test_another_model_under_the_same_name_starts_from_nothing_too(
+    models: FakeModels,
+    client: ModelClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    other: Callable[[Sequence[float]], Sequence[float]],
+) -> None:
+    really = ModelClient.embed
+
+    async def embed(self: ModelClient, asked: Sequence[str], **more: Any) -> Any:
+        return [other(row) for row in await really(self, asked, **more)]
+
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        store = Store(database, "explain")
+        before = await vectors(store, client, told())
+        monkeypatch.setattr(ModelClient, "embed", embed)
+        embedded(models)
+        after = await vectors(store, client, told())
+        assert sorted(set(embedded(models))) == sorted(set(texts(told())))
+        assert np.array_equal(after, [other(row) for row in before.tolist()])
+        assert np.array_equal(await vectors(store, client, told()), after)
+        assert len(embedded(models)) == 1
+
+
+async def test_without_the_model_server_what_is_kept_is_of_no_use(
+    models: FakeModels, client: ModelClient, tmp_path: Path
+) -> None:
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        store = Store(database, "explain")
+        await vectors(store, client, told(), "fake-embeddings")
+        models.failure = (503, "It is loading.")
+        with pytest.raises(UserError):
+            await vectors(store, client, told(), "fake-embeddings")
+
+
 async def test_what_no_lesson_uses_is_dropped(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
     cats, dogs = told()
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
@@ -85,7 +126,9 @@ async def test_what_no_lesson_uses_is_dropped(models: FakeModels, client: ModelC
         assert len(await store.blob_keys(scope=SCOPE)) == len(set(texts([dogs])))
         embedded(models)
         await vectors(store, client, [cats, dogs])
-        assert sorted(embedded(models)) == sorted(set(texts([cats])))
+        again, *asked = embedded(models)
+    assert sorted(asked) == sorted(set(texts([cats])))
+    assert again in texts([dogs])
 
 
 async def test_many_texts_go_in_batches_and_the_finished_ones_are_kept(
@@ -112,7 +155,9 @@ async def test_what_was_finished_before_an_interruption_is_not_made_again(
         models.failure = None
         before = embedded(models)[:32]
         await vectors(store, client, many)
-    assert sorted(embedded(models)) == sorted(set(texts(many)) - set(before))
+    again, *asked = embedded(models)
+    assert sorted(asked) == sorted(set(texts(many)) - set(before))
+    assert again in before
 
 
 async def test_no_passages_are_no_rows(client: ModelClient, tmp_path: Path) -> None:
