@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 FORKS = "-fork"
+ENDING = actions.IN_PLACE - actions.ANYBODY
+"""These take something away, and show nothing."""
 
 
 class Pressing:
@@ -44,7 +46,7 @@ class Pressing:
 
     async def _pressed(self, request: Request, action: str, row_id: int) -> MessageRow:
         row = await self._journal.get(row_id)
-        if row is None or row.role != "assistant" or not _reaches(row, request):
+        if row is None or row.role != "assistant" or not _reaches(row, request, action):
             raise Expired("This has expired: it is no longer stored.")
         if not actions.is_plugins(action):
             self._gate.pressed(request, action)
@@ -134,10 +136,11 @@ def _is_own(row: MessageRow, request: Request) -> bool:
     return (row.platform, row.author) == (request.place.platform, request.user.id)
 
 
-def _reaches(row: MessageRow, request: Request) -> bool:
-    """Whether somebody there can have the buttons of an answer: rights in one server are none in another."""
+def _reaches(row: MessageRow, request: Request, action: str) -> bool:
+    """Whether somebody there can have this button of an answer: rights in one server are none in another."""
     user, place = request.user, request.place
     if user.is_operator or _is_own(row, request):
         return True
     here = (row.platform, row.server) == (place.platform, place.server)
-    return here and (not row.private or user.is_moderator)
+    # What moderators cannot read, they can end; any other button would show them what was asked.
+    return here and (not row.private or (user.is_moderator and action in ENDING))

@@ -192,6 +192,34 @@ async def test_only_the_asker_and_moderators_change_something(bot: Bot, button: 
     assert button == "stop" or not allowed[-1].error
 
 
+@pytest.mark.parametrize("button", CHANGING)
+async def test_of_what_is_private_moderators_see_nothing_but_can_end_it(bot: Bot, button: str) -> None:
+    row = (await last(bot, ask("/whisper psst"))).row
+    fields = {"text": "x"} if button == "edit" else {}
+    told = [reply.text for reply in await replies(bot, press(button, row, MODERATOR, **fields))]
+    ends = {"stop": "There is nothing to stop: this answer is finished.", "delete": ""}
+    assert told == [ends.get(button, "This has expired: it is no longer stored.")]
+
+
+@pytest.mark.parametrize("button", ["b0", "up"])
+async def test_what_anybody_may_press_is_not_there_below_what_is_private(
+    make_bot: Callable[..., Bot], echo: Echo, button: str
+) -> None:
+    async with make_bot(echo, settings={"answers.private": True}) as bot:
+        row = (await last(bot, ask("/offer"))).row
+        assert (await last(bot, press(button, row, MODERATOR))).text == "This has expired: it is no longer stored."
+        assert not (await last(bot, press(button, row))).error
+
+
+async def test_the_form_behind_what_is_private_is_for_its_asker_alone(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    async with make_bot(echo, settings={"answers.private": True}) as bot:
+        row = (await last(bot, ask("/ask psst"))).row
+        form = bot.dispatch(press("edit", row, MODERATOR)).form
+        assert form is not None
+        with pytest.raises(Expired):
+            await form()
+
+
 async def test_a_form_is_for_the_asker_too(bot: Bot) -> None:
     row = (await last(bot, ask("/ask hi"))).row
     dispatch = bot.dispatch(press("edit", row, BEN))

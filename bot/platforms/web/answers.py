@@ -167,7 +167,7 @@ class Answers:
     async def press(self, user: User, exchange_id: int, button_id: str) -> Form | None:
         """Press a button under an exchange. Raises UserError if it refuses."""
         found = self._rooms.holding(exchange_id)
-        if found is None or not found[1].is_visible_to(user):
+        if found is None or not (found[1].is_visible_to(user) and _is_under(found[1], button_id)):
             raise Expired("This button has expired.")
         room, exchange = found
         return await self._act(user, room, exchange.thread, Action(button_id, private=exchange.private))
@@ -281,3 +281,9 @@ class Answers:
             status = translate("Stopped.", running.user.locale)
             last = replace(running.exchange.reply, final=True, status=status, buttons=())
             running.room.show(running.exchange, last)
+
+
+def _is_under(exchange: Exchange, button_id: str) -> bool:
+    """Whether a button is under an exchange, or was, such as the Stop of an answer that has just ended."""
+    shown = {button.id for button in exchange.reply.buttons}
+    return button_id in shown or button_id.endswith(f":{exchange.reply.row}")

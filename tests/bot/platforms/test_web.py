@@ -130,6 +130,16 @@ async def test_buttons_change_their_message_or_make_a_new_one(ann: Visitor, ben:
         assert (await hers.until("refused"))["text"] == "This button has expired."
 
 
+async def test_a_button_is_pressed_under_its_own_answer_alone(ann: Visitor) -> None:
+    async with ann.page() as page:
+        await page.say("/ask seed:1 hello")
+        first = await page.final()
+        await page.say("/ask seed:1 hello")
+        second = await page.final()
+        await page.send("press", exchange=first["id"], id=f"t:up:{second['row']}")
+        assert (await page.until("refused"))["text"] == "This button has expired."
+
+
 async def test_a_command_without_its_options_opens_a_form(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         await page.say("/ask")
