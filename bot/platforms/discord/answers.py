@@ -16,7 +16,7 @@ import discord
 from bot.errors import BotError
 from bot.language import Sentence
 from bot.pace import Pacer, paced
-from bot.platforms.discord.carrier import SMALL, Direct, Gone, Hook, Lost, Room
+from bot.platforms.discord.carrier import FAILURES, SMALL, Direct, Gone, Hook, Lost, Room
 from bot.platforms.discord.outlet import Outlet, Shown
 from bot.platforms.discord.requests import PLATFORM
 from bot.platforms.discord.thread import withdraw
@@ -153,7 +153,7 @@ class Answers:
         for outlet in outlets:
             await outlet.remove()
         for message in messages:
-            with suppress(discord.HTTPException, BotError):
+            with suppress(*FAILURES):
                 await self.room(channel, None).delete(int(message))
 
     async def take_back(self, row: MessageRow, messages: Sequence[str]) -> bool:
@@ -165,7 +165,7 @@ class Answers:
                 await hook.delete(int(message))
             except Gone:
                 continue
-            except (BotError, discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            except FAILURES as error:
                 log.info("A message stays on Discord: %s", error)
                 return False
         return True
@@ -202,7 +202,7 @@ class Answers:
     async def _show_once(self, outlet: Outlet, row: MessageRow) -> None:
         try:
             await outlet.show(await self.bot.snapshot(row, outlet.locale))
-        except (BotError, discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        except FAILURES as error:
             log.warning("An interrupted answer still looks as if it went on: %s", error)
 
     async def _found_again(self, row: MessageRow) -> Outlet | None:

@@ -7,6 +7,7 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+import aiohttp
 import discord
 
 from bot.errors import BotError
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 SMALL = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 """What a server without boosts takes."""
 NO_PINGS = discord.AllowedMentions.none()
+FAILURES = (BotError, discord.HTTPException, aiohttp.ClientError, OSError)
+"""What keeps a message from being written: Discord's refusals, whatever they mean, and that it cannot be reached."""
 
 UNKNOWN_CHANNEL, UNKNOWN_GUILD, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK = 10003, 10004, 10008, 10015
 UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060

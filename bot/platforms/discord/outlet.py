@@ -14,7 +14,7 @@ import discord
 from bot.errors import BotError
 from bot.language import Sentence, translate
 from bot.platforms.discord import render
-from bot.platforms.discord.carrier import Full, Gone, Lost, NoFiles, TokenOver
+from bot.platforms.discord.carrier import FAILURES, Full, Gone, Lost, NoFiles, TokenOver
 from bot.platforms.discord.render import Message
 from bot.platforms.discord.thread import NOT_OPENED
 
@@ -126,7 +126,7 @@ class Outlet:
         """End here. Nothing stays that looks as if it went on, where that can be changed, and the asker hears why."""
         async with self._writing:
             self.final = True
-            with suppress(BotError, discord.HTTPException):
+            with suppress(*FAILURES):
                 await self._let_go()
         await self.tell(sentence)
 
@@ -143,7 +143,7 @@ class Outlet:
         for carrier in filter(None, (self._aside, self._direct)):
             try:
                 await carrier.post(said)
-            except (BotError, discord.HTTPException) as error:
+            except FAILURES as error:
                 log.info("The asker could not be told that an answer ended: %s", error)
             else:
                 return
@@ -154,7 +154,7 @@ class Outlet:
             self.final = self._removed = True
             shown, self._shown = self._shown, []
             for message in shown:
-                with suppress(BotError):
+                with suppress(*FAILURES):
                     await self._carrier.delete(message.id)
 
     async def _show(self, reply: Reply) -> None:

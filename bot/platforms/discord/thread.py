@@ -10,9 +10,8 @@ import aiohttp
 import discord
 
 from bot.delivery import quote_line
-from bot.errors import BotError
 from bot.language import Sentence
-from bot.platforms.discord.carrier import Gone, TokenOver
+from bot.platforms.discord.carrier import FAILURES, Gone, TokenOver
 from bot.platforms.discord.render import NOTHING, Message
 from bot.text import cut
 
@@ -64,7 +63,7 @@ class Thread:
             self.is_open = True
         except Gone:
             raise
-        except (BotError, discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        except FAILURES as error:
             log.warning("A thread could not be opened: %s", error)
         return self.is_open
 

@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import aiohttp
 import pytest
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.discord.interactions import FOLLOWUPS_OF_A_USER_INSTALL
@@ -12,6 +13,7 @@ from fakes.on_discord import Toys, finished, on_discord, playing
 
 from bot.app import Bot
 from bot.message import Reply
+from bot.platforms.discord import answers, carrier
 
 END = Reply(text="One and all", final=True)
 
@@ -273,6 +275,23 @@ async def test_nobody_can_be_told(discord: FakeDiscord, toys: Toys, caplog: pyte
     toys.say(END)
     await discord.until(lambda: "The asker could not be told" in caplog.text)
     assert "Traceback" not in caplog.text
+
+
+async def test_where_discord_cannot_be_reached_any_more_the_answer_ends(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreachable(*_: object, **__: object) -> None:
+        raise aiohttp.ServerDisconnectedError
+
+    caplog.set_level(logging.INFO)
+    await playing(discord, toys)
+    monkeypatch.setattr(answers, "RETRY_SECONDS", ())
+    for way in (carrier.Hook, carrier.Room):
+        monkeypatch.setattr(way, "edit", unreachable)
+        monkeypatch.setattr(way, "post", unreachable)
+    toys.say(END)
+    await discord.until(lambda: caplog.text.count("The asker could not be told") == 2)
+    assert "Something went wrong on Discord" not in caplog.text
 
 
 # What others delete
