@@ -9,7 +9,6 @@ import contextlib
 import io
 import json
 import math
-import struct
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
@@ -151,15 +150,7 @@ def _reading(data: bytes) -> Iterator[Image.Image]:
         with opened as picture:
             yield picture
     # Pillow reads what stands behind the pixels without looking whether it is long enough.
-    except (
-        OSError,
-        EOFError,
-        SyntaxError,
-        ValueError,
-        IndexError,
-        struct.error,
-        Image.DecompressionBombError,
-    ) as error:
+    except (OSError, EOFError, SyntaxError, ValueError, IndexError, Image.DecompressionBombError) as error:
         raise ValueError("The picture is damaged; send another copy of it.") from error
 
 

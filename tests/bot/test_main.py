@@ -11,9 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from fakes.chat import TEMPERA, Ended, Person, ended
+from fakes.crooked import crooked
 from fakes.models import FakeModels
 from fakes.page import visitor
+
+from bot import config
+from bot.__main__ import _bot
 
 pytestmark = pytest.mark.processes
 
@@ -138,6 +143,24 @@ async def test_a_wrong_configuration_is_one_sentence(
 ) -> None:
     person.more = variables
     assert one_sentence(await person.run(*line)).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown"), [({}, "made up"), ({"TRUSTED_KEY": "t"}, "t"), ({"API_KEY": "a", "TRUSTED_KEY": "t"}, "a")]
+)
+async def test_by_which_key_the_model_server_knows_the_bot(
+    keys: dict[str, str], shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ready(request: web.Request) -> web.Response:
+        return web.json_response({"models": [request.headers.get("Authorization")]})
+
+    monkeypatch.chdir(tmp_path)
+    for name, value in keys.items():
+        monkeypatch.setenv(f"TEMPERA_MODEL_SERVER__{name}", value)
+    async with crooked(ready, "/health/ready") as url:
+        monkeypatch.setenv("TEMPERA_MODEL_SERVER__URL", url)
+        async with _bot(config.load(), "made up").models as client:
+            assert (await client.readiness()).models == (f"Bearer {shown}",)
 
 
 async def test_a_configuration_file(person: Person) -> None:
