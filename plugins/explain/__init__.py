@@ -47,6 +47,8 @@ MOST_MARKS = 2000
 """How many of those who said that something did not help are remembered; the oldest make way, and count anew."""
 TIDY_SECONDS = 60.0
 """When what is no longer needed is looked for, so that nothing at the start has to wait for it."""
+FORGET_SECONDS = 3600.0
+"""How often questions are forgotten that were kept long enough."""
 
 
 class Explain(Plugin):
@@ -60,6 +62,7 @@ class Explain(Plugin):
         self.gaps = Gaps(self.host.store, self.host.retention_days)
         self._counted: dict[tuple[str, ...], None] = {}
         self.spawn(self._prepare())
+        self.spawn(self._forget_gaps())
 
     async def pages(self, place: Place) -> Sequence[Page]:
         return [book.page for book in (await self.shelf.library(_here(place))).books]
@@ -290,6 +293,16 @@ class Explain(Plugin):
         await self.shelf.library("")
         await asyncio.sleep(TIDY_SECONDS)
         await self._tidy()
+
+    async def _forget_gaps(self) -> None:
+        """Forget what was kept long enough, for as long as the plugin is loaded."""
+        while True:
+            try:
+                await self.gaps.forget_old()
+            except Exception:
+                # Nobody waits for this, and whatever it was may pass.
+                log.exception("Old questions stay for now")
+            await asyncio.sleep(FORGET_SECONDS)
 
     async def _tidy(self) -> None:
         try:

@@ -13,6 +13,8 @@ LONGEST = 200
 """Characters that are kept of a question."""
 MOST = 500
 """How many different ones are kept of each kind; those that nobody asked lately make way."""
+SCOPES = "gaps"
+"""Where it is noted in which scopes something is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Gap:
 
 
 class Gaps:
-    """Counts per server. What did not come up for `days` is forgotten."""
+    """Counts per server. What did not come up for `days` is forgotten, at the latest by the next `forget_old`."""
 
     def __init__(self, store: Store, days: float) -> None:
         self._store = store
@@ -52,6 +54,11 @@ class Gaps:
         """Questions, and headings, the most frequent first."""
         return await self._of(f"asked:{server}"), await self._of(f"unhelpful:{server}")
 
+    async def forget_old(self) -> None:
+        """Forget what is too old, of all servers."""
+        for scope in await self._store.items(scope=SCOPES):
+            await self._forget(scope)
+
     async def _count(self, scope: str, text: str) -> None:
         shown = _shown(text)
 
@@ -59,6 +66,8 @@ class Gaps:
             count = row["count"] + 1 if row else 1
             return {"text": shown, "count": count, "last": datetime.now(UTC).isoformat()}
 
+        # First, so that nothing can be counted where nobody looks for what is old.
+        await self._store.set(scope, True, scope=SCOPES)
         await self._store.change(_key(text), one_more, scope=scope)
         await self._forget(scope)
 
@@ -71,6 +80,8 @@ class Gaps:
             await self._store.delete(*gone, scope=scope)
 
     async def _of(self, scope: str) -> list[Gap]:
+        # Again, for what was counted before any of this was noted.
+        await self._store.set(scope, True, scope=SCOPES)
         await self._forget(scope)
         found = [_gap(row) for row in (await self._store.items(scope=scope)).values()]
         return sorted(found, key=lambda gap: (-gap.count, -gap.last.timestamp()))

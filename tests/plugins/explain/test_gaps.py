@@ -36,6 +36,17 @@ async def test_what_is_older_than_what_may_be_kept_is_forgotten(store: Store) ->
     assert list(await store.items(scope="asked:school")) == ["why"]
 
 
+async def test_what_is_old_is_forgotten_where_nobody_asks_or_looks_any_more(store: Store) -> None:
+    for server in ("school", "elsewhere"):
+        await Gaps(store, 30).asked(server, f"Why, {server}?")
+        await Gaps(store, 30).unhelpful(server, "Pets › Cats")
+    await Gaps(store, 30).forget_old()
+    scopes = [f"{kind}:{server}" for kind in ("asked", "unhelpful") for server in ("school", "elsewhere")]
+    assert all([await store.items(scope=scope) for scope in scopes])
+    await Gaps(store, 0).forget_old()
+    assert not any([await store.items(scope=scope) for scope in scopes])
+
+
 async def test_only_so_many_are_kept_and_the_latest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gaps, "MOST", 2)
     counted = Gaps(store, 30)
