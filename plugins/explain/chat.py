@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -77,8 +78,13 @@ def buttons(
 def suggestions(ctx: Context, library: Library, passages: Sequence[Passage], question: str) -> Reply:
     """A few headings, one of which may be what was meant."""
     lines = [ctx.translate("I am not sure; did you mean one of these?"), ""]
-    lines += [f"- {passage.heading}" for passage in passages]
-    made = [Button(_short(passage.heading), "explain-at", target(library, passage)) for passage in passages]
+    headings = Counter(passage.heading for passage in passages)
+    names = [passage.heading if headings[passage.heading] == 1 else trail(passage) for passage in passages]
+    lines += [f"- {name}" for name in names]
+    made = [
+        Button(_short(name), "explain-at", target(library, passage))
+        for name, passage in zip(names, passages, strict=True)
+    ]
     none = Button(ctx.translate("None of these"), "explain-missed", {"question": question})
     return Reply(text="\n".join(lines), buttons=(*made, none), final=True)
 

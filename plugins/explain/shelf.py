@@ -19,7 +19,7 @@ from bot import Attachment, Busy, UserError
 from plugins.explain.teaching import Kept, Teaching, Version
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 
     from bot import Host, Page
     from plugins.explain.decision import Decision
@@ -244,7 +244,7 @@ class Shelf:
         for path in self._files:
             sentence = "The lesson %s, named in explain.lessons, is left out: %s"
             try:
-                books.append(await asyncio.to_thread(_from_disk, path))
+                books.append(await asyncio.to_thread(_from_disk, path, {book.title.casefold() for book in books}))
             except OSError as error:
                 log.error(sentence, path, f"{error.strerror}.")  # noqa: TRY400 - the sentence says all
             except UserError as error:
@@ -261,12 +261,12 @@ class Shelf:
 
         And by their titles, why some of these are left out.
         """
-        known = {book.version: book for book in before.books if book.version} if before else {}
+        known = {(book.title, book.version): book for book in before.books} if before else {}
         own: list[Book] = []
         left_out: dict[str, UserError] = {}
         for one in kept:
             try:
-                own.append(known.get(one.newest) or await self._opened(server, one))
+                own.append(known.get((one.title, one.newest)) or await self._opened(server, one))
             except UserError as error:
                 left_out[one.title] = error
                 # What nobody foresaw is told with where it happened.
@@ -291,7 +291,10 @@ class Shelf:
             self._spawn(self._embed(library))
 
     async def _embed(self, library: Library) -> None:
-        """Attach the embeddings, however long it takes until there is a model server that can make them."""
+        """Attach the embeddings, however long it takes until there is a model server that can make them.
+
+        No longer than the library is at hand: others take its place, or that of servers that nobody asks from.
+        """
         while not library.model:
             try:
                 model = self._model or await self._host.models.first("embeddings")
@@ -305,6 +308,8 @@ class Shelf:
             if not library.model:
                 library.settle()
                 await asyncio.sleep(RETRY_SECONDS)
+                if library is not self._common and library not in self._own.values():
+                    return
 
     async def _attach(self, library: Library, model: str) -> None:
         import numpy as np
@@ -352,16 +357,20 @@ def _indexed(passages: Sequence[Passage], guide: Index | None = None) -> Index:
     return Index(passages, guide)
 
 
-def _from_disk(path: Path) -> Book:
-    return replace(bound(path.read_bytes(), path.name), path=path)
+def _from_disk(path: Path, taken: Collection[str] = ()) -> Book:
+    """The lesson of a file, with a number after its title where that is among those taken, which are casefolded."""
+    data = path.read_bytes()
+    book, number = bound(data, path.name), 1
+    title = book.title
+    while title.casefold() in taken:
+        number += 1
+        title = f"{book.title} ({number})"
+    return replace(book if number == 1 else bound(data, path.name, title), path=path)
 
 
 def _named(books: Sequence[Book]) -> tuple[Book, ...]:
     """The books, each with an address of its own."""
+    from plugins.explain.passages import distinct
+
     taken: dict[str, int] = {}
-    named = []
-    for book in books:
-        count = taken[book.page.name] = taken.get(book.page.name, 0) + 1
-        page = book.page if count == 1 else replace(book.page, name=f"{book.page.name}-{count}")
-        named.append(replace(book, page=page))
-    return tuple(named)
+    return tuple(replace(book, page=replace(book.page, name=distinct(book.page.name, taken))) for book in books)

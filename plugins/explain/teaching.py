@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from bot import UserError
@@ -82,7 +83,10 @@ class Teaching:
         return found[version.digest]
 
     async def add(self, server: str, title: str, filename: str, data: bytes) -> tuple[Version, bool]:
-        """Keep `data` as the newest version of a lesson; and whether it differs from the one before."""
+        """Keep `data` as the newest version of a lesson; and whether it differs from the one before.
+
+        So it does where the end of its name does, by which files are told apart that say nothing of what they are.
+        """
         known = await self.lessons(server)
         if len(known) >= MOST_LESSONS and _key(title) not in {_key(kept.title) for kept in known}:
             raise UserError("There is room for {most} lessons here. Remove one with /lesson remove.", most=MOST_LESSONS)
@@ -91,9 +95,12 @@ class Teaching:
         is_damaged = any(not kept.versions for kept in known if _key(kept.title) == _key(title))
         before: list[dict[str, Any]] = []
 
+        def is_same() -> bool:
+            return bool(before) and _told(before[-1]) == _told(about)
+
         def with_one_more(row: Any) -> dict[str, Any]:
             before[:] = row["versions"] if _kept(title, row).versions else []
-            if before and before[-1]["digest"] == digest:
+            if is_same():
                 return {"title": title, "versions": before}
             number = before[-1]["number"] + 1 if before else 1
             return {"title": title, "versions": [*before, {"number": number, **about}][-MOST_VERSIONS:]}
@@ -103,7 +110,7 @@ class Teaching:
         await self._store.set(server, True, scope=SERVERS)
         old = await self._all_files(server) if is_damaged else {one["digest"] for one in before}
         await self._forget_files(server, old)
-        return _kept(title, row).newest, not before or before[-1]["digest"] != digest
+        return _kept(title, row).newest, not is_same()
 
     async def remove(self, server: str, kept: Kept) -> None:
         """Forget a lesson with all its versions."""
@@ -126,6 +133,11 @@ def _scope(server: str) -> str:
 
 def _key(title: str) -> str:
     return " ".join(title.casefold().split())
+
+
+def _told(version: dict[str, Any]) -> tuple[str, str]:
+    """What a version is read from, and as what kind of file."""
+    return version["digest"], PurePath(version["filename"]).suffix.casefold()
 
 
 def _kept(title: str, row: Any) -> Kept:

@@ -10,6 +10,8 @@ from bot import context
 from bot.app import Bot
 from bot.message import Place, Reply, Request, User
 from plugins import explain
+from plugins.explain.decision import DidYouMean
+from plugins.explain.shelf import Library, Shelf
 
 from .conftest import DEFAULT, MakeBot
 
@@ -33,6 +35,33 @@ async def press_first(bot: Bot, reply: Reply, user: User) -> None:
 
 async def gaps(bot: Bot) -> str:
     return (await last(bot, ask("/lesson gaps", MODERATOR))).text
+
+
+async def test_questions_that_were_kept_long_enough_are_forgotten_though_nobody_asks_again(make_bot: MakeBot) -> None:
+    async with make_bot(DEFAULT) as bot:
+        await last(bot, ask(f"/explain {UNKNOWN}"))
+    async with make_bot(DEFAULT, retention_days=0) as bot:
+        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        while await plugin.host.store.items(scope=f"asked:{ROOM.server}"):
+            pass
+
+
+async def test_suggestions_of_one_name_say_where_they_stand(
+    make_bot: MakeBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / f"{name}.md" for name in ("cats", "dogs")]
+    for file in files:
+        file.write_text(f"# {file.stem}\n\n## Summary\n\nAll of it.\n\n## Only {file.stem}\n\nMore.\n")
+
+    async def find(self: Shelf, library: Library, question: str, patience: float, *, user: str = "") -> DidYouMean:
+        return DidYouMean(library.index.passages[:3])
+
+    monkeypatch.setattr(Shelf, "find", find)
+    async with make_bot(*files) as bot:
+        reply = await last(bot, ask("/explain summary"))
+        names = ["cats › Summary", "Only cats", "dogs › Summary"]
+        assert reply.text.splitlines()[2:] == [f"- {name}" for name in names]
+        assert labels(reply)[:3] == names
 
 
 async def test_an_answer_is_in_the_lessons_words_and_says_where_they_stand(bot: Bot) -> None:

@@ -191,6 +191,50 @@ async def test_a_model_of_another_width_has_all_lessons_embedded_anew_and_words_
         assert begun == []
 
 
+async def test_a_library_that_another_took_the_place_of_is_not_tried_again(
+    make_bot: MakeBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "RETRY_SECONDS", 0.01)
+    pets = tmp_path / "pets.md"
+    pets.write_text(PETS)
+    tasks: list[asyncio.Task[Any]] = []
+    async with make_bot(pets) as bot:
+        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        own = shelf.Shelf(plugin.host, lambda work: tasks.append(asyncio.create_task(work)))
+        for song in ("sing", "whistle"):
+            await own.teaching.add(ROOM.server, "Birds", "birds.md", f"# Birds\n\n## Robins\n\nThey {song}.\n".encode())
+            await own.library(ROOM.server)
+        common, replaced, newest = tasks
+        await replaced
+        assert not common.done()
+        assert not newest.done()
+        for task in (common, newest):
+            task.cancel()
+        await asyncio.gather(common, newest, return_exceptions=True)
+
+
+async def test_files_of_one_title_are_told_apart(make_bot: MakeBot, tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.md" for number in range(4)]
+    for file, title in zip(files, ("Pets", "pets", "Pets", "Pets 2"), strict=True):
+        file.write_text(f"# {title}\n\n## Cats\n\nFile {file.name} tells of cats.\n")
+    async with make_bot(*files) as bot:
+        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        library = await plugin.shelf.library("")
+        assert [book.title for book in library.books] == ["Pets", "pets (2)", "Pets (3)", "Pets 2"]
+        assert len({book.page.name for book in library.books}) == 4
+        for book, file in zip(library.books, files, strict=True):
+            (passage,) = book.passages
+            assert file.name in passage.text
+            assert library.book(passage.lesson) is book
+
+
+async def test_a_lesson_that_is_added_again_under_other_capitals_is_called_so(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        for title in ("Pets", "PETS"):
+            await last(bot, ask(f'/lesson add title:{title} text:"{PETS}"', MODERATOR))
+            assert (await last(bot, ask(PURR))).text.endswith(f"— {title} › Cats")
+
+
 async def test_the_named_embedding_model_is_used(models: FakeModels, make_bot: MakeBot, tmp_path: Path) -> None:
     pets = tmp_path / "pets.md"
     pets.write_text(PETS)

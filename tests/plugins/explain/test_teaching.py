@@ -46,6 +46,15 @@ async def test_a_file_becomes_a_lesson_and_again_a_new_version(bot: Bot) -> None
     assert earlier.attachments == (Attachment("pets.md", PETS.encode()),)
 
 
+async def test_the_same_file_under_a_name_of_another_kind_is_read_anew(bot: Bot) -> None:
+    page = b"Pets\n\n<h2>Cats</h2>\n\n<p>Cats purr.</p>\n"
+    await lesson(bot, "add", title="Pets", file=Attachment("pets.txt", page))
+    added = await lesson(bot, "add", title="Pets", file=Attachment("pets.HTML", page))
+    assert added.text == "“Pets” is version 2 now (passages: 2). Its topics:\n\n- Cats"
+    same = await lesson(bot, "add", title="Pets", file=Attachment("cats.html", page))
+    assert same.text.startswith("“Pets” was the same already in version 2")
+
+
 async def test_a_lesson_that_is_removed_is_gone_with_its_files(bot: Bot) -> None:
     for text in ("Cats\n\nCats purr.", "Cats\n\nCats sleep."):
         await lesson(bot, "add", title="Pets", text=text)
