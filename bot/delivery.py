@@ -270,6 +270,19 @@ def compose(reply: Reply, *, subtext: str = "{}") -> str:
     return "\n\n".join(block for block in (quote_line(reply.quote), text, *map(subtext.format, small)) if block)
 
 
+def given_back(sentence: str, typed: Mapping[str, str], locale: str) -> str:
+    """Why a form was refused, and under it what was typed into its fields, as code blocks, to be copied."""
+    if not typed:
+        return sentence
+    blocks = (f"{name}:\n```\n{value.replace('```', 'ˋˋˋ')}\n```" for name, value in typed.items())
+    return "\n".join([f"{sentence}\n\n{translate('This is what you typed:', locale)}", *blocks])
+
+
+def filled(fields: Mapping[str, object]) -> dict[str, str]:
+    """What was typed into the fields of a form; not its files, nor what was left empty."""
+    return {name: value for name, value in fields.items() if isinstance(value, str) and value.strip()}
+
+
 def card_line(card: Mapping[str, str]) -> str:
     """The card as one line: "model qwen · temperature 0.7"; empty for an empty card."""
     return " · ".join(" ".join(f"{name} {value}".split()) for name, value in card.items())

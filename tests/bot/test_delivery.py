@@ -16,7 +16,9 @@ from bot.delivery import (
     compose,
     deliverable,
     ellipsis,
+    filled,
     flowing,
+    given_back,
     grows,
     join,
     put_together,
@@ -294,3 +296,9 @@ def test_parts_that_grow_at_the_same_time_are_one_text_that_only_grows() -> None
 
 def test_an_answer_without_such_parts_is_left_as_it_is() -> None:
     assert put_together(Reply(text="one")) == Reply(text="one")
+
+
+def test_what_was_typed_into_a_form_that_is_refused_comes_back() -> None:
+    typed = filled({"prompt": "Why ```so```?", "seed": " ", "file": b"four"})
+    assert given_back("No.", typed, "de") == "No.\n\nDas hast du eingegeben:\nprompt:\n```\nWhy ˋˋˋsoˋˋˋ?\n```"
+    assert given_back("No.", {}, "de") == "No."

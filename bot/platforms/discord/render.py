@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
-from bot.delivery import Limits, compose, deliverable, split
+from bot.delivery import Limits, compose, deliverable, filled, given_back, split
 from bot.language import translate
 from bot.message import Attachment
 
@@ -130,12 +130,10 @@ def files(attachments: Iterable[Attachment]) -> list[discord.File]:
 
 def refused(sentence: str, fields: Mapping[str, Any], locale: str) -> Message:
     """Why a form was refused, and under it what was typed into it, to be copied: as code blocks, or as a file."""
-    filled = {name: str(value) for name, value in fields.items() if isinstance(value, str) and value.strip()}
-    if not filled:
-        return Message(split(sentence, LIMITS.characters)[0])
+    typed = filled(fields)
+    text = given_back(sentence, typed, locale)
+    if not typed or len(text) <= LIMITS.characters:
+        return Message(split(text, LIMITS.characters)[0])
+    data = "\n\n".join(f"{name}:\n{value}" for name, value in typed.items()).encode("utf-8", "replace")
     head = f"{sentence}\n\n{translate('This is what you typed:', locale)}"
-    text = "\n".join([head, *(f"{name}:\n```\n{value.replace('```', 'ˋˋˋ')}\n```" for name, value in filled.items())])
-    if len(text) <= LIMITS.characters:
-        return Message(text)
-    data = "\n\n".join(f"{name}:\n{value}" for name, value in filled.items()).encode("utf-8", "replace")
     return Message(split(head, LIMITS.characters)[0], files=(Attachment(TYPED_FILE, data, "text/plain"),))

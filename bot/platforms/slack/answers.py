@@ -15,7 +15,7 @@ from bot.platforms.slack import commands
 from bot.platforms.slack.budgets import OutletPacer
 from bot.platforms.slack.outlet import Room
 from bot.platforms.slack.private import Aside, Hook
-from bot.platforms.slack.requests import PLATFORM, Where
+from bot.platforms.slack.requests import PLATFORM, Where, with_typed
 from bot.platforms.slack.web import Closed, Gone, NoFeature, NotThere, SlackError, Worthless
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.database import MessageRow
     from bot.errors import UserError
+    from bot.message import Request
     from bot.platforms.slack.outlet import Outlet
     from bot.platforms.slack.requests import Me
     from bot.platforms.slack.web import Web
@@ -91,10 +92,10 @@ class Answers:
     def _names(self) -> list[str]:
         return [command.name for command in self.bot.commands]
 
-    async def refuse(self, where: Where, error: UserError) -> None:
-        """Tell the asker alone what was wrong."""
-        text = error.sentence.in_language(where.locale)
-        await self.follow(self.aside(where), _once(Reply(text=text, error=True, private=True, final=True)))
+    async def refuse(self, where: Where, error: UserError, request: Request | None = None) -> None:
+        """Tell the asker alone what was wrong, with what they typed into the form that `request` came from."""
+        reply = Reply(text=error.sentence.in_language(where.locale), error=True, private=True, final=True)
+        await self.follow(self.aside(where), _once(reply if request is None else with_typed(reply, request)))
 
     def aside(self, where: Where) -> Aside:
         """The asker alone."""

@@ -17,7 +17,7 @@ from bot.message import Action, Request
 from bot.platforms.slack import blocks, commands, modal
 from bot.platforms.slack.answers import FAILED, SHUT_OUT
 from bot.platforms.slack.hand import link_to
-from bot.platforms.slack.requests import PLATFORM, Where, announced, asked, fetched, unescaped, words
+from bot.platforms.slack.requests import PLATFORM, Where, announced, asked, fetched, files, unescaped, with_typed, words
 from bot.platforms.slack.web import Closed, NotThere, SlackError
 from bot.safety.declared import OFF
 
@@ -87,7 +87,7 @@ class Interactions:
         await self._ask(self._request(user, where, **about), where, body["trigger_id"])
 
     async def _ask(self, request: Request, where: Where, trigger: str = "") -> None:
-        dispatch = self._bot.dispatch(_announced(request))
+        dispatch = self._bot.dispatch(announced(request))
         if dispatch.form is not None:
             await self._open(dispatch, where, trigger)
             return
@@ -95,16 +95,22 @@ class Interactions:
             await self._answers.follow(self._answers.aside(where), dispatch.replies)
             return
         try:
-            request = await self._fetched(request)
+            request = await fetched(request, self._web)
         except UserError as error:
-            await self._answers.refuse(where, error)
+            await self._answers.refuse(where, error, request)
             return
         if dispatch.private:
-            await self._answers.follow(self._answers.aside(where), self._bot.dispatch(request).replies)
+            await self._answers.follow(self._answers.aside(where), self._replies(request))
         elif where.thread:
-            await self._answers.follow(self._answers.room(where), self._bot.dispatch(request).replies)
+            await self._answers.follow(self._answers.room(where), self._replies(request))
         else:
             await self._ask_in_public(request, where)
+
+    async def _replies(self, request: Request) -> AsyncGenerator[Reply, None]:
+        """What is replied; a refusal of a form, which is closed by now, holds what was typed into it."""
+        async with aclosing(self._bot.dispatch(request).replies) as replies:
+            async for reply in replies:
+                yield with_typed(reply, request)
 
     async def _ask_in_public(self, request: Request, where: Where) -> None:
         """Post the question, and answer in its thread; where the bot is not in the channel, answer without it."""
@@ -116,7 +122,7 @@ class Interactions:
         try:
             ts = await self._web.post(where.channel, question)
         except NotThere:
-            await self._answers.follow(self._answers.hook(where), self._bot.dispatch(request).replies)
+            await self._answers.follow(self._answers.hook(where), self._replies(request))
             return
         except SlackError as error:
             log.warning("A question could not be posted: %s", error)
@@ -124,7 +130,7 @@ class Interactions:
             return
         where = replace(where, thread=ts, question=ts, quoted=False)
         request = replace(request, place=where.place(self._team), message=ts, resume=where.as_json())
-        replies = self._bot.dispatch(request).replies
+        replies = self._replies(request)
         if withheld:
             replies = self._revealing(replies, where, whole)
         await self._answers.follow(self._answers.room(where), replies)
@@ -179,7 +185,7 @@ class Interactions:
         request = self._request(user, where, action=Action(view["callback_id"], modal.fields(view)))
         request = replace(request, can_show_forms=False)
         if view["callback_id"].startswith("c:"):
-            dispatch = self._bot.dispatch(_announced(request))
+            dispatch = self._bot.dispatch(announced(request))
             if dispatch.refused:
                 reply = await anext(dispatch.replies)
                 await ack(response_action="errors", errors=self._marked(view, reply))
@@ -190,7 +196,7 @@ class Interactions:
         await self._submit_edit(ack, view, request, where)
 
     async def _submit_edit(self, ack: AsyncAck, view: Json, request: Request, where: Where) -> None:
-        if _has_files(request):
+        if files(request):
             await ack()
             self._answers.start(self._sent(view, self._act_with_files(request, where)), "slack form")
             return
@@ -203,7 +209,7 @@ class Interactions:
             await replies.aclose()
             return
         await ack()
-        self._answers.start(self._go_on(first, replies, where), "slack form")
+        self._answers.start(self._go_on(first, replies, request, where), "slack form")
 
     async def _first(self, view: Json, replies: AsyncGenerator[Reply, None]) -> Reply | None:
         """The first reply, which the answer begins with; None if the same form was sent before."""
@@ -228,14 +234,14 @@ class Interactions:
 
     async def _act_with_files(self, request: Request, where: Where) -> None:
         try:
-            request = await self._fetched(request)
+            request = await fetched(request, self._web)
         except UserError as error:
             await self._answers.refuse(where, error)
             return
-        await self._act(self._bot.dispatch(request).replies, where)
+        await self._act(self._replies(request), where)
 
     async def _go_on(
-        self, first: asyncio.Task[Reply | None], replies: AsyncGenerator[Reply, None], where: Where
+        self, first: asyncio.Task[Reply | None], replies: AsyncGenerator[Reply, None], request: Request, where: Where
     ) -> None:
         try:
             reply = await first
@@ -243,7 +249,7 @@ class Interactions:
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
             raise
-        await self._follow(reply, replies, where)
+        await self._follow(reply and with_typed(reply, request), replies, where)
 
     # Buttons
 
@@ -354,11 +360,6 @@ class Interactions:
             **what,
         )
 
-    async def _fetched(self, request: Request) -> Request:
-        if request.action is None or request.action.fields is None:
-            return request
-        return replace(request, action=replace(request.action, fields=await fetched(request.action.fields, self._web)))
-
 
 def _name(view: Json) -> str:
     """What a form that is sent is told apart by."""
@@ -367,17 +368,6 @@ def _name(view: Json) -> str:
 
 def _is_refusal(reply: Reply) -> bool:
     return reply.error and not reply.row
-
-
-def _announced(request: Request) -> Request:
-    if request.action is None or request.action.fields is None:
-        return request
-    return replace(request, action=replace(request.action, fields=announced(request.action.fields)))
-
-
-def _has_files(request: Request) -> bool:
-    fields = request.action.fields if request.action is not None else None
-    return any(isinstance(value, dict) for value in (fields or {}).values())
 
 
 async def _led_by(first: Reply, replies: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:

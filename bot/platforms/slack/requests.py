@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bot.delivery import filled, given_back
 from bot.errors import UserError
 from bot.message import Attachment, Place, Request, User
 from bot.platforms.slack.commands import typed
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bot.app import Bot
+    from bot.message import Reply
     from bot.platforms.slack.people import People
     from bot.platforms.slack.web import Web
 
@@ -127,6 +129,14 @@ def asked(bot: Bot, request: Request, *, quoted: bool) -> str:
     return " ".join([name, *pairs])
 
 
+def with_typed(reply: Reply, request: Request) -> Reply:
+    """The reply; one that refuses a form holds what was typed into it."""
+    if request.action is None or not reply.error or reply.row:
+        return reply
+    typed = filled(request.action.fields or {})
+    return replace(reply, text=given_back(reply.text, typed, request.user.locale))
+
+
 def _value(value: Any) -> str:
     text = value.filename if isinstance(value, Attachment) else str(value)
     return f'"{text}"' if " " in text else text
@@ -135,17 +145,26 @@ def _value(value: Any) -> str:
 # Files: a request is decided on with their names alone, and fetches them once it is acknowledged.
 
 
-def announced(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a form with an empty file for each of Slack's."""
-    return {name: _empty(value) if isinstance(value, dict) else value for name, value in fields.items()}
+def announced(request: Request) -> Request:
+    """The request with an empty file for each of Slack's."""
+    return _with_files(request, {name: _empty(file) for name, file in files(request).items()})
 
 
-async def fetched(fields: Mapping[str, Any], web: Web) -> dict[str, Any]:
-    """The fields of a form with the files themselves. Raises UserError if one cannot be had."""
-    found = {}
-    for name, value in fields.items():
-        found[name] = await _fetch(value, web) if isinstance(value, dict) else value
-    return found
+async def fetched(request: Request, web: Web) -> Request:
+    """The request with its files. Raises UserError if one cannot be had."""
+    return _with_files(request, {name: await _fetch(file, web) for name, file in files(request).items()})
+
+
+def files(request: Request) -> dict[str, Mapping[str, Any]]:
+    """The files that were put into a form, as Slack tells of them."""
+    fields = request.action.fields if request.action is not None else None
+    return {name: value for name, value in (fields or {}).items() if isinstance(value, dict)}
+
+
+def _with_files(request: Request, found: Mapping[str, Attachment]) -> Request:
+    if request.action is None or not found:
+        return request
+    return replace(request, action=replace(request.action, fields={**(request.action.fields or {}), **found}))
 
 
 async def _fetch(file: Mapping[str, Any], web: Web) -> Attachment:

@@ -178,9 +178,33 @@ async def test_a_file_that_cannot_be_had(slack: FakeSlack) -> None:
     view = await form(slack)
     file = slack.add_file(slack.ann, "note.txt", b"four")
     slack.scopes.remove("files:read")
-    assert (await slack.submit(slack.ann, view, {"file": file})).closed
+    assert (await slack.submit(slack.ann, view, {"file": file, "note": "fragile"})).closed
     message = await whispered(slack, slack.ann)
-    assert message.shown == "note.txt could not be fetched from Slack; send it again."
+    refused, typed = message.shown.split("\n\nThis is what you typed:\n")
+    assert refused == "note.txt could not be fetched from Slack; send it again."
+    assert typed == "note:\n```\nfragile\n```"
+
+
+async def test_a_form_that_is_refused_once_it_is_closed_loses_nothing(
+    models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.scores = {"aubergine": {"hate": 0.99}}
+    settings = {"safety.level": "classroom"}
+    async with (
+        FakeSlack() as slack,
+        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
+        on_slack(bot, slack),
+    ):
+        monkeypatch.setattr(interactions, "FIRST_SECONDS", 0.0)
+        await ask(slack)
+        answer = await answered(slack, PARIS)
+        for count, (name, on) in enumerate((("Edit", answer), ("/ask", None)), 1):
+            await (press(slack, slack.ann, on, name) if on else ask(slack, name, ""))
+            assert (await slack.submit(slack.ann, await form(slack), {"prompt": "aubergine"})).closed
+            await slack.until(lambda count=count: len(slack.ephemeral(slack.ann)) == count)
+            refused, typed = (await whispered(slack, slack.ann)).shown.split("This is what you typed:\n")
+            assert refused.startswith("I do not help with")
+            assert typed.startswith("prompt:\n```\naubergine\n```\ntemperature:\n```\n0.7\n```")
 
 
 async def test_edit_asks_a_new_question(slack: FakeSlack, models: FakeModels) -> None:

@@ -48,10 +48,9 @@ def test_what_was_asked(bot: Bot, what: dict[str, Any], quoted: str, unquoted: s
 
 def test_files_are_announced_by_name_before_they_are_fetched() -> None:
     file = {"id": "F1", "name": "a.png", "mimetype": "image/png", "size": 4, "alt_txt": "A dot"}
-    assert announced({"prompt": "Why?", "file": file}) == {
-        "prompt": "Why?",
-        "file": Attachment("a.png", b"", "image/png", "A dot"),
-    }
+    action = announced(request(action=Action("c:ask", {"prompt": "Why?", "file": file}))).action
+    assert action is not None
+    assert action.fields == {"prompt": "Why?", "file": Attachment("a.png", b"", "image/png", "A dot")}
 
 
 def test_three_characters_are_escaped_by_slack() -> None:
