@@ -78,16 +78,18 @@ class Lab(Plugin):
         top_p: Range[float, 0, 1] = 1.0,
         seed: Range[int, 0, 2147483647] | None = None,
         model: str | None = None,
+        fixed: bool = True,
     ) -> AsyncIterator[Reply]:
         """Go on with a token.
 
         ids: The tokens of the text so far
         draw: Whether to draw one more first
         ended: Whether the text ends there
+        fixed: Whether whoever asked gave the seed, so that later draws have it, too
         """
         if not IDS.fullmatch(ids):
             raise UserError("This button has expired.")
-        wish = Wish(text, temperature, top_p, seed, tuple(map(int, ids.split())), model)
+        wish = Wish(text, temperature, top_p, seed, tuple(map(int, ids.split())), model, fixed)
         if ended:
             yield odds.end(ctx, await wish.dial(ctx), wish)
             return

@@ -26,7 +26,7 @@ class Draw:
 class Wish:
     """What to go on from, and how. `ids` are the tokens of the text for `model`, none as long as only `text` is known.
 
-    `top_p` and `temperature` are those of the draw.
+    `top_p` and `temperature` are those of the draw, and `seed` that of later ones, too, if it is `fixed`.
     """
 
     text: str
@@ -35,6 +35,7 @@ class Wish:
     seed: int | None
     ids: tuple[int, ...] = ()
     model: str | None = None
+    fixed: bool = True
 
     async def dial(self, ctx: Context, seed: int = 0) -> Dial:
         """What may come next, exactly as the model has it, and what `seed` draws; some of it may be hidden."""
@@ -71,7 +72,8 @@ class Wish:
             "ended": ended,
             "temperature": self.temperature,
             "top_p": self.top_p,
-            "seed": self.seed,
+            "seed": self.seed if self.fixed else None,
+            "fixed": self.fixed and self.seed is not None,
             "model": self.model,
         }
         return Button(label, "odds-next", options, style="primary" if draw else "secondary")

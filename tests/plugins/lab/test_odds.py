@@ -118,16 +118,27 @@ async def test_warmer_repeats_a_draw_that_had_no_seed(bot: Bot, models: FakeMode
     assert first["seed"] == (int(drawn.card["seed"]) + len(IDS)) % 2**31
 
 
+@pytest.mark.parametrize("repeated", [False, True])
 async def test_a_draw_tells_no_seed_to_the_next_one(
-    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch, repeated: bool
 ) -> None:
     # Which token a seed of chance draws is not known, and after the last one nothing is drawn.
     monkeypatch.setattr("fakes.models.VOCABULARY", tuple(word for word in VOCABULARY if word != "<end>"))
     drawn = await pressed(bot, await last(bot, ask(CAT)), "🎲 Draw one")
+    if repeated:
+        drawn = await pressed(bot, drawn, "Warmer")
+    models.requests.clear()
     for _ in range(2):
         await pressed(bot, drawn, "🎲 Draw one")
-    _, *later = [body["seed"] for body in models.requests if body["seed"]]
-    assert len(set(later)) == 2
+    assert len({body["seed"] for body in models.requests if body["seed"]}) == 2
+
+
+async def test_a_seed_that_was_given_stays_that_of_later_draws_at_another_temperature(
+    bot: Bot, models: FakeModels
+) -> None:
+    drawn = await pressed(bot, await last(bot, ask("/odds temperature:1 seed:2 The cat sat on the")), "🎲 Draw one")
+    await pressed(bot, await pressed(bot, drawn, "Warmer"), "🎲 Draw one")
+    assert [body["seed"] for body in models.requests if body["seed"]] == [2 + 5, 2 + 5, 2 + 6]
 
 
 async def test_warmer_repeats_a_draw_that_ended_the_text(
