@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bot import Page, Part
 from plugins.explain import markup, wordings
-from plugins.explain.blocks import Block, Code, Items, Paragraph, Table
+from plugins.explain.blocks import BREAK, Block, Code, Items, Paragraph, Table
 from plugins.explain.encoding import decoded
 from plugins.explain.marks import CODE, fenced, first_escaped
 from plugins.explain.passages import sections
@@ -76,10 +76,13 @@ def _as_written(source: str, found: Sequence[Section], title: str) -> list[str] 
     """The Markdown of each section. None where a heading is not found in it, or HTML stands between."""
     from markdown_it import MarkdownIt
 
-    tokens = MarkdownIt("commonmark").enable("table").parse(source)
+    parse = MarkdownIt("commonmark").enable("table").parse
+    if markup.LINE_BREAK.search(source):
+        source = _with_breaks(source, parse(source))
+    tokens = parse(source)
     if any(token.type == "html_block" or _has_html(token) for token in tokens):
         return None
-    lines = source.splitlines()
+    lines = source.split("\n")
     candidates = iter(_candidates(tokens))
     starts: list[_Start] = []
     for section in found:
@@ -93,6 +96,17 @@ def _as_written(source: str, found: Sequence[Section], title: str) -> list[str] 
     ends = [following.line for _, following in pairwise(starts)] + [len(lines)]
     texts = ["\n".join([start.rest, *lines[start.after : end]]) for start, end in zip(starts, ends, strict=True)]
     return [ANSWERED.sub("", text.strip(), count=1) for text in texts]
+
+
+def _with_breaks(source: str, tokens: Sequence[Token]) -> str:
+    """With Markdown's line breaks in the place of HTML's, or blanks where a line cannot end."""
+    lines = source.split("\n")
+    for opening, inside in pairwise(tokens):
+        if inside.map and _has_html(inside):
+            gap = " " if opening.type in ("td_open", "th_open", "heading_open") else BREAK
+            for place in range(*inside.map):
+                lines[place] = markup.LINE_BREAK.sub(gap, lines[place]).removesuffix("\n")
+    return "\n".join(lines)
 
 
 def _has_html(token: Token) -> bool:

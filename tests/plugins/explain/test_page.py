@@ -104,6 +104,19 @@ def test_code_is_told_as_code() -> None:
     assert parts(made(text))[1:] == [("A", 2, "Name `a_b`:\n\n```\n# all\n  run()\n```\n\n2. Go.")]
 
 
+def test_line_breaks_of_html_leave_the_rest_as_it_was_written() -> None:
+    text = (
+        "# Pets\n\n## Cats<br>and dogs\n\n*One*<br>two<br/>\nthree<BR>\n\n|a|b|\n|--|--|\n|**c**<br>d|e|\n\n"
+        "## FAQ\n\nCan it swim?<br>It *can*.\n"
+    )
+    assert parts(made(text)) == [
+        ("Pets", 1, ""),
+        ("Cats and dogs", 2, "*One*  \ntwo  \nthree  \n\n|a|b|\n|--|--|\n|**c** d|e|"),
+        ("FAQ", 2, ""),
+        ("Can it swim?", 3, "It *can*."),
+    ]
+
+
 def test_html_among_markdown_is_read_and_not_passed_on() -> None:
     text = "# Pets\n\n## Cats\n\nThey <img src=x onerror=alert(1)>purr.\n\n<script>2</script>\n\n## Dogs\n\nBark.\n"
     assert parts(made(text)) == [("Pets", 1, ""), ("Cats", 2, "They purr."), ("Dogs", 2, "Bark.")]
