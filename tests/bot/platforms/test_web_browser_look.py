@@ -16,6 +16,7 @@ from bot.platforms.web.pages import static_url
 
 pytestmark = MARKS
 PHONE = {"width": 360, "height": 740}
+COLOUR = "one => getComputedStyle(one).backgroundColor"
 ANSWER = (
     "# Eggs\n\nOne **egg**, `two`:\n\n```python\ndef egg():\n    return 'yolk'  # yes\n```\n\n| a |\n|---|\n| 1 |\n",
 )
@@ -186,3 +187,110 @@ async def test_a_browser_of_some_years_ago_shows_the_chat_and_its_settings(url: 
         await expect(page.get_by_role("button", name="1 reply")).to_be_visible()
         await page.goto(f"{url}/settings")
         await expect(page.locator(".group .setting").first).to_be_visible()
+
+
+async def test_where_no_pairs_of_colours_are_known_there_are_the_light_ones(url: str, models: FakeModels) -> None:
+    async def aged(route: Any) -> None:
+        response = await route.fetch()
+        await route.fulfill(response=response, body=(await response.text()).replace("light-dark(", "no-such-pair("))
+
+    async with chromium() as browser, opened(browser, url, color_scheme="dark") as page:
+        await page.route("**/*.css", aged)
+        await page.add_init_script("CSS.supports = () => false; localStorage.setItem('tempera-theme', 'dark');")
+        await page.reload()
+        assert await page.locator("body").evaluate(COLOUR) == "rgb(255, 253, 249)"
+        assert await page.locator("body").evaluate("one => getComputedStyle(one).colorScheme") == "light"
+        await page.locator("#input").press_sequentially("/as")
+        assert await page.get_by_role("listbox").evaluate(COLOUR) == "rgb(255, 255, 255)"
+        await page.get_by_role("button", name="Appearance").click()
+        await expect(page.get_by_role("radio", name="Projector")).to_be_visible()
+        # What would change nothing is not offered.
+        await expect(page.get_by_label("Dark")).to_have_count(0)
+
+
+async def test_where_there_are_no_popovers_the_appearance_is_chosen_all_the_same(url: str, bot: Bot) -> None:
+    async def aged(route: Any) -> None:
+        response = await route.fetch()
+        await route.fulfill(response=response, body=(await response.text()).replace(" popover ", " "))
+
+    teachers = link(url, await Moderators(bot.database).new_code())
+    async with chromium() as browser, opened(browser, teachers) as page:
+        await page.route(f"{url}/", aged)
+        await page.add_init_script(
+            "for (const name of ['popover', 'showPopover', 'hidePopover']) delete HTMLElement.prototype[name];"
+        )
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("#who")).to_contain_text("Moderator")
+        button, panel = page.get_by_role("button", name="Appearance"), page.locator("#look")
+        await expect(panel).to_be_hidden()
+        await expect(button).to_have_attribute("aria-expanded", "false")
+        await button.click()
+        await expect(button).to_have_attribute("aria-expanded", "true")
+        await page.get_by_label("Dark").check()
+        assert await page.locator("html").get_attribute("data-theme") == "dark"
+        await page.keyboard.press("Escape")
+        await expect(panel).to_be_hidden()
+        await expect(button).to_be_focused()
+        await button.press("Enter")
+        await expect(panel).to_be_visible()
+        await page.locator("#input").click()
+        await expect(panel).to_be_hidden()
+        await button.click()
+        await panel.get_by_role("button", name="Give up").click()
+        await expect(panel).to_be_hidden()
+        await expect(page.locator("#who")).not_to_contain_text("Moderator")
+
+
+async def test_a_picture_fills_the_screen_where_a_browser_lets_it(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, url) as page:
+        await say(page, "/face seed:7")
+        await page.locator(".picture").click()
+        await page.get_by_role("button", name="Full screen").click()
+        await page.wait_for_function(
+            "() => document.fullscreenElement?.contains(document.getElementById('viewer-picture'))"
+        )
+        height = await page.evaluate("() => document.getElementById('viewer-picture').clientHeight / innerHeight")
+        assert height > 0.8
+        await page.get_by_role("button", name="Close").click()
+        await page.wait_for_function("() => !document.fullscreenElement")
+        await expect(page.get_by_role("dialog", name="Picture")).to_be_hidden()
+        await page.add_init_script("Object.defineProperty(Document.prototype, 'fullscreenEnabled', { value: false });")
+        await page.reload()
+        await page.locator(".picture").click()
+        await expect(page.get_by_role("dialog", name="Picture").get_by_role("button")).to_have_count(1)
+
+
+async def test_what_a_mouse_would_uncover_is_there_for_fingers(url: str, bot: Bot) -> None:
+    teachers = link(url, await Moderators(bot.database).new_code())
+    phone = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+    async with chromium() as browser, opened(browser, teachers, **phone) as page:
+        await page.get_by_role("button", name="Sign in").tap()
+        await page.get_by_role("button", name="Rooms and pages").tap()
+        await page.get_by_role("button", name="Open a room").tap()
+        await page.get_by_label("Name").fill("Lesson 1")
+        await page.get_by_role("button", name="Open it").tap()
+        close = page.get_by_role("button", name="Close the room lesson-1")
+        await expect(close).to_have_css("opacity", "1")
+        await page.keyboard.press("Escape")
+        # An iPhone enlarges the whole page when the letters of a field are smaller than 16 px.
+        await page.locator("#input").fill("/imagine a cat")
+        await expect(page.get_by_label("seed", exact=True)).to_have_css("font-size", "16px")
+
+
+async def test_writing_from_right_to_left_begins_at_the_right(url: str, models: FakeModels) -> None:
+    models.answer = ("שלום עולם\n\n- אחת\n- two\n\nHello.\n",)
+    async with chromium() as browser, opened(browser, url) as page:
+        await page.locator("#input").fill("שלום")
+        direction = "one => getComputedStyle(one).direction"
+        assert await page.locator("#input").evaluate(direction) == "rtl"
+        await say(page, "/ask שלום עולם")
+        blocks = await page.locator(".markdown > *").evaluate_all(f"found => found.map({direction})")
+        assert blocks == ["rtl", "rtl", "ltr"]
+        begins = """(one) => {
+            const words = document.createTreeWalker(one, NodeFilter.SHOW_TEXT), range = document.createRange();
+            range.selectNodeContents(words.nextNode());
+            const box = one.getBoundingClientRect(), { left } = range.getBoundingClientRect();
+            return left > box.left + box.width / 2 ? "right" : "left";
+        }"""
+        assert await page.locator(".question .text").evaluate(begins) == "right"
+        assert await page.locator(".markdown li").evaluate_all(f"found => found.map({begins})") == ["right", "left"]

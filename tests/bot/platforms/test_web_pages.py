@@ -11,8 +11,12 @@ from pydantic import SecretStr
 from bot.app import Bot
 from bot.config import WebSection
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.pages import static_url
+from bot.platforms.web.pages import STATIC, static_url
 
+OLD = "@supports not (color: light-dark(#000, #fff)) {"
+VARIABLE = re.compile(r"^ +(--[\w-]+): (.+);$", re.MULTILINE)
+COLOUR = r"((?:[^(),]|\([^)]*\))+)"
+BOTH = re.compile(rf"light-dark\({COLOUR}, {COLOUR}\)")
 PATHS = ("/", "/dial", "/settings", "/read/explain", "/teacher")
 
 
@@ -71,6 +75,17 @@ async def test_the_door_speaks_the_readers_language(bot: Bot) -> None:
             async with one.session.post(f"{url}/join", data={"code": "guess"}, headers=german) as response:
                 last = await response.text()
         assert "Das waren zu viele Versuche." in last
+
+
+@pytest.mark.parametrize("name", [path.name for path in STATIC.glob("*.css")])
+def test_browsers_that_know_no_pairs_of_colours_have_the_light_ones(name: str) -> None:
+    style = (STATIC / name).read_text("utf-8")
+    before, old, after = style.partition(OLD)
+    block, _, rest = after.partition("\n}\n")
+    pairs = {variable: value for variable, value in VARIABLE.findall(before + rest) if "light-dark(" in value}
+    assert (before + rest).count("light-dark(") == len(pairs)
+    assert bool(old) is bool(pairs)
+    assert dict(VARIABLE.findall(block)) == {variable: BOTH.sub(r"\1", value) for variable, value in pairs.items()}
 
 
 class TestInABrowser:

@@ -32,14 +32,33 @@ export function show() {
 
 export function begin() {
   const panel = byId("look"), projector = byId("projector");
-  panel?.prepend(...Object.entries(CHOICES).map(([name, [, title, values]]) => element("fieldset", {},
+  // Where style.css has only the light colours there are none to choose.
+  const isTwofold = CSS.supports("color", "light-dark(#000, #fff)");
+  panel?.prepend(...Object.entries(CHOICES).filter(([name]) => isTwofold || name !== "theme").map(([name, [, title, values]]) => element("fieldset", {},
     element("legend", {}, title()),
     ...values.map(([value, label]) => element("label", {},
       element("input", { type: "radio", name, value, onchange: () => set(name, value) }), label())))));
-  if (byId("look-button")) drawn(byId("look-button"), "look", t("Appearance"));
+  if (panel) {
+    drawn(byId("look-button"), "look", t("Appearance"));
+    if (!panel.showPopover) openByHand(panel, byId("look-button"));
+  }
   if (projector) {
     drawn(projector, "projector", t("Large type for a projector"));
     projector.addEventListener("click", () => set("size", document.documentElement.dataset.size ? "" : "projector"));
   }
   show();
+}
+
+// Browsers of some years ago know no popovers.
+function openByHand(panel, button) {
+  const open = (wanted) => {
+    panel.hidden = !wanted;
+    button.setAttribute("aria-expanded", String(wanted));
+    if (wanted) panel.querySelector("input").focus();
+  };
+  panel.hidePopover = () => open(false);
+  button.addEventListener("click", () => open(panel.hidden));
+  document.addEventListener("click", ({ target }) => { if (!panel.contains(target) && !button.contains(target)) open(false); });
+  document.addEventListener("keydown", ({ key }) => { if (key === "Escape" && !panel.hidden) { open(false); button.focus(); } });
+  open(false);
 }

@@ -86,6 +86,7 @@ export class Markdown {
 
   #clean(token) {
     const clean = DOMPurify.sanitize(this.parser.parser([token]), ALLOWED);
+    for (const block of clean.children) block.dir = "auto";
     return this.parser === spoken ? revealed(clean) : clean;
   }
 }

@@ -4,6 +4,8 @@ import { byId, drawn, element, icon } from "./dom.js";
 import { t } from "./words.js";
 
 const viewer = byId("viewer");
+// The standard lets no dialog fill the screen.
+const inside = byId("viewer-inside");
 
 export function open(picture) {
   const image = byId("viewer-picture");
@@ -11,11 +13,14 @@ export function open(picture) {
   image.alt = picture.alt || picture.name;
   byId("viewer-text").textContent = picture.alt;
   byId("viewer-tools").replaceChildren(
-    drawn(element("button", { type: "button", class: "icon", onclick: () => viewer.requestFullscreen() }), "full", t("Full screen")),
+    ...(document.fullscreenEnabled ? [full()] : []),
     element("a", { class: "icon", href: picture.url, download: picture.name, "aria-label": t("Download"), title: t("Download") }, icon("download")),
     drawn(element("button", { type: "button", class: "icon", onclick: () => viewer.close() }), "close", t("Close")));
   viewer.showModal();
 }
+
+const full = () => drawn(
+  element("button", { type: "button", class: "icon", onclick: () => inside.requestFullscreen() }), "full", t("Full screen"));
 
 viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
 viewer.addEventListener("close", () => { if (document.fullscreenElement) document.exitFullscreen(); });
