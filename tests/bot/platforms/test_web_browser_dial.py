@@ -167,3 +167,26 @@ async def test_the_dial_may_be_turned_before_there_are_odds(url: str, models: Fa
         await page.evaluate(TURNED, ["dial-temperature", "0"])
         models.gate.set()
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+
+
+async def test_what_is_no_code_in_an_address_is_the_text_itself(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/dial#Sales rose by 5%") as page:
+        await expect(page.get_by_label("The text so far")).to_have_value("Sales rose by 5%")
+
+
+async def test_of_two_dials_each_has_names_for_its_own_knobs(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/dial") as page:
+        await page.evaluate(
+            """async () => {
+                const source = document.querySelector("script[type=module]").src.replace("dial.js", "dialview.js");
+                const { DialView } = await import(source);
+                const root = document.createElement("div");
+                document.querySelector("main").append(root);
+                new DialView(root, { text: "A dog" });
+            }"""
+        )
+        for name in ("The text so far", "Temperature", "top-p"):
+            await expect(page.get_by_label(name, exact=True)).to_have_count(2)
+        await expect(page.get_by_label("The text so far").last).to_have_value("A dog")
+        ids = await page.locator("[id]").evaluate_all("found => found.map(({ id }) => id)")
+        assert len(ids) == len(set(ids))

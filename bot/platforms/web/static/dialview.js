@@ -16,6 +16,7 @@ const NOTHING = 1e-9;
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const rough = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
 const still = matchMedia("(prefers-reduced-motion: reduce)");
+let made = 0;
 
 export class DialView {
   #dial = null;
@@ -31,18 +32,20 @@ export class DialView {
   #typing = 0;
   #cutting = 0;
   #rows = [];
+  // A chat may have several open.
+  #number = made++;
 
   constructor(root, { text = "", temperature = 1, topP = 1, room = "" } = {}) {
     this.room = room;
     this.#temperature = temperature;
-    this.text = element("textarea", { rows: 2, maxlength: 2000, id: "dial-text", spellcheck: "false" });
+    this.text = element("textarea", { rows: 2, maxlength: 2000, id: this.#id("text"), spellcheck: "false", dir: "auto" });
     this.text.value = text;
     this.written = element("p", { class: "written", "aria-live": "polite" });
-    this.slider = element("input", { type: "range", min: 0, max: 40, step: 1, id: "dial-temperature" });
-    this.value = element("output", { for: "dial-temperature", class: "dial-value" });
+    this.slider = element("input", { type: "range", min: 0, max: 40, step: 1, id: this.#id("temperature") });
+    this.value = element("output", { for: this.#id("temperature"), class: "dial-value" });
     this.needle = element("span", { class: "needle" });
-    this.topP = element("input", { type: "range", min: LEAST_TOP_P, max: 1, step: 0.05, value: topP, id: "dial-top-p" });
-    this.topPValue = element("output", { for: "dial-top-p" });
+    this.topP = element("input", { type: "range", min: LEAST_TOP_P, max: 1, step: 0.05, value: topP, id: this.#id("top-p") });
+    this.topPValue = element("output", { for: this.#id("top-p") });
     this.bars = element("ul", { class: "bars", "aria-label": t("Odds of the next token") });
     this.more = element("button", { type: "button", class: "secondary" });
     this.meaning = element("p", { class: "dial-meaning" });
@@ -58,17 +61,21 @@ export class DialView {
     this.#askTyped();
   }
 
+  #id(part) {
+    return this.#number ? `dial-${part}-${this.#number}` : `dial-${part}`;
+  }
+
   #layout() {
     this.gauge = element("div", { class: "gauge", "aria-hidden": "true" }, this.needle, element("span", { class: "hub" }));
     return [
       element("div", { class: "field dial-words" },
-        element("label", { for: "dial-text" }, t("The text so far")), this.text, this.written),
+        element("label", { for: this.#id("text") }, t("The text so far")), this.text, this.written),
       element("div", { class: "dial-turn" }, this.gauge,
         element("div", { class: "dial-knobs" },
-          element("div", { class: "dial-line" }, element("label", { for: "dial-temperature" }, t("Temperature")), this.value),
+          element("div", { class: "dial-line" }, element("label", { for: this.#id("temperature") }, t("Temperature")), this.value),
           this.slider,
           element("div", { class: "dial-ends", "aria-hidden": "true" }, element("span", {}, t("predictable")), element("span", {}, t("wild"))),
-          element("div", { class: "dial-line" }, element("label", { for: "dial-top-p" }, "top-p"), this.topPValue), this.topP)),
+          element("div", { class: "dial-line" }, element("label", { for: this.#id("top-p") }, "top-p"), this.topPValue), this.topP)),
       element("div", { class: "dial-draw" }, this.drawButton, this.writeButton, this.back, this.anew),
       this.say, this.tries, this.meaning,
       element("p", { class: "bar-key" }, element("span", { class: "ghost" }), t("the model’s own odds, at temperature 1")),
