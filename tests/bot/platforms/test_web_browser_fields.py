@@ -39,6 +39,22 @@ class Paint(Plugin):
         file = f"{picture.filename}={picture.data.decode()}" if picture else "nothing"
         yield Reply(text=f"{subject}|{file}|{heat}|{colour}|{framed}|{seed}|{title}", final=True)
 
+    @command()
+    async def mix(
+        self,
+        ctx: Context,
+        colours: str,
+        guidance: Range[float, 0, 30] = 7.5,
+        heat: Range[float, 0, 2] = 0.7,
+        share: Range[float, 0, 1] = 0.95,
+        strength: Range[float, 0.05, 1] = 0.6,
+        decay: Range[float, 0, 0.1] = 0.01,
+        odd: Range[float, 0.1, 1.337] = 1.0,
+        count: Range[int, 1, 4096] = 512,
+    ) -> AsyncIterator[Reply]:
+        """Mix."""
+        yield Reply(text=colours, final=True)
+
 
 @pytest.fixture
 async def page(models: FakeModels, tmp_path: Path) -> AsyncIterator[Any]:
@@ -113,3 +129,80 @@ async def test_a_line_is_said_once_however_often_it_is_sent_while_its_file_goes_
     shown = page.locator(".exchange .markdown")
     await expect(shown.last).to_contain_text("another egg")
     await expect(shown).to_have_count(2)
+
+
+async def test_sliders_reach_their_ends_and_usual_numbers(page: Any) -> None:
+    box, sliders = page.locator("#input"), page.locator("#fields input[type=range]")
+    await box.fill("/mix red")
+    assert await sliders.evaluate_all("found => found.map(({ value }) => value)") == [
+        "7.5", "0.7", "0.95", "0.6", "0.01", "1", "512"
+    ]  # fmt: skip
+    for name, most in (("guidance", 30), ("heat", 2), ("share", 1), ("strength", 1), ("decay", 0.1), ("odd", 1.337)):
+        slider = page.get_by_label(name, exact=True)
+        await slider.press("End")
+        await expect(slider).to_have_value(str(most))
+        await expect(box).to_have_value(f"/mix {name}:{most} red")
+        await slider.press("Home")
+        await box.fill("/mix red")
+    for name, usual in (
+        ("guidance", "5"),
+        ("guidance", "15"),
+        ("share", "0.9"),
+        ("share", "0.25"),
+        ("strength", "0.3"),
+    ):
+        # Only what a slider can stand at can be filled in.
+        await page.get_by_label(name, exact=True).fill(usual)
+        await expect(box).to_have_value(f"/mix {name}:{usual} red")
+        await box.fill("/mix red")
+
+
+FILES = [{"name": f"{name}.txt", "mimeType": "text/plain", "buffer": name.encode()} for name in ("egg", "yolk")]
+CUT = """() => {
+    const real = Object.getOwnPropertyDescriptor(WebSocket.prototype, "readyState");
+    Object.defineProperty(WebSocket.prototype, "readyState", { configurable: true, get: () => WebSocket.CLOSED });
+    window.mend = () => Object.defineProperty(WebSocket.prototype, "readyState", real);
+}"""
+
+
+@pytest.mark.parametrize("before", [[], FILES[:1]])
+async def test_after_a_line_that_could_not_go_out_the_file_that_is_chosen_then_goes_with_it(
+    page: Any, before: list[Any]
+) -> None:
+    await page.locator("#input").fill("/paint an egg")
+    field = page.get_by_label("picture", exact=True)
+    await field.set_input_files(before)
+    await page.evaluate(CUT)
+    await page.locator("#input").press("Enter")
+    await expect(page.locator("#notice")).to_contain_text("Not connected")
+    await page.evaluate("() => window.mend()")
+    await field.set_input_files(FILES[1])
+    await page.locator("#input").press("Enter")
+    await expect(page.locator(".exchange .markdown")).to_contain_text("an egg|yolk.txt=yolk|")
+
+
+@pytest.mark.parametrize("chosen", [[], FILES[1:]])
+async def test_a_file_that_the_bot_has_no_longer_goes_up_again(page: Any, chosen: list[Any]) -> None:
+    await page.locator("#input").fill("/paint an egg")
+    field = page.get_by_label("picture", exact=True)
+    await field.set_input_files(FILES[0])
+    await page.route("**/files?*", lambda route: route.fulfill(json={"name": "gone"}))
+    await page.locator("#input").press("Enter")
+    await expect(page.locator("#notice")).to_contain_text("is no longer here")
+    await page.unroute("**/files?*")
+    if chosen:
+        await field.set_input_files(chosen)
+    await page.locator("#input").press("Enter")
+    name = "yolk" if chosen else "egg"
+    await expect(page.locator(".exchange .markdown")).to_contain_text(f"an egg|{name}.txt={name}|")
+
+
+async def test_the_enter_that_ends_a_word_of_an_input_method_sends_nothing(page: Any) -> None:
+    await page.locator("#input").fill("/paint title:x an egg")
+    # Safari tells of it only after the word is written, by a code of its own.
+    ending = """one => {
+        const made = new KeyboardEvent("keydown", { key: "Enter", keyCode: 229, bubbles: true, cancelable: true });
+        return one.dispatchEvent(made);
+    }"""
+    for field in (page.locator("#input"), page.get_by_label("title", exact=True)):
+        assert await field.evaluate(ending)

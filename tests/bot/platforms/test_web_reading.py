@@ -55,13 +55,14 @@ MARKED = """# Marked
 [later]: javascript:alert(4)
 """
 """Markdown alone is shown as it was written; among HTML it is told from what was read."""
+HEBREW = "# חתולים\n\nחתולים מגרגרים.\n"
 
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     models.listed = {"fake-chat": "chat"}
     files = []
-    for name, text in (("pets.md", PETS), ("nasty.md", NASTY), ("marked.md", MARKED)):
+    for name, text in (("pets.md", PETS), ("nasty.md", NASTY), ("marked.md", MARKED), ("hebrew.md", HEBREW)):
         files.append(tmp_path / name)
         files[-1].write_text(text)
     plugins = plugin.load(PluginsSection(enabled=("ask", "explain", "help"), entry_points=False))
@@ -129,7 +130,32 @@ class TestInABrowser:
             await cats.get_by_role("button", name="Ask about this").click()
             await expect(page.locator("#input")).to_have_value("/explain Cats")
             await page.get_by_role("link", name="Lessons").click()
-            await expect(page.locator(".pages a")).to_have_count(3)
+            await expect(page.locator(".pages a")).to_have_count(4)
+
+    async def test_a_draft_waits_until_the_question_about_a_lesson_is_asked(self, url: str) -> None:
+        async with chromium() as browser, opened(browser, url) as page:
+            box = page.locator("#input")
+            await box.fill("What I was about to say")
+            for heading in ("pets", "cats"):
+                await page.goto(f"{url}/read/explain/pets")
+                await page.locator(f"section#{heading}").get_by_role("button", name="Ask about this").click()
+            await expect(box).to_have_value("/explain Cats")
+            await box.press("Enter")
+            await expect(box).to_have_value("What I was about to say")
+            await page.reload()
+            await expect(box).to_have_value("What I was about to say")
+            await box.fill("/help")
+            await box.press("Enter")
+            await expect(box).to_have_value("")
+
+    async def test_a_lesson_may_be_written_from_right_to_left(self, url: str) -> None:
+        async with chromium() as browser, opened(browser, f"{url}/read/explain/חתולים#5%") as page:
+            await expect(page.get_by_role("heading", level=1)).to_contain_text("חתולים")
+            parts = "#text h1, #text .markdown p, #headings a"
+            directions = await page.locator(parts).evaluate_all(
+                "found => found.map((one) => getComputedStyle(one).direction)"
+            )
+            assert directions == ["rtl"] * 3
 
     @pytest.mark.parametrize("name", ["nasty", "marked"])
     async def test_a_lesson_can_do_nothing_to_its_readers(self, url: str, name: str) -> None:

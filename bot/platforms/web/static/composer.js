@@ -2,13 +2,13 @@
 
 import { hint, itemsOf, suggest } from "./completion.js";
 import { byId, drawn, element } from "./dom.js";
-import { Fields } from "./fields.js";
+import { Fields, isComposing } from "./fields.js";
 import { upload } from "./upload.js";
 import { t } from "./words.js";
 
 const MOST_TEXT = 64 * 1024;
 const TALLEST = 200;
-const DRAFT = "tempera-draft";
+const DRAFT = "tempera-draft", KEPT = "tempera-draft-kept";
 const TYPING_MS = 3000;
 
 export class Composer {
@@ -20,7 +20,8 @@ export class Composer {
   #sent = null;
   #told = 0;
   #parent = 0;
-  #names = null;
+  // What the bot calls the files that it has of the line.
+  #names = new Map();
   #uploading = false;
 
   // `send(message)` returns whether it went out; `where()` gives the room and the thread that are shown.
@@ -73,12 +74,15 @@ export class Composer {
   // The bot took the message `ref`.
   taken(ref) {
     if (this.#sent?.ref !== ref) return;
-    if (this.input.value === this.#sent.text) this.input.value = "";
+    if (this.input.value === this.#sent.text) {
+      this.input.value = sessionStorage.getItem(KEPT) ?? "";
+      sessionStorage.removeItem(KEPT);
+    }
     this.#sent = null;
     this.replyTo(0);
     this.#told = 0;
     this.fields.forgetFiles();
-    this.#names = null;
+    this.#names.clear();
     this.say("");
     this.#changed();
   }
@@ -87,6 +91,8 @@ export class Composer {
   refused(ref, text) {
     if (this.#sent?.ref !== ref) return false;
     this.#sent = null;
+    // It may be that the bot has a file no longer.
+    this.#names.clear();
     this.say(text);
     return true;
   }
@@ -122,8 +128,9 @@ export class Composer {
     const ref = this.#sent?.text === text ? this.#sent.ref : crypto.getRandomValues(new Uint32Array(4)).join("-");
     const { room, thread } = this.where(), parent = this.#parent;
     this.#uploading = true;
+    let files;
     try {
-      this.#names ??= await uploaded(this.fields.files);
+      files = await this.#upload();
     } catch (problem) {
       return this.say(problem.message);
     } finally {
@@ -131,15 +138,25 @@ export class Composer {
     }
     // What was sent in one room is not said in the one that was entered while its files went up.
     if (this.where().room !== room) return;
-    const message = { text, ref, thread, parent, files: this.#names };
+    const message = { text, ref, thread, parent, files };
     const out = this.send({ type: "say", ...message });
     this.#sent = out ? { room, ...message } : null;
     this.say(out ? "" : t("Not connected at the moment. Your message is kept here; send it when the connection is back."));
     this.#close();
   }
 
+  // The names of the chosen files, each of which goes up once.
+  async #upload() {
+    const names = {};
+    for (const [option, file] of this.fields.files) {
+      if (!this.#names.has(file)) this.#names.set(file, await upload(file));
+      names[option] = this.#names.get(file);
+    }
+    return names;
+  }
+
   #key(event) {
-    if (event.isComposing || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (isComposing(event) || event.altKey || event.ctrlKey || event.metaKey) return;
     const open = !this.list.hidden;
     if (open && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
       event.preventDefault();
@@ -162,7 +179,6 @@ export class Composer {
 
   #changed() {
     sessionStorage.setItem(DRAFT, this.input.value);
-    this.#names = null;
     this.fields.show(this.input.value, this.#commands);
     this.#fit();
     this.#look();
@@ -240,10 +256,4 @@ export class Composer {
     this.list.hidden = true;
     this.input.removeAttribute("aria-activedescendant");
   }
-}
-
-async function uploaded(files) {
-  const names = {};
-  for (const [option, file] of files) names[option] = await upload(file);
-  return names;
 }

@@ -8,6 +8,8 @@ import { t } from "./words.js";
 
 const MOST_SEED = 2 ** 31 - 1;
 const SLIDER_STEPS = 40;
+// With these a slider stands at the numbers that people name, 0.95 among them.
+const STEPS = [1, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001];
 const MANY = 100_000;
 
 const ENDS = { temperature: () => [t("predictable"), t("wild")], guidance: () => [t("freely"), t("to the letter")] };
@@ -22,7 +24,7 @@ export class Fields {
     this.change = change;
     this.root = byId("fields");
     this.root.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.isComposing || !event.target.matches("input:not([type=file])")) return;
+      if (event.key !== "Enter" || isComposing(event) || !event.target.matches("input:not([type=file])")) return;
       event.preventDefault();
       send();
     });
@@ -80,7 +82,7 @@ export class Fields {
 
   #slider(option, id) {
     const { minimum: min, maximum: max } = option;
-    const step = option.kind === "integer" ? 1 : Number(((max - min) / SLIDER_STEPS).toPrecision(1));
+    const step = option.kind === "integer" ? 1 : stepOf(min, max);
     const middle = option.default ?? String(option.kind === "integer" ? Math.round((min + max) / 2) : (min + max) / 2);
     const input = element("input", { type: "range", min, max, step });
     if (option.name === "temperature") thermometer(input, min, max);
@@ -133,9 +135,18 @@ export class Fields {
   }
 }
 
+// Whether a key belongs to an input method. Safari says so of the Enter that ends a word by this code alone.
+export const isComposing = (event) => event.isComposing || event.keyCode === 229;
+
 // Setting the same value again would move the caret.
 function keepTyping(input, value) {
   if (document.activeElement !== input || value !== input.value.trim()) input.value = value ?? "";
 }
 
-const tidy = (value) => String(Number(Number(value).toFixed(2)));
+// A slider stops before an end that is no whole number of steps away.
+function stepOf(min, max) {
+  const finest = (max - min) / SLIDER_STEPS;
+  return STEPS.find((step) => step <= finest && Number.isInteger(Number(((max - min) / step).toFixed(6)))) ?? finest;
+}
+
+const tidy = (value) => String(Number(Number(value).toPrecision(9)));

@@ -1,12 +1,13 @@
 // A page to read: its parts with their headings, each of which can be linked to and asked about.
 
+import { decoded } from "./address.js";
 import { byId, element } from "./dom.js";
 import { fetched } from "./fetched.js";
 import * as look from "./look.js";
 import { Markdown, written } from "./markdown.js";
 import { t } from "./words.js";
 
-const DRAFT = "tempera-draft";
+const DRAFT = "tempera-draft", KEPT = "tempera-draft-kept";
 const [, , plugin, name] = location.pathname.split("/");
 const wide = matchMedia("(min-width: 60rem)");
 
@@ -34,14 +35,14 @@ function showList(pages) {
     element("h1", {}, t("Lessons")),
     pages.length ? null : element("p", {}, t("There is nothing to read here yet.")),
     element("ul", { class: "pages" }, ...pages.map((page) => element("li", {},
-      element("a", { href: `/read/${plugin}/${page.name}` }, page.title)))));
+      element("a", { href: `/read/${plugin}/${page.name}`, dir: "auto" }, page.title)))));
 }
 
 function showPage({ title, parts }) {
   document.title = `${title} · Tempera`;
   byId("text").replaceChildren(...parts.map(section));
   byId("headings").replaceChildren(...parts.map(({ heading, anchor, level }) =>
-    element("a", { href: `#${anchor}`, class: `level-${level}` }, heading)));
+    element("a", { href: `#${anchor}`, class: `level-${level}`, dir: "auto" }, heading)));
   byId("contents").hidden = parts.length < 2;
   fold();
   follow();
@@ -53,18 +54,20 @@ function section({ heading, text, anchor, level, ask }) {
   new Markdown(body, written).show(text);
   const link = element("a", { class: "here", href: `#${anchor}`, "aria-label": t("Link to “{heading}”", { heading }) }, "#");
   const asks = ask && element("button", { type: "button", class: "secondary", onclick: () => askAbout(ask) }, t("Ask about this"));
-  return element("section", { id: anchor, tabindex: -1 }, element(`h${level}`, {}, heading, link), body, asks || null);
+  return element("section", { id: anchor, tabindex: -1 }, element(`h${level}`, { dir: "auto" }, heading, link), body, asks || null);
 }
 
-// The message box begins with what is kept here.
+// The message box begins with what is kept here. What somebody was about to say there comes back once the line is sent.
 function askAbout(line) {
+  const draft = sessionStorage.getItem(DRAFT);
+  if (draft && sessionStorage.getItem(KEPT) === null) sessionStorage.setItem(KEPT, draft);
   sessionStorage.setItem(DRAFT, line);
   location.assign("/");
 }
 
 // The part that the address names came after the browser looked for it.
 function reveal() {
-  if (location.hash) byId(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+  if (location.hash) byId(decoded(location.hash.slice(1)))?.scrollIntoView();
 }
 
 function fold() {
@@ -74,7 +77,7 @@ wide.addEventListener("change", fold);
 
 // Marks in the contents what is being read.
 function follow() {
-  const links = new Map([...byId("headings").children].map((link) => [decodeURIComponent(link.hash.slice(1)), link]));
+  const links = new Map([...byId("headings").children].map((link) => [decoded(link.hash.slice(1)), link]));
   const seen = new Set();
   const watcher = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
