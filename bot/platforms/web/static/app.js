@@ -1,7 +1,7 @@
 // Wires the page together: what the bot sends goes to the list, the rail, the message box and the dialogs.
 
 import { Composer } from "./composer.js";
-import { Connection } from "./connection.js";
+import { Connection, mark } from "./connection.js";
 import { Conversation } from "./conversation.js";
 import { byId, drawn, element, icon } from "./dom.js";
 import { closeForm, refuseForm, showForm } from "./form.js";
@@ -24,7 +24,7 @@ const EXAMPLES = [
 look.begin();
 
 const writers = new Map(), coloured = new Map();
-let you = null, room = "", formRef = "", nextRef = 0;
+let you = null, room = "", offered = "", formRef = "";
 
 const connection = new Connection({
   query: () => ({ name: localStorage.getItem(NAME) ?? "", locale: language, room: address().room }),
@@ -37,7 +37,7 @@ const connection = new Connection({
 });
 const conversation = new Conversation({
   open,
-  press: (exchange, id) => connection.send({ type: "press", exchange, id, ref: mark("press") }),
+  press: (exchange, id) => tell({ type: "press", exchange, id, ref: mark() }),
   reply: ({ data }) => composer.replyTo(data.row, data.reply.text || data.question),
   room: () => room,
   thread: (row) => { location.hash = `${encodeURIComponent(room)}/${row}`; },
@@ -45,29 +45,28 @@ const conversation = new Conversation({
   remove: ({ data }) => showForm({
     title: t("Remove this message?"), submit: t("Remove it"), grave: true, fields: [],
     about: t("Nobody will see what {name} asked and what was answered any more, and it cannot be brought back.", { name: data.author.name }),
-  }, () => sendForm({ type: "submit", id: "c:mod remove", fields: { message: String(data.row) }, files: {}, thread: data.thread })),
+  }, ({ ref }) => sendForm({ type: "submit", id: "c:mod remove", fields: { message: String(data.row) }, files: {}, thread: data.thread, ref })),
   timeOut: ({ data: { author } }) => composer.fill(`/timeout user:"${author.id}|${author.name.replaceAll('"', "")}" duration:10m`),
   tokens(view) {
-    const ref = mark("tokens");
-    connection.send({ type: "tokens", exchange: view.data.id, ref });
-    coloured.set(ref, view);
+    const ref = mark();
+    if (tell({ type: "tokens", exchange: view.data.id, ref })) coloured.set(ref, view);
   },
 });
 const composer = new Composer({ send: (message) => connection.send(message), where: () => ({ room, thread: conversation.thread }) });
 
 const receive = {
   welcome({ you: me, room: entered, rooms, links, commands, exchanges }) {
+    const isSame = entered === room;
     you = me;
     room = entered;
     writers.clear();
     rail.show({ you, room, rooms, links });
-    composer.commands = commands;
+    offer(commands);
     composer.reconnected(room);
-    showExamples(commands);
-    conversation.fill(exchanges);
+    conversation.fill(exchanges, isSame);
     // A room that is gone leads to another one, and the address says which.
     if (address().room !== room) history.replaceState(null, "", `#${encodeURIComponent(room)}`);
-    showThread();
+    showThread(isSame);
   },
   exchange(exchange) {
     writers.delete(exchange.author.id);
@@ -86,7 +85,7 @@ const receive = {
     else composer.say(text);
   },
   completed: ({ ref, values }) => composer.completed(ref, values),
-  form: (form) => showForm(form, ({ fields, files }) => sendForm({ type: "submit", id: form.id, fields, files, thread: conversation.thread })),
+  form: (form) => showForm(form, (filled) => sendForm({ type: "submit", id: form.id, thread: conversation.thread, ...filled })),
   you({ you: me }) {
     you = me;
     rail.show({ you });
@@ -97,8 +96,8 @@ const receive = {
     const view = coloured.get(ref);
     coloured.delete(ref);
     const lab = await import("./tokens.js");
-    lab.show(view, tokens, (at, choice) => connection.send({
-      type: "submit", id: `t:fork:${view.data.row}`, fields: { at: String(at), choice: String(choice) }, files: {}, ref: mark("fork"), thread: view.data.thread,
+    lab.show(view, tokens, (at, choice) => tell({
+      type: "submit", id: `t:fork:${view.data.row}`, fields: { at: String(at), choice: String(choice) }, files: {}, ref: mark(), thread: view.data.thread,
     }));
   },
   closed: () => connection.send({ type: "enter", room: "general" }),
@@ -109,23 +108,24 @@ const receive = {
   },
 };
 
-const mark = (kind) => `${kind}-${nextRef++}`;
-
 // Room and thread stand behind the # of the address, so that they can be linked to and gone back from.
 function address() {
   const [name, thread] = location.hash.slice(1).split("/");
   return { room: decodeURIComponent(name || "general"), thread: Number(thread) || 0 };
 }
 
-function showThread() {
+// Of a room that `isSame` as before and of its same thread there is nothing to begin anew, such as a reply.
+function showThread(isSame = true) {
   const { thread } = address();
+  const stays = isSame && thread === conversation.thread;
   const isThere = conversation.enter(thread);
+  composer.say(isThere ? "" : t("The beginning of this thread is no longer here."));
+  if (stays) return;
   const title = thread ? t("Thread in {room}", { room }) : room;
   const back = thread && drawn(element("a", { class: "icon", href: `#${encodeURIComponent(room)}` }), "back", t("Back to {room}", { room }));
   byId("title").replaceChildren(back || icon("room"), element("span", {}, title));
   document.title = `${title} · Tempera`;
   composer.replyTo(0);
-  composer.say(isThere ? "" : t("The beginning of this thread is no longer here."));
 }
 
 window.addEventListener("hashchange", () => {
@@ -134,8 +134,15 @@ window.addEventListener("hashchange", () => {
 });
 
 function sendForm(message) {
-  formRef = mark("form");
-  return connection.send({ ...message, ref: formRef }) ? "" : t("Not connected at the moment. Try again in a little while.");
+  formRef = message.ref;
+  return connection.send(message) ? "" : t("Not connected at the moment. Try again in a little while.");
+}
+
+// Sends what was pressed, and says so where it cannot go out. Returns whether it did.
+function tell(message) {
+  const isOut = connection.send(message);
+  if (!isOut) composer.say(t("Not connected at the moment. Try again in a little while."));
+  return isOut;
 }
 
 function showWriters() {
@@ -144,9 +151,14 @@ function showWriters() {
   byId("typing").textContent = names.length > 1 ? several : names.length ? t("{name} is writing …", { name: names[0] }) : "";
 }
 
-function showExamples(commands) {
-  const offered = EXAMPLES.filter(([line]) => commands.some(({ name }) => line.startsWith(`/${name}`)));
-  byId("examples").replaceChildren(...offered.map(([line, about]) => element("li", {},
+// What can be asked. The same as before leaves alone whoever is about to ask it.
+function offer(commands) {
+  const told = JSON.stringify(commands);
+  if (told === offered) return;
+  offered = told;
+  composer.commands = commands;
+  const examples = EXAMPLES.filter(([line]) => commands.some(({ name }) => line.startsWith(`/${name}`)));
+  byId("examples").replaceChildren(...examples.map(([line, about]) => element("li", {},
     element("button", { type: "button", onclick: () => composer.fill(line) },
       element("code", {}, line), element("span", {}, about)))));
 }
@@ -162,15 +174,14 @@ rail.begin({
     closeForm();
   }),
   signOut() {
-    connection.send({ type: "sign_out" });
-    byId("look").hidePopover();
+    if (tell({ type: "sign_out" })) byId("look").hidePopover();
   },
   makeRoom: () => showForm({ title: t("A new room"), submit: t("Open it"), fields: oneField(t("Letters, digits and hyphens, such as lesson-1")) },
-    ({ fields }) => sendForm({ type: "make_room", name: fields.name.slice(0, 200) })),
+    ({ fields, ref }) => sendForm({ type: "make_room", name: fields.name.slice(0, 200), ref })),
   closeRoom: (name) => showForm({
     title: t("Close the room {room}", { room: name }), submit: t("Close it"), fields: [],
     about: t("Whoever is in it goes to general. What was said stays stored, and is there again in a new room of this name."),
-  }, () => sendForm({ type: "close_room", room: name })),
+  }, ({ ref }) => sendForm({ type: "close_room", room: name, ref })),
 });
 byId("skip").addEventListener("click", (event) => { event.preventDefault(); byId("input").focus(); });
 connection.open();

@@ -27,12 +27,16 @@ export class Conversation {
     resized.observe(scroller);
   }
 
-  // Begin anew with these. After a restart of the bot the ids begin anew, so nothing of the old page may stay.
-  fill(exchanges) {
-    for (const id of [...this.#views.keys()]) this.#drop(id);
-    for (const exchange of exchanges) this.#put(exchange);
+  // Show these and no others. In a room that `isSame` as before, what is still there stays as it is, with all that somebody
+  // has opened in it, and who has scrolled up is not moved.
+  fill(exchanges, isSame) {
+    const told = new Map(exchanges.map((exchange) => [exchange.id, exchange]));
+    for (const [id, { data }] of [...this.#views]) if (!isStill(data, told.get(id))) this.#drop(id);
+    const known = new Set(this.#views.keys());
+    const placed = exchanges.map((exchange) => this.#put(exchange));
     this.#arrange();
-    this.toBottom();
+    if (!isSame || this.#follows) this.toBottom();
+    else if (placed.some(({ data, root }) => !known.has(data.id) && !root.hidden)) newer.hidden = false;
   }
 
   // A reader at the bottom stays there; one who has scrolled up is not moved.
@@ -48,16 +52,17 @@ export class Conversation {
   }
 
   remove(id) {
-    if (this.#views.get(id)?.root.contains(document.activeElement)) byId("input").focus();
     this.#drop(id);
     this.#arrange();
   }
 
   // Show the thread of the answer `row`, or the room for 0. Returns whether there is such an answer.
   enter(row) {
-    this.thread = row;
-    this.#arrange();
-    this.toBottom();
+    if (row !== this.thread) {
+      this.thread = row;
+      this.#arrange();
+      this.toBottom();
+    }
     return !row || Boolean(this.#withRow(row));
   }
 
@@ -81,7 +86,9 @@ export class Conversation {
   }
 
   #drop(id) {
-    this.#views.get(id)?.root.remove();
+    const root = this.#views.get(id)?.root;
+    if (root?.contains(document.activeElement)) byId("input").focus();
+    root?.remove();
     this.#views.delete(id);
   }
 
@@ -116,6 +123,9 @@ export class Conversation {
     setTimeout(() => view.root.classList.remove("flash"), FLASH_MS);
   }
 }
+
+// After a restart of the bot the ids begin anew, so that an id alone tells nothing. The row comes a little later than the rest.
+const isStill = (data, told) => told !== undefined && told.at === data.at && (!data.row || told.row === data.row);
 
 function named(at, date) {
   const today = day.format(Date.now()) === date, yesterday = day.format(Date.now() - 86_400_000) === date;

@@ -1,6 +1,7 @@
 // Forms that the bot shows, and the one for the visitor's own name: a dialog that keeps what was typed until it
 // has been taken.
 
+import { mark } from "./connection.js";
 import { byId, element } from "./dom.js";
 import { upload } from "./upload.js";
 import { t } from "./words.js";
@@ -8,8 +9,8 @@ import { t } from "./words.js";
 const dialog = byId("form");
 let pending = null;
 
-// Show a form. `send({fields, files})` returns a sentence if it could not go out, else "". A `grave` one does what cannot
-// be undone, so that a key too many cancels it.
+// Show a form. `send({fields, files, ref})` returns a sentence if it could not go out, else "". A `grave` one does what
+// cannot be undone, so that a key too many cancels it.
 export function showForm(form, send) {
   const error = element("p", { class: "error", role: "alert" });
   const controls = new Map(form.fields.map((field, index) => [field.name, { field, input: control(field, `field-${index}`) }]));
@@ -22,13 +23,16 @@ export function showForm(form, send) {
     error.textContent = text;
     submit.disabled = false;
   };
+  // What is sent once more as it was keeps its mark, so that it is not done twice where only the answer was lost.
+  let ref = mark();
+  made.addEventListener("input", () => { ref = mark(); });
   made.addEventListener("submit", async (event) => {
     event.preventDefault();
     submit.disabled = true;
     error.textContent = "";
     try {
       pending = fail;
-      const problem = await send(await collect(controls));
+      const problem = await send({ ref, ...await collect(controls) });
       if (problem) fail(problem);
     } catch (problem) {
       fail(problem.message);
