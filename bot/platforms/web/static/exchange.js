@@ -81,7 +81,7 @@ export class ExchangeView {
     this.#when("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
     this.#when("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
     this.#when("buttons", reply.buttons, (buttons) => this.#showButtons(buttons));
-    const turned = isCompared ? reply.quote : facts.has("top_p") ? fenced(reply.text) : "";
+    const turned = isCompared ? reply.quote || parted(data.question).words.trim() : facts.has("top_p") ? fenced(reply.text) : "";
     this.#when("odds", reply.final && !reply.error ? turned : "", (text) => this.#offerDial(text));
     this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()], () => this.#showTools());
     const waiting = !reply.final && !reply.text && !reply.status;
@@ -176,22 +176,27 @@ export class ExchangeView {
   #offerDial(text) {
     if (!text) return this.lab.replaceChildren();
     const whole = (isWhole) => { this.text.hidden = this.pictures.hidden = !isWhole; };
-    const close = element("button", { type: "button", class: "secondary", onclick: () => { whole(true); this.#offerDial(text); } }, t("Back to the text"));
+    const close = element("button", { type: "button", class: "secondary", onclick: () => {
+      whole(true);
+      this.#offerDial(text);
+      this.lab.querySelector("button").focus();
+    } }, t("Back to the text"));
     const open = async () => {
       const { DialView } = await import("./dialview.js");
       const root = element("div", { class: "dial" }), facts = new Map(this.data.reply.card);
       whole(false);
       this.lab.replaceChildren(root, close);
-      new DialView(root, {
+      const dial = new DialView(root, {
         text, room: this.actions.room(), temperature: Number(facts.get("temperature") ?? 1), topP: Number(facts.get("top_p") ?? 1),
       });
+      dial.slider.focus();
     };
     this.lab.replaceChildren(element("button", { type: "button", class: "to-thread", onclick: open }, icon("dial"), t("Turn the dial")));
   }
 
   #showTools() {
     const { data } = this;
-    const tool = (name, label, onclick) => drawn(element("button", { type: "button", class: "icon", onclick }), name, label);
+    const tool = (name, label, onclick) => drawn(element("button", { type: "button", class: "icon", "data-tool": name, onclick }), name, label);
     const canFollow = data.reply.final && !data.reply.error && !data.private;
     const moderates = this.actions.moderates() && data.row > 0 && !data.private;
     this.tools.replaceChildren(...[
@@ -207,17 +212,21 @@ export class ExchangeView {
 
 // The line as typed, its command and its options set apart from the words.
 function asTyped(line) {
-  const parts = [];
-  let rest = line;
-  const command = rest.match(/^\/[\w-]+/)?.[0];
-  if (command) {
-    parts.push(element("code", { class: "command" }, command));
-    rest = rest.slice(command.length);
-    for (let pair; (pair = rest.match(/^\s+([a-z_][\w-]*:(?:"[^"]*"|[^\s"/][^\s"]*))/i)); rest = rest.slice(pair[0].length)) {
-      parts.push(" ", heated(element("code", { class: "option" }, pair[1]), pair[1].match(/^temperature:(.+)/i)?.[1]));
-    }
+  const { command, options, words } = parted(line);
+  return [
+    command ? element("code", { class: "command" }, command) : "",
+    ...options.flatMap((option) => [" ", heated(element("code", { class: "option" }, option), option.match(/^temperature:(.+)/i)?.[1])]),
+    words,
+  ];
+}
+
+function parted(line) {
+  const command = line.match(/^\/[\w-]+/)?.[0] ?? "", options = [];
+  let words = line.slice(command.length);
+  for (let pair; command && (pair = words.match(/^\s+([a-z_][\w-]*:(?:"[^"]*"|[^\s"/][^\s"]*))/i)); words = words.slice(pair[0].length)) {
+    options.push(pair[1]);
   }
-  return [...parts, rest];
+  return { command, options, words };
 }
 
 // The text of /odds as it stands in its answer, with the tokens that were pressed: the only thing there between fences.

@@ -33,9 +33,9 @@ export function begin(actions) {
 export function show(news) {
   shown = { ...shown, ...news };
   unread.delete(shown.room);
-  byId("rooms").replaceChildren(...shown.rooms.map((name) => place(name)));
+  fill(byId("rooms"), shown.rooms.map((name) => place(name)));
   if (news.links) {
-    byId("pages").replaceChildren(...news.links.map(({ url, label }) => element("li", {},
+    fill(byId("pages"), news.links.map(({ url, label }) => element("li", {},
       element("a", { href: url }, icon(pictured(url)), element("span", {}, label)))));
   }
   if (!shown.you) return;
@@ -47,8 +47,18 @@ export function show(news) {
 }
 
 export function spoken(name) {
+  if (unread.has(name)) return;
   unread.add(name);
   show({});
+}
+
+// Makes a list anew. Whoever stands in it by keyboard stays at what leads to the same, or in the list.
+function fill(list, items) {
+  const focused = list.contains(document.activeElement) ? document.activeElement : null;
+  list.replaceChildren(...items);
+  if (!focused) return;
+  const all = [...list.querySelectorAll("a, button")];
+  (all.find((one) => one.href === focused.href && one.dataset.close === focused.dataset.close) ?? all[0])?.focus();
 }
 
 function place(name) {

@@ -48,6 +48,7 @@ export function show(view, tokens, fork) {
 export function hide(view) {
   view.text.hidden = false;
   view.lab.replaceChildren();
+  (view.tools.querySelector("[data-tool=tokens]") ?? view.root).focus();
 }
 
 export const isShown = (view) => view.text.hidden;

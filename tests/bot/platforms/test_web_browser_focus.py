@@ -1,0 +1,81 @@
+"""Where the keyboard stands in the web chat once what it stood on has gone, in a real Chromium."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.browser import MARKS, chromium, opened
+from fakes.models import FakeModels
+from fakes.page import visitor
+from playwright.async_api import expect
+
+from bot import plugin
+from bot.app import Bot
+from bot.config import PluginsSection, WebSection
+from bot.database import Database
+from bot.model_client import ModelClient
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.moderators import Moderators
+
+pytestmark = MARKS
+
+
+@pytest.fixture
+async def page(models: FakeModels, tmp_path: Path) -> AsyncIterator[Any]:
+    """A chat with experiments, in which questions are not quoted."""
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    database, quiet = Database(f"sqlite:///{tmp_path}/focus.db"), {"answers.quote": False}
+    bot = Bot(ModelClient(models.url), plugins, database, settings=quiet)
+    async with (
+        bot,
+        WebPlatform(bot, WebSection(port=0)).serve() as url,
+        chromium() as browser,
+        opened(browser, url) as one,
+    ):
+        yield one
+
+
+async def say(page: Any, line: str) -> None:
+    await page.locator("#input").fill(line)
+    await page.locator("#input").press("Enter")
+
+
+async def test_it_goes_to_the_tokens_and_back_to_what_opened_them(page: Any) -> None:
+    await say(page, "/ask What is the capital of France?")
+    tool = page.get_by_role("button", name="Show how surprising each token was")
+    await tool.press("Enter")
+    await expect(page.locator(".tokens .token").first).to_be_focused()
+    await page.get_by_role("button", name="Back to the text").press("Enter")
+    await expect(tool).to_be_focused()
+
+
+async def test_it_goes_to_the_dials_slider_and_back_to_what_opened_it(page: Any) -> None:
+    await say(page, "/dial temperatures:0,1 Describe the sea")
+    tool = page.get_by_role("button", name="Turn the dial")
+    await tool.press("Enter")
+    await expect(page.get_by_label("Temperature", exact=True)).to_be_focused()
+    # Where the question is not quoted, the text is that of the line.
+    await expect(page.get_by_label("The text so far")).to_have_value("Describe the sea")
+    await page.get_by_role("button", name="Back to the text").press("Enter")
+    await expect(tool).to_be_focused()
+
+
+async def test_it_stays_at_a_room_in_which_others_speak_and_leaves_one_that_is_closed(
+    bot: Bot, url: str, models: FakeModels
+) -> None:
+    async with visitor(url) as teacher:
+        await teacher.sign_in(await Moderators(bot.database).new_code())
+        async with teacher.page() as theirs, chromium() as browser, opened(browser, url) as page:
+            await theirs.send("make_room", name="lesson-1")
+            await theirs.until("taken")
+            room = page.get_by_role("link", name="lesson-1")
+            await room.focus()
+            async with teacher.page(room="lesson-1") as there:
+                for number in range(2):
+                    await there.say(f"/ask {number}")
+                    await there.final()
+            await expect(room).to_have_accessible_name("lesson-1 unread")
+            await expect(room).to_be_focused()
+            await theirs.send("close_room", room="lesson-1")
+            await expect(page.get_by_role("link", name="general", exact=True)).to_be_focused()
