@@ -294,3 +294,8 @@ async def test_writing_from_right_to_left_begins_at_the_right(url: str, models: 
         }"""
         assert await page.locator(".question .text").evaluate(begins) == "right"
         assert await page.locator(".markdown li").evaluate_all(f"found => found.map({begins})") == ["right", "left"]
+
+
+async def test_an_address_that_is_cut_short_leads_to_the_chat(url: str) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/#5%") as page:
+        await expect(page.get_by_role("heading", level=1)).to_have_text("general")

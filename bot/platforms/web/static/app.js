@@ -1,5 +1,6 @@
 // Wires the page together: what the bot sends goes to the list, the rail, the message box and the dialogs.
 
+import { decoded } from "./address.js";
 import { Composer } from "./composer.js";
 import { Connection, mark } from "./connection.js";
 import { Conversation } from "./conversation.js";
@@ -111,7 +112,7 @@ const receive = {
 // Room and thread stand behind the # of the address, so that they can be linked to and gone back from.
 function address() {
   const [name, thread] = location.hash.slice(1).split("/");
-  return { room: decodeURIComponent(name || "general"), thread: Number(thread) || 0 };
+  return { room: decoded(name || "general"), thread: Number(thread) || 0 };
 }
 
 // Of a room that `isSame` as before and of its same thread there is nothing to begin anew, such as a reply.
