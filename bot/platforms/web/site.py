@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST_UPLOAD = 8 << 20
 UPLOADS_AT_ONCE = 4
+UPLOAD_SECONDS = 60.0
 MOST_FORM = 16 << 10
 MOST_PAGES = 500
 HEARTBEAT_SECONDS = 25.0
@@ -123,13 +124,17 @@ class Site:
             raise web.HTTPUnauthorized(text=translate("Open the chat first.", language_of(request)))
         owner = visitors.user_of(secret, "", "").id
         data = bytearray()
-        async with self._uploading:
-            async for chunk in request.content.iter_chunked(1 << 16):
-                data += chunk
-                if len(data) > MOST_UPLOAD:
-                    sentence = "A file may have {most} MB; this one has more."
-                    text = translate(sentence, language_of(request), most=MOST_UPLOAD >> 20)
-                    raise web.HTTPRequestEntityTooLarge(MOST_UPLOAD, len(data), text=text)
+        try:
+            async with self._uploading, asyncio.timeout(UPLOAD_SECONDS):
+                async for chunk in request.content.iter_chunked(1 << 16):
+                    data += chunk
+                    if len(data) > MOST_UPLOAD:
+                        sentence = "A file may have {most} MB; this one has more."
+                        text = translate(sentence, language_of(request), most=MOST_UPLOAD >> 20)
+                        raise web.HTTPRequestEntityTooLarge(MOST_UPLOAD, len(data), text=text)
+        except TimeoutError as error:
+            sentence = "The file did not arrive in time. Try it again, or a smaller one."
+            raise web.HTTPRequestTimeout(text=translate(sentence, language_of(request))) from error
         filename = visitors.clean_filename(request.query.get("name", ""))
         file = Attachment(filename, bytes(data), media_type=request.content_type)
         return web.json_response({"name": self._house.uploads.keep(file, owner)})
