@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.audit import APPEAL, REFUSAL, Entry, Filter
 from bot.errors import Expired, Refused, UserError
 from bot.language import translate
-from bot.message import Button, Reply
+from bot.message import Button, Place, Reply
 from bot.safety.verdict import ANSWER, Unsafe
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Refusals:
             return replace(reply, error=False)
         locale = request.user.locale
         status = translate("Reason: {reason}", locale, reason=error.reason)
-        if number is None:
+        if number is None or not _is_moderated(request.place):
             return replace(reply, status=status)
         appeal = Button(translate("Appeal", locale), action=APPEAL, id=f"t:{APPEAL}:{number}")
         return replace(reply, status=status, buttons=(appeal,))
@@ -73,6 +73,8 @@ class Refusals:
         user, place = request.user, request.place
         if row is None or row.kind != REFUSAL or (row.platform, row.actor) != (place.platform, user.id):
             raise Expired("This has expired: it is no longer stored.")
+        if not _is_moderated(Place(row.platform, row.channel, row.server)):
+            raise UserError("Direct messages have no moderators, so nobody could see your appeal.")
         wanted = Filter(kind=APPEAL, subject=str(number))
         if await self._audit.find(row.platform, row.server, wanted, most=1):
             raise UserError("The moderators have your appeal already.")
@@ -96,3 +98,8 @@ class Refusals:
         else:
             sentence = "The moderators can now see what you wrote and why it was refused."
         yield Reply(text=translate(sentence, user.locale), private=True, final=True)
+
+
+def _is_moderated(place: Place) -> bool:
+    """Whether there is somebody who can see an appeal: moderators, or at a terminal whoever runs the bot."""
+    return bool(place.server) or place.platform == "terminal"

@@ -13,7 +13,7 @@ from bot.app import Bot
 from bot.audit import Filter
 from bot.auditing import line
 from bot.database import Database
-from bot.message import Action, Button
+from bot.message import Action, Button, Place
 from bot.model_client import ModelClient
 from bot.safety.verdict import HELP, REASONS, SENTENCES, WITHHELD
 
@@ -227,6 +227,20 @@ async def test_an_appeal_is_told_once_and_by_whoever_was_refused(bot: Bot) -> No
     assert (await last(bot, pressed)).text == "The moderators have your appeal already."
     (appeal,) = await bot.audit.find("test", ROOM.server, Filter(kind="appeal"), most=5)
     assert (appeal.before, appeal.reason, appeal.actor) == ("a turnip", "blocked_word", ANN.id)
+
+
+async def test_in_direct_messages_nobody_could_see_an_appeal(bot: Bot) -> None:
+    direct = Place("discord", "dm")
+    refused = await last(bot, ask("/say a turnip", ANN, direct))
+    assert (refused.error, refused.buttons) == (True, ())
+    assert refused.status.startswith("Reason: ")
+    (noted,) = await bot.audit.find("discord", "", Filter(kind="refusal"))
+    old = ask("", ANN, direct, action=Action(f"t:appeal:{noted.id}"))
+    assert (await last(bot, old)).text == "Direct messages have no moderators, so nobody could see your appeal."
+    assert not await bot.audit.find("discord", "", Filter(kind="appeal"))
+    assert [one.label for one in (await last(bot, ask("/say a turnip", ANN, Place("terminal", "me")))).buttons] == [
+        "Appeal"
+    ]
 
 
 NOT_STORED = (
