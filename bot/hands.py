@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bot.errors import UserError
-from bot.setting import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -41,7 +40,10 @@ class Hand(Protocol):
         """
 
     async def channels(self, name: str, place: Place) -> Sequence[str]:
-        """The ids of the channels that are called so in the server of `place`. Raises UserError if nobody can say."""
+        """The ids of the channels that are called so, or have this id, in the server of `place`.
+
+        Raises UserError if nobody can say.
+        """
 
     def message(self, link: str, place: Place) -> Shown | None:
         """The message that a link leads to; None if it is no such link."""
@@ -78,10 +80,9 @@ class Hands:
     async def channel(self, typed: str, place: Place) -> str:
         """The id of the channel that somebody typed as #name, or as its id; as typed where its platform runs elsewhere.
 
-        Raises UserError for a name that none has, or several.
+        Raises UserError for what none is called, or several.
         """
-        hand = self.of(place.platform)
-        if hand is None or is_id(typed, place.platform):
+        if (hand := self.of(place.platform)) is None:
             return typed
         name = typed.removeprefix("#")
         found = await hand.channels(name, place)

@@ -7,7 +7,7 @@ else for the channel, else for the server, else by the deployment's `[settings]`
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bot.core_settings import CORE, GROUPS
@@ -208,11 +208,15 @@ class Settings:
         return Change(scope, setting.name, None if raw is None else setting.convert(raw, scope.platform))
 
     async def checked(self, name: str, raw: Any, scope: Scope) -> Change:
-        """The same, once it is known which channels and models there are: channels may be typed by their names.
+        """The same, once it is known which channels and models there are: channels may be typed by their names, those
+        that it is set for among them.
 
         Raises UserError for one that there is not, too, and while nobody can say so.
         """
         setting = self.find(name)
+        # What was set for a channel that is no more can still be taken back.
+        if raw is not None and scope.channel and scope.server:
+            scope = replace(scope, channel=await self._hands.channel(scope.channel, scope.place))
         if setting.ids == "channels" and isinstance(raw, str):
             raw = " ".join([await self._hands.channel(word, scope.place) for word in setting.words(raw)])
         change = self.plan(name, raw, scope)

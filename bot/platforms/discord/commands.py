@@ -57,6 +57,8 @@ TYPES = {
     Channel: discord.AppCommandOptionType.channel,
     Role: discord.AppCommandOptionType.role,
 }
+ROOMS = [kind for kind in discord.ChannelType if kind.name not in ("private", "group", "category", "media")]
+"""What can be picked as a channel: not what channels are sorted under, nor media, which Discord lets no command ask."""
 THREAD = "thread"
 """The option that every command with `threads` has on Discord beside its own."""
 THREAD_DESCRIPTION = Sentence("Answer in a thread of its own")
@@ -191,6 +193,11 @@ class Value(app_commands.Transformer):
         return TYPES[str if untyped else self._option.type]
 
     @property
+    def channel_types(self) -> list[discord.ChannelType]:
+        """Heeded for a channel alone."""
+        return ROOMS
+
+    @property
     def min_value(self) -> float | None:
         """The least value, or the least number of characters."""
         return self._limit(self._option.minimum, math.ceil)
@@ -218,7 +225,9 @@ class Value(app_commands.Transformer):
             return person(value, interaction)
         if kind is Channel or kind is Role:
             name = getattr(value, "display_name", None) or getattr(value, "name", value.id)
-            return kind(str(value.id), str(name))
+            # What is set for a channel holds for its threads, too, and nothing is set for one of them.
+            number = value.parent_id if isinstance(value, app_commands.AppCommandThread) else value.id
+            return kind(str(number), str(name))
         return value
 
     def _limit(self, bound: float | None, whole: Callable[[float], int]) -> float | None:

@@ -15,6 +15,7 @@ from bot.hands import Shown
 from bot.message import Place, User
 from bot.platforms.discord.carrier import Gone
 from bot.platforms.discord.requests import PLATFORM, member
+from bot.setting import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -58,8 +59,13 @@ class DiscordHand:
         return User(str(found.id), found.display_name)
 
     async def channels(self, name: str, place: Place) -> Sequence[str]:
-        """Those of a server, however they are capitalised; not what they are sorted under."""
-        guild = self._client.get_guild(int(place.server)) if place.server else None
+        """Those of a server, however they are capitalised; not what they are sorted under. A thread is its channel."""
+        guild = self._client.get_guild(int(place.server)) if place.server.isdecimal() else None
+        if is_id(name, PLATFORM):
+            known = guild and guild.get_channel_or_thread(int(name))
+            if isinstance(known, discord.CategoryChannel):
+                return []
+            return [str(known.parent_id) if isinstance(known, discord.Thread) else name]
         there = [] if guild is None else guild.channels
         wanted = (one for one in there if not isinstance(one, discord.CategoryChannel))
         return [str(one.id) for one in wanted if one.name.casefold() == name.casefold()]

@@ -11,6 +11,7 @@ from bot.hands import Shown
 from bot.message import Place, User
 from bot.platforms.slack.requests import PLATFORM
 from bot.platforms.slack.web import Gone, SlackError
+from bot.setting import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -46,7 +47,9 @@ class SlackHand:
         return await self._people.surely(name) if ID.fullmatch(name) else None
 
     async def channels(self, name: str, place: Place) -> Sequence[str]:
-        """Public ones of the workspace."""
+        """Public ones of the workspace, and whatever has an id."""
+        if is_id(name, PLATFORM):
+            return [name]
         if place.server != self._me.team:
             return []
         try:

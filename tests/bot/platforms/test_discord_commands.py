@@ -78,6 +78,11 @@ async def payload(tree: Tree, built: Any) -> dict[str, Any]:
     return dict(await command.get_translated_payload(tree, Translations()))
 
 
+METADATA = {
+    "archived": False, "auto_archive_duration": 60, "archive_timestamp": "2026-01-01T00:00:00+00:00", "locked": False
+}  # fmt: skip
+
+
 async def options(tree: Tree, heard: Heard, *given: Option, **more: Any) -> list[dict[str, Any]]:
     """How Discord is told about these options."""
     shown = await payload(tree, heard.build(made("play", *given, **more)))
@@ -119,7 +124,10 @@ async def test_texts_are_translated_and_names_are_not(tree: Tree, heard: Heard) 
 async def test_every_type_of_option(tree: Tree, heard: Heard) -> None:
     kinds = {str: 3, int: 4, bool: 5, User: 6, Channel: 7, Role: 8, float: 10, Attachment: 11}
     given = [Option(name=kind.__name__.lower(), type=kind) for kind in kinds]
-    assert await options(tree, heard, *given) == [
+    shown = await options(tree, heard, *given)
+    # Not what channels are sorted under, which is 4.
+    assert [one.pop("channel_types", None) for one in shown if one["type"] == 7] == [[0, 2, 5, 10, 11, 12, 13, 15]]
+    assert shown == [
         {"name": kind.__name__.lower(), "type": number, "required": True} for kind, number in kinds.items()
     ]
 
@@ -263,6 +271,19 @@ async def test_the_options_that_were_given_arrive_as_ours(tree: Tree, heard: Hea
         "rank": Role("5", "wise"),
         "thread": True,
     }
+
+
+async def test_a_thread_stands_for_its_channel(tree: Tree, heard: Heard) -> None:
+    tree.offer(heard.build(made("play", Option(name="where", type=Channel))))
+    thread = {
+        "id": "9", "name": "Why?", "type": 11, "permissions": "0", "parent_id": "8", "owner_id": "7",
+        "member_count": 1, "message_count": 1, "total_message_sent": 1, "rate_limit_per_user": 0, "flags": 0,
+        "thread_metadata": METADATA,
+    }  # fmt: skip
+    used = [{"type": 7, "name": "where", "value": "9"}]
+    data = {"name": "play", "resolved": {"channels": {"9": thread}}, "options": used}
+    await tree._call(interaction(tree, data))
+    assert heard.calls == [("play", {"where": Channel("8", "Why?")})]
 
 
 async def test_a_subcommand_has_its_whole_name(tree: Tree, heard: Heard) -> None:

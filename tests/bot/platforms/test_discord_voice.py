@@ -119,6 +119,15 @@ async def test_a_channel_is_an_option_by_its_name_too(discord: FakeDiscord, toy_
     await discord.until(lambda: "I know no channel “attic” here." in discord.picture())
 
 
+async def test_what_is_set_for_a_thread_is_set_for_its_channel(
+    discord: FakeDiscord, toy_bot: Bot, log: FakeChannel
+) -> None:
+    thread = discord.add_thread(log, "Why?", discord.ann)
+    await discord.say(discord.mod, discord.channel, f"/config set toys.enabled no channel:{thread.id}", mention=True)
+    here = Scope("discord", discord.guild.id, log.id)
+    await discord.until(lambda: toy_bot.settings.scopes.at(here) == {"toys.enabled": False})
+
+
 async def test_once_the_channel_is_gone_moderators_are_told_once_and_all_goes_on(
     discord: FakeDiscord, log: FakeChannel
 ) -> None:

@@ -11,7 +11,9 @@ from fakes.page import Visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
+from bot.errors import UserError
 from bot.platforms.web.moderators import Moderators, link
+from bot.scope import Scope
 
 MAXIMUM = "ask.temperature.maximum"
 
@@ -45,6 +47,17 @@ async def test_every_setting_has_its_sentence_and_says_where_its_value_comes_fro
     assert all(setting["about"].endswith(".") for setting in answer["settings"])
     before = await shown(teacher)
     assert (before["value"], before["where"], before["here"], before["changed"]) == (2, "default", False, None)
+
+
+async def test_nothing_is_set_for_a_room_that_there_is_not_but_it_can_be_taken_back(bot: Bot, teacher: Visitor) -> None:
+    lesson, wrong = Scope("web", "web", "lesson-1"), Scope("web", "web", "leson-1")
+    async with teacher.page() as page:
+        await page.send("make_room", name="lesson-1")
+        await page.until("taken")
+    assert (await bot.settings.checked("ask.enabled", "no", lesson)).scope == lesson
+    with pytest.raises(UserError, match="I know no channel “leson-1” here"):
+        await bot.settings.checked("ask.enabled", "no", wrong)
+    assert (await bot.settings.checked("ask.enabled", None, wrong)).scope == wrong
 
 
 async def test_settings_stand_in_groups_that_have_names_for_people(teacher: Visitor) -> None:
