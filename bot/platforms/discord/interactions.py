@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 
 from bot import actions
-from bot.errors import UserError
+from bot.errors import Refused, UserError
 from bot.language import translate
 from bot.message import Action, Reply, Request
 from bot.platforms.discord import modal, render
@@ -141,6 +141,8 @@ class Interactions:
                 await response.send_modal(modal.build(form, asked.locale))
                 return
         except UserError as error:
+            if isinstance(error, Refused):
+                await self._bot.refusals.note(asked.request, error)
             await self._whisper(asked, Reply(text=error.sentence.in_language(asked.locale)))
             return
         if decision.refused:

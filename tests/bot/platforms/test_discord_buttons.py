@@ -8,6 +8,7 @@ from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys, finished, on_discord
 
 from bot.app import Bot
+from bot.audit import Filter
 from bot.message import Button, Reply
 from bot.platforms.discord import interactions
 
@@ -104,12 +105,14 @@ async def test_where_only_the_user_installed_it_delete_takes_all_parts_away_whil
 
 
 @pytest.mark.parametrize("label", ["Again", "Delete", "Edit"])
-async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, label: str) -> None:
+async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, toy_bot: Bot, label: str) -> None:
     message = await answered(discord)
     await discord.press(discord.ben, message, label)
     await discord.until(lambda: discord.private(discord.ben))
     (said,) = discord.private(discord.ben)
     assert said.content == "Only Ann, who asked, and moderators can do that."
+    (noted,) = await toy_bot.audit.find("discord", discord.guild.id, Filter(kind="refusal"))
+    assert (noted.what, noted.actor, noted.reason) == (label.lower(), discord.ben.id, "owner")
     assert discord.messages(discord.channel) == [message]
     assert discord.private(discord.ann) == []
 
