@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot import actions
-from bot.errors import Expired, UserError
+from bot.errors import Expired, Refused, UserError
 from bot.language import Sentence
 from bot.message import Action, Request
 from bot.platforms.slack import blocks, commands, modal
@@ -89,7 +89,7 @@ class Interactions:
     async def _ask(self, request: Request, where: Where, trigger: str = "") -> None:
         dispatch = self._bot.dispatch(announced(request))
         if dispatch.form is not None:
-            await self._open(dispatch, where, trigger)
+            await self._open(request, dispatch, where, trigger)
             return
         if dispatch.refused:
             await self._answers.follow(self._answers.aside(where), dispatch.replies)
@@ -161,12 +161,14 @@ class Interactions:
 
     # Forms
 
-    async def _open(self, dispatch: Dispatch, where: Where, trigger: str) -> None:
+    async def _open(self, request: Request, dispatch: Dispatch, where: Where, trigger: str) -> None:
         if dispatch.form is None:
             raise RuntimeError("There is no form to open")
         try:
             form = await dispatch.form()
         except UserError as error:
+            if isinstance(error, Refused):
+                await self._bot.refusals.note(request, error)
             await self._answers.refuse(where, error)
             return
         form = replace(form, title=self._answers.typed(form.title))
@@ -267,7 +269,7 @@ class Interactions:
         question = await self._question(action)
         dispatch = self._bot.dispatch(replace(request, resume={**request.resume, "question": question}))
         if dispatch.form is not None:
-            await self._open(dispatch, where, body["trigger_id"])
+            await self._open(request, dispatch, where, body["trigger_id"])
         elif dispatch.refused:
             await self._answers.follow(self._answers.aside(where), dispatch.replies)
         elif dispatch.in_place:

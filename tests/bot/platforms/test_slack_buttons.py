@@ -9,6 +9,7 @@ from fakes.on_slack import answered, answers, on_slack
 from fakes.slack import FakeMessage, FakeSlack, FakeView
 
 from bot.app import Bot
+from bot.audit import Filter
 from bot.platforms.slack import interactions
 
 PARIS = "Paris is the capital of France."
@@ -221,11 +222,13 @@ async def test_edit_asks_a_new_question(slack: FakeSlack, models: FakeModels) ->
     assert second.shown.startswith("> And of Spain?")
 
 
-async def test_the_form_of_somebody_else_does_not_open(slack: FakeSlack) -> None:
+async def test_the_form_of_somebody_else_does_not_open(slack: FakeSlack, toy_bot: Bot) -> None:
     await ask(slack)
     await press(slack, slack.ben, await answered(slack, PARIS), "Edit")
     assert (await whispered(slack, slack.ben)).shown.startswith("Only Ann")
     assert slack.modal(slack.ben) is None
+    (noted,) = await toy_bot.audit.find("slack", slack.team, Filter(kind="refusal"))
+    assert (noted.what, noted.actor, noted.reason) == ("edit", slack.ben, "owner")
 
 
 async def test_a_form_that_comes_too_late_says_what_to_do(slack: FakeSlack) -> None:
