@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bot import actions, counts
 from bot.answering import Answering, failed
 from bot.audit import APPEAL, Audit
-from bot.chore import repeat
+from bot.chore import repeated
 from bot.contexts import Contexts
 from bot.defaults import Defaults
 from bot.errors import Expired, UserError
@@ -131,7 +130,7 @@ class Bot:
             hands=self.hands,
         )
         self._default = default_command
-        self._retention = retention_days
+        self.retention_days = retention_days
         self._sections = sections or {}
         self.contexts = self._make_contexts(web_url)
         self.answering = self._make_answering()
@@ -172,7 +171,7 @@ class Bot:
             log_channel=self.log_channel,
             runs=self.runs,
             hands=self.hands,
-            keeps=self._retention > 0,
+            keeps=self.retention_days > 0,
         )
 
     async def __aenter__(self) -> Self:
@@ -180,7 +179,7 @@ class Bot:
             await stack.enter_async_context(self.database)
             await stack.enter_async_context(self.instance)
             await stack.enter_async_context(self.models)
-            if not self._retention:
+            if not self.retention_days:
                 stack.push_async_callback(self._purge)
             stack.push_async_callback(self.limits.close)
             await self.settings.start(self.database)
@@ -188,9 +187,9 @@ class Bot:
             await self.timeouts.start()
             await self.registry.start(self.database, self._host)
             stack.push_async_callback(self.registry.close)
-            purging = repeat(self._purge, PURGE_SECONDS if self._retention else SOON_SECONDS, at_once=True)
-            for chore in (purging, repeat(self._refresh, REFRESH_SECONDS)):
-                stack.push_async_callback(_end, asyncio.create_task(chore, name="chore"))
+            pause = PURGE_SECONDS if self.retention_days else SOON_SECONDS
+            await stack.enter_async_context(repeated(self._purge, pause, at_once=True))
+            await stack.enter_async_context(repeated(self._refresh, REFRESH_SECONDS))
             self._lifetime = stack.pop_all()
         return self
 
@@ -204,7 +203,7 @@ class Bot:
             models=self.models,
             store=Store(self.database, plugin),
             config=self._sections.get(plugin),
-            retention_days=self._retention,
+            retention_days=self.retention_days,
         )
 
     @property
@@ -391,16 +390,11 @@ class Bot:
 
     async def _purge(self) -> None:
         await counts.forget(self.database)
-        await self.audit.purge(self._retention)
-        if count := await self.database.purge(self._retention):
-            log.info("Purged %d messages older than %g days.", count, self._retention)
+        await self.audit.purge(self.retention_days)
+        if count := await self.database.purge(self.retention_days):
+            log.info("Purged %d messages older than %g days.", count, self.retention_days)
 
 
 async def _nothing() -> AsyncGenerator[Reply, None]:
     return
     yield
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

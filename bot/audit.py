@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Index, func, null, or_, select, update
+from sqlalchemy import JSON, Index, String, cast, func, null, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot import counts
@@ -134,9 +134,11 @@ class Audit:
             return await session.get(AuditRow, row_id)
 
     async def purge(self, days: float) -> None:
-        """Forget the words in refusals and appeals older than `days`; that there was one stays."""
+        """Forget the words in refusals older than `days`, and in appeals against them; that there was one stays."""
         old = AuditRow.created < now() - timedelta(days=days)
-        texts = AuditRow.kind.in_([REFUSAL, APPEAL]) & old
+        refused = select(cast(AuditRow.id, String)).where(AuditRow.kind == REFUSAL, old)
+        against = (AuditRow.kind == APPEAL) & AuditRow.subject.in_(refused)
+        texts = or_(AuditRow.kind.in_([REFUSAL, APPEAL]) & old, against)
         async with self._database.writing() as session:
             await session.execute(update(AuditRow).where(texts).values(before=null()))
 

@@ -125,3 +125,15 @@ async def test_a_purge_forgets_what_people_wrote_and_not_that_it_was_refused(aud
     forgotten = {key for key, number in numbers.items() if rows[number].before is None}
     assert forgotten == {("refusal", 31), ("appeal", 31)}
     assert all(row.reason == "hate" for row in rows.values())
+
+
+async def test_an_appeal_keeps_the_words_no_longer_than_the_refusal(audit: Audit, database: Database) -> None:
+    numbers = []
+    for age in (31, 29):
+        refused = await audit.record(removal(kind="refusal", before="words", reason="hate"))
+        numbers.append(await audit.record(removal(kind="appeal", subject=str(refused), before="words", reason="hate")))
+        async with database.writing() as session:
+            (await session.get_one(AuditRow, refused)).created = now() - timedelta(days=age)
+    await audit.purge(30)
+    rows = {row.id: row for row in await audit.find("test", "school", Filter(kind="appeal"))}
+    assert [rows[number].before for number in numbers] == [None, "words"]

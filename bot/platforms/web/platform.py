@@ -6,11 +6,16 @@ import asyncio
 import errno
 import logging
 import socket
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from bot.app import PURGE_SECONDS
+from bot.chore import repeated
+from bot.core_settings import DAY_SECONDS
 from bot.errors import BotError, ConfigError
 from bot.platforms.web.answers import Answers
 from bot.platforms.web.files import Files
@@ -77,6 +82,9 @@ class WebPlatform:
         await self._moderators.start()
         async with Answers(self._bot, rooms) as answers, AsyncExitStack() as ending:
             await answers.restore()
+            if days := self._bot.retention_days:
+                forget = partial(self._forget, rooms, days)
+                await ending.enter_async_context(repeated(forget, PURGE_SECONDS))
             house = House(self._bot, rooms, answers, self._moderators, files, Files(UPLOADED_BYTES))
             runner = web.AppRunner(Site(house, self._section).app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
             await runner.setup()
@@ -86,6 +94,11 @@ class WebPlatform:
             await ending.enter_async_context(self._bot.log_channel.spoken(self.name, WebVoice(rooms)))
             ending.enter_context(self._bot.hands.lent(self.name, WebHand(rooms, self._moderators)))
             yield self._url(runner)
+
+    async def _forget(self, rooms: Rooms, days: float) -> None:
+        """Keep in memory no longer what the database keeps no longer."""
+        for name in rooms.names:
+            rooms.get(name).forget(time.time() - days * DAY_SECONDS)
 
     async def _listen(self, runner: web.AppRunner) -> None:
         host, port = self._section.host, self._section.port

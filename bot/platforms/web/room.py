@@ -136,6 +136,11 @@ class Room:
                 self._files.keep_stored(file, name)
             exchange.reply = replace(exchange.reply, attachments=())
 
+    def forget(self, before: float) -> None:
+        """Keep no longer what began before this moment, in seconds since the epoch, and is finished."""
+        for exchange in [known for known in self.exchanges if known.reply.final and known.at < before]:
+            self._remove(exchange)
+
     def lose(self, name: str) -> None:
         """Show a file no longer, since it is gone from where it was stored."""
         for exchange in self._exchanges.values():

@@ -138,6 +138,15 @@ def test_private_exchanges_do_not_push_out_public_ones(monkeypatch: pytest.Monke
     assert [exchange.question for exchange in room.seen_by(BEN) if exchange.private][-1] == "private 4"
 
 
+def test_what_is_finished_and_old_is_kept_no_longer() -> None:
+    room = Room(Files(100))
+    for at in (10, 20, 30):
+        room.show(room.begin(ANN, str(at), private=False, at=at), DONE)
+    room.begin(ANN, "running", private=False, at=10)
+    room.forget(before=30)
+    assert [exchange.question for exchange in room.seen_by(ANN)] == ["30", "running"]
+
+
 def test_what_was_private_stays_private() -> None:
     room = Room(Files(100))
     exchange = room.begin(ANN, "secret", private=True)

@@ -7,7 +7,7 @@ from fakes.page import Page, Visitor, visitor
 from bot.app import Bot
 from bot.config import WebSection
 from bot.message import Attachment, Reply, User
-from bot.platforms.web import WebPlatform
+from bot.platforms.web import WebPlatform, platform
 from bot.platforms.web.files import Files
 from bot.platforms.web.moderators import Moderators
 from bot.platforms.web.room import PUBLIC, Room
@@ -28,6 +28,17 @@ def contents(models: FakeModels) -> list[str]:
 async def opened(page: Page, name: str) -> str:
     ref = await page.send("make_room", name=name)
     return (await page.until("taken", lambda message: message["ref"] == ref))["room"]
+
+
+async def test_what_the_database_keeps_no_longer_is_shown_no_longer(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "PURGE_SECONDS", 0.05)
+    monkeypatch.setattr(platform, "DAY_SECONDS", 0)
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann:
+        async with ann.page() as page:
+            await page.say("/ask hello")
+            await page.until("gone")
+        async with ann.page() as again:
+            assert not again.exchanges
 
 
 async def test_a_moderator_opens_a_room_which_has_a_conversation_of_its_own(
