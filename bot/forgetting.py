@@ -36,12 +36,24 @@ REASON = "reason"
 class Forgetting:
     """One deletion, in one transaction. `of_moderators` are the commands whose answers tell of other people."""
 
-    def __init__(self, user: User, person: Person, hashed: str, *, of_moderators: Collection[str], spared: int) -> None:
-        """`hashed` is what the person is called among time-outs; `spared` the question that asks for the deletion."""
+    def __init__(
+        self,
+        user: User,
+        person: Person,
+        hashed: str,
+        *,
+        of_moderators: Collection[str],
+        of_people: Collection[str],
+        spared: int,
+    ) -> None:
+        """`hashed` is what the person is called among time-outs; `of_people` are the settings that are lists of people,
+        and `spared` is the question that asks for the deletion.
+        """
         self._user = user
         self._person = person
         self._hashed = hashed
         self._of_moderators = of_moderators
+        self._of_people = of_people
         self._spared = spared
         self._pseudonym = f"deleted-{secrets.token_hex(4)}"
         self._id = re.compile(rf"(?<!\w){re.escape(person.id)}(?!\w)")
@@ -153,11 +165,12 @@ class Forgetting:
                 row.before, row.after = _without_reason(row.before), _without_reason(row.after)
 
     async def _settings(self, session: AsyncSession) -> None:
-        mine = or_(SettingRow.actor == self._person.id, self._holds(SettingRow.value))
+        listed = SettingRow.name.in_(self._of_people) & self._holds(SettingRow.value)
+        mine = or_(SettingRow.actor == self._person.id, listed)
         for row in await session.scalars(select(SettingRow).where(self._here(SettingRow.platform), mine)):
             if row.actor == self._person.id:
                 row.actor = row.actor_name = self._pseudonym
-            if isinstance(row.value, str) and self._person.id in row.value.split():
+            if row.name in self._of_people and self._person.id in row.value.split():
                 row.value = " ".join(one for one in row.value.split() if one != self._person.id)
 
     async def _timeouts(self, session: AsyncSession) -> None:

@@ -114,8 +114,10 @@ class Privacy:
         for plugin in self._registry.plugins:
             await plugin.forget(person)
         moderators = {command.name for command in self._registry.all if command.moderator}
+        people = {setting.name for setting in self._settings.declared if setting.ids == "users"}
         hashed = self._timeouts.person(person.platform, person.id)
-        gone = await Forgetting(user, person, hashed, of_moderators=moderators, spared=asking).run(self._database)
+        forgetting = Forgetting(user, person, hashed, of_moderators=moderators, of_people=people, spared=asking)
+        gone = await forgetting.run(self._database)
         await self._defaults.refresh()
         await self._settings.refresh()
         await self._timeouts.refresh()

@@ -26,7 +26,7 @@ from bot.database import AttachmentRow, Database, MessageRow, PluginRow, now
 from bot.message import Action, Place, Reply, Request, User
 from bot.model_client import ModelClient
 from bot.platforms.terminal import HERE, operator
-from bot.scope import home
+from bot.scope import Scope, home
 from bot.timeouts import TimeOutRow
 
 BEN = User("100000000000000007", "Benedikt")
@@ -316,6 +316,24 @@ async def test_whoever_runs_the_bot_can_too(tmp_path: Path, models: FakeModels) 
         assert await holding(bot.database, "'operator'")
         await confirmed(bot, me, HERE)
         assert await holding(bot.database, "'operator'", "aubergine") == []
+
+
+async def test_a_word_that_is_somebodys_id_stays_in_settings_that_list_nobody(
+    tmp_path: Path, models: FakeModels
+) -> None:
+    me, school = operator(), Scope("discord", "123")
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        for name, value in (
+            ("ask.system_prompt", "Be an operator.\nAn operator is kind"),
+            ("safety.words", "operator"),
+        ):
+            await bot.settings.write([await bot.settings.checked(name, value, school)], me)
+        await last(bot, ask("/ask aubergine", me, HERE))
+        await confirmed(bot, me, HERE)
+        assert dict(bot.settings.scopes.at(school)) == {
+            "ask.system_prompt": "Be an operator.\nAn operator is kind",
+            "safety.words": "operator",
+        }
 
 
 async def test_what_was_deleted_is_gone_from_the_file(tmp_path: Path, models: FakeModels) -> None:
