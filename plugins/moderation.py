@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from bot import Button, Context, Plugin, Range, Reply, Scope, User, UserError, autocomplete, command, message_command
 
-SPAN = re.compile(r"(?P<count>[0-9]{1,5})\s*(?P<unit>[a-z]*)")
+SPAN = re.compile(r"(?P<count>[0-9]{1,5})\s*(?P<unit>[^\W\d_]*)")
 UNITS = {
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes", "minuto", "minutos", "minuten"), timedelta(minutes=1)),
     **dict.fromkeys(("h", "hour", "hours", "hora", "horas", "stunde", "stunden", "std"), timedelta(hours=1)),
@@ -166,7 +167,7 @@ class Moderation(Plugin):
 
 def span(text: str) -> timedelta:
     """A time as people write it: "10m", "2h", "1d 12h". Raises UserError for what is none, or too long."""
-    words = text.casefold().replace(",", " ")
+    words = unicodedata.normalize("NFC", text.casefold()).replace(",", " ")
     parts = list(SPAN.finditer(words))
     wrong = SPAN.sub("", words).strip() or any(part["unit"] not in UNITS for part in parts)
     total = timedelta() if wrong else sum((int(part["count"]) * UNITS[part["unit"]] for part in parts), timedelta())

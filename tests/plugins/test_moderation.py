@@ -122,7 +122,17 @@ async def test_whoever_is_typed_must_be_known_for_sure(bot: Bot) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "minutes"),
-    [("10m", 10), ("2h", 120), ("1d 12h", 2160), ("3 Tage", 4320), ("1h30m", 90), ("4w", 40320), ("90 MIN", 90)],
+    [
+        ("10m", 10),
+        ("2h", 120),
+        ("1d 12h", 2160),
+        ("3 Tage", 4320),
+        ("1h30m", 90),
+        ("4w", 40320),
+        ("90 MIN", 90),
+        ("2 días", 2880),
+        ("1 di\u0301a", 1440),
+    ],
 )
 def test_times_as_people_write_them(typed: str, minutes: int) -> None:
     assert span(typed) == timedelta(minutes=minutes)

@@ -43,6 +43,12 @@ def test_what_is_no_time_is_told_with_what_would_be(typed: str) -> None:
     )
 
 
+@pytest.mark.parametrize("typed", ["9999-12-31", "9999-12-31T23:00-14:00"])
+def test_the_end_of_all_days_is_no_time(typed: str) -> None:
+    with pytest.raises(UserError, match="until must be a day such as"):
+        span(None, typed, NOW)
+
+
 @pytest.mark.parametrize(("since", "until"), [("1d", "2d"), ("2026-03-31", "2026-03-30")])
 def test_a_span_that_ends_before_it_begins(since: str, until: str) -> None:
     with pytest.raises(UserError, match=f"since must be before until; it is not: {since}, {until}."):
