@@ -81,7 +81,7 @@ async def fetched(one: Visitor, path: str) -> Any:
 async def test_the_lessons_are_listed_and_each_comes_in_parts(ann: Visitor) -> None:
     listed = await fetched(ann, "/reading/explain")
     assert listed["pages"][0] == {"name": "pets", "title": "Pets"}
-    assert len(listed["pages"]) == 3
+    assert len(listed["pages"]) == 4
     shown = await fetched(ann, "/reading/explain/pets")
     assert shown["title"] == "Pets"
     assert [(part["heading"], part["level"], part["anchor"], part["ask"]) for part in shown["parts"]] == [
