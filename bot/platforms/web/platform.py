@@ -84,7 +84,7 @@ class WebPlatform:
             await answers.restore()
             if days := self._bot.retention_days:
                 forget = partial(self._forget, rooms, days)
-                await ending.enter_async_context(repeated(forget, PURGE_SECONDS))
+                await ending.enter_async_context(repeated(forget, PURGE_SECONDS, at_once=True))
             house = House(self._bot, rooms, answers, self._moderators, files, Files(UPLOADED_BYTES))
             runner = web.AppRunner(Site(house, self._section).app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
             await runner.setup()
