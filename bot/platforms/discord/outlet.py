@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import discord
 
-from bot.errors import BotError
 from bot.language import Sentence, translate
 from bot.platforms.discord import render
 from bot.platforms.discord.carrier import FAILURES, Full, Gone, Lost, NoFiles, TokenOver
@@ -265,7 +264,7 @@ class Outlet:
         self._aside = self._later = None
         await self._note_ids()
         for message in shown:
-            with suppress(BotError):
+            with suppress(*FAILURES):
                 await carrier.delete(message.id)
         if self._thread is not None and self._thread.is_open:
             await self._thread.withdraw()
