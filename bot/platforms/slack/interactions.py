@@ -146,7 +146,8 @@ class Interactions:
         async with aclosing(replies):
             if (first := await anext(replies, None)) is None:
                 return
-            if not _is_refusal(first):
+            # Words of help have no row either, though they are no error; and what is told to one alone shows nothing.
+            if first.row and not first.private:
                 # The answer does not wait for it, as it may have to wait itself.
                 self._answers.start(self._reveal(where, question), "slack question")
             yield first

@@ -248,8 +248,13 @@ async def test_an_answer_that_somebody_deletes_is_not_made_any_more(slack: FakeS
     assert slack.thread(slack.channel, posted.ts) == []
 
 
-async def test_what_the_classifier_refuses_is_never_shown(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
-    models.scores = {"aubergine": {"hate": 0.99}}
+@pytest.mark.parametrize(
+    ("kind", "told"), [("hate", "Reason: "), ("self-harm", "Please talk to somebody you trust today")]
+)
+async def test_what_the_classifier_refuses_is_never_shown(
+    models: FakeModels, toys: Toys, tmp_path: Path, kind: str, told: str
+) -> None:
+    models.scores = {"aubergine": {kind: 0.99}}
     settings = {"safety.level": "classroom"}
     async with (
         FakeSlack() as slack,
@@ -257,7 +262,7 @@ async def test_what_the_classifier_refuses_is_never_shown(models: FakeModels, to
         on_slack(bot, slack),
     ):
         await command(slack, "/ask", "aubergine")
-        assert "Reason: " in (await whispered(slack)).shown
+        assert told in (await whispered(slack)).shown
         [posted] = slack.workspace.messages[:1]
         await slack.until(lambda: posted.deleted)
         shown = [text for message in slack.workspace.messages for _, text in message.edits]
