@@ -96,7 +96,7 @@ class SettingsHere:
 
     async def set(self, name: str, raw: Any, scope: Scope) -> Changed:
         """Set `name` in `scope`, or take back what was set there with a `raw` of None. Raises UserError."""
-        return (await self._write([await self._settings.checked(name, raw, scope)]))[0]
+        return (await self._write([await self._settings.typed(name, raw, scope)]))[0]
 
     async def reset(self, scope: Scope) -> Sequence[Changed]:
         """Take back all that was set for exactly this scope."""
@@ -124,6 +124,7 @@ class SettingsHere:
         changes, mistakes = list[Change](), list[Sentence]()
         for where, name, value in _values(tables, scope, mistakes):
             try:
+                # Its channels may be closed by now, or another deployment's, and whoever exported them typed none.
                 changes.append(await self._settings.checked(name, value, where))
             except UserError as error:
                 mistakes.append(error.sentence)

@@ -208,10 +208,18 @@ class Settings:
         return Change(scope, setting.name, None if raw is None else setting.convert(raw, scope.platform))
 
     async def checked(self, name: str, raw: Any, scope: Scope) -> Change:
-        """The same, once it is known which channels and models there are: channels may be typed by their names, those
-        that it is set for among them.
+        """The same, once it is known which models there are.
 
         Raises UserError for one that there is not, too, and while nobody can say so.
+        """
+        change = self.plan(name, raw, scope)
+        await self._check_model(self.find(name), change.value)
+        return change
+
+    async def typed(self, name: str, raw: Any, scope: Scope) -> Change:
+        """The same of what somebody typed: channels may be called by their names, those that it is set for among them.
+
+        Raises UserError for a channel that there is not, too.
         """
         setting = self.find(name)
         # What was set for a channel that is no more can still be taken back.
@@ -219,9 +227,7 @@ class Settings:
             scope = replace(scope, channel=await self._hands.channel(scope.channel, scope.place))
         if setting.ids == "channels" and isinstance(raw, str):
             raw = " ".join([await self._hands.channel(word, scope.place) for word in setting.words(raw)])
-        change = self.plan(name, raw, scope)
-        await self._check_model(setting, change.value)
-        return change
+        return await self.checked(name, raw, scope)
 
     async def write(self, changes: Sequence[Change], actor: User) -> list[Changed]:
         """Make all these changes, or none. They are in force at once here, and in other processes within seconds.

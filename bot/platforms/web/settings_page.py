@@ -67,7 +67,7 @@ class SettingsPage:
         try:
             wanted = self._wanted(await request.text())
             scope = self._scope(user, wanted.room)
-            await settings.write([await settings.checked(wanted.name, wanted.value, scope)], user)
+            await settings.write([await settings.typed(wanted.name, wanted.value, scope)], user)
         except UserError as error:
             await self._house.note(error, user, "settings")
             return _refused(error, user)

@@ -11,7 +11,9 @@ from fakes.page import Visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
+from bot.configuring import SettingsHere
 from bot.errors import UserError
+from bot.message import Place, User
 from bot.platforms.web.moderators import Moderators, link
 from bot.scope import Scope
 
@@ -54,10 +56,28 @@ async def test_nothing_is_set_for_a_room_that_there_is_not_but_it_can_be_taken_b
     async with teacher.page() as page:
         await page.send("make_room", name="lesson-1")
         await page.until("taken")
-    assert (await bot.settings.checked("ask.enabled", "no", lesson)).scope == lesson
+    assert (await bot.settings.typed("ask.enabled", "no", lesson)).scope == lesson
     with pytest.raises(UserError, match="I know no channel “leson-1” here"):
-        await bot.settings.checked("ask.enabled", "no", wrong)
-    assert (await bot.settings.checked("ask.enabled", None, wrong)).scope == wrong
+        await bot.settings.typed("ask.enabled", "no", wrong)
+    assert (await bot.settings.typed("ask.enabled", None, wrong)).scope == wrong
+
+
+async def test_what_was_exported_is_imported_though_a_room_of_it_is_closed(bot: Bot, teacher: Visitor) -> None:
+    here = SettingsHere(bot.settings, Place("web", "general", "web"), User("m", "Mod", is_moderator=True))
+    chat, lesson = here.scope(), Scope("web", "web", "lesson-1")
+    async with teacher.page() as page:
+        await page.send("make_room", name="lesson-1")
+        await page.until("taken")
+        assert (await asked(teacher, "lesson-1", name="ask.enabled", value="no"))[0] == 200
+        assert (await asked(teacher, name="access.channels", value="general lesson-1"))[0] == 200
+        await page.send("close_room", room="lesson-1")
+        await page.until("taken")
+    exported, before = here.export(chat), here.within(chat)
+    assert before == {chat: {"access.channels": "general lesson-1"}, lesson: {"ask.enabled": False}}
+    for scope in before:
+        await here.reset(scope)
+    await here.load(exported, chat)
+    assert here.within(chat) == before
 
 
 async def test_settings_stand_in_groups_that_have_names_for_people(teacher: Visitor) -> None:
