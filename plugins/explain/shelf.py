@@ -66,8 +66,8 @@ def bound(data: bytes, filename: str, title: str = "") -> Book:
 class Library:
     """Lessons with one index over all of them."""
 
-    key: tuple[str, ...]
-    """What it was made from: the digests of a server's own lessons."""
+    key: tuple[Kept, ...]
+    """What it was made from: a server's own lessons, each with its versions."""
     books: tuple[Book, ...]
     index: Index
     left_out: Mapping[str, UserError] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class Shelf:
     async def library(self, server: str) -> Library:
         """The lessons of `server`, read and indexed if they are not yet."""
         kept = await self.teaching.lessons(server)
-        key = tuple(f"{one.title} {[version.digest for version in one.versions[-1:]]}" for one in kept)
+        key = tuple(kept)
         async with self._locks[server if kept else ""]:
             if not kept:
                 self._own.pop(server, None)
@@ -218,7 +218,7 @@ class Shelf:
             raise UserError(sentence, title=kept.title, number=number, there=there)
         return Attachment(version.filename, await self.teaching.file(server, version))
 
-    async def _made(self, key: tuple[str, ...], books: Sequence[Book], left_out: Mapping[str, UserError]) -> Library:
+    async def _made(self, key: tuple[Kept, ...], books: Sequence[Book], left_out: Mapping[str, UserError]) -> Library:
         passages = [passage for book in books for passage in book.passages]
         guide = await self._guide_of(passages) if passages else None
         index = await asyncio.to_thread(_indexed, passages, guide)

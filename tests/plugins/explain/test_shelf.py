@@ -235,6 +235,24 @@ async def test_a_lesson_that_is_added_again_under_other_capitals_is_called_so(ma
             assert (await last(bot, ask(PURR))).text.endswith(f"— {title} › Cats")
 
 
+@pytest.mark.parametrize("is_removed", [False, True], ids=["a new version", "removed between"])
+async def test_a_file_of_another_kind_with_the_same_bytes_is_read_anew(make_bot: MakeBot, is_removed: bool) -> None:
+    data = b"Pets\n\n<h2>Cats</h2>\n\n<p>Cats purr.</p>\n"
+    async with make_bot() as bot:
+        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        headings = []
+        for filename in ("pets.txt", "pets.html"):
+            if is_removed and (kept := await plugin.shelf.teaching.lesson(ROOM.server, "Pets")):
+                await plugin.shelf.teaching.remove(ROOM.server, kept)
+            version, _ = await plugin.shelf.teaching.add(ROOM.server, "Pets", filename, data)
+            library = await plugin.shelf.library(ROOM.server)
+            assert [book.version for book in library.books] == [version]
+            assert await plugin.shelf.library(ROOM.server) is library
+            headings.append([passage.heading for passage in library.index.passages])
+    assert "Cats" not in headings[0]
+    assert "Cats" in headings[1]
+
+
 async def test_the_named_embedding_model_is_used(models: FakeModels, make_bot: MakeBot, tmp_path: Path) -> None:
     pets = tmp_path / "pets.md"
     pets.write_text(PETS)
