@@ -71,7 +71,7 @@ class Explain(Plugin):
         if len(question) > LONGEST_ASIDE:
             return None
         passage = await self.shelf.known(_here(place), question, ASIDE_SECONDS, user=user.id)
-        return Known(passage.text, chat.trail(passage)) if passage else None
+        return Known(passage.plain, chat.trail(passage)) if passage else None
 
     async def forget(self, person: Person) -> None:
         said = [(one.command, one.server or person.platform, one.text) for one in person.asked]

@@ -50,7 +50,7 @@ class Passage:
 
     @property
     def plain(self) -> str:
-        """Its text without marks, for search."""
+        """Its text without marks, for search and for language models."""
         return plain(self.text)
 
     @property

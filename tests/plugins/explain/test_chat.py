@@ -141,6 +141,17 @@ async def test_what_another_command_looks_up_is_embedded_in_the_askers_name(
     assert [request["user"] for request in looked_up] == [ANN.id]
 
 
+async def test_a_language_model_gets_a_lesson_without_marks(
+    make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "KNOWN_SECONDS", 600)
+    file = tmp_path / "pets.md"
+    file.write_text("# Pets\n\n## Cats\n\nCats purr a\\*b\\*c times.\n\n## Dogs\n\nDogs bark at strangers.\n")
+    async with make_bot(file) as bot:
+        assert (await last(bot, ask("/ask why do cats purr"))).final
+    assert "Cats purr a*b*c times." in models.requests[-1]["messages"][-1]["content"]
+
+
 async def test_a_vague_question_gets_suggestions_and_each_leads_to_its_passage(bot: Bot) -> None:
     reply = await last(bot, ask(f"/explain {VAGUE}"))
     assert "did you mean" in reply.text
