@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 SIGNS = re.compile(rf"(?P<code>{CODE.pattern})|[\\`*_{{}}\[\]<>|~&#$]")
 FIRST_SIGNS = re.compile(r"^([^\S\n]*)([-+=]|\d{1,9}(?=[.)]))", re.MULTILINE)
 COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+HTML_BREAK = re.compile(
+    r"(?P<kept>\\.|(?P<ticks>`{1,9}+)(?!`).+?(?<!`)(?P=ticks)(?!`)|`+)"
+    rf"|{markup.LINE_BREAK.pattern}[ \t]*\n?",
+    re.DOTALL | re.IGNORECASE,
+)
+"""A line break of HTML, or what is escaped or code, which is kept though it looks like one.
+
+More than nine backticks mark no code here: where nothing closes them the text is read to its end, for each number anew.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +110,19 @@ def _as_written(source: str, found: Sequence[Section], title: str) -> list[str] 
 def _with_breaks(source: str, tokens: Sequence[Token]) -> str:
     """With Markdown's line breaks in the place of HTML's, or blanks where a line cannot end."""
     lines = source.split("\n")
+    moved: set[int] = set()
     for opening, inside in pairwise(tokens):
         if inside.map and _has_html(inside):
             gap = " " if opening.type in ("td_open", "th_open", "heading_open") else BREAK
-            for place in range(*inside.map):
-                lines[place] = markup.LINE_BREAK.sub(gap, lines[place]).removesuffix("\n")
-    return "\n".join(lines)
+            first, after = inside.map
+            # As one, since code may go on from line to line.
+            lines[first] = _without_html_breaks("\n".join(lines[first:after]), gap)
+            moved.update(range(first + 1, after))
+    return "\n".join(line for place, line in enumerate(lines) if place not in moved)
+
+
+def _without_html_breaks(text: str, gap: str) -> str:
+    return HTML_BREAK.sub(lambda found: found["kept"] or gap, text).removesuffix("\n")
 
 
 def _has_html(token: Token) -> bool:
@@ -152,10 +168,15 @@ def _block(block: Block) -> str:
         case Code(text=text):
             return fenced(text)
         case Table(header=header, rows=rows):
-            told = [[" ".join(_escaped(cell).split()) for cell in row] for row in (header, *rows)]
+            told = [[_cell(cell) for cell in row] for row in (header, *rows)]
             lines = [f"| {' | '.join(row)} |" for row in told]
             return "\n".join([lines[0], "|---" * len(header) + "|", *lines[1:]])
     raise TypeError(f"{type(block).__name__} is no block of a section")
+
+
+def _cell(text: str) -> str:
+    """`text` as a cell of a table, which a bar would end inside of code, too."""
+    return CODE.sub(lambda code: code[0].replace("|", "\\|"), " ".join(_escaped(text).split()))
 
 
 def _escaped(text: str) -> str:

@@ -1,6 +1,7 @@
 import io
 
 import pytest
+from markdown_it import MarkdownIt
 
 from bot import Page
 from plugins.explain.page import page, slug
@@ -104,9 +105,27 @@ def test_code_is_told_as_code() -> None:
     assert parts(made(text))[1:] == [("A", 2, "Name `a_b`:\n\n```\n# all\n  run()\n```\n\n2. Go.")]
 
 
+def test_a_bar_in_a_cell_ends_it_nowhere() -> None:
+    text = "# Pets\n\n## A\n\n<b>x</b>\n\n|op|means|\n|--|--|\n|`a\\|b`|one \\| other|\n"
+    shown = MarkdownIt("commonmark").enable("table").render(made(text).parts[-1].text)
+    assert "<td><code>a|b</code></td>\n<td>one | other</td>\n</tr>" in shown
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("The tag `<br>` ends a line.<br>Like this.", "The tag `<br>` ends a line.  \nLike this."),
+        ("``a ` <br>`` and `x\n<br>`<br>y", "``a ` <br>`` and `x\n<br>`  \ny"),
+        ("One `` is none.<br>And \\<br>, \\`too<br>is`.", "One `` is none.  \nAnd \\<br>, \\`too  \nis`."),
+    ],
+)
+def test_line_breaks_of_html_stay_where_they_are_no_marks(written: str, shown: str) -> None:
+    assert parts(made(f"# Pets\n\n## A\n\n{written}\n"))[1:] == [("A", 2, shown)]
+
+
 def test_line_breaks_of_html_leave_the_rest_as_it_was_written() -> None:
     text = (
-        "# Pets\n\n## Cats<br>and dogs\n\n*One*<br>two<br/>\nthree<BR>\n\n|a|b|\n|--|--|\n|**c**<br>d|e|\n\n"
+        "# Pets\n\n## Cats<br>and dogs\n\n*One*<br>two<br/> \nthree<BR>\n\n|a|b|\n|--|--|\n|**c**<br>d|e|\n\n"
         "## FAQ\n\nCan it swim?<br>It *can*.\n"
     )
     assert parts(made(text)) == [
