@@ -50,7 +50,7 @@ class Guidance:
 
 
 class Bridge:
-    """Between a guide and an index of other lessons. Embeddings count once both have theirs."""
+    """Between a guide and an index of other lessons. Embeddings count where both have theirs, the guide first."""
 
     def __init__(self, guide: Index, index: Index) -> None:
         self._guide = guide

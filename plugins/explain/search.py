@@ -139,7 +139,10 @@ class Index:
         self._bridge = Bridge(guide, self) if guide and passages else None
 
     def attach(self, vectors: Floats) -> None:
-        """Add the embeddings: a row of length 1 for each text of all passages' `units`, in their order."""
+        """Add the embeddings: a row of length 1 for each text of all passages' `units`, in their order.
+
+        The guide's count, too, where it has got its own before.
+        """
         counts = [len(part) for passage in self.passages for part in units(passage)]
         self._bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
         self._asked = np.array([bool(_asked(passage)) for passage in self.passages])
@@ -149,7 +152,8 @@ class Index:
         self._along = vectors @ self._common
         self._lengths = np.linalg.norm(vectors - self._common, axis=1)
         self._learn(vectors)
-        self.cross()
+        if self._bridge and self._guide and self._guide._whole is not None:
+            self._bridge.attach(self._guide.meanings(), self.meanings())
 
     def _learn(self, vectors: Floats) -> None:
         """Learn from the further wordings, and from the sentences of the sections that have some."""
@@ -169,11 +173,6 @@ class Index:
         """Whether embeddings are as wide as those that are attached, here and to the guide."""
         attached = [index._whole for index in (self, self._guide) if index is not None and index._whole is not None]
         return all(rows.shape[1] == len(row) for rows in attached for row in embedded)
-
-    def cross(self) -> None:
-        """Use the guide's embeddings, too, which it may have got later."""
-        if self._bridge and self._guide and self._whole is not None and self._guide._whole is not None:
-            self._bridge.attach(self._guide.meanings(), self.meanings())
 
     def meanings(self) -> Floats:
         """A row of length 1 for each passage: the middle of it as a whole and its sentences."""

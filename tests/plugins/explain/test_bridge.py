@@ -63,7 +63,7 @@ def directions(passages: list[Passage], of: list[int]) -> np.ndarray:
     )
 
 
-def test_embeddings_lead_once_both_have_them(guide: Index) -> None:
+def test_embeddings_lead_where_the_guide_has_its_own_already(guide: Index) -> None:
     strange = [replace(one, path=("X",), text="Nothing alike.") for one in OWN]
     index = Index(strange, guide)
     index.attach(directions(strange, [1, 0]))
@@ -73,7 +73,7 @@ def test_embeddings_lead_once_both_have_them(guide: Index) -> None:
     embedded = [np.eye(8)[0].tolist()] * len(query.texts)
     assert bridge.guidance(query, embedded) is None
     guide.attach(directions(GUIDE, [0, 1]))
-    index.cross()
+    index.attach(directions(strange, [1, 0]))
     guidance = bridge.guidance(query, embedded)
     assert guidance is not None
     assert guidance.leads.argmax() == 1
