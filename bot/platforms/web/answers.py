@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
@@ -57,7 +56,7 @@ class Answers:
         self._bot = bot
         self._rooms = rooms
         self._running: dict[asyncio.Task[None], Running] = {}
-        self._forms: deque[tuple[str, str]] = deque(maxlen=REMEMBERED)
+        self._forms: dict[tuple[str, str], asyncio.Future[Form | None]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -180,17 +179,30 @@ class Answers:
         Raises UserError with the sentence to show in it if its fields are refused.
         """
         mark = user.id, ref
-        if mark in self._forms:
-            return None
-        self._forms.append(mark)
+        while (first := self._forms.get(mark)) is not None:
+            await asyncio.wait([first])
+            # Where the first one was cut short, nothing was decided.
+            if not first.cancelled():
+                return first.result()
+        decided: asyncio.Future[Form | None] = asyncio.get_running_loop().create_future()
+        self._forms[mark] = decided
+        if len(self._forms) > REMEMBERED:
+            del self._forms[next(iter(self._forms))]
         try:
             thread, _ = await self._follows(user, room, thread, 0)
-            return await self._act(user, room, thread, Action(form_id, dict(fields)))
-        except BaseException:
+            decided.set_result(await self._act(user, room, thread, Action(form_id, dict(fields))))
+        except BaseException as error:
             # What was not taken is to be sent again.
-            with suppress(ValueError):
-                self._forms.remove(mark)
-            raise
+            self._forms.pop(mark, None)
+            if not isinstance(error, UserError):
+                decided.cancel()
+                raise
+            decided.set_exception(error)
+        return decided.result()
+
+    def forget(self, user_id: str) -> None:
+        """Know no longer which forms a visitor sent."""
+        self._forms = {mark: decided for mark, decided in self._forms.items() if mark[0] != user_id}
 
     async def _act(self, user: User, room: Room, thread: int, action: Action) -> Form | None:
         # What is missing in a form that was sent is told in it; another form would hide it.

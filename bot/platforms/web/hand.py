@@ -11,6 +11,7 @@ from bot.message import Place, Reply, User
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from bot.platforms.web.answers import Answers
     from bot.platforms.web.moderators import Moderators
     from bot.platforms.web.rooms import Rooms
 
@@ -21,9 +22,10 @@ ID = re.compile(r"[0-9a-f]{16}")
 class WebHand:
     """Reaches all rooms."""
 
-    def __init__(self, rooms: Rooms, moderators: Moderators) -> None:
+    def __init__(self, rooms: Rooms, moderators: Moderators, answers: Answers) -> None:
         self._rooms = rooms
         self._moderators = moderators
+        self._answers = answers
 
     async def person(self, name: str, place: Place) -> User | None:
         """A visitor by their id, or by a name that one visitor alone has who spoke here lately."""
@@ -51,7 +53,11 @@ class WebHand:
         return bool(found)
 
     async def forget(self, user_id: str, gone: Collection[int]) -> None:
-        """Show no longer what a visitor asked, nor what is `gone` with it, and know them as a moderator no longer."""
+        """Show no longer what a visitor asked, nor what is `gone` with it.
+
+        Their forms are known no longer then, nor they themselves as a moderator.
+        """
+        self._answers.forget(user_id)
         for room, exchange in self._rooms.of_author(user_id, gone):
             # The answer that tells of it is one of these.
             if exchange.reply.final or exchange.reply.row in gone:

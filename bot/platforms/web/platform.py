@@ -92,7 +92,7 @@ class WebPlatform:
             await self._listen(runner)
             # Not before it listens: another chat of the same bot may have this name already, and keeps it.
             await ending.enter_async_context(self._bot.log_channel.spoken(self.name, WebVoice(rooms)))
-            ending.enter_context(self._bot.hands.lent(self.name, WebHand(rooms, self._moderators)))
+            ending.enter_context(self._bot.hands.lent(self.name, WebHand(rooms, self._moderators, answers)))
             yield self._url(runner)
 
     async def _forget(self, rooms: Rooms, days: float) -> None:

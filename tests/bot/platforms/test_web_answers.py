@@ -1,14 +1,27 @@
 """How much may be under way in the web chat, and what may be pressed all the same."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import pytest
 from fakes.models import FakeModels
 from fakes.page import Page, Visitor, visitor
 
 from bot.app import Bot
+from bot.errors import UserError
+from bot.message import Form, User
 from bot.platforms.web import answers
+from bot.platforms.web.answers import Answers
+from bot.platforms.web.files import Files
+from bot.platforms.web.hand import WebHand
 from bot.platforms.web.moderators import Moderators
+from bot.platforms.web.rooms import Rooms
+from bot.setting import Scope
+from bot.store import Store
 
 TOO_MANY = "Too many people are asking at the moment; try again shortly."
+
+ANN = User("a", "Ann")
 
 
 async def running(page: Page, count: int) -> list[int]:
@@ -77,3 +90,57 @@ async def test_moderators_are_let_in_where_too_many_ask(
             await theirs.say("/ask in spite of them")
             await theirs.until("exchange", lambda one: one["mine"] and one["reply"]["text"] == "Paris")
             models.gate.set()
+
+
+@pytest.fixture
+def rooms(bot: Bot) -> Rooms:
+    return Rooms(Files(), Store(bot.database, "web chat"))
+
+
+@pytest.fixture
+async def asking(bot: Bot, rooms: Rooms) -> AsyncIterator[Answers]:
+    async with Answers(bot, rooms) as under_way:
+        yield under_way
+
+
+def sending(asking: Answers, rooms: Rooms, prompt: str) -> asyncio.Task[Form | None]:
+    """A copy of the one form that Ann sends."""
+    sent = asking.submit(ANN, rooms.get("general"), 0, "c:ask", {"prompt": prompt}, "mine")
+    return asyncio.create_task(sent)
+
+
+async def test_a_form_that_comes_again_while_it_is_decided_is_told_the_same(
+    bot: Bot, asking: Answers, rooms: Rooms, models: FakeModels
+) -> None:
+    plan = bot.settings.plan("safety.level", "standard", Scope("web", "web"))
+    await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
+    models.scores = {"banana": {"hate": 0.99}}
+    copies = [sending(asking, rooms, "a banana") for _ in range(3)]
+    first, *others = await asyncio.gather(*copies, return_exceptions=True)
+    assert isinstance(first, UserError)
+    assert [str(other) for other in others] == [str(first)] * 2
+    assert models.moderated == ["a banana"]
+    assert await asyncio.gather(*(sending(asking, rooms, "Why?") for _ in range(2))) == [None, None]
+    assert models.moderated == ["a banana", "Why?"]
+
+
+async def test_a_form_whose_first_copy_is_cut_short_is_done_by_the_next_one(
+    asking: Answers, rooms: Rooms, models: FakeModels
+) -> None:
+    copies = [sending(asking, rooms, "Why?") for _ in range(3)]
+    await asyncio.sleep(0)
+    copies[0].cancel()
+    first, *others = await asyncio.gather(*copies, return_exceptions=True)
+    assert isinstance(first, asyncio.CancelledError)
+    assert others == [None, None]
+    assert len(rooms.get("general").exchanges) == 1
+
+
+async def test_what_somebody_sent_is_known_no_longer_once_they_are_deleted(
+    bot: Bot, asking: Answers, rooms: Rooms
+) -> None:
+    hand = WebHand(rooms, Moderators(bot.database), asking)
+    for deleted, begun in (("b", 1), ("a", 1), ("a", 2)):
+        await sending(asking, rooms, "Why?")
+        assert rooms.get("general").exchanges[-1].id == begun
+        await hand.forget(deleted, ())
