@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 MOST_UPLOAD = 8 << 20
 UPLOADS_AT_ONCE = 4
-UPLOAD_SECONDS = 60.0
+STALLED_SECONDS, UPLOAD_SECONDS = 30.0, 600.0
+"""How long nothing of a file may arrive, and how long all of it may take, before it gives its place to others."""
 MOST_FORM = 16 << 10
 MOST_PAGES = 500
 HEARTBEAT_SECONDS = 25.0
@@ -123,25 +124,35 @@ class Site:
         if secret is None:
             raise web.HTTPUnauthorized(text=translate("Open the chat first.", language_of(request)))
         owner = visitors.user_of(secret, "", "").id
-        data = bytearray()
         try:
-            async with self._uploading, asyncio.timeout(UPLOAD_SECONDS):
-                async for chunk in request.content.iter_chunked(1 << 16):
-                    data += chunk
-                    if len(data) > MOST_UPLOAD:
-                        sentence = "A file may have {most} MB; this one has more."
-                        text = translate(sentence, language_of(request), most=MOST_UPLOAD >> 20)
-                        raise web.HTTPRequestEntityTooLarge(MOST_UPLOAD, len(data), text=text)
+            async with self._uploading:
+                data = await _body(request)
         except TimeoutError as error:
             sentence = "The file did not arrive in time. Try it again, or a smaller one."
             raise web.HTTPRequestTimeout(text=translate(sentence, language_of(request))) from error
         filename = visitors.clean_filename(request.query.get("name", ""))
-        file = Attachment(filename, bytes(data), media_type=request.content_type)
+        file = Attachment(filename, data, media_type=request.content_type)
         return web.json_response({"name": self._house.uploads.keep(file, owner)})
 
     async def _close(self, app: web.Application) -> None:
         closing = [socket.close(code=WSCloseCode.GOING_AWAY) for socket in tuple(self._sockets)]
         await asyncio.gather(*closing)
+
+
+async def _body(request: web.Request) -> bytes:
+    """A file that is sent. Raises TimeoutError where it does not come."""
+    now = asyncio.get_running_loop().time
+    end = now() + UPLOAD_SECONDS
+    data = bytearray()
+    async with asyncio.timeout(STALLED_SECONDS) as deadline:
+        async for chunk in request.content.iter_chunked(1 << 16):
+            deadline.reschedule(min(now() + STALLED_SECONDS, end))
+            data += chunk
+            if len(data) > MOST_UPLOAD:
+                sentence = "A file may have {most} MB; this one has more."
+                text = translate(sentence, language_of(request), most=MOST_UPLOAD >> 20)
+                raise web.HTTPRequestEntityTooLarge(MOST_UPLOAD, len(data), text=text)
+    return bytes(data)
 
 
 @web.middleware
