@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.5
-LOADS_WITH_LESS = (
-    "A smaller model needs less, or in the catalogue another `device`, fewer `slots` or a shorter `context`."
-)
+LOADS_WITH_LESS = "A smaller model needs less, or in the catalogue another `device`{options}."
+OPTIONS_WITH_LESS = {
+    "language": ", fewer `slots` or a shorter `context`",
+    "diffusion": ", or `offload`, `slicing` and `tiling`",
+}
 WORKS_WITH_LESS = "A shorter prompt, fewer tokens or fewer pictures need less."
 """What to do when there is too little memory: for the operator, and for whoever asked."""
 
@@ -52,7 +54,8 @@ class Worker:
         for target in (self._read, self._beat):
             threading.Thread(target=target, daemon=True).start()
         name = launch.spec.name
-        action, needs_less = f"Loading {name}", LOADS_WITH_LESS
+        options = OPTIONS_WITH_LESS.get(launch.spec.engine, "")
+        action, needs_less = f"Loading {name}", LOADS_WITH_LESS.format(options=options)
         try:
             self._busy_since = time.monotonic()
             engine = _create(launch)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from fakes.gateway import FACTORY, PATIENCE_SECONDS, environment, eventually
 
+from model_server.catalogue import OPTIONS
 from model_server.engines import EngineSpec
 from model_server.job import Chat, Failed, Finished, Job, Message, Sampling, Text
 from model_server.link import Batch, pack, receive
@@ -33,11 +34,11 @@ def chat(prompt: str, name: str = "job") -> Job:
 
 @contextlib.asynccontextmanager
 async def supervised(
-    tmp_path: Path, patience: Patience = CALM, factory: str = FACTORY, **options: str | int
+    tmp_path: Path, patience: Patience = CALM, factory: str = FACTORY, engine: str = "language", **options: str | int
 ) -> AsyncIterator[tuple[Lane, Supervisor]]:
     """A lane with a parrot behind it, until the block ends."""
     lane = Lane()
-    spec = EngineSpec(name="parrot", engine="language", folder=tmp_path, options=options)
+    spec = EngineSpec(name="parrot", engine=engine, folder=tmp_path, options=options)
     supervisor = Supervisor(spec, lane, factory=factory, patience=patience)
     running = asyncio.create_task(supervisor.run())
     try:
@@ -160,17 +161,23 @@ async def test_a_model_that_cannot_be_loaded_says_so_and_is_tried_again(tmp_path
         assert await answer(lane, "at last") == "at last"
 
 
-@pytest.mark.parametrize(
-    ("factory", "sentence"),
-    [
-        ("starved", r"Loading parrot took more memory .* A smaller model needs less, or in the catalogue another `dev"),
-        ("misconfigured", r"parrot knows no such thing\.$"),
-    ],
-)
-async def test_what_is_wrong_with_a_model_reaches_the_operator(tmp_path: Path, factory: str, sentence: str) -> None:
-    async with supervised(tmp_path, factory=f"fakes.engines:{factory}") as (_, supervisor):
+async def test_what_is_wrong_with_a_model_reaches_the_operator(tmp_path: Path) -> None:
+    async with supervised(tmp_path, factory="fakes.engines:misconfigured") as (_, supervisor):
         await eventually(lambda: supervisor.state.startswith("failed"))
-        assert re.match(f"failed: {sentence}", supervisor.state)
+        assert supervisor.state == "failed: parrot knows no such thing."
+
+
+@pytest.mark.parametrize("engine", OPTIONS)
+async def test_the_operator_of_a_model_that_does_not_fit_is_told_what_its_entry_takes(
+    tmp_path: Path, engine: str
+) -> None:
+    async with supervised(tmp_path, factory="fakes.engines:starved", engine=engine) as (_, supervisor):
+        await eventually(lambda: supervisor.state.startswith("failed"))
+        assert supervisor.state.startswith("failed: Loading parrot took more memory than there is (error ")
+    advice = set(re.findall("`([a-z]+)`", supervisor.state))
+    assert "device" in advice
+    assert advice - {"device"} <= OPTIONS[engine].keys()
+    assert len(advice) > 1 or engine not in {"language", "diffusion"}
 
 
 async def test_only_who_was_loaded_for_long_is_soon_started_again(
