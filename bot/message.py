@@ -232,7 +232,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a plugin knows about a question (Markdown), and where it stands, in words."""
+    """What a plugin knows about a question, as a language model shall read it, and where it stands, in words."""
 
     text: str
     source: str
