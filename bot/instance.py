@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import socket
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 import psutil
 from sqlalchemy import delete, select
 
-from bot.chore import repeat
+from bot.chore import repeated
 from bot.database import InstanceRow, now
 
 if TYPE_CHECKING:
@@ -31,19 +31,17 @@ class Instance:
     def __init__(self, database: Database) -> None:
         self.id = secrets.token_hex(8)
         self._database = database
-        self._pulse: asyncio.Task[None] | None = None
+        self._pulse = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         await self._beat()
-        self._pulse = asyncio.create_task(repeat(self._beat, SEEN_EVERY), name="sign of life")
+        await self._pulse.enter_async_context(repeated(self._beat, SEEN_EVERY))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pulse is not None:
-            self._pulse.cancel()
-            await asyncio.gather(self._pulse, return_exceptions=True)
+        await self._pulse.aclose()
         async with self._database.writing() as session:
             await session.execute(delete(InstanceRow).where(InstanceRow.id == self.id))
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bot.auditing import line
-from bot.chore import repeat
+from bot.chore import repeated
 from bot.core_settings import LOG_CHANNEL
 from bot.errors import BotError, OptionError
 from bot.language import Sentence, translate
@@ -73,13 +73,11 @@ class LogChannel:
     async def spoken(self, platform: str, voice: Voice) -> AsyncIterator[None]:
         """Tell what happens on a platform for as long as the context lasts."""
         self._voices[platform] = voice
-        task = asyncio.create_task(repeat(partial(self._round, platform), SECONDS, at_once=True), name="log channel")
         try:
-            yield
+            async with repeated(partial(self._round, platform), SECONDS, at_once=True):
+                yield
         finally:
             del self._voices[platform]
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def try_out(self, scope: Scope, channel: str | None) -> None:
         """Say in a channel what will be told there, before it is set. Raises OptionError if that cannot be done."""
