@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def of_dial(dial: Dial, forbids: Forbids) -> Dial:
 
 def of_answer(tokens: Sequence[Token], forbids: Forbids) -> tuple[Token, ...]:
     """`tokens`, in which what was likely beside them and makes a text that `forbids` is true of is hidden."""
-    return tuple(_of_answer(tokens, forbids))
+    # The same tokens come again and again.
+    return tuple(_of_answer(tokens, cache(forbids)))
 
 
 def _of_answer(tokens: Sequence[Token], forbids: Forbids) -> Iterator[Token]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot.errors import Busy, ModelError
@@ -47,6 +48,37 @@ AGAIN_SECONDS = 0.5
 """When to ask it again whose queue is full: what waits there is short, and soon gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What the rules look for in a place."""
+
+    level: str
+    words: str
+    patterns: str
+    people: str
+
+    def reason(self, text: str, *, draws: bool) -> str:
+        """The code of what `text` holds of it; "" for nothing."""
+        readings = rules().readings(text)
+        kinds = rules().kinds_of(readings)
+        looked_for = KINDS[self.level]
+        if reason := next((kind for kind in ORDER if kind in kinds & looked_for), ""):
+            return reason
+        if self.words or self.patterns:
+            reading = read(text)
+            if self.words and own(self.words).find(reading):
+                return "blocked_word"
+            pattern = compiled(self.patterns)
+            if pattern is not None and (pattern.search(text) or pattern.search(reading.plain)):
+                return "blocked_pattern"
+        if draws and self.level != OFF:
+            # Both names of somebody may be in disguise, which single words do not show.
+            theirs = own(self.people) if self.people else None
+            if PERSON in kinds or any(famous().find(one) or (theirs and theirs.find(one)) for one in readings):
+                return PERSON
+        return ""
+
+
 class Safety:
     """Everything but `ask`, `answer` and `guarded` decides from memory, within a millisecond for an ordinary prompt."""
 
@@ -63,8 +95,9 @@ class Safety:
 
     def look(self, texts: Sequence[str], place: Place, *, draws: bool) -> None:
         """Raise Unsafe for what can be seen from memory; `draws` says that a picture is to show what is written."""
+        sought = self._sought(place)
         for text in texts:
-            if code := self._reason(text, place, draws=draws):
+            if code := sought.reason(text, draws=draws):
                 raise self._unsafe(code, text, place)
 
     async def check(
@@ -106,7 +139,7 @@ class Safety:
     async def answer(self, text: str, place: Place, *, user: str = "") -> None:
         """Raise Unsafe for what no answer may hold."""
         level = self._level(place)
-        code = self._reason(text, place, draws=False)
+        code = self._sought(place).reason(text, draws=False)
         if level != OFF and code in {"", HELPED}:
             code = await self._judged([text], level, ANSWERS[level], user)
         # Words of help name what they are against.
@@ -132,26 +165,14 @@ class Safety:
         return self._level(place) != OFF or any(self._settings.value(name, place) for name in own_rules)
 
     def _forbidden(self, place: Place) -> Callable[[str], bool]:
-        return lambda text: self._reason(text, place, draws=False) not in {"", HELPED}
+        sought = self._sought(place)
+        return lambda text: sought.reason(text, draws=False) not in {"", HELPED}
 
-    def _reason(self, text: str, place: Place, *, draws: bool) -> str:
-        readings = rules().readings(text)
-        kinds = rules().kinds_of(readings)
-        looked_for = KINDS[self._level(place)]
-        if reason := next((kind for kind in ORDER if kind in kinds & looked_for), ""):
-            return reason
-        reading = read(text)
-        if (words := self._settings.value("safety.words", place)) and own(words).find(reading):
-            return "blocked_word"
-        pattern = compiled(self._settings.value("safety.patterns", place))
-        if pattern is not None and (pattern.search(text) or pattern.search(reading.plain)):
-            return "blocked_pattern"
-        if draws and self._level(place) != OFF:
-            people = self._settings.value("safety.people", place)
-            # Both names of somebody may be in disguise, which single words do not show.
-            if PERSON in kinds or any(famous().find(one) or (people and own(people).find(one)) for one in readings):
-                return PERSON
-        return ""
+    def _sought(self, place: Place) -> Sought:
+        words, patterns, people = (
+            str(self._settings.value(f"safety.{name}", place)) for name in ("words", "patterns", "people")
+        )
+        return Sought(self._level(place), words, patterns, people)
 
     async def _judged(self, texts: Sequence[str], level: str, threshold: float, user: str) -> str:
         try:

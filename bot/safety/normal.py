@@ -56,7 +56,7 @@ class View:
     @classmethod
     def of(cls, text: str) -> View:
         """The view of words with single spaces between them."""
-        runs = [(letter, sum(1 for _ in run)) for letter, run in groupby(text)]
+        runs = [(letter, len(list(run))) for letter, run in groupby(text)]
         return cls("".join(letter for letter, _ in runs), tuple(count for _, count in runs))
 
 

@@ -53,3 +53,15 @@ def test_what_was_likely_beside_tokens_of_an_answer_is_hidden_in_the_same_way() 
     assert first.likely == (Likely("a tur", 0.5), Likely("", 0.25, hidden=True), Likely("", 0.125))
     assert second.likely == (Likely("key", 0.5), Likely("", 0.25, hidden=True), Likely("tle", 0.125))
     assert "".join(token.text for token in (first, second)) == "a turkey"
+
+
+def test_what_was_likely_again_and_again_is_looked_at_once() -> None:
+    asked: list[str] = []
+
+    def noting(text: str) -> bool:
+        asked.append(text)
+        return forbids(text)
+
+    tokens = (Token("a", 0.5, (Likely("a", 0.5), Likely("nip", 0.25))),) * 3
+    candidates.of_answer(tokens, noting)
+    assert asked == ["nip", "anip", "aanip"]
