@@ -102,9 +102,10 @@ class Download:
 
     def _move(self, whole: Path) -> int:
         """Make the part of a file that was downloaded, without a second copy of it; its size."""
+        with whole.open("rb") as file:
+            # Where it was downloaded to, it is found again after a kill; as the part, only with the journal.
+            os.fsync(file.fileno())
         whole.replace(self._part)
-        with self._part.open("rb") as part:
-            os.fsync(part.fileno())
         return self._part.stat().st_size
 
     def _append(self, piece: IO[bytes], size: int) -> int:

@@ -309,6 +309,25 @@ def test_a_file_of_the_hub_is_on_the_disk_once(store: Store, monkeypatch: pytest
     assert MIB <= max(seen) < 1.5 * MIB
 
 
+def test_a_file_of_the_hub_whose_pull_is_killed_while_it_is_synced_is_not_fetched_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, files = tiny("hf:some/model"), {"weights.bin": b"weights"}
+
+    def killed(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with fake_hub(files) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", killed)
+            with pytest.raises(KeyboardInterrupt):
+                store.ensure(entry)
+        # It has other bytes by now: what is whole came before.
+        files["weights.bin"] = b"WEIGHTS"
+        assert (store.ensure(entry) / "weights.bin").read_bytes() == b"weights"
+
+
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     put(tmp_path / "file", b"")
     said = refusal(Store(tmp_path / "file" / "cache"), tiny("/nowhere"))
