@@ -148,6 +148,16 @@ class TestInABrowser:
             await box.press("Enter")
             await expect(box).to_have_value("")
 
+    async def test_a_question_that_was_never_asked_does_not_come_back(self, url: str) -> None:
+        async with chromium() as browser, opened(browser, url) as page:
+            box = page.locator("#input")
+            for heading in ("pets", "cats"):
+                await page.goto(f"{url}/read/explain/pets")
+                await page.locator(f"section#{heading}").get_by_role("button", name="Ask about this").click()
+                await expect(box).to_have_value(f"/explain {heading.capitalize()}")
+            await box.press("Enter")
+            await expect(box).to_have_value("")
+
     async def test_a_lesson_may_be_written_from_right_to_left(self, url: str) -> None:
         async with chromium() as browser, opened(browser, f"{url}/read/explain/חתולים#5%") as page:
             await expect(page.get_by_role("heading", level=1)).to_contain_text("חתולים")

@@ -7,7 +7,7 @@ import * as look from "./look.js";
 import { Markdown, written } from "./markdown.js";
 import { t } from "./words.js";
 
-const DRAFT = "tempera-draft", KEPT = "tempera-draft-kept";
+const DRAFT = "tempera-draft", KEPT = "tempera-draft-kept", ASKED = "tempera-draft-asked";
 const [, , plugin, name] = location.pathname.split("/");
 const wide = matchMedia("(min-width: 60rem)");
 
@@ -57,10 +57,13 @@ function section({ heading, text, anchor, level, ask }) {
   return element("section", { id: anchor, tabindex: -1 }, element(`h${level}`, { dir: "auto" }, heading, link), body, asks || null);
 }
 
-// The message box begins with what is kept here. What somebody was about to say there comes back once the line is sent.
+// The message box begins with what is kept here. What somebody was about to say there comes back once the line is sent;
+// what was put there from here does not.
 function askAbout(line) {
   const draft = sessionStorage.getItem(DRAFT);
-  if (draft && sessionStorage.getItem(KEPT) === null) sessionStorage.setItem(KEPT, draft);
+  const isTyped = draft && draft !== sessionStorage.getItem(ASKED);
+  if (isTyped && sessionStorage.getItem(KEPT) === null) sessionStorage.setItem(KEPT, draft);
+  sessionStorage.setItem(ASKED, line);
   sessionStorage.setItem(DRAFT, line);
   location.assign("/");
 }
