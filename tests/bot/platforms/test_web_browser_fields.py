@@ -51,6 +51,7 @@ class Paint(Plugin):
         decay: Range[float, 0, 0.1] = 0.01,
         odd: Range[float, 0.1, 1.337] = 1.0,
         count: Range[int, 1, 4096] = 512,
+        far: Range[int, 10_000_000_001, 10_000_000_009] = 10_000_000_002,
     ) -> AsyncIterator[Reply]:
         """Mix."""
         yield Reply(text=colours, final=True)
@@ -135,9 +136,10 @@ async def test_sliders_reach_their_ends_and_usual_numbers(page: Any) -> None:
     box, sliders = page.locator("#input"), page.locator("#fields input[type=range]")
     await box.fill("/mix red")
     assert await sliders.evaluate_all("found => found.map(({ value }) => value)") == [
-        "7.5", "0.7", "0.95", "0.6", "0.01", "1", "512"
+        "7.5", "0.7", "0.95", "0.6", "0.01", "1", "512", "10000000002"
     ]  # fmt: skip
-    for name, most in (("guidance", 30), ("heat", 2), ("share", 1), ("strength", 1), ("decay", 0.1), ("odd", 1.337)):
+    ends = {"guidance": 30, "heat": 2, "share": 1, "strength": 1, "decay": 0.1, "odd": 1.337, "far": 10_000_000_009}
+    for name, most in ends.items():
         slider = page.get_by_label(name, exact=True)
         await slider.press("End")
         await expect(slider).to_have_value(str(most))

@@ -149,4 +149,4 @@ function stepOf(min, max) {
   return STEPS.find((step) => step <= finest && Number.isInteger(Number(((max - min) / step).toFixed(6)))) ?? finest;
 }
 
-const tidy = (value) => String(Number(Number(value).toPrecision(9)));
+const tidy = (value) => String(Number(Number(value).toPrecision(12)));
