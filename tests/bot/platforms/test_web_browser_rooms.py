@@ -104,8 +104,8 @@ async def test_offline_and_back_while_an_answer_runs(url: str, models: FakeModel
         await expect(page.locator(".markdown")).to_have_text(["Paris is the capital of France."] * 2)
         await expect(page.locator("#connection")).to_be_empty()
         # A chat that closes the connection is no network that comes back: nobody tells the page when to try again.
-        await page.evaluate("() => sockets.at(-1).close()")
-        await expect(page.locator("#connection")).to_have_text("reconnecting …")
+        await page.evaluate("() => sockets.splice(0).at(-1).close()")
+        await page.wait_for_function("() => sockets.length === 1")
         await say(his, "/ask once more")
         await expect(page.locator(".markdown")).to_have_text(["Paris is the capital of France."] * 3)
     assert models.dropped == 0
