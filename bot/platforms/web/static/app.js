@@ -134,16 +134,21 @@ window.addEventListener("hashchange", () => {
   else connection.send({ type: "enter", room: address().room });
 });
 
+// Returns a sentence where the message could not go out, else "".
+function problemOf(message) {
+  return connection.send(message) ? "" : t("Not connected at the moment. Try again in a little while.");
+}
+
 function sendForm(message) {
   formRef = message.ref;
-  return connection.send(message) ? "" : t("Not connected at the moment. Try again in a little while.");
+  return problemOf(message);
 }
 
 // Sends what was pressed, and says so where it cannot go out. Returns whether it did.
 function tell(message) {
-  const isOut = connection.send(message);
-  if (!isOut) composer.say(t("Not connected at the moment. Try again in a little while."));
-  return isOut;
+  const problem = problemOf(message);
+  if (problem) composer.say(problem);
+  return !problem;
 }
 
 function showWriters() {

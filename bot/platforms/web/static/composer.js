@@ -1,6 +1,7 @@
 // The message box: completes commands and options, and keeps what was typed until it has been taken.
 
 import { hint, itemsOf, suggest } from "./completion.js";
+import { mark } from "./connection.js";
 import { byId, drawn, element } from "./dom.js";
 import { Fields, isComposing } from "./fields.js";
 import { upload } from "./upload.js";
@@ -125,7 +126,7 @@ export class Composer {
     if (!text.trim() || this.#uploading) return;
     if (text.length > MOST_TEXT) return this.say(t("A message may have {most} characters; this one has {count}.", { most: MOST_TEXT, count: text.length }));
     // The same text keeps its mark, so that a message whose answer was lost on the way is not said twice.
-    const ref = this.#sent?.text === text ? this.#sent.ref : crypto.getRandomValues(new Uint32Array(4)).join("-");
+    const ref = this.#sent?.text === text ? this.#sent.ref : mark();
     const { room, thread } = this.where(), parent = this.#parent;
     this.#uploading = true;
     let files;

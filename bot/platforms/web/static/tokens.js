@@ -51,8 +51,6 @@ export function hide(view) {
   (view.tools.querySelector("[data-tool=tokens]") ?? view.root).focus();
 }
 
-export const isShown = (view) => view.text.hidden;
-
 // A character of several tokens is shown whole, with the first token of it to choose at.
 function joined(tokens) {
   const pieces = [];
