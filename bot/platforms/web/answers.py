@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from bot.delivery import closing
 from bot.errors import Busy, Expired, UserError
@@ -15,7 +15,7 @@ from bot.message import Action, Reply, Request, User
 from bot.pace import Pacer, paced
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
     from bot.app import Bot
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bot.message import Attachment, Form
     from bot.platforms.web.room import Exchange, Room
     from bot.platforms.web.rooms import Rooms
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ class Answers:
         self._bot = bot
         self._rooms = rooms
         self._running: dict[asyncio.Task[None], Running] = {}
-        self._forms: dict[tuple[str, str], asyncio.Future[Form | None]] = {}
+        self._forms: dict[tuple[str, str], asyncio.Future[Any]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -178,19 +180,28 @@ class Answers:
 
         Raises UserError with the sentence to show in it if its fields are refused.
         """
+
+        async def act() -> Form | None:
+            found, _ = await self._follows(user, room, thread, 0)
+            return await self._act(user, room, found, Action(form_id, dict(fields)))
+
+        return await self.once(user, ref, act)
+
+    async def once(self, user: User, ref: str, act: Callable[[], Awaitable[T]]) -> T:
+        """Do what a form asks for, once however often it comes under the mark `ref`, and tell each the same."""
         mark = user.id, ref
         while (first := self._forms.get(mark)) is not None:
             await asyncio.wait([first])
             # Where the first one was cut short, nothing was decided.
             if not first.cancelled():
-                return first.result()
-        decided: asyncio.Future[Form | None] = asyncio.get_running_loop().create_future()
+                result: T = first.result()
+                return result
+        decided: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._forms[mark] = decided
         if len(self._forms) > REMEMBERED:
             del self._forms[next(iter(self._forms))]
         try:
-            thread, _ = await self._follows(user, room, thread, 0)
-            decided.set_result(await self._act(user, room, thread, Action(form_id, dict(fields))))
+            decided.set_result(await act())
         except BaseException as error:
             # What was not taken is to be sent again.
             self._forms.pop(mark, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType
@@ -187,7 +188,8 @@ class Connection:
             case wire.Enter():
                 await self._enter(incoming.room)
             case wire.MakeRoom() | wire.CloseRoom():
-                await self._change_rooms(incoming)
+                made = await answers.once(user, incoming.ref, partial(self._change_rooms, incoming))
+                await self._put({"type": "taken", "ref": incoming.ref, "room": made})
             case wire.Tokens():
                 await self._tokens(incoming)
             case wire.Ping():
@@ -222,19 +224,18 @@ class Connection:
         self._room.watch(self)
         await self._welcome()
 
-    async def _change_rooms(self, wanted: wire.MakeRoom | wire.CloseRoom) -> None:
+    async def _change_rooms(self, wanted: wire.MakeRoom | wire.CloseRoom) -> str:
+        """Open or close a room; the name of the one that was opened, else ""."""
         if not self._user.is_moderator:
             raise PermissionDenied("Only moderators can open and close rooms.", code="moderators")
         if isinstance(wanted, wire.CloseRoom):
             await self._house.rooms.close(wanted.room)
             await self._note_room("close room", wanted.room)
-            name = self._room.name
-        else:
-            room = await self._house.rooms.make(wanted.name)
-            await self._house.answers.fill(room)
-            await self._note_room("open room", room.name)
-            name = room.name
-        await self._put({"type": "taken", "ref": wanted.ref, "room": name})
+            return ""
+        room = await self._house.rooms.make(wanted.name)
+        await self._house.answers.fill(room)
+        await self._note_room("open room", room.name)
+        return room.name
 
     async def _note_room(self, what: str, name: str) -> None:
         place = replace(self._room.place(), channel=name)

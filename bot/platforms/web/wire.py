@@ -103,7 +103,7 @@ class Typing(Message):
 
 
 class MakeRoom(Message):
-    """A moderator wants a new room."""
+    """A moderator wants a new room, once for each mark `ref`."""
 
     type: Literal["make_room"]
     name: Short
@@ -111,7 +111,7 @@ class MakeRoom(Message):
 
 
 class CloseRoom(Message):
-    """A moderator wants a room to go."""
+    """A moderator wants a room to go, once for each mark `ref`."""
 
     type: Literal["close_room"]
     room: Short

@@ -84,6 +84,18 @@ async def test_who_is_in_a_room_hears_nothing_of_another(teacher: Visitor, ben: 
             assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in general"]
 
 
+async def test_a_room_is_opened_and_closed_once_however_often_that_is_sent(bot: Bot, teacher: Visitor) -> None:
+    for kind, about in (("make_room", {"name": "lesson"}), ("close_room", {"room": "lesson"})):
+        for _ in range(2):
+            async with teacher.page() as page:
+                await page.send(kind, ref=kind, **about)
+                await page.send("ping")
+                await page.until("pong")
+                told = [message for message in page.received if message["type"] in {"taken", "refused"}]
+                assert [(message["type"], message["ref"]) for message in told] == [("taken", kind)]
+    assert [row.what for row in await bot.audit.find("web", "web")] == ["close room", "open room"]
+
+
 async def test_only_moderators_make_rooms(ben: Visitor) -> None:
     async with ben.page() as page:
         for kind, about in (("make_room", {"name": "mine"}), ("close_room", {"room": "general"})):
