@@ -109,6 +109,11 @@ class Files:
         if (owner, name) in self._kept:
             self._remove((owner, name))
 
+    def forget(self, owner: str) -> None:
+        """Forget all files of somebody."""
+        for key in [key for key in self._kept if key[0] == owner]:
+            self._remove(key)
+
     def _remove(self, key: tuple[str, str]) -> None:
         size = len(self._kept.pop(key).data)
         self._size -= size

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from bot.platforms.web.answers import Answers
+    from bot.platforms.web.files import Files
     from bot.platforms.web.moderators import Moderators
     from bot.platforms.web.rooms import Rooms
 
@@ -22,10 +23,11 @@ ID = re.compile(r"[0-9a-f]{16}")
 class WebHand:
     """Reaches all rooms."""
 
-    def __init__(self, rooms: Rooms, moderators: Moderators, answers: Answers) -> None:
+    def __init__(self, rooms: Rooms, moderators: Moderators, answers: Answers, uploads: Files) -> None:
         self._rooms = rooms
         self._moderators = moderators
         self._answers = answers
+        self._uploads = uploads
 
     async def person(self, name: str, place: Place) -> User | None:
         """A visitor by their id, or by a name that one visitor alone has who spoke here lately."""
@@ -55,9 +57,10 @@ class WebHand:
     async def forget(self, user_id: str, gone: Collection[int]) -> None:
         """Show no longer what a visitor asked, nor what is `gone` with it.
 
-        Their forms are known no longer then, nor they themselves as a moderator.
+        Their forms and the files that they sent are known no longer then, nor they themselves as a moderator.
         """
         self._answers.forget(user_id)
+        self._uploads.forget(user_id)
         for room, exchange in self._rooms.of_author(user_id, gone):
             # The answer that tells of it is one of these.
             if exchange.reply.final or exchange.reply.row in gone:

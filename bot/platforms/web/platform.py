@@ -85,14 +85,16 @@ class WebPlatform:
             if days := self._bot.retention_days:
                 forget = partial(self._forget, rooms, days)
                 await ending.enter_async_context(repeated(forget, PURGE_SECONDS, at_once=True))
-            house = House(self._bot, rooms, answers, self._moderators, files, Files(UPLOADED_BYTES))
+            uploads = Files(UPLOADED_BYTES)
+            house = House(self._bot, rooms, answers, self._moderators, files, uploads)
             runner = web.AppRunner(Site(house, self._section).app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
             await runner.setup()
             ending.push_async_callback(runner.cleanup)
             await self._listen(runner)
             # Not before it listens: another chat of the same bot may have this name already, and keeps it.
             await ending.enter_async_context(self._bot.log_channel.spoken(self.name, WebVoice(rooms)))
-            ending.enter_context(self._bot.hands.lent(self.name, WebHand(rooms, self._moderators, answers)))
+            hand = WebHand(rooms, self._moderators, answers, uploads)
+            ending.enter_context(self._bot.hands.lent(self.name, hand))
             yield self._url(runner)
 
     async def _forget(self, rooms: Rooms, days: float) -> None:

@@ -9,7 +9,7 @@ from fakes.page import Page, Visitor, visitor
 
 from bot.app import Bot
 from bot.errors import UserError
-from bot.message import Form, User
+from bot.message import Attachment, Form, User
 from bot.platforms.web import answers
 from bot.platforms.web.answers import Answers
 from bot.platforms.web.files import Files
@@ -30,7 +30,12 @@ async def running(page: Page, count: int) -> list[int]:
         await page.say(f"/ask {number}")
     begun: set[int] = set()
     while len(begun) < count:
-        begun.add((await page.until("exchange", lambda one: one["reply"]["text"] == "Paris"))["id"])
+        told = await page.read()
+        if told["type"] == "refused":
+            # An answer whose end was shown may still count for a moment.
+            await page.say("/ask once more")
+        elif told["type"] == "exchange" and told["reply"]["text"] == "Paris":
+            begun.add(told["id"])
     return sorted(begun)
 
 
@@ -139,8 +144,18 @@ async def test_a_form_whose_first_copy_is_cut_short_is_done_by_the_next_one(
 async def test_what_somebody_sent_is_known_no_longer_once_they_are_deleted(
     bot: Bot, asking: Answers, rooms: Rooms
 ) -> None:
-    hand = WebHand(rooms, Moderators(bot.database), asking)
+    hand = WebHand(rooms, Moderators(bot.database), asking, Files())
     for deleted, begun in (("b", 1), ("a", 1), ("a", 2)):
         await sending(asking, rooms, "Why?")
         assert rooms.get("general").exchanges[-1].id == begun
         await hand.forget(deleted, ())
+
+
+async def test_files_that_somebody_sent_are_kept_no_longer_once_they_are_deleted(
+    bot: Bot, asking: Answers, rooms: Rooms
+) -> None:
+    uploads = Files()
+    file = Attachment("cells.txt", b"Cells divide.", "text/plain")
+    hers, his = uploads.keep(file, "a"), uploads.keep(file, "b")
+    await WebHand(rooms, Moderators(bot.database), asking, uploads).forget("a", ())
+    assert (uploads.get(hers, "a"), uploads.get(his, "b")) == (None, file)
