@@ -19,7 +19,7 @@ BEFORE = 40
 
 def of_dial(dial: Dial, forbids: Forbids) -> Dial:
     """`dial`, in which the candidates that make a text that `forbids` is true of are hidden."""
-    before = b"".join(dial.prompt[-BEFORE:]).decode(errors="replace")
+    before = b"".join(dial.prompt[-BEFORE:]).decode(errors="replace")[-BEFORE:]
 
     def screened(one: Candidate) -> Candidate:
         text = one.bytes.decode(errors="replace")
@@ -48,6 +48,5 @@ def _of_answer(tokens: Sequence[Token], forbids: Forbids) -> Iterator[Token]:
 def _is_hidden(before: str, text: str, forbids: Forbids) -> bool:
     if not text:
         return False
-    tail = before[-BEFORE:]
     # What stands there already was looked at, and is no reason to hide all that could follow.
-    return forbids(text) or (forbids(tail + text) and not forbids(tail))
+    return forbids(text) or (forbids(before + text) and not forbids(before))

@@ -19,7 +19,7 @@ from bot.safety.rules import own, rules
 from bot.safety.verdict import ANSWER, HELP, HELPED, KINDS_OF_DATA, WARNING, WITHHELD, Unsafe, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from typing import Any
 
     from bot.command import Command
@@ -56,6 +56,15 @@ class Sought:
     words: str
     patterns: str
     people: str
+
+    @property
+    def is_anything(self) -> bool:
+        """Whether there is something that an answer may not hold."""
+        return self.level != OFF or bool(self.words or self.patterns)
+
+    def forbids(self, text: str) -> bool:
+        """Whether no answer may hold `text`. Words of help name what they are against."""
+        return self.reason(text, draws=False) not in {"", HELPED}
 
     def reason(self, text: str, *, draws: bool) -> str:
         """The code of what `text` holds of it; "" for nothing."""
@@ -132,7 +141,7 @@ class Safety:
         self, replies: AsyncGenerator[Reply, None], command: Command, place: Place, *, user: str = ""
     ) -> AsyncGenerator[Reply, None]:
         """`replies` with every sentence looked at before it is shown; Unsafe ends them. Only answers to words are."""
-        if not self.takes_words(command) or not self._looks(place):
+        if not self.takes_words(command) or not self._sought(place).is_anything:
             return replies
         return held(replies, lambda text: self.answer(text, place, user=user))
 
@@ -148,25 +157,17 @@ class Safety:
 
     async def dial(self, dial: Dial, place: Place) -> Dial:
         """`dial` with those candidates hidden that no answer may hold, as far as the rules alone see it."""
-        return await asyncio.to_thread(candidates.of_dial, dial, self._forbidden(place)) if self._looks(place) else dial
+        sought = self._sought(place)
+        return await asyncio.to_thread(candidates.of_dial, dial, sought.forbids) if sought.is_anything else dial
 
     async def tokens(self, tokens: Sequence[Token], place: Place) -> Sequence[Token]:
         """`tokens` of an answer, with what was likely beside them hidden in the same way."""
-        if not self._looks(place):
-            return tokens
-        return await asyncio.to_thread(candidates.of_answer, tokens, self._forbidden(place))
+        sought = self._sought(place)
+        return await asyncio.to_thread(candidates.of_answer, tokens, sought.forbids) if sought.is_anything else tokens
 
     def takes_words(self, command: Command) -> bool:
         """Whether somebody writes freely to `command`."""
         return not command.moderator and any(option.type is str and option.free_text for option in command.options)
-
-    def _looks(self, place: Place) -> bool:
-        own_rules = ("safety.words", "safety.patterns")
-        return self._level(place) != OFF or any(self._settings.value(name, place) for name in own_rules)
-
-    def _forbidden(self, place: Place) -> Callable[[str], bool]:
-        sought = self._sought(place)
-        return lambda text: sought.reason(text, draws=False) not in {"", HELPED}
 
     def _sought(self, place: Place) -> Sought:
         words, patterns, people = (
