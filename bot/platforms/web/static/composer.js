@@ -3,13 +3,13 @@
 import { hint, itemsOf, suggest } from "./completion.js";
 import { mark } from "./connection.js";
 import { byId, drawn, element } from "./dom.js";
+import { DRAFT, KEPT } from "./draft.js";
 import { Fields, isComposing } from "./fields.js";
 import { upload } from "./upload.js";
 import { t } from "./words.js";
 
 const MOST_TEXT = 64 * 1024;
 const TALLEST = 200;
-const DRAFT = "tempera-draft", KEPT = "tempera-draft-kept";
 const TYPING_MS = 3000;
 
 export class Composer {

@@ -2,12 +2,12 @@
 
 import { decoded } from "./address.js";
 import { byId, element } from "./dom.js";
+import { ASKED, DRAFT, KEPT } from "./draft.js";
 import { fetched } from "./fetched.js";
 import * as look from "./look.js";
 import { Markdown, written } from "./markdown.js";
 import { t } from "./words.js";
 
-const DRAFT = "tempera-draft", KEPT = "tempera-draft-kept", ASKED = "tempera-draft-asked";
 const [, , plugin, name] = location.pathname.split("/");
 const wide = matchMedia("(min-width: 60rem)");
 
