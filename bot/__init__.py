@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bot.chore import repeat
 from bot.command import Command
 from bot.context import Context
 from bot.delivery import closing, ellipsis
@@ -101,6 +102,7 @@ __all__ = [
     "ellipsis",
     "message_command",
     "new_seed",
+    "repeat",
 ]
 
 

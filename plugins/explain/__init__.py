@@ -26,6 +26,7 @@ from bot import (
     autocomplete,
     command,
     message_command,
+    repeat,
 )
 from plugins.explain import chat, teacher
 from plugins.explain.gaps import Gaps
@@ -62,7 +63,7 @@ class Explain(Plugin):
         self.gaps = Gaps(self.host.store, self.host.retention_days)
         self._counted: dict[tuple[str, ...], None] = {}
         self.spawn(self._prepare())
-        self.spawn(self._forget_gaps())
+        self.spawn(repeat(self.gaps.forget_old, FORGET_SECONDS, at_once=True))
 
     async def pages(self, place: Place) -> Sequence[Page]:
         return [book.page for book in (await self.shelf.library(_here(place))).books]
@@ -293,16 +294,6 @@ class Explain(Plugin):
         await self.shelf.library("")
         await asyncio.sleep(TIDY_SECONDS)
         await self._tidy()
-
-    async def _forget_gaps(self) -> None:
-        """Forget what was kept long enough, for as long as the plugin is loaded."""
-        while True:
-            try:
-                await self.gaps.forget_old()
-            except Exception:
-                # Nobody waits for this, and whatever it was may pass.
-                log.exception("Old questions stay for now")
-            await asyncio.sleep(FORGET_SECONDS)
 
     async def _tidy(self) -> None:
         try:
