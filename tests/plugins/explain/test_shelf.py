@@ -1,22 +1,20 @@
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from fakes.asking import ANN, MODERATOR, ROOM, ask, last
 from fakes.models import FakeModels
 
 from bot import ModelClient, UserError
+from bot.app import Bot
 from bot.message import Place
 from plugins.explain import bridge, shelf
 from plugins.explain.shelf import bound
 
 from .conftest import DEFAULT, MakeBot
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
 
 PETS = "# Pets\n\n## Cats\n\nCats purr when they are content.\n\n## Dogs\n\nDogs bark at strangers.\n"
 OTHER = Place("test", "room", server="other school")
@@ -142,6 +140,15 @@ async def test_lessons_whose_embeddings_cannot_be_kept_are_searched_by_words_and
             assert library.model or reply.text.startswith("Cats purr")
 
 
+async def embedded(bot: Bot, begun: list[Coroutine[Any, Any, None]]) -> tuple[shelf.Shelf, shelf.Library]:
+    """A shelf whose tasks are `begun` by hand, and the library for all, whose lessons are embedded."""
+    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    own = shelf.Shelf(plugin.host, begun.append)
+    library = await own.library("")
+    await begun.pop()
+    return own, library
+
+
 async def test_questions_that_fail_have_the_lessons_attached_once_and_a_queue_that_is_full_never(
     make_bot: MakeBot, models: FakeModels, tmp_path: Path
 ) -> None:
@@ -150,10 +157,7 @@ async def test_questions_that_fail_have_the_lessons_attached_once_and_a_queue_th
     begun: list[Coroutine[Any, Any, None]] = []
     async with make_bot(pets) as bot:
         models.listed = {"fake-embeddings": "embeddings"}
-        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
-        own = shelf.Shelf(plugin.host, begun.append)
-        library = await own.library("")
-        await begun.pop()
+        own, library = await embedded(bot, begun)
         for status, expected in ((429, 0), (503, 1)):
             models.failure = (status, "Not now.")
             found = await asyncio.gather(*(own.find(library, "why do cats purr", 60) for _ in range(5)))
@@ -177,10 +181,7 @@ async def test_a_model_of_another_width_has_all_lessons_embedded_anew_and_words_
 
     async with make_bot(pets) as bot:
         models.listed = {"fake-embeddings": "embeddings"}
-        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
-        own = shelf.Shelf(plugin.host, begun.append)
-        library = await own.library("")
-        await begun.pop()
+        own, library = await embedded(bot, begun)
         monkeypatch.setattr(ModelClient, "embed", embed)
         assert (await own.find(library, "why do cats purr", 60)).passage.heading == "Cats"
         assert library.model == ""
