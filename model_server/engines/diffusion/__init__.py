@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 INDEX = "model_index.json"
 OFFLOADS = ("none", "model", "sequential")
-PLAIN_UNET = ("time_cond_proj_dim", "addition_embed_type", "class_embed_type", "encoder_hid_dim_type")
+PLAIN_UNET = ("time_cond_proj_dim", "class_embed_type", "encoder_hid_dim_type")
 """What the UNet of a plain Stable Diffusion does without."""
+PLAIN_ADDITIONS = (None, "text")
+"""What it may add to the step: of the text's states as a whole, as DeepFloyd IF does, which needs no further input."""
 
 
 def open_engine(spec: EngineSpec) -> Engine:
@@ -67,6 +69,7 @@ def is_plain(spec: EngineSpec) -> bool:
         and scheduler.get("prediction_type", "epsilon") in PREDICTIONS
         and not scheduler.get("thresholding")
         and not any(unet.get(key) for key in PLAIN_UNET)
+        and unet.get("addition_embed_type") in PLAIN_ADDITIONS
     )
 
 

@@ -1,5 +1,7 @@
 """Pipelines of diffusers that are tiny and random, made on the spot."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,16 @@ def plain(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Path:
         feature_extractor=None,
         requires_safety_checker=False,
     ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pooling(tmp_path_factory: pytest.TempPathFactory, plain: Path) -> Path:
+    """The same with a UNet that also reads what the text says as a whole, as the embedded model's does."""
+    folder = tmp_path_factory.mktemp("pooling")
+    shutil.copytree(plain, folder, dirs_exist_ok=True)
+    width = json.loads((plain / "unet" / "config.json").read_text("utf-8"))["cross_attention_dim"]
+    unet(width, addition_embed_type="text", addition_embed_type_num_heads=4).save_pretrained(folder / "unet")
     return folder
 
 

@@ -50,9 +50,14 @@ def test_the_seed_decides_the_bytes(engine: Engine, run: Run, loaded: Callable[.
     assert difference(first[0], only(run, engine, imagine(seed=8))[0]) > 20
 
 
+@pytest.mark.parametrize("kind", ["plain", "pooling"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_picture_is_the_same_alone_and_in_company(engine: Engine, run: Run, plain: Path, dtype: str) -> None:
-    drawer = engine if dtype == "float32" else bfloat16(plain)
+def test_a_picture_is_the_same_alone_and_in_company(
+    loaded: Callable[..., Engine], run: Run, request: pytest.FixtureRequest, kind: str, dtype: str
+) -> None:
+    folder = request.getfixturevalue(kind)
+    drawer = loaded("diffusion", folder) if dtype == "float32" else bfloat16(folder)
+    assert isinstance(drawer, StepwiseEngine)
     together = run(drawer, *JOBS)
     for job in JOBS:
         for alone, joint in zip(only(run, drawer, job), pictures(together, job.id), strict=True):
@@ -80,10 +85,14 @@ def test_picture_i_has_the_seed_plus_i(engine: Engine, run: Run) -> None:
         assert difference(picture, only(run, engine, imagine(seed=7 + index))[0]) <= 1
 
 
-def test_it_draws_what_diffusers_draws(engine: Engine, run: Run, plain: Path) -> None:
+@pytest.mark.parametrize("kind", ["plain", "pooling"])
+def test_it_draws_what_diffusers_draws(
+    loaded: Callable[..., Engine], run: Run, request: pytest.FixtureRequest, kind: str
+) -> None:
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
-    theirs = StableDiffusionPipeline.from_pretrained(plain, safety_checker=None, requires_safety_checker=False)
+    folder = request.getfixturevalue(kind)
+    theirs = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, requires_safety_checker=False)
     theirs.scheduler = DPMSolverMultistepScheduler.from_config(theirs.scheduler.config)
     theirs.set_progress_bar_config(disable=True)
     expected = theirs(
@@ -93,7 +102,8 @@ def test_it_draws_what_diffusers_draws(engine: Engine, run: Run, plain: Path) ->
         guidance_scale=4.0,
         generator=torch.Generator().manual_seed(5),
     ).images[0]
-    [drawn] = only(run, engine, imagine(prompt="a red cat", negative_prompt="a dog", steps=8, guidance=4.0, seed=5))
+    job = imagine(prompt="a red cat", negative_prompt="a dog", steps=8, guidance=4.0, seed=5)
+    [drawn] = only(run, loaded("diffusion", folder), job)
     assert np.abs(pixels(drawn) - np.asarray(expected).astype(int)).max() <= 2
 
 
