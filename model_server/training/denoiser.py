@@ -9,7 +9,7 @@ teachers are better role models", arXiv 1703.01780.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from diffusers import StableDiffusionPipeline
@@ -85,6 +85,15 @@ class Lesson:
         return torch.from_numpy(self.states[rows.numpy()]).float()
 
 
+class _Rows(NamedTuple):
+    """What the network is shown: latents with noise, steps and the words' states; and the velocities it should find."""
+
+    noisy: torch.Tensor
+    steps: torch.Tensor
+    states: torch.Tensor
+    wanted: torch.Tensor
+
+
 class DenoiserTask:
     """Velocity prediction with weights like those of min-SNR (Hang et al., arXiv 2303.09556); see `loop.Task`.
 
@@ -121,23 +130,25 @@ class DenoiserTask:
     def loss(self, random: torch.Generator) -> torch.Tensor:
         """The mean of the weighted errors of a batch, in which some are descriptions once there is a teacher."""
         if self.teacher is None:
-            return self._picture_errors(self.batch, random).mean()
-        pictures = self._picture_errors(self.batch - self.described, random)
-        descriptions = DESCRIPTION_WEIGHT * self._description_errors(self.teacher, random)
-        return torch.cat([pictures, descriptions]).mean()
+            return self._errors(self._pictures(self.batch, random)).mean()
+        pictures = self._pictures(self.batch - self.described, random)
+        rows = _Rows(*map(torch.cat, zip(pictures, self._descriptions(self.teacher, random), strict=True)))
+        errors = self._errors(rows)
+        errors[-self.described :] *= DESCRIPTION_WEIGHT
+        return errors.mean()
 
-    def _picture_errors(self, count: int, random: torch.Generator) -> torch.Tensor:
-        """How wrong the velocities of pictures with their captions are; each half is spread evenly over its steps."""
+    def _pictures(self, count: int, random: torch.Generator) -> _Rows:
+        """Pictures with their captions; each half is spread evenly over its steps."""
         latents, states = self._lesson.draw(count, random)
         places = (torch.arange(count) // 2 + torch.rand(count, generator=random)) * 2 / count
         places[1::2] = 1 - NOISIEST * places[1::2]
         steps = self._steps(places)
         noise = torch.randn(latents.shape, generator=random)
         wanted = self._scheduler.get_velocity(latents, noise, steps)
-        return self._errors(self._scheduler.add_noise(latents, noise, steps), steps, states, wanted.to(self._device))
+        return _Rows(self._scheduler.add_noise(latents, noise, steps), steps, states, wanted.to(self._device))
 
-    def _description_errors(self, teacher: UNet2DConditionModel, random: torch.Generator) -> torch.Tensor:
-        """How far the velocities by descriptions are from what `teacher` finds by the names of their things."""
+    def _descriptions(self, teacher: UNet2DConditionModel, random: torch.Generator) -> _Rows:
+        """Pictures of things with a description of each, and what `teacher` finds by the names of the things."""
         latents, names, descriptions = self._lesson.draw_described(self.described, random)
         places = torch.rand(self.described, generator=random)
         noisy = torch.rand(self.described, generator=random) < NOISY_DESCRIPTIONS
@@ -145,18 +156,17 @@ class DenoiserTask:
         shown = self._scheduler.add_noise(latents, torch.randn(latents.shape, generator=random), steps)
         with torch.no_grad():
             wanted = self._velocity(teacher, shown, steps, names)
-        return self._errors(shown, steps, descriptions, wanted)
+        return _Rows(shown, steps, descriptions, wanted)
 
     def _steps(self, places: torch.Tensor) -> torch.Tensor:
         """The steps at places from 0, where hardly any noise is, to 1."""
         return (places * len(self._weights)).long().clamp(max=len(self._weights) - 1)
 
-    def _errors(
-        self, noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor, wanted: torch.Tensor
-    ) -> torch.Tensor:
-        made = self._velocity(self.module, noisy, steps, states)
-        errors: torch.Tensor = (made - wanted).square().mean(dim=(1, 2, 3)) * self._weights[steps].to(self._device)
-        return errors
+    def _errors(self, rows: _Rows) -> torch.Tensor:
+        """How wrong the velocities are that the network finds, weighted by their steps."""
+        made = self._velocity(self.module, rows.noisy, rows.steps, rows.states)
+        errors: torch.Tensor = (made - rows.wanted).square().mean(dim=(1, 2, 3))
+        return errors * self._weights[rows.steps].to(self._device)
 
     def _velocity(
         self, unet: UNet2DConditionModel, noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor
