@@ -337,6 +337,31 @@ async def test_with_redis_what_failed_costs_nothing_anywhere(
             await use(limits, user)
 
 
+@pytest.mark.parametrize("most", [1, 2])
+async def test_with_redis_what_one_limit_refuses_takes_nothing_from_the_others(
+    settings: Settings, pair: tuple[Limits, Limits], request: pytest.FixtureRequest, most: int
+) -> None:
+    here, there = pair
+    user, server = somebody(request), Scope("test", request.node.name)
+    room = Place("test", "room", server=server.server)
+    await put(settings, "limits.user.hour", most, server)
+    await put(settings, "limits.server.hour", 2, server)
+    for other in (BEN, MODERATOR):
+        await use(there, other, room)
+    for _ in range(5):
+        # This process has not counted what the other one did, and takes a use before Redis refuses it.
+        here.check(here.on(user, ASK, room))
+        with pytest.raises(LimitReached) as caught:
+            await use(here, user, room)
+        assert caught.value.code == "server.hour"
+    await put(settings, "limits.server.hour", 1000, server)
+    for limits in (here, there)[:most]:
+        await use(limits, user, room)
+    with pytest.raises(LimitReached) as caught:
+        await use(here, user, room)
+    assert caught.value.code == "user.hour"
+
+
 async def test_without_its_redis_a_process_goes_on_alone(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     await put(settings, "limits.user.hour", 2)
     limits = Limits(settings, f"redis://127.0.0.1:{free_port()}")
