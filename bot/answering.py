@@ -111,7 +111,7 @@ class Answering:
                         waited = time.monotonic() - begun
                     if reply.final:
                         reply = self._ended(reply, run, request)
-                        ended = "failed" if reply.error else "done"
+                        ended = "failed" if reply.error else "stopped" if run.stopped else "done"
                         there = await self._end(row, reply, ended, waited, keeps=keeps)
                         state = ended
                         reply = replace(reply, deleted=not there)
@@ -173,7 +173,7 @@ class Answering:
                 yield replace(last, final=True, status="")
 
     def _ended(self, reply: Reply, run: Run, request: Request) -> Reply:
-        return replace(reply, status=translate("Stopped.", request.user.locale)) if run.stopped else reply
+        return replace(reply, status=_ending("stopped", request.user.locale)) if run.stopped else reply
 
     def _dressed(self, reply: Reply, row: MessageRow, locale: str) -> Reply:
         """The reply with its row, its quoted question and its buttons."""
@@ -202,7 +202,7 @@ class Answering:
             return reply if not reply.final else replace(reply, buttons=())
         reply = await self._journal.reply(row, files=files)
         votes = await self._journal.votes(row.id)
-        status = translate("Interrupted: the bot was restarted.", locale) if row.state == "interrupted" else ""
+        status = _ending(row.state, locale)
         buttons = actions.finished(self._command(row), row, reply, votes, locale)
         return replace(reply, final=True, status=status, buttons=buttons, row=row.id, quote=self._quote(row))
 
@@ -210,6 +210,17 @@ class Answering:
         command = self._registry.get(row.command)
         place = Place(row.platform, row.channel, row.server, row.thread)
         return None if command is None else self._registry.narrowed(command, place)
+
+
+def _ending(state: str, locale: str) -> str:
+    """What is told of an answer that did not come to its end; "" of any other."""
+    match state:
+        case "stopped":
+            return translate("Stopped.", locale)
+        case "interrupted":
+            return translate("Interrupted: the bot was restarted.", locale)
+        case _:
+            return ""
 
 
 def _noted(reply: Reply, note: Sentence | None, locale: str) -> Reply:

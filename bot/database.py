@@ -50,6 +50,8 @@ SETTLE_SECONDS = (0.1, 0.5, 2.0)
 """How long to wait for whoever else uses a file before its journal is emptied; at last it is left to the next time."""
 UNFINISHED = ("queued", "running")
 """States of an answer that is being made."""
+ANSWERED = ("done", "stopped")
+"""States of an answer that was given, to its end or as far as somebody let it come."""
 LARGEST_ID = 2**31 - 1
 """No row has a higher number; to be asked for one is an error on PostgreSQL."""
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -132,7 +134,7 @@ class MessageRow(Base):
     buttons: Mapped[list[Any]]
     private: Mapped[bool]
     state: Mapped[str]
-    """queued, running, done, failed, interrupted or deleted."""
+    """queued, running, done, stopped, failed, interrupted or deleted."""
     instance: Mapped[str]
     resume: Mapped[dict[str, Any]]
     """What the platform needs to come back to the message after a restart."""

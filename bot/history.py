@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select, true
 
-from bot.database import MessageRow, TokensRow, now
+from bot.database import ANSWERED, MessageRow, TokensRow, now
 from bot.message import Made
 from bot.model_events import Turn
 from bot.tokens import unpack
@@ -141,7 +141,7 @@ class History:
         rows = await session.scalars(
             select(MessageRow)
             .where(self._visible, MessageRow.parent.in_(questions))
-            .where(MessageRow.role == "assistant", MessageRow.state == "done")
+            .where(MessageRow.role == "assistant", MessageRow.state.in_(ANSWERED))
             .order_by(MessageRow.id)
         )
         return {row.parent: row.text for row in rows if row.parent is not None and row.text}

@@ -105,6 +105,23 @@ async def test_stop_keeps_what_was_said(bot: Bot, echo: Echo) -> None:
     assert again.text == "There is nothing to stop: this answer is finished."
 
 
+async def test_a_stopped_answer_says_so_for_as_long_as_it_is_stored(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    echo.gate.clear()
+    async with make_bot(echo) as bot:
+        async for reply in bot.dispatch(ask("/ask hi")).replies:
+            if reply.text and not reply.final:
+                await replies(bot, press("stop", reply.row))
+        voted = await last(bot, press("up", reply.row, BEN))
+        assert (voted.text, voted.status, voted.final) == ("<hi>", "Stopped.", True)
+        assert "👍 1" in [button.label for button in voted.buttons]
+    async with make_bot(Echo()) as again:
+        row = await again.journal.get(reply.row)
+        assert row is not None
+        assert (await again.snapshot(row, "de", files=False)).status == "Gestoppt."
+        # It is a turn of the conversation all the same.
+        assert (await last(again, ask("/ask next"))).card["turns"] == "user:hi|assistant:<hi>"
+
+
 @pytest.mark.parametrize("user", [ANN, MODERATOR])
 async def test_stop_reaches_an_answer_that_another_process_makes(
     make_bot: Callable[..., Bot], echo: Echo, user: User

@@ -148,6 +148,21 @@ async def test_stop_ends_an_answer_that_is_edited(slack: FakeSlack, models: Fake
     await models.until(dropped=1)
 
 
+async def test_a_thumb_leaves_the_note_that_an_answer_was_stopped(slack: FakeSlack, models: FakeModels) -> None:
+    slack.without_streaming()
+    models.gate.clear()
+    await ask(slack)
+    [posted] = await slack.until(lambda: slack.messages(slack.channel))
+    [answer] = await slack.until(lambda: slack.thread(slack.channel, posted.ts))
+    await slack.until(lambda: "Paris" in answer.shown)
+    await press(slack, slack.ann, answer, "Stop")
+    await slack.until(lambda: "👍" in answer.buttons)
+    await press(slack, slack.ben, answer, "👍")
+    await slack.until(lambda: "👍 1" in answer.buttons)
+    assert answer.shown.endswith("Stopped.")
+    await models.until(dropped=1)
+
+
 async def test_a_bare_command_opens_its_form_and_the_answer_comes_in_a_thread(slack: FakeSlack) -> None:
     await ask(slack, "/ask", "")
     view = await form(slack)

@@ -154,6 +154,20 @@ async def test_what_was_under_way_when_its_room_was_closed_goes_on_in_the_one_th
             assert (ended["question"], ended["reply"]["text"]) == ("/ask second", "Paris is the capital of France.")
 
 
+async def test_what_was_stopped_says_so_after_a_thumb_and_after_a_restart(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
+        await page.say("/ask hello")
+        await page.press(await page.until("exchange", lambda one: one["reply"]["text"] == "Paris"), "Stop")
+        await page.press(await page.final(), "👍")
+        voted = await page.until("exchange", lambda one: "👍 1" in str(one["reply"]["buttons"]))
+        assert (voted["reply"]["text"], voted["reply"]["status"]) == ("Paris", "Stopped.")
+        await models.until(dropped=1)
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page(locale="de") as page:
+        [kept] = page.exchanges.values()
+        assert (kept["reply"]["text"], kept["reply"]["status"]) == ("Paris", "Gestoppt.")
+
+
 async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, models: FakeModels) -> None:
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
         await page.say("/ask root")
