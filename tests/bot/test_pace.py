@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
 from contextlib import aclosing
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from fakes.clock import in_its_own_time
 
 from bot.message import Reply
 from bot.pace import Budget, Pacer, paced
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine
-
-
-class Clock(selectors.DefaultSelector):
-    """Time that passes only where the loop would have slept, and at once."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        assert timeout is not None, "everybody waits, and nobody is left to wake them"
-        self.now += max(0.0, timeout)
-        return super().select(0)
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """A real event loop on such a clock."""
-
-    def __init__(self) -> None:
-        self._clock = Clock()
-        super().__init__(self._clock)
-
-    def time(self) -> float:
-        return self._clock.now
-
-
-def in_its_own_time(work: Coroutine[Any, Any, Any]) -> Any:
-    with asyncio.Runner(loop_factory=Loop) as runner:
-        return runner.run(work)
+    from collections.abc import AsyncGenerator
 
 
 class Source:

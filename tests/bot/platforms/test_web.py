@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from aiohttp import WSMsgType
@@ -11,14 +9,12 @@ from fakes.models import FakeModels
 from fakes.page import Page, Visitor, visitor
 from sqlalchemy import delete
 
-from bot import Attachment, Context, Plugin, Reply, autocomplete, command
 from bot.app import Bot
 from bot.audit import Filter
 from bot.config import WebSection
-from bot.database import AttachmentRow, Database
+from bot.database import AttachmentRow
 from bot.message import User
-from bot.model_client import ModelClient
-from bot.platforms.web import WebPlatform, site
+from bot.platforms.web import WebPlatform
 from bot.setting import Scope
 
 HERE = WebSection(port=0)
@@ -267,106 +263,11 @@ async def test_too_long_too_large_and_unreadable(ann: Visitor) -> None:
         assert (await page.final())["reply"]["final"]
 
 
-class Flood(Plugin):
-    """Says more than fits between a server and a page that does not read, and a word more for each turn of the gate."""
-
-    name = "flood"
-    much = "x" * (16 << 20)
-    words = tuple(f" and {number}" for number in range(8))
-    gate: asyncio.Semaphore
-
-    @command()
-    async def flood(self, ctx: Context) -> AsyncIterator[Reply]:
-        """Say much."""
-        yield Reply(text=self.much)
-        for count in range(1, len(self.words) + 1):
-            await self.gate.acquire()
-            yield Reply(text=self.much + "".join(self.words[:count]), final=count == len(self.words))
-
-
-async def test_a_page_that_does_not_read_blocks_nobody(
-    models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A page that reads nothing answers no heartbeat either; however long the other takes, this one is not given up.
-    monkeypatch.setattr(site, "HEARTBEAT_SECONDS", None)
-    flood = Flood()
-    flood.gate = asyncio.Semaphore(0)
-    bot = Bot(ModelClient(models.url), [flood], Database(f"sqlite:///{tmp_path}/flood.db"))
-    async with (
-        bot,
-        WebPlatform(bot, HERE).serve() as url,
-        visitor(url) as ann,
-        visitor(url) as ben,
-        ben.page() as slow,
-        ann.page() as page,
-    ):
-        await page.say("/flood")
-        await page.until("exchange", lambda message: message["reply"]["text"] == flood.much)
-        for word in flood.words:
-            flood.gate.release()
-            last = await page.until("exchange", lambda message, word=word: message["reply"]["text"].endswith(word))
-        assert last["reply"]["final"]
-        assert (await slow.final())["reply"]["text"] == last["reply"]["text"]
-        # What the system's own buffers took, what the server was about to write, and the newest.
-        seen = [one for one in slow.received if one["type"] == "exchange" and one["reply"]["text"]]
-        assert len(seen) <= len(flood.words) // 2
-
-
 async def test_names_are_cleaned(ann: Visitor) -> None:
     async with ann.page() as page:
         assert page.received[0]["you"]["name"].startswith("Guest ")
         await page.send("name", name="  Ann\u202e\n\tSmith ")
         assert (await page.until("you"))["you"]["name"] == "Ann Smith"
-
-
-class Sample(Plugin):
-    name = "sample"
-
-    @command(form=("file", "words"))
-    async def read(self, ctx: Context, file: Attachment, words: str = "") -> AsyncIterator[Reply]:
-        """Read a file."""
-        yield Reply(text=f"{file.filename}: {file.data.decode()} {words}", attachments=(file,), final=True)
-
-    @autocomplete("read", "words")
-    async def suggestions(self, ctx: Context, typed: str) -> list[str]:
-        if typed == "bad":
-            raise RuntimeError("this plugin is broken")
-        return [f"{typed}{ending}{ctx.request.options.get('file', '')}" for ending in ("ing", " more")]
-
-
-@pytest.fixture
-async def sample(models: FakeModels, tmp_path: Path) -> AsyncIterator[Visitor]:
-    bot = Bot(ModelClient(models.url), [Sample()], Database(f"sqlite:///{tmp_path}/sample.db"), default_command="read")
-    async with bot, WebPlatform(bot, HERE).serve() as url, visitor(url) as one:
-        yield one
-
-
-async def test_a_form_takes_a_file(sample: Visitor) -> None:
-    async with sample.page() as page:
-        await page.say("/read")
-        form = await page.until("form")
-        headers = {"Origin": sample.url, "Content-Type": "text/plain"}
-        upload = f"{sample.url}/files?name=C:\\\\notes.txt"
-        async with sample.session.post(upload, data=b"some text", headers=headers) as response:
-            name = (await response.json())["name"]
-        await page.send("submit", id=form["id"], fields={"words": "!"}, files={"file": "guessed"})
-        assert "no longer here" in (await page.until("refused"))["text"]
-        await page.send("submit", id=form["id"], fields={"words": "!"}, files={"file": name})
-        reply = (await page.final())["reply"]
-        assert (reply["text"], reply["pictures"]) == ("notes.txt: some text !", [])
-        async with sample.session.get(sample.url + reply["files"][0]["url"]) as response:
-            assert response.headers["Content-Disposition"].startswith("attachment")
-            assert response.content_type == "application/octet-stream"
-
-
-async def test_a_file_has_a_limit_and_an_owner(sample: Visitor) -> None:
-    headers = {"Origin": sample.url}
-    async with sample.session.post(f"{sample.url}/files", data=b"x", headers=headers) as response:
-        assert response.status == 401
-    async with sample.page():
-        data = bytes((8 << 20) + 1)
-        async with sample.session.post(f"{sample.url}/files", data=data, headers=headers) as response:
-            assert (response.status, await response.text()) == (413, "A file may have 8 MB; this one has more.")
 
 
 async def block(bot: Bot, word: str) -> None:
@@ -413,18 +314,6 @@ async def test_a_button_that_may_not_be_pressed_any_more_says_so_where_it_can_be
         assert (shown["reply"]["text"], shown["private"]) == (BLOCKED, True)
         assert [button["label"] for button in shown["reply"]["buttons"]] == ["Appeal"]
         assert "refused" not in [message["type"] for message in page.received]
-
-
-async def test_values_complete_through_the_plugin(sample: Visitor) -> None:
-    async with sample.page() as page:
-        option = page.received[0]["commands"][0]["options"][1]
-        assert (option["name"], option["completes"], option["kind"]) == ("words", True, "text")
-        lines = {"": "", "/read file:1 ": "1", "/nothing": "", "/read nothing:1 ": ""}
-        cases = [("go", line, [f"going{end}", f"go more{end}"]) for line, end in lines.items()]
-        for typed, line, values in (*cases, ("bad", "", [])):
-            ref = await page.send("complete", command="read", option="words", typed=typed, line=line)
-            completed = await page.until("completed")
-            assert (completed["ref"], completed["values"]) == (ref, values)
 
 
 async def test_the_end_stops_answers_and_tells_the_pages(bot: Bot, models: FakeModels) -> None:

@@ -4,6 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.test_utils import make_mocked_request
+from fakes.clock import in_its_own_time
 from fakes.page import Visitor
 
 from bot.platforms.web import site
@@ -18,12 +22,6 @@ async def trickling() -> AsyncIterator[bytes]:
     while True:
         yield b"a little"
         await asyncio.sleep(0.01)
-
-
-async def at_last() -> AsyncIterator[bytes]:
-    for _ in range(5):
-        yield b"a little"
-        await asyncio.sleep(0.5)
 
 
 async def upload(ann: Visitor, data: bytes | AsyncIterator[bytes]) -> tuple[int, str]:
@@ -46,8 +44,27 @@ async def test_a_file_that_does_not_arrive_gives_its_place_to_others(
         assert status == 200
 
 
-async def test_a_file_may_take_longer_than_it_may_stall(ann: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site, "STALLED_SECONDS", 2.0)
+def test_a_file_may_take_longer_than_it_may_stall() -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        connection = BaseProtocol(loop)
+        connection.connection_made(asyncio.Transport())
+        body = StreamReader(connection, 1 << 16, loop=loop)
+        reading = asyncio.create_task(site._body(make_mocked_request("POST", "/files", payload=body)))
+        for _ in range(3):
+            body.feed_data(b"a little")
+            await asyncio.sleep(site.STALLED_SECONDS - 1)
+        body.feed_eof()
+        assert await reading == b"a little" * 3
+
+    in_its_own_time(scene())
+
+
+async def test_a_file_has_a_limit_and_an_owner(ann: Visitor) -> None:
+    headers = {"Origin": ann.url}
+    async with ann.session.post(f"{ann.url}/files", data=b"x", headers=headers) as response:
+        assert response.status == 401
     async with ann.page():
-        status, _ = await upload(ann, at_last())
-    assert status == 200
+        data = bytes((8 << 20) + 1)
+        async with ann.session.post(f"{ann.url}/files", data=data, headers=headers) as response:
+            assert (response.status, await response.text()) == (413, "A file may have 8 MB; this one has more.")
