@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import WSServerHandshakeError
-from fakes.page import Visitor, visitor
+from fakes.page import PATIENCE_SECONDS, Visitor, visitor
 from pydantic import SecretStr
 
 from bot.app import Bot
-from bot.config import WebSection
+from bot.config import WebSection, load
 from bot.errors import BotError, ConfigError
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.pages import static_url
@@ -69,6 +69,18 @@ async def test_a_socket_from_another_page_is_refused(ann: Visitor) -> None:
         with pytest.raises(WSServerHandshakeError) as refused:
             await ann.session.ws_connect(f"{ann.url}/socket", origin=origin)
         assert refused.value.status == 403
+
+
+async def test_behind_a_proxy_the_chat_goes_by_its_name(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_WEB__NAMES", '["Chat.example.org"]')
+    section = load().web.model_copy(update={"port": 0})
+    about = {"headers": {"Host": "chat.example.org"}, "origin": "https://chat.example.org"}
+    async with (
+        WebPlatform(bot, section).serve() as url,
+        visitor(url) as one,
+        one.session.ws_connect(f"{url}/socket", **about) as socket,
+    ):
+        assert (await socket.receive_json(timeout=PATIENCE_SECONDS))["type"] == "welcome"
 
 
 @asynccontextmanager

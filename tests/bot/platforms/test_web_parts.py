@@ -73,17 +73,28 @@ def test_an_upload_is_its_owners() -> None:
 
 
 @pytest.mark.parametrize(
-    ("configured", "own", "others"),
+    ("host", "names", "own", "others"),
     [
-        ("127.0.0.1", ["127.0.0.1:8080", "LOCALHOST", "localhost.", "[::1]:8080"], ["evil.example", "10.0.0.1", ""]),
-        ("chat.example", ["chat.example:8080", "localhost"], ["evil.example", "chat.example.evil.example"]),
-        ("0.0.0.0", ["10.0.0.1:8080", "[fe80::1]:8080", "localhost"], ["evil.example", "10.0.0.1.evil.example"]),
+        (
+            "127.0.0.1",
+            [],
+            ["127.0.0.1:8080", "LOCALHOST", "localhost.", "[::1]:8080"],
+            ["evil.example", "10.0.0.1", "chat.example.org", ""],
+        ),
+        ("chat.example", [], ["chat.example:8080", "localhost"], ["evil.example", "chat.example.evil.example"]),
+        ("0.0.0.0", [], ["10.0.0.1:8080", "[fe80::1]:8080", "localhost"], ["evil.example", "10.0.0.1.evil.example"]),
+        (
+            "127.0.0.1",
+            ["Chat.example.org"],
+            ["chat.example.org", "CHAT.example.org:443", "127.0.0.1:8080"],
+            ["example.org", "chat.example.org.evil.example", "10.0.0.1"],
+        ),
     ],
 )
-def test_the_chats_own_names(configured: str, own: list[str], others: list[str]) -> None:
-    guard = Guard(configured)
-    assert [host for host in own if not guard.is_own(host)] == []
-    assert [host for host in others if guard.is_own(host)] == []
+def test_the_chats_own_names(host: str, names: list[str], own: list[str], others: list[str]) -> None:
+    guard = Guard(host, names)
+    assert [name for name in own if not guard.is_own(name)] == []
+    assert [name for name in others if guard.is_own(name)] == []
 
 
 def test_what_is_loopback() -> None:
