@@ -108,9 +108,9 @@ async def asking(bot: Bot, rooms: Rooms) -> AsyncIterator[Answers]:
         yield under_way
 
 
-def sending(asking: Answers, rooms: Rooms, prompt: str) -> asyncio.Task[Form | None]:
-    """A copy of the one form that Ann sends."""
-    sent = asking.submit(ANN, rooms.get("general"), 0, "c:ask", {"prompt": prompt}, "mine")
+def sending(asking: Answers, rooms: Rooms, prompt: str, mark: str = "mine") -> asyncio.Task[Form | None]:
+    """A copy of the form that Ann sends under this mark."""
+    sent = asking.submit(ANN, rooms.get("general"), 0, "c:ask", {"prompt": prompt}, mark)
     return asyncio.create_task(sent)
 
 
@@ -139,6 +139,15 @@ async def test_a_form_whose_first_copy_is_cut_short_is_done_by_the_next_one(
     assert isinstance(first, asyncio.CancelledError)
     assert others == [None, None]
     assert len(rooms.get("general").exchanges) == 1
+
+
+async def test_of_all_forms_the_last_ones_alone_are_known(
+    asking: Answers, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "REMEMBERED", 1)
+    for mark, begun in (("first", 1), ("second", 2), ("second", 2), ("first", 3)):
+        await sending(asking, rooms, "Why?", mark)
+        assert len(rooms.get("general").exchanges) == begun
 
 
 async def test_what_somebody_sent_is_known_no_longer_once_they_are_deleted(
