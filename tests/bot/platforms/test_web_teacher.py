@@ -136,6 +136,25 @@ async def test_signing_out_in_one_page_counts_in_the_others(bot: Bot, ann: Visit
         assert not await allowed(page)
 
 
+async def test_a_teacher_who_has_their_data_deleted_is_none_any_more(tmp_path: Path) -> None:
+    bot = Bot(
+        ModelClient("http://127.0.0.1:1"),
+        plugin.load(PluginsSection(enabled=("help", "privacy"), entry_points=False)),
+        Database(f"sqlite:///{tmp_path}/chat.db"),
+        default_command="help",
+    )
+    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one, visitor(url) as other:
+        for teacher in (one, other):
+            assert await teacher.sign_in(await Moderators(bot.database).new_code()) == 303
+        async with one.page() as page, other.page() as hers:
+            assert await allowed(page)
+            await page.say("/privacy delete")
+            await page.press(await page.final(), "Delete all of it")
+            await page.until("exchange", lambda message: message["reply"]["text"].startswith("Everything that I had"))
+            assert not await allowed(page)
+            assert await allowed(hers)
+
+
 async def test_rights_that_a_setting_gives_and_takes_count_in_a_page_that_is_open(bot: Bot, ann: Visitor) -> None:
     async with ann.page(name="Ann") as page:
         assert not await allowed(page)
