@@ -340,6 +340,19 @@ async def test_tab_completes_commands_options_and_values(person: Person, models:
         await chat.until("“face” is off now.")
 
 
+async def test_what_was_typed_is_there_again_for_the_arrow_keys(person: Person, models: FakeModels) -> None:
+    async with person.sit_down() as chat:
+        chat.type("/ask seed:7 hi\r")
+        await chat.until(ANSWER)
+        await chat.until(PROMPT)
+    kept = (person.home / "state" / "tempera" / "terminal-history").read_text("utf-8")
+    assert "+/ask seed:7 hi" in kept.splitlines()
+    async with person.sit_down() as chat:
+        chat.type("\x1b[A\r")
+        await chat.until(ANSWER)
+    assert [body["seed"] for body in models.requests] == [7, 7]
+
+
 # Other processes
 
 
