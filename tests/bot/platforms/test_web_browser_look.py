@@ -110,7 +110,7 @@ async def test_on_a_phone_the_rail_slides_in(url: str, models: FakeModels) -> No
         assert await violations(page, program) == []
         await page.get_by_role("button", name="Rooms and pages").tap()
         await expect(page.get_by_role("link", name="general")).to_be_visible()
-        await page.wait_for_timeout(300)
+        await page.wait_for_function("() => document.getAnimations().length === 0")
         assert await violations(page, program) == []
         await page.keyboard.press("Escape")
         await expect(page.locator("#rail")).to_be_hidden()
