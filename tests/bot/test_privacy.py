@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,6 +28,7 @@ from bot.message import Action, Place, Reply, Request, User
 from bot.model_client import ModelClient
 from bot.platforms.terminal import HERE, operator
 from bot.scope import Scope, home
+from bot.store import Store
 from bot.timeouts import TimeOutRow
 
 BEN = User("100000000000000007", "Benedikt")
@@ -72,13 +74,30 @@ async def live(bot: Bot) -> None:
     await press(bot, BEN, "appeal", int(refused.buttons[0].id.split(":")[2]))
     await last(bot, ask(f"/config set moderators.users {BEN.id}", MOD))
     await last(bot, ask("/config set answers.quote no", BEN))
-    await last(bot, ask(f"/config set moderators.users {ANN.id}", MOD))
+    timed_out = {"user": User("100000000000000003", "Cem", roles=()), "duration": "2h"}
+    await last(bot, Request(user=BEN, place=ROOM, command="timeout", options=timed_out))
+    await keep(bot)
     await bot.timeouts.set(BEN, home(replace(ROOM, server="other")), now() + timedelta(hours=1), "fennel", MOD)
     # What moderators looked up names him.
     named = {"command": "ask", "user": BEN}
     await last(bot, Request(user=MOD, place=ROOM, command="why", options=named))
     for line in ("/timeouts list", "/lesson gaps", "/audit"):
         await last(bot, ask(line, MOD))
+    about = f"who is {BEN.id}?"
+    anns = await last(bot, ask(f"/ask {about}", ANN, resume={"line": f"/ask {about}"}))
+    button = {"label": "Ask again", "command": "ask", "options": {"prompt": about}}
+    await bot.journal.note(anns.row, card={"question": about}, buttons=[button])
+    await last(bot, ask(f"/config set moderators.users {BEN.id} {ANN.id}", MOD))
+
+
+async def keep(bot: Bot) -> None:
+    """Keep something of Benedikt's as a plugin may: under each name that he has there, and in a scope of that name."""
+    store = Store(bot.database, "diary")
+    for mine in (BEN.id, f"test:{BEN.id}"):
+        await store.set(mine, "under his name")
+        await store.set("page", "in his scope", scope=mine)
+        await store.set_blobs({mine: b"under his name"})
+        await store.set_blobs({"page": b"in his scope"}, scope=mine)
 
 
 async def confirmed(bot: Bot, user: User = BEN, place: Place = ROOM) -> Reply:
@@ -135,11 +154,34 @@ async def test_after_the_deletion_no_table_has_the_persons_id_name_or_words(live
 
 async def test_others_keep_what_is_theirs(bot: Bot) -> None:
     await confirmed(bot)
-    recent = [row for row in await bot.journal.recent(ROOM, 100) if row.author == ANN.id]
-    assert "something else" in [row.text for row in recent]
+    texts = [row.text for row in await bot.journal.recent(ROOM, 100) if row.author == ANN.id]
+    assert "something else" in texts
+    assert [text for text in texts if re.fullmatch(r"who is deleted-[0-9a-f]{8}\?", text)]
     entries = await bot.audit.find("test", "school")
     changed = [entry for entry in entries if entry.kind == "setting" and entry.actor == MOD.id]
     assert [entry.what for entry in changed] == ["moderators.users", "moderators.users", "safety.words"]
+
+
+async def test_rights_as_a_moderator_that_the_bot_gave_end_with_it(bot: Bot) -> None:
+    assert bot.recognised(BEN, ROOM).is_moderator
+    await confirmed(bot)
+    assert [bot.recognised(user, ROOM).is_moderator for user in (BEN, ANN)] == [False, True]
+    assert bot.settings.scopes.at(SCHOOL)["moderators.users"] == ANN.id
+
+
+async def test_defaults_of_ones_own_do_not_come_back_with_the_next_one(bot: Bot) -> None:
+    await confirmed(bot)
+    await last(bot, ask("/defaults set ask.max_tokens value:9", BEN))
+    assert await Store(bot.database, "defaults").items() == {f"test:{BEN.id}": {"ask.max_tokens": 9}}
+
+
+async def test_a_word_that_is_somebodys_id_stays_in_what_others_ask(tmp_path: Path, models: FakeModels) -> None:
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        for person in (User("gardener", "Benedikt"), User("4711", "Ben")):
+            question = f"what does {person.id} mean?"
+            await last(bot, ask(f"/ask {question}", ANN))
+            await confirmed(bot, person)
+            assert question in [row.text for row in await bot.journal.recent(ROOM, 9)]
 
 
 async def test_in_the_audit_a_random_name_stands_for_the_person(bot: Bot) -> None:
@@ -166,6 +208,7 @@ async def test_a_second_person_gets_another_name(bot: Bot) -> None:
 
 
 async def test_a_timeout_stays_until_it_ends(bot: Bot) -> None:
+    await last(bot, ask(f"/config set moderators.users {ANN.id}", MOD))
     await bot.timeouts.set(BEN, SCHOOL, now() + timedelta(hours=1), "fennel", MOD)
     assert bot.dispatch(ask("/ask hi", BEN)).refused
     # Nobody needs to be let in to have their data deleted.
@@ -186,7 +229,7 @@ async def test_the_hash_is_none_that_can_be_made_from_the_database(bot: Bot) -> 
 
     await confirmed(bot)
     async with bot.database.reading() as session:
-        (row,) = await session.scalars(select(TimeOutRow))
+        (row,) = await session.scalars(select(TimeOutRow).where(TimeOutRow.user == ""))
     plain = f"test\0{BEN.id}".encode()
     assert len(row.person) == 64
     assert row.person not in {hashlib.sha256(text).hexdigest() for text in (plain, BEN.id.encode())}
@@ -209,9 +252,13 @@ async def test_an_export_has_all_of_it_and_nobody_elses(bot: Bot) -> None:
     assert told["tokens"][0]["tokens"]
     assert [row["external"] for row in told["deliveries"]] == ["d-1", "d-2"]
     assert sorted(row["value"] for row in told["votes"]) == [-1, 1]
-    assert told["timeouts"][0]["reason"] == "fennel"
+    assert {(row["name"], row["reason"]) for row in told["timeouts"]} == {("Benedikt", "fennel"), ("Cem", "")}
     assert {row["kind"] for row in told["audit"]} == {"setting", "refusal", "appeal", "moderation"}
-    assert [row["value"] for row in told["plugin_data"]] == [{"ask.temperature": 0.3}]
+    kept = [row["value"] for row in told["plugin_data"] if row["plugin"] == "diary"]
+    assert sorted(kept) == ["in his scope"] * 2 + ["under his name"] * 2
+    assert [row["value"] for row in told["plugin_data"] if row["plugin"] != "diary"] == [{"ask.temperature": 0.3}]
+    blobs = [base64.b64decode(one["base64"]) for one in told["files"] if one.get("plugin") == "diary"]
+    assert sorted(blobs) == [b"in his scope"] * 2 + [b"under his name"] * 2
     assert "something else" not in text
     # Nothing of the export is stored itself.
     left = await rows(bot.database)
