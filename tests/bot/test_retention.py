@@ -1,19 +1,23 @@
-"""With a retention of 0 nothing is kept after an answer is done."""
+"""What is too old is forgotten while the bot runs; with a retention of 0 nothing is kept after an answer is done."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from fakes.asking import ANN, BEN, ROOM, ask, last, press, replies
 from fakes.everything import holding, rows
+from fakes.gateway import eventually
 from fakes.models import FakeModels
+from fakes.rows import message
 
-from bot import plugin
+from bot import counts, plugin
 from bot.app import Bot
+from bot.audit import REFUSAL, Entry, note
 from bot.config import DatabaseSection, PluginsSection
-from bot.database import Database
+from bot.database import Database, now
 from bot.message import Reply
 from bot.model_client import ModelClient
 from bot.scope import home
@@ -31,13 +35,49 @@ async def forgetful(address: str, models: FakeModels, days: float = 0) -> AsyncI
         yield bot
 
 
+async def happened(database: Database, what: str, days: float) -> None:
+    """Store a message, a refusal and a count that are `days` old, each with the word `what` in it."""
+    then = now() - timedelta(days=days)
+    async with database.writing() as session:
+        session.add(message(text=what, created=then))
+        note(session, Entry(actor=ANN, place=ROOM, kind=REFUSAL, what="ask", before=what)).created = then
+        await counts.count(session, ("test", "school"), counts.USE, what, "done", counts.day_of(then))
+
+
 async def content(bot: Bot) -> dict[str, list[str]]:
     found = await rows(bot.database)
     return {name: found[name] for name in CONTENT if found[name]}
 
 
+async def is_forgotten(bot: Bot, what: str) -> bool:
+    return not await holding(bot.database, what)
+
+
 def test_it_may_be_set() -> None:
     assert DatabaseSection(retention_days=0).retention_days == 0
+
+
+async def test_what_grew_too_old_while_no_bot_ran_is_forgotten_when_one_begins(
+    address: str, models: FakeModels
+) -> None:
+    async with Database(address) as database:
+        await happened(database, "aubergine", days=counts.KEPT_DAYS + 2)
+        await happened(database, "courgette", days=29)
+        assert len(await holding(database, "aubergine")) == 3
+    async with forgetful(address, models, days=30) as bot:
+        await eventually(lambda: is_forgotten(bot, "aubergine"))
+        assert len(await holding(bot.database, "courgette")) == 3
+
+
+async def test_what_grows_too_old_while_the_bot_runs_is_forgotten(
+    address: str, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.app.PURGE_SECONDS", 0.01)
+    async with forgetful(address, models, days=30) as bot:
+        # At least the second time it is not the round that comes at the start.
+        for _ in range(2):
+            await happened(bot.database, "aubergine", days=counts.KEPT_DAYS + 2)
+            await eventually(lambda: is_forgotten(bot, "aubergine"))
 
 
 async def test_nothing_is_kept_after_an_answer_and_its_buttons_say_so(address: str, models: FakeModels) -> None:
