@@ -26,6 +26,22 @@ def test_the_environment_wins_over_env_file_and_file(elsewhere: Path, monkeypatc
     assert (loaded.web.port, loaded.web.host, loaded.log.level) == (3, "localhost", "debug")
 
 
+def test_presets_are_laid_over_the_file_one_after_the_other(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = elsewhere / "mine.toml"
+    file.write_text('[web]\nport = 1\n[settings]\n"safety.level" = "off"\n"ask.system_prompt" = "Rhyme."\n')
+    loaded = config.load(file, ["classroom"])
+    assert (loaded.web.port, loaded.settings["ask.system_prompt"]) == (1, "Rhyme.")
+    assert (loaded.settings["safety.level"], loaded.settings["face.count.maximum"]) == ("classroom", 4)
+    (elsewhere / "own.toml").write_text('[web]\nport = 2\n[settings]\n"face.count.maximum" = 1\n')
+    loaded = config.load(file, ["classroom", "own.toml"])
+    assert (loaded.settings["safety.level"], loaded.settings["face.count.maximum"]) == ("classroom", 1)
+    assert loaded.web.port == 2
+    monkeypatch.setenv("TEMPERA_WEB__PORT", "3")
+    assert config.load(file, ["own.toml"]).web.port == 3
+    with pytest.raises(ConfigError, match="There is no configuration file school"):
+        config.load(file, ["school"])
+
+
 def test_lists_come_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPERA_PLUGINS__ENABLED", '["help"]')
     assert config.load().plugins.enabled == ("help",)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from fakes.asking import ROOM
 from fakes.chat import TEMPERA, Ended, Person, ended
 from fakes.crooked import crooked
 from fakes.models import FakeModels
@@ -19,6 +20,9 @@ from fakes.page import visitor
 
 from bot import config
 from bot.__main__ import _bot
+from bot.database import Database
+from bot.errors import ConfigError
+from bot.platforms.web.moderators import Moderators
 
 pytestmark = pytest.mark.processes
 
@@ -41,7 +45,7 @@ def one_sentence(done: Ended, status: int = 1) -> str:
 async def test_help(person: Person) -> None:
     done = await person.run("--help")
     assert (done.status, done.err) == (0, "")
-    for command in ("run", "chat", "doctor", "commands"):
+    for command in ("run", "chat", "doctor", "commands", "teacher-link"):
         assert f"\n    {command} " in done.out
 
 
@@ -163,12 +167,37 @@ async def test_by_which_key_the_model_server_knows_the_bot(
             assert (await client.readiness()).models == (f"Bearer {shown}",)
 
 
+def test_what_the_configuration_says_reaches_the_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEMPERA_DATABASE__RETENTION_DAYS", "7")
+    monkeypatch.setenv("TEMPERA_WEB__URL", "https://chat.example.org")
+    bot = _bot(config.load())
+    assert (bot.retention_days, bot.contexts.web_url) == (7, "https://chat.example.org")
+    monkeypatch.setenv("TEMPERA_LIMITS__STORAGE", "disk")
+    with pytest.raises(ConfigError, match="limits.storage must be"):
+        _bot(config.load())
+
+
+def test_every_setting_of_the_preset_for_a_class_is_one_of_the_bots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _bot(config.load()).settings.value("safety.level", ROOM) == "standard"
+    assert _bot(config.load(None, ["classroom"])).settings.value("safety.level", ROOM) == "classroom"
+
+
 async def test_a_configuration_file(person: Person) -> None:
     missing = await person.run("commands", "--config", "mine.toml")
     assert one_sentence(missing) == "There is no configuration file mine.toml."
     (person.home / "mine.toml").write_text('[plugins]\nenabled = ["help"]\n')
     done = await person.run("commands", "--config", "mine.toml")
     assert [command["name"] for command in json.loads(done.out)] == ["help"]
+
+
+async def test_a_preset(person: Person) -> None:
+    assert (await person.run("commands", "--preset", "classroom")).status == 0
+    missing = await person.run("commands", "--preset", "classroom", "--preset", "school")
+    assert one_sentence(missing) == "There is no configuration file school."
 
 
 async def test_a_database_that_cannot_be_opened(person: Person) -> None:
@@ -182,6 +211,22 @@ async def test_the_doctor_has_a_status(person: Person) -> None:
     person.more["TEMPERA_WEB__HOST"] = "192.0.2.1"
     done = await person.run("doctor")
     assert (done.status, done.err) == (1, "")
+
+
+async def test_a_teachers_link_makes_somebody_a_moderator(person: Person) -> None:
+    done = await person.run("teacher-link")
+    assert (done.status, done.err) == (0, "")
+    link = re.fullmatch(r"http://127\.0\.0\.1:8080/teacher#(\S+)\n", done.out)
+    assert link is not None
+    async with Database(f"sqlite:///{person.home}/tempera.db") as database:
+        moderators = Moderators(database)
+        await moderators.sign_in(link[1], "ann")
+        assert "ann" in moderators
+
+
+async def test_without_a_web_chat_there_is_no_teachers_link(person: Person) -> None:
+    person.more = {"TEMPERA_WEB__ENABLED": "false"}
+    assert one_sentence(await person.run("teacher-link")).startswith("The web chat is switched off")
 
 
 # Serving
