@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import psutil
 import pytest
+from fakes.gateway import eventually
 from sqlalchemy import delete
 
 from bot.database import Database, InstanceRow, now
@@ -57,8 +58,11 @@ async def test_a_process_that_was_taken_for_dead_comes_back(
     async with Instance(database) as me:
         async with database.writing() as session:
             await session.execute(delete(InstanceRow))
-        while await me.living() != {me.id}:
-            pass
+
+        async def is_back() -> bool:
+            return await me.living() == {me.id}
+
+        await eventually(is_back)
     assert await me.living() == set()
 
 
@@ -71,5 +75,8 @@ async def test_it_gives_signs_of_life(database: Database, monkeypatch: pytest.Mo
                 return (await session.get_one(InstanceRow, me.id)).seen
 
         first = await seen()
-        while await seen() == first:
-            pass
+
+        async def is_seen_again() -> bool:
+            return await seen() != first
+
+        await eventually(is_seen_again)

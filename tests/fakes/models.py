@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
+from fakes.gateway import PATIENCE_SECONDS
 from fakes.strictly import ARTIST, Strictly, chosen
 
 from model_server.errors import ApiError
@@ -132,7 +133,7 @@ class FakeModels:
                 and (requests is None or len(self.requests) >= requests)
             )
 
-        async with self._changed:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._changed:
             await self._changed.wait_for(reached)
 
     async def _count(self, *, running: int = 0, dropped: int = 0) -> None:

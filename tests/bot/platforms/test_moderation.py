@@ -1,12 +1,12 @@
 """Moderators' hands on each platform: messages removed, people timed out, and everybody's own data deleted."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from fakes.discord import FakeDiscord
 from fakes.everything import holding
+from fakes.gateway import eventually
 from fakes.models import FakeModels
 from fakes.on_discord import finished
 from fakes.on_slack import answered, answers, command, whispered
@@ -93,8 +93,11 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
     thread = await discord.until(lambda: starter.thread)
     answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
     await finished(discord, answer)
-    while not await bot.journal.shown_by("discord", [answer.id]):  # noqa: ASYNC110 - nothing tells when it is noted
-        await asyncio.sleep(0.01)
+
+    async def is_noted() -> bool:
+        return bool(await bot.journal.shown_by("discord", [answer.id]))
+
+    await eventually(is_noted)
     used = await discord.use_on_message(discord.mod, answer, "Remove")
     said = await used.message()
     await discord.until(lambda: said.content == REMOVED)
