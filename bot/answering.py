@@ -231,10 +231,10 @@ def _noted(reply: Reply, note: Sentence | None, locale: str) -> Reply:
 
 
 def failed(last: Reply, sentence: Sentence, request: Request, option: str = "") -> Reply:
-    """The last reply with the error under it: what was already said stays; where nothing was, it is private."""
+    """The last reply with the error under it: what was already seen stays; where nothing was, it is private."""
     text = sentence.in_language(request.user.locale)
     last = put_together(last)
     if last.text:
         text = f"{last.text}{closing(last.text)}\n\n{text}"
-    private = last.private or not last.text
+    private = last.private or not (last.text or last.attachments)
     return replace(last, text=text, status="", final=True, error=True, private=private, option=option)

@@ -13,6 +13,7 @@ from fakes.on_discord import Toys, finished, on_discord
 from bot import Context, Plugin, command
 from bot.app import Bot
 from bot.database import Database
+from bot.errors import UserError
 from bot.message import Attachment, Reply
 from bot.model_client import ModelClient
 from bot.platforms.discord import answers
@@ -89,6 +90,18 @@ async def test_a_stopped_picture_keeps_its_last_preview(discord: FakeDiscord, to
     await finished(discord, message)
     assert message.content == "-# Stopped."
     assert [file.data for file in message.attachments] == [png(3)]
+
+
+async def test_a_picture_that_breaks_off_keeps_its_last_preview_where_it_was(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    message = await asked.message()
+    toys.say(Reply(status="Step 25 of 30 …", attachments=(Attachment("preview.png", png(3), "image/png"),)))
+    await discord.until(lambda: message.attachments)
+    toys.say(UserError("No foxes today."))
+    await finished(discord, message)
+    assert (message.content, message.deleted) == ("No foxes today.", False)
+    assert [file.data for file in message.attachments] == [png(3)]
+    assert discord.private(discord.ann) == []
 
 
 async def test_pictures_have_alt_text_and_hide_where_they_should(discord: FakeDiscord, toys: Toys) -> None:

@@ -6,6 +6,7 @@ from fakes.on_discord import Toys
 from fakes.on_slack import answered, below, command, question, whispered
 from fakes.slack import FakeSlack
 
+from bot.errors import UserError
 from bot.message import Attachment, Reply
 from bot.platforms.slack import answers as slack_answers
 from bot.platforms.slack import budgets, outlet, stream
@@ -178,6 +179,19 @@ async def test_of_a_picture_that_takes_shape_only_the_last_is_shown(slack: FakeS
     assert [file["name"] for file in shown.files] == ["fox-3.png"]
     assert below_it is card
     assert len(slack.called("files.getUploadURLExternal")) == 1
+
+
+async def test_a_picture_that_breaks_off_leaves_its_question_and_the_last_preview(slack: FakeSlack, toys: Toys) -> None:
+    await command(slack, "/tempera", "play something")
+    posted = await question(slack)
+    draw(toys)
+    await slack.until(lambda: slack.statuses.get((slack.channel, posted.ts)) == "Step 2 of 3 …")
+    toys.say(UserError("No foxes today."))
+    said, shown, below_it = await below(slack, posted, 3)
+    assert (said.shown, posted.deleted) == ("No foxes today.", False)
+    assert [file["name"] for file in shown.files] == ["fox-2.png"]
+    assert "Again" in below_it.buttons
+    assert "No foxes today." not in [one.shown for one in slack.ephemeral(slack.ann)]
 
 
 async def test_where_slack_shows_no_status_a_message_does_until_the_picture_is_there(
