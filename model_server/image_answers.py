@@ -3,6 +3,8 @@
 In `tempera`: `job` and `seed`, and `seconds` at the end; of what a prompt describes also `steps`, `guidance`, `width`,
 `height`, `sampler`, `strength`, what the text encoder read of `prompt` and `negative_prompt`, and, at the end,
 `guided_by` (see `job.GuidedBy`). In the events before the last it has `queue` {place, eta_s}, or `step` and `steps`.
+There `steps` is how many are taken in all. At the end `steps` is what a request names to have the same again, and
+`step`, in a stream, how many were taken: fewer from a start, or where only frames before the end are wanted.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class ImageAnswer:
         self._created = int(time.time())
         self._pictures: list[Picture] = []
         self._tokens = 0
+        self._taken = 0
         self._tempera: dict[str, Any] = {"job": ticket.job.id, "seed": task.seed}
 
     def take(self, event: Heard) -> None:
@@ -47,6 +50,8 @@ class ImageAnswer:
                 self._tempera |= chosen
                 read = [event.prompt, *filter(None, [event.negative_prompt])]
                 self._tokens = sum(len(reading.tokens) for reading in read)
+            case Progress(step=step):
+                self._taken = step
             case Picture():
                 self._pictures.append(event)
                 if event.guided_by is not None:
@@ -80,7 +85,7 @@ class ImageAnswer:
 
     def completed(self) -> Iterator[dict[str, Any]]:
         """The last events of a stream, one for each picture, once `Finished` was taken."""
-        tempera = self._tempera | {"step": self._tempera["steps"]}
+        tempera = self._tempera | {"step": self._taken}
         for picture in self._pictures:
             shown = self._shown(picture.data, _kind(picture))
             yield {"type": COMPLETED, **shown, "usage": self._usage(), "tempera": tempera}

@@ -58,7 +58,7 @@ def test_faces_pass_untouched() -> None:
 def test_the_end_says_what_was_chosen_and_what_was_read() -> None:
     made = answer(Imagine(prompt="a cat", seed=7))
     picture = Picture("job_1", PNG, guided_by="input")
-    for event in (Started("job_1"), CHOSEN, Progress("job_1", 1, 18), picture, Finished("job_1")):
+    for event in (Started("job_1"), CHOSEN, Progress("job_1", 30, 30), picture, Finished("job_1")):
         made.take(event)
     chosen = asdict(CHOSEN)
     del chosen["job"]
@@ -81,6 +81,16 @@ def test_the_end_says_what_was_chosen_and_what_was_read() -> None:
         },
         "tempera": about | {"step": 30},
     }
+
+
+def test_the_end_says_how_many_steps_were_taken() -> None:
+    made = answer(Imagine(prompt="a cat", seed=7, initial=PNG, strength=0.5))
+    steps = [Progress("job_1", step, 15) for step in range(1, 16)]
+    for event in (Started("job_1"), CHOSEN, *steps, Picture("job_1", PNG), Finished("job_1")):
+        made.take(event)
+    [last] = made.completed()
+    # The same picture takes a request for 30 again, of which strength 0.5 leaves 15.
+    assert (last["tempera"]["step"], last["tempera"]["steps"]) == (15, 30)
 
 
 def test_an_animation_says_its_kind_and_size() -> None:
