@@ -13,7 +13,7 @@ from bot.app import Bot
 from bot.config import DEFAULT_FILE, ExplainSection, PluginsSection
 from bot.database import Database
 from bot.model_client import ModelClient
-from plugins.explain import shelf
+from plugins.explain import bridge, shelf
 from plugins.explain.passages import Passage
 from plugins.explain.search import Index
 
@@ -35,6 +35,12 @@ def _read_once() -> Iterator[None]:
         patch.setattr(shelf, "bound", cache(shelf.bound))
         patch.setattr(shelf, "_indexed", indexed)
         yield
+
+
+@pytest.fixture
+def without_guide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Embeds a test's own lessons alone, which is done much sooner."""
+    monkeypatch.setattr(bridge, "GUIDE", tmp_path / "none.md")
 
 
 @pytest.fixture

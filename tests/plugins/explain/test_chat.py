@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
+from fakes.gateway import eventually
 from fakes.models import FakeModels
 
 from bot import context
@@ -38,12 +39,18 @@ async def gaps(bot: Bot) -> str:
 
 
 async def test_questions_that_were_kept_long_enough_are_forgotten_though_nobody_asks_again(make_bot: MakeBot) -> None:
-    async with make_bot(DEFAULT) as bot:
-        await last(bot, ask(f"/explain {UNKNOWN}"))
-    async with make_bot(DEFAULT, retention_days=0) as bot:
+    async def asked(bot: Bot) -> list[str]:
         (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
-        while await plugin.host.store.items(scope=f"asked:{ROOM.server}"):
-            pass
+        return list(await plugin.host.store.items(scope=f"asked:{ROOM.server}"))
+
+    async def is_empty(bot: Bot) -> bool:
+        return not await asked(bot)
+
+    async with make_bot() as bot:
+        await last(bot, ask(f"/explain {UNKNOWN}"))
+        assert await asked(bot) == [UNKNOWN]
+    async with make_bot(retention_days=0) as bot:
+        await eventually(lambda: is_empty(bot))
 
 
 async def test_suggestions_of_one_name_say_where_they_stand(
@@ -95,6 +102,7 @@ async def test_without_a_model_server_words_alone_answer(make_bot: MakeBot) -> N
         assert "such as 1.5" in (await last(bot, ask(f"/explain {KNOWN}"))).text
 
 
+@pytest.mark.usefixtures("without_guide")
 async def test_a_question_does_not_wait_until_all_lessons_are_embedded(
     make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,8 +118,12 @@ async def test_a_question_does_not_wait_until_all_lessons_are_embedded(
         # What was embedded is only what the lesson says, and nobody has got it yet.
         assert [len(models.requests), "when do rare tokens come up" in models.requests[0]["input"]] == [1, False]
         models.embedding_gate.set()
-        while models.requests[-1]["input"][0] != "when do the likely ones win":
+
+        async def is_embedded() -> bool:
             assert (await last(bot, ask("/explain when do the likely ones win"))).final
+            return bool(models.requests[-1]["input"][0] == "when do the likely ones win")
+
+        await eventually(is_embedded)
 
 
 async def test_a_question_is_embedded_once_the_lessons_are(

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from fakes.asking import ANN, MODERATOR, ROOM, ask, last
+from fakes.gateway import eventually
 from fakes.models import FakeModels
 
 from bot import ModelClient, UserError
 from bot.app import Bot
 from bot.message import Place
+from plugins import explain
 from plugins.explain import bridge, shelf
 from plugins.explain.shelf import bound
 
@@ -94,6 +96,7 @@ async def test_another_process_sees_what_was_added_and_removed(make_bot: MakeBot
         assert (await last(other, ask(PURR))).text.startswith("That is not in the lessons.")
 
 
+@pytest.mark.usefixtures("without_guide")
 async def test_lessons_are_embedded_when_the_model_server_comes_back(
     make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,14 +108,19 @@ async def test_lessons_are_embedded_when_the_model_server_comes_back(
     async with make_bot(pets) as bot:
         assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
         models.failure = None
-        # Sooner or later the lesson is embedded, and then so is every question.
-        while not any(request["input"][0] == "why do cats purr" for request in models.requests):
+
+        async def is_embedded() -> bool:
             await last(bot, ask(PURR))
+            return any(request["input"][0] == "why do cats purr" for request in models.requests)
+
+        # Sooner or later the lesson is, and then so is every question.
+        await eventually(is_embedded)
         # Gone again: the question is answered nonetheless.
         models.failure = (503, "fake-embeddings is loading.")
         assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
 
 
+@pytest.mark.usefixtures("without_guide")
 async def test_lessons_whose_embeddings_cannot_be_kept_are_searched_by_words_and_tried_again(
     make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,12 +140,15 @@ async def test_lessons_whose_embeddings_cannot_be_kept_are_searched_by_words_and
     async with make_bot(pets) as bot:
         (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
         library = await plugin.shelf.library("")
-        await tried.wait()
-        await library.settled.wait()
-        while not library.model:
+        await eventually(lambda: tried.is_set() and library.settled.is_set())
+
+        async def is_embedded() -> bool:
             reply = await last(bot, ask(PURR))
             # The fake's embeddings, which may have come meanwhile, know nothing of cats.
             assert library.model or reply.text.startswith("Cats purr")
+            return bool(library.model)
+
+        await eventually(is_embedded)
 
 
 async def embedded(bot: Bot, begun: list[Coroutine[Any, Any, None]]) -> tuple[shelf.Shelf, shelf.Library]:
@@ -282,6 +293,55 @@ async def test_what_no_lesson_says_any_more_is_forgotten(make_bot: MakeBot, mode
         left = await plugin.host.store.blob_keys(scope="vectors")
     assert left < both
     assert left
+
+
+async def embedded_with_birds(bot: Bot) -> frozenset[str]:
+    """The keys of all embeddings, once a lesson about birds was added, by no command, and has its own."""
+    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    await plugin.shelf.teaching.add(ROOM.server, "Birds", "birds.md", b"# Birds\n\n## Robins\n\nRobins sing.\n")
+    library = await plugin.shelf.library(ROOM.server)
+    await eventually(lambda: bool(library.model))
+    return await plugin.host.store.blob_keys(scope="vectors")
+
+
+async def some_are_gone(bot: Bot, before: frozenset[str]) -> bool:
+    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    left = await plugin.host.store.blob_keys(scope="vectors")
+    return bool(left & before) and not before <= left
+
+
+@pytest.mark.usefixtures("without_guide")
+@pytest.mark.parametrize(
+    "line", ["/lesson remove title:Birds", '/lesson add title:Birds text:"# Birds\n\n## Wrens\n\nWrens are small.\n"']
+)
+async def test_what_a_lesson_said_is_forgotten_when_it_is_changed(
+    make_bot: MakeBot, models: FakeModels, tmp_path: Path, line: str
+) -> None:
+    pets = tmp_path / "pets.md"
+    pets.write_text(PETS)
+    bot = make_bot(pets)
+    models.listed = {"fake-embeddings": "embeddings"}
+    async with bot:
+        before = await embedded_with_birds(bot)
+        assert not (await last(bot, ask(line, MODERATOR))).error
+        await eventually(lambda: some_are_gone(bot, before))
+
+
+@pytest.mark.usefixtures("without_guide")
+async def test_what_no_lesson_says_any_more_is_forgotten_some_time_after_the_start(
+    make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pets = tmp_path / "pets.md"
+    pets.write_text(PETS)
+    bot, next_bot = make_bot(pets), make_bot(pets)
+    models.listed = {"fake-embeddings": "embeddings"}
+    async with bot:
+        before = await embedded_with_birds(bot)
+        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        await plugin.shelf.teaching.remove(ROOM.server, await plugin.shelf.teaching.lesson(ROOM.server, "birds"))
+    monkeypatch.setattr(explain, "TIDY_SECONDS", 0)
+    async with next_bot:
+        await eventually(lambda: some_are_gone(next_bot, before))
 
 
 def test_a_book_has_the_title_that_it_is_given() -> None:
