@@ -14,7 +14,7 @@ from PIL import Image
 
 from model_server.engines.diffusion.drawing import Drawing
 from model_server.engines.diffusion.paced import Ended, Paced
-from model_server.engines.diffusion.pipeline import Moment, Pipeline
+from model_server.engines.diffusion.pipeline import Pipeline
 from model_server.engines.diffusion.request import NO_ROOM, imagined, last_step, singles, start_of
 from model_server.engines.memory import give_memory_back, out_of_memory
 from model_server.engines.refusal import Refused
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from model_server.engines import EngineSpec
+    from model_server.engines.diffusion.pipeline import Moment
     from model_server.job import Event, Imagine, Job
 
 log = logging.getLogger(__name__)
@@ -91,17 +92,19 @@ class CallwiseEngine:
         """Take in what is new, then let the call that runs take a step, or begin the next one."""
         new, self._new = self._new, []
         events = [event for job in new for event in self._start(job)]
-        if self._call and not self._wanted():
-            self._abandon()
-        if not self._call and self._running:
+        if not self._call and self._running and self._paced.rests(PATIENCE_SECONDS):
             self._begin()
-        if self._wanted():
+        if self._call:
             return events + self._follow()
         return events or [work.drawing.progress() for work in self._running.values()]
 
     def remove(self, job_id: str) -> None:
         self._new = [job for job in self._new if job.id != job_id]
         self._running.pop(job_id, None)
+        if self._call and not self._wanted():
+            # Nobody may ask for a step again soon; one that shows no steps runs to its end.
+            self._paced.answer(go_on=False)
+            self._call = []
 
     def _start(self, job: Job) -> list[Event]:
         can = self._pipeline.can
@@ -152,18 +155,10 @@ class CallwiseEngine:
                     self._stop()
                     return self._give_up(error)
 
-    def _abandon(self) -> None:
-        """End a call that nobody wants; one that shows no steps runs to its end."""
-        news = self._paced.wait(PATIENCE_SECONDS)
-        if isinstance(news, Moment):
-            self._stop()
-        if news is not None:
-            self._call = []
-
     def _stop(self) -> None:
         """End a call that waits behind a step."""
         self._paced.answer(go_on=False)
-        while not isinstance(self._paced.wait(PATIENCE_SECONDS), Ended):
+        while not self._paced.rests(PATIENCE_SECONDS):
             pass
 
     def _at_work(self) -> list[Work]:

@@ -36,28 +36,44 @@ class Paced(Generic[StepT, ResultT]):
         self._functions: queue.SimpleQueue[Callable[[Callable[[StepT], None]], ResultT]] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[StepT | Ended[ResultT]] = queue.SimpleQueue()
         self._wishes: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._busy = False
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def begin(self, function: Callable[[Callable[[StepT], None]], ResultT]) -> None:
         """Start it. The one before must have ended."""
+        # What the one before was told behind its last step is not for this one.
+        self._wishes = queue.SimpleQueue()
+        self._busy = True
         self._functions.put(function)
 
     def wait(self, seconds: float) -> StepT | Ended[ResultT] | None:
         """What the next step made, behind which the function waits for `answer`; or its end; or None after so long."""
         try:
-            return self._news.get(timeout=seconds)
+            news = self._news.get(timeout=seconds)
         except queue.Empty:
             return None
+        if isinstance(news, Ended):
+            self._busy = False
+        return news
 
     def answer(self, *, go_on: bool) -> None:
-        """Let the function go on behind a step, or end it there."""
+        """Let the function go on behind a step, or end it there. It may be told while it is still on its way there."""
         self._wishes.put(go_on)
+
+    def rests(self, seconds: float) -> bool:
+        """Whether nothing runs; a function that was told to end is given so long for it."""
+        while self._busy and self.wait(seconds) is not None:
+            pass
+        return not self._busy
 
     def _run(self) -> None:
         while True:
             function = self._functions.get()
             try:
                 ended = Ended(function(self._pause))
+            except Abandoned:
+                # Its traceback would hold what the loop had made until somebody looks.
+                ended = Ended(None, Abandoned())
             except Exception as error:  # noqa: BLE001 - it is raised again by whoever waits
                 ended = Ended(None, error)
             del function

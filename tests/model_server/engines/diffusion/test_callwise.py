@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 from fakes.diffusion import EDGE, difference, failures, imagine, opened, pictures, pixels, previews
+from fakes.gateway import eventually
 from fakes.pipelines import FAMILIES
 from PIL import Image
 
@@ -290,6 +291,40 @@ def test_a_call_that_nobody_wants_ends_behind_its_step(
     events = run(engine, imagine("c"))
     assert calls.steps <= before + 1 + 4
     assert {event.job for event in events} == {"c"}
+
+
+async def test_a_call_that_nobody_wants_ends_without_anybody_asking(
+    opened_as: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = opened_as("flux")
+    calls = Calls(engine, monkeypatch)
+    for name in "ab":
+        engine.add(imagine(name, steps=100))
+    for _ in range(2):
+        engine.step()
+    freed: list[None] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._pipeline._pipe, "maybe_free_model_hooks", lambda: freed.append(None))
+        for name in "ab":
+            engine.remove(name)
+        await eventually(lambda: freed == [None])
+    assert (calls.sizes, calls.steps) == ([2], 3)
+    assert len(only(run, engine, imagine("c"))) == 1
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_who_leaves_at_any_step_leaves_the_next_call_whole(
+    opened_as: Open, run: Run, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    engine = opened_as("sd")
+    engine.add(imagine("a", steps=3))
+    for _ in range(steps):
+        engine.step()
+    engine.remove("a")
+    engine.remove("a")
+    calls = Calls(engine, monkeypatch)
+    assert len(only(run, engine, imagine("a", steps=5))) == 1
+    assert calls.steps == 5
 
 
 def test_those_who_stay_get_their_pictures(opened_as: Open, run: Run) -> None:
