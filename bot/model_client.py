@@ -194,6 +194,7 @@ class ModelClient:
         negative_prompt: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
+        least: Mapping[str, float] | None = None,
         most: Mapping[str, float] | None = None,
         source: bytes | None = None,
         strength: float | None = None,
@@ -206,7 +207,7 @@ class ModelClient:
         user: str = "",
     ) -> AsyncGenerator[Waiting | Step | Preview | Drawn, None]:
         """Draw `count` pictures of what `prompt` says; picture i has the seed `seed + i`. None is the model's choice,
-        which goes no further than `most` allows ({"steps": 40, "guidance": 10}).
+        which keeps to what `least` and `most` allow ({"steps": 40, "guidance": 10}).
 
         With `source`, an encoded picture, they are variations of it: `strength` in (0, 1] says how much of it goes.
         `enlarge` is the longer side of each picture in pixels, `previews` how many to show on the way, `frames` after
@@ -221,6 +222,7 @@ class ModelClient:
             "negative_prompt": negative_prompt,
             "steps": steps,
             "guidance": guidance,
+            **{f"least_{name}": value for name, value in (least or {}).items()},
             **{f"most_{name}": value for name, value in (most or {}).items()},
             "strength": strength,
             "layout": layout,

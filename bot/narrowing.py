@@ -92,7 +92,7 @@ def _narrowed(option: Option, name: str, settings: Settings, place: Place, user:
     # The upper limit guards something, so that it counts where the two exclude each other.
     low = min(low, high)
     default = settings.value(f"{name}.default", place, user) if settings.knows(f"{name}.default") else option.default
-    # Who chooses where it is None keeps to the setting: only there it is known whether that would be more.
+    # Who chooses where it is None keeps to the settings: only there it is known whether that would be less or more.
     default = None if default is None else min(max(default, low), high)
     is_narrower = (low, high) != (option.minimum, option.maximum)
     if not is_narrower and default == option.default:

@@ -18,8 +18,10 @@ LONGEST_PROMPT = 32_000
 SEVERAL_STEPS = ("strip", "animation")
 """Layouts that show a picture at several of its steps."""
 
+BOUNDS = ("least_steps", "most_steps", "least_guidance", "most_guidance")
+"""Within which the model's own choice stays."""
 NOT_FOR_FACES: dict[str, Any] = dict.fromkeys(
-    ("steps", "guidance", "most_steps", "most_guidance", "negative_prompt", "frames", "enlarge", "sweep")
+    ("steps", "guidance", *BOUNDS, "negative_prompt", "frames", "enlarge", "sweep")
 )
 NOT_FOR_FACES |= {"stream": False, "partial_images": 0}
 """Each with the value that changes nothing."""
@@ -60,7 +62,9 @@ class _Drawing(Request):
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     steps: Count | None = None
     guidance: Annotated[float, Field(ge=0)] | None = None
+    least_steps: Count | None = None
     most_steps: Count | None = None
+    least_guidance: Annotated[float, Field(ge=0)] | None = None
     most_guidance: Annotated[float, Field(ge=0)] | None = None
     negative_prompt: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)] | None = None
     layout: Layout | None = None
@@ -112,7 +116,9 @@ class _Drawing(Request):
             negative_prompt=self.negative_prompt or "",
             steps=self.steps,
             guidance=self.guidance,
+            least_steps=self.least_steps,
             most_steps=self.most_steps,
+            least_guidance=self.least_guidance,
             most_guidance=self.most_guidance,
             count=self.n or 1,
             width=width,

@@ -95,9 +95,11 @@ class Imagine:
     seed: int
     negative_prompt: str = ""
     steps: int | None = None
+    least_steps: int | None = None
     most_steps: int | None = None
+    least_guidance: float | None = None
     most_guidance: float | None = None
-    """Beyond which the model's own choice does not go."""
+    """Within which the model's own choice stays; where they exclude each other, the upper one counts."""
     guidance: float | None = None
     """How far beyond what it draws without the prompt: 0 is without it, 1 is with it, more exaggerates."""
     count: int = 1

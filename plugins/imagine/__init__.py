@@ -29,6 +29,7 @@ Guidance = Range[float, 0, 30]
 Steps = Range[int, 1, 150]
 Seed = Range[int, 0, LAST_SEED]
 Count = Range[int, 1, 4]
+Strength = Range[float, 0.05, 1]
 
 
 class Imagine(Plugin):
@@ -105,7 +106,7 @@ class Imagine(Plugin):
         ctx: Context,
         prompt: Words,
         source: str,
-        strength: Range[float, 0.05, 1] = telling.STRENGTH,
+        strength: Strength = telling.STRENGTH,
         guidance: Guidance | None = None,
         steps: Steps | None = None,
         seed: Seed | None = None,
@@ -120,13 +121,32 @@ class Imagine(Plugin):
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
-        start = Recipe.read(source)
-        if start.depth >= DEEPEST:
-            sentence = "This varies a variation of a variation, {count} times over. Begin anew with /imagine."
-            raise UserError(sentence, count=start.depth)
-        await still_there(ctx, start.model)
-        wish = _wish(prompt, guidance, steps, seed, count, negative) | {"strength": strength, "model": start.model}
-        async for reply in self._pictures(ctx, wish, count, start):
+        wish = _wish(prompt, guidance, steps, seed, count, negative) | {"strength": strength}
+        async for reply in self._varied(ctx, source, wish, count):
+            yield reply
+
+    @command("imagine-vary-one", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
+    async def vary_one(
+        self,
+        ctx: Context,
+        prompt: Words,
+        source: str,
+        strength: Strength = telling.STRENGTH,
+        guidance: Guidance | None = None,
+        steps: Steps | None = None,
+        seed: Seed | None = None,
+        negative: Words | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Draw one of several variations alone.
+
+        prompt: What to draw
+        strength: How much of the picture to give up: 0.3 keeps most of it, 1 next to nothing
+        guidance: How closely to follow the words: 1 dreams along, 5 listens, 15 exaggerates
+        steps: In how many steps the noise is taken away: few are quick and rough
+        seed: The same seed and words give the same picture again
+        """
+        wish = _wish(prompt, guidance, steps, seed, 1, negative) | {"strength": strength}
+        async for reply in self._varied(ctx, source, wish, 1):
             yield reply
 
     @command("imagine-how", hidden=True)
@@ -173,6 +193,15 @@ class Imagine(Plugin):
             alt = f"“{telling.short(prompt)}”. {text}"
             files = _files(seen, f"step-{step}-{made.seed}.png", alt)
             yield Reply(text=text, attachments=files, buttons=telling.pages(made, step, last), final=True)
+
+    async def _varied(self, ctx: Context, source: str, wish: Mapping[str, Any], count: int) -> AsyncIterator[Reply]:
+        start = Recipe.read(source)
+        if start.depth >= DEEPEST:
+            sentence = "This varies a variation of a variation, {count} times over. Begin anew with /imagine."
+            raise UserError(sentence, count=start.depth)
+        await still_there(ctx, start.model)
+        async for reply in self._pictures(ctx, {**wish, "model": start.model}, count, start):
+            yield reply
 
     async def _pictures(
         self, ctx: Context, wish: Mapping[str, Any], count: int, start: Recipe | None = None

@@ -82,7 +82,8 @@ async def draw(
             else:
                 yield replace(seen, status=f"{note} {seen.status.removeprefix(note).strip()}")
     yield watch.begin()
-    most = {knob: ctx.settings[f"imagine.{knob}.maximum"] for knob in KNOBS}
-    async with aclosing(ctx.models.imagine(**wish, most=most, source=watch.source, user=ctx.user.id)) as events:
+    least, most = ({knob: ctx.settings[f"imagine.{knob}.{end}"] for knob in KNOBS} for end in ("minimum", "maximum"))
+    drawing = ctx.models.imagine(**wish, least=least, most=most, source=watch.source, user=ctx.user.id)
+    async with aclosing(drawing) as events:
         async for event in events:
             yield event if isinstance(event, Drawn) else watch.reply(event)

@@ -99,7 +99,7 @@ def large(label: str, recipe: Recipe) -> Button:
     if recipe.source is None:
         return Button(label, "imagine-one", options | {"model": recipe.model})
     start = {"strength": recipe.strength, "source": recipe.source.written()}
-    return Button(label, "imagine-vary", options | start | {"count": 1})
+    return Button(label, "imagine-vary-one", options | start)
 
 
 def pages(recipe: Recipe, step: int, last: int) -> tuple[Button, ...]:

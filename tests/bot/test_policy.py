@@ -145,7 +145,8 @@ MODERATORS_ALONE = (
     *("mod remove", "timeout", "timeouts list", "timeouts lift", "queue"),
 )
 ON_BUTTONS = {
-    *("ask-fork", "odds-next", "imagine-one", "imagine-vary", "imagine-how", "imagine-step"),
+    *("ask-fork", "odds-next", "imagine-one", "imagine-vary", "imagine-vary-one"),
+    *("imagine-how", "imagine-step"),
     *("explain-at", "explain-simpler", "explain-source", "explain-missed", "privacy-delete"),
 }
 ON_MODERATORS_BUTTONS = {"timeout-end", "queue-cancel"}

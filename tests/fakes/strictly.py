@@ -11,7 +11,7 @@ from model_server.engines.diffusion.request import Ability, complete, last_step
 from model_server.engines.prompt import check_turns
 from model_server.engines.refusal import Refused, check_encodable, check_texts
 from model_server.errors import ApiError
-from model_server.image_protocol import ImageRequest, VariationRequest
+from model_server.image_protocol import BOUNDS, ImageRequest, VariationRequest
 from model_server.job import Imagine
 from model_server.protocol import ChatRequest, CompletionRequest, EmbeddingRequest, ModerationRequest, parse
 
@@ -67,7 +67,7 @@ class Strictly:
 
 def chosen(body: Mapping[str, Any]) -> dict[str, Any]:
     """The steps and the guidance of pictures, where their request leaves them open, too."""
-    names = ("steps", "guidance", "most_steps", "most_guidance")
+    names = ("steps", "guidance", *BOUNDS)
     whole = complete(Imagine(prompt="", seed=0, **{name: body.get(name) for name in names}), ARTIST)
     return {"steps": whole.steps, "guidance": whole.guidance}
 

@@ -71,6 +71,8 @@ CASES: list[tuple[str, str, Seen, Any, Any]] = [
     ("imagine.count.maximum 2", "/imagine count:3 a cat", refused, True, False),
     ("imagine.steps.maximum 3", "/imagine a cat", fact("steps"), "3", "4"),
     ("imagine.guidance.maximum 1.5", "/imagine sweep:steps=2,3 a cat", fact("guidance"), "1.5", "3"),
+    ("imagine.steps.minimum 10", "/imagine a cat", fact("steps"), "10", "4"),
+    ("imagine.guidance.minimum 5", "/imagine sweep:steps=2,3 a cat", fact("guidance"), "5", "3"),
     ("imagine.steps.maximum 10", "/imagine steps:11 a cat", refused, True, False),
     ("imagine.steps.maximum 10", "/imagine sweep:steps=5,11 a cat", refused, True, False),
     ("imagine.guidance.maximum 5", "/imagine sweep:guidance=1,7 a cat", refused, True, False),

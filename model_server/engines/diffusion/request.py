@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image, ImageOps
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from model_server.engines import EngineSpec
     from model_server.job import Job
+
+Number = TypeVar("Number", int, float)
 
 MOST_PICTURES = 16
 STEPS = (1, 150)
@@ -90,8 +92,8 @@ def imagined(job: Job, can: Ability) -> Imagine:
 def complete(task: Imagine, can: Ability) -> Imagine:
     """`task` with the model's own choices where it has none. Raises Refused for what the model cannot do."""
     width, height = task.width or can.width, task.height or can.height
-    steps = can.steps if task.most_steps is None else min(can.steps, task.most_steps)
-    guidance = can.guidance if task.most_guidance is None else min(can.guidance, task.most_guidance)
+    steps = _within(can.steps, task.least_steps, task.most_steps)
+    guidance = _within(can.guidance, task.least_guidance, task.most_guidance)
     whole = replace(
         task,
         steps=steps if task.steps is None else task.steps,
@@ -184,6 +186,11 @@ def read(tokenizer: Any, text: str, limit: int) -> Reading:
     ends = 1 if whole[-1] in tokenizer.all_special_tokens else 0
     kept = limit - ends
     return Reading((*whole[:kept], *whole[len(whole) - ends :]), tuple(whole[kept : len(whole) - ends]), limit)
+
+
+def _within(value: Number, least: Number | None, most: Number | None) -> Number:
+    value = value if least is None else max(value, least)
+    return value if most is None else min(value, most)
 
 
 def _check_range(what: str, value: float | None, bounds: tuple[float, float], param: str) -> None:

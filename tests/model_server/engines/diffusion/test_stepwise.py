@@ -169,6 +169,10 @@ def test_choices_left_open_are_made(engine: Engine, run: Run) -> None:
         ({"most_steps": 100, "most_guidance": 15.0}, 30, 3.0),
         ({"most_steps": 2, "most_guidance": 1.5}, 2, 1.5),
         ({"most_steps": 2, "most_guidance": 1.5, "steps": 5, "guidance": 7.0}, 5, 7.0),
+        ({"least_steps": 2, "least_guidance": 1.5}, 30, 3.0),
+        ({"least_steps": 40, "least_guidance": 5.0}, 40, 5.0),
+        ({"least_steps": 40, "least_guidance": 5.0, "steps": 5, "guidance": 0.5}, 5, 0.5),
+        ({"least_steps": 40, "most_steps": 20, "least_guidance": 5.0, "most_guidance": 2.0}, 20, 2.0),
     ],
 )
 def test_the_engines_choices_go_no_further_than_they_may(

@@ -1,0 +1,45 @@
+"""What moderators allow of /imagine's numbers, and the buttons under what was drawn within it."""
+
+import pytest
+from fakes.asking import MODERATOR, ask, last, pressed
+from fakes.models import FakeModels, png
+
+from bot.app import Bot
+
+
+async def setting(bot: Bot, *lines: str) -> None:
+    for line in lines:
+        assert not (await last(bot, ask(f"/config set imagine.{line}", MODERATOR))).error
+
+
+async def test_buttons_take_what_the_model_chose_at_the_least_that_is_allowed(bot: Bot, models: FakeModels) -> None:
+    await setting(bot, "steps.minimum 10", "guidance.minimum 5")
+    grid = await last(bot, ask("/imagine seed:7 a cat"))
+    for label in ("1", "V1"):
+        made = await pressed(bot, grid, label)
+        assert not made.error, made.text
+        assert (made.card["steps"], made.card["guidance"]) == ("10", "5")
+
+
+@pytest.mark.parametrize("line", ["/imagine a cat", "/imagine sweep:guidance=1,3 a cat"])
+async def test_where_the_limits_exclude_each_other_the_upper_one_counts(bot: Bot, line: str) -> None:
+    await setting(bot, "steps.minimum 10", "steps.maximum 3")
+    assert (await last(bot, ask(line))).card["steps"] == "3"
+
+
+async def test_one_of_several_variations_is_drawn_alone_where_fewer_may_not_be_asked_for(
+    bot: Bot, models: FakeModels
+) -> None:
+    await setting(bot, "count.minimum 2")
+    varied = await pressed(bot, await last(bot, ask("/imagine seed:7 a cat")), "V1")
+    seed = int(varied.card["seed"])
+    large = await pressed(bot, varied, "2")
+    assert not large.error, large.text
+    assert [file.data for file in large.attachments] == [png(seed + 1, 512, 512)]
+    again = await pressed(bot, large, "Again")
+    edited = await pressed(bot, large, "Edit", prompt="a dog", strength="0.9")
+    for made, prompt, strength in ((again, "a cat", "0.6"), (edited, "a dog", "0.9")):
+        assert not made.error, made.text
+        assert (made.quote, made.card["strength"], made.card["seed"] != large.card["seed"]) == (prompt, strength, True)
+    assert [(body["n"], body.get("image")) for body in models.requests[-2:]] == [(1, None), (1, png(7))]
+    assert (await last(bot, ask("/imagine count:1 a cat"))).error
