@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import os
 import signal
@@ -8,20 +10,33 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
+from fakes.gateway import PATIENCE_SECONDS, answers, environment, eventually, free_port, is_ready
+from fakes.wire import CHAT, chat
 
 from model_server.__main__ import main
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
+SERVE = """
+import sys
+from model_server import supervisor
+supervisor.FACTORY = "fakes.engines:create"
+from model_server.__main__ import main
+sys.exit(main(["serve", *sys.argv[1:]]))
+"""
+"""`tempera-models serve`, whose workers have fake engines."""
 SHA = hashlib.sha256(b"weights").hexdigest()
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TEMPERA_MODEL_SERVER__API_KEY", raising=False)
+    for key in ("API_KEY", "TRUSTED_KEY"):
+        monkeypatch.delenv(f"TEMPERA_MODEL_SERVER__{key}", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "cache"
 
@@ -153,6 +168,51 @@ def test_serving_ends_cleanly_while_it_still_fetches(tmp_path: Path, catalogue: 
     _, errors = child.communicate()
     assert child.returncode == 0
     assert "Traceback" not in errors
+
+
+@contextlib.asynccontextmanager
+async def served(folder: Path) -> AsyncIterator[str]:
+    """Where a server with a parrot listens, started in `folder`, which is the current one."""
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).touch()
+    (folder / "parrot.toml").write_text(
+        f'[models.parrot]\nengine = "language"\ndescription = ""\nlicence = "MIT"\nfolder = "{folder}"\n'
+    )
+    port = free_port()
+    options = ["--catalogue", "parrot.toml", "--model", "parrot", "--port", str(port)]
+    server = await asyncio.create_subprocess_exec(sys.executable, "-c", SERVE, *options, env=environment())
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await eventually(lambda: answers(url))
+        yield url
+    finally:
+        server.terminate()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await server.wait() == 0
+
+
+@pytest.mark.processes
+async def test_a_key_in_the_file_is_needed_on_this_machine_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TEMPERA_MODEL_SERVER__API_KEY=open\n")
+    async with served(tmp_path) as url, aiohttp.ClientSession(url) as http:
+        for key, status in (("open", 200), ("wrong", 401), ("", 401)):
+            async with http.get("/v1/queue", headers={"Authorization": f"Bearer {key}"}) as response:
+                assert response.status == status
+
+
+@pytest.mark.processes
+async def test_users_are_named_to_those_alone_who_have_the_trusted_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPERA_MODEL_SERVER__TRUSTED_KEY", "trusted")
+    key = {"Authorization": "Bearer trusted"}
+    async with served(tmp_path) as url, aiohttp.ClientSession(url) as http:
+        await eventually(lambda: is_ready(url))
+        async with http.post(CHAT, json=chat("forever", stream=True, user="ann"), headers=key):
+            for headers, users in ((key, ["ann"]), ({}, [None])):
+                async with http.get("/v1/queue", headers=headers) as response:
+                    [queue] = (await response.json())["data"]
+                assert [job.get("user") for job in queue["jobs"]] == users
 
 
 @pytest.mark.parametrize(("command", "more"), [("train", " The same command goes on from here."), ("judge", "")])
