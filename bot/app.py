@@ -320,7 +320,8 @@ class Bot:
             f"- `/ask temperature:0.2 {prompt}{translate('What is the capital of France?', locale)}`",
             f"- `/ask temperature:1.2 {prompt}{translate('Tell me a story in three sentences.', locale)}`",
             f"- `/explain {question}{translate('what does the temperature do', locale)}`",
-            f"- `/imagine {prompt}{translate('a red apple', locale)}`",
+            # The embedded model has learnt English words alone.
+            f"- `/imagine {prompt}a red apple`",
             "- `/face count:4`",
             "",
             translate("`/help` lists everything I can do.", locale),

@@ -176,4 +176,5 @@ async def test_the_welcome_is_in_one_language(bot: Bot, code: str) -> None:
     lines = [line for line in text.splitlines() if line]
     assert len(lines) == 7
     english = bot.welcome("en").text.splitlines()
-    assert [line for line in lines if line in english] == ["- `/face count:4`"]
+    assert [line for line in lines if line in english] == ["- `/imagine a red apple`", "- `/face count:4`"]
+    assert "- `/imagine prompt:a red apple`" in bot.welcome(code, names_all=True).text
