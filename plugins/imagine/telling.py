@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,13 +13,15 @@ STRENGTH = 0.6
 """How much of a picture its variations give up."""
 LEAP = 5
 """How many steps ◀◀ and ▶▶ go."""
+LONGEST_QUOTE = 200
+"""Of a prompt in the description of a picture, in characters."""
 MOST_UNREAD = 20
 """How many of the tokens are named that were not read; of a long prompt there are hundreds."""
 
 
 def short(prompt: str) -> str:
     """The prompt in one line that is not too long for a description."""
-    return textwrap.shorten(prompt, 200, placeholder=" …")
+    return _cut(" ".join(prompt.split()), LONGEST_QUOTE)
 
 
 def card(drawn: Drawn) -> dict[str, str]:
@@ -238,6 +239,14 @@ def _comparison(ctx: Context, guidance: str, avoided: str) -> str:
         "means that it went {guidance} times the way from the second to the first: more keeps closer to the prompt.",
         guidance=guidance,
     )
+
+
+def _cut(line: str, limit: int) -> str:
+    """`line` in at most `limit` characters: up to a space, or to any character where there is none near the end."""
+    if len(line) <= limit:
+        return line
+    space = line.rfind(" ", 0, limit)
+    return f"{line[: space if space > limit / 2 else limit - 1]}…"
 
 
 def _tokens(tokens: Sequence[str]) -> str:
