@@ -231,17 +231,18 @@ class CallwiseEngine:
             return self._refuse(error)
         if error is None or not out_of_memory(error):
             raise error or RuntimeError("The pipeline ended without a reason.")
-        failed, self._call = self._wanted(), []
+        size, wanted, self._call = len(self._call), self._wanted(), []
         # The traceback's frames hold tensors.
         error.__traceback__ = None
         give_memory_back()
-        if len(failed) == 1:
-            self.remove(failed[0].job_id)
-            return [NO_ROOM.event(failed[0].job_id)]
-        self._most = len(failed) // 2
-        for shot in reversed(failed):
+        if size == 1:
+            self.remove(wanted[0].job_id)
+            return [NO_ROOM.event(wanted[0].job_id)]
+        # Those who left took memory, too.
+        self._most = size // 2
+        for shot in reversed(wanted):
             self._running[shot.job_id].waiting.insert(0, shot)
-        return [self._running[shot.job_id].drawing.progress() for shot in failed[:1]]
+        return [self._running[shot.job_id].drawing.progress() for shot in wanted[:1]]
 
     def _refuse(self, error: ValueError) -> list[Event]:
         log.info("%s refused its input: %s", self._spec.name, error)

@@ -23,6 +23,7 @@ from model_server.pictures import encode, identify
 Run = Callable[..., list[Event]]
 Open = Callable[..., CallwiseEngine]
 WITH_STEPS = sorted(FAMILIES.keys() - {"pixart", "sd-checked", "sd-strict"})
+NO_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."
 UNLIKE = ["sd", "sdxl", "flux"]
 """Those that have least in common."""
 
@@ -33,8 +34,8 @@ class Calls:
     def __init__(self, engine: CallwiseEngine, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sizes: list[int] = []
         self.steps = 0
-        self.room = 100
-        """For so many pictures is there memory."""
+        self.room = self.room_at_end = 100
+        """For so many pictures is there memory, before the first step and behind the last one."""
         call = engine._pipeline.call
 
         def counted(tasks: list[Imagine], starts: list[Any], pause: Callable[[Moment], None]) -> Any:
@@ -45,8 +46,11 @@ class Calls:
                 pause(moment)
 
             if len(tasks) > self.room:
-                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
-            return call(tasks, starts, counting)
+                raise RuntimeError(NO_MEMORY)
+            drawn = call(tasks, starts, counting)
+            if len(tasks) > self.room_at_end:
+                raise RuntimeError(NO_MEMORY)
+            return drawn
 
         monkeypatch.setattr(engine._pipeline, "call", counted)
 
@@ -374,6 +378,28 @@ def test_what_does_not_fit_at_once_is_drawn_in_parts(
     calls.room = 0
     [failed] = failures(run(engine, imagine())).values()
     assert (failed.status, failed.code) == (503, "out_of_memory")
+
+
+def test_who_stays_is_drawn_again_where_it_did_not_fit_with_those_who_left(
+    loaded: Callable[..., Engine], family: Callable[[str], Path], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
+    assert isinstance(engine, CallwiseEngine)
+    [wanted] = only(run, engine, imagine("d", seed=3))
+    calls = Calls(engine, monkeypatch)
+    calls.room_at_end = 2
+    for name in "abc":
+        engine.add(imagine(name))
+    engine.add(imagine("d", seed=3))
+    events = [*engine.step(), *engine.step()]
+    for name in "abc":
+        engine.remove(name)
+    while not failures(events) and not pictures(events, "d"):
+        events += engine.step()
+    assert not failures(events)
+    assert difference(pictures(events, "d")[0], wanted) <= 1
+    assert len(only(run, engine, imagine(count=4))) == 4
+    assert calls.sizes == [4, 1, 2, 2]
 
 
 def test_memory_that_ends_at_a_preview_ends_only_that_job(
