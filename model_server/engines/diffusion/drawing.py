@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from model_server.engines.diffusion.request import ANIMATION_FRAMES, MOST_PIXELS, STRIP_FRAMES, frames_in, singles
+from model_server.engines.diffusion.request import (
+    ANIMATION_FRAMES,
+    MOST_KEPT,
+    MOST_PIXELS,
+    STRIP_FRAMES,
+    frames_in,
+    singles,
+)
 from model_server.job import Chosen, Finished, Picture, Preview, Progress, Started
 from model_server.pictures import NUMBER, animate, captions, encode, enlarge, grid, rows, strip
 
@@ -196,7 +203,11 @@ def final_edge(task: Imagine) -> int | None:
 
 
 def fitting_edge(task: Imagine) -> int | None:
-    """The longer side, in pixels, that pictures are made smaller to where too many large ones lie in one file."""
-    width, height = task.width or 0, task.height or 0
-    scale = math.sqrt(MOST_PIXELS / max(1, frames_in(task) * width * height))
-    return int(max(width, height) * scale) if scale < 1 and frames_in(task) > 1 else None
+    """The longer side, in pixels, that pictures are made smaller to where too many large ones lie in one file.
+
+    All files of that kind together are bounded, too, since those of one request can be finished by a single step.
+    """
+    width, height, frames = task.width or 0, task.height or 0, frames_in(task)
+    files = 1 if task.layout == "grid" or task.sweep is not None else task.count
+    scale = math.sqrt(min(MOST_PIXELS, MOST_KEPT / files) / max(1, frames * width * height))
+    return int(max(width, height) * scale) if scale < 1 and frames > 1 else None

@@ -9,6 +9,7 @@ from PIL import Image
 
 from model_server.engines import Engine
 from model_server.engines.diffusion.drawing import final_edge, fitting_edge
+from model_server.engines.diffusion.request import MOST_KEPT
 from model_server.job import Chosen, Event, Finished, Imagine, Job, Picture, Progress, Sweep
 from model_server.pictures import NUMBER, captions, identify
 
@@ -194,6 +195,22 @@ def test_many_large_pictures_in_one_file_are_made_smaller() -> None:
         smaller = edge(**fields)
         assert smaller is not None
         assert 4_000_000 < count * smaller**2 <= 1 << 22
+
+
+@pytest.mark.parametrize(
+    ("layout", "frames", "in_each"), [("animation", (), 40), ("strip", (), 10), ("strip", (0, 2), 2)]
+)
+def test_many_files_of_many_pictures_are_no_larger_together_than_what_is_kept(
+    layout: str, frames: tuple[int, ...], in_each: int
+) -> None:
+    def edge(count: int) -> int | None:
+        task = Imagine(prompt="", seed=0, width=1024, height=1024, layout=layout, frames=frames, count=count)  # type: ignore[arg-type]
+        return fitting_edge(task)
+
+    assert edge(1) == edge(4)
+    smaller = edge(16)
+    assert smaller is not None
+    assert 0.95 * MOST_KEPT < 16 * in_each * smaller**2 <= MOST_KEPT
 
 
 @pytest.mark.parametrize(
