@@ -1,0 +1,106 @@
+"""A knob of /imagine at several values: what is drawn, what it overrules, and what is no sweep."""
+
+import pytest
+from fakes.asking import ask, last, pressed
+from fakes.models import FakeModels
+
+from bot.app import Bot
+
+
+async def test_a_sweep_lays_the_values_side_by_side(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask("/imagine seed:7 sweep:guidance=1,3.5,7 a cat"))
+    (body,) = models.requests
+    assert (body["sweep"], body["n"], body["layout"], body["seed"]) == ({"guidance": [1, 3.5, 7]}, 1, "separate", 7)
+    assert reply.text == "The same words and the same seed each time; only the guidance changes."
+    assert (reply.card["guidance"], reply.card["seed"], reply.card["steps"]) == ("1, 3.5, 7", "7", "4")
+    assert reply.attachments[0].alt == ("3 computer-made pictures of “a cat”, all from seed 7, with guidance 1, 3.5, 7")
+    assert [button.label for button in reply.buttons][:4] == ["guidance 1", "guidance 3.5", "guidance 7", "Again"]
+    large = await pressed(bot, reply, "guidance 3.5")
+    assert (large.card["guidance"], large.card["seed"], models.requests[-1]["n"]) == ("3.5", "7", 1)
+
+
+async def test_a_sweep_of_steps(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask('/imagine seed:7 sweep:"Steps = 5; 15 30" guidance:2 a cat'))
+    assert (models.requests[0]["sweep"], models.requests[0]["guidance"]) == ({"steps": [5, 15, 30]}, 2)
+    assert reply.text == "The same words and the same seed each time; only the number of steps changes."
+    assert (await pressed(bot, reply, "steps 15")).card["steps"] == "15"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("sweep:guidance=1,3,7 guidance:5", ["guidance:5 was not used: the values of the sweep count instead."]),
+        ("sweep:guidance=1,3,7 guidance:0", ["guidance:0 was not used: the values of the sweep count instead."]),
+        ("sweep:steps=1,3 steps:5 guidance:2", ["steps:5 was not used: the values of the sweep count instead."]),
+        (
+            "sweep:guidance=1,3,7 count:4",
+            ["count:4 was not used: a sweep draws one picture for each of its values."],
+        ),
+        (
+            "count:1 sweep:steps=1,3 steps:5",
+            [
+                "steps:5 was not used: the values of the sweep count instead.",
+                "count:1 was not used: a sweep draws one picture for each of its values.",
+            ],
+        ),
+        ("sweep:guidance=1,3,7 count:3 steps:5", []),
+    ],
+)
+async def test_a_sweep_tells_what_it_overrules(bot: Bot, line: str, told: list[str]) -> None:
+    reply = await last(bot, ask(f"/imagine {line} a cat"))
+    assert (reply.error, reply.text.split("\n\n")[1:]) == (False, told)
+
+
+async def test_a_sweep_tells_so_of_options_that_came_by_a_menu_or_a_form(bot: Bot) -> None:
+    options = {"sweep": "guidance=1,3", "guidance": 0.0, "prompt": "a cat"}
+    reply = await last(bot, ask("", command="imagine", options=options))
+    told = "guidance:0 was not used: the values of the sweep count instead."
+    assert told in reply.text
+    edited = await pressed(bot, reply, "Edit", prompt="a cat", guidance="2,5", steps="")
+    assert told.replace("0", "2.5") in edited.text
+
+
+async def test_a_sweep_does_not_blame_people_for_defaults(bot: Bot) -> None:
+    await last(bot, ask("/defaults set imagine.guidance value:5"))
+    await last(bot, ask("/defaults set imagine.count value:2"))
+    reply = await last(bot, ask("/imagine sweep:guidance=1,3,7 a cat"))
+    assert reply.text == "The same words and the same seed each time; only the guidance changes."
+
+
+async def test_a_sweep_has_a_single_seed(bot: Bot) -> None:
+    reply = await last(bot, ask("/imagine seed:2147483647 sweep:guidance=1,3 a cat"))
+    assert (reply.error, reply.card["seed"]) == (False, "2147483647")
+
+
+@pytest.mark.parametrize(
+    ("sweep", "sentence"),
+    [
+        (
+            "size=1,2",
+            "sweep is guidance or steps with 2 to 8 values, like guidance=1,3,7 or steps=5,15,30; you gave “size=1,2”.",
+        ),
+        (
+            "1,3,7",
+            "sweep is guidance or steps with 2 to 8 values, like guidance=1,3,7 or steps=5,15,30; you gave “1,3,7”.",
+        ),
+        ("guidance=3,3.0", "A sweep has 2 to 8 different values, like guidance=1,3,7; yours has 1."),
+        ("guidance=1,1.0000001", "A sweep has 2 to 8 different values, like guidance=1,3,7; yours has 1."),
+        ("steps=1,2,3,4,5,6,7,8,9", "A sweep has 2 to 8 different values, like steps=5,15,30; yours has 9."),
+        (
+            "guidance=1,31",
+            "In a sweep, guidance takes numbers from 0 to 30, like guidance=1,3,7; “31” is none of them.",
+        ),
+        (
+            "guidance=1,nan",
+            "In a sweep, guidance takes numbers from 0 to 30, like guidance=1,3,7; “nan” is none of them.",
+        ),
+        (
+            "steps=1,2.5",
+            "In a sweep, steps takes whole numbers from 1 to 150, like steps=5,15,30; “2.5” is none of them.",
+        ),
+    ],
+)
+async def test_what_is_no_sweep(bot: Bot, models: FakeModels, sweep: str, sentence: str) -> None:
+    reply = await last(bot, ask(f"/imagine sweep:{sweep} a cat"))
+    assert (reply.text, reply.error, reply.private) == (sentence, True, True)
+    assert models.requests == []
