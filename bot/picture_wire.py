@@ -78,4 +78,5 @@ def _file(chunk: Mapping[str, Any]) -> bytes:
 
 
 def _reading(read: Mapping[str, Any]) -> Reading:
-    return Reading(tuple(map(str, read["tokens"])), tuple(map(str, read["dropped"])), int(read["limit"]))
+    tokens, dropped = (tuple(map(str, read[name])) for name in ("tokens", "dropped"))
+    return Reading(tokens, dropped, int(read["limit"]), tuple(map(str, read.get("unknown", ()))))

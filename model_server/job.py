@@ -233,11 +233,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A prompt as its encoder saw it: `tokens` as the tokenizer writes them, `dropped` those behind its `limit`."""
+    """A prompt as its encoder saw it: `tokens` as the tokenizer writes them, `dropped` those behind its `limit`.
+
+    `unknown` are the words of the prompt that it has no tokens for, so that one stands for each of them.
+    """
 
     tokens: tuple[str, ...]
     dropped: tuple[str, ...]
     limit: int
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,9 @@ LEAP = 5
 LONGEST_QUOTE = 200
 """Of a prompt in the description of a picture, in characters."""
 MOST_UNREAD = 20
-"""How many of the tokens are named that were not read; of a long prompt there are hundreds."""
+"""How many of the tokens and words are named that were not read; of a long prompt there are hundreds."""
+LONGEST_WORD = 40
+"""How much is quoted of such a word, in characters."""
 
 
 def short(prompt: str) -> str:
@@ -38,10 +40,14 @@ def card(drawn: Drawn) -> dict[str, str]:
 
 
 def unread(ctx: Context, drawn: Drawn) -> str:
-    """A sentence about the end of a prompt that was too long; "" if all of it was read."""
-    if not drawn.prompt.dropped:
-        return ""
+    """What of a prompt was not read, since it was too long or is not known; "" if all of it was."""
+    return " ".join(filter(None, (_dropped(ctx, drawn), _unknown(ctx, drawn))))
+
+
+def _dropped(ctx: Context, drawn: Drawn) -> str:
     dropped = drawn.prompt.dropped
+    if not dropped:
+        return ""
     about = {"limit": drawn.prompt.limit, "tokens": _tokens(dropped[:MOST_UNREAD]), "count": len(dropped)}
     sentence = "The text encoder reads {limit} tokens at most, so it never saw the end of the prompt: {tokens}."
     if len(dropped) > MOST_UNREAD:
@@ -49,6 +55,16 @@ def unread(ctx: Context, drawn: Drawn) -> str:
             "The text encoder reads {limit} tokens at most, so it never saw the last {count} of the prompt: {tokens} …"
         )
     return ctx.translate(sentence, **about)
+
+
+def _unknown(ctx: Context, drawn: Drawn) -> str:
+    unknown = drawn.prompt.unknown
+    if not unknown:
+        return ""
+    sentence = "The text encoder has no tokens for these words and reads all such words alike: {words}."
+    if len(unknown) > MOST_UNREAD:
+        sentence = "The text encoder has no tokens for these words and reads all such words alike: {words} …"
+    return ctx.translate(sentence, words=_tokens([_cut(word, LONGEST_WORD) for word in unknown[:MOST_UNREAD]]))
 
 
 def turned(ctx: Context, knob: str, asked: float | None, count: int, pictures: int) -> str:

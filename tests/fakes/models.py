@@ -61,7 +61,7 @@ class FakeModels:
     tasks; `candidates` is how many tokens a dial names. `scores` maps what a text has in it to how its moderation is
     answered, None stands for a server without one; `moderated` holds the texts that were asked about, `moderated_for`
     whom for; the first `crowd` of these requests find the queue full. `guided_by` is told of pictures, whatever their
-    guidance.
+    guidance, and so is what is in `told`.
     """
 
     def __init__(self, *answer: str) -> None:
@@ -79,6 +79,7 @@ class FakeModels:
         self.candidates = len(VOCABULARY)
         self.place: int | None = None
         self.guided_by = ""
+        self.told: dict[str, Any] = {}
         self.requests: list[dict[str, Any]] = []
         self.refused: list[str] = []
         self.pieces: dict[int, str] = {}
@@ -274,7 +275,7 @@ class FakeModels:
                 if body["layout"] == "animation":
                     whole, kind = GIF, "gif"
                 data = base64.b64encode(whole).decode()
-                about = made_with(body, steps, self.guided_by)
+                about = made_with(body, steps, self.guided_by) | self.told
                 await send("image_generation.completed", b64_json=data, output_format=kind, tempera=about)
             await response.write(b"data: [DONE]\n\n")
         except (asyncio.CancelledError, ConnectionError):

@@ -121,4 +121,7 @@ def _apple(task: Imagine, start: Image.Image | None) -> Image.Image:
 
 def _reading(text: str) -> Reading:
     words = text.split()
-    return Reading(("[CLS]", *words[:MOST_WORDS], "[SEP]"), tuple(words[MOST_WORDS:]), MOST_WORDS + 2)
+    read = words[:MOST_WORDS]
+    known = (word if word.isascii() else "[UNK]" for word in read)
+    unknown = tuple(word for word in read if not word.isascii())
+    return Reading(("[CLS]", *known, "[SEP]"), tuple(words[MOST_WORDS:]), MOST_WORDS + 2, unknown)

@@ -98,6 +98,11 @@ async def test_the_story_tells_what_was_read(served: Bot) -> None:
     assert page.text == "Before step 1 of 6: only noise, made from the seed 7."
 
 
+async def test_words_that_the_text_encoder_does_not_know_are_named(served: Bot) -> None:
+    reply = await last(served, ask("/imagine seed:7 count:1 🍎"))
+    assert reply.status == ("The text encoder has no tokens for these words and reads all such words alike: `🍎`.")
+
+
 @pytest.mark.parametrize(("knob", "values"), [("guidance", ["1", "2.5", "3"]), ("steps", ["1", "5", "10"])])
 async def test_a_sweep(served: Bot, knob: str, values: list[str]) -> None:
     reply = await last(served, ask(f"/imagine seed:7 sweep:{knob}={','.join(values)} an apple"))

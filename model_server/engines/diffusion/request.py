@@ -179,13 +179,26 @@ def frames_in(task: Imagine) -> int:
 
 def read(tokenizer: Any, text: str, limit: int) -> Reading:
     """What of `text` fits into `limit` tokens of a tokenizer of transformers."""
-    whole = tokenizer.convert_ids_to_tokens(tokenizer(text).input_ids)
+    encoded = tokenizer(text)
+    whole = tokenizer.convert_ids_to_tokens(encoded.input_ids)
     if len(whole) <= limit:
-        return Reading(tuple(whole), (), limit)
+        return Reading(tuple(whole), (), limit, _unknown(tokenizer, encoded, text, len(whole)))
     # What marks the end keeps its place there, so that a word more goes for it.
     ends = 1 if whole[-1] in tokenizer.all_special_tokens else 0
     kept = limit - ends
-    return Reading((*whole[:kept], *whole[len(whole) - ends :]), tuple(whole[kept : len(whole) - ends]), limit)
+    tokens, dropped = (*whole[:kept], *whole[len(whole) - ends :]), tuple(whole[kept : len(whole) - ends])
+    return Reading(tokens, dropped, limit, _unknown(tokenizer, encoded, text, kept))
+
+
+def _unknown(tokenizer: Any, encoded: Any, text: str, count: int) -> tuple[str, ...]:
+    """The words of `text` among its first `count` tokens that are all the same token, that of unknown words."""
+    stand_in = tokenizer.unk_token_id
+    if stand_in is None or not encoded.is_fast:
+        return ()
+    places = (place for place, token in enumerate(encoded.input_ids[:count]) if token == stand_in)
+    # Marks stand for no characters; CLIP's for the end is the same token.
+    spans = filter(None, map(encoded.token_to_chars, places))
+    return tuple(dict.fromkeys(text[span.start : span.end].strip() for span in spans))
 
 
 def _within(value: Number, least: Number | None, most: Number | None) -> Number:

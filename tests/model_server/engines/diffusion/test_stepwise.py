@@ -157,6 +157,12 @@ def test_what_the_text_encoder_did_not_see_is_told_and_changes_nothing(engine: E
     )
 
 
+def test_words_that_the_text_encoder_does_not_know_are_told(engine: Engine, run: Run) -> None:
+    chosen = next(event for event in run(engine, imagine(prompt="a 🍎 cat 猫")) if isinstance(event, Chosen))
+    assert chosen.prompt.tokens == ("[CLS]", "a", "[UNK]", "c", "##a", "##t", "[UNK]", "[SEP]")
+    assert chosen.prompt.unknown == ("🍎", "猫")
+
+
 def test_choices_left_open_are_made(engine: Engine, run: Run) -> None:
     events = run(engine, imagine(steps=None, guidance=None))
     chosen = next(event for event in events if isinstance(event, Chosen))
