@@ -14,7 +14,6 @@ from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 
 from model_server.engines import Misconfigured
 from model_server.engines.device import pick_device, pick_dtype
-from model_server.engines.diffusion.paced import Abandoned
 from model_server.engines.diffusion.request import ability, read
 from model_server.engines.sampling import seeded
 from model_server.job import Imagine, Reading
@@ -119,7 +118,8 @@ class Pipeline:
         known = inspect.signature(pipe.__call__).parameters
         try:
             return list(pipe(**{name: value for name, value in wanted.items() if name in known}).images)
-        except Abandoned:
+        except Exception:
+            # Only a call that comes to its end brings back by itself what it brought to the graphics card.
             pipe.maybe_free_model_hooks()
             raise
 

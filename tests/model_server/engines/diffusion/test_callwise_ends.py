@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes.calls import Calls
+from fakes.calls import NO_MEMORY, Calls
 from fakes.diffusion import EDGE, difference, failures, imagine, pictures
 from fakes.gateway import eventually
 
 from model_server.engines import Engine
 from model_server.engines.diffusion.callwise import CallwiseEngine
-from model_server.job import Event, Finished, Job
+from model_server.engines.diffusion.pipeline import Moment
+from model_server.job import Event, Finished, Imagine, Job
 
 Run = Callable[..., list[Event]]
 Open = Callable[..., CallwiseEngine]
@@ -92,6 +93,22 @@ def test_those_who_stay_get_their_pictures(opened_as: Open, run: Run) -> None:
 
 
 # The memory, or the pipeline
+
+
+def test_what_was_brought_to_the_card_goes_back_however_a_call_ends(
+    opened_as: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = opened_as("sd")._pipeline
+    freed: list[None] = []
+    monkeypatch.setattr(pipeline._pipe, "maybe_free_model_hooks", lambda: freed.append(None))
+
+    def cramped(_: Moment) -> None:
+        raise RuntimeError(NO_MEMORY)
+
+    task = Imagine(prompt="a cat", seed=3, steps=2, guidance=3.0, width=EDGE, height=EDGE)
+    with pytest.raises(RuntimeError, match="memory"):
+        pipeline.call([task], [], cramped)
+    assert freed == [None]
 
 
 def test_what_does_not_fit_at_once_is_drawn_in_parts(
