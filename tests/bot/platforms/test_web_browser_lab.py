@@ -119,10 +119,14 @@ async def test_a_cut_that_the_server_is_asked_for_is_that_of_its_own_temperature
         await page.clock.install()
         await page.reload()
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.post_data or ""))
         # Both in one breath, before the server is asked: what is left at 0.5 the page knows by itself.
         await page.evaluate(f"() => [['dial-top-p', '0.9'], ['dial-temperature', '1']].forEach({TURNED})")
         await expect(page.locator(".dial-value")).to_have_text("0.5")
         await page.clock.fast_forward(60_000)
+        await expect(page.locator(".dial-value")).to_have_text("0.5")
+        assert [body for body in asked if "top_p" in body] == []
         await page.evaluate(TURNED, ["dial-temperature", "2"])
         await expect(page.locator(".bars .share").first).to_have_text("53.3 %")
     assert [body["temperature"] for body in models.requests if body["top_p"] < 1] == [1]
