@@ -46,7 +46,7 @@ async def test_help(person: Person) -> None:
     done = await person.run("--help")
     assert (done.status, done.err) == (0, "")
     for command in ("run", "chat", "doctor", "commands", "teacher-link"):
-        assert f"\n    {command} " in done.out
+        assert re.search(rf"\n    {command}\s", done.out)
 
 
 @pytest.mark.parametrize("arguments", [(), ("dance",), ("chat", "--nothing")])
