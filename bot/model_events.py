@@ -160,7 +160,8 @@ class Drawn:
     `width` and `height` are those of one picture as the model drew it, in pixels; `seconds` is the time from the
     first step to the last. `strength` is None where they began with noise alone. `guided_by` is what led each step:
     a "comparison" of two guesses, with the prompt and without; one guess by a network that was told the guidance as an
-    "input"; one that knew the "prompt" alone; or one that knew "nothing" of it.
+    "input"; one that knew the "prompt" alone; or one that knew "nothing" of it. `starts` tells whether the model can
+    start from a picture, `shows` whether it can be looked at between its steps.
     """
 
     model: str
@@ -177,6 +178,8 @@ class Drawn:
     guided_by: str
     prompt: Reading
     negative_prompt: Reading | None
+    starts: bool = True
+    shows: bool = True
 
 
 @dataclass(frozen=True, slots=True)

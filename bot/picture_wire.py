@@ -70,6 +70,8 @@ class PictureStream:
             guided_by=str(made["guided_by"]),
             prompt=_reading(made["prompt"]),
             negative_prompt=_reading(made["negative_prompt"]) if made.get("negative_prompt") else None,
+            starts=bool(made.get("starts", True)),
+            shows=bool(made.get("shows", True)),
         )
 
 

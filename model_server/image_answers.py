@@ -1,8 +1,9 @@
 """The wire, outwards, for pictures: OpenAI's responses and events, with an object `tempera` in each.
 
 In `tempera`: `job` and `seed`, and `seconds` at the end; of what a prompt describes also `steps`, `guidance`, `width`,
-`height`, `sampler`, `strength`, what the text encoder read of `prompt` and `negative_prompt`, and, at the end,
-`guided_by` (see `job.GuidedBy`). In the events before the last it has `queue` {place, eta_s}, or `step` and `steps`.
+`height`, `sampler`, `strength`, `starts`, `shows`, what the text encoder read of `prompt` and `negative_prompt`, and,
+at the end, `guided_by` (see `job.GuidedBy`). In the events before the last it has `queue` {place, eta_s}, or `step` and
+`steps`.
 There `steps` is how many are taken in all. At the end `steps` is what a request names to have the same again, and
 `step`, in a stream, how many were taken: fewer from a start, or where only frames before the end are wanted.
 """

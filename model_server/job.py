@@ -257,6 +257,10 @@ class Chosen:
     strength: float | None
     prompt: Reading
     negative_prompt: Reading | None
+    starts: bool = True
+    """Whether the model can start from a picture."""
+    shows: bool = True
+    """Whether it can be looked at between its steps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,7 +221,7 @@ class Imagine(Plugin):
                 status=telling.unread(ctx, seen),
                 attachments=_files(seen, f"imagine-{first.seed}.png", ctx.translate(sentence, **about)),
                 card=telling.card(seen),
-                buttons=telling.finished(ctx, first, count),
+                buttons=telling.finished(ctx, seen, first, count),
                 final=True,
             )
 

@@ -92,16 +92,17 @@ def _is_named(ctx: Context, option: str) -> bool:
 # Buttons
 
 
-def finished(ctx: Context, first: Recipe, count: int) -> tuple[Button, ...]:
-    """Those under `count` pictures, of which the first has the recipe `first`."""
+def finished(ctx: Context, drawn: Drawn, first: Recipe, count: int) -> tuple[Button, ...]:
+    """Those under `count` pictures, of which the first has the recipe `first`, for what their model can do."""
     label = ctx.translate("How it was made" if count == 1 else "How 1 was made")
-    how = Button(label, "imagine-how", _kept(first))
+    how = [Button(label, "imagine-how", _kept(first))] if drawn.shows else []
     if count == 1:
-        return how, _variations(ctx.translate("Variations"), first)
+        return (*how, *([_variations(ctx.translate("Variations"), first)] if drawn.starts else []))
     each = list(enumerate((replace(first, seed=first.seed + number) for number in range(count)), 1))
     numbers = [large(str(number), recipe) for number, recipe in each]
+    variations = [_variations(f"V{number}", recipe) for number, recipe in each] if drawn.starts else []
     # In this order, four of each fill the rows of five that Discord makes.
-    return (*numbers, how, *(_variations(f"V{number}", recipe) for number, recipe in each))
+    return (*numbers, *how, *variations)
 
 
 def large(label: str, recipe: Recipe) -> Button:

@@ -1,11 +1,20 @@
 """What is said of finished pictures, and which buttons are under them, where prompts and models are unusual ones."""
 
+from typing import Any
+
 import pytest
 from fakes.asking import ask, last, pressed
 from fakes.models import FakeModels
 
+from bot import Reply
 from bot.app import Bot
+from bot.model_client import ModelClient
 from plugins.imagine.telling import short
+
+
+def own(reply: Reply) -> list[str]:
+    return [button.label for button in reply.buttons if button.command.startswith("imagine-")]
+
 
 # Long prompts
 
@@ -52,3 +61,29 @@ async def test_of_many_and_long_ones_the_beginnings_are_named(
     assert status.startswith("The text encoder reads 1 tokens at most, so it never saw the end of the prompt: `y`. The")
     assert f"alike: `{'苹' * 39}…` `x` " in status
     assert status.endswith(end)
+
+
+# What a model cannot do
+
+
+@pytest.mark.parametrize(
+    ("told", "one", "four"),
+    [
+        ({"starts": False}, ["How it was made"], ["1", "2", "3", "4", "How 1 was made"]),
+        ({"shows": False}, ["Variations"], ["1", "2", "3", "4", "V1", "V2", "V3", "V4"]),
+        ({"starts": False, "shows": False}, [], ["1", "2", "3", "4"]),
+    ],
+    ids=str,
+)
+async def test_there_are_no_buttons_for_what_the_model_cannot_do(
+    bot: Bot, models: FakeModels, told: dict[str, Any], one: list[str], four: list[str]
+) -> None:
+    models.told = told
+    grid = await last(bot, ask("/imagine seed:7 a cat"))
+    assert (own(grid), own(await pressed(bot, grid, "3"))) == (four, one)
+
+
+async def test_a_server_that_does_not_say_what_it_can_do_is_taken_to_do_all(bot: Bot, models: FakeModels) -> None:
+    async with ModelClient(models.url) as client:
+        *_, drawn = [event async for event in client.imagine("a cat", seed=7)]
+    assert (drawn.starts, drawn.shows, drawn.prompt.unknown) == (True, True, ())

@@ -77,6 +77,8 @@ class Drawing:
             strength=None if task.initial is None else task.strength,
             prompt=prompt,
             negative_prompt=negative_prompt,
+            starts=self._can.starts,
+            shows=self._can.shows,
         )
         return [Started(self.job_id), chosen]
 
