@@ -107,6 +107,10 @@ class Drawing:
         whole = sized[0] if len(sized) == 1 else self._together(sized)
         return Preview(self.job_id, encode(whole, {}), index, self.step, self.steps)
 
+    def leave_preview_out(self) -> None:
+        """There is none this time; the next one comes when it is due."""
+        self._shown += 1
+
     def progress(self) -> Progress:
         """How far it is."""
         return Progress(self.job_id, self.step, self.steps)

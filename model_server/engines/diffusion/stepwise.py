@@ -22,6 +22,8 @@ from model_server.engines.refusal import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from PIL import Image
+
     from model_server.engines import EngineSpec
     from model_server.job import Event, GuidedBy, Imagine, Job
 
@@ -214,9 +216,23 @@ class StepwiseEngine:
             drawing.advance(row.index, row.step)
         events: list[Event] = []
         if drawing.wants_preview:
-            going_to = [row.noisy if row.clean is None else row.clean for row in work.rows]
-            events.append(drawing.preview(self._network.decode(torch.stack(going_to))))
+            if seen := self._foresee(work.rows):
+                events.append(drawing.preview(seen))
+            else:
+                drawing.leave_preview_out()
         return [*events, drawing.progress(), *self._look(drawing, moved)]
+
+    def _foresee(self, rows: Sequence[Row]) -> list[Image.Image]:
+        """How the pictures are going to look: decoded at once, else one by one; none where not even that fits."""
+        going_to = torch.stack([row.noisy if row.clean is None else row.clean for row in rows])
+        for size in dict.fromkeys((len(rows), 1)):
+            try:
+                return [picture for part in torch.split(going_to, size) for picture in self._network.decode(part)]
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+            give_memory_back()
+        return []
 
     def _look(self, drawing: Drawing, rows: Sequence[Row]) -> list[Event]:
         """Decode those that a frame is made of now, and those that have taken all their steps."""

@@ -238,6 +238,30 @@ def test_previews_of_several_pictures_lie_in_a_grid_and_are_enlarged_a_little(en
     assert opened(preview.png).size == (256, 256)
 
 
+def test_previews_make_do_with_the_memory_that_there_is(
+    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = imagine(count=4, previews=3)
+    roomy = previews(run(engine, job))
+    decode, room = engine._network.decode, 0
+
+    def cramped(latents: torch.Tensor) -> object:
+        if len(latents) > room:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+        return decode(latents)
+
+    monkeypatch.setattr(engine._network, "decode", cramped)
+    engine.add(job)
+    events = list(engine.step())
+    room = 1
+    while not failures(events) and len(pictures(events)) < 4:
+        events += engine.step()
+    assert not failures(events)
+    assert [(preview.index, preview.step) for preview in previews(events)] == [(1, 2), (2, 3)]
+    for one, other in zip(previews(events), roomy[1:], strict=True):
+        assert difference(one.png, other.png) <= 1
+
+
 # From a picture
 
 
