@@ -269,7 +269,11 @@ async def test_a_stream_of_a_variation(http: aiohttp.ClientSession, source: byte
     async with http.post(VARY, data=form(source, **fields)) as response:
         events = [event async for event in events_of(response)]
     progress = [event["tempera"] for event in events[:-1] if event["type"] == "tempera.progress"]
-    assert [(told["step"], told["steps"]) for told in progress] == [(step, 4) for step in range(1, 5)]
+    # Whoever reads slowly misses what is outdated.
+    steps = [told["step"] for told in progress]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 4
+    assert {told["steps"] for told in progress} == {4}
     assert events[-2]["type"] == "image_generation.completed"
     assert events[-2]["tempera"]["strength"] == 0.5
 
