@@ -15,7 +15,7 @@ import torch
 from transformers import AutoConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from model_server.engines import native
+from model_server.engines import native, torch_runner
 from model_server.engines.native import Unavailable
 from model_server.engines.native.weights import head_width, load_weights
 
@@ -31,7 +31,6 @@ __all__ = ["PackedRunner", "Unavailable"]
 
 ROWS = 256
 """Tokens in one pass through the weights; more of them are read in several passes."""
-FAMILY = ("llama", "mistral", "qwen2", "qwen3")
 
 
 class PackedRunner:
@@ -108,15 +107,8 @@ class PackedRunner:
 
 def unsupported(config: Any) -> str | None:
     """Why a model with transformers' `config` needs another runner; None when it does not."""
-    if config.model_type not in FAMILY:
-        return f"its architecture, {config.model_type}, is not one of {', '.join(FAMILY)}"
-    layers = set(getattr(config, "layer_types", None) or ("full_attention",))
-    if getattr(config, "sliding_window", None) or layers != {"full_attention"}:
-        return "it has a sliding window"
-    if (rope := config.rope_parameters["rope_type"]) in ("dynamic", "longrope"):
-        return f"its rotary embedding, {rope}, changes with the length of the text"
-    if config.hidden_act != "silu":
-        return f"its activation is {config.hidden_act}"
+    if why := torch_runner.unsupported(config):
+        return why
     if getattr(config, "attention_bias", False) or getattr(config, "mlp_bias", False):
         return "it has biases outside of queries, keys and values"
     if getattr(config, "quantization_config", None):

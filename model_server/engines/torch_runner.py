@@ -30,12 +30,13 @@ VECTOR = 64
 """Elements that a vectorised operation takes at a time; what is left over goes another way, with other last bits."""
 ROWS = {"cpu": 16, "cuda": 64}
 """Rows of a block of the linear layers: few enough that decoding waits for the weights only."""
+FAMILY = ("llama", "mistral", "qwen2", "qwen3")
 
 
 def unsupported(config: Any) -> str | None:
     """Why TorchRunner cannot run a model of this configuration; None when it can."""
-    if config.model_type not in ("llama", "mistral", "qwen2", "qwen3"):
-        return f"its architecture, {config.model_type}, is not one of the Llama family"
+    if config.model_type not in FAMILY:
+        return f"its architecture, {config.model_type}, is not one of {', '.join(FAMILY)}"
     layers = set(getattr(config, "layer_types", None) or ("full_attention",))
     if getattr(config, "sliding_window", None) or layers != {"full_attention"}:
         return "it has a sliding window"

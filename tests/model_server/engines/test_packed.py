@@ -227,6 +227,7 @@ def test_weights_are_packed_once_and_again_when_the_model_changes(
         (LlamaConfig(hidden_act="gelu"), "gelu"),
         (LlamaConfig(attention_bias=True), "biases"),
         (LlamaConfig(mlp_bias=True), "biases"),
+        (LlamaConfig(quantization_config={"quant_method": "fp8"}), "quantised"),
         (LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}), "dynamic"),
         (PreTrainedConfig(), "architecture"),
     ],
