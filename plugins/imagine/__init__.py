@@ -220,7 +220,7 @@ class Imagine(Plugin):
             yield Reply(
                 status=telling.unread(ctx, seen),
                 attachments=_files(seen, f"imagine-{first.seed}.png", ctx.translate(sentence, **about)),
-                card=telling.card(seen),
+                card=telling.card(seen) | telling.not_read(ctx, seen),
                 buttons=telling.finished(ctx, seen, first, count),
                 final=True,
             )
@@ -247,7 +247,7 @@ class Imagine(Plugin):
                 text=telling.turned(ctx, knob, wish[knob], count, len(values)),
                 status=telling.unread(ctx, seen),
                 attachments=_files(seen, f"sweep-{made.seed}.png", alt),
-                card=telling.card(seen) | {knob: ", ".join(shown)},
+                card=telling.card(seen) | {knob: ", ".join(shown)} | telling.not_read(ctx, seen),
                 buttons=tuple(map(telling.large, (f"{knob} {value}" for value in shown), each)),
                 final=True,
             )

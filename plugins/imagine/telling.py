@@ -44,6 +44,15 @@ def unread(ctx: Context, drawn: Drawn) -> str:
     return " ".join(filter(None, (_dropped(ctx, drawn), _unknown(ctx, drawn))))
 
 
+def not_read(ctx: Context, drawn: Drawn) -> dict[str, str]:
+    """What was not read as a fact for the card, which stays with a picture; a status passes."""
+    words = (*drawn.prompt.dropped, *drawn.prompt.unknown)
+    if not words:
+        return {}
+    named = [_cut(word, LONGEST_WORD) for word in words[:MOST_UNREAD]]
+    return {ctx.translate("not read"): " ".join((*named, *(["…"] if len(words) > MOST_UNREAD else [])))}
+
+
 def _dropped(ctx: Context, drawn: Drawn) -> str:
     dropped = drawn.prompt.dropped
     if not dropped:

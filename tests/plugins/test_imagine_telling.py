@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from fakes.asking import ask, last, pressed
+from fakes.asking import ask, last, press, pressed, speaking
 from fakes.models import FakeModels
 
 from bot import Reply
@@ -87,3 +87,19 @@ async def test_a_server_that_does_not_say_what_it_can_do_is_taken_to_do_all(bot:
     async with ModelClient(models.url) as client:
         *_, drawn = [event async for event in client.imagine("a cat", seed=7)]
     assert (drawn.starts, drawn.shows, drawn.prompt.unknown) == (True, True, ())
+
+
+# What stays with a picture
+
+
+@pytest.mark.parametrize("line", ["/imagine", "/imagine sweep:guidance=1,3"])
+async def test_what_was_not_read_is_still_known_after_a_thumb(bot: Bot, models: FakeModels, line: str) -> None:
+    models.told = {"prompt": {"tokens": ["a", "[UNK]"], "dropped": ["red", "hat"], "limit": 2, "unknown": ["🍎"]}}
+    drawn = await last(bot, ask(f"{line} a 🍎 red hat"))
+    assert drawn.card["not read"] == "red hat 🍎"
+    assert (await last(bot, press("up", drawn.row))).card["not read"] == "red hat 🍎"
+    models.told = {"prompt": {"tokens": ["a"], "dropped": ["y" * 50] * 21, "limit": 1, "unknown": []}}
+    many = await last(bot, ask("/imagine a cat", speaking("de")))
+    assert many.card["nicht gelesen"] == f"{'y' * 39}… " * 20 + "…"
+    models.told = {}
+    assert "not read" not in (await last(bot, ask(f"{line} a cat"))).card
