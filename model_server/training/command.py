@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from filelock import FileLock, Timeout
 
 from model_server.catalogue import load_catalogue
 from model_server.engines.device import pick_device
@@ -50,7 +51,14 @@ def main(arguments: Sequence[str]) -> int:
         raise StoreError(str(error)) from error
     if options.threads:
         torch.set_num_threads(options.threads)
-    _train(store, folder, name, options, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "training.lock", timeout=0):
+            _train(store, folder, name, options, device)
+    except Timeout:
+        raise StoreError(
+            f"{options.model} is being trained by another process, which this one would disturb."
+        ) from None
     return 0
 
 
@@ -75,7 +83,7 @@ def _train(store: Store, folder: Path, name: str, options: argparse.Namespace, d
 
 
 def _export(folder: Path, name: str, start: Path | None, target: Path) -> None:
-    unet = stages.learnt_unet(folder, name)
+    unet = stages.learnt_unet(folder, name, start)
     stages.export(unet, stages.load_part(AutoencoderKL, (start or folder) / "vae"), target)
     tell(f"The weights are in {short(target.absolute())}.")
 

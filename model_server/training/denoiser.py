@@ -166,7 +166,8 @@ class DenoiserTask:
         """How wrong the velocities are that the network finds, weighted by their steps."""
         made = self._velocity(self.module, rows.noisy, rows.steps, rows.states)
         errors: torch.Tensor = (made - rows.wanted).square().mean(dim=(1, 2, 3))
-        return errors * self._weights[rows.steps].to(self._device)
+        weighted: torch.Tensor = errors * self._weights[rows.steps].to(self._device)
+        return weighted
 
     def _velocity(
         self, unet: UNet2DConditionModel, noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor

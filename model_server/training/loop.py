@@ -11,7 +11,10 @@ import io
 import json
 import math
 import os
+import signal
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -20,8 +23,9 @@ import torch
 from model_server.store import StoreError, short
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from types import FrameType
 
     Tell = Callable[[str], None]
 
@@ -108,19 +112,25 @@ class Run(Generic[SomeTask]):
         save(state, self._state)
 
     def train(self, tell: Tell, until: int | None = None) -> None:
-        """Go on to the plan's last step, or to `until`, and save."""
+        """Go on to the plan's last step, or to `until`, and save.
+
+        Raises KeyboardInterrupt where Ctrl-C or SIGTERM ended it before; all is saved then, too.
+        """
         end = self.plan.steps if until is None else min(until, self.plan.steps)
         meter = _Meter(self, tell)
         saved = time.monotonic()
-        while self.step < end:
-            meter.add(self._learn())
-            if self.step % self.plan.show_steps == 0:
-                self.task.show(self.averaged, self.step)
-            if time.monotonic() - saved >= self.plan.save_seconds:
-                self.save()
-                saved = time.monotonic()
-        meter.close()
-        self.save()
+        with _asked_to_stop() as asked:
+            while self.step < end and not asked.is_set():
+                meter.add(self._learn())
+                if self.step % self.plan.show_steps == 0:
+                    self.task.show(self.averaged, self.step)
+                if time.monotonic() - saved >= self.plan.save_seconds:
+                    self.save()
+                    saved = time.monotonic()
+            meter.close()
+            self.save()
+        if asked.is_set():
+            raise KeyboardInterrupt
 
     def _learn(self) -> float:
         random = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.step)
@@ -140,6 +150,25 @@ class Run(Generic[SomeTask]):
         # Early on the average follows closely, or it would remember the first, random weights for long.
         keep = min(self.task.decay, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.averaged.parameters()), list(self.task.module.parameters()), 1 - keep)
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """Set by Ctrl-C or SIGTERM, of which the first waits for the step under way, and the second for nothing."""
+    asked = threading.Event()
+
+    def ask(number: int, _: FrameType | None) -> None:
+        asked.set()
+        signal.signal(number, before[number])
+
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def schedule(step: int, steps: int) -> float:

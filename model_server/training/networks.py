@@ -58,6 +58,10 @@ def make_unet(sizes: Sizes, seed: int) -> UNet2DConditionModel:
             # By an old slip that diffusers keeps, this is the number of heads, not how wide each is.
             attention_head_dim=tuple(channels // sizes.head for channels in sizes.unet),
             norm_num_groups=sizes.groups,
+            # What the text says as a whole goes to every layer beside the step, as in DeepFloyd IF: what words mean
+            # together is told apart more easily there than token by token.
+            addition_embed_type="text",
+            addition_embed_type_num_heads=TEXT_WIDTH // sizes.head,
         )
 
 

@@ -11,6 +11,8 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from model_server.catalogue import StoreError
 
 if TYPE_CHECKING:
@@ -151,11 +153,13 @@ WORDS = (EMOJILIB, CLDR)
 def fetch(packages: list[Package], folder: Path, tell: Tell) -> None:
     """Put the tarballs of `packages` into `folder`, each verified. Blocks; raises StoreError with a sentence."""
     folder.mkdir(parents=True, exist_ok=True)
-    for package in packages:
-        if not (folder / package.file).is_file():
-            tell(f"fetching {package.name} {package.version} ({package.licence})")
-            _pack(package, folder)
-        verify(package, folder)
+    # Who judges fetches, too, perhaps while something is trained.
+    with FileLock(folder / "packages.lock"):
+        for package in packages:
+            if not (folder / package.file).is_file():
+                tell(f"fetching {package.name} {package.version} ({package.licence})")
+                _pack(package, folder)
+            verify(package, folder)
 
 
 def verify(package: Package, folder: Path) -> None:

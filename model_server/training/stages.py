@@ -127,12 +127,16 @@ def export(unet: UNet2DConditionModel, autoencoder: AutoencoderKL, target: Path)
     make_scheduler().save_pretrained(target / "scheduler")
 
 
-def learnt_unet(folder: Path, name: str) -> UNet2DConditionModel:
-    """The averaged weights of the run called `name` as far as they were saved. Raises StoreError without any."""
+def learnt_unet(folder: Path, name: str, start: Path | None) -> UNet2DConditionModel:
+    """The averaged weights of the run called `name`, from `start` or from nothing, as far as they were saved.
+
+    Raises StoreError without any.
+    """
     state = folder / f"{name}.pt"
     if not state.is_file():
         raise StoreError("Nothing was trained yet: run tempera-models train emoji-diffusion first.")
-    unet = make_unet(Sizes(), 0)
+    # Weights that were continued are of the shape that they had, whatever is made from nothing today.
+    unet = load_part(UNet2DConditionModel, start / "unet") if start else make_unet(Sizes(), 0)
     unet.load_state_dict(torch.load(state, map_location="cpu", weights_only=True)["averaged"])
     return unet
 

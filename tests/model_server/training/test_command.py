@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from filelock import FileLock
 
 from model_server.__main__ import main
 from model_server.training import command, stages
@@ -69,6 +70,27 @@ def test_it_starts_from_weights_and_exports_what_became_of_them(home: Path, tmp_
     assert (out / "scheduler" / "scheduler_config.json").is_file()
     digest = hashlib.sha256((start / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()[:8]
     assert [path.name for path in home.glob("unet*.pt")] == [f"unet-from-{digest}.pt"]
+
+
+def test_weights_keep_the_shape_that_they_were_made_in(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: Sizes
+) -> None:
+    start, out = tmp_path / "start", tmp_path / "out"
+    stages.export(make_unet(sizes, 5), make_autoencoder(sizes, 5), start)
+    wider = Sizes(sizes.autoencoder, (16, 16, 16), sizes.groups, sizes.head)
+    for module in (stages, command):
+        monkeypatch.setattr(module, "Sizes", lambda: wider)
+    assert main(["train", MODEL, "--from", str(start), "--pictures", "32", "--threads", "1"]) == 0
+    assert main(["train", MODEL, "--from", str(start), "--export", str(out)]) == 0
+    assert furthest(weights(start), weights(out)) < 0.01
+
+
+def test_two_do_not_train_it_at_once(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home.mkdir(parents=True)
+    with FileLock(home / "training.lock"):
+        assert main(["train", MODEL, "--pictures", "32"]) == 1
+    assert "is being trained by another process" in capsys.readouterr().err
+    assert not list(home.glob("*.pt"))
 
 
 def test_from_nothing_to_weights_and_further_when_asked_again(

