@@ -148,6 +148,11 @@ class Forgetting:
         for row in await session.scalars(select(MessageRow).where(there, or_(*map(self._holds, columns)))):
             for name in ("text", "options", "card", "buttons", "resume"):
                 setattr(row, name, self._replaced(getattr(row, name)))
+        described = select(AttachmentRow.id, AttachmentRow.alt).where(self._holds(AttachmentRow.alt))
+        described = described.join(MessageRow, AttachmentRow.message == MessageRow.id).where(there)
+        for file, alt in (await session.execute(described)).all():
+            this = update(AttachmentRow).where(AttachmentRow.id == file)
+            await session.execute(this.values(alt=self._replaced(alt)))
 
     # What others answer for
 

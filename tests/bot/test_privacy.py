@@ -87,6 +87,8 @@ async def live(bot: Bot) -> None:
     anns = await last(bot, ask(f"/ask {about}", ANN, resume={"line": f"/ask {about}"}))
     button = {"label": "Ask again", "command": "ask", "options": {"prompt": about}}
     await bot.journal.note(anns.row, card={"question": about}, buttons=[button])
+    # Pictures are described by their prompts.
+    await last(bot, ask(f"/imagine a cat for {BEN.id}", ANN))
     await last(bot, ask(f"/config set moderators.users {BEN.id} {ANN.id}", MOD))
 
 
