@@ -94,11 +94,16 @@ class Diffusion(Family):
         return self.ctx.translate("Diffusion")
 
     async def work(self) -> AsyncIterator[None]:
-        settings, names = self.ctx.settings, {knob: f"imagine.{knob}.maximum" for knob in CHOSEN}
+        settings = self.ctx.settings
+        least, most = (
+            {knob: settings[name] for knob in CHOSEN if settings.knows(name := f"imagine.{knob}.{end}")}
+            for end in ("minimum", "maximum")
+        )
         events = self.ctx.models.imagine(
             self.prompt,
             seed=self.seed,
-            most={knob: settings[name] for knob, name in names.items() if settings.knows(name)},
+            least=least,
+            most=most,
             enlarge=EDGE,
             previews=PREVIEWS,
             model=await settings.model("imagine.model"),

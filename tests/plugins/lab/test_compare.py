@@ -66,6 +66,14 @@ async def test_without_any_model_it_is_an_error(bot: Bot, models: FakeModels) ->
     assert (reply.text, reply.error) == ("The model server offers no model for chat.", True)
 
 
+async def test_the_model_chooses_no_less_than_it_may_for_imagine(bot: Bot, models: FakeModels) -> None:
+    for setting in ("imagine.steps.minimum 6", "imagine.guidance.minimum 9.5"):
+        assert not (await last(bot, ask(f"/config set {setting}", MODERATOR))).error
+    assert "took some of it away 6 times" in (await last(bot, ask("/compare a red apple"))).text
+    (body,) = (body for body in models.requests if body["model"] == "fake-images")
+    assert body["least_guidance"] == 9.5
+
+
 async def test_the_model_chooses_no_more_than_it_may_for_imagine(bot: Bot, models: FakeModels) -> None:
     for setting in ("imagine.steps.maximum 3", "imagine.guidance.maximum 1.5"):
         assert not (await last(bot, ask(f"/config set {setting}", MODERATOR))).error
