@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,9 @@ class Page:
 
     async def read(self) -> dict[str, Any]:
         """The next message."""
-        message: dict[str, Any] = await self.socket.receive_json(timeout=PATIENCE_SECONDS)
+        # The socket's own time begins anew with each heartbeat.
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            message: dict[str, Any] = await self.socket.receive_json()
         self.received.append(message)
         if message["type"] == "exchange":
             self.exchanges[message["id"]] = message
