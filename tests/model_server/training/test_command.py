@@ -85,7 +85,10 @@ def test_weights_keep_the_shape_that_they_were_made_in(
     assert furthest(weights(start), weights(out)) < 0.01
 
 
-def test_two_do_not_train_it_at_once(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_do_not_train_it_at_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stages, "AUTOENCODER_STEPS", 2)
     home.mkdir(parents=True)
     with FileLock(home / "training.lock"):
         assert main(["train", MODEL, "--pictures", "32"]) == 1
