@@ -70,16 +70,31 @@ async def test_an_error_before_the_first_word_opens_none(discord: FakeDiscord, m
     assert discord.guild.threads == {}
 
 
-async def test_an_error_after_it_was_opened_takes_the_question_back(discord: FakeDiscord, toys: Toys) -> None:
+async def opened(discord: FakeDiscord, toys: Toys) -> tuple[FakeMessage, FakeChannel]:
+    """The message and the thread of an answer of which a picture is seen."""
     asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
     starter = await asked.message()
     toys.say(Reply(status="You are next."))
     await discord.until(lambda: starter.content == "-# You are next.")
     assert discord.guild.threads == {}
     toys.say(Reply(attachments=(Attachment("a.png", png(1), "image/png"),)))
-    thread = await discord.until(lambda: starter.thread)
+    return starter, await discord.until(lambda: starter.thread)
+
+
+async def test_an_error_after_it_was_opened_stands_there_under_what_was_seen(discord: FakeDiscord, toys: Toys) -> None:
+    starter, thread = await opened(discord, toys)
     toys.say(RuntimeError("broken"))
-    assert "Something went wrong" in (await told(discord)).content
+    answer = await discord.until(
+        lambda: next((one for one in discord.messages(thread) if "Something went wrong" in one.content), None)
+    )
+    assert [file.filename for file in answer.attachments] == ["a.png"]
+    assert (thread.name, thread.archived, starter.deleted) == ("aubergine", False, False)
+
+
+async def test_what_ends_for_its_asker_alone_takes_the_question_back(discord: FakeDiscord, toys: Toys) -> None:
+    starter, thread = await opened(discord, toys)
+    toys.say(Reply(text="For you alone.", private=True, final=True))
+    assert (await told(discord)).content == "For you alone."
     await discord.until(lambda: thread.archived)
     assert (thread.name, starter.deleted, discord.messages(thread)) == ("…", True, [])
 

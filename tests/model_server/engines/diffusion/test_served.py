@@ -104,6 +104,7 @@ async def test_pictures_with_everything_that_made_them(http: aiohttp.ClientSessi
     made = body["tempera"]
     assert made.pop("job").startswith("job_")
     assert made.pop("seconds") > 0
+    all_read = {"dropped": [], "unknown": [], "limit": 16}
     assert made == {
         "seed": 7,
         "steps": 4,
@@ -113,8 +114,10 @@ async def test_pictures_with_everything_that_made_them(http: aiohttp.ClientSessi
         "sampler": "DPM-Solver++ 2M",
         "strength": None,
         "guided_by": "comparison",
-        "prompt": {"tokens": ["[CLS]", "a", "c", "##a", "##t", "[SEP]"], "dropped": [], "limit": 16},
-        "negative_prompt": {"tokens": ["[CLS]", "a", "d", "##o", "##g", "[SEP]"], "dropped": [], "limit": 16},
+        "prompt": {"tokens": ["[CLS]", "a", "c", "##a", "##t", "[SEP]"], **all_read},
+        "negative_prompt": {"tokens": ["[CLS]", "a", "d", "##o", "##g", "[SEP]"], **all_read},
+        "starts": True,
+        "shows": True,
     }
 
 
