@@ -135,7 +135,8 @@ async def test_what_somebody_asked_themselves_is_left_to_them(slack: FakeSlack) 
     assert not [call.error for call in slack.calls if call.method == "chat.delete" and call.error]
 
 
-async def test_stop_ends_an_answer_that_is_edited(slack: FakeSlack, models: FakeModels) -> None:
+async def stopped(slack: FakeSlack, models: FakeModels) -> FakeMessage:
+    """An edited answer on whose way Ann pressed Stop."""
     slack.without_streaming()
     models.gate.clear()
     await ask(slack)
@@ -143,19 +144,18 @@ async def test_stop_ends_an_answer_that_is_edited(slack: FakeSlack, models: Fake
     [answer] = await slack.until(lambda: slack.thread(slack.channel, posted.ts))
     await slack.until(lambda: "Paris" in answer.shown)
     await press(slack, slack.ann, answer, "Stop")
+    return answer
+
+
+async def test_stop_ends_an_answer_that_is_edited(slack: FakeSlack, models: FakeModels) -> None:
+    answer = await stopped(slack, models)
     await slack.until(lambda: "Stopped." in answer.shown)
     assert next(iter(answer.buttons)) == "Again"
     await models.until(dropped=1)
 
 
 async def test_a_thumb_leaves_the_note_that_an_answer_was_stopped(slack: FakeSlack, models: FakeModels) -> None:
-    slack.without_streaming()
-    models.gate.clear()
-    await ask(slack)
-    [posted] = await slack.until(lambda: slack.messages(slack.channel))
-    [answer] = await slack.until(lambda: slack.thread(slack.channel, posted.ts))
-    await slack.until(lambda: "Paris" in answer.shown)
-    await press(slack, slack.ann, answer, "Stop")
+    answer = await stopped(slack, models)
     await slack.until(lambda: "👍" in answer.buttons)
     await press(slack, slack.ben, answer, "👍")
     await slack.until(lambda: "👍 1" in answer.buttons)

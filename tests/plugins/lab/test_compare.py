@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from fakes.asking import MODERATOR, ask, last, press, replies
 from fakes.models import FakeModels, png
 
@@ -66,20 +67,17 @@ async def test_without_any_model_it_is_an_error(bot: Bot, models: FakeModels) ->
     assert (reply.text, reply.error) == ("The model server offers no model for chat.", True)
 
 
-async def test_the_model_chooses_no_less_than_it_may_for_imagine(bot: Bot, models: FakeModels) -> None:
-    for setting in ("imagine.steps.minimum 6", "imagine.guidance.minimum 9.5"):
+@pytest.mark.parametrize(
+    ("end", "word", "steps", "guidance"), [("minimum", "least", 6, 9.5), ("maximum", "most", 3, 1.5)]
+)
+async def test_the_model_chooses_within_what_it_may_for_imagine(
+    bot: Bot, models: FakeModels, end: str, word: str, steps: int, guidance: float
+) -> None:
+    for setting in (f"imagine.steps.{end} {steps}", f"imagine.guidance.{end} {guidance}"):
         assert not (await last(bot, ask(f"/config set {setting}", MODERATOR))).error
-    assert "took some of it away 6 times" in (await last(bot, ask("/compare a red apple"))).text
+    assert f"took some of it away {steps} times" in (await last(bot, ask("/compare a red apple"))).text
     (body,) = (body for body in models.requests if body["model"] == "fake-images")
-    assert body["least_guidance"] == 9.5
-
-
-async def test_the_model_chooses_no_more_than_it_may_for_imagine(bot: Bot, models: FakeModels) -> None:
-    for setting in ("imagine.steps.maximum 3", "imagine.guidance.maximum 1.5"):
-        assert not (await last(bot, ask(f"/config set {setting}", MODERATOR))).error
-    assert "took some of it away 3 times" in (await last(bot, ask("/compare a red apple"))).text
-    (body,) = (body for body in models.requests if body["model"] == "fake-images")
-    assert body["most_guidance"] == 1.5
+    assert body[f"{word}_guidance"] == guidance
 
 
 async def test_without_imagine_the_choice_is_all_the_models(models: FakeModels, tmp_path: Path) -> None:
