@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from bot.chore import repeat
 from bot.command import Command
 from bot.context import Context
-from bot.delivery import closing, ellipsis
+from bot.delivery import closing, cut_line, ellipsis
 from bot.errors import Busy, UserError
 from bot.message import (
     Asked,
@@ -99,6 +99,7 @@ __all__ = [
     "autocomplete",
     "closing",
     "command",
+    "cut_line",
     "ellipsis",
     "message_command",
     "new_seed",

@@ -298,14 +298,18 @@ def quote_line(prompt: str, limit: int = 200) -> str:
     if not line:
         return ""
     mark = f"> {_ZERO_WIDTH_SPACE}" if _BLOCK_MARK.match(line) else "> "
-    room = limit - len(mark)
-    if len(line) <= room:
-        return mark + line
-    end = room - 1
+    return mark + cut_line(line, limit - len(mark))
+
+
+def cut_line(line: str, limit: int) -> str:
+    """`line` in at most `limit` characters: cut with … after a word, if one ends in its second half."""
+    if len(line) <= limit:
+        return line
+    end = limit - 1
     while end > 1 and not _between_clusters(line, end):
         end -= 1
     space = line.rfind(" ", 0, end + 1)
-    return f"{mark}{line[: space if space > end / 2 else end]}…"
+    return f"{line[: space if space > end / 2 else end]}…"
 
 
 def grows(previous: Reply | None, current: Reply) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from bot import Button, Context, Drawn
+from bot import Button, Context, Drawn, cut_line
 from plugins.imagine.recipe import Recipe
 
 STRENGTH = 0.6
@@ -23,7 +23,7 @@ LONGEST_WORD = 40
 
 def short(prompt: str) -> str:
     """The prompt in one line that is not too long for a description."""
-    return _cut(" ".join(prompt.split()), LONGEST_QUOTE)
+    return cut_line(" ".join(prompt.split()), LONGEST_QUOTE)
 
 
 def card(drawn: Drawn) -> dict[str, str]:
@@ -49,7 +49,7 @@ def not_read(ctx: Context, drawn: Drawn) -> dict[str, str]:
     words = (*drawn.prompt.dropped, *drawn.prompt.unknown)
     if not words:
         return {}
-    named = [_cut(word, LONGEST_WORD) for word in words[:MOST_UNREAD]]
+    named = [cut_line(word, LONGEST_WORD) for word in words[:MOST_UNREAD]]
     return {ctx.translate("not read"): " ".join((*named, *(["…"] if len(words) > MOST_UNREAD else [])))}
 
 
@@ -73,7 +73,7 @@ def _unknown(ctx: Context, drawn: Drawn) -> str:
     sentence = "The text encoder has no tokens for these words and reads all such words alike: {words}."
     if len(unknown) > MOST_UNREAD:
         sentence = "The text encoder has no tokens for these words and reads all such words alike: {words} …"
-    return ctx.translate(sentence, words=_tokens([_cut(word, LONGEST_WORD) for word in unknown[:MOST_UNREAD]]))
+    return ctx.translate(sentence, words=_tokens([cut_line(word, LONGEST_WORD) for word in unknown[:MOST_UNREAD]]))
 
 
 def turned(ctx: Context, knob: str, asked: float | None, count: int, pictures: int) -> str:
@@ -265,14 +265,6 @@ def _comparison(ctx: Context, guidance: str, avoided: str) -> str:
         "means that it went {guidance} times the way from the second to the first: more keeps closer to the prompt.",
         guidance=guidance,
     )
-
-
-def _cut(line: str, limit: int) -> str:
-    """`line` in at most `limit` characters: up to a space, or to any character where there is none near the end."""
-    if len(line) <= limit:
-        return line
-    space = line.rfind(" ", 0, limit)
-    return f"{line[: space if space > limit / 2 else limit - 1]}…"
 
 
 def _tokens(tokens: Sequence[str]) -> str:

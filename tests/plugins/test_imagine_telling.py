@@ -28,6 +28,7 @@ def own(reply: Reply) -> list[str]:
         ("苹" * 250, "苹" * 199 + "…"),
         ("a cat " + "x" * 250, "a cat " + "x" * 193 + "…"),
         ("cat " * 60, "cat " * 49 + "cat…"),
+        ("x" * 198 + "👩‍🚀", "x" * 198 + "…"),
     ],
 )
 def test_a_long_prompt_is_cut_after_a_word_or_where_it_has_none(prompt: str, said: str) -> None:

@@ -10,6 +10,7 @@ from model_server.engines.diffusion.request import (
     MOST_KEPT,
     MOST_PIXELS,
     STRIP_FRAMES,
+    files_in,
     frames_in,
     singles,
 )
@@ -214,6 +215,5 @@ def fitting_edge(task: Imagine) -> int | None:
     All files of that kind together are bounded, too, since those of one request can be finished by a single step.
     """
     width, height, frames = task.width or 0, task.height or 0, frames_in(task)
-    files = 1 if task.layout == "grid" or task.sweep is not None else task.count
-    scale = math.sqrt(min(MOST_PIXELS, MOST_KEPT / files) / max(1, frames * width * height))
+    scale = math.sqrt(min(MOST_PIXELS, MOST_KEPT / files_in(task)) / max(1, frames * width * height))
     return int(max(width, height) * scale) if scale < 1 and frames > 1 else None

@@ -177,6 +177,11 @@ def frames_in(task: Imagine) -> int:
             return 1
 
 
+def files_in(task: Imagine) -> int:
+    """In how many files the pictures of the layout lie."""
+    return 1 if task.layout == "grid" or task.sweep is not None else task.count
+
+
 def read(tokenizer: Any, text: str, limit: int) -> Reading:
     """What of `text` fits into `limit` tokens of a tokenizer of transformers."""
     encoded = tokenizer(text)
@@ -223,8 +228,7 @@ def _check_side(what: str, side: int, usual: int, multiple: int) -> None:
 
 def _check_enlarged(task: Imagine, edge: int) -> None:
     smallest, largest = EDGES
-    frames = frames_in(task)
-    files = 1 if task.layout == "grid" or task.sweep else task.count
+    frames, files = frames_in(task), files_in(task)
     largest = min(largest, int((MOST_PIXELS / frames) ** 0.5), int((MOST_KEPT / (frames * files)) ** 0.5))
     if not smallest <= edge <= largest:
         kind = "" if frames == 1 else f" in this layout, which has {frames * files} of them"

@@ -98,13 +98,18 @@ async def test_many_teachers_behind_one_address_get_in(bot: Bot, ann: Visitor) -
     assert {await ann.sign_in(await moderators.new_code()) for _ in range(12)} == {303}
 
 
-async def test_moderators_have_their_commands_and_give_them_up(tmp_path: Path) -> None:
-    bot = Bot(
+def helping(folder: Path, *plugins: str) -> Bot:
+    """A bot that needs no models: with /help and a few plugins."""
+    return Bot(
         ModelClient("http://127.0.0.1:1"),
-        plugin.load(PluginsSection(enabled=("help", "plugins"), entry_points=False)),
-        Database(f"sqlite:///{tmp_path}/chat.db"),
+        plugin.load(PluginsSection(enabled=("help", *plugins), entry_points=False)),
+        Database(f"sqlite:///{folder}/chat.db"),
         default_command="help",
     )
+
+
+async def test_moderators_have_their_commands_and_give_them_up(tmp_path: Path) -> None:
+    bot = helping(tmp_path, "plugins")
     async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one:
         await one.sign_in(await Moderators(bot.database).new_code())
         async with one.page() as page:
@@ -137,12 +142,7 @@ async def test_signing_out_in_one_page_counts_in_the_others(bot: Bot, ann: Visit
 
 
 async def test_a_teacher_who_has_their_data_deleted_is_none_any_more(tmp_path: Path) -> None:
-    bot = Bot(
-        ModelClient("http://127.0.0.1:1"),
-        plugin.load(PluginsSection(enabled=("help", "privacy"), entry_points=False)),
-        Database(f"sqlite:///{tmp_path}/chat.db"),
-        default_command="help",
-    )
+    bot = helping(tmp_path, "privacy")
     async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one, visitor(url) as other:
         for teacher in (one, other):
             assert await teacher.sign_in(await Moderators(bot.database).new_code()) == 303
