@@ -1,7 +1,11 @@
 """Networks of the right shapes, the same for the same seed, and noise that ends as noise alone."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors import safe_open
 
 from model_server.assembly import MAX_TOKENS
 from model_server.training.networks import (
@@ -13,6 +17,8 @@ from model_server.training.networks import (
     mixed_precision,
     train_quickly,
 )
+
+WEIGHTS = Path(__file__).parents[3] / "model_server" / "weights" / "emoji-diffusion"
 
 
 @pytest.mark.parametrize("make", [make_autoencoder, make_unet])
@@ -47,6 +53,30 @@ def test_the_unet_reads_the_text_and_keeps_the_shape_however_it_attends(sizes: S
     assert not torch.allclose(made, unet(noisy, torch.tensor([1, 900]), other).sample, atol=1e-4)
     train_quickly(unet)
     assert torch.allclose(made, unet(noisy, torch.tensor([1, 900]), one).sample, atol=1e-4)
+
+
+@torch.no_grad()
+def test_what_the_text_says_as_a_whole_counts_where_its_tokens_do_not(sizes: Sizes) -> None:
+    unet = make_unet(sizes, 1)
+    for name, module in unet.named_modules():
+        if name.endswith("attn2"):
+            module.to_out[0].weight.zero_()
+    noisy = torch.ones(1, 4, 16, 16)
+    one, other = torch.randn(2, 1, MAX_TOKENS, TEXT_WIDTH, generator=torch.Generator().manual_seed(1))
+    made, otherwise = (unet(noisy, torch.tensor([900]), states).sample for states in (one, other))
+    assert not torch.allclose(made, otherwise, atol=1e-4)
+
+
+def test_the_weights_that_come_along_are_of_the_shape_that_training_makes() -> None:
+    with safe_open(WEIGHTS / "unet" / "diffusion_pytorch_model.safetensors", "pt") as kept:
+        shapes = {name: tuple(kept.get_slice(name).get_shape()) for name in kept.keys()}  # noqa: SIM118 - no mapping
+    made = make_unet(Sizes(), 1)
+    assert shapes == {name: tuple(value.shape) for name, value in made.state_dict().items()}
+    kept_config, made_config = (
+        {name: value for name, value in json.loads(text).items() if not name.startswith("_")}
+        for text in ((WEIGHTS / "unet" / "config.json").read_text("utf-8"), made.to_json_string())
+    )
+    assert kept_config == made_config
 
 
 def test_heads_are_as_wide_as_the_sizes_say() -> None:
