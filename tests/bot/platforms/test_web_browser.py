@@ -189,3 +189,14 @@ async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any,
     await expect(how.get_by_role("button", name="Step by step ▶")).to_be_visible()
     film = how.get_by_role("img", name="as a film in 9 steps: from noise to picture")
     assert await film.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
+
+
+async def test_tokens_that_a_status_names_are_set_apart(page: Any, models: FakeModels) -> None:
+    models.told = {"prompt": {"tokens": ["a", "[UNK]"], "dropped": [], "limit": 8, "unknown": ["🍎", "猫"]}}
+    await page.locator("#input").fill("/imagine count:1 a 🍎 猫")
+    await page.locator("#input").press("Enter")
+    status = exchange(page, 0).locator(".status")
+    await expect(status.locator("code")).to_have_text(["🍎", "猫"])
+    await expect(status).to_have_text(
+        "The text encoder has no tokens for these words and reads all such words alike: 🍎 猫."
+    )

@@ -86,7 +86,8 @@ export class ExchangeView {
     this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()], () => this.#showTools());
     const waiting = !reply.final && !reply.text && !reply.status;
     // Side by side all of it can be read, so that nothing is left to tell of it.
-    this.status.textContent = waiting ? "…" : reply.columns.length ? "" : reply.status;
+    const status = waiting ? "…" : reply.columns.length ? "" : reply.status;
+    this.#when("status", status, (line) => this.status.replaceChildren(...inCode(line)));
   }
 
   // A long one is cut, so that the answer stays in sight, until somebody wants to read all of it.
@@ -208,6 +209,11 @@ export class ExchangeView {
       moderates && !data.mine && tool("clock", t("Time {name} out", { name: data.author.name }), () => this.actions.timeOut(this)),
     ].filter(Boolean));
   }
+}
+
+// A line of text, and what stands in backticks in it as code.
+function inCode(line) {
+  return line.split(/`([^`]+)`/).map((part, place) => place % 2 ? element("code", {}, part) : part);
 }
 
 // The line as typed, its command and its options set apart from the words.
