@@ -111,8 +111,6 @@ def unsupported(config: Any) -> str | None:
         return why
     if getattr(config, "attention_bias", False) or getattr(config, "mlp_bias", False):
         return "it has biases outside of queries, keys and values"
-    if getattr(config, "quantization_config", None):
-        return "its files are quantised already"
     return None
 
 

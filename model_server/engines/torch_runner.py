@@ -44,6 +44,8 @@ def unsupported(config: Any) -> str | None:
         return f"its rotary embedding, {rope}, changes with the length of the text"
     if config.hidden_act != "silu":
         return f"its activation is {config.hidden_act}"
+    if getattr(config, "quantization_config", None):
+        return "its files are quantised already"
     return None
 
 

@@ -124,6 +124,7 @@ def test_a_slot_can_be_cut_back_by_reading_on_from_earlier() -> None:
         (MistralConfig(), "sliding window"),
         (GemmaConfig(), "gemma"),
         (LlamaConfig(hidden_act="gelu"), "gelu"),
+        (LlamaConfig(quantization_config={"quant_method": "fp8"}), "quantised"),
         (LlamaConfig(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}), "dynamic"),
     ],
 )
