@@ -43,6 +43,7 @@ OPTIONS: Mapping[str, Mapping[str, bool | int | float | str]] = {
     "diffusion": {
         "steps": 1,
         "guidance": 0.0,
+        "guidance_rescale": 0.0,
         "size": 1,
         "batch": 1,
         "variant": "",

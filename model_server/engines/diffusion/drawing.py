@@ -168,6 +168,8 @@ class Drawing:
             "sampler": self._can.sampler,
             "size": f"{task.width}x{task.height}",
         }
+        if self._can.guidance_rescale:
+            made_by["guidance_rescale"] = f"{self._can.guidance_rescale:g}"
         if task.negative_prompt:
             made_by["negative_prompt"] = task.negative_prompt
         if task.initial is not None:

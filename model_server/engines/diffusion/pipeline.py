@@ -100,6 +100,7 @@ class Pipeline:
             "prompt": [task.prompt for task in tasks],
             "num_inference_steps": steps,
             "guidance_scale": max(0.0, (first.guidance or 0.0) - self._offset),
+            "guidance_rescale": self.can.guidance_rescale,
             "width": first.width,
             "height": first.height,
             "generator": [seeded(task.seed) for task in tasks],

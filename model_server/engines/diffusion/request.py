@@ -23,6 +23,7 @@ Number = TypeVar("Number", int, float)
 MOST_PICTURES = 16
 STEPS = (1, 150)
 GUIDANCE = (0.0, 30.0)
+GUIDANCE_RESCALE = (0.0, 1.0)
 EDGES = (16, 1024)
 """Smallest and largest longer side, in pixels, that a picture is enlarged to."""
 MOST_PIXELS = 1 << 22
@@ -54,12 +55,14 @@ class Ability:
     """Whether it can start from a picture."""
     shows: bool = True
     """Whether it can be looked at between its steps."""
+    guidance_rescale: float = 0.0
+    """How far guidance is kept from raising the contrast: 0 not at all, 1 wholly."""
 
 
 def ability(
     spec: EngineSpec, *, sampler: str, steps: int, guidance: float, edge: int, multiple: int, **more: bool
 ) -> Ability:
-    """What a model can, with the defaults that `spec.options` (steps, guidance, size) may change.
+    """What a model can, with the defaults that `spec.options` (steps, guidance, guidance_rescale, size) may change.
 
     Raises Misconfigured when one of these is out of bounds.
     """
@@ -70,12 +73,14 @@ def ability(
         sampler=sampler,
         steps=int(options.get("steps", steps)),
         guidance=float(options.get("guidance", guidance)),
+        guidance_rescale=float(options.get("guidance_rescale", 0.0)),
         width=side,
         height=side,
         multiple=multiple,
         **more,
     )
     try:
+        _check_range("guidance_rescale", made.guidance_rescale, GUIDANCE_RESCALE, "guidance_rescale")
         complete(Imagine(prompt="", seed=0), made)
     except Refused as refused:
         raise Misconfigured(f"The options of {spec.name} are wrong: {refused.message}") from None

@@ -71,8 +71,8 @@ class Work:
 class StepwiseEngine:
     """`spec.folder`: a StableDiffusionPipeline.
 
-    Options: `steps`, `guidance` and `size` (of pictures, in pixels) where a request names none; `batch`, how many
-    pictures share a step, and as many jobs are at work.
+    Options: `steps`, `guidance` and `size` (of pictures, in pixels) where a request names none; `guidance_rescale`;
+    `batch`, how many pictures share a step, and as many jobs are at work.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -205,9 +205,11 @@ class StepwiseEngine:
             [states for _, _, states in parts],
         )
         weights = torch.tensor([weight for _, weight, _ in parts], device=outputs.device)
-        weighted = outputs * weights[:, None, None, None]
-        split = torch.split(weighted, [len(row.wanted) for row in rows])
-        return torch.stack([part.sum(0) for part in split])
+        counts = [len(row.wanted) for row in rows]
+        guesses, weighted = (torch.split(part, counts) for part in (outputs, outputs * weights[:, None, None, None]))
+        guided = [part.sum(0) for part in weighted]
+        share = self._can.guidance_rescale
+        return torch.stack([rescaled(row, part[-1], share) for row, part in zip(guided, guesses, strict=True)])
 
     def _tell(self, work: Work, moved: Sequence[Row]) -> list[Event]:
         """What there is to say of a job, some of whose pictures took a step."""
@@ -248,3 +250,15 @@ class StepwiseEngine:
         if drawing.over:
             self.remove(drawing.job_id)
         return events
+
+
+def rescaled(guided: torch.Tensor, prompted: torch.Tensor, share: float) -> torch.Tensor:
+    """What guidance made of two guesses, with its contrast brought back towards that of the guess with the prompt.
+
+    Guidance raises the contrast, and where noise alone is the beginning so far that colours glare. `share` is how much
+    of that is taken back, from 0 to 1: φ in Lin et al., “Common Diffusion Noise Schedules and Sample Steps are Flawed”,
+    arXiv 2305.08891, section 3.4. Both are C × H × W.
+    """
+    if not share:
+        return guided
+    return guided * (1 + share * (prompted.std() / guided.std() - 1))

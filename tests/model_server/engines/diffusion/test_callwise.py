@@ -56,6 +56,20 @@ def test_it_draws_what_the_pipeline_draws(opened_as: Open, family: Callable[[str
     assert identify(drawn)[1]["prompt"] == "a red cat"
 
 
+@pytest.mark.parametrize("name", ["sd-ancestral", "sdxl"])
+def test_it_rescales_guidance_as_the_pipeline_does(
+    opened_as: Open, family: Callable[[str], Path], run: Run, name: str
+) -> None:
+    theirs = DiffusionPipeline.from_pretrained(family(name), dtype=torch.float32)
+    theirs.set_progress_bar_config(disable=True)
+    told = {"num_inference_steps": 4, "guidance_scale": 9.0, "guidance_rescale": 1.0, "height": EDGE, "width": EDGE}
+    expected = theirs("a red cat", generator=torch.Generator().manual_seed(5), **told).images[0]
+    task = imagine(prompt="a red cat", guidance=9.0, seed=5)
+    [drawn] = only(run, opened_as(name, guidance_rescale=1.0), task)
+    assert np.abs(pixels(drawn) - np.asarray(expected).astype(int)).max() <= 1
+    assert difference(drawn, only(run, opened_as(name), task)[0]) > 1
+
+
 @pytest.mark.parametrize("name", ["sd-ancestral", "sdxl", "flux"])
 def test_a_picture_is_the_same_alone_and_in_company(opened_as: Open, run: Run, name: str) -> None:
     engine = opened_as(name)

@@ -56,7 +56,7 @@ def test_a_picture_is_the_same_alone_and_in_company(
     loaded: Callable[..., Engine], run: Run, request: pytest.FixtureRequest, kind: str, dtype: str
 ) -> None:
     folder = request.getfixturevalue(kind)
-    drawer = loaded("diffusion", folder) if dtype == "float32" else bfloat16(folder)
+    drawer = loaded("diffusion", folder, guidance_rescale=0.7) if dtype == "float32" else bfloat16(folder)
     assert isinstance(drawer, StepwiseEngine)
     together = run(drawer, *JOBS)
     for job in JOBS:
@@ -85,9 +85,9 @@ def test_picture_i_has_the_seed_plus_i(engine: Engine, run: Run) -> None:
         assert difference(picture, only(run, engine, imagine(seed=7 + index))[0]) <= 1
 
 
-@pytest.mark.parametrize("kind", ["plain", "pooling"])
+@pytest.mark.parametrize(("kind", "rescale"), [("plain", 0.0), ("pooling", 0.0), ("plain", 0.7)])
 def test_it_draws_what_diffusers_draws(
-    loaded: Callable[..., Engine], run: Run, request: pytest.FixtureRequest, kind: str
+    loaded: Callable[..., Engine], run: Run, request: pytest.FixtureRequest, kind: str, rescale: float
 ) -> None:
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
@@ -100,10 +100,12 @@ def test_it_draws_what_diffusers_draws(
         negative_prompt="a dog",
         num_inference_steps=8,
         guidance_scale=4.0,
+        guidance_rescale=rescale,
         generator=torch.Generator().manual_seed(5),
     ).images[0]
     job = imagine(prompt="a red cat", negative_prompt="a dog", steps=8, guidance=4.0, seed=5)
-    [drawn] = only(run, loaded("diffusion", folder), job)
+    [drawn] = only(run, loaded("diffusion", folder, guidance_rescale=rescale), job)
+    assert identify(drawn)[1].get("guidance_rescale", "0") == f"{rescale:g}"
     assert np.abs(pixels(drawn) - np.asarray(expected).astype(int)).max() <= 2
 
 
@@ -417,6 +419,10 @@ def test_what_is_wrong_with_the_engine_is_no_failure_of_a_job(cramped: Engine) -
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        (
+            {"guidance_rescale": 1.5},
+            "The options of tiny are wrong: The guidance_rescale is 1.5; it must be from 0 to 1.",
+        ),
         ({"steps": 0}, "The options of tiny are wrong: The number of steps is 0"),
         ({"size": 33}, "The options of tiny are wrong: The width is 33 pixels; it must be a multiple of 8"),
         ({"offload": "cloud"}, "The option offload of tiny must be one of none, model, sequential."),
