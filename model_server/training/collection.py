@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from model_server.training import captions, scenes
-from model_server.training.colours import BACKGROUNDS, COLOURS, main_hue, name_of, recolour
+from model_server.training.colours import BACKGROUNDS, COLOURS, GREYS, ONE_COLOUR, main_hue, name_of, recolour
 from model_server.training.emoji import SIZE
-from model_server.training.things import bare_code, read_descriptions
+from model_server.training.things import bare_code, read_descriptions, read_things, read_unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
@@ -37,11 +37,9 @@ NAME_WEIGHTS = (2.0, 0.8, 0.2)
 """By the words in its shortest name: what people often speak of, and ask for, has one of a word."""
 COMMON_WEIGHT = 20.0
 """Of each of the two hundred common things: a network that sees all alike knows none, in a processor's time."""
-SHARES = {"plain": 0.78, "colour": 0.13, "scene": 0.08, "tone": 0.01}
+SHARES = {"plain": 0.55, "colour": 0.25, "scene": 0.19, "tone": 0.01}
 """Which part of the drawn pictures is of which kind."""
 NAMEABLE = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
-ONE_COLOUR = 0.5
-"""The share of one hue from which on a picture is recoloured."""
 TWO_SIDED = ("left", "right", "clock", "o’clock", "thirty", "button", "letter", "input", "music", "calendar", "medal")
 WORN = {
     "sunglasses": ("eyes", ("wearing sunglasses", "with sunglasses", "in sunglasses")),
@@ -105,18 +103,20 @@ def collect(
     *,
     weights: Mapping[str, float] | None = None,
     variants: int = 4,
-    mixed: int = 24_000,
+    mixed: int = 36_000,
 ) -> Collection:
     """All pictures that are trained on; those of a set that is not in `weights` count once.
 
     Each emoji of each set comes in `variants` positions, every fourth mirrored where that does not make it wrong;
     recoloured in every colour that `captions.is_held_out` does not keep back; and `mixed` pictures show two emoji, a
-    ground, a scene, or something worn.
+    ground, a scene that `read_unseen` does not keep back, or something worn.
     """
     random = Random(seed)  # noqa: S311 - reproducible, not secret
     collection = Collection()
     weights = weights or {}
     common = read_descriptions()
+    asked = {thing.code: thing.name for thing in read_things()}
+    emoji = [_as_asked(one, asked) for one in emoji]
     for name, pictures in sets.items():
         for one in emoji:
             if one.code in pictures:
@@ -124,8 +124,19 @@ def collect(
                 descriptions = common.get(bare_code(one.code), ())
                 _add_plain(collection, one, pictures[one.code], random, variants, weight, descriptions)
                 _add_colours(collection, one, pictures[one.code], random, weight)
-    _add_mixed(collection, emoji, sets, random, mixed, weights)
+    _Mixer(emoji, sets, random).add_to(collection, mixed, weights)
     return collection
+
+
+def _as_asked(emoji: Emoji, asked: Mapping[str, str]) -> Emoji:
+    """With the name that a common thing is asked for by, too: “fir tree” beside Unicode's “evergreen tree”.
+
+    `asked` has these names by code.
+    """
+    name = asked.get(bare_code(emoji.code))
+    if name is None or emoji.tone or name in captions.names(emoji):
+        return emoji
+    return replace(emoji, synonyms=(name, *emoji.synonyms))
 
 
 def usual(emoji: Emoji, common: Container[str]) -> float:
@@ -166,76 +177,91 @@ def _add_plain(
 
 
 def _add_colours(collection: Collection, emoji: Emoji, picture: Rgba, random: Random, weight: float) -> None:
-    if emoji.tone or emoji.group not in {*NAMEABLE, "Smileys & Emotion"} or main_hue(picture)[1] < ONE_COLOUR:
+    if emoji.tone or emoji.group not in {*NAMEABLE, "Smileys & Emotion"}:
         return
     bare = captions.things(emoji)
     for colour in COLOURS:
-        if any(captions.is_held_out(thing, colour) for thing in bare[:1]):
-            continue
         changed = recolour(picture, colour)
+        # Grey has no hue, so there it is the picture before that tells whether it was mostly of one.
+        if captions.is_held_out(bare[0], colour) or main_hue(picture if colour in GREYS else changed)[1] < ONE_COLOUR:
+            continue
         flip = _may_flip(emoji) and random.random() < 0.5
         texts = captions.coloured(emoji, colour)
         collection.add("colour", scenes.place(changed, random, flip=flip), weight, random.sample(texts, 5))
 
 
-def _add_mixed(
-    collection: Collection, emoji: list[Emoji], sets: Sets, random: Random, count: int, weights: Mapping[str, float]
-) -> None:
-    subjects = [one for one in emoji if one.group in NAMEABLE and not one.tone and _may_flip(one)]
-    by_name = {one.name: one for one in emoji if not one.tone}
-    heads = [one for one in subjects if one.group == "Animals & Nature" and one.name.endswith(" face")]
-    available = {name: [one for one in subjects if one.code in pictures] for name, pictures in sets.items()}
+class _Mixer:
+    """Makes pictures of several emoji of one set, or of one somewhere else than on white, with their captions."""
 
-    def subject(name: str) -> tuple[Rgba, str]:
-        one = random.choice(available[name])
-        return sets[name][one.code], random.choice(captions.names(one)[:2])
+    def __init__(self, emoji: Sequence[Emoji], sets: Sets, random: Random) -> None:
+        subjects = [one for one in emoji if one.group in NAMEABLE and not one.tone and _may_flip(one)]
+        self._sets, self._random = sets, random
+        self._by_name = {one.name: one for one in emoji if not one.tone}
+        self._heads = [one for one in subjects if one.group == "Animals & Nature" and one.name.endswith(" face")]
+        self._subjects = {name: [one for one in subjects if one.code in pictures] for name, pictures in sets.items()}
+        # Or a common thing would hardly ever be seen anywhere but on white, and come out as a blob elsewhere.
+        common = read_descriptions()
+        self._chances = {name: [usual(one, common) for one in those] for name, those in self._subjects.items()}
+        self._kept_back: dict[str, set[str]] = defaultdict(set)
+        for prompt in read_unseen():
+            self._kept_back[prompt.code].add(prompt.scene)
 
-    def two(name: str) -> tuple[Rgb, list[str]]:
-        (left, first), (right, second) = subject(name), subject(name)
+    def add_to(self, collection: Collection, count: int, weights: Mapping[str, float]) -> None:
+        """So many, of all kinds in turn; less where a set lacks what is worn."""
+        kinds: list[Callable[[str], tuple[Rgb, list[str]] | None]] = [self._two, self._ground, *[self._scene] * 4]
+        if self._heads and all(thing in self._by_name for thing in WORN):
+            kinds.append(self._worn)
+        names = [name for name, those in self._subjects.items() if those]
+        for number in range(count if names else 0):
+            name = self._random.choice(names)
+            if (made := kinds[number % len(kinds)](name)) is not None:
+                collection.add("scene", made[0], weights.get(name, 1.0), made[1])
+
+    def _subject(self, name: str) -> tuple[Emoji, Rgba, str]:
+        one = self._random.choices(self._subjects[name], self._chances[name])[0]
+        return one, self._sets[name][one.code], self._random.choice(captions.names(one)[:3])
+
+    def _flip(self) -> bool:
+        return self._random.random() < 0.5
+
+    def _two(self, name: str) -> tuple[Rgb, list[str]]:
+        (_, left, first), (_, right, second) = self._subject(name), self._subject(name)
         a, b = captions.article(first), captions.article(second)
         texts = [f"{a} and {b}", f"{first} and {second}", f"{a} next to {b}", f"{a} beside {b}"]
-        return scenes.pair(left, right, random), random.sample(texts, 2)
+        return scenes.pair(left, right, self._random), self._random.sample(texts, 2)
 
-    def ground(name: str) -> tuple[Rgb, list[str]]:
-        picture, thing = subject(name)
-        colour = random.choice(list(BACKGROUNDS))
+    def _ground(self, name: str) -> tuple[Rgb, list[str]]:
+        _, picture, thing = self._subject(name)
+        colour = self._random.choice(list(BACKGROUNDS))
         ending = f"on {captions.article(f'{colour} background')}"
         texts = [f"{thing} {ending}", f"{captions.article(thing)} {ending}", f"{thing}, {colour} background"]
-        return scenes.on_colour(picture, colour, random, flip=random.random() < 0.5), texts
+        return scenes.on_colour(picture, colour, self._random, flip=self._flip()), texts
 
-    def scene(name: str) -> tuple[Rgb, list[str]]:
-        picture, thing = subject(name)
-        return _in_scene(picture, thing, random)
+    def _scene(self, name: str) -> tuple[Rgb, list[str]]:
+        one, picture, thing = self._subject(name)
+        return self._put(one, picture, captions.article(thing), thing)
 
-    def worn(name: str) -> tuple[Rgb, list[str]] | None:
-        thing = random.choice(list(WORN))
-        one = random.choice(heads)
-        pictures = sets[name]
-        if by_name[thing].code not in pictures or one.code not in pictures:
+    def _worn(self, name: str) -> tuple[Rgb, list[str]] | None:
+        random, pictures = self._random, self._sets[name]
+        thing = self._by_name[random.choice(list(WORN))]
+        one = random.choice(self._heads)
+        if thing.code not in pictures or one.code not in pictures:
             return None
-        where, phrases = WORN[thing]
-        dressed = scenes.wearing(pictures[one.code], pictures[by_name[thing].code], where=where)
+        where, phrases = WORN[thing.name]
+        dressed = scenes.wearing(pictures[one.code], pictures[thing.code], where=where)
         calls = [f"{captions.article(called)} {phrase}" for called in captions.things(one)[:3] for phrase in phrases]
         if random.random() < 0.3:
-            return _in_scene(dressed, random.choice(calls), random)
-        return scenes.place(dressed, random, flip=random.random() < 0.5), calls
+            called = random.choice(calls)
+            return self._put(one, dressed, called, called)
+        return scenes.place(dressed, random, flip=self._flip()), calls
 
-    kinds: list[Callable[[str], tuple[Rgb, list[str]] | None]] = [two, ground, scene, scene]
-    if heads and all(thing in by_name for thing in WORN):
-        kinds.append(worn)
-    names = [name for name, those in available.items() if those]
-    for number in range(count if names else 0):
-        name = random.choice(names)
-        if (made := kinds[number % len(kinds)](name)) is not None:
-            collection.add("scene", made[0], weights.get(name, 1.0), made[1])
-
-
-def _in_scene(picture: Rgba, thing: str, random: Random) -> tuple[Rgb, list[str]]:
-    where = random.choice(list(scenes.SCENES))
-    called = thing if " " in thing and thing.startswith(("a ", "an ")) else captions.article(thing)
-    phrases = random.sample(scenes.SCENE_WORDS[where], 2)
-    texts = [f"{called} {phrase}" for phrase in phrases] + [f"{thing} {where}"]
-    return scenes.in_scene(picture, where, random, flip=random.random() < 0.5), texts
+    def _put(self, emoji: Emoji, picture: Rgba, called: str, thing: str) -> tuple[Rgb, list[str]]:
+        """The picture of `emoji` in one of the scenes; `called` is `thing` with its article."""
+        random = self._random
+        where = random.choice([scene for scene in scenes.SCENES if scene not in self._kept_back[bare_code(emoji.code)]])
+        first, second, third = random.sample(scenes.SCENE_WORDS[where], 3)
+        texts = [f"{called} {first}", f"{called} {second}", f"{called} that is {third}", f"{thing} {where}"]
+        return scenes.in_scene(picture, where, random, flip=self._flip()), texts
 
 
 def by_kind(collection: Collection) -> dict[str, int]:

@@ -38,8 +38,12 @@ BACKGROUNDS = {
     "black": (20, 20, 20),
     "grey": (158, 158, 158),
 }
+ONE_COLOUR = 0.5
+"""The share of one hue from which on it is what a picture is coloured in."""
 SPREAD = 32
 """How many degrees around its main hue still count as one colour."""
+DYED = 0.75
+"""The saturation that white and grey get where they are coloured."""
 
 
 def main_hue(picture: Rgba) -> tuple[float, float]:
@@ -65,11 +69,19 @@ def name_of(picture: Rgba) -> str | None:
 
 
 def recolour(picture: Rgba, colour: str) -> Rgba:
-    """The same picture with its main hue turned to `colour`; outlines, eyes and other hues stay as they are."""
+    """The same picture with its main hue turned to `colour`; outlines, eyes and other hues stay as they are.
+
+    Of a picture that is not mostly of one hue, white and grey take the colour, too, unless it is itself one of GREYS.
+    """
     hue, saturation, value, alpha = _planes(picture)
-    peak, _ = main_hue(picture)
+    peak, share = main_hue(picture)
     # Neighbouring hues fade in, or shading would break at a sharp line.
     near = np.clip((SPREAD + 14 - np.abs(_turn(hue - peak))) / 14, 0, 1) * np.clip(saturation / 0.15, 0, 1)
+    if share < ONE_COLOUR and colour not in GREYS:
+        pale = np.clip((0.35 - saturation) / 0.1, 0, 1) * np.clip((value - 0.2) / 0.1, 0, 1)
+        near = np.maximum(near, pale)
+        hue = hue * (1 - pale) + peak * pale
+        saturation = np.maximum(saturation, DYED * pale)
     if colour in GREYS:
         less, brightness = GREYS[colour]
         new_hue, new_saturation = hue, saturation * less

@@ -19,7 +19,7 @@ from model_server.training.charts import guidance_chart, sheet
 from model_server.training.command import CATALOGUE, TEXT_ENCODER, count, tell
 from model_server.training.emoji import read_by_any_name, read_emoji, read_pictures
 from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, fetch
-from model_server.training.things import read_things
+from model_server.training.things import read_things, read_unseen
 from model_server.training.vision import Vision, open_vision
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 SEED = 7
 FEW = 5
-UNSEEN = Path(__file__).with_name("unseen.txt")
 DESCRIPTION = """\
 Trains a small classifier on the emoji sets, tests it on a set that nothing was trained on (EmojiOne 2.3, CC-BY 4.0),
 and lets it judge what the model draws: 200 common things, a knob at several values, and 54 prompts that are in no set.
@@ -52,11 +51,12 @@ def main(arguments: Sequence[str]) -> int:
         learn(folder / "packages", things, _vision(store))
         return 0
     pipeline = _pipeline(store, folder, options.model, options.start)
-    engine = create(EngineSpec(name=options.model, engine="diffusion", folder=pipeline))
+    drawn_as = load_catalogue(CATALOGUE)[options.model].options
+    engine = create(EngineSpec(name=options.model, engine="diffusion", folder=pipeline, options=drawn_as))
+    engine.load()
     out: Path = options.out or folder / "judged"
     out.mkdir(parents=True, exist_ok=True)
     judging = learn(folder / "packages", things, _vision(store))
-    engine.load()
     examine(judging, things, engine, folder, out)
     return 0
 
@@ -95,7 +95,7 @@ def examine(judging: judge.Judge, things: Sequence[Thing], engine: Engine, folde
     collection = stages.gather(folder, SEED, tell)
     learnt = np.stack(collection.pictures)
     collection.pictures.clear()
-    unseen = verdict.read_unseen(UNSEEN)
+    unseen = read_unseen()
     tell(f"drawing {len(unseen)} prompts that are in no set")
     novel = verdict.imagine_unseen(judging, things, engine, unseen, learnt)
     sheet(novel.recognised.pictures, learnt[novel.nearest], columns=18).save(out / "unseen.png")

@@ -30,7 +30,7 @@ PROMPTS = (
 )  # fmt: skip
 COLUMNS = 8
 STEPS = 25
-GUIDANCE = 5.0
+GUIDANCE, GUIDANCE_RESCALE = 5.0, 0.7
 AT_ONCE = 16
 
 
@@ -41,7 +41,13 @@ def draw_sheet(pipeline: StableDiffusionPipeline, prompts: tuple[str, ...] = PRO
     for start in range(0, len(prompts), AT_ONCE):
         part = list(prompts[start : start + AT_ONCE])
         noise = [torch.Generator().manual_seed(seed + start + number) for number in range(len(part))]
-        pictures += pipeline(part, num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=noise).images
+        pictures += pipeline(
+            part,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE,
+            guidance_rescale=GUIDANCE_RESCALE,
+            generator=noise,
+        ).images
     width, height = pictures[0].size
     sheet = Image.new("RGB", (COLUMNS * width, -(-len(pictures) // COLUMNS) * height), "white")
     for number, picture in enumerate(pictures):

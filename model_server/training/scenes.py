@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Ground = Callable[[Image.Image, Random], None]
 
 USUAL_SIZE = 56
+SIDES_ON_GROUND = (46, 52)
+"""From and to how many pixels: smaller things came out as blobs, since the network sees four pixels as one."""
 
 
 def place(picture: Rgba, random: Random, *, flip: bool) -> Rgb:
@@ -46,7 +48,7 @@ def pair(left: Rgba, right: Rgba, random: Random) -> Rgb:
 def on_colour(picture: Rgba, colour: str, random: Random, *, flip: bool) -> Rgb:
     """The emoji on a ground of one colour."""
     canvas = Image.new("RGB", (SIZE, SIZE), tint(colour, random.uniform(-1, 1)))
-    side = random.randint(42, 50)
+    side = random.randint(*SIDES_ON_GROUND)
     _paste(canvas, picture, side, ((SIZE - side) // 2, (SIZE - side) // 2 + random.randint(-2, 2)), flip=flip)
     return np.asarray(canvas)
 
@@ -56,7 +58,7 @@ def in_scene(picture: Rgba, scene: str, random: Random, *, flip: bool) -> Rgb:
     canvas = Image.new("RGB", (SIZE, SIZE), "white")
     behind, before = SCENES[scene]
     behind(canvas, random)
-    side = random.randint(40, 46)
+    side = random.randint(*SIDES_ON_GROUND)
     _paste(canvas, picture, side, ((SIZE - side) // 2 + random.randint(-3, 3), SIZE - side - 5), flip=flip)
     before(canvas, random)
     return np.asarray(canvas)

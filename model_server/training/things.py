@@ -1,12 +1,15 @@
-"""Two hundred common things: what the generator is to draw best, and what the judge tells apart."""
+"""Two hundred common things, which the generator is to draw best and the judge tells apart; and how to ask for them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_server.training.scenes import SCENES
+
 THINGS = Path(__file__).with_name("things.txt")
 DESCRIPTIONS = Path(__file__).with_name("descriptions.txt")
+UNSEEN = Path(__file__).with_name("unseen.txt")
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,19 @@ class Thing:
     @property
     def prompt(self) -> str:
         return self.paraphrase or self.name
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A prompt that is in no emoji set: the thing in it by `code`, and the colour or the scene that it is put in.
+
+    `scene` is one of `scenes.SCENES`; of a prompt that names several, the one in which the thing is never shown.
+    """
+
+    code: str
+    prompt: str
+    colour: str = ""
+    scene: str = ""
 
 
 def read_things(path: Path = THINGS) -> list[Thing]:
@@ -44,6 +60,17 @@ def read_descriptions(path: Path = DESCRIPTIONS) -> dict[str, list[str]]:
     for line in path.read_text("utf-8").splitlines():
         character, _, words = line.partition(" ")
         found[code_of(character)] = words.split("; ")
+    return found
+
+
+def read_unseen(path: Path = UNSEEN) -> list[Unseen]:
+    """One prompt a line: the emoji, a space, its colour or its scene, a colon, the prompt."""
+    found = []
+    for line in path.read_text("utf-8").splitlines():
+        what, _, prompt = line.partition(": ")
+        character, _, way = what.partition(" ")
+        known = {"scene": way} if way in SCENES else {"colour": way}
+        found.append(Unseen(code_of(character), prompt, **known))
     return found
 
 

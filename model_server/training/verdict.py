@@ -13,14 +13,12 @@ from model_server.catalogue import StoreError
 from model_server.job import Failed, Finished, Imagine, Job, Picture
 from model_server.training.colours import HUES
 from model_server.training.judge import ranks
-from model_server.training.things import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from model_server.engines import Engine
-    from model_server.training.things import Thing
+    from model_server.training.things import Thing, Unseen
 
     class Judge(Protocol):
         """Whoever says how much pictures show each of some things."""
@@ -36,15 +34,6 @@ EVERY, SEEDS = 8, 4
 PAPER = 0.9
 """A pixel whose darkest channel is lighter than this is the ground."""
 COMPARED_AT_ONCE = 2000
-
-
-@dataclass(frozen=True)
-class Unseen:
-    """A prompt that is in no emoji set: the thing in it by `code`, and its colour where the prompt names one."""
-
-    code: str
-    colour: str
-    prompt: str
 
 
 @dataclass(frozen=True)
@@ -79,17 +68,6 @@ class Novel:
     """Of those prompts that name a colour."""
     nearest: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     distances: np.ndarray = field(default_factory=lambda: np.zeros(0))
-
-
-def read_unseen(path: Path) -> list[Unseen]:
-    """One prompt a line: the emoji, its colour or a dash, a colon, the prompt."""
-    found = []
-    for line in path.read_text("utf-8").splitlines():
-        what, _, prompt = line.partition(": ")
-        character, _, colour = what.partition(" ")
-        code = code_of(character)
-        found.append(Unseen(code, colour.removeprefix("-"), prompt))
-    return found
 
 
 def draw(engine: Engine, tasks: Sequence[Imagine]) -> np.ndarray:

@@ -5,12 +5,14 @@ import pytest
 
 from model_server.training import captions, scenes
 from model_server.training.collection import SHARES, TWO_SIDED, Collection, collect
-from model_server.training.colours import COLOURS, name_of, recolour
+from model_server.training.colours import COLOURS, HUES, name_of, recolour
 from model_server.training.emoji import TONES, Emoji
 from model_server.training.things import read_descriptions
 
 FRUIT = Emoji("1f34e", "red apple", ("apple",), ("fruit", "ripe"), "Food & Drink")
 ARROW = Emoji("27a1", "right arrow", (), ("east",), "Symbols")
+PIZZA = Emoji("1f355", "pizza", (), (), "Food & Drink")
+MATE = Emoji("1f9c9", "mate", (), (), "Food & Drink")
 HAND = Emoji("1f44b-1f3ff", "waving hand", (), (), "People & Body", TONES["1F3FF"])
 
 
@@ -91,14 +93,12 @@ def test_symbols_are_drawn_less_often_than_food(collection: Collection) -> None:
 
 
 def test_what_has_a_short_name_is_drawn_more_often() -> None:
-    short = Emoji("1f9c9", "mate", (), (), "Food & Drink")
     long = Emoji("1f362", "oden on a stick", (), (), "Food & Drink")
-    assert chance(short, beside=long) > 2 * chance(long, beside=short)
+    assert chance(MATE, beside=long) > 2 * chance(long, beside=MATE)
 
 
 def test_a_common_thing_is_drawn_more_often_than_others_of_its_kind() -> None:
-    other = Emoji("1f9c9", "mate", (), (), "Food & Drink")
-    assert chance(FRUIT, beside=other) > 3 * chance(other, beside=FRUIT)
+    assert chance(FRUIT, beside=MATE) > 3 * chance(MATE, beside=FRUIT)
 
 
 def chance(one: Emoji, *, beside: Emoji) -> float:
@@ -106,6 +106,44 @@ def chance(one: Emoji, *, beside: Emoji) -> float:
     pictures = {each.code: disc((128, 128, 128)) for each in (one, beside)}
     made = collect([one, beside], {"one set": pictures}, seed=3, mixed=0)
     return float(made.probabilities()[shown(made, one.name)[0]])
+
+
+def in_scenes(*emoji: Emoji) -> list[str]:
+    """The captions of each picture of these in a scene."""
+    made = collect(list(emoji), {"one set": {one.code: disc((220, 30, 30)) for one in emoji}}, seed=3, mixed=300)
+    words = tuple(phrase for phrases in scenes.SCENE_WORDS.values() for phrase in phrases)
+    texts = list(made.texts)
+    said = [texts[number] for numbers in made.captions for number in numbers]
+    return [text for text in said if text.endswith(words)]
+
+
+def test_a_thing_is_never_shown_in_the_scene_that_it_is_asked_for_in() -> None:
+    found = {
+        scene
+        for scene, phrases in scenes.SCENE_WORDS.items()
+        if any(text.startswith("a pizza ") and text.endswith(phrases) for text in in_scenes(PIZZA, FRUIT))
+    }
+    assert found == scenes.SCENES.keys() - {"on the grass"}
+
+
+def test_a_common_thing_is_in_scenes_more_often_than_others() -> None:
+    texts = in_scenes(PIZZA, MATE)
+    pizzas, mates = (sum(thing in text for text in texts) for thing in ("pizza", "mate"))
+    assert pizzas > 3 * mates > 0
+
+
+def test_a_common_thing_also_has_the_name_that_it_is_asked_for_by() -> None:
+    tree = Emoji("1f332", "evergreen tree", (), (), "Animals & Nature")
+    made = collect([tree], {"one set": {tree.code: disc((30, 160, 30))}}, seed=3, mixed=20)
+    assert {"evergreen tree", "fir tree"} <= made.texts.keys()
+    assert any("fir tree" in text and "red" in text for text in made.texts)
+    assert any(text.startswith("a fir tree ") for text in in_scenes(tree))
+
+
+def test_a_white_thing_is_shown_in_colours_but_not_in_greys() -> None:
+    made = collect([MATE], {"one set": {MATE.code: disc((235, 235, 235))}}, seed=3, mixed=0)
+    shown_in = {colour for colour in COLOURS if any(f"{colour} " in text for text in made.texts)}
+    assert shown_in == {colour for colour in (*HUES, "brown") if not captions.is_held_out("mate", colour)}
 
 
 def test_a_set_with_less_weight_is_drawn_less_often_in_all_kinds() -> None:

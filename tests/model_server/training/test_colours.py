@@ -51,6 +51,23 @@ def test_only_the_main_hue_changes(colour: str) -> None:
         assert np.abs(changed[:30, :, :3].astype(int) - picture[:30, :, :3]).max() > 40
 
 
+@pytest.mark.parametrize("colour", ["red", "orange", "yellow", "green", "blue", "purple", "pink"])
+def test_what_is_white_and_grey_can_be_dyed_and_its_outline_stays(colour: str) -> None:
+    dyed = recolour(drawn((240, 240, 240), (120, 130, 135), (20, 20, 20), (200, 40, 40)), colour)
+    assert name_of(dyed) == colour
+    assert dyed[40, 32, :3].tolist() == pytest.approx([20, 20, 20], abs=3)
+    assert dyed[4, 32, :3].sum() > dyed[20, 32, :3].sum()
+
+
+def test_white_on_a_thing_of_one_colour_is_not_dyed() -> None:
+    assert recolour(drawn((230, 30, 30), (230, 30, 30), (250, 250, 250)), "blue")[60, 32, :3].min() > 245
+
+
+def test_what_has_no_colour_does_not_turn_grey() -> None:
+    drawing = drawn((240, 240, 240), (120, 130, 135))
+    assert np.abs(recolour(drawing, "black").astype(int) - drawing).max() <= 3
+
+
 @pytest.mark.parametrize(("colour", "most"), [("black", 80), ("grey", 190), ("white", 245)])
 def test_greys_have_no_hue(colour: str, most: int) -> None:
     changed = recolour(drawn((230, 30, 30)), colour)[32, 32, :3].astype(int)

@@ -9,16 +9,17 @@ import torch
 from PIL import Image
 
 from model_server.__main__ import main
+from model_server.engines import Misconfigured
 from model_server.training import judge, judging, stages, verdict
 from model_server.training.collection import Collection
 from model_server.training.emoji import Emoji
 from model_server.training.networks import Sizes, make_autoencoder, make_unet
 from model_server.training.packages import JUDGE_SET, EmojiSet
-from model_server.training.things import Thing, read_things
+from model_server.training.things import Thing, read_things, read_unseen
 from model_server.training.verdict import Knob, Novel, Recognised
 
 MODEL = "emoji-diffusion"
-ASKED = {prompt.code for prompt in verdict.read_unseen(judging.UNSEEN)}
+ASKED = {prompt.code for prompt in read_unseen()}
 THOSE_ASKED = [thing for thing in read_things() if thing.code in ASKED]
 """A quarter of the things: the judge learns them as it learns all, and sooner."""
 
@@ -74,16 +75,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -
 
 
 @pytest.fixture
-def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text_encoder: Path) -> None:
+def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text_encoder: Path) -> Path:
+    """One whose last line takes options of the model."""
     path = tmp_path / "models.toml"
     path.write_text(
         f'[models.{judging.TEXT_ENCODER}]\nengine = "embedding"\ndescription = "Reads"\nlicence = "MIT"\n'
         f'folder = "{text_encoder}"\n'
+        f'[models.{MODEL}]\nengine = "diffusion"\ndescription = "Draws"\nlicence = "MIT"\nfolder = "{tmp_path}"\n'
     )
     monkeypatch.setattr(judging, "CATALOGUE", path)
+    return path
 
 
-@pytest.mark.usefixtures("encoder")
+@pytest.mark.usefixtures("home")
+def test_it_draws_as_the_catalogue_says(catalogue: Path, tmp_path: Path, sizes: Sizes) -> None:
+    catalogue.write_text(catalogue.read_text("utf-8") + "options = { guidance_rescale = 2.0 }\n", "utf-8")
+    stages.export(make_unet(sizes, 1), make_autoencoder(sizes, 1), tmp_path / "weights")
+    with pytest.raises(Misconfigured, match=r"The guidance_rescale is 2; it must be from 0 to 1\."):
+        main(["judge", MODEL, "--from", str(tmp_path / "weights"), "--threads", "1"])
+
+
+@pytest.mark.usefixtures("catalogue")
 def test_weights_are_judged_and_figures_and_pictures_written(
     home: Path, tmp_path: Path, sizes: Sizes, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,6 @@
 import io
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ from PIL import Image
 from model_server.catalogue import StoreError
 from model_server.job import Event, Failed, Finished, Imagine, Job, Picture, Started
 from model_server.training import verdict
-from model_server.training.judging import UNSEEN
-from model_server.training.things import Thing, read_things
+from model_server.training.things import Thing, Unseen
 
 COLOURS = {"red": (230, 20, 20), "green": (20, 200, 20), "blue": (20, 60, 230)}
 
@@ -110,9 +108,9 @@ def test_more_guidance_is_recognised_better_and_varies_less(monkeypatch: pytest.
 
 def test_unseen_prompts_are_judged_by_thing_and_by_colour() -> None:
     unseen = [
-        verdict.Unseen("a", "red", "red"),
-        verdict.Unseen("b", "blue", "green"),
-        verdict.Unseen("a", "", "blue in the snow"),
+        Unseen("a", "red", colour="red"),
+        Unseen("b", "green", colour="blue"),
+        Unseen("a", "blue in the snow", scene="in the snow"),
     ]
     learnt = np.stack([flat(255, 255, 255), flat(*COLOURS["green"]), flat(*COLOURS["red"])])
     novel = verdict.imagine_unseen(ColourJudge(), THINGS, Painter(), unseen, learnt)
@@ -161,18 +159,3 @@ def test_the_colour_that_rules(colour: tuple[int, int, int], word: str) -> None:
 
 def test_blank_paper_has_no_colour() -> None:
     assert verdict.dominant(flat(250, 252, 250)) == ""
-
-
-def test_fifty_four_prompts_forty_with_a_colour_and_all_of_known_things() -> None:
-    unseen = verdict.read_unseen(UNSEEN)
-    assert len({one.prompt for one in unseen}) == 54
-    assert sum(bool(one.colour) for one in unseen) == 40
-    assert {one.code for one in unseen} <= {thing.code for thing in read_things()}
-    assert all(f" {one.colour} " in one.prompt for one in unseen if one.colour)
-
-
-def test_a_line_of_an_unseen_prompt(tmp_path: Path) -> None:
-    (tmp_path / "unseen.txt").write_text("🌶️ blue: a blue chili pepper\n🐱 -: a cat: asleep\n", "utf-8")
-    pepper, cat = verdict.read_unseen(tmp_path / "unseen.txt")
-    assert (pepper.code, pepper.colour, pepper.prompt) == ("1f336", "blue", "a blue chili pepper")
-    assert (cat.colour, cat.prompt) == ("", "a cat: asleep")
