@@ -1,12 +1,25 @@
-"""What a text encoder sees of a prompt: the tokens that fit, and the words without any. What is told first."""
+"""What a text encoder sees of a prompt: the tokens that fit, and the words without any. What is told, and refused."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from fakes.diffusion import failures, imagine
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from model_server.engines import Engine, Misconfigured
 from model_server.engines.diffusion.drawing import Drawing
 from model_server.engines.diffusion.request import Ability, complete, read
-from model_server.job import Chosen, Imagine, Reading
+from model_server.job import Chosen, Embed, Event, Finished, Imagine, Job, Reading
+
+Run = Callable[..., list[Event]]
+MANY_TOO_LARGE = (
+    "Pictures may be enlarged to 16 to 228 pixels in this layout, which has 320 of them, but 400 were asked for."
+)
+STRIP_TOO_LARGE = (
+    "Pictures may be enlarged to 16 to 647 pixels in this layout, which has 10 of them, but 700 were asked for."
+)
 
 
 def tokenizer(unknown: str) -> PreTrainedTokenizerFast:
@@ -44,3 +57,69 @@ def test_what_the_model_can_do_with_a_picture_is_told(starts: bool, shows: bool)
     [_, chosen] = drawing.opening(Reading(("a", "cat"), (), 8), None)
     assert isinstance(chosen, Chosen)
     assert (chosen.starts, chosen.shows) == (starts, shows)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence", "param"),
+    [
+        ({"count": 17}, "The number of pictures is 17; it must be from 1 to 16.", "n"),
+        ({"steps": 0}, "The number of steps is 0; it must be from 1 to 150.", "steps"),
+        ({"steps": 151}, "The number of steps is 151; it must be from 1 to 150.", "steps"),
+        ({"guidance": 31.0}, "The guidance is 31; it must be from 0 to 30.", "guidance"),
+        ({"guidance": float("nan")}, "The guidance is nan; it must be from 0 to 30.", "guidance"),
+        ({"previews": 17}, "The number of previews is 17; it must be from 0 to 16.", "partial_images"),
+        ({"width": 36}, "The width is 36 pixels; it must be a multiple of 8 from 16 to 64.", "size"),
+        ({"height": 72}, "The height is 72 pixels; it must be a multiple of 8 from 16 to 64.", "size"),
+        ({"edge": 2000}, "Pictures may be enlarged to 16 to 1024 pixels, but 2000 were asked for.", "enlarge"),
+        (
+            {"edge": 400, "layout": "animation", "count": 8},
+            MANY_TOO_LARGE,
+            "enlarge",
+        ),
+        (
+            {"edge": 700, "layout": "strip"},
+            STRIP_TOO_LARGE,
+            "enlarge",
+        ),
+        ({"prompt": "\ud800"}, "Character 1 of the text is half a surrogate pair; send whole characters.", "prompt"),
+        ({"initial": b"x"}, "This is no picture that can be read; send a PNG, JPEG or WebP file.", "image"),
+    ],
+    ids=str,
+)
+def test_bad_input_fails_that_job_alone(
+    engine: Engine, run: Run, fields: dict[str, object], sentence: str, param: str
+) -> None:
+    events = run(engine, imagine(**fields), imagine("b"))
+    failed = failures(events)
+    assert (failed["a"].message, failed["a"].status, failed["a"].param) == (sentence, 400, param)
+    assert list(failed) == ["a"]
+    assert isinstance(events[-1], Finished)
+
+
+def test_another_task_is_refused(engine: Engine, run: Run) -> None:
+    [failed] = run(engine, Job(id="a", model="tiny", task=Embed(texts=("x",))))
+    assert failures([failed])["a"].message == "tiny only draws pictures; it cannot do this."
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"guidance_rescale": 1.5},
+            "The options of tiny are wrong: The guidance_rescale is 1.5; it must be from 0 to 1.",
+        ),
+        ({"steps": 0}, "The options of tiny are wrong: The number of steps is 0"),
+        ({"size": 33}, "The options of tiny are wrong: The width is 33 pixels; it must be a multiple of 8"),
+        ({"offload": "cloud"}, "The option offload of tiny must be one of none, model, sequential."),
+    ],
+)
+def test_wrong_options_stop_the_start(
+    loaded: Callable[..., Engine], plain: Path, options: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(Misconfigured, match=sentence):
+        loaded("diffusion", plain, **options)
+
+
+def test_a_folder_without_a_pipeline_stops_the_start(loaded: Callable[..., Engine], bert: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"tiny should be a folder that diffusers opens, with model_index.json\."):
+        loaded("diffusion", bert)
