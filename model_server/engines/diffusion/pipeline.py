@@ -77,6 +77,9 @@ class Pipeline:
             negative_prompts="negative_prompt" in self._parameters and "true_cfg_scale" not in self._parameters,
             starts=self._from_picture is not None,
         )
+        if self.can.guidance_rescale and "guidance_rescale" not in self._parameters:
+            kind = type(self._pipe).__name__
+            raise Misconfigured(f"The option guidance_rescale of {spec.name} means nothing to a {kind}; leave it out.")
 
     def reading(self, text: str) -> Reading:
         """What the text encoder that reads most sees of `text`."""

@@ -70,6 +70,12 @@ def test_it_rescales_guidance_as_the_pipeline_does(
     assert difference(drawn, only(run, opened_as(name), task)[0]) > 1
 
 
+def test_a_pipeline_that_cannot_rescale_says_so(opened_as: Open) -> None:
+    sentence = r"The option guidance_rescale of tiny means nothing to a FluxPipeline; leave it out\."
+    with pytest.raises(Misconfigured, match=sentence):
+        opened_as("flux", guidance_rescale=0.7)
+
+
 @pytest.mark.parametrize("name", ["sd-ancestral", "sdxl", "flux"])
 def test_a_picture_is_the_same_alone_and_in_company(opened_as: Open, run: Run, name: str) -> None:
     engine = opened_as(name)
