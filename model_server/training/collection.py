@@ -124,7 +124,7 @@ def collect(
                 descriptions = common.get(bare_code(one.code), ())
                 _add_plain(collection, one, pictures[one.code], random, variants, weight, descriptions)
                 _add_colours(collection, one, pictures[one.code], random, weight)
-    _Mixer(emoji, sets, random).add_to(collection, mixed, weights)
+    _Mixer(emoji, sets, common, random).add_to(collection, mixed, weights)
     return collection
 
 
@@ -180,10 +180,12 @@ def _add_colours(collection: Collection, emoji: Emoji, picture: Rgba, random: Ra
     if emoji.tone or emoji.group not in {*NAMEABLE, "Smileys & Emotion"}:
         return
     bare = captions.things(emoji)
+    has_hue = main_hue(picture)[1] >= ONE_COLOUR
     for colour in COLOURS:
+        if captions.is_held_out(bare[0], colour) or (colour in GREYS and not has_hue):
+            continue
         changed = recolour(picture, colour)
-        # Grey has no hue, so there it is the picture before that tells whether it was mostly of one.
-        if captions.is_held_out(bare[0], colour) or main_hue(picture if colour in GREYS else changed)[1] < ONE_COLOUR:
+        if colour not in GREYS and main_hue(changed)[1] < ONE_COLOUR:
             continue
         flip = _may_flip(emoji) and random.random() < 0.5
         texts = captions.coloured(emoji, colour)
@@ -193,14 +195,13 @@ def _add_colours(collection: Collection, emoji: Emoji, picture: Rgba, random: Ra
 class _Mixer:
     """Makes pictures of several emoji of one set, or of one somewhere else than on white, with their captions."""
 
-    def __init__(self, emoji: Sequence[Emoji], sets: Sets, random: Random) -> None:
+    def __init__(self, emoji: Sequence[Emoji], sets: Sets, common: Container[str], random: Random) -> None:
         subjects = [one for one in emoji if one.group in NAMEABLE and not one.tone and _may_flip(one)]
         self._sets, self._random = sets, random
         self._by_name = {one.name: one for one in emoji if not one.tone}
         self._heads = [one for one in subjects if one.group == "Animals & Nature" and one.name.endswith(" face")]
         self._subjects = {name: [one for one in subjects if one.code in pictures] for name, pictures in sets.items()}
         # Or a common thing would hardly ever be seen anywhere but on white, and come out as a blob elsewhere.
-        common = read_descriptions()
         self._chances = {name: [usual(one, common) for one in those] for name, those in self._subjects.items()}
         self._kept_back: dict[str, set[str]] = defaultdict(set)
         for prompt in read_unseen():
