@@ -50,9 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.only_judge:
         learn(folder / "packages", things, _vision(store))
         return 0
-    pipeline = _pipeline(store, folder, options.model, options.start)
-    drawn_as = load_catalogue(CATALOGUE)[options.model].options
-    engine = create(EngineSpec(name=options.model, engine="diffusion", folder=pipeline, options=drawn_as))
+    engine = create(_spec(store, folder, options.model, options.start))
     engine.load()
     out: Path = options.out or folder / "judged"
     out.mkdir(parents=True, exist_ok=True)
@@ -157,16 +155,18 @@ def _yes(is_so: bool) -> str:
     return "yes" if is_so else "no"
 
 
-def _pipeline(store: Store, folder: Path, name: str, start: Path | None) -> Path:
-    """The folder of the catalogue's model, or one of the weights in `start`."""
+def _spec(store: Store, folder: Path, name: str, start: Path | None) -> EngineSpec:
+    """The catalogue's model, or with its options one of the weights in `start`."""
     catalogue = load_catalogue(CATALOGUE)
+    pipeline = folder / "pipeline"
     with on_stderr() as progress:
         if start is None:
-            return store.ensure(catalogue[name], progress)
-        if not is_trained(start):
+            pipeline = store.ensure(catalogue[name], progress)
+        elif is_trained(start):
+            assemble(start, store.ensure(catalogue[TEXT_ENCODER], progress), pipeline)
+        else:
             raise StoreError(f"{start} should hold weights of this model: the folders unet, vae and scheduler.")
-        assemble(start, store.ensure(catalogue[TEXT_ENCODER], progress), folder / "pipeline")
-    return folder / "pipeline"
+    return EngineSpec(name=name, engine="diffusion", folder=pipeline, options=catalogue[name].options)
 
 
 def _vision(store: Store) -> Vision:
