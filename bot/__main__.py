@@ -124,7 +124,7 @@ def _log(level: str) -> None:
     # Each step of a migration is of no interest to whoever starts a bot.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     for library in ("aiosqlite", "discord"):
-        # What these tell below that has in it what people write.
+        # What these tell below that has in it what people write, and tokens, which are parts of addresses.
         logging.getLogger(library).setLevel(max(logging.getLogger().level, logging.INFO))
 
 

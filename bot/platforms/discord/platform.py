@@ -44,7 +44,6 @@ class DiscordPlatform:
         Raises PluginError if Discord has no room for a command.
         """
         prepare(self._section)
-        _keep_secrets()
         pause = RETRY_SECONDS
         while True:
             try:
@@ -80,11 +79,3 @@ def _for_good(error: Exception) -> str:
             return "Discord no longer takes the token. Set a new one in TEMPERA_DISCORD__TOKEN."
         return f"Discord closed the connection for good (code {error.code})."
     return ""
-
-
-def _keep_secrets() -> None:
-    """Keep tokens out of the log where all is told: discord.py writes down addresses, aiosqlite what is stored."""
-    for name in ("discord", "aiosqlite"):
-        library = logging.getLogger(name)
-        if library.getEffectiveLevel() < logging.INFO:
-            library.setLevel(logging.INFO)
