@@ -114,7 +114,8 @@ class CallwiseEngine:
             shots = [_shot(job.id, index, one) for index, one in enumerate(singles(task))]
         except Refused as refused:
             return [refused.event(job.id)]
-        drawing = Drawing(job.id, task, can, [shot.last for shot in shots])
+        able = self._pipeline.able(starts=start is not None)
+        drawing = Drawing(job.id, task, able, [shot.last for shot in shots])
         self._running[job.id] = Work(drawing, start, shots)
         negative = self._pipeline.reading(task.negative_prompt) if task.negative_prompt else None
         return [*drawing.opening(self._pipeline.reading(task.prompt), negative), drawing.progress()]

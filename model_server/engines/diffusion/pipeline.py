@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_server.engines import EngineSpec
+    from model_server.engines.diffusion.request import Ability
     from model_server.job import GuidedBy
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,12 @@ class Pipeline:
         if self.can.guidance_rescale and "guidance_rescale" not in self._parameters:
             kind = type(self._pipe).__name__
             raise Misconfigured(f"The option guidance_rescale of {spec.name} means nothing to a {kind}; leave it out.")
+
+    def able(self, *, starts: bool) -> Ability:
+        """What it can for a picture that starts from another (`starts`), or from noise alone."""
+        if not starts or "guidance_rescale" in inspect.signature(self._from_picture.__call__).parameters:
+            return self.can
+        return replace(self.can, guidance_rescale=0.0)
 
     def reading(self, text: str) -> Reading:
         """What the text encoder that reads most sees of `text`."""

@@ -70,6 +70,17 @@ def test_it_rescales_guidance_as_the_pipeline_does(
     assert difference(drawn, only(run, opened_as(name), task)[0]) > 1
 
 
+@pytest.mark.parametrize(("name", "varied"), [("sd-ancestral", None), ("sdxl", "0.7")])
+def test_a_variation_names_only_what_its_pipeline_takes(
+    opened_as: Open, run: Run, name: str, varied: str | None
+) -> None:
+    """Stable Diffusion's does not take the rescaling that its text-to-image does; that of SDXL takes it."""
+    engine = opened_as(name, guidance_rescale=0.7)
+    [drawn] = only(run, engine, imagine())
+    [variation] = only(run, engine, imagine("b", initial=drawn))
+    assert [identify(png)[1].get("guidance_rescale") for png in (drawn, variation)] == ["0.7", varied]
+
+
 def test_a_pipeline_that_cannot_rescale_says_so(opened_as: Open) -> None:
     sentence = r"The option guidance_rescale of tiny means nothing to a FluxPipeline; leave it out\."
     with pytest.raises(Misconfigured, match=sentence):
