@@ -37,6 +37,7 @@ DEFAULT_FILE = Path(__file__).parent.parent / "config" / "tempera.toml"
 PRESETS = DEFAULT_FILE.parent / "presets"
 PREFIX = "TEMPERA_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
 def _expanded(path: Path) -> Path:
@@ -179,8 +180,12 @@ class WebSection(Section):
     @property
     def address(self) -> str:
         """Where links lead to; "" if there is no web chat."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return (self.url or f"http://{host}:{self.port}") if self.enabled else ""
+        return (self.url or self.at(self.port)) if self.enabled else ""
+
+    def at(self, port: int) -> str:
+        """The address at `port` as this machine opens it, whose every address has no name that others could open."""
+        name = "127.0.0.1" if self.host in WILDCARDS else self.host
+        return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 class DiscordSection(Section):

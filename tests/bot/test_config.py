@@ -207,6 +207,9 @@ def test_lessons_are_found_from_here_then_beside_the_file_then_beside_ours(
     [
         ({}, "http://127.0.0.1:8080"),
         ({"TEMPERA_WEB__HOST": "::1", "TEMPERA_WEB__PORT": "9"}, "http://[::1]:9"),
+        # What listens everywhere is still to be opened by one name, here by that of this machine.
+        ({"TEMPERA_WEB__HOST": "0.0.0.0"}, "http://127.0.0.1:8080"),
+        ({"TEMPERA_WEB__HOST": "::"}, "http://127.0.0.1:8080"),
         ({"TEMPERA_WEB__URL": "https://chat.example.org/"}, "https://chat.example.org"),
         ({"TEMPERA_WEB__URL": "https://chat.example.org", "TEMPERA_WEB__ENABLED": "false"}, ""),
     ],

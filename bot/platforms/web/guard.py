@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from bot.config import LOOPBACK, WILDCARDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiohttp.typedefs import Handler
-
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -50,7 +49,7 @@ class Guard:
     def __init__(self, host: str, names: Iterable[str] = ()) -> None:
         self._any_address = host in WILDCARDS
         own = {socket.gethostname(), f"{socket.gethostname()}.local"} if self._any_address else {host}
-        self._names = LOOPBACK_NAMES | {name.casefold() for name in (*own, *names)}
+        self._names = LOOPBACK | {name.casefold() for name in (*own, *names)}
 
     def is_own(self, host: str) -> bool:
         """Whether `host`, as in the header Host, is a name of the chat."""

@@ -19,7 +19,7 @@ from bot.core_settings import DAY_SECONDS
 from bot.errors import BotError, ConfigError
 from bot.platforms.web.answers import Answers
 from bot.platforms.web.files import Files
-from bot.platforms.web.guard import WILDCARDS, is_loopback
+from bot.platforms.web.guard import is_loopback
 from bot.platforms.web.hand import WebHand
 from bot.platforms.web.house import House
 from bot.platforms.web.moderators import SPACE, Moderators, link
@@ -95,7 +95,7 @@ class WebPlatform:
             await ending.enter_async_context(self._bot.log_channel.spoken(self.name, WebVoice(rooms)))
             hand = WebHand(rooms, self._moderators, answers, uploads)
             ending.enter_context(self._bot.hands.lent(self.name, hand))
-            yield self._url(runner)
+            yield self._section.at(runner.addresses[0][1])
 
     async def _forget(self, rooms: Rooms, days: float) -> None:
         """Keep in memory no longer what the database keeps no longer."""
@@ -108,11 +108,6 @@ class WebPlatform:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             raise BotError(_cannot_listen(error, host, port)) from None
-
-    def _url(self, runner: web.AppRunner) -> str:
-        host, port = self._section.host, runner.addresses[0][1]
-        name = "127.0.0.1" if host in WILDCARDS else host
-        return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def _cannot_listen(error: OSError, host: str, port: int) -> str:
