@@ -112,7 +112,8 @@ def identify(data: bytes) -> tuple[Size, dict[str, str]]:
     the user, when it is none, has too many pixels, or is seen to be damaged.
     """
     with _reading(data) as picture:
-        fields = getattr(picture, "text", {})
+        # Of an animation Pillow would draw every frame to find those behind the last one, which may take minutes.
+        fields = {} if getattr(picture, "is_animated", False) else getattr(picture, "text", {})
         return picture.size, {str(name): str(value) for name, value in fields.items()}
 
 

@@ -151,10 +151,11 @@ class CallwiseEngine:
                 return self._give_up(error)
             case moment:
                 try:
-                    return self._look(moment)
+                    pictures, events = self._look(moment)
                 except (MemoryError, RuntimeError) as error:
                     self._stop()
                     return self._give_up(error)
+                return events + self._deliver(pictures) if pictures else events
 
     def _stop(self) -> None:
         """End a call that waits behind a step."""
@@ -165,8 +166,8 @@ class CallwiseEngine:
     def _at_work(self) -> list[Work]:
         return [self._running[job_id] for job_id in {shot.job_id: None for shot in self._wanted()}]
 
-    def _look(self, moment: Moment) -> list[Event]:
-        """What there is to say after a step; the call goes on behind it, or ends where no more of it is wanted."""
+    def _look(self, moment: Moment) -> tuple[list[Image.Image], list[Event]]:
+        """The call's pictures, which ends where no more of it is wanted, or what there is to say before it goes on."""
         wanted = self._wanted()
         last, steps = wanted[0].last, wanted[0].steps
         # Some schedulers take more steps than they were asked for, and some leave one out when they have a start.
@@ -177,7 +178,7 @@ class CallwiseEngine:
             latents = moment.noisy if last or moment.start is None else moment.start
             pictures = [self._picture(shot, latents) for shot in self._call]
             self._stop()
-            return self._deliver(pictures)
+            return pictures, []
         for step in range(before + 1, self._done + 1):
             self._keep_frames(wanted, moment.noisy, step)
         for shot in wanted:
@@ -188,7 +189,7 @@ class CallwiseEngine:
                 events.append(self._preview(work, wanted, moment))
             events.append(work.drawing.progress())
         self._paced.answer(go_on=True)
-        return events
+        return [], events
 
     def _keep_frames(self, wanted: Sequence[Shot], latents: torch.Tensor, step: int) -> None:
         for shot in wanted:

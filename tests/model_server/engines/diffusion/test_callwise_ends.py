@@ -11,6 +11,7 @@ from fakes.gateway import eventually
 
 from model_server.engines import Engine
 from model_server.engines.diffusion.callwise import CallwiseEngine
+from model_server.engines.diffusion.drawing import Drawing
 from model_server.engines.diffusion.pipeline import Moment
 from model_server.job import Event, Finished, Imagine, Job
 
@@ -163,6 +164,21 @@ def test_memory_that_ends_at_a_preview_ends_only_that_job(
         [failed] = failures(run(engine, imagine(previews=1))).values()
     assert failed.code == "out_of_memory"
     assert len(only(run, engine, imagine(previews=1))) == 1
+
+
+@pytest.mark.parametrize("frames", [(), (2,)])
+def test_memory_that_ends_behind_a_call_leaves_nobody_waiting(
+    opened_as: Open, run: Run, monkeypatch: pytest.MonkeyPatch, frames: tuple[int, ...]
+) -> None:
+    """Whether the call came to its end or ended before: its pictures are done, and no smaller call would help them."""
+    engine = opened_as("sd-ancestral")
+
+    def cramped(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Drawing, "finish", cramped)
+    with pytest.raises(MemoryError):
+        run(engine, imagine(layout="strip", frames=frames))
 
 
 def test_what_is_wrong_with_the_pipeline_is_no_failure_of_a_job(
