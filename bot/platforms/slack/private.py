@@ -34,6 +34,7 @@ class Aside:
         self.final = False
         self.where = where
         self._web = web
+        self._done = _Done()
 
     def allowance(self) -> float:
         """Seconds until a snapshot that is not the last can be shown; it does not matter here."""
@@ -47,9 +48,10 @@ class Aside:
         if not reply.deleted:
             messages, files = _in_order(rendered(reply, locale=self.where.locale))
             if files:
-                messages[-1] = _with_note(messages[-1], await send_directly(self._web, self.where, files))
-            for message in messages:
+                messages[-1] = _with_note(messages[-1], await self._done.send(self._web, self.where, files))
+            for message in self._done.left(messages):
                 await self._say(message)
+                self._done.messages += 1
         self.final = True
 
     async def tell(self, sentence: Sentence) -> None:
@@ -86,6 +88,7 @@ class Hook:
         self._aside = aside
         self._name = name
         self._said = False
+        self._done = _Done()
 
     def allowance(self) -> float:
         """Seconds until a snapshot that is not the last can be shown; only the first of them is."""
@@ -120,9 +123,10 @@ class Hook:
         invitation = "I am not in this channel, so I answer here in one piece. /invite @{name} brings me in."
         small = translate(invitation, self.where.locale, name=self._name)
         if files:
-            small = f"{await send_directly(self._web, self.where, files)} {small}"
-        for message in [*messages[:-1], _with_note(messages[-1], small)]:
+            small = f"{await self._done.send(self._web, self.where, files)} {small}"
+        for message in self._done.left([*messages[:-1], _with_note(messages[-1], small)]):
             await self._web.respond(self.where.response_url, message, public=True)
+            self._done.messages += 1
 
 
 def _in_order(shown: Rendered) -> tuple[list[Message], tuple[Attachment, ...]]:
@@ -130,7 +134,24 @@ def _in_order(shown: Rendered) -> tuple[list[Message], tuple[Attachment, ...]]:
     return [*shown.messages, *([shown.tail] if shown.tail else [])] or [Message()], shown.files
 
 
-async def send_directly(web: Web, where: Where, files: Sequence[Attachment]) -> str:
+class _Done:
+    """What of an answer was shown already, and is not to be shown twice where the rest has to be tried again."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self._sent = ""
+
+    def left(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Those that were not shown yet."""
+        return messages[self.messages :]
+
+    async def send(self, web: Web, where: Where, files: Sequence[Attachment]) -> str:
+        """Send files to the asker's direct messages, once; a sentence about that for where they asked."""
+        self._sent = self._sent or await _send_directly(web, where, files)
+        return self._sent
+
+
+async def _send_directly(web: Web, where: Where, files: Sequence[Attachment]) -> str:
     """Send files to the asker's direct messages; a sentence about that for where they asked."""
     try:
         await web.share(await web.direct(where.user), files)

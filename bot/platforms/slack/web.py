@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 SHARING_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """When it is asked whether a file stands in its channel: Slack shares files in the background."""
+BRINGING_SECONDS = (1.0, 4.0, 15.0)
+"""How long to wait before a file that Slack could not take is brought to it again."""
 ALT_TEXT = 1000
 PAGE = 1000
 """Channels that Slack lists at once, at most."""
@@ -40,6 +42,8 @@ WORTHLESS = frozenset(
 NOT_THERE = frozenset({"not_in_channel", "channel_not_found", "user_not_in_channel"})
 GONE = frozenset({"message_not_found", "thread_not_found", "cant_update_message"})
 CLOSED = frozenset({"is_archived", "is_inactive", "edit_window_closed", "posting_to_channel_denied"})
+FAILING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "no answer of Slack's"})
+"""Errors of Slack's own, which may be over soon."""
 ENDED = frozenset({"message_not_in_streaming_state", "streaming_state_conflict"})
 NO_FEATURE = frozenset(
     {
@@ -135,7 +139,8 @@ class Web:
                 self.missing.add(method)
             raise refused from None
         except SlackRequestError as error:
-            raise SlackError(method, str(error)) from None
+            # What takes the bytes of a file has no errors with a code.
+            raise Unreachable(method, str(error)) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unreachable(method, f"{type(error).__name__}") from error
         finally:
@@ -283,12 +288,27 @@ class Web:
             }
             for file in files
         ]
-        for _ in files[1:]:
+        ids = await self._bring(uploads, channel, thread)
+        return [*await self._shared(channel, ids[0]), *ids]
+
+    async def _bring(self, uploads: list[Json], channel: str, thread: str) -> list[str]:
+        """The ids of the files, once Slack has them; what it cannot take for a moment is brought again."""
+        for pause in BRINGING_SECONDS:
+            try:
+                return await self._upload(uploads, channel, thread)
+            except SlackError as error:
+                if not isinstance(error, Unreachable) and error.code not in FAILING:
+                    raise
+                log.warning("Slack did not take a file: %s", error)
+                await asyncio.sleep(pause)
+        return await self._upload(uploads, channel, thread)
+
+    async def _upload(self, uploads: list[Json], channel: str, thread: str) -> list[str]:
+        for _ in uploads[1:]:
             await self.budgets.spend("files.getUploadURLExternal")
         async with self._call("files.getUploadURLExternal"):
             found = await self.client.files_upload_v2(file_uploads=uploads, channel=channel, thread_ts=thread or None)
-        ids = [str(file["id"]) for file in found["files"]]
-        return [*await self._shared(channel, ids[0]), *ids]
+        return [str(file["id"]) for file in found["files"]]
 
     async def _shared(self, channel: str, file: str) -> list[str]:
         """The message that shares a file, once there is one."""

@@ -134,6 +134,17 @@ async def test_a_picture_that_slack_does_not_take_is_told(slack: FakeSlack, toys
     assert "Delete" in tail.buttons
 
 
+async def test_a_picture_that_slack_cannot_take_for_a_moment_is_brought_again(
+    slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.platforms.slack.web.BRINGING_SECONDS", (0.01, 0.01))
+    slack.refuse("files.getUploadURLExternal", "internal_error", status=500, times=2)
+    await command(slack, "/tempera", "draw")
+    _, picture, tail = await below(slack, await question(slack), 3)
+    assert [file["name"] for file in picture.files] == ["0.png"]
+    assert "Delete" in tail.buttons
+
+
 async def test_nobody_is_pinged_and_no_link_is_hidden_or_opened(slack: FakeSlack, toys: Toys) -> None:
     said = f"<!channel> <@{slack.ben}> @here [click](https://evil.example/) <https://evil.example|home>"
     await command(slack, "/ask", f"{said} <!here>")

@@ -120,6 +120,32 @@ async def test_where_the_bot_is_not_errors_and_private_answers_are_private(slack
     assert slack.messages(room) == []
 
 
+@pytest.mark.parametrize("failing", [1, 2])
+async def test_what_was_shown_already_is_not_shown_again_where_the_rest_has_to_be(
+    slack: FakeSlack, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    monkeypatch.setattr("bot.platforms.slack.answers.RETRY_SECONDS", (0.01, 0.01))
+    room = slack.add_channel("elsewhere", member=False)
+    slack.hooks.failing = {failing}
+    await command(slack, "/tempera", "stretch length:15000", channel=room)
+    await slack.until(lambda: slack.messages(room) and "Delete" in slack.messages(room)[-1].buttons)
+    assert slack.hooks.public == len(slack.messages(room)) + 1 >= 3
+    assert "".join(message.shown for message in slack.messages(room)).count("word") == 3000
+
+
+async def test_pictures_are_sent_once_where_the_text_has_to_be_said_again(
+    slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.platforms.slack.answers.RETRY_SECONDS", (0.01, 0.01))
+    room = slack.add_channel("elsewhere", member=False)
+    slack.hooks.failing = {1}
+    await command(slack, "/face", "seed:7", channel=room)
+    [answer] = await slack.until(lambda: slack.messages(room))
+    assert "The pictures are in your direct messages." in answer.shown
+    [sent] = slack.messages(slack.dm(slack.ann))
+    assert [file["name"] for file in sent.files] == ["face-7.png"]
+
+
 async def test_the_longest_answer_where_the_bot_is_not_ends_in_a_file(slack: FakeSlack) -> None:
     room = slack.add_channel("elsewhere", member=False)
     await command(slack, "/tempera", "stretch length:70000", channel=room)

@@ -47,10 +47,15 @@ class Hook:
 
 
 class Hooks:
-    """The response_urls that were given out; `seconds` is how long one lives."""
+    """The response_urls that were given out; `seconds` is how long one lives.
+
+    Of the answers that are for all, those with numbers in `failing`, counted from 1, get an error of Slack's own.
+    """
 
     def __init__(self) -> None:
         self.seconds = SECONDS
+        self.failing: set[int] = set()
+        self.public = 0
         self._hooks: dict[str, Hook] = {}
 
     def new(self, base: str, hook: Hook) -> str:
@@ -72,10 +77,13 @@ class Hooks:
 
 async def respond(slack: Server, request: web.Request) -> web.Response:
     """What a bot posts to a response_url."""
+    body = await request.json()
+    slack.hooks.public += body.get("response_type") == "in_channel"
+    if slack.hooks.public in slack.hooks.failing:
+        return web.Response(status=500, text="internal_error")
     hook = slack.hooks.use(request.match_info["hook"])
     if isinstance(hook, str):
         return web.json_response({"ok": False, "error": hook}, status=404)
-    body = await request.json()
     slack.violations += [f"response_url knows no “{name}”" for name in sorted(body.keys() - KNOWN)]
     if error := show(slack, hook, body, "response_url"):
         return web.json_response({"ok": False, "error": error}, status=400)
