@@ -149,7 +149,7 @@ class Imagine(Plugin):
         async for reply in self._varied(ctx, source, wish, 1):
             yield reply
 
-    @command("imagine-how", hidden=True)
+    @command("imagine-how", hidden=True, draws=True)
     async def how(self, ctx: Context, prompt: str, recipe: str) -> AsyncIterator[Reply]:
         """Show how a picture came out of the noise."""
         made, watch = Recipe.read(recipe), Watch(ctx)
@@ -179,7 +179,7 @@ class Imagine(Plugin):
             card = telling.card(seen)
             yield Reply(text=text, attachments=(*strip, *film), card=card, buttons=(first,), final=True)
 
-    @command("imagine-step", hidden=True)
+    @command("imagine-step", hidden=True, draws=True)
     async def step(self, ctx: Context, prompt: str, recipe: str, step: int, last: int) -> AsyncIterator[Reply]:
         """Show a picture after one of its steps."""
         made = Recipe.read(recipe)

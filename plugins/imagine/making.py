@@ -72,8 +72,10 @@ async def draw(
 ) -> AsyncGenerator[Reply | Drawn, None]:
     """Draw `wish`, which `ctx.models.imagine` takes: the message meanwhile, and at last what was drawn.
 
-    A variation has `start`, the picture that it begins with, which is drawn once more before it.
+    A variation has `start`, the picture that it begins with, which is drawn once more before it. Raises UserError where
+    either takes more than moderators allow here, as what was drawn before they said so may.
     """
+    _check(ctx, wish)
     if start is not None and watch.source is None:
         note = ctx.translate("First, the picture that it begins with.")
         async for seen in draw(ctx, Watch(ctx), start.wish(), start.source):
@@ -87,3 +89,13 @@ async def draw(
     async with aclosing(drawing) as events:
         async for event in events:
             yield event if isinstance(event, Drawn) else watch.reply(event)
+
+
+def _check(ctx: Context, wish: Mapping[str, Any]) -> None:
+    for knob in KNOBS:
+        most, value = ctx.settings[f"imagine.{knob}.maximum"], wish.get(knob)
+        if value is not None and value > most:
+            sentence = (
+                "This was drawn with {knob} {value}; moderators allow {most} at most here. Begin anew with /imagine."
+            )
+            raise UserError(sentence, knob=knob, value=f"{value:g}", most=f"{most:g}")

@@ -43,3 +43,31 @@ async def test_one_of_several_variations_is_drawn_alone_where_fewer_may_not_be_a
         assert (made.quote, made.card["strength"], made.card["seed"] != large.card["seed"]) == (prompt, strength, True)
     assert [(body["n"], body.get("image")) for body in models.requests[-2:]] == [(1, None), (1, png(7))]
     assert (await last(bot, ask("/imagine count:1 a cat"))).error
+
+
+@pytest.mark.parametrize("label", ["How it was made", "▶"])
+async def test_what_was_drawn_before_moderators_allowed_less_is_not_drawn_again(
+    bot: Bot, models: FakeModels, label: str
+) -> None:
+    large = await last(bot, ask("/imagine count:1 steps:100 seed:7 a cat"))
+    told = await pressed(bot, large, "How it was made")
+    await setting(bot, "steps.maximum 20")
+    before = len(models.requests)
+    refused = await pressed(bot, *((large, label) if label != "▶" else (told, "Step by step ▶")))
+    assert refused.error
+    assert refused.text == (
+        "This was drawn with steps 100; moderators allow 20 at most here. Begin anew with /imagine."
+    )
+    assert len(models.requests) == before
+
+
+async def test_nothing_begins_with_a_picture_that_took_more_than_is_allowed(bot: Bot, models: FakeModels) -> None:
+    large = await last(bot, ask("/imagine count:1 steps:100 seed:7 a cat"))
+    varied = await pressed(bot, await pressed(bot, large, "Variations"), "Edit", prompt="a cat", steps="20")
+    assert not varied.error, varied.text
+    await setting(bot, "steps.maximum 20")
+    before = len(models.requests)
+    again = await pressed(bot, varied, "Again")
+    assert again.error
+    assert again.text.startswith("This was drawn with steps 100; moderators allow 20 at most here.")
+    assert len(models.requests) == before
