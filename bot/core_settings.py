@@ -42,7 +42,7 @@ ANSWERS = (
         name="answers.spoiler",
         type=bool,
         default=False,
-        description="Hide pictures until somebody wants to see them.",
+        description="Hide pictures until somebody wants to see them; Slack always shows them.",
     ),
     Setting(
         name="answers.language",
