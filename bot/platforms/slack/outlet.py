@@ -293,6 +293,7 @@ class Room:
             await self._make(shown.messages)
             try:
                 self._files = await self._web.share(self.where.channel, shown.files, self.where.thread)
+                self._files[:0] = await self._web.shared(self.where.channel, self._files[0])
             except (NotThere, Worthless):
                 raise
             except SlackError as error:

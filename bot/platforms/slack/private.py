@@ -154,7 +154,10 @@ class _Done:
 async def _send_directly(web: Web, where: Where, files: Sequence[Attachment]) -> str:
     """Send files to the asker's direct messages; a sentence about that for where they asked."""
     try:
-        await web.share(await web.direct(where.user), files)
+        channel = await web.direct(where.user)
+        [first, *_] = await web.share(channel, files)
+        # Or it would be said where they are before they are there.
+        await web.shared(channel, first)
     except Worthless:
         raise
     except SlackError as error:

@@ -278,8 +278,11 @@ class Web:
     # Files
 
     async def share(self, channel: str, files: Sequence[Attachment], thread: str = "") -> list[str]:
-        """Share files in one message; what can be deleted of it again: its ts, and the ids of the files."""
-        uploads = [
+        """Share files in one message, in which they will stand soon; their ids.
+
+        What Slack cannot take for a moment is brought again.
+        """
+        uploads: list[Json] = [
             {
                 "filename": file.filename,
                 "title": file.filename,
@@ -288,11 +291,6 @@ class Web:
             }
             for file in files
         ]
-        ids = await self._bring(uploads, channel, thread)
-        return [*await self._shared(channel, ids[0]), *ids]
-
-    async def _bring(self, uploads: list[Json], channel: str, thread: str) -> list[str]:
-        """The ids of the files, once Slack has them; what it cannot take for a moment is brought again."""
         for pause in BRINGING_SECONDS:
             try:
                 return await self._upload(uploads, channel, thread)
@@ -310,8 +308,8 @@ class Web:
             found = await self.client.files_upload_v2(file_uploads=uploads, channel=channel, thread_ts=thread or None)
         return [str(file["id"]) for file in found["files"]]
 
-    async def _shared(self, channel: str, file: str) -> list[str]:
-        """The message that shares a file, once there is one."""
+    async def shared(self, channel: str, file: str) -> list[str]:
+        """The ts of the message that shares a file, once there is one; none where Slack does not tell."""
         for pause in SHARING_SECONDS:
             await asyncio.sleep(pause)
             try:

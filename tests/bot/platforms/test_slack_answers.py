@@ -174,6 +174,19 @@ async def test_all_streams_end_with_the_bot(slack: FakeSlack, toy_bot: Bot, mode
         assert "Again" in answer.buttons
 
 
+async def test_a_picture_that_is_being_shared_when_the_bot_stops_is_shared_once(
+    toy_bot: Bot, toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fakes.slack.files.SHARING_SECONDS", 1.0)
+    async with FakeSlack() as other:
+        async with on_slack(toy_bot, other):
+            await command(other, "/tempera", "draw", channel=other.channel, user=other.ann)
+            await other.until(lambda: other.called("files.info"))
+        assert len(other.called("files.completeUploadExternal")) == 1
+        [*_, tail] = other.thread(other.channel, (await question(other)).ts)
+        assert "Delete" in tail.buttons
+
+
 async def test_a_long_answer_fills_several_messages_and_a_longer_one_a_file(slack: FakeSlack, toys: Toys) -> None:
     await command(slack, "/tempera", "stretch length:30000")
     posted = await question(slack)

@@ -80,3 +80,4 @@ async def test_a_share_that_slack_does_not_tell_of_is_no_obstacle(
     slack.refuse("files.info", "internal_error", times=-1)
     [only] = await api.share(slack.channel, [Attachment("a.txt", b"a", "text/plain")])
     assert only.startswith("F")
+    assert await api.shared(slack.channel, only) == []
