@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     Handler = Callable[..., AsyncIterator[Reply]]
 
-PAIR = re.compile(r"\s*(?P<name>[A-Za-z_][\w-]*):(?P<value>\"[^\"]*\"|“[^”]*”|'[^']*'(?=\s|$)|\S*)")
+QUOTED = r"\"[^\"]*\"(?=\s|$)|\".*\"(?=\s*$)|\"[^\"]*\"|“[^”]*”|'[^']*'(?=\s|$)"
+"""A value in quotation marks. The last one of a line may have some inside."""
+PAIR = re.compile(rf"\s*(?P<name>[A-Za-z_][\w-]*):(?P<value>{QUOTED}|\S*)", re.DOTALL)
 TAIL = re.compile(r"(?:^|\s)(?P<name>[A-Za-z_][\w-]*):(?P<value>\"[^\"]*\"|“[^”]*”|[^\s\"]+)\s*$")
 QUOTES = {'"': '"', "“": "”", "'": "'"}
 

@@ -29,9 +29,13 @@ INLINE = frozenset(PHRASING.split())
 """Elements inside of running text."""
 
 
-def has_headings(text: str) -> bool:
-    """Whether a text marks its headings as Markdown does; one alone may be the title of an otherwise unmarked text."""
-    return len(MARKED.findall("\n".join(_unfenced(text)))) > 1
+def is_marked(text: str) -> bool:
+    """Whether a text is marked as Markdown is: by headings, or by a fence around code.
+
+    One heading alone may be the title of an otherwise unmarked text.
+    """
+    lines = list(_unfenced(text))
+    return len(lines) <= text.count("\n") or len(MARKED.findall("\n".join(lines))) > 1
 
 
 def _unfenced(text: str) -> Iterator[str]:
@@ -55,8 +59,13 @@ def markdown(text: str) -> Iterator[Block]:
 
     text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
     tree = SyntaxTreeNode(MarkdownIt("commonmark").enable("table").parse(text))
-    for node in tree.children:
-        yield from _markdown_blocks(node)
+    below_question = False
+    for block in (block for node in tree.children for block in _markdown_blocks(node)):
+        if below_question and isinstance(block, Paragraph):
+            yield Paragraph(plain.answered(block.text, below_question=True))
+        else:
+            yield block
+        below_question = isinstance(block, Heading) and plain.is_question(block.text)
 
 
 def _markdown_blocks(node: SyntaxTreeNode) -> Iterator[Block]:
@@ -111,18 +120,18 @@ def _paragraph(text: str, source: str) -> Iterator[Block]:
     """A paragraph, or the title or question that it is though it has no mark of a heading."""
     bold = plain.BOLD.match(source.strip())
     said = bold["text"].strip() if bold else ""
+    first, _, rest = text.partition("\n")
     if bold and bold.end() == len(source.strip()):
         yield Heading(6, said.rstrip(":"))
     elif bold and plain.is_question(said) and text.strip().startswith(said):
         yield Heading(6, said)
-        yield Paragraph(plain.ANSWERED.sub("", text.strip()[len(said) :].strip(), count=1))
-    elif asked := plain.ASKED.match(text):
-        question, _, answer = text[asked.end() :].partition("\n")
+        yield Paragraph(plain.answered(text.strip()[len(said) :].strip(), below_question=True))
+    elif (question := plain.asked(first, rest.strip())) is not None:
         yield Heading(6, _heading(question))
-        if answer.strip():
-            yield Paragraph(plain.ANSWERED.sub("", answer.strip(), count=1))
+        if rest.strip():
+            yield Paragraph(plain.answered(rest.strip(), below_question=True))
     else:
-        yield Paragraph(plain.ANSWERED.sub("", text, count=1))
+        yield Paragraph(plain.answered(text, below_question=False))
 
 
 def html(data: bytes) -> Iterator[Block]:
@@ -137,7 +146,9 @@ def html(data: bytes) -> Iterator[Block]:
     except lxml.etree.ParserError:
         # There is nothing in it but comments and ends of elements.
         return
-    main = next(iter(root.xpath("//main | //article")), root)
+    articles = root.xpath("//article[not(ancestor::article)]")
+    # A page of several articles says nothing else of where its text is.
+    main = next(iter([*root.xpath("//main"), *(articles if len(articles) == 1 else ())]), root)
     yield from _html_blocks(main)
 
 
@@ -149,9 +160,17 @@ def _html_blocks(element: Any) -> Iterator[Block]:
             continue
         yield from _loose(loose)
         loose = child.tail or ""
-        if child.tag not in BESIDE:
+        if not _is_beside(child):
             yield from _html_block(child)
     yield from _loose(loose)
+
+
+def _is_beside(element: Any) -> bool:
+    """Whether an element is none of the page's text: a form is, unless the text is in it, and so is a page's header."""
+    if element.tag == "form":
+        return not element.xpath(".//p | .//h1 | .//h2 | .//h3")
+    is_of_text = element.tag == "header" and element.getparent().tag in ("article", "main", "section")
+    return element.tag in BESIDE and not is_of_text
 
 
 def _html_block(element: Any) -> Iterator[Block]:

@@ -16,7 +16,7 @@ from plugins.explain.blocks import BREAK, Block, Code, Items, Paragraph, Table
 from plugins.explain.encoding import decoded
 from plugins.explain.marks import CODE, fenced, first_escaped
 from plugins.explain.passages import sections
-from plugins.explain.plain import ANSWERED, ASKED, BOLD
+from plugins.explain.plain import ASKED, BOLD, answered, is_question
 from plugins.explain.reading import is_html
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _markdown_source(data: bytes, filename: str) -> str | None:
         return None
     closed, rest = wordings.parted(wordings.taken(decoded(data))[0])
     text = COMMENT.sub("", closed) + rest
-    return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL) if markup.has_headings(text) else None
+    return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL) if markup.is_marked(text) else None
 
 
 def _as_written(source: str, found: Sequence[Section], title: str) -> list[str] | None:
@@ -104,7 +104,8 @@ def _as_written(source: str, found: Sequence[Section], title: str) -> list[str] 
         starts.append(start)
     ends = [following.line for _, following in pairwise(starts)] + [len(lines)]
     texts = ["\n".join([start.rest, *lines[start.after : end]]) for start, end in zip(starts, ends, strict=True)]
-    return [ANSWERED.sub("", text.strip(), count=1) for text in texts]
+    asked = [bool(section.path) and is_question(section.path[-1]) for section in found]
+    return [answered(text.strip(), below_question=is_asked) for text, is_asked in zip(texts, asked, strict=True)]
 
 
 def _with_breaks(source: str, tokens: Sequence[Token]) -> str:

@@ -33,8 +33,8 @@ NUMBERED = re.compile(
 """A line that only counts, and is neither the lesson's title nor one of its sections."""
 NUMBER = re.compile(r"(?:\d{1,2}(?:\.\d{1,2})*[.)]?|[IVX]+[.)])\s+")
 RULE = re.compile(r"\s*([-=_*~])(\s*\1){2,}\s*")
-ASKED = re.compile(r"\A(?:q(?:uestion)?|frage|f|pregunta|p)\s*(?:\d+\s*)?[:.)]\s+", re.IGNORECASE)
-ANSWERED = re.compile(r"\A(?:a(?:nswer)?|antwort|respuesta|r)\s*(?:\d+\s*)?[:.)]\s+", re.IGNORECASE)
+ASKED = re.compile(r"\A(?P<mark>q(?:uestion)?|frage|f|pregunta|p)\s*(?:\d+\s*)?[:.)]\s+", re.IGNORECASE)
+ANSWERED = re.compile(r"\A(?P<mark>a(?:nswer)?|antwort|respuesta|r)\s*(?:\d+\s*)?[:.)]\s+", re.IGNORECASE)
 SENTENCE_END = (".", "!", "…", ";", ",", ":", "”", '"')
 SMALL_WORDS = {"a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "it", "of", "on", "or", "the", "to"}
 
@@ -42,6 +42,26 @@ SMALL_WORDS = {"a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "i
 def is_question(line: str) -> bool:
     """Whether a line is one whole question and nothing else."""
     return line.endswith("?") and len(line) <= LONGEST_QUESTION and not re.search(r"[.!?]\s+[A-ZÄÖÜ¿]", line)
+
+
+def asked(line: str, following: str) -> str | None:
+    """What is asked in a line that is marked as a question; None if it is not.
+
+    One letter is a mark only of what looks like a question or has a marked answer `following`: F may be a force, and
+    A. somebody's first name.
+    """
+    found, answer = ASKED.match(line), ANSWERED.match(following)
+    rest = line[found.end() :] if found else ""
+    is_answered = answer is not None and "." not in answer[0]
+    is_sure = found is not None and (len(found["mark"]) > 1 or is_question(rest) or is_answered)
+    return rest if is_sure else None
+
+
+def answered(text: str, *, below_question: bool) -> str:
+    """`text` without the mark of an answer: a word, or below a question also one letter."""
+    found = ANSWERED.match(text)
+    is_sure = found is not None and (below_question or len(found["mark"]) > 1)
+    return text[found.end() :] if found and is_sure else text
 
 
 def blocks(text: str) -> list[Block]:
@@ -88,13 +108,17 @@ class _Lines:
         """How wide a hand-wrapped text is; 0 where each line is a paragraph."""
 
     def read(self) -> Iterator[Block]:
+        below_question = False
         while self._at < len(self._lines):
             line = self._lines[self._at].strip()
             if not line or RULE.fullmatch(line):
                 self._at += 1
-            elif line.count("|") >= 2 or self._is_open_table():
+                continue
+            was_question, below_question = below_question, False
+            if line.count("|") >= 2 or self._is_open_table():
                 yield from self._table()
             elif (title := self._title()) is not None:
+                below_question = is_question(title[0]) or self._asked() is not None
                 self._at += 1
                 if title[0]:
                     yield Heading(3 if self._line() else 2, title[0])
@@ -103,7 +127,7 @@ class _Lines:
             elif BULLET.match(line):
                 yield self._items()
             else:
-                yield Paragraph(ANSWERED.sub("", self._paragraph(), count=1))
+                yield Paragraph(answered(self._paragraph(), below_question=was_question))
 
     def _line(self, ahead: int = 0) -> str:
         place = self._at + ahead
@@ -119,14 +143,17 @@ class _Lines:
         line = self._line()
         if marked := MARK.match(line):
             return _bare(line[marked.end() :].rstrip("#").rstrip()), ""
-        if asked := ASKED.match(line):
-            return line[asked.end() :], ""
+        if (question := self._asked()) is not None:
+            return question, ""
         if (bold := BOLD.match(line)) and (bold.end() == len(line) or is_question(bold["text"].strip())):
-            return bold["text"].strip().rstrip(":"), ANSWERED.sub("", line[bold.end() :].strip(), count=1)
+            return bold["text"].strip().rstrip(":"), answered(line[bold.end() :].strip(), below_question=True)
         bare = _bare(line)
         if is_question(bare) and self._begins() and not self._asks_on():
             return bare, ""
         return (bare, "") if self._is_plain_title(line, bare) else None
+
+    def _asked(self) -> str | None:
+        return asked(self._line(), self._next_words())
 
     def _begins(self) -> bool:
         """Whether the line begins something: nothing runs on into it."""

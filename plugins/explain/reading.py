@@ -101,7 +101,7 @@ def _text_blocks(text: str, data: bytes, name: str) -> list[Block]:
     if is_html(data, name):
         # The page's own bytes again: an HTML page says itself how it is encoded.
         return list(markup.html(data))
-    return list(markup.markdown(text)) if markup.has_headings(text) else plain.blocks(text)
+    return list(markup.markdown(text)) if markup.is_marked(text) else plain.blocks(text)
 
 
 def _spoken(name: str) -> str:

@@ -25,6 +25,7 @@ def test_a_messages_text_becomes_the_free_text_shortened_to_what_fits() -> None:
         ('"what is seed:7"', {"prompt": "what is seed:7"}),
         ('prompt:"two words" seed:1', {"prompt": "two words", "seed": "1"}),
         ("prompt:two words", {"prompt": "two words"}),
+        ('seed:1 style:"a "b" c"', {"seed": "1", "style": '"a "b" c"'}),
         ("seed:1 “curly quotes”", {"seed": "1", "prompt": "curly quotes"}),
         ("https://example.org is what?", {"prompt": "https://example.org is what?"}),
         ("Note:this is prose", {"prompt": "Note:this is prose"}),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PLATFORM = "slack"
 MOST_BYTES = 25 * 2**20
 """The largest file that is fetched for an option."""
+PAGES = (".html", ".htm", ".xhtml")
 SPECIAL = re.compile(r"<(?P<sign>[@#!]?)(?P<what>[^<>|]+)(?:\|(?P<label>[^<>]*))?>")
 
 
@@ -173,7 +174,8 @@ async def _fetch(file: Mapping[str, Any], web: Web) -> Attachment:
         sentence = "{file} is too large: I take files of up to {most} MB."
         raise UserError(sentence, file=made.filename, most=MOST_BYTES // 2**20)
     try:
-        data = await web.fetch(str(file.get("url_private") or ""), MOST_BYTES)
+        is_page = made.media_type == "text/html" or made.filename.lower().endswith(PAGES)
+        data = await web.fetch(str(file.get("url_private") or ""), MOST_BYTES, is_page=is_page)
     except SlackError as error:
         raise UserError("{file} could not be fetched from Slack; send it again.", file=made.filename) from error
     return replace(made, data=data)

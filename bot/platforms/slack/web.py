@@ -328,14 +328,15 @@ class Web:
         async with self._call("files.delete"):
             await self.client.files_delete(file=file)
 
-    async def fetch(self, url: str, most: int) -> bytes:
-        """A file of a user, of at most `most` bytes."""
+    async def fetch(self, url: str, most: int, *, is_page: bool = False) -> bytes:
+        """A file of a user, of at most `most` bytes. Whoever is not signed in gets a page, unless the file is one."""
         session = self.client.session
         if session is None:
             raise RuntimeError("The Web API is used before it has a session")
         try:
             async with session.get(url, headers={"Authorization": f"Bearer {self.client.token}"}) as response:
-                if response.status != 200 or response.content_type == "text/html":
+                is_sign_in = response.content_type == "text/html" and (not is_page or bool(response.history))
+                if response.status != 200 or is_sign_in:
                     raise SlackError("file", f"HTTP {response.status} {response.content_type}")
                 data = await response.content.read(most + 1)
                 while len(data) <= most and (more := await response.content.read(most + 1 - len(data))):

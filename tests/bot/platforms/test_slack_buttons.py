@@ -178,15 +178,16 @@ async def test_a_bare_command_opens_its_form_and_the_answer_comes_in_a_thread(sl
     assert "temperature 0.2" in answer.shown
 
 
-async def test_a_form_with_a_file(slack: FakeSlack) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("note.txt", "text/plain"), ("note.html", "text/html")])
+async def test_a_form_with_a_file(slack: FakeSlack, name: str, kind: str) -> None:
     await ask(slack, "/tempera", "weigh")
     view = await form(slack)
     assert view.title == "/tempera weigh"
-    file = slack.add_file(slack.ann, "note.txt", b"four")
+    file = slack.add_file(slack.ann, name, b"four")
     assert (await slack.submit(slack.ann, view, {"file": file})).closed
-    answer = await answered(slack, "note.txt")
-    assert answer.shown == "note.txt: 4 bytes of text/plain"
-    assert slack.messages(slack.channel)[0].shown.endswith("> /tempera weigh file:note.txt")
+    answer = await answered(slack, name)
+    assert answer.shown == f"{name}: 4 bytes of {kind}"
+    assert slack.messages(slack.channel)[0].shown.endswith(f"> /tempera weigh file:{name}")
 
 
 async def test_a_file_that_cannot_be_had(slack: FakeSlack) -> None:

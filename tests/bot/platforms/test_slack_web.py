@@ -73,6 +73,15 @@ async def test_a_file_that_is_larger_than_it_said_is_not_read_to_its_end(slack: 
         await api.fetch(file["url_private"], 999)
 
 
+async def test_a_page_is_told_from_the_one_to_sign_in(slack: FakeSlack, api: Web) -> None:
+    file = slack.file_as_json(slack.add_file(slack.ann, "cells.html", b"<h1>Cells</h1>"))
+    assert await api.fetch(file["url_private"], 1000, is_page=True) == b"<h1>Cells</h1>"
+    slack.scopes.remove("files:read")
+    for is_page in (False, True):
+        with pytest.raises(SlackError, match="text/html"):
+            await api.fetch(file["url_private"], 1000, is_page=is_page)
+
+
 async def test_a_share_that_slack_does_not_tell_of_is_no_obstacle(
     slack: FakeSlack, api: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,8 @@ async def download(slack: Server, request: web.Request) -> web.Response:
     if file is None:
         return web.Response(status=404)
     if request.headers.get("Authorization") != f"Bearer {slack.bot_token}" or "files:read" not in slack.scopes:
+        if "sign-in" not in request.query:
+            raise web.HTTPFound(f"{request.path}?sign-in=1")
         return web.Response(text="<!DOCTYPE html><title>Sign in | Slack</title>", content_type="text/html")
     return web.Response(body=file.data, content_type=file.mimetype)
 

@@ -122,6 +122,55 @@ def test_html_without_what_surrounds_it() -> None:
     )
 
 
+PARTED = (
+    "<main><header><h1>Pets</h1></header><h2>Cats</h2><p>They purr.</p>"
+    "<section><header><h2>Dogs</h2></header><p>They bark.</p></section></main>"
+)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<h1>Pets</h1><article><h2>Cats</h2><p>They purr.</article><article><h2>Dogs</h2><p>They bark.</article>",
+        "<form><header>Menu</header><h1>Pets</h1><h2>Cats</h2><p>They purr.<h2>Dogs</h2><p>They bark.</form>",
+        PARTED,
+    ],
+    ids=["several articles", "all in a form", "headers of parts"],
+)
+def test_text_of_a_page_in_the_elements_that_pages_have_it_in(page: str) -> None:
+    assert read(f"<body>{page}".encode(), "pets.html").blocks == (
+        Heading(1, "Pets"),
+        Heading(2, "Cats"),
+        Paragraph("They purr."),
+        Heading(2, "Dogs"),
+        Paragraph("They bark."),
+    )
+
+
+@pytest.mark.parametrize("marks", ["", "# Loops\n\n"])
+def test_code_in_a_text_without_headings_stays_as_it_is(marks: str) -> None:
+    code = "# three times\nfor i in range(3):\n    print(i)"
+    lesson = read(f"{marks}A loop repeats.\n\n```python\n{code}\n```\n".encode(), "loops.md")
+    assert lesson.blocks[-2:] == (Paragraph("A loop repeats."), Code(code))
+
+
+FORCES = "R: ohms.\n\nF: force in newtons\n\nA. Fleming found penicillin.\n\nF. Scott Fitzgerald wrote novels.\n"
+
+
+@pytest.mark.parametrize("marks", ["Physics\n\nIn short.\n\n", "# Physics\n\n## In short\n\n"])
+def test_single_letters_are_marks_of_questions_and_answers_alone(marks: str) -> None:
+    lesson = read(f"{marks}{FORCES}".encode(), "physics.md")
+    texts = [block.text for block in lesson.blocks if isinstance(block, Heading | Paragraph)]
+    assert texts[-4:] == FORCES.strip().split("\n\n")
+
+
+@pytest.mark.parametrize("marks", ["Physics\n\n", "# Physics\n\n## Questions\n\n"])
+def test_marked_questions_and_answers_lose_their_marks(marks: str) -> None:
+    lesson = read(f"{marks}F: Was ist eine Kraft?\nA: Ein Stoß.\n\nQ: Name one.\nA: Weight.\n".encode(), "physics.md")
+    texts = [block.text for block in lesson.blocks if isinstance(block, Heading | Paragraph)]
+    assert texts[-4:] == ["Was ist eine Kraft?", "Ein Stoß.", "Name one.", "Weight."]
+
+
 def test_docx() -> None:
     lesson = read(written(io.BytesIO()), "pets.docx")
     assert lesson.title == "Pets"
