@@ -37,7 +37,7 @@ NAME_WEIGHTS = (2.0, 0.8, 0.2)
 """By the words in its shortest name: what people often speak of, and ask for, has one of a word."""
 COMMON_WEIGHT = 20.0
 """Of each of the two hundred common things: a network that sees all alike knows none, in a processor's time."""
-SHARES = {"plain": 0.65, "colour": 0.2, "scene": 0.14, "tone": 0.01}
+SHARES = {"plain": 0.55, "colour": 0.25, "scene": 0.19, "tone": 0.01}
 """Which part of the drawn pictures is of which kind."""
 NAMEABLE = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
 TWO_SIDED = ("left", "right", "clock", "o’clock", "thirty", "button", "letter", "input", "music", "calendar", "medal")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import hashlib
 import sys
 from pathlib import Path
@@ -71,7 +70,6 @@ def _train(store: Store, folder: Path, name: str, options: argparse.Namespace, d
     else:
         autoencoder = stages.learn_latents(folder, options.seed, collection, device, tell)
         unet = make_unet(Sizes(), options.seed).to(device)
-    teacher = copy.deepcopy(unet).requires_grad_(requires_grad=False) if options.start else None
     with on_stderr() as progress:
         encoder = TextEncoder(store.ensure(load_catalogue(CATALOGUE)[TEXT_ENCODER], progress), device)
     lesson = stages.prepare(folder, collection, autoencoder, encoder, tell)
@@ -80,7 +78,7 @@ def _train(store: Store, folder: Path, name: str, options: argparse.Namespace, d
     if options.start:
         run.task.rate = RATE_FROM_WEIGHTS
     # Names come first: nobody can teach from them what descriptions mean before they are known.
-    stages.learn(run, lesson, 0 if options.start else plan.steps * 2 // 3, tell, teacher)
+    stages.learn(run, lesson, 0 if options.start else plan.steps * 2 // 3, tell)
     tell(f"Done: {run.step:,} steps. Samples are in {short(folder / 'samples')}; --export FOLDER writes the weights.")
 
 

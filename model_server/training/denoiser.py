@@ -1,32 +1,23 @@
 """Trains the UNet to take noise out of latents, guided by the captions.
 
-What a description should do is known once names are: the same as the name of its thing. Then a network that knows these
-is the teacher (the moving average of the one that learns, or the weights that it began with), and says without chance
-what pictures and their noise say only in the mean: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural
-Network", arXiv 1503.02531; Tarvainen and Valpola, "Mean teachers are better role models", arXiv 1703.01780.
-
-The UNet reads a text twice: token by token in its attention, and as a whole beside the step (`addition_embed_type` in
-`networks`). Tokens alone say too little of what words mean together, and a network that always has both reads the
-tokens only. So the attention at times does not hear them, and what is read as a whole of a description is drawn to what
-is read of its thing's name, and away from the names of others: van den Oord, Li and Vinyals, "Representation Learning
-with Contrastive Predictive Coding", arXiv 1807.03748.
+What a description should do is known once names are: the same as the name of its thing. Then the network's own moving
+average, given the name, is the teacher, and says without chance what pictures and their noise say only in the mean:
+Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531; Tarvainen and Valpola, "Mean
+teachers are better role models", arXiv 1703.01780.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from diffusers import StableDiffusionPipeline
-from torch.nn.functional import cross_entropy, normalize
 
 from model_server.training.networks import make_scheduler, mixed_precision, train_quickly
 from model_server.training.samples import draw_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
@@ -39,15 +30,10 @@ EMPTY_SHARE = 0.1
 SNR_LIMIT = 5.0
 NOISIEST = 0.2
 """The part of the steps, from noise alone on, where words decide what is drawn: every second picture is shown there."""
-NOISY_TAUGHT = 0.75
-"""How many of those that a teacher is asked of are shown there."""
-TAUGHT_WEIGHT = 4.0
-"""How much the error of what a teacher wants counts: without chance in it, it is so much smaller."""
-MEANINGS = 64
-"""Of so many things a batch has a description that is to mean what the name means, and not what the others' do."""
-MEANING_WEIGHT = 0.1
-SHARPNESS = 14.0
-"""What cosines between -1 and 1 are multiplied by before they compete; CLIP (arXiv 2103.00020) began with as much."""
+NOISY_DESCRIPTIONS = 0.75
+"""How many descriptions are shown there, once they are learnt."""
+DESCRIPTION_WEIGHT = 4.0
+"""How much a description's error counts: without chance in it, it is so much smaller."""
 
 
 @dataclass(frozen=True)
@@ -94,35 +80,17 @@ class Lesson:
         names = torch.tensor([thing.name for thing in things])
         return self.latents[shown].float(), self._words(names), self._words(said)
 
-    def draw_meanings(self, count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """The states of the names of `count` things at most, none of them twice, and of one description of each."""
-        order = torch.randperm(len(self.wordings), generator=random)[:count]
-        things = [self.wordings[place] for place in order]
-        said = torch.stack(
-            [one.descriptions[torch.randint(len(one.descriptions), (), generator=random)] for one in things]
-        )
-        return self._words(torch.tensor([one.name for one in things])), self._words(said)
-
-    @property
-    def silence(self) -> torch.Tensor:
-        """The states of the empty caption: tokens × width."""
-        return self._words(torch.tensor([self.empty]))[0]
-
     def _words(self, rows: torch.Tensor) -> torch.Tensor:
         """The states of captions: N × tokens × width."""
         return torch.from_numpy(self.states[rows.numpy()]).float()
 
 
 class _Rows(NamedTuple):
-    """What the network is shown: latents with noise, steps and the words' states; and the velocities it should find.
-
-    `heard` (N × tokens) is false where the attention finds the empty caption's token in place of the words'.
-    """
+    """What the network is shown: latents with noise, steps and the words' states; and the velocities it should find."""
 
     noisy: torch.Tensor
     steps: torch.Tensor
     states: torch.Tensor
-    heard: torch.Tensor
     wanted: torch.Tensor
 
 
@@ -135,8 +103,7 @@ class DenoiserTask:
 
     batch = 32
     described = 12
-    unheard = 6
-    """How many of a batch are descriptions, and captions that are read as a whole only, once there is a teacher."""
+    """How many of a batch are descriptions, once there is a teacher."""
     rate = 5e-4
     decay = 0.999
     teacher: UNet2DConditionModel | None = None
@@ -159,19 +126,16 @@ class DenoiserTask:
         self._device = next(module.parameters()).device
         ratio = 1 / (1 - self._scheduler.alphas_cumprod)
         self._weights = (SNR_LIMIT + 1) / ratio.clamp(min=SNR_LIMIT + 1)
-        self._whole: torch.nn.Module | None = getattr(module, "add_embedding", None)
 
     def loss(self, random: torch.Generator) -> torch.Tensor:
         """The mean of the weighted errors of a batch, in which some are descriptions once there is a teacher."""
         if self.teacher is None:
             return self._errors(self._pictures(self.batch, random)).mean()
-        taught = self.described + self.unheard
-        parts = (self._pictures(self.batch - taught, random), self._taught(self.teacher, random))
-        errors = self._errors(_Rows(*map(torch.cat, zip(*parts, strict=True))))
-        errors[-taught:] *= TAUGHT_WEIGHT
-        if self._whole is None:
-            return errors.mean()
-        return errors.mean() + MEANING_WEIGHT * self._confusion(self._whole, random)
+        pictures = self._pictures(self.batch - self.described, random)
+        rows = _Rows(*map(torch.cat, zip(pictures, self._descriptions(self.teacher, random), strict=True)))
+        errors = self._errors(rows)
+        errors[-self.described :] *= DESCRIPTION_WEIGHT
+        return errors.mean()
 
     def _pictures(self, count: int, random: torch.Generator) -> _Rows:
         """Pictures with their captions; each half is spread evenly over its steps."""
@@ -181,33 +145,18 @@ class DenoiserTask:
         steps = self._steps(places)
         noise = torch.randn(latents.shape, generator=random)
         wanted = self._scheduler.get_velocity(latents, noise, steps)
-        heard = torch.ones(states.shape[:2], dtype=torch.bool)
-        return _Rows(self._scheduler.add_noise(latents, noise, steps), steps, states, heard, wanted.to(self._device))
+        return _Rows(self._scheduler.add_noise(latents, noise, steps), steps, states, wanted.to(self._device))
 
-    def _taught(self, teacher: UNet2DConditionModel, random: torch.Generator) -> _Rows:
-        """Pictures of things with a description of each, for which `teacher` is told the names of the things; and
-        pictures with a caption of each, of which `teacher` alone hears the tokens.
-        """
-        shown, names, said = self._lesson.draw_described(self.described, random)
-        others, captions = self._lesson.draw(self.unheard, random)
-        latents, told = torch.cat([shown, others]), torch.cat([names, captions])
-        places = torch.rand(len(latents), generator=random)
-        noisy = torch.rand(len(latents), generator=random) < NOISY_TAUGHT
+    def _descriptions(self, teacher: UNet2DConditionModel, random: torch.Generator) -> _Rows:
+        """Pictures of things with a description of each, and what `teacher` finds by the names of the things."""
+        latents, names, descriptions = self._lesson.draw_described(self.described, random)
+        places = torch.rand(self.described, generator=random)
+        noisy = torch.rand(self.described, generator=random) < NOISY_DESCRIPTIONS
         steps = self._steps(torch.where(noisy, 1 - NOISIEST * places, places))
-        noisy_latents = self._scheduler.add_noise(latents, torch.randn(latents.shape, generator=random), steps)
+        shown = self._scheduler.add_noise(latents, torch.randn(latents.shape, generator=random), steps)
         with torch.no_grad():
-            wanted = self._velocity(teacher, noisy_latents, steps, told)
-        # Of some descriptions all is heard, of some nothing, and of most a part.
-        chances = torch.rand(self.described, 1, generator=random) * 1.5 - 0.25
-        heard = torch.rand(told.shape[:2], generator=random) < torch.cat([chances, torch.zeros(self.unheard, 1)])
-        return _Rows(noisy_latents, steps, torch.cat([said, captions]), heard, wanted)
-
-    def _confusion(self, whole: torch.nn.Module, random: torch.Generator) -> torch.Tensor:
-        """The cross-entropy of the names of some things, by what `whole` reads of a description of each."""
-        texts = self._lesson.draw_meanings(MEANINGS, random)
-        with mixed_precision(self._device):
-            names, said = (normalize(whole(states.to(self._device)).float(), dim=1) for states in texts)
-        return cross_entropy(SHARPNESS * said @ names.T, torch.arange(len(names), device=self._device))
+            wanted = self._velocity(teacher, shown, steps, names)
+        return _Rows(shown, steps, descriptions, wanted)
 
     def _steps(self, places: torch.Tensor) -> torch.Tensor:
         """The steps at places from 0, where hardly any noise is, to 1."""
@@ -215,22 +164,10 @@ class DenoiserTask:
 
     def _errors(self, rows: _Rows) -> torch.Tensor:
         """How wrong the velocities are that the network finds, weighted by their steps."""
-        heard = torch.where(rows.heard[..., None], rows.states, self._lesson.silence)
-        with self._reading(rows.states):
-            made = self._velocity(self.module, rows.noisy, rows.steps, rows.states if self._whole is None else heard)
+        made = self._velocity(self.module, rows.noisy, rows.steps, rows.states)
         errors: torch.Tensor = (made - rows.wanted).square().mean(dim=(1, 2, 3))
         weighted: torch.Tensor = errors * self._weights[rows.steps].to(self._device)
         return weighted
-
-    @contextmanager
-    def _reading(self, states: torch.Tensor) -> Iterator[None]:
-        """Meanwhile what is read as a whole is `states`, whatever of these the attention hears."""
-        if self._whole is None:
-            yield
-            return
-        given = states.to(self._device)
-        with self._whole.register_forward_pre_hook(lambda *_: (given,)):
-            yield
 
     def _velocity(
         self, unet: UNet2DConditionModel, noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor

@@ -110,17 +110,12 @@ def denoising(
     return run
 
 
-def learn(
-    run: Run[DenoiserTask], lesson: Lesson, taught: int, tell: Tell, teacher: UNet2DConditionModel | None = None
-) -> None:
-    """Go to the end of `run`; from its step `taught` on, descriptions are learnt from names.
-
-    What these mean `teacher` knows, or else the run's own average.
-    """
-    if run.step < taught:
-        run.train(tell, until=taught)
+def learn(run: Run[DenoiserTask], lesson: Lesson, described: int, tell: Tell) -> None:
+    """Go to the end of `run`; from its step `described` on, descriptions are learnt from names."""
+    if run.step < described:
+        run.train(tell, until=described)
     if lesson.wordings:
-        run.task.teacher = teacher or run.averaged
+        run.task.teacher = run.averaged
     run.train(tell)
 
 

@@ -84,9 +84,9 @@ class Pipeline:
 
     def able(self, *, starts: bool) -> Ability:
         """What it can for a picture that starts from another (`starts`), or from noise alone."""
-        if not starts or "guidance_rescale" in inspect.signature(self._from_picture.__call__).parameters:
-            return self.can
-        return replace(self.can, guidance_rescale=0.0)
+        pipe = self._from_picture if starts else self._pipe
+        known = inspect.signature(type(pipe).__call__).parameters
+        return self.can if "guidance_rescale" in known else replace(self.can, guidance_rescale=0.0)
 
     def reading(self, text: str) -> Reading:
         """What the text encoder that reads most sees of `text`."""
