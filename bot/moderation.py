@@ -13,6 +13,7 @@ from bot.database import now
 from bot.errors import Expired, PermissionDenied, UserError
 from bot.hands import Shown
 from bot.message import Place, User
+from bot.scope import home
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +93,7 @@ class ModerationHere:
         if shown is None:
             sentence = "“{text}” is no link to a message; the menu of each message has one to copy."
             raise UserError(sentence, text=link[:60])
-        if shown.place.server != self._place.server:
+        if home(shown.place) != home(self._place):
             raise UserError("That message is not of this server.")
         rows, journal = await self._rows(shown), self._all.journal
         if not rows:

@@ -188,6 +188,17 @@ async def test_an_answer_of_another_server_stays(bot: Bot) -> None:
     assert await bot.journal.get(answer.row) is not None
 
 
+async def test_in_direct_messages_those_of_others_stay(bot: Bot) -> None:
+    answer = await last(bot, ask("/ask hi", BEN, Place("test", "room")))
+    await bot.sent(answer.row, ["m1"])
+    with bot.hands.lent("test", hand := Hand()):
+        for message in ("m1", "hello"):
+            reply = await last(bot, ask(f"/mod remove https://chat//{message}", MODERATOR, Place("test", "dm-mod")))
+            assert reply.text == "That message is not of this server."
+    assert hand.shown == {"m1", "m2", "hello"}
+    assert await bot.journal.get(answer.row) is not None
+
+
 async def test_the_buttons_of_others_leave_an_entry_when_moderators_press_them(bot: Bot, models: FakeModels) -> None:
     own = await last(bot, ask("/ask hi", MODERATOR))
     answer = await last(bot, ask("/ask hi", BEN))

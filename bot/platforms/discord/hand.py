@@ -80,7 +80,7 @@ class DiscordHand:
     async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
         """Delete messages, those of answers under way, too, and the question above a thread of its own.
 
-        One that is not stored is deleted only if it is the bot's.
+        One that is not stored is deleted only if it is the bot's, and in the server that its place names.
         """
         is_gone, place = await self._delete(shown, externals), shown.place
         if shown.is_last and not await self._answers.withdraw(place.channel, place.thread, shown.question):
@@ -92,6 +92,9 @@ class DiscordHand:
         if shown.row:
             await self._answers.delete(channel, (), self._answers.showing(shown.row))
         try:
+            # Of a link, Discord itself looks at the channel alone.
+            if not shown.row and not await self._is_in(channel, shown.place.server):
+                return False
             room = self._client.get_partial_messageable(channel)
             for external in externals:
                 if not shown.row and (await room.fetch_message(int(external))).author != self._client.user:
@@ -101,10 +104,18 @@ class DiscordHand:
                     await self._answers.room(channel, None).delete(int(external))
         except discord.NotFound:
             return bool(shown.row)
-        except (discord.HTTPException, aiohttp.ClientError, OSError, BotError) as error:
+        except (discord.HTTPException, discord.InvalidData, aiohttp.ClientError, OSError, BotError) as error:
             log.warning("A message stays on Discord: %s", error)
             return False
         return True
+
+    async def _is_in(self, channel: int, server: str) -> bool:
+        """Whether a channel or a thread is in a server, or among the direct messages where `server` is ""."""
+        guild = self._client.get_guild(int(server)) if server else None
+        if guild is not None and guild.get_channel_or_thread(channel) is not None:
+            return True
+        found = await self._client.fetch_channel(channel)
+        return server == ("" if isinstance(found, discord.abc.PrivateChannel) else str(found.guild.id))
 
     async def forget(self, user_id: str, gone: Collection[int]) -> None:
         """Nothing: what is on Discord is Discord's to show."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from fakes.discord import FakeDiscord
+from fakes.discord import FakeDiscord, FakeMessage
 from fakes.everything import holding
 from fakes.gateway import eventually
 from fakes.models import FakeModels
@@ -15,6 +15,7 @@ from fakes.slack import FakeSlack
 
 from bot import plugin
 from bot.app import Bot
+from bot.audit import Filter
 from bot.config import PluginsSection
 from bot.database import Database
 from bot.message import Place
@@ -110,6 +111,40 @@ async def test_on_discord_what_others_wrote_stays(discord: FakeDiscord) -> None:
     said = await used.message()
     await discord.until(lambda: said.content == "There is no message of mine there.")
     assert not theirs.deleted
+
+
+async def test_on_discord_a_link_reaches_no_other_server_and_no_direct_messages(discord: FakeDiscord, bot: Bot) -> None:
+    other = discord.add_guild("Other")
+    elsewhere = next(iter(other.channels.values()))
+    asked = await discord.slash(discord.ann, elsewhere, "ask", prompt="aubergine")
+    stored = await finished(discord, await asked.message())
+    thread = discord.add_thread(elsewhere, "Thread", discord.bot)
+    there = [stored]
+    for channel in (elsewhere, thread, discord.dm(discord.ann)):
+        there.append(FakeMessage(channel, discord.bot, "Hello!"))
+        channel.messages.append(there[-1])
+    for message in there:
+        link = f"https://discord.com/channels/{discord.guild.id}/{message.channel.id}/{message.id}"
+        used = await discord.slash(discord.mod, discord.channel, "mod remove", message=link)
+        said = await used.message()
+        await discord.until(lambda said=said: said.content == "There is no message of mine there.")
+        assert not message.deleted
+    assert await bot.audit.find("discord", discord.guild.id, Filter(kind="moderation")) == []
+
+
+async def test_on_discord_what_is_not_stored_is_removed_in_its_own_server(discord: FakeDiscord) -> None:
+    thread = discord.add_thread(discord.channel, "Thread", discord.bot)
+    closed = discord.add_thread(discord.channel, "Closed", discord.bot)
+    # One that discord.py does not know, as it was closed before the bot came.
+    discord.gateway.dispatch("THREAD_DELETE", closed.payload(), guild=discord.guild, intents=1)
+    for channel in (discord.channel, thread, closed):
+        greeting = FakeMessage(channel, discord.bot, "Hello!")
+        channel.messages.append(greeting)
+        link = f"https://discord.com/channels/{discord.guild.id}/{channel.id}/{greeting.id}"
+        used = await discord.slash(discord.mod, discord.channel, "mod remove", message=link)
+        said = await used.message()
+        await discord.until(lambda said=said: said.content == REMOVED)
+        assert greeting.deleted
 
 
 async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: FakeDiscord, bot: Bot) -> None:
