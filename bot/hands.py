@@ -36,7 +36,7 @@ class Hand(Protocol):
     async def person(self, name: str, place: Place) -> User | None:
         """Who has this id or, where there are no ids to see, this name, with the rights that they have in `place`.
 
-        None where that cannot be found out for sure.
+        Without roles (None) whoever is not in its server. None where it cannot be found out for sure.
         """
 
     async def channels(self, name: str, place: Place) -> Sequence[str]:

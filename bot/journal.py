@@ -246,6 +246,13 @@ class Journal:
         async with self._database.reading() as session:
             return await session.scalar(select(MessageRow.id).where(told).limit(1)) is not None
 
+    async def has_asked(self, place: Place, person: str) -> bool:
+        """Whether anything is stored that somebody asked in the server of a place."""
+        here = (MessageRow.platform == place.platform) & (MessageRow.server == place.server)
+        async with self._database.reading() as session:
+            found = select(MessageRow.id).where(here, MessageRow.author == person)
+            return await session.scalar(found.limit(1)) is not None
+
     async def files(self, answer: int) -> list[Stored]:
         """What is known of an answer's files, in order."""
         columns = (

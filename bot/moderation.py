@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.audit import MODERATION, Entry
+from bot.audit import MODERATION, Entry, Filter
 from bot.database import now
 from bot.errors import Expired, PermissionDenied, UserError
 from bot.hands import Shown
@@ -132,7 +132,10 @@ class ModerationHere:
     # People
 
     async def time_out(self, user: User, scope: Scope, span: timedelta, reason: str) -> TimeOut:
-        """Keep somebody from the bot for a while. Raises UserError for whom that cannot be done to."""
+        """Keep somebody from the bot for a while. Raises UserError for whom that cannot be done to.
+
+        It counts in direct messages, too, so that it must not be for people whom this server has nothing to do with.
+        """
         self._check()
         person = user if user.roles is not None else await self._found(user, scope)
         if person is None:
@@ -140,11 +143,22 @@ class ModerationHere:
             raise UserError(sentence, name=user.name[:60])
         if person.is_operator or self._all.policy.recognised(person, scope.place).is_moderator:
             raise UserError("Moderators cannot be timed out.")
+        if person.roles is None and not await self._is_known(person, scope):
+            sentence = (
+                "{name} is no member of this server, and nothing of theirs is stored here: I cannot time them out."
+            )
+            raise UserError(sentence, name=person.name[:60])
         return await self._all.timeouts.set(person, scope, now() + span, reason, self._user)
 
     async def _found(self, user: User, scope: Scope) -> User | None:
         hand = self._all.hands.of(scope.platform)
         return None if hand is None else await hand.person(user.id, scope.place)
+
+    async def _is_known(self, person: User, scope: Scope) -> bool:
+        """Whether they did anything in a server that is still stored."""
+        did = Filter(actor=person.id)
+        noted = await self._all.audit.find(scope.platform, scope.server, did, most=1)
+        return bool(noted) or await self._all.journal.has_asked(scope.place, person.id)
 
     def time_outs(self, scope: Scope) -> Sequence[TimeOut]:
         """Those in force, the next to end first."""

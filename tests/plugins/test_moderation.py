@@ -120,6 +120,17 @@ async def test_whoever_is_typed_must_be_known_for_sure(bot: Bot) -> None:
         assert (await last(bot, line)).text.startswith("Ben cannot use me until")
 
 
+async def test_whoever_is_no_member_must_have_done_something_here(bot: Bot) -> None:
+    gone = replace(BEN, roles=None)
+    refused = "Ben is no member of this server, and nothing of theirs is stored here: I cannot time them out."
+    await last(bot, ask("/ask hi", BEN, ELSEWHERE))
+    with bot.hands.lent("test", Hand(gone)):
+        assert (await last(bot, timeout(gone))).text == refused
+        await last(bot, ask("/queue", BEN))
+        # The refusal is on record.
+        assert (await last(bot, timeout(gone))).text.startswith("Ben cannot use me until")
+
+
 @pytest.mark.parametrize(
     ("typed", "minutes"),
     [

@@ -39,7 +39,7 @@ class DiscordHand:
         self._client = client
 
     async def person(self, name: str, place: Place) -> User | None:
-        """A member by their id, or somebody who has left the server, who has no rights there."""
+        """A member by their id, or somebody who is not in the server, and whose roles are nothing to be known."""
         guild = self._client.get_guild(int(place.server)) if place.server else None
         if guild is None or not ID.fullmatch(name):
             return None
@@ -56,7 +56,7 @@ class DiscordHand:
             found = await self._client.fetch_user(number)
         except (discord.HTTPException, aiohttp.ClientError, OSError):
             return None
-        return User(str(found.id), found.display_name)
+        return User(str(found.id), found.display_name, roles=None)
 
     async def channels(self, name: str, place: Place) -> Sequence[str]:
         """Those of a server, however they are capitalised; not what they are sorted under. A thread is its channel."""

@@ -174,6 +174,25 @@ async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: 
     await discord.until(lambda: said.content.startswith(TIMED_OUT))
 
 
+async def test_on_discord_whom_a_server_has_nothing_to_do_with_is_not_timed_out(discord: FakeDiscord, bot: Bot) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
+    await finished(discord, await asked.message())
+    asked = await discord.slash(discord.ben, discord.dm(discord.ben), "ask", prompt="aubergine")
+    await finished(discord, await asked.message())
+    for gone in (discord.ann, discord.ben):
+        del discord.guild.members[gone.id]
+    for whom, begins in (
+        (discord.ann, "Ann cannot use me until "),
+        (discord.ben, "Ben is no member of this server, and nothing of theirs is stored here"),
+    ):
+        used = await discord.slash(discord.mod, discord.channel, "timeout", user=whom, duration="10m")
+        said = await used.message()
+        await discord.until(lambda said=said, begins=begins: said.content.startswith(begins))
+    said = await discord.slash(discord.ben, discord.dm(discord.ben), "ask", prompt="again")
+    answer = await finished(discord, await said.message())
+    assert PARIS in answer.content
+
+
 async def test_on_discord_rights_are_looked_up_where_somebody_was_typed(discord: FakeDiscord, bot: Bot) -> None:
     hand = bot.hands.of("discord")
     assert hand is not None
