@@ -137,10 +137,7 @@ class ModerationHere:
         It counts in direct messages, too, so that it must not be for people whom this server has nothing to do with.
         """
         self._check()
-        person = user if user.roles is not None else await self._found(user, scope)
-        if person is None:
-            sentence = "I could not find out who “{name}” is here. Pick them from the list, or give their id."
-            raise UserError(sentence, name=user.name[:60])
+        person = await self._known(user, scope)
         if person.is_operator or self._all.policy.recognised(person, scope.place).is_moderator:
             raise UserError("Moderators cannot be timed out.")
         if person.roles is None and not await self._is_known(person, scope):
@@ -150,9 +147,24 @@ class ModerationHere:
             raise UserError(sentence, name=person.name[:60])
         return await self._all.timeouts.set(person, scope, now() + span, reason, self._user)
 
-    async def _found(self, user: User, scope: Scope) -> User | None:
+    async def whom(self, user: User) -> User:
+        """Who somebody is who may have been typed by their name; as typed where the platform runs elsewhere.
+
+        Raises UserError if nobody can say.
+        """
+        self._check()
+        is_run_here = self._all.hands.of(self._place.platform) is not None
+        return await self._known(user, home(self._place)) if is_run_here else user
+
+    async def _known(self, user: User, scope: Scope) -> User:
+        if user.roles is not None:
+            return user
         hand = self._all.hands.of(scope.platform)
-        return None if hand is None else await hand.person(user.id, scope.place)
+        person = None if hand is None else await hand.person(user.id, scope.place)
+        if person is None:
+            sentence = "I could not find out who “{name}” is here. Pick them from the list, or give their id."
+            raise UserError(sentence, name=user.name[:60])
+        return person
 
     async def _is_known(self, person: User, scope: Scope) -> bool:
         """Whether they did anything in a server that is still stored."""

@@ -19,6 +19,8 @@ class Why(Plugin):
         """
         if user is not None and user.id != ctx.user.id and not ctx.user.is_moderator:
             raise UserError("Only moderators can ask about somebody else.")
+        if user is not None and user.id != ctx.user.id:
+            user = await ctx.moderation.whom(user)
         known = ctx.plugins.find(command.strip().removeprefix("/").casefold())
         reasons = await ctx.why(known, user)
         if not reasons and user is None:

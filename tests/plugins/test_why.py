@@ -5,7 +5,7 @@ import pytest
 from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, speaking
 
 from bot.app import Bot
-from bot.message import Reply, Request, User
+from bot.message import Place, Reply, Request, User
 
 
 async def why(bot: Bot, line: str, user: User = ANN) -> Reply:
@@ -73,6 +73,24 @@ async def test_moderators_ask_for_somebody_else_and_others_do_not(bot: Bot) -> N
     assert (await why(bot, "help user:@ben", MODERATOR)).text == (
         "ben can use /help here, as far as I know without their roles."
     )
+
+
+class Hand:
+    """A platform where Ben is known by his name."""
+
+    async def person(self, name: str, place: Place) -> User | None:
+        return BEN if name == "Ben" else None
+
+
+async def test_whoever_is_typed_is_looked_up(bot: Bot) -> None:
+    await moderate(bot, "limits.user.hour 1")
+    await last(bot, ask("/ask hi", BEN))
+    with bot.hands.lent("test", Hand()):
+        assert (await why(bot, "ask user:Ben", MODERATOR)).text.startswith("- The limit here is 1 per hour")
+        assert (await why(bot, "help user:Ben", MODERATOR)).text == "Ben can use /help here."
+        assert (await why(bot, "ask user:Bob", MODERATOR)).text == (
+            "I could not find out who “Bob” is here. Pick them from the list, or give their id."
+        )
 
 
 async def test_a_command_that_there_is_not(bot: Bot) -> None:
