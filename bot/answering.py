@@ -236,5 +236,6 @@ def failed(last: Reply, sentence: Sentence, request: Request, option: str = "") 
     last = put_together(last)
     if last.text:
         text = f"{last.text}{closing(last.text)}\n\n{text}"
-    private = last.private or not (last.text or last.attachments)
-    return replace(last, text=text, status="", final=True, error=True, private=private, option=option)
+    partial = bool(last.text or last.attachments)
+    last = replace(last, text=text, status="", final=True, error=True, partial=partial, option=option)
+    return replace(last, private=last.private or not partial)

@@ -122,10 +122,10 @@ class Gate:
     async def metered(
         self, request: Request, command: Command, replies: AsyncGenerator[Reply, None]
     ) -> AsyncGenerator[Reply, None]:
-        """The replies, counted as one use unless they fail. Raises LimitReached before the first one."""
+        """The replies, counted as one use unless all of it is an error. Raises LimitReached before the first one."""
         async with aclosing(replies), self.counted(request, command) as use:
             async for reply in replies:
-                if reply.final and reply.error:
+                if reply.final and reply.error and not reply.partial:
                     use.give_back()
                 yield reply
 

@@ -135,7 +135,8 @@ class Reply:
     Where parts grow at the same time, they are `columns` until the answer is whole: the core makes `text` of them, up
     to the first one that still grows, and a platform with room shows them side by side. The last reply has its text.
     The core fills in the rest: `quote`, the question that a public answer begins with; `row`, its number for the
-    message; `deleted`, when the message is to go; `option`, the one that an error is about, for forms.
+    message; `deleted`, when the message is to go; `option`, the one that an error is about, for forms; `partial`, when
+    an error ends what had begun to be told.
     """
 
     text: str = ""
@@ -150,6 +151,7 @@ class Reply:
     row: int = 0
     deleted: bool = False
     option: str = ""
+    partial: bool = False
     tokens: tuple[Token, ...] = ()
     columns: tuple[Column, ...] = ()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
 
-from bot import Button, Context, Plugin, Range, Reply, UserError, command
+from bot import Attachment, Button, Context, Plugin, Range, Reply, UserError, command
 from bot.app import Bot
 from bot.database import Database
 from bot.message import Place, User
@@ -46,6 +46,12 @@ class Toys(Plugin):
     async def fail(self, ctx: Context, after: str = "") -> AsyncIterator[Reply]:
         """Fail."""
         yield Reply(text=after)
+        raise UserError("It failed.")
+
+    @command()
+    async def show(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Show a file, and fail."""
+        yield Reply(attachments=(Attachment("a.txt", b"a"),))
         raise UserError("It failed.")
 
     @command(free=True)
@@ -233,6 +239,13 @@ async def test_what_failed_or_was_refused_costs_nothing(bot: Bot, line: str) -> 
     for _ in range(3):
         assert (await last(bot, ask(line))).error
     await answered(bot)
+
+
+@pytest.mark.parametrize("line", ["/fail A whole sentence. And", "/show"])
+async def test_what_failed_after_something_was_seen_counts(bot: Bot, line: str) -> None:
+    await put(bot, "limits.user.hour", 1)
+    assert (await last(bot, ask(line))).error
+    assert LIMIT.fullmatch(await refusal(bot, ask(line)))
 
 
 async def test_it_is_said_in_the_readers_language_or_in_the_servers(bot: Bot) -> None:
