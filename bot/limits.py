@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 HOUR, DAY = 3600, 24 * 3600
 REDIS_SECONDS = 2.0
 """How long a Redis server may take before this process goes on alone."""
+AWAY_SECONDS = 30.0
+"""For how long it then goes on alone before it tries again, so that not every question waits."""
 MEMORY = "memory"
 MANY = 10**6
 """More than anybody can be given back."""
@@ -100,6 +102,7 @@ class Limits:
         self._settings = settings
         self._here = MemoryStorage()
         self._shared = None if storage == MEMORY else _redis(storage)
+        self._away_until = 0.0
 
     def on(self, user: User, command: Command, place: Place) -> list[Limit]:
         """The limits that count for `command` of `user` in `place`."""
@@ -147,10 +150,12 @@ class Limits:
         use, shared = Use(), list[Limit]()
         try:
             for limit in limits:
-                if (wait := await self._take_shared(limit)) > 0:
+                wait = await self._take_shared(limit)
+                if wait:
                     use.give_back()
                     raise limit.reached(wait)
-                shared.append(limit)
+                if wait is not None:
+                    shared.append(limit)
             yield use
         finally:
             if use.is_given_back:
@@ -182,36 +187,51 @@ class Limits:
     # What all processes have counted
 
     async def _shared_wait(self, limit: Limit) -> float:
-        if self._shared is None:
+        if (shared := self._reachable()) is None:
             return 0.0
-        async with _alone_if_need_be():
-            most = limit.most + await self._shared_back(self._shared, limit)
-            start, count = await self._shared.get_moving_window(limit.key, most, limit.seconds)
+        async with self._alone_if_need_be():
+            most = limit.most + await self._shared_back(shared, limit)
+            start, count = await shared.get_moving_window(limit.key, most, limit.seconds)
             return max(0.0, start + limit.seconds - time.time()) if count >= most else 0.0
         return 0.0
 
-    async def _take_shared(self, limit: Limit) -> float:
-        """Take one use, and 0; or else in how many seconds one is free."""
-        if self._shared is None:
-            return 0.0
-        async with _alone_if_need_be():
-            most = limit.most + await self._shared_back(self._shared, limit)
-            if not await self._shared.acquire_entry(limit.key, most, limit.seconds):
-                return await self._shared_wait(limit) or LEAST_SECONDS
-        return 0.0
+    async def _take_shared(self, limit: Limit) -> float | None:
+        """Take one use, and 0; or else in how many seconds one is free. None if it is not counted there."""
+        if (shared := self._reachable()) is None:
+            return None
+        async with self._alone_if_need_be():
+            most = limit.most + await self._shared_back(shared, limit)
+            if await shared.acquire_entry(limit.key, most, limit.seconds):
+                return 0.0
+            return await self._shared_wait(limit) or LEAST_SECONDS
+        return None
 
     async def _shared_back(self, shared: RedisStorage, limit: Limit) -> int:
         return 0 if limit.most == 1 else (await shared.get_moving_window(limit.given_back, MANY, limit.seconds))[1]
 
     async def _give_back_shared(self, limits: Sequence[Limit]) -> None:
-        if self._shared is None:
-            return
         for limit in limits:
-            async with _alone_if_need_be():
+            if (shared := self._reachable()) is None:
+                return
+            async with self._alone_if_need_be():
                 if limit.most == 1:
-                    await self._shared.clear(limit.key)
+                    await shared.clear(limit.key)
                 else:
-                    await self._shared.acquire_entry(limit.given_back, MANY, limit.seconds)
+                    await shared.acquire_entry(limit.given_back, MANY, limit.seconds)
+
+    def _reachable(self) -> RedisStorage | None:
+        """What all processes count in, unless it did not do its part a moment ago."""
+        return self._shared if time.monotonic() >= self._away_until else None
+
+    @asynccontextmanager
+    async def _alone_if_need_be(self) -> AsyncIterator[None]:
+        """Go on without Redis if it does not do its part in time."""
+        try:
+            async with asyncio.timeout(REDIS_SECONDS):
+                yield
+        except (StorageError, OSError, TimeoutError) as error:
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            log.warning("Redis does not count along: %s", error or type(error).__name__)
 
 
 class Use:
@@ -223,16 +243,6 @@ class Use:
     def give_back(self) -> None:
         """Let it cost nothing, since nothing came of it."""
         self.is_given_back = True
-
-
-@asynccontextmanager
-async def _alone_if_need_be() -> AsyncIterator[None]:
-    """Go on without Redis if it does not do its part in time."""
-    try:
-        async with asyncio.timeout(REDIS_SECONDS):
-            yield
-    except (StorageError, OSError, TimeoutError) as error:
-        log.warning("Redis does not count along: %s", error or type(error).__name__)
 
 
 def _redis(address: str) -> RedisStorage:

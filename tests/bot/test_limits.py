@@ -2,6 +2,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -371,6 +372,66 @@ async def test_without_its_redis_a_process_goes_on_alone(settings: Settings, cap
         await refused(limits)
     assert "Redis does not count along" in caplog.text
     await limits.close()
+
+
+@asynccontextmanager
+async def broken_redis(*, hangs: bool) -> AsyncIterator[tuple[str, list[None]]]:
+    """A server that closes every connection, or never says anything; its address, and what came to it."""
+    connections: list[None] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(None)
+        if hangs:
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_a_redis_that_is_away_is_waited_for_once_in_a_while(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    monkeypatch.setattr("bot.limits.REDIS_SECONDS", 0.5)
+    for name in ("limits.user.hour", "limits.user.day", "limits.server.hour"):
+        await put(settings, name, 5)
+    async with broken_redis(hangs=hangs) as (address, connections):
+        limits = Limits(settings, address)
+        for _ in range(3):
+            await use(limits)
+            assert await limits.used_up(limits.on(ANN, ASK, ROOM)) == []
+        assert len(connections) == 1
+        monkeypatch.setattr(limits, "_away_until", 0.0)
+        await use(limits)
+        assert len(connections) == 2
+        await limits.close()
+
+
+async def test_what_redis_did_not_count_is_not_given_back_there(
+    settings: Settings, pair: tuple[Limits, Limits], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.limits.AWAY_SECONDS", 0.0)
+    here, there = pair
+    user = somebody(request)
+    await put(settings, "limits.user.hour", 2)
+    working = here._shared.get_moving_window
+    monkeypatch.setattr(here._shared, "get_moving_window", refuses)
+    async with here.taken(here.on(user, ASK, ROOM)) as made:
+        monkeypatch.setattr(here._shared, "get_moving_window", working)
+        made.give_back()
+    for _ in range(2):
+        await use(there, user)
+    with pytest.raises(LimitReached):
+        await use(here, user)
+
+
+async def refuses(*_: object) -> None:
+    """What Redis does while it is away."""
+    raise ConnectionError
 
 
 @pytest.mark.parametrize(
