@@ -136,7 +136,8 @@ class Reply:
     to the first one that still grows, and a platform with room shows them side by side. The last reply has its text.
     The core fills in the rest: `quote`, the question that a public answer begins with; `row`, its number for the
     message; `deleted`, when the message is to go; `option`, the one that an error is about, for forms; `partial`, when
-    an error ends what had begun to be told.
+    an error ends what had begun to be told; `refused`, when a rule says no to whoever asks, which is nobody else's
+    business.
     """
 
     text: str = ""
@@ -152,6 +153,7 @@ class Reply:
     deleted: bool = False
     option: str = ""
     partial: bool = False
+    refused: bool = False
     tokens: tuple[Token, ...] = ()
     columns: tuple[Column, ...] = ()
 

@@ -38,6 +38,7 @@ class Refusals:
         """`reply`, which tells `error`, with the reason and an appeal where one is possible; the refusal is noted."""
         if not isinstance(error, Refused):
             return reply
+        reply = replace(reply, refused=True)
         number = await self.note(request, error)
         if not isinstance(error, Unsafe):
             return reply

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bot.message import Reply, Request
     from bot.platforms.discord.answers import Answers
+    from bot.platforms.discord.carrier import Room
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +94,9 @@ class Conversation:
     async def _answer(self, message: discord.Message, request: Request) -> None:
         decision = self._bot.dispatch(request)
         if decision.refused:
-            await self._say(message, await only(decision.replies))
+            await self._refuse(message, await only(decision.replies))
             return
-        guild = message.guild.id if message.guild is not None else None
-        room = self._answers.room(message.channel.id, guild, reply_to=message.id)
+        guild, room = message.guild, self._room(message)
         direct = self._answers.direct(message.author.id)
         locale = request.user.locale
         if decision.private and guild is not None:
@@ -106,10 +106,24 @@ class Conversation:
             known = resume(request.place, locale, channel=channel, quoted=True)
         else:
             aside = None if guild is None else direct
-            outlet = Outlet(self._bot, room, direct=direct, aside=aside, locale=locale, quoted=False)
+            outlet = Outlet(self._bot, room, direct=self._room(message), aside=aside, locale=locale, quoted=False)
             known = resume(request.place, locale, channel=message.channel.id, quoted=False, question=str(message.id))
         replies = self._bot.dispatch(replace(request, resume=known)).replies
         await self._answers.follow(outlet, _errors_in_place(replies))
+
+    async def _refuse(self, message: discord.Message, reply: Reply) -> None:
+        """Tell a refusal that is known at once; where others read along, what a rule forbids to the asker alone."""
+        if message.guild is None or not reply.refused:
+            await self._say(message, reply)
+            return
+        direct = self._answers.direct(message.author.id)
+        outlet = Outlet(self._bot, direct, direct=self._room(message), locale=locale_of(message))
+        await self._answers.follow(outlet, _only(reply))
+
+    def _room(self, message: discord.Message) -> Room:
+        """Where something was said; what is written there first replies to it."""
+        guild = message.guild.id if message.guild is not None else None
+        return self._answers.room(message.channel.id, guild, reply_to=message.id)
 
     async def greet(self, guild: discord.Guild) -> None:
         """Say hello once to a server that the bot has come to lately, where everybody can read it."""
@@ -129,7 +143,11 @@ class Conversation:
 
 
 async def _errors_in_place(replies: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
-    """The replies; an error is told where the question was asked, since Discord hides nothing among messages."""
+    """The replies; what went wrong is told where the question was asked, what a rule forbids to the asker alone."""
     async with aclosing(replies):
         async for reply in replies:
-            yield replace(reply, private=reply.private and not reply.error)
+            yield replace(reply, private=reply.private and (reply.refused or not reply.error))
+
+
+async def _only(reply: Reply) -> AsyncGenerator[Reply, None]:
+    yield reply

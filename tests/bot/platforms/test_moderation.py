@@ -1,9 +1,11 @@
 """Moderators' hands on each platform: messages removed, people timed out, and everybody's own data deleted."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from fakes.asking import MODERATOR
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.everything import holding
 from fakes.gateway import eventually
@@ -17,10 +19,12 @@ from bot import plugin
 from bot.app import Bot
 from bot.audit import Filter
 from bot.config import PluginsSection
-from bot.database import Database
-from bot.message import Place
+from bot.database import Database, now
+from bot.message import Place, User
 from bot.model_client import ModelClient
 from bot.platforms.web.moderators import Moderators
+from bot.setting import Scope
+from bot.timeouts import TimeOuts
 
 PARIS = "Paris is the capital of France."
 TIMED_OUT = "Moderators have timed you out: you can use me again at "
@@ -191,6 +195,53 @@ async def test_on_discord_whom_a_server_has_nothing_to_do_with_is_not_timed_out(
     said = await discord.slash(discord.ben, discord.dm(discord.ben), "ask", prompt="again")
     answer = await finished(discord, await said.message())
     assert PARIS in answer.content
+
+
+async def time_out(bot: Bot, discord: FakeDiscord, timeouts: TimeOuts) -> None:
+    """Time Ann out, in this process or as another one does."""
+    scope = Scope("discord", discord.guild.id)
+    await timeouts.set(User(discord.ann.id, "Ann"), scope, now() + timedelta(hours=1), "Rudeness.", MODERATOR)
+
+
+async def test_on_discord_who_mentions_the_bot_in_a_timeout_is_told_alone(discord: FakeDiscord, bot: Bot) -> None:
+    elsewhere = TimeOuts(bot.database)
+    await elsewhere.start()
+    for count, timeouts in enumerate((elsewhere, bot.timeouts), 1):
+        await time_out(bot, discord, timeouts)
+        await discord.say(discord.ann, discord.channel, "aubergine", mention=True)
+        told = await discord.until(lambda count=count: discord.messages(discord.dm(discord.ann))[count - 1 :])
+        assert told[0].content.startswith(TIMED_OUT)
+        assert told[0].content.endswith("Their reason: Rudeness.")
+        assert len(discord.messages(discord.channel)) == count
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_on_discord_where_direct_messages_are_closed_no_reason_is_told(
+    discord: FakeDiscord, bot: Bot, is_known: bool
+) -> None:
+    elsewhere = TimeOuts(bot.database)
+    await elsewhere.start()
+    await time_out(bot, discord, bot.timeouts if is_known else elsewhere)
+    discord.ann.dm_closed = True
+    said = await discord.say(discord.ann, discord.channel, "aubergine", mention=True)
+    [_, told] = await discord.until(
+        lambda: len(discord.messages(discord.channel)) > 1 and discord.messages(said.channel)
+    )
+    assert told.content == "You take no direct messages from me. Use a slash command, and you alone see the answer."
+    assert told.reference is said
+
+
+async def test_on_discord_what_safety_refuses_is_told_alone_and_appealed_against(
+    discord: FakeDiscord, bot: Bot
+) -> None:
+    plan = bot.settings.plan("safety.words", "aubergine", Scope("discord", discord.guild.id))
+    await bot.settings.write([plan], MODERATOR)
+    await discord.say(discord.ann, discord.channel, "aubergine", mention=True)
+    [told] = await discord.until(lambda: discord.messages(discord.dm(discord.ann)))
+    appealed = await discord.press(discord.ann, told, "Appeal")
+    said = await appealed.message()
+    await discord.until(lambda: said.content == "The moderators can now see what you wrote and why it was refused.")
+    assert len(discord.messages(discord.channel)) == 1
 
 
 async def test_on_discord_rights_are_looked_up_where_somebody_was_typed(discord: FakeDiscord, bot: Bot) -> None:
