@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from bot.message import Reply
     from bot.model_events import Token
 
-END = re.compile(r"[.!?…。！？][\"'”’»)\]*_`]*(?=\s)|\n")
+END = re.compile(r"[.!?…][\"'”’»)\]*_`]*(?=\s)|[。！？]+[」』）”’»)\]*_`]*|\n")
+"""Chinese and Japanese write no space behind a sentence."""
 LONGEST = 300
-"""Characters of an unfinished sentence; a longer one is looked at up to its last word, so that the answer moves on."""
+"""Characters of an unfinished sentence; a longer one is looked at up to its last word, so that the answer moves on.
+
+All of it where it has no space: there are scripts that write none.
+"""
 
 
 def settled(text: str, start: int) -> int:
@@ -27,7 +31,8 @@ def settled(text: str, start: int) -> int:
     for match in END.finditer(text, start):
         end = match.end()
     if len(text) - end > LONGEST:
-        end = max(end, text.rfind(" ", end) + 1) or len(text)
+        space = text.rfind(" ", end + 1)
+        end = space + 1 if space > 0 else len(text)
     return end
 
 

@@ -89,6 +89,27 @@ async def test_a_sentence_without_an_end_moves_on() -> None:
     assert looked[0] == long
 
 
+@pytest.mark.parametrize("marks", ["。", "！？", "。」"])
+async def test_a_sentence_without_a_space_behind_it_is_shown_when_it_is_over(marks: str) -> None:
+    one, two = f"你好{marks}", f"世界{marks}"
+    seen, looked = await shown(growing(f"{one}世", f"{one}{two}", f"{one}{two}再"))
+    assert seen == [one, one + two, one + two, f"{one}{two}再"]
+    assert looked == [one, one + two, f"{two}再"]
+
+
+@pytest.mark.parametrize("first", ["", "One.", "One. ", "你好。"])
+@pytest.mark.parametrize("sign", ["ก", "x"])
+async def test_a_text_without_spaces_moves_on_again_and_again(first: str, sign: str) -> None:
+    runs = [first + sign * count * (LONGEST + 2) for count in range(1, 5)]
+    seen, _ = await shown(growing(*runs))
+    assert [len(text) for text in seen[1:4]] == [len(run) for run in runs[1:]]
+
+
+async def test_nothing_hides_where_a_text_without_spaces_is_cut() -> None:
+    seen, _ = await shown(growing("x" * LONGEST + "ba", "x" * LONGEST + "bad" + "x" * LONGEST), stop="bad")
+    assert seen[-1] == "stopped"
+
+
 async def test_an_answer_that_begins_anew_is_looked_at_anew() -> None:
     _, looked = await shown(growing("One. Two", "Other. Words", final=True))
     assert looked == ["One.", "Other.", "Other. Words"]
