@@ -13,6 +13,8 @@ from bot.model_events import Turn
 from bot.tokens import unpack
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -44,11 +46,12 @@ class History:
         if self._question is None:
             return []
         async with self._database.reading() as session:
+            continued: Collection[int] = ()
             if self._question.parent is not None:
-                questions = await self._chain(session, self._question)
+                questions, continued = await self._chain(session, self._question)
             else:
                 questions = await self._place(session, self._question)
-            answers = await self._answers(session, [question.id for question in questions])
+            answers = await self._answers(session, [question.id for question in questions], continued)
         turns: list[Turn] = []
         room = MOST_CHARACTERS
         for question in reversed(questions):
@@ -121,11 +124,13 @@ class History:
         begun = select(func.max(MessageRow.id)).where(_earlier(here), self._visible, MessageRow.role == "break")
         return await session.scalar(begun) or 0
 
-    async def _chain(self, session: AsyncSession, here: MessageRow) -> list[MessageRow]:
+    async def _chain(self, session: AsyncSession, here: MessageRow) -> tuple[list[MessageRow], set[int]]:
+        """The questions that led here, and which answers to them were replied to."""
         # A reply in a channel says which answer it goes on from, before a new beginning, too; in a thread each message
         # may be a reply to the one before.
         begun = await self._begun(session, here) if here.thread else 0
         questions: list[MessageRow] = []
+        continued: set[int] = set()
         parent = here.parent
         while parent is not None and parent > begun and len(questions) < MOST_QUESTIONS:
             row = await session.get(MessageRow, parent)
@@ -133,16 +138,18 @@ class History:
                 break
             if row.role == "user":
                 questions.append(row)
+            else:
+                continued.add(row.id)
             parent = row.parent
-        return questions[::-1]
+        return questions[::-1], continued
 
-    async def _answers(self, session: AsyncSession, questions: list[int]) -> dict[int, str]:
-        """The newest finished answer to each question."""
+    async def _answers(self, session: AsyncSession, questions: list[int], continued: Collection[int]) -> dict[int, str]:
+        """The finished answer to each question: the one that the conversation `continued` from, else the newest."""
         rows = await session.scalars(
             select(MessageRow)
             .where(self._visible, MessageRow.parent.in_(questions))
             .where(MessageRow.role == "assistant", MessageRow.state.in_(ANSWERED))
-            .order_by(MessageRow.id)
+            .order_by(MessageRow.id.in_(continued), MessageRow.id)
         )
         return {row.parent: row.text for row in rows if row.parent is not None and row.text}
 

@@ -127,6 +127,18 @@ async def test_a_chain_of_replies_leaves_out_what_stands_between(database: Datab
     assert await turns(database, parent=second.id) == ["one", "1", "two", "2"]
 
 
+async def test_a_chain_has_the_answer_that_was_replied_to_and_not_a_newer_one(database: Database) -> None:
+    asked, first = await exchange(database, "one", "1")
+    _, second = await exchange(database, "two", "2", parent=first.id)
+    again = await keep(database, role="assistant", parent=asked.id, text="1 again")
+    assert await turns(database, parent=first.id) == ["one", "1"]
+    assert await turns(database, parent=second.id) == ["one", "1", "two", "2"]
+    assert await turns(database, parent=again.id) == ["one", "1 again"]
+    half = await keep(database, role="assistant", parent=asked.id, text="ha", state="interrupted")
+    assert await turns(database, parent=half.id) == ["one", "1 again"]
+    assert await turns(database) == ["one", "1 again", "two", "2"]
+
+
 async def test_a_chain_ends_at_anothers_private_words(database: Database) -> None:
     _, secret = await exchange(database, "secret", "s", private=True, author="ben")
     _, reply = await exchange(database, "two", "2", parent=secret.id)
