@@ -62,7 +62,7 @@ class Contexts:
             defaults=DefaultsHere(self.defaults, place.platform, user.id, commands),
             settings=SettingsHere(self.settings, place, user),
             store=Store(self.database, command.plugin),
-            history=History(self.database, question, reader=user.id),
+            history=History(self.database, question, reader=user.id, is_reply=bool(request.reply_to)),
             audit=AuditHere(self.audit, user),
             statistics=StatisticsHere(self.database, user, {known.name for known in self.registry.commands}),
             moderation=ModerationHere(self.moderation, user, place),

@@ -35,11 +35,13 @@ class History:
     either: whoever asks now, who may have pressed a button under an answer to somebody else's question.
     """
 
-    def __init__(self, database: Database, question: MessageRow | None, *, reader: str) -> None:
+    def __init__(self, database: Database, question: MessageRow | None, *, reader: str, is_reply: bool = False) -> None:
+        """`is_reply` says whether the question replies to something, which may not be stored."""
         self._database = database
         self._question = question
         self._visible = or_(MessageRow.private.is_(False), MessageRow.author == reader)
         self._reader = reader
+        self._is_reply = is_reply
 
     async def turns(self) -> list[Turn]:
         """Question and answer by turns, oldest first, the present question not among them."""
@@ -74,7 +76,7 @@ class History:
         return await asyncio.to_thread(unpack, kept.data)
 
     async def made(self) -> Made | None:
-        """How the answer was made that this request replies to, or else the last one here that has a card.
+        """How the answer was made that this request replies to; if it is no reply, the last one here that has a card.
 
         The threads of a channel are a part of it.
         """
@@ -84,6 +86,8 @@ class History:
         async with self._database.reading() as session:
             if here.parent is not None:
                 row = await session.scalar(answers.where(MessageRow.id == here.parent))
+            elif self._is_reply:
+                return None
             else:
                 rows = await session.scalars(
                     answers.where(_earlier(here, threads=not here.thread)).order_by(MessageRow.id.desc()).limit(20)

@@ -36,6 +36,15 @@ async def test_the_answer_that_the_request_replies_to(bot: Bot) -> None:
     assert "- `seed`: 3 – The same seed gives the same face again" in text
 
 
+async def test_instead_of_an_answer_that_is_not_stored_no_other_is_told(bot: Bot) -> None:
+    await last(bot, ask("/face seed:3"))
+    reply = await last(bot, ask("/inspect", reply_to="purged"))
+    assert (reply.error, reply.text) == (
+        True,
+        "There is no answer of mine to inspect here, or it is no longer stored.",
+    )
+
+
 async def test_a_drawn_seed_is_told(bot: Bot) -> None:
     drawn = (await last(bot, ask("/face"))).card["seed"]
     assert f"- `seed`: {drawn} – The same seed" in (await last(bot, ask("/inspect"))).text

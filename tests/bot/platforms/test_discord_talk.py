@@ -268,6 +268,16 @@ async def test_an_answer_is_inspected(discord: FakeDiscord) -> None:
     assert "0.3" in told.content
 
 
+async def test_a_message_that_is_no_answer_is_not_inspected_as_another_one(discord: FakeDiscord) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
+    await finished(discord, await asked.message())
+    said = await discord.say(discord.ben, discord.channel, "GANs are cool")
+    inspected = await discord.use_on_message(discord.ben, said, "Inspect")
+    told = await inspected.message()
+    await discord.until(lambda: told.content)
+    assert told.content == "There is no answer of mine to inspect here, or it is no longer stored."
+
+
 async def test_a_message_without_words_cannot_be_explained(discord: FakeDiscord) -> None:
     said = await discord.say(discord.ben, discord.channel, "", files=[("a.png", b"png")])
     asked = await discord.use_on_message(discord.ann, said, "Explain this")

@@ -204,6 +204,15 @@ async def test_inspect_is_told_to_one_alone(slack: FakeSlack) -> None:
     assert message.thread_ts == answer.thread_ts
 
 
+async def test_a_message_that_is_no_answer_is_not_inspected_as_another_one(slack: FakeSlack) -> None:
+    await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    answer = await number(slack, 1)
+    said = await slack.say(slack.ben, slack.channel, f"<@{slack.ann}> is that so?", thread_ts=answer.thread_ts)
+    await (await slack.shortcut(slack.ben, said, "m:inspect")).acknowledged()
+    [message] = await slack.until(lambda: slack.ephemeral(slack.ben))
+    assert "There is no answer of mine to inspect here, or it is no longer stored." in message.shown
+
+
 async def test_a_shortcut_where_the_bot_is_not(slack: FakeSlack) -> None:
     room = slack.add_channel("elsewhere", member=False)
     said = await slack.say(slack.ben, room, "Entropy")
