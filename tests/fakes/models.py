@@ -61,7 +61,7 @@ class FakeModels:
     tasks; `candidates` is how many tokens a dial names. `scores` maps what a text has in it to how its moderation is
     answered, None stands for a server without one; `moderated` holds the texts that were asked about, `moderated_for`
     whom for; the first `crowd` of these requests find the queue full. `guided_by` is told of pictures, whatever their
-    guidance, and so is what is in `told`.
+    guidance, and so is what is in `told`. `unlikely` says how probable pieces of the answer are that hardly are.
     """
 
     def __init__(self, *answer: str) -> None:
@@ -83,6 +83,7 @@ class FakeModels:
         self.requests: list[dict[str, Any]] = []
         self.refused: list[str] = []
         self.pieces: dict[int, str] = {}
+        self.unlikely: dict[str, float] = {}
         self.running = 0
         self.dropped = 0
         self.scores: dict[str, dict[str, float]] | None = {}
@@ -216,7 +217,7 @@ class FakeModels:
                     await self.gate.wait()
                 choice = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
                 told = {"entropy": [0.5]} if body.get("logprobs") else {}
-                listed = {"content": [token(piece, number, body["top_logprobs"])]} if told else None
+                listed = {"content": [self._token(piece, number, body["top_logprobs"])]} if told else None
                 await send({"choices": [choice | {"logprobs": listed}], "tempera": told})
             await send({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
             usage = {"prompt_tokens": 5, "completion_tokens": len(self.answer)}
@@ -228,6 +229,10 @@ class FakeModels:
         finally:
             await asyncio.shield(self._count(running=-1))
         return response
+
+    def _token(self, piece: str, number: int, count: int) -> dict[str, Any]:
+        share = self.unlikely.get(piece)
+        return token(piece, number, count) | ({} if share is None else {"logprob": math.log(share)})
 
     async def _dial(self, request: web.Request) -> web.Response:
         body = await self._received(request, Strictly(self.listed).completion)

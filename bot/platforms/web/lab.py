@@ -181,8 +181,13 @@ def tokens(found: Sequence[Token]) -> list[list[Any]]:
     return [
         [
             token.text,
-            round(token.probability, 6),
-            [[None if one.hidden else one.text, round(one.probability, 6)] for one in token.likely],
+            _short(token.probability),
+            [[None if one.hidden else one.text, _short(one.probability)] for one in token.likely],
         ]
         for token in found
     ]
+
+
+def _short(probability: float) -> float:
+    """In six digits, however small it is: a token that was drawn was never impossible."""
+    return float(f"{probability:.6g}")

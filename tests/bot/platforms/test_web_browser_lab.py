@@ -168,6 +168,16 @@ async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, mo
     assert models.requests[-1]["continue_final_message"]
 
 
+async def test_a_token_that_was_hardly_possible_is_the_more_surprising(url: str, models: FakeModels) -> None:
+    models.answer, models.unlikely = ("Paris", " banana"), {" banana": 2.0**-40}
+    async with chromium() as browser, opened(browser, url) as page:
+        await page.locator("#input").fill("/ask What is the capital of France?")
+        await page.locator("#input").press("Enter")
+        await page.get_by_role("button", name="Show how surprising each token was").click()
+        await page.locator(".tokens .token").nth(1).click()
+        await expect(page.locator(".runners")).to_contain_text("had a probability of < 0.1 %: a surprise of 40 bits.")
+
+
 @pytest.fixture
 async def laboratory(models: FakeModels, tmp_path: Path) -> AsyncIterator[str]:
     plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))

@@ -13,13 +13,14 @@ import pytest
 from fakes.models import VOCABULARY, FakeModels
 from fakes.page import Visitor, visitor
 
-from bot import plugin
+from bot import Likely, Token, plugin
 from bot.app import Bot
 from bot.config import PluginsSection, WebSection
 from bot.database import Database, now
 from bot.message import Place, User
 from bot.model_client import ModelClient
 from bot.platforms.web import WebPlatform
+from bot.platforms.web.lab import tokens
 from bot.platforms.web.moderators import Moderators
 from bot.safety.verdict import SENTENCES, WITHHELD
 from bot.scope import home
@@ -110,6 +111,10 @@ async def test_an_answer_tells_its_tokens_and_is_forked(ann: Visitor, ben: Visit
         )
         assert forked["reply"]["text"].startswith("Paris so")
     assert models.requests[-1]["continue_final_message"]
+
+
+def test_a_token_that_was_hardly_possible_is_told_with_how_improbable_it_was() -> None:
+    assert tokens([Token("x", 1.23456789e-12, (Likely("y", 2e-9),))]) == [["x", 1.23457e-12, [["y", 2e-9]]]]
 
 
 async def test_what_no_answer_may_hold_is_hidden_among_what_might_come(

@@ -8,7 +8,7 @@ import { t } from "./words.js";
 const BOUNDS = [0.5, 1.5, 3, 5];
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
-const surprise = (probability) => -Math.log2(Math.max(probability, 1e-9));
+const surprise = (probability) => -Math.log2(Math.max(probability, Number.MIN_VALUE));
 const level = (probability) => BOUNDS.filter((bound) => surprise(probability) >= bound).length;
 
 // Shows `tokens`, as the bot sends them, in the place of the view's text. `fork(at, choice)` asks for another answer.
