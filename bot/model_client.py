@@ -113,9 +113,9 @@ class ModelClient:
                     finish = choice.get("finish_reason") or finish
                     text = choice["delta"].get("content") or ""
                     with _reading():
-                        tokens = reader.tokens(choice)
+                        tokens, uncertain = reader.tokens(choice), entropies(choice, news)
                     if text or tokens:
-                        yield Delta(text, tokens, entropies(news))
+                        yield Delta(text, tokens, uncertain)
         yield Answered(
             model=body["model"],
             seed=extra.get("seed", seed),

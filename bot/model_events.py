@@ -52,8 +52,9 @@ class Token:
     """A token that a language model wrote, and what it might have written.
 
     `text` is what it added, so that the texts of all tokens are the answer; "" while a character has more than one
-    token, until its last one. Probabilities are the model's own, whatever the temperature was. `likely` are the most
-    probable tokens at this point, best first, the written one among them if it is one of these.
+    token, until its last one. A special token adds nothing and is none of them. Probabilities are the model's own,
+    whatever the temperature was. `likely` are the most probable tokens at this point, best first, the written one among
+    them if it is one of these.
     """
 
     text: str

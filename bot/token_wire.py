@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bot.model_events import Candidate, Dial, Likely, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 BITS_PER_NAT = 1 / math.log(2)
 
@@ -22,9 +22,9 @@ class TokenReader:
         self._is_first = True
 
     def tokens(self, choice: Mapping[str, Any]) -> tuple[Token, ...]:
-        """Those of one chunk's choice, none where it has no log-probabilities."""
-        listed = (choice.get("logprobs") or {}).get("content") or ()
-        return tuple(self._token(one, choice["delta"].get("content") or "") for one in listed)
+        """Those of one chunk's choice that the text has, none where it has no log-probabilities."""
+        shown = choice["delta"].get("content") or ""
+        return tuple(self._token(one, shown) for one in _listed(choice) if not one.get("special"))
 
     def _token(self, one: Mapping[str, Any], shown: str) -> Token:
         text = self._decoder.decode(bytes(one["bytes"]))
@@ -35,9 +35,10 @@ class TokenReader:
         return Token(text, math.exp(one["logprob"]), tuple(map(_likely, one["top_logprobs"])))
 
 
-def entropies(news: Mapping[str, Any]) -> tuple[float, ...]:
-    """Those of one chunk's tokens, in bits."""
-    return tuple(nats * BITS_PER_NAT for nats in news.get("entropy", ()))
+def entropies(choice: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[float, ...]:
+    """Those of the same tokens of one chunk, in bits; `news` is what the chunk tells besides."""
+    told = zip(_listed(choice), news.get("entropy", ()), strict=True)
+    return tuple(nats * BITS_PER_NAT for one, nats in told if not one.get("special"))
 
 
 def dial(model: str, told: Mapping[str, Any]) -> Dial:
@@ -53,6 +54,10 @@ def dial(model: str, told: Mapping[str, Any]) -> Dial:
         log_sum_exp=tuple(told["log_sum_exp"]),
         entropy=tuple(nats * BITS_PER_NAT for nats in told["entropy"]),
     )
+
+
+def _listed(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return (choice.get("logprobs") or {}).get("content") or ()
 
 
 def _candidate(one: Mapping[str, Any], normal: float) -> Candidate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from itertools import accumulate
 
 from bot import (
     Context,
@@ -154,6 +155,7 @@ class Ask(Plugin):
                 part = {"step": event.step, "steps": event.steps}
                 yield Reply(text=text, status=ctx.translate("Reading the conversation: {step} of {steps} …", **part))
             else:
+                tokens = within(text, tokens)
                 if event.finish_reason == "length":
                     text += ellipsis(text)
                 card = {
@@ -174,6 +176,12 @@ class Ask(Plugin):
         """Start a new conversation: what was said here before is no longer read."""
         await ctx.history.restart()
         yield Reply(text=ctx.translate("A fresh start. I no longer read what was said here before."), final=True)
+
+
+def within(text: str, tokens: Sequence[Token]) -> tuple[Token, ...]:
+    """Those of `tokens` that begin in `text`: what ended the answer, such as the next speaker's label, does not."""
+    begun = accumulate((len(token.text) for token in tokens), initial=0)
+    return tuple(token for token, place in zip(tokens, begun, strict=False) if place < len(text))
 
 
 def forked(tokens: Sequence[Token], at: int, choice: int) -> tuple[Token, ...]:

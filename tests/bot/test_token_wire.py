@@ -31,6 +31,15 @@ def test_the_space_that_some_models_begin_with_is_no_part_of_it() -> None:
     assert read(TokenReader(), " cat", one(b" cat")) == [" cat"]
 
 
+def test_a_special_token_is_none_of_the_texts_even_in_the_middle_of_a_character() -> None:
+    reader, special = TokenReader(), one(b"<|fim_prefix|>", special=True)
+    assert read(reader, "The", special, one(b" The")) == ["The"]
+    assert read(reader, "", one("é".encode()[:1]), special) == [""]
+    assert read(reader, "é", one("é".encode()[1:]), special) == ["é"]
+    choice = {"delta": {"content": "a"}, "logprobs": {"content": [special, one(b"a")]}}
+    assert entropies(choice, {"entropy": [5.0, math.log(2)]}) == pytest.approx((1.0,))
+
+
 def test_what_was_likely_and_what_ends_the_text() -> None:
     token = one(b"a", 0.25, (b" the", 0.5), (b"a", 0.25))
     token["top_logprobs"] += [one(b"<end>", 0.125, special=True), one(b"\xf0\x9f", 0.1)]
@@ -46,8 +55,9 @@ def test_without_log_probabilities_there_are_no_tokens(choice: dict[str, object]
 
 
 def test_entropies_are_told_in_bits() -> None:
-    assert entropies({"entropy": [math.log(8), 0.0]}) == pytest.approx((3.0, 0.0))
-    assert entropies({}) == ()
+    choice = {"delta": {"content": "ab"}, "logprobs": {"content": [one(b"a"), one(b"b")]}}
+    assert entropies(choice, {"entropy": [math.log(8), 0.0]}) == pytest.approx((3.0, 0.0))
+    assert entropies({"delta": {"content": "ab"}}, {}) == ()
 
 
 def test_a_dial() -> None:

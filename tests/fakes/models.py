@@ -61,7 +61,8 @@ class FakeModels:
     tasks; `candidates` is how many tokens a dial names. `scores` maps what a text has in it to how its moderation is
     answered, None stands for a server without one; `moderated` holds the texts that were asked about, `moderated_for`
     whom for; the first `crowd` of these requests find the queue full. `guided_by` is told of pictures, whatever their
-    guidance, and so is what is in `told`. `unlikely` says how probable pieces of the answer are that hardly are.
+    guidance, and so is what is in `told`. `unlikely` says how probable pieces of the answer are that hardly are;
+    `unshown` are pieces behind it that only its tokens tell of.
     """
 
     def __init__(self, *answer: str) -> None:
@@ -84,6 +85,7 @@ class FakeModels:
         self.refused: list[str] = []
         self.pieces: dict[int, str] = {}
         self.unlikely: dict[str, float] = {}
+        self.unshown: tuple[str, ...] = ()
         self.running = 0
         self.dropped = 0
         self.scores: dict[str, dict[str, float]] | None = {}
@@ -212,10 +214,11 @@ class FakeModels:
             if self.place is not None and not self.gate.is_set():
                 await send({"choices": [], "tempera": {"queue": {"place": self.place, "eta_s": 3.0}}})
                 await self.gate.wait()
-            for number, piece in enumerate(self.answer):
+            for number, piece in enumerate((*self.answer, *self.unshown)):
                 if number >= self.before_gate:
                     await self.gate.wait()
-                choice = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
+                text = piece if number < len(self.answer) else ""
+                choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
                 told = {"entropy": [0.5]} if body.get("logprobs") else {}
                 listed = {"content": [self._token(piece, number, body["top_logprobs"])]} if told else None
                 await send({"choices": [choice | {"logprobs": listed}], "tempera": told})

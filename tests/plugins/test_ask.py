@@ -171,6 +171,12 @@ async def test_every_answer_keeps_its_tokens_and_what_else_was_likely(bot: Bot, 
     assert [one.text for one in tokens[1].likely] == [" so", " is", " if", ""]
 
 
+async def test_tokens_that_ended_the_answer_are_none_of_it(bot: Bot, models: FakeModels) -> None:
+    models.answer, models.unshown = ("Paris", "."), ("\n", "User", ":")
+    reply = await last(bot, ask("Where?"))
+    assert [token.text for token in await bot.tokens(reply.row, BEN, ROOM)] == ["Paris", "."]
+
+
 async def test_a_stopped_answer_keeps_those_it_had(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     async for reply in bot.dispatch(ask("hi")).replies:
