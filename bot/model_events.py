@@ -96,7 +96,8 @@ class Dial:
     """What may come after a text: up to fifty `candidates`, the most probable first, and the one that is `drawn`.
 
     At any of `temperatures`, P(token) = exp(logit / temperature - log_sum_exp), where `log_sum_exp` and `entropy`
-    (bits) are over all tokens there are. `prompt` and `prompt_ids` are the tokens that were read.
+    (bits) are over all tokens there are. `prompt` and `prompt_ids` are the tokens that were read; a special one, which
+    is no part of the text, has no bytes.
     """
 
     model: str

@@ -46,7 +46,7 @@ def dial(model: str, told: Mapping[str, Any]) -> Dial:
     normal = dict(zip(told["temperatures"], told["log_sum_exp"], strict=True))
     return Dial(
         model=model,
-        prompt=tuple(bytes(one["bytes"]) for one in told["prompt"]),
+        prompt=tuple(b"" if one.get("special") else bytes(one["bytes"]) for one in told["prompt"]),
         prompt_ids=tuple(one["id"] for one in told["prompt"]),
         candidates=tuple(_candidate(one, normal[1.0]) for one in told["tokens"]),
         drawn=_candidate(told["drawn"], normal[1.0]),

@@ -21,7 +21,7 @@ from model_server.ticket import Queued
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from model_server.job import TokenLogit, TokenLogprob
+    from model_server.job import PromptToken, TokenLogit, TokenLogprob
     from model_server.ticket import Heard, Ticket
 
 LEAST_LOGPROB = -9999.0
@@ -277,7 +277,7 @@ def _dial(event: Dial) -> dict[str, Any]:
         "log_sum_exp": event.log_sum_exp,
         "entropy": event.entropy,
         "drawn": _logit(event.drawn),
-        "prompt": [{"id": token.id, "bytes": list(token.bytes)} for token in event.prompt],
+        "prompt": [{"id": token.id, "bytes": list(token.bytes)} | _marked(token) for token in event.prompt],
     }
 
 
@@ -290,7 +290,7 @@ def _detail(token: TokenLogprob) -> dict[str, Any]:
     return {"token": token.text, "bytes": list(token.bytes), "logprob": _finite(token.logprob)} | _marked(token)
 
 
-def _marked(token: TokenLogprob | TokenLogit) -> dict[str, bool]:
+def _marked(token: TokenLogprob | TokenLogit | PromptToken) -> dict[str, bool]:
     return {"special": True} if token.special else {}
 
 

@@ -179,6 +179,8 @@ class PromptToken:
 
     bytes: bytes
     id: int
+    special: bool = False
+    """Whether it is none of the text's tokens, such as the one that some models begin every text with."""
 
 
 @dataclass(frozen=True, slots=True)

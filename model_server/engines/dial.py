@@ -40,5 +40,5 @@ def dial(job_id: str, logits: torch.Tensor, vocabulary: Vocabulary, sampling: Sa
         log_total = float(total.log())
         sums.append(log_total + top / temperature)
         entropies.append(log_total - float(weights.dot(scaled) / total))
-    read = tuple(PromptToken(vocabulary.bytes(token), token) for token in prompt)
+    read = tuple(PromptToken(vocabulary.bytes(token), token, token in vocabulary.special) for token in prompt)
     return Dial(job_id, tuple(tokens), TEMPERATURES, tuple(sums), tuple(entropies), drawn, read)

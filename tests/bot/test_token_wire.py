@@ -69,10 +69,11 @@ def test_a_dial() -> None:
         "log_sum_exp": [math.log(10), math.log(4)],
         "entropy": [math.log(2), math.log(4)],
         "drawn": end,
-        "prompt": [{"id": 5, "bytes": [104, 105]}],
+        "prompt": [{"id": 1, "bytes": [60], "special": True}, {"id": 5, "bytes": [104, 105]}],
     }
     found = dial("m", told)
-    assert (found.model, found.prompt, found.prompt_ids, found.drawn) == ("m", (b"hi",), (5,), found.candidates[1])
+    assert (found.model, found.prompt, found.prompt_ids) == ("m", (b"", b"hi"), (1, 5))
+    assert found.drawn == found.candidates[1]
     assert [(one.id, one.after, one.ends) for one in found.candidates] == [(7, 0.9, False), (2, 0.1, True)]
     assert [one.before for one in found.candidates] == pytest.approx([0.75, 0.25])
     assert found.entropy == pytest.approx((1.0, 2.0))

@@ -216,7 +216,7 @@ def prompt_of(task: Chat | Completion) -> str:
 def dial(job_id: str) -> Dial:
     """Two tokens at two temperatures."""
     tokens = (TokenLogit("a", b"a", 7, 2.0, 0.75), TokenLogit("\ufffd", b"\xe2\x82", 9, 1.0, 0.25))
-    prompt = (PromptToken(b"x", 3),)
+    prompt = (PromptToken(b"<", 1, special=True), PromptToken(b"x", 3))
     return Dial(job_id, tokens, (0.5, 1.0), (4.127, 2.313), (0.365, 0.582), tokens[0], prompt)
 
 

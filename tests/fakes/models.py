@@ -62,7 +62,7 @@ class FakeModels:
     answered, None stands for a server without one; `moderated` holds the texts that were asked about, `moderated_for`
     whom for; the first `crowd` of these requests find the queue full. `guided_by` is told of pictures, whatever their
     guidance, and so is what is in `told`. `unlikely` says how probable pieces of the answer are that hardly are;
-    `unshown` are pieces behind it that only its tokens tell of.
+    `unshown` are pieces behind it that only its tokens tell of. `opening` is a special token before the text of a dial.
     """
 
     def __init__(self, *answer: str) -> None:
@@ -86,6 +86,7 @@ class FakeModels:
         self.pieces: dict[int, str] = {}
         self.unlikely: dict[str, float] = {}
         self.unshown: tuple[str, ...] = ()
+        self.opening = ""
         self.running = 0
         self.dropped = 0
         self.scores: dict[str, dict[str, float]] | None = {}
@@ -243,7 +244,7 @@ class FakeModels:
             return refusal
         assert body["dial"] is True
         await self.gate.wait()
-        dial = dialled(body, self.pieces)
+        dial = dialled(body, self.pieces, self.opening)
         dial["tokens"] = dial["tokens"][: self.candidates]
         return web.json_response({"choices": [], "tempera": {"dial": dial}})
 
@@ -334,7 +335,7 @@ def token(text: str, number: int, count: int) -> dict[str, Any]:
     return named(text, 0.25 if number % 2 else 0.5) | {"top_logprobs": others[:count]}
 
 
-def dialled(body: dict[str, Any], pieces: dict[int, str]) -> dict[str, Any]:
+def dialled(body: dict[str, Any], pieces: dict[int, str], opening: str = "") -> dict[str, Any]:
     """What comes after any prompt: the words of `VOCABULARY`, by their ids, each half as probable as the last one.
 
     Temperature and top-p do what they do; the seed draws the word of its own number. `pieces` are those of the last
@@ -343,7 +344,7 @@ def dialled(body: dict[str, Any], pieces: dict[int, str]) -> dict[str, Any]:
     ids = body["prompt"]
     if isinstance(ids, str):
         pieces.clear()
-        pieces.update(enumerate(PIECES.findall(ids), START))
+        pieces.update(enumerate([*filter(None, [opening]), *PIECES.findall(ids)], START))
         ids = list(pieces)
     heights = [-math.log(2) * number for number in range(len(VOCABULARY))]
     weights = [math.exp(height / max(body["temperature"], 1e-9)) for height in heights]
@@ -366,6 +367,7 @@ def dialled(body: dict[str, Any], pieces: dict[int, str]) -> dict[str, Any]:
         "drawn": listed[body["seed"] % len(listed)],
         "prompt": [
             {"id": number, "bytes": list((VOCABULARY[number] if number < START else pieces[number]).encode())}
+            | ({"special": True} if opening and number == START else {})
             for number in ids
         ],
     }

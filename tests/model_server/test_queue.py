@@ -202,7 +202,7 @@ async def test_a_dial(http: aiohttp.ClientSession, path: str, asked: dict[str, A
         "log_sum_exp": [4.127, 2.313],
         "entropy": [0.365, 0.582],
         "drawn": {"token": "a", "id": 7, "bytes": [97], "logit": 2.0, "after": 0.75},
-        "prompt": [{"id": 3, "bytes": [120]}],
+        "prompt": [{"id": 1, "bytes": [60], "special": True}, {"id": 3, "bytes": [120]}],
     }
     assert answer["usage"]["completion_tokens"] == 0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fakes.browser import MARKS, chromium, opened
-from fakes.models import FakeModels
+from fakes.models import START, FakeModels
 from playwright.async_api import expect
 
 from bot import plugin
@@ -147,6 +147,16 @@ async def test_an_answer_that_comes_while_somebody_types_leaves_their_text_to_be
         await page.get_by_label("The text so far").fill("A cow")
         models.gate.set()
         await expect(page.locator(".written")).to_have_text("A␣cow")
+
+
+async def test_a_token_that_a_model_puts_before_every_text_is_no_part_of_it(url: str, models: FakeModels) -> None:
+    models.opening = "<|begin|>"
+    async with chromium() as browser, opened(browser, f"{url}/dial#The cat") as page:
+        await expect(page.locator(".written")).to_have_text("The␣cat")
+        await page.get_by_role("button", name="␣floor").click()
+        await expect(page.locator(".written")).to_have_text("The␣cat␣floor")
+        await expect(page.get_by_label("The text so far")).to_have_value("The cat floor")
+    assert models.requests[-1]["prompt"][0] == START
 
 
 async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, models: FakeModels) -> None:

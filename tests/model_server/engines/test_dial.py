@@ -90,6 +90,11 @@ def test_what_was_read_comes_back_token_by_token(logits: torch.Tensor, byte_leve
     assert b"".join(token.bytes for token in read) == b"the cat"
 
 
+def test_what_was_read_without_being_text_is_marked(logits: torch.Tensor, byte_level: PreTrainedTokenizerFast) -> None:
+    ids = (min(Vocabulary(byte_level).special), *byte_level("the cat").input_ids)
+    assert [token.special for token in dialled(logits, byte_level, ids).prompt] == [True] + [False] * (len(ids) - 1)
+
+
 def test_tokens_that_are_none_of_the_text_are_marked(byte_level: PreTrainedTokenizerFast) -> None:
     special = min(Vocabulary(byte_level).special)
     row = torch.full((len(byte_level),), float("-inf"))

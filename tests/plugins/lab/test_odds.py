@@ -81,6 +81,15 @@ async def test_a_text_is_written_by_hand_token_by_token(bot: Bot, models: FakeMo
     assert question.parent == first.row
 
 
+async def test_a_token_that_a_model_puts_before_every_text_is_no_part_of_it(bot: Bot, models: FakeModels) -> None:
+    models.opening = "<|begin|>"
+    first = await last(bot, ask(CAT))
+    second = await pressed(bot, first, "␣floor")
+    assert "```\nThe cat sat on the\n```" in first.text
+    assert "```\nThe cat sat on the floor\n```" in second.text
+    assert models.requests[-1]["prompt"] == [*IDS, START + len(IDS), 1]
+
+
 async def test_a_token_goes_to_the_model_that_it_is_one_of(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
@@ -196,8 +205,8 @@ async def test_at_zero_one_token_has_all_the_odds(bot: Bot) -> None:
 async def test_the_rest_is_nothing_where_top_p_cut_it_and_only_there(
     bot: Bot, monkeypatch: pytest.MonkeyPatch, shares: list[float], others: str
 ) -> None:
-    def shared(body: dict[str, Any], pieces: dict[int, str]) -> dict[str, Any]:
-        told = dialled(body, pieces)
+    def shared(body: dict[str, Any], pieces: dict[int, str], opening: str) -> dict[str, Any]:
+        told = dialled(body, pieces, opening)
         for one, share in zip(told["tokens"], shares, strict=True):
             one["after"] = share
         return told

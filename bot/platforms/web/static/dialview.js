@@ -181,9 +181,9 @@ export class DialView {
   #build() {
     const { candidates, prompt, ids } = this.#dial;
     const old = prompt.length - this.#added.length;
-    this.written.replaceChildren(...prompt.map((piece, place) => heated(
+    this.written.replaceChildren(...prompt.map((piece, place) => piece.length > 0 && heated(
       element("span", { class: place < old ? "piece" : "piece new" }, visible(decode([piece]))), this.#added[place - old]
-    )));
+    )).filter(Boolean));
     this.#allow();
     this.#rows = candidates.map((candidate, place) => this.#row(candidate, place, ids));
     const rest = candidates.length - SHOWN;
