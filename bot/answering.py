@@ -98,7 +98,7 @@ class Answering:
         asked, row = await self._journal.open(
             request, command, options, private=private, question=question, parent=parent, source=source
         )
-        context = self._contexts.make(request, command, asked)
+        context = self._contexts.make(request, command, asked, private=private)
         replies = self._handle(context, command, options, private, note)
         run = self._runs.begin(row.id, replies, private=private)
         keeps = self._keeps and command.kept

@@ -51,8 +51,13 @@ class Contexts:
     privacy: Privacy
     web_url: str
 
-    def make(self, request: Request, command: Command, question: MessageRow | None = None) -> Context:
-        """What a handler or a completer of `command` is given; `question` is the stored one that is answered."""
+    def make(
+        self, request: Request, command: Command, question: MessageRow | None = None, *, private: bool = False
+    ) -> Context:
+        """What a handler or a completer of `command` is given.
+
+        `question` is the stored one that is answered, `private` whether that is done for whoever asks alone.
+        """
         user, place = request.user, request.place
         commands = self.gate.commands_for(user, place)
         return Context(
@@ -62,7 +67,7 @@ class Contexts:
             defaults=DefaultsHere(self.defaults, place.platform, user.id, commands),
             settings=SettingsHere(self.settings, place, user),
             store=Store(self.database, command.plugin),
-            history=History(self.database, question, reader=user.id, is_reply=bool(request.reply_to)),
+            history=History(self.database, question, reader=user.id, private=private, is_reply=bool(request.reply_to)),
             audit=AuditHere(self.audit, user),
             statistics=StatisticsHere(self.database, user, {known.name for known in self.registry.commands}),
             moderation=ModerationHere(self.moderation, user, place),

@@ -32,14 +32,26 @@ class History:
     """The turns before one question, none where there is no question (completion, say).
 
     An answer that was interrupted, failed or deleted is no turn. What is private to others than the `reader` is none,
-    either: whoever asks now, who may have pressed a button under an answer to somebody else's question.
+    either: whoever asks now, who may have pressed a button under an answer to somebody else's question. What is private
+    to the reader is one where nobody else reads what comes of it: in a `private` answer, and in a direct message.
     """
 
-    def __init__(self, database: Database, question: MessageRow | None, *, reader: str, is_reply: bool = False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        question: MessageRow | None,
+        *,
+        reader: str,
+        private: bool = False,
+        is_reply: bool = False,
+    ) -> None:
         """`is_reply` says whether the question replies to something, which may not be stored."""
         self._database = database
         self._question = question
-        self._visible = or_(MessageRow.private.is_(False), MessageRow.author == reader)
+        public = MessageRow.private.is_(False)
+        self._visible = or_(public, MessageRow.author == reader)
+        self._is_aside = private or question is None or not question.server
+        self._told = self._visible if self._is_aside else public
         self._reader = reader
         self._is_reply = is_reply
 
@@ -118,9 +130,7 @@ class History:
             & (MessageRow.command == here.command)
             & (MessageRow.id > begun)
         )
-        newest = (
-            select(MessageRow).where(place, self._visible, asked).order_by(MessageRow.id.desc()).limit(MOST_QUESTIONS)
-        )
+        newest = select(MessageRow).where(place, self._told, asked).order_by(MessageRow.id.desc()).limit(MOST_QUESTIONS)
         return list(await session.scalars(newest))[::-1]
 
     async def _begun(self, session: AsyncSession, here: MessageRow) -> int:
@@ -140,10 +150,10 @@ class History:
             row = await session.get(MessageRow, parent)
             if row is None or not self._sees(row):
                 break
-            if row.role == "user":
-                questions.append(row)
-            else:
+            if row.role != "user":
                 continued.add(row.id)
+            elif self._is_aside or not row.private:
+                questions.append(row)
             parent = row.parent
         return questions[::-1], continued
 
@@ -151,7 +161,7 @@ class History:
         """The finished answer to each question: the one that the conversation `continued` from, else the newest."""
         rows = await session.scalars(
             select(MessageRow)
-            .where(self._visible, MessageRow.parent.in_(questions))
+            .where(self._told, MessageRow.parent.in_(questions))
             .where(MessageRow.role == "assistant", MessageRow.state.in_(ANSWERED))
             .order_by(MessageRow.id.in_(continued), MessageRow.id)
         )

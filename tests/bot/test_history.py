@@ -9,13 +9,14 @@ from bot.history import MOST_CHARACTERS, MOST_QUESTIONS, History
 from bot.tokens import pack
 
 
-def read(database: Database, asked: MessageRow | None, reader: str = "ann") -> History:
-    return History(database, asked, reader=reader)
+def read(database: Database, asked: MessageRow | None, reader: str = "ann", *, private: bool = False) -> History:
+    return History(database, asked, reader=reader, private=private)
 
 
 async def turns(database: Database, reader: str = "", **question: object) -> list[str]:
     asked = await keep(database, text="now", **question)
-    return [turn.content for turn in await read(database, asked, reader or asked.author).turns()]
+    history = read(database, asked, reader or asked.author, private=asked.private)
+    return [turn.content for turn in await history.turns()]
 
 
 async def test_question_and_answer_take_turns_and_the_present_question_is_none(database: Database) -> None:
@@ -61,8 +62,27 @@ async def test_another_place_and_another_command_are_another_conversation(
 async def test_private_turns_are_their_authors(database: Database) -> None:
     await exchange(database, "secret", "s", private=True, author="ben")
     await exchange(database, "open", "o")
+    assert await turns(database, private=True) == ["open", "o"]
+    assert await turns(database, private=True, author="ben") == ["secret", "s", "open", "o"]
+
+
+async def test_private_turns_are_in_no_answer_that_others_read(database: Database) -> None:
+    await exchange(database, "secret", "s", private=True)
+    asked, _ = await exchange(database, "open", "o")
+    await keep(database, role="assistant", parent=asked.id, text="private o", private=True)
     assert await turns(database) == ["open", "o"]
-    assert await turns(database, author="ben") == ["secret", "s", "open", "o"]
+
+
+async def test_a_chain_that_others_read_leaves_out_private_turns_and_goes_on_behind_them(database: Database) -> None:
+    _, first = await exchange(database, "one", "1")
+    _, secret = await exchange(database, "secret", "s", private=True, parent=first.id)
+    assert await turns(database, parent=secret.id) == ["one", "1"]
+    assert await turns(database, parent=secret.id, private=True) == ["one", "1", "secret", "s"]
+
+
+async def test_in_a_direct_message_private_turns_are_turns(database: Database) -> None:
+    await exchange(database, "secret", "s", private=True, server="")
+    assert await turns(database, server="") == ["secret", "s"]
 
 
 async def test_whoever_has_anothers_question_answered_once_more_reads_only_their_own_private_turns(
@@ -70,23 +90,24 @@ async def test_whoever_has_anothers_question_answered_once_more_reads_only_their
 ) -> None:
     _, secret = await exchange(database, "secret", "s", private=True)
     await exchange(database, "his", "h", private=True, author="ben")
-    assert await turns(database) == ["secret", "s"]
-    assert await turns(database, "ben") == ["his", "h"]
-    assert await turns(database, "ben", parent=secret.id) == []
+    assert await turns(database, private=True) == ["secret", "s"]
+    assert await turns(database, "ben", private=True) == ["his", "h"]
+    assert await turns(database, "ben", private=True, parent=secret.id) == []
     await read(database, await keep(database, private=True, command="new")).restart()
-    assert await turns(database) == []
-    assert await turns(database, "ben") == ["his", "h"]
+    assert await turns(database, private=True) == []
+    assert await turns(database, "ben", private=True) == ["his", "h"]
 
 
 async def test_a_private_answer_to_an_open_question_is_whose_it_is(database: Database) -> None:
     asked, _ = await exchange(database, "one", "1", card={"seed": "1"})
     mine = {"role": "assistant", "parent": asked.id, "private": True, "author": "ben"}
-    private = await keep(database, text="b", card={"seed": "2"}, **mine)
+    his = await keep(database, text="b", card={"seed": "2"}, **mine)
     async with database.writing() as session:
-        session.add(TokensRow(message=private.id, data=pack((Token("b", 0.5),))))
-    assert (await turns(database), await turns(database, "ben")) == (["one", "1"], ["one", "b"])
-    assert await read(database, asked).tokens(private.id) == ()
-    assert [token.text for token in await read(database, asked, "ben").tokens(private.id)] == ["b"]
+        session.add(TokensRow(message=his.id, data=pack((Token("b", 0.5),))))
+    private = {"private": True}
+    assert (await turns(database, **private), await turns(database, "ben", **private)) == (["one", "1"], ["one", "b"])
+    assert await read(database, asked).tokens(his.id) == ()
+    assert [token.text for token in await read(database, asked, "ben").tokens(his.id)] == ["b"]
     here = await keep(database, text="how?")
     for reader, seed in (("ann", "1"), ("ben", "2")):
         made = await read(database, here, reader).made()
@@ -143,7 +164,8 @@ async def test_a_chain_ends_at_anothers_private_words(database: Database) -> Non
     _, secret = await exchange(database, "secret", "s", private=True, author="ben")
     _, reply = await exchange(database, "two", "2", parent=secret.id)
     assert await turns(database, parent=reply.id) == ["two", "2"]
-    assert await turns(database, parent=reply.id, author="ben") == ["secret", "s", "two", "2"]
+    assert await turns(database, parent=reply.id, author="ben", private=True) == ["secret", "s", "two", "2"]
+    assert await turns(database, parent=reply.id, author="ben") == ["two", "2"]
 
 
 async def test_a_chain_ends_where_a_message_was_purged(database: Database) -> None:

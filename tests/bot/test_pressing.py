@@ -44,15 +44,19 @@ async def test_only_the_newest_answer_to_a_question_is_a_turn(bot: Bot) -> None:
     assert (await last(bot, ask("/ask next"))).card["turns"] == "user:hi|assistant:<hi> done"
 
 
-async def test_what_the_asker_said_privately_is_in_no_answer_that_somebody_else_has_made(
+async def test_what_was_said_privately_is_only_in_the_askers_own_private_answers(
     make_bot: Callable[..., Bot], echo: Echo
 ) -> None:
     async with make_bot(echo, settings={"safety.level": "standard"}) as bot:
         secret = "call me on 0151 23456789"
         assert (await last(bot, ask(f"/ask {secret}"))).private
+        # Everybody reads this answer, so that the model must not repeat in it what the warning kept to one person.
         hello = await last(bot, ask("/ask hello"))
-        assert (hello.private, secret in hello.card["turns"]) == (False, True)
+        assert (hello.private, hello.card["turns"]) == (False, "")
         assert (await last(bot, press("again", hello.row, MODERATOR))).card["turns"] == ""
+        follow_up = await last(bot, ask("/ask or on 0151 23456780"))
+        assert follow_up.private
+        assert [secret in follow_up.card["turns"], "user:hello" in follow_up.card["turns"]] == [True, True]
 
 
 async def test_edit_opens_a_form_and_asks_anew(bot: Bot) -> None:

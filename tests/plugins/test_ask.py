@@ -274,8 +274,11 @@ async def test_what_somebody_said_privately_is_not_in_a_fork_of_another(models: 
     plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
         assert (await last(bot, ask("call me on 0151 23456789"))).private
+        assert (await last(bot, ask("or on 0151 23456780"))).private
+        assert "23456789" in str(models.requests[-1]["messages"])
+        # Everybody reads this one, so that it knows of neither, and what grows out of it does not.
         hello = await last(bot, ask("Say hello"))
-        assert "0151" in str(models.requests[-1]["messages"])
+        assert "0151" not in str(models.requests[-1]["messages"])
         assert not (await last(bot, fork(hello.row, 0, 1, BEN))).error
         assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["Say hello", " so"]
 
