@@ -36,9 +36,10 @@ class TokenReader:
 
 
 def entropies(choice: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[float, ...]:
-    """Those of the same tokens of one chunk, in bits; `news` is what the chunk tells besides."""
-    told = zip(_listed(choice), news.get("entropy", ()), strict=True)
-    return tuple(nats * BITS_PER_NAT for one, nats in told if not one.get("special"))
+    """Those of the same tokens of one chunk, in bits, if it has any; `news` is what the chunk tells besides."""
+    told = news.get("entropy") or ()
+    pairs = zip(_listed(choice), told, strict=bool(told))
+    return tuple(nats * BITS_PER_NAT for one, nats in pairs if not one.get("special"))
 
 
 def dial(model: str, told: Mapping[str, Any]) -> Dial:

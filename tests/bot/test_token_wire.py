@@ -58,6 +58,8 @@ def test_entropies_are_told_in_bits() -> None:
     choice = {"delta": {"content": "ab"}, "logprobs": {"content": [one(b"a"), one(b"b")]}}
     assert entropies(choice, {"entropy": [math.log(8), 0.0]}) == pytest.approx((3.0, 0.0))
     assert entropies({"delta": {"content": "ab"}}, {}) == ()
+    # As of a server that is none of ours.
+    assert entropies(choice, {}) == ()
 
 
 def test_a_dial() -> None:
