@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
+from collections import defaultdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -109,25 +110,32 @@ class Forgetting:
             MessageRow.command.in_(self._of_moderators),
         )
         by_id, by_words = [_needle(self._person.id)], self._needles()
-        servers = await self._servers(session)
+        named = await self._named(session)
         gone = []
         for row in await session.scalars(told):
-            if await self._tells(session, row, [*by_id, *by_words] if row.server in servers else by_id):
+            by_names = [*by_words, *named[row.server]] if row.server in named else []
+            if await self._tells(session, row, [*by_id, *by_names]):
                 await session.execute(delete(MessageRow).where(MessageRow.id.in_([row.id, row.parent])))
                 gone.append(row.id)
         return gone
 
-    async def _servers(self, session: AsyncSession) -> set[str]:
-        """Where there is something of the person; elsewhere their name is that of somebody else."""
-        platform, person = self._person.platform, self._person.id
-        audited = or_(AuditRow.actor == person, AuditRow.subject == person)
-        timed_out = or_(TimeOutRow.actor == person, TimeOutRow.person == self._hashed)
-        traces = union(
-            select(MessageRow.server).where(MessageRow.platform == platform, MessageRow.author == person),
-            select(AuditRow.server).where(AuditRow.platform == platform, audited),
-            select(TimeOutRow.server).where(TimeOutRow.platform == platform, timed_out),
-        )
-        return set(await session.scalars(traces))
+    async def _named(self, session: AsyncSession) -> dict[str, set[str]]:
+        """What shows the names that they have had, by server; where nothing is theirs, those are of somebody else."""
+        person = self._person.id
+        traces = [
+            select(table.server, name).where(table.platform == self._person.platform, is_theirs)
+            for table, name, is_theirs in (
+                (MessageRow, MessageRow.author_name, MessageRow.author == person),
+                (AuditRow, AuditRow.actor_name, AuditRow.actor == person),
+                (AuditRow, AuditRow.subject_name, AuditRow.subject == person),
+                (TimeOutRow, TimeOutRow.name, TimeOutRow.person == self._hashed),
+                (TimeOutRow, TimeOutRow.actor_name, TimeOutRow.actor == person),
+            )
+        ]
+        named = defaultdict[str, set[str]](set)
+        for server, name in await session.execute(union(*traces)):
+            named[server] |= {needle for needle in (_needle(name or ""),) if needle.strip()}
+        return named
 
     async def _tells(self, session: AsyncSession, row: MessageRow, needles: Iterable[str]) -> bool:
         files = await session.scalars(select(AttachmentRow.data).where(AttachmentRow.message == row.id))

@@ -127,3 +127,11 @@ async def test_where_they_were_timed_out_their_name_is_theirs(bot: Bot, lists: L
     await bot.timeouts.set(User(ID, "Ann"), home(ELSEWHERE), now() + timedelta(hours=1), "", MODERATOR)
     lists.told = "- #1 Ann until 2026-01-02 10:00 UTC"
     assert not await is_left(bot, "Ann", listed_in=ELSEWHERE)
+
+
+@pytest.mark.parametrize("stays", [False, True], ids=["there", "elsewhere"])
+async def test_a_name_that_they_had_counts_where_they_had_it(bot: Bot, lists: Lists, stays: bool) -> None:
+    had_in = home(ELSEWHERE if stays else ROOM)
+    await bot.timeouts.set(User(ID, "Benedikt Maier"), had_in, now() + timedelta(hours=1), "", MODERATOR)
+    lists.told = "- #1 Benedikt Maier until 2026-01-02 10:00 UTC"
+    assert await is_left(bot, "xX_ben_Xx") == stays
