@@ -342,9 +342,12 @@ class Shelf:
         """Forget the embeddings of what no lesson says any more."""
         from plugins.explain.vectors import forget_others
 
-        libraries = [await self.library(server) for server in ("", *await self.teaching.servers())]
-        indexes = [index for library in libraries for index in (library.index, library.guide) if index is not None]
-        passages = [passage for index in indexes for passage in index.passages]
+        passages = list((await self.library("")).index.passages)
+        # Read alone: the libraries of all servers are more than are kept ready.
+        for server in await self.teaching.servers():
+            books, _ = await self._books(server, await self.teaching.lessons(server), self._own.get(server))
+            passages += [passage for book in books for passage in book.passages]
+        passages += self._guide.passages if self._guide is not None else ()
         await forget_others(self._host.store, self._host.models, passages, self._model)
 
 

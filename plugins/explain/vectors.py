@@ -97,7 +97,7 @@ async def _is_current(models: ModelClient, model: str, texts: Mapping[str, str],
 async def forget_others(store: Store, models: ModelClient, passages: Iterable[Passage], model: str = "") -> None:
     """Drop the embeddings of all but these passages: call it with those of every lesson that anybody has."""
     model = model or await models.first("embeddings")
-    used = {key_of(model, text) for text in texts_of(passages)}
+    used = await asyncio.to_thread(lambda: {key_of(model, text) for text in texts_of(passages)})
     await store.delete_blobs(await store.blob_keys(scope=SCOPE) - used, scope=SCOPE)
 
 

@@ -295,6 +295,27 @@ async def test_what_no_lesson_says_any_more_is_forgotten(make_bot: MakeBot, mode
     assert left
 
 
+async def test_what_is_kept_ready_stays_so_while_the_rest_is_tidied(
+    make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plugins.explain.shelf.LIBRARIES", 1)
+    pets = tmp_path / "pets.md"
+    pets.write_text(PETS)
+    models.listed = {"fake-embeddings": "embeddings"}
+    async with make_bot(pets) as bot:
+        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        for server, bird in (("one", "Robins"), ("two", "Wrens")):
+            lesson = f"# Birds\n\n## {bird}\n\n{bird} sing.\n".encode()
+            await plugin.shelf.teaching.add(server, "Birds", "birds.md", lesson)
+            await (await plugin.shelf.library(server)).settled.wait()
+        ready = await plugin.shelf.library("one")
+        await ready.settled.wait()
+        both = await plugin.host.store.blob_keys(scope="vectors")
+        await plugin.shelf.tidy()
+        assert plugin.shelf.at_hand("one") is ready
+        assert await plugin.host.store.blob_keys(scope="vectors") == both
+
+
 async def embedded_with_birds(bot: Bot) -> frozenset[str]:
     """The keys of all embeddings, once a lesson about birds was added, by no command, and has its own."""
     (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
