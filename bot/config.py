@@ -183,7 +183,7 @@ class WebSection(Section):
         return (self.url or self.at(self.port)) if self.enabled else ""
 
     def at(self, port: int) -> str:
-        """The address at `port` as this machine opens it, whose every address has no name that others could open."""
+        """The address at `port`; of a chat that listens at all of this machine's, the one that it can open itself."""
         name = "127.0.0.1" if self.host in WILDCARDS else self.host
         return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 

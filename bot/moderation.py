@@ -137,7 +137,7 @@ class ModerationHere:
         It counts in direct messages, too, so that it must not be for people whom this server has nothing to do with.
         """
         self._check()
-        person = await self._known(user, scope)
+        person = await self._found(user, scope)
         if person.is_operator or self._all.policy.recognised(person, scope.place).is_moderator:
             raise UserError("Moderators cannot be timed out.")
         if person.roles is None and not await self._is_known(person, scope):
@@ -154,9 +154,9 @@ class ModerationHere:
         """
         self._check()
         is_run_here = self._all.hands.of(self._place.platform) is not None
-        return await self._known(user, home(self._place)) if is_run_here else user
+        return await self._found(user, home(self._place)) if is_run_here else user
 
-    async def _known(self, user: User, scope: Scope) -> User:
+    async def _found(self, user: User, scope: Scope) -> User:
         if user.roles is not None:
             return user
         hand = self._all.hands.of(scope.platform)

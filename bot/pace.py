@@ -143,3 +143,8 @@ async def _stop(reader: asyncio.Task[None]) -> None:
     await asyncio.wait({reader})
     if not reader.cancelled():
         reader.result()
+
+
+async def once(reply: Reply) -> AsyncGenerator[Reply, None]:
+    """All the replies of what is told in one."""
+    yield reply

@@ -17,9 +17,9 @@ class Why(Plugin):
         command: The command, such as imagine
         user: Somebody else; for moderators
         """
-        if user is not None and user.id != ctx.user.id and not ctx.user.is_moderator:
-            raise UserError("Only moderators can ask about somebody else.")
         if user is not None and user.id != ctx.user.id:
+            if not ctx.user.is_moderator:
+                raise UserError("Only moderators can ask about somebody else.")
             user = await ctx.moderation.whom(user)
         known = ctx.plugins.find(command.strip().removeprefix("/").casefold())
         reasons = await ctx.why(known, user)

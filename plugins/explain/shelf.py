@@ -342,12 +342,12 @@ class Shelf:
         """Forget the embeddings of what no lesson says any more."""
         from plugins.explain.vectors import forget_others
 
-        passages = list((await self.library("")).index.passages)
+        passages = set((await self.library("")).index.passages)
         # Read alone: the libraries of all servers are more than are kept ready.
         for server in await self.teaching.servers():
             books, _ = await self._books(server, await self.teaching.lessons(server), self._own.get(server))
-            passages += [passage for book in books for passage in book.passages]
-        passages += self._guide.passages if self._guide is not None else ()
+            passages.update(*(book.passages for book in books))
+        passages.update(self._guide.passages if self._guide is not None else ())
         await forget_others(self._host.store, self._host.models, passages, self._model)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import discord
 
 from bot.language import translate
+from bot.pace import once
 from bot.platforms.discord import render
 from bot.platforms.discord.answers import only, resume
 from bot.platforms.discord.outlet import Outlet
@@ -118,7 +119,7 @@ class Conversation:
             return
         direct = self._answers.direct(message.author.id)
         outlet = Outlet(self._bot, direct, direct=self._room(message), locale=locale_of(message))
-        await self._answers.follow(outlet, _only(reply))
+        await self._answers.follow(outlet, once(reply))
 
     def _room(self, message: discord.Message) -> Room:
         """Where something was said; what is written there first replies to it."""
@@ -147,7 +148,3 @@ async def _errors_in_place(replies: AsyncGenerator[Reply, None]) -> AsyncGenerat
     async with aclosing(replies):
         async for reply in replies:
             yield replace(reply, private=reply.private and (reply.refused or not reply.error))
-
-
-async def _only(reply: Reply) -> AsyncGenerator[Reply, None]:
-    yield reply

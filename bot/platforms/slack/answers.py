@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bot.language import Sentence
 from bot.message import Reply
-from bot.pace import paced
+from bot.pace import once, paced
 from bot.platforms.slack import commands
 from bot.platforms.slack.budgets import OutletPacer
 from bot.platforms.slack.outlet import Room
@@ -95,7 +95,7 @@ class Answers:
     async def refuse(self, where: Where, error: UserError, request: Request | None = None) -> None:
         """Tell the asker alone what was wrong, with what they typed into the form that `request` came from."""
         reply = Reply(text=error.sentence.in_language(where.locale), error=True, private=True, final=True)
-        await self.follow(self.aside(where), _once(reply if request is None else with_typed(reply, request)))
+        await self.follow(self.aside(where), once(reply if request is None else with_typed(reply, request)))
 
     def aside(self, where: Where) -> Aside:
         """The asker alone."""
@@ -190,7 +190,3 @@ class Answers:
             await outlet.show(self.spelt(await self.bot.snapshot(row, outlet.where.locale)))
         except SlackError as error:
             log.warning("An interrupted answer still looks as if it went on: %s", error)
-
-
-async def _once(reply: Reply) -> AsyncGenerator[Reply, None]:
-    yield reply
