@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from fakes.gateway import eventually
+
 from bot.app import Bot
 from bot.message import Action, Place, Reply, Request, User
 
@@ -40,3 +42,15 @@ async def pressed(bot: Bot, reply: Reply, label: str, **fields: object) -> Reply
     """The answer to Ann's press of the button of this label, or to its form with `fields`."""
     button = next(button for button in reply.buttons if button.label == label)
     return await last(bot, Request(user=ANN, place=ROOM, action=Action(button.id, fields or None)))
+
+
+async def noted(bot: Bot, platform: str, message: str) -> None:
+    """Wait until the bot has stored which answer a message shows.
+
+    It is seen a moment before that, and no person replies to it as fast as a test.
+    """
+
+    async def is_noted() -> bool:
+        return bool(await bot.journal.shown_by(platform, [message]))
+
+    await eventually(is_noted)

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from fakes.asking import noted
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
-from fakes.gateway import eventually
 from fakes.models import FakeModels
 from fakes.on_discord import Toys, finished, on_discord
 
@@ -67,9 +67,12 @@ async def test_a_direct_message_asks_and_goes_on(discord: FakeDiscord, models: F
     assert turns[1:] == ["Why?", "Paris is the capital of France.", "And then?"]
 
 
-async def test_a_pinging_reply_goes_on_without_the_intent(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_a_pinging_reply_goes_on_without_the_intent(
+    discord: FakeDiscord, models: FakeModels, toy_bot: Bot
+) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
     first = await finished(discord, await asked.message())
+    await noted(toy_bot, "discord", str(first.id))
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Something else")
     await finished(discord, await asked.message())
     said = await discord.say(discord.ben, discord.channel, "And then?", reply_to=first)
@@ -81,12 +84,7 @@ async def test_a_pinging_reply_goes_on_without_the_intent(discord: FakeDiscord, 
 async def test_a_reply_to_any_part_of_an_answer_is_one_to_it(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
     await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
-
-    async def is_noted() -> bool:
-        return bool(await toy_bot.journal.shown_by("discord", [str(asked.followups[-1].id)]))
-
-    # The last part is seen a moment before it is noted; no person replies as fast as a test.
-    await eventually(is_noted)
+    await noted(toy_bot, "discord", str(asked.followups[-1].id))
     for part in (asked.original, *asked.followups):
         await discord.say(discord.ann, discord.channel, "/inspect", reply_to=part)
     direct = discord.dm(discord.ann)
@@ -96,10 +94,11 @@ async def test_a_reply_to_any_part_of_an_answer_is_one_to_it(discord: FakeDiscor
 
 
 async def test_a_silent_reply_is_heard_with_the_intent_alone(
-    open_discord: FakeDiscord, models: FakeModels, toys: Toys
+    open_discord: FakeDiscord, models: FakeModels, toys: Toys, toy_bot: Bot
 ) -> None:
     asked = await open_discord.slash(open_discord.ann, open_discord.channel, "ask", prompt="Why?")
     first = await finished(open_discord, await asked.message())
+    await noted(toy_bot, "discord", str(first.id))
     said = await open_discord.say(open_discord.ben, open_discord.channel, "And then?", reply_to=first, ping=False)
     await answer_to(open_discord, said)
     assert models.requests[-1]["messages"][-1]["content"] == "And then?"
@@ -257,9 +256,10 @@ async def test_a_message_is_explained(discord: FakeDiscord) -> None:
     assert "That is not in the lessons. There are none here yet." in told.content
 
 
-async def test_an_answer_is_inspected(discord: FakeDiscord) -> None:
+async def test_an_answer_is_inspected(discord: FakeDiscord, toy_bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", temperature=0.3)
     message = await finished(discord, await asked.message())
+    await noted(toy_bot, "discord", str(message.id))
     inspected = await discord.use_on_message(discord.ben, message, "Inspect")
     ack = await inspected.acknowledged()
     assert (ack.kind, ack.private) == ("defer", True)

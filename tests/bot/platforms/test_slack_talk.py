@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from fakes.asking import noted
 from fakes.models import FakeModels
 from fakes.on_slack import answered, answers, hurry, on_slack
 from fakes.slack import FakeMessage, FakeSlack
@@ -195,9 +196,10 @@ async def test_a_message_without_words_opens_the_form(slack: FakeSlack) -> None:
     assert answer.thread_ts == said.ts
 
 
-async def test_inspect_is_told_to_one_alone(slack: FakeSlack) -> None:
+async def test_inspect_is_told_to_one_alone(slack: FakeSlack, toy_bot: Bot) -> None:
     await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
     answer = await number(slack, 1)
+    await noted(toy_bot, "slack", answer.ts)
     await (await slack.shortcut(slack.ben, answer, "m:inspect")).acknowledged()
     [message] = await slack.until(lambda: slack.ephemeral(slack.ben))
     assert message.shown.startswith("**/ask** – asked by Ann")
