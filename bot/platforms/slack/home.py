@@ -11,8 +11,8 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 
 from bot.actions import field
-from bot.defaults import DefaultsHere, offered
-from bot.errors import OptionError, UserError
+from bot.defaults import DefaultsHere
+from bot.errors import UserError
 from bot.language import translate
 from bot.message import Form, Place
 from bot.platforms.slack import home_settings, modal
@@ -56,7 +56,7 @@ def register(app: AsyncApp, bot: Bot, people: People) -> None:
 
 
 class _Home:
-    """What happens in the App Home. Everything is acknowledged before it is done."""
+    """What happens in the App Home. What is pressed is acknowledged before it is done; a form may be refused."""
 
     def __init__(self, client: AsyncWebClient, bot: Bot, people: People) -> None:
         # Not the copy that Bolt hands to listeners, which would take a proxy from the environment.
@@ -83,22 +83,16 @@ class _Home:
 
     async def set(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
         name, locale = view["callback_id"].removeprefix(SET), view["private_metadata"]
-        option = offered(self._bot.commands).get(name)
-        value = None
-        if option is not None:
+        user = await self._people(body["user"]["id"])
+        mine = self._mine(user, context.team_id)
+        if (option := mine.offered.get(name)) is not None:
             try:
-                value = _value(option, modal.fields(view).get(option.name, ""))
-            except OptionError as error:
+                await _choose(mine, name, modal.fields(view).get(option.name, ""))
+            except UserError as error:
                 sentence = error.sentence.in_language(locale)
                 await ack(response_action="errors", errors=modal.errors(view, option.name, sentence))
                 return
         await ack()
-        user = await self._people(body["user"]["id"])
-        mine = self._mine(user, context.team_id)
-        if name in mine.offered and value is not None:
-            await mine.set(name, value)
-        else:
-            await mine.reset(name)
         await self._publish(context, user.id)
 
     async def reset(self, ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
@@ -156,10 +150,14 @@ def _place(team: str | None) -> Place:
     return Place("slack", "", server=team or "")
 
 
-def _value(option: Option, typed: str) -> Any:
-    """What `option` shall be; None for the bot's own default, which is also what nothing stands for."""
+async def _choose(mine: DefaultsHere, name: str, typed: str) -> None:
+    """Set what was typed; nothing, and the bot's own default here, go back to that. Raises UserError."""
+    option = mine.offered[name]
     value = option.convert(typed) if typed.strip() else None
-    return None if value == option.default else value
+    if value is None or value == option.default:
+        await mine.reset(name)
+    else:
+        await mine.set(name, value)
 
 
 def view(bot: Bot, user: User, place: Place) -> Json:

@@ -96,6 +96,11 @@ async def press(slack: FakeSlack, user: str, view: FakeView, name: str) -> None:
     await (await slack.press(user, view, label)).acknowledged()
 
 
+async def settle(slack: FakeSlack, bot: Bot, name: str, value: Any) -> None:
+    """Set something for the workspace, as a moderator does."""
+    await bot.settings.write([bot.settings.plan(name, value, Scope("slack", slack.team))], User("U7", "Mo"))
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("is_moderator", [False, True])
 def test_it_is_valid_for_everybody(bot: Bot, locale: str, is_moderator: bool) -> None:
@@ -145,7 +150,7 @@ async def test_a_model_is_picked_from_a_menu(slack: FakeSlack, bot: Bot, models:
 
 async def test_an_empty_field_takes_back_what_was_set(slack: FakeSlack, bot: Bot) -> None:
     here = Place("slack", "C1", slack.team)
-    await bot.settings.write([bot.settings.plan("limits.cooldown", 60, Scope("slack", slack.team))], User("U7", "Mo"))
+    await settle(slack, bot, "limits.cooldown", 60)
     view = await shown(slack, slack.admin)
     await (await slack.choose(slack.admin, view, "limits.cooldown")).acknowledged()
     form = await slack.until(lambda: slack.modal(slack.admin))
@@ -155,13 +160,11 @@ async def test_an_empty_field_takes_back_what_was_set(slack: FakeSlack, bot: Bot
 
 async def test_whoever_is_no_moderator_any_more_changes_nothing(slack: FakeSlack, bot: Bot) -> None:
     """The menu and the form were shown while they still were one."""
-    named = [bot.settings.plan("moderators.users", slack.ann, Scope("slack", slack.team))]
-    await bot.settings.write(named, User("U7", "Mo"))
+    await settle(slack, bot, "moderators.users", slack.ann)
     view = await shown(slack, slack.ann)
     await (await slack.choose(slack.ann, view, "limits.cooldown")).acknowledged()
     form = await slack.until(lambda: slack.modal(slack.ann))
-    taken = [bot.settings.plan("moderators.users", None, Scope("slack", slack.team))]
-    await bot.settings.write(taken, User("U7", "Mo"))
+    await settle(slack, bot, "moderators.users", None)
     await slack.submit(slack.ann, form, {"limits.cooldown": "60"})
     assert bot.settings.value("limits.cooldown", Place("slack", "C1", slack.team)) == 0
     await slack.until(lambda: "For moderators" not in words(slack.home(slack.ann).content["blocks"]))
@@ -221,6 +224,16 @@ async def test_nothing_and_the_bots_own_value_go_back_to_it(slack: FakeSlack, bo
     assert bot.defaults.of("slack", slack.ann) == {}
 
 
+async def test_a_choice_is_held_against_the_default_that_moderators_set(slack: FakeSlack, bot: Bot) -> None:
+    await settle(slack, bot, "ask.temperature.default", 0.2)
+    view = await changed(slack, slack.ann, "ask.temperature", "0.7")
+    assert line_of(view, "ask.temperature") == "ask.temperature: 0.7"
+    assert bot.defaults.of("slack", slack.ann) == {"ask.temperature": 0.7}
+    view = await changed(slack, slack.ann, "ask.temperature", "0.2")
+    assert line_of(view, "ask.temperature") == "ask.temperature: 0.2 (default)"
+    assert bot.defaults.of("slack", slack.ann) == {}
+
+
 async def test_what_is_out_of_range_is_said_at_the_field(slack: FakeSlack, bot: Bot) -> None:
     slack.workspace.users[slack.ann].locale = "de-DE"
     await press(slack, slack.ann, await shown(slack, slack.ann), "ask.temperature")
@@ -230,6 +243,27 @@ async def test_what_is_out_of_range_is_said_at_the_field(slack: FakeSlack, bot: 
     assert bot.defaults.of("slack", slack.ann) == {}
     assert (await slack.submit(slack.ann, form, {"temperature": "1.5"})).closed
     await slack.until(lambda: bot.defaults.of("slack", slack.ann) == {"ask.temperature": 1.5})
+
+
+async def test_limits_that_became_narrower_are_told_in_the_form(slack: FakeSlack, bot: Bot) -> None:
+    await press(slack, slack.ann, await shown(slack, slack.ann), "ask.temperature")
+    form = await slack.until(lambda: slack.modal(slack.ann))
+    await settle(slack, bot, "ask.temperature.maximum", 0.5)
+    sent = await slack.submit(slack.ann, form, {"temperature": "0.6"})
+    sentence = "temperature must be a number from 0 to 0.5, as moderators have set it here; you gave “0.6”."
+    assert sent.errors == {"temperature": sentence}
+    assert bot.defaults.of("slack", slack.ann) == {}
+    assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed
+    assert bot.defaults.of("slack", slack.ann) == {"ask.temperature": 0.4}
+
+
+async def test_what_is_chosen_for_an_option_that_is_gone_leaves_the_earlier_choice(slack: FakeSlack, bot: Bot) -> None:
+    await press(slack, slack.ann, await changed(slack, slack.ann, "ask.temperature", "0.3"), "ask.temperature")
+    form = await slack.until(lambda: slack.modal(slack.ann))
+    await bot.registry.switch("ask", Scope("slack", slack.team), User("M", "Mod"), on=False)
+    assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed
+    await slack.until(lambda: "ask.temperature" not in words(slack.home(slack.ann).content["blocks"]))
+    assert bot.defaults.of("slack", slack.ann) == {"ask.temperature": 0.3}
 
 
 async def test_all_are_reset(slack: FakeSlack, bot: Bot) -> None:
