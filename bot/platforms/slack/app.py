@@ -51,7 +51,7 @@ def build(answers: Answers, people: People, section: SlackSection, session: Clie
             signing_secret=section.signing_secret.get_secret_value(),
             attaching_conversation_kwargs_enabled=False,
         )
-    home.register(app, answers.bot, people.find)
+    home.register(app, answers, people.find)
     _listen(app, answers, Interactions(answers, people), Messages(answers, people))
     return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from dataclasses import replace
@@ -12,12 +13,16 @@ from slack_sdk.errors import SlackApiError
 
 from bot.actions import field
 from bot.defaults import DefaultsHere
+from bot.delivery import filled, given_back
 from bot.errors import UserError
 from bot.language import translate
 from bot.message import Form, Place
 from bot.platforms.slack import home_settings, modal
+from bot.platforms.slack.answers import FAILED
+from bot.platforms.slack.blocks import note
 from bot.platforms.slack.client import reason
 from bot.platforms.slack.commands import ROOT, usage
+from bot.platforms.slack.interactions import FIRST_SECONDS
 from bot.platforms.slack.modal import plain
 from bot.text import cut
 
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from bot.command import Command
     from bot.message import User
     from bot.option import Option
+    from bot.platforms.slack.answers import Answers
 
     Json = dict[str, Any]
     People = Callable[[str], Awaitable[User]]
@@ -43,9 +49,9 @@ COMMANDS, OPTIONS = 100, 60
 LINE, HEADER, BUTTON, SECTION = 150, 150, 75, 3000
 
 
-def register(app: AsyncApp, bot: Bot, people: People) -> None:
+def register(app: AsyncApp, answers: Answers, people: People) -> None:
     """Let `app` show the App Home and take what is pressed and sent there; `people` tells who has a Slack id."""
-    home = _Home(app.client, bot, people)
+    home = _Home(app.client, answers, people)
     app.event("app_home_opened")(home.opened)
     app.action(re.compile(f"^{CHANGE}"))(home.change)
     app.view(re.compile(f"^{SET}"))(home.set)
@@ -58,10 +64,11 @@ def register(app: AsyncApp, bot: Bot, people: People) -> None:
 class _Home:
     """What happens in the App Home. What is pressed is acknowledged before it is done; a form may be refused."""
 
-    def __init__(self, client: AsyncWebClient, bot: Bot, people: People) -> None:
+    def __init__(self, client: AsyncWebClient, answers: Answers, people: People) -> None:
         # Not the copy that Bolt hands to listeners, which would take a proxy from the environment.
         self._client = client
-        self._bot = bot
+        self._answers = answers
+        self._bot = answers.bot
         self._people = people
 
     async def opened(self, ack: AsyncAck, context: AsyncBoltContext, event: Json) -> None:
@@ -115,17 +122,43 @@ class _Home:
         await _calmly(self._client.views_open(trigger_id=body["trigger_id"], view=form, token=context.bot_token))
 
     async def save_setting(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
-        name, locale = view["callback_id"].removeprefix(home_settings.SAVE), view["private_metadata"]
+        self._answers.start(self._save(ack, context, body, view), "slack setting")
+
+    async def _save(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
+        """Save a setting. What is wrong with it is told in the form, or in a direct message once that had to close."""
         user = await self._people(body["user"]["id"])
-        settings = home_settings.here(self._bot, user, _place(context.team_id))
-        if settings is not None:
-            try:
-                await home_settings.save(settings, name, str(modal.fields(view).get(name, "")))
-            except UserError as error:
-                await ack(response_action="errors", errors=modal.errors(view, name, error.sentence.in_language(locale)))
+        async with asyncio.TaskGroup() as tasks:
+            saving = tasks.create_task(self._try_to_save(user, context.team_id, view), name="slack setting saved")
+            await asyncio.wait({saving}, timeout=FIRST_SECONDS)
+            if saving.done() and saving.result():
+                name = view["callback_id"].removeprefix(home_settings.SAVE)
+                await ack(response_action="errors", errors=modal.errors(view, name, saving.result()))
                 return
-        await ack()
+            await ack()
         await self._publish(context, user.id)
+        if refusal := saving.result():
+            await self._tell(user.id, given_back(refusal, filled(modal.fields(view)), view["private_metadata"]))
+
+    async def _try_to_save(self, user: User, team: str | None, view: Json) -> str:
+        """Save the setting of a form; what keeps it from being saved, in the reader's language, or "" for nothing."""
+        name = view["callback_id"].removeprefix(home_settings.SAVE)
+        settings = home_settings.here(self._bot, user, _place(team))
+        try:
+            if settings is not None:
+                await home_settings.save(settings, name, str(modal.fields(view).get(name, "")))
+        except UserError as error:
+            sentence = error.sentence
+        except Exception:
+            log.exception("A setting could not be saved")
+            sentence = FAILED
+        else:
+            return ""
+        return self._answers.typed(sentence.in_language(view["private_metadata"]))
+
+    async def _tell(self, user: str, text: str) -> None:
+        """Say something to somebody alone who looks at the App Home, where no message can stand."""
+        web = self._answers.web
+        await web.post(await web.direct(user), note(text))
 
     def _mine(self, user: User, team: str | None) -> DefaultsHere:
         place = _place(team)

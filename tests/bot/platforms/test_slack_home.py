@@ -1,5 +1,6 @@
 """The App Home: what it shows, whoever looks, and how defaults are changed there; with Slack's own libraries."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from bot.database import Database
 from bot.language import translate
 from bot.message import Place, User
 from bot.model_client import ModelClient
-from bot.platforms.slack import SlackPlatform, home
+from bot.platforms.slack import SlackPlatform, home, home_settings
 from bot.setting import Scope
 
 Json = dict[str, Any]
@@ -96,6 +97,12 @@ async def press(slack: FakeSlack, user: str, view: FakeView, name: str) -> None:
     await (await slack.press(user, view, label)).acknowledged()
 
 
+async def setting(slack: FakeSlack, user: str, name: str) -> FakeView:
+    """The form of a setting, opened by a moderator."""
+    await (await slack.choose(user, await shown(slack, user), name)).acknowledged()
+    return await slack.until(lambda: slack.modal(user))
+
+
 async def settle(slack: FakeSlack, bot: Bot, name: str, value: Any) -> None:
     """Set something for the workspace, as a moderator does."""
     await bot.settings.write([bot.settings.plan(name, value, Scope("slack", slack.team))], User("U7", "Mo"))
@@ -123,15 +130,13 @@ def test_who_is_named_in_the_settings_is_a_moderator_there(bot: Bot) -> None:
 
 async def test_moderators_change_a_setting_in_a_form(slack: FakeSlack, bot: Bot) -> None:
     here = Place("slack", "C1", slack.team)
-    view = await shown(slack, slack.admin)
-    await (await slack.choose(slack.admin, view, "limits.cooldown")).acknowledged()
-    form = await slack.until(lambda: slack.modal(slack.admin))
+    form = await setting(slack, slack.admin, "limits.cooldown")
     assert "How many seconds lie between two questions of one person" in words(form.content["blocks"])
     refused = await slack.submit(slack.admin, form, {"limits.cooldown": "-3"}, checked=False)
     assert "limits.cooldown must be a whole number from 0 to 86400; you gave “-3”." in refused.errors.values()
     assert (await slack.submit(slack.admin, form, {"limits.cooldown": "60"})).closed
-    assert bot.settings.value("limits.cooldown", here) == 60
-    view = await slack.until(lambda: "limits.cooldown: 60" in words(slack.home(slack.admin).content["blocks"]))
+    await slack.until(lambda: bot.settings.value("limits.cooldown", here) == 60)
+    await slack.until(lambda: "limits.cooldown: 60" in words(slack.home(slack.admin).content["blocks"]))
     [entry] = await bot.audit.find("slack", slack.team)
     assert (entry.what, entry.before, entry.after, entry.actor) == ("limits.cooldown", None, 60, slack.admin)
 
@@ -145,29 +150,79 @@ async def test_a_model_is_picked_from_a_menu(slack: FakeSlack, bot: Bot, models:
     element = form.content["blocks"][0]["element"]
     assert [option["value"] for option in element["options"]] == ["fake-chat", "other-chat"]
     assert (await slack.submit(slack.admin, form, {"ask.model": "other-chat"})).closed
-    assert bot.settings.value("ask.model", Place("slack", "C1", slack.team)) == "other-chat"
+    await slack.until(lambda: bot.settings.value("ask.model", Place("slack", "C1", slack.team)) == "other-chat")
 
 
 async def test_an_empty_field_takes_back_what_was_set(slack: FakeSlack, bot: Bot) -> None:
     here = Place("slack", "C1", slack.team)
     await settle(slack, bot, "limits.cooldown", 60)
-    view = await shown(slack, slack.admin)
-    await (await slack.choose(slack.admin, view, "limits.cooldown")).acknowledged()
-    form = await slack.until(lambda: slack.modal(slack.admin))
+    form = await setting(slack, slack.admin, "limits.cooldown")
     assert (await slack.submit(slack.admin, form, {"limits.cooldown": ""})).closed
-    assert bot.settings.value("limits.cooldown", here) == 0
+    await slack.until(lambda: bot.settings.value("limits.cooldown", here) == 0)
 
 
 async def test_whoever_is_no_moderator_any_more_changes_nothing(slack: FakeSlack, bot: Bot) -> None:
     """The menu and the form were shown while they still were one."""
     await settle(slack, bot, "moderators.users", slack.ann)
-    view = await shown(slack, slack.ann)
-    await (await slack.choose(slack.ann, view, "limits.cooldown")).acknowledged()
-    form = await slack.until(lambda: slack.modal(slack.ann))
+    form = await setting(slack, slack.ann, "limits.cooldown")
     await settle(slack, bot, "moderators.users", None)
     await slack.submit(slack.ann, form, {"limits.cooldown": "60"})
     assert bot.settings.value("limits.cooldown", Place("slack", "C1", slack.team)) == 0
     await slack.until(lambda: "For moderators" not in words(slack.home(slack.ann).content["blocks"]))
+
+
+async def test_the_form_of_a_setting_that_takes_long_closes_in_time(
+    slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
+    here, log = Place("slack", "C1", slack.team), slack.add_channel("log")
+    form = await setting(slack, slack.admin, "audit.channel")
+    slack.held["conversations.list"] = asyncio.Event()
+    assert (await slack.submit(slack.admin, form, {"audit.channel": "#log"})).closed
+    assert bot.settings.value("audit.channel", here) == ""
+    slack.held["conversations.list"].set()
+    await slack.until(lambda: f"audit.channel: {log}" in words(slack.home(slack.admin).content["blocks"]))
+    assert bot.settings.value("audit.channel", here) == log
+    assert slack.messages(slack.dm(slack.admin)) == []
+
+
+async def test_what_is_refused_once_its_form_is_closed_is_told_to_the_moderator_alone(
+    slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
+    form = await setting(slack, slack.admin, "audit.channel")
+    slack.held["conversations.list"] = asyncio.Event()
+    assert (await slack.submit(slack.admin, form, {"audit.channel": "#attic"})).closed
+    slack.held["conversations.list"].set()
+    [told] = await slack.until(lambda: slack.messages(slack.dm(slack.admin)))
+    assert "I know no channel “attic” here. Pick it from the list that appears, or give its id." in told.shown
+    assert "audit.channel:\n```\n#attic\n```" in told.shown
+    assert bot.settings.value("audit.channel", Place("slack", "C1", slack.team)) == ""
+    assert slack.messages(slack.channel) == []
+
+
+async def test_what_goes_wrong_while_a_setting_is_saved_is_told_in_the_form(
+    slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*about: object) -> None:
+        raise RuntimeError("broken")
+
+    form = await setting(slack, slack.admin, "limits.cooldown")
+    monkeypatch.setattr(home_settings, "save", broken)
+    sent = await slack.submit(slack.admin, form, {"limits.cooldown": "60"})
+    assert sent.errors == {"limits.cooldown": "Something went wrong inside the bot; its log says more."}
+
+
+async def test_what_is_being_saved_ends_with_the_platform(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
+    async with FakeSlack() as slack:
+        async with SlackPlatform(bot, section(slack)).serve():
+            await slack.connected()
+            form = await setting(slack, slack.admin, "audit.channel")
+            slack.held["conversations.list"] = asyncio.Event()
+            assert (await slack.submit(slack.admin, form, {"audit.channel": "#log"})).closed
+            assert [task for task in asyncio.all_tasks() if task.get_name().startswith("slack setting")]
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("slack setting")]
 
 
 def test_any_number_of_commands_fits(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:

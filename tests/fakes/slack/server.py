@@ -66,7 +66,7 @@ class Server:
 
     `scopes` are the bot token's, `calls` every Web API call, `limited` those that went over a rate limit,
     `statuses` what assistant.threads.setStatus said of (channel, thread). The answer to the next call of a method in
-    `losing` is lost.
+    `losing` is lost; a method in `held` is answered once its event is set.
     """
 
     def __init__(self) -> None:
@@ -88,6 +88,7 @@ class Server:
         self.limited: list[Call] = []
         self.statuses: dict[tuple[str, str], str] = {}
         self.losing: set[str] = set()
+        self.held: dict[str, asyncio.Event] = {}
         self.hooks = hooks.Hooks()
         self.courier = Courier(self.signing_secret, self.changed)
         self.url = ""
@@ -169,6 +170,8 @@ class Server:
         arguments, token = await calls.arguments(request)
         call = Call(request.match_info["method"], arguments, token, time.monotonic())
         self.calls.append(call)
+        if (event := self.held.get(call.method)) is not None:
+            await event.wait()
         headers = {}
         try:
             method = self._admitted(call)
