@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import discord
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot import actions
 from bot.errors import Refused, UserError
@@ -19,7 +20,7 @@ from bot.platforms.discord.answers import FAILED, only, resume
 from bot.platforms.discord.carrier import ALREADY_ACKNOWLEDGED, NO_PINGS, UNKNOWN_INTERACTION, Hook
 from bot.platforms.discord.commands import THREAD
 from bot.platforms.discord.outlet import WAITING, Outlet, Shown
-from bot.platforms.discord.requests import announced, fetched, from_interaction, words
+from bot.platforms.discord.requests import PLATFORM, announced, fetched, from_interaction, words
 from bot.platforms.discord.thread import NOT_OPENED, Thread
 
 if TYPE_CHECKING:
@@ -142,11 +143,14 @@ class Interactions:
                 return
         except UserError as error:
             if isinstance(error, Refused):
+                if not await self._is_ours(asked):
+                    return
                 await self._bot.refusals.note(asked.request, error)
             await self._whisper(asked, Reply(text=error.sentence.in_language(asked.locale)))
             return
         if decision.refused:
-            await self._whisper(asked, await only(decision.replies))
+            if await self._is_ours(asked):
+                await self._whisper(asked, await only(decision.replies))
         elif decision.in_place:
             await response.defer()
             await self._change(asked, decision)
@@ -154,6 +158,14 @@ class Interactions:
             promised = await response.defer(ephemeral=decision.private, thinking=True)
             message = promised.message_id if promised is not None else None
             await self._answer(asked, decision, message or (await asked.interaction.original_response()).id)
+
+    async def _is_ours(self, asked: Asked) -> bool:
+        """Whether this process is to tell a refusal. It is noted before Discord could say who was first."""
+        try:
+            return await self._bot.database.first_seen(PLATFORM, str(asked.interaction.id))
+        except SQLAlchemyError:
+            log.exception("Whether another process tells a refusal is not known")
+            return True
 
     async def _whisper(self, asked: Asked, reply: Reply) -> None:
         """Say something to the asker alone, with what they typed."""

@@ -9,8 +9,11 @@ from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys, finished, on_discord
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.schema import DropTable
 
 from bot.app import Bot
+from bot.audit import Filter
+from bot.database import EventRow
 from bot.errors import UserError
 from bot.message import Button, Place, Reply, User
 from bot.platforms.discord import render
@@ -52,6 +55,16 @@ async def test_a_refusal_is_said_at_once_and_privately(discord: FakeDiscord, toy
     assert ack.data["content"] == "/play is switched off here."
     assert discord.messages(discord.channel) == []
     assert toys.played == 0
+
+
+async def test_a_refusal_is_said_where_nobody_knows_whether_another_process_does(
+    discord: FakeDiscord, toy_bot: Bot
+) -> None:
+    await toy_bot.registry.switch("toys", Scope("discord", discord.guild.id), User("M", "Mod"), on=False)
+    async with toy_bot.database.writing() as session:
+        await session.execute(DropTable(EventRow.__table__))
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    assert (await asked.acknowledged()).data["content"] == "/play is switched off here."
 
 
 @pytest.mark.parametrize("given", [{}, {"seed": 3}])
@@ -224,6 +237,25 @@ async def test_somebody_elses_acknowledgement_is_left_alone(
     assert discord.messages(discord.channel) == []
     # It happens whenever two processes share a token, so it is no reason for a warning.
     assert [record for record in caplog.records if record.levelname != "INFO"] == []
+
+
+async def test_two_processes_note_a_refusal_once(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
+    limited = {"limits.user.hour": 1}
+    async with bot_with_toys(models, tmp_path, toys, settings=limited) as bot, FakeDiscord() as discord:
+        async with on_discord(bot, discord), on_discord(bot, discord):
+            await discord.until(lambda: [name for name, _ in discord.gateway_log].count("identify") == 2)
+            await discord.connected()
+            asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
+            answer = await finished(discord, await asked.message())
+            await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
+            await discord.press(discord.ben, answer, "Edit")
+            await discord.until(lambda: discord.private(discord.ann) and discord.private(discord.ben))
+            # Both know of this one, and so of those before it; what they began they end before they leave.
+            last = await discord.slash(discord.mod, discord.channel, "whisper", text="hello")
+            await discord.until(lambda: last.refused)
+        noted = await bot.audit.find("discord", discord.guild.id, Filter(kind="refusal"))
+    assert sorted((entry.what, entry.reason) for entry in noted) == [("ask", "user.hour"), ("edit", "owner")]
+    assert [len(discord.private(user)) for user in (discord.ann, discord.ben)] == [1, 1]
 
 
 async def test_the_language_is_the_askers(discord: FakeDiscord) -> None:
