@@ -58,9 +58,12 @@ class Gate:
 
     def recognised(self, user: User, place: Place) -> User:
         """`user` with the rights and the language that the settings of `place` give them."""
-        language = self._settings.value("answers.language", place)
-        user = self._policy.recognised(user, place)
-        return user if language == EACH else replace(user, locale=language)
+        return replace(self._policy.recognised(user, place), locale=self.language(user.locale, place))
+
+    def language(self, locale: str, place: Place) -> str:
+        """The language that the bot speaks in `place` to whoever reads that of `locale`."""
+        language = str(self._settings.value("answers.language", place))
+        return locale if language == EACH else language
 
     def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
         """The commands that `user`, a recognised one, may use in `place`, as they are there."""

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import discord
 
 from bot.language import translate
+from bot.message import Place
 from bot.pace import once
 from bot.platforms.discord import render
 from bot.platforms.discord.answers import only, resume
 from bot.platforms.discord.outlet import Outlet
-from bot.platforms.discord.requests import PLATFORM, from_message, locale_of, words
+from bot.platforms.discord.requests import PLATFORM, from_message, words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -70,7 +71,7 @@ class Conversation:
         if text:
             await self._answer(message, from_message(message, text))
         else:
-            await self._say(message, self._bot.welcome(locale_of(message), names_all=True))
+            await self._say(message, self._bot.welcome(self._locale(message), names_all=True))
 
     async def _is_reply(self, message: discord.Message) -> bool:
         """Whether it replies to an answer of the bot."""
@@ -83,13 +84,13 @@ class Conversation:
         if self._client.user is not None and await self._bot.database.first_seen(
             PLATFORM, f"thread {message.channel.id}"
         ):
-            text = translate(DEAF, locale_of(message), name=f"@{self._client.user.display_name}")
+            text = translate(DEAF, self._locale(message), name=f"@{self._client.user.display_name}")
             await self._answers.room(message.channel.id, None, reply_to=message.id).post(render.Message(text))
 
     async def _say(self, message: discord.Message, reply: Reply) -> None:
         """Reply with something that is no answer."""
         room = self._answers.room(message.channel.id, None, reply_to=message.id)
-        for part in render.messages(reply, locale=locale_of(message), bytes_each=room.bytes_each):
+        for part in render.messages(reply, locale=self._locale(message), bytes_each=room.bytes_each):
             await room.post(part)
 
     async def _answer(self, message: discord.Message, request: Request) -> None:
@@ -99,7 +100,7 @@ class Conversation:
             return
         guild, room = message.guild, self._room(message)
         direct = self._answers.direct(message.author.id)
-        locale = request.user.locale
+        locale = self._locale(message)
         if decision.private and guild is not None:
             channel = (await self._client.create_dm(message.author)).id
             # Where direct messages are closed, the room is told.
@@ -118,8 +119,13 @@ class Conversation:
             await self._say(message, reply)
             return
         direct = self._answers.direct(message.author.id)
-        outlet = Outlet(self._bot, direct, direct=self._room(message), locale=locale_of(message))
+        outlet = Outlet(self._bot, direct, direct=self._room(message), locale=self._locale(message))
         await self._answers.follow(outlet, once(reply))
+
+    def _locale(self, message: discord.Message) -> str:
+        """The language that whoever wrote a message is spoken to in."""
+        request = from_message(message, "")
+        return self._bot.gate.language(request.user.locale, request.place)
 
     def _room(self, message: discord.Message) -> Room:
         """Where something was said; what is written there first replies to it."""
@@ -137,7 +143,8 @@ class Conversation:
         open_ones = (channel for channel in channels if channel and channel.permissions_for(guild.me).send_messages)
         if channel := next(open_ones, None):
             room = self._answers.room(channel.id, guild.id)
-            locale = guild.preferred_locale.value
+            place = Place(PLATFORM, str(channel.id), str(guild.id))
+            locale = self._bot.gate.language(guild.preferred_locale.value, place)
             welcome = self._bot.welcome(locale, names_all=True)
             for part in render.messages(welcome, locale=locale, bytes_each=room.bytes_each):
                 await room.post(part)

@@ -48,12 +48,9 @@ class Asked:
 
     interaction: discord.Interaction
     request: Request
+    locale: str
+    """The language that the asker is spoken to in."""
     wants_thread: bool = False
-
-    @property
-    def locale(self) -> str:
-        """The asker's language."""
-        return self.request.user.locale
 
     @property
     def command(self) -> str:
@@ -89,7 +86,7 @@ class Interactions:
         """A slash command."""
         given = {name: value for name, value in options.items() if name != THREAD}
         request = from_interaction(interaction, command=command, options=given, can_show_forms=True)
-        self._begin(Asked(interaction, request, wants_thread=bool(options.get(THREAD))))
+        self._begin(interaction, request, wants_thread=bool(options.get(THREAD)))
 
     async def run_on_message(self, interaction: discord.Interaction, command: str, message: discord.Message) -> None:
         """A command that was chosen in the menu of a message."""
@@ -97,7 +94,7 @@ class Interactions:
         text = words(message, interaction.application_id)
         options = {} if known is None else known.from_message(text, message.jump_url)
         request = from_interaction(interaction, command=command, options=options, reply_to=str(message.id))
-        self._begin(Asked(interaction, request))
+        self._begin(interaction, request)
 
     async def complete(self, interaction: discord.Interaction, command: str, option: str, typed: str) -> Sequence[str]:
         """What fits an option as typed so far."""
@@ -107,17 +104,18 @@ class Interactions:
     def pressed(self, interaction: discord.Interaction, button: str) -> None:
         """A button under a message of the bot."""
         action = Action(button, private=_is_private(interaction))
-        self._begin(Asked(interaction, from_interaction(interaction, action=action, can_show_forms=True)))
+        self._begin(interaction, from_interaction(interaction, action=action, can_show_forms=True))
 
     def submitted(self, interaction: discord.Interaction, form: str) -> None:
         """A form that was sent."""
         wants_thread = form.endswith(IN_THREAD)
         form = form.removesuffix(IN_THREAD)
         action = Action(form, modal.fields(interaction), private=_is_private(interaction))
-        self._begin(Asked(interaction, from_interaction(interaction, action=action), wants_thread))
+        self._begin(interaction, from_interaction(interaction, action=action), wants_thread=wants_thread)
 
-    def _begin(self, asked: Asked) -> None:
-        self._answers.start(self._take(asked), "discord interaction")
+    def _begin(self, interaction: discord.Interaction, request: Request, *, wants_thread: bool = False) -> None:
+        locale = self._bot.gate.language(request.user.locale, request.place)
+        self._answers.start(self._take(Asked(interaction, request, locale, wants_thread)), "discord interaction")
 
     async def _take(self, asked: Asked) -> None:
         try:

@@ -184,7 +184,7 @@ class Interactions:
         """A form was sent. What is wrong with it is shown in it; else it closes, and the answer comes."""
         view = body["view"]
         user = await self._people.find(body["user"]["id"], body["user"].get("name", ""))
-        where = replace(Where(**json.loads(view["private_metadata"])), user=user.id, locale=user.locale)
+        where = self._spoken_to(user, Where(**json.loads(view["private_metadata"])))
         request = self._request(user, where, action=Action(view["callback_id"], modal.fields(view)))
         request = replace(request, can_show_forms=False)
         if view["callback_id"].startswith("c:"):
@@ -346,17 +346,17 @@ class Interactions:
         return await self._bot.database.first_seen(PLATFORM, name)
 
     def _where(self, body: Json, user: User, *, channel: str = "", **more: Any) -> Where:
-        return Where(
-            channel=channel or body["channel"]["id"],
-            user=user.id,
-            locale=user.locale,
-            response_url=body.get("response_url", ""),
-            **more,
-        )
+        channel, response_url = channel or body["channel"]["id"], body.get("response_url", "")
+        return self._spoken_to(user, Where(channel=channel, user=user.id, response_url=response_url, **more))
+
+    def _spoken_to(self, user: User, where: Where) -> Where:
+        """The same place for `user`, with the language that they are spoken to in."""
+        locale = self._bot.gate.language(user.locale, where.place(self._team))
+        return replace(where, user=user.id, locale=locale)
 
     def _request(self, user: User, where: Where, **what: Any) -> Request:
         return Request(
-            user=where.asker(user),
+            user=replace(where.asker(user), locale=where.locale),
             place=where.place(self._team),
             can_show_forms=True,
             resume=where.as_json(),

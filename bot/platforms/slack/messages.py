@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.message import Request
@@ -64,7 +65,7 @@ class Messages:
 
     async def _answer(self, event: Json, where: Where) -> None:
         user = await self._people.find(where.user)
-        where = Where(**where.as_json() | {"locale": user.locale})
+        where = replace(where, locale=self._bot.gate.language(user.locale, where.place(self._me.team)))
         text = commands.message(await words(event.get("text") or "", self._me.user, self._people))
         if not text:
             if where.is_direct or self._me.user in MENTION.findall(event.get("text") or ""):

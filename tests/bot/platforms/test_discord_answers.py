@@ -264,6 +264,18 @@ async def test_the_language_is_the_askers(discord: FakeDiscord) -> None:
     assert "Noch einmal" in (await finished(discord, await asked.message())).buttons
 
 
+async def test_the_language_is_the_servers_where_that_is_set(discord: FakeDiscord, toy_bot: Bot) -> None:
+    scope = Scope("discord", discord.guild.id)
+    await toy_bot.settings.write([toy_bot.settings.plan("answers.language", "de", scope)], User("M", "Mod"))
+    opened = await discord.slash(discord.ann, discord.channel, "ask")
+    assert (await opened.acknowledged()).data["components"][0]["label"] == "Was du wissen möchtest"
+    sent = await discord.submit(discord.ann, opened, {"prompt": QUESTION, "temperature": "hot"})
+    assert "Das hast du eingegeben:" in (await sent.acknowledged()).data["content"]
+    said = await discord.say(discord.ann, discord.channel, "", mention=True)
+    welcome = await discord.until(lambda: next((one for one in discord.messages(said.channel) if one.reference), None))
+    assert welcome.content.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
+
+
 async def test_who_may_manage_the_server_is_a_moderator(discord: FakeDiscord, toy_bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
     message = await finished(discord, await asked.message())

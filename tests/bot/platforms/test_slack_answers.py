@@ -110,6 +110,30 @@ async def test_everything_is_in_the_language_of_the_asker(slack: FakeSlack) -> N
     assert "Wärmer" in (await answered(slack, PARIS)).buttons
 
 
+async def test_everything_is_in_the_language_that_is_set(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
+    german = {"answers.language": "de"}
+    async with (
+        FakeSlack() as slack,
+        bot_with_toys(models, tmp_path, toys, settings=german) as bot,
+        on_slack(bot, slack),
+    ):
+        await command(slack, "/ask", QUESTION)
+        assert (await question(slack)).shown.startswith(f"<@{slack.ann}> fragt:")
+        assert "Wärmer" in (await answered(slack, PARIS)).buttons
+        said = await slack.say(slack.ann, slack.channel, "", mention=True)
+        [welcome] = await slack.until(lambda: slack.thread(slack.channel, said.ts))
+        assert welcome.shown.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
+        await command(slack, "/ask")
+        [first, *_] = (await slack.view(slack.ann)).content["blocks"]
+        assert first["label"]["text"] == "Was du wissen möchtest"
+        await command(slack, "/tempera", "weigh", user=slack.ben)
+        view = await slack.view(slack.ben)
+        file = slack.add_file(slack.ben, "note.txt", b"four")
+        slack.scopes.remove("files:read")
+        assert (await slack.submit(slack.ben, view, {"file": file, "note": "fragile"})).closed
+        assert "Das hast du eingegeben:" in (await whispered(slack, slack.ben)).shown
+
+
 async def test_a_slack_that_does_not_say_who_asks_is_no_obstacle(slack: FakeSlack) -> None:
     slack.refuse("users.info", "user_not_found", times=-1)
     await command(slack, "/ask", QUESTION)
