@@ -58,8 +58,8 @@ class Pressing:
     async def act(self, request: Request, action: str, row_id: int) -> AsyncGenerator[Reply, None]:
         """What a press of `action` under the answer `row_id` leads to. Raises UserError if it may not be."""
         row = await self._pressed(request, action, row_id)
-        # One message is there for many people, and the web chat translates its buttons for each of them.
-        locale = "en" if request.place.platform == "web" else request.user.locale
+        # One message is there for many people: it keeps the asker's language, and the web chat translates for each.
+        locale = "en" if request.place.platform == "web" else row.resume.get("locale") or request.user.locale
         match action:
             case "stop":
                 await self._stop(row, None if _is_own(row, request) else about(request.user, "cancel", row))

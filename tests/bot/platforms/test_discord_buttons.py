@@ -58,6 +58,14 @@ async def test_thumbs_are_counted_in_place(discord: FakeDiscord) -> None:
     assert message.content == before
 
 
+async def test_somebody_elses_thumb_leaves_the_buttons_in_the_language_of_the_asker(discord: FakeDiscord) -> None:
+    eva = discord.add_user("Eva", locale="de")
+    message = await answered(discord)
+    await discord.press(eva, message, "👍")
+    await discord.until(lambda: "👍 1" in message.buttons)
+    assert list(message.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍 1", "👎"]
+
+
 async def test_a_message_that_cannot_be_changed_any_more_says_so(discord: FakeDiscord) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", thread=True)
     starter = await asked.message()

@@ -69,6 +69,15 @@ async def test_thumbs_are_counted_under_the_answer(slack: FakeSlack) -> None:
     assert answer.shown == before
 
 
+async def test_somebody_elses_thumb_leaves_an_answer_in_the_language_of_the_asker(slack: FakeSlack) -> None:
+    berta = slack.add_user("Berta", locale="de-DE")
+    await ask(slack)
+    answer = await answered(slack, PARIS)
+    await press(slack, berta, answer, "👍")
+    await slack.until(lambda: "👍 1" in answer.buttons)
+    assert list(answer.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍 1", "👎"]
+
+
 async def test_thumbs_under_pictures_are_counted_too(slack: FakeSlack) -> None:
     await ask(slack, "/face", "seed:7")
     card = await answered(slack, "fake-faces")
