@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, or_, select, true
 
 from bot.database import ANSWERED, MessageRow, TokensRow, now
-from bot.message import Made
+from bot.message import PRIVATE_THREAD, Made
 from bot.model_events import Turn
 from bot.tokens import unpack
 
@@ -90,20 +90,20 @@ class History:
     async def made(self) -> Made | None:
         """How the answer was made that this request replies to; if it is no reply, the last one here that has a card.
 
-        The threads of a channel are a part of it.
+        The threads of a channel are a part of it, but for those that not everybody there may read.
         """
         if (here := self._question) is None:
             return None
         answers = select(MessageRow).where(self._visible, MessageRow.role == "assistant", MessageRow.state != "deleted")
+        is_open = MessageRow.resume[PRIVATE_THREAD].as_boolean().is_not(True) | (MessageRow.thread == here.thread)
         async with self._database.reading() as session:
             if here.parent is not None:
                 row = await session.scalar(answers.where(MessageRow.id == here.parent))
             elif self._is_reply:
                 return None
             else:
-                rows = await session.scalars(
-                    answers.where(_earlier(here, threads=not here.thread)).order_by(MessageRow.id.desc()).limit(20)
-                )
+                earlier = answers.where(_earlier(here, threads=not here.thread), is_open)
+                rows = await session.scalars(earlier.order_by(MessageRow.id.desc()).limit(20))
                 row = next((row for row in rows if row.card), None)
         return None if row is None else Made(row.command, row.options, row.card, row.author_name, row.created)
 

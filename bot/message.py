@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from bot.model_events import Token
 
 
+PRIVATE_THREAD = "private_thread"
+"""The key of `Request.resume` that is true in a thread that only some in its channel may read."""
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """Who asks. The adapter says whether the platform's rights make them a moderator here."""
@@ -114,7 +118,7 @@ class Request:
     can_show_forms: bool = False
     """Whether the platform can answer with a form, so that a bare "/ask" opens one."""
     resume: Mapping[str, Any] = field(default_factory=dict)
-    """What the adapter wants to know again after a restart, as JSON."""
+    """What the adapter wants to know again after a restart, as JSON; of this the core reads `PRIVATE_THREAD`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from fakes.rows import exchange, keep
 from bot import Token
 from bot.database import Database, MessageRow, TokensRow
 from bot.history import MOST_CHARACTERS, MOST_QUESTIONS, History
+from bot.message import PRIVATE_THREAD
 from bot.tokens import pack
 
 
@@ -171,6 +172,17 @@ async def test_a_chain_ends_at_anothers_private_words(database: Database) -> Non
 async def test_a_chain_ends_where_a_message_was_purged(database: Database) -> None:
     _, reply = await exchange(database, "two", "2", parent=999)
     assert await turns(database, parent=reply.id) == ["two", "2"]
+
+
+async def test_how_an_answer_in_a_thread_was_made_is_told_in_the_channel_unless_the_thread_is_private(
+    database: Database,
+) -> None:
+    await exchange(database, "open", "o", thread="1", card={"seed": "1"}, resume={"guild": "school"})
+    await exchange(database, "secret", "s", thread="2", card={"seed": "2"}, resume={PRIVATE_THREAD: True})
+    for thread, seed in (("", "1"), ("1", "1"), ("2", "2")):
+        made = await read(database, await keep(database, text="how?", thread=thread)).made()
+        assert made is not None
+        assert made.card["seed"] == seed
 
 
 async def test_only_tokens_of_an_answer_to_this_question_are_told(database: Database) -> None:

@@ -8,6 +8,7 @@ from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.database import Database
+from bot.message import PRIVATE_THREAD
 from bot.model_client import ModelClient
 
 
@@ -54,6 +55,15 @@ async def test_in_a_channel_its_threads_are_looked_through(bot: Bot) -> None:
     await last(bot, ask("/face seed:3", place=replace(ROOM, thread="7")))
     assert (await last(bot, ask("/inspect"))).text.startswith("**/face**")
     assert (await last(bot, ask("/inspect", place=replace(ROOM, thread="8")))).error
+
+
+async def test_in_a_channel_nothing_is_told_of_its_private_threads(bot: Bot) -> None:
+    await last(bot, ask("/face seed:3"))
+    thread = {"place": replace(ROOM, thread="7"), "resume": {PRIVATE_THREAD: True}}
+    await last(bot, ask("/ask a secret", **thread))
+    for reader in (BEN, ANN):
+        assert (await last(bot, ask("/inspect", reader))).text.startswith("**/face**")
+        assert "a secret" in (await last(bot, ask("/inspect", reader, **thread))).text
 
 
 async def test_what_a_button_made_is_told_as_the_command_that_people_type(bot: Bot) -> None:

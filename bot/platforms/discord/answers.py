@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bot.app import Bot
     from bot.database import MessageRow
-    from bot.message import Place, Reply
+    from bot.message import Reply, Request
 
 log = logging.getLogger(__name__)
 
@@ -255,11 +255,12 @@ def _passes(error: Exception) -> bool:
     return True
 
 
-def resume(place: Place, locale: str, *, channel: int, quoted: bool, **more: Any) -> dict[str, Any]:
-    """What `Answers.restore` wants to know of an answer.
+def resume(request: Request, *, channel: int, quoted: bool, **more: Any) -> dict[str, Any]:
+    """What is kept with the answer to a request, beside what is kept already, so that `Answers.restore` finds it again.
 
     `more`: `message` is the interaction's response, `parent` the channel of a thread that is opened under it,
     `question` the message that the answer replies to, `token` what alone can write there, and `until` how long, in
     seconds since the epoch.
     """
-    return {"channel": str(channel), "guild": place.server, "locale": locale, "quoted": quoted, **more}
+    where = {"channel": str(channel), "guild": request.place.server, "locale": request.user.locale}
+    return {**request.resume, **where, "quoted": quoted, **more}

@@ -105,11 +105,11 @@ class Conversation:
             channel = (await self._client.create_dm(message.author)).id
             # Where direct messages are closed, the room is told.
             outlet = Outlet(self._bot, direct, direct=room, locale=locale)
-            known = resume(request.place, locale, channel=channel, quoted=True)
+            known = resume(request, channel=channel, quoted=True)
         else:
             aside = None if guild is None else direct
             outlet = Outlet(self._bot, room, direct=self._room(message), aside=aside, locale=locale, quoted=False)
-            known = resume(request.place, locale, channel=message.channel.id, quoted=False, question=str(message.id))
+            known = resume(request, channel=message.channel.id, quoted=False, question=str(message.id))
         replies = self._bot.dispatch(replace(request, resume=known)).replies
         await self._answers.follow(outlet, _errors_in_place(replies))
 

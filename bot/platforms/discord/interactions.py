@@ -274,7 +274,7 @@ class Interactions:
             more["parent"] = str(asked.channel)
         if private or not asked.is_heard:
             more |= {"token": asked.interaction.token, "until": time.time() + TOKEN_LIVES}
-        return resume(asked.request.place, asked.locale, channel=channel, quoted=not in_thread, **more)
+        return resume(asked.request, channel=channel, quoted=not in_thread, **more)
 
     def _thread(self, asked: Asked, message: int) -> tuple[Thread | None, str]:
         """The thread to be opened under the response, or else what keeps us from it.

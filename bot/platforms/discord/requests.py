@@ -10,7 +10,7 @@ import aiohttp
 import discord
 
 from bot.errors import UserError
-from bot.message import Attachment, Place, Request, User
+from bot.message import PRIVATE_THREAD, Attachment, Place, Request, User
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,7 @@ def from_interaction(interaction: discord.Interaction, **what: Any) -> Request:
             in_server=interaction.guild_id is not None,
         ),
         place=_place(interaction.channel, interaction.guild_id),
+        resume=_closed_to_others(interaction.channel),
         **what,
     )
 
@@ -46,6 +47,7 @@ def from_message(message: discord.Message, text: str) -> Request:
         text=text,
         message=str(message.id),
         reply_to=str(reference.message_id or "") if reference is not None else "",
+        resume=_closed_to_others(message.channel),
     )
 
 
@@ -101,6 +103,11 @@ def _place(channel: Any, guild: int | None) -> Place:
     if isinstance(channel, discord.Thread):
         return Place(PLATFORM, str(channel.parent_id), server, str(channel.id))
     return Place(PLATFORM, str(channel.id), server)
+
+
+def _closed_to_others(channel: Any) -> dict[str, bool]:
+    """What is to be kept with answers in a thread that those alone may read who were invited into it."""
+    return {PRIVATE_THREAD: True} if isinstance(channel, discord.Thread) and channel.is_private() else {}
 
 
 def _moderates(permissions: discord.Permissions) -> bool:

@@ -268,6 +268,17 @@ async def test_an_answer_is_inspected(discord: FakeDiscord, toy_bot: Bot) -> Non
     assert "0.3" in told.content
 
 
+async def test_outside_a_private_thread_nothing_of_it_is_inspected(discord: FakeDiscord) -> None:
+    thread = discord.add_thread(discord.channel, "Secret", discord.ann, private=True)
+    asked = await discord.slash(discord.ann, thread, "ask", prompt="a secret")
+    answer = await finished(discord, await asked.message())
+    await finished(discord, await (await discord.press(discord.ann, answer, "Again")).message())
+    await answer_to(discord, await discord.say(discord.ann, thread, "one more secret", mention=True))
+    for channel, told in ((discord.channel, "There is no answer of mine"), (thread, "one more secret")):
+        inspected = await discord.slash(discord.ben, channel, "inspect")
+        assert told in (await finished(discord, await inspected.message())).content
+
+
 async def test_a_message_that_is_no_answer_is_not_inspected_as_another_one(discord: FakeDiscord) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
     await finished(discord, await asked.message())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fakes.discord import bodies, registered
 from fakes.discord.errors import ApiError, not_in_range
-from fakes.discord.state import DM, THREAD, FakeChannel, FakeGuild, FakeMessage
+from fakes.discord.state import DM, FakeChannel, FakeGuild, FakeMessage
 
 if TYPE_CHECKING:
     from fakes.discord.rest import Call, Rest
@@ -236,7 +236,7 @@ def send(rest: Rest, call: Call) -> Any:
     """A new message of the bot."""
     rights = ["send_messages"]
     target = rest.world.channels.get(call.args["channel"])
-    if target is not None and target.kind == THREAD:
+    if target is not None and target.parent is not None:
         rights = ["send_messages_in_threads"]
     if call.files:
         rights.append("attach_files")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fakes.discord.world import World
 
 EPOCH_MS = 1420070400000
-TEXT, DM, GROUP, THREAD = 0, 1, 3, 11
+TEXT, DM, GROUP, THREAD, PRIVATE_THREAD = 0, 1, 3, 11, 12
 SUPPRESS_EMBEDS, HAS_THREAD, EPHEMERAL, LOADING = 1 << 2, 1 << 5, 1 << 6, 1 << 7
 JOINED = "2024-05-01T10:00:00.000000+00:00"
 _numbers = itertools.count(1)

@@ -13,6 +13,7 @@ from fakes.discord.gateway import Gateway
 from fakes.discord.state import (
     DM,
     GROUP,
+    PRIVATE_THREAD,
     TEXT,
     THREAD,
     FakeAttachment,
@@ -125,10 +126,17 @@ class World:
         return guild
 
     def add_thread(
-        self, parent: FakeChannel, name: str, owner: FakeUser, message: FakeMessage | None = None
+        self,
+        parent: FakeChannel,
+        name: str,
+        owner: FakeUser,
+        message: FakeMessage | None = None,
+        *,
+        private: bool = False,
     ) -> FakeChannel:
-        """A public thread; one that hangs on a message has its id."""
-        thread = FakeChannel(name, THREAD, parent.guild, parent, owner_id=owner.id)
+        """A thread, public or a `private` one with the bot in it; one that hangs on a message has its id."""
+        kind = PRIVATE_THREAD if private else THREAD
+        thread = FakeChannel(name, kind, parent.guild, parent, owner_id=owner.id)
         if message is not None:
             thread.id = message.id
             message.thread = thread
