@@ -17,7 +17,10 @@ class Why(Plugin):
         command: The command, such as imagine
         user: Somebody else; for moderators
         """
-        if user is not None and user.id != ctx.user.id:
+        if user is not None and user.id == ctx.user.id:
+            # Whoever is typed by name comes without the rights that they have.
+            user = None
+        if user is not None:
             if not ctx.user.is_moderator:
                 raise UserError("Only moderators can ask about somebody else.")
             user = await ctx.moderation.whom(user)

@@ -75,6 +75,12 @@ async def test_moderators_ask_for_somebody_else_and_others_do_not(bot: Bot) -> N
     )
 
 
+async def test_whoever_types_their_own_name_asks_about_themselves(bot: Bot) -> None:
+    options = {"command": "audit", "user": User(MODERATOR.id, "Mo", roles=None)}
+    told = await last(bot, Request(user=MODERATOR, place=ROOM, command="why", options=options))
+    assert told.text == "You can use /audit here."
+
+
 class Hand:
     """A platform where Ben is known by his name."""
 
