@@ -127,6 +127,9 @@ def decode(data: bytes) -> Image.Image:
     """The RGB picture in `data`, upright, on white where it is transparent. Raises ValueError as `identify` does."""
     with _reading(data) as picture:
         picture.load()
+        # Pillow keeps a text field of that name in the same place as the colour that is transparent.
+        if isinstance(picture.info.get("transparency"), str):
+            del picture.info["transparency"]
         upright = _upright(picture)
         # Pillow would cut off what is above 255.
         deep = upright.mode.startswith("I")
@@ -150,8 +153,9 @@ def _reading(data: bytes) -> Iterator[Image.Image]:
     try:
         with opened as picture:
             yield picture
-    # Pillow reads what stands behind the pixels without looking whether it is long enough.
-    except (OSError, EOFError, SyntaxError, ValueError, IndexError, Image.DecompressionBombError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever Pillow stumbles over in a file, only its sender may come to harm
         raise ValueError("The picture is damaged; send another copy of it.") from error
 
 

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngImageFile
 
 from model_server.pictures import (
     LAST_FRAME_MS,
@@ -202,6 +203,21 @@ def test_what_is_transparent_is_white() -> None:
     assert decode(buffer.getvalue()).getpixel((0, 0)) == (255, 255, 255)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "RGBA"])
+def test_a_text_field_that_is_called_like_something_of_pillows_does_no_harm(mode: str) -> None:
+    assert decode(encode(square().convert(mode), {"transparency": "x"})).size == (10, 10)
+
+
+def test_whatever_pillow_stumbles_over_is_a_damaged_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(_: Image.Image) -> None:
+        raise TypeError
+
+    monkeypatch.setattr(PngImageFile, "load_end", stumble)
+    for read in (identify, decode):
+        with pytest.raises(ValueError, match="damaged"):
+            read(encode(square(), {}))
+
+
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"])
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     for read in (identify, decode):
@@ -239,8 +255,9 @@ def ending_with(kind: bytes) -> bytes:
         (whole := encode(Image.effect_noise((64, 64), 90), {}))[: len(whole) // 2],
         whole.replace(b"IDAT\x78", b"IDAT\x00"),
         ending_with(b"iCCP"),
+        encode(square(), {"bbox": "x"}),
     ],
-    ids=["broken off", "no stream", "no profile"],
+    ids=["broken off", "no stream", "no profile", "no box"],
 )
 def test_a_damaged_picture_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="damaged"):

@@ -337,6 +337,18 @@ async def test_mistakes_in_a_form(
     assert (error["param"], error["message"]) == (param, sentence)
 
 
+async def test_a_picture_with_an_odd_text_field_disturbs_nobody(http: aiohttp.ClientSession) -> None:
+    odd = encode(Image.new("RGB", (64, 64)), {"transparency": "x"})
+    async with http.post(DRAW, json=asked(stream=True, **ENDLESS)) as beside:
+        events = events_of(beside)
+        await anext(events)
+        async with http.post(VARY, data=form(odd, prompt="a cat")) as response:
+            assert response.status == 200, await response.text()
+        further = [await anext(events) for _ in range(3)]
+        assert all("tempera" in event for event in further)
+        beside.close()
+
+
 async def test_bodies_that_are_no_form(http: aiohttp.ClientSession) -> None:
     async with http.post(VARY, json=asked()) as response:
         assert response.status == 400
