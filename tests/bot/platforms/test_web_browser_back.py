@@ -119,14 +119,38 @@ async def test_what_is_pressed_without_a_connection_says_so(url: str, models: Fa
             await expect(notice).to_be_hidden()
 
 
-LOSE_ANSWERS = """() => {
+LOSE_ANSWERS = """(kind) => {
     const send = WebSocket.prototype.send;
     WebSocket.prototype.send = function (data) {
         send.call(this, data);
-        if (data.includes('"submit"')) this.close();
+        if (data.includes(`"${kind}"`)) this.close();
     };
     window.whole = () => { WebSocket.prototype.send = send; };
 }"""
+
+
+async def test_a_line_that_is_sent_again_while_the_connection_is_lost_is_said_once(
+    url: str, models: FakeModels
+) -> None:
+    async with chromium() as browser, opened(browser, url) as page:
+        await page.clock.install(time=0)
+        await watched(page)
+        await page.evaluate(LOSE_ANSWERS, "say")
+        # The page does not try to come back before its clock goes on.
+        await page.clock.pause_at(3600)
+        box = page.locator("#input")
+        await box.fill("/ask hello")
+        await box.press("Enter")
+        await expect(page.locator("#connection")).to_have_text("reconnecting …")
+        await box.press("Enter")
+        await expect(page.locator("#notice")).to_contain_text("Your message is kept here")
+        await page.evaluate("() => whole()")
+        await page.clock.resume()
+        await expect(page.locator(".exchange .markdown")).to_have_text("Paris is the capital of France.")
+        await expect(box).to_have_value("")
+        await say(page, "/ask the last one")
+        await expect(page.locator(".exchange .card")).to_have_count(2)
+    assert len(models.requests) == 2
 
 
 async def test_a_form_whose_answer_was_lost_is_sent_again_and_done_once(url: str, models: FakeModels) -> None:
@@ -136,7 +160,7 @@ async def test_a_form_whose_answer_was_lost_is_sent_again_and_done_once(url: str
         await page.locator("#input").press("Enter")
         form = page.get_by_role("dialog", name="/ask")
         await form.locator("[name=prompt]").fill("Why?")
-        await page.evaluate(LOSE_ANSWERS)
+        await page.evaluate(LOSE_ANSWERS, "submit")
         await form.get_by_role("button", name="Send").click()
         lost = form.get_by_role("alert")
         await expect(lost).to_have_text("The connection was lost. Send it again when it is back.")

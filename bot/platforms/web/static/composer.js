@@ -141,7 +141,8 @@ export class Composer {
     if (this.where().room !== room) return;
     const message = { text, ref, thread, parent, files };
     const out = this.send({ type: "say", ...message });
-    this.#sent = out ? { room, ...message } : null;
+    // Of a line that went out before under the same mark the answer may still come.
+    this.#sent = out || this.#sent?.ref === ref ? { room, ...message } : null;
     this.say(out ? "" : t("Not connected at the moment. Your message is kept here; send it when the connection is back."));
     this.#close();
   }
