@@ -234,6 +234,10 @@ class Answers:
             if action.fields is not None or not first.buttons:
                 raise UserError("{text}", text=first.text)
             return None
+        if dispatch.in_place and first is not None and not self._rooms.with_row(first.row):
+            # Somebody took the answer away meanwhile, and it must not come back as a new one.
+            await dispatch.replies.aclose()
+            return None
         if first is not None:
             self._start(Running(user, room, thread), dispatch.replies, first)
         return None

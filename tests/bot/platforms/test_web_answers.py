@@ -97,6 +97,33 @@ async def test_moderators_are_let_in_where_too_many_ask(
             models.gate.set()
 
 
+async def test_what_is_removed_while_somebody_votes_for_it_does_not_come_back(
+    bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, counting, gate = bot.journal.votes, asyncio.Event(), asyncio.Event()
+
+    async def votes(row_id: int) -> tuple[int, int]:
+        counting.set()
+        await gate.wait()
+        return await count(row_id)
+
+    async with ann.page() as hers, ben.page() as his:
+        await hers.say("/ask hello")
+        answer = await hers.final()
+        await his.final()
+        monkeypatch.setattr(bot.journal, "votes", votes)
+        await his.press(answer, "👍")
+        await counting.wait()
+        await hers.press(answer, "Delete")
+        await hers.until("gone")
+        gate.set()
+        await his.until("taken")
+        for page in (hers, his):
+            await page.send("ping")
+            await page.until("pong")
+            assert not page.exchanges
+
+
 @pytest.fixture
 def rooms(bot: Bot) -> Rooms:
     return Rooms(Files(), Store(bot.database, "web chat"))
