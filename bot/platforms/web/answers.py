@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.05
 RESTORED = 200
-"""Stored messages, questions and answers alike, that a room begins with."""
+"""Stored messages, questions and answers alike, that a room begins with, besides what their threads began with."""
 MOST_PER_VISITOR, MOST = 8, 200
 """How many answers may be under way, for one visitor and in all; the model server's queue has its own limits.
 
@@ -80,10 +80,21 @@ class Answers:
     async def fill(self, room: Room) -> None:
         """Show what is stored of a room that has just been opened."""
         rows = await self._bot.journal.recent(room.place(), RESTORED, threads=True)
+        rows = [*await self._beginnings(rows), *rows]
         questions = {row.id: row for row in rows if row.role == "user"}
         for row in rows:
             if row.role == "assistant":
                 await self._show_stored(room, row, questions.get(row.parent or 0))
+
+    async def _beginnings(self, rows: Sequence[MessageRow]) -> list[MessageRow]:
+        """What the threads of `rows` began with, each answer with its question, as far as it is older than these."""
+        journal, known = self._bot.journal, {row.id for row in rows}
+        found = []
+        for number in sorted({int(row.thread) for row in rows if row.thread} - known):
+            if (answer := await journal.get(number)) is not None:
+                question = None if answer.parent in known else await journal.get(answer.parent or 0)
+                found += [row for row in (question, answer) if row is not None]
+        return found
 
     async def _show_stored(self, room: Room, row: MessageRow, question: MessageRow | None) -> None:
         reply = await self._bot.snapshot(row, "en", files=False)

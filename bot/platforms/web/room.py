@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 GENERAL = "general"
 """The room that is always there."""
 PUBLIC, PRIVATE = 200, 400
-"""How many finished exchanges are kept of each kind, so that private ones never push out what all can see."""
+"""How many finished exchanges are kept of each kind, so that private ones never push out what all can see.
+
+Beyond these, what a thread began with stays for as long as anything of the thread does.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -206,7 +209,12 @@ class Room:
         return tuple(named)
 
     def _trim(self, private: bool) -> None:
-        alike = [known for known in self._exchanges.values() if known.private == private and known.reply.final]
+        threads = {known.thread for known in self._exchanges.values() if known.thread}
+        alike = [
+            known
+            for known in self._exchanges.values()
+            if known.private == private and known.reply.final and known.reply.row not in threads
+        ]
         for exchange in alike[: max(0, len(alike) - (PRIVATE if private else PUBLIC))]:
             self._remove(exchange)
 

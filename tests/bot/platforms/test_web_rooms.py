@@ -7,7 +7,7 @@ from fakes.page import Page, Visitor, visitor
 from bot.app import Bot
 from bot.config import WebSection
 from bot.message import Attachment, Reply, User
-from bot.platforms.web import WebPlatform, platform
+from bot.platforms.web import WebPlatform, answers, platform, room
 from bot.platforms.web.files import Files
 from bot.platforms.web.moderators import Moderators
 from bot.platforms.web.room import PUBLIC, Room
@@ -195,6 +195,45 @@ async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, mod
         assert stored["/ask deeper"] == (root, root)
         assert stored["/ask deepest"] == (root, first["row"])
         assert stored["/ask beside it"] == (0, 0)
+
+
+async def test_a_thread_in_use_goes_on_however_much_is_said_in_its_room(
+    ann: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "PUBLIC", 3)
+    async with ann.page() as page:
+        await page.say("/ask root")
+        root = (await page.final())["row"]
+        for number in range(5):
+            await page.say(f"/ask deeper {number}", thread=root)
+            assert (await page.final())["thread"] == root
+            await page.say(f"/ask beside {number}")
+            await page.final()
+        assert {one["row"] for one in page.exchanges.values()} >= {root}
+        for number in range(5, 10):
+            await page.say(f"/ask beside {number}")
+            await page.final()
+        assert root not in {one["row"] for one in page.exchanges.values()}
+
+
+async def test_a_thread_begins_with_the_same_answer_after_a_restart(
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "RESTORED", 2)
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
+        await page.say("/ask before")
+        before = (await page.final())["row"]
+        await page.say("/ask root", parent=before)
+        root = (await page.final())["row"]
+        await page.say("/ask beside")
+        await page.final()
+        await page.say("/ask deeper", thread=root)
+        await page.final()
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page() as page:
+        shown = [(one["question"], one["thread"], one["parent"]) for one in page.exchanges.values()]
+        assert shown == [("/ask root", 0, before), ("/ask deeper", root, root)]
+        await page.say("/ask deepest", thread=root)
+        assert (await page.final())["thread"] == root
 
 
 async def test_new_cuts_the_conversation_of_its_thread_and_of_no_other(ann: Visitor, models: FakeModels) -> None:
