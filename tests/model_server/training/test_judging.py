@@ -71,6 +71,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -
     monkeypatch.setattr(judge, "VIEWS", ((1.0, 0.0, 0.0),))
     monkeypatch.setattr(verdict, "STEPS", 1)
     monkeypatch.setattr(verdict, "EVERY", 100)
+    monkeypatch.setattr(judging, "DRAWS", 2)
     return folder
 
 
@@ -108,6 +109,8 @@ def test_weights_are_judged_and_figures_and_pictures_written(
     assert "as emojione draws them, of which nothing was learnt, the judge names " in told
     assert JUDGE_SET.package.name in (home / "packages" / "fetched").read_text("utf-8").splitlines()
     assert "| things recognised first |" in report
+    [apart] = [line for line in report.splitlines() if "in each draw" in line]
+    assert apart.count(";") == 1
     assert "- Prompts that should be no captions and are: a blue apple." in report
     assert Image.open(tmp_path / "out" / "things.png").size == (20 * 64, 3 * 68)
     assert Image.open(tmp_path / "out" / "unseen.png").size == (18 * 64, 3 * 132)
@@ -136,7 +139,8 @@ NONE = np.zeros((0, 64, 64, 3), np.uint8)
 
 def told(places: list[int], **changes: object) -> str:
     seen = Recognised(NONE, np.asarray(places), np.zeros(len(places)))
-    novel = Novel(Recognised(NONE, np.asarray([0, 1]), np.zeros(2)), [True, False], distances=np.asarray([0.25, 0.25]))
+    unseen = np.asarray(changes.pop("unseen", [0, 1]))
+    novel = Novel(Recognised(NONE, unseen, np.zeros(2)), [True, False], distances=np.asarray([0.25, 0.25]))
     knobs = changes.pop("knobs", [Knob(1, 0.2, 0.3), Knob(7, 0.5, 0.1)])
     return judging.report(THINGS, seen, knobs, replace(novel, **changes), np.asarray([0.1, 0.2, 0.3]), [])
 
@@ -149,9 +153,20 @@ def test_figures_stand_beside_their_goals() -> None:
     assert "| paraphrased things first | 100.0% | | |" in lines
     assert "| unseen prompts: the thing first | 50.0% | ≥ 50% | yes |" in lines
     assert "| unseen prompts: the colour rules | 50.0% | ≥ 70% | no |" in lines
-    assert "- Not among the first five: cat." in lines
+    assert "- Not among the first five in most draws: cat." in lines
+    assert "- Things first, among the first five, and unseen things first, in each draw: 66.7%, 66.7%, 50.0%." in lines
     assert "- Prompts that should be no captions and are: none." in lines
     assert any("0.200" in line and "0.250" in line for line in lines)
+
+
+def test_every_draw_counts_and_one_bad_picture_is_no_thing_missed() -> None:
+    lines = told([0, 0, 7, 0, 9, 7, 0, 0, 0], unseen=[0, 1] * 3).splitlines()
+    assert "| things recognised first | 66.7% | ≥ 60% | yes |" in lines
+    assert "| named things first | 66.7% | | |" in lines
+    assert "| paraphrased things first | 66.7% | | |" in lines
+    assert "- Not among the first five in most draws: cat." in lines
+    [apart] = [line for line in lines if "in each draw" in line]
+    assert apart.endswith("66.7%, 66.7%, 50.0%; 33.3%, 33.3%, 50.0%; 100.0%, 100.0%, 50.0%.")
 
 
 @pytest.mark.parametrize(
