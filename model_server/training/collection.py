@@ -37,7 +37,7 @@ NAME_WEIGHTS = (2.0, 0.8, 0.2)
 """By the words in its shortest name: what people often speak of, and ask for, has one of a word."""
 COMMON_WEIGHT = 20.0
 """Of each of the two hundred common things: a network that sees all alike knows none, in a processor's time."""
-SHARES = {"plain": 0.55, "colour": 0.25, "scene": 0.19, "tone": 0.01}
+SHARES = {"plain": 0.62, "colour": 0.2, "scene": 0.17, "tone": 0.01}
 """Which part of the drawn pictures is of which kind."""
 NAMEABLE = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
 TWO_SIDED = ("left", "right", "clock", "o’clock", "thirty", "button", "letter", "input", "music", "calendar", "medal")
@@ -65,7 +65,8 @@ class Described:
 class Collection:
     """Pictures (64 × 64 × 3 each), their weights, and for each the numbers of its captions in `texts`.
 
-    `described` has the things with descriptions, by the number of their name.
+    `shown` has the code of the one thing in each, "" where there are two, or one with a tone. `described` has the
+    things with descriptions, by the number of their name.
     """
 
     pictures: list[Rgb] = field(default_factory=list)
@@ -73,15 +74,17 @@ class Collection:
     captions: list[list[int]] = field(default_factory=list)
     texts: dict[str, int] = field(default_factory=dict)
     kinds: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
     described: dict[int, Described] = field(default_factory=dict)
 
-    def add(self, kind: str, picture: Rgb, weight: float, texts: list[str]) -> None:
-        """One more picture."""
+    def add(self, kind: str, picture: Rgb, weight: float, texts: list[str], shown: str = "") -> None:
+        """One more picture; `shown` as in the list of this name, with or without selectors."""
         assert picture.shape == (SIZE, SIZE, 3)  # noqa: S101 - our own scenes
         self.pictures.append(picture)
         self.weights.append(weight)
         self.captions.append([self.number(text) for text in texts])
         self.kinds.append(kind)
+        self.shown.append(bare_code(shown))
 
     def number(self, text: str) -> int:
         """The number of a caption or description, which is given to it now where it has none."""
@@ -169,7 +172,9 @@ def _add_plain(
         texts += captions.coloured(emoji, colour)[:6]
     for number in range(count):
         flip = _may_flip(emoji) and number % 4 == 3
-        collection.add(kind, scenes.place(picture, random, flip=flip), weight / count, texts)
+        collection.add(
+            kind, scenes.place(picture, random, flip=flip), weight / count, texts, "" if emoji.tone else emoji.code
+        )
     if descriptions and not emoji.tone:
         numbers = [collection.number(text) for text in descriptions]
         described = collection.described.setdefault(collection.texts[emoji.name], Described(numbers))
@@ -189,7 +194,7 @@ def _add_colours(collection: Collection, emoji: Emoji, picture: Rgba, random: Ra
             continue
         flip = _may_flip(emoji) and random.random() < 0.5
         texts = captions.coloured(emoji, colour)
-        collection.add("colour", scenes.place(changed, random, flip=flip), weight, random.sample(texts, 5))
+        collection.add("colour", scenes.place(changed, random, flip=flip), weight, random.sample(texts, 5), emoji.code)
 
 
 class _Mixer:
@@ -209,14 +214,14 @@ class _Mixer:
 
     def add_to(self, collection: Collection, count: int, weights: Mapping[str, float]) -> None:
         """So many, of all kinds in turn; less where a set lacks what is worn."""
-        kinds: list[Callable[[str], tuple[Rgb, list[str]] | None]] = [self._two, self._ground, *[self._scene] * 4]
+        kinds: list[Callable[[str], tuple[Rgb, list[str], str] | None]] = [self._two, self._ground, *[self._scene] * 4]
         if self._heads and all(thing in self._by_name for thing in WORN):
             kinds.append(self._worn)
         names = [name for name, those in self._subjects.items() if those]
         for number in range(count if names else 0):
             name = self._random.choice(names)
             if (made := kinds[number % len(kinds)](name)) is not None:
-                collection.add("scene", made[0], weights.get(name, 1.0), made[1])
+                collection.add("scene", made[0], weights.get(name, 1.0), made[1], made[2])
 
     def _subject(self, name: str) -> tuple[Emoji, Rgba, str]:
         one = self._random.choices(self._subjects[name], self._chances[name])[0]
@@ -225,24 +230,24 @@ class _Mixer:
     def _flip(self) -> bool:
         return self._random.random() < 0.5
 
-    def _two(self, name: str) -> tuple[Rgb, list[str]]:
+    def _two(self, name: str) -> tuple[Rgb, list[str], str]:
         (_, left, first), (_, right, second) = self._subject(name), self._subject(name)
         a, b = captions.article(first), captions.article(second)
         texts = [f"{a} and {b}", f"{first} and {second}", f"{a} next to {b}", f"{a} beside {b}"]
-        return scenes.pair(left, right, self._random), self._random.sample(texts, 2)
+        return scenes.pair(left, right, self._random), self._random.sample(texts, 2), ""
 
-    def _ground(self, name: str) -> tuple[Rgb, list[str]]:
-        _, picture, thing = self._subject(name)
+    def _ground(self, name: str) -> tuple[Rgb, list[str], str]:
+        one, picture, thing = self._subject(name)
         colour = self._random.choice(list(BACKGROUNDS))
         ending = f"on {captions.article(f'{colour} background')}"
         texts = [f"{thing} {ending}", f"{captions.article(thing)} {ending}", f"{thing}, {colour} background"]
-        return scenes.on_colour(picture, colour, self._random, flip=self._flip()), texts
+        return scenes.on_colour(picture, colour, self._random, flip=self._flip()), texts, one.code
 
-    def _scene(self, name: str) -> tuple[Rgb, list[str]]:
+    def _scene(self, name: str) -> tuple[Rgb, list[str], str]:
         one, picture, thing = self._subject(name)
         return self._put(one, picture, captions.article(thing), thing)
 
-    def _worn(self, name: str) -> tuple[Rgb, list[str]] | None:
+    def _worn(self, name: str) -> tuple[Rgb, list[str], str] | None:
         random, pictures = self._random, self._sets[name]
         thing = self._by_name[random.choice(list(WORN))]
         one = random.choice(self._heads)
@@ -254,15 +259,15 @@ class _Mixer:
         if random.random() < 0.3:
             called = random.choice(calls)
             return self._put(one, dressed, called, called)
-        return scenes.place(dressed, random, flip=self._flip()), calls
+        return scenes.place(dressed, random, flip=self._flip()), calls, one.code
 
-    def _put(self, emoji: Emoji, picture: Rgba, called: str, thing: str) -> tuple[Rgb, list[str]]:
+    def _put(self, emoji: Emoji, picture: Rgba, called: str, thing: str) -> tuple[Rgb, list[str], str]:
         """The picture of `emoji` in one of the scenes; `called` is `thing` with its article."""
         random = self._random
         where = random.choice([scene for scene in scenes.SCENES if scene not in self._kept_back[bare_code(emoji.code)]])
         first, second, third = random.sample(scenes.SCENE_WORDS[where], 3)
         texts = [f"{called} {first}", f"{called} {second}", f"{called} that is {third}", f"{thing} {where}"]
-        return scenes.in_scene(picture, where, random, flip=self._flip()), texts
+        return scenes.in_scene(picture, where, random, flip=self._flip()), texts, emoji.code
 
 
 def by_kind(collection: Collection) -> dict[str, int]:

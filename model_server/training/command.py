@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "config" / "models.toml"
 TEXT_ENCODER = "all-minilm-l6-v2"
-RATE_FROM_WEIGHTS = 3e-4
+RATE_FROM_WEIGHTS = 2e-4
 """The learning rate where weights are continued: the usual one would first undo what their last, slow steps learnt."""
 DESCRIPTION = """\
 Trains emoji-diffusion from nothing: fetches the emoji sets through npm, trains the autoencoder and then the UNet.
@@ -77,7 +77,7 @@ def _train(store: Store, folder: Path, name: str, options: argparse.Namespace, d
     run = stages.denoising(folder, plan, lesson, autoencoder, encoder, unet)
     if options.start:
         run.task.rate = RATE_FROM_WEIGHTS
-    # Names come first: nobody can teach from them what descriptions mean before they are known.
+    # Names come first: nobody can teach by them what descriptions mean, or see things in blots, before they are known.
     stages.learn(run, lesson, 0 if options.start else plan.steps * 2 // 3, tell)
     tell(f"Done: {run.step:,} steps. Samples are in {short(folder / 'samples')}; --export FOLDER writes the weights.")
 

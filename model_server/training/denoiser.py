@@ -15,6 +15,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from model_server.training.networks import make_scheduler, mixed_precision, train_quickly
+from model_server.training.recogniser import cross_entropy, guessed
 from model_server.training.samples import draw_sheet
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ NOISY_DESCRIPTIONS = 0.75
 """How many descriptions are shown there, once they are learnt."""
 DESCRIPTION_WEIGHT = 4.0
 """How much a description's error counts: without chance in it, it is so much smaller."""
+RECOGNITION_WEIGHT = 0.2
+"""How much it counts beside the errors whether the thing that was asked for is seen in a guess."""
+NOTHING = -1
+"""In the place of a thing's number: several things are shown, or none that has a name."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,20 @@ class Wording:
     latents: torch.Tensor
 
 
+class Shown(NamedTuple):
+    """Latents, the states of words for each (N × tokens × width), and the numbers of the things in them."""
+
+    latents: torch.Tensor
+    states: torch.Tensor
+    things: torch.Tensor
+
+
 @dataclass(frozen=True)
 class Lesson:
     """What is learnt: latents (N × 4 × 16 × 16), how likely each is drawn, and its captions.
 
     The captions of latent i are numbers `captions[starts[i]:starts[i + 1]]` of rows in `states`, whose row `empty` is
-    that of the empty caption.
+    that of the empty caption. `things` are the numbers of the one thing that each latent shows, or NOTHING.
     """
 
     latents: torch.Tensor
@@ -59,26 +72,38 @@ class Lesson:
     starts: torch.Tensor
     states: np.ndarray
     empty: int
+    things: torch.Tensor
     wordings: list[Wording] = field(default_factory=list)
 
-    def draw(self, count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Some latents, and the states of one caption of each."""
+    def draw(self, count: int, random: torch.Generator) -> Shown:
+        """Some latents, each with one of its captions or, at times, with none."""
         chosen = torch.multinomial(self.probabilities, count, replacement=True, generator=random)
-        first, last = self.starts[chosen], self.starts[chosen + 1]
-        place = first + (torch.rand(count, generator=random) * (last - first)).long().clamp(max=last - first - 1)
-        rows = self.captions[place]
+        rows = self._captions(chosen, random)
         rows[torch.rand(count, generator=random) < EMPTY_SHARE] = self.empty
-        return self.latents[chosen].float(), self._words(rows)
+        things = torch.where(rows == self.empty, NOTHING, self.things[chosen])
+        return Shown(self.latents[chosen].float(), self._words(rows), things)
 
-    def draw_described(self, count: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Latents of some things, all equally likely, and the states of their names and of one description of each."""
+    def draw_named(self, count: int, random: torch.Generator) -> Shown:
+        """Some latents that show one thing, each with one of its captions."""
+        likely = self.probabilities * (self.things != NOTHING)
+        chosen = torch.multinomial(likely, count, replacement=True, generator=random)
+        return Shown(self.latents[chosen].float(), self._words(self._captions(chosen, random)), self.things[chosen])
+
+    def draw_described(self, count: int, random: torch.Generator) -> tuple[Shown, torch.Tensor]:
+        """Latents of some things, all equally likely, with one description of each; and the states of their names."""
         things = [self.wordings[place] for place in torch.randint(len(self.wordings), (count,), generator=random)]
         shown, said = (
             torch.stack([rows[torch.randint(len(rows), (), generator=random)] for rows in choices])
             for choices in ([thing.latents for thing in things], [thing.descriptions for thing in things])
         )
         names = torch.tensor([thing.name for thing in things])
-        return self.latents[shown].float(), self._words(names), self._words(said)
+        return Shown(self.latents[shown].float(), self._words(said), self.things[shown]), self._words(names)
+
+    def _captions(self, chosen: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        """A row of `states` for each of the latents with these numbers."""
+        first, last = self.starts[chosen], self.starts[chosen + 1]
+        place = first + (torch.rand(len(chosen), generator=random) * (last - first)).long().clamp(max=last - first - 1)
+        return self.captions[place]
 
     def _words(self, rows: torch.Tensor) -> torch.Tensor:
         """The states of captions: N × tokens × width."""
@@ -86,12 +111,16 @@ class Lesson:
 
 
 class _Rows(NamedTuple):
-    """What the network is shown: latents with noise, steps and the words' states; and the velocities it should find."""
+    """What the network is shown: latents with noise, steps and the words' states; and what it should find.
+
+    These are velocities, and the numbers of the things that should be seen in what they mean.
+    """
 
     noisy: torch.Tensor
     steps: torch.Tensor
     states: torch.Tensor
     wanted: torch.Tensor
+    things: torch.Tensor
 
 
 class DenoiserTask:
@@ -102,11 +131,12 @@ class DenoiserTask:
     """
 
     batch = 32
-    described = 12
+    described = 10
     """How many of a batch are descriptions, once there is a teacher."""
     rate = 5e-4
     decay = 0.999
     teacher: UNet2DConditionModel | None = None
+    recogniser: torch.nn.Module | None = None
 
     def __init__(
         self,
@@ -128,46 +158,56 @@ class DenoiserTask:
         self._weights = (SNR_LIMIT + 1) / ratio.clamp(min=SNR_LIMIT + 1)
 
     def loss(self, random: torch.Generator) -> torch.Tensor:
-        """The mean of the weighted errors of a batch, in which some are descriptions once there is a teacher."""
-        if self.teacher is None:
-            return self._errors(self._pictures(self.batch, random)).mean()
-        pictures = self._pictures(self.batch - self.described, random)
-        rows = _Rows(*map(torch.cat, zip(pictures, self._descriptions(self.teacher, random), strict=True)))
-        errors = self._errors(rows)
-        errors[-self.described :] *= DESCRIPTION_WEIGHT
-        return errors.mean()
+        """The mean of the weighted errors of a batch, and of how hard its things are to recognise.
+
+        Some are descriptions once there is a teacher, and things are looked for once there is a recogniser.
+        """
+        described = self.described if self.teacher else 0
+        rows = self._pictures(self.batch - described, random)
+        if self.teacher:
+            rows = _Rows(*map(torch.cat, zip(rows, self._descriptions(self.teacher, random), strict=True)))
+        made = self._velocity(self.module, rows.noisy, rows.steps, rows.states)
+        errors: torch.Tensor = (made - rows.wanted).square().mean(dim=(1, 2, 3))
+        weights = self._weights[rows.steps]
+        weights[self.batch - described :] *= DESCRIPTION_WEIGHT
+        total: torch.Tensor = (errors * weights.to(self._device)).mean()
+        return total if self.recogniser is None else total + self._unseen(self.recogniser, rows, made, random)
 
     def _pictures(self, count: int, random: torch.Generator) -> _Rows:
         """Pictures with their captions; each half is spread evenly over its steps."""
-        latents, states = self._lesson.draw(count, random)
+        latents, states, things = self._lesson.draw(count, random)
         places = (torch.arange(count) // 2 + torch.rand(count, generator=random)) * 2 / count
         places[1::2] = 1 - NOISIEST * places[1::2]
         steps = self._steps(places)
         noise = torch.randn(latents.shape, generator=random)
         wanted = self._scheduler.get_velocity(latents, noise, steps)
-        return _Rows(self._scheduler.add_noise(latents, noise, steps), steps, states, wanted.to(self._device))
+        return _Rows(self._scheduler.add_noise(latents, noise, steps), steps, states, wanted.to(self._device), things)
 
     def _descriptions(self, teacher: UNet2DConditionModel, random: torch.Generator) -> _Rows:
         """Pictures of things with a description of each, and what `teacher` finds by the names of the things."""
-        latents, names, descriptions = self._lesson.draw_described(self.described, random)
+        (latents, said, things), names = self._lesson.draw_described(self.described, random)
         places = torch.rand(self.described, generator=random)
         noisy = torch.rand(self.described, generator=random) < NOISY_DESCRIPTIONS
         steps = self._steps(torch.where(noisy, 1 - NOISIEST * places, places))
         shown = self._scheduler.add_noise(latents, torch.randn(latents.shape, generator=random), steps)
         with torch.no_grad():
             wanted = self._velocity(teacher, shown, steps, names)
-        return _Rows(shown, steps, descriptions, wanted)
+        return _Rows(shown, steps, said, wanted, things)
 
     def _steps(self, places: torch.Tensor) -> torch.Tensor:
         """The steps at places from 0, where hardly any noise is, to 1."""
         return (places * len(self._weights)).long().clamp(max=len(self._weights) - 1)
 
-    def _errors(self, rows: _Rows) -> torch.Tensor:
-        """How wrong the velocities are that the network finds, weighted by their steps."""
-        made = self._velocity(self.module, rows.noisy, rows.steps, rows.states)
-        errors: torch.Tensor = (made - rows.wanted).square().mean(dim=(1, 2, 3))
-        weighted: torch.Tensor = errors * self._weights[rows.steps].to(self._device)
-        return weighted
+    def _unseen(
+        self, recogniser: torch.nn.Module, rows: _Rows, made: torch.Tensor, random: torch.Generator
+    ) -> torch.Tensor:
+        """How hard it is to see in what the velocities mean which things were asked for, weighted; 0 without things."""
+        asked = rows.things != NOTHING
+        kept = self._scheduler.alphas_cumprod[rows.steps[asked]].to(self._device)
+        guesses = guessed(rows.noisy[asked].to(self._device), made[asked.to(self._device)], kept)
+        far = cross_entropy(recogniser, guesses, rows.things[asked].to(self._device), random)
+        mean: torch.Tensor = far.sum() / len(rows.things)
+        return RECOGNITION_WEIGHT * mean
 
     def _velocity(
         self, unet: UNet2DConditionModel, noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor

@@ -13,11 +13,12 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from model_server.store import StoreError
 from model_server.training.autoencoder import AutoencoderTask, encode, fidelity
 from model_server.training.collection import by_kind, collect
-from model_server.training.denoiser import DenoiserTask, Lesson, Wording
+from model_server.training.denoiser import NOTHING, DenoiserTask, Lesson, Wording
 from model_server.training.emoji import read_emoji, read_pictures
 from model_server.training.loop import Plan, Run, check_seed, save
 from model_server.training.networks import Sizes, make_autoencoder, make_scheduler, make_unet, normalise
 from model_server.training.packages import SETS, WORDS, fetch
+from model_server.training.recogniser import RecogniserTask, make_recogniser
 from model_server.training.words import TextEncoder, encode_all
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     Tell = Callable[[str], None]
 
 AUTOENCODER_STEPS = 8000
+RECOGNISER_STEPS = 1800
 MEASURED = 10
 """Every tenth picture is enough to measure latents, and every fiftieth to measure how true the autoencoder is."""
 
@@ -89,6 +91,7 @@ def prepare(
         starts=counts.cumsum(0),
         states=encode_all(encoder, texts, states, tell),
         empty=0,
+        things=_numbered(collection.shown),
         wordings=[
             Wording(name + 1, torch.tensor(one.descriptions) + 1, torch.tensor(one.pictures))
             for name, one in collection.described.items()
@@ -110,13 +113,35 @@ def denoising(
     return run
 
 
-def learn(run: Run[DenoiserTask], lesson: Lesson, described: int, tell: Tell) -> None:
-    """Go to the end of `run`; from its step `described` on, descriptions are learnt from names."""
-    if run.step < described:
-        run.train(tell, until=described)
+def _numbered(codes: list[str]) -> torch.Tensor:
+    """A number for each code, the same for the same, NOTHING for ""."""
+    numbers = {code: number for number, code in enumerate(sorted({*codes} - {""}))}
+    return torch.tensor([numbers.get(code, NOTHING) for code in codes])
+
+
+def learn(run: Run[DenoiserTask], lesson: Lesson, known: int, tell: Tell) -> None:
+    """Go to the end of `run`, at whose step `known` names are known.
+
+    From there on descriptions are learnt from names, and things are to be recognised in what is guessed.
+    """
+    if run.step < known:
+        run.train(tell, until=known)
     if lesson.wordings:
         run.task.teacher = run.averaged
+    if bool((lesson.things != NOTHING).any()) and run.step < run.plan.steps:
+        run.task.recogniser = learn_to_recognise(run, lesson, tell)
     run.train(tell)
+
+
+def learn_to_recognise(run: Run[DenoiserTask], lesson: Lesson, tell: Tell) -> torch.nn.Module:
+    """What names things in the guesses that `run` has come to; it learns once, and stays as it is from there on."""
+    device = next(run.averaged.parameters()).device
+    module = make_recogniser(int(lesson.things.max()) + 1, run.plan.seed).to(device)
+    plan = Plan(RECOGNISER_STEPS, run.plan.seed, run.plan.folder, f"{run.plan.name}-recogniser")
+    learning = Run(RecogniserTask(module, lesson, run.averaged), plan)
+    learning.resume()
+    learning.train(tell)
+    return learning.averaged.eval()
 
 
 def export(unet: UNet2DConditionModel, autoencoder: AutoencoderKL, target: Path) -> None:

@@ -36,6 +36,7 @@ def lesson() -> Lesson:
         starts=torch.arange(0, 26, 2),
         states=torch.randn(25, MAX_TOKENS, TEXT_WIDTH, generator=random).half().numpy(),
         empty=0,
+        things=torch.arange(12) % 4 - 1,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.training.denoiser import EMPTY_SHARE, DenoiserTask, Lesson, Wording
+from model_server.training.denoiser import EMPTY_SHARE, NOTHING, DenoiserTask, Lesson, Wording
 from model_server.training.networks import make_scheduler
 
 WRONG_BY = 1.0
@@ -44,6 +44,7 @@ def loss(wrong_at: int) -> float:
         starts=torch.tensor([0, 1]),
         states=np.zeros((2, 1, 1), np.float16),
         empty=0,
+        things=torch.tensor([NOTHING]),
     )
     task = EveryStep(Knowing(wrong_at), lesson, None, None, Path())
     return float(task.loss(torch.Generator().manual_seed(1)).detach())
@@ -73,7 +74,7 @@ def test_an_error_counts_less_where_little_noise_is_left_and_more_where_words_de
 
 
 def test_a_caption_of_the_picture_is_drawn_and_at_times_none(lesson: Lesson) -> None:
-    latents, states = lesson.draw(4000, torch.Generator().manual_seed(2))
+    latents, states, things = lesson.draw(4000, torch.Generator().manual_seed(2))
     numbers = (lesson.latents.float()[None] == latents[:, None]).flatten(2).all(2).int().argmax(1)
     rows = torch.from_numpy(lesson.states[:, 0, 0]).float()
     drawn = (rows[None] == states[:, 0, 0, None]).int().argmax(1)
@@ -81,6 +82,7 @@ def test_a_caption_of_the_picture_is_drawn_and_at_times_none(lesson: Lesson) -> 
     assert 0.8 * EMPTY_SHARE < empty.float().mean() < 1.2 * EMPTY_SHARE
     own = (drawn == 2 * numbers + 1) | (drawn == 2 * numbers + 2)
     assert (own | empty).all()
+    assert torch.equal(things, torch.where(empty, NOTHING, lesson.things[numbers]))
     assert len(set(drawn.tolist())) == len(rows)
 
 
@@ -112,6 +114,7 @@ def push(teacher: Saying) -> tuple[float, list[torch.Tensor]]:
         starts=torch.tensor([0, 1]),
         states=np.array([0, 3, 5], np.float16)[:, None, None],
         empty=0,
+        things=torch.tensor([NOTHING]),
         wordings=[Wording(1, torch.tensor([2]), torch.tensor([0]))],
     )
     pupil = Saying(1.0)
@@ -139,3 +142,43 @@ def test_half_of_this_batch_are_descriptions_mostly_where_words_decide() -> None
     assert torch.equal(descriptions, teacher.asked[0])
     # A fifth of the others happens to lie there, too.
     assert (descriptions >= 800).float().mean() == pytest.approx(0.75 + 0.25 * 0.2, abs=0.03)
+
+
+class Naming(torch.nn.Module):
+    """Sees the second of two things the surer, the greater the numbers of a latent are."""
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.zeros(len(latents)), latents.mean(dim=(1, 2, 3))], dim=1)
+
+
+def pull(thing: int, caption: int) -> float:
+    """How the loss rises with the loudness of a pupil, of which a recogniser should see `thing` by `caption`."""
+    lesson = Lesson(
+        latents=torch.zeros(1, 4, 2, 2).half(),
+        probabilities=torch.ones(1),
+        captions=torch.tensor([caption]),
+        starts=torch.tensor([0, 1]),
+        states=np.array([0, 1], np.float16)[:, None, None],
+        empty=0,
+        things=torch.tensor([thing]),
+    )
+    gradients = []
+    for recogniser in (None, Naming()):
+        pupil = Saying(0.0)
+        task = EveryStep(pupil, lesson, None, None, Path())
+        task.recogniser = recogniser
+        task.loss(torch.Generator().manual_seed(1)).backward()
+        assert pupil.loudness.grad is not None
+        gradients.append(float(pupil.loudness.grad))
+    return gradients[1] - gradients[0]
+
+
+def test_the_thing_that_is_asked_for_should_be_seen_in_the_guess() -> None:
+    # A greater velocity means smaller latents.
+    assert pull(thing=1, caption=1) > 0.001
+    assert pull(thing=0, caption=1) < -0.001
+
+
+def test_where_nothing_is_asked_for_or_several_things_are_shown_none_is_looked_for() -> None:
+    assert pull(thing=1, caption=0) == 0
+    assert pull(thing=NOTHING, caption=1) == 0

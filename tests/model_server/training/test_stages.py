@@ -15,6 +15,7 @@ from model_server.training.collection import Collection
 from model_server.training.denoiser import DenoiserTask, Lesson, Wording
 from model_server.training.loop import Plan, Run
 from model_server.training.networks import Sizes, make_autoencoder, make_unet
+from model_server.training.recogniser import RecogniserTask
 from model_server.training.words import TextEncoder
 
 DRAW = """
@@ -99,8 +100,10 @@ def test_stages_lead_to_a_run_that_is_taken_up_again(
 
 
 def test_a_run_that_stops_around_the_descriptions_goes_on_as_if_it_had_not(
-    lesson: Lesson, sizes: Sizes, tmp_path: Path
+    lesson: Lesson, sizes: Sizes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stages, "RECOGNISER_STEPS", 2)
+    monkeypatch.setattr(RecogniserTask, "batch", 4)
     described = dataclasses.replace(lesson, wordings=[Wording(1, torch.tensor([2, 3]), torch.tensor([0, 1]))])
 
     def run(name: str, known: Lesson = described) -> Run[DenoiserTask]:
@@ -124,6 +127,7 @@ def test_a_run_that_stops_around_the_descriptions_goes_on_as_if_it_had_not(
         if stopped_at > 3:
             before.train(print, until=3)
             before.task.teacher = before.averaged
+            before.task.recogniser = stages.learn_to_recognise(before, described, print)
         before.train(print, until=stopped_at)
         after = run(name)
         stages.learn(after, described, 3, print)
