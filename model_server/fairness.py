@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from model_server.job import (
     Chat,
+    Chosen,
     Completion,
     Embed,
     Event,
@@ -49,6 +50,7 @@ class Bill:
         """`usual_output` is how many tokens an answer has here as a rule."""
         self.tokens = 0
         """Tokens written so far."""
+        self._task = task
         self._unread = prompt_cost(task)
         self._pixels = picture_cost(task)
         self._drawn = 0.0
@@ -70,6 +72,9 @@ class Bill:
                 return float(tokens)
             case Text():
                 return self._write(self.tokens + 1)
+            case Chosen(steps=steps, width=width, height=height) if isinstance(self._task, Imagine):
+                self._pixels = picture_cost(replace(self._task, steps=steps, width=width, height=height))
+                return 0.0
             case Progress(step=step, steps=steps):
                 return self._draw(self._pixels * step / steps)
             case Finished(completion_tokens=tokens):
@@ -111,18 +116,20 @@ def picture_cost(task: Task) -> float:
             return float(count * (size or USUAL_PICTURE) ** 2)
         case Imagine():
             pixels = (task.width or USUAL_PICTURE) * (task.height or USUAL_PICTURE)
-            part = 1.0 if task.initial is None else task.strength
-            return pixels * sum(steps_of(task)) * part
+            return float(pixels * sum(steps_of(task)))
         case _:
             return 0.0
 
 
-def steps_of(task: Imagine) -> list[float]:
-    """How many steps each picture of a task takes."""
-    steps = task.steps or USUAL_STEPS
-    if task.sweep is None:
-        return [min(steps, max(task.frames, default=steps))] * task.count
-    return list(task.sweep.values) if task.sweep.knob == "steps" else [steps] * len(task.sweep.values)
+def steps_of(task: Imagine) -> list[int]:
+    """How many steps each picture of a task takes: a start leaves out the first ones, frames those behind the last."""
+    steps: list[float] = [task.steps or USUAL_STEPS] * task.count
+    if task.sweep is not None:
+        swept = task.sweep.values
+        steps = list(swept) if task.sweep.knob == "steps" else [task.steps or USUAL_STEPS] * len(swept)
+    part = 1.0 if task.initial is None else task.strength
+    taken = [max(1, int(each * part)) for each in steps]
+    return [min(each, max(task.frames, default=each)) for each in taken]
 
 
 @dataclass(slots=True)

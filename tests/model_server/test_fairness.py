@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from model_server.fairness import Bill, Line
 from model_server.job import (
     Chat,
+    Chosen,
     Completion,
     Embed,
     Faces,
@@ -16,6 +17,7 @@ from model_server.job import (
     Job,
     Message,
     Progress,
+    Reading,
     Sampling,
     Started,
     Sweep,
@@ -105,6 +107,8 @@ def test_pictures_cost_their_pixels_step_by_step() -> None:
         ({"steps": 10, "width": 32, "height": 16}, 32 * 16 * 10),
         ({"steps": 10, "initial": b"x", "strength": 0.5}, 64 * 64 * 5),
         ({"steps": 10, "frames": (0, 2), "count": 2}, 2 * 64 * 64 * 2),
+        ({"steps": 10, "initial": b"x", "strength": 0.5, "frames": (0, 5)}, 64 * 64 * 5),
+        ({"steps": 3, "initial": b"x", "strength": 0.1}, 64 * 64),
         ({"steps": 10, "sweep": Sweep("guidance", (1, 3, 7))}, 3 * 64 * 64 * 10),
         ({"steps": 10, "sweep": Sweep("steps", (5, 15))}, 64 * 64 * 20),
     ],
@@ -114,6 +118,35 @@ def test_imagined_pictures_cost_their_pixels_once_for_each_step(fields: dict[str
     assert bill.ahead == cost
     assert bill.hear(Progress("a", 1, 4)) == cost / 4
     assert bill.hear(Finished("a")) == cost * 3 / 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "cost"),
+    [
+        ({"least_steps": 150}, 64 * 64 * 150),
+        ({"least_steps": 150, "initial": b"x", "strength": 0.5, "count": 2}, 2 * 64 * 64 * 75),
+        ({"sweep": Sweep("steps", (50, 150))}, 64 * 64 * 200),
+    ],
+    ids=str,
+)
+def test_pictures_cost_what_the_model_chose_for_them(fields: dict[str, object], cost: int) -> None:
+    bill = Bill(Imagine(prompt="a cat", seed=0, **fields), 50)
+    read = Reading((), (), 16)
+    chosen = Chosen(
+        job="a",
+        steps=150,
+        guidance=3.0,
+        width=64,
+        height=64,
+        sampler="DDIM",
+        strength=None,
+        prompt=read,
+        negative_prompt=None,
+    )
+    assert bill.hear(chosen) == 0
+    assert bill.ahead == cost
+    assert bill.hear(Progress("a", 1, 2)) == cost / 2
+    assert bill.hear(Finished("a")) == cost / 2
 
 
 def test_texts_to_embed_cost_their_length() -> None:
