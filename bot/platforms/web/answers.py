@@ -176,13 +176,18 @@ class Answers:
             # Dispatch refuses the line itself, and says so where it says everything else.
             return request
 
-    async def press(self, user: User, exchange_id: int, button_id: str) -> Form | None:
-        """Press a button under an exchange. Raises UserError if it refuses."""
+    async def press(self, user: User, exchange_id: int, button_id: str, thread: int = 0) -> Form | None:
+        """Press a button under an exchange, in the `thread` that it began where that is shown.
+
+        Raises UserError if it refuses.
+        """
         found = self._rooms.holding(exchange_id)
         if found is None or not (found[1].is_visible_to(user) and _is_under(found[1], button_id)):
             raise Expired("This button has expired.")
         room, exchange = found
-        return await self._act(user, room, exchange.thread, Action(button_id, private=exchange.private))
+        if thread != exchange.reply.row:
+            thread = exchange.thread
+        return await self._act(user, room, thread, Action(button_id, private=exchange.private))
 
     async def submit(
         self, user: User, room: Room, thread: int, form_id: str, fields: Mapping[str, object], ref: str

@@ -170,7 +170,8 @@ class Connection:
             case wire.Say():
                 await self._taken(incoming.ref, await self._say(incoming))
             case wire.Press():
-                await self._taken(incoming.ref, await answers.press(user, incoming.exchange, incoming.id))
+                form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread)
+                await self._taken(incoming.ref, form)
             case wire.Submit():
                 fields = {**incoming.fields, **self._uploaded(incoming.files)}
                 form = await answers.submit(user, room, incoming.thread, incoming.id, fields, incoming.ref)

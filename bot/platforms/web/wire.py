@@ -49,12 +49,13 @@ class Say(Message):
 
 
 class Press(Message):
-    """A button under an exchange."""
+    """A button under an exchange; `thread` is the one that the page shows, or 0."""
 
     type: Literal["press"]
     exchange: int
     id: Short
     ref: Short
+    thread: Row = 0
 
 
 class Submit(Message):

@@ -83,6 +83,23 @@ async def test_a_thread_and_a_reply(url: str, models: FakeModels) -> None:
     assert asked == ["first", "and why?"]
 
 
+async def test_what_is_pressed_under_the_beginning_of_a_thread_is_answered_in_it(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, url) as page:
+        await say(page, "/ask first")
+        await page.get_by_role("button", name="Go on in a thread").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Thread in general")
+        await page.get_by_role("button", name="Warmer").click()
+        shown = page.locator(".exchange:visible .card")
+        await expect(shown).to_have_count(2)
+        await page.locator(".exchange:visible").first.get_by_role("button", name="Show how surprising").click()
+        await page.get_by_role("button", name="Paris").first.click()
+        await page.get_by_role("button", name="Go on from here with").first.click()
+        await expect(shown).to_have_count(3)
+        await page.get_by_role("link", name="Back to general").click()
+        await expect(shown).to_have_count(1)
+        await expect(page.get_by_role("button", name="2 replies")).to_be_visible()
+
+
 async def test_offline_and_back_while_an_answer_runs(url: str, models: FakeModels) -> None:
     lost = "ERR_INTERNET_DISCONNECTED"
     async with chromium() as browser, opened(browser, url, expected=lost) as page, opened(browser, url) as his:

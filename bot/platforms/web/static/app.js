@@ -38,7 +38,7 @@ const connection = new Connection({
 });
 const conversation = new Conversation({
   open,
-  press: (exchange, id) => tell({ type: "press", exchange, id, ref: mark() }),
+  press: (exchange, id) => tell({ type: "press", exchange, id, ref: mark(), thread: conversation.thread }),
   reply: ({ data }) => composer.replyTo(data.row, data.reply.text || data.question),
   room: () => room,
   thread: (row) => { location.hash = `${encodeURIComponent(room)}/${row}`; },
@@ -98,7 +98,7 @@ const receive = {
     coloured.delete(ref);
     const lab = await import("./tokens.js");
     lab.show(view, tokens, (at, choice) => tell({
-      type: "submit", id: `t:fork:${view.data.row}`, fields: { at: String(at), choice: String(choice) }, files: {}, ref: mark(), thread: view.data.thread,
+      type: "submit", id: `t:fork:${view.data.row}`, fields: { at: String(at), choice: String(choice) }, files: {}, ref: mark(), thread: conversation.thread,
     }));
   },
   closed: () => connection.send({ type: "enter", room: "general" }),
