@@ -119,6 +119,25 @@ async def test_what_is_pressed_without_a_connection_says_so(url: str, models: Fa
             await expect(notice).to_be_hidden()
 
 
+async def test_a_picture_whose_download_was_cut_off_comes_once_the_connection_is_back(
+    url: str, models: FakeModels
+) -> None:
+    async with chromium() as browser, opened(browser, url, expected="ERR_FAILED") as page:
+        await watched(page)
+        await page.route("**/files/*", lambda route: route.abort())
+        await say(page, "/face")
+        await expect(page.locator(".picture.lost")).to_have_count(1)
+        await lost_and_back(page)
+        await expect(page.locator(".picture.lost")).to_have_count(1)
+        await page.unroute("**/files/*")
+        await lost_and_back(page)
+        await expect(page.locator(".picture.lost")).to_have_count(0)
+        picture = page.locator(".exchange .picture img")
+        await page.wait_for_function("() => document.querySelector('.exchange .picture img').naturalWidth > 0")
+        await picture.click()
+        await expect(page.get_by_role("dialog", name="Picture")).to_be_visible()
+
+
 LOSE_ANSWERS = """(kind) => {
     const send = WebSocket.prototype.send;
     WebSocket.prototype.send = function (data) {

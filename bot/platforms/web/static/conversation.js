@@ -33,6 +33,7 @@ export class Conversation {
     const told = new Map(exchanges.map((exchange) => [exchange.id, exchange]));
     for (const [id, { data }] of [...this.#views]) if (!isStill(data, told.get(id))) this.#drop(id);
     const known = new Set(this.#views.keys());
+    for (const view of this.#views.values()) view.retry();
     const placed = exchanges.map((exchange) => this.#put(exchange));
     this.#arrange();
     if (!isSame || this.#follows) this.toBottom();

@@ -90,6 +90,11 @@ export class ExchangeView {
     this.#when("status", status, (line) => this.status.replaceChildren(...inCode(line)));
   }
 
+  // A picture whose download was cut off is asked for anew at the next update.
+  retry() {
+    if (this.pictures.querySelector(".lost")) delete this.#shown.pictures;
+  }
+
   // A long one is cut, so that the answer stays in sight, until somebody wants to read all of it.
   #showQuestion(text) {
     this.question.replaceChildren(...asTyped(text));
