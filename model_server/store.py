@@ -7,7 +7,8 @@
     <cache>/locks/NAME.lock     held by the one process that works on a model
 
 A file gets its own name only by a rename, after its hash was right, so that no half file is ever seen. A run that was
-killed leaves whole parts in `partial`, and the next run goes on from there.
+killed leaves whole parts in `partial`, and the next run goes on from there; those of a repository are gone on with for
+the same revision and variant alone.
 """
 
 from __future__ import annotations
@@ -118,7 +119,11 @@ class Store:
             _remember(target, file)
 
     def _fetch_repository(self, entry: Entry, scratch: Path, target: Path, progress: Progress) -> None:
-        fresh = scratch / "repository"
+        fresh, mark, origin = scratch / "repository", scratch / "origin.json", _origin(entry)
+        # What a killed run left of another repository, revision or variant would be taken for this one's.
+        if read_json(mark) != origin:
+            shutil.rmtree(fresh, ignore_errors=True)
+            write_json(mark, origin)
         try:
             self._sources.repository(
                 str(entry.repository),
@@ -132,7 +137,7 @@ class Store:
                 f"{entry.name} could not be fetched from the Hugging Face repository {entry.repository}: {error}."
             ) from error
         shutil.rmtree(fresh / ".cache", ignore_errors=True)
-        write_json(fresh / ".origin.json", _origin(entry))
+        write_json(fresh / ".origin.json", origin)
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh.rename(target)

@@ -1,11 +1,14 @@
-"""The real gateway in a process of its own, with fake engines, for all tests of a session."""
+"""The real gateway in a process of its own, with fake engines, for all tests of a session; and an empty cache."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 import pytest
 from fakes.gateway import Gateway, running_gateway
+
+from model_server.store import Store
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,9 @@ async def http(server_url: str) -> AsyncIterator[aiohttp.ClientSession]:
     """A plain client of `server_url`."""
     async with aiohttp.ClientSession(server_url) as session:
         yield session
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A cache that is empty."""
+    return Store(tmp_path / "cache")

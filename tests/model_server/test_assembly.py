@@ -48,11 +48,6 @@ def catalogue(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "cache")
-
-
 def drawer(catalogue: Path) -> Entry:
     return load_catalogue(catalogue)["drawer"]
 

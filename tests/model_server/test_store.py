@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.hub import fake_hub
+from fakes.stored import put, refusal
 from fakes.wheels import make_wheel
 
 from model_server.catalogue import Entry, ModelFile
@@ -62,19 +63,6 @@ def tiny(*sources: Source, content: bytes = b"weights", files: tuple[ModelFile, 
     )
 
 
-def put(path: Path, content: bytes) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return str(path)
-
-
-def refusal(store: Store, entry: Entry) -> str:
-    with pytest.raises(StoreError) as caught:
-        store.ensure(entry)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 def start_pull(cache: Path, entry: Entry) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", PULL, str(cache), entry.model_dump_json()]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -84,11 +72,6 @@ def wait_for_size(path: Path, size: int, child: subprocess.Popen[str]) -> None:
     while not path.exists() or path.stat().st_size < size:
         assert child.poll() is None, child.communicate()
         time.sleep(0.01)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "cache")
 
 
 @pytest.fixture
@@ -378,57 +361,3 @@ def test_stop_ends_a_download_that_hangs(store: Store, monkeypatch: pytest.Monke
         store.stop()
         thread.join()
     assert [type(error) for error in ended] == [StoppedError]
-
-
-def other(**origin: object) -> Entry:
-    return Entry.model_validate(
-        {"name": "tiny", "engine": "language", "description": "", "licence": "MIT"} | origin, strict=False
-    )
-
-
-def test_a_folder_with_safetensors_is_used_as_it_is(store: Store, tmp_path: Path) -> None:
-    entry = other(folder=tmp_path / "model")
-    assert "should be a folder with config.json and safetensors" in refusal(store, entry)
-    put(tmp_path / "model" / "config.json", b"{}")
-    put(tmp_path / "model" / "model.safetensors", b"")
-    assert store.ensure(entry) == store.ready(entry) == tmp_path / "model"
-
-
-def test_a_folder_with_a_pipeline_is_used_as_it_is(store: Store, tmp_path: Path) -> None:
-    entry = other(engine="diffusion", folder=tmp_path / "model")
-    assert "should be a folder with model_index.json and safetensors" in refusal(store, entry)
-    put(tmp_path / "model" / "model_index.json", b"{}")
-    put(tmp_path / "model" / "unet" / "model.safetensors", b"")
-    assert store.ensure(entry) == tmp_path / "model"
-
-
-def test_a_repository_is_brought_without_other_formats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.model": b"t"}
-    more = {"README.md": b"", "onnx/model.safetensors": b"", "pytorch_model.bin": b"pickle", ".gitattributes": b""}
-    entry = other(repository="some/model")
-    with fake_hub(files | more) as url:
-        monkeypatch.setenv("HF_ENDPOINT", url)
-        folder = store.ensure(entry)
-    assert {path.name for path in folder.iterdir()} == set(files) | {".origin.json"}
-    assert store.ensure(entry) == folder
-    assert store.ready(other(repository="some/model", revision="v2")) is None
-
-
-@pytest.mark.parametrize(
-    ("files", "status", "code", "reason"),
-    [
-        ({"pytorch_model.bin": b""}, 200, "", "it has no safetensors"),
-        ({}, 404, "RepoNotFound", "there is no such repository, or it is private"),
-        ({}, 401, "", "the hub does not accept HF_TOKEN"),
-        ({}, 403, "GatedRepo", "its licence has to be accepted"),
-        ({}, 404, "RevisionNotFound", "the repository has no such revision"),
-        ({}, 500, "", "the hub answered with status 500"),
-    ],
-)
-def test_why_a_repository_cannot_be_had(
-    store: Store, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], status: int, code: str, reason: str
-) -> None:
-    with fake_hub(files, status=status, code=code) as url:
-        monkeypatch.setenv("HF_ENDPOINT", url)
-        assert reason in refusal(store, other(repository="some/model"))
-    assert not (store.cache / "models/tiny").exists()
