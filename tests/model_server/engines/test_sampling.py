@@ -170,6 +170,16 @@ def test_the_seed_decides_all_64_bits_of_it() -> None:
     assert len({tuple(stream(seed)) for seed in (7, 8, 7 + 2**32, 7 + 2**40, -1)}) == 5
 
 
+@pytest.mark.parametrize("border", [0, 2**32, -(2**32), 2**63])
+def test_seeds_beside_each_other_are_different_generators(border: int) -> None:
+    begun = [seeded(border + step).initial_seed() for step in range(-100, 100)]
+    assert len(set(begun)) == len(begun)
+
+
+def test_small_seeds_are_torchs_own() -> None:
+    assert [seeded(seed).initial_seed() for seed in (0, 7, 2**32 - 1)] == [0, 7, 2**32 - 1]
+
+
 def test_log_probabilities_are_the_models_own() -> None:
     own, best = log_probabilities(LOGITS, 4, 3)
     expected = torch.log_softmax(LOGITS, 0)

@@ -79,6 +79,10 @@ def test_picture_i_has_the_seed_plus_i(engine: Engine, run: Run) -> None:
         assert difference(picture, only(run, engine, imagine(seed=7 + index))[0]) <= 1
 
 
+def test_pictures_on_both_sides_of_the_seed_0_are_different(engine: Engine, run: Run) -> None:
+    assert difference(*only(run, engine, imagine(seed=-1, count=2))) > 20
+
+
 @pytest.mark.parametrize(("kind", "rescale"), [("plain", 0.0), ("pooling", 0.0), ("plain", 0.7)])
 def test_it_draws_what_diffusers_draws(
     loaded: Callable[..., Engine], run: Run, request: pytest.FixtureRequest, kind: str, rescale: float
