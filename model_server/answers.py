@@ -10,6 +10,7 @@ that ends it, are `special`.
 from __future__ import annotations
 
 import base64
+import codecs
 import struct
 import time
 from typing import TYPE_CHECKING, Any
@@ -172,7 +173,17 @@ class CompletionAnswer(TextAnswer):
 
     def __init__(self, ticket: Ticket, task: Chat | Completion) -> None:
         super().__init__(ticket, task)
-        self._offset = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._characters = 0
+        self._offsets: list[int] = []
+
+    def take(self, event: Heard) -> None:
+        """As for any text; notes where in it each token begins, too."""
+        super().take(event)
+        if isinstance(event, Text):
+            for token in event.logprobs:
+                self._offsets.append(self._characters)
+                self._characters += 0 if token.special else len(self._decoder.decode(token.bytes))
 
     def chunk(self, event: Heard, *, progress: bool) -> dict[str, Any] | None:
         """As for any text, but without the opening chunk that a chat's role needs."""
@@ -180,7 +191,6 @@ class CompletionAnswer(TextAnswer):
 
     def _choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
         columns = self._listed(logprobs) if self._wants_logprobs else None
-        self._offset += sum(len(token.text) for token in logprobs)
         return {"index": 0, "text": text, "logprobs": columns, "finish_reason": reason}
 
     def _part(
@@ -190,15 +200,14 @@ class CompletionAnswer(TextAnswer):
 
     def _listed(self, logprobs: Sequence[TokenLogprob]) -> dict[str, list[Any]]:
         columns: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
-        offset = self._offset
-        for token in logprobs:
+        # Of a stream these are the tokens that were taken last, and else all of them.
+        for token, offset in zip(logprobs, self._offsets[-len(logprobs) :], strict=False):
             columns["tokens"].append(_legacy_name(token))
             columns["token_logprobs"].append(_finite(token.logprob))
             columns["top_logprobs"].append(
                 {_legacy_name(other): _finite(other.logprob) for other in (*token.top, token)}
             )
             columns["text_offset"].append(offset)
-            offset += len(token.text)
         return columns
 
 

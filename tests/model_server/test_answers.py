@@ -4,14 +4,16 @@ import base64
 import json
 import math
 import struct
+from typing import Any
 
 import pytest
 
-from model_server.answers import ChatAnswer, CompletionAnswer, embeddings
+from model_server.answers import ChatAnswer, CompletionAnswer, TextAnswer, embeddings
 from model_server.errors import ApiError
 from model_server.fairness import Bill
 from model_server.job import (
     Completion,
+    Event,
     Failed,
     Finished,
     Job,
@@ -33,10 +35,18 @@ def ticket() -> Ticket:
     return Ticket(Job(id="job_1", model="m", task=TASK), Bill(TASK, 9), lambda _: None)
 
 
+def streamed(answer: TextAnswer, *events: Event) -> list[dict[str, Any] | None]:
+    chunks = []
+    for event in events:
+        answer.take(event)
+        chunks.append(answer.chunk(event, progress=False))
+    return chunks
+
+
 def test_legacy_columns_over_several_chunks() -> None:
     answer = CompletionAnswer(ticket(), TASK)
     first, second = Text("job_1", "wörd", (WORD,)), Text("job_1", "\ufffd", (HALF,))
-    chunks = [answer.chunk(event, progress=False) for event in (Started("job_1"), first, second)]
+    chunks = streamed(answer, Started("job_1"), first, second)
     assert chunks[0] is None
     assert chunks[1] is not None
     assert chunks[2] is not None
@@ -47,6 +57,34 @@ def test_legacy_columns_over_several_chunks() -> None:
         "text_offset": [0],
     }
     assert chunks[2]["choices"][0]["logprobs"]["text_offset"] == [4]
+
+
+SPLIT = [TokenLogprob("\ufffd", b"\xf0\x9f", -1.0), TokenLogprob("\ufffd", b"\x98\x80", -1.0)]
+ENDING = [TokenLogprob(" ok", b" ok", -1.0), TokenLogprob("<end>", b"<end>", -1.0, special=True)]
+
+
+def offsets(choice: dict[str, Any], body: dict[str, Any]) -> list[int]:
+    assert choice["logprobs"]["text_offset"] == body["tempera"]["logprobs_after"]["text_offset"]
+    return list(choice["logprobs"]["text_offset"])
+
+
+def told(*tokens: TokenLogprob) -> Text:
+    text = "".join(token.text for token in tokens if not token.special)
+    return Text("job_1", text, tokens, tokens, (0.0,) * len(tokens))
+
+
+def test_offsets_count_the_characters_of_the_text() -> None:
+    answer, events = CompletionAnswer(ticket(), TASK), [told(*SPLIT), told(*ENDING), told(WORD)]
+    for event in events:
+        answer.take(event)
+    whole = answer.whole()
+    assert offsets(whole["choices"][0], whole) == [0, 0, 1, 4, 4]
+
+
+def test_offsets_of_a_stream_go_on_from_chunk_to_chunk() -> None:
+    events = [told(SPLIT[0]), told(SPLIT[1]), told(*ENDING), told(WORD)]
+    chunks = [chunk for chunk in streamed(CompletionAnswer(ticket(), TASK), *events) if chunk]
+    assert [offsets(chunk["choices"][0], chunk) for chunk in chunks] == [[0], [0], [1, 4], [4]]
 
 
 def test_minus_infinity_can_be_written_down() -> None:
