@@ -230,9 +230,11 @@ class CompletionRequest(_TextRequest):
         prompt = self.prompt
         if isinstance(prompt, list) and isinstance(prompt[0], str | list):
             prompt = prompt[0]
+        # A dial writes nothing, so that nothing needs room behind its prompt.
+        limit = None if self.dial else self.max_tokens or LEGACY_MAX_TOKENS
         return Completion(
             prompt=prompt if isinstance(prompt, str) else tuple(token for token in prompt if isinstance(token, int)),
-            sampling=self.sampling(max_tokens=self.max_tokens or LEGACY_MAX_TOKENS, logprobs=self.logprobs),
+            sampling=self.sampling(max_tokens=limit, logprobs=self.logprobs),
             dial=bool(self.dial),
         )
 

@@ -109,6 +109,10 @@ def test_an_older_completion_is_short_unless_told() -> None:
     assert completion(max_tokens=99, logprobs=0).sampling.logprobs == 0
 
 
+def test_a_dial_of_a_completion_needs_no_room_for_an_answer() -> None:
+    assert completion(dial=True).sampling.max_tokens is None
+
+
 def test_texts_to_embed() -> None:
     assert embed(input="a").texts == ("a",)
     assert embed(input=["a", "b"], encoding_format="base64").texts == ("a", "b")
