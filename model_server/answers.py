@@ -15,7 +15,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any
 
-from model_server.errors import ApiError
+from model_server.errors import RETRY_AFTER_SECONDS, ApiError
 from model_server.job import Chat, Completion, Dial, Failed, Finished, Progress, Scores, Started, Text, Vectors
 from model_server.ticket import Queued
 
@@ -213,8 +213,14 @@ class CompletionAnswer(TextAnswer):
 
 def failure(event: Failed) -> ApiError:
     """The error that a failed job is answered with."""
-    final = event.status in FINAL
-    return ApiError(event.status, event.message, code=event.code, param=event.param, final=final)
+    return ApiError(
+        event.status,
+        event.message,
+        code=event.code,
+        param=event.param,
+        retry_after=RETRY_AFTER_SECONDS if event.status == 503 else None,
+        final=event.status in FINAL,
+    )
 
 
 def embeddings(ticket: Ticket, found: Vectors, end: Finished, *, packed: bool) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+RETRY_AFTER_SECONDS = 5
+"""After which what is not ready now may be: a model that loads, a worker that is started again."""
 
 
 class ApiError(Exception):

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from model_server.engines import EngineSpec
-from model_server.errors import ApiError
+from model_server.errors import RETRY_AFTER_SECONDS, ApiError
 from model_server.scheduler import Lane, LaneClosed, QueueFull
 from model_server.store import StoreError
 from model_server.supervisor import FACTORY, Supervisor
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 30.0, 3600.0
-RETRY_AFTER_SECONDS = 5
 LONGEST_NAME = 80
 
 TASKS = {

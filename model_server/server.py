@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from model_server.errors import ApiError
+from model_server.errors import RETRY_AFTER_SECONDS, ApiError
 from model_server.model import Model, lookup
 from model_server.routes import JOB, STREAM, TRUSTED, Routes
 from model_server.security import Guard, check_exposure
@@ -32,7 +32,6 @@ LARGEST_BODY = 1 << 20
 SHUTDOWN_SECONDS = 2.0
 LIVE = "/health/live"
 GONE_STATUS = 499
-RETRY_AFTER_SECONDS = 5
 
 SENTENCES = {
     404: "There is nothing at this address; the API is under /v1.",

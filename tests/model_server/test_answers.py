@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model_server.answers import ChatAnswer, CompletionAnswer, TextAnswer, embeddings
+from model_server.answers import ChatAnswer, CompletionAnswer, TextAnswer, embeddings, failure
 from model_server.errors import ApiError
 from model_server.fairness import Bill
 from model_server.job import (
@@ -132,6 +132,14 @@ def test_a_failure_is_an_error_with_its_own_status() -> None:
             "code": "context_length_exceeded",
         }
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(400, {}), (500, {"x-should-retry": "false"}), (503, {"Retry-After": "5"}), (504, {"x-should-retry": "false"})],
+)
+def test_a_failure_says_whether_to_try_again(status: int, headers: dict[str, str]) -> None:
+    assert failure(Failed("job_1", "No.", status)).headers == headers
 
 
 def test_packed_vectors_are_little_endian_floats() -> None:
