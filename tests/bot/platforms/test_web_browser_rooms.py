@@ -100,6 +100,47 @@ async def test_what_is_pressed_under_the_beginning_of_a_thread_is_answered_in_it
         await expect(page.get_by_role("button", name="2 replies")).to_be_visible()
 
 
+TELL_TYPES = """() => {
+    window.told = [];
+    sockets.at(-1).addEventListener("message", ({ data }) => told.push(JSON.parse(data).type));
+}"""
+
+
+async def test_who_is_writing_is_shown_for_as_long_as_they_do_in_their_room(
+    bot: Bot, url: str, models: FakeModels
+) -> None:
+    async with visitor(url) as ben:
+        await ben.sign_in(await Moderators(bot.database).new_code())
+        async with ben.page("Ben") as his, chromium() as browser, opened(browser, url) as page:
+            await his.send("make_room", name="lesson-1")
+            await his.until("taken")
+            await page.add_init_script(KEEP_SOCKETS)
+            await page.clock.install(time=0)
+            await page.reload()
+            await expect(page.locator("#who")).to_be_visible()
+            await page.evaluate(TELL_TYPES)
+            await page.clock.pause_at(3600)
+            writing = page.locator("#typing")
+            for times in (1, 2):
+                await his.send("typing")
+                await page.wait_for_function(f"() => told.filter((type) => type === 'typing').length === {times}")
+                await page.clock.fast_forward(3000)
+                assert await writing.text_content() == "Ben is writing …"
+            await page.clock.fast_forward(3000)
+            assert await writing.text_content() == ""
+            models.gate.clear()
+            await his.say("/ask hello")
+            await expect(page.locator(".exchange .markdown")).to_have_text("Paris")
+            await his.send("typing")
+            await expect(writing).to_have_text("Ben is writing …")
+            models.gate.set()
+            await expect(page.locator(".exchange .card")).to_be_visible()
+            assert await writing.text_content() == "Ben is writing …"
+            await page.get_by_role("link", name="lesson-1").click()
+            await expect(page.locator("#title")).to_have_text("lesson-1")
+            assert await writing.text_content() == ""
+
+
 async def test_offline_and_back_while_an_answer_runs(url: str, models: FakeModels) -> None:
     lost = "ERR_INTERNET_DISCONNECTED"
     async with chromium() as browser, opened(browser, url, expected=lost) as page, opened(browser, url) as his:

@@ -60,7 +60,7 @@ const receive = {
     const isSame = entered === room;
     you = me;
     room = entered;
-    writers.clear();
+    forgetWriters(...writers.keys());
     rail.show({ you, room, rooms, links });
     offer(commands);
     composer.reconnected(room);
@@ -70,8 +70,8 @@ const receive = {
     showThread(isSame);
   },
   exchange(exchange) {
-    writers.delete(exchange.author.id);
-    showWriters();
+    // An older answer of theirs may grow while they write.
+    if (!conversation.has(exchange.id)) forgetWriters(exchange.author.id);
     conversation.show(exchange);
   },
   gone: ({ id }) => conversation.remove(id),
@@ -103,8 +103,8 @@ const receive = {
   },
   closed: () => connection.send({ type: "enter", room: "general" }),
   typing({ who }) {
-    writers.set(who.id, who.name);
-    setTimeout(() => { writers.delete(who.id); showWriters(); }, TYPING_MS);
+    clearTimeout(writers.get(who.id)?.timer);
+    writers.set(who.id, { name: who.name, timer: setTimeout(() => forgetWriters(who.id), TYPING_MS) });
     showWriters();
   },
 };
@@ -151,8 +151,16 @@ function tell(message) {
   return !problem;
 }
 
+function forgetWriters(...ids) {
+  for (const id of ids) {
+    clearTimeout(writers.get(id)?.timer);
+    writers.delete(id);
+  }
+  showWriters();
+}
+
 function showWriters() {
-  const names = [...writers.values()];
+  const names = [...writers.values()].map(({ name }) => name);
   const several = names.length > 3 ? t("Several people are writing …") : t("{names} are writing …", { names: names.join(", ") });
   byId("typing").textContent = names.length > 1 ? several : names.length ? t("{name} is writing …", { name: names[0] }) : "";
 }

@@ -52,6 +52,10 @@ export class Conversation {
     if (ended) announcer.textContent = exchange.reply.text || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
   }
 
+  has(id) {
+    return this.#views.has(id);
+  }
+
   remove(id) {
     this.#drop(id);
     this.#arrange();
