@@ -33,7 +33,7 @@ class History:
 
     An answer that was interrupted, failed or deleted is no turn. What is private to others than the `reader` is none,
     either: whoever asks now, who may have pressed a button under an answer to somebody else's question. What is private
-    to the reader is one where nobody else reads what comes of it: in a `private` answer, and in a direct message.
+    to the reader is one where nobody else reads what comes of it: in a `private` answer, and where they are `alone`.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class History:
         *,
         reader: str,
         private: bool = False,
+        alone: bool = False,
         is_reply: bool = False,
     ) -> None:
         """`is_reply` says whether the question replies to something, which may not be stored."""
@@ -50,7 +51,7 @@ class History:
         self._question = question
         public = MessageRow.private.is_(False)
         self._visible = or_(public, MessageRow.author == reader)
-        self._is_aside = private or question is None or not question.server
+        self._is_aside = private or alone or question is None
         self._told = self._visible if self._is_aside else public
         self._reader = reader
         self._is_reply = is_reply

@@ -59,7 +59,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something was said. `server` is empty in a direct message, `thread` outside threads."""
+    """Where something was said. `server` is empty in direct messages, also those of people; `thread` outside threads."""
 
     platform: str
     channel: str
@@ -115,6 +115,8 @@ class Request:
     """The platform's id of the user's own message, where there is one."""
     reply_to: str = ""
     """The platform's id of the message this one replies to, where there is one."""
+    alone: bool = False
+    """Whether nobody but whoever asks, and the bot, reads what is said there."""
     can_show_forms: bool = False
     """Whether the platform can answer with a form, so that a bare "/ask" opens one."""
     resume: Mapping[str, Any] = field(default_factory=dict)

@@ -112,7 +112,7 @@ class Terminal:
 
     def _request(self, line: str) -> Request:
         if not line.startswith("!"):
-            return Request(user=self.user, place=HERE, text=line)
+            return Request(user=self.user, place=HERE, text=line, alone=True)
         action, _, row = line[1:].partition(" ")
         offered = {button.id.split(":")[1]: button.id for button in self._last.buttons}
         if row.strip():
@@ -148,7 +148,7 @@ class Terminal:
         return replace(request, text="", command=command.name, options={**given, **files})
 
     def _pressed(self, button_id: str, fields: dict[str, str] | None = None) -> Request:
-        return Request(user=self.user, place=HERE, action=Action(button_id, fields))
+        return Request(user=self.user, place=HERE, action=Action(button_id, fields), alone=True)
 
     async def _answer(self, line: str) -> int:
         try:

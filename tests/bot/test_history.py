@@ -10,13 +10,15 @@ from bot.message import PRIVATE_THREAD
 from bot.tokens import pack
 
 
-def read(database: Database, asked: MessageRow | None, reader: str = "ann", *, private: bool = False) -> History:
-    return History(database, asked, reader=reader, private=private)
+def read(
+    database: Database, asked: MessageRow | None, reader: str = "ann", *, private: bool = False, alone: bool = False
+) -> History:
+    return History(database, asked, reader=reader, private=private, alone=alone)
 
 
-async def turns(database: Database, reader: str = "", **question: object) -> list[str]:
+async def turns(database: Database, reader: str = "", *, alone: bool = False, **question: object) -> list[str]:
     asked = await keep(database, text="now", **question)
-    history = read(database, asked, reader or asked.author, private=asked.private)
+    history = read(database, asked, reader or asked.author, private=asked.private, alone=alone)
     return [turn.content for turn in await history.turns()]
 
 
@@ -81,9 +83,12 @@ async def test_a_chain_that_others_read_leaves_out_private_turns_and_goes_on_beh
     assert await turns(database, parent=secret.id, private=True) == ["one", "1", "secret", "s"]
 
 
-async def test_in_a_direct_message_private_turns_are_turns(database: Database) -> None:
-    await exchange(database, "secret", "s", private=True, server="")
-    assert await turns(database, server="") == ["secret", "s"]
+async def test_where_nobody_else_reads_along_private_turns_are_turns(database: Database) -> None:
+    _, secret = await exchange(database, "secret", "s", private=True, server="")
+    for chain in ({}, {"parent": secret.id}):
+        assert await turns(database, alone=True, server="", **chain) == ["secret", "s"]
+        # Direct messages may be other people's, in which the bot is used.
+        assert await turns(database, server="", **chain) == []
 
 
 async def test_whoever_has_anothers_question_answered_once_more_reads_only_their_own_private_turns(

@@ -32,6 +32,8 @@ def from_interaction(interaction: discord.Interaction, **what: Any) -> Request:
             in_server=interaction.guild_id is not None,
         ),
         place=_place(interaction.channel, interaction.guild_id),
+        # Where people write to each other without the bot, there is no server either.
+        alone=interaction.context.dm_channel,
         resume=_closed_to_others(interaction.channel),
         **what,
     )
@@ -45,6 +47,7 @@ def from_message(message: discord.Message, text: str) -> Request:
         user=_user(author, locale_of(message), is_moderator=is_moderator, in_server=message.guild is not None),
         place=_place(message.channel, None if message.guild is None else message.guild.id),
         text=text,
+        alone=isinstance(message.channel, discord.DMChannel),
         message=str(message.id),
         reply_to=str(reference.message_id or "") if reference is not None else "",
         resume=_closed_to_others(message.channel),

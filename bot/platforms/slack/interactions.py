@@ -108,9 +108,26 @@ class Interactions:
 
     async def _replies(self, request: Request) -> AsyncGenerator[Reply, None]:
         """What is replied; a refusal of a form, which is closed by now, holds what was typed into it."""
-        async with aclosing(self._bot.dispatch(request).replies) as replies:
+        async with aclosing(self._placed(request)) as replies:
             async for reply in replies:
                 yield with_typed(reply, request)
+
+    async def _placed(self, request: Request) -> AsyncGenerator[Reply, None]:
+        """What is replied, once it is known whether anybody else reads it."""
+        request = replace(request, alone=await self._is_alone(request))
+        async with aclosing(self._bot.dispatch(request).replies) as replies:
+            async for reply in replies:
+                yield reply
+
+    async def _is_alone(self, request: Request) -> bool:
+        """Whether somebody asks in their direct messages with the bot; nothing in a request tells these from others."""
+        if request.place.server:
+            return False
+        try:
+            return await self._web.direct(request.user.id) == request.place.channel
+        except SlackError as error:
+            log.info("Slack does not tell where somebody writes to the bot: %s", error)
+            return False
 
     async def _ask_in_public(self, request: Request, where: Where) -> None:
         """Post the question, and answer in its thread; where the bot is not in the channel, answer without it."""
@@ -203,7 +220,7 @@ class Interactions:
             await ack()
             self._answers.start(self._sent(view, self._act_with_files(request, where)), "slack form")
             return
-        replies = self._bot.dispatch(request).replies
+        replies = self._placed(request)
         first = asyncio.create_task(self._first(view, replies), name="slack form")
         await asyncio.wait({first}, timeout=FIRST_SECONDS)
         reply = first.result() if first.done() and first.exception() is None else None
@@ -267,8 +284,8 @@ class Interactions:
         where = self._where(body, user, thread=thread or ("" if is_private else ts), spoken=bool(thread))
         action = Action(body["actions"][0]["action_id"], private=is_private)
         request = self._request(user, where, action=action)
-        question = await self._question(action)
-        dispatch = self._bot.dispatch(replace(request, resume={**request.resume, "question": question}))
+        request = replace(request, resume={**request.resume, "question": await self._question(action)})
+        dispatch = self._bot.dispatch(request)
         if dispatch.form is not None:
             await self._open(request, dispatch, where, body["trigger_id"])
         elif dispatch.refused:
@@ -276,7 +293,7 @@ class Interactions:
         elif dispatch.in_place:
             await self._change(dispatch, where, action, ts)
         else:
-            await self._act(dispatch.replies, where)
+            await self._act(self._placed(request), where)
 
     async def _question(self, action: Action) -> str:
         """The message of ours that asks what a new answer answers again, for whoever deletes the last of them."""

@@ -77,6 +77,8 @@ class Messages:
             user=where.asker(user),
             place=where.place(self._me.team),
             text=text,
+            # Slack tells the bot of no direct messages but its own.
+            alone=where.is_direct,
             message=event["ts"],
             resume=where.as_json(),
         )

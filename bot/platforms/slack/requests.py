@@ -60,7 +60,7 @@ class Where:
 
     @property
     def is_direct(self) -> bool:
-        """Whether it is a conversation of two."""
+        """Whether it is a conversation of two, of whom the bot need not be one."""
         return self.channel.startswith("D")
 
     @property

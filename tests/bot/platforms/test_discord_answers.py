@@ -47,6 +47,30 @@ async def test_a_private_answer_is_promised_to_the_asker_alone(discord: FakeDisc
     assert (message.content, message.ephemeral) == ("psst, hello", True)
 
 
+@pytest.mark.parametrize("others", [True, False], ids=["among people", "with the bot"])
+async def test_outside_servers_a_private_question_is_told_the_model_where_nobody_else_reads_the_answer(
+    models: FakeModels, toys: Toys, quick: None, tmp_path: Path, others: bool
+) -> None:
+    secret, settings = "Write to ann@example.org", {"safety.level": "standard"}
+    async with (
+        FakeDiscord() as discord,
+        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
+        on_discord(bot, discord),
+    ):
+        channel = discord.private_channel(discord.ann, discord.ben) if others else discord.dm(discord.ann)
+        for prompt in (secret, "To whom?"):
+            asked = await discord.slash(discord.ann, channel, "ask", prompt=prompt, installed_by_user=others)
+            assert (await asked.acknowledged()).private is (prompt == secret)
+            answer = await finished(discord, await asked.message())
+        pressed = await discord.press(discord.ann, answer, "Again")
+        await finished(discord, await pressed.message())
+        if not others:
+            await discord.say(discord.ann, channel, "And now?")
+            await models.until(requests=4)
+    given = [any(turn["content"] == secret for turn in body["messages"]) for body in models.requests[1:]]
+    assert given == ([False, False] if others else [True, True, True])
+
+
 async def test_a_refusal_is_said_at_once_and_privately(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
     await toy_bot.registry.switch("toys", Scope("discord", discord.guild.id), User("M", "Mod"), on=False)
     asked = await discord.slash(discord.ann, discord.channel, "play")

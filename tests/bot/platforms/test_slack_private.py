@@ -1,11 +1,13 @@
 """What the asker alone is shown, and what is said where the bot is not in the channel."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
-from fakes.models import png
-from fakes.on_discord import Toys
-from fakes.on_slack import answered, command, hurry, on_slack, question, whispered
+from fakes.models import FakeModels, png
+from fakes.on_discord import Toys, bot_with_toys
+from fakes.on_slack import answered, answers, command, hurry, on_slack, question, whispered
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
@@ -14,6 +16,7 @@ from bot.message import Attachment, Reply
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
+SECRET = "Write to ann@example.org"
 
 
 @pytest.fixture
@@ -21,6 +24,23 @@ async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     async with FakeSlack() as server, on_slack(toy_bot, server):
         hurry(server, monkeypatch)
         yield server
+
+
+@asynccontextmanager
+async def in_earnest(models: FakeModels, folder: Path, toys: Toys) -> AsyncIterator[FakeSlack]:
+    """A bot that answers privately what has personal data in it."""
+    settings = {"safety.level": "standard"}
+    async with (
+        FakeSlack() as slack,
+        bot_with_toys(models, folder, toys, settings=settings) as bot,
+        on_slack(bot, slack),
+    ):
+        yield slack
+
+
+def told(models: FakeModels) -> list[list[str]]:
+    """What the model was given each time, without the instructions."""
+    return [[turn["content"] for turn in body["messages"][1:]] for body in models.requests]
 
 
 async def test_a_private_answer_is_whole_and_for_the_asker_alone(slack: FakeSlack) -> None:
@@ -98,6 +118,44 @@ async def test_where_the_bot_is_not_it_answers_once_and_says_how_to_invite_it(sl
     assert answer.shown.startswith(f"> {QUESTION}\n\n{PARIS}")
     assert "/invite @tempera" in answer.shown
     assert [message.shown for message in slack.ephemeral(slack.ann)] in ([], ["Working on it …"])
+
+
+async def test_where_the_bot_is_not_a_private_question_is_told_the_model_for_no_answer_that_others_read(
+    models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with in_earnest(models, tmp_path, toys) as slack:
+        hurry(slack, monkeypatch)
+        room = slack.between(slack.ann, slack.ben)
+        await command(slack, "/ask", SECRET, channel=room)
+        await slack.until(lambda: any(PARIS in message.shown for message in slack.ephemeral(slack.ann)))
+        await command(slack, "/ask", QUESTION, channel=room)
+        [answer] = await slack.until(lambda: slack.messages(room))
+        await slack.press(slack.ann, answer, "Again")
+        await slack.until(lambda: len(slack.messages(room)) == 2)
+    assert told(models) == [[SECRET], [QUESTION], [QUESTION]]
+
+
+async def test_in_direct_messages_with_the_bot_a_private_question_is_a_part_of_the_conversation(
+    models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with in_earnest(models, tmp_path, toys) as slack:
+        hurry(slack, monkeypatch)
+        direct = slack.dm(slack.ann)
+        said = await slack.say(slack.ann, direct, SECRET)
+        await slack.until(lambda: len(answers(slack, PARIS)) == 1)
+        await slack.say(slack.ann, direct, QUESTION, thread_ts=said.ts)
+        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+        answer = answers(slack, PARIS)[-1]
+        slack.refuse("conversations.open", "missing_scope")
+        for count in (3, 4):
+            await slack.press(slack.ann, answer, "Again")
+            await slack.until(lambda count=count: len(answers(slack, PARIS)) == count)
+        await slack.press(slack.ann, answer, "Edit")
+        await slack.submit(slack.ann, await slack.view(slack.ann), {"prompt": "And of Spain?"})
+        await slack.until(lambda: len(answers(slack, PARIS)) == 5)
+    # Where Slack does not tell whose direct messages these are, others may read them.
+    whole = [SECRET, PARIS, QUESTION]
+    assert told(models) == [[SECRET], whole, [QUESTION], whole, [SECRET, PARIS, QUESTION, PARIS, "And of Spain?"]]
 
 
 async def test_where_the_bot_is_not_pictures_go_to_the_asker(slack: FakeSlack) -> None:

@@ -1,6 +1,7 @@
 """The real `tempera chat` in a real process, in front of a model server whose answers a test can hold back."""
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 
@@ -234,6 +235,16 @@ async def test_a_conversation(person: Person, models: FakeModels) -> None:
         chat.type("\x04")
         assert await chat.gone() == 0
     assert "Hello! I show how generative AI works." in chat.screen
+
+
+async def test_what_was_answered_privately_is_a_part_of_it(models: FakeModels, tmp_path: Path) -> None:
+    settings = {"TEMPERA_SETTINGS": json.dumps({"safety.level": "standard"})}
+    person = Person(tmp_path, models.url, settings)
+    secret = "Write to ann@example.org"
+    for line in (secret, "To whom?", "!again 4"):
+        assert (await person.chat(line)).status == 0
+    given = [[turn["content"] for turn in body["messages"]][1:] for body in models.requests]
+    assert given == [[secret], *[[secret, ANSWER, "To whom?"]] * 2]
 
 
 async def test_a_picture_comes_in_steps_and_its_buttons_say_what_they_do(person: Person, models: FakeModels) -> None:

@@ -86,6 +86,12 @@ class FakeSlack(Server):
         """The direct messages of `user` with the bot."""
         return self.workspace.dm(user, self.bot_user).id
 
+    def between(self, user: str, other: str) -> str:
+        """The direct messages of two people, without the bot."""
+        channel = Channel(self.workspace.new_id("D"), "", {user, other}, user=other, private=True)
+        self.workspace.channels[channel.id] = channel
+        return channel.id
+
     def invite(self, channel: str, user: str = "") -> Delivery:
         """Let the bot, or `user`, into a channel."""
         user = user or self.bot_user

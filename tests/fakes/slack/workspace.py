@@ -49,7 +49,7 @@ class User:
 
 @dataclass
 class Channel:
-    """A channel (C…) or a direct message with the bot (D…, with its one `user`)."""
+    """A channel (C…) or a direct message (D…, with the `user` who is written to there, or who writes to the bot)."""
 
     id: str
     name: str
@@ -273,7 +273,7 @@ class Workspace:
     def dm(self, user: str, bot: str) -> Channel:
         """The direct messages of `user` with the bot, made when first needed."""
         for channel in self.channels.values():
-            if channel.user == user:
+            if channel.user == user and bot in channel.members:
                 return channel
         made = Channel(self.new_id("D"), "", {user, bot}, user=user)
         self.channels[made.id] = made
