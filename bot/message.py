@@ -59,7 +59,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something was said. `server` is empty in direct messages, also those of people; `thread` outside threads."""
+    """Where something was said.
+
+    `server` is empty in direct messages, those of people among themselves included, and `thread` outside threads.
+    """
 
     platform: str
     channel: str
