@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -45,14 +46,14 @@ class Door:
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The middleware that keeps out those who do not know the code."""
         if not _is_open(request.path) and not self._join.admits(request):
-            if request.path in PAGES_HERE or request.path.startswith(f"{PAGES}/"):
-                raise web.HTTPSeeOther("/join")
+            if _is_page(request.path):
+                raise web.HTTPSeeOther("/join" if request.path_qs == "/" else f"/join?to={quote(request.path_qs)}")
             raise web.HTTPUnauthorized(text="Give the join code first, at /join.")
         return await handler(request)
 
     async def _ask_code(self, request: web.Request) -> web.Response:
         if self._join.admits(request):
-            raise web.HTTPSeeOther("/")
+            raise web.HTTPSeeOther(_wanted(request))
         return await _form(request, "join")
 
     async def _take_code(self, request: web.Request) -> web.Response:
@@ -64,7 +65,7 @@ class Door:
             error = translate("That is not the code. Ask whoever runs this chat for it.", language_of(request))
             return await _form(request, "join", error, 403)
         self._join.give_back(request.remote or "")
-        return self._let_in(web.Response(status=303, headers={"Location": "/"}))
+        return self._let_in(web.Response(status=303, headers={"Location": _wanted(request)}))
 
     async def _ask_teacher(self, request: web.Request) -> web.Response:
         return await _form(request, "teacher")
@@ -115,6 +116,16 @@ async def _form(request: web.Request, name: str, error: str = "", status: int = 
     response = await page(request, name, error=error, status=status)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _wanted(request: web.Request) -> str:
+    """The page that somebody wanted who was led to the door, with its query; the chat where it is none of ours."""
+    to = request.query.get("to", "")
+    return to if _is_page(to.partition("?")[0]) and to.isascii() and to.isprintable() else "/"
+
+
+def _is_page(path: str) -> bool:
+    return path in PAGES_HERE or path.startswith(f"{PAGES}/")
 
 
 def _is_open(path: str) -> bool:

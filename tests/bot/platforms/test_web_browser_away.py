@@ -58,6 +58,40 @@ async def test_settings_and_statistics_say_it_until_it_is_back(bot: Bot, url: st
             await page.unroute("**/data?*")
 
 
+KEEP_SOCKETS = """
+    window.sockets = [];
+    const Real = WebSocket;
+    window.WebSocket = class extends Real {
+        constructor(...given) { super(...given); window.sockets.push(this); }
+    };
+"""
+
+
+async def test_whoever_has_given_the_join_code_is_where_their_link_leads(bot: Bot) -> None:
+    async with (
+        WebPlatform(bot, WebSection(port=0, join_code=SecretStr("sesame"))).serve() as url,
+        chromium() as browser,
+        opened(browser, url, expected="WebSocket connection") as page,
+    ):
+        await page.add_init_script(KEEP_SOCKETS)
+        code, title = page.get_by_label("Join code"), page.locator("#title")
+        await page.goto(f"{url}/dial?room=general")
+        await code.fill("sesame")
+        await code.press("Enter")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("The temperature dial")
+        assert page.url == f"{url}/dial?room=general"
+        await page.context.clear_cookies()
+        await page.goto(f"{url}/#general/1")
+        await code.fill("sesame")
+        await code.press("Enter")
+        await expect(title).to_have_text("Thread in general")
+        await page.context.clear_cookies()
+        await page.evaluate("() => sockets.at(-1).close()")
+        await code.fill("sesame")
+        await code.press("Enter")
+        await expect(title).to_have_text("Thread in general")
+
+
 async def test_whoever_lacks_a_new_join_code_is_told_to_give_it(bot: Bot) -> None:
     async with (
         WebPlatform(bot, WebSection(port=0, join_code=SecretStr("sesame"))).serve() as url,

@@ -114,6 +114,31 @@ async def test_the_join_code_lets_in(bot: Bot) -> None:
             assert (await page.final())["reply"]["text"]
 
 
+@pytest.mark.parametrize(
+    ("to", "leads_to"),
+    [
+        ("/", "/"),
+        ("/dial?room=lesson-1&a=%25", "/dial?room=lesson-1&a=%25"),
+        ("/read/explain/%D7%97?room=lesson-1", "/read/explain/%D7%97?room=lesson-1"),
+        ("/nothing", "/"),
+        ("/socket", "/"),
+        ("//evil.example", "/"),
+        ("//evil.example/dial", "/"),
+        ("https://evil.example/dial", "/"),
+        ("\\evil.example", "/"),
+        ("/read/x\r\nSet-Cookie: a=b", "/"),
+        ("", "/"),
+    ],
+)
+async def test_the_door_leads_to_the_page_that_was_wanted_and_to_no_other(bot: Bot, to: str, leads_to: str) -> None:
+    async with behind_code(bot) as one:
+        about = {"params": {"to": to}, "headers": {"Origin": one.url}, "allow_redirects": False}
+        async with one.session.post(f"{one.url}/join", data={"code": "open sesame"}, **about) as response:
+            assert (response.status, response.headers["Location"]) == (303, leads_to)
+        async with one.session.get(f"{one.url}/join", **about) as response:
+            assert (response.status, response.headers["Location"]) == (303, leads_to)
+
+
 async def test_guessing_the_join_code_is_slow(bot: Bot) -> None:
     async with behind_code(bot) as one:
         for _ in range(11):

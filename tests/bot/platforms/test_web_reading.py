@@ -107,7 +107,7 @@ async def test_the_chat_links_to_the_lessons(ann: Visitor) -> None:
 async def test_whoever_lacks_the_code_is_led_to_the_door(bot: Bot) -> None:
     async with WebPlatform(bot, WebSection(port=0, join_code="egg")).serve() as url, visitor(url) as one:
         async with one.session.get(f"{url}/read/explain/pets", allow_redirects=False) as response:
-            assert (response.status, response.headers["Location"]) == (303, "/join")
+            assert (response.status, response.headers["Location"]) == (303, "/join?to=/read/explain/pets")
         async with one.session.get(f"{url}/reading/explain/pets") as response:
             assert response.status == 401
 

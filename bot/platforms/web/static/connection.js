@@ -79,7 +79,7 @@ export class Connection {
 async function askForCode() {
   try {
     const response = await fetch("/", { redirect: "manual", cache: "no-store" });
-    if (response.type === "opaqueredirect") location.assign("/join");
+    if (response.type === "opaqueredirect") location.assign(`/join${location.hash}`);
   } catch {
     // The chat is not there at all: the next try finds out.
   }
