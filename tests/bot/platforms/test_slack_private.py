@@ -94,6 +94,7 @@ async def test_what_names_commands_names_those_of_slack(slack: FakeSlack) -> Non
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
     assert slack.ephemeral(slack.ann)[-1].shown.splitlines()[1] == "`/tempera whisper text`"
     await command(slack, "/tempera", "draw count:many")
+    await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 3)
     await command(slack, "/tempera", "stretch")
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 4)
     assert slack.ephemeral(slack.ann)[-1].shown.endswith("Like this: /tempera stretch length:… [seed:…]")
