@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from diffusers import StableDiffusionPipeline
 
-from model_server.training.networks import make_scheduler, mixed_precision, train_quickly
+from model_server.training.networks import make_scheduler, steps_at, train_quickly, velocity
 from model_server.training.recogniser import cross_entropy, guessed
 from model_server.training.samples import draw_sheet
 
@@ -162,11 +162,11 @@ class DenoiserTask:
 
         Some are descriptions once there is a teacher, and things are looked for once there is a recogniser.
         """
-        described = self.described if self.teacher else 0
+        described = 0 if self.teacher is None else self.described
         rows = self._pictures(self.batch - described, random)
-        if self.teacher:
+        if self.teacher is not None:
             rows = _Rows(*map(torch.cat, zip(rows, self._descriptions(self.teacher, random), strict=True)))
-        made = self._velocity(self.module, rows.noisy, rows.steps, rows.states)
+        made = velocity(self.module, self._device, rows.noisy, rows.steps, rows.states)
         errors: torch.Tensor = (made - rows.wanted).square().mean(dim=(1, 2, 3))
         weights = self._weights[rows.steps]
         weights[self.batch - described :] *= DESCRIPTION_WEIGHT
@@ -178,7 +178,7 @@ class DenoiserTask:
         latents, states, things = self._lesson.draw(count, random)
         places = (torch.arange(count) // 2 + torch.rand(count, generator=random)) * 2 / count
         places[1::2] = 1 - NOISIEST * places[1::2]
-        steps = self._steps(places)
+        steps = steps_at(places)
         noise = torch.randn(latents.shape, generator=random)
         wanted = self._scheduler.get_velocity(latents, noise, steps)
         return _Rows(self._scheduler.add_noise(latents, noise, steps), steps, states, wanted.to(self._device), things)
@@ -188,15 +188,11 @@ class DenoiserTask:
         (latents, said, things), names = self._lesson.draw_described(self.described, random)
         places = torch.rand(self.described, generator=random)
         noisy = torch.rand(self.described, generator=random) < NOISY_DESCRIPTIONS
-        steps = self._steps(torch.where(noisy, 1 - NOISIEST * places, places))
+        steps = steps_at(torch.where(noisy, 1 - NOISIEST * places, places))
         shown = self._scheduler.add_noise(latents, torch.randn(latents.shape, generator=random), steps)
         with torch.no_grad():
-            wanted = self._velocity(teacher, shown, steps, names)
+            wanted = velocity(teacher, self._device, shown, steps, names)
         return _Rows(shown, steps, said, wanted, things)
-
-    def _steps(self, places: torch.Tensor) -> torch.Tensor:
-        """The steps at places from 0, where hardly any noise is, to 1."""
-        return (places * len(self._weights)).long().clamp(max=len(self._weights) - 1)
 
     def _unseen(
         self, recogniser: torch.nn.Module, rows: _Rows, made: torch.Tensor, random: torch.Generator
@@ -208,14 +204,6 @@ class DenoiserTask:
         far = cross_entropy(recogniser, guesses, rows.things[asked].to(self._device), random)
         mean: torch.Tensor = far.sum() / len(rows.things)
         return RECOGNITION_WEIGHT * mean
-
-    def _velocity(
-        self, unet: UNet2DConditionModel, noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor
-    ) -> torch.Tensor:
-        with mixed_precision(self._device):
-            made = unet(*(part.to(self._device) for part in (noisy, steps, states))).sample
-        velocity: torch.Tensor = made.float()
-        return velocity
 
     def show(self, averaged: UNet2DConditionModel, step: int) -> None:
         """A sheet of samples, of the same prompts and noise each time."""

@@ -13,6 +13,8 @@ from model_server.engines.device import multiplies_bfloat16
 LATENT_CHANNELS = 4
 TEXT_WIDTH = 384
 """How many numbers MiniLM gives for each token."""
+STEPS = 1000
+"""From a picture to noise alone."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def make_scheduler() -> DDIMScheduler:
     Nichol and Dhariwal, arXiv 2102.09672; Lin et al., arXiv 2305.08891.
     """
     return DDIMScheduler(
-        num_train_timesteps=1000,
+        num_train_timesteps=STEPS,
         beta_schedule="squaredcos_cap_v2",
         prediction_type="v_prediction",
         timestep_spacing="trailing",
@@ -89,6 +91,19 @@ def make_scheduler() -> DDIMScheduler:
         set_alpha_to_one=True,
         steps_offset=1,  # without effect here, but diffusers warns of others
     )
+
+
+def steps_at(places: torch.Tensor) -> torch.Tensor:
+    """The steps of the noise at places from 0, where hardly any is, to 1, where there is nothing else."""
+    return (places * STEPS).long().clamp(max=STEPS - 1)
+
+
+def velocity(unet: UNet2DConditionModel, device: torch.device, *shown: torch.Tensor) -> torch.Tensor:
+    """What `unet`, on `device`, finds in what it is shown: latents with noise, steps and the words' states."""
+    with mixed_precision(device):
+        made = unet(*(part.to(device) for part in shown)).sample
+    found: torch.Tensor = made.float()
+    return found
 
 
 @torch.no_grad()

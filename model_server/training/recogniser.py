@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from model_server.training.networks import LATENT_CHANNELS, make_scheduler, mixed_precision
+from model_server.training.networks import LATENT_CHANNELS, make_scheduler, mixed_precision, steps_at, velocity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,10 +79,10 @@ def cross_entropy(
     return far
 
 
-def guessed(noisy: torch.Tensor, velocity: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    """The clean latents that a velocity means; `kept` is each row's part of the picture, `alphas_cumprod`."""
+def guessed(noisy: torch.Tensor, found: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """The clean latents that the velocity `found` means; `kept` is each row's part of the picture, `alphas_cumprod`."""
     kept = kept.view(-1, 1, 1, 1)
-    return kept.sqrt() * noisy - (1 - kept).sqrt() * velocity
+    return kept.sqrt() * noisy - (1 - kept).sqrt() * found
 
 
 class RecogniserTask:
@@ -99,7 +99,7 @@ class RecogniserTask:
         self.module = module
         self._lesson = lesson
         self._unet = unet
-        self._kept = make_scheduler().alphas_cumprod
+        self._scheduler = make_scheduler()
         self._device = next(module.parameters()).device
 
     def loss(self, random: torch.Generator) -> torch.Tensor:
@@ -115,12 +115,11 @@ class RecogniserTask:
         """What the UNet makes of latents under noise; every second one under much, where guesses are hard to tell."""
         places = torch.rand(len(latents), generator=random)
         places[1::2] = 1 - places[1::2] / 4
-        steps = (places * len(self._kept)).long().clamp(max=len(self._kept) - 1)
+        steps = steps_at(places)
+        kept = self._scheduler.alphas_cumprod[steps].to(self._device)
         noise = torch.randn(latents.shape, generator=random).to(self._device)
-        noisy = make_scheduler().add_noise(latents, noise, steps.to(self._device))
-        with mixed_precision(self._device):
-            made = self._unet(noisy, steps.to(self._device), states.to(self._device)).sample
-        return guessed(noisy, made.float(), self._kept[steps].to(self._device))
+        noisy = self._scheduler.add_noise(latents, noise, steps.to(self._device))
+        return guessed(noisy, velocity(self._unet, self._device, noisy, steps, states), kept)
 
     def show(self, averaged: nn.Module, step: int) -> None:
         """It makes no pictures."""
