@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from bot.language import translate
 
@@ -79,7 +80,9 @@ class Context:
 
     def link(self, page: str, anchor: str = "") -> str:
         """The address of a page of this plugin's, for a link; "" where nobody here could open it."""
-        return f"{self.pages}/{page}{'#' if anchor else ''}{anchor}" if self.pages else ""
+        # Beside the web chat, a page shows what there is in the room that it was opened from.
+        query = f"?room={quote(self.place.channel)}" if self.place.platform == "web" else ""
+        return f"{self.pages}/{page}{query}{'#' if anchor else ''}{anchor}" if self.pages else ""
 
     async def screened(self, dial: Dial) -> Dial:
         """`dial` with those candidates hidden that no answer may hold here."""

@@ -85,22 +85,21 @@ async def test_one_that_breaks_or_takes_too_long_harms_nobody(
 
 
 @pytest.mark.parametrize(
-    ("place", "url", "base"),
+    ("place", "url", "words"),
     [
-        (Place("web", "general", server="web"), "", "/read/wondering"),
-        (Place("web", "general", server="web"), "https://chat.example.org", "/read/wondering"),
-        (Place("terminal", "terminal"), "http://127.0.0.1:8080", "http://127.0.0.1:8080/read/wondering"),
+        (Place("web", "general", server="web"), "", "/read/wondering/words?room=general"),
+        (Place("web", "7b-ö", server="web"), "https://chat.example.org", "/read/wondering/words?room=7b-%C3%B6"),
+        (Place("terminal", "terminal"), "http://127.0.0.1:8080", "http://127.0.0.1:8080/read/wondering/words"),
         (Place("terminal", "terminal"), "", ""),
         (ROOM, "http://127.0.0.1:8080", ""),
-        (ROOM, "https://chat.example.org", "https://chat.example.org/read/wondering"),
+        (ROOM, "https://chat.example.org", "https://chat.example.org/read/wondering/words"),
     ],
 )
 async def test_a_link_is_given_where_somebody_could_open_it(
-    make_bot: Callable[..., Bot], place: Place, url: str, base: str
+    make_bot: Callable[..., Bot], place: Place, url: str, words: str
 ) -> None:
     async with make_bot(Wondering(), web_url=url) as bot:
-        words = f"{base}/words" if base else ""
-        expected = f"<{words}#token> <{words}>" if base else "<> <>"
+        expected = f"<{words}#token> <{words}>" if words else "<> <>"
         assert (await last(bot, ask("/where", ANN, place))).text == expected
 
 

@@ -59,7 +59,7 @@ class House:
             links.append((f"/dial?room={quote(place.channel)}", translate("The temperature dial", user.locale)))
         for plugin, pages in (await self.bot.pages(place)).items():
             label = pages[0].title if len(pages) == 1 else translate("Lessons", user.locale)
-            links.append((f"{PAGES}/{plugin}", label))
+            links.append((f"{PAGES}/{plugin}?room={quote(place.channel)}", label))
         if user.is_moderator:
             links.append(("/settings", translate("Settings", user.locale)))
             links.append(("/statistics", translate("Statistics", user.locale)))

@@ -19,7 +19,10 @@ DATA = "/reading"
 
 
 class Reading:
-    """The routes: one page for people, which fetches what it shows. A plugin that is off has nothing to read."""
+    """The routes: one page for people, which fetches what it shows.
+
+    A plugin that is off in the room that they come from, or in “general” where that is none, has nothing to read.
+    """
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -51,5 +54,5 @@ class Reading:
         return web.json_response({"title": found[0].title, "parts": parts})
 
     async def _pages(self, request: web.Request) -> Sequence[Page]:
-        found = await self._house.bot.pages(self._house.rooms.get("general").place())
+        found = await self._house.bot.pages(self._house.rooms.get(request.query.get("room", "")).place())
         return found.get(request.match_info["plugin"], ())

@@ -14,8 +14,11 @@ from bot import plugin
 from bot.app import Bot
 from bot.config import ExplainSection, PluginsSection, WebSection
 from bot.database import Database
+from bot.message import User
 from bot.model_client import ModelClient
 from bot.platforms.web import WebPlatform
+from bot.platforms.web.moderators import Moderators
+from bot.setting import Scope
 
 PETS = """# Pets
 
@@ -55,6 +58,7 @@ MARKED = """# Marked
 [later]: javascript:alert(4)
 """
 """Markdown alone is shown as it was written; among HTML it is told from what was read."""
+TEACHER = User("m", "Mod", is_moderator=True)
 HEBREW = "# חתולים\n\nחתולים מגרגרים.\n"
 
 
@@ -101,7 +105,31 @@ async def test_what_is_not_there(ann: Visitor, path: str) -> None:
 
 async def test_the_chat_links_to_the_lessons(ann: Visitor) -> None:
     async with ann.page() as page:
-        assert {"url": "/read/explain", "label": "Lessons"} in page.received[0]["links"]
+        assert {"url": "/read/explain?room=general", "label": "Lessons"} in page.received[0]["links"]
+
+
+@pytest.fixture
+async def in_one_room(bot: Bot, ann: Visitor) -> None:
+    """Lessons are off in the chat, and on in the room “lesson-1” alone."""
+    await ann.sign_in(await Moderators(bot.database).new_code())
+    async with ann.page() as page:
+        await page.send("make_room", name="lesson-1")
+        await page.until("taken")
+    await bot.registry.switch("explain", Scope("web", "web"), TEACHER, on=False)
+    await bot.registry.switch("explain", Scope("web", "web", "lesson-1"), TEACHER, on=True)
+
+
+@pytest.mark.usefixtures("in_one_room")
+async def test_the_lessons_are_those_of_the_room_that_one_comes_from(ben: Visitor) -> None:
+    async with ben.page(room="lesson-1") as page:
+        assert {"url": "/read/explain?room=lesson-1", "label": "Lessons"} in page.received[0]["links"]
+        await page.say("/explain why do cats purr?")
+        assert "/read/explain/pets?room=lesson-1#why-do-cats-purr" in (await page.final())["reply"]["text"]
+    for room, count in (("lesson-1", 4), ("general", 0), ("attic", 0)):
+        assert len((await fetched(ben, f"/reading/explain?room={room}"))["pages"]) == count
+    assert (await fetched(ben, "/reading/explain/pets?room=lesson-1"))["title"] == "Pets"
+    async with ben.session.get(f"{ben.url}/reading/explain/pets") as response:
+        assert response.status == 404
 
 
 async def test_whoever_lacks_the_code_is_led_to_the_door(bot: Bot) -> None:
@@ -131,6 +159,23 @@ class TestInABrowser:
             await expect(page.locator("#input")).to_have_value("/explain Cats")
             await page.get_by_role("link", name="Lessons").click()
             await expect(page.locator(".pages a")).to_have_count(4)
+
+    @pytest.mark.usefixtures("in_one_room")
+    async def test_whoever_reads_in_a_room_goes_back_to_it(self, url: str) -> None:
+        async with chromium() as browser, opened(browser, f"{url}/#lesson-1") as page:
+            title = page.locator("#title")
+            for link in ("Lessons", "The temperature dial"):
+                await page.get_by_role("link", name=link).click()
+                home = page.locator("#home")
+                await expect(home).to_have_attribute("href", "/#lesson-1")
+                await home.click()
+                await expect(title).to_have_text("lesson-1")
+            await page.get_by_role("link", name="Lessons").click()
+            await page.get_by_role("link", name="Pets").click()
+            await page.locator("section#cats").get_by_role("button", name="Ask about this").click()
+            await expect(title).to_have_text("lesson-1")
+            await page.locator("#input").press("Enter")
+            await expect(page.locator(".exchange .markdown")).to_contain_text("they sleep")
 
     async def test_a_draft_waits_until_the_question_about_a_lesson_is_asked(self, url: str) -> None:
         async with chromium() as browser, opened(browser, url) as page:

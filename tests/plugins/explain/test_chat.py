@@ -84,7 +84,7 @@ async def test_an_answer_is_in_the_lessons_words_and_says_where_they_stand(bot: 
 @pytest.mark.parametrize(
     ("place", "address"),
     [
-        (WEB, "/read/explain/what-is-generative-ai#high-temperature"),
+        (WEB, "/read/explain/what-is-generative-ai?room=general#high-temperature"),
         (ROOM, "https://chat.example.org/read/explain/what-is-generative-ai#high-temperature"),
     ],
 )

@@ -1,12 +1,13 @@
 // The page of the dial. What stands behind the # of its address is the text to begin with.
 
-import { decoded } from "./address.js";
+import { chat, decoded, openedFrom } from "./address.js";
 import { DialView } from "./dialview.js";
 import { byId } from "./dom.js";
 import * as look from "./look.js";
 
 look.begin();
+byId("home").href = chat();
 new DialView(byId("dial"), {
   text: decoded(location.hash.slice(1)) || "The cat sat on the",
-  room: new URLSearchParams(location.search).get("room") ?? "",
+  room: openedFrom(),
 });

@@ -1,6 +1,6 @@
 // A page to read: its parts with their headings, each of which can be linked to and asked about.
 
-import { decoded } from "./address.js";
+import { chat, decoded } from "./address.js";
 import { byId, element } from "./dom.js";
 import { ASKED, DRAFT, KEPT } from "./draft.js";
 import { fetched } from "./fetched.js";
@@ -9,33 +9,35 @@ import { Markdown, written } from "./markdown.js";
 import { t } from "./words.js";
 
 const [, , plugin, name] = location.pathname.split("/");
+const { search } = location;
 const wide = matchMedia("(min-width: 60rem)");
 
 look.begin();
+byId("home").href = chat();
 show();
 
 async function show() {
   const text = byId("text");
   try {
-    if (name) showPage(await fetched(`/reading/${plugin}/${name}`));
-    else showList((await fetched(`/reading/${plugin}`)).pages);
+    if (name) showPage(await fetched(`/reading/${plugin}/${name}${search}`));
+    else showList((await fetched(`/reading/${plugin}${search}`)).pages);
   } catch (error) {
     console.warn("The page could not be shown.", error);
     text.replaceChildren(...error.status === 404 ? [
       element("h1", {}, t("There is no such page")),
-      element("p", {}, t("It was removed, or its address is wrong."), " ", element("a", { href: "/" }, t("Back to the chat"))),
+      element("p", {}, t("It was removed, or its address is wrong."), " ", element("a", { href: chat() }, t("Back to the chat"))),
     ] : [element("h1", {}, t("Lessons")), element("p", { class: "error", role: "alert" }, error.message)]);
   }
   text.setAttribute("aria-busy", "false");
 }
 
 function showList(pages) {
-  if (pages.length === 1) return location.replace(`/read/${plugin}/${pages[0].name}`);
+  if (pages.length === 1) return location.replace(`/read/${plugin}/${pages[0].name}${search}`);
   byId("text").replaceChildren(
     element("h1", {}, t("Lessons")),
     pages.length ? null : element("p", {}, t("There is nothing to read here yet.")),
     element("ul", { class: "pages" }, ...pages.map((page) => element("li", {},
-      element("a", { href: `/read/${plugin}/${page.name}`, dir: "auto" }, page.title)))));
+      element("a", { href: `/read/${plugin}/${page.name}${search}`, dir: "auto" }, page.title)))));
 }
 
 function showPage({ title, parts }) {
@@ -65,7 +67,7 @@ function askAbout(line) {
   if (isTyped && sessionStorage.getItem(KEPT) === null) sessionStorage.setItem(KEPT, draft);
   sessionStorage.setItem(ASKED, line);
   sessionStorage.setItem(DRAFT, line);
-  location.assign("/");
+  location.assign(chat());
 }
 
 // The part that the address names came after the browser looked for it.
