@@ -6,6 +6,7 @@ else for the channel, else for the server, else by the deployment's `[settings]`
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from bot.model_client import ModelClient
 
 DEFAULT, DEPLOYMENT = "default", "deployment"
+TOLD_WITHIN = 1.0
+"""Seconds that a form waits for the model server's models: platforms open none three seconds after it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +254,10 @@ class Settings:
         """
         if not setting.task:
             return tuple(map(str, setting.choices))
-        with suppress(UserError):
-            return tuple(dict.fromkeys([*await self._offered(setting), *([now] if now else [])]))
+        with suppress(UserError, TimeoutError):
+            async with asyncio.timeout(TOLD_WITHIN):
+                offered = await self._offered(setting)
+            return tuple(dict.fromkeys([*offered, *([now] if now else [])]))
         return ()
 
     async def model(self, name: str, place: Place) -> str | None:

@@ -55,24 +55,22 @@ class FakeModels:
 
     A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
     drawings after their first preview, dials and faces altogether; `embedding_gate` holds embeddings,
-    `moderation_gate` moderations. `requests` holds the bodies received, `running` how many are being answered, and
-    `dropped` how many were left by their client before the end. `failure` (status, sentence) refuses what is `failing`;
-    `place` puts every chat and drawing into a queue first, while the gate is closed. `listed` are its models with their
-    tasks; `candidates` is how many tokens a dial names. `scores` maps what a text has in it to how its moderation is
-    answered, None stands for a server without one; `moderated` holds the texts that were asked about, `moderated_for`
-    whom for; the first `crowd` of these requests find the queue full. `guided_by` is told of pictures, whatever their
-    guidance, and so is what is in `told`. `unlikely` says how probable pieces of the answer are that hardly are;
-    `unshown` are pieces behind it that only its tokens tell of. `opening` is a special token before the text of a dial.
+    `moderation_gate` moderations, `listing_gate` the list of models. `requests` holds the bodies received, `running`
+    how many are being answered, and `dropped` how many were left by their client before the end. `failure` (status,
+    sentence) refuses what is `failing`; `place` puts every chat and drawing into a queue first, while the gate is
+    closed. `listed` are its models with their tasks; `candidates` is how many tokens a dial names. `scores` maps what
+    a text has in it to how its moderation is answered, None stands for a server without one; `moderated` holds the
+    texts that were asked about, `moderated_for` whom for; the first `crowd` of these requests find the queue full.
+    `guided_by` is told of pictures, whatever their guidance, and so is what is in `told`. `unlikely` says how probable
+    pieces of the answer are that hardly are; `unshown` are pieces behind it that only its tokens tell of. `opening` is
+    a special token before the text of a dial.
     """
 
     def __init__(self, *answer: str) -> None:
         self.answer = answer or ("Paris", " is", " the", " capital", " of", " France.")
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.embedding_gate = asyncio.Event()
-        self.embedding_gate.set()
-        self.moderation_gate = asyncio.Event()
-        self.moderation_gate.set()
+        self._gates = [asyncio.Event() for _ in range(4)]
+        self.gate, self.embedding_gate, self.moderation_gate, self.listing_gate = self._gates
+        self._open_gates()
         self.before_gate = 1
         self.failure: tuple[int, str] | None = None
         self.failing: Callable[[dict[str, Any]], bool] = lambda body: True
@@ -120,11 +118,13 @@ class FakeModels:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.gate.set()
-        self.embedding_gate.set()
-        self.moderation_gate.set()
+        self._open_gates()
         await self._lifetime.aclose()
         assert not self.refused, self.refused
+
+    def _open_gates(self) -> None:
+        for gate in self._gates:
+            gate.set()
 
     async def until(
         self, *, running: int | None = None, dropped: int | None = None, requests: int | None = None
@@ -177,6 +177,7 @@ class FakeModels:
         return web.json_response({"results": [{"category_scores": score} for score in found]})
 
     async def _models(self, request: web.Request) -> web.Response:
+        await self.listing_gate.wait()
         data = [{"id": name, "object": "model", "tempera": {"task": task}} for name, task in self.listed.items()]
         return web.json_response({"object": "list", "data": data})
 

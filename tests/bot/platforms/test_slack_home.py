@@ -153,6 +153,17 @@ async def test_a_model_is_picked_from_a_menu(slack: FakeSlack, bot: Bot, models:
     await slack.until(lambda: bot.settings.value("ask.model", Place("slack", "C1", slack.team)) == "other-chat")
 
 
+async def test_a_model_is_typed_where_the_model_server_does_not_tell_in_time(
+    slack: FakeSlack, bot: Bot, models: FakeModels
+) -> None:
+    models.listing_gate.clear()
+    form = await setting(slack, slack.admin, "ask.model")
+    assert form.content["blocks"][0]["element"]["type"] == "plain_text_input"
+    models.listing_gate.set()
+    assert (await slack.submit(slack.admin, form, {"ask.model": "fake-chat"})).closed
+    await slack.until(lambda: bot.settings.value("ask.model", Place("slack", "C1", slack.team)) == "fake-chat")
+
+
 async def test_an_empty_field_takes_back_what_was_set(slack: FakeSlack, bot: Bot) -> None:
     here = Place("slack", "C1", slack.team)
     await settle(slack, bot, "limits.cooldown", 60)
