@@ -125,11 +125,14 @@ def changed(action: str, command: Command, row: MessageRow, fields: Mapping[str,
 
 
 def form(command: Command, values: Mapping[str, Any], form_id: str) -> Form:
-    """The form of a command: one field per `form` option, filled in with `values`."""
-    fields = tuple(field(option, values.get(option.name, option.default)) for option in command.options if option.form)
-    if not fields:
+    """The form of a command: a field for each of its `form_options`, filled in with `values`."""
+    shown = command.form_options(values)
+    if not shown:
         raise OptionError("", "/{command} has no form.", command=command.name)
-    return Form(form_id, f"/{command.name}", fields)
+    fields = tuple(field(option, values.get(option.name, option.default)) for option in shown)
+    # A hidden command cannot be typed; the one that it belongs to can.
+    name = command.name.partition("-")[0] if command.hidden else command.name
+    return Form(form_id, f"/{name}", fields)
 
 
 def field(option: Option, value: Any) -> Field:

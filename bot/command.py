@@ -22,6 +22,8 @@ QUOTED = r"\"[^\"]*\"(?=\s|$)|\".*\"(?=\s*$)|\"[^\"]*\"|“[^”]*”|'[^']*'(?=
 """A value in quotation marks. The last one of a line may have some inside."""
 PAIR = re.compile(rf"\s*(?P<name>[A-Za-z_][\w-]*):(?P<value>{QUOTED}|\S*)", re.DOTALL)
 TAIL = re.compile(r"(?:^|\s)(?P<name>[A-Za-z_][\w-]*):(?P<value>\"[^\"]*\"|“[^”]*”|[^\s\"]+)\s*$")
+FORM_FIELDS = 5
+"""Discord's limit for a modal, and so how many options a form shows."""
 QUOTES = {'"': '"', "“": "”", "'": "'"}
 
 
@@ -91,9 +93,16 @@ class Command(Traits):
 
     def wants_form(self, given: Mapping[str, Any]) -> bool:
         """Whether something required is missing from `given`, and a form could ask for it without losing the rest."""
-        missing = any(option.required and not str(given.get(option.name) or "").strip() for option in self.options)
+        needed = {option.name for option in self.options if option.required}
+        missing = {name for name in needed if not str(given.get(name) or "").strip()}
         known = {option.name for option in self.options if option.form}
-        return self.opens_form and missing and set(given) <= known
+        return self.opens_form and bool(missing) and set(given) <= known and len(needed | set(given)) <= FORM_FIELDS
+
+    def form_options(self, values: Mapping[str, Any]) -> list[Option]:
+        """Those that a form has, in their order. Where it has no room for all, those without a value in `values` go."""
+        known = [option for option in self.options if option.form]
+        wanted = sorted(known, key=lambda option: not option.required and values.get(option.name) in (None, ""))
+        return [option for option in known if option in wanted[:FORM_FIELDS]]
 
     def from_message(self, text: str, link: str = "") -> dict[str, str]:
         """The options for a message with this text, shortened to what fits, and with a `link` to it."""

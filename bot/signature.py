@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from bot.command import Handler
     from bot.option import Autocomplete
 
-FORM_FIELDS = 5
-"""Discord's limit for a modal, and so the number of options that a command may mark with `form`."""
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
@@ -149,8 +147,8 @@ def _options(handler: Handler, where: str, texts: Mapping[str, str], declared: D
         raise PluginError(f"{where}: the type {error.name!r} is not imported where it runs.") from error
     options = [_option(parameter, hints.get(parameter.name), where, texts, declared) for parameter in parameters]
     unknown = set(declared.form) - {option.name for option in options}
-    if unknown or len(declared.form) > FORM_FIELDS:
-        raise PluginError(f"{where}: `form` may name up to {FORM_FIELDS} of its options; it has {declared.form}.")
+    if unknown:
+        raise PluginError(f"{where}: `form` may name its own options alone; it has {declared.form}.")
     plain = [option for option in options if option.type is str and not option.choices]
     first = next((option for option in options if option.choices or option in plain), None)
     text = next((option for option in plain if option.required), first if first in plain else None)

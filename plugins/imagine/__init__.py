@@ -48,7 +48,7 @@ class Imagine(Plugin):
         ),
     )
 
-    @command(form=("prompt", "guidance", "steps", "negative", "seed"), draws=True)
+    @command(form=("prompt", "guidance", "steps", "negative", "seed", "sweep"), draws=True)
     async def imagine(
         self,
         ctx: Context,

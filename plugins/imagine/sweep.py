@@ -11,7 +11,7 @@ from bot import UserError
 KNOBS = ("guidance", "steps")
 WHOLE = frozenset({"steps"})
 FEWEST, MOST = 2, 8
-EXAMPLES = {"guidance": "guidance=1,3,7", "steps": "steps=5,15,30"}
+EXAMPLES = {"guidance": (1, 3, 7), "steps": (5, 15, 30)}
 SHAPE = re.compile(r"\s*(?P<knob>[a-z]+)\s*[=:]\s*(?P<values>.+)", re.IGNORECASE | re.DOTALL)
 
 
@@ -28,19 +28,27 @@ def read(text: str, limits: Mapping[str, tuple[float, float]], most: int = MOST)
         sentence = (
             "sweep is guidance or steps with {fewest} to {most} values, like {one} or {other}; you gave “{text}”."
         )
-        examples = {"one": EXAMPLES["guidance"], "other": EXAMPLES["steps"]}
+        examples = {"one": _example("guidance", limits, most), "other": _example("steps", limits, most)}
         raise UserError(sentence, fewest=FEWEST, most=most, text=text, **examples)
     values = list(
-        dict.fromkeys(_value(knob, word, limits[knob]) for word in re.split(r"[,;\s]+", match["values"].strip(" ,;")))
+        dict.fromkeys(_value(knob, word, limits, most) for word in re.split(r"[,;\s]+", match["values"].strip(" ,;")))
     )
     if not FEWEST <= len(values) <= most:
         sentence = "A sweep has {fewest} to {most} different values, like {example}; yours has {count}."
-        raise UserError(sentence, fewest=FEWEST, most=most, example=EXAMPLES[knob], count=len(values))
+        example = _example(knob, limits, most)
+        raise UserError(sentence, fewest=FEWEST, most=most, example=example, count=len(values))
     return knob, values
 
 
-def _value(knob: str, word: str, limits: tuple[float, float]) -> float:
-    low, high = limits
+def _example(knob: str, limits: Mapping[str, tuple[float, float]], most: int) -> str:
+    """What may be typed here."""
+    low, high = limits[knob]
+    values = list(dict.fromkeys(min(max(value, low), high) for value in EXAMPLES[knob]))
+    return f"{knob}={','.join(f'{value:g}' for value in values[:most])}"
+
+
+def _value(knob: str, word: str, limits: Mapping[str, tuple[float, float]], most: int) -> float:
+    low, high = limits[knob]
     try:
         value = float(word)
     except ValueError:
@@ -53,4 +61,5 @@ def _value(knob: str, word: str, limits: tuple[float, float]) -> float:
         sentence = (
             "In a sweep, {knob} takes whole numbers from {low} to {high}, like {example}; “{word}” is none of them."
         )
-    raise UserError(sentence, knob=knob, low=f"{low:g}", high=f"{high:g}", example=EXAMPLES[knob], word=word)
+    example = _example(knob, limits, most)
+    raise UserError(sentence, knob=knob, low=f"{low:g}", high=f"{high:g}", example=example, word=word)

@@ -44,6 +44,28 @@ class Sample(Plugin):
 ASK, FREE, PLAIN = Sample().commands()
 
 
+class Long(Plugin):
+    name = "long"
+
+    @command("long-more", hidden=True, form=("a", "b", "c", "d", "e", "f", "text"))
+    async def more(
+        self,
+        ctx: Context,
+        text: str,
+        a: str = "",
+        b: int | None = None,
+        c: str = "",
+        d: str = "",
+        e: str = "",
+        f: str | None = None,
+    ) -> AsyncIterator[Reply]:
+        """More options than a form has room for."""
+        yield Reply()
+
+
+(MORE,) = Long().commands()
+
+
 def row(**options: object) -> MessageRow:
     return MessageRow(id=5, author="ann", author_name="Ann", options=options, seed=7)
 
@@ -173,6 +195,27 @@ def test_a_form_shows_its_options_filled_in() -> None:
 def test_a_form_shows_no_number_that_may_not_be_given_any_more(kind: type, value: float, shown: str) -> None:
     option = Option(name="temperature", type=kind, minimum=0, maximum=1)
     assert actions.field(option, value).value == shown
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({}, "text a b c d"),
+        ({"f": "x", "b": 0}, "text a b c f"),
+        ({"c": "1", "d": "2", "e": "3", "f": "4"}, "text c d e f"),
+    ],
+)
+def test_a_form_without_room_for_all_shows_what_has_a_value(values: dict[str, object], shown: str) -> None:
+    assert [field.name for field in actions.form(MORE, values, "f").fields] == shown.split()
+
+
+@pytest.mark.parametrize(("given", "asked"), [("a b c d", True), ("a b c d e", False), ("a text", False)])
+def test_a_form_asks_for_what_is_missing_where_nothing_that_was_given_is_lost(given: str, asked: bool) -> None:
+    assert MORE.wants_form(dict.fromkeys(given.split(), "1")) is asked
+
+
+def test_the_form_of_a_hidden_command_is_called_as_the_one_that_can_be_typed() -> None:
+    assert (actions.form(MORE, {}, "f").title, actions.form(ASK, {}, "f").title) == ("/long", "/ask")
 
 
 def test_a_command_without_a_form() -> None:

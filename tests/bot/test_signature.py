@@ -87,12 +87,10 @@ class BadName(Plugin):
         yield Reply()
 
 
-class TooManyFields(Plugin):
-    @command(form=("a", "b", "c", "d", "e", "f"))
-    async def big(
-        self, ctx: Context, a: str, b: str = "", c: str = "", d: str = "", e: str = "", f: str = ""
-    ) -> AsyncIterator[Reply]:
-        """Big."""
+class ForeignField(Plugin):
+    @command(form=("a", "b"))
+    async def foreign(self, ctx: Context, a: str) -> AsyncIterator[Reply]:
+        """Foreign."""
         yield Reply()
 
 
@@ -103,7 +101,7 @@ class TooManyFields(Plugin):
         (NotAGenerator, "async generator"),
         (OddType, "option “what” must be one of str, int"),
         (BadName, "one or two words"),
-        (TooManyFields, "up to 5"),
+        (ForeignField, "its own options alone"),
     ],
 )
 def test_what_cannot_be_a_command_says_why(plugin: type[Plugin], reason: str) -> None:

@@ -1,10 +1,17 @@
 """A knob of /imagine at several values: what is drawn, what it overrules, and what is no sweep."""
 
+from pathlib import Path
+
 import pytest
-from fakes.asking import ask, last, pressed
+from fakes.asking import ANN, MODERATOR, ROOM, ask, last, pressed
 from fakes.models import FakeModels
 
+from bot import config, plugin
 from bot.app import Bot
+from bot.config import PluginsSection
+from bot.database import Database
+from bot.message import Action, Request
+from bot.model_client import ModelClient
 
 
 async def test_a_sweep_lays_the_values_side_by_side(bot: Bot, models: FakeModels) -> None:
@@ -58,6 +65,44 @@ async def test_a_sweep_tells_so_of_options_that_came_by_a_menu_or_a_form(bot: Bo
     assert told in reply.text
     edited = await pressed(bot, reply, "Edit", prompt="a cat", guidance="2,5", steps="")
     assert told.replace("0", "2.5") in edited.text
+
+
+async def test_the_values_of_a_sweep_are_edited(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask("/imagine seed:7 sweep:guidance=1,3,7 a cat"))
+    edit = next(button.id for button in reply.buttons if button.label == "Edit")
+    form = bot.dispatch(Request(user=ANN, place=ROOM, action=Action(edit))).form
+    assert form is not None
+    shown = {field.name: field.value for field in (await form()).fields}
+    assert (next(iter(shown)), shown["sweep"], len(shown)) == ("prompt", "guidance=1,3,7", 5)
+    edited = await pressed(bot, reply, "Edit", prompt="a cat", sweep="guidance=1,5,9")
+    assert (edited.error, edited.card["guidance"]) == (False, "1, 5, 9")
+
+
+async def test_a_class_may_draw_the_sweep_that_the_help_shows(models: FakeModels, tmp_path: Path) -> None:
+    """It has fewer pictures at once than others, so that thirty pupils get theirs."""
+    there = config.load(None, ["classroom"]).settings
+    database = Database(f"sqlite:///{tmp_path}/class.db")
+    plugins = plugin.load(PluginsSection(entry_points=False))
+    async with Bot(ModelClient(models.url), plugins, database, settings={**there, "limits.cooldown": 0}) as bot:
+        assert "guidance=1,3,7" in bot.registry.find("imagine").option("sweep").description
+        assert not (await last(bot, ask("/imagine sweep:guidance=1,3,7 a cat"))).error
+        refused = await last(bot, ask("/imagine sweep:guidance=1,2,3,4 a cat"))
+        assert refused.text == "A sweep has 2 to 3 different values, like guidance=1,3,7; yours has 4."
+
+
+@pytest.mark.parametrize(
+    ("setting", "sweep", "example"),
+    [
+        ("count.maximum 2", "guidance=1,3,7", "guidance=1,3"),
+        ("steps.maximum 20", "steps=5", "steps=5,15,20"),
+        ("guidance.minimum 2", "guidance=1,3", "guidance=2,3,7"),
+    ],
+)
+async def test_the_example_of_a_sweep_may_be_drawn_there(bot: Bot, setting: str, sweep: str, example: str) -> None:
+    assert not (await last(bot, ask(f"/config set imagine.{setting}", MODERATOR))).error
+    refused = await last(bot, ask(f"/imagine sweep:{sweep} a cat"))
+    assert (refused.error, f"like {example};" in refused.text) == (True, True), refused.text
+    assert not (await last(bot, ask(f"/imagine sweep:{example} a cat"))).error
 
 
 async def test_a_sweep_does_not_blame_people_for_defaults(bot: Bot) -> None:

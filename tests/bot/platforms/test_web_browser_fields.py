@@ -56,6 +56,18 @@ class Paint(Plugin):
         """Mix."""
         yield Reply(text=colours, final=True)
 
+    @command()
+    async def trace(
+        self,
+        ctx: Context,
+        what: str,
+        guidance: Range[float, 0, 30] | None = None,
+        steps: Range[int, 1, 150] | None = None,
+        width: Range[int, 1, 101] | None = None,
+    ) -> AsyncIterator[Reply]:
+        """Trace, with what a model chooses."""
+        yield Reply(text=what, final=True)
+
 
 @pytest.fixture
 async def page(models: FakeModels, tmp_path: Path) -> AsyncIterator[Any]:
@@ -157,6 +169,17 @@ async def test_sliders_reach_their_ends_and_usual_numbers(page: Any) -> None:
         await page.get_by_label(name, exact=True).fill(usual)
         await expect(box).to_have_value(f"/mix {name}:{usual} red")
         await box.fill("/mix red")
+
+
+async def test_what_the_model_chooses_begins_at_what_is_usual(page: Any) -> None:
+    box = page.locator("#input")
+    for name, usual, more in (("guidance", "5", "5.5"), ("steps", "30", "31"), ("width", "51", "52")):
+        await box.fill("/trace red")
+        slider = page.get_by_label(name, exact=True)
+        await expect(slider).to_have_value(usual)
+        await expect(slider).to_have_attribute("aria-valuetext", "auto")
+        await slider.press("ArrowRight")
+        await expect(box).to_have_value(f"/trace {name}:{more} red")
 
 
 FILES = [{"name": f"{name}.txt", "mimeType": "text/plain", "buffer": name.encode()} for name in ("egg", "yolk")]

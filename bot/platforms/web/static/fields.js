@@ -13,6 +13,8 @@ const STEPS = [1, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001];
 const MANY = 100_000;
 
 const ENDS = { temperature: () => [t("predictable"), t("wild")], guidance: () => [t("freely"), t("to the letter")] };
+// Where the handle of a slider stands while the model chooses: what most do, and not the middle of all that could be.
+const USUAL = { guidance: 5, steps: 30 };
 
 export class Fields {
   #command = null;
@@ -83,7 +85,8 @@ export class Fields {
   #slider(option, id) {
     const { minimum: min, maximum: max } = option;
     const step = option.kind === "integer" ? 1 : stepOf(min, max);
-    const middle = option.default ?? String(option.kind === "integer" ? Math.round((min + max) / 2) : (min + max) / 2);
+    const middle = option.kind === "integer" ? Math.round((min + max) / 2) : (min + max) / 2;
+    const start = option.default ?? String(USUAL[option.name] ?? middle);
     const input = element("input", { type: "range", min, max, step });
     if (option.name === "temperature") thermometer(input, min, max);
     const output = element("output", { for: id });
@@ -93,7 +96,7 @@ export class Fields {
     input.addEventListener("input", () => this.#set(option, tidy(input.value)));
     reset.addEventListener("click", () => { this.#set(option, null); input.focus(); });
     const show = (value) => {
-      const number = Number(String(value ?? middle).replace(",", "."));
+      const number = Number(String(value ?? start).replace(",", "."));
       if (!Number.isNaN(number)) input.value = String(number);
       const share = max > min ? (Number(input.value) - min) / (max - min) : 0;
       input.style.setProperty("--share", `${100 * share}%`);
