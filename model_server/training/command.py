@@ -19,7 +19,7 @@ from model_server.store import Store, StoreError, short
 from model_server.training import stages
 from model_server.training.denoiser import DenoiserTask
 from model_server.training.loop import Plan
-from model_server.training.networks import Sizes, make_unet
+from model_server.training.networks import Sizes, make_autoencoder, make_unet
 from model_server.training.words import TextEncoder
 
 if TYPE_CHECKING:
@@ -63,22 +63,26 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _train(store: Store, folder: Path, name: str, options: argparse.Namespace, device: str) -> None:
-    collection = stages.gather(folder, options.seed, tell)
+    plan = Plan(-(-options.pictures // DenoiserTask.batch), options.seed, folder, name)
+    # Names come first: nobody can teach by them what descriptions mean, or see things in blots, before they are known.
+    known = 0 if options.start else plan.steps * 2 // 3
+    with on_stderr() as progress:
+        encoder = TextEncoder(store.ensure(load_catalogue(CATALOGUE)[TEXT_ENCODER], progress), device)
     if options.start:
         autoencoder = stages.load_part(AutoencoderKL, options.start / "vae").to(device)
         unet = stages.load_part(UNet2DConditionModel, options.start / "unet").to(device)
     else:
-        autoencoder = stages.learn_latents(folder, options.seed, collection, device, tell)
+        autoencoder = make_autoencoder(Sizes(), options.seed).to(device)
         unet = make_unet(Sizes(), options.seed).to(device)
-    with on_stderr() as progress:
-        encoder = TextEncoder(store.ensure(load_catalogue(CATALOGUE)[TEXT_ENCODER], progress), device)
+    stages.foresee(plan, known, autoencoder, encoder, unet, tell)
+    collection = stages.gather(folder, options.seed, tell)
+    if not options.start:
+        autoencoder = stages.learn_latents(folder, options.seed, collection, autoencoder, tell)
     lesson = stages.prepare(folder, collection, autoencoder, encoder, tell)
-    plan = Plan(-(-options.pictures // DenoiserTask.batch), options.seed, folder, name)
     run = stages.denoising(folder, plan, lesson, autoencoder, encoder, unet)
     if options.start:
         run.task.rate = RATE_FROM_WEIGHTS
-    # Names come first: nobody can teach by them what descriptions mean, or see things in blots, before they are known.
-    stages.learn(run, lesson, 0 if options.start else plan.steps * 2 // 3, tell)
+    stages.learn(run, lesson, known, tell)
     tell(f"Done: {run.step:,} steps. Samples are in {short(folder / 'samples')}; --export FOLDER writes the weights.")
 
 

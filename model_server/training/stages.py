@@ -11,12 +11,13 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from model_server.store import StoreError
+from model_server.training import forecast
 from model_server.training.autoencoder import AutoencoderTask, encode, fidelity
 from model_server.training.collection import by_kind, collect
 from model_server.training.denoiser import NOTHING, DenoiserTask, Lesson, Wording
 from model_server.training.emoji import read_emoji, read_pictures
-from model_server.training.loop import Plan, Run, check_seed, save
-from model_server.training.networks import Sizes, make_autoencoder, make_scheduler, make_unet, normalise
+from model_server.training.loop import Plan, Run, check_seed, clock, save
+from model_server.training.networks import Sizes, make_scheduler, make_unet, normalise
 from model_server.training.packages import SETS, WORDS, fetch
 from model_server.training.recogniser import RecogniserTask, make_recogniser
 from model_server.training.words import TextEncoder, encode_all
@@ -48,20 +49,45 @@ def gather(folder: Path, seed: int, tell: Tell) -> Collection:
     return collection
 
 
-def learn_latents(folder: Path, seed: int, collection: Collection, device: str, tell: Tell) -> AutoencoderKL:
-    """The autoencoder, trained unless `folder` has it. Raises StoreError where it has one of another seed."""
+def foresee(
+    plan: Plan,
+    known: int,
+    autoencoder: AutoencoderKL,
+    encoder: TextEncoder,
+    unet: UNet2DConditionModel,
+    tell: Tell,
+) -> None:
+    """Tell how long all takes that is still to be learnt, unless the run of `plan` has begun, which tells it itself.
+
+    At the step `known` names are known. `autoencoder` and `unet` stay as they are.
+    """
+    if (plan.folder / f"{plan.name}.pt").is_file():
+        return
+    tell("measuring how long a picture takes")
+    lines, total = [], 0.0
+    if plan.name == "unet" and not (plan.folder / "vae").is_dir():
+        line, seconds = forecast.of_autoencoder(autoencoder, AUTOENCODER_STEPS * AutoencoderTask.batch, plan.folder)
+        lines, total = [line], seconds
+    pictures = (known * DenoiserTask.batch, (plan.steps - known) * DenoiserTask.batch)
+    line, seconds = forecast.of_unet(unet, autoencoder, encoder, pictures, plan.folder)
+    tell(f"the plan: {'; '.join([*lines, line])}; about {clock(total + seconds)} in all")
+
+
+def learn_latents(
+    folder: Path, seed: int, collection: Collection, autoencoder: AutoencoderKL, tell: Tell
+) -> AutoencoderKL:
+    """`autoencoder`, trained, or the one that `folder` has. Raises StoreError where that is of another seed."""
     if (folder / "vae").is_dir():
         check_seed(folder / "autoencoder.pt", seed)
-        return load_part(AutoencoderKL, folder / "vae").to(device)
+        return load_part(AutoencoderKL, folder / "vae").to(autoencoder.device)
     pictures = np.stack(collection.pictures)
-    module = make_autoencoder(Sizes(), seed).to(device)
-    task = AutoencoderTask(module, pictures, collection.probabilities(), folder / "samples")
+    task = AutoencoderTask(autoencoder, pictures, collection.probabilities(), folder / "samples")
     run = Run(task, Plan(AUTOENCODER_STEPS, seed, folder, "autoencoder", show_steps=500))
     run.resume()
     run.train(tell)
     trained: AutoencoderKL = run.averaged
     latents = encode(trained, pictures[::MEASURED]).float()
-    normalise(trained, latents.mean(dim=(0, 2, 3)).to(device), latents.std(dim=(0, 2, 3)).to(device))
+    normalise(trained, latents.mean(dim=(0, 2, 3)).to(trained.device), latents.std(dim=(0, 2, 3)).to(trained.device))
     tell(f"autoencoder: pictures come back with {fidelity(trained, pictures[:: 5 * MEASURED]):.1f} dB")
     save_part(trained, folder / "vae")
     return trained

@@ -1,6 +1,7 @@
 """`tempera-models train` with networks and a collection that are tiny, and everything else as it is."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -102,11 +103,18 @@ def test_from_nothing_to_weights_and_further_when_asked_again(
     monkeypatch.setattr(stages, "AUTOENCODER_STEPS", 2)
     assert main(["train", MODEL, "--pictures", "32", "--threads", "1"]) == 0
     told = capsys.readouterr().out
-    assert "autoencoder: pictures come back with" in told
+    plan = next(line for line in told.splitlines() if line.startswith("the plan: "))
+    assert re.fullmatch(
+        r"the plan: the autoencoder 16 pictures at [0-9.]+ ms, 0 min; "
+        r"the UNet 32 pictures with descriptions, too, at [0-9.]+ ms, 0 min; about 0 min in all",
+        plan,
+    )
+    assert told.index(plan) < told.index("autoencoder: pictures come back with")
     assert "Done: 1 steps." in told
     assert main(["train", MODEL, "--pictures", "96", "--threads", "1"]) == 0
     told = capsys.readouterr().out
     assert "autoencoder" not in told
+    assert "the plan" not in told
     assert "Done: 3 steps." in told
     assert main(["train", MODEL, "--export", str(tmp_path / "out")]) == 0
     kept = torch.load(home / "unet.pt", weights_only=True)["averaged"].values()

@@ -1,0 +1,49 @@
+"""What is told of a training before it begins: made of what a few steps take, which change nothing."""
+
+import copy
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_server.training import forecast
+from model_server.training.denoiser import DenoiserTask
+from model_server.training.networks import Sizes, make_autoencoder, make_unet
+from model_server.training.words import TextEncoder
+
+
+def test_pictures_with_descriptions_are_measured_by_themselves(
+    sizes: Sizes, text_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which kind a step is of is told by whether there is a teacher; here those take four times as long."""
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    loss = DenoiserTask.loss
+
+    def slow(task: DenoiserTask, random: torch.Generator) -> torch.Tensor:
+        now[0] += 1.28 if task.teacher is None else 5.12
+        return loss(task, random)
+
+    monkeypatch.setattr(DenoiserTask, "loss", slow)
+    unet, autoencoder = make_unet(sizes, 1), make_autoencoder(sizes, 1)
+    before = copy.deepcopy(unet.state_dict())
+    encoder = TextEncoder(text_encoder, "cpu")
+    line, seconds = forecast.of_unet(unet, autoencoder, encoder, (60_000, 30_000), tmp_path)
+    assert line == (
+        "the UNet 60,000 pictures with names at 40.0 ms and 30,000 pictures with descriptions, too, at 160.0 ms, "
+        "2 h 00 min"
+    )
+    assert seconds == pytest.approx(7200)
+    assert all(torch.equal(before[name], value) for name, value in unet.state_dict().items())
+    assert all(value.grad is None for value in unet.parameters())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_autoencoder_is_measured_and_stays(sizes: Sizes, tmp_path: Path) -> None:
+    autoencoder = make_autoencoder(sizes, 1)
+    before = copy.deepcopy(autoencoder.state_dict())
+    line, seconds = forecast.of_autoencoder(autoencoder, 1_000_000, tmp_path)
+    assert line.startswith("the autoencoder 1,000,000 pictures at ")
+    assert seconds > 0
+    assert all(torch.equal(before[name], value) for name, value in autoencoder.state_dict().items())
