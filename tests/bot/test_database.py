@@ -2,7 +2,7 @@ import asyncio
 import gc
 import multiprocessing
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,20 +21,15 @@ from bot.setting import Scope
 from bot.settings import Settings
 
 
-@pytest.fixture(autouse=True)
-def _real_migrations() -> Iterator[None]:
-    with real_migrations():
-        yield
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def address(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """The address of an empty database, of each kind in turn."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/deep/below/tempera.db"
-    else:
-        async with fresh_database(request.getfixturevalue("postgres"), empty=True) as made:
-            yield made
+async def bare(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of a database without tables, of each kind in turn, in which the real migrations make them."""
+    with real_migrations():
+        if request.param == "sqlite":
+            yield f"sqlite:///{tmp_path}/deep/below/tempera.db"
+        else:
+            async with fresh_database(request.getfixturevalue("postgres"), empty=True) as made:
+                yield made
 
 
 def message(**values: object) -> MessageRow:
@@ -46,8 +41,8 @@ def message(**values: object) -> MessageRow:
     return MessageRow(**(common | values))
 
 
-async def test_the_migrations_make_the_tables_that_the_code_declares(address: str) -> None:
-    async with Database(address) as database, database._engine.connect() as connection:
+async def test_the_migrations_make_the_tables_that_the_code_declares(bare: str) -> None:
+    async with Database(bare) as database, database._engine.connect() as connection:
         difference = await connection.run_sync(
             lambda sync: compare_metadata(MigrationContext.configure(sync), Base.metadata)
         )
@@ -67,8 +62,8 @@ async def test_the_tables_that_other_tests_begin_with_are_those_that_migrations_
     assert len(made[0][0]) > 10
 
 
-async def test_migrations_go_down_and_up_again(address: str) -> None:
-    async with Database(address) as database:
+async def test_migrations_go_down_and_up_again(bare: str) -> None:
+    async with Database(bare) as database:
         await back_to(database, "0007")
         for gone in ("counts", "timeouts", "tokens", "settings", "plugin_blobs", "deliveries", "messages"):
             await database.migrate("-1")
@@ -129,6 +124,7 @@ def _claim(address: str, names: list[str], results: "multiprocessing.Queue[list[
     results.put(asyncio.run(work()))
 
 
+@pytest.mark.processes
 def test_an_event_is_handled_by_one_of_two_processes(address: str) -> None:
     names = [str(number) for number in range(50)]
     context = multiprocessing.get_context("spawn")
@@ -241,9 +237,9 @@ async def test_whoever_is_cancelled_at_any_moment_gives_the_connection_back(
     assert not [record for record in caplog.records if "garbage collector" in record.getMessage()]
 
 
-async def test_many_that_begin_at_once_on_a_new_database_all_begin(address: str) -> None:
+async def test_many_that_begin_at_once_on_a_new_database_all_begin(bare: str) -> None:
     async def begin(number: int) -> bool:
-        async with Database(address) as database:
+        async with Database(bare) as database:
             return await database.first_seen("test", str(number))
 
     assert all(await asyncio.gather(*(begin(number) for number in range(8))))
@@ -257,9 +253,9 @@ async def back_to(database: Database, revision: str) -> None:
         await database.migrate("-1")
 
 
-async def test_plugins_that_were_switched_off_before_there_were_settings_stay_so(address: str) -> None:
+async def test_plugins_that_were_switched_off_before_there_were_settings_stay_so(bare: str) -> None:
     off = {"web": ["face"], "123456": ["ask", "face"], "T0123ABC": ["lab"], "": ["imagine"]}
-    async with Database(address) as database:
+    async with Database(bare) as database:
         await back_to(database, "0007")
         async with database.writing() as session:
             session.add_all(PluginRow(plugin="plugins", scope="off", key=key, value=off[key]) for key in off)

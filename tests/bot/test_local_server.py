@@ -72,6 +72,7 @@ async def kept(url: str, **keys: str) -> AsyncIterator[None]:
             await task
 
 
+@pytest.mark.processes
 async def test_it_starts_and_ends_with_the_bot(url: str) -> None:
     async with kept(url):
         await eventually(lambda: answers(url))
@@ -105,6 +106,7 @@ async def test_a_server_ends_with_a_bot_that_was_killed(url: str) -> None:
     await eventually(lambda: is_over(child))
 
 
+@pytest.mark.processes
 async def test_a_server_that_cannot_start_is_tried_ever_more_seldom(
     url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +124,7 @@ async def test_a_server_that_cannot_start_is_tried_ever_more_seldom(
     assert pauses()[:3] == [0.01, 0.02, 0.02]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("keys", "known_by"), [({}, "key"), ({"trusted_key": "configured"}, "configured")])
 async def test_the_server_is_told_by_what_to_know_the_bot(url: str, keys: dict[str, str], known_by: str) -> None:
     async with kept(url, **keys):

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from fakes.sketcher import Sketcher
-
 from model_server.engines import Engine, EngineSpec, Misconfigured
 from model_server.job import (
     Chat,
@@ -191,6 +189,9 @@ def create(spec: EngineSpec) -> Engine:
         case "moderation":
             return Judge()
         case "diffusion":
+            # Most workers speak, and start without what draws.
+            from fakes.sketcher import Sketcher
+
             return Sketcher(spec)
         case _:
             return Parrot(spec)

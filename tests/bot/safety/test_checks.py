@@ -162,7 +162,10 @@ async def test_without_a_classifier_a_classroom_waits(bot: Bot, models: FakeMode
 
 
 @pytest.mark.parametrize("bot", ["standard", "classroom"], indirect=True)
-async def test_where_many_are_checked_at_once_one_waits(bot: Bot, models: FakeModels) -> None:
+async def test_where_many_are_checked_at_once_one_waits(
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.safety.checks.AGAIN_SECONDS", 0.01)
     models.scores, models.crowd = {"vile": {"hate": 0.99}}, 2
     assert (await last(bot, ask("/say something vile"))).text == SENTENCES["hate"].text
 

@@ -13,6 +13,7 @@ from filelock import FileLock
 from model_server.__main__ import main
 from model_server.training import command, stages
 from model_server.training.collection import Collection
+from model_server.training.denoiser import DenoiserTask
 from model_server.training.networks import Sizes, make_autoencoder, make_unet
 
 MODEL = "emoji-diffusion"
@@ -31,6 +32,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: Sizes, squares:
 
     monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(stages, "gather", gather)
+    monkeypatch.setattr(DenoiserTask, "batch", 8)
+    monkeypatch.setattr(DenoiserTask, "described", 2)
     for module in (stages, command):
         monkeypatch.setattr(module, "Sizes", lambda: sizes)
     monkeypatch.setattr(command, "CATALOGUE", encoder)
@@ -61,7 +64,7 @@ def test_it_starts_from_weights_and_exports_what_became_of_them(home: Path, tmp_
     start, out = tmp_path / "start", tmp_path / "out"
     stages.export(make_unet(sizes, 5), make_autoencoder(sizes, 5), start)
     from_start = ["train", MODEL, "--from", str(start)]
-    assert main([*from_start, "--pictures", "64", "--threads", "1"]) == 0
+    assert main([*from_start, "--pictures", "16", "--threads", "1"]) == 0
     assert main([*from_start, "--export", str(out)]) == 0
     # Two steps, at the beginning of a rising rate, lead a little away from there and from nowhere else.
     assert 0 < furthest(weights(start), weights(out)) < 0.01
@@ -81,7 +84,7 @@ def test_weights_keep_the_shape_that_they_were_made_in(
     wider = Sizes(sizes.autoencoder, (16, 16, 16), sizes.groups, sizes.head)
     for module in (stages, command):
         monkeypatch.setattr(module, "Sizes", lambda: wider)
-    assert main(["train", MODEL, "--from", str(start), "--pictures", "32", "--threads", "1"]) == 0
+    assert main(["train", MODEL, "--from", str(start), "--pictures", "8", "--threads", "1"]) == 0
     assert main(["train", MODEL, "--from", str(start), "--export", str(out)]) == 0
     assert furthest(weights(start), weights(out)) < 0.01
 
@@ -92,7 +95,7 @@ def test_two_do_not_train_it_at_once(
     monkeypatch.setattr(stages, "AUTOENCODER_STEPS", 2)
     home.mkdir(parents=True)
     with FileLock(home / "training.lock"):
-        assert main(["train", MODEL, "--pictures", "32"]) == 1
+        assert main(["train", MODEL, "--pictures", "8"]) == 1
     assert "is being trained by another process" in capsys.readouterr().err
     assert not list(home.glob("*.pt"))
 
@@ -101,17 +104,17 @@ def test_from_nothing_to_weights_and_further_when_asked_again(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stages, "AUTOENCODER_STEPS", 2)
-    assert main(["train", MODEL, "--pictures", "32", "--threads", "1"]) == 0
+    assert main(["train", MODEL, "--pictures", "8", "--threads", "1"]) == 0
     told = capsys.readouterr().out
     plan = next(line for line in told.splitlines() if line.startswith("the plan: "))
     assert re.fullmatch(
         r"the plan: the autoencoder 16 pictures at [0-9.]+ ms, 0 min; "
-        r"the UNet 32 pictures with descriptions, too, at [0-9.]+ ms, 0 min; about 0 min in all",
+        r"the UNet 8 pictures with descriptions, too, at [0-9.]+ ms, 0 min; about 0 min in all",
         plan,
     )
     assert told.index(plan) < told.index("autoencoder: pictures come back with")
     assert "Done: 1 steps." in told
-    assert main(["train", MODEL, "--pictures", "96", "--threads", "1"]) == 0
+    assert main(["train", MODEL, "--pictures", "24", "--threads", "1"]) == 0
     told = capsys.readouterr().out
     assert "autoencoder" not in told
     assert "the plan" not in told

@@ -1,6 +1,7 @@
 """What was trained, as files that others open."""
 
 import dataclasses
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,12 @@ import torch
 
 from model_server.assembly import MAX_TOKENS, assemble
 from model_server.store import StoreError
-from model_server.training import stages
+from model_server.training import samples, stages
 from model_server.training.collection import Collection
 from model_server.training.denoiser import DenoiserTask, Lesson, Wording
 from model_server.training.loop import Plan, Run
 from model_server.training.networks import Sizes, make_autoencoder, make_unet
-from model_server.training.recogniser import RecogniserTask
+from model_server.training.recogniser import RecogniserTask, make_recogniser
 from model_server.training.words import TextEncoder
 
 DRAW = """
@@ -72,8 +73,14 @@ def test_the_real_sizes_fit_into_forty_megabytes() -> None:
 
 
 def test_stages_lead_to_a_run_that_is_taken_up_again(
-    tmp_path: Path, sizes: Sizes, squares: "stages.np.ndarray", text_encoder: Path
+    tmp_path: Path,
+    sizes: Sizes,
+    squares: "stages.np.ndarray",
+    text_encoder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(samples, "STEPS", 1)
+
     def collection() -> Collection:
         made = Collection()
         for number, picture in enumerate(squares):
@@ -103,6 +110,7 @@ def test_a_run_that_stops_around_the_descriptions_goes_on_as_if_it_had_not(
     lesson: Lesson, sizes: Sizes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stages, "RECOGNISER_STEPS", 2)
+    monkeypatch.setattr(stages, "make_recogniser", functools.partial(make_recogniser, widths=(8, 8)))
     monkeypatch.setattr(RecogniserTask, "batch", 4)
     described = dataclasses.replace(lesson, wordings=[Wording(1, torch.tensor([2, 3]), torch.tensor([0, 1]))])
 
