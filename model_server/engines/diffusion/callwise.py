@@ -93,10 +93,8 @@ class CallwiseEngine:
         new, self._new = self._new, []
         events = [event for job in new for event in self._start(job)]
         if not self._call and self._running and self._paced.rests(PATIENCE_SECONDS):
-            self._begin()
-        if self._call:
-            return events + self._follow()
-        return events or [work.drawing.progress() for work in self._running.values()]
+            events += self._begin()
+        return events + self._follow() if self._call else events
 
     def remove(self, job_id: str) -> None:
         self._new = [job for job in self._new if job.id != job_id]
@@ -118,14 +116,17 @@ class CallwiseEngine:
         drawing = Drawing(job.id, task, able, [shot.last for shot in shots])
         self._running[job.id] = Work(drawing, start, shots)
         negative = self._pipeline.reading(task.negative_prompt) if task.negative_prompt else None
-        return [*drawing.opening(self._pipeline.reading(task.prompt), negative), drawing.progress()]
+        return drawing.opening(self._pipeline.reading(task.prompt), negative)
 
     def _wanted(self) -> list[Shot]:
         """What of the call belongs to jobs that are still here."""
         return [shot for shot in self._call if shot.job_id in self._running]
 
-    def _begin(self) -> None:
-        """Call for the first picture in turn and all that fit to it, the jobs' shares as equal as can be."""
+    def _begin(self) -> list[Event]:
+        """Call for the first picture in turn and all that fit to it, the jobs' shares as equal as can be.
+
+        Only now their jobs hear of a step: before, they wait, as in the queue.
+        """
         lead = next(work for work in self._running.values() if work.waiting)
         key = lead.waiting[0].key
         fitting = [[shot for shot in work.waiting if shot.key == key] for work in self._running.values()]
@@ -140,6 +141,7 @@ class CallwiseEngine:
             self._running[job_id] = self._running.pop(job_id)
         starts = [start for shot in self._call if (start := self._running[shot.job_id].start) is not None]
         self._paced.begin(partial(self._pipeline.call, [shot.task for shot in self._call], starts))
+        return [work.drawing.progress() for work in self._at_work()]
 
     def _follow(self) -> list[Event]:
         match self._paced.wait(PATIENCE_SECONDS):

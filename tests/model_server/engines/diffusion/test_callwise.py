@@ -202,7 +202,13 @@ def test_a_pipeline_that_shows_no_steps_draws_all_the_same(
     engine.add(imagine("b", steps=30))
     engine.step()
     engine.remove("b")
-    assert len(only(run, engine, imagine("c"))) == 1
+    engine.add(imagine("c"))
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._paced, "rests", lambda _: False)
+        events = list(engine.step())
+    assert not steps_told(events, "c"), "b's call runs to its end before"
+    while not pictures(events, "c"):
+        events += engine.step()
 
 
 def test_what_looks_at_finished_pictures_alone_is_not_got_round(opened_as: Open, run: Run) -> None:
@@ -258,6 +264,13 @@ def test_who_comes_late_waits_for_the_next_call(opened_as: Open, monkeypatch: py
     while sum(isinstance(event, Finished) for event in events) < 2:
         events += engine.step()
     assert calls.sizes == [1, 1]
+
+
+def test_who_waits_for_the_next_call_hears_of_no_step_before(opened_as: Open, run: Run) -> None:
+    """A place in the queue would be forgotten for it, and what time is left be told by the others' steps."""
+    events = run(opened_as("sd"), imagine("a"), imagine("b", steps=3))
+    told = [(event.job, event.step) for event in events if isinstance(event, Progress)]
+    assert told == [*(("a", step) for step in range(5)), *(("b", step) for step in range(4))]
 
 
 def test_previews_of_several_calls_show_what_there_is(opened_as: Open, run: Run) -> None:
