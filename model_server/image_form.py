@@ -11,7 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic_core import from_json
 
 from model_server.errors import ApiError
-from model_server.pictures import identify
+from model_server.pictures import stamped
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -30,7 +30,8 @@ TEXTS = frozenset(
 async def read_form(request: web.Request) -> tuple[bytes, bytes]:
     """The fields, as the body of a JSON request, and the encoded picture. Raises ApiError (400) for what is not right.
 
-    A list is written in JSON or, as other clients do, as one part `name[]` for each element.
+    A list is written in JSON or, as other clients do, as one part `name[]` for each element. The prompt may be left out
+    where the picture was drawn here: then it is the picture's own.
     """
     if request.content_type != "multipart/form-data":
         raise _refusal("The body must be a form (multipart/form-data) that has the picture as its field `image`.")
@@ -41,9 +42,13 @@ async def read_form(request: web.Request) -> tuple[bytes, bytes]:
     if picture is None:
         raise _refusal("`image` is missing; send the picture to start from.", PICTURE)
     try:
-        await asyncio.to_thread(identify, picture)
+        made_by = await asyncio.to_thread(stamped, picture)
     except ValueError as error:
         raise _refusal(str(error), PICTURE) from None
+    if "prompt" not in fields:
+        if not made_by.get("prompt"):
+            raise _refusal("`prompt` is missing, and the picture has none of its own; say what to draw.", "prompt")
+        fields["prompt"] = made_by["prompt"]
     return json.dumps(fields).encode(), picture
 
 

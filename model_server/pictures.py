@@ -117,6 +117,12 @@ def identify(data: bytes) -> tuple[Size, dict[str, str]]:
         return picture.size, {str(name): str(value) for name, value in fields.items()}
 
 
+def stamped(data: bytes) -> dict[str, str]:
+    """The text fields of a picture that `encode` wrote; none of any other's. Raises ValueError as `identify` does."""
+    _, fields = identify(data)
+    return fields if fields.get("Software") == SOFTWARE else {}
+
+
 def measure(data: bytes) -> Size:
     """Width and height of a picture or an animation that was encoded here."""
     with Image.open(io.BytesIO(data), formats=("PNG", "GIF")) as picture:

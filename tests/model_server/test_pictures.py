@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
-from PIL.PngImagePlugin import PngImageFile
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from model_server.pictures import (
     LAST_FRAME_MS,
@@ -21,6 +21,7 @@ from model_server.pictures import (
     grid,
     identify,
     measure,
+    stamped,
     strip,
 )
 
@@ -135,6 +136,16 @@ def test_a_picture_of_ours_is_identified_by_its_stamp() -> None:
     size, made_by = identify(encode(square(width=12), {"prompt": "größe-模型", "seed": "7"}))
     assert size == (12, 10)
     assert made_by == {"Software": "Tempera", "prompt": "größe-模型", "seed": "7"}
+    assert stamped(encode(square(), {"seed": "7"})) == {"Software": "Tempera", "seed": "7"}
+
+
+def test_what_other_programs_write_into_a_picture_is_no_stamp() -> None:
+    # Some keep a whole workflow as the `prompt`.
+    fields, buffer = PngInfo(), io.BytesIO()
+    fields.add_text("prompt", '{"3": {"class_type": "KSampler"}}')
+    square().save(buffer, "PNG", pnginfo=fields)
+    assert "prompt" in identify(buffer.getvalue())[1]
+    assert stamped(buffer.getvalue()) == {}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])

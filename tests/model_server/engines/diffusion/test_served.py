@@ -254,8 +254,14 @@ async def test_variations_with_the_official_client(client: AsyncOpenAI, source: 
     made = body.model_extra["tempera"]
     assert (made["strength"], made["steps"], made["seed"]) == (0.5, 8, 5)
     assert opened(base64.b64decode(body.data[0].b64_json)).size == (2 * EDGE + 4, 2 * EDGE + 4)
-    with pytest.raises(openai.BadRequestError, match="`prompt` is missing"):
+    with pytest.raises(openai.BadRequestError, match="`prompt` is missing, and the picture has none of its own"):
         await client.images.create_variation(model="tiny", image=source)
+
+
+async def test_a_plain_variation_has_the_prompt_of_its_picture(client: AsyncOpenAI) -> None:
+    drawn = await client.images.generate(model="tiny", prompt="a größe")
+    body = await client.images.create_variation(model="tiny", image=base64.b64decode(drawn.data[0].b64_json))
+    assert identify(base64.b64decode(body.data[0].b64_json))[1]["prompt"] == "a größe"
 
 
 def form(picture: bytes | None, **fields: str) -> aiohttp.FormData:
@@ -354,12 +360,8 @@ async def test_bodies_that_are_no_form(http: aiohttp.ClientSession) -> None:
         assert response.status == 400
         assert "multipart/form-data" in (await error_of(response))["message"]
     broken = {"Content-Type": "multipart/form-data; boundary=x"}
-    for body in (
-        b"",
-        b"--x\r\nnothing",
-        b"--y\r\n\r\n",
-        b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n",
-    ):
+    nameless = b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n"
+    for body in (b"", b"--x\r\nnothing", b"--y\r\n\r\n", nameless):
         async with http.post(VARY, data=body, headers=broken) as response:
             assert response.status == 400
             await error_of(response)
