@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from model_server.engines.diffusion.request import (
@@ -15,7 +16,7 @@ from model_server.engines.diffusion.request import (
     singles,
 )
 from model_server.job import Chosen, Finished, Picture, Preview, Progress, Started
-from model_server.pictures import NUMBER, animate, captions, encode, enlarge, grid, rows, strip
+from model_server.pictures import NUMBER, animate, captions, encode, enlarge, grid, rows, stamped, strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,7 @@ class Drawing:
         self._guided: dict[int, GuidedBy] = {}
         self._told = 0
         self._edge = final_edge(task)
+        self._source_seed = "" if task.initial is None else _seed_in(task.initial)
 
     @property
     def step(self) -> int:
@@ -174,6 +176,7 @@ class Drawing:
             made_by["negative_prompt"] = task.negative_prompt
         if task.initial is not None:
             made_by["strength"] = f"{task.strength:g}"
+            made_by |= {"source_seed": self._source_seed} if self._source_seed else {}
         if sweep := self.task.sweep:
             made_by[sweep.knob] = ", ".join(f"{value:g}" for value in sweep.values)
         elif task.layout != "separate":
@@ -182,6 +185,13 @@ class Drawing:
         if task.frames:
             made_by["frames"] = ", ".join(map(str, task.frames))
         return made_by
+
+
+def _seed_in(picture: bytes) -> str:
+    """The seed that drew an encoded picture, if it was drawn here; "" else."""
+    # Anybody can write into a file whatever they like, and this goes into the next one.
+    seed = re.fullmatch(r"-?[0-9]{1,20}", stamped(picture).get("seed", ""))
+    return seed[0] if seed else ""
 
 
 def preview_steps(steps: int, count: int) -> list[int]:

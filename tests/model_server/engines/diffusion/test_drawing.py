@@ -11,7 +11,7 @@ from model_server.engines import Engine
 from model_server.engines.diffusion.drawing import final_edge, fitting_edge
 from model_server.engines.diffusion.request import MOST_KEPT
 from model_server.job import Chosen, Event, Finished, Imagine, Job, Picture, Progress, Sweep
-from model_server.pictures import NUMBER, captions, identify
+from model_server.pictures import NUMBER, captions, encode, identify
 
 Run = Callable[..., list[Event]]
 
@@ -122,6 +122,18 @@ def test_frames_behind_the_end_are_refused(engine: Engine, run: Run, fields: dic
     [failed] = failures(run(engine, imagine(**fields, layout="strip", frames=(0, 5)))).values()
     assert (failed.status, failed.param) == (400, "frames")
     assert failed.message == f"A frame after 5 steps was asked for, but the picture takes {steps}; 0 is the noise."
+
+
+# Stamps
+
+
+def test_a_variation_names_the_seed_of_the_picture_that_it_began_with(engine: Engine, run: Run) -> None:
+    [start] = only(run, engine, imagine(seed=-5))
+    made_by = identify(only(run, engine, imagine(seed=2, initial=start))[0])[1]
+    assert (made_by["seed"], made_by["strength"], made_by["source_seed"]) == ("2", "0.6", "-5")
+    for fields in ({}, {"seed": "what somebody wrote"}):
+        start = encode(Image.new("RGB", (EDGE, EDGE)), fields)
+        assert "source_seed" not in identify(only(run, engine, imagine(initial=start))[0])[1]
 
 
 # Sweeps
