@@ -1,8 +1,6 @@
 """Our own model from trained weights to pictures: named in the catalogue, put together, opened by others, served."""
 
 import hashlib
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from fakes.deployment import model_server
 from fakes.diffusion import imagine, opened
+from fakes.elsewhere import drawn_elsewhere
 from fakes.wire import events_of
 
 from model_server.__main__ import main
@@ -23,20 +22,6 @@ from model_server.training.networks import Sizes, make_autoencoder, make_unet
 
 ROOT = Path(__file__).parents[3]
 NAME, ENCODER = "emoji-diffusion", "all-minilm-l6-v2"
-DRAW = """
-import sys
-import numpy, torch
-from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler
-pipeline = DiffusionPipeline.from_pretrained(sys.argv[1])
-pipeline.set_progress_bar_config(disable=True)
-pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
-    pipeline.scheduler.config, algorithm_type="dpmsolver++", final_sigmas_type="zero"
-)
-seed = torch.Generator().manual_seed(7)
-drawn = pipeline("a red apple", num_inference_steps=5, guidance_scale=4.0, generator=seed, output_type="np").images[0]
-assert not [name for name in sys.modules if name.partition(".")[0] in {"model_server", "bot"}]
-numpy.save(sys.argv[2], drawn)
-"""
 
 
 def overlay(folder: Path, weights: Path, text_encoder: Path) -> str:
@@ -106,9 +91,7 @@ def test_its_folder_is_printed(catalogue: str, whole: Path, capsys: pytest.Captu
 
 @pytest.mark.processes
 def test_plain_diffusers_draws_the_same_picture(whole: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", DRAW, str(whole), str(tmp_path / "theirs.npy")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr
+    theirs = drawn_elsewhere(whole, tmp_path)
     engine = open_engine(EngineSpec(name=NAME, engine="diffusion", folder=whole, device="cpu", dtype="float32"))
     engine.load()
     engine.add(imagine(prompt="a red apple", seed=7, steps=5, guidance=4.0))
@@ -116,7 +99,6 @@ def test_plain_diffusers_draws_the_same_picture(whole: Path, tmp_path: Path) -> 
     while not isinstance(events[-1], Finished):
         events += engine.step()
     [ours] = [event.data for event in events if isinstance(event, Picture)]
-    theirs = np.load(tmp_path / "theirs.npy") * 255
     assert theirs.std() > 5
     assert np.abs(np.asarray(opened(ours).convert("RGB")) - theirs).max() <= 1.5
 

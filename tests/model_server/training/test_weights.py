@@ -1,0 +1,16 @@
+"""The weights of our own model that come with the package: others open them, too."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes.elsewhere import drawn_elsewhere
+
+from model_server.engines import EngineSpec
+
+
+@pytest.mark.weights
+def test_plain_diffusers_draws_with_them(weights: Callable[[str], EngineSpec], tmp_path: Path) -> None:
+    drawn = drawn_elsewhere(weights("emoji-diffusion").folder, tmp_path)
+    assert drawn.shape == (64, 64, 3)
+    assert drawn.std() > 5, "it is of one colour"
