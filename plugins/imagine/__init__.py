@@ -176,7 +176,7 @@ class Imagine(Plugin):
             alt = ctx.translate(sentence, **about, steps=watch.steps)
             film = _files(seen, f"film-{made.seed}.gif", alt)
             first = telling.page(ctx.translate("Step by step ▶"), made, 0, watch.steps)
-            card = telling.card(seen)
+            card = telling.card(seen) | telling.fewer(ctx, seen, watch.steps)
             yield Reply(text=text, attachments=(*strip, *film), card=card, buttons=(first,), final=True)
 
     @command("imagine-step", hidden=True, draws=True)
@@ -206,9 +206,9 @@ class Imagine(Plugin):
     async def _pictures(
         self, ctx: Context, wish: Mapping[str, Any], count: int, start: Recipe | None = None
     ) -> AsyncIterator[Reply]:
-        size = SEVERAL if count > 1 else ONE
+        size, watch = SEVERAL if count > 1 else ONE, Watch(ctx)
         layout = {"count": count, "layout": "grid", "enlarge": size, "previews": PREVIEWS}
-        async for seen in draw(ctx, Watch(ctx), {**wish, **layout}, start):
+        async for seen in draw(ctx, watch, {**wish, **layout}, start):
             if isinstance(seen, Reply):
                 yield seen
                 continue
@@ -220,7 +220,7 @@ class Imagine(Plugin):
             yield Reply(
                 status=telling.unread(ctx, seen),
                 attachments=_files(seen, f"imagine-{first.seed}.png", ctx.translate(sentence, **about)),
-                card=telling.card(seen) | telling.not_read(ctx, seen),
+                card=telling.card(seen) | telling.fewer(ctx, seen, watch.steps) | telling.not_read(ctx, seen),
                 buttons=telling.finished(ctx, seen, first, count),
                 final=True,
             )

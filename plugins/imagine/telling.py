@@ -39,6 +39,13 @@ def card(drawn: Drawn) -> dict[str, str]:
     return facts | {"size": f"{drawn.width}×{drawn.height}", "seconds": f"{drawn.seconds:.1f}"}
 
 
+def fewer(ctx: Context, drawn: Drawn, taken: int) -> dict[str, str]:
+    """How many of its steps a picture took that began with another one, as a fact for the card; else nothing."""
+    if drawn.strength is None or not 0 < taken < drawn.steps:
+        return {}
+    return {"steps": ctx.translate("{taken} of {steps}", taken=taken, steps=drawn.steps)}
+
+
 def unread(ctx: Context, drawn: Drawn) -> str:
     """What of a prompt was not read, since it was too long or is not known; "" if all of it was."""
     return " ".join(filter(None, (_dropped(ctx, drawn), _unknown(ctx, drawn))))

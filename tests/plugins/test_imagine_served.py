@@ -74,7 +74,9 @@ async def test_a_variation_and_its_story(served: Bot) -> None:
     grid = await last(served, ask("/imagine seed:7 steps:10 an apple"))
     varied = await pressed(served, grid, "V3")
     assert (varied.error, varied.card["strength"]) == (False, "0.6")
+    assert (grid.card["steps"], varied.card["steps"]) == ("10", "6 of 10")
     how = await pressed(served, varied, "How 1 was made")
+    assert how.card["steps"] == "6 of 10"
     assert "3. **The steps.** 6 times" in how.text
     strip, film = map(opened, how.attachments)
     assert (strip.width, 128 < strip.height < 192, film.format, film.n_frames) == (7 * 132 - 4, True, "GIF", 7)
