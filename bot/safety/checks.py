@@ -117,7 +117,7 @@ class Safety:
         Here as below, `user` is the id of whoever waits in the classifier's queue.
         """
         texts = self.texts(command, options)
-        # What is free reaches no model, and is often a name like “imagine”, which says little about anybody.
+        # What is free tells no model anything new, and is often a name like “imagine”, which says little about anybody.
         if not command.free:
             await self.ask(texts, place, user=user)
         return self.warning(texts, place)
