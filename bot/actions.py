@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.database import LARGEST_ID
@@ -11,7 +12,7 @@ from bot.language import translate
 from bot.message import Button, Field, Form
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bot.command import Command
     from bot.database import MessageRow
@@ -23,7 +24,7 @@ STEP = 0.3
 """What Cooler and Warmer change the temperature by."""
 
 IN_PLACE = frozenset({"stop", "delete", "up", "down"})
-"""These change the message they stand under; the others answer with a new one."""
+"""These change the message they stand under, as do those that turn a page; the others answer with a new one."""
 ANYBODY = frozenset({"up", "down"})
 FORK = "fork"
 """Another answer that goes on from a token of this one: no button of a message, but a click on that token."""
@@ -52,8 +53,31 @@ def check(action: str, row: MessageRow, user: User) -> None:
 
 
 def is_plugins(action: str) -> bool:
-    """Whether the button is a plugin's own: "b0", "b1" …."""
-    return action[0] == "b" and action[1:].isdecimal()
+    """Whether the button is a plugin's own: "b0", "b1" …, and "p0", "p1" … for those that turn a page."""
+    return action[0] in "bp" and action[1:].isdecimal()
+
+
+def is_turning(action: str) -> bool:
+    """Whether the button is a plugin's own that turns a page."""
+    return action[0] == "p" and is_plugins(action)
+
+
+def numbered(buttons: Sequence[Button], row_id: int, first: int = 0) -> tuple[Button, ...]:
+    """A plugin's buttons with their ids, those that have none yet counted from `first`."""
+    return tuple(
+        button if button.id else replace(button, id=f"t:{'p' if button.turns else 'b'}{number}:{row_id}")
+        for number, button in enumerate(buttons, first)
+    )
+
+
+def stored(row: MessageRow) -> tuple[Button, ...]:
+    """The plugin's buttons of a stored answer."""
+    return numbered([Button(**button) for button in row.buttons], row.id)
+
+
+def following(row: MessageRow) -> int:
+    """What the buttons of the next page are counted from, so that none is taken for one of this page."""
+    return max((int(parse(button.id)[0][1:]) + 1 for button in stored(row)), default=0)
 
 
 def running(row_id: int, locale: str) -> tuple[Button, ...]:
@@ -65,12 +89,7 @@ def finished(
     command: Command | None, row: MessageRow, reply: Reply, votes: tuple[int, int], locale: str
 ) -> tuple[Button, ...]:
     """The buttons of an answer that is over: the plugin's own first, then what its command's options allow."""
-    found = [
-        button
-        if button.id
-        else Button(button.label, button.command, button.options, id=f"t:b{number}:{row.id}", style=button.style)
-        for number, button in enumerate(reply.buttons)
-    ]
+    found = [*numbered(reply.buttons, row.id)]
 
     def add(action: str, label: str, style: str = "secondary") -> None:
         found.append(Button(label, action=action, id=f"t:{action}:{row.id}", style=style))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bot.hands import Hands
     from bot.journal import Journal
     from bot.log_channel import LogChannel
-    from bot.message import Request
+    from bot.message import Button, Request
     from bot.refusals import Refusals
     from bot.registry import Registry
     from bot.run import Run, Runs
@@ -99,7 +99,7 @@ class Answering:
             request, command, options, private=private, question=question, parent=parent, source=source
         )
         context = self._contexts.make(request, command, asked, private=private)
-        replies = self._handle(context, command, options, private, note)
+        replies = self._handle(request, context, command, options, private, note)
         run = self._runs.begin(row.id, replies, private=private)
         keeps = self._keeps and command.kept
         state, saved = "interrupted", -SAVE_SECONDS
@@ -127,6 +127,51 @@ class Answering:
             elif state == "interrupted":
                 await asyncio.shield(self._journal.forget(row.id))
 
+    async def turn(
+        self,
+        request: Request,
+        command: Command,
+        options: Mapping[str, Any],
+        row: MessageRow,
+        button: Button,
+        locale: str,
+    ) -> AsyncGenerator[Reply, None]:
+        """Put what a `button` of the stored answer `row` leads to, `command` with `options`, in that answer's place.
+
+        The first reply has nothing but the row: it may be asked. The second is the answer as it looks then, with the
+        core's buttons in `locale`. It does not come if the answer was deleted or another of its buttons pressed
+        meanwhile, or if what this one leads to is under way already. What goes wrong, or is for whoever asks alone, is
+        told to them in a reply without a row, and changes nothing. Raises UserError before the first one.
+        """
+        begun, private = time.monotonic(), row.private or command.private
+        options = {name: await self._known(value, request.place) for name, value in options.items()}
+        await self._safety.check(command, options, request.place, user=request.user.id)
+        yield Reply(row=row.id, private=row.private)
+        if self._runs.is_turning(row.id, button.id):
+            return
+        # One message is there for many people, and keeps the language of whoever asked for it.
+        spoken = replace(request.user, locale=row.resume.get("locale") or request.user.locale)
+        question = None if row.parent is None else await self._journal.get(row.parent)
+        context = self._contexts.make(replace(request, user=spoken), command, question, private=private)
+        replies = self._handle(request, context, command, options, private, None)
+        run = self._runs.turn(row.id, button.id, replies, private=private)
+        try:
+            async with aclosing(run.snapshots()) as snapshots:
+                async for reply in snapshots:
+                    last = reply
+        finally:
+            await self._runs.turned(row.id, run)
+        if run.stopped:
+            return
+        if last.error or last.private != row.private or not command.kept:
+            yield replace(last, private=True)
+            return
+        last = replace(last, buttons=actions.numbered(last.buttons, row.id, actions.following(row)))
+        await self._journal.turn(row, command, options, last, time.monotonic() - begun)
+        # Whoever was later than somebody else is shown what these made of it.
+        if (now := await self._journal.get(row.id)) is not None:
+            yield await self.snapshot(now, locale)
+
     async def _known(self, value: Any, place: Place) -> Any:
         """A value with its id, where it is a channel that was typed by its name and has an id beside it."""
         if not isinstance(value, Channel) or place.platform not in IDS:
@@ -140,9 +185,15 @@ class Answering:
         return await self._journal.forget(row.id, state, waited)
 
     async def _handle(
-        self, context: Context, command: Command, options: Mapping[str, Any], private: bool, note: Sentence | None
+        self,
+        request: Request,
+        context: Context,
+        command: Command,
+        options: Mapping[str, Any],
+        private: bool,
+        note: Sentence | None,
     ) -> AsyncGenerator[Reply, None]:
-        """The handler's replies, with every error turned into a last one. The one error path."""
+        """The handler's replies, with every error turned into a last one, for `request`. The one error path."""
         last = Reply(private=private)
         spoiler = context.settings["answers.spoiler"]
         try:
@@ -161,13 +212,12 @@ class Answering:
         except UserError as error:
             if isinstance(error, Refused):
                 error.what = error.what or command.name
-            told = failed(last, error.sentence, context.request)
-            yield await self._refusals.told(told, context.request, error)
+            yield await self._refusals.told(failed(last, error.sentence, request), request, error)
         except Exception:
             number = secrets.token_hex(4)
             log.exception("Error %s in /%s", number, command.name)
             sentence = "Something went wrong inside the bot (error {id}); its log says more."
-            yield failed(last, Sentence(sentence, {"id": number}), context.request)
+            yield failed(last, Sentence(sentence, {"id": number}), request)
         else:
             if not last.final:
                 yield replace(last, final=True, status="")

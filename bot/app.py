@@ -61,7 +61,7 @@ class Dispatch:
 
     - `refused`: one private error comes;
     - `form`: await it for the form to show (or a UserError for the asker alone); no replies come;
-    - `in_place`: replies, if any, are what the message with the pressed button looks like now;
+    - `in_place`: final replies, if any, are what the message with the pressed button looks like now;
     - otherwise a new message, `private` to the asker or not.
 
     A reply that is private where the acknowledgement was public, as errors are, takes the placeholder's place and
@@ -363,9 +363,12 @@ class Bot:
             return self._form(lambda: self.pressing.form(request, row_id))
         if name == APPEAL:
             return Dispatch(self._guarded(request, self.refusals.appeal(request, row_id)), private=True)
-        replies = self._guarded(request, self.gate.renewed(request, self.pressing.act(request, name, row_id)))
         private = action.private or self._is_private(request, [str(value) for value in (action.fields or {}).values()])
-        return Dispatch(replies, private=private, in_place=name in actions.IN_PLACE)
+        # What is to be for one alone from now on cannot take the place of what all can see.
+        turns = actions.is_turning(name) and request.can_turn_pages and private == action.private
+        replies = self.gate.renewed(request, self.pressing.act(request, name, row_id, turns=turns))
+        in_place = turns or name in actions.IN_PLACE
+        return Dispatch(self._guarded(request, replies), private=private, in_place=in_place)
 
     def _form(self, make: Callable[[], Awaitable[Form]]) -> Dispatch:
         return Dispatch(_nothing(), private=True, form=make)

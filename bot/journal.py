@@ -12,8 +12,9 @@ from bot import counts
 from bot.audit import note
 from bot.database import LARGEST_ID, UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow, now
 from bot.errors import Expired
-from bot.message import Attachment, Button, Reply
-from bot.tokens import pack, unpack
+from bot.message import Button, Reply
+from bot.rows import attachment, belongings, packed, plain, said
+from bot.tokens import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from bot.command import Command
     from bot.database import Database
     from bot.instance import Instance
-    from bot.message import Place, Request
+    from bot.message import Attachment, Place, Request
     from bot.model_events import Token
 
 HEAD_BYTES = 64 << 10
@@ -43,15 +44,6 @@ class Stored:
     spoiler: bool
     size: int
     head: bytes
-
-
-def plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON keeps them: members, channels and files by their name."""
-    return {
-        name: value if isinstance(value, (str, int, float, bool, type(None))) else getattr(value, "id", str(value))
-        for name, value in options.items()
-        if not isinstance(value, Attachment)
-    }
 
 
 class Journal:
@@ -156,40 +148,39 @@ class Journal:
 
         `waited` is how many seconds went by until there was something to see, if that came.
         """
-        seed = reply.card.get("seed")
-        values = {
-            "text": reply.text,
-            "card": dict(reply.card),
-            "state": state,
-            "private": reply.private,
-            "seed": int(seed) if seed is not None and seed.isdecimal() else None,
-            "buttons": [
-                {"label": button.label, "command": button.command, "options": dict(button.options)}
-                for button in reply.buttons
-                if button.command
-            ],
-        }
-        # Of a long answer this takes longer than an event loop should wait.
-        tokens = await asyncio.to_thread(pack, reply.tokens) if reply.tokens else b""
+        tokens = await packed(reply)
         async with self._database.writing() as session:
             alive = (MessageRow.id == answer) & (MessageRow.state != "deleted")
+            values = said(reply) | {"state": state}
             changed = await session.scalars(update(MessageRow).where(alive).values(**values).returning(MessageRow))
             if (row := changed.first()) is None:
                 return False
             await _count_use(session, row, state, waited)
-            for file in reply.attachments:
-                session.add(
-                    AttachmentRow(
-                        message=answer,
-                        filename=file.filename,
-                        media_type=file.media_type,
-                        alt=file.alt,
-                        spoiler=file.spoiler,
-                        data=file.data,
-                    )
-                )
-            if tokens:
-                session.add(TokensRow(message=answer, data=tokens))
+            session.add_all(belongings(answer, reply, tokens))
+        return True
+
+    async def turn(
+        self, row: MessageRow, command: Command, options: Mapping[str, Any], reply: Reply, waited: float
+    ) -> bool:
+        """Put `reply`, to `command` with `options`, in the place of what the answer `row` says, and count it.
+
+        False if that was deleted meanwhile, or says something else.
+        """
+        tokens = await packed(reply)
+        values = said(reply) | {"command": command.name, "options": plain(options), "state": "done"}
+        async with self._database.writing() as session:
+            answer = await session.get(MessageRow, row.id)
+            if answer is None or answer.state == "deleted" or answer.buttons != row.buttons:
+                return False
+            for name, value in values.items():
+                setattr(answer, name, value)
+            await _count_use(session, answer, "done", waited)
+            former = list(await session.scalars(select(AttachmentRow.id).where(AttachmentRow.message == row.id)))
+            await session.execute(delete(TokensRow).where(TokensRow.message == row.id))
+            session.add_all(belongings(row.id, reply, tokens))
+            # Before the former ones go, so that none of the new ones gets the number of one of these.
+            await session.flush()
+            await session.execute(delete(AttachmentRow).where(AttachmentRow.id.in_(former)))
         return True
 
     async def forget(self, answer: int, state: str = "", waited: float | None = None) -> bool:
@@ -270,7 +261,7 @@ class Journal:
         mine = (AttachmentRow.id == number) & (AttachmentRow.message == answer)
         async with self._database.reading() as session:
             row = await session.scalar(select(AttachmentRow).where(mine))
-        return None if row is None else _attachment(row)
+        return None if row is None else attachment(row)
 
     async def reply(self, row: MessageRow, *, files: bool = True) -> Reply:
         """The stored answer as a reply, with the plugin's own buttons and, if wanted, its `files`."""
@@ -278,7 +269,7 @@ class Journal:
         if files:
             async with self._database.reading() as session:
                 found = select(AttachmentRow).where(AttachmentRow.message == row.id).order_by(AttachmentRow.id)
-                attachments = tuple(map(_attachment, await session.scalars(found)))
+                attachments = tuple(map(attachment, await session.scalars(found)))
         return Reply(
             text=row.text,
             card=row.card,
@@ -377,10 +368,6 @@ class Journal:
             for row in rows:
                 row.state = "interrupted"
         return rows
-
-
-def _attachment(row: AttachmentRow) -> Attachment:
-    return Attachment(row.filename, row.data, row.media_type, row.alt, row.spoiler)
 
 
 async def _count_use(session: AsyncSession, row: MessageRow, state: str, waited: float | None) -> None:

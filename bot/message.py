@@ -85,6 +85,8 @@ class Button:
     id: str = ""
     style: str = "secondary"
     """"primary", "secondary" or "danger"."""
+    turns: bool = False
+    """Whether the answer it leads to takes the place of the one that it stands under, where a platform can do that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ class Request:
     """Whether nobody but whoever asks, and the bot, reads what is said there."""
     can_show_forms: bool = False
     """Whether the platform can answer with a form, so that a bare "/ask" opens one."""
+    can_turn_pages: bool = False
+    """Whether the platform can give a message other words and other files."""
     resume: Mapping[str, Any] = field(default_factory=dict)
     """What the adapter wants to know again after a restart, as JSON; of this the core reads `PRIVATE_THREAD`."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bot.database import MessageRow
     from bot.gate import Gate
     from bot.journal import Journal
-    from bot.message import Form, Place, Request, User
+    from bot.message import Button, Form, Place, Request, User
     from bot.registry import Registry
 
 
@@ -55,8 +55,13 @@ class Pressing:
         actions.check(action, row, request.user)
         return row
 
-    async def act(self, request: Request, action: str, row_id: int) -> AsyncGenerator[Reply, None]:
-        """What a press of `action` under the answer `row_id` leads to. Raises UserError if it may not be."""
+    async def act(
+        self, request: Request, action: str, row_id: int, *, turns: bool = False
+    ) -> AsyncGenerator[Reply, None]:
+        """What a press of `action` under the answer `row_id` leads to. Raises UserError if it may not be.
+
+        `turns` says that it takes that answer's place.
+        """
         row = await self._pressed(request, action, row_id)
         # One message is there for many people: it keeps the asker's language, and the web chat translates for each.
         locale = "en" if request.place.platform == "web" else row.resume.get("locale") or request.user.locale
@@ -71,7 +76,8 @@ class Pressing:
                 await self._journal.vote(row_id, request.user.id, 1 if action == "up" else -1)
                 yield await self._answering.snapshot(row, locale)
             case _:
-                async with aclosing(self._follow_up(request, action, row)) as replies:
+                led = self._turn(request, action, row, locale) if turns else self._follow_up(request, action, row)
+                async with aclosing(led) as replies:
                     async for reply in replies:
                         yield reply
 
@@ -83,15 +89,26 @@ class Pressing:
         if entry is not None or not is_here:
             await self._journal.take_away(row, entry)
 
+    async def _turn(self, request: Request, action: str, row: MessageRow, locale: str) -> AsyncGenerator[Reply, None]:
+        """Another page in the place of the one that an answer shows."""
+        if (button := _button(action, row)) is None:
+            # Whoever presses still saw the page before, so they are shown this one.
+            yield await self._answering.snapshot(row, locale)
+            return
+        command = self._gate.opened(request, self._registry.behind(button.command))
+        options = self._gate.bound(request, command, button.options)
+        replies = self._answering.turn(request, command, options, row, button, locale)
+        async with aclosing(self._gate.metered(request, command, replies)) as metered:
+            async for reply in metered:
+                yield reply
+
     async def _follow_up(self, request: Request, action: str, row: MessageRow) -> AsyncGenerator[Reply, None]:
         """A new answer that grows out of an old one."""
         asked = request.action
         if actions.is_plugins(action):
-            number = int(action[1:])
-            if number >= len(row.buttons):
+            if (button := _button(action, row)) is None:
                 raise Expired("This button has expired.")
-            button = row.buttons[number]
-            command, given = self._registry.behind(button["command"]), button["options"]
+            command, given = self._registry.behind(button.command), button.options
             command = self._gate.opened(request, command)
             parent: int | None = row.id
             question: int | None = None
@@ -123,6 +140,11 @@ class Pressing:
         """What the question of an answer was a reply to."""
         question = None if row.parent is None else await self._journal.get(row.parent)
         return None if question is None else question.parent
+
+
+def _button(action: str, row: MessageRow) -> Button | None:
+    """The plugin's button of an answer that `action` is, if it has it (still)."""
+    return next((one for one in actions.stored(row) if actions.parse(one.id)[0] == action), None)
 
 
 def seen(row: MessageRow, user: User, place: Place) -> bool:

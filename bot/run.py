@@ -67,6 +67,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._runs: dict[int, Run] = {}
+        self._turns: dict[int, tuple[str, Run]] = {}
 
     def begin(self, row_id: int, source: AsyncGenerator[Reply, None], *, private: bool) -> Run:
         """Begin one."""
@@ -77,13 +78,32 @@ class Runs:
         """End one, and know it no longer."""
         await self._runs.pop(row_id).close()
 
+    def turn(self, row_id: int, button: str, source: AsyncGenerator[Reply, None], *, private: bool) -> Run:
+        """Begin to make what a button puts in an answer's place; what another one was to put there is stopped."""
+        if (earlier := self._turns.get(row_id)) is not None:
+            earlier[1].stop()
+        run = Run(source, private=private)
+        self._turns[row_id] = button, run
+        return run
+
+    async def turned(self, row_id: int, run: Run) -> None:
+        """End that, and know it no longer."""
+        if run in self._turns.get(row_id, ()):
+            del self._turns[row_id]
+        await run.close()
+
+    def is_turning(self, row_id: int, button: str) -> bool:
+        """Whether it is being made already what this button puts in an answer's place."""
+        known, run = self._turns.get(row_id, ("", None))
+        return run is not None and known == button and not (run.stopped or run.newest.final)
+
     def stop(self, row_id: int) -> bool:
-        """Stop an answer; False if it is not being made here."""
-        run = self._runs.get(row_id)
-        if run is None or run.newest.final:
-            return False
-        run.stop()
-        return True
+        """Stop an answer, or what is to take its place; False if neither is being made here."""
+        _, turn = self._turns.get(row_id, ("", None))
+        under_way = [run for run in (self._runs.get(row_id), turn) if run is not None and not run.newest.final]
+        for run in under_way:
+            run.stop()
+        return bool(under_way)
 
     def newest(self, row_id: int) -> Reply | None:
         """What an answer looks like now, if it is being made here."""

@@ -15,7 +15,8 @@ LAYERS = [
     {"option", "database", "migrations", "picture_wire", "token_wire", "tokens"},
     {"setting"},
     {"core_settings"},
-    {"command", "delivery", "pace", "instance", "store", "defaults", "counts", "audit", "scope", "run", "hands"},
+    {"command", "delivery", "pace", "instance", "store", "defaults", "counts", "audit", "scope", "run", "hands"}
+    | {"rows"},
     {"secret", "timeouts", "signature"},
     {"config", "model_client", "settings", "actions", "journal"},
     {"policy", "limits", "narrowing", "configuring", "auditing", "log_channel", "statistics", "safety", "moderation"},

@@ -8,12 +8,12 @@ from fakes.asking import ANN, BEN, ROOM
 from fakes.rows import exchange, keep
 from sqlalchemy import func, select
 
-from bot import Attachment, Button, Channel, Context, Likely, Plugin, Reply, Token, User, command
+from bot import Attachment, Button, Context, Likely, Plugin, Reply, Token, command
 from bot import journal as journals
 from bot.database import AttachmentRow, Database, VoteRow
 from bot.errors import Expired
 from bot.instance import Instance
-from bot.journal import Journal, plain
+from bot.journal import Journal
 from bot.message import Place, Request
 
 
@@ -43,12 +43,6 @@ def said(text: str = "hi", **more: object) -> Request:
 async def opened(journal: Journal, request: Request | None = None, **more: object) -> tuple[int, int]:
     question, answer = await journal.open(request or said(), ASK, {"prompt": "hi", "seed": 1}, private=False, **more)
     return question.id, answer.id
-
-
-def test_options_are_kept_as_json_can_hold_them() -> None:
-    options = {"prompt": "hi", "n": 1, "t": 0.5, "on": True, "none": None, "file": PICTURE}
-    assert plain(options) == {"prompt": "hi", "n": 1, "t": 0.5, "on": True, "none": None}
-    assert plain({"who": User("u1", "Ann"), "where": Channel("c1", "room")}) == {"who": "u1", "where": "c1"}
 
 
 async def test_question_and_answer_are_stored_before_anything_runs(journal: Journal) -> None:
