@@ -12,7 +12,7 @@ import discord
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import actions
-from bot.errors import Refused, UserError
+from bot.errors import BotError, Refused, UserError
 from bot.language import translate
 from bot.message import Action, Reply, Request
 from bot.platforms.discord import modal, render
@@ -104,7 +104,8 @@ class Interactions:
     def pressed(self, interaction: discord.Interaction, button: str) -> None:
         """A button under a message of the bot."""
         action = Action(button, private=_is_private(interaction))
-        self._begin(interaction, from_interaction(interaction, action=action, can_show_forms=True))
+        request = from_interaction(interaction, action=action, can_show_forms=True, can_turn_pages=True)
+        self._begin(interaction, request)
 
     def submitted(self, interaction: discord.Interaction, form: str) -> None:
         """A form that was sent."""
@@ -180,7 +181,7 @@ class Interactions:
 
     async def _change(self, asked: Asked, decision: Dispatch) -> None:
         action = asked.request.action
-        _, row = actions.parse(action.id if action is not None else "")
+        name, row = actions.parse(action.id if action is not None else "")
         # Before anything changes: what is just being shown may not be noted yet.
         showing = self._answers.showing(row)
         shown = await self._bot.shown(row)
@@ -194,11 +195,27 @@ class Interactions:
                         await self._answers.withdraw(question.channel, question.thread, question.external)
                 elif not reply.row:
                     await self._whisper(asked, reply)
+                elif actions.is_turning(name):
+                    await self._turn(asked, answer, shown, reply)
                 else:
                     async with self._or_say_so(asked):
                         await asked.interaction.edit_original_response(
                             view=render.view(render.buttons(reply)), allowed_mentions=NO_PINGS
                         )
+
+    async def _turn(self, asked: Asked, answer: MessageRow | None, shown: Sequence[str], reply: Reply) -> None:
+        """Show the page that an answer has now in the message with the button; until then, the one before stays."""
+        pressed = asked.interaction.message
+        if not reply.final or answer is None or pressed is None:
+            return
+        outlet = self._outlet(asked, [Shown(pressed.id)], private=reply.private, answer=answer)
+        async with self._or_say_so(asked):
+            await outlet.show(reply)
+            others = [message for message in shown if message not in outlet.ids]
+            if asked.is_heard:
+                await self._answers.delete(asked.channel, others)
+            else:
+                await self._answers.take_back(answer, others)
 
     async def _delete(
         self, asked: Asked, answer: MessageRow | None, shown: Sequence[str], showing: Sequence[Outlet]
@@ -224,7 +241,7 @@ class Interactions:
         """Tell the asker if Discord refuses the change to the message, as in a thread that was closed."""
         try:
             yield
-        except discord.HTTPException as error:
+        except (discord.HTTPException, BotError) as error:
             log.info("A message stays as it is: %s", error)
             await self._whisper(asked, Reply(text=translate(UNCHANGED, asked.locale)))
 
@@ -235,7 +252,8 @@ class Interactions:
         thread, note, request = None, "", asked.request
         if asked.wants_thread and not decision.private:
             thread, note = self._thread(asked, message)
-        outlet = self._outlet(asked, message, private=decision.private, thread=thread, note=note)
+        shown = [Shown(message, WAITING)]
+        outlet = self._outlet(asked, shown, private=decision.private, thread=thread, note=note)
         known = self._resume(asked, message, private=decision.private, in_thread=thread is not None)
         if thread is not None:
             # A thread has the number of the message that it hangs on, which becomes the question.
@@ -249,8 +267,19 @@ class Interactions:
             return
         await self._answers.follow(outlet, _with_typed(self._bot.dispatch(request).replies, asked))
 
-    def _outlet(self, asked: Asked, message: int, *, private: bool, thread: Thread | None, note: str) -> Outlet:
+    def _outlet(
+        self,
+        asked: Asked,
+        shown: Sequence[Shown],
+        *,
+        private: bool,
+        thread: Thread | None = None,
+        note: str = "",
+        answer: MessageRow | None = None,
+    ) -> Outlet:
+        """Where an answer is shown that this interaction asked for, or another page of a stored `answer`."""
         interaction, answers = asked.interaction, self._answers
+        known = {} if answer is None else answer.resume
         most = interaction.filesize_limit
         aside = Hook(interaction.followup, bytes_each=most, private=True)
         room = answers.room(asked.channel, interaction.guild_id)
@@ -258,11 +287,12 @@ class Interactions:
             self._bot,
             Hook(interaction.followup, bytes_each=most, private=private),
             direct=answers.direct(interaction.user.id),
-            locale=asked.locale,
+            locale=known.get("locale", asked.locale),
             aside=None if private else aside,
             later=None if private or not asked.is_heard else room,
             seconds=answers.token_seconds,
-            shown=[Shown(message, WAITING)],
+            shown=shown,
+            quoted=known.get("quoted", True),
             note=note,
             thread=thread,
         )
