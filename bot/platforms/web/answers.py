@@ -42,13 +42,17 @@ REMEMBERED = 1000
 
 @dataclass(slots=True)
 class Running:
-    """An answer under way, where it goes, the exchange that it made, once it did, and the one that it is shown in."""
+    """An answer under way, where it goes, the exchange that it made, once it did, and the one that it is shown in.
+
+    One that is `in_place` changes an exchange that is there, and makes none if that has gone.
+    """
 
     user: User
     room: Room
     thread: int = 0
     exchange: Exchange | None = None
     shown: Exchange | None = None
+    in_place: bool = False
 
 
 class Answers:
@@ -233,7 +237,13 @@ class Answers:
 
     async def _act(self, user: User, room: Room, thread: int, action: Action) -> Form | None:
         # What is missing in a form that was sent is told in it; another form would hide it.
-        request = Request(user=user, place=room.place(thread), action=action, can_show_forms=action.fields is None)
+        request = Request(
+            user=user,
+            place=room.place(thread),
+            action=action,
+            can_show_forms=action.fields is None,
+            can_turn_pages=True,
+        )
         dispatch = self._bot.dispatch(request)
         if dispatch.form is not None:
             return await dispatch.form()
@@ -254,9 +264,20 @@ class Answers:
             # Somebody took the answer away meanwhile, and it must not come back as a new one.
             await dispatch.replies.aclose()
             return None
-        if first is not None:
+        if dispatch.in_place and first is not None and not first.final:
+            await self._turn(Running(user, room, thread, in_place=True), dispatch.replies)
+        elif first is not None:
             self._start(Running(user, room, thread), dispatch.replies, first)
         return None
+
+    async def _turn(self, running: Running, replies: AsyncGenerator[Reply, None]) -> None:
+        """Let an answer get another page; until that is there, the page before stays."""
+        try:
+            self._check_load(running.user)
+        except Busy:
+            await replies.aclose()
+            raise
+        self._start(running, replies)
 
     async def complete(self, user: User, room: Room, command: str, option: str, typed: str, line: str) -> Sequence[str]:
         """What fits the value of an option as typed so far, after the beginning of a `line`."""
@@ -310,6 +331,8 @@ class Answers:
             running.room, running.exchange = room, stored
         room = running.room
         shown = running.exchange or room.with_row(reply.row)
+        if shown is None and running.in_place and reply.row:
+            return
         if shown is None:
             shown = running.exchange = room.begin(running.user, "", private=reply.private, thread=running.thread)
         running.shown, was_unchecked = shown, shown.unchecked

@@ -61,6 +61,20 @@ async def test_it_goes_to_the_dials_slider_and_back_to_what_opened_it(page: Any)
     await expect(tool).to_be_focused()
 
 
+async def test_it_stays_at_the_sign_under_a_page_that_is_turned(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, url) as page:
+        await say(page, "/imagine count:1 steps:12 seed:7 a cat")
+        await page.get_by_role("button", name="How it was made").press("Enter")
+        await page.get_by_role("button", name="Step by step ▶").press("Enter")
+        messages, forward = page.locator("#exchanges > li:not(.day)"), page.get_by_role("button", name="▶", exact=True)
+        for step in (1, 2):
+            await forward.press("Enter")
+            await expect(messages.nth(2)).to_contain_text(f"After step {step} of 12.")
+            await expect(page.locator("#announcer")).to_have_text(f"After step {step} of 12.")
+            await expect(forward).to_be_focused()
+        await expect(messages).to_have_count(3)
+
+
 async def test_it_stays_at_a_room_in_which_others_speak_and_leaves_one_that_is_closed(
     bot: Bot, url: str, models: FakeModels
 ) -> None:

@@ -45,11 +45,12 @@ export class Conversation {
     const known = this.#views.get(exchange.id);
     const follow = this.#follows || (exchange.mine && !known);
     const ended = exchange.reply.final && !known?.data.reply.final;
+    const isOther = ended || (exchange.reply.final && exchange.reply.text !== known.data.reply.text);
     const placed = this.#put(exchange);
     if (!known || ended) this.#arrange();
     if (follow) this.toBottom();
     else if (!placed.root.hidden) newer.hidden = false;
-    if (ended) announcer.textContent = exchange.reply.text || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
+    if (isOther) announcer.textContent = exchange.reply.text || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
   }
 
   has(id) {

@@ -170,12 +170,15 @@ export class ExchangeView {
     return link;
   }
 
-  // Whoever pressed one by keyboard stays at it; where it is gone, at the message, so that the next key presses no other.
+  // Whoever pressed one by keyboard stays at it, or on another page at the one with its sign; where it is gone, at the message,
+  // so that the next key presses no other.
   #showButtons(buttons) {
-    const focused = this.buttons.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    const focused = this.buttons.contains(document.activeElement) ? document.activeElement : null;
     this.buttons.replaceChildren(...buttons.map(({ id, style, label }) => (
       element("button", { type: "button", class: style, "data-id": id, onclick: () => this.actions.press(this.data.id, id) }, label))));
-    if (focused !== null) ([...this.buttons.children].find(({ dataset }) => dataset.id === focused) ?? this.root).focus();
+    if (!focused) return;
+    const now = [...this.buttons.children], { dataset: { id }, textContent: sign } = focused;
+    (now.find(({ dataset }) => dataset.id === id) ?? now.find(({ textContent }) => textContent === sign) ?? this.root).focus();
   }
 
   // What was asked of the odds can be turned and gone on with here, live, in the place of the list and its picture.
