@@ -140,7 +140,8 @@ def pages(recipe: Recipe, step: int, last: int) -> tuple[Button, ...]:
     """Where one can go from `step`."""
     back = [("◀◀", step - LEAP), ("◀", step - 1)] if step > 0 else []
     forward = [("▶", step + 1), ("▶▶", step + LEAP)] if step < last else []
-    return tuple(page(label, recipe, min(max(to, 0), last), last) for label, to in (*back, *forward))
+    leads = (page(label, recipe, min(max(to, 0), last), last) for label, to in (*back, *forward))
+    return tuple(replace(button, turns=True) for button in leads)
 
 
 def page(label: str, recipe: Recipe, step: int, last: int) -> Button:

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from fakes.models import FakeModels
+from fakes.models import FakeModels, png
 from fakes.on_discord import Toys, bot_with_toys
-from fakes.on_slack import answered, answers, on_slack
+from fakes.on_slack import answered, answers, below, on_slack, question
 from fakes.slack import FakeMessage, FakeSlack, FakeView
 
 from bot.app import Bot
 from bot.audit import Filter
+from bot.message import Attachment, Button, Reply
 from bot.platforms.slack import interactions
 
 PARIS = "Paris is the capital of France."
@@ -55,6 +56,31 @@ async def test_what_is_only_the_askers_is_refused_to_others(slack: FakeSlack) ->
     assert message.shown == "Only Ann, who asked, and moderators can do that."
     assert message.thread_ts == answer.thread_ts
     assert not answer.deleted
+
+
+async def test_a_page_is_turned_in_a_new_message_as_no_file_takes_the_place_of_another(
+    slack: FakeSlack, toys: Toys
+) -> None:
+    pages = [
+        Reply(
+            text=f"Page {number}",
+            attachments=(Attachment(f"{number}.png", png(number), "image/png"),),
+            buttons=(Button("▶", "play", turns=True),),
+            final=True,
+        )
+        for number in (1, 2)
+    ]
+    toys.say(*pages)
+    await ask(slack, "/tempera", "play a book")
+    asked = await question(slack)
+    first = await below(slack, asked, 3)
+    await press(slack, slack.ben, first[-1], "▶")
+    both = await below(slack, asked, 6)
+    assert [(text.shown, [file["name"] for file in files.files]) for text, files in (both[:2], both[3:5])] == [
+        ("Page 1", ["1.png"]),
+        ("Page 2", ["2.png"]),
+    ]
+    assert both[:3] == first
 
 
 async def test_thumbs_are_counted_under_the_answer(slack: FakeSlack) -> None:
