@@ -155,9 +155,9 @@ async def test_of_two_presses_the_last_one_counts(bot: Bot, book: Book) -> None:
     one = asyncio.create_task(replies(bot, turning(second, "▶")))
     await begun(book, 2)
     other = asyncio.create_task(replies(bot, turning(second, "◀", BEN)))
-    # The drawing that nobody wants any more is ended at once.
-    assert len(await one) == 1
-    assert book.ended == [2, 3]
+    # What nobody wants any more is ended at once.
+    await eventually(lambda: book.ended == [2, 3])
+    assert [reply.final for reply in await one] == [False]
     book.gate.set()
     assert (await other)[-1].text == "page 1"
     assert (await shown(bot, second)).text == "page 1"
@@ -169,7 +169,9 @@ async def test_what_is_pressed_twice_is_made_once(bot: Bot, book: Book) -> None:
     book.gate.clear()
     one = asyncio.create_task(replies(bot, turning(first, "▶")))
     await begun(book, 1)
-    assert [reply.final for reply in await replies(bot, turning(first, "▶", BEN))] == [False]
+    other = asyncio.create_task(replies(bot, turning(first, "▶", BEN)))
+    await eventually(other.done)
+    assert [reply.final for reply in await other] == [False]
     book.gate.set()
     assert (await one)[-1].card == {"page": "2"}
     assert book.begun == [("ann", 2)]
@@ -230,8 +232,8 @@ async def test_what_is_deleted_meanwhile_does_not_come_back(bot: Bot, book: Book
         assert (await last(bot, press("delete", first.row))).deleted
     else:
         await bot.removed("test", ["m1"])
+    await eventually(lambda: book.ended == [2])
     assert [reply.final for reply in await pressed] == [False]
-    assert book.ended == [2]
     assert await bot.journal.get(first.row) is None
     assert (await last(bot, turning(first, "▶"))).text == "This has expired: it is no longer stored."
 
