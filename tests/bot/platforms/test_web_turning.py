@@ -8,6 +8,8 @@ from fakes.models import FakeModels, png
 from fakes.page import Page, Visitor
 
 from bot.app import Bot
+from bot.database import MessageRow
+from bot.message import Reply
 from bot.platforms.web import answers
 
 
@@ -73,14 +75,14 @@ async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
 async def test_until_it_is_drawn_the_page_before_stays_and_the_chat_goes_on(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         first = await opened(page)
+        models.place = 3
         models.gate.clear()
         ref = await page.press(first, "▶")
         assert (await page.until("taken"))["ref"] == ref
-        before = len(models.requests)
+        await models.until(running=1)
         await page.press(first, "👍")
         voted = await page.until("exchange", lambda told: told["id"] == first["id"])
         assert voted["reply"]["text"] == first["reply"]["text"]
-        assert len(models.requests) <= before + 1
         models.gate.set()
         second = await page.until("exchange", lambda told: told["reply"]["text"] == "After step 1 of 12.")
         assert (second["id"], "👍 1" in labels(second)) == (first["id"], True)
@@ -108,16 +110,42 @@ async def test_what_goes_wrong_is_told_to_whoever_presses_alone(
 async def test_a_page_that_is_deleted_meanwhile_does_not_come_back(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         first = await opened(page)
+        models.place = 3
         models.gate.clear()
         await page.press(first, "▶")
-        await page.until("taken")
+        await models.until(running=1)
         await page.press(first, "Delete")
         await page.until("gone", lambda told: told["id"] == first["id"])
+        # Nobody waits for the drawing any more.
+        await models.until(running=0)
         models.gate.set()
         await page.say("/help")
         await page.final()
-        assert first["id"] not in page.exchanges
-        assert "After step 1 of 12." not in [one["reply"]["text"] for one in page.exchanges.values()]
+        assert len(page.exchanges) == 3
+
+
+async def test_a_page_that_is_deleted_as_it_is_shown_does_not_come_back(
+    ann: Visitor, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, drawn, deleted = bot.answering.snapshot, asyncio.Event(), asyncio.Event()
+
+    async def late(row: MessageRow, locale: str) -> Reply:
+        reply = await read(row, locale)
+        drawn.set()
+        await deleted.wait()
+        return reply
+
+    async with ann.page() as page:
+        first = await opened(page)
+        monkeypatch.setattr(bot.answering, "snapshot", late)
+        await page.press(first, "▶")
+        await drawn.wait()
+        await page.press(first, "Delete")
+        await page.until("gone", lambda told: told["id"] == first["id"])
+        deleted.set()
+        await page.say("/help")
+        await page.final()
+        assert len(page.exchanges) == 3
 
 
 async def test_it_waits_for_other_answers_to_end(
