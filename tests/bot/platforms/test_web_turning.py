@@ -120,7 +120,7 @@ async def test_a_page_that_is_deleted_meanwhile_does_not_come_back(ann: Visitor,
         await models.until(running=0)
         models.gate.set()
         await page.say("/help")
-        await page.final()
+        await page.until("exchange", lambda told: told["question"] == "/help" and told["reply"]["final"])
         assert len(page.exchanges) == 3
 
 
@@ -144,7 +144,7 @@ async def test_a_page_that_is_deleted_as_it_is_shown_does_not_come_back(
         await page.until("gone", lambda told: told["id"] == first["id"])
         deleted.set()
         await page.say("/help")
-        await page.final()
+        await page.until("exchange", lambda told: told["question"] == "/help" and told["reply"]["final"])
         assert len(page.exchanges) == 3
 
 
