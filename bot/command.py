@@ -53,7 +53,7 @@ class Traits:
     draws: bool = False
     """A picture shows what is written to it, so no real people may be named there."""
     free: bool = False
-    """It costs next to nothing, or what it costs was counted before, and so it counts under no limit."""
+    """It costs next to nothing, and so counts under no limit."""
     kept: bool = True
     """Whether it is stored beyond its answer that it was used."""
 

@@ -95,11 +95,11 @@ class Pressing:
             # Whoever presses still saw the page before, so they are shown this one.
             yield await self._answering.snapshot(row, locale)
             return
-        command = self._gate.opened(request, self._registry.behind(button.command))
+        # What pages show was judged and counted when the answer was asked for. As messages of their own they count.
+        command = replace(self._gate.opened(request, self._registry.behind(button.command)), free=True)
         options = self._gate.bound(request, command, button.options)
-        replies = self._answering.turn(request, command, options, row, button, locale)
-        async with aclosing(self._gate.metered(request, command, replies)) as metered:
-            async for reply in metered:
+        async with aclosing(self._answering.turn(request, command, options, row, button, locale)) as replies:
+            async for reply in replies:
                 yield reply
 
     async def _follow_up(self, request: Request, action: str, row: MessageRow) -> AsyncGenerator[Reply, None]:

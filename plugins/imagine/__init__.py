@@ -179,8 +179,7 @@ class Imagine(Plugin):
             card = telling.card(seen) | telling.fewer(ctx, seen, watch.steps)
             yield Reply(text=text, attachments=(*strip, *film), card=card, buttons=(first,), final=True)
 
-    # What it draws was judged and counted when it was asked for; whoever turns pages asks for nothing new.
-    @command("imagine-step", hidden=True, draws=True, free=True)
+    @command("imagine-step", hidden=True, draws=True)
     async def step(self, ctx: Context, prompt: str, recipe: str, step: int, last: int) -> AsyncIterator[Reply]:
         """Show a picture after one of its steps."""
         made = Recipe.read(recipe)

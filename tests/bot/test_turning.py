@@ -36,7 +36,7 @@ class Book(Plugin):
         """Open it."""
         yield page(1, ctx)
 
-    @command("book-page", hidden=True, free=True)
+    @command("book-page", hidden=True)
     async def page(self, ctx: Context, number: int) -> AsyncIterator[Reply]:
         """Show a page."""
         self.begun.append((ctx.user.id, number))

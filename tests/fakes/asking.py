@@ -38,10 +38,14 @@ async def last(bot: Bot, request: Request) -> Reply:
     return (await replies(bot, request))[-1]
 
 
-async def pressed(bot: Bot, reply: Reply, label: str, **fields: object) -> Reply:
-    """The answer to Ann's press of the button of this label, or to its form with `fields`."""
+async def pressed(bot: Bot, reply: Reply, label: str, *, in_place: bool = False, **fields: object) -> Reply:
+    """The answer to Ann's press of the button of this label, or to its form with `fields`.
+
+    `in_place` is for a platform where messages can turn a page.
+    """
     button = next(button for button in reply.buttons if button.label == label)
-    return await last(bot, Request(user=ANN, place=ROOM, action=Action(button.id, fields or None)))
+    action = Action(button.id, fields or None)
+    return await last(bot, Request(user=ANN, place=ROOM, action=action, can_turn_pages=in_place))
 
 
 async def noted(bot: Bot, platform: str, message: str) -> None:
