@@ -120,8 +120,8 @@ def test_weights_are_judged_and_figures_and_pictures_written(
 def test_the_judge_alone_draws_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["judge", MODEL, "--only-judge", "--threads", "1"]) == 0
     told = capsys.readouterr().out
-    assert "training the judge on 400 pictures, each disturbed in 1 ways" in told
-    assert "of 50 things first" in told
+    assert f"training the judge on {8 * len(THOSE_ASKED)} pictures, each disturbed in 1 ways" in told
+    assert f"of {len(THOSE_ASKED)} things first" in told
     assert [path.name for path in home.iterdir()] == ["packages"]
 
 
