@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from fakes.asking import noted
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.models import FakeModels
 from fakes.on_discord import Toys, bot_with_toys, finished, on_discord
@@ -92,14 +93,15 @@ async def test_delete_takes_all_parts_away(discord: FakeDiscord, toy_bot: Bot) -
 
 @pytest.mark.parametrize("lives", [900.0, 0.0])
 async def test_where_only_the_user_installed_it_delete_takes_all_parts_away_while_it_can(
-    discord: FakeDiscord, monkeypatch: pytest.MonkeyPatch, lives: float
+    discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, lives: float
 ) -> None:
     monkeypatch.setattr(interactions, "TOKEN_LIVES", lives)
     channel = discord.add_guild("Elsewhere", bot=False).add_channel("general")
     asked = await discord.slash(discord.ann, channel, "stretch", installed_by_user=True, length=5000)
     await discord.until(lambda: asked.followups and "Delete" in asked.followups[-1].buttons)
     parts = discord.messages(channel)
-    # Once it is counted, the answer is no longer being shown.
+    # Once these are done, the answer is no longer being shown.
+    await noted(toy_bot, "discord", str(parts[-1].id))
     await discord.press(discord.ann, parts[-1], "👍")
     await discord.until(lambda: "👍 1" in parts[-1].buttons)
     await discord.press(discord.ann, parts[-1], "Delete")
