@@ -23,9 +23,11 @@ ANSWER = (
 
 
 async def say(page: Any, line: str) -> None:
+    over = page.locator(".exchange:not(.running)")
+    before = await over.count()
     await page.locator("#input").fill(line)
     await page.locator("#input").press("Enter")
-    await expect(page.locator(".exchange.running")).to_have_count(0)
+    await expect(over).to_have_count(before + 1)
 
 
 async def fits(page: Any) -> bool:
