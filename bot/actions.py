@@ -149,9 +149,7 @@ def form(command: Command, values: Mapping[str, Any], form_id: str) -> Form:
     if not shown:
         raise OptionError("", "/{command} has no form.", command=command.name)
     fields = tuple(field(option, values.get(option.name, option.default)) for option in shown)
-    # A hidden command cannot be typed; the one that it belongs to can.
-    name = command.name.partition("-")[0] if command.hidden else command.name
-    return Form(form_id, f"/{name}", fields)
+    return Form(form_id, f"/{command.known_as}", fields)
 
 
 def field(option: Option, value: Any) -> Field:

@@ -27,6 +27,11 @@ FORM_FIELDS = 5
 QUOTES = {'"': '"', "“": "”", "'": "'"}
 
 
+def family(name: str) -> str:
+    """The command that people type where a hidden one belongs to it: “count” of “count-on”."""
+    return name.partition("-")[0]
+
+
 def unquote(value: str) -> str:
     """The value without the pair of quotation marks around it, if it has one: “to be” or “not to be” are two."""
     inside = value[1:-1]
@@ -66,6 +71,11 @@ class Command(Traits):
     options: tuple[Option, ...]
     handler: Handler
     plugin: str = ""
+
+    @property
+    def known_as(self) -> str:
+        """What people call it: a hidden one cannot be typed, and goes by the name of the one that it belongs to."""
+        return family(self.name) if self.hidden else self.name
 
     @property
     def counts(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from bot.command import family
 from bot.counts import REFUSAL, USE, VOTE, WAIT, WAITS, CountRow, day_of
 from bot.database import now
 from bot.errors import PermissionDenied
@@ -88,8 +89,8 @@ async def figures(database: Database, scope: Scope, days: int, known: Collection
 
 
 def _typed(name: str, known: Collection[str]) -> str:
-    family = name.partition("-")[0]
-    return family if name not in known and family in known else name
+    typed = family(name)
+    return typed if name not in known and typed in known else name
 
 
 def _summed(rows: Sequence[tuple[CountRow, str]], span: Sequence[str]) -> Figures:

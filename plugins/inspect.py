@@ -23,10 +23,8 @@ class Inspect(Plugin):
 
     def _lines(self, ctx: Context, made: Made) -> list[str]:
         command = ctx.plugins.get(made.command)
-        was_pressed = command is not None and command.hidden
-        if was_pressed:
-            # Nobody can type it; people know it as the command whose button it was.
-            command = ctx.plugins.get(made.command.partition("-")[0]) or command
+        if was_pressed := command is not None and command.hidden:
+            command = ctx.plugins.get(command.known_as) or command
         asked = ctx.translate("asked by {name}", name=made.author_name)
         lines = [f"**/{command.name if command else made.command}** – {asked}, {made.created:%Y-%m-%d %H:%M} UTC"]
         facts = dict(made.card)

@@ -39,6 +39,13 @@ async def picture(visitor: Visitor, exchange: dict[str, Any]) -> bytes:
         return await response.read()
 
 
+async def stays_away(page: Page) -> None:
+    """What was deleted has not come back by the time that a later answer is there."""
+    await page.say("/help")
+    await page.until("exchange", lambda told: told["question"] == "/help" and told["reply"]["final"])
+    assert len(page.exchanges) == 3
+
+
 def labels(exchange: dict[str, Any]) -> list[str]:
     return [button["label"] for button in exchange["reply"]["buttons"]]
 
@@ -119,9 +126,7 @@ async def test_a_page_that_is_deleted_meanwhile_does_not_come_back(ann: Visitor,
         # Nobody waits for the drawing any more.
         await models.until(running=0)
         models.gate.set()
-        await page.say("/help")
-        await page.until("exchange", lambda told: told["question"] == "/help" and told["reply"]["final"])
-        assert len(page.exchanges) == 3
+        await stays_away(page)
 
 
 async def test_a_page_that_is_deleted_as_it_is_shown_does_not_come_back(
@@ -143,9 +148,7 @@ async def test_a_page_that_is_deleted_as_it_is_shown_does_not_come_back(
         await page.press(first, "Delete")
         await page.until("gone", lambda told: told["id"] == first["id"])
         deleted.set()
-        await page.say("/help")
-        await page.until("exchange", lambda told: told["question"] == "/help" and told["reply"]["final"])
-        assert len(page.exchanges) == 3
+        await stays_away(page)
 
 
 async def test_it_waits_for_other_answers_to_end(
