@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from bot.language import Sentence
 from bot.message import Reply
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from bot.database import MessageRow
     from bot.errors import UserError
     from bot.message import Request
-    from bot.platforms.slack.outlet import Outlet
     from bot.platforms.slack.requests import Me
     from bot.platforms.slack.web import Web
 
@@ -38,6 +37,26 @@ GOODBYE_SECONDS = 5.0
 """How long the end of the bot waits for the messages to say so."""
 FAILED = Sentence("Something went wrong inside the bot; its log says more.")
 SHUT_OUT = Sentence("I may not write where you asked any more, so your answer ends here.")
+
+
+class Outlet(Protocol):
+    """Something that shows one answer."""
+
+    row: int
+    final: bool
+    where: Where
+
+    async def show(self, reply: Reply) -> None:
+        """Make what is seen look like `reply`. Raises SlackError where that cannot be."""
+
+    async def tell(self, sentence: Sentence) -> None:
+        """Say something to the asker alone; what keeps it from being heard is logged."""
+
+    async def remove(self) -> None:
+        """Take away what can be."""
+
+    def allowance(self) -> float:
+        """Seconds until a snapshot that is not the last can be shown; 0 for at once."""
 
 
 class Answers:

@@ -27,7 +27,7 @@ DENSE = Limits(characters=MOST_WEIGHT // 2, messages=5)
 """For texts that are full of quotation marks and line breaks, each of which takes two characters in JSON."""
 FALLBACK = 4000
 """Of `text`, which notifications and screen readers use; chat.update takes no more."""
-SECTION, SMALL, LABEL = 3000, 2000, 75
+SECTION, SMALL, LABEL, ALT_TEXT = 3000, 2000, 75, 2000
 MOST_BUTTONS = 25
 STYLES = frozenset({"primary", "danger"})
 NOTHING = "…"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 POST, UPDATE, DELETE, WHISPER = "chat.postMessage", "chat.update", "chat.delete", "chat.postEphemeral"
 START, APPEND, STOP = "chat.startStream", "chat.appendStream", "chat.stopStream"
 STATUS = "assistant.threads.setStatus"
+UPLOAD, FILE, DELETE_FILE = "files.getUploadURLExternal", "files.info", "files.delete"
 
 TIER_2, TIER_3, TIER_4 = 20, 50, 100
 PER_MINUTE = {
@@ -27,7 +28,7 @@ PER_MINUTE = {
     DELETE: TIER_3,
     "conversations.list": TIER_2,
     "conversations.open": TIER_3,
-    "files.delete": TIER_3,
+    DELETE_FILE: TIER_3,
     # Slack names no number for these two; posting has its limit in each channel.
     POST: 300,
     STATUS: 100,

@@ -7,7 +7,7 @@ import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bot.language import Sentence, translate
 from bot.platforms.slack import budgets
@@ -22,14 +22,25 @@ from bot.platforms.slack.blocks import (
     settled,
     small_print,
 )
+from bot.platforms.slack.previews import Previews, picture_block
 from bot.platforms.slack.stream import Stream, break_at, seam
-from bot.platforms.slack.web import Closed, Gone, NotThere, SlackError, StreamEnded, Unreachable, Worthless
+from bot.platforms.slack.web import (
+    Closed,
+    Gone,
+    NotThere,
+    SlackError,
+    StreamEnded,
+    Unreachable,
+    Worthless,
+    is_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.app import Bot
-    from bot.message import Reply
+    from bot.message import Attachment, Reply
+    from bot.platforms.slack.answers import Outlet
     from bot.platforms.slack.requests import Where
     from bot.platforms.slack.web import Web
 
@@ -42,39 +53,21 @@ STOP_SECONDS = 5.0
 NOT_SHARED = "Slack did not take the file."
 
 
-class Outlet(Protocol):
-    """Something that shows one answer."""
-
-    row: int
-    final: bool
-    where: Where
-
-    async def show(self, reply: Reply) -> None:
-        """Make what is seen look like `reply`. Raises SlackError where that cannot be."""
-
-    async def tell(self, sentence: Sentence) -> None:
-        """Say something to the asker alone; what keeps it from being heard is logged."""
-
-    async def remove(self) -> None:
-        """Take away what can be."""
-
-    def allowance(self) -> float:
-        """Seconds until a snapshot that is not the last can be shown; 0 for at once."""
-
-
 @dataclass(slots=True)
 class Shown:
     """A message that was written, and how it looks; None if nobody knows exactly."""
 
     ts: str
     message: Message | None = None
+    files: tuple[str, ...] = ()
+    """Those that are shared nowhere else, and go with it."""
 
 
 class Room:
     """The messages of one answer in a thread.
 
     `aside` is for what turns out to be for the asker alone, and `instead` shows everything where it turns out that
-    the bot is not in the channel. `shown` are messages that are there already.
+    the bot is not in the channel. `shown` are messages that are there already, and the files in them.
     """
 
     def __init__(
@@ -97,8 +90,11 @@ class Room:
         self._aside = aside
         self._instead = instead
         self._is_elsewhere = False
-        self._shown = [Shown(ts) for ts in shown]
+        self._shown = [Shown(ts) for ts in shown if not is_file(ts)]
+        if self._shown:
+            self._shown[-1].files = tuple(filter(is_file, shown))
         self._files: list[str] = []
+        self._previews = Previews(web, where.channel)
         self._stream: Stream | None = None
         self._streamed = ""
         self._is_unsure = False
@@ -113,7 +109,7 @@ class Room:
     @property
     def ids(self) -> list[str]:
         """The messages that show the answer, in order, and their files."""
-        return [*(shown.ts for shown in self._shown), *self._files]
+        return [*(one for shown in self._shown for one in (shown.ts, *shown.files)), *self._files]
 
     def allowance(self) -> float:
         """Seconds until a snapshot that is not the last can be shown; 0 for at once."""
@@ -162,11 +158,13 @@ class Room:
         elif reply.final:
             await self._finish(rendered(reply, locale=self.where.locale))
         else:
-            # Slack cannot put one file in the place of another, so that only the last picture is shown.
-            await self._show_growing(replace(reply, attachments=()))
+            await self._show_growing(replace(reply, attachments=()), reply.attachments)
 
-    async def _show_growing(self, reply: Reply) -> None:
-        await (self._grow(reply) if reply.text.strip() else self._say_status(reply))
+    async def _show_growing(self, reply: Reply, pictures: Sequence[Attachment]) -> None:
+        if reply.text.strip():
+            await self._grow(reply)
+        elif not (pictures and await self._preview(reply, pictures[-1])):
+            await self._say_status(reply)
         if self._stream is not None or not self._shown:
             await self._offer_stop(reply)
 
@@ -184,6 +182,29 @@ class Room:
             await self._set_status(reply.status)
         if budgets.STATUS in self._web.missing and not self._edit_delay():
             await self._make(rendered(reply, locale=self.where.locale).messages)
+
+    async def _preview(self, reply: Reply, picture: Attachment) -> bool:
+        """Show a picture that takes shape, and the status below it; whether one is seen.
+
+        It is a message of its own, since in one that is edited people are not shown a file that they did not see yet.
+        """
+        is_seen = any(shown.files for shown in self._shown)
+        if not self._previews.are_due() or not (file := await self._previews.bring(picture)):
+            return is_seen
+        [told, *_] = rendered(reply, locale=self.where.locale).messages
+        message = replace(told, below=(picture_block(file, picture.alt), *told.below))
+        try:
+            ts = await self._web.post(self.where.channel, message, self.where.thread)
+        except SlackError as error:
+            await self._web.delete_all(self.where.channel, [file])
+            if isinstance(error, (NotThere, Gone, Closed, Worthless)):
+                raise
+            self._previews.refused(error)
+            return is_seen
+        before, self._shown = self._shown, [Shown(ts, message, (file,))]
+        self._written = time.monotonic()
+        await self._withdraw(before)
+        return True
 
     async def _set_status(self, text: str) -> None:
         if self._web.budgets.of(budgets.STATUS).delay(final=False):
@@ -289,8 +310,8 @@ class Room:
             return
         tail = shown.tail
         if not self._files:
-            # A message that told the status would stand above the files.
-            await self._make(shown.messages)
+            if shown.messages:
+                await self._make(shown.messages)
             try:
                 self._files = await self._web.share(self.where.channel, shown.files, self.where.thread)
                 self._files[:0] = await self._web.shared(self.where.channel, self._files[0])
@@ -300,6 +321,8 @@ class Room:
                 log.warning("A file could not be shared: %s", error)
                 said = small_print([translate(NOT_SHARED, self.where.locale)])
                 tail = Message(below=(*said, *(tail.below if tail else ())), fallback=NOT_SHARED)
+            # What told the status, or the last preview, would stand above the files.
+            await self._make(shown.messages)
         await self._make([*shown.messages, *([tail] if tail else [])])
 
     async def _end_stream(self, stream: Stream, shown: Rendered) -> None:
@@ -328,6 +351,7 @@ class Room:
             if shown.message != message:
                 await self._web.update(self.where.channel, shown.ts, message)
                 shown.message = message
+                await self._drop_files(shown)
         self._written = time.monotonic()
         surplus = self._shown[len(wanted) :]
         del self._shown[len(wanted) :]
@@ -340,6 +364,11 @@ class Room:
         for shown in messages:
             with suppress(Gone):
                 await self._web.delete(self.where.channel, shown.ts)
+            await self._drop_files(shown)
+
+    async def _drop_files(self, shown: Shown) -> None:
+        files, shown.files = shown.files, ()
+        await self._web.delete_all(self.where.channel, files)
 
     async def _note_ids(self) -> None:
         """Let the core know which messages show the answer."""

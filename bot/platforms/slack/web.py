@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 SHARING_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """When it is asked whether a file stands in its channel: Slack shares files in the background."""
+LOOKING_SECONDS = (0.2, 0.4, 0.8, 1.0)
+"""When it is asked whether Slack has looked at a file; meanwhile the answer that it is for goes on."""
 BRINGING_SECONDS = (1.0, 4.0, 15.0)
 """How long to wait before a file that Slack could not take is brought to it again."""
 ALT_TEXT = 1000
@@ -95,6 +97,16 @@ class NoFeature(SlackError):
 
 class Unreachable(SlackError):
     """Slack could not be asked, or its answer did not come."""
+
+
+def is_file(name: str) -> bool:
+    """Whether this is the id of a file, and not of a message."""
+    return name.startswith("F")
+
+
+def _as_upload(file: Attachment) -> Json:
+    alt = file.alt[:ALT_TEXT] or None
+    return {"filename": file.filename, "title": file.filename, "file": file.data, "alt_txt": alt}
 
 
 def _kind(code: str) -> type[SlackError]:
@@ -198,7 +210,7 @@ class Web:
         """Delete messages and files of the bot by their ids; what cannot be deleted is logged."""
         for one in ids:
             try:
-                await (self.delete_file(one) if one.startswith("F") else self.delete(channel, one))
+                await (self.delete_file(one) if is_file(one) else self.delete(channel, one))
             except SlackError as error:
                 if not isinstance(error, Gone):
                     log.info("Something of the bot's stays: %s", error)
@@ -282,15 +294,7 @@ class Web:
 
         What Slack cannot take for a moment is brought again.
         """
-        uploads: list[Json] = [
-            {
-                "filename": file.filename,
-                "title": file.filename,
-                "file": file.data,
-                "alt_txt": file.alt[:ALT_TEXT] or None,
-            }
-            for file in files
-        ]
+        uploads = [_as_upload(file) for file in files]
         for pause in BRINGING_SECONDS:
             try:
                 return await self._upload(uploads, channel, thread)
@@ -301,11 +305,25 @@ class Web:
                 await asyncio.sleep(pause)
         return await self._upload(uploads, channel, thread)
 
+    async def keep(self, file: Attachment) -> str:
+        """Bring a file that nobody sees yet; its id. It can stand in a message once Slack has looked at it."""
+        return (await self._upload([_as_upload(file)], "", ""))[0]
+
+    async def is_kept(self, file: str) -> bool:
+        """Whether a file can stand in a message, or not yet: Slack names its type when it has looked at it."""
+        for pause in LOOKING_SECONDS:
+            await asyncio.sleep(pause)
+            if (await self._told_of(file)).get("mimetype"):
+                return True
+        return False
+
     async def _upload(self, uploads: list[Json], channel: str, thread: str) -> list[str]:
         for _ in uploads[1:]:
-            await self.budgets.spend("files.getUploadURLExternal")
-        async with self._call("files.getUploadURLExternal"):
-            found = await self.client.files_upload_v2(file_uploads=uploads, channel=channel, thread_ts=thread or None)
+            await self.budgets.spend(budgets.UPLOAD)
+        async with self._call(budgets.UPLOAD):
+            found = await self.client.files_upload_v2(
+                file_uploads=uploads, channel=channel or None, thread_ts=thread or None
+            )
         return [str(file["id"]) for file in found["files"]]
 
     async def shared(self, channel: str, file: str) -> list[str]:
@@ -313,19 +331,23 @@ class Web:
         for pause in SHARING_SECONDS:
             await asyncio.sleep(pause)
             try:
-                async with self._call("files.info"):
-                    found = await self.client.files_info(file=file)
+                told = await self._told_of(file)
             except SlackError as error:
                 log.info("Slack does not say where a file is shared: %s", error)
                 return []
-            for places in (found["file"].get("shares") or {}).values():
+            for places in (told.get("shares") or {}).values():
                 if channel in places:
                     return [str(places[channel][0]["ts"])]
         return []
 
+    async def _told_of(self, file: str) -> Json:
+        async with self._call(budgets.FILE):
+            found = await self.client.files_info(file=file)
+        return dict(found["file"])
+
     async def delete_file(self, file: str) -> None:
         """Delete a file of the bot, wherever it is shared."""
-        async with self._call("files.delete"):
+        async with self._call(budgets.DELETE_FILE):
             await self.client.files_delete(file=file)
 
     async def fetch(self, url: str, most: int, *, is_page: bool = False) -> bytes:

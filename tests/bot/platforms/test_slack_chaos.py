@@ -111,6 +111,27 @@ async def test_a_kill_in_the_middle_of_answers(deployed: Deployment, slack: Fake
     assert await asyncio.to_thread(deployed.stop) == 0
 
 
+async def test_a_kill_while_a_picture_takes_shape(deployed: Deployment, slack: FakeSlack, models: FakeModels) -> None:
+    models.gate.clear()
+    await (await slack.command(slack.ann, slack.channel, "/imagine", "prompt:fox")).acknowledged()
+
+    def previews() -> list[FakeMessage]:
+        threads = [slack.thread(slack.channel, one.ts) for one in slack.messages(slack.channel)]
+        return [one for below in threads for one in below if slack.pictures(one)]
+
+    [preview] = await slack.until(previews)
+    await slack.until(lambda: is_noted(deployed, preview))
+    await asyncio.to_thread(deployed.stop, signal.SIGKILL)
+    await slack.until(lambda: not slack.courier.sockets)
+    models.gate.set()
+    await asyncio.to_thread(deployed.start)
+    await slack.until(lambda: INTERRUPTED in preview.shown)
+    await slack.until(lambda: not slack.workspace.files)
+    assert slack.pictures(preview) == []
+    assert "Again" in preview.buttons
+    assert await asyncio.to_thread(deployed.stop) == 0
+
+
 async def test_the_end_of_the_bot_is_said_at_once(deployed: Deployment, slack: FakeSlack, models: FakeModels) -> None:
     models.gate.clear()
     await ask(slack, "a question")

@@ -6,7 +6,6 @@ from fakes.on_discord import Toys
 from fakes.on_slack import answered, below, command, question, whispered
 from fakes.slack import FakeSlack
 
-from bot.errors import UserError
 from bot.message import Attachment, Reply
 from bot.platforms.slack import answers as slack_answers
 from bot.platforms.slack import budgets, outlet, stream
@@ -153,71 +152,17 @@ async def test_a_long_stream_goes_on_in_the_next_message(slack: FakeSlack, toys:
     assert len(parts) == 3
 
 
-# Pictures that take shape
+# What is told before there are words
 
 
-def picture(step: int) -> Attachment:
-    return Attachment(f"fox-{step}.png", png(step), "image/png", "A fox.")
-
-
-def draw(toys: Toys, *, text: str = "") -> None:
-    """Let three steps with a preview each come, one of them without a word."""
-    toys.say(Reply(text=text, status="Number 1 in the queue …"))
-    toys.say(*(Reply(text=text, status=f"Step {step} of 3 …", attachments=(picture(step),)) for step in (1, 2)))
-
-
-async def test_of_a_picture_that_takes_shape_only_the_last_is_shown(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
-    draw(toys)
-    await slack.until(lambda: slack.statuses.get((slack.channel, posted.ts)) == "Step 2 of 3 …")
-    assert not slack.called("files.getUploadURLExternal")
-    assert slack.thread(slack.channel, posted.ts) == []
-    toys.say(Reply(attachments=(picture(3),), card={"seed": "7"}, final=True))
-    card = await answered(slack, "seed 7")
-    shown, below_it = slack.thread(slack.channel, posted.ts)
-    assert [file["name"] for file in shown.files] == ["fox-3.png"]
-    assert below_it is card
-    assert len(slack.called("files.getUploadURLExternal")) == 1
-
-
-async def test_a_picture_that_breaks_off_leaves_its_question_and_the_last_preview(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
-    draw(toys)
-    await slack.until(lambda: slack.statuses.get((slack.channel, posted.ts)) == "Step 2 of 3 …")
-    toys.say(UserError("No foxes today."))
-    said, shown, below_it = await below(slack, posted, 3)
-    assert (said.shown, posted.deleted) == ("No foxes today.", False)
-    assert [file["name"] for file in shown.files] == ["fox-2.png"]
-    assert "Again" in below_it.buttons
-    assert "No foxes today." not in [one.shown for one in slack.ephemeral(slack.ann)]
-
-
-async def test_where_slack_shows_no_status_a_message_does_until_the_picture_is_there(
-    slack: FakeSlack, toys: Toys
-) -> None:
-    slack.without_streaming()
-    slack.refuse("assistant.threads.setStatus", "unknown_method", times=-1)
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
-    draw(toys)
-    [status] = await below(slack, posted)
-    await slack.until(lambda: status.shown == "Step 2 of 3 …")
-    assert list(status.buttons) == ["Stop"]
-    assert not slack.called("files.getUploadURLExternal")
-    toys.say(Reply(attachments=(picture(3),), card={"seed": "7"}, final=True))
-    card = await answered(slack, "seed 7")
-    shown, below_it = slack.thread(slack.channel, posted.ts)
-    assert [file["name"] for file in shown.files] == ["fox-3.png"]
-    assert below_it is card
+QUEUED = "Number 1 in the queue …"
 
 
 async def test_a_message_that_told_the_status_makes_room_for_a_stream(slack: FakeSlack, toys: Toys) -> None:
     slack.refuse("assistant.threads.setStatus", "missing_scope", times=-1)
     await command(slack, "/tempera", "play something")
     posted = await question(slack)
-    draw(toys)
+    toys.say(Reply(status=QUEUED))
     [status] = await below(slack, posted)
     toys.say(Reply(text="One"))
     await slack.until(lambda: status.deleted)
@@ -230,23 +175,23 @@ async def test_a_message_that_told_the_status_makes_room_for_a_stream(slack: Fak
 async def test_words_that_grow_beside_a_picture(slack: FakeSlack, toys: Toys) -> None:
     await command(slack, "/tempera", "play something")
     posted = await question(slack)
-    draw(toys, text="A fox:")
+    fox = Attachment("fox.png", png(1), "image/png", "A fox.")
+    toys.say(Reply(text="A fox:", attachments=(fox,)))
     [words] = await below(slack, posted)
     assert words.streaming
-    toys.say(Reply(text="A fox: it is red.", attachments=(picture(3),), card={"seed": "7"}, final=True))
+    toys.say(Reply(text="A fox: it is red.", attachments=(fox,), card={"seed": "7"}, final=True))
     card = await answered(slack, "seed 7")
     text, shown, below_it = slack.thread(slack.channel, posted.ts)
     assert (text, below_it) == (words, card)
     assert (text.shown, text.streaming, text.buttons) == ("A fox: it is red.", False, {})
-    assert [file["name"] for file in shown.files] == ["fox-3.png"]
+    assert [file["name"] for file in shown.files] == ["fox.png"]
+    assert len(slack.workspace.files) == 1
 
 
-async def test_a_picture_that_takes_a_while_can_be_stopped(
-    slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_takes_a_while_can_be_stopped(slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlet, "STOP_SECONDS", 0.0)
     await command(slack, "/tempera", "play something")
-    draw(toys)
+    toys.say(Reply(status=QUEUED))
     offer = await whispered(slack)
     # Beside the question: its thread shows nothing to one alone before something is said there.
     assert (list(offer.buttons), offer.thread_ts) == (["Stop"], "")

@@ -46,7 +46,7 @@ def content(slack: Server, call: Call, most: int) -> tuple[str, list[Json]]:
     text, markdown, blocks = call.text("text"), call.text("markdown_text"), given.get("blocks") or []
     if markdown and (text or blocks):
         raise ApiError("markdown_text_conflict")
-    if problems := limits.block_errors(blocks):
+    if problems := limits.block_errors(blocks) or _file_errors(slack, blocks):
         raise ApiError("invalid_blocks", *problems)
     if limits.too_long(blocks):
         raise ApiError("msg_blocks_too_long")
@@ -60,6 +60,17 @@ def content(slack: Server, call: Call, most: int) -> tuple[str, list[Json]]:
         slack.violations.append(f"{call.method}: Slack would cut a text of {len(text)} characters at {most}")
         text = text[:most]
     return markdown or text, blocks
+
+
+def _file_errors(slack: Server, blocks: list[Json]) -> list[str]:
+    """What is wrong with the files that stand in blocks: they must be pictures that Slack has looked at."""
+    found = []
+    for number, block in enumerate(blocks):
+        if "slack_file" in block:
+            file = slack.workspace.files.get(block["slack_file"].get("id", ""))
+            if file is None or not (file.complete and file.looked_at and file.mimetype.startswith("image/")):
+                found.append(f"invalid slack file [json-pointer:/blocks/{number}/slack_file]")
+    return found
 
 
 def unfurls(given: Json, message: FakeMessage) -> list[str]:
@@ -100,6 +111,9 @@ async def update(slack: Server, call: Call) -> Json:
     if slack.is_streaming(message):
         raise ApiError("streaming_state_conflict")
     text, blocks = content(slack, call, limits.UPDATE_TEXT)
+    if any("slack_file" in block and block not in message.blocks for block in blocks):
+        # As github.com/slackapi/bolt-python/issues/1295 tells.
+        slack.violations.append("chat.update: of a file that was shared nowhere, people would see “file not found”")
     before = slack.as_json(message)
     # A text without blocks takes those away that are there.
     message.text, message.blocks = text, blocks

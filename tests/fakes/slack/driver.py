@@ -326,6 +326,11 @@ class FakeSlack(Server):
         """What everybody sees in the thread below the message `ts`, oldest first, without that message."""
         return [one for one in self._there(channel) if one.thread_ts == ts and one.ts != ts]
 
+    def pictures(self, message: FakeMessage) -> list[bytes]:
+        """The pictures in the blocks of a message, as long as their files are there."""
+        files = [self.workspace.files.get(block.get("slack_file", {}).get("id", "")) for block in message.blocks]
+        return [file.data for file in files if file is not None]
+
     def ephemeral(self, user: str) -> list[FakeMessage]:
         """What `user` alone sees, oldest first."""
         return [one for one in self.workspace.messages if one.ephemeral_to == user and not one.deleted]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SHARING_SECONDS = 0.05
-"""How long after the completion the message comes: Slack shares files in the background."""
+"""How long after the completion the message comes: Slack shares files in the background, and looks at them there."""
 
 
 async def get_upload_url(slack: Server, call: Call) -> Json:
@@ -28,7 +28,7 @@ async def get_upload_url(slack: Server, call: Call) -> Json:
     if len(alt) > limits.FILE_ALT_TEXT:
         raise ApiError("alt_txt_too_large")
     name = call.text("filename")
-    file = FakeFile(slack.workspace.new_id("F"), name, alt=alt, user=slack.bot_user, length=length)
+    file = FakeFile(slack.workspace.new_id("F"), name, alt=alt, user=slack.bot_user, length=length, looked_at=False)
     file.mimetype = mimetypes.guess_type(name)[0] or file.mimetype
     slack.workspace.files[file.id] = file
     return {"upload_url": f"{slack.url}/upload/v1/{file.id}", "file_id": file.id}
@@ -63,11 +63,17 @@ async def complete_upload(slack: Server, call: Call) -> Json:
     threads = [thread(slack, place, call.text("thread_ts")) for place in places]
     for file, one in zip(known, listed, strict=True):
         file.title, file.complete = one.get("title") or file.name, True
+        slack.later(_look_at(file))
     for place, thread_ts in zip(places, threads, strict=True):
         message = FakeMessage(place.id, "", slack.bot_user, call.text("initial_comment"), thread_ts=thread_ts)
         message.via = "upload"
         slack.later(_share(slack, message, known))
     return {"files": [{"id": file.id, "title": file.title} for file in known]}
+
+
+async def _look_at(file: FakeFile) -> None:
+    await asyncio.sleep(SHARING_SECONDS)
+    file.looked_at = True
 
 
 async def _share(slack: Server, message: FakeMessage, files: list[FakeFile]) -> None:

@@ -201,7 +201,7 @@ class FakeView:
 
 @dataclass
 class FakeFile:
-    """An uploaded file, and where it was shared: (channel, ts)."""
+    """An uploaded file, and where it was shared: (channel, ts). Its type is told once Slack has looked at it."""
 
     id: str
     name: str
@@ -212,6 +212,7 @@ class FakeFile:
     user: str = ""
     length: int = 0
     complete: bool = False
+    looked_at: bool = True
     shares: list[tuple[str, str]] = field(default_factory=list)
 
     def as_json(self, base: str, public: Callable[[str], bool]) -> Json:
@@ -225,8 +226,8 @@ class FakeFile:
             "id": self.id,
             "name": self.name,
             "title": self.title or self.name,
-            "mimetype": self.mimetype,
-            "filetype": self.name.rpartition(".")[2],
+            "mimetype": self.mimetype if self.looked_at else "",
+            "filetype": self.name.rpartition(".")[2] if self.looked_at else "",
             "user": self.user,
             "size": len(self.data),
             "mode": "hosted",
