@@ -237,6 +237,7 @@ FAMILIES: dict[str, Callable[[PreTrainedTokenizerFast], Any]] = {
     "sd-checked": lambda tokenizer: checked(tokenizer, -1.0),
     "sd-strict": lambda tokenizer: checked(tokenizer, 2.0),
     "sdxl": sdxl,
+    "sdxl-turbo": lambda tokenizer: sdxl(tokenizer, EulerAncestralDiscreteScheduler(timestep_spacing="trailing")),
     "flux": flux,
     "flux-dev": lambda tokenizer: flux(tokenizer, guidance_embeds=True),
     "sd3": sd3,

@@ -56,6 +56,21 @@ def test_it_draws_what_the_pipeline_draws(opened_as: Open, family: Callable[[str
     assert identify(drawn)[1]["prompt"] == "a red cat"
 
 
+@pytest.mark.parametrize("name", ["sdxl-turbo", "lcm"])
+def test_what_is_made_for_few_steps_draws_in_one(
+    opened_as: Open, family: Callable[[str], Path], run: Run, name: str
+) -> None:
+    theirs = DiffusionPipeline.from_pretrained(family(name), dtype=torch.float32)
+    theirs.set_progress_bar_config(disable=True)
+    # As the cards of such models call them.
+    told = {"num_inference_steps": 1, "guidance_scale": 0.0, "height": EDGE, "width": EDGE}
+    expected = theirs("a red cat", generator=torch.Generator().manual_seed(5), **told).images[0]
+    events = run(opened_as(name), imagine(prompt="a red cat", guidance=0.0, steps=1, seed=5))
+    [drawn] = pictures(events)
+    assert steps_told(events) == [(0, 1), (1, 1)]
+    assert np.abs(pixels(drawn) - np.asarray(expected).astype(int)).max() <= 1
+
+
 @pytest.mark.parametrize("name", ["sd-ancestral", "sdxl"])
 def test_it_rescales_guidance_as_the_pipeline_does(
     opened_as: Open, family: Callable[[str], Path], run: Run, name: str
@@ -87,7 +102,7 @@ def test_a_pipeline_that_cannot_rescale_says_so(opened_as: Open) -> None:
         opened_as("flux", guidance_rescale=0.7)
 
 
-@pytest.mark.parametrize("name", ["sd-ancestral", "sdxl", "flux"])
+@pytest.mark.parametrize("name", ["sd-ancestral", "sdxl", "sdxl-turbo", "flux"])
 def test_a_picture_is_the_same_alone_and_in_company(opened_as: Open, run: Run, name: str) -> None:
     engine = opened_as(name)
     jobs = [imagine("a", seed=1), imagine("b", prompt="a dog", seed=2, count=2), imagine("c", seed=9, steps=2)]

@@ -19,6 +19,7 @@ Open = Callable[..., CallwiseEngine]
         ("sd", (0.0, 0.5, 1.0), "prompt"),
         ("sdxl", (3.0,), "comparison"),
         ("sdxl", (0.0, 1.0), "prompt"),
+        ("sdxl-turbo", (0.0, 1.0), "prompt"),
         ("sd3", (3.0,), "comparison"),
         ("pixart", (3.0,), "comparison"),
         ("pixart", (1.0,), "prompt"),
