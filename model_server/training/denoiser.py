@@ -43,11 +43,15 @@ NOTHING = -1
 
 @dataclass(frozen=True)
 class Wording:
-    """A thing's name and its descriptions, as rows of `Lesson.states`, and its latents' numbers."""
+    """A thing's name and its descriptions, as rows of `Lesson.states`, and its latents' numbers.
+
+    `often` says how often each description is shown, beside the others.
+    """
 
     name: int
     descriptions: torch.Tensor
     latents: torch.Tensor
+    often: torch.Tensor
 
 
 class Shown(NamedTuple):
@@ -92,10 +96,8 @@ class Lesson:
     def draw_described(self, count: int, random: torch.Generator) -> tuple[Shown, torch.Tensor]:
         """Latents of some things, all equally likely, with one description of each; and the states of their names."""
         things = [self.wordings[place] for place in torch.randint(len(self.wordings), (count,), generator=random)]
-        shown, said = (
-            torch.stack([rows[torch.randint(len(rows), (), generator=random)] for rows in choices])
-            for choices in ([thing.latents for thing in things], [thing.descriptions for thing in things])
-        )
+        shown = torch.stack([one.latents[torch.randint(len(one.latents), (), generator=random)] for one in things])
+        said = torch.cat([one.descriptions[torch.multinomial(one.often, 1, generator=random)] for one in things])
         names = torch.tensor([thing.name for thing in things])
         return Shown(self.latents[shown].float(), self._words(said), self.things[shown]), self._words(names)
 

@@ -82,5 +82,5 @@ def _made_up() -> Lesson:
         states=torch.randn(2, MAX_TOKENS, TEXT_WIDTH, generator=random).numpy(),
         empty=0,
         things=torch.arange(count),
-        wordings=[Wording(1, torch.tensor([1]), torch.arange(count))],
+        wordings=[Wording(1, torch.tensor([1]), torch.arange(count), torch.ones(1))],
     )

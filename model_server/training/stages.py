@@ -13,6 +13,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from model_server.store import StoreError
 from model_server.training import forecast
 from model_server.training.autoencoder import AutoencoderTask, encode, fidelity
+from model_server.training.clarity import clarity
 from model_server.training.collection import by_kind, collect
 from model_server.training.denoiser import NOTHING, DenoiserTask, Lesson, Wording
 from model_server.training.emoji import read_emoji, read_pictures
@@ -109,20 +110,28 @@ def prepare(
     for other in set(folder.glob("texts-*.npy")) - {states}:
         # Each holds gigabytes, and other captions than these are not learnt again.
         other.unlink()
+    encoded = encode_all(encoder, texts, states, tell)
     counts = torch.tensor([0, *map(len, collection.captions)])
     return Lesson(
         latents=torch.load(latents, weights_only=True),
         probabilities=torch.from_numpy(collection.probabilities()),
         captions=torch.tensor([number + 1 for numbers in collection.captions for number in numbers]),
         starts=counts.cumsum(0),
-        states=encode_all(encoder, texts, states, tell),
+        states=encoded,
         empty=0,
         things=_numbered(collection.shown),
-        wordings=[
-            Wording(name + 1, torch.tensor(one.descriptions) + 1, torch.tensor(one.pictures))
-            for name, one in collection.described.items()
-        ],
+        wordings=_wordings(collection, encoded),
     )
+
+
+def _wordings(collection: Collection, states: np.ndarray) -> list[Wording]:
+    """The things with descriptions, by rows of `states`, in which the empty caption is the first."""
+    described = {name + 1: (np.array(one.descriptions) + 1, one) for name, one in collection.described.items()}
+    often = clarity(states, [rows for rows, _ in described.values()]) if described else []
+    return [
+        Wording(name, torch.from_numpy(rows), torch.tensor(one.pictures), torch.from_numpy(share))
+        for (name, (rows, one)), share in zip(described.items(), often, strict=True)
+    ]
 
 
 def denoising(

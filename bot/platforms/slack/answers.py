@@ -16,7 +16,7 @@ from bot.platforms.slack.budgets import OutletPacer
 from bot.platforms.slack.outlet import Room
 from bot.platforms.slack.private import Aside, Hook
 from bot.platforms.slack.requests import PLATFORM, Where, with_typed
-from bot.platforms.slack.web import Closed, Gone, NoFeature, NotThere, SlackError, Worthless
+from bot.platforms.slack.web import Closed, Gone, NoFeature, NotThere, SlackError, Worthless, is_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Sequence
@@ -200,12 +200,14 @@ class Answers:
 
     async def _close(self, where: Where, shown: Sequence[str]) -> None:
         """End the stream that a process left open, if it did."""
-        for ts in shown[-1:]:
+        for ts in [one for one in shown if not is_file(one)][-1:]:
             with suppress(SlackError):
                 await self.web.stop_stream(where.channel, ts)
 
     async def _show_once(self, outlet: Outlet, row: MessageRow) -> None:
         try:
             await outlet.show(self.spelt(await self.bot.snapshot(row, outlet.where.locale)))
+        except Gone as error:
+            await self._bury(outlet, error)
         except SlackError as error:
             log.warning("An interrupted answer still looks as if it went on: %s", error)

@@ -22,7 +22,7 @@ from bot.platforms.slack.blocks import (
     settled,
     small_print,
 )
-from bot.platforms.slack.previews import Previews, picture_block
+from bot.platforms.slack.previews import Previews, picture_block, pictures_of
 from bot.platforms.slack.stream import Stream, break_at, seam
 from bot.platforms.slack.web import (
     Closed,
@@ -59,8 +59,6 @@ class Shown:
 
     ts: str
     message: Message | None = None
-    files: tuple[str, ...] = ()
-    """Those that are shared nowhere else, and go with it."""
 
 
 class Room:
@@ -91,10 +89,9 @@ class Room:
         self._instead = instead
         self._is_elsewhere = False
         self._shown = [Shown(ts) for ts in shown if not is_file(ts)]
-        if self._shown:
-            self._shown[-1].files = tuple(filter(is_file, shown))
+        self._leaving: list[Shown] = []
         self._files: list[str] = []
-        self._previews = Previews(web, where.channel)
+        self._previews = Previews(web, where.channel, filter(is_file, shown))
         self._stream: Stream | None = None
         self._streamed = ""
         self._is_unsure = False
@@ -109,7 +106,7 @@ class Room:
     @property
     def ids(self) -> list[str]:
         """The messages that show the answer, in order, and their files."""
-        return [*(one for shown in self._shown for one in (shown.ts, *shown.files)), *self._files]
+        return [*(shown.ts for shown in self._shown), *self._previews.files, *self._files]
 
     def allowance(self) -> float:
         """Seconds until a snapshot that is not the last can be shown; 0 for at once."""
@@ -142,8 +139,9 @@ class Room:
                 await self._instead.show(reply)
             else:
                 await self._show(reply)
-        except NotThere:
-            if self._instead is None or self._is_elsewhere or self._shown:
+        except (NotThere, Closed) as error:
+            await self._previews.drop()
+            if isinstance(error, Closed) or self._instead is None or self._is_elsewhere or self._shown:
                 raise
             self._is_elsewhere = True
             await self._instead.show(reply)
@@ -180,31 +178,33 @@ class Room:
             return
         if self.where.thread and budgets.STATUS not in self._web.missing:
             await self._set_status(reply.status)
-        if budgets.STATUS in self._web.missing and not self._edit_delay():
+        if budgets.STATUS in self._web.missing and not self._previews.files and not self._edit_delay():
             await self._make(rendered(reply, locale=self.where.locale).messages)
 
     async def _preview(self, reply: Reply, picture: Attachment) -> bool:
-        """Show a picture that takes shape, and the status below it; whether one is seen.
+        """Show a picture that takes shape, with its step below it; whether that was done.
 
         It is a message of its own, since in one that is edited people are not shown a file that they did not see yet.
         """
-        is_seen = any(shown.files for shown in self._shown)
-        if not self._previews.are_due() or not (file := await self._previews.bring(picture)):
-            return is_seen
+        if not self._previews.are_due(picture) or not (file := await self._previews.bring(picture)):
+            return False
+        await self._note_ids()
+        before = self._shown
         [told, *_] = rendered(reply, locale=self.where.locale).messages
         message = replace(told, below=(picture_block(file, picture.alt), *told.below))
-        try:
-            ts = await self._web.post(self.where.channel, message, self.where.thread)
-        except SlackError as error:
-            await self._web.delete_all(self.where.channel, [file])
-            if isinstance(error, (NotThere, Gone, Closed, Worthless)):
+        if await self._previews.can_stand(file):
+            try:
+                ts = await self._web.post(self.where.channel, message, self.where.thread)
+            except (NotThere, Gone, Closed, Worthless):
                 raise
-            self._previews.refused(error)
-            return is_seen
-        before, self._shown = self._shown, [Shown(ts, message, (file,))]
-        self._written = time.monotonic()
-        await self._withdraw(before)
-        return True
+            except SlackError as error:
+                self._previews.refused(error)
+            else:
+                self._shown = [Shown(ts, message)]
+                self._written = time.monotonic()
+        is_new = self._shown is not before
+        await self._withdraw(before if is_new else ())
+        return is_new
 
     async def _set_status(self, text: str) -> None:
         if self._web.budgets.of(budgets.STATUS).delay(final=False):
@@ -351,24 +351,22 @@ class Room:
             if shown.message != message:
                 await self._web.update(self.where.channel, shown.ts, message)
                 shown.message = message
-                await self._drop_files(shown)
         self._written = time.monotonic()
         surplus = self._shown[len(wanted) :]
         del self._shown[len(wanted) :]
         await self._withdraw(surplus)
 
     async def _withdraw(self, messages: Sequence[Shown]) -> None:
-        """Delete messages that do not show the answer any more."""
+        """Delete messages that do not show the answer any more, and pictures that none shows."""
+        # What cannot be deleted now is tried again with the next change.
+        self._leaving += messages
         # Before they are deleted, so that this is not taken for somebody else's doing.
         await self._note_ids()
-        for shown in messages:
+        while self._leaving:
             with suppress(Gone):
-                await self._web.delete(self.where.channel, shown.ts)
-            await self._drop_files(shown)
-
-    async def _drop_files(self, shown: Shown) -> None:
-        files, shown.files = shown.files, ()
-        await self._web.delete_all(self.where.channel, files)
+                await self._web.delete(self.where.channel, self._leaving[0].ts)
+            del self._leaving[0]
+        await self._previews.drop(but=[file for shown in self._shown for file in pictures_of(shown.message)])
 
     async def _note_ids(self) -> None:
         """Let the core know which messages show the answer."""
@@ -390,7 +388,8 @@ class Room:
     async def remove(self) -> None:
         """Delete all messages and files; what is gone already is none to worry about."""
         stream, self._stream = self._stream, None
-        ids, self._shown, self._files = self.ids, [], []
+        ids, self._shown, self._files = [*(one.ts for one in self._leaving), *self.ids], [], []
+        self._leaving, self._previews.files = [], []
         await self._note_ids()
         if stream is not None:
             with suppress(SlackError):

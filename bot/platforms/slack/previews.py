@@ -13,7 +13,10 @@ from bot.platforms.slack.web import SlackError, Worthless
 from bot.text import cut
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from bot.message import Attachment
+    from bot.platforms.slack.blocks import Message
     from bot.platforms.slack.web import Web
 
 log = logging.getLogger(__name__)
@@ -21,42 +24,75 @@ log = logging.getLogger(__name__)
 PREVIEW_SECONDS = 4.0
 """A picture is followed by the next no sooner: each takes seven calls, and those in the thread are told of it."""
 CALLS = (budgets.UPLOAD, budgets.FILE, budgets.POST, budgets.DELETE, budgets.DELETE_FILE)
+SHOWN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif"})
 
 
 class Previews:
-    """The previews of one answer. Slack that refuses one is not asked again."""
+    """The previews of one answer. `files` are those that Slack still has; where it refuses one, no more are brought."""
 
-    def __init__(self, web: Web, channel: str) -> None:
+    def __init__(self, web: Web, channel: str, files: Iterable[str] = ()) -> None:
+        self.files = list(files)
         self._web = web
         self._channel = channel
         self._next = -math.inf
+        self._last = b""
 
-    def are_due(self) -> bool:
-        """Whether one can be shown now: answers that are finished have the first claim to every call."""
-        known = self._web.budgets
-        waits = [known.turns(self._channel).delay(), *(known.of(call).delay(final=False) for call in CALLS)]
-        return time.monotonic() >= self._next and not any(waits)
+    def are_due(self, picture: Attachment) -> bool:
+        """Whether this one can be shown now: answers that are finished have the first claim to every call."""
+        if picture.media_type not in SHOWN_TYPES or picture.data == self._last:
+            return False
+        is_possible = self._web.missing.isdisjoint(CALLS) and time.monotonic() >= self._next
+        return is_possible and self.has_turn() and not any(self._delay(call) for call in CALLS)
+
+    def has_turn(self) -> bool:
+        """Whether nobody waits for posting in the channel."""
+        return not self._web.budgets.turns(self._channel).delay()
+
+    def _delay(self, call: str) -> float:
+        return self._web.budgets.of(call).delay(final=False)
 
     async def bring(self, picture: Attachment) -> str:
-        """Bring Slack a picture; the id of the file, "" where it cannot be shown."""
-        self._next = time.monotonic() + PREVIEW_SECONDS
+        """Bring Slack a picture; the id of the file, "" where it does not take it."""
+        self._next, self._last = time.monotonic() + PREVIEW_SECONDS, picture.data
+        file = ""
         try:
             file = await self._web.keep(picture)
-            if await self._web.is_kept(file):
-                return file
-            await self._web.delete_all(self._channel, [file])
         except Worthless:
             raise
         except SlackError as error:
             self.refused(error)
-        return ""
+        else:
+            self.files.append(file)
+        return file
+
+    async def can_stand(self, file: str) -> bool:
+        """Whether Slack shows the file in a message that is posted now."""
+        try:
+            return await self._web.is_kept(file) and self.has_turn()
+        except Worthless:
+            raise
+        except SlackError as error:
+            self.refused(error)
+        return False
 
     def refused(self, error: SlackError) -> None:
         """Bring no more, since Slack did not take one."""
         log.info("Pictures that take shape are not shown: %s", error)
         self._next = math.inf
 
+    async def drop(self, *, but: Collection[str] = ()) -> None:
+        """Delete the files, except those that are shown."""
+        dropped = [file for file in self.files if file not in but]
+        self.files = [file for file in self.files if file in but]
+        await self._web.delete_all(self._channel, dropped)
+
 
 def picture_block(file: str, alt: str) -> dict[str, Any]:
     """The block that shows a picture which Slack was brought."""
     return {"type": "image", "slack_file": {"id": file}, "alt_text": cut(alt.strip() or NOTHING, ALT_TEXT)}
+
+
+def pictures_of(message: Message | None) -> list[str]:
+    """The files that stand in a message."""
+    blocks = () if message is None else message.below
+    return [block["slack_file"]["id"] for block in blocks if "slack_file" in block]

@@ -42,7 +42,7 @@ WORTHLESS = frozenset(
     {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "not_allowed_token_type"}
 )
 NOT_THERE = frozenset({"not_in_channel", "channel_not_found", "user_not_in_channel"})
-GONE = frozenset({"message_not_found", "thread_not_found", "cant_update_message"})
+GONE = frozenset({"message_not_found", "thread_not_found", "cant_update_message", "file_not_found", "file_deleted"})
 CLOSED = frozenset({"is_archived", "is_inactive", "edit_window_closed", "posting_to_channel_denied"})
 FAILING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "no answer of Slack's"})
 """Errors of Slack's own, which may be over soon."""
@@ -192,10 +192,12 @@ class Web:
 
     async def _as_blocks(self, message: Message, send: Callable[[], Any]) -> str:
         """Send with Markdown blocks; where those are unknown, now and later with sections."""
+        # Blocks are refused for a file in them, too.
+        is_in_doubt = bool(message.markdown) and not any("slack_file" in block for block in message.below)
         try:
             return str(await send())
         except SlackError as error:
-            if error.code not in ("invalid_blocks", "invalid_blocks_format") or self._sections or not message.markdown:
+            if error.code not in ("invalid_blocks", "invalid_blocks_format") or self._sections or not is_in_doubt:
                 raise
         log.info("This Slack knows no Markdown blocks; sections are used instead.")
         self._sections = True

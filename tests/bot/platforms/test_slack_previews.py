@@ -1,5 +1,7 @@
 """Pictures that take shape: one message after another, each with a file that goes with it."""
 
+from dataclasses import replace
+
 import pytest
 from fakes.models import png
 from fakes.on_discord import Toys
@@ -92,6 +94,39 @@ async def test_pictures_come_no_faster_than_people_should_hear_of_them(
     assert [call["filename"] for call in slack.called(UPLOAD)] == ["fox-1.png", "fox-3.png"]
 
 
+async def test_a_picture_that_did_not_change_is_not_brought_again(slack: FakeSlack, toys: Toys) -> None:
+    await command(slack, "/tempera", "play something")
+    posted = await question(slack)
+    toys.say(step(1))
+    first = await seen(slack, posted, 1)
+    toys.say(replace(step(1), status="Step 2 of 3 …"))
+    await slack.until(lambda: status(slack, posted) == "Step 2 of 3 …")
+    assert slack.thread(slack.channel, posted.ts) == [first]
+    await finish(slack, toys, posted)
+    assert len(slack.called(UPLOAD)) == 2
+
+
+async def test_what_cannot_be_deleted_goes_with_the_next_picture(slack: FakeSlack, toys: Toys) -> None:
+    await command(slack, "/tempera", "play something")
+    posted = await question(slack)
+    toys.say(step(1))
+    first = await seen(slack, posted, 1)
+    slack.refuse("chat.delete", "fatal_error")
+    toys.say(step(2))
+    await slack.until(lambda: len(slack.called("chat.delete")) == 1)
+    assert not first.deleted
+    await finish(slack, toys, posted)
+
+
+async def test_what_is_no_picture_is_not_shown_before_the_end(slack: FakeSlack, toys: Toys) -> None:
+    await command(slack, "/tempera", "play something")
+    posted = await question(slack)
+    table = Attachment("foxes.csv", b"name,age", "text/csv")
+    toys.say(Reply(status=QUEUED, attachments=(table,)))
+    await slack.until(lambda: status(slack, posted) == QUEUED)
+    assert not slack.called(UPLOAD)
+
+
 async def test_where_calls_run_short_answers_that_are_finished_come_first(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,8 +153,7 @@ async def test_where_slack_takes_no_preview_the_status_is_told(slack: FakeSlack,
     await slack.until(lambda: status(slack, posted) == "Step 2 of 3 …")
     assert slack.thread(slack.channel, posted.ts) == []
     assert len(slack.called(UPLOAD)) == 1
-    if method != "files.info":
-        await finish(slack, toys, posted)
+    await finish(slack, toys, posted)
 
 
 async def test_a_picture_that_slack_has_not_looked_at_is_left_out(

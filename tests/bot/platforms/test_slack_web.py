@@ -13,6 +13,7 @@ from bot.platforms.slack import web
 from bot.platforms.slack.blocks import Message
 from bot.platforms.slack.budgets import Budgets
 from bot.platforms.slack.client import connect
+from bot.platforms.slack.previews import picture_block
 from bot.platforms.slack.web import Closed, Gone, NoFeature, NotThere, SlackError, StreamEnded, Web, Worthless
 
 
@@ -64,6 +65,14 @@ async def test_what_slack_refuses_has_a_name(slack: FakeSlack, api: Web, error: 
     assert type(caught.value) is kind
     assert (api.missing == {"chat.update"}) == (kind is NoFeature)
     assert api.worthless.is_set() == (kind is Worthless)
+
+
+async def test_a_picture_that_is_refused_says_nothing_of_markdown(slack: FakeSlack, api: Web) -> None:
+    with pytest.raises(SlackError, match="invalid_blocks"):
+        await api.post(slack.channel, Message("**bold**", below=(picture_block("F404", "A fox."),)))
+    await api.post(slack.channel, Message("**bold**"))
+    [posted] = slack.messages(slack.channel)
+    assert [block["type"] for block in posted.blocks] == ["markdown"]
 
 
 async def test_a_file_that_is_larger_than_it_said_is_not_read_to_its_end(slack: FakeSlack, api: Web) -> None:

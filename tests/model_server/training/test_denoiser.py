@@ -115,7 +115,7 @@ def push(teacher: Saying) -> tuple[float, list[torch.Tensor]]:
         states=np.array([0, 3, 5], np.float16)[:, None, None],
         empty=0,
         things=torch.tensor([NOTHING]),
-        wordings=[Wording(1, torch.tensor([2]), torch.tensor([0]))],
+        wordings=[Wording(1, torch.tensor([2]), torch.tensor([0]), torch.ones(1))],
     )
     pupil = Saying(1.0)
     task = EveryStep(pupil, lesson, None, None, Path())
@@ -132,6 +132,23 @@ def test_of_a_description_is_wanted_what_the_teacher_says_of_the_name() -> None:
     assert teacher.loudness.grad is None
     assert push(Saying(5 / 3))[0] == pytest.approx(0, abs=1e-3), "5 is right"
     assert push(Saying(1.0))[0] > 0, "5 should be 3"
+
+
+def test_clear_descriptions_are_shown_more_often() -> None:
+    lesson = Lesson(
+        latents=torch.zeros(1, 4, 2, 2).half(),
+        probabilities=torch.ones(1),
+        captions=torch.tensor([0]),
+        starts=torch.tensor([0, 1]),
+        states=np.arange(4, dtype=np.float16)[:, None, None],
+        empty=0,
+        things=torch.tensor([0]),
+        wordings=[Wording(1, torch.tensor([2, 3]), torch.tensor([0]), torch.tensor([0.2, 0.6]))],
+    )
+    shown, names = lesson.draw_described(4000, torch.Generator().manual_seed(1))
+    assert {float(name) for name in names.flatten()} == {1}
+    assert {float(word) for word in shown.states.flatten()} == {2, 3}
+    assert (shown.states == 3).float().mean() == pytest.approx(0.75, abs=0.03)
 
 
 def test_half_of_this_batch_are_descriptions_mostly_where_words_decide() -> None:

@@ -112,7 +112,9 @@ def test_a_run_that_stops_around_the_descriptions_goes_on_as_if_it_had_not(
     monkeypatch.setattr(stages, "RECOGNISER_STEPS", 2)
     monkeypatch.setattr(stages, "make_recogniser", functools.partial(make_recogniser, widths=(8, 8)))
     monkeypatch.setattr(RecogniserTask, "batch", 4)
-    described = dataclasses.replace(lesson, wordings=[Wording(1, torch.tensor([2, 3]), torch.tensor([0, 1]))])
+    described = dataclasses.replace(
+        lesson, wordings=[Wording(1, torch.tensor([2, 3]), torch.tensor([0, 1]), torch.ones(2))]
+    )
 
     def run(name: str, known: Lesson = described) -> Run[DenoiserTask]:
         task = DenoiserTask(make_unet(sizes, 1), known, None, None, tmp_path)  # type: ignore[arg-type]
