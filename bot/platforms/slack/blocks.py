@@ -111,6 +111,11 @@ class Message:
     fallback: str = ""
     """The `text` of a message without Markdown."""
 
+    @property
+    def pictures(self) -> list[str]:
+        """The ids of the files that `picture` blocks show."""
+        return [block["slack_file"]["id"] for block in self.below if "slack_file" in block]
+
     def content(self, *, sections: bool = False) -> Json:
         """`text` and `blocks` for the Web API; with `sections` for servers that know no Markdown blocks."""
         blocks = [*(_sections(self.markdown) if sections else text_blocks(self.markdown)), *self.below]
@@ -173,6 +178,11 @@ def small_print(lines: Iterable[str]) -> list[Json]:
     """Lines in small grey letters, exactly as they are."""
     elements = [{"type": "plain_text", "text": cut(line, SMALL), "emoji": False} for line in lines if line.strip()]
     return [{"type": "context", "elements": elements[:10]}] if elements else []
+
+
+def picture(file: str, alt: str) -> Json:
+    """A picture that Slack was brought as a file."""
+    return {"type": "image", "slack_file": {"id": file}, "alt_text": cut(alt.strip() or NOTHING, ALT_TEXT)}
 
 
 def buttons(pressed: Sequence[Button]) -> list[Json]:

@@ -18,11 +18,12 @@ from bot.platforms.slack.blocks import (
     body_of,
     buttons,
     neutral,
+    picture,
     rendered,
     settled,
     small_print,
 )
-from bot.platforms.slack.previews import Previews, picture_block, pictures_of
+from bot.platforms.slack.previews import Previews
 from bot.platforms.slack.stream import Stream, break_at, seam
 from bot.platforms.slack.web import (
     Closed,
@@ -89,7 +90,7 @@ class Room:
         self._instead = instead
         self._is_elsewhere = False
         self._shown = [Shown(ts) for ts in shown if not is_file(ts)]
-        self._leaving: list[Shown] = []
+        self._leaving: list[str] = []
         self._files: list[str] = []
         self._previews = Previews(web, where.channel, filter(is_file, shown))
         self._stream: Stream | None = None
@@ -181,17 +182,17 @@ class Room:
         if budgets.STATUS in self._web.missing and not self._previews.files and not self._edit_delay():
             await self._make(rendered(reply, locale=self.where.locale).messages)
 
-    async def _preview(self, reply: Reply, picture: Attachment) -> bool:
+    async def _preview(self, reply: Reply, newest: Attachment) -> bool:
         """Show a picture that takes shape, with its step below it; whether that was done.
 
         It is a message of its own, since in one that is edited people are not shown a file that they did not see yet.
         """
-        if not self._previews.are_due(picture) or not (file := await self._previews.bring(picture)):
+        if not self._previews.are_due(newest) or not (file := await self._previews.bring(newest)):
             return False
         await self._note_ids()
         before = self._shown
         [told, *_] = rendered(reply, locale=self.where.locale).messages
-        message = replace(told, below=(picture_block(file, picture.alt), *told.below))
+        message = replace(told, below=(picture(file, newest.alt), *told.below))
         if await self._previews.can_stand(file):
             try:
                 ts = await self._web.post(self.where.channel, message, self.where.thread)
@@ -359,14 +360,14 @@ class Room:
     async def _withdraw(self, messages: Sequence[Shown]) -> None:
         """Delete messages that do not show the answer any more, and pictures that none shows."""
         # What cannot be deleted now is tried again with the next change.
-        self._leaving += messages
+        self._leaving += [shown.ts for shown in messages]
         # Before they are deleted, so that this is not taken for somebody else's doing.
         await self._note_ids()
         while self._leaving:
             with suppress(Gone):
-                await self._web.delete(self.where.channel, self._leaving[0].ts)
+                await self._web.delete(self.where.channel, self._leaving[0])
             del self._leaving[0]
-        await self._previews.drop(but=[file for shown in self._shown for file in pictures_of(shown.message)])
+        await self._previews.drop(but=[one for shown in self._shown if shown.message for one in shown.message.pictures])
 
     async def _note_ids(self) -> None:
         """Let the core know which messages show the answer."""
@@ -388,7 +389,7 @@ class Room:
     async def remove(self) -> None:
         """Delete all messages and files; what is gone already is none to worry about."""
         stream, self._stream = self._stream, None
-        ids, self._shown, self._files = [*(one.ts for one in self._leaving), *self.ids], [], []
+        ids, self._shown, self._files = [*self._leaving, *self.ids], [], []
         self._leaving, self._previews.files = [], []
         await self._note_ids()
         if stream is not None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bot.platforms.slack import budgets
-from bot.platforms.slack.blocks import ALT_TEXT, NOTHING
 from bot.platforms.slack.web import SlackError, Worthless
-from bot.text import cut
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from bot.message import Attachment
-    from bot.platforms.slack.blocks import Message
     from bot.platforms.slack.web import Web
 
 log = logging.getLogger(__name__)
@@ -85,14 +82,3 @@ class Previews:
         dropped = [file for file in self.files if file not in but]
         self.files = [file for file in self.files if file in but]
         await self._web.delete_all(self._channel, dropped)
-
-
-def picture_block(file: str, alt: str) -> dict[str, Any]:
-    """The block that shows a picture which Slack was brought."""
-    return {"type": "image", "slack_file": {"id": file}, "alt_text": cut(alt.strip() or NOTHING, ALT_TEXT)}
-
-
-def pictures_of(message: Message | None) -> list[str]:
-    """The files that stand in a message."""
-    blocks = () if message is None else message.below
-    return [block["slack_file"]["id"] for block in blocks if "slack_file" in block]

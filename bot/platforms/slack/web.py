@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 SHARING_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """When it is asked whether a file stands in its channel: Slack shares files in the background."""
 LOOKING_SECONDS = (0.2, 0.4, 0.8, 1.0)
-"""When it is asked whether Slack has looked at a file; meanwhile the answer that it is for goes on."""
+"""When it is asked whether Slack has looked at a file, for which its answer waits."""
 BRINGING_SECONDS = (1.0, 4.0, 15.0)
 """How long to wait before a file that Slack could not take is brought to it again."""
-ALT_TEXT = 1000
+FILE_ALT_TEXT = 1000
 PAGE = 1000
 """Channels that Slack lists at once, at most."""
 
@@ -105,7 +105,7 @@ def is_file(name: str) -> bool:
 
 
 def _as_upload(file: Attachment) -> Json:
-    alt = file.alt[:ALT_TEXT] or None
+    alt = file.alt[:FILE_ALT_TEXT] or None
     return {"filename": file.filename, "title": file.filename, "file": file.data, "alt_txt": alt}
 
 
@@ -193,7 +193,7 @@ class Web:
     async def _as_blocks(self, message: Message, send: Callable[[], Any]) -> str:
         """Send with Markdown blocks; where those are unknown, now and later with sections."""
         # Blocks are refused for a file in them, too.
-        is_in_doubt = bool(message.markdown) and not any("slack_file" in block for block in message.below)
+        is_in_doubt = bool(message.markdown) and not message.pictures
         try:
             return str(await send())
         except SlackError as error:

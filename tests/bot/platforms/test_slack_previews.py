@@ -176,8 +176,12 @@ async def test_a_status_that_a_message_told_makes_room_for_the_picture(slack: Fa
     slack.refuse("assistant.threads.setStatus", "unknown_method", times=-1)
     await command(slack, "/tempera", "play something")
     posted = await question(slack)
-    toys.say(Reply(status=QUEUED))
+    toys.say(Reply(status="Number 2 in the queue …"))
     [told] = await below(slack, posted)
+    toys.say(Reply(status=QUEUED))
+    await slack.until(lambda: told.shown == QUEUED)
+    assert list(told.buttons) == ["Stop"]
+    assert not slack.called(UPLOAD)
     toys.say(step(1))
     await seen(slack, posted, 1)
     assert told.deleted

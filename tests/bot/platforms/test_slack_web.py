@@ -10,10 +10,9 @@ from fakes.slack import FakeSlack
 from bot.config import SlackSection
 from bot.message import Attachment
 from bot.platforms.slack import web
-from bot.platforms.slack.blocks import Message
+from bot.platforms.slack.blocks import Message, picture
 from bot.platforms.slack.budgets import Budgets
 from bot.platforms.slack.client import connect
-from bot.platforms.slack.previews import picture_block
 from bot.platforms.slack.web import Closed, Gone, NoFeature, NotThere, SlackError, StreamEnded, Web, Worthless
 
 
@@ -69,7 +68,7 @@ async def test_what_slack_refuses_has_a_name(slack: FakeSlack, api: Web, error: 
 
 async def test_a_picture_that_is_refused_says_nothing_of_markdown(slack: FakeSlack, api: Web) -> None:
     with pytest.raises(SlackError, match="invalid_blocks"):
-        await api.post(slack.channel, Message("**bold**", below=(picture_block("F404", "A fox."),)))
+        await api.post(slack.channel, Message("**bold**", below=(picture("F404", "A fox."),)))
     await api.post(slack.channel, Message("**bold**"))
     [posted] = slack.messages(slack.channel)
     assert [block["type"] for block in posted.blocks] == ["markdown"]

@@ -34,25 +34,24 @@ def steps_told(events: list[Event], name: str = "a") -> list[tuple[int, int]]:
     return [(event.step, event.steps) for event in events if isinstance(event, Progress) and event.job == name]
 
 
+def by_diffusers(folder: Path, **told: object) -> np.ndarray:
+    """What the pipeline itself makes of “a red cat” and seed 5."""
+    theirs = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+    theirs.set_progress_bar_config(disable=True)
+    drawn = theirs("a red cat", height=EDGE, width=EDGE, generator=torch.Generator().manual_seed(5), **told)
+    return np.asarray(drawn.images[0]).astype(int)
+
+
 # Each family
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_it_draws_what_the_pipeline_draws(opened_as: Open, family: Callable[[str], Path], run: Run, name: str) -> None:
-    theirs = DiffusionPipeline.from_pretrained(family(name), dtype=torch.float32)
-    theirs.set_progress_bar_config(disable=True)
     more = {"use_resolution_binning": False} if name == "pixart" else {}
-    expected = theirs(
-        "a red cat",
-        num_inference_steps=4,
-        guidance_scale=3.0 if name == "z-image" else 4.0,
-        height=EDGE,
-        width=EDGE,
-        generator=torch.Generator().manual_seed(5),
-        **more,
-    ).images[0]
+    guidance = 3.0 if name == "z-image" else 4.0
+    expected = by_diffusers(family(name), num_inference_steps=4, guidance_scale=guidance, **more)
     [drawn] = only(run, opened_as(name), imagine(prompt="a red cat", guidance=4.0, seed=5))
-    assert np.abs(pixels(drawn) - np.asarray(expected).astype(int)).max() <= 1
+    assert np.abs(pixels(drawn) - expected).max() <= 1
     assert identify(drawn)[1]["prompt"] == "a red cat"
 
 
@@ -60,28 +59,22 @@ def test_it_draws_what_the_pipeline_draws(opened_as: Open, family: Callable[[str
 def test_what_is_made_for_few_steps_draws_in_one(
     opened_as: Open, family: Callable[[str], Path], run: Run, name: str
 ) -> None:
-    theirs = DiffusionPipeline.from_pretrained(family(name), dtype=torch.float32)
-    theirs.set_progress_bar_config(disable=True)
     # As the cards of such models call them.
-    told = {"num_inference_steps": 1, "guidance_scale": 0.0, "height": EDGE, "width": EDGE}
-    expected = theirs("a red cat", generator=torch.Generator().manual_seed(5), **told).images[0]
+    expected = by_diffusers(family(name), num_inference_steps=1, guidance_scale=0.0)
     events = run(opened_as(name), imagine(prompt="a red cat", guidance=0.0, steps=1, seed=5))
     [drawn] = pictures(events)
     assert steps_told(events) == [(0, 1), (1, 1)]
-    assert np.abs(pixels(drawn) - np.asarray(expected).astype(int)).max() <= 1
+    assert np.abs(pixels(drawn) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["sd-ancestral", "sdxl"])
 def test_it_rescales_guidance_as_the_pipeline_does(
     opened_as: Open, family: Callable[[str], Path], run: Run, name: str
 ) -> None:
-    theirs = DiffusionPipeline.from_pretrained(family(name), dtype=torch.float32)
-    theirs.set_progress_bar_config(disable=True)
-    told = {"num_inference_steps": 4, "guidance_scale": 9.0, "guidance_rescale": 1.0, "height": EDGE, "width": EDGE}
-    expected = theirs("a red cat", generator=torch.Generator().manual_seed(5), **told).images[0]
+    expected = by_diffusers(family(name), num_inference_steps=4, guidance_scale=9.0, guidance_rescale=1.0)
     task = imagine(prompt="a red cat", guidance=9.0, seed=5)
     [drawn] = only(run, opened_as(name, guidance_rescale=1.0), task)
-    assert np.abs(pixels(drawn) - np.asarray(expected).astype(int)).max() <= 1
+    assert np.abs(pixels(drawn) - expected).max() <= 1
     assert difference(drawn, only(run, opened_as(name), task)[0]) > 1
 
 
