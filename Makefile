@@ -18,6 +18,7 @@ test: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not ($(ALONE))"
 	$(BIN)/python -m pytest -m "$(ALONE)"
 
@@ -25,13 +26,14 @@ lint: setup-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/.bench
 	$(BIN)/tempera-models bench language
-	$(BIN)/python -m plugins.explain.measure tests/data/explain_held_out_3.jsonl \
+	$(BIN)/python -m plugins.explain.evaluation.measure tests/data/explain_held_out_3.jsonl \
 	  --also tests/data/plain_lesson.txt tests/data/plain_lesson_headings.json
 	$(BIN)/tempera-models serve --model classroom-moderation --port 8409 & server=$$!; \
-	  $(BIN)/python -m bot.safety.measure tests/data/safety_held_out_4.jsonl --server http://127.0.0.1:8409; \
+	  PYTHONPATH=tests $(BIN)/python -m quality.safety tests/data/safety_held_out_4.jsonl --server http://127.0.0.1:8409; \
 	  status=$$?; kill $$server; exit $$status
 	$(BIN)/tempera-models bench diffusion
 

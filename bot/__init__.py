@@ -3,12 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bot.chore import repeat
-from bot.command import Command
-from bot.context import Context
-from bot.delivery import closing, cut_line, ellipsis
-from bot.errors import Busy, UserError
-from bot.message import (
+from bot.answers.context import Context
+from bot.commands.command import Command
+from bot.commands.decorators import autocomplete, command, message_command
+from bot.commands.option import Choice, Range
+from bot.core.background import OneThread, repeat
+from bot.core.errors import Busy, UserError
+from bot.core.messages import (
     Asked,
     Attachment,
     Button,
@@ -24,8 +25,7 @@ from bot.message import (
     Role,
     User,
 )
-from bot.model_client import ModelClient
-from bot.model_events import (
+from bot.core.model_events import (
     Answered,
     Candidate,
     Delta,
@@ -40,17 +40,16 @@ from bot.model_events import (
     Waiting,
     new_seed,
 )
-from bot.one_thread import OneThread
-from bot.option import Choice, Range
-from bot.plugin import Host, Plugin
-from bot.setting import Changed, Scope, Setting
-from bot.signature import autocomplete, command, message_command
+from bot.core.splitting import closing, cut_line, ellipsis
+from bot.inference.client import ModelClient
+from bot.plugin_host.plugin import Host, Plugin
+from bot.settings.setting import Changed, Scope, Setting
 
 if TYPE_CHECKING:
-    from bot.audit import AuditRow
-    from bot.audit import Filter as AuditFilter
-    from bot.statistics import Figures
-    from bot.store import Store
+    from bot.moderation.statistics import Figures
+    from bot.storage.audit import AuditRow
+    from bot.storage.audit import Filter as AuditFilter
+    from bot.storage.key_value import Store
 
 __all__ = [
     "Answered",
@@ -108,10 +107,10 @@ __all__ = [
 
 
 LATER = {
-    "AuditFilter": ("audit", "Filter"),
-    "AuditRow": ("audit", "AuditRow"),
-    "Figures": ("statistics", "Figures"),
-    "Store": ("store", "Store"),
+    "AuditFilter": ("storage.audit", "Filter"),
+    "AuditRow": ("storage.audit", "AuditRow"),
+    "Figures": ("moderation.statistics", "Figures"),
+    "Store": ("storage.key_value", "Store"),
 }
 """What brings the database with it, which takes its time and which most who import this do without."""
 

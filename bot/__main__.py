@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.errors import BotError
+from bot.core.errors import BotError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,10 +90,10 @@ def _load(options: argparse.Namespace) -> Config:
 
 
 def _bot(configuration: Config, key: str = "") -> Bot:
-    from bot import plugin
     from bot.app import Bot
-    from bot.database import Database
-    from bot.model_client import ModelClient
+    from bot.inference.client import ModelClient
+    from bot.plugin_host import plugin
+    from bot.storage.database import Database
 
     section = configuration.model_server
     return Bot(
@@ -134,7 +134,7 @@ def _first(group: BaseExceptionGroup[BotError]) -> BotError:
 
 
 async def _serve(configuration: Config, *, own_models: bool) -> None:
-    from bot.local_server import LocalServer
+    from bot.inference.local_server import LocalServer
     from bot.platforms.web import WebPlatform
 
     key = secrets.token_hex(16)
@@ -191,8 +191,8 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _teacher_link(options: argparse.Namespace) -> int:
-    from bot.database import Database
-    from bot.platforms.web.moderators import Moderators, link
+    from bot.platforms.web.access.teachers import Moderators, link
+    from bot.storage.database import Database
 
     configuration = _load(options)
     if not configuration.web.enabled:
@@ -207,7 +207,7 @@ def _teacher_link(options: argparse.Namespace) -> int:
 
 
 def _commands(options: argparse.Namespace) -> int:
-    from bot.command import as_json
+    from bot.commands.command import as_json
 
     print(as_json(_bot(_load(options)).commands))
     return 0

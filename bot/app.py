@@ -7,45 +7,46 @@ from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from bot import actions, counts
-from bot.answering import Answering, failed
-from bot.audit import APPEAL, Audit
-from bot.chore import repeated
-from bot.contexts import Contexts
-from bot.defaults import Defaults
-from bot.errors import Expired, UserError
-from bot.gate import Gate
-from bot.hands import Hands
-from bot.instance import Instance
-from bot.journal import Journal
-from bot.language import translate
-from bot.limits import MEMORY, Limits
-from bot.log_channel import LogChannel
-from bot.message import Form, Reply
-from bot.moderation import Moderation
-from bot.plugin import Host
-from bot.policy import Policy
-from bot.pressing import Pressing, seen
-from bot.privacy import Privacy
-from bot.refusals import Refusals
-from bot.registry import Registry
-from bot.run import Runs
+from bot.access.admission import Gate
+from bot.access.policy import Policy
+from bot.access.rate_limits import MEMORY, Limits
+from bot.access.timeouts import TimeOuts
+from bot.answers import buttons
+from bot.answers.button_actions import Pressing, seen
+from bot.answers.context_factory import Contexts
+from bot.answers.executor import Answering, failed
+from bot.core.adapters import Hands
+from bot.core.background import repeated
+from bot.core.errors import Expired, UserError
+from bot.core.i18n import translate
+from bot.core.messages import Form, Reply
+from bot.core.running import Runs
+from bot.moderation.actions import Moderation
+from bot.moderation.log_channel import LogChannel
+from bot.moderation.refusals import Refusals
+from bot.plugin_host.plugin import Host
+from bot.plugin_host.registry import Registry
+from bot.privacy.export import Privacy
 from bot.safety.checks import Safety
-from bot.safety.declared import SETTINGS
-from bot.settings import Settings
-from bot.store import Store
-from bot.timeouts import TimeOuts
+from bot.safety.settings import SETTINGS
+from bot.settings.resolver import Settings
+from bot.settings.user_defaults import Defaults
+from bot.storage import counters
+from bot.storage.audit import APPEAL, Audit
+from bot.storage.instances import Instance
+from bot.storage.key_value import Store
+from bot.storage.messages import Journal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
-    from bot.command import Command
-    from bot.database import Database, MessageRow
-    from bot.message import Action, Page, Place, Request, User
-    from bot.model_client import ModelClient
-    from bot.model_events import Token
-    from bot.plugin import Plugin
+    from bot.commands.command import Command
+    from bot.core.messages import Action, Page, Place, Request, User
+    from bot.core.model_events import Token
+    from bot.inference.client import ModelClient
+    from bot.plugin_host.plugin import Plugin
+    from bot.storage.database import Database, MessageRow
 
 log = logging.getLogger(__name__)
 
@@ -355,8 +356,8 @@ class Bot:
         if action.id.startswith("c:"):
             command = self.registry.find(action.id.removeprefix("c:"))
             return self.dispatch(replace(request, action=None, command=command.name, options=action.fields or {}))
-        name, row_id = actions.parse(action.id)
-        if not actions.is_plugins(name):
+        name, row_id = buttons.parse(action.id)
+        if not buttons.is_plugins(name):
             # A plugin's button is its command's, which is looked at where it is opened.
             self.gate.pressed(request, name)
         if name == "edit" and action.fields is None:
@@ -365,16 +366,16 @@ class Bot:
             return Dispatch(self._guarded(request, self.refusals.appeal(request, row_id)), private=True)
         private = action.private or self._is_private(request, [str(value) for value in (action.fields or {}).values()])
         # What is to be for one alone from now on cannot take the place of what all can see.
-        turns = actions.is_turning(name) and request.can_turn_pages and private == action.private
+        turns = buttons.is_turning(name) and request.can_turn_pages and private == action.private
         replies = self.gate.renewed(request, self.pressing.act(request, name, row_id, turns=turns))
-        in_place = turns or name in actions.IN_PLACE
+        in_place = turns or name in buttons.IN_PLACE
         return Dispatch(self._guarded(request, replies), private=private, in_place=in_place)
 
     def _form(self, make: Callable[[], Awaitable[Form]]) -> Dispatch:
         return Dispatch(_nothing(), private=True, form=make)
 
     async def _first_form(self, request: Request, command: Command, given: Mapping[str, Any]) -> Form:
-        return actions.form(command, self.gate.own(request, command) | dict(given), f"c:{command.name}")
+        return buttons.form(command, self.gate.own(request, command) | dict(given), f"c:{command.name}")
 
     async def _guarded(self, request: Request, replies: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
         try:
@@ -393,7 +394,7 @@ class Bot:
         await self.moderation.heed()
 
     async def _purge(self) -> None:
-        await counts.forget(self.database)
+        await counters.forget(self.database)
         await self.audit.purge(self.retention_days)
         if count := await self.database.purge(self.retention_days):
             log.info("Purged %d messages older than %g days.", count, self.retention_days)

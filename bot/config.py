@@ -30,8 +30,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from bot.errors import ConfigError
-from bot.text import nearest
+from bot.core.errors import ConfigError
+from bot.core.text import nearest
 
 DEFAULT_FILE = Path(__file__).parent.parent / "config" / "tempera.toml"
 PRESETS = DEFAULT_FILE.parent / "presets"

@@ -7,10 +7,10 @@ import errno
 import socket
 from typing import TYPE_CHECKING
 
-from bot.database import Database
-from bot.errors import BotError, ModelUnavailable
-from bot.local_server import KEYLESS
-from bot.model_client import DOWN, ModelClient
+from bot.core.errors import BotError, ModelUnavailable
+from bot.inference.client import DOWN, ModelClient
+from bot.inference.local_server import KEYLESS
+from bot.storage.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable

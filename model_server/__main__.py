@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server.store import Entry, Store, StoreError, check_trained, choose, load_catalogue, size_text
+from model_server.files.cache import Entry, Store, StoreError, check_trained, choose, load_catalogue, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +131,7 @@ def _catalogue_file(name: str) -> Path:
 
 
 def _pull(entries: Sequence[Entry], store: Store) -> None:
-    from model_server.progress import on_stderr
+    from model_server.files.progress import on_stderr
 
     _need_packages()
     for entry in entries:
@@ -145,7 +145,13 @@ def _train_or_judge(name: str, arguments: Sequence[str]) -> int:
     # Threads that spin while they wait would slow down whatever else runs here; torch reads this when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from model_server.training import command, judging
+    try:
+        from model_server.training import command
+        from model_server.training.judge import command as judging
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("model_server.training"):
+            raise
+        raise StoreError(f"`tempera-models {name}` works in a checkout of the repository only.") from error
 
     return command.main(arguments) if name == "train" else judging.main(arguments)
 
@@ -171,7 +177,7 @@ def _state(entry: Entry, store: Store) -> str:
 
 
 def _serve(options: argparse.Namespace, entries: Sequence[Entry], store: Store) -> int:
-    from model_server.security import is_loopback
+    from model_server.api.auth import is_loopback
 
     _need_packages()
     if not entries:
@@ -203,7 +209,7 @@ async def _serve_until_told(
     api_key: str | None,
     trusted_key: str | None,
 ) -> None:
-    from model_server.server import serve
+    from model_server.api.app import serve
 
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()

@@ -2,15 +2,16 @@
 
 import gc
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from fakes.compiled import shared_statements
-from fakes.migrated import remembered_tables
+from fakes.model_server.model_api import FakeModels
+from fakes.storage.compiled_statements import shared_statements
+from fakes.storage.migrated_tables import remembered_tables
 
-from model_server.engines import EngineSpec
-from model_server.store import Store, StoreError, load_catalogue
+from model_server.engines.contract import EngineSpec
+from model_server.files.cache import Store, StoreError, load_catalogue
 
 CATALOGUE = Path(__file__).parent.parent / "config" / "models.toml"
 
@@ -59,3 +60,9 @@ def weights() -> Callable[[str], EngineSpec]:
         )
 
     return ensured
+
+
+@pytest.fixture
+async def models() -> AsyncIterator[FakeModels]:
+    async with FakeModels() as running:
+        yield running

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes.chat import PLAIN
-from fakes.deployment import Deployment, deployment
-from fakes.page import visitor
+from fakes.platforms.web_page import visitor
+from fakes.programs.deployment import Deployment, deployment
+from fakes.programs.terminal_chat import PLAIN
 from PIL import Image
 
 from model_server.catalogue import load_catalogue
-from model_server.engines import EngineSpec
+from model_server.engines.contract import EngineSpec
 
 pytestmark = pytest.mark.weights
 CATALOGUE = Path(__file__).parents[1] / "config" / "models.toml"
@@ -135,7 +135,7 @@ async def test_an_answer_is_gone_on_from_the_middle(running: Deployment) -> None
 def test_doctor_finds_nothing_wrong(running: Deployment) -> None:
     import subprocess
 
-    from fakes.deployment import TEMPERA
+    from fakes.programs.deployment import TEMPERA
 
     done = subprocess.run(
         [TEMPERA, "doctor"], env=running.environment, cwd=running.folder, capture_output=True, text=True, check=False

@@ -13,16 +13,16 @@ import pytest
 import yaml
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import plugin
 from bot.config import PluginsSection
 from bot.platforms.slack import checks
-from bot.platforms.slack.commands import NATIVE, ROOT
-from bot.platforms.slack.interactions import SHORTCUT
+from bot.platforms.slack.convert.commands import NATIVE, ROOT
+from bot.platforms.slack.incoming.interactions import SHORTCUT
+from bot.plugin_host import plugin
 
 PROJECT = Path(__file__).parent.parent
 MANIFEST = PROJECT / "config" / "slack-manifest.yaml"
 METHODS = PROJECT.parent / "shared" / "contracts" / "slack_methods"
-SOURCES = sorted((PROJECT / "bot" / "platforms" / "slack").glob("*.py"))
+SOURCES = sorted((PROJECT / "bot" / "platforms" / "slack").rglob("*.py"))
 COMMANDS = [command for one in plugin.load(PluginsSection(entry_points=False)) for command in one.commands()]
 
 SCOPES_OF_METHODS = {

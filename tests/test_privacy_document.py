@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import inspect
 
-from bot.database import Database
+from bot.storage.database import Database
 
 ROOT = Path(__file__).parent.parent
 HEADING = re.compile(r"^### (?P<names>`.+?`(?: and `.+?`)*): ", re.MULTILINE)

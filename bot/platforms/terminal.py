@@ -17,9 +17,9 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-from bot.errors import UserError
-from bot.language import translate
-from bot.message import Action, Attachment, Place, Reply, Request, User
+from bot.core.errors import UserError
+from bot.core.i18n import translate
+from bot.core.messages import Action, Attachment, Place, Reply, Request, User
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.history import History
 
     from bot.app import Bot
-    from bot.message import Button, Form
+    from bot.core.messages import Button, Form
 
 HERE = Place("terminal", "terminal")
 CLEAR_LINE = "\r\x1b[K"

@@ -6,27 +6,27 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.errors import Busy, ModelError
-from bot.language import Sentence
-from bot.safety import candidates
-from bot.safety.declared import CLASSROOM, OFF, STANDARD
-from bot.safety.holding import held
-from bot.safety.normal import read, undisguised
+from bot.core.errors import Busy, ModelError
+from bot.core.i18n import Sentence
+from bot.safety import token_filter
+from bot.safety.normalize import read, undisguised
 from bot.safety.patterns import compiled
 from bot.safety.people import famous
 from bot.safety.personal import found
 from bot.safety.rules import own, rules
+from bot.safety.settings import CLASSROOM, OFF, STANDARD
+from bot.safety.stream_filter import held
 from bot.safety.verdict import ANSWER, HELP, HELPED, KINDS_OF_DATA, WARNING, WITHHELD, Unsafe, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
     from typing import Any
 
-    from bot.command import Command
-    from bot.message import Place, Reply
-    from bot.model_client import ModelClient
-    from bot.model_events import Dial, Token
-    from bot.settings import Settings
+    from bot.commands.command import Command
+    from bot.core.messages import Place, Reply
+    from bot.core.model_events import Dial, Token
+    from bot.inference.client import ModelClient
+    from bot.settings.resolver import Settings
 
 KINDS = {
     OFF: frozenset[str](),
@@ -158,12 +158,12 @@ class Safety:
     async def dial(self, dial: Dial, place: Place) -> Dial:
         """`dial` with those candidates hidden that no answer may hold, as far as the rules alone see it."""
         sought = self._sought(place)
-        return await asyncio.to_thread(candidates.of_dial, dial, sought.forbids) if sought.is_anything else dial
+        return await asyncio.to_thread(token_filter.of_dial, dial, sought.forbids) if sought.is_anything else dial
 
     async def tokens(self, tokens: Sequence[Token], place: Place) -> Sequence[Token]:
         """`tokens` of an answer, with what was likely beside them hidden in the same way."""
         sought = self._sought(place)
-        return await asyncio.to_thread(candidates.of_answer, tokens, sought.forbids) if sought.is_anything else tokens
+        return await asyncio.to_thread(token_filter.of_answer, tokens, sought.forbids) if sought.is_anything else tokens
 
     def takes_words(self, command: Command) -> bool:
         """Whether somebody writes freely to `command`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import re2
 
-from bot.errors import OptionError
+from bot.core.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,13 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.safety.normal import words_of
+from bot.safety.normalize import words_of
 from bot.safety.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bot.safety.normal import Reading
+    from bot.safety.normalize import Reading
 
 FILE = Path(__file__).parent / "people.txt"
 FEWEST_LETTERS = 8

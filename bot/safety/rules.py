@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.safety.normal import read, undisguised, words_of
+from bot.safety.normalize import read, undisguised, words_of
 from bot.safety.patterns import either
 from bot.safety.words import Words
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from bot.safety.normal import Reading
+    from bot.safety.normalize import Reading
 
 HERE = Path(__file__).parent
 KEPT = 64

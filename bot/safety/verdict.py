@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bot.errors import Refused
-from bot.language import Sentence
+from bot.core.errors import Refused
+from bot.core.i18n import Sentence
 
 SENTENCES = {
     "blocked_word": Sentence(

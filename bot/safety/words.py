@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import ahocorasick
 
-from bot.safety.normal import View, words_of
+from bot.safety.normalize import View, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bot.safety.normal import Reading
+    from bot.safety.normalize import Reading
 
 SPLIT = re.compile(r"[,\n]")
 SHORTEST_HIDDEN = 4

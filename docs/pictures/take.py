@@ -15,12 +15,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakes.browser import ARGUMENTS, CHROMIUM
-from fakes.deployment import Deployment
+from fakes.platforms.browser import ARGUMENTS, CHROMIUM
+from fakes.programs.deployment import Deployment
 from playwright.async_api import async_playwright, expect
 
-from bot.database import Database
-from bot.platforms.web.moderators import Moderators, link
+from bot.platforms.web.access.teachers import Moderators, link
+from bot.storage.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

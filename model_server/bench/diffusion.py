@@ -22,7 +22,7 @@ import psutil
 from model_server.bench.machine import machine, say
 from model_server.bench.sides import CLIENTS, Neighbours, Side, tempera
 from model_server.bench.table import Goal, Row, markdown
-from model_server.store import Store, StoreError, choose
+from model_server.files.cache import Store, StoreError, choose
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from model_server.bench.machine import Wanted
-    from model_server.store import Entry
+    from model_server.files.cache import Entry
 
 DRAW = "/v1/images/generations"
 STEPS, GUIDANCE = 30, 4.0

@@ -18,14 +18,14 @@ from model_server.bench.machine import machine, say
 from model_server.bench.sides import CLIENTS, PEER, Neighbours, Side, llama_cpp, need_peer, peer_build, tempera, watched
 from model_server.bench.streams import Answer, ask, prompt, together
 from model_server.bench.table import Goal, Row, markdown
-from model_server.store import Store, StoreError, choose
+from model_server.files.cache import Store, StoreError, choose
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from model_server.bench.machine import Wanted
-    from model_server.store import Entry
+    from model_server.files.cache import Entry
 
 SHORT, LONG = 50, 400
 """Tokens of a prompt."""
@@ -203,7 +203,7 @@ async def _until_all_came(side: Side, requests: Sequence[asyncio.Task[Answer]]) 
 
 
 async def measure_quality(entry: Entry, folder: Path, threads: int) -> dict[str, Any]:
-    """What `model_server.engines.quality` says; in a process of its own, because it needs torch and much memory."""
+    """Return the report of model_server/engines/language/quality.py, run in a process of its own."""
     spec = {
         "name": entry.name,
         "engine": entry.engine,
@@ -213,7 +213,7 @@ async def measure_quality(entry: Entry, folder: Path, threads: int) -> dict[str,
         "options": entry.options,
     }
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "model_server.engines.quality", json.dumps(spec)),
+        *(sys.executable, "-m", "model_server.engines.language.quality", json.dumps(spec)),
         stdout=asyncio.subprocess.PIPE,
         env=os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"},
     )

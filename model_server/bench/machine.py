@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server.store import load_catalogue
+from model_server.files.cache import load_catalogue
 
 if TYPE_CHECKING:
-    from model_server.store import Entry
+    from model_server.files.cache import Entry
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "config" / "models.toml"
 

@@ -103,7 +103,7 @@ async def tempera(wanted: Wanted) -> AsyncIterator[Side]:
     environment = {"OMP_NUM_THREADS": str(wanted.threads), "TEMPERA_MODEL_SERVER__TRUSTED_KEY": key}
     headers = {"Authorization": f"Bearer {os.environ.get('TEMPERA_MODEL_SERVER__API_KEY') or key}"}
     async with _running("Tempera", command, environment, port, "/health/ready", headers) as side:
-        side.worker = "model_server.worker"
+        side.worker = "model_server.workers.worker"
         yield side
 
 

@@ -15,16 +15,16 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from model_server.engines.device import pick_device, pick_dtype
-from model_server.engines.refusal import Refused, check_texts
-from model_server.job import Embed, Finished, Progress, Started, Vectors
+from model_server.engines.common.device import pick_device, pick_dtype
+from model_server.engines.common.refusal import Refused, check_texts
+from model_server.jobs import Embed, Finished, Progress, Started, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from model_server.engines import EngineSpec
-    from model_server.job import Event, Job
+    from model_server.engines.contract import EngineSpec
+    from model_server.jobs import Event, Job
 
 CHUNK = 32
 """Texts in one step, of all jobs together."""

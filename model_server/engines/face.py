@@ -13,17 +13,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from model_server.engines.device import pick_device
-from model_server.engines.refusal import Refused
-from model_server.engines.sampling import seeded
-from model_server.job import Faces, Finished, Picture, Progress, Started
-from model_server.pictures import encode, enlarge, grid
+from model_server.engines.common.device import pick_device
+from model_server.engines.common.refusal import Refused
+from model_server.engines.common.seeding import seeded
+from model_server.images import encode, enlarge, grid
+from model_server.jobs import Faces, Finished, Picture, Progress, Started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from model_server.engines import EngineSpec
-    from model_server.job import Event, Job
+    from model_server.engines.contract import EngineSpec
+    from model_server.jobs import Event, Job
 
 FILE = "weights.tar"
 KEY = "netG_state_dict"

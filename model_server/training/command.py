@@ -13,14 +13,14 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from filelock import FileLock, Timeout
 
 from model_server.catalogue import load_catalogue
-from model_server.engines.device import pick_device
-from model_server.progress import on_stderr
-from model_server.store import Store, StoreError, short
+from model_server.engines.common.device import pick_device
+from model_server.files.cache import Store, StoreError, short
+from model_server.files.progress import on_stderr
 from model_server.training import stages
-from model_server.training.denoiser import DenoiserTask
+from model_server.training.images.denoiser import DenoiserTask
+from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
+from model_server.training.images.words import TextEncoder
 from model_server.training.loop import Plan
-from model_server.training.networks import Sizes, make_autoencoder, make_unet
-from model_server.training.words import TextEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,19 +10,20 @@ import numpy as np
 import torch
 
 from model_server.assembly import MAX_TOKENS
-from model_server.training.autoencoder import AutoencoderTask
-from model_server.training.denoiser import DenoiserTask, Lesson, Wording
+from model_server.training.images.autoencoder import AutoencoderTask
+from model_server.training.images.dataset import Lesson, Wording
+from model_server.training.images.denoiser import DenoiserTask
+from model_server.training.images.networks import LATENT_CHANNELS, TEXT_WIDTH
+from model_server.training.images.recogniser import make_recogniser
 from model_server.training.loop import MEASURED_STEPS, clock
-from model_server.training.networks import LATENT_CHANNELS, TEXT_WIDTH
-from model_server.training.recogniser import make_recogniser
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
+    from model_server.training.images.words import TextEncoder
     from model_server.training.loop import Task
-    from model_server.training.words import TextEncoder
 
 THINGS = 1000
 """About as many as there are to be recognised."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 
-from model_server.store import StoreError, short
+from model_server.files.cache import StoreError, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,24 +10,25 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from model_server.store import StoreError
+from model_server.files.cache import StoreError
 from model_server.training import forecast
-from model_server.training.autoencoder import AutoencoderTask, encode, fidelity
-from model_server.training.clarity import clarity
-from model_server.training.collection import by_kind, collect
-from model_server.training.denoiser import NOTHING, DenoiserTask, Lesson, Wording
-from model_server.training.emoji import read_emoji, read_pictures
+from model_server.training.images.autoencoder import AutoencoderTask, encode, fidelity
+from model_server.training.images.clarity import clarity
+from model_server.training.images.collection import by_kind, collect
+from model_server.training.images.dataset import NOTHING, Lesson, Wording
+from model_server.training.images.denoiser import DenoiserTask
+from model_server.training.images.emoji import read_emoji, read_pictures
+from model_server.training.images.networks import Sizes, make_scheduler, make_unet, normalise
+from model_server.training.images.recogniser import RecogniserTask, make_recogniser
+from model_server.training.images.words import TextEncoder, encode_all
 from model_server.training.loop import Plan, Run, check_seed, clock, save
-from model_server.training.networks import Sizes, make_scheduler, make_unet, normalise
 from model_server.training.packages import SETS, WORDS, fetch
-from model_server.training.recogniser import RecogniserTask, make_recogniser
-from model_server.training.words import TextEncoder, encode_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from model_server.training.collection import Collection
+    from model_server.training.images.collection import Collection
 
     Tell = Callable[[str], None]
 

@@ -28,10 +28,10 @@ from bot import (
     message_command,
     repeat,
 )
-from plugins.explain import chat, teacher
+from plugins.explain import lesson_admin, replies
 from plugins.explain.gaps import Gaps
-from plugins.explain.shelf import Book, Library, Shelf, bound
-from plugins.explain.simple import retell
+from plugins.explain.library.library import Book, Library, Shelf, bound
+from plugins.explain.simplify import retell
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Explain(Plugin):
         if len(question) > LONGEST_ASIDE:
             return None
         passage = await self.shelf.known(_here(place), question, ASIDE_SECONDS, user=user.id)
-        return Known(passage.plain, chat.trail(passage)) if passage else None
+        return Known(passage.plain, replies.trail(passage)) if passage else None
 
     async def forget(self, person: Person) -> None:
         said = [(one.command, one.server or person.platform, one.text) for one in person.asked]
@@ -96,7 +96,7 @@ class Explain(Plugin):
         question: What you want to know, in your own words
         style: The lesson's own words, or a language model's simpler ones
         """
-        from plugins.explain.decision import Answer, DidYouMean
+        from plugins.explain.search.decision import Answer, DidYouMean
 
         yield Reply(status=ctx.translate("Looking it up in the lessons …"))
         library = await self.shelf.library(_here(ctx.place))
@@ -107,25 +107,25 @@ class Explain(Plugin):
             async for reply in retell(ctx, library, found.passage, question):
                 yield reply
         elif isinstance(found, Answer):
-            yield chat.answer(ctx, library, found.passage, question)
+            yield replies.answer(ctx, library, found.passage, question)
         elif isinstance(found, DidYouMean):
-            yield chat.suggestions(ctx, library, found.passages, question)
+            yield replies.suggestions(ctx, library, found.passages, question)
         else:
             await self._note_gap(ctx, question)
-            yield chat.refusal(ctx, found.topics, question)
+            yield replies.refusal(ctx, found.topics, question)
 
     @autocomplete("explain", "question")
     async def complete_question(self, ctx: Context, typed: str) -> Sequence[str]:
         """Questions of the FAQ and headings."""
         # With every key that is pressed, so not from the database.
         library = self.shelf.at_hand(_here(ctx.place)) or await self.shelf.library(_here(ctx.place))
-        return chat.fitting(library, typed)
+        return replies.fitting(library, typed)
 
     @command("explain-at", hidden=True)
     async def at(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
         """Show a passage."""
         library = await self.shelf.library(_here(ctx.place))
-        yield chat.answer(ctx, library, library.passage(lesson, anchor, part), question)
+        yield replies.answer(ctx, library, library.passage(lesson, anchor, part), question)
 
     @command("explain-simpler", hidden=True)
     async def simpler(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
@@ -138,7 +138,7 @@ class Explain(Plugin):
     async def source(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
         """Show where a passage stands."""
         library = await self.shelf.library(_here(ctx.place))
-        yield chat.source(ctx, library, library.passage(lesson, anchor, part))
+        yield replies.source(ctx, library, library.passage(lesson, anchor, part))
 
     @command("explain-missed", hidden=True, private=True, free=True)
     async def missed(
@@ -155,7 +155,7 @@ class Explain(Plugin):
                 await self._note_gap(ctx, question)
             else:
                 library = await self.shelf.library(_here(ctx.place))
-                heading = chat.trail(library.passage(lesson, anchor, part))
+                heading = replies.trail(library.passage(lesson, anchor, part))
                 await self.gaps.unhelpful(_here(ctx.place), heading)
         thanks = "Thank you. Teachers see what did not help, and not who said so. Try other words, or /ask."
         yield Reply(text=ctx.translate(thanks), final=True)
@@ -167,7 +167,7 @@ class Explain(Plugin):
         server: Another server, such as web; for whoever runs this bot
         """
         library = await self.shelf.library(_here(ctx.settings.scope(server=server).place))
-        yield Reply(text=teacher.listed(ctx, library), final=True)
+        yield Reply(text=lesson_admin.listed(ctx, library), final=True)
 
     @command("lesson add", form=("title", "file", "text"), moderator=True, private=True)
     async def add(
@@ -187,7 +187,7 @@ class Explain(Plugin):
         """
         scope = ctx.settings.scope(server=server)
         where = _here(scope.place)
-        filename, data = teacher.given(title, text, file)
+        filename, data = lesson_admin.given(title, text, file)
         yield Reply(status=ctx.translate("Reading the lesson …"))
         book = await asyncio.to_thread(bound, data, filename, title)
         version, is_new = await self.shelf.teaching.add(where, title, filename, data)
@@ -198,7 +198,7 @@ class Explain(Plugin):
         # Read and indexed now, so that the first question need not wait for it.
         await self.shelf.library(where)
         self.spawn(self._tidy())
-        yield Reply(text=teacher.added(ctx, book, version, is_new=is_new), final=True)
+        yield Reply(text=lesson_admin.added(ctx, book, version, is_new=is_new), final=True)
 
     @command("lesson remove", moderator=True, private=True)
     async def remove(self, ctx: Context, title: str, server: str | None = None) -> AsyncIterator[Reply]:
@@ -234,8 +234,8 @@ class Explain(Plugin):
         library, book = await self._found(where, title)
         kept = await self.shelf.teaching.lesson(where, title) if book.version else None
         file = await self.shelf.file(where, book, kept, version)
-        address = chat.link(ctx, library, book.passages[0])
-        yield teacher.shown(ctx, book, kept, file, address)
+        address = replies.link(ctx, library, book.passages[0])
+        yield lesson_admin.shown(ctx, book, kept, file, address)
 
     @command("lesson gaps", moderator=True, private=True)
     async def list_gaps(self, ctx: Context, server: str | None = None) -> AsyncIterator[Reply]:
@@ -244,7 +244,7 @@ class Explain(Plugin):
         server: Another server, such as web; for whoever runs this bot
         """
         asked, unhelpful = await self.gaps.listed(_here(ctx.settings.scope(server=server).place))
-        yield Reply(text=teacher.gaps(ctx, asked, unhelpful), final=True)
+        yield Reply(text=lesson_admin.gaps(ctx, asked, unhelpful), final=True)
 
     @autocomplete("lesson show", "title")
     async def complete_show(self, ctx: Context, typed: str) -> Sequence[str]:

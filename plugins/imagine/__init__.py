@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from bot import Attachment, Context, Drawn, Plugin, Range, Reply, Setting, UserError, command, new_seed
+from plugins.imagine import presentation
 from plugins.imagine import sweep as sweeps
-from plugins.imagine import telling
-from plugins.imagine.making import Watch, draw, still_there
+from plugins.imagine.progress import Watch, draw, still_there
 from plugins.imagine.recipe import Recipe
 
 ONE, SEVERAL, STRIP, FILM, PAGE = 512, 256, 128, 256, 384
@@ -106,7 +106,7 @@ class Imagine(Plugin):
         ctx: Context,
         prompt: Words,
         source: str,
-        strength: Strength = telling.STRENGTH,
+        strength: Strength = presentation.STRENGTH,
         guidance: Guidance | None = None,
         steps: Steps | None = None,
         seed: Seed | None = None,
@@ -131,7 +131,7 @@ class Imagine(Plugin):
         ctx: Context,
         prompt: Words,
         source: str,
-        strength: Strength = telling.STRENGTH,
+        strength: Strength = presentation.STRENGTH,
         guidance: Guidance | None = None,
         steps: Steps | None = None,
         seed: Seed | None = None,
@@ -155,7 +155,7 @@ class Imagine(Plugin):
         made, watch = Recipe.read(recipe), Watch(ctx)
         await still_there(ctx, made.model)
         text, strip = "", tuple[Attachment, ...]()
-        about = {"prompt": telling.short(prompt), "seed": made.seed}
+        about = {"prompt": presentation.short(prompt), "seed": made.seed}
         wish = made.wish() | {"layout": "strip", "enlarge": STRIP}
         async for seen in draw(ctx, watch, wish, made.source):
             if isinstance(seen, Reply):
@@ -167,7 +167,7 @@ class Imagine(Plugin):
                 **about,
                 steps=watch.steps,
             )
-            text, strip = telling.story(ctx, made, seen, watch.steps), _files(seen, f"steps-{made.seed}.png", alt)
+            text, strip = presentation.story(ctx, made, seen, watch.steps), _files(seen, f"steps-{made.seed}.png", alt)
         async for seen in draw(ctx, watch, made.wish() | {"layout": "animation", "enlarge": FILM}, made.source):
             if isinstance(seen, Reply):
                 yield replace(seen, text=text, attachments=strip)
@@ -175,8 +175,8 @@ class Imagine(Plugin):
             sentence = "“{prompt}”, seed {seed}, as a film in {steps} steps: from noise to picture"
             alt = ctx.translate(sentence, **about, steps=watch.steps)
             film = _files(seen, f"film-{made.seed}.gif", alt)
-            first = telling.page(ctx.translate("Step by step ▶"), made, 0, watch.steps)
-            card = telling.card(seen) | telling.fewer(ctx, seen, watch.steps)
+            first = presentation.page(ctx.translate("Step by step ▶"), made, 0, watch.steps)
+            card = presentation.card(seen) | presentation.fewer(ctx, seen, watch.steps)
             yield Reply(text=text, attachments=(*strip, *film), card=card, buttons=(first,), final=True)
 
     @command("imagine-step", hidden=True, draws=True)
@@ -189,10 +189,10 @@ class Imagine(Plugin):
             if isinstance(seen, Reply):
                 yield seen
                 continue
-            text = telling.moment(ctx, made, step, last)
-            alt = f"“{telling.short(prompt)}”. {text}"
+            text = presentation.moment(ctx, made, step, last)
+            alt = f"“{presentation.short(prompt)}”. {text}"
             files = _files(seen, f"step-{step}-{made.seed}.png", alt)
-            yield Reply(text=text, attachments=files, buttons=telling.pages(made, step, last), final=True)
+            yield Reply(text=text, attachments=files, buttons=presentation.pages(made, step, last), final=True)
 
     async def _varied(self, ctx: Context, source: str, wish: Mapping[str, Any], count: int) -> AsyncIterator[Reply]:
         start = Recipe.read(source)
@@ -213,15 +213,17 @@ class Imagine(Plugin):
                 yield seen
                 continue
             first = Recipe.of(seen, wish["prompt"], wish["negative_prompt"], start)
-            about = {"prompt": telling.short(first.prompt), "seed": first.seed, "count": count}
+            about = {"prompt": presentation.short(first.prompt), "seed": first.seed, "count": count}
             sentence = "A computer-made picture of “{prompt}”, seed {seed}"
             if count > 1:
                 sentence = "{count} computer-made pictures of “{prompt}”, from seed {seed} on"
             yield Reply(
-                status=telling.unread(ctx, seen),
+                status=presentation.unread(ctx, seen),
                 attachments=_files(seen, f"imagine-{first.seed}.png", ctx.translate(sentence, **about)),
-                card=telling.card(seen) | telling.fewer(ctx, seen, watch.steps) | telling.not_read(ctx, seen),
-                buttons=telling.finished(ctx, seen, first, count),
+                card=presentation.card(seen)
+                | presentation.fewer(ctx, seen, watch.steps)
+                | presentation.not_read(ctx, seen),
+                buttons=presentation.finished(ctx, seen, first, count),
                 final=True,
             )
 
@@ -236,7 +238,7 @@ class Imagine(Plugin):
             made = Recipe.of(seen, wish["prompt"], wish["negative_prompt"])
             each = [made.turned(knob, value) for value in values]
             shown = [f"{value:g}" for value in values]
-            about = {"prompt": telling.short(made.prompt), "seed": made.seed, "count": len(values)}
+            about = {"prompt": presentation.short(made.prompt), "seed": made.seed, "count": len(values)}
             alt = ctx.translate(
                 "{count} computer-made pictures of “{prompt}”, all from seed {seed}, with {knob} {values}",
                 **about,
@@ -244,11 +246,11 @@ class Imagine(Plugin):
                 values=", ".join(shown),
             )
             yield Reply(
-                text=telling.turned(ctx, knob, wish[knob], count, len(values)),
-                status=telling.unread(ctx, seen),
+                text=presentation.turned(ctx, knob, wish[knob], count, len(values)),
+                status=presentation.unread(ctx, seen),
                 attachments=_files(seen, f"sweep-{made.seed}.png", alt),
-                card=telling.card(seen) | {knob: ", ".join(shown)} | telling.not_read(ctx, seen),
-                buttons=tuple(map(telling.large, (f"{knob} {value}" for value in shown), each)),
+                card=presentation.card(seen) | {knob: ", ".join(shown)} | presentation.not_read(ctx, seen),
+                buttons=tuple(map(presentation.large, (f"{knob} {value}" for value in shown), each)),
                 final=True,
             )
 

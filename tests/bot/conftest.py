@@ -4,15 +4,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes.echo import Echo
-from fakes.models import FakeModels
-from fakes.postgres import emptied_database, running_server
+from fakes.core.echo_plugin import Echo
+from fakes.model_server.model_api import FakeModels
+from fakes.storage.postgres import emptied_database, running_server
 
-from bot import Plugin, plugin
+from bot import Plugin
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.database import Database
-from bot.model_client import ModelClient
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
 
 UNCHECKED = {"safety.level": "off"}
 """So that a test sees every word as soon as it is said; else answers come sentence by sentence."""
@@ -36,12 +37,6 @@ async def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def database(address: str) -> AsyncIterator[Database]:
     async with Database(address) as opened:
         yield opened
-
-
-@pytest.fixture
-async def models() -> AsyncIterator[FakeModels]:
-    async with FakeModels() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,16 +7,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies
-from fakes.echo import Echo, names
-from fakes.gateway import PATIENCE_SECONDS, eventually
+from fakes.core.echo_plugin import Echo, names
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies
+from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 
-from bot import UserError, plugin
+from bot import UserError
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.database import now
-from bot.message import User
-from bot.scope import home
+from bot.core.messages import User
+from bot.plugin_host import plugin
+from bot.settings.scopes import home
+from bot.storage.database import now
 
 
 @pytest.fixture

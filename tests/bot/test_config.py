@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from bot import config
-from bot.errors import ConfigError
+from bot.core.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)

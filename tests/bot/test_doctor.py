@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from fakes.crooked import crooked, plainly
 from fakes.discord import FakeDiscord
-from fakes.models import FakeModels
+from fakes.model_server.broken_api import crooked, plainly
+from fakes.model_server.model_api import FakeModels
 
-from bot import doctor, plugin
+from bot import doctor
 from bot.app import Bot
 from bot.config import Config, load
-from bot.database import Database
+from bot.core.errors import ConfigError, PluginError
 from bot.doctor import examine
-from bot.errors import ConfigError, PluginError
-from bot.model_client import ModelClient
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
 
 Set = Callable[[str, object], None]
 

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from fakes.asking import ROOM
-from fakes.chat import TEMPERA, Ended, Person, ended
-from fakes.crooked import crooked
-from fakes.models import FakeModels
-from fakes.page import visitor
+from fakes.core.requests import ROOM
+from fakes.model_server.broken_api import crooked
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.web_page import visitor
+from fakes.programs.terminal_chat import TEMPERA, Ended, Person, ended
 
 from bot import config
 from bot.__main__ import _bot
-from bot.database import Database
-from bot.errors import ConfigError
-from bot.platforms.web.moderators import Moderators
+from bot.core.errors import ConfigError
+from bot.platforms.web.access.teachers import Moderators
+from bot.storage.database import Database
 
 pytestmark = pytest.mark.processes
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from fakes.gateway import Gateway, running_gateway
+from fakes.model_server.gateway import Gateway, running_gateway
 
-from model_server.store import Store
+from model_server.files.cache import Store
 
 
 @dataclass(frozen=True)

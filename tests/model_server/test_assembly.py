@@ -9,7 +9,7 @@ import pytest
 from model_server.__main__ import main
 from model_server.assembly import MAX_TOKENS, TRAINED
 from model_server.catalogue import Entry, load_catalogue
-from model_server.store import Store, StoreError
+from model_server.files.cache import Store, StoreError
 
 ENCODER = {
     "config.json": json.dumps({"hidden_size": 8}).encode(),

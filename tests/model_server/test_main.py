@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from fakes.gateway import PATIENCE_SECONDS, answers, environment, eventually, free_port, is_ready
-from fakes.wire import CHAT, chat
+from fakes.model_server.client import CHAT, chat
+from fakes.model_server.gateway import PATIENCE_SECONDS, answers, environment, eventually, free_port, is_ready
 
 from model_server.__main__ import main
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 SERVE = """
 import sys
-from model_server import supervisor
-supervisor.FACTORY = "fakes.engines:create"
+from model_server.workers import supervisor
+supervisor.FACTORY = "fakes.engines.text_engine:create"
 from model_server.__main__ import main
 sys.exit(main(["serve", *sys.argv[1:]]))
 """

@@ -4,19 +4,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from fakes.models import FakeModels
+from fakes.model_server.model_api import FakeModels
 
-from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.database import Database
-from bot.model_client import ModelClient
-
-
-@pytest.fixture
-async def models() -> AsyncIterator[FakeModels]:
-    async with FakeModels() as running:
-        yield running
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
 
 
 @pytest.fixture

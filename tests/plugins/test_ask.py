@@ -3,18 +3,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.asking import ANN, BEN, ROOM, ask, last, press, replies, speaking
-from fakes.crooked import crooked, plainly
-from fakes.models import FakeModels
+from fakes.core.requests import ANN, BEN, ROOM, ask, last, press, replies, speaking
+from fakes.model_server.broken_api import crooked, plainly
+from fakes.model_server.model_api import FakeModels
 
-from bot import Likely, Token, User, UserError, plugin
+from bot import Likely, Token, User, UserError
 from bot.app import Bot
+from bot.commands.option import number
 from bot.config import ExplainSection, PluginsSection
-from bot.database import Database
-from bot.errors import Expired
-from bot.message import Action, Place, Request
-from bot.model_client import ModelClient
-from bot.option import number
+from bot.core.errors import Expired
+from bot.core.messages import Action, Place, Request
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
 from plugins.ask import forked
 
 ANSWER = "Paris is the capital of France."

@@ -1,12 +1,12 @@
 from dataclasses import replace
 
 import pytest
-from fakes.asking import ANN, MODERATOR, OPERATOR, ROOM, ask, last, speaking
-from fakes.models import FakeModels
+from fakes.core.requests import ANN, MODERATOR, OPERATOR, ROOM, ask, last, speaking
+from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
-from bot.message import Attachment, Place, Reply, Request, User
-from bot.setting import Scope
+from bot.core.messages import Attachment, Place, Reply, Request, User
+from bot.settings.setting import Scope
 
 HALL = Place("test", "hall", server="school")
 
@@ -328,8 +328,8 @@ async def test_names_complete(bot: Bot) -> None:
 
 async def test_a_plugin_cannot_set_anything_for_whoever_is_no_moderator(bot: Bot) -> None:
     """Even where a command forgets to ask."""
-    from bot.configuring import SettingsHere
-    from bot.errors import PermissionDenied
+    from bot.core.errors import PermissionDenied
+    from bot.settings.editor import SettingsHere
 
     with pytest.raises(PermissionDenied, match="Only moderators can change settings."):
         await SettingsHere(bot.settings, ROOM, ANN).set("limits.cooldown", 5, Scope("test", "school"))

@@ -1,8 +1,8 @@
 import pytest
-from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, press, speaking
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, speaking
 
 from bot.app import Bot
-from bot.message import Request
+from bot.core.messages import Request
 
 
 async def test_a_default_counts_where_the_user_says_nothing(bot: Bot) -> None:

@@ -1,14 +1,14 @@
 from pathlib import Path
 
 import pytest
-from fakes.asking import ask, last, press, speaking
-from fakes.models import FakeModels, png
+from fakes.core.requests import ask, last, press, speaking
+from fakes.model_server.model_api import FakeModels, png
 
-from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.database import Database
-from bot.model_client import ModelClient
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
 
 
 async def test_one_face_and_a_grid(bot: Bot, models: FakeModels) -> None:

@@ -1,8 +1,8 @@
 import pytest
-from fakes.asking import ANN, MODERATOR, ask, last, speaking
+from fakes.core.requests import ANN, MODERATOR, ask, last, speaking
 
 from bot.app import Bot
-from bot.language import translations
+from bot.core.i18n import translations
 
 
 async def test_help_lists_what_the_asker_may_use(bot: Bot) -> None:

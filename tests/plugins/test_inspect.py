@@ -1,15 +1,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-from fakes.asking import ANN, BEN, ROOM, ask, last, press, pressed, speaking
-from fakes.models import FakeModels
+from fakes.core.requests import ANN, BEN, ROOM, ask, last, press, pressed, speaking
+from fakes.model_server.model_api import FakeModels
 
-from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.database import Database
-from bot.message import PRIVATE_THREAD
-from bot.model_client import ModelClient
+from bot.core.messages import PRIVATE_THREAD
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
 
 
 async def test_the_last_answer_with_all_that_made_it(bot: Bot) -> None:

@@ -7,18 +7,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, press
-from fakes.models import FakeModels
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press
+from fakes.model_server.model_api import FakeModels
 
-from bot import UserError, plugin
+from bot import UserError
 from bot.app import Bot
-from bot.audit import Filter
 from bot.config import PluginsSection
-from bot.database import Database, now
-from bot.hands import Shown
-from bot.message import Place, Request, User
-from bot.model_client import ModelClient
-from bot.scope import home
+from bot.core.adapters import Shown
+from bot.core.messages import Place, Request, User
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.settings.scopes import home
+from bot.storage.audit import Filter
+from bot.storage.database import Database, now
 from plugins.moderation import span
 
 SCHOOL = home(ROOM)

@@ -2,14 +2,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from fakes.asking import ANN, MODERATOR, OPERATOR, ROOM, ask, last, speaking
+from fakes.core.requests import ANN, MODERATOR, OPERATOR, ROOM, ask, last, speaking
 
-from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.database import Database
-from bot.message import Place, Request
-from bot.model_client import ModelClient
+from bot.core.messages import Place, Request
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
 
 DICE = """
 from bot import *

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.asking import ANN, MODERATOR, ROOM, ask, last
-from fakes.models import FakeModels
+from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last
+from fakes.model_server.model_api import FakeModels
 
-from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.database import Database
-from bot.message import Action, Place, Reply, Request
-from bot.model_client import ModelClient
+from bot.core.messages import Action, Place, Reply, Request
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
 
 HALL = Place("test", "hall", server="school")
 OTHER_SERVER = replace(ROOM, server="other")

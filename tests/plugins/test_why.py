@@ -2,10 +2,10 @@ import re
 from dataclasses import replace
 
 import pytest
-from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, speaking
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, speaking
 
 from bot.app import Bot
-from bot.message import Place, Reply, Request, User
+from bot.core.messages import Place, Reply, Request, User
 
 
 async def why(bot: Bot, line: str, user: User = ANN) -> Reply:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import discord
 
-from bot.errors import BotError
-from bot.platforms.discord.commands import Tree, build
+from bot.core.errors import BotError
+from bot.platforms.discord.incoming.commands import Tree, build
+from bot.platforms.discord.incoming.sync import compare_all
 from bot.platforms.discord.library import prepare
-from bot.platforms.discord.sync import compare_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from bot.command import Command
+    from bot.commands.command import Command
     from bot.config import DiscordSection
-    from bot.platforms.discord.sync import Scope
+    from bot.platforms.discord.incoming.sync import Scope
 
     Findings = list[tuple[bool, str]]
 

@@ -10,13 +10,13 @@ import discord
 import yarl
 from discord.gateway import DiscordWebSocket
 
-from bot.platforms.discord.answers import TOKEN_SECONDS, Answers
-from bot.platforms.discord.carrier import NO_PINGS
-from bot.platforms.discord.commands import Tree, build
-from bot.platforms.discord.conversation import Conversation
-from bot.platforms.discord.interactions import Interactions
-from bot.platforms.discord.requests import PLATFORM
-from bot.platforms.discord.sync import synchronise
+from bot.platforms.discord.convert.requests import PLATFORM
+from bot.platforms.discord.incoming.commands import Tree, build
+from bot.platforms.discord.incoming.interactions import Interactions
+from bot.platforms.discord.incoming.messages import Conversation
+from bot.platforms.discord.incoming.sync import synchronise
+from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS, Answers
+from bot.platforms.discord.outgoing.targets import NO_PINGS
 from bot.platforms.discord.voice import DiscordVoice
 
 if TYPE_CHECKING:

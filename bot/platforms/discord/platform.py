@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import aiohttp
 import discord
 
-from bot.platforms.discord.answers import TOKEN_SECONDS
+from bot.platforms.discord.adapter import DiscordHand
 from bot.platforms.discord.client import Client
-from bot.platforms.discord.hand import DiscordHand
 from bot.platforms.discord.library import prepare
+from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS
 
 if TYPE_CHECKING:
     from bot.app import Bot

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 import discord
 
-from bot.language import Sentence
-from bot.log_channel import CannotPost
-from bot.platforms.discord.carrier import NO_PINGS
+from bot.core.i18n import Sentence
+from bot.moderation.log_channel import CannotPost
+from bot.platforms.discord.outgoing.targets import NO_PINGS
 
 if TYPE_CHECKING:
     from discord import Client

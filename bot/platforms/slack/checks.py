@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
-from bot.platforms.slack.client import connect, reason
-from bot.platforms.slack.web import WORTHLESS
+from bot.platforms.slack.api.api import WORTHLESS
+from bot.platforms.slack.api.client import connect, reason
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient

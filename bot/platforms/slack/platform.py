@@ -15,17 +15,17 @@ from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
-from bot.errors import BotError
-from bot.platforms.slack.answers import Answers
-from bot.platforms.slack.app import build
-from bot.platforms.slack.budgets import Budgets
+from bot.core.errors import BotError
+from bot.platforms.slack.adapter import SlackHand
+from bot.platforms.slack.api.api import WORTHLESS, Web
+from bot.platforms.slack.api.budgets import Budgets
+from bot.platforms.slack.api.client import connect, reason, sdk_logger
 from bot.platforms.slack.checks import EVENTS_PATH
-from bot.platforms.slack.client import connect, reason, sdk_logger
-from bot.platforms.slack.hand import SlackHand
-from bot.platforms.slack.people import People
-from bot.platforms.slack.requests import Me
+from bot.platforms.slack.convert.people import People
+from bot.platforms.slack.convert.requests import Me
+from bot.platforms.slack.incoming.app import build
+from bot.platforms.slack.outgoing.answers import Answers
 from bot.platforms.slack.voice import SlackVoice
-from bot.platforms.slack.web import WORTHLESS, Web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

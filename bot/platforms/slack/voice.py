@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from bot.language import Sentence
-from bot.log_channel import CannotPost
-from bot.platforms.slack import blocks, commands
-from bot.platforms.slack.web import Closed, NotThere, SlackError
+from bot.core.i18n import Sentence
+from bot.moderation.log_channel import CannotPost
+from bot.platforms.slack.api import message_format
+from bot.platforms.slack.api.api import Closed, NotThere, SlackError
+from bot.platforms.slack.convert import commands
 
 if TYPE_CHECKING:
-    from bot.platforms.slack.requests import Me
-    from bot.platforms.slack.web import Web
+    from bot.platforms.slack.api.api import Web
+    from bot.platforms.slack.convert.requests import Me
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class SlackVoice:
         if server != self._me.team or not channel.startswith(CHANNELS):
             raise CannotPost(NO_CHANNEL)
         try:
-            await self._web.post(channel, blocks.note(commands.typed(text.replace("\n", "\n\n"), ["audit"])))
+            await self._web.post(channel, message_format.note(commands.typed(text.replace("\n", "\n\n"), ["audit"])))
         except NotThere as error:
             raise CannotPost(Sentence(NOT_A_MEMBER.text, {"name": f"@{self._me.name}"})) from error
         except Closed as error:

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from bot.app import PURGE_SECONDS
-from bot.chore import repeated
-from bot.core_settings import DAY_SECONDS
-from bot.errors import BotError, ConfigError
-from bot.platforms.web.answers import Answers
-from bot.platforms.web.files import Files
-from bot.platforms.web.guard import is_loopback
-from bot.platforms.web.hand import WebHand
-from bot.platforms.web.house import House
-from bot.platforms.web.moderators import SPACE, Moderators, link
-from bot.platforms.web.rooms import Rooms
+from bot.core.background import repeated
+from bot.core.errors import BotError, ConfigError
+from bot.platforms.web.access.origin_check import is_loopback
+from bot.platforms.web.access.teachers import SPACE, Moderators, link
+from bot.platforms.web.adapter import WebHand
+from bot.platforms.web.chat.answers import Answers
+from bot.platforms.web.chat.files import Files
+from bot.platforms.web.chat.rooms import Rooms
+from bot.platforms.web.chat.services import House
 from bot.platforms.web.site import Site
 from bot.platforms.web.voice import WebVoice
-from bot.store import Store
+from bot.settings.builtin import DAY_SECONDS
+from bot.storage.key_value import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

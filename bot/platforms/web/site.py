@@ -8,24 +8,25 @@ from urllib.parse import quote
 
 from aiohttp import WSCloseCode, web
 
-from bot.language import translate
-from bot.message import Attachment
-from bot.platforms.web import visitors, wire
-from bot.platforms.web.connection import Connection
-from bot.platforms.web.door import Door
-from bot.platforms.web.files import PICTURE_TYPES
-from bot.platforms.web.guard import Guard, add_headers
-from bot.platforms.web.lab import Lab
-from bot.platforms.web.pages import STATIC, language_of, page, static_url
-from bot.platforms.web.reading import Reading
-from bot.platforms.web.settings_page import SettingsPage
-from bot.platforms.web.stats_page import StatsPage
+from bot.core.i18n import translate
+from bot.core.messages import Attachment
+from bot.platforms.web.access import visitors
+from bot.platforms.web.access.login import Door
+from bot.platforms.web.access.origin_check import Guard, add_headers
+from bot.platforms.web.chat import protocol
+from bot.platforms.web.chat.connection import Connection
+from bot.platforms.web.chat.files import PICTURE_TYPES
+from bot.platforms.web.pages.lab import Lab
+from bot.platforms.web.pages.lessons_page import Reading
+from bot.platforms.web.pages.settings_page import SettingsPage
+from bot.platforms.web.pages.stats_page import StatsPage
+from bot.platforms.web.templates import STATIC, language_of, page, static_url
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from bot.config import WebSection
-    from bot.platforms.web.house import House
+    from bot.platforms.web.chat.services import House
 
 MOST_UPLOAD = 8 << 20
 UPLOADS_AT_ONCE = 4
@@ -78,7 +79,7 @@ class Site:
         if len(self._sockets) >= MOST_PAGES:
             raise web.HTTPServiceUnavailable(text="Too many pages are open; try again shortly.")
         secret = visitors.secret_of(request) or visitors.new_secret()
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=wire.MOST_BYTES)
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=protocol.MOST_BYTES)
         # Set here and not with the page: a link from elsewhere opens the page without its strict cookie.
         visitors.remember(socket, secret)
         await socket.prepare(request)

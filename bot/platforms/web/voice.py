@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.language import Sentence
-from bot.log_channel import CannotPost
-from bot.message import Reply, User
+from bot.core.i18n import Sentence
+from bot.core.messages import Reply, User
+from bot.moderation.log_channel import CannotPost
 
 if TYPE_CHECKING:
-    from bot.platforms.web.rooms import Rooms
+    from bot.platforms.web.chat.rooms import Rooms
 
 NO_ROOM = Sentence("there is no such room.")
 MYSELF = User("", "Tempera")

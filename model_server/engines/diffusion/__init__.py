@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from model_server.engines import Misconfigured
+from model_server.engines.contract import Misconfigured
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from model_server.engines import Engine, EngineSpec
+    from model_server.engines.contract import Engine, EngineSpec
 
 INDEX = "model_index.json"
 OFFLOADS = ("none", "model", "sequential")
@@ -29,10 +29,10 @@ def open_engine(spec: EngineSpec) -> Engine:
     if spec.options.get("offload", "none") not in OFFLOADS:
         raise Misconfigured(f"The option offload of {spec.name} must be one of {', '.join(OFFLOADS)}.")
     if is_plain(spec):
-        from model_server.engines.diffusion.stepwise import StepwiseEngine
+        from model_server.engines.diffusion.batched_engine import StepwiseEngine
 
         return StepwiseEngine(spec)
-    from model_server.engines.diffusion.callwise import CallwiseEngine
+    from model_server.engines.diffusion.pipeline_engine import CallwiseEngine
 
     return CallwiseEngine(spec)
 

@@ -15,8 +15,8 @@ from model_server.engines.diffusion.request import (
     frames_in,
     singles,
 )
-from model_server.job import Chosen, Finished, Picture, Preview, Progress, Started
-from model_server.pictures import NUMBER, animate, captions, encode, enlarge, grid, rows, stamped, strip
+from model_server.images import NUMBER, animate, captions, encode, enlarge, grid, rows, stamped, strip
+from model_server.jobs import Chosen, Finished, Picture, Preview, Progress, Started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_server.engines.diffusion.request import Ability
-    from model_server.job import Event, GuidedBy, Imagine, Reading
+    from model_server.jobs import Event, GuidedBy, Imagine, Reading
 
 FIRST_PREVIEW = 3
 """The step after which the first one comes at the latest."""

@@ -11,17 +11,17 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from model_server.engines.device import pick_device, pick_dtype
+from model_server.engines.common.device import pick_device, pick_dtype
+from model_server.engines.common.seeding import seeded
+from model_server.engines.diffusion.batch_invariance import make_steady
 from model_server.engines.diffusion.request import read
 from model_server.engines.diffusion.solver import Solver
-from model_server.engines.diffusion.steady import make_steady
-from model_server.engines.sampling import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from model_server.engines import EngineSpec
-    from model_server.job import Reading
+    from model_server.engines.contract import EngineSpec
+    from model_server.jobs import Reading
 
 log = logging.getLogger(__name__)
 

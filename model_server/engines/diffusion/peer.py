@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler
 
-from model_server.engines import EngineSpec
-from model_server.engines.device import DTYPES, pick_device
+from model_server.engines.common.device import DTYPES, pick_device
+from model_server.engines.common.seeding import seeded
+from model_server.engines.contract import EngineSpec
 from model_server.engines.diffusion import quieten
 from model_server.engines.diffusion.network import Network
-from model_server.engines.sampling import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 
-from model_server.engines import Misconfigured
-from model_server.engines.device import pick_device, pick_dtype
+from model_server.engines.common.device import pick_device, pick_dtype
+from model_server.engines.common.seeding import seeded
+from model_server.engines.contract import Misconfigured
 from model_server.engines.diffusion.request import ability, read
-from model_server.engines.sampling import seeded
-from model_server.job import Imagine, Reading
+from model_server.jobs import Imagine, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from PIL import Image
 
-    from model_server.engines import EngineSpec
+    from model_server.engines.contract import EngineSpec
     from model_server.engines.diffusion.request import Ability
-    from model_server.job import GuidedBy
+    from model_server.jobs import GuidedBy
 
 log = logging.getLogger(__name__)
 

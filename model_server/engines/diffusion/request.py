@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image, ImageOps
 
-from model_server.engines import Misconfigured
-from model_server.engines.refusal import Refused, check_encodable
-from model_server.job import Imagine, Reading
-from model_server.pictures import decode
+from model_server.engines.common.refusal import Refused, check_encodable
+from model_server.engines.contract import Misconfigured
+from model_server.images import decode
+from model_server.jobs import Imagine, Reading
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from model_server.engines import EngineSpec
-    from model_server.job import Job
+    from model_server.engines.contract import EngineSpec
+    from model_server.jobs import Job
 
 Number = TypeVar("Number", int, float)
 

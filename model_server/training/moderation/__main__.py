@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from model_server.catalogue import load_catalogue
-from model_server.engines import EngineSpec
-from model_server.engines.moderation import ModerationEngine
-from model_server.store import Store
+from model_server.engines.contract import EngineSpec
+from model_server.engines.moderation.engine import ModerationEngine
+from model_server.files.cache import Store
 from model_server.training.moderation import head, profanity, texts
 
 ROOT = Path(__file__).resolve().parents[3]

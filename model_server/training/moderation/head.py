@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
-from model_server.engines.grams import COLUMNS, columns
-from model_server.engines.moderation import FINE, HEAD
+from model_server.engines.moderation.engine import FINE, HEAD
+from model_server.engines.moderation.grams import COLUMNS, columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import save_file
 
-from model_server.engines.profanity import VOCABULARY, WEIGHTS
+from model_server.engines.moderation.profanity import VOCABULARY, WEIGHTS
 
 if TYPE_CHECKING:
     from pathlib import Path

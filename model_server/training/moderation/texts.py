@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server.engines.moderation import FINE, pieces
+from model_server.engines.moderation.engine import FINE, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 from fakes.discord import FakeDiscord
-from fakes.models import FakeModels
-from fakes.on_discord import Toys, bot_with_toys, on_discord
-from fakes.on_slack import hurry, on_slack
-from fakes.page import Visitor, visitor
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, bot_with_toys, on_discord
+from fakes.platforms.slack_bot import hurry, on_slack
+from fakes.platforms.web_page import Visitor, visitor
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
 from bot.config import WebSection
-from bot.platforms.discord import answers
+from bot.platforms.discord.outgoing import answers
 from bot.platforms.web import WebPlatform
 
 

@@ -5,26 +5,26 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fakes.asking import MODERATOR
+from fakes.core.requests import MODERATOR
 from fakes.discord import FakeDiscord, FakeMessage
-from fakes.everything import holding
-from fakes.gateway import eventually
-from fakes.models import FakeModels
-from fakes.on_discord import finished
-from fakes.on_slack import answered, answers, command, whispered
-from fakes.page import Page, Visitor
+from fakes.model_server.gateway import eventually
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import finished
+from fakes.platforms.slack_bot import answered, answers, command, whispered
+from fakes.platforms.web_page import Page, Visitor
 from fakes.slack import FakeSlack
+from fakes.storage.database_dump import holding
 
-from bot import plugin
+from bot.access.timeouts import TimeOuts
 from bot.app import Bot
-from bot.audit import Filter
 from bot.config import PluginsSection
-from bot.database import Database, now
-from bot.message import Place, User
-from bot.model_client import ModelClient
-from bot.platforms.web.moderators import Moderators
-from bot.setting import Scope
-from bot.timeouts import TimeOuts
+from bot.core.messages import Place, User
+from bot.inference.client import ModelClient
+from bot.platforms.web.access.teachers import Moderators
+from bot.plugin_host import plugin
+from bot.settings.setting import Scope
+from bot.storage.audit import Filter
+from bot.storage.database import Database, now
 
 PARIS = "Paris is the capital of France."
 TIMED_OUT = "Moderators have timed you out: you can use me again at "

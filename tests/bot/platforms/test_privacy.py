@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 from fakes.discord import FakeDiscord, FakeMessage
-from fakes.models import FakeModels
+from fakes.model_server.model_api import FakeModels
 
-from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.database import AttachmentRow, Database, MessageRow, TokensRow, now
-from bot.model_client import ModelClient
-from bot.model_events import Token
-from bot.platforms.discord.carrier import SMALL
-from bot.tokens import pack
+from bot.core.model_events import Token
+from bot.inference.client import ModelClient
+from bot.platforms.discord.outgoing.targets import SMALL
+from bot.plugin_host import plugin
+from bot.storage.database import AttachmentRow, Database, MessageRow, TokensRow, now
+from bot.storage.tokens import pack
 
 ANSWERS = 12
 REST = {
@@ -81,7 +81,7 @@ async def test_no_file_is_too_large_for_discord(discord: FakeDiscord, bot: Bot) 
 async def test_more_files_than_a_message_takes_come_in_parts(
     discord: FakeDiscord, bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.privacy.FILE_BYTES", 500)
+    monkeypatch.setattr("bot.privacy.export.FILE_BYTES", 500)
     await live(bot, discord.ann.id, tokens=5, picture=b"png")
     first, second = await exported(discord), await exported(discord, part=2)
     assert len(first.attachments) == 9

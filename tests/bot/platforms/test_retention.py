@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 from fakes.discord import FakeDiscord
-from fakes.everything import holding
-from fakes.models import FakeModels
-from fakes.on_discord import finished
-from fakes.on_slack import answered, command, whispered
-from fakes.page import Visitor
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import finished
+from fakes.platforms.slack_bot import answered, command, whispered
+from fakes.platforms.web_page import Visitor
 from fakes.slack import FakeSlack
+from fakes.storage.database_dump import holding
 
-from bot import plugin
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.database import Database
-from bot.model_client import ModelClient
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
 
 PARIS = "Paris is the capital of France."
 EXPIRED = "This has expired: it is no longer stored."

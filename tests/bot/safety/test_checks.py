@@ -5,17 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.asking import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
-from fakes.models import FakeModels
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
+from fakes.model_server.model_api import FakeModels
 
 from bot import Context, Plugin, Reply, command
 from bot.app import Bot
-from bot.audit import Filter
-from bot.auditing import line
-from bot.database import Database
-from bot.message import Action, Button, Place
-from bot.model_client import ModelClient
+from bot.core.messages import Action, Button, Place
+from bot.inference.client import ModelClient
+from bot.moderation.audit_view import line
 from bot.safety.verdict import HELP, REASONS, SENTENCES, WITHHELD
+from bot.storage.audit import Filter
+from bot.storage.database import Database
 
 WITH = {"safety.words": "turnip", "safety.patterns": "cab+age", "safety.people": "Ann Example"}
 

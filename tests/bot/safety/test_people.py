@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.safety.normal import read
+from bot.safety.normalize import read
 from bot.safety.people import People, famous
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.safety.normal import read
+from bot.safety.normalize import read
 from bot.safety.words import Words
 
 LISTED = Words({"own": "turnip, old cabbage\nboom*, *quark"})

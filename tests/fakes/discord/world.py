@@ -7,6 +7,7 @@ import base64
 import time
 from typing import TYPE_CHECKING, Any
 
+from fakes.core.stack_dump import show_stacks
 from fakes.discord import permissions
 from fakes.discord.errors import ApiError
 from fakes.discord.gateway import Gateway
@@ -24,7 +25,6 @@ from fakes.discord.state import (
     FakeUser,
     now,
 )
-from fakes.stacks import show_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

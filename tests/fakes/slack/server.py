@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from aiohttp import web
+from fakes.core.stack_dump import show_stacks
 from fakes.slack import calls, chat, contract, files, hooks, lookups, streams, views
 from fakes.slack.calls import ApiError, Call, Method
 from fakes.slack.delivery import Courier, Delivery
 from fakes.slack.rates import RateTiers
 from fakes.slack.workspace import Channel, FakeFile, FakeMessage, FakeView, User, Workspace
-from fakes.stacks import show_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -10,8 +10,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from model_server.engines import Engine, EngineSpec, create
-from model_server.job import Event, Failed, Finished, Job
+from model_server.engines.contract import Engine, EngineSpec
+from model_server.engines.factory import create
+from model_server.jobs import Event, Failed, Finished, Job
 
 CONTEXT = 1536
 TEMPLATE = (

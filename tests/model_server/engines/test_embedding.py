@@ -8,9 +8,10 @@ import pytest
 import torch
 from transformers import AutoModel, PreTrainedTokenizerFast
 
-from model_server.engines import Engine, EngineSpec, create
+from model_server.engines.contract import Engine, EngineSpec
 from model_server.engines.embedding import CHUNK
-from model_server.job import Embed, Event, Faces, Failed, Finished, Job, Progress, Started, Vectors
+from model_server.engines.factory import create
+from model_server.jobs import Embed, Event, Faces, Failed, Finished, Job, Progress, Started, Vectors
 
 Run = Callable[..., list[Event]]
 TEXTS = ("the cat", "a much longer text about a cat that sat on a mat", "zebra")

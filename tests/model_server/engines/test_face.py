@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_server.engines import Engine, EngineSpec, create
-from model_server.job import Embed, Event, Faces, Failed, Finished, Job, Picture, Progress, Started
+from model_server.engines.contract import Engine, EngineSpec
+from model_server.engines.factory import create
+from model_server.jobs import Embed, Event, Faces, Failed, Finished, Job, Picture, Progress, Started
 
 Run = Callable[..., list[Event]]
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from model_server.assembly import MAX_TOKENS
-from model_server.training.denoiser import Lesson
-from model_server.training.networks import TEXT_WIDTH, Sizes
+from model_server.training.images.dataset import Lesson
+from model_server.training.images.networks import TEXT_WIDTH, Sizes
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from filelock import FileLock
 
 from model_server.__main__ import main
 from model_server.training import command, stages
-from model_server.training.collection import Collection
-from model_server.training.denoiser import DenoiserTask
-from model_server.training.networks import Sizes, make_autoencoder, make_unet
+from model_server.training.images.collection import Collection
+from model_server.training.images.denoiser import DenoiserTask
+from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
 
 MODEL = "emoji-diffusion"
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from model_server.training import forecast
-from model_server.training.denoiser import DenoiserTask
-from model_server.training.networks import Sizes, make_autoencoder, make_unet
-from model_server.training.words import TextEncoder
+from model_server.training.images.denoiser import DenoiserTask
+from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
+from model_server.training.images.words import TextEncoder
 
 
 def test_pictures_with_descriptions_are_measured_by_themselves(

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.store import StoreError
-from model_server.training.autoencoder import AutoencoderTask, encode, fidelity
-from model_server.training.denoiser import DenoiserTask, Lesson
+from model_server.files.cache import StoreError
+from model_server.training.images.autoencoder import AutoencoderTask, encode, fidelity
+from model_server.training.images.dataset import Lesson
+from model_server.training.images.denoiser import DenoiserTask
+from model_server.training.images.networks import Sizes, make_autoencoder, make_unet, normalise
 from model_server.training.loop import Plan, Run, check_seed
-from model_server.training.networks import Sizes, make_autoencoder, make_unet, normalise
 
 ROOT = Path(__file__).parents[3]
 

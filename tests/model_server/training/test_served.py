@@ -7,18 +7,18 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 import pytest
-from fakes.deployment import model_server
-from fakes.diffusion import imagine, opened
-from fakes.elsewhere import drawn_elsewhere
-from fakes.wire import events_of
+from fakes.engines.diffusion import imagine, opened
+from fakes.engines.plain_diffusers import drawn_elsewhere
+from fakes.model_server.client import events_of
+from fakes.programs.deployment import model_server
 
 from model_server.__main__ import main
 from model_server.catalogue import choose, load_catalogue
-from model_server.engines import EngineSpec
+from model_server.engines.contract import EngineSpec
 from model_server.engines.diffusion import open_engine
-from model_server.job import Finished, Picture
+from model_server.jobs import Finished, Picture
 from model_server.training import stages
-from model_server.training.networks import Sizes, make_autoencoder, make_unet
+from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
 
 ROOT = Path(__file__).parents[3]
 NAME, ENCODER = "emoji-diffusion", "all-minilm-l6-v2"

@@ -10,14 +10,16 @@ import pytest
 import torch
 
 from model_server.assembly import MAX_TOKENS, assemble
-from model_server.store import StoreError
-from model_server.training import samples, stages
-from model_server.training.collection import Collection
-from model_server.training.denoiser import DenoiserTask, Lesson, Wording
+from model_server.files.cache import StoreError
+from model_server.training import stages
+from model_server.training.images import samples
+from model_server.training.images.collection import Collection
+from model_server.training.images.dataset import Lesson, Wording
+from model_server.training.images.denoiser import DenoiserTask
+from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
+from model_server.training.images.recogniser import RecogniserTask, make_recogniser
+from model_server.training.images.words import TextEncoder
 from model_server.training.loop import Plan, Run
-from model_server.training.networks import Sizes, make_autoencoder, make_unet
-from model_server.training.recogniser import RecogniserTask, make_recogniser
-from model_server.training.words import TextEncoder
 
 DRAW = """
 import sys, torch

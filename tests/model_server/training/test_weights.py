@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes.elsewhere import drawn_elsewhere
+from fakes.engines.plain_diffusers import drawn_elsewhere
 
-from model_server.engines import EngineSpec
+from model_server.engines.contract import EngineSpec
 
 
 @pytest.mark.weights

@@ -4,13 +4,13 @@ import re
 from datetime import timedelta
 
 import pytest
-from fakes.asking import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, press, speaking
+from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, press, speaking
 
 from bot import Channel, Place, Reply, User
 from bot.app import Bot
-from bot.audit import AuditRow, Entry
-from bot.database import now
-from bot.message import Request
+from bot.core.messages import Request
+from bot.storage.audit import AuditRow, Entry
+from bot.storage.database import now
 
 HALL = Place("test", "hall", server="school")
 

@@ -6,16 +6,17 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from fakes.models import FakeModels
+from fakes.model_server.model_api import FakeModels
 
-from bot import plugin
 from bot.app import Bot
 from bot.config import DEFAULT_FILE, ExplainSection, PluginsSection
-from bot.database import Database
-from bot.model_client import ModelClient
-from plugins.explain import bridge, shelf
-from plugins.explain.passages import Passage
-from plugins.explain.search import Index
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
+from plugins.explain.lessons.passages import Passage
+from plugins.explain.library import library
+from plugins.explain.search import reference_lesson
+from plugins.explain.search.index import Index
 
 DEFAULT = DEFAULT_FILE.parent / "lessons" / "what-is-generative-ai.md"
 
@@ -25,22 +26,22 @@ MakeBot = Callable[..., Bot]
 @pytest.fixture(scope="session", autouse=True)
 def _read_once() -> Iterator[None]:
     """A file is read and indexed once for all tests; each has an index of its own, which knows no embeddings yet."""
-    really = shelf._indexed
+    really = library._indexed
     once = cache(really)
 
     def indexed(passages: Sequence[Passage], guide: Index | None = None) -> Index:
         return really(passages, guide) if guide else copy.copy(once(tuple(passages)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shelf, "bound", cache(shelf.bound))
-        patch.setattr(shelf, "_indexed", indexed)
+        patch.setattr(library, "bound", cache(library.bound))
+        patch.setattr(library, "_indexed", indexed)
         yield
 
 
 @pytest.fixture
 def without_guide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Embeds a test's own lessons alone, which is done much sooner."""
-    monkeypatch.setattr(bridge, "GUIDE", tmp_path / "none.md")
+    monkeypatch.setattr(reference_lesson, "GUIDE", tmp_path / "none.md")
 
 
 @pytest.fixture

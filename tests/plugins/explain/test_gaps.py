@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from bot import Store
-from bot.database import Database
+from bot.storage.database import Database
 from plugins.explain import gaps
 from plugins.explain.gaps import Gaps
 

@@ -2,15 +2,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from fakes.asking import ask, last, press, replies, speaking
-from fakes.crooked import crooked, plainly
-from fakes.models import FakeModels
+from fakes.core.requests import ask, last, press, replies, speaking
+from fakes.model_server.broken_api import crooked, plainly
+from fakes.model_server.model_api import FakeModels
 
-from bot import Column, Reply, UserError, plugin
+from bot import Column, Reply, UserError
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.database import Database
-from bot.model_client import ModelClient
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
 from plugins.lab.dial import read
 
 TEXT = "Paris is the capital of France."

@@ -4,16 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.asking import ANN, ROOM, ask, last, speaking
-from fakes.models import START, VOCABULARY, FakeModels, dialled
+from fakes.core.requests import ANN, ROOM, ask, last, speaking
+from fakes.model_server.model_api import START, VOCABULARY, FakeModels, dialled
 
-from bot import Reply, User, plugin
+from bot import Reply, User
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.database import Database
-from bot.message import Action, Request
-from bot.model_client import ModelClient
-from bot.scope import home
+from bot.core.messages import Action, Request
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.settings.scopes import home
+from bot.storage.database import Database
 from plugins.lab.chart import Chart, draw
 from plugins.lab.odds import chart, fenced, shown
 
@@ -132,7 +133,9 @@ async def test_a_draw_tells_no_seed_to_the_next_one(
     bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch, repeated: bool
 ) -> None:
     # Which token a seed of chance draws is not known, and after the last one nothing is drawn.
-    monkeypatch.setattr("fakes.models.VOCABULARY", tuple(word for word in VOCABULARY if word != "<end>"))
+    monkeypatch.setattr(
+        "fakes.model_server.model_api.VOCABULARY", tuple(word for word in VOCABULARY if word != "<end>")
+    )
     drawn = await pressed(bot, await last(bot, ask(CAT)), "🎲 Draw one")
     if repeated:
         drawn = await pressed(bot, drawn, "Warmer")
@@ -153,7 +156,7 @@ async def test_a_seed_that_was_given_stays_that_of_later_draws_at_another_temper
 async def test_warmer_repeats_a_draw_that_ended_the_text(
     bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fakes.models.VOCABULARY", ("<end>",) * len(VOCABULARY))
+    monkeypatch.setattr("fakes.model_server.model_api.VOCABULARY", ("<end>",) * len(VOCABULARY))
     drawn = await pressed(bot, await last(bot, ask(CAT)), "🎲 Draw one")
     assert "The end:" in drawn.text
     await pressed(bot, drawn, "Cooler")
@@ -173,7 +176,7 @@ async def test_a_text_can_end(bot: Bot, models: FakeModels) -> None:
 
 
 async def test_an_end_can_be_chosen(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fakes.models.VOCABULARY", ("<end>", *VOCABULARY[1:]))
+    monkeypatch.setattr("fakes.model_server.model_api.VOCABULARY", ("<end>", *VOCABULARY[1:]))
     first = await last(bot, ask(CAT))
     chosen = await pressed(bot, first, "(end)")
     assert chosen.text.startswith("```\nThe cat sat on the\n```\n\nThe end:")
@@ -211,7 +214,7 @@ async def test_the_rest_is_nothing_where_top_p_cut_it_and_only_there(
             one["after"] = share
         return told
 
-    monkeypatch.setattr("fakes.models.dialled", shared)
+    monkeypatch.setattr("fakes.model_server.model_api.dialled", shared)
     assert f"- all others: < 0.1 % → {others}\n" in (await last(bot, ask(CAT))).text
 
 

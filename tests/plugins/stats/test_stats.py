@@ -5,14 +5,14 @@ import threading
 from datetime import timedelta
 
 import pytest
-from fakes.asking import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, press, speaking
+from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, press, speaking
 from PIL import Image
 
 from bot import Place, Reply, User
 from bot.app import Bot, Dispatch
-from bot.audit import Entry
-from bot.counts import USE, WAIT, count, day_of
-from bot.database import now
+from bot.storage.audit import Entry
+from bot.storage.counters import USE, WAIT, count, day_of
+from bot.storage.database import now
 from plugins.stats.chart import Chart, draw
 
 WEB = Place("web", "general", server="web")

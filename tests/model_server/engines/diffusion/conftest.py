@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from diffusers import DDIMScheduler, StableDiffusionPipeline
-from fakes.diffusion import EDGE, autoencoder, unet
-from fakes.pipelines import saved
+from fakes.engines.diffusion import EDGE, autoencoder, unet
+from fakes.engines.pipelines import saved
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertModel, PreTrainedTokenizerFast
 
-from model_server.engines import Engine
-from model_server.engines.diffusion.callwise import CallwiseEngine
+from model_server.engines.contract import Engine
+from model_server.engines.diffusion.pipeline_engine import CallwiseEngine
 
 TOKENS = 16
 
@@ -62,7 +62,7 @@ def engine(loaded: Callable[..., Engine], plain: Path) -> Engine:
 
 @pytest.fixture(scope="session")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`family(name)`: the folder of a pipeline of fakes.pipelines.FAMILIES."""
+    """`family(name)`: the folder of a pipeline of fakes.engines.pipelines.FAMILIES."""
     made: dict[str, Path] = {}
 
     def folder(name: str) -> Path:

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from fakes.diffusion import EDGE, failures, imagine, opened, pictures, pixels, previews
+from fakes.engines.diffusion import EDGE, failures, imagine, opened, pictures, pixels, previews
 from PIL import Image
 
-from model_server.engines import Engine
+from model_server.engines.contract import Engine
 from model_server.engines.diffusion.drawing import final_edge, fitting_edge
 from model_server.engines.diffusion.request import MOST_KEPT
-from model_server.job import Chosen, Event, Finished, Imagine, Job, Picture, Progress, Sweep
-from model_server.pictures import NUMBER, captions, encode, identify
+from model_server.images import NUMBER, captions, encode, identify
+from model_server.jobs import Chosen, Event, Finished, Imagine, Job, Picture, Progress, Sweep
 
 Run = Callable[..., list[Event]]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from model_server.engines import EngineSpec
+from model_server.engines.contract import EngineSpec
 from model_server.engines.diffusion.peer import TRIES, Peer
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from fakes.diffusion import difference, imagine, pictures
+from fakes.engines.diffusion import difference, imagine, pictures
 
-from model_server.engines.diffusion.callwise import CallwiseEngine
-from model_server.job import Event, Picture
+from model_server.engines.diffusion.pipeline_engine import CallwiseEngine
+from model_server.jobs import Event, Picture
 
 Run = Callable[..., list[Event]]
 Open = Callable[..., CallwiseEngine]

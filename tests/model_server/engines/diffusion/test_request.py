@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes.diffusion import failures, imagine
+from fakes.engines.diffusion import failures, imagine
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from model_server.engines import Engine, Misconfigured
+from model_server.engines.contract import Engine, Misconfigured
 from model_server.engines.diffusion.drawing import Drawing
 from model_server.engines.diffusion.request import Ability, complete, read
-from model_server.job import Chosen, Embed, Event, Finished, Imagine, Job, Reading
+from model_server.jobs import Chosen, Embed, Event, Finished, Imagine, Job, Reading
 
 Run = Callable[..., list[Event]]
 MANY_TOO_LARGE = (

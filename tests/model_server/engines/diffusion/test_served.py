@@ -12,15 +12,15 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
-from fakes.deployment import model_server
-from fakes.diffusion import EDGE, difference, opened
-from fakes.gateway import eventually
-from fakes.wire import error_of, events_of
+from fakes.engines.diffusion import EDGE, difference, opened
+from fakes.model_server.client import error_of, events_of
+from fakes.model_server.gateway import eventually
+from fakes.programs.deployment import model_server
 from openai import AsyncOpenAI
 from PIL import Image
 
-from model_server.image_form import LARGEST_PICTURE
-from model_server.pictures import MOST_PIXELS, encode, identify
+from model_server.api.multipart import LARGEST_PICTURE
+from model_server.images import MOST_PIXELS, encode, identify
 
 DRAW, VARY = "/v1/images/generations", "/v1/images/variations"
 AT_ONCE = 2

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model_server.engines.moderation import HEAD, Head
+from model_server.engines.moderation.engine import HEAD, Head
 from model_server.training.moderation import head
 from model_server.training.moderation.texts import Example
 

@@ -1,0 +1,1 @@
+"""Decides who may use which command where, and how often."""

@@ -1,0 +1,168 @@
+"""One option of a command: its type, its limits, and how text becomes its value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from bot.core.errors import OptionError
+from bot.core.i18n import Sentence
+from bot.core.messages import Attachment, Channel, Role, User
+
+__all__ = ["KINDS", "Autocomplete", "Bounds", "Choice", "Option", "Range"]
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    Autocomplete = Callable[..., Awaitable[Sequence[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Inclusive limits of a number's value, or of a text's length in characters."""
+
+    minimum: float | None
+    maximum: float | None
+
+
+if TYPE_CHECKING:
+    from typing import Annotated as Range
+    from typing import Literal as Choice
+else:
+    Choice = Literal
+
+    class Range:
+        """`Range[float, 0, 2]`: a number from 0 to 2; `Range[str, 1, 200]`: a text of that many characters.
+
+        None leaves a side open. A type checker sees the first parameter alone.
+        """
+
+        def __class_getitem__(cls, parameters: tuple[type, float | None, float | None]) -> Any:
+            kind, minimum, maximum = parameters
+            return Annotated[kind, Bounds(minimum, maximum)]
+
+
+KINDS: Mapping[type, str] = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    Attachment: "attachment",
+    User: "user",
+    Channel: "channel",
+    Role: "role",
+}
+TRUE = frozenset({"true", "yes", "on", "1", "ja", "sí", "si"})
+FALSE = frozenset({"false", "no", "off", "0", "nein"})
+"""In every language that the bot asks for yes or no in."""
+
+
+def number(value: float) -> str:
+    """0.7 as "0.7" and 2.0 as "2", the way people write it."""
+    return f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option of a command: what it is called, what it takes, and what it is when nobody says."""
+
+    name: str
+    type: type = str
+    description: str = ""
+    required: bool = True
+    default: Any = None
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[Any, ...] = ()
+    form: bool = False
+    free_text: bool = False
+    """The words that follow the `name:value` pairs go here."""
+    complete: Autocomplete | None = None
+    is_moderated: bool = False
+    """Moderators have set narrower limits than it has by itself."""
+
+    @property
+    def kind(self) -> str:
+        """The type in one word, "choice" included; the same words that `Field.kind` uses."""
+        return "choice" if self.choices else KINDS[self.type]
+
+    def expects(self) -> Sentence:
+        """What would be right, as part of a sentence."""
+        if self.choices:
+            return Sentence("one of {choices}", {"choices": ", ".join(map(str, self.choices))})
+        noun = {
+            "integer": "a whole number",
+            "number": "a number",
+            "boolean": "yes or no",
+            "text": "a text",
+            "attachment": "a file attached to the message",
+            "user": "a member, such as @name",
+            "channel": "a channel, such as #name",
+            "role": "a role, such as @name",
+        }[self.kind]
+        if self.minimum is None and self.maximum is None:
+            return Sentence(noun)
+        low = None if self.minimum is None else number(self.minimum)
+        high = None if self.maximum is None else number(self.maximum)
+        unit = Sentence(" characters" if self.type is str else "")
+        if high is None:
+            return Sentence("{noun} of at least {low}{unit}", {"noun": Sentence(noun), "low": low, "unit": unit})
+        if low is None:
+            return Sentence("{noun} of at most {high}{unit}", {"noun": Sentence(noun), "high": high, "unit": unit})
+        values = {"noun": Sentence(noun), "low": low, "high": high, "unit": unit}
+        return Sentence("{noun} from {low} to {high}{unit}", values)
+
+    def convert(self, raw: Any) -> Any:
+        """`raw` (text as typed, or a value that a platform has typed already) as this option's type.
+
+        Raises OptionError with a sentence that says what was wrong and what would be right.
+        """
+        try:
+            value = self._read(raw.strip() if isinstance(raw, str) else raw)
+        except (ValueError, TypeError, OverflowError):
+            value = None
+        if value is None:
+            raise self._wrong(raw)
+        if self.choices:
+            chosen = {str(choice).casefold(): choice for choice in self.choices}
+            if str(value).casefold() not in chosen:
+                raise self._wrong(raw)
+            return chosen[str(value).casefold()]
+        size = len(value) if isinstance(value, str) else value
+        if isinstance(size, (int, float)) and (
+            (self.minimum is not None and size < self.minimum) or (self.maximum is not None and size > self.maximum)
+        ):
+            raise self._wrong(raw)
+        return value
+
+    def _wrong(self, raw: Any) -> OptionError:
+        shown = str(raw)
+        given = Sentence("“{text}”", {"text": shown})
+        if len(shown) > 60:
+            given = Sentence("{count} characters", {"count": len(shown)})
+        sentence = "{name} must be {expected}; you gave {given}."
+        if self.is_moderated:
+            sentence = "{name} must be {expected}, as moderators have set it here; you gave {given}."
+        return OptionError(self.name, sentence, name=self.name, expected=self.expects(), given=given)
+
+    def _read(self, raw: Any) -> Any:
+        if self.type is bool:
+            word = str(raw).casefold()
+            return True if word in TRUE else False if word in FALSE else None
+        if self.type is int:
+            return None if isinstance(raw, bool) or float(raw) != int(float(raw)) else int(raw)
+        if self.type is float:
+            value = float(raw.replace(",", ".") if isinstance(raw, str) else raw)
+            return value if math.isfinite(value) and not isinstance(raw, bool) else None
+        if self.type is str:
+            return str(raw)
+        if isinstance(raw, self.type):
+            return raw
+        if self.type is Attachment or not isinstance(raw, str) or not raw.strip("@#<>&!"):
+            return None
+        # Slack writes <#C123|lessons>.
+        number, _, name = raw.strip("@#<>&!").partition("|")
+        if self.type is User:
+            return User(number, name or number, roles=None)
+        return self.type(number, name or number)

@@ -1,0 +1,1 @@
+"""Messages, errors, translations and background work: what every other room of the bot builds on."""

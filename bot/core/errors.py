@@ -1,0 +1,95 @@
+"""Everything that can go wrong on purpose, in one tree.
+
+    BotError
+    ├── ConfigError          the deployment's files or environment
+    ├── PluginError          a plugin cannot be loaded; names it
+    └── UserError            safe to show: a sentence for whoever asked
+        ├── OptionError      an option is missing, unknown or out of range
+        ├── UnknownCommand
+        ├── Refused          a rule says no; `code` says which
+        │   ├── PermissionDenied
+        │   └── LimitReached     asked too often; `retry_after` seconds
+        ├── Expired          what a button belongs to is no longer stored
+        └── ModelError       the model server said no, in a sentence
+            ├── ModelUnavailable   down, loading, or its worker died
+            └── Busy               its queue is full; `retry_after` seconds
+
+A `UserError` holds an English sentence and what to fill in, so that it can be shown in the reader's language.
+"""
+
+from __future__ import annotations
+
+from bot.core.i18n import Sentence
+
+
+class BotError(Exception):
+    """The base of all of them."""
+
+
+class ConfigError(BotError):
+    """The configuration cannot be used; the text says which value, and what would be right."""
+
+
+class PluginError(BotError):
+    """A plugin cannot be loaded; the text names it and says why."""
+
+
+class UserError(BotError):
+    """Shown to the user as it is. `sentence` may hold `{name}` fields, filled from `values`."""
+
+    def __init__(self, sentence: str, **values: object) -> None:
+        self.sentence = Sentence(sentence, values)
+        super().__init__(self.sentence.in_language("en"))
+
+
+class OptionError(UserError):
+    """An option of a command is wrong. `option` is its name, for forms that mark the field."""
+
+    def __init__(self, option: str, sentence: str, **values: object) -> None:
+        super().__init__(sentence, **values)
+        self.option = option
+
+
+class UnknownCommand(UserError):
+    """No command has this name."""
+
+
+class Refused(UserError):
+    """A rule says no. `code` names it, for the audit; `what` is the command or the button, where it is known."""
+
+    def __init__(self, sentence: str, *, code: str = "permission", what: str = "", **values: object) -> None:
+        super().__init__(sentence, **values)
+        self.code = code
+        self.what = what
+
+
+class PermissionDenied(Refused):
+    """This user may not do this here."""
+
+
+class LimitReached(Refused):
+    """Asked too often. `retry_after` is in seconds."""
+
+    def __init__(self, sentence: str, *, code: str, retry_after: float, what: str = "", **values: object) -> None:
+        super().__init__(sentence, code=code, what=what, **values)
+        self.retry_after = retry_after
+
+
+class Expired(UserError):
+    """What a button belongs to is no longer stored."""
+
+
+class ModelError(UserError):
+    """The model server refused the request, in a sentence of its own."""
+
+
+class ModelUnavailable(ModelError):
+    """The model server does not answer, or what was asked for is not loaded yet."""
+
+
+class Busy(ModelError):
+    """The model server's queue is full. `retry_after` is in seconds."""
+
+    def __init__(self, sentence: str, retry_after: float, **values: object) -> None:
+        super().__init__(sentence, **values)
+        self.retry_after = retry_after

@@ -1,0 +1,1 @@
+"""The client of the model server, and the model server as a child process."""

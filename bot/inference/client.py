@@ -1,0 +1,383 @@
+"""The model server as seen from the bot: OpenAI's HTTP formats in, typed events out.
+
+The client knows the wire alone; any server that speaks it can stand behind it. Closing one of its generators
+closes the connection, which is how the server learns that nobody wants the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+from aiohttp.http_exceptions import LineTooLong
+
+from bot.core.errors import Busy, ModelError, ModelUnavailable
+from bot.core.i18n import Sentence
+from bot.core.model_events import Answered, Delta, Pictures, Readiness, Step, Waiting
+from bot.inference import logprobs
+from bot.inference.images import LINE_BUFFER, PictureStream, form
+from bot.inference.logprobs import TokenReader, entropies
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from bot.core.model_events import Dial, Drawn, Layout, Preview, Turn
+
+DOWN = (
+    "The model server does not answer. It may still be starting; whoever runs this bot can see why with "
+    "“tempera doctor”."
+)
+BROKEN = "The connection to the model server broke off in the middle of the answer. Please ask again."
+CONNECT_SECONDS = 5
+RETRY_SECONDS = 5.0
+"""When to ask a busy server again that does not say so itself."""
+SILENCE_SECONDS = 300
+"""A stream may be quiet for a queue's length, but not for ever."""
+
+
+class ModelClient:
+    """A connection pool to one model server. Use it as an async context manager."""
+
+    def __init__(self, url: str, api_key: str = "") -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
+        )
+        # The queue is the server's, which is fair; a limited pool here would be a second one that is not.
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(
+            headers=self._headers, timeout=timeout, connector=connector, read_bufsize=1 << 22
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def chat(
+        self,
+        turns: Sequence[Turn],
+        *,
+        temperature: float,
+        seed: int,
+        max_tokens: int | None = None,
+        likely: int | None = None,
+        goes_on: bool = False,
+        model: str | None = None,
+        user: str = "",
+    ) -> AsyncGenerator[Waiting | Step | Delta | Answered, None]:
+        """Stream an answer to the last turn. The oldest turns are left out where the model cannot read them all.
+
+        `likely` asks for the tokens, each with so many that were most probable beside it (0 to 20). With `goes_on`
+        the last turn is an answer that was begun; only what follows is streamed. Ends with `Answered`. Raises
+        ModelError for a refusal, ModelUnavailable when there is nobody to ask.
+        """
+        body: dict[str, Any] = {
+            "model": model or await self.first("chat"),
+            "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
+            "temperature": temperature,
+            "seed": seed,
+            "stream": True,
+            "stream_options": {"include_usage": True, "include_progress": True},
+            "truncation": "auto",
+            "user": user,
+        }
+        if max_tokens is not None:
+            body["max_tokens"] = max_tokens
+        if likely is not None:
+            body |= {"logprobs": True, "top_logprobs": likely}
+        if goes_on:
+            body["continue_final_message"] = True
+        reader = TokenReader()
+        finish, extra, usage = "stop", dict[str, Any](), dict[str, Any]()
+        async with contextlib.aclosing(self._stream("/v1/chat/completions", json=body)) as chunks:
+            async for chunk in chunks:
+                news = chunk.get("tempera") or {}
+                extra |= news
+                usage = chunk.get("usage") or usage
+                if queue := news.get("queue"):
+                    yield Waiting(queue["place"], queue.get("eta_s"))
+                if "step" in news:
+                    yield Step(news["step"], news["steps"])
+                for choice in chunk.get("choices", ()):
+                    finish = choice.get("finish_reason") or finish
+                    text = choice["delta"].get("content") or ""
+                    with _reading():
+                        tokens, uncertain = reader.tokens(choice), entropies(choice, news)
+                    if text or tokens:
+                        yield Delta(text, tokens, uncertain)
+        yield Answered(
+            model=body["model"],
+            seed=extra.get("seed", seed),
+            finish_reason=finish,
+            prompt_tokens=usage.get("prompt_tokens", 0),
+            completion_tokens=usage.get("completion_tokens", 0),
+            seconds=extra.get("seconds", 0.0),
+            dropped_turns=extra.get("dropped_turns", 0),
+        )
+
+    async def dial(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        model: str | None = None,
+        user: str = "",
+    ) -> Dial:
+        """What may come after `prompt`, a text or the ids of its tokens, and what `seed` draws. Errors as for `chat`.
+
+        The text is gone on with as it stands; it is no turn of a conversation.
+        """
+        body: dict[str, Any] = {
+            "model": model or await self.first("chat"),
+            "prompt": prompt if isinstance(prompt, str) else list(prompt),
+            "temperature": temperature,
+            "top_p": top_p,
+            "seed": seed,
+            "dial": True,
+            "user": user,
+        }
+        answer = await self._post("/v1/completions", body)
+        with _reading():
+            return logprobs.dial(body["model"], answer["tempera"]["dial"])
+
+    async def faces(
+        self,
+        *,
+        seed: int,
+        count: int = 1,
+        truncation: float = 1.0,
+        face_size: int | None = None,
+        model: str | None = None,
+        user: str = "",
+    ) -> Pictures:
+        """Draw `count` faces into one grid; `face_size` is the edge of each in pixels. Errors as for `chat`."""
+        body: dict[str, Any] = {
+            "model": model or await self.first("faces"),
+            "prompt": "",
+            "n": count,
+            "seed": seed,
+            "truncation": truncation,
+            "layout": "grid",
+            "response_format": "b64_json",
+            "user": user,
+        }
+        if face_size is not None:
+            body["size"] = f"{face_size}x{face_size}"
+        answer = await self._post("/v1/images/generations", body)
+        extra = answer.get("tempera") or {}
+        return Pictures(
+            model=body["model"],
+            seed=extra.get("seed", seed),
+            seconds=extra.get("seconds", 0.0),
+            png=tuple(base64.b64decode(item["b64_json"]) for item in answer["data"]),
+        )
+
+    async def imagine(
+        self,
+        prompt: str,
+        *,
+        seed: int,
+        count: int = 1,
+        negative_prompt: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        least: Mapping[str, float] | None = None,
+        most: Mapping[str, float] | None = None,
+        source: bytes | None = None,
+        strength: float | None = None,
+        layout: Layout = "separate",
+        enlarge: int | None = None,
+        previews: int = 0,
+        frames: Sequence[int] = (),
+        sweep: Mapping[str, Sequence[float]] | None = None,
+        model: str | None = None,
+        user: str = "",
+    ) -> AsyncGenerator[Waiting | Step | Preview | Drawn, None]:
+        """Draw `count` pictures of what `prompt` says; picture i has the seed `seed + i`. None is the model's choice,
+        which keeps to what `least` and `most` allow ({"steps": 40, "guidance": 10}).
+
+        With `source`, an encoded picture, they are variations of it: `strength` in (0, 1] says how much of it goes.
+        `enlarge` is the longer side of each picture in pixels, `previews` how many to show on the way, `frames` after
+        how many steps a strip or an animation shows the picture. `sweep` ({"guidance": [1, 3, 7]} or "steps") draws
+        one picture for each value instead, in a row. Ends with `Drawn`. Errors as for `chat`.
+        """
+        body: dict[str, Any] = {
+            "model": model or await self.first("images"),
+            "prompt": prompt,
+            "n": count,
+            "seed": seed,
+            "negative_prompt": negative_prompt,
+            "steps": steps,
+            "guidance": guidance,
+            **{f"least_{name}": value for name, value in (least or {}).items()},
+            **{f"most_{name}": value for name, value in (most or {}).items()},
+            "strength": strength,
+            "layout": layout,
+            "enlarge": enlarge,
+            "stream": True,
+            "partial_images": previews,
+            "frames": list(frames) or None,
+            "sweep": {name: list(values) for name, values in sweep.items()} if sweep else None,
+            "response_format": "b64_json",
+            "user": user,
+        }
+        body = {name: value for name, value in body.items() if value is not None}
+        stream = PictureStream(body["model"])
+        if source is None:
+            sent = self._stream("/v1/images/generations", json=body, read_bufsize=LINE_BUFFER)
+        else:
+            sent = self._stream("/v1/images/variations", data=form(body, source), read_bufsize=LINE_BUFFER)
+        async with contextlib.aclosing(sent) as chunks:
+            async for chunk in chunks:
+                with _reading():
+                    event = stream.read(chunk)
+                if event is not None:
+                    yield event
+        with _reading():
+            drawn = stream.drawn()
+        yield drawn
+
+    async def embed(self, texts: Sequence[str], *, model: str | None = None, user: str = "") -> list[list[float]]:
+        """One vector per text, in order. Errors as for `chat`."""
+        body = {"model": model or await self.first("embeddings"), "input": list(texts), "user": user}
+        answer = await self._post("/v1/embeddings", body)
+        return [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
+
+    async def moderate(self, texts: Sequence[str], *, user: str = "") -> list[dict[str, float]]:
+        """For each text, how probable it is that it belongs into each of OpenAI's categories. Errors as for `chat`."""
+        answer = await self._post("/v1/moderations", {"input": list(texts), "user": user})
+        with _reading():
+            return [{name: float(value) for name, value in one["category_scores"].items()} for one in answer["results"]]
+
+    async def offered(self, task: str) -> list[str]:
+        """The names of the models that the server has for `task`, its first choice first. Errors as for `chat`."""
+        listed = await self._request("GET", "/v1/models")
+        with _reading():
+            return [str(model["id"]) for model in listed["data"] if (model.get("tempera") or {}).get("task") == task]
+
+    async def chosen(self, task: str, name: str) -> str:
+        """`name`, a setting's choice of a model for `task`; the server's first one for "".
+
+        Raises ModelUnavailable if that is no longer there.
+        """
+        offered = await self.offered(task)
+        if not offered:
+            raise ModelUnavailable("The model server offers no model for {task}.", task=task)
+        if name and name not in offered:
+            sentence = "The model “{name}”, which is set here, is gone; moderators can choose another one: {offered}."
+            raise ModelUnavailable(sentence, name=name, offered=", ".join(offered))
+        return name or offered[0]
+
+    async def first(self, task: str) -> str:
+        """The name of the first model that the server offers for `task`."""
+        return await self.chosen(task, "")
+
+    async def readiness(self) -> Readiness:
+        """Whether every model is loaded, and what the others are doing. Raises ModelUnavailable when down."""
+        session = self._open()
+        try:
+            async with session.get(f"{self.url}/health/ready") as response:
+                if response.status not in (200, 503):
+                    await _refuse(response)
+                body = _mapping(await response.json(content_type=None))
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ModelUnavailable(DOWN) from error
+        return Readiness(response.status == 200, tuple(body.get("models", ())), body.get("missing") or {})
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("ModelClient is used before it was entered")
+        return self._session
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return await self._request("POST", path, body)
+
+    async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        session = self._open()
+        try:
+            async with session.request(method, f"{self.url}{path}", json=body) as response:
+                if response.status >= 400:
+                    await _refuse(response)
+                return _mapping(await response.json())
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise ModelUnavailable(DOWN) from error
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ModelUnavailable(BROKEN) from error
+
+    async def _stream(self, path: str, **request: Any) -> AsyncGenerator[Mapping[str, Any], None]:
+        """The chunks of a stream. `request` is what aiohttp posts, and how."""
+        session = self._open()
+        finished = False
+        try:
+            async with session.post(f"{self.url}{path}", **request) as response:
+                if response.status >= 400:
+                    await _refuse(response)
+                async for line in response.content:
+                    data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
+                    if data == b"[DONE]":
+                        finished = True
+                        break
+                    if data:
+                        chunk = _mapping(json.loads(data))
+                        if problem := chunk.get("error"):
+                            raise ModelUnavailable("{message}", message=_mapping(problem)["message"])
+                        yield chunk
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise ModelUnavailable(DOWN) from error
+        except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError, KeyError) as error:
+            raise ModelUnavailable(BROKEN) from error
+        if not finished:
+            raise ModelUnavailable(BROKEN)
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """What is said in no known way is as good as not said."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelUnavailable(BROKEN) from error
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """`value`, which must be a JSON object; ValueError if it is anything else."""
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON object was expected, not {type(value).__name__}")  # noqa: TRY004 - as json raises
+    return value
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float:
+    """What the server asks for in seconds; it may also name a date, which is not worth reading."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else RETRY_SECONDS
+
+
+async def _refuse(response: aiohttp.ClientResponse) -> None:
+    """Raise the error that the response stands for, with the server's own sentence where it has one."""
+    message: object = Sentence("The model server answered with status {status}.", {"status": response.status})
+    code = None
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        error = (await response.json(content_type=None))["error"]
+        message, code = str(error["message"]), error.get("code")
+    if response.status == 429:
+        raise Busy("{message}", _retry_after(response), message=message)
+    if response.status == 401 or code == "invalid_api_key":
+        raise ModelUnavailable(
+            "The model server refuses this bot's key; whoever runs it must set the same one on both sides."
+        )
+    if response.status == 403 or response.status >= 500:
+        raise ModelUnavailable("{message}", message=message)
+    raise ModelError("{message}", message=message)

@@ -1,0 +1,103 @@
+"""The model server on the same machine, as a child process that is kept alive and ends with the bot."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from bot.core.errors import BotError
+
+if TYPE_CHECKING:
+    from bot.config import ModelServerSection
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS, ANSWER_SECONDS = 5.0, 2.0
+FIRST_PAUSE, LONGEST_PAUSE, HEALTHY_SECONDS = 1.0, 60.0, 60.0
+GRACE_SECONDS = 10.0
+KEYLESS = (
+    "it takes all who ask this bot for one person, so that who asks much keeps the others waiting. "
+    "Set TEMPERA_MODEL_SERVER__API_KEY in the file .env where both programs are started"
+)
+"""What is wrong with a server that does not know this bot."""
+
+
+class LocalServer:
+    """Keeps a model server answering at the configured address for as long as `run` runs."""
+
+    def __init__(self, section: ModelServerSection, trusted_key: str) -> None:
+        """`trusted_key` is what the server will know this bot by where the section has no key for that."""
+        self._section = section
+        self._trusted_key = section.trusted_key.get_secret_value() or trusted_key
+
+    async def run(self) -> None:
+        """Start the server unless one answers already; when it ends, start it again after a growing pause.
+
+        Raises BotError when the packages it needs are not installed.
+        """
+        if importlib.util.find_spec("torch") is None:
+            raise BotError(
+                "The model server's packages are not installed. Install them with "
+                "pip install 'tempera-bot[models]', or use --no-models with a model server elsewhere."
+            )
+        pause = FIRST_PAUSE
+        warned = bool(self._section.key)
+        while True:
+            if await self._answers():
+                if not warned:
+                    log.warning("This bot did not start the server at %s: %s.", self._section.url, KEYLESS)
+                    warned = True
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
+            started = time.monotonic()
+            status = await self._child()
+            if time.monotonic() - started > HEALTHY_SECONDS:
+                pause = FIRST_PAUSE
+            log.error("The model server ended with status %d; starting it again in %.0f s.", status, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _answers(self) -> bool:
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(f"{self._section.url}/health/live") as response,
+            ):
+                return response.status == 200
+        return False
+
+    async def _child(self) -> int:
+        host, port = self._section.address
+        command = [sys.executable, "-m", "model_server", "serve", "--host", host, "--port", str(port)]
+        environment = dict(os.environ) | {"TEMPERA_MODEL_SERVER__TRUSTED_KEY": self._trusted_key}
+        if key := self._section.api_key.get_secret_value():
+            environment["TEMPERA_MODEL_SERVER__API_KEY"] = key
+        # The pipe is never written to: its end tells the child that we are gone, even after SIGKILL.
+        child = await asyncio.create_subprocess_exec(
+            *command, "--exit-on-eof", stdin=asyncio.subprocess.PIPE, env=environment
+        )
+        try:
+            return await child.wait()
+        finally:
+            if child.returncode is None:
+                await asyncio.shield(_end(child))
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        child.terminate()
+    try:
+        async with asyncio.timeout(GRACE_SECONDS):
+            await child.wait()
+    except TimeoutError:
+        child.kill()
+        await child.wait()

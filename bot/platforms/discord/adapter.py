@@ -1,0 +1,121 @@
+"""What moderators have done on Discord by the core: messages taken down, people looked at."""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import aiohttp
+import discord
+
+from bot.core.adapters import Shown
+from bot.core.errors import BotError
+from bot.core.messages import Place, User
+from bot.platforms.discord.convert.requests import PLATFORM, member
+from bot.platforms.discord.outgoing.targets import Gone
+from bot.settings.setting import is_id
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from bot.platforms.discord.outgoing.answers import Answers
+
+log = logging.getLogger(__name__)
+
+LINK = re.compile(
+    r"<?https://(?:\w+\.)?discord(?:app)?\.com/channels/(?P<server>[0-9]{1,20}|@me)/"
+    r"(?P<channel>[0-9]{1,20})/(?P<message>[0-9]{1,20})/?>?"
+)
+ID = re.compile(r"[0-9]{1,20}")
+
+
+class DiscordHand:
+    """Reaches what the bot reaches in its servers."""
+
+    def __init__(self, answers: Answers, client: discord.Client) -> None:
+        self._answers = answers
+        self._client = client
+
+    async def person(self, name: str, place: Place) -> User | None:
+        """A member by their id, or somebody who is not in the server, and whose roles are nothing to be known."""
+        guild = self._client.get_guild(int(place.server)) if place.server else None
+        if guild is None or not ID.fullmatch(name):
+            return None
+        try:
+            return member(await guild.fetch_member(int(name)))
+        except discord.NotFound:
+            return await self._stranger(int(name))
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            log.warning("Discord did not say who somebody is: %s", error)
+            return None
+
+    async def _stranger(self, number: int) -> User | None:
+        try:
+            found = await self._client.fetch_user(number)
+        except (discord.HTTPException, aiohttp.ClientError, OSError):
+            return None
+        return User(str(found.id), found.display_name, roles=None)
+
+    async def channels(self, name: str, place: Place) -> Sequence[str]:
+        """Those of a server, however they are capitalised; not what they are sorted under. A thread is its channel."""
+        guild = self._client.get_guild(int(place.server)) if place.server.isdecimal() else None
+        if is_id(name, PLATFORM):
+            known = guild and guild.get_channel_or_thread(int(name))
+            if isinstance(known, discord.CategoryChannel):
+                return []
+            return [str(known.parent_id) if isinstance(known, discord.Thread) else name]
+        there = [] if guild is None else guild.channels
+        wanted = (one for one in there if not isinstance(one, discord.CategoryChannel))
+        return [str(one.id) for one in wanted if one.name.casefold() == name.casefold()]
+
+    def message(self, link: str, place: Place) -> Shown | None:
+        """From the link that Discord's menu copies."""
+        if (match := LINK.fullmatch(link.strip())) is None:
+            return None
+        server = "" if match["server"] == "@me" else match["server"]
+        return Shown(Place(PLATFORM, match["channel"], server), match["message"])
+
+    async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
+        """Delete messages, those of answers under way, too, and the question above a thread of its own.
+
+        One that is not stored is deleted only if it is the bot's, and in the server that its place names.
+        """
+        is_gone, place = await self._delete(shown, externals), shown.place
+        if shown.is_last and not await self._answers.withdraw(place.channel, place.thread, shown.question):
+            return False
+        return is_gone
+
+    async def _delete(self, shown: Shown, externals: Sequence[str]) -> bool:
+        channel = int(shown.place.thread or shown.place.channel)
+        if shown.row:
+            await self._answers.delete(channel, (), self._answers.showing(shown.row))
+        try:
+            # Of a link, Discord itself looks at the channel alone.
+            if not shown.row and not await self._is_in(channel, shown.place.server):
+                return False
+            room = self._client.get_partial_messageable(channel)
+            for external in externals:
+                if not shown.row and (await room.fetch_message(int(external))).author != self._client.user:
+                    return False
+                # An answer under way takes its messages away itself, and anybody else may have done so before.
+                with suppress(Gone):
+                    await self._answers.room(channel, None).delete(int(external))
+        except discord.NotFound:
+            return bool(shown.row)
+        except (discord.HTTPException, discord.InvalidData, aiohttp.ClientError, OSError, BotError) as error:
+            log.warning("A message stays on Discord: %s", error)
+            return False
+        return True
+
+    async def _is_in(self, channel: int, server: str) -> bool:
+        """Whether a channel or a thread is in a server, or among the direct messages where `server` is ""."""
+        guild = self._client.get_guild(int(server)) if server else None
+        if guild is not None and guild.get_channel_or_thread(channel) is not None:
+            return True
+        found = await self._client.fetch_channel(channel)
+        return server == ("" if isinstance(found, discord.abc.PrivateChannel) else str(found.guild.id))
+
+    async def forget(self, user_id: str, gone: Collection[int]) -> None:
+        """Nothing: what is on Discord is Discord's to show."""

@@ -1,0 +1,1 @@
+"""Turns Discord interactions and messages into requests."""

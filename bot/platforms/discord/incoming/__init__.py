@@ -1,0 +1,1 @@
+"""Events from Discord: commands, buttons, forms and messages, each acknowledged and handed on."""

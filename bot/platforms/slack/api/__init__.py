@@ -1,0 +1,1 @@
+"""The Slack Web API as the bot calls it: methods, rate limits, message formats."""

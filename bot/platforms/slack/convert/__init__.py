@@ -1,0 +1,1 @@
+"""Turns Slack payloads into requests, and our command names into those of Slack."""

@@ -1,0 +1,1 @@
+"""Events from Slack: commands, buttons, forms, messages and the Home tab."""

@@ -1,0 +1,1 @@
+"""Shows answers on Slack: in threads, as streams, and privately."""

@@ -1,0 +1,84 @@
+"""Pictures that take shape: now and then Slack is brought one, a file that stands in one message and goes with it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING
+
+from bot.platforms.slack.api import budgets
+from bot.platforms.slack.api.api import SlackError, Worthless
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from bot.core.messages import Attachment
+    from bot.platforms.slack.api.api import Web
+
+log = logging.getLogger(__name__)
+
+PREVIEW_SECONDS = 4.0
+"""A picture is followed by the next no sooner: each takes seven calls, and those in the thread are told of it."""
+CALLS = (budgets.UPLOAD, budgets.FILE, budgets.POST, budgets.DELETE, budgets.DELETE_FILE)
+SHOWN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif"})
+
+
+class Previews:
+    """The previews of one answer. `files` are those that Slack still has; where it refuses one, no more are brought."""
+
+    def __init__(self, web: Web, channel: str, files: Iterable[str] = ()) -> None:
+        self.files = list(files)
+        self._web = web
+        self._channel = channel
+        self._next = -math.inf
+        self._last = b""
+
+    def are_due(self, picture: Attachment) -> bool:
+        """Whether this one can be shown now: answers that are finished have the first claim to every call."""
+        if picture.media_type not in SHOWN_TYPES or picture.data == self._last:
+            return False
+        is_possible = self._web.missing.isdisjoint(CALLS) and time.monotonic() >= self._next
+        return is_possible and self.has_turn() and not any(self._delay(call) for call in CALLS)
+
+    def has_turn(self) -> bool:
+        """Whether nobody waits for posting in the channel."""
+        return not self._web.budgets.turns(self._channel).delay()
+
+    def _delay(self, call: str) -> float:
+        return self._web.budgets.of(call).delay(final=False)
+
+    async def bring(self, picture: Attachment) -> str:
+        """Bring Slack a picture; the id of the file, "" where it does not take it."""
+        self._next, self._last = time.monotonic() + PREVIEW_SECONDS, picture.data
+        file = ""
+        try:
+            file = await self._web.keep(picture)
+        except Worthless:
+            raise
+        except SlackError as error:
+            self.refused(error)
+        else:
+            self.files.append(file)
+        return file
+
+    async def can_stand(self, file: str) -> bool:
+        """Whether Slack shows the file in a message that is posted now."""
+        try:
+            return await self._web.is_kept(file) and self.has_turn()
+        except Worthless:
+            raise
+        except SlackError as error:
+            self.refused(error)
+        return False
+
+    def refused(self, error: SlackError) -> None:
+        """Bring no more, since Slack did not take one."""
+        log.info("Pictures that take shape are not shown: %s", error)
+        self._next = math.inf
+
+    async def drop(self, *, but: Collection[str] = ()) -> None:
+        """Delete the files, except those that are shown."""
+        dropped = [file for file in self.files if file not in but]
+        self.files = [file for file in self.files if file in but]
+        await self._web.delete_all(self._channel, dropped)

@@ -1,0 +1,1 @@
+"""Who is let into the web chat: origin checks, join code, visitor cookies, teacher links."""

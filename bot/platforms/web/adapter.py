@@ -1,0 +1,68 @@
+"""What is done in the web chat by the core: messages taken down, people looked at and forgotten."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bot.core.adapters import Shown
+from bot.core.messages import Place, Reply, User
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from bot.platforms.web.access.teachers import Moderators
+    from bot.platforms.web.chat.answers import Answers
+    from bot.platforms.web.chat.files import Files
+    from bot.platforms.web.chat.rooms import Rooms
+
+NUMBER = re.compile(r"(?:https?://\S+#[^/\s]+/|#)?(?P<row>[0-9]{1,18})")
+ID = re.compile(r"[0-9a-f]{16}")
+
+
+class WebHand:
+    """Reaches all rooms."""
+
+    def __init__(self, rooms: Rooms, moderators: Moderators, answers: Answers, uploads: Files) -> None:
+        self._rooms = rooms
+        self._moderators = moderators
+        self._answers = answers
+        self._uploads = uploads
+
+    async def person(self, name: str, place: Place) -> User | None:
+        """A visitor by their id, or by a name that one visitor alone has who spoke here lately."""
+        await self._moderators.start()
+        names = {author.id: author.name for author in self._rooms.authors()}
+        found = [name] if name in names or ID.fullmatch(name) else [one for one in names if names[one] == name]
+        if len(found) != 1:
+            return None
+        return User(found[0], names.get(found[0], found[0]), is_moderator=found[0] in self._moderators)
+
+    async def channels(self, name: str, place: Place) -> Sequence[str]:
+        """The room that is called so."""
+        return [name] if name in self._rooms.names else []
+
+    def message(self, link: str, place: Place) -> Shown | None:
+        """From the address of an answer's thread, or its number alone."""
+        match = NUMBER.fullmatch(link.strip())
+        return None if match is None else Shown(Place("web", place.channel, "web"), row=int(match["row"]))
+
+    async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
+        """Show an answer no longer, in whatever room it is."""
+        found = self._rooms.with_row(shown.row)
+        for room, exchange in found:
+            room.show(exchange, Reply(deleted=True, final=True))
+        return bool(found)
+
+    async def forget(self, user_id: str, gone: Collection[int]) -> None:
+        """Show no longer what a visitor asked, nor what is `gone` with it.
+
+        Their forms and the files that they sent are known no longer then, nor they themselves as a moderator.
+        """
+        self._answers.forget(user_id)
+        self._uploads.forget(user_id)
+        for room, exchange in self._rooms.of_author(user_id, gone):
+            # The answer that tells of it is one of these.
+            if exchange.reply.final or exchange.reply.row in gone:
+                room.show(exchange, Reply(deleted=True, final=True))
+        await self._moderators.start()

@@ -1,0 +1,1 @@
+"""The chat itself: WebSocket connections, rooms, exchanges, answers under way, files."""

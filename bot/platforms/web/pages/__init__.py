@@ -1,0 +1,1 @@
+"""The data behind the pages beside the chat: lab, settings, statistics and lessons."""

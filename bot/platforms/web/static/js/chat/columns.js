@@ -1,0 +1,48 @@
+// An answer in parts that are to be compared, each under its temperature: side by side, where there is room.
+
+import { element } from "../shared/dom.js";
+import { heated } from "../shared/heat.js";
+import { Markdown } from "../shared/markdown.js";
+
+// A line of its own, bold: a word and the temperature. The first one says which word, as answers may have bold lines.
+const HEADING = /^\*\*([^*\n\d]+) (\d(?:\.\d+)?)\*\*$/m;
+
+function divided(text) {
+  const word = text.match(HEADING)?.[1].replace(/\W/g, "\\$&");
+  return word ? text.split(new RegExp(`^(?=\\*\\*${word} \\d(?:\\.\\d+)?\\*\\*$)`, "m")) : [text];
+}
+
+export class Columns {
+  #columns = [];
+
+  constructor(root) {
+    root.className = "compared";
+    root.replaceChildren();
+    this.root = root;
+  }
+
+  // `growing` has each part with whether it is done, for as long as they are written. The last paragraph of an answer that
+  // `isWhole` is about all of them, and stands below.
+  show(text, growing, isWhole) {
+    const parts = growing.length ? growing.map(([part]) => part) : divided(text);
+    const end = isWhole && parts.length > 1 ? parts.at(-1).lastIndexOf("\n\n") : -1;
+    const below = end < 0 ? "" : parts.at(-1).slice(end);
+    if (end >= 0) parts[parts.length - 1] = parts.at(-1).slice(0, end);
+    const shown = [...parts, below].filter(Boolean);
+    for (const { root } of this.#columns.splice(shown.length)) root.remove();
+    for (const [place, part] of shown.entries()) {
+      const column = this.#columns[place] ??= this.#column();
+      const degree = part === below ? undefined : part.match(HEADING)?.[2];
+      column.root.classList.toggle("column", degree !== undefined);
+      column.root.classList.toggle("growing", growing[place]?.[1] === false);
+      if (degree !== undefined) heated(column.root, degree);
+      column.markdown.show(part);
+    }
+  }
+
+  #column() {
+    const root = element("div", { class: "markdown" });
+    this.root.append(root);
+    return { root, markdown: new Markdown(root) };
+  }
+}

@@ -1,0 +1,140 @@
+// The messages of the room that is shown, or of one of its threads.
+
+import { byId, element } from "../shared/dom.js";
+import { ExchangeView } from "./exchange.js";
+import { grouped } from "../shared/grouped.js";
+import { t } from "../shared/words.js";
+
+const FLASH_MS = 1600;
+const day = new Intl.DateTimeFormat(document.documentElement.lang || undefined, { weekday: "long", day: "numeric", month: "long" });
+const list = byId("exchanges"), scroller = byId("scroller"), newer = byId("newer"), announcer = byId("announcer");
+
+export class Conversation {
+  #views = new Map();
+  #follows = true;
+  thread = 0;
+
+  constructor(actions) {
+    this.actions = { ...actions, parent: (row) => this.#goTo(row) };
+    newer.addEventListener("click", () => this.toBottom());
+    scroller.addEventListener("scroll", () => {
+      this.#follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
+      if (this.#follows) newer.hidden = true;
+    }, { passive: true });
+    // A picture that arrives, or a message box that grows, must not push the newest message out of sight.
+    const resized = new ResizeObserver(() => { if (this.#follows) this.toBottom(); });
+    resized.observe(list);
+    resized.observe(scroller);
+  }
+
+  // Show these and no others. In a room that `isSame` as before, what is still there stays as it is, with all that somebody
+  // has opened in it, and who has scrolled up is not moved.
+  fill(exchanges, isSame) {
+    const told = new Map(exchanges.map((exchange) => [exchange.id, exchange]));
+    for (const [id, { data }] of [...this.#views]) if (!isStill(data, told.get(id))) this.#drop(id);
+    const known = new Set(this.#views.keys());
+    for (const view of this.#views.values()) view.retry();
+    const placed = exchanges.map((exchange) => this.#put(exchange));
+    this.#arrange();
+    if (!isSame || this.#follows) this.toBottom();
+    else if (placed.some(({ data, root }) => !known.has(data.id) && !root.hidden)) newer.hidden = false;
+  }
+
+  // A reader at the bottom stays there; one who has scrolled up is not moved.
+  show(exchange) {
+    const known = this.#views.get(exchange.id);
+    const follow = this.#follows || (exchange.mine && !known);
+    const ended = exchange.reply.final && !known?.data.reply.final;
+    const isOther = ended || (exchange.reply.final && exchange.reply.text !== known.data.reply.text);
+    const placed = this.#put(exchange);
+    if (!known || ended) this.#arrange();
+    if (follow) this.toBottom();
+    else if (!placed.root.hidden) newer.hidden = false;
+    if (isOther) announcer.textContent = exchange.reply.text || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
+  }
+
+  has(id) {
+    return this.#views.has(id);
+  }
+
+  remove(id) {
+    this.#drop(id);
+    this.#arrange();
+  }
+
+  // Show the thread of the answer `row`, or the room for 0. Returns whether there is such an answer.
+  enter(row) {
+    if (row !== this.thread) {
+      this.thread = row;
+      this.#arrange();
+      this.toBottom();
+    }
+    return !row || Boolean(this.#withRow(row));
+  }
+
+  toBottom() {
+    // What an empty room begins with is read from its top.
+    scroller.scrollTop = byId("welcome").hidden ? scroller.scrollHeight : 0;
+    newer.hidden = true;
+  }
+
+  #put(exchange) {
+    const known = this.#views.get(exchange.id);
+    if (known) {
+      known.update(exchange);
+      return known;
+    }
+    const view = new ExchangeView(exchange, this.actions);
+    this.#views.set(exchange.id, view);
+    const after = [...this.#views.values()].filter(({ data }) => data.id > exchange.id).sort((a, b) => a.data.id - b.data.id)[0];
+    list.insertBefore(view.root, after?.root ?? null);
+    return view;
+  }
+
+  #drop(id) {
+    const root = this.#views.get(id)?.root;
+    if (root?.contains(document.activeElement)) byId("input").focus();
+    root?.remove();
+    this.#views.delete(id);
+  }
+
+  // What depends on the other messages: which are shown, the days between them, replies and threads.
+  #arrange() {
+    for (const line of list.querySelectorAll(".day")) line.remove();
+    const views = [...this.#views.values()].sort((a, b) => a.data.id - b.data.id);
+    const replies = grouped(views.filter(({ data }) => data.thread), ({ data }) => data.thread);
+    let last = "";
+    for (const view of views) {
+      const { data } = view;
+      view.root.hidden = this.thread ? data.row !== this.thread && data.thread !== this.thread : data.thread > 0;
+      view.showParent(this.#withRow(data.parent));
+      view.showReplies(this.thread || !data.row ? 0 : replies.get(data.row)?.length ?? 0);
+      if (view.root.hidden) continue;
+      const date = day.format(data.at * 1000);
+      if (date !== last) view.root.before(element("li", { class: "day" }, element("span", {}, named(data.at, date))));
+      last = date;
+    }
+    byId("welcome").hidden = this.thread > 0 || last !== "";
+  }
+
+  #withRow(row) {
+    return row ? [...this.#views.values()].find(({ data }) => data.row === row) ?? null : null;
+  }
+
+  #goTo(row) {
+    const view = this.#withRow(row);
+    if (!view) return;
+    view.root.scrollIntoView({ block: "center" });
+    view.root.classList.add("flash");
+    setTimeout(() => view.root.classList.remove("flash"), FLASH_MS);
+  }
+}
+
+// After a restart of the bot the ids begin anew, so that an id alone tells nothing. The row comes a little later than the rest.
+const isStill = (data, told) => told !== undefined && told.at === data.at && (!data.row || told.row === data.row);
+
+function named(at, date) {
+  const today = day.format(Date.now()) === date, yesterday = day.format(Date.now() - 86_400_000) === date;
+  if (Date.now() / 1000 - at > 3 * 86_400) return date;
+  return today ? t("Today") : yesterday ? t("Yesterday") : date;
+}

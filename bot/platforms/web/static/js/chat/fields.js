@@ -1,0 +1,155 @@
+// The options of the command in the message box as fields above it. They and the line show the same: whoever moves a
+// slider sees what it writes, and whoever writes sees the slider move.
+
+import { byId, drawn, element } from "../shared/dom.js";
+import { thermometer } from "../shared/heat.js";
+import { commandOf, valueOf, withValue } from "./line.js";
+import { t } from "../shared/words.js";
+
+const MOST_SEED = 2 ** 31 - 1;
+const SLIDER_STEPS = 40;
+// With these a slider stands at the numbers that people name, 0.95 among them.
+const STEPS = [1, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001];
+const MANY = 100_000;
+
+const ENDS = { temperature: () => [t("predictable"), t("wild")], guidance: () => [t("freely"), t("to the letter")] };
+// Where the handle of a slider stands while the model chooses: what most do, and not the middle of all that could be.
+const USUAL = { guidance: 5, steps: 30 };
+
+export class Fields {
+  #command = null;
+  #rows = [];
+  #files = new Map();
+
+  // `change(line)` puts a line into the box; `send()` sends it.
+  constructor({ change, send }) {
+    this.change = change;
+    this.root = byId("fields");
+    this.root.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || isComposing(event) || !event.target.matches("input:not([type=file])")) return;
+      event.preventDefault();
+      send();
+    });
+  }
+
+  // Files that were chosen, by option.
+  get files() {
+    return new Map(this.#files);
+  }
+
+  forgetFiles() {
+    this.#files.clear();
+    this.#command = undefined;
+  }
+
+  show(line, commands) {
+    this.line = line;
+    const command = commandOf(line, commands) ?? null;
+    if (command !== this.#command) this.#build(command);
+    for (const row of this.#rows) row.show(valueOf(line, row.option.name));
+  }
+
+  #build(command) {
+    this.#command = command;
+    this.#files.clear();
+    const options = (command?.options ?? []).filter(({ free_text: isText }) => !isText);
+    this.#rows = options.map((option) => this.#row(option));
+    this.root.replaceChildren(...this.#rows.map(({ root }) => root));
+    this.root.hidden = !this.#rows.length;
+    if (command) this.root.setAttribute("aria-label", t("Options of /{command}", { command: command.name }));
+  }
+
+  #set(option, value) {
+    this.change(withValue(this.line, this.#command, option.name, value));
+  }
+
+  #row(option) {
+    const id = `option-${option.name}`;
+    const label = element("label", { for: id, title: option.description }, option.name.replaceAll("_", " "));
+    const made = this.#control(option, id);
+    made.input.setAttribute("id", id);
+    if (option.description) made.input.setAttribute("title", option.description);
+    return { option, show: made.show, root: element("div", { class: `field ${made.kind}` }, label, ...made.parts) };
+  }
+
+  #control(option, id) {
+    if (option.kind === "attachment") return this.#file(option);
+    if (option.name === "seed") return this.#seed(option);
+    if (option.choices.length) return this.#menu(option, option.choices);
+    if (option.kind === "boolean") return this.#menu(option, ["true", "false"]);
+    const isNumber = option.kind === "number" || option.kind === "integer";
+    const isRange = isNumber && option.minimum !== null && option.maximum !== null && option.maximum - option.minimum <= MANY;
+    return isRange ? this.#slider(option, id) : this.#text(option, isNumber);
+  }
+
+  #slider(option, id) {
+    const { minimum: min, maximum: max } = option;
+    const step = option.kind === "integer" ? 1 : stepOf(min, max);
+    const middle = option.kind === "integer" ? Math.round((min + max) / 2) : (min + max) / 2;
+    const start = option.default ?? String(USUAL[option.name] ?? middle);
+    const input = element("input", { type: "range", min, max, step });
+    if (option.name === "temperature") thermometer(input, min, max);
+    const output = element("output", { for: id });
+    const reset = drawn(element("button", { type: "button", class: "icon reset" }), "reset", t("{option}: back to the default", { option: option.name }));
+    const [low, high] = ENDS[option.name]?.() ?? [String(min), String(max)];
+    const ends = element("span", { class: "ends", "aria-hidden": "true" }, element("span", {}, low), element("span", {}, high));
+    input.addEventListener("input", () => this.#set(option, tidy(input.value)));
+    reset.addEventListener("click", () => { this.#set(option, null); input.focus(); });
+    const show = (value) => {
+      const number = Number(String(value ?? start).replace(",", "."));
+      if (!Number.isNaN(number)) input.value = String(number);
+      const share = max > min ? (Number(input.value) - min) / (max - min) : 0;
+      input.style.setProperty("--share", `${100 * share}%`);
+      output.textContent = value ?? option.default ?? t("auto");
+      input.setAttribute("aria-valuetext", output.textContent);
+      reset.hidden = value === null;
+    };
+    return { kind: "slider", input, show, parts: [output, reset, element("span", { class: "pull" }, input, ends)] };
+  }
+
+  #menu(option, choices) {
+    const standard = option.default === null ? "–" : t("default {value}", { value: option.default.toLowerCase() });
+    const input = element("select", {}, element("option", { value: "" }, standard), ...choices.map((value) => element("option", { value }, value)));
+    input.addEventListener("change", () => this.#set(option, input.value || null));
+    return { kind: "menu", input, parts: [input], show: (value) => { input.value = choices.find((one) => one.toLowerCase() === value?.toLowerCase()) ?? ""; } };
+  }
+
+  #seed(option) {
+    const input = element("input", { type: "text", inputmode: "numeric", size: 11, placeholder: t("random") });
+    const throwDice = () => this.#set(option, crypto.getRandomValues(new Uint32Array(1))[0] % Math.min(MOST_SEED, option.maximum ?? MOST_SEED));
+    const dice = drawn(element("button", { type: "button", class: "icon dice", onclick: throwDice }), "dice", t("Throw the dice for a seed"));
+    input.addEventListener("input", () => this.#set(option, input.value.trim() || null));
+    return { kind: "seed", input, parts: [input, dice], show: (value) => keepTyping(input, value) };
+  }
+
+  #text(option, isNumber) {
+    const input = element("input", { type: "text", inputmode: isNumber ? "decimal" : null, size: 14, placeholder: option.default ?? "" });
+    input.addEventListener("input", () => this.#set(option, input.value.trim() ? input.value.replaceAll('"', "") : null));
+    return { kind: "words", input, parts: [input], show: (value) => keepTyping(input, value) };
+  }
+
+  #file(option) {
+    const input = element("input", { type: "file" });
+    input.addEventListener("change", () => {
+      if (input.files.length) this.#files.set(option.name, input.files[0]);
+      else this.#files.delete(option.name);
+    });
+    return { kind: "file", input, parts: [input], show: () => {} };
+  }
+}
+
+// Whether a key belongs to an input method. Safari says so of the Enter that ends a word by this code alone.
+export const isComposing = (event) => event.isComposing || event.keyCode === 229;
+
+// Setting the same value again would move the caret.
+function keepTyping(input, value) {
+  if (document.activeElement !== input || value !== input.value.trim()) input.value = value ?? "";
+}
+
+// A slider stops before an end that is no whole number of steps away.
+function stepOf(min, max) {
+  const finest = (max - min) / SLIDER_STEPS;
+  return STEPS.find((step) => step <= finest && Number.isInteger(Number(((max - min) / step).toFixed(6)))) ?? finest;
+}
+
+const tidy = (value) => String(Number(Number(value).toPrecision(12)));

@@ -1,0 +1,117 @@
+// Answers are untrusted: Markdown becomes HTML, and only what cannot act is kept of it.
+
+import { copied } from "./copy.js";
+import { drawn, element } from "./dom.js";
+import { Marked } from "../../vendor/marked.esm.js";
+import DOMPurify from "../../vendor/purify.es.mjs";
+import { t } from "./words.js";
+
+const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+const escaped = (text) => text.replace(/[&<>"']/g, (char) => ENTITIES[char]);
+
+const COMMON = {
+  gfm: true,
+  renderer: {
+    // Tags in an answer are something that it talks about.
+    html: ({ text }) => escaped(text),
+    // A picture from elsewhere would tell its server who reads here.
+    image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
+  },
+};
+// People and models end a line where they mean it; files are often wrapped by hand.
+const spoken = new Marked({ ...COMMON, breaks: true });
+export const written = new Marked({ ...COMMON, breaks: false });
+
+const ALLOWED = {
+  ALLOWED_TAGS: [
+    "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
+    "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+  ],
+  ALLOWED_ATTR: ["href", "start", "align"],
+  ALLOW_DATA_ATTR: false,
+  ALLOW_ARIA_ATTR: false,
+  // Beside other places only the pages of this chat: an answer may say where to read on.
+  ALLOWED_URI_REGEXP: /^(?:(?:https?|mailto):|\/read\/)/i,
+  RETURN_DOM_FRAGMENT: true,
+};
+const COLOURED = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
+
+const LANGUAGES = new Map(Object.entries({
+  python: ["python", "py", "python3"], javascript: ["javascript", "js", "jsx", "typescript", "ts"], json: ["json"],
+  bash: ["bash", "sh", "shell", "zsh", "console"], xml: ["xml", "html", "svg"], css: ["css"], c: ["c", "h"],
+  cpp: ["cpp", "c++", "cc", "hpp"], java: ["java"], sql: ["sql"], yaml: ["yaml", "yml"], diff: ["diff", "patch"],
+}).flatMap(([language, names]) => names.map((name) => [name, language])));
+
+DOMPurify.addHook("afterSanitizeAttributes", (node) => {
+  if (node.tagName === "A") {
+    node.setAttribute("target", "_blank");
+    node.setAttribute("rel", "noopener noreferrer nofollow");
+  }
+});
+
+// Models make links up, and words can hide where one leads, so each says it itself unless its text begins with it.
+function revealed(root) {
+  for (const link of root.querySelectorAll("a[href]")) {
+    const { protocol, host, pathname } = link;
+    const goal = protocol === "mailto:" ? pathname : host;
+    const said = link.textContent.trim().toLowerCase().replace(/^(https?:\/\/|mailto:)/, "");
+    const isSaid = said.startsWith(goal) && /^($|[/?#])/.test(said.slice(goal.length));
+    if (!isSaid && host !== location.host) link.append(" ", element("small", { class: "goal" }, goal));
+  }
+  return root;
+}
+
+// A text that grows. Only blocks that changed are made anew, so that a selection in the others stays.
+export class Markdown {
+  #blocks = [];
+
+  constructor(root, parser = spoken) {
+    this.root = root;
+    this.parser = parser;
+  }
+
+  show(text) {
+    const tokens = this.parser.lexer(text).filter(({ type }) => type !== "space" && type !== "def");
+    tokens.forEach((token, place) => {
+      const known = this.#blocks[place];
+      if (known?.raw === token.raw) return;
+      const nodes = token.type === "code" ? [codeBlock(token)] : [...this.#clean(token).childNodes];
+      const next = this.#blocks.slice(place).find((block) => block.nodes.length)?.nodes[0] ?? null;
+      for (const node of nodes) this.root.insertBefore(node, next);
+      for (const node of known?.nodes ?? []) node.remove();
+      this.#blocks[place] = { raw: token.raw, nodes };
+    });
+    for (const gone of this.#blocks.splice(tokens.length)) for (const node of gone.nodes) node.remove();
+  }
+
+  #clean(token) {
+    const clean = DOMPurify.sanitize(this.parser.parser([token]), ALLOWED);
+    for (const block of clean.children) block.dir = "auto";
+    return this.parser === spoken ? revealed(clean) : clean;
+  }
+}
+
+function codeBlock({ text, lang }) {
+  const code = element("code", { tabindex: 0 }, text);
+  const name = (lang ?? "").trim().split(/\s/)[0].toLowerCase();
+  const copy = drawn(element("button", { type: "button", class: "icon" }), "copy", t("Copy the code"));
+  copy.addEventListener("click", () => copied(copy, () => text));
+  if (LANGUAGES.has(name)) colour(code, text, LANGUAGES.get(name));
+  return element("figure", { class: "code" },
+    element("figcaption", {}, element("span", {}, name || t("text")), copy),
+    element("pre", {}, code));
+}
+
+let highlighter = null;
+
+// Colours come when the highlighter is there; the code can be read before.
+async function colour(code, text, language) {
+  try {
+    highlighter ??= import("../../vendor/highlight/core.min.js");
+    const { default: core } = await highlighter;
+    if (!core.getLanguage(language)) core.registerLanguage(language, (await import(`../../vendor/highlight/${language}.min.js`)).default);
+    code.replaceChildren(DOMPurify.sanitize(core.highlight(text, { language }).value, COLOURED));
+  } catch (error) {
+    console.warn("The code stays in one colour.", error);
+  }
+}

@@ -1,0 +1,1 @@
+"""Finds, loads and reloads plugins, and knows their commands."""

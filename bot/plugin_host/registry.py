@@ -1,0 +1,211 @@
+"""The plugins that are loaded, the commands they offer, and where they are switched off."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.core.errors import BotError, ConfigError, PluginError, UnknownCommand, UserError
+from bot.core.text import nearest
+from bot.plugin_host.plugin import again
+from bot.settings import plugin_switches
+from bot.settings.option_limits import derived, narrowed
+from bot.storage.key_value import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bot.commands.command import Command
+    from bot.core.messages import Place, User
+    from bot.plugin_host.plugin import Host, Plugin
+    from bot.settings.resolver import Settings
+    from bot.settings.setting import Scope
+    from bot.storage.database import Database
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A plugin as `/plugins list` shows it."""
+
+    name: str
+    is_on: bool
+    commands: tuple[str, ...]
+
+
+class Registry:
+    """Finds commands; starts, stops, switches and reloads plugins."""
+
+    def __init__(self, plugins: Sequence[Plugin], settings: Settings) -> None:
+        self._plugins: dict[str, Plugin] = {}
+        self._commands: dict[str, Command] = {}
+        self._reloads: dict[str, int] = {}
+        self._settings = settings
+        for plugin in plugins:
+            self._adopt(plugin)
+        settings.check()
+
+    def _adopt(self, plugin: Plugin) -> None:
+        commands = plugin.commands()
+        others = {name: command for name, command in self._commands.items() if command.plugin != plugin.name}
+        for command in commands:
+            if (taken := others.get(command.name)) is not None:
+                both = f"“{plugin.name}” and “{taken.plugin}”"
+                raise PluginError(f"The plugins {both} have a command “{command.name}” each; rename one.")
+        merged = others | {command.name: command for command in commands}
+        for name in merged:
+            first, _, second = name.partition(" ")
+            if second and first in merged:
+                raise PluginError(f"Command “{first}” has subcommands, so it cannot be one itself (“{plugin.name}”).")
+        further = (*plugin_switches.switches(plugin.name), *derived(commands))
+        self._settings.declare(plugin.name, plugin.settings, further, title=plugin.title)
+        self._plugins[plugin.name] = plugin
+        self._commands = merged
+
+    async def start(self, database: Database, host: Callable[[str], Host]) -> None:
+        """Start every plugin, in order; if one fails, those that run are closed again.
+
+        `host` makes what the plugin of a name has at hand.
+        """
+        self._store = Store(database, "plugins")
+        self._host = host
+        self._reloads = await self._store.items(scope="reloads")
+        started: list[Plugin] = []
+        try:
+            for plugin in self._plugins.values():
+                await self._begin(plugin)
+                started.append(plugin)
+        except PluginError:
+            for plugin in reversed(started):
+                await plugin.close()
+            raise
+
+    async def close(self) -> None:
+        """Close every plugin, the last one first."""
+        for plugin in reversed(self._plugins.values()):
+            await plugin.close()
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """Every command but the hidden ones, in the order of loading."""
+        return tuple(command for command in self._commands.values() if not command.hidden)
+
+    @property
+    def all(self) -> tuple[Command, ...]:
+        """Every command, the hidden ones too."""
+        return tuple(self._commands.values())
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """Every plugin, in the order of loading, wherever it is switched off."""
+        return tuple(self._plugins.values())
+
+    def listed(self, place: Place) -> tuple[Listed, ...]:
+        """Every plugin as it is in `place`."""
+        return tuple(
+            Listed(
+                name,
+                self.is_on(name, place),
+                tuple(command.name for command in self.commands if command.plugin == name),
+            )
+            for name in self._plugins
+        )
+
+    def is_on(self, plugin: str, place: Place) -> bool:
+        """Whether `plugin` may be used in `place`."""
+        return plugin_switches.is_on(plugin, place, self._settings)
+
+    def on(self, place: Place) -> tuple[Plugin, ...]:
+        """The plugins that may be used in `place`."""
+        return tuple(plugin for name, plugin in self._plugins.items() if self.is_on(name, place))
+
+    def narrowed(self, command: Command, place: Place, user: User | None = None) -> Command:
+        """`command` within the limits that moderators have set in `place`, and for the roles of `user`."""
+        siblings = [other for other in self._commands.values() if other.plugin == command.plugin]
+        return narrowed(command, siblings, self._settings, place, user)
+
+    def get(self, name: str) -> Command | None:
+        """The command called `name`, a hidden one too; None if it is gone."""
+        return self._commands.get(name)
+
+    def behind(self, name: str) -> Command:
+        """The command of a button or an answer, which may be hidden. Raises UnknownCommand if it is gone."""
+        return self.get(name) or self.find(name)
+
+    def find(self, name: str) -> Command:
+        """The command that somebody calls `name`. Raises UnknownCommand, with the nearest name."""
+        names = [command.name for command in self.commands]
+        if name in names:
+            return self._commands[name]
+        if below := [known for known in names if known.startswith(f"{name} ")]:
+            choices = ", ".join(f"/{known}" for known in below)
+            raise UnknownCommand("/{name} needs one more word: {choices}.", name=name, choices=choices)
+        if close := nearest(name, names):
+            raise UnknownCommand("There is no command /{name}. Did you mean /{close}?", name=name, close=close)
+        raise UnknownCommand("There is no command /{name}. /help lists what there is.", name=name)
+
+    def split(self, line: str) -> tuple[Command, str]:
+        """The command that "/name …" names, of one word or two, and the rest of the line."""
+        first, *rest = line.removeprefix("/").split(maxsplit=1)[:2] or [""]
+        after = rest[0] if rest else ""
+        second, *tail = after.split(maxsplit=1) or [""]
+        two = self.get(f"{first} {second}".casefold())
+        if two is not None and not two.hidden:
+            return two, tail[0] if tail else ""
+        return self.find(first.casefold()), after
+
+    async def refresh(self) -> None:
+        """Follow what other processes did: which plugins were read anew."""
+        for name, count in (await self._store.items(scope="reloads")).items():
+            if self._reloads.get(name) != count and name in self._plugins:
+                self._reloads[name] = count
+                try:
+                    await self._replace(self._plugins[name])
+                except BotError:
+                    log.exception("Plugin “%s” could not be read anew here", name)
+
+    async def switch(self, name: str, scope: Scope, actor: User, *, on: bool) -> None:
+        """Switch a plugin on or off in a server or a channel. Raises UserError for one that cannot be."""
+        self._known(name)
+        if name in plugin_switches.PINNED:
+            if not on:
+                raise UserError("The plugin “{name}” cannot be switched off.", name=name)
+            return
+        await self._settings.write([self._settings.plan(plugin_switches.enabled(name), on, scope)], actor)
+
+    async def reload(self, name: str) -> None:
+        """Read a plugin's file anew. If it is broken, UserError says why and the running one stays."""
+        try:
+            await self._replace(self._known(name))
+        except (PluginError, ConfigError) as error:
+            raise UserError("{reason} The running one stays.", reason=error) from error
+        self._reloads[name] = self._reloads.get(name, 0) + 1
+        await self._store.set(name, self._reloads[name], scope="reloads")
+
+    async def _replace(self, old: Plugin) -> None:
+        new = again(old)
+        await self._begin(new)
+        try:
+            self._adopt(new)
+        except BotError:
+            await new.close()
+            raise
+        await old.close()
+
+    async def _begin(self, plugin: Plugin) -> None:
+        plugin.host = self._host(plugin.name)
+        # A plugin can raise anything at all; whatever it is, the error must name it.
+        try:
+            await plugin.start()
+        except Exception as error:
+            await plugin.close()
+            raise PluginError(f"Plugin “{plugin.name}” cannot start: {type(error).__name__}: {error}.") from error
+
+    def _known(self, name: str) -> Plugin:
+        if (plugin := self._plugins.get(name)) is None:
+            raise UserError(
+                "There is no plugin “{name}”; there are {names}.", name=name, names=", ".join(self._plugins)
+            )
+        return plugin

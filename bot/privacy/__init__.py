@@ -1,0 +1,1 @@
+"""Exports and deletes everything that is stored about one person."""

@@ -1,0 +1,54 @@
+"""What moderators set about safety."""
+
+from __future__ import annotations
+
+from bot.safety.patterns import compiled
+from bot.settings.setting import Setting
+
+OFF, STANDARD, CLASSROOM = "off", "standard", "classroom"
+LONGEST_LIST, LONGEST_TEXT = 200_000, 2000
+"""Characters: ten thousand words, and a help text."""
+
+
+def _check_patterns(lines: str) -> None:
+    compiled(lines)
+
+
+SETTINGS = (
+    Setting(
+        name="safety.level",
+        type=str,
+        default=STANDARD,
+        choices=(OFF, STANDARD, CLASSROOM),
+        description="How strictly messages and answers are checked; “off” leaves this server's own words and patterns.",
+    ),
+    Setting(
+        name="safety.words",
+        type=str,
+        default="",
+        maximum=LONGEST_LIST,
+        description="Blocked words and phrases, with commas between; a * at an end stands for any letters.",
+    ),
+    Setting(
+        name="safety.patterns",
+        type=str,
+        default="",
+        maximum=LONGEST_LIST,
+        check=_check_patterns,
+        description="A blocked pattern, as a regular expression of RE2; several with | between.",
+    ),
+    Setting(
+        name="safety.people",
+        type=str,
+        default="",
+        maximum=LONGEST_LIST,
+        description="Names of people whom pictures may not show, beside those known to the bot; with commas between.",
+    ),
+    Setting(
+        name="safety.help_text",
+        type=str,
+        default="",
+        maximum=LONGEST_TEXT,
+        description="What somebody reads who writes of hurting themselves; empty for a text in their language.",
+    ),
+)

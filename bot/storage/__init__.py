@@ -1,0 +1,1 @@
+"""The database: messages, the audit, counters, and what plugins keep."""

@@ -1,0 +1,348 @@
+"""The wire, inwards: OpenAI's request formats, checked and turned into tasks. Those for pictures are in image_protocol.
+
+Fields that this server does not know are ignored, so that newer clients go on working; fields that it knows and that
+would change the answer in a way it cannot do are refused.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from model_server.errors import ApiError
+from model_server.jobs import Chat, Completion, Embed, Message, Moderate, Sampling
+
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Truncation = Literal["auto", "disabled"]
+LEGACY_MAX_TOKENS = 16
+"""What OpenAI's older route writes when the request names no limit."""
+
+
+class Request(BaseModel):
+    """What all requests have."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    neutral: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    """Fields of OpenAI's that are not supported, each with the values that change nothing (None always does not)."""
+
+    model: NonEmpty
+    user: Annotated[str, StringConstraints(max_length=256)] | None = None
+    deadline_s: Annotated[float, Field(gt=0, le=86400)] | None = None
+    """This server's own: the request fails when it has not been answered in full after so many seconds."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_what_would_be_ignored(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for name, harmless in cls.neutral.items():
+                value = data.get(name)
+                # Compared with its type, because True == 1.
+                if value is not None and (type(value), value) not in [(type(known), known) for known in harmless]:
+                    raise ValueError(f"`{name}` is not supported here; please leave it out.")
+        return data
+
+
+class StreamOptions(BaseModel):
+    """What a stream tells beside the answer. `include_progress` is this server's own."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    include_usage: bool | None = None
+    include_progress: bool | None = None
+
+
+class _TextRequest(Request):
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    """0 leaves all tokens, as no value does."""
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_tokens: Count | None = None
+    stop: NonEmpty | Annotated[list[NonEmpty], Field(max_length=16)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    dial: bool | None = None
+    """This server's own: write nothing, and tell what the next token may be, at any temperature."""
+
+    @model_validator(mode="after")
+    def _options_belong_to_a_stream(self) -> _TextRequest:
+        if self.stream_options and not self.stream:
+            raise ValueError("`stream_options` only has a meaning with `stream`: true.")
+        return self
+
+    @model_validator(mode="after")
+    def _a_dial_is_whole_and_writes_nothing(self) -> _TextRequest:
+        if self.dial and self.stream:
+            raise ValueError("`dial` is answered as a whole; please leave `stream` out.")
+        if self.dial and self.wants_logprobs:
+            raise ValueError("`dial` writes no tokens that could have `logprobs`; please leave one of the two out.")
+        return self
+
+    @property
+    def wants_logprobs(self) -> bool:
+        """Whether the tokens that are written shall come with their log-probabilities."""
+        raise NotImplementedError
+
+    def sampling(self, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
+        """The choices of this request; a seed is drawn where it names none."""
+        return Sampling(
+            seed=new_seed() if self.seed is None else self.seed,
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            top_k=self.top_k or None,
+            min_p=self.min_p or 0.0,
+            max_tokens=max_tokens,
+            stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
+            logprobs=logprobs,
+        )
+
+
+class TextPart(BaseModel):
+    """A piece of a message; pictures and sound are not read."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(BaseModel):
+    """One turn. `developer` is what newer clients call `system`."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart] | None = None
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _only_text(cls, content: Any) -> Any:
+        if isinstance(content, list) and any(isinstance(part, dict) and part.get("type") != "text" for part in content):
+            raise ValueError("`content` may only have parts of type `text`; this model reads nothing else.")
+        return content
+
+    def message(self) -> Message:
+        """The turn as engines read it."""
+        parts = self.content if isinstance(self.content, list) else []
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in parts)
+        return Message("system" if self.role == "developer" else self.role, text)
+
+
+class ChatRequest(_TextRequest):
+    """POST /v1/chat/completions."""
+
+    neutral = {
+        "n": (1,),
+        "tools": ([],),
+        "functions": ([],),
+        "tool_choice": ("none", "auto"),
+        "function_call": ("none", "auto"),
+        "response_format": ({"type": "text"},),
+        "frequency_penalty": (0, 0.0),
+        "presence_penalty": (0, 0.0),
+        "logit_bias": ({},),
+        "modalities": (["text"],),
+        "audio": (),
+        "prediction": (),
+        "web_search_options": (),
+    }
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    max_completion_tokens: Count | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    truncation: Truncation | None = None
+    continue_final_message: bool | None = None
+    """Known from other servers: go on with the last message, an assistant's, instead of answering it."""
+
+    @model_validator(mode="after")
+    def _only_an_assistants_message_is_continued(self) -> ChatRequest:
+        if self.continue_final_message and self.messages[-1].role != "assistant":
+            raise ValueError(
+                "`continue_final_message` goes on with a last message of the role assistant, "
+                f"but the last one is a {self.messages[-1].role}'s."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _top_logprobs_need_logprobs(self) -> ChatRequest:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("`top_logprobs` only has a meaning with `logprobs`: true.")
+        return self
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return bool(self.logprobs)
+
+    def task(self) -> Chat:
+        """What the engine is asked for."""
+        return Chat(
+            messages=tuple(message.message() for message in self.messages),
+            sampling=self.sampling(
+                max_tokens=self.max_completion_tokens or self.max_tokens,
+                logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            ),
+            truncation=self.truncation or "disabled",
+            continue_final=bool(self.continue_final_message),
+            dial=bool(self.dial),
+        )
+
+
+class CompletionRequest(_TextRequest):
+    """POST /v1/completions."""
+
+    neutral = {
+        "n": (1,),
+        "best_of": (1,),
+        "echo": (False,),
+        "suffix": ("",),
+        "frequency_penalty": (0, 0.0),
+        "presence_penalty": (0, 0.0),
+        "logit_bias": ({},),
+    }
+
+    prompt: (
+        str
+        | Annotated[list[int], Field(min_length=1)]
+        | Annotated[list[str], Field(min_length=1, max_length=1)]
+        | Annotated[list[list[int]], Field(min_length=1, max_length=1)]
+    )
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _one_prompt(cls, prompt: Any) -> Any:
+        several = isinstance(prompt, list) and len(prompt) > 1 and not all(type(part) is int for part in prompt)
+        if several or not prompt:
+            raise ValueError("`prompt` must be one text, or the token ids of one.")
+        return prompt
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return self.logprobs is not None
+
+    def task(self) -> Completion:
+        """What the engine is asked for."""
+        prompt = self.prompt
+        if isinstance(prompt, list) and isinstance(prompt[0], str | list):
+            prompt = prompt[0]
+        # A dial writes nothing, so that nothing needs room behind its prompt.
+        limit = None if self.dial else self.max_tokens or LEGACY_MAX_TOKENS
+        return Completion(
+            prompt=prompt if isinstance(prompt, str) else tuple(token for token in prompt if isinstance(token, int)),
+            sampling=self.sampling(max_tokens=limit, logprobs=self.logprobs),
+            dial=bool(self.dial),
+        )
+
+
+class EmbeddingRequest(Request):
+    """POST /v1/embeddings."""
+
+    neutral = {"dimensions": ()}
+
+    input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
+    encoding_format: Literal["float", "base64"] | None = None
+
+    def task(self) -> Embed:
+        """What the engine is asked for."""
+        return Embed(texts=(self.input,) if isinstance(self.input, str) else tuple(self.input))
+
+
+class ModerationRequest(Request):
+    """POST /v1/moderations. Without a model, the first there is answers, as at OpenAI's."""
+
+    model: str = ""
+    input: str | Annotated[list[str], Field(min_length=1, max_length=256)]
+
+    def task(self) -> Moderate:
+        """What the engine is asked for."""
+        return Moderate(texts=(self.input,) if isinstance(self.input, str) else tuple(self.input))
+
+
+RequestT = TypeVar("RequestT", bound=Request)
+
+
+def parse(kind: type[RequestT], body: bytes) -> RequestT:
+    """The request in `body`. Raises ApiError (400) with a sentence that names the field and what it may be."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        message, param = _explain(error, kind)
+        raise ApiError(400, message, code="invalid_value", param=param) from None
+
+
+def new_seed() -> int:
+    """A seed drawn at random, small enough for every JSON reader."""
+    return secrets.randbelow(2**31)
+
+
+EXPECTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "model_type": "an object",
+    "dict_type": "an object",
+    "finite_number": "a finite number",
+}
+BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def _explain(error: ValidationError, kind: type[Request]) -> tuple[str, str | None]:
+    """One sentence about the first thing that is wrong, and the field it is about."""
+    problems = error.errors(include_url=False)
+    # Of a union's branches, the one that got furthest says best what was meant, and a limit says more than a type.
+    field = [found for found in problems if found["loc"][:1] == problems[0]["loc"][:1]]
+    problem = max(field, key=lambda found: (found["type"] not in EXPECTED, len(found["loc"])))
+    what, given, context = problem["type"], problem["input"], problem.get("ctx", {})
+    names = [str(part) for part in problem["loc"] if not _is_branch(part, kind)]
+    param = ".".join(names) or None
+    if what == "json_invalid":
+        return f"The body is not valid JSON: {context['error']}.", None
+    if what == "value_error":
+        sentence = str(context["error"])
+        quoted = re.match(r"`(\w+)`", sentence)
+        return sentence, param or (quoted[1] if quoted else None)
+    if param is None:
+        return "The body must be a JSON object.", None
+    if what == "missing":
+        return f"`{param}` is missing.", param
+    if what in BOUNDS:
+        key, words = BOUNDS[what]
+        rule = f"must be {words} {context[key]:.10g}" if abs(context[key]) < 2**53 else "must fit into 64 bits"
+    elif what == "literal_error":
+        rule = f"must be {context['expected'].replace(chr(39), '')}"
+    elif what == "string_too_short":
+        return f"`{param}` must not be empty.", param
+    elif what == "string_too_long":
+        return f"`{param}` must have at most {context['max_length']} characters.", param
+    elif what in {"too_short", "too_long"}:
+        limit = f"at least {context['min_length']}" if what == "too_short" else f"at most {context['max_length']}"
+        return f"`{param}` must be a list of {limit}, but {context['actual_length']} were given.", param
+    else:
+        rule = f"must be {EXPECTED[what]}" if what in EXPECTED else f"is wrong ({problem['msg']})"
+    return f"`{param}` {rule}, but {shown(given)} was given.", param
+
+
+def _is_branch(part: int | str, kind: type[Request]) -> bool:
+    """Whether pydantic put this into the path to name a branch of a union, which no client knows of."""
+    return part in {"str", "int"} or (
+        isinstance(part, str) and part not in kind.model_fields and not part.isidentifier()
+    )
+
+
+def shown(value: Any) -> str:
+    """A value as a sentence quotes it."""
+    text = repr(value) if isinstance(value, str) else type(value).__name__ if isinstance(value, dict) else str(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

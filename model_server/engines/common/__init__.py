@@ -1,0 +1,1 @@
+"""What all engines share: devices, memory limits, refusals and seeded random numbers."""

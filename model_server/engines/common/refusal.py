@@ -1,0 +1,43 @@
+"""The one exception that engines raise for what is wrong with a job, as opposed to what is wrong with themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from model_server.jobs import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Refused(Exception):
+    """A job that cannot be done. `message` is one sentence for the user; the rest is as in `Failed`."""
+
+    def __init__(
+        self, message: str, *, code: str = "invalid_value", param: str | None = None, status: int = 400
+    ) -> None:
+        super().__init__(message)
+        self.message, self.code, self.param, self.status = message, code, param, status
+
+    def event(self, job_id: str) -> Failed:
+        """The event that tells the gateway."""
+        return Failed(job_id, self.message, self.status, self.code, self.param)
+
+
+def check_encodable(text: str, param: str) -> None:
+    """Refuses half a surrogate pair, which JSON can carry but no tokenizer can read."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        sentence = f"Character {error.start + 1:,} of the text is half a surrogate pair; send whole characters."
+        raise Refused(sentence, param=param) from None
+
+
+def check_texts(texts: Sequence[str], param: str) -> None:
+    """Refuses what has no words: no text at all, and one that is empty."""
+    if not texts:
+        raise Refused("There is nothing to embed; send at least one text.", param=param)
+    for place, text in enumerate(texts, 1):
+        if not text.strip():
+            raise Refused(f"Text {place} of {len(texts)} is empty; send texts with words in them.", param=param)
+        check_encodable(text, param)

@@ -1,0 +1,1 @@
+"""The language engine: many sequences decoded together, one packed step after the other."""

@@ -1,0 +1,149 @@
+"""From tokens to text as they come: characters are never broken, and stop strings are never shown.
+
+Knows the two families of tokenizers that causal language models use: byte-level BPE (GPT-2, Llama 3, Qwen) and
+SentencePiece with bytes as fallback (Llama 2, Mistral, Gemma).
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from model_server.engines.contract import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from transformers import PreTrainedTokenizerBase
+
+WORD_START = "\u2581"
+BREAK = "\ufdd0"
+"""Parts a text that must not be read as one token. Unicode reserves it for such use; it is no character of any text."""
+BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+class Vocabulary:
+    """What each token id stands for, in bytes.
+
+    Raises Misconfigured when the tokenizer belongs to neither family.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        decoders = list(_decoders(tokenizer))
+        kinds = {decoder["type"] for decoder in decoders}
+        self._byte_level = "ByteLevel" in kinds
+        if not self._byte_level and not kinds & {"Metaspace", "Replace"}:
+            raise Misconfigured(
+                "This tokenizer is neither byte-level BPE nor SentencePiece; no other kind can be read."
+            )
+        self._tokenizer = tokenizer
+        self._alphabet = _byte_alphabet()
+        self._added = {token_id: str(token) for token_id, token in tokenizer.added_tokens_decoder.items()}
+        self.special = frozenset(tokenizer.all_special_ids) | {
+            token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special
+        }
+        names = sorted((str(tokenizer.convert_ids_to_tokens(token)) for token in self.special), key=len, reverse=True)
+        self._spelled = re.compile("|".join(re.escape(name) for name in names if len(name) > 1) or r"(?!)")
+        self.marks_word_starts = any(_strips_first_space(decoder) for decoder in decoders)
+        """Whether a text's very first word has a space of its own, which is not part of the text."""
+
+    def broken(self, text: str) -> str:
+        """`text` with a `BREAK` in whatever would be read as a special token."""
+        text = text.replace(BREAK, "")
+        while self._spelled.search(text):
+            # Again, because a name may begin inside another one.
+            text = self._spelled.sub(lambda found: found[0][0] + BREAK + found[0][1:], text)
+        return text
+
+    def unused(self, size: int) -> list[int]:
+        """Which of the ids below `size` stand for nothing: rows that only pad the model's embedding.
+
+        A converted GGUF has tokens for them, named after their own id.
+        """
+        used = {token for name, token in self._tokenizer.get_vocab().items() if name != f"[PAD{token}]"}
+        return [token for token in range(size) if token not in used]
+
+    def bytes(self, token: int) -> bytes:
+        """The UTF-8 bytes of one token, perhaps part of a character; of a special token its name; of no token none."""
+        if token in self._added:
+            return self._added[token].encode()
+        piece = self._tokenizer.convert_ids_to_tokens(token)
+        if not isinstance(piece, str):
+            return b""
+        if self._byte_level:
+            return b"".join(self._alphabet.get(character, character.encode()) for character in piece)
+        if matched := BYTE_TOKEN.fullmatch(piece):
+            return bytes.fromhex(matched[1])
+        return piece.replace(WORD_START, " ").encode()
+
+
+class TextStream:
+    """The visible text of one answer, fed token by token.
+
+    `drop_first_space` is for an answer that starts a text of its own, where SentencePiece marks the first word.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, stop: Sequence[str] = (), *, drop_first_space: bool = False) -> None:
+        self.stopped = False
+        """Whether a stop string was met; nothing is shown from there on."""
+        self._vocabulary = vocabulary
+        self._stop = tuple(text for text in stop if text)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+        self._drop_space = drop_first_space and vocabulary.marks_word_starts
+
+    def push(self, token: int) -> str:
+        """The text that is safe to show now that `token` has come."""
+        if self.stopped or token in self._vocabulary.special:
+            return ""
+        text = self._decoder.decode(self._vocabulary.bytes(token))
+        if self._drop_space and text:
+            text, self._drop_space = text.removeprefix(" "), False
+        self._held += text
+        found = [(place + len(stop), place) for stop in self._stop if (place := self._held.find(stop)) >= 0]
+        if found:
+            # The one that is complete first, as if the text came character by character, wherever tokens end.
+            self.stopped = True
+            return self._held[: min(found)[1]]
+        return self._release(_tail_that_may_stop(self._held, self._stop))
+
+    def finish(self) -> str:
+        """What was held back for a stop string that never came. Half a character at the very end is left out."""
+        return "" if self.stopped else self._release(0)
+
+    def _release(self, keep: int) -> str:
+        cut = len(self._held) - keep
+        shown, self._held = self._held[:cut], self._held[cut:]
+        return shown
+
+
+def _tail_that_may_stop(text: str, stops: Sequence[str]) -> int:
+    longest = max((len(stop) for stop in stops), default=1) - 1
+    for length in range(min(longest, len(text)), 0, -1):
+        if any(stop.startswith(text[-length:]) for stop in stops):
+            return length
+    return 0
+
+
+def _decoders(tokenizer: PreTrainedTokenizerBase) -> Iterator[dict[str, Any]]:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or backend.decoder is None:
+        return
+    decoder = json.loads(backend.decoder.__getstate__())
+    yield from decoder["decoders"] if decoder["type"] == "Sequence" else [decoder]
+
+
+def _strips_first_space(decoder: dict[str, Any]) -> bool:
+    if decoder["type"] == "Strip":
+        return bool(decoder["content"] == " " and decoder["start"] > 0)
+    return bool(decoder["type"] == "Metaspace" and decoder["prepend_scheme"] != "never")
+
+
+def _byte_alphabet() -> dict[str, bytes]:
+    """Byte-level BPE writes each byte as one printable character: itself where it is one, else the next from U+0100."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = [byte for byte in range(256) if byte not in printable]
+    characters = {byte: chr(byte) for byte in printable} | {byte: chr(0x100 + i) for i, byte in enumerate(others)}
+    return {character: bytes([byte]) for byte, character in characters.items()}

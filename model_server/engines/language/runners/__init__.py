@@ -1,0 +1,1 @@
+"""Runners compute one step of a language model: tokens in, logits out."""

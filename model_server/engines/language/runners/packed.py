@@ -1,0 +1,147 @@
+"""Models of the Llama family on a CPU with AVX-512 VNNI: weights and activations of 8 bits, one C++ call per step.
+
+What it does not know: sliding windows, mixtures of experts, biases outside of queries, keys and values.
+
+A row of numbers never depends on its neighbours: products are exact within groups of 32 inputs, and every float is
+summed in an order that follows from its own row and position alone.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoConfig
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from model_server.engines.language.runners import native, torch_runner
+from model_server.engines.language.runners.native import Unavailable
+from model_server.engines.language.runners.native.weights import head_width, load_weights
+
+if TYPE_CHECKING:
+    import ctypes
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from model_server.engines.language.runners.native.weights import Weights
+    from model_server.engines.language.runners.runner import Chunk
+
+__all__ = ["PackedRunner", "Unavailable"]
+
+ROWS = 256
+"""Tokens in one pass through the weights; more of them are read in several passes."""
+
+
+class PackedRunner:
+    """The model in `folder`, on `threads` threads. See `Runner` for the rest.
+
+    Weights take 1.06 bytes each, packed at first use under TEMPERA_CACHE, which takes seconds. The cache has `slots` ×
+    `context` tokens in float16, and takes memory as far as it was ever filled.
+    Raises Unavailable when this machine or this model needs another runner.
+    """
+
+    def __init__(self, folder: Path, slots: int, context: int, threads: int) -> None:
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        if why := unsupported(config):
+            raise Unavailable(why)
+        self._library = native.load()
+        self.slots, self.context = slots, context
+        self.description = f"8-bit weights and activations, AVX-512 VNNI, {threads} threads"
+        self._vocabulary = int(config.vocab_size)
+        self._weights = load_weights(folder, config)
+        self._rotations = _rotations(config, context)
+        self._decoder = self._library.decoder_create(
+            _shape(config, slots, context, threads), _layers(config, self._weights), self._ends()
+        )
+        if not self._decoder:
+            raise Unavailable(f"there is no memory for {slots} slots of {context:,} tokens")
+        weakref.finalize(self, self._library.decoder_destroy, self._decoder)
+
+    def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
+        """See `Runner`."""
+        self._check(chunks)
+        tokens = torch.tensor([token for chunk in chunks for token in chunk.tokens])
+        rows = [(chunk.slot, chunk.start + offset) for chunk in chunks for offset in range(len(chunk.tokens))]
+        slots, places = torch.tensor(rows, dtype=torch.int32).T.contiguous()
+        lasts = torch.tensor([len(chunk.tokens) for chunk in chunks]).cumsum(0) - 1
+        logits = torch.empty(len(chunks), self._vocabulary)
+        for first in range(0, len(rows), ROWS):
+            part = slice(first, first + ROWS)
+            embedded = self._weights.embedding[tokens[part]].float()
+            begin, end = torch.searchsorted(lasts, torch.tensor([first, first + ROWS])).tolist()
+            asked = (lasts[begin:end] - first).int()
+            self._library.decoder_step(
+                self._decoder,
+                len(embedded),
+                embedded.data_ptr(),
+                slots[part].data_ptr(),
+                places[part].data_ptr(),
+                len(asked),
+                asked.data_ptr(),
+                logits[begin:end].data_ptr(),
+            )
+        return logits
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """See `Runner`."""
+        if not (0 <= source < self.slots and 0 <= target < self.slots and 0 <= length <= self.context):
+            raise ValueError(f"cannot copy {length} tokens from slot {source} to {target}")
+        self._library.decoder_copy(self._decoder, source, target, length)
+
+    def _check(self, chunks: Sequence[Chunk]) -> None:
+        """Addresses in C++ are only as good as these numbers."""
+        for chunk in chunks:
+            if not (0 <= chunk.slot < self.slots and 0 <= chunk.start <= self.context - len(chunk.tokens)):
+                raise ValueError(f"slot {chunk.slot} has no room for {len(chunk.tokens)} tokens from {chunk.start} on")
+            if not chunk.tokens or not 0 <= min(chunk.tokens) <= max(chunk.tokens) < self._vocabulary:
+                raise ValueError("a chunk should have tokens, all of them of the vocabulary")
+
+    def _ends(self) -> native.Ends:
+        cosines, sines = self._rotations
+        parts = self._weights.parts
+        return native.Ends(
+            norm=parts["norm"], cosines=cosines.data_ptr(), sines=sines.data_ptr(), logits=parts["logits"]
+        )
+
+
+def unsupported(config: Any) -> str | None:
+    """Why a model with transformers' `config` needs another runner; None when it does not."""
+    if why := torch_runner.unsupported(config):
+        return why
+    if getattr(config, "attention_bias", False) or getattr(config, "mlp_bias", False):
+        return "it has biases outside of queries, keys and values"
+    return None
+
+
+def _shape(config: Any, slots: int, context: int, threads: int) -> native.Shape:
+    return native.Shape(
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        inner=config.intermediate_size,
+        heads=config.num_attention_heads,
+        key_heads=config.num_key_value_heads,
+        head_width=head_width(config),
+        vocabulary=config.vocab_size,
+        context=context,
+        slots=slots,
+        rows=ROWS,
+        threads=threads,
+        epsilon=config.rms_norm_eps,
+    )
+
+
+def _layers(config: Any, weights: Weights) -> ctypes.Array[native.Layer]:
+    layers = [
+        native.Layer(**{name: weights.parts.get(f"{number}.{name}") for name in native.LAYER_PARTS})
+        for number in range(config.num_hidden_layers)
+    ]
+    return (native.Layer * len(layers))(*layers)
+
+
+def _rotations(config: Any, context: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines [context, width / 2] in float32, scaled as the configuration says."""
+    rotary: Any = LlamaRotaryEmbedding(config)
+    both = rotary(torch.empty(0, dtype=torch.float32), torch.arange(context)[None])
+    cosines, sines = (table[0, :, : head_width(config) // 2].contiguous() for table in both)
+    return cosines, sines

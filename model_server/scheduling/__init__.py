@@ -1,0 +1,1 @@
+"""Decides which job is next, and tells waiting requests their place."""

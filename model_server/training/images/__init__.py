@@ -1,0 +1,1 @@
+"""Trains the image model: the data, the networks and the training tasks."""

@@ -1,0 +1,1 @@
+"""Judges the image model: a classifier names what its pictures show."""

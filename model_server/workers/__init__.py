@@ -1,0 +1,1 @@
+"""Worker processes: one engine each, started, watched and restarted by a supervisor."""

@@ -1,0 +1,1 @@
+"""Measures the search with labelled questions, and fits its thresholds to them."""

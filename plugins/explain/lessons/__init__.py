@@ -1,0 +1,1 @@
+"""Reads lesson files of all formats, and cuts them into passages."""

@@ -1,0 +1,1 @@
+"""The lessons of each server: stored, indexed and looked up."""

@@ -1,0 +1,1 @@
+"""Finds the passage that answers a question, or decides that none does."""

@@ -1,0 +1,258 @@
+"""What passes the gate and what does not, as people meet it: commands, buttons and forms of one bot."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
+
+from bot import Attachment, Button, Context, Plugin, Range, Reply, UserError, command
+from bot.app import Bot
+from bot.core.messages import Place, User
+from bot.inference.client import ModelClient
+from bot.settings.setting import Scope
+from bot.storage.database import Database
+
+SCHOOL = Scope("test", "school")
+
+
+class Toys(Plugin):
+    """A command with a temperature, one that fails, and one that buttons alone run."""
+
+    name = "toys"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warmths: list[float] = []
+
+    @command(form=("text", "temperature"))
+    async def warm(
+        self, ctx: Context, text: str = "", temperature: Range[float, 0, 2] = 0.7, seed: int | None = None
+    ) -> AsyncIterator[Reply]:
+        """Say how warm."""
+        self.warmths.append(temperature)
+        buttons = (Button("On", "warm-on", {"temperature": temperature}),)
+        yield Reply(text=f"{temperature:g}", card={"temperature": str(temperature)}, buttons=buttons, final=True)
+
+    @command("warm-on", hidden=True)
+    async def on(self, ctx: Context, temperature: Range[float, 0, 2] = 0) -> AsyncIterator[Reply]:
+        """Go on."""
+        yield Reply(text=f"on {temperature:g}", final=True)
+
+    @command()
+    async def fail(self, ctx: Context, after: str = "") -> AsyncIterator[Reply]:
+        """Fail."""
+        yield Reply(text=after)
+        raise UserError("It failed.")
+
+    @command()
+    async def show(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Show a file, and fail."""
+        yield Reply(attachments=(Attachment("a.txt", b"a"),))
+        raise UserError("It failed.")
+
+    @command(free=True)
+    async def look(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Look."""
+        yield Reply(text="seen", final=True)
+
+
+@pytest.fixture
+def toys() -> Toys:
+    return Toys()
+
+
+@pytest.fixture
+async def bot(tmp_path: Path, toys: Toys) -> AsyncIterator[Bot]:
+    database = Database(f"sqlite:///{tmp_path}/tempera.db")
+    async with Bot(ModelClient("http://127.0.0.1:9"), [toys], database, default_command="warm") as made:
+        yield made
+
+
+async def put(bot: Bot, name: str, value: Any, scope: Scope = SCHOOL) -> None:
+    await bot.settings.write([bot.settings.plan(name, value, scope)], MODERATOR)
+
+
+async def answered(bot: Bot, line: str = "/warm hi", user: User = ANN) -> Reply:
+    reply = await last(bot, ask(line, user))
+    assert not reply.error, reply.text
+    return reply
+
+
+async def refusal(bot: Bot, request: Any) -> str:
+    """The one private error that is all that comes of it."""
+    [reply] = await replies(bot, request)
+    assert reply.error
+    assert reply.private
+    assert not reply.row
+    return reply.text
+
+
+NARROW = "temperature must be a number from 0 to 1, as moderators have set it here; you gave “{given}”."
+
+
+async def test_a_limit_of_an_option_holds_on_every_way(bot: Bot, toys: Toys) -> None:
+    row = (await answered(bot, "/warm temperature:1.5 hi")).row
+    await put(bot, "warm.temperature.maximum", 1)
+    assert await refusal(bot, ask("/warm temperature:1.5 hi")) == NARROW.format(given="1.5")
+    assert await refusal(bot, press("again", row)) == NARROW.format(given="1.5")
+    assert await refusal(bot, press("edit", row, text="hi", temperature="1.2")) == NARROW.format(given="1.2")
+    assert await refusal(bot, press("b0", row)) == NARROW.format(given="1.5")
+    # Nearer to what is allowed it goes all the same, and never beyond it.
+    assert (await last(bot, press("warmer", row))).text == "1"
+    assert toys.warmths == [1.5, 1]
+
+
+async def test_buttons_end_where_the_limit_is(bot: Bot) -> None:
+    await put(bot, "warm.temperature.maximum", 1)
+    reply = await answered(bot, "/warm temperature:1 hi")
+    assert {button.action for button in reply.buttons} >= {"again", "cooler"}
+    assert "warmer" not in {button.action for button in reply.buttons}
+
+
+async def test_a_form_knows_the_limits(bot: Bot) -> None:
+    row = (await answered(bot)).row
+    await put(bot, "warm.temperature.maximum", 1)
+    dispatch = bot.dispatch(press("edit", row))
+    assert dispatch.form is not None
+    form = await dispatch.form()
+    [field] = [field for field in form.fields if field.name == "temperature"]
+    assert (field.minimum, field.maximum) == (0, 1)
+
+
+async def test_a_users_own_default_gives_way_to_the_limit(bot: Bot) -> None:
+    await bot.defaults.set("test", "ann", bot.commands, "warm.temperature", 1.5)
+    assert (await answered(bot)).text == "1.5"
+    await put(bot, "warm.temperature.maximum", 1)
+    assert (await answered(bot)).text == "0.7"
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("toys.enabled", "/warm is switched off here."),
+        ("access.channels", "I may be used in some channels alone, and this one is not among them."),
+        ("access.roles", "Only people with certain roles may use me here, and you have none of these."),
+    ],
+)
+async def test_what_is_taken_away_is_taken_from_buttons_and_forms_too(bot: Bot, setting: str, sentence: str) -> None:
+    row = (await answered(bot)).row
+    await put(bot, setting, "no" if setting == "toys.enabled" else "x")
+    dispatch = bot.dispatch(ask("/warm hi"))
+    assert (dispatch.refused, dispatch.private) == (True, True)
+    assert [reply.text async for reply in dispatch.replies] == [sentence]
+    for button in ("again", "warmer"):
+        assert await refusal(bot, press(button, row)) == sentence
+    assert await refusal(bot, press("b0", row)) == sentence.replace("/warm ", "/warm-on ")
+    form = bot.dispatch(press("edit", row)).form
+    assert form is not None
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        await form()
+    assert await refusal(bot, press("edit", row, text="x")) == sentence
+
+
+async def test_refusals_are_kept_with_their_reason(bot: Bot) -> None:
+    await put(bot, "access.roles", "x")
+    await refusal(bot, ask("/warm hi"))
+    [entry] = [entry for entry in await bot.audit.find("test", "school") if entry.kind == "refusal"]
+    assert (entry.what, entry.reason, entry.actor, entry.channel) == ("warm", "role", "ann", "room")
+
+
+async def test_only_who_asked_and_moderators_press(bot: Bot) -> None:
+    row = (await answered(bot)).row
+    assert await refusal(bot, press("delete", row, BEN)) == "Only Ann, who asked, and moderators can do that."
+    [entry] = await bot.audit.find("test", "school")
+    assert (entry.kind, entry.what, entry.reason, entry.actor) == ("refusal", "delete", "owner", "ben")
+    assert (await last(bot, press("delete", row, MODERATOR))).deleted
+
+
+async def test_rights_in_one_server_are_none_in_another(bot: Bot) -> None:
+    row = (await answered(bot)).row
+    for place in (replace(ROOM, server="other"), replace(ROOM, platform="other")):
+        for button in ("delete", "again", "b0", "up"):
+            request = replace(press(button, row, MODERATOR), place=place)
+            assert await refusal(bot, request) == "This has expired: it is no longer stored."
+
+
+async def test_somebody_elses_private_answer_has_no_buttons_for_others(bot: Bot) -> None:
+    await put(bot, "answers.private", "yes")
+    row = (await answered(bot)).row
+    for button in ("b0", "up"):
+        assert await refusal(bot, press(button, row, BEN)) == "This has expired: it is no longer stored."
+    assert (await last(bot, press("b0", row))).text == "on 0.7"
+
+
+async def test_what_a_button_leads_to_is_private_from_when_answers_are(bot: Bot) -> None:
+    row = (await answered(bot)).row
+    await put(bot, "answers.private", "yes")
+    for button, fields in (("again", {}), ("cooler", {}), ("edit", {"text": "hi"}), ("b0", {})):
+        request = press(button, row, **fields)
+        assert bot.dispatch(request).private
+        assert {reply.private for reply in await replies(bot, request)} == {True}
+    voted = await last(bot, press("up", row, BEN))
+    assert (voted.private, voted.row) == (False, row)
+
+
+# How often
+
+
+LIMIT = re.compile(
+    r"The limit here is 1 per hour for each person, and yours is used up\. You can ask again in \d+ minutes\."
+)
+
+
+async def test_a_refusal_is_private_and_known_before_anything_is_done(bot: Bot, toys: Toys) -> None:
+    await put(bot, "limits.user.hour", 1)
+    row = (await answered(bot)).row
+    dispatch = bot.dispatch(ask("/warm hi"))
+    assert (dispatch.refused, dispatch.private) == (True, True)
+    assert LIMIT.fullmatch([reply.text async for reply in dispatch.replies][-1])
+    for button in ("again", "b0"):
+        assert LIMIT.fullmatch(await refusal(bot, press(button, row)))
+    assert toys.warmths == [0.7]
+    assert {entry.reason for entry in await bot.audit.find("test", "school") if entry.kind == "refusal"} == {
+        "user.hour"
+    }
+    await answered(bot, user=BEN)
+    await answered(bot, "/look")
+
+
+async def test_two_that_were_both_let_in_do_not_both_count(bot: Bot, toys: Toys) -> None:
+    """Both were decided before either began."""
+    await put(bot, "limits.user.hour", 1)
+    first, second = bot.dispatch(ask("/warm hi")), bot.dispatch(ask("/warm hi"))
+    assert not first.refused
+    assert not second.refused
+    assert [reply.text async for reply in first.replies][-1] == "0.7"
+    [refused] = [reply async for reply in second.replies]
+    assert refused.private
+    assert LIMIT.fullmatch(refused.text)
+    assert toys.warmths == [0.7]
+
+
+@pytest.mark.parametrize("line", ["/fail", "/fail some words", "/warm temperature:9 hi", "/nothing"])
+async def test_what_failed_or_was_refused_costs_nothing(bot: Bot, line: str) -> None:
+    await put(bot, "limits.user.hour", 1)
+    for _ in range(3):
+        assert (await last(bot, ask(line))).error
+    await answered(bot)
+
+
+@pytest.mark.parametrize("line", ["/fail A whole sentence. And", "/show"])
+async def test_what_failed_after_something_was_seen_counts(bot: Bot, line: str) -> None:
+    await put(bot, "limits.user.hour", 1)
+    assert (await last(bot, ask(line))).error
+    assert LIMIT.fullmatch(await refusal(bot, ask(line)))
+
+
+async def test_it_is_said_in_the_readers_language_or_in_the_servers(bot: Bot) -> None:
+    await put(bot, "access.roles", "x")
+    german = "Nur wer bestimmte Rollen hat, darf mich hier benutzen, und du hast keine davon."
+    assert await refusal(bot, ask("/warm hi", speaking("de"))) == german
+    await put(bot, "answers.language", "es")
+    assert (await refusal(bot, ask("/warm hi", speaking("de")))).startswith("Aquí solo pueden usarme")
+    elsewhere = Place("test", "room", server="other")
+    assert bot.recognised(speaking("de"), elsewhere).locale == "de"

@@ -1,0 +1,299 @@
+"""What is under an answer: the buttons of the core and of plugins, and the forms behind them."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from fakes.core.echo_plugin import Echo, names
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies
+
+from bot import UserError
+from bot.app import Bot
+from bot.core.errors import Expired
+from bot.core.messages import Action, Request, User
+from bot.storage.audit import Filter
+
+
+@pytest.fixture
+async def bot(make_bot: Callable[..., Bot], echo: Echo) -> AsyncIterator[Bot]:
+    async with make_bot(echo) as made:
+        yield made
+
+
+async def test_again_draws_a_new_seed_and_warmer_keeps_it(bot: Bot) -> None:
+    first = await last(bot, ask("/ask seed:5 hi"))
+    again = await last(bot, press("again", first.row))
+    assert (again.text, again.card["seed"], again.card["turns"]) == ("<hi> done", "1000", "")
+    warmer = await last(bot, press("warmer", first.row))
+    assert (warmer.card["temperature"], warmer.card["seed"]) == ("1.0", "5")
+    cooler = await last(bot, press("cooler", first.row))
+    assert cooler.card["temperature"] == "0.4"
+    assert len({first.row, again.row, warmer.row, cooler.row}) == 4
+
+
+async def test_the_dial_ends_where_the_range_ends(bot: Bot) -> None:
+    hot = await last(bot, ask("/ask temperature:1.9 hi"))
+    hottest = await last(bot, press("warmer", hot.row))
+    assert hottest.card["temperature"] == "2.0"
+    assert "warmer" not in names(hottest)
+    assert "cooler" in names(hottest)
+
+
+async def test_only_the_newest_answer_to_a_question_is_a_turn(bot: Bot) -> None:
+    first = await last(bot, ask("/ask hi"))
+    await last(bot, press("again", first.row))
+    assert (await last(bot, ask("/ask next"))).card["turns"] == "user:hi|assistant:<hi> done"
+
+
+async def test_what_was_said_privately_is_only_in_the_askers_own_private_answers(
+    make_bot: Callable[..., Bot], echo: Echo
+) -> None:
+    async with make_bot(echo, settings={"safety.level": "standard"}) as bot:
+        secret = "call me on 0151 23456789"
+        assert (await last(bot, ask(f"/ask {secret}"))).private
+        # Everybody reads this answer, so that the model must not repeat in it what the warning kept to one person.
+        hello = await last(bot, ask("/ask hello"))
+        assert (hello.private, hello.card["turns"]) == (False, "")
+        assert (await last(bot, press("again", hello.row, MODERATOR))).card["turns"] == ""
+        follow_up = await last(bot, ask("/ask or on 0151 23456780"))
+        assert follow_up.private
+        assert [secret in follow_up.card["turns"], "user:hello" in follow_up.card["turns"]] == [True, True]
+
+
+async def test_edit_opens_a_form_and_asks_anew(bot: Bot) -> None:
+    first = await last(bot, ask("/ask temperature:1 hi"))
+    dispatch = bot.dispatch(press("edit", first.row))
+    assert dispatch.form is not None
+    form = await dispatch.form()
+    assert [(field.name, field.value) for field in form.fields] == [("prompt", "hi"), ("temperature", "1.0")]
+    edited = await last(bot, press("edit", first.row, prompt="bye", temperature="0.5"))
+    assert (edited.text, edited.card["temperature"]) == ("<bye> done", "0.5")
+    wrong = await last(bot, press("edit", first.row, prompt="bye", temperature="hot"))
+    assert wrong.error
+
+
+async def test_edit_takes_only_what_its_form_has(bot: Bot) -> None:
+    first = await last(bot, ask("/ask seed:5 hi"))
+    edited = await last(bot, press("edit", first.row, prompt="bye", seed="5", depth="9"))
+    assert (edited.text, edited.card["seed"]) == ("<bye> done", "1002")
+
+
+async def test_a_bare_command_opens_a_form_where_forms_can_be_shown(bot: Bot) -> None:
+    dispatch = bot.dispatch(ask("/ask", can_show_forms=True))
+    assert dispatch.form is not None
+    form = await dispatch.form()
+    filled = Request(user=ANN, place=ROOM, action=Action(form.id, {"prompt": "from the form"}))
+    assert (await last(bot, filled)).text == "<from the form> done"
+
+
+async def test_a_form_keeps_what_was_given_already(bot: Bot) -> None:
+    dispatch = bot.dispatch(ask("/ask temperature:0.2", can_show_forms=True))
+    assert dispatch.form is not None
+    assert [field.value for field in (await dispatch.form()).fields] == ["", "0.2"]
+    # There is no field for the seed, so a form would lose it.
+    for line in ("/ask seed:7", "/ask temperature:0.2 hi"):
+        assert bot.dispatch(ask(line, can_show_forms=True)).form is None
+    assert bot.dispatch(ask("/ask temperature:0.2")).refused
+
+
+async def test_stop_keeps_what_was_said(bot: Bot, echo: Echo) -> None:
+    echo.gate.clear()
+    stream = bot.dispatch(ask("/ask hi")).replies
+    seen = []
+    async for reply in stream:
+        seen.append(reply)
+        if reply.text and not reply.final:
+            assert await replies(bot, press("stop", reply.row)) == []
+    assert (seen[-1].text, seen[-1].status, seen[-1].final) == ("<hi>", "Stopped.", True)
+    assert echo.ended == ["hi"]
+    again = await last(bot, press("stop", seen[-1].row))
+    assert again.text == "There is nothing to stop: this answer is finished."
+
+
+async def test_a_stopped_answer_says_so_for_as_long_as_it_is_stored(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    echo.gate.clear()
+    async with make_bot(echo) as bot:
+        async for reply in bot.dispatch(ask("/ask hi")).replies:
+            if reply.text and not reply.final:
+                await replies(bot, press("stop", reply.row))
+        voted = await last(bot, press("up", reply.row, BEN))
+        assert (voted.text, voted.status, voted.final) == ("<hi>", "Stopped.", True)
+        assert "👍 1" in [button.label for button in voted.buttons]
+    async with make_bot(Echo()) as again:
+        row = await again.journal.get(reply.row)
+        assert row is not None
+        assert (await again.snapshot(row, "de", files=False)).status == "Gestoppt."
+        # It is a turn of the conversation all the same.
+        assert (await last(again, ask("/ask next"))).card["turns"] == "user:hi|assistant:<hi>"
+
+
+@pytest.mark.parametrize("user", [ANN, MODERATOR])
+async def test_stop_reaches_an_answer_that_another_process_makes(
+    make_bot: Callable[..., Bot], echo: Echo, user: User
+) -> None:
+    echo.gate.clear()
+    async with make_bot(echo) as one, make_bot(Echo()) as other:
+        stream = one.dispatch(ask("/ask hi")).replies
+        while not (reply := await anext(stream)).text:
+            pass
+        for _ in range(2):
+            assert await replies(other, press("stop", reply.row, user)) == []
+        await one.moderation.heed()
+        ended = [reply async for reply in stream][-1]
+        assert (ended.text, ended.status) == ("<hi>", "Stopped.")
+        again = await last(other, press("stop", reply.row, user))
+        assert again.text == "There is nothing to stop: this answer is finished."
+        noted = await other.audit.find("test", "school", Filter(what="cancel"))
+        assert {(entry.actor, entry.subject) for entry in noted} == ({("mod", "ann")} if user is MODERATOR else set())
+
+
+async def test_stop_before_the_first_word(bot: Bot, echo: Echo) -> None:
+    echo.begin.clear()
+    stream = bot.dispatch(ask("/ask hi")).replies
+    first = await anext(stream)
+    await replies(bot, press("stop", first.row))
+    rest = [reply async for reply in stream]
+    assert rest[-1].final
+    assert rest[-1].status == "Stopped."
+
+
+async def test_stop_before_the_first_word_makes_nothing_public(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    echo.begin.clear()
+    async with make_bot(echo, settings={"answers.private": True}) as bot:
+        stream = bot.dispatch(ask("/ask call me on 0151 23456789")).replies
+        first = await anext(stream)
+        await replies(bot, press("stop", first.row))
+        stopped = [reply async for reply in stream][-1]
+        assert (stopped.private, names(stopped)) == (True, ["again", "cooler", "warmer", "edit"])
+        row = await bot.journal.get(first.row)
+        assert row is not None
+        assert row.private
+
+
+async def test_delete_forgets_the_words(bot: Bot) -> None:
+    first = await last(bot, ask("/ask hi"))
+    (gone,) = await replies(bot, press("delete", first.row))
+    assert (gone.deleted, gone.row) == (True, first.row)
+    assert (await last(bot, press("again", first.row))).text == "This has expired: it is no longer stored."
+    assert (await last(bot, ask("/ask next"))).card["turns"] == ""
+    assert [row.text for row in await bot.journal.recent(ROOM, 10)] == ["next", "<next> done"]
+
+
+async def test_delete_while_it_runs(bot: Bot, echo: Echo) -> None:
+    echo.gate.clear()
+    seen = []
+    async for reply in bot.dispatch(ask("/ask hi")).replies:
+        if reply.text and not reply.final:
+            await replies(bot, press("delete", reply.row))
+        seen.append(reply)
+    assert seen[-1].deleted
+    assert await bot.journal.recent(ROOM, 10) == []
+
+
+async def test_thumbs_are_counted_once_each_and_taken_back(bot: Bot) -> None:
+    row = (await last(bot, ask("/ask hi"))).row
+    await last(bot, press("up", row))
+    both = await last(bot, press("up", row, BEN))
+    assert [button.label for button in both.buttons][-2:] == ["👍 2", "👎"]
+    changed = await last(bot, press("down", row, BEN))
+    assert [button.label for button in changed.buttons][-2:] == ["👍 1", "👎 1"]
+    back = await last(bot, press("down", row, BEN))
+    assert [button.label for button in back.buttons][-2:] == ["👍 1", "👎"]
+
+
+CHANGING = ["stop", "again", "cooler", "warmer", "edit", "delete"]
+
+
+@pytest.mark.parametrize("button", CHANGING)
+async def test_only_the_asker_and_moderators_change_something(bot: Bot, button: str) -> None:
+    row = (await last(bot, ask("/ask hi"))).row
+    fields = {"prompt": "x"} if button == "edit" else {}
+    refused = await last(bot, press(button, row, BEN, **fields))
+    assert (refused.text, refused.private) == ("Only Ann, who asked, and moderators can do that.", True)
+    allowed = await replies(bot, press(button, row, MODERATOR, **fields))
+    assert button == "stop" or not allowed[-1].error
+
+
+@pytest.mark.parametrize("button", CHANGING)
+async def test_of_what_is_private_moderators_see_nothing_but_can_end_it(bot: Bot, button: str) -> None:
+    row = (await last(bot, ask("/whisper psst"))).row
+    fields = {"text": "x"} if button == "edit" else {}
+    told = [reply.text for reply in await replies(bot, press(button, row, MODERATOR, **fields))]
+    ends = {"stop": "There is nothing to stop: this answer is finished.", "delete": ""}
+    assert told == [ends.get(button, "This has expired: it is no longer stored.")]
+
+
+@pytest.mark.parametrize("button", ["b0", "up"])
+async def test_what_anybody_may_press_is_not_there_below_what_is_private(
+    make_bot: Callable[..., Bot], echo: Echo, button: str
+) -> None:
+    async with make_bot(echo, settings={"answers.private": True}) as bot:
+        row = (await last(bot, ask("/offer"))).row
+        assert (await last(bot, press(button, row, MODERATOR))).text == "This has expired: it is no longer stored."
+        assert not (await last(bot, press(button, row))).error
+
+
+async def test_the_form_behind_what_is_private_is_for_its_asker_alone(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    async with make_bot(echo, settings={"answers.private": True}) as bot:
+        row = (await last(bot, ask("/ask psst"))).row
+        form = bot.dispatch(press("edit", row, MODERATOR)).form
+        assert form is not None
+        with pytest.raises(Expired):
+            await form()
+
+
+async def test_a_form_is_for_the_asker_too(bot: Bot) -> None:
+    row = (await last(bot, ask("/ask hi"))).row
+    dispatch = bot.dispatch(press("edit", row, BEN))
+    assert dispatch.form is not None
+    with pytest.raises(UserError, match="Only Ann"):
+        await dispatch.form()
+
+
+async def test_a_plugins_button_runs_its_command_as_whoever_presses(bot: Bot) -> None:
+    offer = await last(bot, ask("/offer"))
+    assert offer.buttons[0].label == "Go on"
+    pressed = await last(bot, press("b0", offer.row, BEN))
+    row = await bot.journal.get(pressed.row)
+    assert row is not None
+    assert (pressed.text, row.author) == ("<pressed> done", "ben")
+    assert (await last(bot, press("b1", offer.row))).text == "This button has expired."
+
+
+@pytest.mark.parametrize("action", ["t:again:999", "t:again:x", "nonsense", "t:dance:1", "c:nothing"])
+async def test_what_is_gone_or_never_was_says_so(bot: Bot, action: str) -> None:
+    await last(bot, ask("/ask hi"))
+    reply = await last(bot, Request(user=ANN, place=ROOM, action=Action(action)))
+    assert reply.error
+    assert reply.private
+
+
+async def test_a_hidden_command_is_run_by_buttons_alone(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    async with make_bot(echo) as bot:
+        for asked in (ask("/cellar depth:1"), Request(user=ANN, place=ROOM, command="cellar", options={"depth": 1})):
+            assert (await last(bot, asked)).text == "There is no command /cellar. /help lists what there is."
+        assert "cellar" not in {known.name for known in (*bot.commands, *bot.commands_for(MODERATOR, ROOM))}
+        assert "cellar" not in bot.registry.listed(ROOM)[0].commands
+        stairs = await last(bot, ask("/stairs"))
+    async with make_bot(Echo()) as again:
+        down = await last(again, press("b0", stairs.row, BEN))
+        assert (down.text, names(down)[:3]) == ("2 m", ["b0", "again", "edit"])
+        assert (await last(again, press("again", down.row, BEN))).text == "2 m"
+        form = again.dispatch(press("edit", down.row, BEN)).form
+        assert form is not None
+        assert [field.value for field in (await form()).fields] == ["2"]
+        assert (await last(again, press("edit", down.row, BEN, depth="9"))).text == "9 m"
+        assert (await last(again, press("b0", down.row))).text == "3 m"
+
+
+async def test_buttons_work_after_a_restart(make_bot: Callable[..., Bot]) -> None:
+    async with make_bot(Echo()) as bot:
+        row = (await last(bot, ask("/ask hi"))).row
+    async with make_bot(Echo()) as bot:
+        assert (await last(bot, press("again", row))).text == "<hi> done"
+
+
+async def test_a_stored_answer_looks_as_it_did(bot: Bot) -> None:
+    shown = await last(bot, ask("/offer"))
+    row = await bot.journal.get(shown.row)
+    assert row is not None
+    assert await bot.snapshot(row, "en") == shown

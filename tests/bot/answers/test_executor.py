@@ -1,0 +1,53 @@
+"""What stands under an answer that failed; the way through `dispatch` is in test_app.py."""
+
+import base64
+import json
+from pathlib import Path
+
+from fakes.core.requests import ask, last
+from fakes.model_server.broken_api import broken_off, crooked
+from fakes.model_server.model_api import png
+
+from bot.answers.executor import failed
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.core.i18n import Sentence
+from bot.core.messages import Attachment, Place, Reply, Request, User
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
+
+ASKED = Request(user=User("1", "Ann"), place=Place("web", "web", "general"), text="/ask hello")
+
+
+def test_an_error_is_no_part_of_the_code_before_it() -> None:
+    last = Reply(text="Look:\n\n```python\nprint(1)")
+    assert failed(last, Sentence("It broke."), ASKED).text == "Look:\n\n```python\nprint(1)\n```\n\nIt broke."
+
+
+def test_an_error_alone_is_for_its_asker() -> None:
+    told = failed(Reply(), Sentence("It broke."), ASKED)
+    assert (told.text, told.private) == ("It broke.", True)
+
+
+def test_an_error_below_a_picture_that_was_seen_is_for_all() -> None:
+    preview = Attachment("preview.png", png(7), "image/png")
+    told = failed(Reply(status="Step 25 of 30 …", attachments=(preview,)), Sentence("It broke."), ASKED)
+    assert (told.text, told.status, told.attachments, told.private) == ("It broke.", "", (preview,), False)
+    assert failed(Reply(attachments=(preview,), private=True), Sentence("It broke."), ASKED).private
+
+
+async def test_a_drawing_that_breaks_off_keeps_its_preview(tmp_path: Path) -> None:
+    kind = "image_generation.partial_image"
+    seen = {"type": kind, "b64_json": base64.b64encode(png(7)).decode(), "tempera": {"step": 25, "steps": 30}}
+    cut = broken_off(f"event: {kind}\ndata: {json.dumps(seen)}\n\n".encode())
+    plugins = plugin.load(PluginsSection(enabled=("imagine",), entry_points=False))
+    database = Database(f"sqlite:///{tmp_path}/tempera.db")
+    async with crooked(cut, "/v1/images/generations") as url, Bot(ModelClient(url), plugins, database) as bot:
+        broken = await last(bot, ask("/imagine a cat"))
+        assert (broken.error, broken.final, broken.private) == (True, True, False)
+        assert [file.data for file in broken.attachments] == [png(7)]
+        row = await bot.journal.get(broken.row)
+        assert row is not None
+        kept = await bot.snapshot(row, "en")
+        assert (kept.text, kept.attachments, kept.private) == (broken.text, broken.attachments, False)

@@ -1,0 +1,90 @@
+import pytest
+from fakes.core.sample_plugin import Sample, ask
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.errors import OptionError
+
+
+def test_a_messages_text_becomes_the_free_text_shortened_to_what_fits() -> None:
+    assert ask().from_message(" a cat \n") == {"prompt": "Say: a cat"}
+    assert ask().from_message("{text}" * 40) == {"prompt": "Say: " + ("{text}" * 40)[:95]}
+    assert ask().from_message(" \n") == {}
+    assert Sample().commands()[1].from_message("a cat") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("What is a GAN?", {"prompt": "What is a GAN?"}),
+        ("temperature:0.2 What is it?", {"temperature": "0.2", "prompt": "What is it?"}),
+        ("Temperature:0.2 hi", {"temperature": "0.2", "prompt": "hi"}),
+        ("temperature: 0.2 hi", {"temperature": "0.2", "prompt": "hi"}),
+        ("hi seed:7 temperature:1", {"seed": "7", "temperature": "1", "prompt": "hi"}),
+        ("what does seed:7 mean", {"prompt": "what does seed:7 mean"}),
+        ('"what is seed:7"', {"prompt": "what is seed:7"}),
+        ('prompt:"two words" seed:1', {"prompt": "two words", "seed": "1"}),
+        ("prompt:two words", {"prompt": "two words"}),
+        ('seed:1 style:"a "b" c"', {"seed": "1", "style": '"a "b" c"'}),
+        ("seed:1 “curly quotes”", {"seed": "1", "prompt": "curly quotes"}),
+        ("https://example.org is what?", {"prompt": "https://example.org is what?"}),
+        ("Note:this is prose", {"prompt": "Note:this is prose"}),
+        ("line one\nline two", {"prompt": "line one\nline two"}),
+        ("", {}),
+        ('say "hi" to me', {"prompt": 'say "hi" to me'}),
+        ('"To be" or "not to be"', {"prompt": '"To be" or "not to be"'}),
+        ("“To be” or “not to be”", {"prompt": "“To be” or “not to be”"}),
+        ('temperature:0.2 "Yes" or "no" seed:7', {"temperature": "0.2", "prompt": '"Yes" or "no"', "seed": "7"}),
+        ("'one thing'", {"prompt": "one thing"}),
+        ('prompt:"Yes" or "no"', {"prompt": '"Yes" or "no"'}),
+        ("seed:7 prompt:“Yes”, or “no” temperature:1", {"seed": "7", "prompt": "“Yes”, or “no”", "temperature": "1"}),
+        ('prompt:"two words" seed:1 and more', {"prompt": "two words and more", "seed": "1"}),
+    ],
+)
+def test_text_becomes_options(text: str, options: dict[str, str]) -> None:
+    assert ask().parse(text) == options
+
+
+@given(st.text())
+def test_no_text_breaks_the_parser(text: str) -> None:
+    try:
+        options = ask().parse(text)
+    except OptionError:
+        return
+    assert set(options) <= {"prompt", "temperature", "style", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("temprature:0.2 hi", "/ask has no option “temprature”. Did you mean “temperature”?"),
+        ("colour:red hi", "/ask has no option “colour”; it has prompt, temperature, style, seed."),
+        ("seed:1 seed:2 hi", "seed is given twice; give it once."),
+    ],
+)
+def test_a_wrong_option_is_named(text: str, sentence: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        ask().parse(text)
+    assert str(caught.value) == sentence
+
+
+def test_text_beside_a_command_without_free_text() -> None:
+    with pytest.raises(OptionError, match="/lesson list takes no text; "):
+        Sample().commands()[1].parse("all of them")
+
+
+def test_binding_converts_and_fills_in() -> None:
+    bound = ask().bind({"prompt": "hi", "temperature": "1"})
+    assert bound == {"prompt": "hi", "temperature": 1.0, "style": "plain", "seed": None}
+
+
+@pytest.mark.parametrize("given_options", [{}, {"prompt": "  "}, {"prompt": None}])
+def test_a_missing_prompt_is_explained(given_options: dict[str, object]) -> None:
+    with pytest.raises(OptionError, match="/ask needs “prompt”") as caught:
+        ask().bind(given_options)
+    assert caught.value.option == "prompt"
+
+
+def test_binding_refuses_what_is_not_an_option() -> None:
+    with pytest.raises(OptionError, match="no option “sed”. Did you mean “seed”"):
+        ask().bind({"prompt": "hi", "sed": 1})

@@ -1,0 +1,304 @@
+"""Parts that fit and lose nothing."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bot.core.messages import Column, Reply
+from bot.core.splitting import (
+    SMALLEST_LIMIT,
+    Limits,
+    card_line,
+    closing,
+    compose,
+    deliverable,
+    ellipsis,
+    filled,
+    flowing,
+    given_back,
+    grows,
+    join,
+    put_together,
+    quote_line,
+    split,
+)
+
+BLANKS = ["\n", "\r\n", "\n\n", "\t", " ", "  ", "    ", "      "]
+OPENERS = ["```", "````", "~~~", "~~~~~", "```python\n", "~~~ js title\n", "- ```c\n", "```x`y", "`" * 17, "`" * 150]
+CLOSERS = ["\n```\n", "\n- ```\n", "\n``` ", "\n```  ", "\n~~~\n", "\n```" + "i" * 120]
+WORDS = [
+    "word",
+    "words in a row. ",
+    "A sentence! ",
+    "x" * 99,
+    "y" * 100,
+    "z" * 130,
+    "漢字。",
+    "é",
+    "👩‍🚀",
+    "🇩🇪",
+    "| a | b |\n",
+]
+PIECES = BLANKS + OPENERS + CLOSERS + WORDS
+markdown = st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=40).map("".join)
+limits = st.integers(SMALLEST_LIMIT, 300)
+
+
+def is_balanced(text: str) -> bool:
+    """A reader of Markdown that knows nothing of the splitter: is every fence closed by its own kind?"""
+    opened = ""
+    for line in text.split("\n"):
+        bare = line.strip(" \t\r")
+        if opened:
+            run = re.match(re.escape(opened[0]) + "*", bare)[0]
+            if len(run) >= len(opened) and not bare.removeprefix(run).strip():
+                opened = ""
+        else:
+            bare = re.sub(r"^([-*+]|\d{1,9}[.)])[ \t]+", "", bare)
+            found = re.match(r"(```+|~~~+)(.*)", bare, re.DOTALL)
+            if found and len(found[1]) <= 16 and not ("`" in found[1] and "`" in found[2]):
+                opened = found[1]
+    return not opened
+
+
+@given(markdown, limits)
+@example("```\na", 100)
+@example("```\na\n```", 100)
+@example("```\na\n``` ", 100)
+@example("```\na\n```  ", 100)
+@example("```\n" + "x" * 300 + "\n```   ", 100)
+@example("```" + "info" * 100 + "\ncode", 100)
+@example("`" * 1000, 100)
+@example("\n" * 1000, 100)
+@example("a\r\n" * 500, 100)
+def test_joined_parts_are_the_text(text: str, limit: int) -> None:
+    assert join(split(text, limit)) == text
+
+
+@given(markdown, limits)
+@example("```\n- ```\n" + "code\n" * 50, 100)
+@example("`" * 60 + "\n" + "text\n" * 50, 100)
+def test_every_part_is_within_the_limit_and_closes_its_fences(text: str, limit: int) -> None:
+    for part in split(text, limit):
+        assert part
+        assert len(part) <= limit
+        assert is_balanced(part), part
+
+
+@given(markdown, limits)
+@example("a" * 100 + "\n", 100)
+@example("```a`" + "x" * 95 + "\n", 100)
+def test_no_part_is_blank_where_white_space_does_not_run_on(text: str, limit: int) -> None:
+    text = re.sub(r"(\s{19})\s+", r"\1", text)
+    assert all(part.strip() for part in split(text, limit)) or not text.strip()
+
+
+@given(markdown)
+@example("```py\nx")
+@example("- ```\n  x")
+@example("~~~~\n```")
+def test_what_is_closed_can_be_followed_by_words(text: str) -> None:
+    closed = text + closing(text)
+    assert is_balanced(closed)
+    assert is_balanced(text) is (closed == text)
+
+
+@given(markdown)
+@example("```\nx\n```")
+@example("~~~~\nx\n~~~~")
+@example("```py")
+@example("- ```py")
+def test_where_a_text_was_cut_its_fences_remain_what_they_are(text: str) -> None:
+    cut = text + ellipsis(text)
+    assert cut.endswith("…")
+    assert is_balanced(cut) is is_balanced(text)
+    assert closing(cut) == closing(text)
+
+
+def test_an_empty_text_has_no_parts_and_a_short_one_is_left_alone() -> None:
+    assert split("", 100) == []
+    assert split("Hello.\n\n```py\nx\n```", 100) == ["Hello.\n\n```py\nx\n```"]
+
+
+def test_a_limit_that_is_too_small_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 100 characters; it is 99"):
+        split("x", 99)
+
+
+def test_long_code_is_reopened_with_its_language() -> None:
+    lines = [f"    value_{number} = {number}\n" for number in range(260)]
+    text = "Here it is:\n\n```python\ndef main():\n" + "".join(lines) + "```\n\nDone."
+    assert len(text) > 5000
+    parts = split(text, 2000)
+    assert len(parts) == 3
+    assert all(part.startswith("```python\n    value_") for part in parts[1:])
+    assert all(part.endswith("\n``` ") for part in parts[:-1])
+    assert parts[-1].endswith("\n```\n\nDone.")
+    assert all(len(part) > 1900 for part in parts[:-1])
+    shown = [line for part in parts for line in part.split("\n") if "value_" in line]
+    assert shown == [line.rstrip("\n") for line in lines]
+
+
+def test_a_code_block_moves_to_the_next_part_whole() -> None:
+    block = "```sh\necho hello\n\n" + "echo again\n" * 6 + "```\n"
+    assert split(f"An introduction that fills most of a part.\n{block}", 100)[1] == block
+
+
+def test_a_code_line_longer_than_a_part_is_cut_and_put_together_again() -> None:
+    text = "~~~\n" + "x" * 250 + "\n~~~"
+    parts = split(text, 100)
+    assert [part.count("x") for part in parts] == [90, 90, 70]
+    assert parts[1] == "~~~\n" + "x" * 90 + "\n~~~  "
+    assert join(parts) == text
+
+
+def test_a_shorter_fence_inside_a_longer_one_is_text() -> None:
+    inner = "```py\nx = 1\n```\n" * 12
+    parts = split(f"````markdown\n{inner}````", 120)
+    assert len(parts) > 1
+    assert all(part.startswith("````markdown\n") and re.search(r"\n````\s*$", part) for part in parts)
+
+
+def test_a_fence_that_is_never_closed_is_closed_in_the_last_part_too() -> None:
+    assert split("```js\nlet x\n", 100) == ["```js\nlet x\n``` "]
+    assert split("```js\nlet x", 100) == ["```js\nlet x\n```  "]
+
+
+def test_a_language_that_is_too_long_is_not_repeated() -> None:
+    parts = split(f"```{'long' * 7} more\n" + "line\n" * 60 + "```", 100)
+    assert parts[1].startswith("```\nline\n")
+
+
+def test_a_table_is_broken_between_rows() -> None:
+    rows = [f"| {number} | {'cell ' * 4}|\n" for number in range(40)]
+    parts = split("".join(rows), 200)
+    assert [line for part in parts for line in part.splitlines(keepends=True)] == rows
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("One line here, and it goes on.\nA second sentence. \n\n", "A paragraph. " * 5),
+        ("A first paragraph, which is long enough.\n\n", "A line of the second.\n" * 4),
+        (
+            "A line of the paragraph. It has two sentences.\n",
+            "The next line is rather a long one. It has two, and ends here. Yes.",
+        ),
+        (
+            "This is the first sentence, with 3.14 in it, e.g. so. ",
+            "The second sentence cannot stand here as well now.",
+        ),
+        ("so many words without a sentence end that they are broken between two of them, ", "words" * 10),
+        ("One short word, then ", "w" * 95),
+        ("一二三四五六七八九十" * 6 + "。", "一二三四五六七八九十" * 5),
+    ],
+)
+def test_the_best_place_is_chosen(first: str, second: str) -> None:
+    assert split(first + second, 100)[0] == first
+
+
+def test_one_endless_word_fills_its_parts() -> None:
+    assert [len(part) for part in split("w" * 10_000, 2000)] == [2000] * 5
+
+
+@pytest.mark.parametrize("cluster", ["👩‍👩‍👧‍👦", "🇩🇪", "e\u0301", "👍🏽", "\r\n", "❤️", "\ud83d\ude00"])
+def test_what_shows_as_one_character_stays_together(cluster: str) -> None:
+    size = len(cluster)
+    for part in split("x" + cluster * 200, 100):
+        assert len(part.removeprefix("x")) % size == 0
+
+
+def test_a_fence_in_the_middle_of_a_line_does_not_come_to_stand_at_the_start_of_one() -> None:
+    text = "x" * 100 + "```py " + "y" * 50
+    assert [part[:4] for part in split(text, 100)] == ["xxxx", "x```"]
+
+
+LIMITS = Limits(characters=200, messages=3)
+
+
+def test_an_answer_that_fits_is_delivered_in_messages() -> None:
+    reply = Reply(text="A sentence of it. " * 25, quote="why?", card={"model": "tiny"})
+    messages = deliverable(reply, LIMITS)
+    assert messages.file is None
+    assert len(messages.parts) == 3
+    assert join(messages.parts) == f"> why?\n\n{reply.text}\n\nmodel tiny"
+
+
+def test_an_answer_that_is_too_long_becomes_a_file_and_keeps_its_quote_and_card() -> None:
+    reply = Reply(text="Ein Satz, größer als alles. \ud800" * 40, quote="why?", card={"model": "tiny"})
+    messages = deliverable(reply, LIMITS, subtext="-# {}")
+    note = "This answer is too long for messages, so all of it is in the file answer.md."
+    assert messages.parts == (f"> why?\n\n{note}\n\n-# model tiny",)
+    assert messages.file is not None
+    assert messages.file.filename == "answer.md"
+    assert messages.file.data.decode() == reply.text.replace("\ud800", "?")
+
+
+def test_impossible_limits_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one message of 100 characters"):
+        Limits(characters=2000, messages=0)
+
+
+def test_text_status_and_card_stand_apart_and_outside_open_code() -> None:
+    reply = Reply(text="```py\nx", status="Step 3 …", card={"model": "a\nb", "temperature": "0.7"})
+    small = "_Step 3 …_\n\n_model a b · temperature 0.7_"
+    assert compose(reply, subtext="_{}_") == f"```py\nx\n```\n\n{small}"
+
+
+def test_a_card_is_one_line() -> None:
+    assert card_line({"model": "x", "temperature": "0.7"}) == "model x · temperature 0.7"
+    assert card_line({}) == ""
+
+
+def test_a_quote_is_one_short_line() -> None:
+    assert quote_line(" what is\n\na  GAN? ") == "> what is a GAN?"
+    assert quote_line(" \n ") == ""
+    assert quote_line("a quick question about faces", limit=20) == "> a quick question…"
+    assert quote_line("w" * 50, limit=20) == "> " + "w" * 17 + "…"
+
+
+@given(st.text(max_size=80), st.integers(20, 60))
+def test_a_quote_stays_within_its_limit_and_line(prompt: str, limit: int) -> None:
+    line = quote_line(prompt, limit)
+    assert len(line) <= limit
+    assert len(line.splitlines()) <= 1
+
+
+@pytest.mark.parametrize(
+    "prompt", ["```py", "@everyone look", "<@123> <!channel> <#C1>", "a `b", "# big", "1. x", ">>> x"]
+)
+def test_a_quote_cannot_break_out_or_call_anybody(prompt: str) -> None:
+    line = quote_line(prompt)
+    assert "`" not in line
+    assert not re.search(r"@\w|<[@!#]", line)
+    assert not re.match(r"> [#>\d]", line)
+
+
+def test_an_append_is_told_from_a_rewrite() -> None:
+    assert grows(None, Reply(text="a"))
+    assert grows(Reply(text="a"), Reply(text="ab", status="…"))
+    assert not grows(Reply(text="ab"), Reply(text="b"))
+    assert not grows(Reply(text="ab"), Reply(text="cab"))
+
+
+def test_parts_that_grow_at_the_same_time_are_one_text_that_only_grows() -> None:
+    first = (Column("one"), Column("```\ntwo"), Column("three"))
+    then = (Column("one.", final=True), Column("```\ntwo"), Column("three!", final=True))
+    assert [flowing(first), flowing(then), flowing(())] == ["one", "one.\n\n```\ntwo", ""]
+    stopped = put_together(Reply(columns=then))
+    assert (stopped.text, stopped.columns) == ("one.\n\n```\ntwo\n```\n\nthree!", ())
+    assert stopped.text.startswith(flowing(then))
+
+
+def test_an_answer_without_such_parts_is_left_as_it_is() -> None:
+    assert put_together(Reply(text="one")) == Reply(text="one")
+
+
+def test_what_was_typed_into_a_form_that_is_refused_comes_back() -> None:
+    typed = filled({"prompt": "Why ```so```?", "seed": " ", "file": b"four"})
+    assert given_back("No.", typed, "de") == "No.\n\nDas hast du eingegeben:\nprompt:\n```\nWhy ˋˋˋsoˋˋˋ?\n```"
+    assert given_back("No.", {}, "de") == "No."

@@ -1,0 +1,261 @@
+import json
+import socket
+from contextlib import aclosing
+
+import pytest
+from aiohttp import web
+from fakes.model_server.broken_api import LISTED, Answer, broken_off, crooked, plainly
+from fakes.model_server.model_api import FakeModels, png
+
+from bot import Answered, Delta, Step, Turn, Waiting
+from bot.core.errors import Busy, ModelError, ModelUnavailable
+from bot.core.model_events import Pictures, Readiness
+from bot.inference import client as model_client
+from bot.inference.client import BROKEN, DOWN, ModelClient
+
+QUESTION = [Turn("user", "hi")]
+
+
+def event(**chunk: object) -> bytes:
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+def word(text: str) -> bytes:
+    return event(choices=[{"index": 0, "delta": {"content": text}}])
+
+
+async def answer(client: ModelClient, **more: object) -> list[Waiting | Step | Delta | Answered]:
+    return [event async for event in client.chat(QUESTION, temperature=1, seed=1, **more)]
+
+
+async def refusal(given: Answer) -> ModelError:
+    async with crooked(given) as url, ModelClient(url) as client:
+        with pytest.raises(ModelError) as caught:
+            await answer(client)
+    return caught.value
+
+
+# What goes well
+
+
+async def test_a_chat(models: FakeModels) -> None:
+    async with ModelClient(models.url) as client:
+        *words, last = await answer(client, max_tokens=9, user="ann")
+    assert words == [Delta(piece) for piece in models.answer]
+    assert last == Answered("fake-chat", 1, "stop", 5, 6, 0.5, 0)
+    (body,) = models.requests
+    assert body["messages"] == [{"role": "user", "content": "hi"}]
+    assert (body["temperature"], body["seed"], body["max_tokens"], body["user"]) == (1, 1, 9, "ann")
+    assert (body["truncation"], body["stream_options"]["include_progress"]) == ("auto", True)
+
+
+async def test_the_queue_and_the_steps_come_before_the_words() -> None:
+    stream = (
+        b": a comment\n\n"
+        + event(choices=[], tempera={"queue": {"place": 2, "eta_s": 3.5}, "dropped_turns": 4})
+        + event(choices=[], tempera={"step": 1, "steps": 2})
+        + word("a")
+        + event(choices=[{"index": 0, "delta": {}, "finish_reason": "length"}])
+        + b"data: [DONE]\n\n"
+    )
+    async with crooked(plainly(stream)) as url, ModelClient(url) as client:
+        waiting, step, delta, last = await answer(client)
+    assert (waiting, step, delta) == (Waiting(2, 3.5), Step(1, 2), Delta("a"))
+    assert isinstance(last, Answered)
+    assert (last.finish_reason, last.dropped_turns, last.seed) == ("length", 4, 1)
+
+
+async def test_faces_are_passed_on_as_they_are(models: FakeModels) -> None:
+    async with ModelClient(models.url) as client:
+        drawn = await client.faces(seed=7, count=2, truncation=0.5, face_size=192)
+    assert drawn == Pictures("fake-faces", 7, 0.1, (png(7, 192, 192),))
+    assert (models.requests[0]["n"], models.requests[0]["truncation"]) == (2, 0.5)
+
+
+async def test_vectors_come_in_the_order_of_their_texts() -> None:
+    data = {"data": [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]}
+    given = plainly(json.dumps(data).encode(), Content_Type="application/json")
+    async with crooked(given, "/v1/embeddings") as url, ModelClient(url) as client:
+        assert await client.embed(["a", "b"]) == [[1.0], [2.0]]
+
+
+async def test_what_is_embedded_and_moderated_counts_for_somebody() -> None:
+    sent = []
+
+    async def asked(request: web.Request) -> web.Response:
+        sent.append((await request.json())["user"])
+        return web.json_response({"data": [], "results": []})
+
+    async with crooked(asked, "/v1/embeddings") as url, ModelClient(url) as client:
+        await client.embed(["a"], model="m", user="ann")
+    async with crooked(asked, "/v1/moderations") as url, ModelClient(url) as client:
+        await client.moderate(["a"], user="ben")
+    assert sent == ["ann", "ben"]
+
+
+async def test_the_key_is_sent() -> None:
+    sent = []
+
+    async def models(request: web.Request) -> web.Response:
+        sent.append(request.headers.get("Authorization"))
+        return web.json_response(LISTED)
+
+    async with crooked(models, "/v1/models") as url:
+        for key in ("s3cret", ""):
+            async with ModelClient(f"{url}/", key) as client:
+                assert await client.first("chat") == "fake"
+    assert sent == ["Bearer s3cret", None]
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_readiness(status: int) -> None:
+    body = {"models": ["a"], "missing": {"b": "40 %"}}
+    given = plainly(json.dumps(body).encode(), status)
+    async with crooked(given, "/health/ready") as url, ModelClient(url) as client:
+        assert await client.readiness() == Readiness(status == 200, ("a",), {"b": "40 %"})
+
+
+# Leaving
+
+
+async def test_closing_the_generator_closes_the_connection(models: FakeModels) -> None:
+    models.gate.clear()
+    async with ModelClient(models.url) as client:
+        async with aclosing(client.chat(QUESTION, temperature=1, seed=1)) as events:
+            assert await anext(events) == Delta("Paris")
+            assert models.running == 1
+        await models.until(dropped=1, running=0)
+
+
+async def test_breaking_out_of_the_loop_closes_it_too(models: FakeModels) -> None:
+    models.gate.clear()
+    async with ModelClient(models.url) as client:
+        async for _ in client.chat(QUESTION, temperature=1, seed=1):
+            break
+        await models.until(dropped=1, running=0)
+
+
+# What goes wrong
+
+KEY_REFUSED = "The model server refuses this bot's key; whoever runs it must set the same one on both sides."
+
+
+async def test_nobody_listens(unused_tcp_port: int) -> None:
+    async with ModelClient(f"http://127.0.0.1:{unused_tcp_port}") as client:
+        for call in (answer(client), client.faces(seed=1), client.embed(["a"]), client.readiness()):
+            with pytest.raises(ModelUnavailable) as caught:
+                await call
+            assert str(caught.value) == DOWN
+
+
+async def test_nobody_takes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_client, "CONNECT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first, socket.socket() as next_:
+        for taken in (first, next_):
+            taken.setblocking(False)
+            taken.connect_ex(full.getsockname())
+        async with ModelClient(f"http://127.0.0.1:{full.getsockname()[1]}") as client:
+            with pytest.raises(ModelUnavailable) as caught:
+                await answer(client)
+    assert str(caught.value) == DOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "sentence"),
+    [
+        (400, None, ModelError, "It is too long."),
+        (401, None, ModelUnavailable, KEY_REFUSED),
+        (403, "invalid_api_key", ModelUnavailable, KEY_REFUSED),
+        (403, "foreign_host", ModelUnavailable, "It is too long."),
+        (404, None, ModelError, "It is too long."),
+        (429, None, Busy, "It is too long."),
+        (503, None, ModelUnavailable, "It is too long."),
+    ],
+)
+async def test_a_refusal_says_what_the_server_says(status: int, code: str | None, kind: type, sentence: str) -> None:
+    body = json.dumps({"error": {"message": "It is too long.", "type": "x", "code": code}}).encode()
+    error = await refusal(plainly(body, status, Content_Type="application/json"))
+    assert type(error) is kind
+    assert str(error).startswith(sentence)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"no"', b'{"error": "no"}', b'{"detail": 1}', b"\xff"])
+async def test_a_refusal_without_a_sentence(body: bytes) -> None:
+    error = await refusal(plainly(body, 502))
+    assert type(error) is ModelUnavailable
+    assert str(error) == "The model server answered with status 502."
+    assert error.sentence.in_language("de") == "Der Modellserver hat mit dem Status 502 geantwortet."
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7), ("Wed, 21 Oct 2026 07:28:00 GMT", 5), ("", 5)])
+async def test_when_to_come_back(header: str, seconds: float) -> None:
+    error = await refusal(plainly(b"{}", 429, Retry_After=header))
+    assert isinstance(error, Busy)
+    assert error.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"data: {broken\n\n",
+        b"data: 5\n\n",
+        b"data: []\n\n",
+        b"data: \xff\n\n",
+        b'data: {"error": "no"}\n\n',
+        b'data: {"error": {}}\n\n',
+        word("a"),
+        b"",
+        b"<html>no stream</html>",
+        b"data: " + b"x" * (9 << 20) + b"\n\n",
+    ],
+    ids=["json", "number", "list", "bytes", "error text", "empty error", "no end", "empty", "html", "long line"],
+)
+async def test_a_stream_that_is_none(stream: bytes) -> None:
+    error = await refusal(plainly(stream))
+    assert type(error) is ModelUnavailable
+    assert str(error) == BROKEN
+
+
+async def test_a_long_line_is_read() -> None:
+    text = "x" * (3 << 20)
+    async with crooked(plainly(word(text) + b"data: [DONE]\n\n")) as url, ModelClient(url) as client:
+        assert (await answer(client))[0] == Delta(text)
+
+
+async def test_an_error_in_the_stream_is_the_servers_sentence() -> None:
+    error = await refusal(plainly(word("a") + event(error={"message": "The model's worker died."})))
+    assert type(error) is ModelUnavailable
+    assert str(error) == "The model's worker died."
+
+
+async def test_a_connection_that_is_cut_in_the_stream() -> None:
+    async with crooked(broken_off(word("a"))) as url, ModelClient(url) as client:
+        events = client.chat(QUESTION, temperature=1, seed=1)
+        assert await anext(events) == Delta("a")
+        with pytest.raises(ModelUnavailable) as caught:
+            await anext(events)
+    assert str(caught.value) == BROKEN
+
+
+@pytest.mark.parametrize("body", [b"", b"{broken", b"[]", b"<html>"])
+async def test_a_picture_answer_that_is_none(body: bytes) -> None:
+    given = plainly(body, Content_Type="application/json")
+    async with crooked(given, "/v1/images/generations") as url, ModelClient(url) as client:
+        with pytest.raises(ModelUnavailable) as caught:
+            await client.faces(seed=1)
+    assert str(caught.value) == BROKEN
+
+
+async def test_a_server_without_such_a_model() -> None:
+    given = plainly(b'{"data": [{"id": "other"}]}', Content_Type="application/json")
+    async with crooked(given, "/v1/models") as url, ModelClient(url) as client:
+        with pytest.raises(ModelUnavailable, match="offers no model for chat"):
+            await answer(client)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
+async def test_readiness_of_something_else(body: bytes) -> None:
+    async with crooked(plainly(body), "/health/ready") as url, ModelClient(url) as client:
+        with pytest.raises(ModelUnavailable) as caught:
+            await client.readiness()
+    assert str(caught.value) == DOWN

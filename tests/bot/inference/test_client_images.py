@@ -1,0 +1,208 @@
+import base64
+import json
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from fakes.model_server.broken_api import broken_off, crooked, plainly
+from fakes.model_server.model_api import GIF, FakeModels, png
+
+from bot import Drawn, Preview, Step, Waiting
+from bot.core.errors import ModelError, ModelUnavailable
+from bot.core.model_events import Reading
+from bot.inference.client import BROKEN, ModelClient
+
+PATH = "/v1/images/generations"
+TOLD = {
+    "seed": 7,
+    "seconds": 1.25,
+    "steps": 4,
+    "guidance": 3.0,
+    "width": 16,
+    "height": 16,
+    "sampler": "DDIM",
+    "guided_by": "comparison",
+    "strength": None,
+    "prompt": {"tokens": ["a", "cat"], "dropped": [], "limit": 8},
+    "negative_prompt": None,
+}
+
+
+async def events(client: ModelClient, prompt: str = "a cat", **more: Any) -> list[Waiting | Step | Preview | Drawn]:
+    return [event async for event in client.imagine(prompt, **{"seed": 7} | more)]
+
+
+def chunk(kind: str = "image_generation.completed", **fields: Any) -> bytes:
+    whole = {"type": kind, "b64_json": "AAAA", "output_format": "png", "tempera": TOLD} | fields
+    return f"event: {kind}\ndata: {json.dumps(whole)}\n\n".encode()
+
+
+async def test_a_picture_comes_out_of_steps_and_previews(models: FakeModels) -> None:
+    async with ModelClient(models.url) as client:
+        *way, last = await events(client, previews=8, user="ann")
+    assert way == [
+        Step(1, 4),
+        Preview(png(8), 1, 4),
+        Step(2, 4),
+        Step(3, 4),
+        Preview(png(10), 3, 4),
+        Step(4, 4),
+    ]
+    assert last == Drawn(
+        model="fake-images",
+        files=(png(7),),
+        media_type="image/png",
+        seed=7,
+        seconds=1.25,
+        steps=4,
+        guidance=3,
+        width=16,
+        height=16,
+        sampler="DDIM",
+        strength=None,
+        guided_by="comparison",
+        prompt=Reading(("a", "cat"), (), 8),
+        negative_prompt=None,
+    )
+    (body,) = models.requests
+    assert body == {
+        "model": "fake-images",
+        "prompt": "a cat",
+        "n": 1,
+        "seed": 7,
+        "layout": "separate",
+        "stream": True,
+        "partial_images": 8,
+        "response_format": "b64_json",
+        "user": "ann",
+    }
+
+
+async def test_all_that_can_be_chosen_is_passed_on(models: FakeModels) -> None:
+    async with ModelClient(models.url) as client:
+        *_, drawn = await events(
+            client, count=4, negative_prompt="dogs", steps=2, guidance=0, layout="grid", enlarge=64
+        )
+        await events(client, layout="strip", frames=(0, 2))
+        await events(client, sweep={"guidance": (1, 3.5)})
+    assert isinstance(drawn, Drawn)
+    assert (drawn.steps, drawn.guidance, drawn.negative_prompt) == (2, 0, Reading(("dogs",), (), 8))
+    grid, strip, sweep = models.requests
+    assert {"n": 4, "negative_prompt": "dogs", "steps": 2, "guidance": 0, "layout": "grid"}.items() <= grid.items()
+    assert (grid["enlarge"], strip["frames"], "sweep" in grid) == (64, [0, 2], False)
+    assert sweep["sweep"] == {"guidance": [1, 3.5]}
+
+
+async def test_several_files_and_other_kinds_of_them(models: FakeModels) -> None:
+    async with ModelClient(models.url) as client:
+        *_, three = await events(client, count=3)
+        *_, film = await events(client, layout="animation")
+    assert isinstance(three, Drawn)
+    assert isinstance(film, Drawn)
+    assert (three.files, three.media_type) == ((png(7), png(8), png(9)), "image/png")
+    assert (film.files, film.media_type) == ((GIF,), "image/gif")
+
+
+async def test_a_variation_is_a_form_with_the_picture(models: FakeModels) -> None:
+    async with ModelClient(models.url) as client:
+        *_, drawn = await events(client, prompt="1", source=png(3), strength=0.5, layout="strip", frames=(1, 2))
+    assert isinstance(drawn, Drawn)
+    assert drawn.strength == 0.5
+    (body,) = models.requests
+    assert (body["image"], body["strength"], body["frames"], body["stream"]) == (png(3), 0.5, [1, 2], True)
+
+
+async def test_the_queue_comes_first(models: FakeModels) -> None:
+    models.gate.clear()
+    models.place = 2
+    async with ModelClient(models.url) as client, aclosing(client.imagine("a cat", seed=7)) as stream:
+        assert await anext(stream) == Waiting(2, 3.0)
+        models.gate.set()
+        assert await anext(stream) == Step(1, 4)
+
+
+async def test_closing_the_generator_closes_the_connection(models: FakeModels) -> None:
+    models.gate.clear()
+    async with ModelClient(models.url) as client:
+        async with aclosing(client.imagine("a cat", seed=7, previews=1)) as stream:
+            assert [await anext(stream), await anext(stream)] == [Step(1, 4), Preview(png(8), 1, 4)]
+            assert models.running == 1
+        await models.until(dropped=1, running=0)
+
+
+async def test_a_large_file_is_read() -> None:
+    data = bytes(range(256)) * (40 << 10)
+    stream = chunk(b64_json=base64.b64encode(data).decode()) + b"data: [DONE]\n\n"
+    async with crooked(plainly(stream), PATH) as url, ModelClient(url) as client:
+        (drawn,) = await events(client)
+    assert isinstance(drawn, Drawn)
+    assert drawn.files == (data,)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        chunk(b64_json="no base64!"),
+        chunk(b64_json=None),
+        chunk(tempera=None),
+        chunk(tempera=5),
+        chunk(tempera=TOLD | {"prompt": "a cat"}),
+        chunk(tempera={name: value for name, value in TOLD.items() if name != "seed"}),
+        chunk("tempera.progress", tempera={}),
+        chunk("tempera.progress", tempera={"queue": {"place": "first"}}),
+        chunk("tempera.progress", tempera={"queue": 3}),
+        chunk("image_generation.partial_image", b64_json="AAAA", tempera={"step": 1}),
+    ],
+)
+async def test_a_stream_that_is_none(said: bytes) -> None:
+    async with crooked(plainly(said + b"data: [DONE]\n\n"), PATH) as url, ModelClient(url) as client:
+        with pytest.raises(ModelUnavailable) as caught:
+            await events(client)
+    assert str(caught.value) == BROKEN
+
+
+async def test_what_is_of_no_interest_is_passed_over() -> None:
+    stream = chunk("image_generation.weather") + chunk() + b"data: [DONE]\n\n"
+    async with crooked(plainly(stream), PATH) as url, ModelClient(url) as client:
+        assert len(await events(client)) == 1
+
+
+async def test_a_connection_that_is_cut_before_the_picture() -> None:
+    cut = broken_off(chunk("tempera.progress", tempera={"step": 1, "steps": 4}))
+    async with crooked(cut, PATH) as url, ModelClient(url) as client:
+        stream = client.imagine("a cat", seed=7)
+        assert await anext(stream) == Step(1, 4)
+        with pytest.raises(ModelUnavailable) as caught:
+            await anext(stream)
+    assert str(caught.value) == BROKEN
+
+
+async def test_a_refusal_says_what_the_server_says(models: FakeModels) -> None:
+    models.failure = (400, "The guidance is 40; it must be from 0 to 30.")
+    async with ModelClient(models.url) as client:
+        for more in ({}, {"source": png(1), "strength": 0.5}):
+            with pytest.raises(ModelError, match="from 0 to 30"):
+                await events(client, **more)
+
+
+async def test_a_server_without_an_image_model() -> None:
+    given = plainly(b'{"data": [{"id": "other"}]}', Content_Type="application/json")
+    async with crooked(given, "/v1/models") as url, ModelClient(url) as client:
+        with pytest.raises(ModelUnavailable, match="offers no model for images"):
+            await events(client)
+
+
+async def test_what_the_server_would_not_take_is_refused_in_tests_too(models: FakeModels) -> None:
+    async with ModelClient(models.url) as client:
+        for more, said in (
+            ({"sweep": {"steps": [1.0, 2.0]}}, "whole number"),
+            ({"enlarge": 4096}, "enlarged to 16 to 1024 pixels"),
+            ({"prompt": "x" * 32_001}, "at most 32000 characters"),
+            ({"source": b"no picture"}, "picture"),
+            ({"layout": "strip", "frames": (5,)}, "takes 4"),
+        ):
+            with pytest.raises(ModelError, match=said):
+                await events(client, **more)
+    assert len(models.refused) == 5
+    models.refused.clear()

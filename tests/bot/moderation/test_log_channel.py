@@ -1,0 +1,286 @@
+"""What is noted is told in the channel that moderators chose, once, and nothing waits for it."""
+
+import asyncio
+import logging
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last
+
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.core.errors import OptionError
+from bot.core.i18n import Sentence
+from bot.core.messages import Place
+from bot.inference.client import ModelClient
+from bot.moderation import log_channel
+from bot.moderation.log_channel import CannotPost, LogChannel
+from bot.plugin_host import plugin
+from bot.settings.setting import Scope
+from bot.storage.audit import Audit, Entry, note
+from bot.storage.database import Database
+
+SCHOOL = Scope("test", "school")
+HELLO = "From now on I tell here what moderators change and do, what is refused, and who appeals against it."
+
+
+class Recorder:
+    """A platform's voice: keeps what was said, and fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str, str]] = []
+        self.failure: Exception | None = None
+        self.language = "en"
+
+    def locale(self, server: str) -> str:
+        return self.language
+
+    async def say(self, server: str, channel: str, text: str) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.said.append((server, channel, text))
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for _, _, text in self.said for line in text.splitlines()]
+
+
+@pytest.fixture
+def voice() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+async def bot(database: Database) -> AsyncIterator[Bot]:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "config", "help"), entry_points=False))
+    async with Bot(ModelClient("http://127.0.0.1:9"), plugins, database, settings={"safety.level": "off"}) as running:
+        yield running
+
+
+async def refuse(bot: Bot, what: str = "ask", place: Place = ROOM) -> None:
+    await bot.audit.record(Entry(actor=ANN, place=place, kind="refusal", what=what, before="rude words", reason="hate"))
+
+
+async def choose(bot: Bot, channel: str | None = "log", scope: Scope = SCHOOL) -> None:
+    await bot.settings.write([bot.settings.plan("audit.channel", channel, scope)], MODERATOR)
+
+
+class Rounds:
+    """How often each log channel has looked for something new."""
+
+    def __init__(self) -> None:
+        self.done: Counter[int] = Counter()
+        self.changed = asyncio.Condition()
+
+    async def quiet(self, *channels: LogChannel) -> None:
+        """Wait until all that was noted before has been looked at, and told."""
+        # The round under way may have begun before that; the one after it did not.
+        wanted = {id(channel): self.done[id(channel)] + 2 for channel in channels}
+        async with asyncio.timeout(30), self.changed:
+            await self.changed.wait_for(lambda: all(self.done[key] >= count for key, count in wanted.items()))
+
+
+@pytest.fixture(autouse=True)
+def rounds(monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    counted, real = Rounds(), LogChannel._round
+
+    async def look(channel: LogChannel, platform: str) -> None:
+        await real(channel, platform)
+        async with counted.changed:
+            counted.done[id(channel)] += 1
+            counted.changed.notify_all()
+
+    monkeypatch.setattr(LogChannel, "_round", look)
+    monkeypatch.setattr(log_channel, "SECONDS", 0.01)
+    return counted
+
+
+async def test_what_is_noted_is_told_in_short_lines_without_what_was_written(
+    bot: Bot, voice: Recorder, rounds: Rounds
+) -> None:
+    await refuse(bot, "before")
+    async with bot.log_channel.spoken("test", voice):
+        await rounds.quiet(bot.log_channel)
+        await choose(bot)
+        await refuse(bot)
+        await rounds.quiet(bot.log_channel)
+    assert {(server, channel) for server, channel, _ in voice.said} == {("school", "log")}
+    assert voice.lines == [
+        HELLO,
+        "⚙️ **Mod** set `audit.channel`: – → `log`",
+        "⛔ **Ann** was refused `ask` (channel `room`) (hate)",
+    ]
+
+
+async def test_where_no_channel_is_chosen_nothing_is_told_and_nothing_later_either(
+    bot: Bot, voice: Recorder, rounds: Rounds
+) -> None:
+    async with bot.log_channel.spoken("test", voice):
+        await rounds.quiet(bot.log_channel)
+        await refuse(bot)
+        await refuse(bot, place=Place("other", "room", server="school"))
+        await rounds.quiet(bot.log_channel)
+        assert voice.said == []
+        await choose(bot)
+        await rounds.quiet(bot.log_channel)
+        await choose(bot, None)
+        await refuse(bot)
+        await rounds.quiet(bot.log_channel)
+    assert [line for line in voice.lines if "refused" in line][1:] == []
+
+
+async def test_an_entry_whose_transaction_ends_late_is_told_too(
+    address: str, bot: Bot, voice: Recorder, rounds: Rounds
+) -> None:
+    async with bot.log_channel.spoken("test", voice), Database(address) as another:
+        await rounds.quiet(bot.log_channel)
+        await choose(bot)
+        await rounds.quiet(bot.log_channel)
+        async with bot.database.writing() as session:
+            note(session, Entry(actor=ANN, place=ROOM, kind="refusal", what="late"))
+            await session.flush()
+            next_one = asyncio.create_task(
+                Audit(another).record(Entry(actor=ANN, place=ROOM, kind="refusal", what="soon"))
+            )
+            await rounds.quiet(bot.log_channel)
+        await next_one
+        await rounds.quiet(bot.log_channel)
+    assert [re.findall("late|soon", line) for line in voice.lines[2:]] == [["late"], ["soon"]]
+
+
+async def test_each_server_has_its_own(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
+    async with bot.log_channel.spoken("test", voice):
+        await rounds.quiet(bot.log_channel)
+        await choose(bot)
+        await choose(bot, "theirs", Scope("test", "other"))
+        await refuse(bot, "here")
+        await refuse(bot, "there", Place("test", "room", server="other"))
+        await rounds.quiet(bot.log_channel)
+    for server, channel, word in (("school", "log", "here"), ("other", "theirs", "there")):
+        told = "\n".join(text for where, at, text in voice.said if (where, at) == (server, channel))
+        assert f"`{word}`" in told
+    assert {(server, channel) for server, channel, _ in voice.said} == {("school", "log"), ("other", "theirs")}
+
+
+async def test_many_at_once_are_one_message_that_counts_the_rest(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
+    async with bot.log_channel.spoken("test", voice):
+        await rounds.quiet(bot.log_channel)
+        await choose(bot)
+        await rounds.quiet(bot.log_channel)
+    before = len(voice.said)
+    for number in range(100):
+        await refuse(bot, f"n{number}")
+    async with bot.log_channel.spoken("test", voice):
+        await rounds.quiet(bot.log_channel)
+    [(_, _, text)] = voice.said[before:]
+    lines = text.splitlines()
+    assert len(text) < 2000
+    assert lines[-1] == f"… and {101 - len(lines)} more; /audit lists them."
+    assert lines[0].startswith("⛔ **Ann** was refused `n0`")
+
+
+async def test_of_two_processes_one_tells_it(bot: Bot, database: Database, voice: Recorder, rounds: Rounds) -> None:
+    other = LogChannel(database, bot.settings, bot.audit)
+    async with bot.log_channel.spoken("test", voice), other.spoken("test", voice):
+        await rounds.quiet(bot.log_channel, other)
+        await choose(bot)
+        for number in range(20):
+            await refuse(bot, f"n{number}")
+        await rounds.quiet(bot.log_channel, other)
+    for number in range(20):
+        assert len([line for line in voice.lines if f"`n{number}`" in line]) == 1
+
+
+async def test_what_was_noted_while_nobody_listened_is_told_later(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
+    async with bot.log_channel.spoken("test", voice):
+        await rounds.quiet(bot.log_channel)
+        await choose(bot)
+        await rounds.quiet(bot.log_channel)
+    await refuse(bot, "meanwhile")
+    async with bot.log_channel.spoken("test", voice):
+        await rounds.quiet(bot.log_channel)
+    assert "`meanwhile`" in voice.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (CannotPost(Sentence("I am not in {name}.", {"name": "#log"})), "I am not in #log."),
+        (RuntimeError("token=secret"), "something went wrong; the log of the bot says more."),
+        (TimeoutError(), "it takes too long."),
+    ],
+)
+async def test_a_channel_that_cannot_be_written_to_disturbs_nothing_and_is_told_once(
+    bot: Bot, voice: Recorder, rounds: Rounds, failure: Exception, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with bot.log_channel.spoken("test", voice):
+        await rounds.quiet(bot.log_channel)
+        await choose(bot)
+        voice.failure = failure
+        for _ in range(3):
+            await refuse(bot)
+            await rounds.quiet(bot.log_channel)
+        assert not (await last(bot, ask("/help"))).error
+        told = [(await last(bot, ask("/config show", MODERATOR))).status for _ in range(3)]
+    sentence = f"I could not write to the log channel log: {reason} Moderators can change that: `audit.channel`"
+    assert told == [sentence, "", ""]
+    assert (await bot.audit.find("test", "school"))[0].kind == "refusal"
+
+
+async def test_it_is_told_again_once_it_had_worked_meanwhile(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
+    async with bot.log_channel.spoken("test", voice):
+        await rounds.quiet(bot.log_channel)
+        await choose(bot)
+        notes = []
+        for failure in (RuntimeError(), None, RuntimeError()):
+            voice.failure = failure
+            await refuse(bot)
+            await rounds.quiet(bot.log_channel)
+            notes.append(bool((await last(bot, ask("/config show", MODERATOR))).status))
+    assert notes == [True, False, True]
+
+
+async def test_others_than_moderators_are_not_told(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
+    async with bot.log_channel.spoken("test", voice):
+        await rounds.quiet(bot.log_channel)
+        await choose(bot)
+        voice.failure = RuntimeError()
+        await refuse(bot)
+        await rounds.quiet(bot.log_channel)
+    assert (await last(bot, ask("/help"))).status == ""
+    elsewhere = Place("test", "room", server="other")
+    assert (await last(bot, ask("/config show", MODERATOR, elsewhere))).status == ""
+    assert "log channel" in (await last(bot, ask("/config show", MODERATOR))).status
+
+
+async def test_a_channel_is_tried_out_before_it_is_set(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
+    voice.failure = CannotPost(Sentence("there is no such room."))
+    async with bot.log_channel.spoken("test", voice):
+        with pytest.raises(OptionError) as caught:
+            await choose(bot)
+        assert str(caught.value) == "audit.channel: I cannot write to log: there is no such room."
+        assert bot.settings.value("audit.channel", ROOM) == ""
+        voice.failure, voice.language = None, "de"
+        await choose(bot)
+    assert voice.said[0][2].startswith("Von jetzt an sage ich hier")
+
+
+async def test_a_language_that_moderators_chose_goes_before_that_of_the_place(
+    bot: Bot, voice: Recorder, rounds: Rounds
+) -> None:
+    await bot.settings.write([bot.settings.plan("answers.language", "es", SCHOOL)], MODERATOR)
+    async with bot.log_channel.spoken("test", voice):
+        await choose(bot)
+    assert voice.lines[0].startswith("Desde ahora")
+
+
+async def test_it_is_one_channel_of_a_server(bot: Bot) -> None:
+    with pytest.raises(OptionError, match="audit.channel must be one channel; you gave 2."):
+        bot.settings.plan("audit.channel", "one two", SCHOOL)
+    for given, kept in (("<#123456789>", "123456789"), ("123456789", "123456789"), ("", "")):
+        assert bot.settings.plan("audit.channel", given, Scope("discord", "1")).value == kept
+    with pytest.raises(OptionError, match="“log” is none"):
+        bot.settings.plan("audit.channel", "log", Scope("discord", "1"))

@@ -1,0 +1,242 @@
+"""Buttons and forms on Discord: what they do, who may use them, and that they work whenever they are pressed."""
+
+from pathlib import Path
+
+import pytest
+from fakes.core.requests import noted
+from fakes.discord import FakeDiscord, FakeMessage
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+
+from bot.app import Bot
+from bot.core.messages import Button, Reply
+from bot.platforms.discord.incoming import interactions
+from bot.storage.audit import Filter
+
+
+async def answered(discord: FakeDiscord, **options: object) -> FakeMessage:
+    """An answer of /ask to Ann."""
+    given = {"prompt": "Why?"} | options
+    asked = await discord.slash(discord.ann, discord.channel, "ask", **given)
+    return await finished(discord, await asked.message())
+
+
+async def test_stop_ends_it_with_what_was_said(discord: FakeDiscord, models: FakeModels) -> None:
+    models.gate.clear()
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
+    message = await asked.message()
+    await discord.until(lambda: "Paris" in message.content)
+    pressed = await discord.press(discord.ann, message, "Stop")
+    assert (await pressed.acknowledged()).kind == "defer_update"
+    await finished(discord, message)
+    assert message.content == "> Why?\n\nParis\n\n-# Stopped."
+    assert "Again" in message.buttons
+    await models.until(running=0)
+
+
+async def test_again_gives_another_answer_and_warmer_a_warmer_one(discord: FakeDiscord, models: FakeModels) -> None:
+    first = await answered(discord, temperature=0.5, seed=7)
+    for label in ("Again", "Warmer", "Cooler"):
+        pressed = await discord.press(discord.ann, first, label)
+        ack = await pressed.acknowledged()
+        assert (ack.kind, ack.private) == ("defer", False)
+        message = await finished(discord, await pressed.message())
+        assert message is not first
+        assert message.content.startswith("> Why?\n\nParis")
+    original, again, warmer, cooler = models.requests
+    assert again["seed"] != original["seed"]
+    assert (warmer["seed"], warmer["temperature"]) == (7, 0.8)
+    assert (cooler["seed"], cooler["temperature"]) == (7, 0.2)
+
+
+async def test_thumbs_are_counted_in_place(discord: FakeDiscord) -> None:
+    message = await answered(discord)
+    before = message.content
+    for user, label, shown in ((discord.ann, "👍", "👍 1"), (discord.ben, "👍 1", "👍 2"), (discord.ann, "👎", "👎 1")):
+        pressed = await discord.press(user, message, label)
+        assert (await pressed.acknowledged()).kind == "defer_update"
+        await discord.until(lambda shown=shown: shown in message.buttons)
+    assert message.content == before
+
+
+async def test_somebody_elses_thumb_leaves_the_buttons_in_the_language_of_the_asker(discord: FakeDiscord) -> None:
+    eva = discord.add_user("Eva", locale="de")
+    message = await answered(discord)
+    await discord.press(eva, message, "👍")
+    await discord.until(lambda: "👍 1" in message.buttons)
+    assert list(message.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍 1", "👎"]
+
+
+async def test_a_message_that_cannot_be_changed_any_more_says_so(discord: FakeDiscord) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", thread=True)
+    starter = await asked.message()
+    thread = await discord.until(lambda: starter.thread)
+    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    await finished(discord, answer)
+    for number, label in enumerate(("👍", "Delete")):
+        discord.archive_thread(thread)
+        await discord.press(discord.ann, answer, label)
+        await discord.until(lambda number=number: len(discord.private(discord.ann)) > number)
+    said = {message.content for message in discord.private(discord.ann)}
+    assert said == {"Discord does not let me change this message any more."}
+
+
+async def test_delete_takes_all_parts_away(discord: FakeDiscord, toy_bot: Bot) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
+    await asked.message()
+    await discord.until(lambda: asked.followups and "Delete" in asked.followups[-1].buttons)
+    assert len(discord.messages(discord.channel)) == 3
+    await discord.press(discord.ann, asked.followups[-1], "Delete")
+    await discord.until(lambda: not discord.messages(discord.channel))
+    assert await toy_bot.journal.get(2) is None
+
+
+@pytest.mark.parametrize("lives", [900.0, 0.0])
+async def test_where_only_the_user_installed_it_delete_takes_all_parts_away_while_it_can(
+    discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, lives: float
+) -> None:
+    monkeypatch.setattr(interactions, "TOKEN_LIVES", lives)
+    channel = discord.add_guild("Elsewhere", bot=False).add_channel("general")
+    asked = await discord.slash(discord.ann, channel, "stretch", installed_by_user=True, length=5000)
+    await discord.until(lambda: asked.followups and "Delete" in asked.followups[-1].buttons)
+    parts = discord.messages(channel)
+    # Once these are done, the answer is no longer being shown.
+    await noted(toy_bot, "discord", str(parts[-1].id))
+    await discord.press(discord.ann, parts[-1], "👍")
+    await discord.until(lambda: "👍 1" in parts[-1].buttons)
+    await discord.press(discord.ann, parts[-1], "Delete")
+    if lives:
+        await discord.until(lambda: all(part.deleted for part in parts))
+        return
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    assert said.content == "The first parts of this answer stay: Discord let me delete them for 15 minutes only."
+    assert [part.deleted for part in parts] == [False, False, True]
+
+
+@pytest.mark.parametrize("label", ["Again", "Delete", "Edit"])
+async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, toy_bot: Bot, label: str) -> None:
+    message = await answered(discord)
+    await discord.press(discord.ben, message, label)
+    await discord.until(lambda: discord.private(discord.ben))
+    (said,) = discord.private(discord.ben)
+    assert said.content == "Only Ann, who asked, and moderators can do that."
+    (noted,) = await toy_bot.audit.find("discord", discord.guild.id, Filter(kind="refusal"))
+    assert (noted.what, noted.actor, noted.reason) == (label.lower(), discord.ben.id, "owner")
+    assert discord.messages(discord.channel) == [message]
+    assert discord.private(discord.ann) == []
+
+
+async def test_edit_opens_a_form_that_asks_anew(discord: FakeDiscord, models: FakeModels) -> None:
+    message = await answered(discord, temperature=0.5)
+    pressed = await discord.press(discord.ann, message, "Edit")
+    ack = await pressed.acknowledged()
+    assert ack.kind == "modal"
+    sent = await discord.submit(discord.ann, pressed, {"prompt": "How?"})
+    assert (await sent.acknowledged()).kind == "defer"
+    edited = await finished(discord, await sent.message())
+    assert edited.content.startswith("> How?\n\nParis")
+    assert models.requests[-1]["temperature"] == 0.5
+    assert not message.deleted
+
+
+async def test_a_form_is_sent_and_answered(discord: FakeDiscord, models: FakeModels) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask")
+    sent = await discord.submit(discord.ann, asked, {"prompt": "Why?", "temperature": "1.5"})
+    message = await finished(discord, await sent.message())
+    assert message.content.startswith("> Why?\n\nParis")
+    assert models.requests[-1]["temperature"] == 1.5
+
+
+async def test_a_form_that_is_refused_loses_nothing(discord: FakeDiscord) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask")
+    prompt = "Why is ```code``` so?"
+    sent = await discord.submit(discord.ann, asked, {"prompt": prompt, "temperature": "hot"})
+    ack = await sent.acknowledged()
+    assert (ack.kind, ack.private) == ("message", True)
+    sentence, rest = ack.data["content"].split("\n\n", 1)
+    assert sentence == "temperature must be a number from 0 to 2; you gave “hot”."
+    assert "prompt:\n```\nWhy is ˋˋˋcodeˋˋˋ so?\n```" in rest
+    assert "temperature:\n```\nhot\n```" in rest
+
+
+async def test_a_long_form_that_is_refused_comes_back_as_a_file(discord: FakeDiscord) -> None:
+    message = await answered(discord)
+    pressed = await discord.press(discord.ann, message, "Edit")
+    prompt = "Why? " * 700
+    sent = await discord.submit(discord.ann, pressed, {"prompt": prompt, "temperature": "hot"})
+    await sent.acknowledged()
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    assert said.content.startswith("temperature must be a number from 0 to 2; you gave “hot”.")
+    (file,) = said.attachments
+    assert f"prompt:\n{prompt.strip()}" in file.data.decode()
+    assert discord.messages(discord.channel) == [message]
+
+
+async def test_a_form_takes_files(discord: FakeDiscord) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "weigh")
+    sent = await discord.submit(discord.ann, asked, {"file": [("notes.txt", b"twelve bytes")]})
+    message = await finished(discord, await sent.message())
+    assert message.content == "notes.txt: 12 bytes of text/plain"
+
+
+async def test_a_plugins_button_answers_whoever_presses_it(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    toys.say(Reply(text="Go on?", buttons=(Button("Go on", "ask", {"prompt": "Why?"}),), final=True))
+    message = await finished(discord, await asked.message())
+    pressed = await discord.press(discord.ben, message, "Go on")
+    assert "Paris" in (await finished(discord, await pressed.message())).content
+
+
+async def test_a_button_under_what_is_private_answers_privately(discord: FakeDiscord, models: FakeModels) -> None:
+    models.failure = (503, "The model is loading.")
+    await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    models.failure = None
+    pressed = await discord.press(discord.ann, said, "Again")
+    ack = await pressed.acknowledged()
+    assert (ack.kind, ack.private) == ("defer", True)
+
+
+async def test_yesterdays_buttons_work_after_a_restart(
+    models: FakeModels, toys: Toys, quick: None, tmp_path: Path
+) -> None:
+    async with FakeDiscord() as discord:
+        async with bot_with_toys(models, tmp_path, toys) as bot, on_discord(bot, discord):
+            message = await answered(discord)
+        discord.expire_tokens()
+        async with bot_with_toys(models, tmp_path, Toys()) as bot, on_discord(bot, discord):
+            pressed = await discord.press(discord.ann, message, "Again")
+            assert "Paris" in (await finished(discord, await pressed.message())).content
+            await discord.press(discord.ann, message, "👍")
+            await discord.until(lambda: "👍 1" in message.buttons)
+            await discord.press(discord.ann, message, "Delete")
+            await discord.until(lambda: message.deleted)
+
+
+async def test_what_is_no_longer_stored_says_so(discord: FakeDiscord, toy_bot: Bot) -> None:
+    message = await answered(discord)
+    await toy_bot.database.purge(0)
+    for label in ("Again", "👍", "Edit"):
+        before = len(discord.private(discord.ann))
+        await discord.press(discord.ann, message, label)
+        await discord.until(lambda before=before: len(discord.private(discord.ann)) > before)
+    assert {said.content for said in discord.private(discord.ann)} == {"This has expired: it is no longer stored."}
+    assert discord.messages(discord.channel) == [message]
+
+
+async def test_values_of_a_setting_are_suggested_by_its_name(discord: FakeDiscord, models: FakeModels) -> None:
+    async def offered(typed: str, **given: str) -> list[str]:
+        return await discord.autocomplete(discord.mod, discord.channel, "config set", "value", typed, **given)
+
+    assert await offered("", setting="ask.model") == ["fake-chat"]
+    assert await offered("cl", setting="safety.level") == ["classroom"]
+    assert await offered("", setting="nothing.known") == []
+    assert await discord.autocomplete(discord.mod, discord.channel, "config show", "setting", "safety.l") == [
+        "safety.level"
+    ]
+    assert await discord.autocomplete(discord.mod, discord.channel, "config set", "setting", "ask.model ") == [
+        "ask.model fake-chat"
+    ]

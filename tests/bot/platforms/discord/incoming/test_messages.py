@@ -1,0 +1,296 @@
+"""What is said to the bot on Discord without a slash, with and without the intent to read everything; and threads."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from fakes.core.requests import noted
+from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, finished, on_discord
+
+from bot.app import Bot
+from bot.core.messages import Reply
+
+
+@pytest.fixture
+async def open_discord(toy_bot: Bot, quick: None) -> AsyncIterator[FakeDiscord]:
+    """A bot that may read all messages."""
+    async with FakeDiscord() as server, on_discord(toy_bot, server, message_content=True):
+        yield server
+
+
+async def answer_to(discord: FakeDiscord, said: FakeMessage) -> FakeMessage:
+    """The bot's reply to a message, once it is finished."""
+
+    def reply() -> FakeMessage | None:
+        here = discord.messages(said.channel)
+        return next((one for one in here if one.author is discord.bot and one.reference is said), None)
+
+    return await finished(discord, await discord.until(reply))
+
+
+async def nothing_more(discord: FakeDiscord, channel: FakeChannel, toys: Toys) -> None:
+    """What was said before this was heard, and not answered: events are handled in order."""
+    count = len(discord.messages(channel))
+    said = await discord.say(discord.mod, discord.dm(discord.mod), "/play")
+    toys.say(Reply(text="done", final=True))
+    await answer_to(discord, said)
+    assert len(discord.messages(channel)) == count
+
+
+async def test_a_mention_asks(discord: FakeDiscord, models: FakeModels) -> None:
+    said = await discord.say(discord.ann, discord.channel, f"What does {discord.ben.mention} mean?", mention=True)
+    answer = await answer_to(discord, said)
+    assert answer.content.startswith("Paris is the capital of France.\n\n-# model")
+    assert models.requests[-1]["messages"][-1]["content"] == "What does @Ben mean?"
+    assert answer.pings == []
+
+
+async def test_a_mention_of_a_command_is_the_command(discord: FakeDiscord, models: FakeModels) -> None:
+    said = await discord.say(discord.ann, discord.channel, "/ask temperature:0.2 Why?", mention=True)
+    await answer_to(discord, said)
+    assert models.requests[-1]["temperature"] == 0.2
+
+
+async def test_a_bare_mention_is_welcomed(discord: FakeDiscord) -> None:
+    said = await discord.say(discord.ann, discord.channel, "", mention=True)
+    answer = await answer_to(discord, said)
+    assert answer.content.startswith("Hello! I show how generative AI works.")
+    assert "- `/ask temperature:0.2 prompt:What is the capital of France?`" in answer.content
+
+
+async def test_a_direct_message_asks_and_goes_on(discord: FakeDiscord, models: FakeModels) -> None:
+    channel = discord.dm(discord.ann)
+    for text in ("Why?", "And then?"):
+        await answer_to(discord, await discord.say(discord.ann, channel, text))
+    turns = [turn["content"] for turn in models.requests[-1]["messages"]]
+    assert turns[1:] == ["Why?", "Paris is the capital of France.", "And then?"]
+
+
+async def test_a_pinging_reply_goes_on_without_the_intent(
+    discord: FakeDiscord, models: FakeModels, toy_bot: Bot
+) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
+    first = await finished(discord, await asked.message())
+    await noted(toy_bot, "discord", str(first.id))
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Something else")
+    await finished(discord, await asked.message())
+    said = await discord.say(discord.ben, discord.channel, "And then?", reply_to=first)
+    await answer_to(discord, said)
+    turns = [turn["content"] for turn in models.requests[-1]["messages"]]
+    assert turns[1:] == ["Why?", "Paris is the capital of France.", "And then?"]
+
+
+async def test_a_reply_to_any_part_of_an_answer_is_one_to_it(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
+    await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
+    await noted(toy_bot, "discord", str(asked.followups[-1].id))
+    for part in (asked.original, *asked.followups):
+        await discord.say(discord.ann, discord.channel, "/inspect", reply_to=part)
+    direct = discord.dm(discord.ann)
+    await discord.until(lambda: len(discord.messages(direct)) == 3)
+    for told in discord.messages(direct):
+        assert (await finished(discord, told)).content.startswith("**/stretch**")
+
+
+async def test_a_silent_reply_is_heard_with_the_intent_alone(
+    open_discord: FakeDiscord, models: FakeModels, toys: Toys, toy_bot: Bot
+) -> None:
+    asked = await open_discord.slash(open_discord.ann, open_discord.channel, "ask", prompt="Why?")
+    first = await finished(open_discord, await asked.message())
+    await noted(toy_bot, "discord", str(first.id))
+    said = await open_discord.say(open_discord.ben, open_discord.channel, "And then?", reply_to=first, ping=False)
+    await answer_to(open_discord, said)
+    assert models.requests[-1]["messages"][-1]["content"] == "And then?"
+
+
+async def test_a_silent_reply_is_not_heard_without_it(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
+    first = await finished(discord, await asked.message())
+    await discord.say(discord.ben, discord.channel, "And then?", reply_to=first, ping=False)
+    await nothing_more(discord, discord.channel, toys)
+
+
+async def test_what_is_not_for_the_bot_is_left_alone(open_discord: FakeDiscord, toys: Toys) -> None:
+    other = await open_discord.say(open_discord.ann, open_discord.channel, "Hello all")
+    await open_discord.say(open_discord.ben, open_discord.channel, "Hello Ann", reply_to=other)
+    machine = open_discord.add_user("Machine")
+    machine.bot = True
+    await open_discord.say(machine, open_discord.channel, "Beep", mention=True)
+    await nothing_more(open_discord, open_discord.channel, toys)
+
+
+async def test_a_refusal_is_a_reply(discord: FakeDiscord) -> None:
+    said = await discord.say(discord.ann, discord.channel, "/aks Why?", mention=True)
+    answer = await answer_to(discord, said)
+    assert answer.content == "There is no command /aks. Did you mean /ask?"
+    assert answer.buttons == {}
+
+
+async def test_an_error_is_told_in_the_reply(discord: FakeDiscord, models: FakeModels) -> None:
+    models.failure = (503, "The model is loading.")
+    answer = await answer_to(discord, await discord.say(discord.ann, discord.channel, "Why?", mention=True))
+    assert "The model is loading." in answer.content
+    assert discord.messages(discord.channel)[-1] is answer
+
+
+async def test_what_is_private_comes_as_a_direct_message(discord: FakeDiscord) -> None:
+    await discord.say(discord.ann, discord.channel, "/whisper hello", mention=True)
+    (told,) = await discord.until(lambda: discord.messages(discord.dm(discord.ann)))
+    await finished(discord, told)
+    assert told.content == "psst, hello"
+    assert len(discord.messages(discord.channel)) == 1
+
+
+async def test_where_direct_messages_are_closed_the_channel_hears_how(discord: FakeDiscord) -> None:
+    discord.ann.dm_closed = True
+    said = await discord.say(discord.ann, discord.channel, "/whisper hello", mention=True)
+    answer = await answer_to(discord, said)
+    assert answer.content.startswith("You take no direct messages from me. Use a slash command")
+
+
+async def test_two_processes_answer_once(toy_bot: Bot, discord: FakeDiscord, models: FakeModels) -> None:
+    async with on_discord(toy_bot, discord):
+        await discord.until(lambda: [name for name, _ in discord.gateway_log].count("identify") == 2)
+        await discord.connected()
+        said = await discord.say(discord.ann, discord.channel, "Why?", mention=True)
+        await answer_to(discord, said)
+    assert len(models.requests) == 1
+
+
+async def test_a_deleted_question_is_answered_all_the_same(discord: FakeDiscord, models: FakeModels) -> None:
+    models.gate.clear()
+    models.before_gate = 0
+    said = await discord.say(discord.ann, discord.channel, "Why?", mention=True)
+    discord.delete_message(said)
+    models.gate.set()
+    answer = await discord.until(lambda: next(iter(discord.messages(discord.channel)), None))
+    assert "Paris" in (await finished(discord, answer)).content
+
+
+# Threads
+
+
+async def threaded(discord: FakeDiscord, question: str = "What is a GAN?") -> FakeChannel:
+    """The thread that a question opens."""
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=question, thread=True)
+    message = await asked.message()
+    return await discord.until(lambda: message.thread)
+
+
+async def test_a_thread_is_opened_under_the_question(discord: FakeDiscord) -> None:
+    question = "What is a GAN? " * 20
+    thread = await threaded(discord, question)
+    (starter,) = discord.messages(discord.channel)
+    assert starter.content == f"> {question.strip()}"
+    assert thread.name == f"{question[:99].strip()}…"
+    (answer,) = await discord.until(lambda: discord.messages(thread))
+    await finished(discord, answer)
+    assert answer.content.startswith("Paris is the capital of France.\n\n-# model")
+    assert "Again" in answer.buttons
+
+
+async def test_all_that_is_said_in_the_thread_goes_on(open_discord: FakeDiscord, models: FakeModels) -> None:
+    thread = await threaded(open_discord)
+    (answer,) = await open_discord.until(lambda: open_discord.messages(thread))
+    await finished(open_discord, answer)
+    await answer_to(open_discord, await open_discord.say(open_discord.ben, thread, "And then?"))
+    turns = [turn["content"] for turn in models.requests[-1]["messages"]]
+    assert turns[1:] == ["What is a GAN?", "Paris is the capital of France.", "And then?"]
+    pressed = await open_discord.press(open_discord.ann, answer, "Again")
+    again = await finished(open_discord, await pressed.message())
+    assert again.channel is thread
+
+
+async def test_without_the_intent_the_thread_is_told_once_what_is_heard(
+    discord: FakeDiscord, models: FakeModels, toys: Toys
+) -> None:
+    thread = await threaded(discord)
+    (answer,) = await discord.until(lambda: discord.messages(thread))
+    await finished(discord, answer)
+    told = await answer_to(discord, await discord.say(discord.ben, thread, "And then?"))
+    assert told.content == "I read here only what mentions me, @Tempera, or replies to me with a ping."
+    await discord.say(discord.ben, thread, "Hello?")
+    await nothing_more(discord, thread, toys)
+    await answer_to(discord, await discord.say(discord.ben, thread, "And then?", mention=True))
+    turns = [turn["content"] for turn in models.requests[-1]["messages"]]
+    assert turns[1:] == ["What is a GAN?", "Paris is the capital of France.", "And then?"]
+
+
+async def test_where_threads_are_not_allowed_the_answer_says_so(discord: FakeDiscord) -> None:
+    discord.guild.set_permissions(discord.channel, deny=["create_public_threads"])
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", thread=True)
+    message = await finished(discord, await asked.message())
+    assert message.content.startswith("> Why?\n\nParis")
+    assert "-# I could not open a thread here; that needs Create Public Threads" in message.content
+    assert message.thread is None
+
+
+@pytest.mark.parametrize("code", [50013, 160004])
+async def test_a_thread_that_cannot_be_opened_leaves_the_answer_in_place(discord: FakeDiscord, code: int) -> None:
+    discord.refuse("POST", "/channels/*/threads", 403, code=code)
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", thread=True)
+    message = await finished(discord, await asked.message())
+    await discord.until(lambda: "Paris" in message.content)
+    assert "I could not open a thread here" in message.content
+
+
+async def test_in_a_thread_and_in_direct_messages_there_is_no_other(discord: FakeDiscord) -> None:
+    thread = await threaded(discord)
+    for channel in (thread, discord.dm(discord.ann)):
+        asked = await discord.slash(discord.ann, channel, "ask", prompt="Why?", thread=True)
+        message = await finished(discord, await asked.message())
+        assert message.channel is channel
+        assert "thread" not in message.content
+
+
+# What is chosen in a message's menu
+
+
+async def test_a_message_is_explained(discord: FakeDiscord) -> None:
+    said = await discord.say(discord.ben, discord.channel, f"GANs are cool, {discord.ann.mention}")
+    asked = await discord.use_on_message(discord.ann, said, "Explain this")
+    assert (await asked.acknowledged()).kind == "defer"
+    told = await finished(discord, await asked.message())
+    assert told.content.startswith("> GANs are cool, @\N{ZERO WIDTH SPACE}Ann\n")
+    assert "That is not in the lessons. There are none here yet." in told.content
+
+
+async def test_an_answer_is_inspected(discord: FakeDiscord, toy_bot: Bot) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", temperature=0.3)
+    message = await finished(discord, await asked.message())
+    await noted(toy_bot, "discord", str(message.id))
+    inspected = await discord.use_on_message(discord.ben, message, "Inspect")
+    ack = await inspected.acknowledged()
+    assert (ack.kind, ack.private) == ("defer", True)
+    told = await finished(discord, await inspected.message())
+    assert "temperature" in told.content
+    assert "0.3" in told.content
+
+
+async def test_outside_a_private_thread_nothing_of_it_is_inspected(discord: FakeDiscord) -> None:
+    thread = discord.add_thread(discord.channel, "Secret", discord.ann, private=True)
+    asked = await discord.slash(discord.ann, thread, "ask", prompt="a secret")
+    answer = await finished(discord, await asked.message())
+    await finished(discord, await (await discord.press(discord.ann, answer, "Again")).message())
+    await answer_to(discord, await discord.say(discord.ann, thread, "one more secret", mention=True))
+    for channel, told in ((discord.channel, "There is no answer of mine"), (thread, "one more secret")):
+        inspected = await discord.slash(discord.ben, channel, "inspect")
+        assert told in (await finished(discord, await inspected.message())).content
+
+
+async def test_a_message_that_is_no_answer_is_not_inspected_as_another_one(discord: FakeDiscord) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
+    await finished(discord, await asked.message())
+    said = await discord.say(discord.ben, discord.channel, "GANs are cool")
+    inspected = await discord.use_on_message(discord.ben, said, "Inspect")
+    told = await inspected.message()
+    await discord.until(lambda: told.content)
+    assert told.content == "There is no answer of mine to inspect here, or it is no longer stored."
+
+
+async def test_a_message_without_words_cannot_be_explained(discord: FakeDiscord) -> None:
+    said = await discord.say(discord.ben, discord.channel, "", files=[("a.png", b"png")])
+    asked = await discord.use_on_message(discord.ann, said, "Explain this")
+    ack = await asked.acknowledged()
+    assert (ack.kind, ack.private) == ("message", True)

@@ -1,0 +1,189 @@
+"""Buttons on Discord that turn a page: the message that they stand under shows what they lead to."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from fakes.core.requests import noted
+from fakes.discord import FakeDiscord, FakeMessage
+from fakes.model_server.gateway import eventually
+from fakes.model_server.model_api import FakeModels, png
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+
+from bot.app import Bot
+from bot.core.errors import UserError
+from bot.core.messages import Attachment, Button, Reply
+from bot.storage.audit import Filter
+
+
+def page(number: int, text: str = "") -> Reply:
+    """A page whose buttons lead to whatever is said next."""
+    picture = Attachment(f"{number}.png", png(number), "image/png", f"Page {number}")
+    leads = tuple(Button(label, "play", {"text": "a book"}, turns=True) for label in ("◀", "▶"))
+    return Reply(text=text or f"Page {number}", attachments=(picture,), buttons=leads, final=True)
+
+
+async def opened(discord: FakeDiscord, toys: Toys, text: str = "", **about: bool) -> FakeMessage:
+    """The first page, as Ann opened it."""
+    toys.say(page(1, text))
+    asked = await discord.slash(discord.ann, about.pop("channel", discord.channel), "play", text="a book", **about)
+    first = await asked.message()
+    await discord.until(lambda: "▶" in (asked.followups[-1] if asked.followups else first).buttons)
+    return (asked.followups or [first])[-1]
+
+
+async def turned(discord: FakeDiscord, toys: Toys, message: FakeMessage, number: int) -> None:
+    """Let Ben turn to this page, and wait until it is shown."""
+    toys.say(page(number))
+    pressed = await discord.press(discord.ben, message, "▶")
+    assert (await pressed.acknowledged()).kind == "defer_update"
+    await discord.until(lambda: f"Page {number}" in message.content)
+
+
+def row(message: FakeMessage) -> int:
+    return int(message.buttons["▶"]["custom_id"].split(":")[2])
+
+
+async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot
+) -> None:
+    message = await opened(discord, toys)
+    edits, ids = len(message.edits), [one["custom_id"] for one in message.buttons.values()]
+    pressed = await discord.press(discord.ben, message, "▶")
+    assert (await pressed.acknowledged()).kind == "defer_update"
+    toys.say(Reply(status="Drawing …"), Reply(status="Step 1 of 2 …"))
+    await discord.until(lambda: toys.script.empty())
+    await asyncio.sleep(0.1)
+    # Until the page is there, the one before stays as it is.
+    assert (message.content, len(message.edits)) == ("> a book\n\nPage 1", edits)
+    toys.say(page(2))
+    await discord.until(lambda: "Page 2" in message.content)
+    assert message.content == "> a book\n\nPage 2"
+    assert [(file.filename, file.data, file.description) for file in message.attachments] == [
+        ("2.png", png(2), "Page 2")
+    ]
+    assert list(message.buttons) == ["◀", "▶", "Again", "Edit", "Delete", "👍", "👎"]
+    assert len(message.edits) == edits + 1
+    assert [one["custom_id"] for one in message.buttons.values()][:2] != ids[:2]
+    assert discord.messages(discord.channel) == [message]
+    await noted(toy_bot, "discord", message.id)
+    await turned(discord, toys, message, 3)
+    assert discord.messages(discord.channel) == [message]
+    assert discord.private(discord.ben) == []
+
+
+async def test_it_works_after_a_restart_and_all_else_on_the_message_does(
+    models: FakeModels, toys: Toys, quick: None, tmp_path: Path
+) -> None:
+    async with FakeDiscord() as discord:
+        async with bot_with_toys(models, tmp_path, toys) as bot, on_discord(bot, discord):
+            message = await opened(discord, toys)
+            await turned(discord, toys, message, 2)
+        discord.expire_tokens()
+        again = Toys()
+        async with bot_with_toys(models, tmp_path, again) as bot, on_discord(bot, discord):
+            await turned(discord, again, message, 3)
+            await discord.press(discord.ben, message, "👍")
+            await discord.until(lambda: "👍 1" in message.buttons)
+            assert message.content == "> a book\n\nPage 3"
+            await turned(discord, again, message, 4)
+            assert "👍 1" in message.buttons
+            # Whoever turned it last is not whose it is.
+            await discord.press(discord.ben, message, "Delete")
+            await discord.until(lambda: discord.private(discord.ben))
+            assert not message.deleted
+            answer = row(message)
+            await discord.press(discord.ann, message, "Delete")
+            await discord.until(lambda: message.deleted)
+            assert await bot.journal.get(answer) is None
+            assert await bot.shown(answer) == []
+
+
+async def test_moderators_remove_it_after_it_was_turned(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
+    message = await opened(discord, toys)
+    await turned(discord, toys, message, 2)
+    await noted(toy_bot, "discord", message.id)
+    answer = row(message)
+    discord.delete_message(message)
+    await discord.until(lambda: message.deleted)
+
+    async def is_gone() -> bool:
+        return await toy_bot.journal.get(answer) is None
+
+    await eventually(is_gone)
+    assert await toy_bot.audit.find("discord", discord.guild.id, Filter(kind="refusal")) == []
+
+
+async def test_what_goes_wrong_is_told_to_whoever_presses_alone(discord: FakeDiscord, toys: Toys) -> None:
+    message = await opened(discord, toys)
+    toys.say(UserError("No foxes today."))
+    await discord.press(discord.ben, message, "▶")
+    await discord.until(lambda: discord.private(discord.ben))
+    assert [said.content for said in discord.private(discord.ben)] == ["No foxes today."]
+    assert (message.content, [file.data for file in message.attachments]) == ("> a book\n\nPage 1", [png(1)])
+    await turned(discord, toys, message, 2)
+
+
+async def test_a_page_that_is_only_the_askers_turns_as_it_is(discord: FakeDiscord, toys: Toys) -> None:
+    toys.say(Reply(text="One", private=True, buttons=(Button("▶", "play", turns=True),), final=True))
+    await discord.slash(discord.ann, discord.channel, "play")
+    await discord.until(lambda: any("▶" in said.buttons for said in discord.private(discord.ann)))
+    (message,) = [said for said in discord.private(discord.ann) if not said.deleted]
+    toys.say(page(2))
+    await discord.press(discord.ann, message, "▶")
+    await discord.until(lambda: "Page 2" in message.content)
+    assert [file.data for file in message.attachments] == [png(2)]
+    assert [said for said in discord.private(discord.ann) if not said.deleted] == [message]
+    assert discord.messages(discord.channel) == []
+
+
+async def test_of_an_answer_in_several_messages_the_one_with_the_button_stays(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot
+) -> None:
+    message = await opened(discord, toys, "word " * 700)
+    assert len(discord.messages(discord.channel)) == 2
+    await turned(discord, toys, message, 2)
+    await discord.until(lambda: discord.messages(discord.channel) == [message])
+    assert await toy_bot.shown(row(message)) == [message.id]
+
+
+async def test_a_message_that_cannot_be_changed_says_so_and_shows_the_page_later(
+    discord: FakeDiscord, toys: Toys
+) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play", text="a book", thread=True)
+    toys.say(page(1))
+    starter = await asked.message()
+    thread = await discord.until(lambda: starter.thread)
+    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    await finished(discord, answer)
+    discord.archive_thread(thread)
+    toys.say(page(2))
+    await discord.press(discord.ann, answer, "▶")
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    assert said.content == "Discord does not let me change this message any more."
+    assert answer.content == "Page 1"
+    discord.open_thread(thread)
+    # Whichever button is pressed, what it was meant for is long done.
+    await discord.press(discord.ben, answer, "◀")
+    await discord.until(lambda: answer.content == "Page 2")
+    assert toys.played == 2
+
+
+@pytest.mark.parametrize("lives", [840.0, 0.0])
+async def test_it_is_shown_however_long_the_drawing_took(
+    models: FakeModels, toys: Toys, quick: None, tmp_path: Path, lives: float
+) -> None:
+    async with (
+        FakeDiscord() as discord,
+        bot_with_toys(models, tmp_path, toys) as bot,
+        on_discord(bot, discord),
+    ):
+        message = await opened(discord, toys)
+        pressed = await discord.press(discord.ben, message, "▶")
+        await pressed.acknowledged()
+        if not lives:
+            discord.expire_tokens()
+        toys.say(page(2))
+        await discord.until(lambda: "Page 2" in message.content)
+        assert discord.messages(discord.channel) == [message]

@@ -1,0 +1,344 @@
+"""What is asked by commands on Discord: how it is acknowledged, and what is shown then."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from fakes.discord import FakeDiscord, FakeInteraction, FakeMessage
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.schema import DropTable
+
+from bot.app import Bot
+from bot.core.errors import UserError
+from bot.core.messages import Button, Place, Reply, User
+from bot.platforms.discord.outgoing import render
+from bot.settings.scopes import Scope
+from bot.storage.audit import Filter
+from bot.storage.database import EventRow
+
+QUESTION = "What is the capital of France?"
+
+
+def parts(asked: FakeInteraction) -> list[FakeMessage]:
+    """All messages that answer a command."""
+    return [part for part in (asked.original, *asked.followups) if part is not None]
+
+
+async def test_a_question_is_promised_to_all_and_answered(discord: FakeDiscord) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION, temperature=0.2)
+    ack = await asked.acknowledged()
+    assert (ack.kind, ack.private) == ("defer", False)
+    message = await finished(discord, await asked.message())
+    quote, text, card = message.content.split("\n\n")
+    assert (quote, text) == (f"> {QUESTION}", "Paris is the capital of France.")
+    assert card.startswith("-# model fake-chat · temperature 0.2 · seed ")
+    assert list(message.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍", "👎"]
+    assert message.embeds == []
+
+
+async def test_a_private_answer_is_promised_to_the_asker_alone(discord: FakeDiscord) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
+    ack = await asked.acknowledged()
+    assert (ack.kind, ack.private) == ("defer", True)
+    message = await finished(discord, await asked.message())
+    assert (message.content, message.ephemeral) == ("psst, hello", True)
+
+
+@pytest.mark.parametrize("others", [True, False], ids=["among people", "with the bot"])
+async def test_outside_servers_a_private_question_is_told_the_model_where_nobody_else_reads_the_answer(
+    models: FakeModels, toys: Toys, quick: None, tmp_path: Path, others: bool
+) -> None:
+    secret, settings = "Write to ann@example.org", {"safety.level": "standard"}
+    async with (
+        FakeDiscord() as discord,
+        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
+        on_discord(bot, discord),
+    ):
+        channel = discord.private_channel(discord.ann, discord.ben) if others else discord.dm(discord.ann)
+        for prompt in (secret, "To whom?"):
+            asked = await discord.slash(discord.ann, channel, "ask", prompt=prompt, installed_by_user=others)
+            assert (await asked.acknowledged()).private is (prompt == secret)
+            answer = await finished(discord, await asked.message())
+        pressed = await discord.press(discord.ann, answer, "Again")
+        await finished(discord, await pressed.message())
+        if not others:
+            await discord.say(discord.ann, channel, "And now?")
+            await models.until(requests=4)
+    given = [any(turn["content"] == secret for turn in body["messages"]) for body in models.requests[1:]]
+    assert given == ([False, False] if others else [True, True, True])
+
+
+async def test_a_refusal_is_said_at_once_and_privately(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
+    await toy_bot.registry.switch("toys", Scope("discord", discord.guild.id), User("M", "Mod"), on=False)
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    ack = await asked.acknowledged()
+    assert (ack.kind, ack.private) == ("message", True)
+    assert ack.data["content"] == "/play is switched off here."
+    assert discord.messages(discord.channel) == []
+    assert toys.played == 0
+
+
+async def test_a_refusal_is_said_where_nobody_knows_whether_another_process_does(
+    discord: FakeDiscord, toy_bot: Bot
+) -> None:
+    await toy_bot.registry.switch("toys", Scope("discord", discord.guild.id), User("M", "Mod"), on=False)
+    async with toy_bot.database.writing() as session:
+        await session.execute(DropTable(EventRow.__table__))
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    assert (await asked.acknowledged()).data["content"] == "/play is switched off here."
+
+
+@pytest.mark.parametrize("given", [{}, {"seed": 3}])
+async def test_a_command_that_lacks_something_opens_its_form(discord: FakeDiscord, given: dict[str, int]) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", **given)
+    assert (await asked.acknowledged()).kind == "modal"
+
+
+async def test_an_answer_grows_and_the_last_edit_is_all_of_it(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    message = await asked.message()
+    assert message.loading
+    toys.say(Reply(status="Number 3 in the queue …"))
+    await discord.until(lambda: message.content == "-# Number 3 in the queue …")
+    assert list(message.buttons) == ["Stop"]
+    toys.say(Reply(text="One"))
+    await discord.until(lambda: message.content == "One")
+    toys.say(*(Reply(text="One" + " more" * number) for number in range(100)))
+    toys.say(Reply(text="One and all", card={"seed": "7"}, final=True))
+    await finished(discord, message)
+    assert message.content == "One and all\n\n-# seed 7"
+    assert len(message.edits) < 50
+
+
+async def test_edits_keep_to_the_pace(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
+    async with bot_with_toys(models, tmp_path, toys) as bot, FakeDiscord() as discord, on_discord(bot, discord):
+        asked = await discord.slash(discord.ann, discord.channel, "play")
+        message = await asked.message()
+        for number in range(12):
+            toys.say(Reply(text=f"{number}"))
+            if number in (0, 5):
+                await discord.until(lambda number=number: message.content == f"{number}")
+        toys.say(Reply(text="done", final=True))
+        await finished(discord, message)
+    times = [at for at, _ in message.edits]
+    assert message.edits[-1][1] == "done"
+    assert all(later - earlier >= 0.99 for earlier, later in itertools.pairwise(times[:-1]))
+
+
+async def test_discords_own_limits_are_waited_for(discord: FakeDiscord, toys: Toys) -> None:
+    discord.limit("PATCH", "/webhooks/*", 2, 0.3)
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    message = await asked.message()
+    for number in range(30):
+        toys.say(Reply(text=f"{number}"))
+        if number % 10 == 0:
+            await discord.until(lambda number=number: message.content == f"{number}")
+    toys.say(Reply(text="done", final=True))
+    await finished(discord, message)
+    assert message.content == "done"
+    assert discord.rest.limits.exceeded == []
+
+
+async def test_a_429_loses_nothing(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    message = await asked.message()
+    discord.refuse("PATCH", "/webhooks/*", 429, retry_after=0.05, times=2)
+    toys.say(Reply(text="done", final=True))
+    await finished(discord, message)
+    assert message.content == "done"
+
+
+async def test_a_long_answer_comes_in_parts_with_the_buttons_under_the_last(discord: FakeDiscord) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000, seed=1)
+    await asked.message()
+    await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
+    assert " ".join(part.content for part in parts(asked)).split() == ["word"] * 1000
+    assert [bool(part.buttons) for part in parts(asked)] == [False, False, True]
+    assert not any(part.ephemeral for part in parts(asked))
+
+
+async def test_a_private_long_answer_stays_private(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="word " * 1100)
+    await asked.message()
+    await discord.until(lambda: len(asked.followups) == 2)
+    assert discord.messages(discord.channel) == []
+    assert len(discord.private(discord.ann)) == 3
+    assert discord.private(discord.ben) == []
+
+
+async def test_what_is_too_long_for_messages_becomes_a_file(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    message = await asked.message()
+    text = "word " * 3000
+    toys.say(Reply(text=text[:9000]), Reply(text=text[:11000], status="Still writing …"))
+    await discord.until(lambda: len(asked.followups) == 4)
+    assert not any(part.attachments for part in parts(asked))
+    toys.say(Reply(text=text, card={"seed": "7"}, final=True))
+    await discord.until(lambda: message.attachments)
+    await discord.until(lambda: all(part.deleted for part in asked.followups))
+    note = "This answer is too long for messages, so all of it is in the file answer.md."
+    assert message.content == f"{note}\n\n-# seed 7"
+    assert [(file.filename, file.data.decode()) for file in message.attachments] == [("answer.md", text)]
+    assert "Again" in message.buttons
+
+
+async def test_a_file_is_fetched_after_the_acknowledgement(discord: FakeDiscord) -> None:
+    files = {"file": ("notes.txt", b"twelve bytes")}
+    asked = await discord.slash(discord.ann, discord.channel, "weigh", files=files)
+    assert (await asked.acknowledged()).kind == "defer"
+    message = await finished(discord, await asked.message())
+    assert message.content == "notes.txt: 12 bytes of text/plain"
+
+
+async def test_a_file_that_cannot_be_fetched_is_a_sentence(discord: FakeDiscord) -> None:
+    discord.files.clear()
+    files = {"file": ("notes.txt", b"twelve bytes")}
+    asked = await discord.slash(discord.ann, discord.channel, "weigh", files=files)
+    discord.files.clear()
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    assert said.content == "notes.txt could not be fetched from Discord; send it again."
+    assert (await asked.message()).deleted
+
+
+async def test_an_error_after_a_public_promise_is_private(discord: FakeDiscord, models: FakeModels) -> None:
+    models.failure = (503, "The model is loading.")
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
+    message = await asked.message()
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    assert "The model is loading." in said.content
+    assert message.deleted
+    assert discord.messages(discord.channel) == []
+    assert discord.private(discord.ben) == []
+    models.failure = None
+    again = await discord.press(discord.ann, said, "Again")
+    assert "Paris" in (await finished(discord, await again.message())).content
+
+
+async def test_an_error_under_what_was_said_stays_where_it_is(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    toys.say(Reply(text="So far"), UserError("Enough."))
+    message = await finished(discord, await asked.message())
+    assert message.content == "So far\n\nEnough."
+
+
+async def test_an_error_of_ours_is_a_number_and_no_trace(
+    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
+    await discord.slash(discord.ann, discord.channel, "play")
+    toys.say(RuntimeError("secret"))
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    assert said.content.startswith("Something went wrong inside the bot (error ")
+    assert "secret" not in said.content
+
+
+async def test_nothing_that_a_model_says_pings(discord: FakeDiscord, toys: Toys) -> None:
+    mention = f"@everyone @here {discord.ben.mention} <@&{discord.guild.id}>"
+    asked = await discord.slash(discord.ann, discord.channel, "play", text=mention)
+    toys.say(Reply(text=mention))
+    message = await asked.message()
+    await discord.until(lambda: message.content)
+    toys.say(Reply(text=f"{mention} {'word ' * 800}", final=True))
+    await discord.until(lambda: len(asked.followups) == 2)
+    assert [part.pings for part in parts(asked)] == [[], [], []]
+    assert message.allowed_mentions == {"parse": []}
+
+
+async def test_somebody_elses_acknowledgement_is_left_alone(
+    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for code, status in ((40060, 400), (10062, 404)):
+        discord.refuse("POST", "/interactions/*", status, code=code)
+        await discord.slash(discord.ann, discord.channel, "play")
+        await discord.until(lambda code=code: str(code) in caplog.text)
+    assert toys.played == 0
+    assert discord.messages(discord.channel) == []
+    # It happens whenever two processes share a token, so it is no reason for a warning.
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
+
+
+async def test_two_processes_note_a_refusal_once(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
+    limited = {"limits.user.hour": 1}
+    async with bot_with_toys(models, tmp_path, toys, settings=limited) as bot, FakeDiscord() as discord:
+        async with on_discord(bot, discord), on_discord(bot, discord):
+            await discord.until(lambda: [name for name, _ in discord.gateway_log].count("identify") == 2)
+            await discord.connected()
+            asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
+            answer = await finished(discord, await asked.message())
+            await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
+            await discord.press(discord.ben, answer, "Edit")
+            await discord.until(lambda: discord.private(discord.ann) and discord.private(discord.ben))
+            # Both know of this one, and so of those before it; what they began they end before they leave.
+            last = await discord.slash(discord.mod, discord.channel, "whisper", text="hello")
+            await discord.until(lambda: last.refused)
+        noted = await bot.audit.find("discord", discord.guild.id, Filter(kind="refusal"))
+    assert sorted((entry.what, entry.reason) for entry in noted) == [("ask", "user.hour"), ("edit", "owner")]
+    assert [len(discord.private(user)) for user in (discord.ann, discord.ben)] == [1, 1]
+
+
+async def test_the_language_is_the_askers(discord: FakeDiscord) -> None:
+    eva = discord.add_user("Eva", locale="de")
+    asked = await discord.slash(eva, discord.channel, "ask", prompt=QUESTION)
+    assert "Noch einmal" in (await finished(discord, await asked.message())).buttons
+
+
+async def test_the_language_is_the_servers_where_that_is_set(discord: FakeDiscord, toy_bot: Bot) -> None:
+    scope = Scope("discord", discord.guild.id)
+    await toy_bot.settings.write([toy_bot.settings.plan("answers.language", "de", scope)], User("M", "Mod"))
+    opened = await discord.slash(discord.ann, discord.channel, "ask")
+    assert (await opened.acknowledged()).data["components"][0]["label"] == "Was du wissen möchtest"
+    sent = await discord.submit(discord.ann, opened, {"prompt": QUESTION, "temperature": "hot"})
+    assert "Das hast du eingegeben:" in (await sent.acknowledged()).data["content"]
+    said = await discord.say(discord.ann, discord.channel, "", mention=True)
+    welcome = await discord.until(lambda: next((one for one in discord.messages(said.channel) if one.reference), None))
+    assert welcome.content.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
+
+
+async def test_who_may_manage_the_server_is_a_moderator(discord: FakeDiscord, toy_bot: Bot) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
+    message = await finished(discord, await asked.message())
+    pressed = await discord.press(discord.mod, message, "Again")
+    assert "Paris" in (await finished(discord, await pressed.message())).content
+    rows = await toy_bot.journal.recent(Place("discord", discord.channel.id, discord.guild.id), 4)
+    assert {row.author_name for row in rows} == {"Ann", "Mod"}
+
+
+# Whatever a plugin says, it is within Discord's limits.
+
+TEXT = st.text(st.sampled_from("a \n`~#>*_-😀é@<"), max_size=300).map(lambda text: text * 40)
+BUTTONS = st.lists(st.builds(Button, st.text(max_size=120), id=st.just("")), max_size=30)
+
+
+@given(TEXT, st.text(max_size=3000), st.dictionaries(st.text(max_size=50), st.text(max_size=500), max_size=8), BUTTONS)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_message_is_over_a_limit(text: str, status: str, card: dict[str, str], buttons: list[Button]) -> None:
+    numbered = tuple(Button(button.label, id=f"t:b{number}:1") for number, button in enumerate(buttons))
+    for final in (False, True):
+        reply = Reply(text=text, status=status, card=card, buttons=numbered, quote=text, final=final)
+        messages = render.messages(reply, locale="de", bytes_each=1000_000)
+        assert 1 <= len(messages) <= 5
+        assert all(message.content.strip() and len(message.content) <= 2000 for message in messages)
+        assert len(messages[-1].buttons) <= 25
+        assert sum(len(message.files) for message in messages) <= 10
+
+
+async def test_the_longest_of_everything_is_taken(
+    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
+    buttons = tuple(Button("x" * 200, "play") for _ in range(40))
+    pieces = ["```python\n" + "x = 1\n" * 900, "😀" * 4000, "a" * 9990, "\n" * 3000, "> " * 4000, "x"]
+    for piece in pieces:
+        asked = await discord.slash(discord.ann, discord.channel, "play", text="q" * 3000)
+        toys.say(
+            Reply(text=piece, status="s" * 300),
+            Reply(text=piece, card={"model": "m" * 900}, buttons=buttons, final=True),
+        )
+        await asked.message()
+        await discord.until(lambda asked=asked: any("x" * 80 in part.buttons for part in parts(asked)))
+    assert caplog.text == ""

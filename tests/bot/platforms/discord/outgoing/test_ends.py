@@ -1,0 +1,356 @@
+"""How answers on Discord go on where they can, and end where they must: tokens, rights, deletions."""
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import aiohttp
+import pytest
+from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
+from fakes.discord.interactions import FOLLOWUPS_OF_A_USER_INSTALL
+from fakes.platforms.discord_bot import Toys, finished, on_discord, playing
+
+from bot.app import Bot
+from bot.core.messages import Reply
+from bot.platforms.discord.outgoing import answers, targets
+
+END = Reply(text="One and all", final=True)
+
+
+async def direct(discord: FakeDiscord, count: int = 1) -> list[str]:
+    """What Ann is told directly."""
+    channel = discord.dm(discord.ann)
+    await discord.until(lambda: len(discord.messages(channel)) >= count)
+    return [message.content for message in discord.messages(channel)]
+
+
+@pytest.fixture
+async def abroad(discord: FakeDiscord) -> FakeChannel:
+    """A channel of a server that the bot is not in."""
+    guild = discord.add_guild("Elsewhere", bot=False)
+    return guild.add_channel("general")
+
+
+# The token's end
+
+
+async def test_an_answer_goes_on_without_the_token(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
+    asked, message = await playing(discord, toys)
+    discord.expire_tokens()
+    toys.say(Reply(text="One and"))
+    await discord.until(lambda: message.content == "One and")
+    toys.say(Reply(text="One and all " + "word " * 800, final=True))
+    first, second, third = await discord.until(
+        lambda: len(discord.messages(discord.channel)) == 3 and discord.messages(discord.channel)
+    )
+    await finished(discord, third)
+    assert first is message
+    assert (first.buttons, second.buttons) == ({}, {})
+    assert asked.followups == []
+    await discord.press(discord.ann, third, "Delete")
+    await discord.until(lambda: not discord.messages(discord.channel))
+
+
+async def test_the_token_is_not_used_to_its_last_minute(toy_bot: Bot, toys: Toys, quick: None) -> None:
+    async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=0):
+        discord.refuse("PATCH", "/webhooks/*", 404, code=10015, times=99)
+        _, message = await playing(discord, toys)
+        toys.say(END)
+        await finished(discord, message)
+        assert message.content == "One and all"
+        assert [refusal.times for refusal in discord.rest.limits.refusals] == [99]
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, 50005), (404, 10008), (403, 50001)])
+async def test_where_the_old_message_cannot_be_edited_a_new_one_comes(
+    discord: FakeDiscord, toys: Toys, status: int, code: int
+) -> None:
+    _, message = await playing(discord, toys)
+    discord.expire_tokens()
+    discord.refuse("PATCH", "/channels/*/messages/*", status, code=code)
+    toys.say(END)
+    new = await discord.until(lambda: next(iter(discord.messages(discord.channel)[1:]), None))
+    await finished(discord, new)
+    assert new.content == "One and all"
+    said = await discord.say(discord.ben, discord.channel, "/inspect", reply_to=new)
+    await discord.until(lambda: discord.messages(discord.dm(discord.ben)))
+    assert said is not message
+
+
+async def test_what_is_private_after_the_tokens_end_comes_directly(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    message = await asked.message()
+    toys.say(Reply(status="Waiting …"))
+    await discord.until(lambda: message.content)
+    discord.expire_tokens()
+    toys.say(Reply(status="Still waiting …"))
+    await discord.until(lambda: "Still" in message.content)
+    toys.say(Reply(text="A secret", private=True, final=True))
+    assert await direct(discord) == ["A secret"]
+    assert message.deleted
+
+
+async def test_where_only_the_user_installed_it_the_answer_ends_in_time(toy_bot: Bot, toys: Toys, quick: None) -> None:
+    async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=0.4):
+        channel = discord.add_guild("Elsewhere", bot=False).add_channel("general")
+        asked = await discord.slash(discord.ann, channel, "play", installed_by_user=True)
+        message = await asked.message()
+        toys.say(Reply(text="One"))
+        await finished(discord, message)
+        text, note = message.content.split("\n\n")
+        assert text == "One"
+        assert note.startswith("-# Discord lets me write here for 15 minutes only, so your answer ends here. “Again” ")
+        pressed = await discord.press(discord.ann, message, "Again")
+        toys.say(END)
+        assert (await finished(discord, await pressed.message())).content == "One and all"
+
+
+async def test_a_private_answer_ends_in_time_too(toy_bot: Bot, quick: None) -> None:
+    async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=0.4):
+        asked = await discord.slash(discord.ann, discord.channel, "hush")
+        message = await asked.message()
+        assert message.ephemeral
+        await finished(discord, message)
+        assert "for 15 minutes only" in message.content
+        assert "Again" in message.buttons
+
+
+async def test_a_user_install_gets_five_parts_and_no_more(
+    discord: FakeDiscord, toys: Toys, abroad: FakeChannel
+) -> None:
+    asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
+    message = await asked.message()
+    text = "word " * 1990
+    for length in (1000, 3000, 5000, 7000, 9900):
+        toys.say(Reply(text=text[:length]))
+    await discord.until(lambda: len(asked.followups) == 4)
+    toys.say(Reply(text=text, status="Number 3 in the queue …"), Reply(text=text * 2, final=True))
+    await discord.until(lambda: message.attachments)
+    assert message.attachments[0].data.decode() == text * 2
+    await discord.until(lambda: all(part.deleted for part in asked.followups))
+
+
+async def test_where_follow_ups_are_used_up_the_answer_makes_do_with_what_is_there(
+    discord: FakeDiscord, toys: Toys, abroad: FakeChannel
+) -> None:
+    asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
+    message = await asked.message()
+    # Each time, the status needs one message more, which is taken away again.
+    for number in range(FOLLOWUPS_OF_A_USER_INSTALL):
+        toys.say(Reply(text="word " * 399, status="Number 3 in the queue …"))
+        await discord.until(lambda number=number: len(asked.followups) > number)
+        toys.say(Reply(text="word " * 399))
+        await discord.until(lambda: all(part.deleted for part in asked.followups))
+    toys.say(Reply(text="word " * 450))
+    await discord.until(lambda: len(message.content) > 1995)
+    toys.say(Reply(text="word " * 500, final=True))
+    await discord.until(lambda: message.attachments)
+    assert message.attachments[0].data.decode() == "word " * 500
+    assert "Delete" in message.buttons
+    assert discord.private(discord.ann) == []
+
+
+async def test_where_no_message_is_left_for_what_is_private_it_ends(
+    discord: FakeDiscord, toys: Toys, abroad: FakeChannel
+) -> None:
+    asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
+    message = await asked.message()
+    discord.refuse("POST", "/webhooks/*", 400, code=40094)
+    toys.say(Reply(text="A secret", private=True, final=True))
+    assert await direct(discord) == ["Discord takes no more messages from me here, so your answer ends here."]
+    assert message.deleted
+
+
+async def test_where_nothing_can_be_shown_any_more_the_answer_ends(
+    discord: FakeDiscord, toys: Toys, abroad: FakeChannel, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
+    await asked.message()
+    discord.expire_tokens()
+    toys.say(Reply(text="One"))
+    (said,) = await direct(discord)
+    assert said == "Discord lets me write here for 15 minutes only, so your answer ends here."
+    assert "Traceback" not in caplog.text
+
+
+# Rights and places
+
+
+async def mentioned(discord: FakeDiscord, toys: Toys, channel: FakeChannel) -> FakeMessage:
+    """An answer that has begun as a reply to a message of Ann's."""
+    await discord.say(discord.ann, channel, "/play", mention=True)
+    toys.say(Reply(text="One"))
+    answer = await discord.until(lambda: next(iter(discord.messages(channel)[1:]), None))
+    await discord.until(lambda: answer.content == "One")
+    return answer
+
+
+@pytest.mark.parametrize("denied", ["view_channel", "send_messages"])
+async def test_lost_rights_end_it_and_the_asker_hears_so(
+    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture, denied: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    await mentioned(discord, toys, discord.channel)
+    discord.guild.set_permissions(discord.channel, deny=[denied])
+    toys.say(Reply(text="word " * 600))
+    (said,) = await direct(discord)
+    assert said == "I may not write where you asked any more, so your answer ends here."
+    assert "An answer ends, as Discord refuses it: 403" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_what_discord_refuses_ends_it_and_the_asker_hears_so(
+    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, growing = await playing(discord, toys)
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    waiting = await asked.message()
+    assert waiting.loading
+    assert "Stop" in growing.buttons
+    for number in range(2):
+        discord.refuse("PATCH", "/webhooks/*", 400, code=50035)
+        toys.say(END)
+        await discord.until(lambda number=number: len(discord.private(discord.ann)) > number)
+    for said in discord.private(discord.ann):
+        assert said.content == "Something went wrong inside the bot; its log says more."
+    assert waiting.deleted
+    assert (growing.content, growing.buttons) == ("One", {})
+    assert "Invalid Form Body" in caplog.text
+
+
+async def test_where_what_was_said_may_not_be_read_the_answer_is_no_reply(discord: FakeDiscord) -> None:
+    discord.guild.set_permissions(discord.channel, deny=["read_message_history"])
+    await discord.say(discord.ann, discord.channel, "/draw", mention=True)
+    answer = await discord.until(lambda: next(iter(discord.messages(discord.channel)[1:]), None))
+    await finished(discord, answer)
+    assert (answer.content, len(answer.attachments), answer.reference) == ("Look:", 1, None)
+    assert discord.messages(discord.dm(discord.ann)) == []
+
+
+async def test_where_files_are_not_allowed_the_rest_is_shown(discord: FakeDiscord) -> None:
+    discord.guild.set_permissions(discord.channel, deny=["attach_files"])
+    said = await discord.say(discord.ann, discord.channel, "/draw", mention=True)
+    answer = await discord.until(lambda: next(iter(discord.messages(discord.channel)[1:]), None))
+    await finished(discord, answer)
+    note = "I may not show files here; that needs the permission Attach Files."
+    assert (answer.content, answer.attachments) == (f"Look:\n\n-# {note}", [])
+    await discord.say(discord.ann, discord.channel, "/stretch length:15000", mention=True)
+    parts = await discord.until(
+        lambda: (found := discord.messages(discord.channel)[3:]) and "Delete" in found[-1].buttons and found
+    )
+    assert " ".join(part.content for part in parts).split() == ["word"] * 3000
+    assert said is not answer
+
+
+async def test_a_deleted_channel_ends_it(discord: FakeDiscord, toys: Toys) -> None:
+    channel = discord.guild.add_channel("short-lived")
+    await mentioned(discord, toys, channel)
+    discord.delete_channel(channel)
+    toys.say(END)
+    (said,) = await direct(discord)
+    assert said == "The place where you asked is gone, so your answer ends here."
+
+
+async def test_a_closed_thread_ends_it(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play", text="Why?", thread=True)
+    starter = await asked.message()
+    toys.say(Reply(text="One"))
+    thread = await discord.until(lambda: starter.thread)
+    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    await discord.until(lambda: answer.content == "One")
+    discord.archive_thread(thread, locked=True)
+    toys.say(END)
+    # The token still lives, but a closed thread takes nothing: where the question is, it can be said.
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    assert said.content == "The thread was closed, so your answer ends here."
+
+
+async def test_nobody_can_be_told(discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    discord.ann.dm_closed = True
+    await mentioned(discord, toys, discord.channel)
+    discord.guild.set_permissions(discord.channel, deny=["view_channel"])
+    toys.say(END)
+    await discord.until(lambda: "The asker could not be told" in caplog.text)
+    assert "Traceback" not in caplog.text
+
+
+async def test_where_discord_cannot_be_reached_any_more_the_answer_ends(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreachable(*_: object, **__: object) -> None:
+        raise aiohttp.ServerDisconnectedError
+
+    caplog.set_level(logging.INFO)
+    await playing(discord, toys)
+    monkeypatch.setattr(answers, "RETRY_SECONDS", ())
+    for way in (targets.Hook, targets.Room):
+        monkeypatch.setattr(way, "edit", unreachable)
+        monkeypatch.setattr(way, "post", unreachable)
+    toys.say(END)
+    await discord.until(lambda: caplog.text.count("The asker could not be told") == 2)
+    assert "Something went wrong on Discord" not in caplog.text
+
+
+# What others delete
+
+
+async def gone(discord: FakeDiscord, folder: Path) -> None:
+    """Wait until the first answer is no longer stored; its messages may go before it."""
+
+    def state() -> str:
+        with closing(sqlite3.connect(folder / "tempera.db")) as database:
+            return database.execute("SELECT state FROM messages WHERE role = 'assistant' ORDER BY id").fetchone()[0]
+
+    await discord.until(lambda: state() == "deleted")
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_deleted_message_ends_its_answer(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot, tmp_path: Path, at_once: bool
+) -> None:
+    asked, message = await playing(discord, toys)
+    toys.say(Reply(text="word " * 600))
+    await discord.until(lambda: asked.followups)
+    if at_once:
+        discord.delete_messages(discord.channel, [message, *asked.followups])
+    else:
+        discord.delete_message(asked.followups[0])
+    await discord.until(lambda: not discord.messages(discord.channel))
+    await discord.until(lambda: not toy_bot.runs.ids)
+    await gone(discord, tmp_path)
+    assert discord.messages(discord.dm(discord.ann)) == []
+
+
+async def test_a_deleted_message_that_nobody_told_of_ends_its_answer(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot, tmp_path: Path
+) -> None:
+    _, message = await playing(discord, toys)
+    message.deleted = True
+    toys.say(Reply(text="One and"))
+    await discord.until(lambda: not toy_bot.runs.ids)
+    await gone(discord, tmp_path)
+
+
+async def test_what_was_finished_goes_with_its_message(discord: FakeDiscord, tmp_path: Path) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
+    await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
+    discord.delete_message(asked.followups[0])
+    await discord.until(lambda: not discord.messages(discord.channel))
+    await gone(discord, tmp_path)
+
+
+async def test_what_the_bot_deletes_itself_is_nobody_elses_doing(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot
+) -> None:
+    asked, message = await playing(discord, toys)
+    text = "word " * 3000
+    toys.say(Reply(text=text[:7000]))
+    await discord.until(lambda: len(asked.followups) == 3)
+    toys.say(Reply(text=text, final=True))
+    await discord.until(lambda: all(part.deleted for part in asked.followups))
+    await discord.press(discord.ann, message, "👍")
+    await discord.until(lambda: "👍 1" in message.buttons)
+    assert await toy_bot.journal.get(2) is not None

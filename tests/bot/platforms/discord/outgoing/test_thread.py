@@ -1,0 +1,193 @@
+"""A thread that a question opens on Discord: only for what is answered there, and taken back with the question."""
+
+from pathlib import Path
+
+from fakes.discord import FakeChannel, FakeDiscord, FakeInteraction, FakeMessage
+from fakes.model_server.model_api import FakeModels, png
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from fakes.storage.database_dump import holding
+
+from bot.app import Bot
+from bot.core.messages import Attachment, Reply
+
+PARIS = "Paris is the capital of France."
+
+
+async def ask(discord: FakeDiscord, **options: object) -> FakeInteraction:
+    """Ann asks for a thread."""
+    given = {"prompt": "aubergine"} | options
+    return await discord.slash(discord.ann, discord.channel, "ask", thread=True, **given)
+
+
+async def answered(discord: FakeDiscord) -> tuple[FakeMessage, FakeChannel, FakeMessage]:
+    """A question, the thread under it, and the finished answer in there."""
+    starter = await (await ask(discord)).message()
+    thread = await discord.until(lambda: starter.thread)
+    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    return starter, thread, await finished(discord, answer)
+
+
+async def told(discord: FakeDiscord) -> FakeMessage:
+    """What Ann alone is told."""
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    return said
+
+
+async def test_what_the_classifier_refuses_is_never_shown(
+    models: FakeModels, toys: Toys, quick: None, tmp_path: Path
+) -> None:
+    models.scores = {"aubergine": {"hate": 0.99}}
+    settings = {"safety.level": "classroom"}
+    async with (
+        FakeDiscord() as discord,
+        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
+        on_discord(bot, discord),
+    ):
+        starter = await (await ask(discord)).message()
+        assert "Reason: " in (await told(discord)).content
+        assert models.moderated == ["aubergine"]
+        assert not any("aubergine" in content for _, content in starter.edits)
+        await discord.until(lambda: starter.deleted)
+        assert discord.guild.threads == {}
+
+
+async def test_a_thread_that_is_asked_for_comes_after_the_form_too(discord: FakeDiscord, models: FakeModels) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", thread=True)
+    sent = await discord.submit(discord.ann, asked, {"prompt": "aubergine"})
+    starter = await sent.message()
+    thread = await discord.until(lambda: starter.thread)
+    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    assert (await finished(discord, answer)).content.startswith(PARIS)
+    assert (starter.content, thread.name) == ("> aubergine", "aubergine")
+
+
+async def test_an_error_before_the_first_word_opens_none(discord: FakeDiscord, models: FakeModels) -> None:
+    models.failure = (503, "The model is loading.")
+    await ask(discord)
+    assert "The model is loading." in (await told(discord)).content
+    await discord.until(lambda: not discord.messages(discord.channel))
+    assert discord.guild.threads == {}
+
+
+async def opened(discord: FakeDiscord, toys: Toys) -> tuple[FakeMessage, FakeChannel]:
+    """The message and the thread of an answer of which a picture is seen."""
+    asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
+    starter = await asked.message()
+    toys.say(Reply(status="You are next."))
+    await discord.until(lambda: starter.content == "-# You are next.")
+    assert discord.guild.threads == {}
+    toys.say(Reply(attachments=(Attachment("a.png", png(1), "image/png"),)))
+    return starter, await discord.until(lambda: starter.thread)
+
+
+async def test_an_error_after_it_was_opened_stands_there_under_what_was_seen(discord: FakeDiscord, toys: Toys) -> None:
+    starter, thread = await opened(discord, toys)
+    toys.say(RuntimeError("broken"))
+    answer = await discord.until(
+        lambda: next((one for one in discord.messages(thread) if "Something went wrong" in one.content), None)
+    )
+    assert [file.filename for file in answer.attachments] == ["a.png"]
+    assert (thread.name, thread.archived, starter.deleted) == ("aubergine", False, False)
+
+
+async def test_what_ends_for_its_asker_alone_takes_the_question_back(discord: FakeDiscord, toys: Toys) -> None:
+    starter, thread = await opened(discord, toys)
+    toys.say(Reply(text="For you alone.", private=True, final=True))
+    assert (await told(discord)).content == "For you alone."
+    await discord.until(lambda: thread.archived)
+    assert (thread.name, starter.deleted, discord.messages(thread)) == ("…", True, [])
+
+
+async def test_delete_takes_the_question_with_its_last_answer(discord: FakeDiscord, toy_bot: Bot) -> None:
+    starter, thread, first = await answered(discord)
+    again = await (await discord.press(discord.ann, first, "Again")).message()
+    await finished(discord, again)
+    await discord.press(discord.ann, first, "Delete")
+    await discord.until(lambda: first.deleted)
+    await discord.press(discord.ann, again, "👍")
+    await discord.until(lambda: "👍 1" in again.buttons)
+    assert (thread.name, starter.deleted) == ("aubergine", False)
+    await discord.press(discord.ann, again, "Delete")
+    await discord.until(lambda: thread.archived)
+    assert (thread.name, starter.deleted, again.deleted) == ("…", True, True)
+    assert await holding(toy_bot.database, "aubergine") == []
+
+
+async def test_a_thread_in_which_others_talk_stays_open(discord: FakeDiscord) -> None:
+    starter, thread, answer = await answered(discord)
+    await discord.say(discord.ben, thread, "Is that so?")
+    await discord.press(discord.ann, answer, "Delete")
+    await discord.until(lambda: thread.name == "…")
+    assert (starter.deleted, thread.archived) == (True, False)
+
+
+async def test_a_question_that_was_asked_in_the_thread_takes_nothing_along(discord: FakeDiscord) -> None:
+    starter, thread, first = await answered(discord)
+    asked = await discord.slash(discord.ben, thread, "ask", prompt="courgette")
+    second = await finished(discord, await asked.message())
+    await discord.press(discord.ben, second, "Delete")
+    await discord.until(lambda: second.deleted)
+    await discord.press(discord.ann, first, "👍")
+    await discord.until(lambda: "👍 1" in first.buttons)
+    assert (thread.name, starter.deleted) == ("aubergine", False)
+
+
+async def test_a_thread_that_was_closed_meanwhile_loses_its_name_too(discord: FakeDiscord) -> None:
+    starter, thread, answer = await answered(discord)
+    discord.archive_thread(thread)
+    await discord.press(discord.ann, answer, "Delete")
+    await discord.until(lambda: thread.name == "…")
+    assert starter.deleted
+
+
+async def test_where_questions_are_not_quoted_neither_message_nor_name_tells_it(
+    models: FakeModels, toys: Toys, quick: None, tmp_path: Path
+) -> None:
+    async with (
+        FakeDiscord() as discord,
+        bot_with_toys(models, tmp_path, toys, settings={"answers.quote": False}) as bot,
+        on_discord(bot, discord),
+    ):
+        starter, thread, answer = await answered(discord)
+        assert (starter.content, thread.name) == ("> /ask", "/ask")
+        assert answer.content.startswith(PARIS)
+        asked = await discord.slash(discord.ann, discord.channel, "ask", thread=True)
+        sent = await discord.submit(discord.ann, asked, {"prompt": "aubergine"})
+        starter = await sent.message()
+        await discord.until(lambda: starter.thread)
+        assert starter.content == "> /ask"
+
+
+async def test_where_none_could_be_opened_the_conversation_goes_on_in_the_channel(
+    discord: FakeDiscord, models: FakeModels
+) -> None:
+    discord.refuse("POST", "/channels/*/threads", 403, code=50013)
+    message = await (await ask(discord)).message()
+    await discord.until(lambda: PARIS in message.content)
+    assert (await finished(discord, message)).content.startswith(f"> aubergine\n\n{PARIS}")
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="And then?")
+    await finished(discord, await asked.message())
+    assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["aubergine", PARIS, "And then?"]
+
+
+async def test_one_is_opened_after_the_tokens_end_too(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
+    starter = await asked.message()
+    toys.say(Reply(status="You are next."))
+    await discord.until(lambda: starter.content == "-# You are next.")
+    discord.expire_tokens()
+    toys.say(Reply(text="One and all", final=True))
+    thread = await discord.until(lambda: starter.thread)
+    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    assert (await finished(discord, answer)).content == "One and all"
+    assert (starter.content, starter.buttons) == ("> aubergine", {})
+
+
+async def test_what_turns_out_to_be_private_opens_none(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
+    message = await asked.message()
+    toys.say(Reply(text="for you", private=True, final=True))
+    assert (await told(discord)).content.endswith("for you")
+    await discord.until(lambda: message.deleted)
+    assert discord.guild.threads == {}

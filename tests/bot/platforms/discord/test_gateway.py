@@ -1,0 +1,240 @@
+"""discord.py against a gateway whose connections break: nothing is lost, nothing is done twice."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import discord as library
+import pytest
+from fakes.discord import FakeDiscord
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, finished, on_discord
+
+from bot import Reply
+from bot.app import Bot
+from bot.config import DiscordSection
+from bot.platforms.discord import DiscordPlatform
+
+GUILDS, GUILD_MESSAGES, DIRECT_MESSAGES, MESSAGE_CONTENT = 1 << 0, 1 << 9, 1 << 12, 1 << 15
+Break = Callable[[FakeDiscord], Awaitable[None]]
+
+
+def after(discord: FakeDiscord, kind: str, since: int = 0) -> list[int]:
+    """The shards that did something of this kind."""
+    return [shard for what, shard in discord.gateway_log[since:] if what == kind]
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Discord wants five seconds between two IDENTIFYs; this one does not."""
+
+    async def hook(*_: Any, **__: Any) -> None:
+        pass
+
+    monkeypatch.setattr(library.Client, "before_identify_hook", hook)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeDiscord]:
+    async with FakeDiscord() as running:
+        yield running
+
+
+@pytest.mark.parametrize("message_content", [False, True])
+async def test_it_says_who_it_is_and_shows_that_it_lives(
+    server: FakeDiscord, toy_bot: Bot, message_content: bool
+) -> None:
+    server.gateway.heartbeat_seconds = 0.05
+    async with on_discord(toy_bot, server, message_content=message_content):
+        wanted = GUILDS | GUILD_MESSAGES | DIRECT_MESSAGES | (MESSAGE_CONTENT if message_content else 0)
+        assert server.gateway.identified[0]["intents"] == wanted
+        assert server.gateway.identified[0]["shard"] == [0, 1]
+        await server.until(lambda: len(after(server, "heartbeat")) > 3)
+        await server.send_opcode(1)
+        asked = await server.slash(server.ann, server.channel, "whisper", text="hello")
+        assert (await asked.acknowledged()).private
+    assert after(server, "identify") == [0]
+    assert not after(server, "resume")
+
+
+async def test_the_gateway_may_be_another_than_discord_says(
+    server: FakeDiscord, toy_bot: Bot, unused_tcp_port: int
+) -> None:
+    limit = {"total": 1000, "remaining": 1000, "reset_after": 14400000, "max_concurrency": 1}
+    nowhere = {"url": f"ws://127.0.0.1:{unused_tcp_port}/", "shards": 1, "session_start_limit": limit}
+    server.refuse("GET", "/gateway/bot", 200, nowhere, times=9)
+    async with on_discord(toy_bot, server, gateway_url=server.gateway_url):
+        asked = await server.slash(server.ann, server.channel, "whisper", text="hello")
+        assert (await asked.acknowledged()).private
+
+
+async def close_4000(discord: FakeDiscord) -> None:
+    await discord.close_gateway(4000)
+
+
+async def opcode_7(discord: FakeDiscord) -> None:
+    await discord.send_opcode(7)
+
+
+async def opcode_9_resumable(discord: FakeDiscord) -> None:
+    await discord.invalidate_session(resumable=True)
+
+
+@pytest.mark.parametrize("breaks", [close_4000, opcode_7, opcode_9_resumable])
+async def test_a_broken_connection_is_resumed_and_nothing_is_lost(
+    discord: FakeDiscord, toys: Toys, breaks: Break
+) -> None:
+    running = await discord.slash(discord.ann, discord.channel, "play", text="Count.")
+    toys.say(Reply(text="one"))
+    growing = await running.message()
+    await discord.until(lambda: "one" in growing.content)
+
+    await breaks(discord)
+    asked = [await discord.slash(discord.ann, discord.channel, "whisper", text=f"{number}") for number in range(5)]
+    said = await discord.say(discord.ben, discord.channel, "hello?", mention=True)
+    toys.say(Reply(text="one two", final=True))
+
+    for number, one in enumerate(asked):
+        message = await one.message()
+        await discord.until(lambda message=message, number=number: f"psst, {number}" in message.content)
+        assert one.refused == []
+    await finished(discord, growing)
+    assert "one two" in growing.content
+    answers = await discord.until(
+        lambda: [one for one in discord.messages(discord.channel) if one.reference is said and "Paris" in one.content]
+    )
+    assert len(answers) == 1
+    assert after(discord, "resume") == [0]
+    assert after(discord, "identify") == [0]
+
+
+async def test_a_session_that_is_over_is_begun_again(discord: FakeDiscord, at_once: None) -> None:
+    writes = discord.command_writes
+    await discord.invalidate_session(resumable=False)
+    await discord.until(lambda: after(discord, "identify") == [0, 0])
+    await discord.connected()
+    assert not after(discord, "resume")
+    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="again")
+    assert (await asked.acknowledged()).private
+    assert discord.command_writes == writes
+
+
+async def test_a_session_that_discord_forgot_is_begun_again(discord: FakeDiscord, at_once: None) -> None:
+    discord.gateway.sessions.clear()
+    await discord.close_gateway(4000)
+    await discord.until(lambda: after(discord, "identify") == [0, 0])
+    await discord.connected()
+    assert after(discord, "resume") == [-1]
+    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="again")
+    await asked.acknowledged()
+
+
+async def test_one_connection_after_the_other_breaks(discord: FakeDiscord, models: FakeModels) -> None:
+    models.gate.clear()
+    asked = []
+    for number in range(4):
+        asked.append(await discord.slash(discord.ann, discord.channel, "ask", prompt=f"question {number}"))
+        await discord.close_gateway(4000)
+        await discord.until(lambda number=number: len(after(discord, "resume")) > number)
+    models.gate.set()
+    for one in asked:
+        message = await finished(discord, await one.message())
+        assert "Paris is the capital of France." in message.content
+    assert len(models.requests) == 4
+
+
+async def test_every_shard_hears_its_guilds(server: FakeDiscord, toy_bot: Bot, at_once: None) -> None:
+    server.gateway.shards = 2
+    guilds = [server.add_guild(f"On shard {shard}", shard=shard) for shard in range(2)]
+    async with on_discord(toy_bot, server):
+        await server.connected()
+        assert after(server, "identify") == [0, 1]
+        for guild in guilds:
+            asked = await server.slash(server.ann, guild.system_channel, "whisper", text="hello")
+            assert (await asked.acknowledged()).private
+        await server.close_gateway(4000)
+        await server.until(lambda: sorted(after(server, "resume")) == [0, 1])
+        for guild in guilds:
+            asked = await server.slash(server.ann, guild.system_channel, "whisper", text="hello")
+            await asked.acknowledged()
+
+
+async def test_a_429_is_waited_for_as_long_as_it_says(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play", text="Count.")
+    toys.say(Reply(text="one"))
+    message = await asked.message()
+    await discord.until(lambda: "one" in message.content)
+    before = len(discord.rest.log)
+    discord.refuse("PATCH", "/webhooks/*", 429, retry_after=0.4, times=2)
+    toys.say(Reply(text="one two"), Reply(text="one two three", final=True))
+    await finished(discord, message)
+    edits = [entry for entry in discord.rest.log[before:] if entry[0] == "PATCH"]
+    assert [status for _, _, status, _ in edits[:3]] == [429, 429, 200]
+    times = [when for *_, when in edits[:3]]
+    assert all(later - earlier >= 0.4 for earlier, later in itertools.pairwise(times))
+    assert "one two three" in message.content
+
+
+async def test_a_429_from_a_wall_before_discord_costs_no_answer(
+    discord: FakeDiscord, toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.platforms.discord.outgoing.answers.RETRY_SECONDS", (0.01, 0.01))
+    asked = await discord.slash(discord.ann, discord.channel, "play", text="Count.")
+    message = await asked.message()
+    discord.refuse("PATCH", "/webhooks/*", 429, headers={"Via": ""}, times=2)
+    toys.say(Reply(text="one"), Reply(text="one two", final=True))
+    await finished(discord, message)
+    assert "one two" in message.content
+
+
+async def test_a_burst_keeps_within_the_buckets_that_headers_tell(discord: FakeDiscord, models: FakeModels) -> None:
+    discord.limit("POST", "/channels/*/messages", 5, 0.5)
+    discord.limit("PATCH", "/channels/*/messages/*", 5, 0.5)
+    said = [await discord.say(discord.ann, discord.channel, f"question {n}", mention=True) for n in range(12)]
+
+    def answered() -> bool:
+        done = [one.reference for one in discord.messages(discord.channel) if "of France." in one.content]
+        return {id(one) for one in done} == {id(one) for one in said}
+
+    await discord.until(answered)
+    assert discord.rest.limits.exceeded == []
+
+
+async def test_in_a_busy_channel_the_last_edits_do_not_queue_behind_others(
+    discord: FakeDiscord, models: FakeModels
+) -> None:
+    discord.limit("PATCH", "/channels/*/messages/*", 1, 0.1)
+    models.gate.clear()
+    count = 8
+    said = [await discord.say(discord.ann, discord.channel, f"question {n}", mention=True) for n in range(count)]
+
+    def edits() -> int:
+        return sum(method == "PATCH" for method, *_ in discord.rest.log)
+
+    def answers(text: str) -> int:
+        return sum(one.reference in said and text in one.content for one in discord.messages(discord.channel))
+
+    await models.until(requests=count)
+    for _ in range(4):
+        before = edits()
+        models.gate.set()
+        models.gate.clear()
+        await discord.until(lambda before=before: edits() > before)
+    before = edits()
+    models.gate.set()
+    await discord.until(lambda: answers("of France.") == count)
+    assert edits() - before < count + 4
+
+
+async def test_a_token_that_is_revoked_ends_the_platform_with_a_sentence(
+    server: FakeDiscord, toy_bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = server.token
+    platform = DiscordPlatform(toy_bot, DiscordSection(token=token, api_base=server.api_base))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(platform.run())
+        await server.connected()
+        server.revoke_token()
+    assert "TEMPERA_DISCORD__TOKEN" in caplog.text
+    assert token not in caplog.text

@@ -1,0 +1,146 @@
+"""The log channel on Discord: what its lines look like there, and what keeps it from being one."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from discord.state import AutoShardedConnectionState
+from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
+
+from bot.app import Bot
+from bot.moderation import log_channel
+from bot.settings.setting import Scope
+
+HELLO = "From now on I tell here what moderators change and do, what is refused, and who appeals against it."
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """discord.py waits two seconds for one more server; here all come at once."""
+    make = AutoShardedConnectionState.__init__
+
+    def made(self: AutoShardedConnectionState[Any], **options: Any) -> None:
+        make(self, **options, guild_ready_timeout=0.1)
+
+    monkeypatch.setattr(AutoShardedConnectionState, "__init__", made)
+
+
+@pytest.fixture(autouse=True)
+async def ready(impatient: None, discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only once Discord has told of all servers it can be known which channels there are."""
+    monkeypatch.setattr(log_channel, "SECONDS", 0.02)
+    await discord.until(lambda: "discord" in toy_bot.log_channel._voices)
+
+
+@pytest.fixture
+async def log(discord: FakeDiscord) -> FakeChannel:
+    return discord.guild.add_channel("log")
+
+
+async def choose(discord: FakeDiscord, value: str, setting: str = "audit.channel") -> FakeMessage:
+    asked = await discord.slash(discord.mod, discord.channel, "config set", setting=setting, value=value)
+    message = await asked.message()
+    await discord.until(lambda: not message.loading and message.content)
+    return message
+
+
+async def lines(discord: FakeDiscord, log: FakeChannel, count: int) -> list[str]:
+    def told() -> list[str]:
+        return [line for message in discord.messages(log) for line in message.content.splitlines()]
+
+    await discord.until(lambda: len(told()) >= count)
+    return told()
+
+
+async def test_what_happens_is_told_in_the_channel_that_is_mentioned(discord: FakeDiscord, log: FakeChannel) -> None:
+    answer = await choose(discord, f"<#{log.id}>")
+    assert answer.ephemeral
+    assert f"→ <#{log.id}>" in answer.content
+    await choose(discord, "no", "toys.enabled")
+    refused = await discord.slash(discord.ann, discord.channel, "whisper", text="hello @everyone")
+    await refused.message()
+    assert await lines(discord, log, 4) == [
+        HELLO,
+        f"⚙️ **Mod** set `audit.channel`: – → <#{log.id}>",
+        "⚙️ **Mod** set `toys.enabled`: – → `no`",
+        f"⛔ **Ann** was refused `whisper` (channel <#{discord.channel.id}>) (off)",
+    ]
+    assert discord.violations == []
+
+
+async def test_it_speaks_the_language_of_the_server(discord: FakeDiscord, toy_bot: Bot) -> None:
+    guild = discord.add_guild("Schule")
+    guild.locale = "de"
+    discord.remove_bot(guild)
+    discord.add_bot(guild)
+    await discord.until(lambda: toy_bot.log_channel._voices["discord"].locale(guild.id) == "de")
+    assert toy_bot.log_channel._voices["discord"].locale("1") == "en"
+
+
+async def test_a_channel_that_the_bot_may_not_write_to_is_not_taken(discord: FakeDiscord, log: FakeChannel) -> None:
+    discord.guild.set_permissions(log, deny=["send_messages"])
+    answer = await choose(discord, log.id)
+    assert answer.content == (
+        f"audit.channel: I cannot write to {log.id}: "
+        "I may not write there; I need the permissions View Channel and Send Messages."
+    )
+    assert discord.messages(log) == []
+
+
+async def test_a_channel_of_another_server_is_none(discord: FakeDiscord) -> None:
+    other = discord.add_guild("Elsewhere").add_channel("their-log")
+    answer = await choose(discord, f"<#{other.id}>")
+    sentence = (
+        f"audit.channel: I cannot write to {other.id}: there is no such channel in this server, or I cannot see it."
+    )
+    assert answer.content == sentence
+    assert discord.messages(other) == []
+
+
+async def test_a_channel_that_is_typed_by_its_name_is_found(discord: FakeDiscord, log: FakeChannel) -> None:
+    assert f"→ <#{log.id}>" in (await choose(discord, "#Log")).content
+    assert (await choose(discord, "#attic")).content == (
+        "I know no channel “attic” here. Pick it from the list that appears, or give its id."
+    )
+    discord.add_guild("Elsewhere").add_channel("attic")
+    assert "no channel “attic”" in (await choose(discord, "attic")).content
+    discord.guild.add_channel("log")
+    assert (await choose(discord, "log")).content == (
+        "2 channels are called “log” here. Pick one from the list that appears, or give its id."
+    )
+
+
+async def test_a_channel_is_an_option_by_its_name_too(discord: FakeDiscord, toy_bot: Bot, log: FakeChannel) -> None:
+    line = "/config set toys.enabled no channel:#log"
+    await discord.say(discord.mod, discord.channel, line, mention=True)
+    here = Scope("discord", discord.guild.id, log.id)
+    await discord.until(lambda: toy_bot.settings.scopes.at(here) == {"toys.enabled": False})
+    await discord.say(discord.mod, discord.channel, line.replace("log", "attic"), mention=True)
+    await discord.until(lambda: "I know no channel “attic” here." in discord.picture())
+
+
+async def test_what_is_set_for_a_thread_is_set_for_its_channel(
+    discord: FakeDiscord, toy_bot: Bot, log: FakeChannel
+) -> None:
+    thread = discord.add_thread(log, "Why?", discord.ann)
+    await discord.say(discord.mod, discord.channel, f"/config set toys.enabled no channel:{thread.id}", mention=True)
+    here = Scope("discord", discord.guild.id, log.id)
+    await discord.until(lambda: toy_bot.settings.scopes.at(here) == {"toys.enabled": False})
+
+
+async def test_once_the_channel_is_gone_moderators_are_told_once_and_all_goes_on(
+    discord: FakeDiscord, log: FakeChannel
+) -> None:
+    await choose(discord, log.id)
+    await lines(discord, log, 2)
+    discord.delete_channel(log)
+
+    told = list[str]()
+    async with asyncio.timeout(30):
+        while not any("log channel" in one for one in told):
+            told.append((await choose(discord, ("no", "yes")[len(told) % 2], "toys.enabled")).content)
+    assert (
+        f"I could not write to the log channel {log.id}: there is no such channel in this server, or I cannot see it. "
+        "Moderators can change that: `audit.channel`"
+    ) in told[-1]
+    assert "log channel" not in (await choose(discord, "yes", "toys.enabled")).content

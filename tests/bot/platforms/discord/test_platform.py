@@ -1,0 +1,160 @@
+"""How the bot comes to Discord, is greeted there, and stays away when it is not wanted."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes.discord import FakeDiscord
+from fakes.discord.permissions import INVITED
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+
+from bot import Context, Plugin, Reply, command
+from bot.__main__ import _log
+from bot.app import Bot
+from bot.commands.command import Command
+from bot.config import DiscordSection
+from bot.core.errors import PluginError
+from bot.inference.client import ModelClient
+from bot.platforms.discord import DiscordPlatform, platform
+from bot.storage.database import Database
+
+
+def section(discord: FakeDiscord, **more: object) -> DiscordSection:
+    values = {"token": discord.token, "api_base": discord.api_base} | more
+    return DiscordSection(**values)
+
+
+async def test_a_wrong_token_is_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    async with FakeDiscord() as discord, asyncio.timeout(20):
+        await DiscordPlatform(toy_bot, section(discord, token="wrong")).run()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
+        "Discord refuses the token. Set a valid one in TEMPERA_DISCORD__TOKEN."
+    ]
+    assert "Traceback" not in caplog.text
+
+
+async def test_an_intent_that_is_refused_is_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    async with FakeDiscord() as discord, asyncio.timeout(20):
+        discord.message_content_allowed = False
+        await DiscordPlatform(toy_bot, section(discord, message_content=True)).run()
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "Switch it on in the developer portal" in said
+    assert "TEMPERA_DISCORD__MESSAGE_CONTENT=false" in said
+
+
+async def test_it_comes_when_discord_does(
+    toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(platform, "RETRY_SECONDS", 0.05)
+    async with FakeDiscord() as discord:
+        discord.refuse("GET", "/users/@me", 503, {"message": "Down", "code": 0}, times=2)
+        discord.refuse("GET", "/gateway/bot", 400, {"message": "Down", "code": 0}, times=1)
+        async with on_discord(toy_bot, discord):
+            asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
+            assert (await asked.acknowledged()).private
+    assert "Discord cannot be reached" in caplog.text
+
+
+async def test_without_a_network_it_tries_again(
+    toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(platform, "RETRY_SECONDS", 0.01)
+    nowhere = DiscordSection(token="a.b.c", api_base="http://127.0.0.1:9/api/v10")
+    running = asyncio.create_task(DiscordPlatform(toy_bot, nowhere).run())
+    async with FakeDiscord() as clock:
+        await clock.until(lambda: running.done() or caplog.text.count("Discord cannot be reached") > 2)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert "a.b.c" not in caplog.text
+
+
+class Crowd(Plugin):
+    """More commands than Discord has room for."""
+
+    name = "crowd"
+
+    @command()
+    async def crowd(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Crowd."""
+        yield Reply()
+
+    def commands(self) -> list[Command]:
+        (one,) = super().commands()
+        return [replace(one, name=f"crowd{number}") for number in range(101)]
+
+
+async def test_what_discord_has_no_room_for_stops_the_start(models: FakeModels, tmp_path: Path) -> None:
+    async with Bot(ModelClient(models.url), [Crowd()], Database(f"sqlite:///{tmp_path}/x.db")) as bot:
+        with pytest.raises(PluginError, match="Discord has room for 100 commands"):
+            await DiscordPlatform(bot, DiscordSection(token="x", api_base=models.url)).run()
+
+
+async def heard_all(discord: FakeDiscord) -> None:
+    """Wait until all that happened so far was taken in: events are handled in order."""
+    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
+    await finished(discord, await asked.message())
+
+
+async def test_a_new_server_is_greeted_once(discord: FakeDiscord) -> None:
+    guild = discord.add_guild("New", bot=False)
+    discord.add_bot(guild, *INVITED)
+    await discord.until(lambda: discord.messages(guild.system_channel))
+    discord.gateway.dispatch("GUILD_CREATE", discord.guild_payload(guild), guild=guild)
+    await heard_all(discord)
+    (said,) = discord.messages(guild.system_channel)
+    assert said.content.startswith("Hello! I show how generative AI works.")
+    assert discord.messages(discord.channel) == []
+
+
+async def test_a_new_server_is_greeted_in_the_language_that_is_set(models: FakeModels, tmp_path: Path) -> None:
+    german = {"answers.language": "de"}
+    async with (
+        FakeDiscord() as discord,
+        bot_with_toys(models, tmp_path, Toys(), settings=german) as bot,
+        on_discord(bot, discord),
+    ):
+        guild = discord.add_guild("New", bot=False)
+        discord.add_bot(guild, *INVITED)
+        (said,) = await discord.until(lambda: discord.messages(guild.system_channel))
+    assert said.content.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
+
+
+async def test_a_server_is_greeted_where_the_bot_may_write(discord: FakeDiscord) -> None:
+    guild = discord.add_guild("New", bot=False)
+    other = guild.add_channel("other")
+    guild.set_permissions(guild.system_channel, deny=["send_messages"])
+    discord.add_bot(guild, "view_channel", "send_messages")
+    await discord.until(lambda: discord.messages(other))
+    assert discord.messages(guild.system_channel) == []
+
+
+async def test_a_server_that_came_before_the_bot_ran_is_greeted_once(toy_bot: Bot, quick: None) -> None:
+    async with FakeDiscord() as discord:
+        guild = discord.add_guild("New", bot=False)
+        discord.add_bot(guild, *INVITED)
+        for _ in range(2):
+            async with on_discord(toy_bot, discord):
+                await discord.until(lambda: discord.messages(guild.system_channel))
+                await heard_all(discord)
+        assert len(discord.messages(guild.system_channel)) == 1
+        # This one has been there for a long time.
+        assert discord.messages(discord.channel) == []
+
+
+async def test_secrets_are_kept_out_of_the_log(toy_bot: Bot, quick: None, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    _log("debug")
+    async with FakeDiscord() as discord, on_discord(toy_bot, discord):
+        for name, options in (("ask", {"prompt": "Why?"}), ("whisper", {"text": "hello"})):
+            asked = await discord.slash(discord.ann, discord.channel, name, **options)
+            await finished(discord, await asked.message())
+    # The servers of this test are in the same process and write down who asked them for what.
+    said = "\n".join(record.getMessage() for record in caplog.records if record.name != "aiohttp.access")
+    assert "Discord: connected as" in said
+    for secret in (discord.token, *(asked.token for asked in discord.interactions.values())):
+        assert secret not in said

@@ -1,0 +1,100 @@
+"""Slack's Web API as the bot calls it: never past a Retry-After, and with refusals that have a name."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from fakes.slack import FakeSlack
+
+from bot.config import SlackSection
+from bot.core.messages import Attachment
+from bot.platforms.slack.api import api as web
+from bot.platforms.slack.api.api import Closed, Gone, NoFeature, NotThere, SlackError, StreamEnded, Web, Worthless
+from bot.platforms.slack.api.budgets import Budgets
+from bot.platforms.slack.api.client import connect
+from bot.platforms.slack.api.message_format import Message, picture
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server:
+        yield server
+
+
+@pytest.fixture
+async def api(slack: FakeSlack) -> AsyncIterator[Web]:
+    section = SlackSection(bot_token=slack.bot_token, app_token=slack.app_token, api_base=slack.api_base)
+    async with aiohttp.ClientSession() as session:
+        yield Web(connect(section, session), Budgets())
+
+
+async def test_after_a_429_all_who_would_do_the_same_wait(slack: FakeSlack, api: Web) -> None:
+    slack.refuse("users.info", retry_after=1)
+    first = asyncio.create_task(api.user(slack.ann))
+    [refused] = await slack.until(lambda: [call for call in slack.calls if call.error == "ratelimited"])
+    # Until the refusal has come back, nobody can know of it.
+    await slack.until(lambda: api.budgets.of("users.info").delay(final=True))
+    await asyncio.gather(first, api.user(slack.ben))
+    later = [call for call in slack.calls if call.method == "users.info" and call is not refused]
+    assert len(later) == 2
+    assert all(call.at >= refused.at + 1 for call in later)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("not_in_channel", NotThere),
+        ("channel_not_found", NotThere),
+        ("message_not_found", Gone),
+        ("is_archived", Closed),
+        ("restricted_action_read_only_channel", Closed),
+        ("message_not_in_streaming_state", StreamEnded),
+        ("unknown_method", NoFeature),
+        ("not_allowed", NoFeature),
+        ("missing_scope", NoFeature),
+        ("token_revoked", Worthless),
+        ("fatal_error", SlackError),
+    ],
+)
+async def test_what_slack_refuses_has_a_name(slack: FakeSlack, api: Web, error: str, kind: type[SlackError]) -> None:
+    slack.refuse("chat.update", error)
+    with pytest.raises(SlackError, match=error) as caught:
+        await api.update(slack.channel, "1.000001", Message("x"))
+    assert type(caught.value) is kind
+    assert (api.missing == {"chat.update"}) == (kind is NoFeature)
+    assert api.worthless.is_set() == (kind is Worthless)
+
+
+async def test_a_picture_that_is_refused_says_nothing_of_markdown(slack: FakeSlack, api: Web) -> None:
+    with pytest.raises(SlackError, match="invalid_blocks"):
+        await api.post(slack.channel, Message("**bold**", below=(picture("F404", "A fox."),)))
+    await api.post(slack.channel, Message("**bold**"))
+    [posted] = slack.messages(slack.channel)
+    assert [block["type"] for block in posted.blocks] == ["markdown"]
+
+
+async def test_a_file_that_is_larger_than_it_said_is_not_read_to_its_end(slack: FakeSlack, api: Web) -> None:
+    file = slack.file_as_json(slack.add_file(slack.ann, "a.bin", b"x" * 1000))
+    assert await api.fetch(file["url_private"], 1000) == b"x" * 1000
+    with pytest.raises(SlackError, match="too large"):
+        await api.fetch(file["url_private"], 999)
+
+
+async def test_a_page_is_told_from_the_one_to_sign_in(slack: FakeSlack, api: Web) -> None:
+    file = slack.file_as_json(slack.add_file(slack.ann, "cells.html", b"<h1>Cells</h1>"))
+    assert await api.fetch(file["url_private"], 1000, is_page=True) == b"<h1>Cells</h1>"
+    slack.scopes.remove("files:read")
+    for is_page in (False, True):
+        with pytest.raises(SlackError, match="text/html"):
+            await api.fetch(file["url_private"], 1000, is_page=is_page)
+
+
+async def test_a_share_that_slack_does_not_tell_of_is_no_obstacle(
+    slack: FakeSlack, api: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "SHARING_SECONDS", (0.01,))
+    slack.refuse("files.info", "internal_error", times=-1)
+    [only] = await api.share(slack.channel, [Attachment("a.txt", b"a", "text/plain")])
+    assert only.startswith("F")
+    assert await api.shared(slack.channel, only) == []

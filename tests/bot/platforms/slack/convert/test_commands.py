@@ -1,0 +1,116 @@
+"""How Slack's slash commands lead to ours."""
+
+import pytest
+
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.core.messages import Button, Place, Reply, Request, User
+from bot.platforms.slack.convert.commands import NATIVE, ROOT, line, message, spelt, typed, usage
+from bot.plugin_host import plugin
+
+SLACKS_OWN = """
+    active add apps archive away call calls canvas clip collapse contract-cursor dnd expand export feed feedback files
+    gif giphy group help huddle invite invite_people join keys leave list me members mention mpdm mpim msg mute msgs dm
+    new open part people poll prefs quit remind reminder remove rename restart search section shortcuts shrug star
+    status tableflip topic unmute unarchive kick lists who workflow
+"""
+RESERVED = frozenset(SLACKS_OWN.split())
+"""What Slack has commands of its own for, or has had."""
+
+
+@pytest.mark.parametrize("name", [*NATIVE, ROOT.removeprefix("/")])
+def test_no_name_is_one_of_slacks_own(name: str) -> None:
+    assert name not in RESERVED
+    assert name == name.lower()
+    assert len(name) <= 31
+
+
+def test_slacks_own_names_are_reached_below_the_root() -> None:
+    commands = [command for one in plugin.load(PluginsSection(entry_points=False)) for command in one.commands()]
+    taken = [command for command in commands if command.name.split(" ")[0] in RESERVED]
+    assert {"help", "new"} <= {command.name for command in taken}
+    assert all(usage(command).startswith(f"/tempera {command.name}") for command in taken)
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "read"),
+    [
+        ("/ask", "temperature:0.2 Why?", "/ask temperature:0.2 Why?"),
+        ("/ask", "", "/ask"),
+        ("/face", " count:4 ", "/face  count:4"),
+        ("/tempera", "", "/help"),
+        ("/tempera", "  ", "/help"),
+        ("/tempera", "help ask", "/help ask"),
+        ("/tempera", " ask Why?", "/ask Why?"),
+        ("/tempera", "/ask Why?", "/ask Why?"),
+        ("/tempera", "defaults set ask.temperature value:0.3", "/defaults set ask.temperature value:0.3"),
+        ("/tempera-beta", "new", "/new"),
+    ],
+)
+def test_what_was_typed_as_the_core_reads_it(command: str, text: str, read: str) -> None:
+    assert line(command, text) == read
+
+
+def test_the_usage_is_what_people_type_on_slack() -> None:
+    found = {one.name: usage(one) for two in plugin.load(PluginsSection(entry_points=False)) for one in two.commands()}
+    assert found["ask"] == "/ask [temperature:…] [max_tokens:…] [seed:…] prompt"
+    assert found["help"] == "/tempera help [command]"
+    assert found["plugins list"] == "/tempera plugins list"
+
+
+KNOWN = ("ask", "new", "help", "defaults show", "defaults set", "face")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("`/help ask` shows the options of a command.", "`/tempera help ask` shows the options of a command."),
+        ("- `/defaults set` – Choose", "- `/tempera defaults set` – Choose"),
+        ("**/new** (/help), “/help”: /help.", "**/tempera new** (/tempera help), “/tempera help”: /tempera help."),
+        ("`/ask temperature:0.2 Why?` or /face", "`/ask temperature:0.2 Why?` or /face"),
+        ("/tempera help and /unknown", "/tempera help and /unknown"),
+        ("and/new https://b.org/help /help/me ~/new ./new /new-er /help.html", None),
+    ],
+)
+def test_commands_are_named_as_people_type_them(written: str, read: str | None) -> None:
+    once = typed(written, KNOWN)
+    assert once == (read or written)
+    assert typed(once, KNOWN) == once
+
+
+def test_what_a_model_wrote_is_left_as_it_is() -> None:
+    again = (Button("Again", action="again", id="t:again:1"),)
+    for wrote in (
+        Reply(text="Type /help", final=True, card={"model": "m"}),
+        Reply(text="Type /help", final=True, buttons=again),
+        Reply(text="Type /help"),
+    ):
+        assert spelt(wrote, KNOWN) == wrote
+    said = Reply(text="Type /help\n\n/plugins is for moderators.", error=True, final=True, buttons=again)
+    assert spelt(said, KNOWN).text == "Type /help\n\n/tempera plugins is for moderators."
+    assert spelt(Reply(text="Type /help", final=True), KNOWN).text == "Type /tempera help"
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [("/tempera help ask", "/help ask"), ("/tempera", "/help"), ("/new", "/new"), ("/temperature", "/temperature")],
+)
+def test_a_message_may_name_the_root(said: str, read: str) -> None:
+    assert message(said) == read
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "sentence"),
+    [
+        ("/tempera", "hlep", "There is no command /tempera hlep. Did you mean /tempera help?"),
+        ("/tempera", "xyz", "There is no command /tempera xyz. /tempera help lists what there is."),
+        ("/tempera", "new friends", "/tempera new takes no text; “friends” is too much."),
+        ("/explain", "a fox", "There is no command /explain."),
+    ],
+)
+async def test_a_command_that_there_is_not_gets_a_sentence(bot: Bot, command: str, text: str, sentence: str) -> None:
+    request = Request(user=User("U1", "Ann"), place=Place("slack", "C1", "T1"), text=line(command, text))
+    dispatch = bot.dispatch(request)
+    assert dispatch.refused
+    (reply,) = [reply async for reply in dispatch.replies]
+    assert spelt(reply, [one.name for one in bot.commands]).text.startswith(sentence)

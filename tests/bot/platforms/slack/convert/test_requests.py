@@ -1,0 +1,57 @@
+"""From what Slack sends to requests: places, rights, and what a question is called where it is told of."""
+
+import json
+from typing import Any
+
+import pytest
+
+from bot.app import Bot
+from bot.core.messages import Action, Attachment, Request, User
+from bot.platforms.slack.convert.requests import Where, announced, asked, unescaped
+
+ADA = User("U1", "Ada", is_moderator=True)
+HERE = Where(channel="C1", user="U1", thread="7.1")
+DIRECT = Where(channel="D1", user="U1", thread="7.1")
+
+
+def request(where: Where = HERE, **what: Any) -> Request:
+    return Request(user=ADA, place=where.place("T1"), **what)
+
+
+def test_an_admin_of_the_workspace_is_a_moderator_in_its_channels_alone() -> None:
+    assert HERE.asker(ADA).is_moderator
+    assert not DIRECT.asker(ADA).is_moderator
+    assert (HERE.place("T1").server, DIRECT.place("T1").server) == ("T1", "")
+    assert HERE.place("T1").thread == "7.1"
+
+
+def test_where_something_was_asked_can_be_kept() -> None:
+    assert Where(**json.loads(json.dumps(HERE.as_json()))) == HERE
+
+
+@pytest.mark.parametrize(
+    ("what", "quoted", "unquoted"),
+    [
+        ({"text": "/ask temperature:0.2 Why is it so?"}, "Why is it so?", "/ask"),
+        ({"text": "/face count:4"}, "/face count:4", "/face"),
+        ({"text": "/help command:ask"}, "ask", "/tempera help"),
+        ({"text": "/new"}, "/tempera new", "/tempera new"),
+        ({"command": "ask", "options": {"prompt": " Why? "}}, "Why?", "/ask"),
+        ({"action": Action("c:face", {"count": "4", "seed": ""})}, "/face count:4", "/face"),
+        ({"action": Action("c:face", {"seed": "two words"})}, '/face seed:"two words"', "/face"),
+    ],
+)
+def test_what_was_asked(bot: Bot, what: dict[str, Any], quoted: str, unquoted: str) -> None:
+    assert asked(bot, request(**what), quoted=True) == quoted
+    assert asked(bot, request(**what), quoted=False) == unquoted
+
+
+def test_files_are_announced_by_name_before_they_are_fetched() -> None:
+    file = {"id": "F1", "name": "a.png", "mimetype": "image/png", "size": 4, "alt_txt": "A dot"}
+    action = announced(request(action=Action("c:ask", {"prompt": "Why?", "file": file}))).action
+    assert action is not None
+    assert action.fields == {"prompt": "Why?", "file": Attachment("a.png", b"", "image/png", "A dot")}
+
+
+def test_three_characters_are_escaped_by_slack() -> None:
+    assert unescaped("&lt;b&gt; &amp;amp; &quot;") == "<b> &amp; &quot;"

@@ -1,0 +1,358 @@
+"""The App Home: what it shows, whoever looks, and how defaults are changed there; with Slack's own libraries."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.slack import FakeSlack, FakeView, contract, limits
+
+from bot.app import Bot
+from bot.commands.command import Command
+from bot.config import PluginsSection, SlackSection
+from bot.core.i18n import translate
+from bot.core.messages import Place, User
+from bot.inference.client import ModelClient
+from bot.platforms.slack import SlackPlatform
+from bot.platforms.slack.incoming import home, home_settings
+from bot.plugin_host import plugin
+from bot.settings.setting import Scope
+from bot.storage.database import Database
+
+Json = dict[str, Any]
+HERE = Place("slack", "", "T1")
+LOCALES = ("en-US", "de-DE", "es-ES")
+
+
+@pytest.fixture
+async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
+    plugins = plugin.load(PluginsSection(entry_points=False))
+    database = Database(f"sqlite:///{tmp_path}/tempera.db")
+    async with Bot(ModelClient(models.url), plugins, database, settings={"moderators.users": "U7"}) as running:
+        yield running
+
+
+@pytest.fixture
+async def slack(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
+    # Whoever goes by a proxy of the environment gets nowhere.
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    async with FakeSlack() as server, SlackPlatform(bot, section(server)).serve():
+        await server.connected()
+        yield server
+
+
+def section(server: FakeSlack) -> SlackSection:
+    return SlackSection(bot_token=server.bot_token, app_token=server.app_token, api_base=server.api_base)
+
+
+def checked(view: Json) -> Json:
+    assert limits.view_errors(view) == []
+    assert contract.problems("views.publish", {"user_id": "U1", "view": view}) == []
+    return view
+
+
+def words(part: Any) -> str:
+    """Every text in it, in order."""
+    if isinstance(part, list):
+        return "\n".join(filter(None, map(words, part)))
+    if not isinstance(part, dict):
+        return ""
+    own = part.get("text")
+    return own if isinstance(own, str) else words(list(part.values()))
+
+
+def line_of(view: FakeView, name: str) -> str:
+    """What is shown for one default."""
+    return next(line for line in words(view.content["blocks"]).splitlines() if line.startswith(f"{name}: "))
+
+
+async def shown(slack: FakeSlack, user: str) -> FakeView:
+    before = len(slack.called("views.publish"))
+    await (await slack.open_home(user)).acknowledged()
+    await slack.until(lambda: len(slack.called("views.publish")) > before)
+    return await slack.view(user)
+
+
+async def changed(slack: FakeSlack, user: str, name: str, value: Any) -> FakeView:
+    """The App Home after a default was changed there."""
+    view = await shown(slack, user)
+    await press(slack, user, view, name)
+    form = await slack.until(lambda: slack.modal(user))
+    before = len(slack.called("views.publish"))
+    sent = await slack.submit(user, form, {name.rpartition(".")[2]: value})
+    assert sent.closed
+    await slack.until(lambda: len(slack.called("views.publish")) > before)
+    return await slack.view(user)
+
+
+async def press(slack: FakeSlack, user: str, view: FakeView, name: str) -> None:
+    """Press the button beside one default; all of them are called the same."""
+    blocks = view.content["blocks"]
+    wanted = f"{home.CHANGE}{name}"
+    (block,) = [block for block in blocks if block.get("accessory", {}).get("action_id") == wanted]
+    view.versions.append(view.content | {"blocks": [block]})
+    (label,) = view.buttons
+    await (await slack.press(user, view, label)).acknowledged()
+
+
+async def setting(slack: FakeSlack, user: str, name: str) -> FakeView:
+    """The form of a setting, opened by a moderator."""
+    await (await slack.choose(user, await shown(slack, user), name)).acknowledged()
+    return await slack.until(lambda: slack.modal(user))
+
+
+async def settle(slack: FakeSlack, bot: Bot, name: str, value: Any) -> None:
+    """Set something for the workspace, as a moderator does."""
+    await bot.settings.write([bot.settings.plan(name, value, Scope("slack", slack.team))], User("U7", "Mo"))
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("is_moderator", [False, True])
+def test_it_is_valid_for_everybody(bot: Bot, locale: str, is_moderator: bool) -> None:
+    view = checked(home.view(bot, User("U1", "Ann", is_moderator=is_moderator, locale=locale), HERE))
+    said = words(view["blocks"])
+    assert (translate("For moderators", locale) in said) == is_moderator
+    assert ("/tempera plugins list" in said) == is_moderator
+    about = translate("Ask the language model a question.", locale)
+    assert f"/ask [temperature:…] [max_tokens:…] [seed:…] prompt\n – {about}" in said
+    assert "Explain this" in said
+    if not locale.startswith("en"):
+        assert translate("What I can do", locale) in said
+        assert not {"What I can do", "Your own defaults", "Change", "How to talk to me"} & set(said.splitlines())
+
+
+def test_who_is_named_in_the_settings_is_a_moderator_there(bot: Bot) -> None:
+    assert "For moderators" in words(home.view(bot, User("U7", "Ann"), HERE))
+    assert "For moderators" not in words(home.view(bot, User("U2", "Ben"), HERE))
+
+
+async def test_moderators_change_a_setting_in_a_form(slack: FakeSlack, bot: Bot) -> None:
+    here = Place("slack", "C1", slack.team)
+    form = await setting(slack, slack.admin, "limits.cooldown")
+    assert "How many seconds lie between two questions of one person" in words(form.content["blocks"])
+    refused = await slack.submit(slack.admin, form, {"limits.cooldown": "-3"}, checked=False)
+    assert "limits.cooldown must be a whole number from 0 to 86400; you gave “-3”." in refused.errors.values()
+    assert (await slack.submit(slack.admin, form, {"limits.cooldown": "60"})).closed
+    await slack.until(lambda: bot.settings.value("limits.cooldown", here) == 60)
+    await slack.until(lambda: "limits.cooldown: 60" in words(slack.home(slack.admin).content["blocks"]))
+    [entry] = await bot.audit.find("slack", slack.team)
+    assert (entry.what, entry.before, entry.after, entry.actor) == ("limits.cooldown", None, 60, slack.admin)
+
+
+async def test_a_model_is_picked_from_a_menu(slack: FakeSlack, bot: Bot, models: FakeModels) -> None:
+    models.listed["other-chat"] = "chat"
+    view = await shown(slack, slack.admin)
+    assert "Language model (/ask)" in words(view.content["blocks"])
+    await (await slack.choose(slack.admin, view, "ask.model")).acknowledged()
+    form = await slack.until(lambda: slack.modal(slack.admin))
+    element = form.content["blocks"][0]["element"]
+    assert [option["value"] for option in element["options"]] == ["fake-chat", "other-chat"]
+    assert (await slack.submit(slack.admin, form, {"ask.model": "other-chat"})).closed
+    await slack.until(lambda: bot.settings.value("ask.model", Place("slack", "C1", slack.team)) == "other-chat")
+
+
+async def test_a_model_is_typed_where_the_model_server_does_not_tell_in_time(
+    slack: FakeSlack, bot: Bot, models: FakeModels
+) -> None:
+    models.listing_gate.clear()
+    form = await setting(slack, slack.admin, "ask.model")
+    assert form.content["blocks"][0]["element"]["type"] == "plain_text_input"
+    models.listing_gate.set()
+    assert (await slack.submit(slack.admin, form, {"ask.model": "fake-chat"})).closed
+    await slack.until(lambda: bot.settings.value("ask.model", Place("slack", "C1", slack.team)) == "fake-chat")
+
+
+async def test_an_empty_field_takes_back_what_was_set(slack: FakeSlack, bot: Bot) -> None:
+    here = Place("slack", "C1", slack.team)
+    await settle(slack, bot, "limits.cooldown", 60)
+    form = await setting(slack, slack.admin, "limits.cooldown")
+    assert (await slack.submit(slack.admin, form, {"limits.cooldown": ""})).closed
+    await slack.until(lambda: bot.settings.value("limits.cooldown", here) == 0)
+
+
+async def test_whoever_is_no_moderator_any_more_changes_nothing(slack: FakeSlack, bot: Bot) -> None:
+    """The menu and the form were shown while they still were one."""
+    await settle(slack, bot, "moderators.users", slack.ann)
+    form = await setting(slack, slack.ann, "limits.cooldown")
+    await settle(slack, bot, "moderators.users", None)
+    await slack.submit(slack.ann, form, {"limits.cooldown": "60"})
+    assert bot.settings.value("limits.cooldown", Place("slack", "C1", slack.team)) == 0
+    await slack.until(lambda: "For moderators" not in words(slack.home(slack.ann).content["blocks"]))
+
+
+async def test_the_form_of_a_setting_that_takes_long_closes_in_time(
+    slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
+    here, log = Place("slack", "C1", slack.team), slack.add_channel("log")
+    form = await setting(slack, slack.admin, "audit.channel")
+    slack.held["conversations.list"] = asyncio.Event()
+    assert (await slack.submit(slack.admin, form, {"audit.channel": "#log"})).closed
+    assert bot.settings.value("audit.channel", here) == ""
+    slack.held["conversations.list"].set()
+    await slack.until(lambda: f"audit.channel: {log}" in words(slack.home(slack.admin).content["blocks"]))
+    assert bot.settings.value("audit.channel", here) == log
+    assert slack.messages(slack.dm(slack.admin)) == []
+
+
+async def test_what_is_refused_once_its_form_is_closed_is_told_to_the_moderator_alone(
+    slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
+    form = await setting(slack, slack.admin, "audit.channel")
+    slack.held["conversations.list"] = asyncio.Event()
+    assert (await slack.submit(slack.admin, form, {"audit.channel": "#attic"})).closed
+    slack.held["conversations.list"].set()
+    [told] = await slack.until(lambda: slack.messages(slack.dm(slack.admin)))
+    assert "I know no channel “attic” here. Pick it from the list that appears, or give its id." in told.shown
+    assert "audit.channel:\n```\n#attic\n```" in told.shown
+    assert bot.settings.value("audit.channel", Place("slack", "C1", slack.team)) == ""
+    assert slack.messages(slack.channel) == []
+
+
+async def test_what_goes_wrong_while_a_setting_is_saved_is_told_in_the_form(
+    slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*about: object) -> None:
+        raise RuntimeError("broken")
+
+    form = await setting(slack, slack.admin, "limits.cooldown")
+    monkeypatch.setattr(home_settings, "save", broken)
+    sent = await slack.submit(slack.admin, form, {"limits.cooldown": "60"})
+    assert sent.errors == {"limits.cooldown": "Something went wrong inside the bot; its log says more."}
+
+
+async def test_what_is_being_saved_ends_with_the_platform(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
+    async with FakeSlack() as slack:
+        async with SlackPlatform(bot, section(slack)).serve():
+            await slack.connected()
+            form = await setting(slack, slack.admin, "audit.channel")
+            slack.held["conversations.list"] = asyncio.Event()
+            assert (await slack.submit(slack.admin, form, {"audit.channel": "#log"})).closed
+            assert [task for task in asyncio.all_tasks() if task.get_name().startswith("slack setting")]
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("slack setting")]
+
+
+def test_any_number_of_commands_fits(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = next(command for command in bot.commands if command.name == "ask")
+
+    def many(user: User, place: Place) -> tuple[Command, ...]:
+        long = {"description": "ü" * 900, "in_messages": "L" * 24, "options": ask.options * 2}
+        return tuple(replace(ask, name=f"{'name' * 8} {number}", **long) for number in range(300))
+
+    monkeypatch.setattr(bot, "commands_for", many)
+    view = checked(home.view(bot, User("U1", "Ann"), HERE))
+    assert len(str(view).encode()) < 250_000
+    said = words(view["blocks"])
+    assert len(view["blocks"][1]["elements"][0]["elements"]) == home.COMMANDS
+    assert "There are 200 more: /tempera help lists them all." in said
+    assert f"There are {2 * 300 - home.OPTIONS} more: /tempera defaults show lists them all." in said
+
+
+async def test_it_comes_when_it_is_opened_and_again(slack: FakeSlack) -> None:
+    view = await shown(slack, slack.ann)
+    assert view.kind == "home"
+    assert line_of(view, "ask.temperature") == "ask.temperature: 0.7 (default)"
+    assert "ask.seed" not in words(view.content["blocks"])
+    assert "Reset all" not in view.buttons
+    assert (await shown(slack, slack.ann)).id == view.id
+
+
+async def test_the_other_tab_is_left_alone(slack: FakeSlack) -> None:
+    event = {"type": "app_home_opened", "user": slack.ann, "channel": slack.dm(slack.ann), "tab": "messages"}
+    await slack.tell(event).acknowledged()
+    await shown(slack, slack.ben)
+    assert [call["user_id"] for call in slack.called("views.publish")] == [slack.ben]
+
+
+async def test_a_default_is_changed(slack: FakeSlack, bot: Bot) -> None:
+    view = await shown(slack, slack.ann)
+    await press(slack, slack.ann, view, "ask.temperature")
+    form = await slack.until(lambda: slack.modal(slack.ann))
+    assert form.title == "ask.temperature"
+    assert form.inputs["temperature"]["element"]["initial_value"] == "0.7"
+    assert "The bot's own default is 0.7." in form.shown
+    assert (await slack.submit(slack.ann, form, {"temperature": "0.3"})).closed
+    await slack.until(lambda: line_of(slack.home(slack.ann), "ask.temperature") == "ask.temperature: 0.3")
+    assert bot.defaults.of("slack", slack.ann) == {"ask.temperature": 0.3}
+    assert bot.defaults.of("slack", slack.ben) == {}
+    assert line_of(await shown(slack, slack.ben), "ask.temperature") == "ask.temperature: 0.7 (default)"
+
+
+@pytest.mark.parametrize("value", ["", "0.7"])
+async def test_nothing_and_the_bots_own_value_go_back_to_it(slack: FakeSlack, bot: Bot, value: str) -> None:
+    await changed(slack, slack.ann, "ask.temperature", "0.3")
+    view = await changed(slack, slack.ann, "ask.temperature", value)
+    assert line_of(view, "ask.temperature") == "ask.temperature: 0.7 (default)"
+    assert bot.defaults.of("slack", slack.ann) == {}
+
+
+async def test_a_choice_is_held_against_the_default_that_moderators_set(slack: FakeSlack, bot: Bot) -> None:
+    await settle(slack, bot, "ask.temperature.default", 0.2)
+    view = await changed(slack, slack.ann, "ask.temperature", "0.7")
+    assert line_of(view, "ask.temperature") == "ask.temperature: 0.7"
+    assert bot.defaults.of("slack", slack.ann) == {"ask.temperature": 0.7}
+    view = await changed(slack, slack.ann, "ask.temperature", "0.2")
+    assert line_of(view, "ask.temperature") == "ask.temperature: 0.2 (default)"
+    assert bot.defaults.of("slack", slack.ann) == {}
+
+
+async def test_what_is_out_of_range_is_said_at_the_field(slack: FakeSlack, bot: Bot) -> None:
+    slack.workspace.users[slack.ann].locale = "de-DE"
+    await press(slack, slack.ann, await shown(slack, slack.ann), "ask.temperature")
+    form = await slack.until(lambda: slack.modal(slack.ann))
+    sent = await slack.submit(slack.ann, form, {"temperature": "3"}, checked=False)
+    assert sent.errors == {"temperature": "temperature muss eine Zahl von 0 bis 2 sein; du hast „3“ eingegeben."}
+    assert bot.defaults.of("slack", slack.ann) == {}
+    assert (await slack.submit(slack.ann, form, {"temperature": "1.5"})).closed
+    await slack.until(lambda: bot.defaults.of("slack", slack.ann) == {"ask.temperature": 1.5})
+
+
+async def test_limits_that_became_narrower_are_told_in_the_form(slack: FakeSlack, bot: Bot) -> None:
+    await press(slack, slack.ann, await shown(slack, slack.ann), "ask.temperature")
+    form = await slack.until(lambda: slack.modal(slack.ann))
+    await settle(slack, bot, "ask.temperature.maximum", 0.5)
+    sent = await slack.submit(slack.ann, form, {"temperature": "0.6"})
+    sentence = "temperature must be a number from 0 to 0.5, as moderators have set it here; you gave “0.6”."
+    assert sent.errors == {"temperature": sentence}
+    assert bot.defaults.of("slack", slack.ann) == {}
+    assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed
+    assert bot.defaults.of("slack", slack.ann) == {"ask.temperature": 0.4}
+
+
+async def test_what_is_chosen_for_an_option_that_is_gone_leaves_the_earlier_choice(slack: FakeSlack, bot: Bot) -> None:
+    await press(slack, slack.ann, await changed(slack, slack.ann, "ask.temperature", "0.3"), "ask.temperature")
+    form = await slack.until(lambda: slack.modal(slack.ann))
+    await bot.registry.switch("ask", Scope("slack", slack.team), User("M", "Mod"), on=False)
+    assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed
+    await slack.until(lambda: "ask.temperature" not in words(slack.home(slack.ann).content["blocks"]))
+    assert bot.defaults.of("slack", slack.ann) == {"ask.temperature": 0.3}
+
+
+async def test_all_are_reset(slack: FakeSlack, bot: Bot) -> None:
+    await changed(slack, slack.ann, "ask.temperature", "0.3")
+    view = await changed(slack, slack.ann, "face.count", "4")
+    await (await slack.press(slack.ann, view, "Reset all")).acknowledged()
+    await slack.until(lambda: "Reset all" not in slack.home(slack.ann).buttons)
+    assert bot.defaults.of("slack", slack.ann) == {}
+
+
+async def test_an_option_that_is_no_longer_there(slack: FakeSlack, bot: Bot) -> None:
+    view = await shown(slack, slack.ann)
+    await bot.registry.switch("ask", Scope("slack", slack.team), User("M", "Mod"), on=False)
+    await press(slack, slack.ann, view, "ask.temperature")
+    await slack.until(lambda: "ask.temperature" not in words(slack.home(slack.ann).content["blocks"]))
+    assert slack.modal(slack.ann) is None
+    assert "face.count" in words(slack.home(slack.ann).content["blocks"])
+
+
+async def test_a_slack_that_refuses_is_no_end(slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="bot.platforms.slack.incoming.home")
+    slack.refuse("views.publish", "not_enabled")
+    await (await slack.open_home(slack.ann)).acknowledged()
+    await slack.until(lambda: "Slack does not show the App Home: not_enabled" in caplog.text)
+    assert await shown(slack, slack.ann)

@@ -1,0 +1,242 @@
+"""Mentions, direct messages, threads and shortcuts: what is a question, and what it is a part of."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from fakes.core.requests import noted
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.slack_bot import answered, answers, hurry, on_slack
+from fakes.slack import FakeMessage, FakeSlack
+
+from bot.app import Bot
+
+PARIS = "Paris is the capital of France."
+NO_LESSONS = "That is not in the lessons. There are none here yet."
+
+
+@pytest.fixture(params=["socket", "http"])
+async def slack(
+    request: pytest.FixtureRequest, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server, on_slack(toy_bot, server, http=request.param == "http"):
+        hurry(server, monkeypatch)
+        yield server
+
+
+async def number(slack: FakeSlack, count: int) -> FakeMessage:
+    """The last answer, once there are so many."""
+    await slack.until(lambda: len(answers(slack, PARIS)) >= count)
+    assert len(answers(slack, PARIS)) == count
+    return answers(slack, PARIS)[-1]
+
+
+def asked(models: FakeModels) -> list[list[str]]:
+    """What the model was given each time, without the instructions."""
+    return [[turn["content"] for turn in body["messages"][1:]] for body in models.requests]
+
+
+async def nothing_came(slack: FakeSlack, models: FakeModels) -> None:
+    """What came before is done with: a question asked after it is the only one."""
+    before = len(models.requests)
+    said = await slack.say(slack.ben, slack.dm(slack.ben), "A question after all that")
+    await slack.until(lambda: [one for one in answers(slack, PARIS) if one.thread_ts == said.ts])
+    assert len(models.requests) == before + 1
+
+
+async def test_a_mention_is_answered_in_its_thread_which_is_a_conversation(
+    slack: FakeSlack, models: FakeModels
+) -> None:
+    said = await slack.say(slack.ann, slack.channel, "What is the capital of France?", mention=True)
+    first = await number(slack, 1)
+    assert first.thread_ts == said.ts
+    assert first.shown.startswith(f"{PARIS}\n")
+    await slack.say(slack.ben, slack.channel, "And how large is it?", thread_ts=said.ts)
+    second = await number(slack, 2)
+    assert second.thread_ts == said.ts
+    await slack.say(slack.ann, slack.channel, "Say it again", thread_ts=said.ts, mention=True)
+    await number(slack, 3)
+    assert asked(models) == [
+        ["What is the capital of France?"],
+        ["What is the capital of France?", PARIS, "And how large is it?"],
+        ["What is the capital of France?", PARIS, "And how large is it?", PARIS, "Say it again"],
+    ]
+    assert not slack.called("conversations.replies")
+
+
+async def test_the_thread_of_a_command_is_a_conversation(slack: FakeSlack, models: FakeModels) -> None:
+    await (await slack.command(slack.ann, slack.channel, "/ask", "Which capital?")).acknowledged()
+    first = await number(slack, 1)
+    await slack.say(slack.ann, slack.channel, "Are you sure?", thread_ts=first.thread_ts)
+    await number(slack, 2)
+    assert asked(models)[-1] == ["Which capital?", PARIS, "Are you sure?"]
+
+
+async def test_a_direct_message_needs_no_mention(slack: FakeSlack, models: FakeModels) -> None:
+    direct = slack.dm(slack.ann)
+    said = await slack.say(slack.ann, direct, f"<@{slack.bot_user}> Which capital &amp; why?")
+    first = await number(slack, 1)
+    assert (first.channel, first.thread_ts) == (direct, said.ts)
+    await slack.say(slack.ann, direct, "Go on", thread_ts=said.ts)
+    await number(slack, 2)
+    assert asked(models) == [["Which capital & why?"], ["Which capital & why?", PARIS, "Go on"]]
+
+
+async def test_what_is_not_for_the_bot_is_left_alone(slack: FakeSlack, models: FakeModels) -> None:
+    said = await slack.say(slack.ann, slack.channel, "Good morning, everybody")
+    await slack.say(slack.ben, slack.channel, "Good morning, Ann", thread_ts=said.ts)
+    own = await slack.say(slack.ann, slack.channel, "A question", mention=True)
+    await number(slack, 1)
+    await slack.say(slack.ben, slack.channel, f"<@{slack.ann}> do you believe that?", thread_ts=own.ts)
+    slack.edit(own, "Another question")
+    for event in ({"subtype": "channel_join"}, {"subtype": "bot_message", "bot_id": "B1"}, {"bot_id": "B1"}):
+        about = {"type": "message", "channel": slack.channel, "user": slack.ben, "text": "hello", "ts": "1.000001"}
+        await slack.tell(about | event | {"thread_ts": own.ts}).acknowledged()
+    await nothing_came(slack, models)
+    assert len(models.requests) == 2
+
+
+async def test_a_private_look_leaves_a_thread_to_those_who_talk_in_it(slack: FakeSlack, models: FakeModels) -> None:
+    said = await slack.say(slack.ann, slack.channel, "Good morning, everybody")
+    theirs = await slack.say(slack.ben, slack.channel, "Good morning, Ann", thread_ts=said.ts)
+    await (await slack.shortcut(slack.ben, theirs, "m:inspect")).acknowledged()
+    await slack.until(lambda: slack.ephemeral(slack.ben))
+    await slack.say(slack.ann, slack.channel, "/whisper hello", thread_ts=said.ts, mention=True)
+    await slack.until(lambda: slack.ephemeral(slack.ann))
+    await slack.say(slack.ben, slack.channel, "Where were we?", thread_ts=said.ts)
+    await nothing_came(slack, models)
+    assert all(one.user != slack.bot_user for one in slack.thread(slack.channel, said.ts))
+    await slack.say(slack.ann, slack.channel, "Which capital?", thread_ts=said.ts, mention=True)
+    await number(slack, 2)
+    await slack.say(slack.ben, slack.channel, "Are you sure?", thread_ts=said.ts)
+    await number(slack, 3)
+
+
+async def test_names_and_links_are_read_as_people_write_them(slack: FakeSlack, models: FakeModels) -> None:
+    text = f"Does <@{slack.ben}> like <https://example.org|this page> in <#C1|general>? <!here> &lt;b&gt;"
+    text += " <mailto:a@b.de|a@b.de>"
+    await slack.say(slack.ann, slack.channel, text, mention=True)
+    await number(slack, 1)
+    assert asked(models) == [["Does @Ben like this page (https://example.org) in #general? @here <b> mailto:a@b.de"]]
+
+
+async def test_a_mention_may_be_a_command(slack: FakeSlack, models: FakeModels) -> None:
+    said = await slack.say(slack.ann, slack.channel, "/ask temperature:0.2 Which capital?", mention=True)
+    answer = await number(slack, 1)
+    assert "temperature 0.2" in answer.shown
+    await slack.say(slack.ann, slack.channel, "/whisper hello", thread_ts=said.ts, mention=True)
+    [message] = await slack.until(lambda: slack.ephemeral(slack.ann))
+    assert (message.shown, message.thread_ts) == ("psst, hello", said.ts)
+    await slack.say(slack.ann, slack.channel, "/tempera whisper good night", thread_ts=said.ts, mention=True)
+    _, message = await slack.until(lambda: found if len(found := slack.ephemeral(slack.ann)) == 2 else [])
+    assert message.shown == "psst, good night"
+
+
+async def test_a_refusal_of_a_mention_is_for_the_asker_alone(slack: FakeSlack) -> None:
+    await slack.say(slack.ann, slack.channel, "/ask temperature:9 Why?", mention=True)
+    [message] = await slack.until(lambda: slack.ephemeral(slack.ann))
+    assert message.shown.startswith("temperature must be")
+    # A thread that nobody has begun shows nothing to one alone.
+    assert message.thread_ts == ""
+
+
+async def test_private_answers_in_a_direct_message_stay_there(slack: FakeSlack) -> None:
+    said = await slack.say(slack.ann, slack.dm(slack.ann), "/whisper hello")
+    [message] = await slack.until(lambda: slack.thread(slack.dm(slack.ann), said.ts))
+    assert message.shown == "psst, hello"
+
+
+async def test_an_empty_mention_is_welcomed(slack: FakeSlack) -> None:
+    said = await slack.say(slack.ann, slack.channel, "", mention=True)
+    [message] = await slack.until(lambda: slack.thread(slack.channel, said.ts))
+    assert message.shown.startswith("Hello! I show how generative AI works.")
+    assert "`/face count:4`" in message.shown
+    assert "`/tempera help` lists everything I can do." in message.shown
+
+
+async def test_a_model_that_fails_is_told_to_the_asker(slack: FakeSlack, models: FakeModels) -> None:
+    models.failure = (503, "The model is still loading.")
+    await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    [message] = await slack.until(lambda: slack.ephemeral(slack.ann))
+    assert "The model is still loading." in message.shown
+    direct = await slack.say(slack.ann, slack.dm(slack.ann), "Which capital?")
+    [message] = await slack.until(lambda: slack.thread(slack.dm(slack.ann), direct.ts))
+    assert "The model is still loading." in message.shown
+
+
+async def test_a_bot_that_was_put_out_tells_the_asker(slack: FakeSlack, models: FakeModels) -> None:
+    models.gate.clear()
+    await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    await models.until(requests=1)
+    slack.kick(slack.channel)
+    models.gate.set()
+    [message] = await slack.until(lambda: slack.messages(slack.dm(slack.ann)))
+    assert message.shown == "I may not write where you asked any more, so your answer ends here."
+
+
+# Shortcuts
+
+
+async def test_explain_this_answers_below_the_message(slack: FakeSlack, models: FakeModels) -> None:
+    said = await slack.say(slack.ben, slack.channel, "Entropy &gt; 0")
+    await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
+    [answer] = await slack.until(lambda: answers(slack, NO_LESSONS))
+    assert answer.thread_ts == said.ts
+    assert answer.shown.startswith("> Entropy")
+    await (await slack.press(slack.ben, answer, "Ask the language model")).acknowledged()
+    assert (await number(slack, 1)).thread_ts == said.ts
+    assert [turns[-1] for turns in asked(models)] == ["Entropy > 0"]
+
+
+async def test_a_message_without_words_opens_the_form(slack: FakeSlack) -> None:
+    said = await slack.say(slack.ben, slack.channel, "", files=[("note.txt", b"four")])
+    await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
+    view = await slack.view(slack.ann)
+    assert (await slack.submit(slack.ann, view, {"question": "Which capital?"})).closed
+    [answer] = await slack.until(lambda: answers(slack, NO_LESSONS))
+    assert answer.thread_ts == said.ts
+
+
+async def test_inspect_is_told_to_one_alone(slack: FakeSlack, toy_bot: Bot) -> None:
+    await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    answer = await number(slack, 1)
+    await noted(toy_bot, "slack", answer.ts)
+    await (await slack.shortcut(slack.ben, answer, "m:inspect")).acknowledged()
+    [message] = await slack.until(lambda: slack.ephemeral(slack.ben))
+    assert message.shown.startswith("**/ask** – asked by Ann")
+    assert message.thread_ts == answer.thread_ts
+
+
+async def test_a_message_that_is_no_answer_is_not_inspected_as_another_one(slack: FakeSlack) -> None:
+    await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    answer = await number(slack, 1)
+    said = await slack.say(slack.ben, slack.channel, f"<@{slack.ann}> is that so?", thread_ts=answer.thread_ts)
+    await (await slack.shortcut(slack.ben, said, "m:inspect")).acknowledged()
+    [message] = await slack.until(lambda: slack.ephemeral(slack.ben))
+    assert "There is no answer of mine to inspect here, or it is no longer stored." in message.shown
+
+
+async def test_a_shortcut_where_the_bot_is_not(slack: FakeSlack) -> None:
+    room = slack.add_channel("elsewhere", member=False)
+    said = await slack.say(slack.ben, room, "Entropy")
+    await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
+    answer = await slack.until(lambda: next((one for one in slack.workspace.messages if NO_LESSONS in one.shown), None))
+    assert answer.via == "response_url"
+    assert "/invite @tempera" in answer.shown
+
+
+async def test_a_shortcut_that_is_no_longer_there(slack: FakeSlack) -> None:
+    said = await slack.say(slack.ben, slack.channel, "Entropy")
+    await (await slack.shortcut(slack.ann, said, "m:gone")).acknowledged()
+    [message] = await slack.until(lambda: slack.ephemeral(slack.ann))
+    assert message.shown.startswith("There is no command /tempera gone")
+
+
+async def test_everything_else_is_acknowledged_and_ignored(
+    slack: FakeSlack, models: FakeModels, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = await slack.say(slack.ann, slack.channel, "Good morning")
+    await (await slack.shortcut(slack.ann, said, "somebody_elses")).acknowledged()
+    await slack.tell({"type": "team_join", "user": {"id": slack.ann}}).acknowledged()
+    await nothing_came(slack, models)
+    assert [record.message for record in caplog.records if record.levelname != "INFO" and "sdk" in record.name] == []
+    assert await answered(slack, PARIS)

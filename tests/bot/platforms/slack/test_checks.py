@@ -1,0 +1,124 @@
+"""What `tempera doctor` says about Slack."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from fakes.model_server.broken_api import crooked, plainly
+from fakes.slack import FakeSlack
+
+from bot.config import SlackSection
+from bot.platforms.slack import checks
+from bot.platforms.slack.checks import SCOPES, examine
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as running:
+        yield running
+
+
+def section(slack: FakeSlack, **more: Any) -> SlackSection:
+    given = {"bot_token": slack.bot_token, "app_token": slack.app_token, "api_base": slack.api_base}
+    return SlackSection(**(given | more))
+
+
+async def problems(chosen: SlackSection) -> list[str]:
+    found = [text for good, text in await examine(chosen) if not good]
+    secrets = (chosen.bot_token, chosen.app_token, chosen.signing_secret)
+    assert not any(one.get_secret_value() in text for one in secrets if one for text in found)
+    return found
+
+
+async def test_all_is_well(slack: FakeSlack) -> None:
+    assert await examine(section(slack)) == [
+        (True, "Slack knows the bot token: @tempera in the workspace “Tempera test”."),
+        (True, f"Slack grants all that the bot needs: {', '.join(SCOPES)}."),
+        (True, "Slack lets it connect by Socket Mode."),
+    ]
+    assert {call.method for call in slack.calls} == {"auth.test", "apps.connections.open"}
+
+
+async def test_what_to_tell_slack_without_socket_mode(slack: FakeSlack) -> None:
+    chosen = section(slack, app_token="", signing_secret=slack.signing_secret, port=3210)
+    *_, (good, text) = await examine(chosen)
+    assert good
+    assert "reach http://127.0.0.1:3210/slack/events by HTTPS" in text
+    assert text.endswith("is https://YOUR-ADDRESS/slack/events.")
+    assert {call.method for call in slack.calls} == {"auth.test"}
+
+
+@pytest.mark.parametrize("error", ["invalid_auth", "token_revoked", "account_inactive"])
+async def test_a_bot_token_that_is_worth_nothing(slack: FakeSlack, error: str) -> None:
+    slack.revoke(error=error)
+    (problem,) = await problems(section(slack))
+    assert problem == (
+        f"Slack refuses the token TEMPERA_SLACK__BOT_TOKEN ({error}). Copy it anew from https://api.slack.com/apps: "
+        "your app, OAuth & Permissions, Bot User OAuth Token."
+    )
+
+
+async def test_an_app_token_that_is_worth_nothing(slack: FakeSlack) -> None:
+    slack.revoke(error="invalid_auth", app_token=True)
+    (problem,) = await problems(section(slack))
+    assert problem.startswith("Slack refuses the token TEMPERA_SLACK__APP_TOKEN (invalid_auth). Make one at ")
+    assert problem.endswith("App-Level Tokens, with the scope connections:write.")
+
+
+async def test_an_app_token_without_its_scope(slack: FakeSlack) -> None:
+    slack.refuse("apps.connections.open", "missing_scope")
+    (problem,) = await problems(section(slack))
+    assert problem.startswith("The token TEMPERA_SLACK__APP_TOKEN lacks the scope connections:write. Make one at ")
+
+
+async def test_missing_scopes_by_name(slack: FakeSlack) -> None:
+    slack.scopes -= {"files:write", "users:read"}
+    (problem,) = await problems(section(slack))
+    assert problem.startswith("The bot lacks the scopes files:write, users:read. Paste config/slack-manifest.yaml at ")
+    assert problem.endswith("Install App, Reinstall.")
+
+
+async def test_an_answer_that_nobody_foresaw(slack: FakeSlack) -> None:
+    slack.refuse("auth.test", "internal_error")
+    slack.refuse("apps.connections.open", "forbidden_team")
+    assert await problems(section(slack)) == [
+        f"Slack answers at {slack.api_base} with “{error}”." for error in ("internal_error", "forbidden_team")
+    ]
+
+
+async def test_too_many_calls_are_waited_for(slack: FakeSlack) -> None:
+    slack.refuse("auth.test", retry_after=1)
+    assert await problems(section(slack)) == []
+    assert len(slack.called("auth.test")) == 2
+
+
+async def test_nobody_there(slack: FakeSlack, unused_tcp_port: int) -> None:
+    base = f"http://127.0.0.1:{unused_tcp_port}/api/"
+    (problem,) = await problems(section(slack, api_base=base))
+    assert problem.startswith(f"Slack cannot be reached at {base}: ")
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"<html>Sign in</html>", 200), (b"", 502), (b"[1]", 200)])
+async def test_somebody_else_there(slack: FakeSlack, body: bytes, status: int) -> None:
+    async with crooked(plainly(body, status), "/auth.test") as base:
+        (problem, *_) = await problems(section(slack, api_base=base, app_token="", signing_secret="5eed"))
+    assert problem == f"What answers at {base}/ is not Slack; is TEMPERA_SLACK__API_BASE right?"
+
+
+async def test_a_slack_that_does_not_answer(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(request: web.Request) -> web.Response:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("never")
+
+    monkeypatch.setattr(checks, "PATIENCE_SECONDS", 0.2)
+    async with crooked(hang, "/auth.test") as base:
+        (problem,) = await problems(section(slack, api_base=base))
+    assert problem == f"Slack does not answer at {base}/ within 0.2 seconds."
+
+
+async def test_no_variable_of_others_leads_elsewhere(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert await problems(section(slack)) == []

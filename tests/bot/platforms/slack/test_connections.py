@@ -1,0 +1,206 @@
+"""Socket Mode whose connections break, and signed HTTP: nothing is lost, nothing is done twice, nobody is believed."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, bot_with_toys
+from fakes.platforms.slack_bot import HEALTH, answered, answers, hurry, on_slack
+from fakes.slack import FakeSlack
+from fakes.slack.delivery import Delivery
+
+from bot.app import Bot
+from bot.platforms.slack.checks import EVENTS_PATH
+
+PARIS = "Paris is the capital of France."
+
+
+@pytest.fixture
+async def slack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server:
+        hurry(server, monkeypatch)
+        yield server
+
+
+async def ask(slack: FakeSlack, question: str) -> str:
+    """Use /ask, and see the question that is then posted; its ts."""
+    command = await slack.command(slack.ann, slack.channel, "/ask", f"temperature:0.2 {question}")
+    await command.acknowledged()
+    posted = await slack.until(lambda: [one for one in slack.messages(slack.channel) if question in one.shown])
+    return posted[0].ts
+
+
+def in_threads(slack: FakeSlack, text: str) -> list[str]:
+    """The threads with an answer that holds `text`, each as often as it is there."""
+    return [one.thread_ts for one in answers(slack, text)]
+
+
+@pytest.mark.parametrize("http", [False, True])
+async def test_a_command_and_a_mention_are_acknowledged_and_answered(
+    slack: FakeSlack, bot: Bot, models: FakeModels, http: bool
+) -> None:
+    models.gate.clear()
+    async with on_slack(bot, slack, http=http):
+        thread = await ask(slack, "Which capital?")
+        said = await slack.say(slack.ben, slack.channel, "And you?", mention=True)
+        await models.until(requests=2)
+        models.gate.set()
+        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+    assert sorted(in_threads(slack, PARIS)) == sorted([thread, said.ts])
+    assert not slack.lost
+    assert max(slack.acknowledgements) < 3
+
+
+@pytest.mark.parametrize("reason", ["warning", "refresh_requested", "dropped"])
+async def test_a_connection_that_goes_loses_no_event(
+    slack: FakeSlack, bot: Bot, models: FakeModels, reason: str
+) -> None:
+    models.gate.clear()
+    elsewhere = slack.add_channel("elsewhere")
+    async with on_slack(bot, slack):
+        growing = await ask(slack, "before")
+        await models.until(requests=1)
+        if reason == "dropped":
+            slack.drop_socket()
+        else:
+            slack.disconnect(reason)
+        said = [
+            await slack.say(slack.ben, slack.channel, "here", mention=True),
+            await slack.say(slack.ben, elsewhere, "there", mention=True),
+            await slack.say(slack.ben, slack.dm(slack.ben), "in private"),
+        ]
+        await models.until(requests=4)
+        models.gate.set()
+        await slack.until(lambda: len(answers(slack, PARIS)) == 4)
+        await slack.connected()
+        after = await ask(slack, "after")
+        await slack.until(lambda: len(answers(slack, PARIS)) == 5)
+    assert sorted(in_threads(slack, PARIS)) == sorted([growing, *(one.ts for one in said), after])
+    assert len(models.requests) == 5
+
+
+async def test_an_address_for_a_connection_that_slack_does_not_give_is_asked_for_again(
+    slack: FakeSlack, bot: Bot
+) -> None:
+    async with on_slack(bot, slack):
+        slack.refuse("apps.connections.open", "internal_error", times=2)
+        slack.drop_socket()
+        said = await slack.say(slack.ben, slack.channel, "still there?", mention=True)
+        answer = await answered(slack, PARIS)
+        assert answer.thread_ts == said.ts
+
+
+@pytest.mark.parametrize("http", [False, True])
+async def test_an_event_that_comes_again_is_answered_once(
+    slack: FakeSlack, bot: Bot, models: FakeModels, http: bool
+) -> None:
+    models.gate.clear()
+    async with on_slack(bot, slack, http=http):
+        said = await slack.say(slack.ann, slack.channel, "once", mention=True)
+        private = await slack.say(slack.ann, slack.dm(slack.ann), "once, in private")
+        await models.until(requests=2)
+        events = [*said.events, *private.events]
+        for event in events * 2:
+            await slack.redeliver(event).acknowledged()
+        models.gate.set()
+        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+        for event in events:
+            await slack.redeliver(event).acknowledged()
+        await ask(slack, "what came after all that")
+        await slack.until(lambda: len(answers(slack, PARIS)) == 3)
+    assert len(models.requests) == 3
+    assert len(events) == 3
+
+
+async def test_two_bots_that_share_a_database_answer_once(
+    slack: FakeSlack, models: FakeModels, toys: Toys, tmp_path: Path
+) -> None:
+    async with (
+        bot_with_toys(models, tmp_path, toys) as first,
+        bot_with_toys(models, tmp_path, Toys()) as second,
+        on_slack(first, slack),
+        on_slack(second, slack),
+    ):
+        await slack.connected(2)
+        said = [await slack.say(slack.ann, slack.channel, f"number {n}", mention=True) for n in range(4)]
+        both = [slack.redeliver(event, to=to) for one in said for event in one.events for to in (0, 1)]
+        await asyncio.gather(*(event.acknowledged() for event in both))
+        await slack.until(lambda: len(answers(slack, PARIS)) == 4)
+        await ask(slack, "what came after all that")
+        await slack.until(lambda: len(answers(slack, PARIS)) == 5)
+    assert len(models.requests) == 5
+    assert {one.ts for one in said} < set(in_threads(slack, PARIS))
+
+
+async def test_what_people_do_counts_once_with_two_bots_that_share_a_database(
+    slack: FakeSlack, models: FakeModels, toys: Toys, tmp_path: Path
+) -> None:
+    async def both(made: Delivery) -> None:
+        """Let it come to both bots, after it came to one."""
+        await made.acknowledged()
+        for to in (0, 1):
+            await slack.courier.send(Delivery(made.kind, made.payload), to=to).acknowledged()
+
+    async with (
+        bot_with_toys(models, tmp_path, toys) as first,
+        bot_with_toys(models, tmp_path, Toys()) as second,
+        on_slack(first, slack),
+        on_slack(second, slack),
+    ):
+        await slack.connected(2)
+        await both(await slack.command(slack.ann, slack.channel, "/ask", "a command"))
+        answer = await answered(slack, PARIS)
+        await both(await slack.shortcut(slack.ann, answer, "m:explain"))
+        # The answer quotes the message that it is about.
+        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+        await both(await slack.press(slack.ann, answer, "Again"))
+        await slack.until(lambda: len(answers(slack, PARIS)) == 3)
+        await (await slack.press(slack.ann, answer, "Edit")).acknowledged()
+        sent = await slack.submit(slack.ann, await slack.view(slack.ann), {"prompt": "a form"})
+        assert sent.delivery is not None
+        await both(sent.delivery)
+        await slack.until(lambda: len(answers(slack, PARIS)) == 4)
+        await (await slack.command(slack.ann, slack.channel, "/ask", "what came after all that")).acknowledged()
+        await slack.until(lambda: len(answers(slack, PARIS)) == 5)
+    assert [request["messages"][-1]["content"] for request in models.requests] == [
+        "a command",
+        "a command",
+        "a form",
+        "what came after all that",
+    ]
+    assert len(slack.messages(slack.channel)) == 2
+
+
+async def test_a_signature_that_is_wrong_or_stale_is_refused(slack: FakeSlack, bot: Bot, models: FakeModels) -> None:
+    async with on_slack(bot, slack, http=True) as address:
+        url = address + EVENTS_PATH
+        said = await slack.say(slack.ann, slack.channel, "hello", mention=True)
+        await answered(slack, PARIS)
+        genuine = said.events[-1].payload
+        event = genuine["event"] | {"ts": slack.workspace.new_ts()}
+        forged = genuine | {"event_id": "Ev0FORGED", "event": event}
+        for wrong in ({"secret": "guessed"}, {"timestamp": int(time.time()) - 600}):
+            status, told = await slack.post(url, json.dumps(forged), **wrong)
+            assert status == 401
+            assert slack.signing_secret not in told
+        async with aiohttp.ClientSession() as session, session.post(url, json=forged) as unsigned:
+            assert unsigned.status == 401
+        assert (await slack.post(url, json.dumps(genuine)))[0] == 200
+        status, told = await slack.post(url, json.dumps({"type": "url_verification", "challenge": "sesame"}))
+        assert (status, "sesame" in told) == (200, True)
+        await slack.say(slack.ann, slack.channel, "are you still there?", mention=True)
+        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+        assert len(models.requests) == 2
+
+
+async def test_the_health_route_needs_no_signature(slack: FakeSlack, bot: Bot) -> None:
+    async with on_slack(bot, slack, http=True) as address, aiohttp.ClientSession(address) as session:
+        async with session.get(HEALTH) as answer:
+            assert answer.status == 200
+        async with session.get(EVENTS_PATH) as answer:
+            assert answer.status in (404, 405)

@@ -1,0 +1,64 @@
+"""Two hundred people use a command within one second, while the model server is stuck."""
+
+import asyncio
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, bot_with_toys
+from fakes.platforms.slack_bot import answers, on_slack
+from fakes.slack import FakeMessage, FakeSlack
+
+pytestmark = pytest.mark.load
+PEOPLE, CHANNELS = 200, 20
+PATIENCE_SECONDS = 300
+PARIS = "Paris is the capital of France."
+
+
+def number_of(message: FakeMessage) -> int:
+    """Which question a message says that it was asked."""
+    found = re.search(r"question (\d+)", message.shown)
+    assert found is not None, message.shown
+    return int(found[1])
+
+
+async def test_two_hundred_at_once(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
+    models.gate.clear()
+    async with bot_with_toys(models, tmp_path, toys) as bot, FakeSlack() as slack, on_slack(bot, slack):
+        channels = [slack.add_channel(f"room-{number}") for number in range(CHANNELS)]
+        people = [slack.add_user(f"P{number}") for number in range(PEOPLE)]
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        asked = []
+        for number, person in enumerate(people):
+            asked.append(await slack.command(person, channels[number % CHANNELS], "/ask", f"question {number}"))
+            await asyncio.sleep(max(0.0, began + number / PEOPLE - loop.time()))
+        took = loop.time() - began
+
+        for one in asked:
+            await one.acknowledged()
+        slowest = max(slack.acknowledgements)
+        print(f"\n{PEOPLE} commands in {took:.2f} s; the slowest was acknowledged after {slowest:.3f} s")
+        assert not slack.lost
+
+        models.gate.set()
+        await slack.until(lambda: len(answers(slack, PARIS)) >= PEOPLE, PATIENCE_SECONDS)
+        print(f"the last answer was there {loop.time() - began:.1f} s after the first command")
+        refused = Counter(call.method for call in slack.limited)
+        print(f"calls: {dict(Counter(call.method for call in slack.calls))}, too many: {dict(refused)}")
+
+        questions = [message for channel in channels for message in slack.messages(channel)]
+        assert sorted(map(number_of, questions)) == list(range(PEOPLE))
+        for question in questions:
+            assert question.channel == channels[number_of(question) % CHANNELS]
+            [answer] = slack.thread(question.channel, question.ts)
+            assert answer.shown.count(PARIS) == 1
+        assert sorted(request["messages"][-1]["content"] for request in models.requests) == sorted(
+            f"question {number}" for number in range(PEOPLE)
+        )
+        assert not refused
+        # Who waits for long is offered a Stop, and told nothing else.
+        told = [message for person in people for message in slack.ephemeral(person)]
+        assert all(list(message.buttons) == ["Stop"] for message in told)

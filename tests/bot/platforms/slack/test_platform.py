@@ -1,0 +1,215 @@
+"""How the bot comes to Slack and leaves it: tokens, the environment, the log, and what was left unfinished."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import aiohttp
+import pytest
+from fakes.model_server.gateway import free_port
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.slack_bot import HEALTH, answered, answers, hurry, on_slack
+from fakes.slack import FakeSlack
+from fakes.slack.hooks import Hook
+
+from bot.app import Bot
+from bot.config import SlackSection
+from bot.core.errors import BotError
+from bot.core.messages import Request, User
+from bot.platforms.slack import SlackPlatform, platform
+from bot.platforms.slack.checks import EVENTS_PATH
+from bot.platforms.slack.convert.requests import Where
+
+PARIS = "Paris is the capital of France."
+
+
+@pytest.fixture
+async def slack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server:
+        hurry(server, monkeypatch)
+        yield server
+
+
+def section(slack: FakeSlack, **changes: object) -> SlackSection:
+    values = {"bot_token": slack.bot_token, "app_token": slack.app_token, "api_base": slack.api_base}
+    return SlackSection(**values | changes)
+
+
+def said(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= level]
+
+
+async def ends(bot: Bot, section: SlackSection) -> None:
+    """Run the platform until it ends by itself."""
+    async with asyncio.timeout(20):
+        await SlackPlatform(bot, section, ping_seconds=0.2).run()
+
+
+@pytest.mark.parametrize("error", ["invalid_auth", "account_inactive", "token_revoked"])
+async def test_a_token_that_slack_does_not_take_ends_slack_alone(
+    slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture, error: str
+) -> None:
+    slack.revoke(error=error)
+    await ends(bot, section(slack))
+    [line] = said(caplog)
+    assert line.startswith(f"Slack does not take the token in TEMPERA_SLACK__BOT_TOKEN ({error})")
+    assert slack.bot_token not in caplog.text
+
+
+async def test_a_token_that_is_revoked_meanwhile(
+    slack: FakeSlack, bot: Bot, models: FakeModels, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = asyncio.create_task(ends(bot, section(slack)))
+    await slack.connected()
+    models.gate.clear()
+    await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    await models.until(running=1)
+    slack.revoke()
+    await slack.command(slack.ann, slack.channel, "/ask", "Which capital?")
+    await running
+    lines = [line for line in said(caplog, logging.ERROR) if "TEMPERA_SLACK__BOT_TOKEN" in line]
+    assert len(lines) == 1
+    assert slack.bot_token not in caplog.text
+    await models.until(running=0)
+
+
+@pytest.mark.parametrize("when", ["at the start", "meanwhile"])
+async def test_an_app_token_that_slack_does_not_take(
+    slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture, when: str
+) -> None:
+    if when == "at the start":
+        slack.revoke(app_token=True)
+        await ends(bot, section(slack))
+    else:
+        running = asyncio.create_task(ends(bot, section(slack)))
+        await slack.connected()
+        slack.revoke(app_token=True)
+        await running
+    assert any("TEMPERA_SLACK__APP_TOKEN (token_revoked)" in line for line in said(caplog, logging.ERROR))
+    assert slack.app_token not in caplog.text
+
+
+async def test_a_slack_that_cannot_be_reached_is_waited_for(
+    slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "RETRY_SECONDS", (0.01,))
+    slack.refuse("auth.test", "internal_error", status=500, times=3)
+    async with on_slack(bot, slack):
+        assert len(said(caplog)) == 3
+        assert said(caplog)[0].startswith("Slack cannot be reached at http://127.0.0.1:")
+
+
+async def test_nothing_of_the_environment_is_taken(
+    slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("BOT_TOKEN", "APP_TOKEN", "SIGNING_SECRET", "CLIENT_ID", "CLIENT_SECRET", "VERIFICATION_TOKEN"):
+        monkeypatch.setenv(f"SLACK_{name}", "somebody's")
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with on_slack(bot, slack):
+        await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+        await answered(slack, PARIS)
+        await (await slack.command(slack.ann, slack.add_channel("x", member=False), "/ask", "Why?")).acknowledged()
+        await slack.until(lambda: [one for one in slack.workspace.messages if one.via == "response_url"])
+    async with (
+        on_slack(bot, slack, http=True) as address,
+        aiohttp.ClientSession(address) as session,
+        session.get("/slack/install") as answer,
+    ):
+        assert answer.status == 404
+    # Bolt warns of what it finds there beside what it is told.
+    assert said(caplog) == []
+
+
+async def test_the_log_holds_no_secret_and_no_noise(
+    slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with on_slack(bot, slack):
+        await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+        await (await slack.command(slack.ann, slack.channel, "/ask", "Which capital?")).acknowledged()
+        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+        slack.refuse("apps.connections.open", "internal_error", times=1)
+        slack.drop_socket()
+        await slack.until(lambda: len(slack.called("apps.connections.open")) == 3)
+        await slack.connected()
+    ours = [record for record in caplog.records if "slack" in record.name]
+    assert all(record.exc_info is None for record in ours)
+    text = "\n".join(record.getMessage() for record in ours)
+    assert not [secret for secret in (slack.bot_token, slack.app_token, "ticket=", "/hooks/") if secret in text]
+    assert [record.getMessage() for record in ours if record.levelno == logging.INFO] == [
+        "Slack: @tempera is in the workspace “Tempera test”, and hears of it through a socket"
+    ]
+
+
+# HTTP
+
+
+async def test_what_is_no_request_of_slacks_is_turned_away(
+    slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with on_slack(bot, slack, http=True) as address:
+        url = address + EVENTS_PATH
+        assert (await slack.post(url, "{"))[0] == 400
+        async with aiohttp.ClientSession() as session, session.post(url, data=b"x" * (2 << 20)) as answer:
+            assert answer.status == 413
+        assert (await slack.post(url, json.dumps({"type": "event_callback"}), secret="guessed"))[0] == 401
+        assert said(caplog) == []
+        for _ in range(2):
+            assert (await slack.post(url, "{}", timestamp=1_000_000_000))[0] == 401
+        [line] = said(caplog)
+        assert line.endswith("Is this machine's clock right?")
+        async with aiohttp.ClientSession(address) as session, session.get(HEALTH) as answer:
+            assert await answer.json() == {"ok": True}
+
+
+async def test_a_port_that_is_taken_is_an_error_with_a_sentence(slack: FakeSlack, bot: Bot) -> None:
+    port = free_port()
+    http = {"app_token": "", "signing_secret": slack.signing_secret, "port": port}
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", port)
+    async with server:
+        with pytest.raises(BotError, match=f"port {port}: .*TEMPERA_SLACK__PORT"):
+            await ends(bot, section(slack, **http))
+
+
+# What a process that died has left
+
+
+async def leave_unfinished(bot: Bot, line: str, where: Where) -> None:
+    """Begin an answer as a process that dies then."""
+    place = where.place("T0")
+    asked = Request(user=User(where.user, "Ann"), place=place, text=line, resume=where.as_json())
+    replies = bot.dispatch(asked).replies
+    row = (await anext(replies)).row
+    await replies.aclose()
+    await bot.journal.note(row, state="running", instance="dead")
+
+
+async def test_what_was_left_unfinished_says_so(slack: FakeSlack, toy_bot: Bot) -> None:
+    elsewhere = slack.add_channel("elsewhere", member=False)
+    url = slack.hooks.new(slack.url, Hook(elsewhere, slack.ann))
+    thread = await slack.say(slack.ann, slack.channel, "A question")
+    here = Where(channel=slack.channel, user=slack.ann)
+    await leave_unfinished(toy_bot, "/whisper hello", here)
+    await leave_unfinished(toy_bot, "/play", replace(here, thread=thread.ts))
+    await leave_unfinished(toy_bot, "/play", replace(here, channel=elsewhere, response_url=url))
+    async with on_slack(toy_bot, slack):
+        [private] = await slack.until(lambda: slack.ephemeral(slack.ann))
+        [answer] = await slack.until(lambda: slack.thread(slack.channel, thread.ts))
+        [hooked] = await slack.until(lambda: slack.messages(elsewhere))
+    for message in (private, answer, hooked):
+        assert "Interrupted: the bot was restarted." in message.shown
+    assert "Again" in answer.buttons
+
+
+async def test_what_was_left_unfinished_keeps_nobody_waiting(slack: FakeSlack, toy_bot: Bot) -> None:
+    thread = await slack.say(slack.ann, slack.channel, "A question")
+    where = Where(channel=slack.channel, user=slack.ann, thread=thread.ts)
+    await leave_unfinished(toy_bot, "/play", where)
+    slack.refuse("chat.postMessage", retry_after=3600, times=-1)
+    async with on_slack(toy_bot, slack):
+        await slack.until(lambda: slack.called("chat.postMessage"))
+        await (await slack.open_home(slack.ann)).acknowledged()
+        assert await slack.view(slack.ann)

@@ -1,0 +1,170 @@
+"""Who is let into the web chat, and where it listens."""
+
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import WSServerHandshakeError
+from fakes.platforms.web_page import PATIENCE_SECONDS, Visitor, visitor
+from pydantic import SecretStr
+
+from bot.app import Bot
+from bot.config import WebSection, load
+from bot.core.errors import BotError, ConfigError
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.templates import static_url
+
+
+async def test_the_page_is_protected(ann: Visitor) -> None:
+    for path in ("/", f"{static_url()}/js/chat/app.js", "/nothing"):
+        async with ann.session.get(ann.url + path) as response:
+            policy = response.headers["Content-Security-Policy"]
+            assert "script-src 'self';" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert response.headers["Referrer-Policy"] == "same-origin"
+            kept = "private, max-age=31536000, immutable" if path.endswith(".js") else "no-cache"
+            assert response.headers["Cache-Control"] == kept
+            assert not [name for name in response.headers if name.startswith("Access-Control")]
+    async with ann.page():
+        (cookie,) = ann.session.cookie_jar
+        assert (cookie["httponly"], cookie["samesite"]) == (True, "Strict")
+
+
+async def test_scripts_travel_compressed(ann: Visitor) -> None:
+    address = f"{ann.url}{static_url()}/vendor/marked.esm.js"
+    async with ann.session.get(address, headers={"Accept-Encoding": "gzip"}, auto_decompress=False) as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+        whole = gzip.decompress(await response.read())
+    async with ann.session.get(address, headers={"Accept-Encoding": "identity"}) as response:
+        assert await response.read() == whole
+        tag = response.headers["ETag"]
+    async with ann.session.get(address, headers={"If-None-Match": tag}) as response:
+        assert response.status == 304
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/", {"Host": "evil.example"}, 421),
+        ("GET", "/", {"Host": "evil.example:8080"}, 421),
+        ("GET", "/", {"Host": ""}, 421),
+        ("GET", "/", {"Host": "localhost:1"}, 200),
+        ("POST", "/files", {}, 403),
+        ("POST", "/files", {"Origin": "null"}, 403),
+        ("POST", "/files", {"Origin": "http://127.0.0.1"}, 403),
+        ("POST", "/join", {"Origin": "https://evil.example"}, 403),
+        ("GET", "/socket", {"Upgrade": "websocket", "Origin": "https://evil.example"}, 403),
+    ],
+)
+async def test_other_pages_are_refused(
+    method: str, path: str, headers: dict[str, str], status: int, ann: Visitor
+) -> None:
+    async with ann.session.request(method, ann.url + path, headers=headers) as response:
+        assert response.status == status
+
+
+async def test_a_socket_from_another_page_is_refused(ann: Visitor) -> None:
+    for origin in (None, "https://evil.example"):
+        with pytest.raises(WSServerHandshakeError) as refused:
+            await ann.session.ws_connect(f"{ann.url}/socket", origin=origin)
+        assert refused.value.status == 403
+
+
+async def test_behind_a_proxy_the_chat_goes_by_its_name(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_WEB__NAMES", '["Chat.example.org"]')
+    section = load().web.model_copy(update={"port": 0})
+    about = {"headers": {"Host": "chat.example.org"}, "origin": "https://chat.example.org"}
+    async with (
+        WebPlatform(bot, section).serve() as url,
+        visitor(url) as one,
+        one.session.ws_connect(f"{url}/socket", **about) as socket,
+    ):
+        assert (await socket.receive_json(timeout=PATIENCE_SECONDS))["type"] == "welcome"
+
+
+@asynccontextmanager
+async def behind_code(bot: Bot) -> AsyncIterator[Visitor]:
+    section = WebSection(port=0, join_code=SecretStr("open sesame"))
+    async with WebPlatform(bot, section).serve() as url, visitor(url) as one:
+        yield one
+
+
+async def test_nothing_is_served_without_the_join_code(bot: Bot) -> None:
+    async with behind_code(bot) as one:
+        for path in (f"{static_url()}/js/chat/app.js", "/files/x", "/socket"):
+            async with one.session.get(one.url + path, headers={"Origin": one.url}) as response:
+                assert response.status == 401
+        async with one.session.get(one.url) as response:
+            assert response.url.path == "/join"
+        with pytest.raises(WSServerHandshakeError):
+            await one.session.ws_connect(f"{one.url}/socket", origin=one.url)
+
+
+async def test_the_join_code_lets_in(bot: Bot) -> None:
+    async with behind_code(bot) as one:
+        headers = {"Origin": one.url}
+        async with one.session.post(f"{one.url}/join", data={"code": "wrong"}, headers=headers) as response:
+            assert response.status == 403
+            assert "That is not the code." in await response.text()
+        async with one.session.post(f"{one.url}/join", data={"code": " open sesame"}, headers=headers) as response:
+            assert (response.status, response.url.path) == (200, "/")
+        async with one.page() as page:
+            await page.say("/ask hello")
+            assert (await page.final())["reply"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("to", "leads_to"),
+    [
+        ("/", "/"),
+        ("/dial?room=lesson-1&a=%25", "/dial?room=lesson-1&a=%25"),
+        ("/read/explain/%D7%97?room=lesson-1", "/read/explain/%D7%97?room=lesson-1"),
+        ("/nothing", "/"),
+        ("/socket", "/"),
+        ("//evil.example", "/"),
+        ("//evil.example/dial", "/"),
+        ("https://evil.example/dial", "/"),
+        ("\\evil.example", "/"),
+        ("/read/x\r\nSet-Cookie: a=b", "/"),
+        ("", "/"),
+    ],
+)
+async def test_the_door_leads_to_the_page_that_was_wanted_and_to_no_other(bot: Bot, to: str, leads_to: str) -> None:
+    async with behind_code(bot) as one:
+        about = {"params": {"to": to}, "headers": {"Origin": one.url}, "allow_redirects": False}
+        async with one.session.post(f"{one.url}/join", data={"code": "open sesame"}, **about) as response:
+            assert (response.status, response.headers["Location"]) == (303, leads_to)
+        async with one.session.get(f"{one.url}/join", **about) as response:
+            assert (response.status, response.headers["Location"]) == (303, leads_to)
+
+
+async def test_guessing_the_join_code_is_slow(bot: Bot) -> None:
+    async with behind_code(bot) as one:
+        for _ in range(11):
+            async with one.session.post(
+                f"{one.url}/join", data={"code": "guess"}, headers={"Origin": one.url}
+            ) as response:
+                status, text = response.status, await response.text()
+        assert status == 429
+        assert "too many tries" in text
+
+
+async def test_a_class_behind_one_address_gets_in(bot: Bot) -> None:
+    async with behind_code(bot) as one:
+        about = {"headers": {"Origin": one.url}, "allow_redirects": False}
+        for code, status in [("guess", 403)] * 9 + [("open sesame", 303)] * 12 + [("guess", 403), ("open sesame", 429)]:
+            async with one.session.post(f"{one.url}/join", data={"code": code}, **about) as response:
+                assert response.status == status
+
+
+def test_it_is_not_open_to_the_network_without_a_code(bot: Bot) -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.5", "chat.example"):
+        with pytest.raises(ConfigError, match="Set a join code in TEMPERA_WEB__JOIN_CODE"):
+            WebPlatform(bot, WebSection(host=host))
+
+
+async def test_where_it_cannot_listen(bot: Bot, url: str) -> None:
+    port = int(url.rpartition(":")[2])
+    with pytest.raises(BotError, match=f"Port {port} on 127.0.0.1 is taken by another program"):
+        await WebPlatform(bot, WebSection(port=port)).run()

@@ -1,0 +1,191 @@
+"""How somebody becomes a moderator of the web chat."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.web_page import Page, Visitor, visitor
+from pydantic import SecretStr
+
+from bot.app import Bot
+from bot.config import PluginsSection, WebSection
+from bot.core.errors import UserError
+from bot.core.messages import User
+from bot.inference.client import ModelClient
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.access.teachers import LINK_SECONDS, Moderators
+from bot.plugin_host import plugin
+from bot.settings.setting import Scope
+from bot.storage.database import Database
+
+
+async def test_the_link_is_printed_and_not_logged(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    said: asyncio.Queue[str] = asyncio.Queue()
+    with caplog.at_level(logging.DEBUG):
+        running = asyncio.create_task(WebPlatform(bot, WebSection(port=0), announce=said.put_nowait).run())
+        line = await said.get()
+        address, code = line.split(": ", 1)[1].split("/teacher#")
+        async with visitor(address) as ann:
+            assert await ann.sign_in(code) == 303
+            async with ann.page() as page:
+                assert page.received[0]["you"]["moderator"]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert len(code) >= 32
+    assert code not in caplog.text
+
+
+async def test_a_code_works_once(bot: Bot, ann: Visitor, ben: Visitor) -> None:
+    code = await Moderators(bot.database).new_code()
+    assert await ann.sign_in(f" {code} ") == 303
+    assert await ben.sign_in(code) == 403
+    assert await ben.sign_in("guess") == 403
+    async with ben.page() as page:
+        assert not page.received[0]["you"]["moderator"]
+
+
+async def test_of_many_who_hurry_one_gets_in(bot: Bot) -> None:
+    doors = [Moderators(bot.database) for _ in range(8)]
+    code = await doors[0].new_code()
+    tried = await asyncio.gather(
+        *(door.sign_in(code, f"user {number}") for number, door in enumerate(doors)), return_exceptions=True
+    )
+    assert [type(error) for error in tried if error is not None] == [UserError] * 7
+
+
+async def test_a_code_ends(bot: Bot) -> None:
+    now = 1000.0
+    moderators = Moderators(bot.database, clock=lambda: now)
+    code, other = await moderators.new_code(), await moderators.new_code()
+    now += LINK_SECONDS - 1
+    await moderators.sign_in(code, "ann")
+    now += 2
+    with pytest.raises(UserError, match="was used already or is too old. `tempera teacher-link` prints a new one"):
+        await moderators.sign_in(other, "ben")
+    assert "ann" in moderators
+    assert "ben" not in moderators
+
+
+async def test_a_look_at_the_link_does_not_use_it(bot: Bot, ann: Visitor) -> None:
+    code = await Moderators(bot.database).new_code()
+    async with ann.session.get(f"{ann.url}/teacher?code={code}") as response:
+        assert (response.status, response.headers["Cache-Control"]) == (200, "no-store")
+    assert await ann.sign_in(code) == 303
+
+
+async def test_a_teacher_needs_no_join_code(bot: Bot) -> None:
+    section = WebSection(port=0, join_code=SecretStr("open sesame"))
+    async with WebPlatform(bot, section).serve() as url, visitor(url) as ann:
+        assert await ann.sign_in(await Moderators(bot.database).new_code()) == 303
+        async with ann.page() as page:
+            assert page.received[0]["you"]["moderator"]
+
+
+async def test_guessing_teachers_codes_is_slow(ann: Visitor) -> None:
+    assert [await ann.sign_in("guess") for _ in range(11)][9:] == [403, 429]
+
+
+async def test_a_form_that_cannot_be_read_is_no_try(bot: Bot, ann: Visitor) -> None:
+    assert [await ann.sign_in("x" * 20_000) for _ in range(10)] == [413] * 10
+    assert await ann.sign_in(await Moderators(bot.database).new_code()) == 303
+
+
+async def test_many_teachers_behind_one_address_get_in(bot: Bot, ann: Visitor) -> None:
+    moderators = Moderators(bot.database)
+    assert {await ann.sign_in(await moderators.new_code()) for _ in range(12)} == {303}
+
+
+def helping(folder: Path, *plugins: str) -> Bot:
+    """A bot that needs no models: with /help and a few plugins."""
+    return Bot(
+        ModelClient("http://127.0.0.1:1"),
+        plugin.load(PluginsSection(enabled=("help", *plugins), entry_points=False)),
+        Database(f"sqlite:///{folder}/chat.db"),
+        default_command="help",
+    )
+
+
+async def test_moderators_have_their_commands_and_give_them_up(tmp_path: Path) -> None:
+    bot = helping(tmp_path, "plugins")
+    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one:
+        await one.sign_in(await Moderators(bot.database).new_code())
+        async with one.page() as page:
+            assert "plugins list" in {command["name"] for command in page.received[0]["commands"]}
+            await page.send("name", name="Ann")
+            assert (await page.until("you"))["you"]["moderator"]
+            await page.say("/plugins list")
+            assert not (await page.final())["reply"]["error"]
+            await page.send("sign_out")
+            after = await page.until("welcome")
+            assert "plugins list" not in {command["name"] for command in after["commands"]}
+            await page.say("/plugins list")
+            assert (await page.final())["reply"]["error"]
+
+
+async def allowed(page: Page) -> bool:
+    """Whether the page may do what moderators alone may."""
+    ref = await page.send("close_room", room="general")
+    told = await page.until("refused", lambda message: message["ref"] == ref)
+    return told["text"] == "The room “general” is always there."
+
+
+async def test_signing_out_in_one_page_counts_in_the_others(bot: Bot, ann: Visitor) -> None:
+    await ann.sign_in(await Moderators(bot.database).new_code())
+    async with ann.page() as page, ann.page() as other:
+        assert await allowed(page)
+        await other.send("sign_out")
+        assert not (await other.until("welcome"))["you"]["moderator"]
+        assert not await allowed(page)
+
+
+async def test_a_teacher_who_has_their_data_deleted_is_none_any_more(tmp_path: Path) -> None:
+    bot = helping(tmp_path, "privacy")
+    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one, visitor(url) as other:
+        for teacher in (one, other):
+            assert await teacher.sign_in(await Moderators(bot.database).new_code()) == 303
+        async with one.page() as page, other.page() as hers:
+            assert await allowed(page)
+            await page.say("/privacy delete")
+            await page.press(await page.final(), "Delete all of it")
+            await page.until("exchange", lambda message: message["reply"]["text"].startswith("Everything that I had"))
+            assert not await allowed(page)
+            assert await allowed(hers)
+
+
+async def test_rights_that_a_setting_gives_and_takes_count_in_a_page_that_is_open(bot: Bot, ann: Visitor) -> None:
+    async with ann.page(name="Ann") as page:
+        assert not await allowed(page)
+        for users in (page.received[0]["you"]["id"], ""):
+            plan = bot.settings.plan("moderators.users", users, Scope("web", "web"))
+            await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
+            assert await allowed(page) is bool(users)
+        await page.say("/ask hello")
+        assert (await page.final())["author"]["name"] == "Ann"
+
+
+async def test_moderators_have_the_buttons_under_what_others_asked_for_as_long_as_they_are_moderators(
+    bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    await ann.sign_in(await Moderators(bot.database).new_code())
+    async with ann.page() as hers, ann.page() as elsewhere, ben.page() as his:
+        models.gate.clear()
+        await his.say("/ask hello")
+        growing = await hers.until("exchange", lambda message: message["reply"]["text"] == "Paris")
+        await hers.press(growing, "Stop")
+        stopped = await hers.final()
+        assert (stopped["mine"], stopped["reply"]["status"]) == (False, "Stopped.")
+        assert labels(stopped) == ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍", "👎"]
+        models.gate.set()
+        await hers.press(stopped, "Delete")
+        await his.until("gone", lambda message: message["id"] == stopped["id"])
+        await elsewhere.send("sign_out")
+        await elsewhere.until("welcome", lambda message: not message["you"]["moderator"])
+        await his.say("/ask hello again")
+        assert labels(await hers.final()) == ["👍", "👎"]
+
+
+def labels(exchange: dict[str, Any]) -> list[str]:
+    return [button["label"] for button in exchange["reply"]["buttons"]]

@@ -1,0 +1,202 @@
+"""The web chat in a real Chromium, as somebody who comes for the first time uses it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.browser import MARKS, chromium, opened
+from playwright.async_api import expect
+
+pytestmark = MARKS
+
+MARKDOWN = (
+    "# Colours\n\nThe **yolk** is `yellow`:\n\n```python\nprint('<b>egg</b>')\n```\n\n",
+    "<img src=x onerror=alert(1)> <script>alert(2)</script>\n\n",
+    "[good](https://example.org/) [bad](javascript:alert(3)) ![spy](https://example.org/spy.png)\n\n",
+    "[https://bank.example/](https://evil.example/) https://bank.example@evil.example/x ",
+    "[evil.example.bank.example](https://evil.example/)\n\n",
+    "[bank.example](https://bank.example.evil.example) https://plain.example/a?b ",
+    "www.plain.example ann@plain.example\n\n",
+    "| a | b |\n|---|---|\n| 1 | 2 |\n",
+)
+
+
+@pytest.fixture
+async def page(url: str) -> AsyncIterator[Any]:
+    async with chromium() as browser, opened(browser, url) as one:
+        yield one
+
+
+def exchange(page: Any, number: int) -> Any:
+    return page.locator(".exchange").nth(number)
+
+
+async def test_a_first_visit(page: Any, models: FakeModels) -> None:
+    box, options = page.locator("#input"), page.get_by_role("option")
+    await expect(page.get_by_role("heading", name="What would you like to try?")).to_be_visible()
+
+    await box.press_sequentially("/as")
+    await expect(options).to_have_count(1)
+    await expect(box).to_have_attribute("aria-activedescendant", "suggestion-0")
+    await box.press("Enter")
+    await expect(box).to_have_value("/ask ")
+    await box.press_sequentially("te")
+    await expect(page.get_by_role("listbox")).to_be_visible()
+    await box.press("Tab")
+    await expect(box).to_have_value("/ask temperature:")
+    await expect(options).to_contain_text(["0", "0.7", "2"])
+    await box.press("ArrowDown")
+    await box.press("ArrowDown")
+    await expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    await box.press("Enter")
+    await expect(box).to_have_value("/ask temperature:0.7 ")
+    await box.press("Escape")
+    await expect(page.get_by_role("listbox")).to_be_hidden()
+
+    models.gate.clear()
+    await box.press_sequentially("What is the capital of France?")
+    await box.press("Enter")
+    await expect(box).to_have_value("")
+    await expect(exchange(page, 0).locator(".markdown")).to_have_text("Paris")
+    await expect(exchange(page, 0).locator(".question .option")).to_have_text("temperature:0.7")
+
+    await box.fill("/ask And of Spain?")
+    await box.press("Enter")
+    await expect(exchange(page, 1).locator(".markdown")).to_have_text("Paris")
+
+    await page.reload()
+    await expect(page.locator(".exchange.running")).to_have_count(2)
+    await exchange(page, 0).get_by_role("button", name="Stop").click()
+    await expect(exchange(page, 0).locator(".status")).to_have_text("Stopped.")
+    models.gate.set()
+    await expect(exchange(page, 1).locator(".markdown")).to_have_text("Paris is the capital of France.")
+    await expect(exchange(page, 1).locator(".card")).to_contain_text("temperature")
+
+    await box.fill("/face seed:7")
+    await box.press("Enter")
+    picture = exchange(page, 2).get_by_role("img", name="seed 7")
+    await expect(picture).to_be_visible()
+    assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 384
+    await picture.click()
+    await expect(page.get_by_role("dialog", name="Picture")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog", name="Picture")).to_be_hidden()
+
+
+async def test_an_answer_can_do_nothing_to_the_page(page: Any, models: FakeModels) -> None:
+    models.answer = MARKDOWN
+    box, answer = page.locator("#input"), exchange(page, 0).locator(".markdown")
+    await box.fill("/ask hello")
+    await box.press("Enter")
+    await expect(answer.locator("table td").last).to_have_text("2")
+    await expect(answer).to_contain_text("<img src=x onerror=alert(1)> <script>alert(2)</script>")
+    assert await answer.locator("img, script, b").count() == 0
+    links = await answer.locator("a").evaluate_all("found => found.map((link) => [link.innerText, link.href])")
+    # Where a link goes stands in it, whatever its words say.
+    assert links == [
+        ["good example.org", "https://example.org/"],
+        ["bad", ""],
+        ["spy example.org", "https://example.org/spy.png"],
+        ["https://bank.example/ evil.example", "https://evil.example/"],
+        ["https://bank.example@evil.example/x evil.example", "https://bank.example@evil.example/x"],
+        ["evil.example.bank.example evil.example", "https://evil.example/"],
+        ["bank.example bank.example.evil.example", "https://bank.example.evil.example/"],
+        ["https://plain.example/a?b", "https://plain.example/a?b"],
+        ["www.plain.example", "http://www.plain.example/"],
+        ["ann@plain.example", "mailto:ann@plain.example"],
+    ]
+
+
+async def test_a_form_keeps_what_was_typed_until_it_is_taken(page: Any, models: FakeModels) -> None:
+    await page.locator("#input").fill("/ask")
+    await page.locator("#input").press("Enter")
+    form = page.get_by_role("dialog", name="/ask")
+    await expect(form).to_be_visible()
+    await form.locator("[name=prompt]").fill(" ")
+    await form.get_by_role("button", name="Send").click()
+    await expect(form.get_by_role("alert")).to_contain_text("/ask needs “prompt”")
+    await form.locator("[name=prompt]").fill("Why?")
+    await form.get_by_role("button", name="Send").click()
+    await expect(form).to_be_hidden()
+    await expect(exchange(page, 0).locator(".question .text")).to_have_text("Why?")
+
+
+async def test_a_long_question_leaves_its_answer_in_sight(page: Any, models: FakeModels) -> None:
+    await page.locator("#input").fill("/ask " + "Why is the sky blue? " * 200 + "END")
+    await page.locator("#input").press("Enter")
+    asked = exchange(page, 0)
+    await expect(asked.locator(".markdown")).to_have_text("Paris is the capital of France.")
+    await expect(asked.locator(".question .text")).to_be_in_viewport()
+    cut = (await asked.bounding_box())["height"]
+    assert cut < 400
+    await asked.get_by_role("button", name="Show all of it").press("Enter")
+    assert (await asked.bounding_box())["height"] > 2 * cut
+    await asked.get_by_role("button", name="Show less").press("Enter")
+    assert (await asked.bounding_box())["height"] == cut
+    assert "END" in models.requests[0]["messages"][-1]["content"]
+
+
+async def test_a_draft_survives_being_offline(page: Any) -> None:
+    await expect(page.locator("#who")).to_be_visible()
+    await page.evaluate("() => { WebSocket.prototype.send = function () { this.close(); }; }")
+    await page.locator("#input").fill("/ask hello")
+    await page.locator("#input").press("Enter")
+    await expect(page.locator("#connection")).to_have_text("reconnecting …")
+    await expect(page.locator("#input")).to_have_value("/ask hello")
+    await page.reload()
+    await expect(page.locator("#input")).to_have_value("/ask hello")
+    await page.locator("#input").press("Enter")
+    await expect(exchange(page, 0).locator(".markdown")).to_have_text("Paris is the capital of France.")
+
+
+async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any, models: FakeModels) -> None:
+    await page.evaluate(
+        """() => {
+            window.gaps = [];
+            new MutationObserver(() => {
+                for (const image of document.querySelectorAll(".picture img")) {
+                    if (image.alt.startsWith("4 ") && !image.naturalWidth) window.gaps.push(image.alt);
+                }
+            }).observe(document.body, { childList: true, subtree: true });
+        }"""
+    )
+    models.gate.clear()
+    models.place = 3
+    await page.locator("#input").fill("/imagine seed:7 steps:9 a dog")
+    await page.locator("#input").press("Enter")
+    await expect(exchange(page, 0).locator(".status")).to_contain_text("Number 3 in the queue")
+    await exchange(page, 0).get_by_role("button", name="Stop").click()
+    await exchange(page, 0).get_by_role("button", name="Delete").click()
+    await expect(page.locator(".exchange")).to_have_count(0)
+    models.place = None
+    await page.locator("#input").fill("/imagine seed:7 steps:9 a cat")
+    await page.locator("#input").press("Enter")
+    shown = exchange(page, 0)
+    preview = shown.get_by_role("img", name="A first glimpse after step 1 of 9")
+    await expect(preview).to_be_visible()
+    await expect(shown.locator(".status")).to_have_text("Step 1 of 9 …")
+    await preview.focus()
+    width = (await preview.bounding_box())["width"]
+    models.gate.set()
+    grid = shown.get_by_role("img", name="4 computer-made pictures of “a cat”")
+    await expect(grid).to_be_visible()
+    await expect(shown.locator(".picture")).to_have_count(1)
+    assert await page.evaluate("() => window.gaps") == []
+    assert width > (await grid.bounding_box())["width"] == 256
+    await shown.get_by_role("button", name="How 1 was made").click()
+    how = exchange(page, 1)
+    await expect(how.get_by_role("button", name="Step by step ▶")).to_be_visible()
+    film = how.get_by_role("img", name="as a film in 9 steps: from noise to picture")
+    assert await film.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
+
+
+async def test_tokens_that_a_status_names_are_set_apart(page: Any, models: FakeModels) -> None:
+    models.told = {"prompt": {"tokens": ["a", "[UNK]"], "dropped": [], "limit": 8, "unknown": ["🍎", "猫"]}}
+    await page.locator("#input").fill("/imagine count:1 a 🍎 猫")
+    await page.locator("#input").press("Enter")
+    status = exchange(page, 0).locator(".status")
+    await expect(status.locator("code")).to_have_text(["🍎", "猫"])
+    await expect(status).to_have_text(
+        "The text encoder has no tokens for these words and reads all such words alike: 🍎 猫."
+    )

@@ -1,0 +1,356 @@
+"""The dial, and the tokens of an answer, in a real Chromium."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.model_server.model_api import START, FakeModels
+from fakes.platforms.browser import MARKS, chromium, opened
+from playwright.async_api import expect
+
+from bot.app import Bot
+from bot.config import PluginsSection, WebSection
+from bot.inference.client import ModelClient
+from bot.platforms.web import WebPlatform
+from bot.plugin_host import plugin
+from bot.storage.database import Database
+
+pytestmark = MARKS
+
+
+async def shares(page: Any) -> list[str]:
+    return await page.locator(".bars .share").all_inner_texts()
+
+
+async def test_the_dial_is_turned_drawn_from_and_gone_on_with(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/dial") as page:
+        bars = page.locator(".bars .bar")
+        await expect(bars.first).to_contain_text("50 %")
+        assert (await shares(page))[:3] == ["50 %", "25 %", "12.5 %"]
+        asked = len(models.requests)
+        dial = page.get_by_label("Temperature")
+        await dial.press("ArrowLeft")
+        await expect(page.locator(".dial-value")).to_have_text("0.5")
+        assert (await shares(page))[:3] == ["75 %", "18.8 %", "4.7 %"]
+        await dial.press("ArrowLeft")
+        assert (await shares(page))[:2] == ["100 %", "0 %"]
+        await expect(page.locator(".dial-facts")).to_have_text("Uncertainty: 0 bits. Nothing is left to chance.")
+        assert len(models.requests) == asked
+
+        await page.get_by_role("button", name="Draw a token").click()
+        await expect(page.locator(".piece.new")).to_have_count(1)
+        assert models.requests[-1]["prompt"][-1] == 0
+        await page.get_by_role("button", name="␣floor").click()
+        await expect(page.locator(".piece.new")).to_have_count(2)
+        await expect(page.get_by_label("The text so far")).to_have_value(re.compile(" mat floor$"))
+        await page.get_by_role("button", name="Take it back").click()
+        await expect(page.locator(".piece.new")).to_have_count(1)
+        await expect(page.get_by_label("The text so far")).to_have_value(re.compile(" mat$"))
+
+
+async def test_what_the_temperature_does_is_said_and_written(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/dial#The cat sat on the", expected="422") as page:
+        meaning = page.locator(".dial-meaning")
+        await expect(meaning).to_have_text("At 1, the model’s own odds: of 100 draws, “mat” gets 50.")
+        gauge = await page.locator(".gauge").bounding_box()
+        x, y = gauge["x"], gauge["y"] + gauge["height"]
+        await page.mouse.move(x + gauge["width"] / 2, y - 40)
+        await page.mouse.down()
+        await page.mouse.move(x + gauge["width"] - 5, y - 5)
+        await expect(meaning).to_have_text("Hotter takes risks: of 100 draws, “mat” gets only 30 instead of 50.")
+        hot = await page.locator(".fill").first.evaluate("one => getComputedStyle(one).backgroundColor")
+        await page.mouse.move(x + 30, y - 45)
+        await expect(meaning).to_have_text("Colder plays safe: of 100 draws, “mat” gets 75 instead of 50.")
+        assert await page.locator(".fill").first.evaluate("one => getComputedStyle(one).backgroundColor") != hot
+        await page.mouse.move(x + 5, y - 3)
+        await page.mouse.up()
+        await expect(meaning).to_have_text("At 0 the favourite always wins: “mat”, every time.")
+        await expect(page.locator(".dial-value")).to_have_text("0")
+
+        await page.get_by_role("button", name="Write on").click()
+        tries = page.get_by_role("list", name="What was written").get_by_role("listitem")
+        await expect(tries).to_have_text(["0The cat sat on the" + " mat" * 12])
+        await expect(page.locator(".piece.new.heated")).to_have_count(12)
+        await page.get_by_role("button", name="Begin again").click()
+        await expect(page.locator(".piece.new")).to_have_count(0)
+        await expect(page.get_by_label("The text so far")).to_have_value("The cat sat on the")
+        await expect(page.get_by_role("button", name="Take it back")).to_be_disabled()
+        models.failure = (503, "The model is still loading.")
+        await page.get_by_role("button", name="Write on").click()
+        await expect(page.get_by_role("alert")).to_have_text("The model is still loading.")
+        await expect(tries).to_have_count(1)
+
+
+async def test_bars_are_seen_in_a_readers_own_colours(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/dial", forced_colors="active") as page:
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        colour = "one => getComputedStyle(one).backgroundColor"
+        ground = await page.locator("body").evaluate(colour)
+        for part in (".bars .fill", ".bars .ghost", ".needle"):
+            assert await page.locator(part).first.evaluate(colour) != ground
+
+
+async def test_top_p_cuts_what_is_improbable(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/dial#A dog", expected="422") as page:
+        await expect(page.get_by_label("The text so far")).to_have_value("A dog")
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        await page.get_by_label("top-p").fill("0.7")
+        assert (await shares(page))[:4] == ["66.7 %", "33.3 %", "0 %", "0 %"]
+        models.failure = (503, "The model is still loading.")
+        await page.get_by_label("The text so far").fill("A cat")
+        await expect(page.get_by_role("alert")).to_have_text("The model is still loading.")
+        await page.get_by_label("The text so far").fill(" ")
+        await expect(page.get_by_role("alert")).to_have_text("Type a few words to go on with.")
+
+
+TURNED = """([label, value]) => {
+  const knob = document.getElementById(label);
+  knob.value = value;
+  knob.dispatchEvent(new Event("input"));
+}"""
+
+
+async def test_a_cut_that_the_server_is_asked_for_is_that_of_its_own_temperature(url: str, models: FakeModels) -> None:
+    models.candidates = 3
+    async with chromium() as browser, opened(browser, f"{url}/dial#A dog") as page:
+        await page.clock.install()
+        await page.reload()
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.post_data or ""))
+        # Both in one breath, before the server is asked: what is left at 0.5 the page knows by itself.
+        await page.evaluate(f"() => [['dial-top-p', '0.9'], ['dial-temperature', '1']].forEach({TURNED})")
+        await expect(page.locator(".dial-value")).to_have_text("0.5")
+        await page.clock.fast_forward(60_000)
+        await expect(page.locator(".dial-value")).to_have_text("0.5")
+        assert [body for body in asked if "top_p" in body] == []
+        await page.evaluate(TURNED, ["dial-temperature", "2"])
+        await expect(page.locator(".bars .share").first).to_have_text("53.3 %")
+    assert [body["temperature"] for body in models.requests if body["top_p"] < 1] == [1]
+
+
+async def test_an_answer_that_comes_while_somebody_types_leaves_their_text_to_be_asked_for(
+    url: str, models: FakeModels
+) -> None:
+    models.candidates = 3
+    async with chromium() as browser, opened(browser, f"{url}/dial#A dog") as page:
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        await page.evaluate(TURNED, ["dial-top-p", "0.9"])
+        await expect(page.locator(".bars .share").first).to_have_text("53.3 %")
+        models.gate.clear()
+        asked = len(models.requests)
+        await page.get_by_label("The text so far").fill("A cat")
+        await models.until(requests=asked + 1)
+        await page.get_by_label("The text so far").fill("A cow")
+        models.gate.set()
+        await expect(page.locator(".written")).to_have_text("A␣cow")
+
+
+async def test_a_token_that_a_model_puts_before_every_text_is_no_part_of_it(url: str, models: FakeModels) -> None:
+    models.opening = "<|begin|>"
+    async with chromium() as browser, opened(browser, f"{url}/dial#The cat") as page:
+        await expect(page.locator(".written")).to_have_text("The␣cat")
+        await page.get_by_role("button", name="␣floor").click()
+        await expect(page.locator(".written")).to_have_text("The␣cat␣floor")
+        await expect(page.get_by_label("The text so far")).to_have_value("The cat floor")
+    assert models.requests[-1]["prompt"][0] == START
+
+
+async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, url) as page:
+        await page.locator("#input").fill("/ask What is the capital of France?")
+        await page.locator("#input").press("Enter")
+        await page.get_by_role("button", name="Show how surprising each token was").click()
+        tokens = page.locator(".tokens .token")
+        await expect(tokens).to_have_count(6)
+        await expect(tokens.first).to_be_focused()
+        await page.keyboard.press("ArrowRight")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".runners")).to_contain_text("had a probability of 25 %: a surprise of 2 bits.")
+        await expect(page.locator(".choices .share").first).to_have_text("50 %")
+        await page.get_by_role("button", name="Go on from here with “ so”").click()
+        await expect(page.locator(".exchange").nth(1).locator(".markdown")).to_contain_text("Paris so")
+        await page.get_by_role("button", name="Back to the text").click()
+        await expect(page.locator(".exchange").first.locator(".markdown")).to_be_visible()
+    assert models.requests[-1]["continue_final_message"]
+
+
+async def test_a_token_that_was_hardly_possible_is_the_more_surprising(url: str, models: FakeModels) -> None:
+    models.answer, models.unlikely = ("Paris", " banana"), {" banana": 2.0**-40}
+    async with chromium() as browser, opened(browser, url) as page:
+        await page.locator("#input").fill("/ask What is the capital of France?")
+        await page.locator("#input").press("Enter")
+        await page.get_by_role("button", name="Show how surprising each token was").click()
+        await page.locator(".tokens .token").nth(1).click()
+        await expect(page.locator(".runners")).to_contain_text("had a probability of < 0.1 %: a surprise of 40 bits.")
+
+
+@pytest.fixture
+async def laboratory(models: FakeModels, tmp_path: Path) -> AsyncIterator[str]:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"))
+    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url:
+        yield url
+
+
+async def test_answers_at_several_temperatures_stand_side_by_side(laboratory: str, models: FakeModels) -> None:
+    models.answer = ("**Step 1**\n", "Paris is the capital.")
+    async with chromium() as browser, opened(browser, laboratory) as page:
+        await page.locator("#input").fill("/dial Why?")
+        await page.locator("#input").press("Enter")
+        columns = page.locator(".exchange .column")
+        for _ in range(2):
+            await expect(columns).to_contain_text([f"Temperature {one}Step 1" for one in ("0", "0.7", "1.5")])
+            boxes = [await column.bounding_box() for column in await columns.all()]
+            assert len({box["y"] for box in boxes}) == 1
+            assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+            colours = await columns.evaluate_all("all => all.map((one) => getComputedStyle(one).borderTopColor)")
+            assert len(set(colours)) == 3
+            below = page.locator(".exchange .compared > :not(.column)")
+            await expect(below).to_contain_text("The same model, the same prompt, the same seed")
+            await page.reload()
+        await page.set_viewport_size({"width": 360, "height": 740})
+        await expect(columns).to_have_count(3)
+        boxes = [await column.bounding_box() for column in await columns.all()]
+        assert len({box["x"] for box in boxes}) == 1
+        await page.get_by_role("button", name="Again").click()
+        await expect(columns).to_have_count(6)
+
+
+async def test_all_columns_are_read_from_their_beginning_while_they_are_written(
+    laboratory: str, models: FakeModels
+) -> None:
+    models.answer = ("It begins here. ", "It goes on. ", "It ends.")
+    models.gate.clear()
+    models.before_gate = 2
+    async with chromium() as browser, opened(browser, laboratory) as page:
+        await page.locator("#input").fill("/dial Why?")
+        await page.locator("#input").press("Enter")
+        columns = page.locator(".exchange .column")
+        half = [f"Temperature {one}It begins here. It goes on." for one in ("0", "0.7", "1.5")]
+        for _ in range(2):
+            await expect(columns).to_have_text(half)
+            await expect(columns.and_(page.locator(".growing"))).to_have_count(3)
+            await expect(page.locator(".exchange .status")).to_be_empty()
+            boxes = [await column.bounding_box() for column in await columns.all()]
+            assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+            await page.reload()
+        await page.get_by_role("button", name="Stop").click()
+        await expect(page.locator(".exchange .status")).to_have_text("Stopped.")
+        await expect(columns).to_have_text(half)
+        await expect(page.locator(".exchange .compared > :not(.column)")).to_have_count(0)
+
+
+async def test_odds_in_the_chat_become_a_dial(laboratory: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, laboratory) as page:
+        await page.locator("#input").fill("/odds temperature:0.5 The cat sat on the")
+        await page.locator("#input").press("Enter")
+        await expect(page.locator(".exchange .picture")).to_be_visible()
+        await page.get_by_role("button", name="Turn the dial").click()
+        await expect(page.locator(".dial-value")).to_have_text("0.5")
+        await expect(page.locator(".bar").first).to_contain_text("75 %")
+        await expect(page.locator(".exchange .picture")).to_be_hidden()
+        await page.get_by_role("button", name="Back to the text").click()
+        await expect(page.locator(".exchange .picture")).to_be_visible()
+
+
+async def test_the_dial_begins_at_the_temperature_of_the_odds(laboratory: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, laboratory) as page:
+        for place, (typed, degree) in enumerate((("0", "0"), ("0,5", "0.5"))):
+            await page.locator("#input").fill(f"/odds temperature:{typed} The cat sat on the")
+            await page.locator("#input").press("Enter")
+            exchange = page.locator(".exchange").nth(place)
+            await exchange.get_by_role("button", name="Turn the dial").click()
+            await expect(exchange.locator(".dial-value")).to_have_text(degree)
+            await exchange.get_by_role("button", name="Back to the text").click()
+
+
+async def test_a_press_is_one_use_however_many_tokens_it_writes(models: FakeModels, tmp_path: Path) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    database, limits = Database(f"sqlite:///{tmp_path}/limited.db"), {"limits.user.hour": 2}
+    bot = Bot(ModelClient(models.url), plugins, database, settings=limits)
+    async with (
+        bot,
+        WebPlatform(bot, WebSection(port=0)).serve() as url,
+        chromium() as browser,
+        opened(browser, url, expected="422") as page,
+    ):
+        await page.get_by_role("link", name="The temperature dial").click()
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        await page.evaluate(TURNED, ["dial-temperature", "0"])
+        await page.get_by_role("button", name="Write on").click()
+        await expect(page.locator(".piece.new")).to_have_count(12)
+        await page.get_by_role("button", name="Take it back").click()
+        await expect(page.locator(".piece.new")).to_have_count(11)
+        await page.get_by_role("button", name="␣floor").click()
+        await expect(page.locator(".piece.new")).to_have_count(12)
+        await page.get_by_role("button", name="Draw a token").click()
+        await expect(page.locator(".dial .error")).to_have_text(
+            re.compile("^The limit here is 2 per hour for each person, and yours is used up.")
+        )
+        await expect(page.locator(".piece.new")).to_have_count(12)
+
+
+@asynccontextmanager
+async def dial_with(models: FakeModels, folder: Path, settings: dict[str, float]) -> AsyncIterator[Any]:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{folder}/dial.db"), settings=settings)
+    async with (
+        bot,
+        WebPlatform(bot, WebSection(port=0)).serve() as url,
+        chromium() as browser,
+        opened(browser, f"{url}/dial#A dog") as page,
+    ):
+        yield page
+
+
+async def test_the_dial_turns_as_far_as_moderators_let_it(models: FakeModels, tmp_path: Path) -> None:
+    limits = {"odds.temperature.minimum": 0.3, "odds.temperature.maximum": 0.8, "odds.top_p.maximum": 0.7}
+    async with dial_with(models, tmp_path, limits) as page:
+        value = page.locator(".dial-value")
+        await expect(value).to_have_text("0.5")
+        # At 0.5 the first token has 75 % by itself, so that top-p leaves it alone.
+        await expect(page.locator(".bars .share").first).to_have_text("100 %")
+        await page.get_by_label("top-p").press("End")
+        await expect(page.locator("output[for=dial-top-p]")).to_have_text("0.7")
+        for key in ("Home", "End"):
+            await page.get_by_label("Temperature").press(key)
+            await expect(value).to_have_text("0.5")
+        gauge = await page.locator(".gauge").bounding_box()
+        await page.mouse.move(gauge["x"] + gauge["width"] - 5, gauge["y"] + gauge["height"] - 5)
+        await page.mouse.down()
+        await page.mouse.up()
+        await expect(value).to_have_text("0.5")
+
+
+async def test_the_least_top_p_leaves_the_favourite(models: FakeModels, tmp_path: Path) -> None:
+    async with dial_with(models, tmp_path, {"odds.top_p.maximum": 0}) as page:
+        await expect(page.locator("output[for=dial-top-p]")).to_have_text("0")
+        assert (await shares(page))[:2] == ["100 %", "0 %"]
+        await page.get_by_role("button", name="Draw a token").click()
+        await expect(page.locator(".piece.new")).to_have_text("␣mat")
+
+
+async def test_the_dial_under_odds_has_its_text_as_it_stands_there_and_its_top_p(
+    tmp_path: Path, models: FakeModels
+) -> None:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    quiet = {"answers.quote": False}
+    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"), settings=quiet)
+    async with (
+        bot,
+        WebPlatform(bot, WebSection(port=0)).serve() as url,
+        chromium() as browser,
+        opened(browser, url) as page,
+    ):
+        await page.locator("#input").fill("/odds temperature:1 top_p:0.7 One\n```\ntwo")
+        await page.locator("#input").press("Enter")
+        await page.get_by_role("button", name="␣floor").click()
+        exchange = page.locator(".exchange").nth(1)
+        await exchange.get_by_role("button", name="Turn the dial").click()
+        await expect(page.get_by_label("The text so far")).to_have_value("One\n```\ntwo floor")
+        await expect(page.locator("output[for=dial-top-p]")).to_have_text("0.7")
+        assert (await shares(page))[:3] == ["66.7 %", "33.3 %", "0 %"]

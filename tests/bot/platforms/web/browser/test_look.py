@@ -1,0 +1,304 @@
+"""How the pages look and whom they keep out: axe-core on each, light and dark, on a phone and for a projector."""
+
+from typing import Any
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.browser import MARKS, axe, chromium, opened, violations
+from playwright.async_api import expect
+from pydantic import SecretStr
+
+from bot.app import Bot
+from bot.config import WebSection
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.access.teachers import Moderators, link
+from bot.platforms.web.templates import static_url
+
+pytestmark = MARKS
+PHONE = {"width": 360, "height": 740}
+COLOUR = "one => getComputedStyle(one).backgroundColor"
+ANSWER = (
+    "# Eggs\n\nOne **egg**, `two`:\n\n```python\ndef egg():\n    return 'yolk'  # yes\n```\n\n| a |\n|---|\n| 1 |\n",
+)
+
+
+async def say(page: Any, line: str) -> None:
+    over = page.locator(".exchange:not(.running)")
+    before = await over.count()
+    await page.locator("#input").fill(line)
+    await page.locator("#input").press("Enter")
+    await expect(over).to_have_count(before + 1)
+
+
+async def fits(page: Any) -> bool:
+    """Whether nothing makes the page wider than its window."""
+    return await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+async def test_the_chat_keeps_nobody_out(colours: str, url: str, models: FakeModels) -> None:
+    program = axe()
+    models.answer = ANSWER
+    async with chromium() as browser, opened(browser, url, color_scheme=colours) as page:
+        await expect(page.locator("#who")).to_be_visible()
+        assert await violations(page, program) == []
+        await say(page, "/ask temperature:0.5 hello")
+        await say(page, "/face seed:7")
+        await say(page, "/nothing")
+        await page.get_by_role("button", name="Go on in a thread").first.click()
+        await say(page, "/ask deeper")
+        await page.get_by_role("link", name="Back to general").click()
+        await expect(page.locator(".hljs-keyword").first).to_be_visible()
+        await page.get_by_role("button", name="Reply", exact=True).first.click()
+        await page.locator("#input").press_sequentially("/imagine se")
+        await expect(page.get_by_role("option")).to_have_count(1)
+        assert await violations(page, program) == []
+        await page.get_by_role("button", name="Show how surprising").first.click()
+        await page.locator(".tokens .token").first.click()
+        await page.get_by_role("button", name="Appearance").click()
+        assert await violations(page, program) == []
+        await page.locator("#who").click()
+        await expect(page.get_by_role("dialog", name="Your name")).to_be_visible()
+        assert await violations(page, program) == []
+        await page.keyboard.press("Escape")
+        await page.locator(".picture").click()
+        assert await violations(page, program) == []
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+async def test_the_other_pages_keep_nobody_out(colours: str, bot: Bot) -> None:
+    program = axe()
+    section = WebSection(port=0, join_code=SecretStr("sesame"))
+    platform = WebPlatform(bot, section)
+    async with (
+        platform.serve() as url,
+        chromium() as browser,
+        opened(browser, url, color_scheme=colours, expected="403") as page,
+    ):
+        await page.get_by_label("Join code").fill("guess")
+        await page.get_by_role("button", name="Come in").click()
+        await expect(page.get_by_role("alert")).to_contain_text("That is not the code.")
+        assert await violations(page, program) == []
+        await page.goto(link(url, await Moderators(bot.database).new_code()))
+        assert await violations(page, program) == []
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("#who")).to_contain_text("Moderator")
+        assert await violations(page, program) == []
+        await page.goto(f"{url}/dial")
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        assert await violations(page, program) == []
+        for size in (None, PHONE):
+            if size is not None:
+                await page.set_viewport_size(size)
+            await page.goto(f"{url}/settings")
+            await expect(page.locator(".setting").first).to_be_visible()
+            await page.get_by_label("ask.temperature.maximum", exact=True).fill("1")
+            await expect(page.get_by_role("button", name="Save")).to_be_visible()
+            assert await fits(page)
+            assert await violations(page, program) == []
+
+
+async def test_on_a_phone_the_rail_slides_in(url: str, models: FakeModels) -> None:
+    program = axe()
+    models.answer = ANSWER
+    async with chromium() as browser, opened(browser, url, viewport=PHONE, has_touch=True) as page:
+        await expect(page.locator("#rail")).to_be_hidden()
+        await say(page, "/ask hello")
+        await page.locator("#input").fill("/imagine a cat")
+        assert await fits(page)
+        temperature = await page.locator("#send").bounding_box()
+        assert temperature is not None
+        assert temperature["y"] + temperature["height"] <= PHONE["height"]
+        assert await violations(page, program) == []
+        await page.get_by_role("button", name="Rooms and pages").tap()
+        await expect(page.get_by_role("link", name="general")).to_be_visible()
+        await page.wait_for_function("() => document.getAnimations().length === 0")
+        assert await violations(page, program) == []
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#rail")).to_be_hidden()
+        await page.goto(f"{url}/dial")
+        await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
+        assert await fits(page)
+        assert await violations(page, program) == []
+
+
+async def test_a_box_and_its_words_stay_whole_when_the_type_grows(url: str) -> None:
+    async with chromium() as browser, opened(browser, url) as page:
+        await expect(page.locator("#who")).to_be_visible()
+        for _ in range(2):
+            await page.get_by_role("button", name="Large type for a projector").click()
+            assert await page.locator("#input").evaluate("box => box.scrollHeight - box.clientHeight") == 0
+
+
+async def test_colours_and_size_are_chosen_and_kept(url: str) -> None:
+    async with chromium() as browser, opened(browser, url, color_scheme="light") as page:
+
+        async def ground() -> str:
+            return await page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+
+        light = await ground()
+        await page.get_by_role("button", name="Appearance").click()
+        await page.get_by_label("Dark").check()
+        dark = await ground()
+        assert light != dark
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="Large type for a projector").click()
+        await page.reload()
+        assert await ground() == dark
+        await expect(page.get_by_role("button", name="Large type for a projector")).to_have_attribute(
+            "aria-pressed", "true"
+        )
+        assert await page.evaluate("() => getComputedStyle(document.body).fontSize") == "24px"
+        assert await fits(page)
+
+
+async def test_the_page_speaks_the_readers_language(url: str) -> None:
+    async with chromium() as browser, opened(browser, url, locale="de-DE") as page:
+        await expect(page.get_by_role("heading", name="Was möchtest du ausprobieren?")).to_be_visible()
+        await expect(page.get_by_label("Nachricht", exact=True)).to_have_attribute(
+            "placeholder", "Frag, oder tipp / für Befehle"
+        )
+        assert await page.evaluate("() => document.documentElement.lang") == "de"
+
+
+async def test_nothing_is_waited_for_before_the_first_paint(url: str) -> None:
+    """How long it took is printed; what may hold it up is held: the page's own style and one small script."""
+    async with chromium() as browser, opened(browser, url) as page:
+        await expect(page.locator("#who")).to_be_visible()
+        paint = await page.evaluate("() => performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        print(f"first paint after {paint:.0f} ms")
+        blocking = await page.evaluate(
+            """() => performance.getEntriesByType("resource")
+                .filter((one) => one.renderBlockingStatus === "blocking").map((one) => new URL(one.name).pathname)"""
+        )
+        assert sorted(blocking) == [
+            f"{static_url()}/{name}" for name in ("css/chat.css", "css/lab.css", "css/style.css", "js/shared/theme.js")
+        ]
+
+
+async def test_a_browser_of_some_years_ago_shows_the_chat_and_its_settings(url: str, bot: Bot) -> None:
+    teachers = link(url, await Moderators(bot.database).new_code())
+    async with chromium() as browser, opened(browser, teachers) as page:
+        await page.add_init_script("delete Map.groupBy; delete Object.groupBy;")
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("#who")).to_contain_text("Moderator")
+        await say(page, "/ask hello")
+        await page.get_by_role("button", name="Go on in a thread").click()
+        await say(page, "deeper")
+        await page.get_by_role("link", name="Back to general").click()
+        await expect(page.get_by_role("button", name="1 reply")).to_be_visible()
+        await page.goto(f"{url}/settings")
+        await expect(page.locator(".group .setting").first).to_be_visible()
+
+
+async def test_where_no_pairs_of_colours_are_known_there_are_the_light_ones(url: str, models: FakeModels) -> None:
+    async def aged(route: Any) -> None:
+        response = await route.fetch()
+        await route.fulfill(response=response, body=(await response.text()).replace("light-dark(", "no-such-pair("))
+
+    async with chromium() as browser, opened(browser, url, color_scheme="dark") as page:
+        await page.route("**/*.css", aged)
+        await page.add_init_script("CSS.supports = () => false; localStorage.setItem('tempera-theme', 'dark');")
+        await page.reload()
+        assert await page.locator("body").evaluate(COLOUR) == "rgb(255, 253, 249)"
+        assert await page.locator("body").evaluate("one => getComputedStyle(one).colorScheme") == "light"
+        await page.locator("#input").press_sequentially("/as")
+        assert await page.get_by_role("listbox").evaluate(COLOUR) == "rgb(255, 255, 255)"
+        await page.get_by_role("button", name="Appearance").click()
+        await expect(page.get_by_role("radio", name="Projector")).to_be_visible()
+        # What would change nothing is not offered.
+        await expect(page.get_by_label("Dark")).to_have_count(0)
+
+
+NO_POPOVERS = """
+    for (const name of ["popover", "showPopover", "hidePopover"]) delete HTMLElement.prototype[name];
+    new MutationObserver(() => document.getElementById("look")?.removeAttribute("popover"))
+        .observe(document, { childList: true, subtree: true });
+"""
+
+
+async def test_where_there_are_no_popovers_the_appearance_is_chosen_all_the_same(url: str, bot: Bot) -> None:
+    teachers = link(url, await Moderators(bot.database).new_code())
+    async with chromium() as browser, opened(browser, teachers) as page:
+        await page.add_init_script(NO_POPOVERS)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("#who")).to_contain_text("Moderator")
+        button, panel = page.get_by_role("button", name="Appearance"), page.locator("#look")
+        await expect(panel).to_be_hidden()
+        await expect(button).to_have_attribute("aria-expanded", "false")
+        await button.click()
+        await expect(button).to_have_attribute("aria-expanded", "true")
+        await expect(panel).to_have_css("position", "fixed")
+        await page.get_by_label("Dark").check()
+        assert await page.locator("html").get_attribute("data-theme") == "dark"
+        await page.keyboard.press("Escape")
+        await expect(panel).to_be_hidden()
+        await expect(button).to_be_focused()
+        await button.press("Enter")
+        await expect(panel).to_be_visible()
+        await page.locator("#input").click()
+        await expect(panel).to_be_hidden()
+        await button.click()
+        await panel.get_by_role("button", name="Give up").click()
+        await expect(panel).to_be_hidden()
+        await expect(page.locator("#who")).not_to_contain_text("Moderator")
+
+
+async def test_a_picture_fills_the_screen_where_a_browser_lets_it(url: str, models: FakeModels) -> None:
+    async with chromium() as browser, opened(browser, url) as page:
+        await say(page, "/face seed:7")
+        await page.locator(".picture").click()
+        await page.get_by_role("button", name="Full screen").click()
+        await page.wait_for_function(
+            "() => document.fullscreenElement?.contains(document.getElementById('viewer-picture'))"
+        )
+        height = await page.evaluate("() => document.getElementById('viewer-picture').clientHeight / innerHeight")
+        assert height > 0.8
+        await page.get_by_role("button", name="Close").click()
+        await page.wait_for_function("() => !document.fullscreenElement")
+        await expect(page.get_by_role("dialog", name="Picture")).to_be_hidden()
+        await page.add_init_script("Object.defineProperty(Document.prototype, 'fullscreenEnabled', { value: false });")
+        await page.reload()
+        await page.locator(".picture").click()
+        await expect(page.get_by_role("dialog", name="Picture").get_by_role("button")).to_have_count(1)
+
+
+async def test_what_a_mouse_would_uncover_is_there_for_fingers(url: str, bot: Bot) -> None:
+    teachers = link(url, await Moderators(bot.database).new_code())
+    phone = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+    async with chromium() as browser, opened(browser, teachers, **phone) as page:
+        await page.get_by_role("button", name="Sign in").tap()
+        await page.get_by_role("button", name="Rooms and pages").tap()
+        await page.get_by_role("button", name="Open a room").tap()
+        await page.get_by_label("Name").fill("Lesson 1")
+        await page.get_by_role("button", name="Open it").tap()
+        close = page.get_by_role("button", name="Close the room lesson-1")
+        await expect(close).to_have_css("opacity", "1")
+        await page.keyboard.press("Escape")
+        # An iPhone enlarges the whole page when the letters of a field are smaller than 16 px.
+        await page.locator("#input").fill("/imagine a cat")
+        await expect(page.get_by_label("seed", exact=True)).to_have_css("font-size", "16px")
+
+
+async def test_writing_from_right_to_left_begins_at_the_right(url: str, models: FakeModels) -> None:
+    models.answer = ("שלום עולם\n\n- אחת\n- two, `f()`\n\nHello.\n",)
+    async with chromium() as browser, opened(browser, url) as page:
+        await page.locator("#input").fill("שלום")
+        direction = "one => getComputedStyle(one).direction"
+        assert await page.locator("#input").evaluate(direction) == "rtl"
+        await say(page, "/ask שלום עולם")
+        blocks = await page.locator(".markdown > *").evaluate_all(f"found => found.map({direction})")
+        assert blocks == ["rtl", "rtl", "ltr"]
+        begins = """(one) => {
+            const words = document.createTreeWalker(one, NodeFilter.SHOW_TEXT), range = document.createRange();
+            range.selectNodeContents(words.nextNode());
+            const box = one.getBoundingClientRect(), { left } = range.getBoundingClientRect();
+            return left > box.left + box.width / 2 ? "right" : "left";
+        }"""
+        assert await page.locator(".question .text").evaluate(begins) == "right"
+        assert await page.locator(".markdown li").evaluate_all(f"found => found.map({begins})") == ["right", "right"]
+
+
+async def test_an_address_that_is_cut_short_leads_to_the_chat(url: str) -> None:
+    async with chromium() as browser, opened(browser, f"{url}/#5%") as page:
+        await expect(page.get_by_role("heading", level=1)).to_have_text("general")

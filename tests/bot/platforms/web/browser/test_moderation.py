@@ -1,0 +1,74 @@
+"""A teacher's bin and clock below what others asked, in a browser."""
+
+from typing import Any
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.browser import MARKS, axe, chromium, opened, violations
+from playwright.async_api import expect
+
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.inference.client import ModelClient
+from bot.platforms.web.access.teachers import Moderators, link
+from bot.plugin_host import plugin
+from bot.storage.database import Database
+
+pytestmark = MARKS
+
+
+@pytest.fixture
+async def bot(models: FakeModels, tmp_path: Any) -> Any:
+    enabled = ("ask", "help", "moderation", "privacy")
+    plugins = plugin.load(PluginsSection(enabled=enabled, entry_points=False))
+    database = Database(f"sqlite:///{tmp_path}/tempera.db")
+    async with Bot(ModelClient(models.url), plugins, database, settings={"safety.level": "off"}) as running:
+        yield running
+
+
+async def say(page: Any, line: str) -> None:
+    await page.locator("#input").fill(line)
+    await page.locator("#input").press("Enter")
+    await expect(page.locator(".exchange.running")).to_have_count(0)
+
+
+async def test_a_teacher_removes_an_answer_and_times_its_asker_out(url: str, bot: Bot) -> None:
+    program = axe()
+    teachers = link(url, await Moderators(bot.database).new_code())
+    async with chromium() as browser, opened(browser, teachers) as hers, opened(browser, url) as his:
+        await hers.get_by_role("button", name="Sign in").click()
+        await expect(hers.locator("#who")).to_be_visible()
+        await say(his, "/ask aubergine")
+        await expect(his.get_by_role("button", name="Remove this")).to_have_count(0)
+        await hers.locator(".exchange").hover()
+        assert await violations(hers, program) == []
+        await hers.get_by_role("button", name="out", exact=False).and_(hers.locator(".tools button")).first.click()
+        line = await hers.locator("#input").input_value()
+        assert line.startswith('/timeout user:"')
+        assert line.endswith('" duration:10m')
+        await hers.locator("#input").press("Enter")
+        await expect(hers.locator(".exchange", has_text="cannot use me until")).to_be_visible()
+        bin_button = hers.get_by_role("button", name="Remove this, as a moderator").first
+        await bin_button.focus()
+        await hers.keyboard.press("Enter")
+        asked = hers.get_by_role("dialog", name="Remove this message?")
+        await expect(asked.get_by_role("button", name="Cancel")).to_be_focused()
+        assert await violations(hers, program) == []
+        await hers.keyboard.press("Enter")
+        await expect(asked).to_be_hidden()
+        await expect(bin_button).to_be_focused()
+        await expect(his.locator(".exchange")).to_have_count(1)
+        await hers.keyboard.press("Enter")
+        await hers.keyboard.press("Shift+Tab")
+        await expect(asked.get_by_role("button", name="Remove it")).to_be_focused()
+        await hers.keyboard.press("Enter")
+        await expect(hers.locator(".exchange", has_text="The message is removed.")).to_be_visible()
+        await expect(asked).to_be_hidden()
+        await expect(hers.locator("#input")).to_be_focused()
+        await expect(his.locator(".exchange")).to_have_count(0)
+        await say(his, "/ask again")
+        await expect(his.locator(".exchange.failed", has_text="Moderators have timed you out")).to_be_visible()
+        await say(his, "/privacy delete")
+        await his.get_by_role("button", name="Delete all of it").click()
+        await expect(his.locator(".exchange", has_text="is deleted.")).to_be_visible()
+        assert await violations(his, program) == []

@@ -1,0 +1,197 @@
+"""How much may be under way in the web chat, and what may be pressed all the same."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.web_page import Page, Visitor, visitor
+
+from bot.app import Bot
+from bot.core.errors import UserError
+from bot.core.messages import Attachment, Form, User
+from bot.platforms.web.access.teachers import Moderators
+from bot.platforms.web.adapter import WebHand
+from bot.platforms.web.chat import answers
+from bot.platforms.web.chat.answers import Answers
+from bot.platforms.web.chat.files import Files
+from bot.platforms.web.chat.rooms import Rooms
+from bot.settings.setting import Scope
+from bot.storage.key_value import Store
+
+TOO_MANY = "Too many people are asking at the moment; try again shortly."
+
+ANN = User("a", "Ann")
+
+
+async def running(page: Page, count: int) -> list[int]:
+    """Ask for so many answers; the exchanges of all of them, once they grow."""
+    for number in range(count):
+        await page.say(f"/ask {number}")
+    begun: set[int] = set()
+    while len(begun) < count:
+        told = await page.read()
+        if told["type"] == "refused":
+            # An answer whose end was shown may still count for a moment.
+            await page.say("/ask once more")
+        elif told["type"] == "exchange" and told["reply"]["text"] == "Paris":
+            begun.add(told["id"])
+    return sorted(begun)
+
+
+async def pressed(page: Page, exchange: int, label: str) -> None:
+    """Press a button that must not be refused."""
+    ref = await page.press(page.exchanges[exchange], label)
+    while (told := await page.read()).get("ref") != ref:
+        pass
+    assert told["type"] == "taken"
+
+
+async def test_who_has_all_answers_under_way_stops_votes_deletes_and_edits(ann: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page:
+        await page.say("/ask hello")
+        over = (await page.final())["id"]
+        models.gate.clear()
+        first, *_ = await running(page, answers.MOST_PER_VISITOR)
+        await pressed(page, over, "👍")
+        await pressed(page, over, "Edit")
+        await pressed(page, over, "Delete")
+        ref = await page.send("press", exchange=first, id="t:nothing")
+        told = await page.until("refused")
+        assert (told["ref"], told["text"]) == (ref, "This button has expired.")
+        await pressed(page, first, "Stop")
+        stopped = await page.until("exchange", lambda one: one["id"] == first and one["reply"]["final"])
+        assert stopped["reply"]["status"] == "Stopped."
+        await models.until(dropped=1)
+        models.gate.set()
+
+
+async def test_what_starts_an_answer_waits_for_one_to_end(ann: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page:
+        await page.say("/ask hello")
+        over = await page.final()
+        models.gate.clear()
+        await running(page, answers.MOST_PER_VISITOR)
+        asked = len(models.requests)
+        ref = await page.press(page.exchanges[over["id"]], "Again")
+        told = await page.until("refused")
+        assert told["ref"] == ref
+        assert told["text"] == "You have 8 answers under way; wait for one to end, or stop one."
+        assert len(models.requests) == asked
+        models.gate.set()
+
+
+async def test_moderators_are_let_in_where_too_many_ask(
+    bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "MOST", 1)
+    async with visitor(ann.url) as teacher:
+        await teacher.sign_in(await Moderators(bot.database).new_code())
+        async with ann.page() as hers, ben.page() as his, teacher.page() as theirs:
+            models.gate.clear()
+            await running(hers, 1)
+            await his.say("/ask me, too")
+            assert (await his.until("refused"))["text"] == TOO_MANY
+            await theirs.say("/ask in spite of them")
+            await theirs.until("exchange", lambda one: one["mine"] and one["reply"]["text"] == "Paris")
+            models.gate.set()
+
+
+async def test_what_is_removed_while_somebody_votes_for_it_does_not_come_back(
+    bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, counting, gate = bot.journal.votes, asyncio.Event(), asyncio.Event()
+
+    async def votes(row_id: int) -> tuple[int, int]:
+        counting.set()
+        await gate.wait()
+        return await count(row_id)
+
+    async with ann.page() as hers, ben.page() as his:
+        await hers.say("/ask hello")
+        answer = await hers.final()
+        await his.final()
+        monkeypatch.setattr(bot.journal, "votes", votes)
+        await his.press(answer, "👍")
+        await counting.wait()
+        await hers.press(answer, "Delete")
+        await hers.until("gone")
+        gate.set()
+        await his.until("taken")
+        for page in (hers, his):
+            await page.send("ping")
+            await page.until("pong")
+            assert not page.exchanges
+
+
+@pytest.fixture
+def rooms(bot: Bot) -> Rooms:
+    return Rooms(Files(), Store(bot.database, "web chat"))
+
+
+@pytest.fixture
+async def asking(bot: Bot, rooms: Rooms) -> AsyncIterator[Answers]:
+    async with Answers(bot, rooms) as under_way:
+        yield under_way
+
+
+def sending(asking: Answers, rooms: Rooms, prompt: str, mark: str = "mine") -> asyncio.Task[Form | None]:
+    """A copy of the form that Ann sends under this mark."""
+    sent = asking.submit(ANN, rooms.get("general"), 0, "c:ask", {"prompt": prompt}, mark)
+    return asyncio.create_task(sent)
+
+
+async def test_a_form_that_comes_again_while_it_is_decided_is_told_the_same(
+    bot: Bot, asking: Answers, rooms: Rooms, models: FakeModels
+) -> None:
+    plan = bot.settings.plan("safety.level", "standard", Scope("web", "web"))
+    await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
+    models.scores = {"banana": {"hate": 0.99}}
+    copies = [sending(asking, rooms, "a banana") for _ in range(3)]
+    first, *others = await asyncio.gather(*copies, return_exceptions=True)
+    assert isinstance(first, UserError)
+    assert [str(other) for other in others] == [str(first)] * 2
+    assert models.moderated == ["a banana"]
+    assert await asyncio.gather(*(sending(asking, rooms, "Why?") for _ in range(2))) == [None, None]
+    assert models.moderated == ["a banana", "Why?"]
+
+
+async def test_a_form_whose_first_copy_is_cut_short_is_done_by_the_next_one(
+    asking: Answers, rooms: Rooms, models: FakeModels
+) -> None:
+    copies = [sending(asking, rooms, "Why?") for _ in range(3)]
+    await asyncio.sleep(0)
+    copies[0].cancel()
+    first, *others = await asyncio.gather(*copies, return_exceptions=True)
+    assert isinstance(first, asyncio.CancelledError)
+    assert others == [None, None]
+    assert len(rooms.get("general").exchanges) == 1
+
+
+async def test_of_all_forms_the_last_ones_alone_are_known(
+    asking: Answers, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "REMEMBERED", 1)
+    for mark, begun in (("first", 1), ("second", 2), ("second", 2), ("first", 3)):
+        await sending(asking, rooms, "Why?", mark)
+        assert len(rooms.get("general").exchanges) == begun
+
+
+async def test_what_somebody_sent_is_known_no_longer_once_they_are_deleted(
+    bot: Bot, asking: Answers, rooms: Rooms
+) -> None:
+    hand = WebHand(rooms, Moderators(bot.database), asking, Files())
+    for deleted, begun in (("b", 1), ("a", 1), ("a", 2)):
+        await sending(asking, rooms, "Why?")
+        assert rooms.get("general").exchanges[-1].id == begun
+        await hand.forget(deleted, ())
+
+
+async def test_files_that_somebody_sent_are_kept_no_longer_once_they_are_deleted(
+    bot: Bot, asking: Answers, rooms: Rooms
+) -> None:
+    uploads = Files()
+    file = Attachment("cells.txt", b"Cells divide.", "text/plain")
+    hers, his = uploads.keep(file, "a"), uploads.keep(file, "b")
+    await WebHand(rooms, Moderators(bot.database), asking, uploads).forget("a", ())
+    assert (uploads.get(hers, "a"), uploads.get(his, "b")) == (None, file)

@@ -1,0 +1,353 @@
+"""The web chat over real sockets: what pages are told."""
+
+import asyncio
+import itertools
+
+import pytest
+from aiohttp import WSMsgType
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.web_page import Page, Visitor, visitor
+from sqlalchemy import delete
+
+from bot.app import Bot
+from bot.config import WebSection
+from bot.core.messages import User
+from bot.platforms.web import WebPlatform
+from bot.settings.setting import Scope
+from bot.storage.audit import Filter
+from bot.storage.database import AttachmentRow
+
+HERE = WebSection(port=0)
+
+
+async def test_an_answer_streams_and_its_last_state_arrives(ann: Visitor, models: FakeModels) -> None:
+    models.gate.clear()
+    async with ann.page("Ann") as page:
+        ref = await page.say("/ask temperature:0.2 What is the capital of France?")
+        assert (await page.until("taken"))["ref"] == ref
+        first = await page.until("exchange", lambda message: bool(message["reply"]["text"]))
+        assert (first["question"], first["author"]["name"]) == (
+            "/ask temperature:0.2 What is the capital of France?",
+            "Ann",
+        )
+        assert (first["reply"]["text"], first["mine"]) == ("Paris", True)
+        assert [button["label"] for button in first["reply"]["buttons"]] == ["Stop"]
+        models.gate.set()
+        last = await page.final()
+    assert last["reply"]["text"] == "Paris is the capital of France."
+    assert (last["private"], last["reply"]["error"]) == (False, False)
+    assert ["temperature", "0.2"] in last["reply"]["card"]
+    texts = [message["reply"]["text"] for message in page.received if message["type"] == "exchange"]
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(texts))
+    assert models.requests[0]["temperature"] == 0.2
+
+
+async def test_a_place_in_the_queue_is_a_status(ann: Visitor, models: FakeModels) -> None:
+    models.gate.clear()
+    models.place = 3
+    async with ann.page() as page:
+        await page.say("/ask hello")
+        await page.until("exchange", lambda message: message["reply"]["status"] == "Number 3 in the queue …")
+        models.gate.set()
+        assert (await page.final())["reply"]["status"] == ""
+
+
+async def test_visitors_see_each_others_public_messages(ann: Visitor, ben: Visitor) -> None:
+    async with ann.page("Ann") as hers, ben.page("Ben") as his:
+        await hers.say("/ask hello")
+        seen = await his.final()
+        assert (seen["author"]["name"], seen["mine"]) == ("Ann", False)
+    async with ben.page() as again:
+        assert [exchange["question"] for exchange in again.exchanges.values()] == ["/ask hello"]
+
+
+@pytest.mark.parametrize("line", ["/help", "/nothing", "/ask temperature:9 hi"])
+async def test_what_is_private_reaches_the_asker_alone(line: str, ann: Visitor, ben: Visitor) -> None:
+    async with ann.page() as hers, ben.page() as his:
+        await hers.say(line)
+        answer = await hers.final()
+        assert answer["private"]
+        assert answer["reply"]["error"] is (line != "/help")
+        await hers.say("/ask in public")
+        await his.final()
+        assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in public"]
+        assert line not in str(his.received[1:])
+
+
+async def test_an_answer_that_fails_is_withdrawn_from_the_others(
+    ann: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    models.failure = (503, "The model is still loading.")
+    async with ann.page() as hers, ben.page() as his:
+        await hers.say("/ask hello")
+        error = await hers.final()
+        assert (error["reply"]["text"], error["reply"]["error"]) == ("The model is still loading.", True)
+        assert error["private"]
+        await his.until("gone", lambda message: message["id"] == error["id"])
+        assert not his.exchanges
+
+
+async def test_stop_reaches_the_model_server_and_only_the_asker_may(
+    ann: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    models.gate.clear()
+    async with ann.page("Ann") as hers, ben.page() as his:
+        await hers.say("/ask hello")
+        running = await hers.until("exchange", lambda message: message["reply"]["text"] == "Paris")
+        seen = await his.until("exchange", lambda message: message["reply"]["text"] == "Paris")
+        assert not seen["reply"]["buttons"]
+        await his.send("press", exchange=running["id"], id=running["reply"]["buttons"][0]["id"])
+        assert (await his.until("refused"))["text"] == "Only Ann, who asked, and moderators can do that."
+        assert (models.running, models.dropped) == (1, 0)
+        await hers.press(running, "Stop")
+        stopped = await hers.final()
+        await models.until(dropped=1, running=0)
+    assert (stopped["reply"]["text"], stopped["reply"]["status"]) == ("Paris", "Stopped.")
+
+
+async def test_buttons_change_their_message_or_make_a_new_one(ann: Visitor, ben: Visitor) -> None:
+    async with ann.page() as hers, ben.page() as his:
+        await hers.say("/ask temperature:0.5 seed:1 hello")
+        answer, seen = await hers.final(), await his.final()
+        assert [button["label"] for button in seen["reply"]["buttons"]] == ["👍", "👎"]
+        await his.press(seen, "👍")
+        voted = await hers.until("exchange", lambda message: message["reply"]["buttons"] != answer["reply"]["buttons"])
+        assert (voted["id"], voted["reply"]["text"]) == (answer["id"], answer["reply"]["text"])
+        assert "👍 1" in [button["label"] for button in voted["reply"]["buttons"]]
+        await hers.press(answer, "Warmer")
+        warmer = await hers.until(
+            "exchange", lambda message: message["id"] != answer["id"] and message["reply"]["final"]
+        )
+        assert ["temperature", "0.8"] in warmer["reply"]["card"]
+        assert (warmer["question"], warmer["reply"]["quote"]) == ("hello", "hello")
+        await hers.press(answer, "Delete")
+        await his.until("gone", lambda message: message["id"] == answer["id"])
+        await hers.send("press", exchange=answer["id"], id="t:again:1")
+        assert (await hers.until("refused"))["text"] == "This button has expired."
+
+
+async def test_a_button_is_pressed_under_its_own_answer_alone(ann: Visitor) -> None:
+    async with ann.page() as page:
+        await page.say("/ask seed:1 hello")
+        first = await page.final()
+        await page.say("/ask seed:1 hello")
+        second = await page.final()
+        await page.send("press", exchange=first["id"], id=f"t:up:{second['row']}")
+        assert (await page.until("refused"))["text"] == "This button has expired."
+
+
+async def test_a_command_without_its_options_opens_a_form(ann: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page:
+        await page.say("/ask")
+        form = await page.until("form")
+        fields = {field["name"]: field for field in form["fields"]}
+        assert (form["title"], fields["prompt"]["required"], fields["temperature"]["maximum"]) == ("/ask", True, 2)
+        await page.send("submit", id=form["id"], fields={"prompt": "hello", "temperature": "7"}, files={})
+        sentence = "temperature must be a number from 0 to 2; you gave “7”."
+        assert (await page.until("refused"))["text"] == sentence
+        ref = await page.send("submit", id=form["id"], fields={"prompt": "hello", "temperature": "1"}, files={})
+        assert (await page.until("taken"))["ref"] == ref
+        assert (await page.final())["question"] == "hello"
+    assert models.requests[-1]["temperature"] == 1
+
+
+async def test_a_lost_connection_does_not_stop_an_answer(ann: Visitor, models: FakeModels) -> None:
+    models.gate.clear()
+    async with ann.page() as page:
+        await page.say("/ask hello")
+        await page.until("exchange", lambda message: message["reply"]["text"] == "Paris")
+    async with ann.page() as page:
+        (running,) = page.exchanges.values()
+        assert (running["reply"]["text"], running["reply"]["final"], running["mine"]) == ("Paris", False, True)
+        assert models.dropped == 0
+        models.gate.set()
+        assert (await page.final())["reply"]["text"] == "Paris is the capital of France."
+
+
+async def test_a_message_sent_twice_is_said_once(ann: Visitor) -> None:
+    async with ann.page() as page:
+        await page.say("/ask hello", ref="same")
+        await page.final()
+        await page.say("/ask hello", ref="same")
+        await page.until("taken")
+        assert len(page.exchanges) == 1
+
+
+async def test_one_visitor_cannot_take_everything(ann: Visitor, models: FakeModels) -> None:
+    models.gate.clear()
+    async with ann.page() as page:
+        refs = [await page.say(f"/ask {number}") for number in range(9)]
+        refused = await page.until("refused")
+        assert refused["ref"] == refs[8]
+        assert refused["text"] == "You have 8 answers under way; wait for one to end, or stop one."
+        models.gate.set()
+
+
+async def test_pictures_are_shown_from_unguessable_addresses(ann: Visitor) -> None:
+    async with ann.page() as page:
+        await page.say("/face seed:7")
+        (picture,) = (await page.final())["reply"]["pictures"]
+    assert (picture["width"], picture["height"]) == (384, 384)
+    assert "seed 7" in picture["alt"]
+    assert len(picture["url"].removeprefix("/files/")) >= 32
+    async with ann.session.get(ann.url + picture["url"]) as response:
+        assert response.content_type == "image/png"
+        assert (await response.read()).startswith(b"\x89PNG")
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Content-Security-Policy"].startswith("sandbox;")
+    async with ann.session.get(f"{ann.url}/files/guessed") as response:
+        assert response.status == 404
+
+
+async def read_and_lost(bot: Bot, one: Visitor, page: Page) -> None:
+    """The one picture on the page is read from the database, and gone from the page once it is gone from there."""
+    (exchange,) = page.exchanges.values()
+    (picture,) = exchange["reply"]["pictures"]
+    assert (picture["width"], picture["height"], "seed 7" in picture["alt"]) == (384, 384, True)
+    async with one.session.get(one.url + picture["url"]) as response:
+        data = await response.read()
+    assert data.startswith(b"\x89PNG")
+    assert len(data) == picture["size"]
+    async with bot.database.writing() as session:
+        await session.execute(delete(AttachmentRow))
+    async with one.session.get(one.url + picture["url"]) as response:
+        assert response.status == 404
+    await page.until("exchange", lambda message: not message["reply"]["pictures"])
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_pictures_are_read_from_the_database(bot: Bot, restarted: bool) -> None:
+    async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, ann.page() as page:
+        await page.say("/face seed:7")
+        await page.final()
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "web answer"))
+        if not restarted:
+            await read_and_lost(bot, ann, page)
+    if restarted:
+        async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ben, ben.page() as page:
+            await read_and_lost(bot, ben, page)
+
+
+async def test_a_preview_is_there_for_pages_that_come_late(ann: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page:
+        models.gate.clear()
+        await page.say("/imagine a cat")
+        seen = await page.until("exchange", lambda message: message["reply"]["pictures"])
+        models.gate.set()
+        await page.final()
+        address = ann.url + seen["reply"]["pictures"][0]["url"]
+        async with ann.session.get(address) as response:
+            assert response.status == 200
+        await page.press(page.exchanges[seen["id"]], "Delete")
+        await page.until("gone")
+        async with ann.session.get(address) as response:
+            assert response.status == 404
+
+
+async def test_too_long_too_large_and_unreadable(ann: Visitor) -> None:
+    async with ann.page() as page:
+        await page.say("x" * 65537)
+        sentence = "A message may have 65536 characters; this one has 65537."
+        assert (await page.until("refused"))["text"] == sentence
+        await page.say("  ")
+        assert "nothing to send" in (await page.until("refused"))["text"]
+        for data in ("{", '"hello"', '{"type":"say"}', '{"type":"say","text":"\\ud800","ref":""}'):
+            await page.socket.send_str(data)
+            assert "does not understand" in (await page.until("refused"))["text"]
+        await page.socket.send_str("x" * (600 << 10))
+        while (message := await page.socket.receive(timeout=20)).type is WSMsgType.TEXT:
+            pass
+        assert (message.type, message.data) == (WSMsgType.CLOSE, 1009)
+    async with ann.page() as page:
+        await page.say("/ask hello")
+        assert (await page.final())["reply"]["final"]
+
+
+async def test_names_are_cleaned(ann: Visitor) -> None:
+    async with ann.page() as page:
+        assert page.received[0]["you"]["name"].startswith("Guest ")
+        await page.send("name", name="  Ann\u202e\n\tSmith ")
+        assert (await page.until("you"))["you"]["name"] == "Ann Smith"
+
+
+async def block(bot: Bot, word: str) -> None:
+    scope = Scope("web", "web")
+    await bot.settings.write([bot.settings.plan("safety.words", word, scope)], User("m", "M"))
+
+
+BLOCKED = "Your message has a word in it that is blocked on this server. Please say it differently."
+
+
+async def test_a_form_that_may_not_be_sent_keeps_what_was_typed_and_can_be_appealed_against(
+    bot: Bot, ann: Visitor, ben: Visitor
+) -> None:
+    await block(bot, "banana")
+    async with ben.page() as his, ann.page() as hers:
+        await hers.say("/ask hello")
+        answer = await hers.final()
+        await hers.press(answer, "Edit")
+        form = await hers.until("form")
+        ref = await hers.send("submit", id=form["id"], fields={"prompt": "a banana"}, files={})
+        told = await hers.until("refused")
+        assert (told["ref"], told["text"]) == (ref, BLOCKED)
+        shown = hers.exchanges.get(answer["id"] + 1) or await hers.final()
+        assert (shown["reply"]["text"], shown["reply"]["status"]) == (BLOCKED, "Reason: a blocked word")
+        assert shown["private"]
+        await hers.press(shown, "Appeal")
+        told = await hers.until("exchange", lambda one: "moderators can now see" in one["reply"]["text"])
+        assert told["private"]
+        await his.say("/help")
+        await his.until("exchange", lambda one: one["reply"]["final"] and one["private"])
+        assert BLOCKED not in [one["reply"]["text"] for one in his.exchanges.values()]
+    assert len(await bot.audit.find("web", "web", Filter(kind="appeal"))) == 1
+
+
+async def test_a_button_that_may_not_be_pressed_any_more_says_so_where_it_can_be_appealed_against(
+    bot: Bot, ann: Visitor
+) -> None:
+    async with ann.page() as page:
+        await page.say("/ask a banana")
+        answer = await page.final()
+        await block(bot, "banana")
+        await page.press(answer, "Again")
+        shown = await page.until("exchange", lambda one: one["id"] != answer["id"])
+        assert (shown["reply"]["text"], shown["private"]) == (BLOCKED, True)
+        assert [button["label"] for button in shown["reply"]["buttons"]] == ["Appeal"]
+        assert "refused" not in [message["type"] for message in page.received]
+
+
+async def test_the_end_stops_answers_and_tells_the_pages(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    async with WebPlatform(bot, HERE).serve() as url, visitor(url) as one:
+        socket = await one.session.ws_connect(f"{url}/socket", origin=url)
+        await socket.send_json({"type": "say", "text": "/ask hello", "ref": "1"})
+        await models.until(running=1)
+    await models.until(dropped=1, running=0)
+    while (message := await socket.receive(timeout=20)).type is WSMsgType.TEXT:
+        pass
+    assert (message.type, message.data) in [(WSMsgType.CLOSE, 1001), (WSMsgType.CLOSED, None)]
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("web")]
+
+
+async def test_a_restart_keeps_what_was_said(bot: Bot, models: FakeModels) -> None:
+    async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, ann.page("Ann") as page:
+        for line in ("/face seed:7", "/help", "/ask temperature:0 first"):
+            await page.say(line)
+            before = await page.final()
+        models.gate.clear()
+        await page.say("/ask second")
+        await page.until("exchange", lambda message: message["reply"]["text"] == "Paris")
+    models.gate.set()
+    async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ben, ben.page() as page:
+        face, first, second = page.exchanges.values()
+        assert [known["question"] for known in (face, first, second)] == [
+            "/face seed:7", "/ask temperature:0 first", "/ask second",
+        ]  # fmt: skip
+        assert (first["reply"]["text"], first["reply"]["card"]) == (before["reply"]["text"], before["reply"]["card"])
+        assert first["author"]["name"] == "Ann"
+        # Kept to the second, so that rounding may fall on either side.
+        assert first["at"] == pytest.approx(before["at"], abs=2)
+        assert second["reply"]["final"]
+        assert second["reply"]["status"].startswith("Interrupted")
+        async with ben.session.get(url + face["reply"]["pictures"][0]["url"]) as response:
+            assert response.status == 200

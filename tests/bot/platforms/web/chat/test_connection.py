@@ -1,0 +1,140 @@
+"""One open page of the web chat that is slow, that sends files in forms, and that completes what is being typed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.web_page import Visitor, visitor
+
+from bot import Attachment, Context, Plugin, Reply, autocomplete, command
+from bot.app import Bot
+from bot.config import WebSection
+from bot.inference.client import ModelClient
+from bot.platforms.web import WebPlatform, platform, site
+from bot.storage.database import Database
+
+HERE = WebSection(port=0)
+
+
+class Flood(Plugin):
+    """Says more than fits between a server and a page that does not read, and a word more for each turn of the gate."""
+
+    name = "flood"
+    much = "x" * (16 << 20)
+    words = tuple(f" and {number}" for number in range(8))
+    gate: asyncio.Semaphore
+
+    @command()
+    async def flood(self, ctx: Context) -> AsyncIterator[Reply]:
+        """Say much."""
+        yield Reply(text=self.much)
+        for count in range(1, len(self.words) + 1):
+            await self.gate.acquire()
+            yield Reply(text=self.much + "".join(self.words[:count]), final=count == len(self.words))
+
+
+async def test_a_page_that_does_not_read_blocks_nobody(
+    models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A page that reads nothing answers no heartbeat either; however long the other takes, this one is not given up.
+    monkeypatch.setattr(site, "HEARTBEAT_SECONDS", None)
+    flood = Flood()
+    flood.gate = asyncio.Semaphore(0)
+    bot = Bot(ModelClient(models.url), [flood], Database(f"sqlite:///{tmp_path}/flood.db"))
+    async with (
+        bot,
+        WebPlatform(bot, HERE).serve() as url,
+        visitor(url) as ann,
+        visitor(url) as ben,
+        ben.page() as slow,
+        ann.page() as page,
+    ):
+        await page.say("/flood")
+        await page.until("exchange", lambda message: message["reply"]["text"] == flood.much)
+        for word in flood.words:
+            flood.gate.release()
+            last = await page.until("exchange", lambda message, word=word: message["reply"]["text"].endswith(word))
+        assert last["reply"]["final"]
+        assert (await slow.final())["reply"]["text"] == last["reply"]["text"]
+        # What the system's own buffers took, what the server was about to write, and the newest.
+        seen = [one for one in slow.received if one["type"] == "exchange" and one["reply"]["text"]]
+        assert len(seen) <= len(flood.words) // 2
+
+
+class Sample(Plugin):
+    name = "sample"
+
+    @command(form=("file", "words"))
+    async def read(self, ctx: Context, file: Attachment, words: str = "") -> AsyncIterator[Reply]:
+        """Read a file."""
+        yield Reply(text=f"{file.filename}: {file.data.decode()} {words}", attachments=(file,), final=True)
+
+    @autocomplete("read", "words")
+    async def suggestions(self, ctx: Context, typed: str) -> list[str]:
+        if typed == "bad":
+            raise RuntimeError("this plugin is broken")
+        return [f"{typed}{ending}{ctx.request.options.get('file', '')}" for ending in ("ing", " more")]
+
+
+@asynccontextmanager
+async def reading(models: FakeModels, tmp_path: Path) -> AsyncIterator[Visitor]:
+    bot = Bot(ModelClient(models.url), [Sample()], Database(f"sqlite:///{tmp_path}/sample.db"), default_command="read")
+    async with bot, WebPlatform(bot, HERE).serve() as url, visitor(url) as one:
+        yield one
+
+
+@pytest.fixture
+async def sample(models: FakeModels, tmp_path: Path) -> AsyncIterator[Visitor]:
+    async with reading(models, tmp_path) as one:
+        yield one
+
+
+async def sent(one: Visitor, data: bytes) -> str:
+    """Send a file; what it is called here."""
+    headers = {"Origin": one.url, "Content-Type": "text/plain"}
+    async with one.session.post(f"{one.url}/files?name=C:\\\\notes.txt", data=data, headers=headers) as response:
+        return (await response.json())["name"]
+
+
+async def test_a_form_takes_a_file(sample: Visitor) -> None:
+    async with sample.page() as page:
+        await page.say("/read")
+        form = await page.until("form")
+        name = await sent(sample, b"some text")
+        await page.send("submit", id=form["id"], fields={"words": "!"}, files={"file": "guessed"})
+        assert "no longer here" in (await page.until("refused"))["text"]
+        await page.send("submit", id=form["id"], fields={"words": "!"}, files={"file": name})
+        reply = (await page.final())["reply"]
+        assert (reply["text"], reply["pictures"]) == ("notes.txt: some text !", [])
+        async with sample.session.get(sample.url + reply["files"][0]["url"]) as response:
+            assert response.headers["Content-Disposition"].startswith("attachment")
+            assert response.content_type == "application/octet-stream"
+
+
+async def test_a_file_that_was_sent_makes_way_for_newer_ones_of_anybody(
+    models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "UPLOADED_BYTES", 12)
+    async with reading(models, tmp_path) as ann, visitor(ann.url) as ben, ann.page() as hers, ben.page() as his:
+        older, newer = await sent(ann, b"old text"), await sent(ben, b"new text")
+        ref = await hers.send("submit", id="c:read", fields={}, files={"file": older})
+        while (told := await hers.read()).get("ref") != ref:
+            pass
+        assert "no longer here" in told.get("text", "")
+        await his.send("submit", id="c:read", fields={}, files={"file": newer})
+        assert (await his.final())["reply"]["text"].startswith("notes.txt: new text")
+
+
+async def test_values_complete_through_the_plugin(sample: Visitor) -> None:
+    async with sample.page() as page:
+        option = page.received[0]["commands"][0]["options"][1]
+        assert (option["name"], option["completes"], option["kind"]) == ("words", True, "text")
+        lines = {"": "", "/read file:1 ": "1", "/nothing": "", "/read nothing:1 ": ""}
+        cases = [("go", line, [f"going{end}", f"go more{end}"]) for line, end in lines.items()]
+        for typed, line, values in (*cases, ("bad", "", [])):
+            ref = await page.send("complete", command="read", option="words", typed=typed, line=line)
+            completed = await page.until("completed")
+            assert (completed["ref"], completed["values"]) == (ref, values)

@@ -1,0 +1,169 @@
+"""Buttons that turn a page, in the web chat: the message shows what they lead to."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from fakes.model_server.model_api import FakeModels, png
+from fakes.platforms.web_page import Page, Visitor
+
+from bot.app import Bot
+from bot.core.messages import Reply
+from bot.platforms.web.chat import answers
+from bot.storage.database import MessageRow
+
+
+async def opened(page: Page) -> dict[str, Any]:
+    """The picture before its first step."""
+    await page.say("/imagine count:1 steps:12 seed:7 a cat")
+    how = await pressed(page, await page.final(), "How it was made")
+    return await pressed(page, how, "Step by step ▶")
+
+
+async def pressed(page: Page, exchange: dict[str, Any], label: str) -> dict[str, Any]:
+    """The answer in a new message."""
+    await page.press(exchange, label)
+    return await page.until("exchange", lambda told: told["id"] > exchange["id"] and told["reply"]["final"])
+
+
+async def turned(page: Page, exchange: dict[str, Any], label: str) -> dict[str, Any]:
+    """The same message, with another page."""
+    ref = await page.press(exchange, label)
+    assert (await page.until("taken"))["ref"] == ref
+    return await page.until("exchange", lambda told: told["id"] == exchange["id"])
+
+
+async def picture(visitor: Visitor, exchange: dict[str, Any]) -> bytes:
+    (shown,) = exchange["reply"]["pictures"]
+    async with visitor.session.get(visitor.url + shown["url"]) as response:
+        return await response.read()
+
+
+async def stays_away(page: Page) -> None:
+    """What was deleted has not come back by the time that a later answer is there."""
+    await page.say("/help")
+    await page.until("exchange", lambda told: told["question"] == "/help" and told["reply"]["final"])
+    assert len(page.exchanges) == 3
+
+
+def labels(exchange: dict[str, Any]) -> list[str]:
+    return [button["label"] for button in exchange["reply"]["buttons"]]
+
+
+async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
+    ann: Visitor, ben: Visitor, bot: Bot, models: FakeModels
+) -> None:
+    async with ann.page("Ann") as hers, ben.page("Ben") as his:
+        first = await opened(hers)
+        count = len(hers.exchanges)
+        await hers.say("/ask hello", thread=first["row"])
+        await hers.until("exchange", lambda told: told["thread"] == first["row"] and told["reply"]["final"])
+        seen = await his.until("exchange", lambda told: told["row"] == first["row"] and told["reply"]["final"])
+        second = await turned(his, seen, "▶")
+        assert second["reply"]["text"] == "After step 1 of 12."
+        assert labels(second) == ["◀◀", "◀", "▶", "▶▶", "👍", "👎"]
+        # It is still the message that Ann asked for, and that its thread began with.
+        assert (second["row"], second["author"]["name"]) == (first["row"], "Ann")
+        theirs = await hers.until("exchange", lambda told: told["id"] == first["id"])
+        assert (theirs["reply"]["text"], "Delete" in labels(theirs)) == ("After step 1 of 12.", True)
+        assert await picture(ben, second) == png(7, 384, 384)
+        third = await turned(hers, theirs, "▶▶")
+        assert third["reply"]["text"] == "After step 6 of 12."
+        assert len(hers.exchanges) == count + 1
+        # Once it is drawn, the picture is read from where it is stored.
+        assert await picture(ann, third) == png(7, 384, 384)
+        row = await bot.journal.get(first["row"])
+        assert row is not None
+        assert (row.options["step"], row.author_name) == (6, "Ann")
+    async with ann.page("Ann") as again:
+        assert again.exchanges[first["id"]]["reply"]["text"] == "After step 6 of 12."
+
+
+async def test_until_it_is_drawn_the_page_before_stays_and_the_chat_goes_on(ann: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page:
+        first = await opened(page)
+        models.place = 3
+        models.gate.clear()
+        ref = await page.press(first, "▶")
+        assert (await page.until("taken"))["ref"] == ref
+        await models.until(running=1)
+        await page.press(first, "👍")
+        voted = await page.until("exchange", lambda told: told["id"] == first["id"])
+        assert voted["reply"]["text"] == first["reply"]["text"]
+        models.gate.set()
+        second = await page.until("exchange", lambda told: told["reply"]["text"] == "After step 1 of 12.")
+        assert (second["id"], "👍 1" in labels(second)) == (first["id"], True)
+        told = [one["reply"] for one in page.received if one["type"] == "exchange" and one["id"] == first["id"]]
+        assert all(one["final"] for one in told[-2:])
+
+
+async def test_what_goes_wrong_is_told_to_whoever_presses_alone(
+    ann: Visitor, ben: Visitor, bot: Bot, models: FakeModels
+) -> None:
+    async with ann.page() as hers, ben.page() as his:
+        first = await opened(hers)
+        seen = await his.until("exchange", lambda told: told["row"] == first["row"] and told["reply"]["final"])
+        del models.listed["fake-images"]
+        await his.press(seen, "▶")
+        told = await his.until("exchange", lambda told: told["reply"]["error"])
+        assert (told["private"], told["id"] != first["id"]) == (True, True)
+        assert told["reply"]["text"].startswith("The model “fake-images”, which drew this, is no longer there.")
+        await hers.say("/help")
+        await hers.final()
+        assert hers.exchanges[first["id"]]["reply"]["text"] == first["reply"]["text"]
+        assert told["id"] not in hers.exchanges
+
+
+async def test_a_page_that_is_deleted_meanwhile_does_not_come_back(ann: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page:
+        first = await opened(page)
+        models.place = 3
+        models.gate.clear()
+        await page.press(first, "▶")
+        await models.until(running=1)
+        await page.press(first, "Delete")
+        await page.until("gone", lambda told: told["id"] == first["id"])
+        # Nobody waits for the drawing any more.
+        await models.until(running=0)
+        models.gate.set()
+        await stays_away(page)
+
+
+async def test_a_page_that_is_deleted_as_it_is_shown_does_not_come_back(
+    ann: Visitor, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, drawn, deleted = bot.answering.snapshot, asyncio.Event(), asyncio.Event()
+
+    async def late(row: MessageRow, locale: str) -> Reply:
+        reply = await read(row, locale)
+        drawn.set()
+        await deleted.wait()
+        return reply
+
+    async with ann.page() as page:
+        first = await opened(page)
+        monkeypatch.setattr(bot.answering, "snapshot", late)
+        await page.press(first, "▶")
+        await drawn.wait()
+        await page.press(first, "Delete")
+        await page.until("gone", lambda told: told["id"] == first["id"])
+        deleted.set()
+        await stays_away(page)
+
+
+async def test_it_waits_for_other_answers_to_end(
+    ann: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ann.page() as page:
+        first = await opened(page)
+        models.gate.clear()
+        await page.say("/ask hello")
+        await page.until("exchange", lambda told: told["reply"]["text"] == "Paris")
+        monkeypatch.setattr(answers, "MOST_PER_VISITOR", 1)
+        drawn = len(models.requests)
+        ref = await page.press(first, "▶")
+        told = await page.until("refused")
+        assert (told["ref"], told["text"]) == (ref, "You have 1 answers under way; wait for one to end, or stop one.")
+        await asyncio.sleep(0.05)
+        assert len(models.requests) == drawn
+        models.gate.set()

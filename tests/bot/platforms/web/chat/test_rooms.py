@@ -1,0 +1,323 @@
+"""Rooms, threads and replies of the web chat, over real sockets."""
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.web_page import Page, Visitor, visitor
+
+from bot.app import Bot
+from bot.config import WebSection
+from bot.core.messages import Attachment, Reply, User
+from bot.platforms.web import WebPlatform, platform
+from bot.platforms.web.access.teachers import Moderators
+from bot.platforms.web.chat import answers, room
+from bot.platforms.web.chat.files import Files
+from bot.platforms.web.chat.room import PUBLIC, Room
+
+
+@pytest.fixture
+async def teacher(bot: Bot, ann: Visitor) -> Visitor:
+    async with ann.page():
+        pass
+    assert await ann.sign_in(await Moderators(bot.database).new_code()) == 303
+    return ann
+
+
+def contents(models: FakeModels) -> list[str]:
+    return [turn["content"] for turn in models.requests[-1]["messages"][1:]]
+
+
+async def opened(page: Page, name: str) -> str:
+    ref = await page.send("make_room", name=name)
+    return (await page.until("taken", lambda message: message["ref"] == ref))["room"]
+
+
+async def test_what_the_database_keeps_no_longer_is_shown_no_longer(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "PURGE_SECONDS", 0.05)
+    monkeypatch.setattr(platform, "DAY_SECONDS", 0)
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann:
+        async with ann.page() as page:
+            await page.say("/ask hello")
+            await page.until("gone")
+        async with ann.page() as again:
+            assert not again.exchanges
+
+
+async def test_a_moderator_opens_a_room_which_has_a_conversation_of_its_own(
+    teacher: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    async with teacher.page() as hers, ben.page() as his:
+        assert (hers.received[0]["you"]["moderator"], his.received[0]["you"]["moderator"]) == (True, False)
+        await his.say("/ask in general")
+        await his.final()
+        assert await opened(hers, "Lesson 1") == "lesson-1"
+        assert (await his.until("rooms"))["rooms"] == ["general", "lesson-1"]
+        await hers.send("enter", room="lesson-1")
+        entered = await hers.until("welcome")
+        assert (entered["room"], entered["exchanges"]) == ("lesson-1", [])
+        await hers.say("/ask in the lesson")
+        assert (await hers.final())["question"] == "/ask in the lesson"
+        assert contents(models) == ["in the lesson"]
+        assert (await his.until("spoken"))["room"] == "lesson-1"
+    async with ben.page(room="lesson-1") as his:
+        assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in the lesson"]
+
+
+async def test_rooms_stand_in_the_order_of_their_names_and_numbers(teacher: Visitor) -> None:
+    async with teacher.page() as page:
+        for name in ("lesson-10", "lesson-2", "7b", "lesson", "atelier", "7a"):
+            await opened(page, name)
+    async with teacher.page() as page:
+        assert page.received[0]["rooms"] == [
+            "general", "7a", "7b", "atelier", "lesson", "lesson-2", "lesson-10",
+        ]  # fmt: skip
+
+
+async def test_who_is_in_a_room_hears_nothing_of_another(teacher: Visitor, ben: Visitor) -> None:
+    async with teacher.page() as hers:
+        await opened(hers, "lesson")
+        await hers.send("enter", room="lesson")
+        await hers.until("welcome")
+        async with ben.page() as his:
+            await hers.say("/ask in the lesson")
+            await hers.final()
+            await his.say("/ask in general")
+            await his.final()
+            assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in general"]
+
+
+async def test_a_room_is_opened_and_closed_once_however_often_that_is_sent(bot: Bot, teacher: Visitor) -> None:
+    for kind, about in (("make_room", {"name": "lesson"}), ("close_room", {"room": "lesson"})):
+        for _ in range(2):
+            async with teacher.page() as page:
+                await page.send(kind, ref=kind, **about)
+                await page.send("ping")
+                await page.until("pong")
+                told = [message for message in page.received if message["type"] in {"taken", "refused"}]
+                assert [(message["type"], message["ref"]) for message in told] == [("taken", kind)]
+    assert [row.what for row in await bot.audit.find("web", "web")] == ["close room", "open room"]
+
+
+async def test_only_moderators_make_rooms(ben: Visitor) -> None:
+    async with ben.page() as page:
+        for kind, about in (("make_room", {"name": "mine"}), ("close_room", {"room": "general"})):
+            await page.send(kind, **about)
+            assert (await page.until("refused"))["text"] == "Only moderators can open and close rooms."
+
+
+async def test_names_that_cannot_be_are_refused_with_a_sentence(teacher: Visitor) -> None:
+    async with teacher.page() as page:
+        for kind, about, sentence in (
+            ("make_room", {"name": "!!"}, "A room needs a name of letters or digits, such as “lesson-1”."),
+            ("make_room", {"name": "General"}, "There is a room “general” already."),
+            ("close_room", {"room": "general"}, "The room “general” is always there."),
+            ("close_room", {"room": "attic"}, "There is no room “attic”."),
+        ):
+            await page.send(kind, **about)
+            assert (await page.until("refused"))["text"] == sentence
+
+
+async def test_a_closed_room_sends_everybody_away_and_comes_back_with_its_messages(
+    teacher: Visitor, ben: Visitor
+) -> None:
+    async with teacher.page() as hers:
+        await opened(hers, "lesson")
+        async with ben.page(room="lesson") as his:
+            await his.say("/ask hello")
+            await his.final()
+            await hers.send("close_room", room="lesson")
+            assert (await his.until("closed"))["room"] == "lesson"
+        async with ben.page(room="lesson") as his:
+            assert his.received[0]["room"] == "general"
+        await opened(hers, "lesson")
+        async with ben.page(room="lesson") as his:
+            assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask hello"]
+
+
+async def test_what_was_under_way_when_its_room_was_closed_goes_on_in_the_one_that_is_opened_again(
+    teacher: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    models.gate.clear()
+    async with teacher.page() as hers:
+        await opened(hers, "lesson")
+        async with ben.page(room="lesson") as his:
+            for line in ("/ask first", "/ask second"):
+                await his.say(line)
+                await his.until("exchange", lambda one: one["reply"]["text"] == "Paris")
+        await hers.send("close_room", room="lesson")
+        await opened(hers, "lesson")
+        async with ben.page(room="lesson") as his:
+            first, second = his.exchanges.values()
+            await his.press(first, "Stop")
+            stopped = await his.final()
+            assert (stopped["id"], stopped["reply"]["status"]) == (first["id"], "Stopped.")
+            models.gate.set()
+            ended = await his.until("exchange", lambda one: one["id"] == second["id"] and one["reply"]["final"])
+            assert (ended["question"], ended["reply"]["text"]) == ("/ask second", "Paris is the capital of France.")
+
+
+async def test_what_was_stopped_says_so_after_a_thumb_and_after_a_restart(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
+        await page.say("/ask hello")
+        await page.press(await page.until("exchange", lambda one: one["reply"]["text"] == "Paris"), "Stop")
+        await page.press(await page.final(), "👍")
+        voted = await page.until("exchange", lambda one: "👍 1" in str(one["reply"]["buttons"]))
+        assert (voted["reply"]["text"], voted["reply"]["status"]) == ("Paris", "Stopped.")
+        await models.until(dropped=1)
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page(locale="de") as page:
+        [kept] = page.exchanges.values()
+        assert (kept["reply"]["text"], kept["reply"]["status"]) == ("Paris", "Gestoppt.")
+
+
+async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, models: FakeModels) -> None:
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
+        await page.say("/ask root")
+        root = (await page.final())["row"]
+        await page.say("/ask aside")
+        await page.final()
+        await page.say("/ask deeper", thread=root)
+        first = await page.final()
+        assert (first["thread"], first["parent"]) == (root, root)
+        assert contents(models)[::2] == ["root", "deeper"]
+        await page.say("/ask deepest", thread=root)
+        assert (await page.final())["parent"] == first["row"]
+        assert contents(models)[::2] == ["root", "deeper", "deepest"]
+        await page.press(first, "Warmer")
+        assert (await page.until("exchange", lambda one: ["temperature", "1"] in one["reply"]["card"]))[
+            "thread"
+        ] == root
+        await page.say("/ask beside it")
+        await page.final()
+        assert contents(models)[::2] == ["root", "aside", "beside it"]
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page() as page:
+        stored = {
+            one["question"] or one["reply"]["quote"]: (one["thread"], one["parent"]) for one in page.exchanges.values()
+        }
+        assert stored["/ask deeper"] == (root, root)
+        assert stored["/ask deepest"] == (root, first["row"])
+        assert stored["/ask beside it"] == (0, 0)
+
+
+async def test_a_thread_in_use_goes_on_however_much_is_said_in_its_room(
+    ann: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "PUBLIC", 3)
+    async with ann.page() as page:
+        await page.say("/ask root")
+        root = (await page.final())["row"]
+        for number in range(5):
+            await page.say(f"/ask deeper {number}", thread=root)
+            assert (await page.final())["thread"] == root
+            await page.say(f"/ask beside {number}")
+            await page.final()
+        assert {one["row"] for one in page.exchanges.values()} >= {root}
+        for number in range(5, 10):
+            await page.say(f"/ask beside {number}")
+            await page.final()
+        assert root not in {one["row"] for one in page.exchanges.values()}
+
+
+async def test_a_thread_begins_with_the_same_answer_after_a_restart(
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "RESTORED", 2)
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
+        await page.say("/ask before")
+        before = (await page.final())["row"]
+        await page.say("/ask root", parent=before)
+        root = (await page.final())["row"]
+        await page.say("/ask beside")
+        await page.final()
+        await page.say("/ask deeper", thread=root)
+        await page.final()
+    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page() as page:
+        shown = [(one["question"], one["thread"], one["parent"]) for one in page.exchanges.values()]
+        assert shown == [("/ask root", 0, before), ("/ask deeper", root, root)]
+        await page.say("/ask deepest", thread=root)
+        assert (await page.final())["thread"] == root
+
+
+async def test_new_cuts_the_conversation_of_its_thread_and_of_no_other(ann: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page:
+        await page.say("/ask root")
+        root = (await page.final())["row"]
+        await page.say("/ask deeper", thread=root)
+        await page.final()
+        await page.say("/new", thread=root)
+        await page.final()
+        await page.say("/ask afresh", thread=root)
+        await page.final()
+        assert contents(models) == ["afresh"]
+        await page.say("/ask and on", thread=root)
+        await page.final()
+        assert contents(models)[::2] == ["afresh", "and on"]
+        await page.say("/ask outside")
+        await page.final()
+        assert contents(models)[::2] == ["root", "outside"]
+        await page.say("/ask more of the root", parent=root)
+        await page.final()
+        assert contents(models)[::2] == ["root", "more of the root"]
+
+
+async def test_a_reply_continues_the_answer_that_it_names(ann: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page:
+        await page.say("/ask one")
+        one = await page.final()
+        await page.say("/ask two")
+        await page.final()
+        await page.say("/ask more of one", parent=one["row"])
+        answer = await page.final()
+        assert (answer["parent"], answer["thread"]) == (one["row"], 0)
+        assert contents(models)[::2] == ["one", "more of one"]
+
+
+async def test_nobody_replies_to_what_is_private_or_gone(ann: Visitor, ben: Visitor) -> None:
+    async with ann.page() as hers, ben.page() as his:
+        await hers.say("/help")
+        hidden = (await hers.final())["row"]
+        for page, sentence in (
+            (hers, "Only you can see that answer, so nobody can reply to it; ask again instead."),
+            (his, "What you reply to is no longer here."),
+        ):
+            await page.say("/ask and?", parent=hidden)
+            assert (await page.until("refused"))["text"] == sentence
+            await page.say("/ask and?", thread=hidden)
+            assert (await page.until("refused"))["text"] == sentence
+        await hers.say("/ask and?", parent=999)
+        assert (await hers.until("refused"))["text"] == "What you reply to is no longer here."
+
+
+async def test_who_is_writing_is_told_to_the_others(ann: Visitor, ben: Visitor) -> None:
+    async with ann.page("Ann") as hers, ben.page() as his:
+        await hers.send("typing")
+        assert (await his.until("typing"))["who"]["name"] == "Ann"
+        await his.say("/ask hello")
+        await hers.final()
+        assert not [message for message in hers.received if message["type"] == "typing"]
+
+
+def test_what_is_shown_keeps_its_pictures_however_many_follow() -> None:
+    files = Files()
+    room = Room(files)
+    for number in range(PUBLIC + 1):
+        exchange = room.begin(User("ann", "Ann"), "draw", private=False)
+        room.show(exchange, Reply(attachments=(Attachment(f"{number}.png", b"x"),), final=True))
+    room.begin(User("ann", "Ann"), "more", private=False)
+    names = [name for known in room.exchanges for _, name in known.files]
+    assert len(names) == PUBLIC
+    assert all(files.get(name) is not None for name in names)
+
+
+async def test_a_closed_room_takes_its_pictures_out_of_memory(teacher: Visitor, models: FakeModels) -> None:
+    async with teacher.page() as page:
+        await opened(page, "lesson")
+        await page.send("enter", room="lesson")
+        await page.until("welcome", lambda message: message["room"] == "lesson")
+        await page.say("/imagine a red apple")
+        [picture] = (await page.final())["reply"]["pictures"]
+        async with teacher.session.get(teacher.url + picture["url"]) as response:
+            assert response.status == 200
+        await page.send("close_room", room="lesson")
+        await page.until("closed")
+        async with teacher.session.get(teacher.url + picture["url"]) as response:
+            assert response.status == 404

@@ -1,0 +1,79 @@
+"""What the web chat shows of a question before it is known that it may be asked."""
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.web_page import Page, Visitor
+
+from bot.app import Bot
+from bot.core.messages import User
+from bot.platforms.web.access.teachers import Moderators
+from bot.safety import checks
+from bot.settings.setting import Scope
+
+LINE = "/ask something that no list knows"
+
+
+@pytest.fixture(autouse=True)
+async def checked(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classifier looks at what is asked, and may take as long as it likes."""
+    monkeypatch.setattr(checks, "SECONDS", None)
+    plan = bot.settings.plan("safety.level", "standard", Scope("web", "web"))
+    await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
+    models.moderation_gate.clear()
+
+
+async def caught_up(page: Page) -> list[str]:
+    """The questions that a page was sent until now, its own not among them."""
+    # What has changed is sent after the answer to the page itself, and before the next one.
+    for _ in range(2):
+        await page.send("name", name="Ben")
+        await page.until("you")
+    sent = [message for message in page.received if message["type"] == "exchange"]
+    return [one["question"] for one in sent if not one["mine"]]
+
+
+async def test_only_the_asker_sees_a_question_until_it_has_passed(
+    ann: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    async with ann.page("Ann") as hers, ben.page() as his:
+        await hers.say(LINE)
+        asked = await hers.until("exchange")
+        assert (asked["question"], asked["private"]) == (LINE, False)
+        assert await caught_up(his) == []
+        async with ben.page() as late:
+            assert LINE not in str(late.received)
+        models.moderation_gate.set()
+        shown = await his.until("exchange", lambda one: one["id"] == asked["id"])
+        assert (shown["question"], shown["private"]) == (LINE, False)
+        assert (await hers.final())["reply"]["text"] == "Paris is the capital of France."
+    async with ben.page() as late:
+        assert [one["question"] for one in late.exchanges.values() if not one["mine"]] == [LINE]
+        assert min(late.exchanges) == asked["id"]
+
+
+async def test_what_is_refused_nobody_else_has_seen(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
+    models.scores = {"no list knows": {"hate": 0.99}}
+    async with ann.page("Ann") as hers, ben.page() as his:
+        await hers.say(LINE)
+        await hers.until("exchange")
+        assert await caught_up(his) == []
+        models.moderation_gate.set()
+        refused = await hers.final()
+        assert (refused["reply"]["error"], refused["private"]) == (True, True)
+        assert await caught_up(his) == []
+
+
+async def test_other_rooms_hear_of_a_question_once_it_has_passed(
+    bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    await ann.sign_in(await Moderators(bot.database).new_code())
+    async with ann.page("Ann") as hers:
+        await hers.send("make_room", name="lesson")
+        await hers.until("taken")
+        async with ben.page(room="lesson") as his:
+            await hers.say(LINE)
+            await hers.until("exchange")
+            await caught_up(his)
+            assert "spoken" not in [message["type"] for message in his.received]
+            models.moderation_gate.set()
+            assert (await his.until("spoken"))["room"] == "general"

@@ -1,0 +1,266 @@
+"""What the lab's pages ask the chat for, over real sockets."""
+
+import asyncio
+import base64
+import math
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.model_server.model_api import VOCABULARY, FakeModels
+from fakes.platforms.web_page import Visitor, visitor
+
+from bot import Likely, Token
+from bot.app import Bot
+from bot.config import PluginsSection, WebSection
+from bot.core.messages import Place, User
+from bot.inference.client import ModelClient
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.access.teachers import Moderators
+from bot.platforms.web.chat.protocol import tokens
+from bot.plugin_host import plugin
+from bot.safety.verdict import SENTENCES, WITHHELD
+from bot.settings.scopes import home
+from bot.storage.database import Database, now
+
+
+async def turned(person: Visitor, room: str = "", **question: Any) -> tuple[int, dict[str, Any]]:
+    address, headers = f"{person.url}/dial?room={room}", {"Origin": person.url}
+    async with person.session.post(address, json=question, headers=headers) as response:
+        return response.status, await response.json()
+
+
+def text(piece: str) -> str:
+    return base64.b64decode(piece).decode()
+
+
+async def test_one_answer_holds_the_odds_at_every_temperature(ann: Visitor) -> None:
+    status, dial = await turned(ann, text="The cat sat")
+    assert status == 200
+    assert [text(piece) for piece in dial["prompt"]] == ["The", " cat", " sat"]
+    place = dial["temperatures"].index(1.0)
+    for candidate in dial["candidates"]:
+        assert math.isclose(candidate["before"], math.exp(candidate["logit"] - dial["log_sum_exp"][place]))
+    first = dial["candidates"][0]
+    assert (first["before"] > 0.4, first["ends"]) == (True, False)
+    assert [candidate["id"] for candidate in dial["candidates"] if candidate["ends"]]
+
+
+async def test_the_text_is_gone_on_with_by_the_ids_of_its_tokens(ann: Visitor, models: FakeModels) -> None:
+    _, dial = await turned(ann, text="The cat")
+    chosen = dial["candidates"][1]
+    _, after = await turned(ann, ids=[*dial["ids"], chosen["id"]], temperature=0.5, top_p=0.4, seed=2)
+    assert after["ids"] == [*dial["ids"], chosen["id"]]
+    assert text(after["prompt"][-1]) == text(chosen["bytes"])
+    assert [candidate["after"] for candidate in after["candidates"]].count(0) == len(after["candidates"]) - 1
+    assert after["drawn"]["id"] == after["candidates"][2]["id"]
+    assert models.requests[-1]["user"] != ""
+
+
+async def test_it_turns_the_model_that_is_chosen_for_ask(bot: Bot, ann: Visitor, models: FakeModels) -> None:
+    models.listed["other-chat"] = "chat"
+    mod = User("m", "Mod", is_moderator=True)
+    await bot.settings.write([bot.settings.plan("ask.model", "other-chat", home(Place("web", "", "web")))], mod)
+    assert (await turned(ann, text="The cat"))[1]["model"] == "other-chat"
+
+
+async def test_what_the_dial_cannot_take_is_refused_with_a_sentence(ann: Visitor, models: FakeModels) -> None:
+    limits = "The dial takes a text of 1 to 2000 characters and a temperature from 0 to 2."
+    longer = "The dial goes on with a text of up to 2000 tokens, and this one has more; take some of it away."
+    for question, sentence in (
+        ({"text": "x" * 2001}, limits),
+        ({"text": "hello", "temperature": 3}, limits),
+        ({"ids": [0] * 2001}, longer),
+        ({"text": "hello", "model": "other"}, limits),
+        ({"text": ""}, "There is nothing that could be gone on with: type a few words."),
+    ):
+        assert await turned(ann, **question) == (422, {"error": sentence})
+    models.failure = (503, "The model is still loading.")
+    assert await turned(ann, text="hello") == (422, {"error": "The model is still loading."})
+
+
+async def test_one_visitor_cannot_turn_all_dials(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
+    async with ann.page():
+        models.gate.clear()
+        slow = [asyncio.create_task(turned(ann, text=f"text {number}")) for number in range(4)]
+        await models.until(requests=4)
+        sentence = "Your last distributions are still being computed; wait for them."
+        assert await turned(ann, text="one more") == (422, {"error": sentence})
+        his = asyncio.create_task(turned(ben, text="mine"))
+        await models.until(requests=5)
+        models.gate.set()
+        assert [status for status, _ in await asyncio.gather(*slow, his)] == [200] * 5
+        assert (await turned(ann, text="one more"))[0] == 200
+
+
+async def test_an_answer_tells_its_tokens_and_is_forked(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
+    async with ann.page() as page, ben.page() as his:
+        await page.say("/ask hello")
+        answer = await page.final()
+        assert answer["reply"]["tokens"]
+        await page.send("tokens", exchange=answer["id"])
+        told = (await page.until("tokens"))["tokens"]
+        assert "".join(text for text, _, _ in told) == answer["reply"]["text"]
+        assert [round(probability, 2) for _, probability, _ in told][:2] == [0.5, 0.25]
+        assert (told[1][2][0][0], round(told[1][2][0][1], 2)) == (" so", 0.5)
+        await page.send("submit", id=f"t:fork:{answer['row']}", fields={"at": "1", "choice": "0"}, files={})
+        forked = await his.until(
+            "exchange", lambda message: message["row"] != answer["row"] and message["reply"]["final"]
+        )
+        assert forked["reply"]["text"].startswith("Paris so")
+    assert models.requests[-1]["continue_final_message"]
+
+
+def test_a_token_that_was_hardly_possible_is_told_with_how_improbable_it_was() -> None:
+    assert tokens([Token("x", 1.23456789e-12, (Likely("y", 2e-9),))]) == [["x", 1.23457e-12, [["y", 2e-9]]]]
+
+
+async def test_what_no_answer_may_hold_is_hidden_among_what_might_come(
+    ann: Visitor, bot: Bot, models: FakeModels
+) -> None:
+    place = home(Place("web", "", "web"))
+    await bot.settings.write([bot.settings.plan("safety.words", "so, floor", place)], User("m", "M", is_moderator=True))
+    status, dial = await turned(ann, text="The cat sat on the", seed=VOCABULARY.index(" floor"))
+    assert status == 200
+    assert [(one["hidden"], text(one["bytes"])) for one in dial["candidates"][:3]] == [
+        (False, " mat"),
+        (True, ""),
+        (False, " roof"),
+    ]
+    assert (dial["drawn"]["hidden"], dial["drawn"]["bytes"]) == (True, "")
+    async with ann.page() as page:
+        await page.say("/ask hello")
+        answer = await page.final()
+        await page.send("tokens", exchange=answer["id"])
+        told = (await page.until("tokens"))["tokens"]
+    likely = [one for _, _, beside in told for one, _ in beside]
+    assert None in likely
+    assert " so" not in likely
+
+
+async def test_nobody_is_told_the_tokens_of_what_is_private_or_gone(ann: Visitor, ben: Visitor) -> None:
+    async with ann.page() as hers, ben.page() as his:
+        await hers.say("/help")
+        hidden = await hers.final()
+        for page, sentence in (
+            (hers, "No tokens are kept of this answer."),
+            (his, "This has expired: it is no longer stored."),
+        ):
+            await page.send("tokens", exchange=hidden["id"])
+            assert (await page.until("refused"))["text"] == sentence
+        await hers.send("tokens", exchange=999)
+        assert (await hers.until("refused"))["text"] == "This has expired: it is no longer stored."
+
+
+async def test_who_is_timed_out_turns_no_dial(ann: Visitor, bot: Bot, models: FakeModels) -> None:
+    async with ann.page("Ann") as page:
+        me = page.received[0]["you"]
+    place = Place("web", "general", server="web")
+    teacher = User("t", "Teacher", is_moderator=True)
+    await bot.timeouts.set(User(me["id"], "Ann"), home(place), now() + timedelta(hours=1), "", teacher)
+    status, answer = await turned(ann, text="hello")
+    assert status == 422
+    assert answer["error"].startswith("Moderators have timed you out: you can use me again at ")
+    assert models.requests == []
+
+
+async def test_what_is_typed_and_drawn_passes_the_safety_checks(ann: Visitor, bot: Bot, models: FakeModels) -> None:
+    mod = User("m", "Mod", is_moderator=True)
+    place = home(Place("web", "", "web"))
+    await bot.settings.write([bot.settings.plan("safety.level", "classroom", place)], mod)
+    await bot.settings.write([bot.settings.plan("safety.words", "turnip", place)], mod)
+    models.scores = {"vile": {"hate": 0.99}}
+    assert await turned(ann, text="a turnip") == (422, {"error": SENTENCES["blocked_word"].text})
+    assert await turned(ann, text="a vile thing") == (422, {"error": SENTENCES["hate"].text})
+    assert models.requests == []
+    _, dial = await turned(ann, text="The cat")
+    chosen = dial["candidates"][1]
+    models.scores = {f"The cat{text(chosen['bytes'])}": {"hate": 0.99}}
+    assert await turned(ann, ids=[*dial["ids"], chosen["id"]]) == (422, {"error": WITHHELD.text})
+    refused = [(row.what, row.reason) for row in await bot.audit.find("web", "web") if row.kind == "refusal"]
+    assert set(models.moderated_for) == {models.requests[-1]["user"]}
+    assert refused == [("dial", "answer_hate"), ("dial", "hate"), ("dial", "blocked_word")]
+
+
+@pytest.fixture
+async def with_lab(models: FakeModels, tmp_path: Path) -> AsyncIterator[tuple[Bot, Visitor]]:
+    """A bot that has /odds, and somebody who visits its web chat."""
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"))
+    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one:
+        yield bot, one
+
+
+async def put(bot: Bot, name: str, value: Any) -> None:
+    teacher = User("t", "Teacher", is_moderator=True)
+    await bot.settings.write([bot.settings.plan(name, value, home(Place("web", "", "web")))], teacher)
+
+
+async def linked(person: Visitor, room: str) -> bool:
+    async with person.page(room=room) as page:
+        return f"/dial?room={room}" in [one["url"] for one in page.received[-1]["links"]]
+
+
+async def test_the_dial_is_there_where_odds_is(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
+    bot, ann = with_lab
+    async with visitor(ann.url) as teacher:
+        await teacher.sign_in(await Moderators(bot.database).new_code())
+        async with teacher.page() as page:
+            await page.send("make_room", name="lesson-1")
+            await page.until("taken")
+    assert await linked(ann, "general")
+    await put(bot, "access.channels", "lesson-1")
+    elsewhere = "I may be used in some channels alone, and this one is not among them."
+    assert await turned(ann, "general", text="hello") == (422, {"error": elsewhere})
+    assert (await turned(ann, "lesson-1", text="hello"))[0] == 200
+    assert [await linked(ann, "general"), await linked(ann, "lesson-1")] == [False, True]
+    await put(bot, "lab.enabled", "no")
+    asked = len(models.requests)
+    assert await turned(ann, "lesson-1", text="hello") == (422, {"error": "/odds is switched off here."})
+    assert len(models.requests) == asked
+    assert not await linked(ann, "lesson-1")
+    refused = [
+        (row.what, row.reason, row.channel) for row in await bot.audit.find("web", "web") if row.kind == "refusal"
+    ]
+    assert refused == [("odds", "off", "lesson-1"), ("odds", "channel", "general")]
+
+
+async def test_what_writes_on_is_a_use_and_what_only_turns_is_none(
+    with_lab: tuple[Bot, Visitor], models: FakeModels
+) -> None:
+    bot, ann = with_lab
+    await put(bot, "limits.user.hour", 1)
+    for _ in range(3):
+        status, dial = await turned(ann, text="The cat")
+        assert status == 200
+    on = [*dial["ids"], dial["candidates"][0]["id"]]
+    models.failure = (503, "The model is still loading.")
+    assert await turned(ann, ids=on, writes_on=True) == (422, {"error": "The model is still loading."})
+    models.failure = None
+    assert (await turned(ann, ids=on, writes_on=True))[0] == 200
+    assert (await turned(ann, ids=on, top_p=0.5))[0] == 200
+    status, answer = await turned(ann, ids=on, writes_on=True)
+    assert status == 422
+    assert re.match("The limit here is 1 per hour for each person, and yours is used up.", answer["error"])
+
+
+async def test_the_knobs_go_as_far_as_moderators_let_odds_go(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
+    bot, ann = with_lab
+    _, free = await turned(ann, text="The cat")
+    assert free["limits"] == {"temperature": [0, 2], "top_p": [0, 1]}
+    await put(bot, "odds.temperature.maximum", 0.5)
+    await put(bot, "odds.top_p.maximum", 0.9)
+    status, dial = await turned(ann, text="The cat")
+    assert (status, dial["limits"]) == (200, {"temperature": [0, 0.5], "top_p": [0, 0.9]})
+    assert (models.requests[-1]["temperature"], models.requests[-1]["top_p"]) == (0.5, 0.9)
+    assert (await turned(ann, ids=dial["ids"], temperature=0, top_p=0))[0] == 200
+    asked = len(models.requests)
+    for knob, value, most in (("temperature", 1, "0.5"), ("top_p", 0.95, "0.9")):
+        sentence = f"{knob} must be a number from 0 to {most}, as moderators have set it here; you gave “{value:.4g}"
+        status, answer = await turned(ann, ids=dial["ids"], **{knob: value})
+        assert status == 422
+        assert answer["error"].startswith(sentence)
+    assert len(models.requests) == asked

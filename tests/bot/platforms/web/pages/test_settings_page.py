@@ -1,0 +1,218 @@
+"""The settings page: over real sockets, and as a teacher uses it in a real Chromium."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.web_page import Visitor
+from playwright.async_api import expect
+
+from bot.app import Bot
+from bot.core.errors import UserError
+from bot.core.messages import Place, User
+from bot.platforms.web.access.teachers import Moderators, link
+from bot.settings.editor import SettingsHere
+from bot.settings.scopes import Scope
+
+MAXIMUM = "ask.temperature.maximum"
+
+
+async def asked(person: Visitor, room: str = "", **change: Any) -> tuple[int, dict[str, Any]]:
+    address = f"{person.url}/settings/data?name=Ada&locale=en&room={room}"
+    headers = {"Origin": person.url}
+    request = (
+        person.session.post(address, json={"room": room, **change}, headers=headers)
+        if change
+        else person.session.get(address)
+    )
+    async with request as response:
+        return response.status, await response.json()
+
+
+@pytest.fixture
+async def teacher(bot: Bot, ann: Visitor) -> Visitor:
+    await ann.sign_in(await Moderators(bot.database).new_code())
+    return ann
+
+
+async def shown(person: Visitor, room: str = "", name: str = MAXIMUM) -> dict[str, Any]:
+    _, answer = await asked(person, room)
+    return next(setting for setting in answer["settings"] if setting["name"] == name)
+
+
+async def test_every_setting_has_its_sentence_and_says_where_its_value_comes_from(bot: Bot, teacher: Visitor) -> None:
+    _, answer = await asked(teacher)
+    assert [setting["name"] for setting in answer["settings"]] == [one.name for one in bot.settings.declared]
+    assert all(setting["about"].endswith(".") for setting in answer["settings"])
+    before = await shown(teacher)
+    assert (before["value"], before["where"], before["here"], before["changed"]) == (2, "default", False, None)
+
+
+async def test_nothing_is_set_for_a_room_that_there_is_not_but_it_can_be_taken_back(bot: Bot, teacher: Visitor) -> None:
+    lesson, wrong = Scope("web", "web", "lesson-1"), Scope("web", "web", "leson-1")
+    async with teacher.page() as page:
+        await page.send("make_room", name="lesson-1")
+        await page.until("taken")
+    assert (await bot.settings.typed("ask.enabled", "no", lesson)).scope == lesson
+    with pytest.raises(UserError, match="I know no channel “leson-1” here"):
+        await bot.settings.typed("ask.enabled", "no", wrong)
+    assert (await bot.settings.typed("ask.enabled", None, wrong)).scope == wrong
+
+
+async def test_what_was_exported_is_imported_though_a_room_of_it_is_closed(bot: Bot, teacher: Visitor) -> None:
+    here = SettingsHere(bot.settings, Place("web", "general", "web"), User("m", "Mod", is_moderator=True))
+    chat, lesson = here.scope(), Scope("web", "web", "lesson-1")
+    async with teacher.page() as page:
+        await page.send("make_room", name="lesson-1")
+        await page.until("taken")
+        assert (await asked(teacher, "lesson-1", name="ask.enabled", value="no"))[0] == 200
+        assert (await asked(teacher, name="access.channels", value="general lesson-1"))[0] == 200
+        await page.send("close_room", room="lesson-1")
+        await page.until("taken")
+    exported, before = here.export(chat), here.within(chat)
+    assert before == {chat: {"access.channels": "general lesson-1"}, lesson: {"ask.enabled": False}}
+    for scope in before:
+        await here.reset(scope)
+    await here.load(exported, chat)
+    assert here.within(chat) == before
+
+
+async def test_settings_stand_in_groups_that_have_names_for_people(teacher: Visitor) -> None:
+    async with teacher.session.get(f"{teacher.url}/settings/data?name=Ada&locale=de&room=") as response:
+        groups = {setting["group"] for setting in (await response.json())["settings"]}
+    assert {"Moderatoren", "Wie oft man fragen darf", "Sprachmodell (/ask)", "Das Protokoll (/audit)"} <= groups
+    assert all(group[0].isupper() for group in groups)
+
+
+async def test_models_are_chosen_from_those_that_there_are(teacher: Visitor, models: FakeModels) -> None:
+    models.listed["other-chat"] = "chat"
+    assert (await shown(teacher, name="ask.model"))["choices"] == ["", "fake-chat", "other-chat"]
+    await asked(teacher, name="ask.model", value="other-chat")
+    del models.listed["other-chat"]
+    gone = await shown(teacher, name="ask.model")
+    assert (gone["choices"], gone["value"]) == (["", "fake-chat", "other-chat"], "other-chat")
+    _, back = await asked(teacher, name="ask.model", value="")
+    assert (back["choices"], back["value"]) == (["", "fake-chat"], "")
+
+
+async def test_a_change_counts_at_once_and_names_who_made_it(
+    teacher: Visitor, ben: Visitor, models: FakeModels
+) -> None:
+    status, after = await asked(teacher, name=MAXIMUM, value="1")
+    assert (status, after["value"], after["where"], after["here"]) == (200, 1, "server", True)
+    assert after["changed"]["by"] == "Ada"
+    async with ben.page() as page:
+        await page.say("/ask temperature:1.5 hello")
+        refused = await page.final()
+        assert refused["reply"]["error"]
+        assert not models.requests
+    _, reset = await asked(teacher, name=MAXIMUM, value=None)
+    assert (reset["value"], reset["where"], reset["here"], reset["changed"]["by"]) == (2, "default", False, "Ada")
+
+
+async def test_a_room_has_settings_of_its_own(teacher: Visitor) -> None:
+    await asked(teacher, name=MAXIMUM, value="1.5")
+    await asked(teacher, "general", name=MAXIMUM, value="0.5")
+    here = await shown(teacher, "general")
+    assert (here["value"], here["where"]) == (0.5, "channel")
+    assert [(level["where"], level["value"]) for level in here["levels"]] == [
+        ("default", 2), ("server", 1.5), ("channel", 0.5),
+    ]  # fmt: skip
+    assert (await shown(teacher))["value"] == 1.5
+
+
+async def test_what_cannot_be_is_refused_with_a_sentence(teacher: Visitor, ben: Visitor) -> None:
+    for about, sentence in (
+        ({"name": MAXIMUM, "value": "9"}, f"{MAXIMUM} must be a number from 0 to 2; you gave “9”."),
+        ({"name": MAXIMUM, "value": "x" * 5001}, "A value may have 5000 characters."),
+    ):
+        assert await asked(teacher, **about) == (422, {"error": sentence})
+    assert await asked(teacher, "attic") == (422, {"error": "There is no room “attic”."})
+    sentence = "I know no channel “attic” here. Pick it from the list that appears, or give its id."
+    assert await asked(teacher, name="access.channels", value="#general #attic") == (422, {"error": sentence})
+    assert (await asked(teacher, name="access.channels", value="#general"))[0] == 200
+    assert (await shown(teacher))["value"] == 2
+    async with ben.page():
+        pass
+    for change in ({}, {"name": MAXIMUM, "value": "1"}):
+        assert await asked(ben, **change) == (403, {"error": "Only moderators can change settings."})
+    assert (await shown(teacher))["value"] == 2
+
+
+@MARKS[0]
+@MARKS[1]
+async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels) -> None:
+    teachers = link(url, await Moderators(bot.database).new_code())
+    async with chromium() as browser, opened(browser, teachers, expected="422") as page:
+        await page.get_by_role("button", name="Sign in").click()
+        await page.get_by_role("link", name="Settings").click()
+        await page.get_by_label("Find").fill("temperature")
+        field = page.get_by_label(MAXIMUM, exact=True)
+        await field.fill("9")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("alert").filter(has_text=MAXIMUM)).to_be_visible()
+        await field.fill("1")
+        await field.press("Enter")
+        row = page.locator(".setting", has=page.get_by_role("heading", name=MAXIMUM, exact=True))
+        await expect(row.get_by_role("status")).to_have_text("2 → 1")
+        await expect(row).to_contain_text("set for the whole chat instead of 2")
+        await expect(row).to_contain_text("last changed by Guest")
+        await page.get_by_label("Only what was changed").check()
+        await expect(page.locator(".setting:visible")).to_have_count(1)
+        chat = await page.context.new_page()
+        await chat.goto(url)
+        await expect(chat.locator("#who")).to_be_visible()
+        await chat.locator("#input").fill("/ask ")
+        await expect(chat.get_by_label("temperature", exact=True)).to_have_attribute("max", "1")
+        await row.get_by_role("button", name="Take back").click()
+        await expect(row.get_by_role("status")).to_have_text("1 → 2")
+
+
+@asynccontextmanager
+async def at_the_page(bot: Bot, url: str) -> AsyncIterator[Any]:
+    teachers = link(url, await Moderators(bot.database).new_code())
+    async with chromium() as browser, opened(browser, teachers, expected="Failed to load resource") as page:
+        await page.get_by_role("button", name="Sign in").click()
+        await page.get_by_role("link", name="Settings").click()
+        await expect(page.get_by_label(MAXIMUM, exact=True)).to_be_visible()
+        yield page
+
+
+@MARKS[0]
+@MARKS[1]
+async def test_what_could_not_be_loaded_is_not_what_a_change_is_for(bot: Bot, url: str, teacher: Visitor) -> None:
+    async with at_the_page(bot, url) as page:
+        await page.get_by_label("For", exact=True).select_option("# general")
+        # Only the whole chat has this one.
+        await expect(page.get_by_role("heading", name="moderators.users")).to_have_count(0)
+        await page.route("**/data?*", lambda route: route.abort())
+        await page.get_by_label("For", exact=True).select_option("the whole chat")
+        await expect(page.locator("#refused")).to_have_text("The chat cannot be reached. Try again.")
+        await expect(page.get_by_label("For", exact=True)).to_have_value("general")
+        await page.unroute("**/data?*")
+        await page.get_by_label(MAXIMUM, exact=True).fill("1")
+        await page.get_by_label(MAXIMUM, exact=True).press("Enter")
+        await expect(page.locator(".said").filter(has_text="2 → 1")).to_be_visible()
+    assert [(await shown(teacher, room))["value"] for room in ("", "general")] == [2, 1]
+
+
+@MARKS[0]
+@MARKS[1]
+async def test_the_last_choice_is_shown_whatever_comes_late(bot: Bot, url: str) -> None:
+    held: list[Any] = []
+    async with at_the_page(bot, url) as page:
+        chosen = page.get_by_label("For", exact=True)
+        await page.route("**/data?*room=general", lambda route: held.append(route))
+        async with page.expect_request("**/data?*room=general"):
+            await chosen.select_option("# general")
+        async with page.expect_response("**/data?*room="):
+            await chosen.select_option("the whole chat")
+        async with page.expect_response("**/data?*room=general"):
+            await held[0].continue_()
+        await page.wait_for_load_state("networkidle")
+        await expect(chosen).to_have_value("")
+        await expect(page.get_by_role("heading", name="moderators.users")).to_have_count(1)
+        await expect(page.locator("#settings")).to_have_js_property("inert", False)

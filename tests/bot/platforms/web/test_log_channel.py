@@ -1,0 +1,88 @@
+"""The log channel in the web chat: a room where moderators alone see its lines."""
+
+import pytest
+from fakes.platforms.web_page import Page, Visitor
+
+from bot.app import Bot
+from bot.core.errors import OptionError
+from bot.core.messages import Place, User
+from bot.moderation import log_channel
+from bot.platforms.web.access.teachers import Moderators
+from bot.settings.setting import Scope
+from bot.storage.audit import Entry
+
+WEB = Scope("web", "web")
+HELLO = "From now on I tell here what moderators change and do, what is refused, and who appeals against it."
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_channel, "SECONDS", 0.02)
+
+
+@pytest.fixture
+async def teacher(bot: Bot, ann: Visitor) -> Visitor:
+    await ann.sign_in(await Moderators(bot.database).new_code())
+    return ann
+
+
+async def choose(bot: Bot, room: str) -> None:
+    mod = User("m", "Mod", is_moderator=True)
+    await bot.settings.write([bot.settings.plan("audit.channel", room, WEB)], mod)
+
+
+def told(page: Page) -> list[str]:
+    shown = [exchange for exchange in page.exchanges.values() if exchange["for_moderators"]]
+    assert all(exchange["private"] and not exchange["question"] for exchange in shown)
+    return [exchange["reply"]["text"] for exchange in shown]
+
+
+async def test_moderators_see_the_lines_in_the_room_and_others_do_not(bot: Bot, teacher: Visitor, ben: Visitor) -> None:
+    async with teacher.page() as page, ben.page() as other:
+        await choose(bot, "general")
+        while len(told(page)) < 2:
+            await page.read()
+        await bot.audit.record(
+            Entry(
+                actor=User("b", "Ben"), place=Place("web", "general", "web"), kind="refusal", what="ask", reason="hate"
+            )
+        )
+        while len(told(page)) < 3:
+            await page.read()
+        assert told(page) == [
+            HELLO,
+            "⚙️ **Mod** set `audit.channel`: – → `general`",
+            "⛔ **Ben** was refused `ask` (channel `general`) (hate)",
+        ]
+        await other.say("/help")
+        await other.final()
+        assert not [message for message in other.received if "Ben was refused" in str(message) or HELLO in str(message)]
+    async with teacher.page() as again, ben.page() as other:
+        assert len(told(again)) == 3
+        assert told(other) == []
+
+
+async def test_a_page_that_is_open_is_told_no_more_lines_once_its_rights_are_gone(bot: Bot, teacher: Visitor) -> None:
+    async with teacher.page() as page, teacher.page() as other:
+        await choose(bot, "general")
+        while not told(page):
+            await page.read()
+        await other.send("sign_out")
+        await other.until("welcome")
+        place = Place("web", "general", "web")
+        await bot.audit.record(Entry(actor=User("b", "Ben"), place=place, kind="refusal", what="ask", reason="hate"))
+        while (message := await page.read())["type"] != "gone":
+            assert "Ben" not in str(message)
+
+
+async def test_a_room_that_there_is_not_is_not_taken(bot: Bot, teacher: Visitor) -> None:
+    with pytest.raises(OptionError, match=r"audit.channel: I cannot write to attic: there is no such room\."):
+        await choose(bot, "attic")
+
+
+async def test_a_room_may_be_typed_with_its_sign(bot: Bot, teacher: Visitor) -> None:
+    async with teacher.page() as page:
+        await choose(bot, "#general")
+        while not told(page):
+            await page.read()
+    assert bot.settings.value("audit.channel", WEB.place) == "general"

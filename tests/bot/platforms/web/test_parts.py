@@ -1,0 +1,284 @@
+"""The parts of the web chat that need no socket."""
+
+import struct
+from itertools import count
+
+import pytest
+from fakes.model_server.model_api import png
+
+from bot.core.messages import Attachment, Reply, User
+from bot.platforms.web.access.origin_check import Guard, is_loopback
+from bot.platforms.web.access.visitors import JoinCode, clean_filename, clean_name, new_secret, user_of
+from bot.platforms.web.chat import files as stored
+from bot.platforms.web.chat import protocol
+from bot.platforms.web.chat import room as rooms
+from bot.platforms.web.chat.files import Files, picture_size
+from bot.platforms.web.chat.room import Room
+from bot.platforms.web.chat.rooms import clean
+from bot.storage.messages import Stored
+
+ANN, BEN = User("a", "Ann"), User("b", "Ben")
+DONE = Reply(text="done", final=True)
+
+
+class Noting:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def changed(self, exchange_id: int) -> None:
+        self.told.append(exchange_id)
+
+    def typing(self, user: User) -> None:
+        self.told.append(user.name)
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (png(1, 30, 20), (30, 20)),
+        (b"GIF89a" + struct.pack("<HH", 30, 20), (30, 20)),
+        (b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc2\x00\x11\x08" + struct.pack(">HH", 20, 30), (30, 20)),
+        (b"RIFF\0\0\0\0WEBPVP8X" + bytes(8) + b"\x1d\0\0\x13\0\0", (30, 20)),
+        (b"RIFF\0\0\0\0WEBPVP8L" + bytes(5) + struct.pack("<I", 29 | 19 << 14), (30, 20)),
+        (b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 30, 20), (30, 20)),
+        (b"\x89PNG\r\n\x1a\n", None),
+        (b"\xff\xd8\xff", None),
+        (b"\xff\xd8\xff\xe0\x00\x04ab", None),
+        (b"<svg/>", None),
+        (b"", None),
+    ],
+)
+def test_the_size_stands_in_the_header(data: bytes, size: tuple[int, int] | None) -> None:
+    assert picture_size(data) == size
+
+
+def test_files_are_kept_within_a_bound() -> None:
+    files = Files(100)
+    names = [files.keep(Attachment(str(number), bytes(40))) for number in range(3)]
+    assert [files.get(name) is not None for name in names] == [False, True, True]
+    files.drop(names[1])
+    files.drop(names[1])
+    names += [files.keep(Attachment("3", bytes(40)))]
+    assert [files.get(name) is not None for name in names[2:]] == [True, True]
+
+
+def test_an_upload_is_its_owners() -> None:
+    files = Files(100)
+    name = files.keep(Attachment("a", b"x"), "ann")
+    assert files.get(name, "ann") is not None
+    assert files.get(name) is None
+    assert files.get(name, "ben") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "own", "others"),
+    [
+        (
+            "127.0.0.1",
+            [],
+            ["127.0.0.1:8080", "LOCALHOST", "localhost.", "[::1]:8080"],
+            ["evil.example", "10.0.0.1", "chat.example.org", ""],
+        ),
+        ("chat.example", [], ["chat.example:8080", "localhost"], ["evil.example", "chat.example.evil.example"]),
+        ("0.0.0.0", [], ["10.0.0.1:8080", "[fe80::1]:8080", "localhost"], ["evil.example", "10.0.0.1.evil.example"]),
+        (
+            "127.0.0.1",
+            ["Chat.example.org"],
+            ["chat.example.org", "CHAT.example.org:443", "127.0.0.1:8080"],
+            ["example.org", "chat.example.org.evil.example", "10.0.0.1"],
+        ),
+    ],
+)
+def test_the_chats_own_names(host: str, names: list[str], own: list[str], others: list[str]) -> None:
+    guard = Guard(host, names)
+    assert [name for name in own if not guard.is_own(name)] == []
+    assert [name for name in others if guard.is_own(name)] == []
+
+
+def test_what_is_loopback() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.evil.example", "")))
+
+
+def test_names() -> None:
+    assert clean_name(" A\u202en\0n\n  B ") == "Ann B"
+    assert clean_name("x" * 100) == "x" * 32
+    assert clean_filename("../../etc/.passwd") == "passwd"
+    assert clean_filename("C:\\dir\\a b.txt") == "a b.txt"
+    assert clean_filename("..") == "file"
+
+
+def test_the_id_does_not_give_the_secret_away() -> None:
+    secret = new_secret()
+    user = user_of(secret, "", "de-AT")
+    assert user.id not in secret
+    assert (user.locale, user.name, user.is_moderator) == ("de-AT", f"Guest {user.id[:4]}", False)
+    assert user_of(secret, "Ann", "../../x").locale == "en"
+
+
+def test_tries_of_the_join_code_are_counted_by_network() -> None:
+    now = 0.0
+    code = JoinCode("secret", clock=lambda: now)
+    assert [code.wait("10.0.0.1") for _ in range(11)] == [0.0] * 10 + [60.0]
+    assert code.wait("10.0.0.2") == 0
+    for number in range(10):
+        code.wait(f"2001:db8::{number}")
+    assert code.wait("2001:db8::ffff") == 60
+    assert code.wait("2001:db8:0:1::1") == 0
+    now = 59.0
+    assert code.wait("10.0.0.1") == 1.0
+    now = 60.0
+    assert code.wait("10.0.0.1") == 0
+    assert code.matches(" secret\n")
+    assert not code.matches("Secret")
+
+
+def test_private_exchanges_do_not_push_out_public_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "PUBLIC", 3)
+    monkeypatch.setattr(rooms, "PRIVATE", 2)
+    room = Room(Files(100))
+    running = room.begin(ANN, "running", private=False)
+    for number in range(5):
+        room.show(room.begin(ANN, f"public {number}", private=False), DONE)
+        room.show(room.begin(BEN, f"private {number}", private=True), DONE)
+    assert running in room.seen_by(ANN)
+    assert [exchange.question for exchange in room.seen_by(ANN)][1:] == ["public 1", "public 2", "public 3", "public 4"]
+    assert not any(exchange.private for exchange in room.seen_by(ANN))
+    assert [exchange.question for exchange in room.seen_by(BEN) if exchange.private][-1] == "private 4"
+
+
+def test_what_is_finished_and_old_is_kept_no_longer() -> None:
+    room = Room(Files(100))
+    for at in (10, 20, 30):
+        room.show(room.begin(ANN, str(at), private=False, at=at), DONE)
+    room.begin(ANN, "running", private=False, at=10)
+    room.forget(before=30)
+    assert [exchange.question for exchange in room.seen_by(ANN)] == ["30", "running"]
+
+
+def test_what_was_private_stays_private() -> None:
+    room = Room(Files(100))
+    exchange = room.begin(ANN, "secret", private=True)
+    room.show(exchange, DONE)
+    assert room.seen_by(BEN) == []
+
+
+def test_what_is_unchecked_is_its_authors_until_a_reply_has_a_row() -> None:
+    room = Room(Files(100))
+    asked, refused = (room.begin(ANN, "hi", private=False, unchecked=True) for _ in range(2))
+    room.show(asked, Reply(status="waiting"))
+    assert (room.seen_by(ANN), room.seen_by(BEN)) == ([asked, refused], [])
+    room.show(asked, Reply(row=1))
+    room.show(refused, Reply(text="no", private=True, error=True, final=True))
+    assert (room.seen_by(ANN), room.seen_by(BEN)) == ([asked, refused], [asked])
+
+
+def test_a_file_keeps_its_name_while_it_is_shown() -> None:
+    files = Files(1000)
+    room = Room(files)
+    exchange = room.begin(ANN, "draw", private=False)
+    seen = []
+    for number in count():
+        pictures = {0: [b"first"], 1: [b"first"], 2: [b"second"], 3: []}.get(number)
+        if pictures is None:
+            break
+        room.show(exchange, Reply(attachments=tuple(Attachment("x.png", data) for data in pictures)))
+        seen.append([name for _, name in exchange.files])
+    assert seen[0] == seen[1]
+    assert seen[2] != seen[1]
+    names = [seen[0][0], seen[2][0]]
+    assert None not in [files.get(name) for name in names]
+    room.show(exchange, Reply(deleted=True))
+    assert [files.get(name) for name in names] == [None, None]
+
+
+def kept(number: int, file: Attachment) -> Stored:
+    about = (file.filename, file.media_type, file.alt, file.spoiler, len(file.data), file.data)
+    return Stored(number, 7, *about)
+
+
+def test_stored_files_leave_memory_and_keep_their_names() -> None:
+    files = Files()
+    room = Room(files)
+    exchange = room.begin(ANN, "draw", private=False)
+    pictures = tuple(Attachment(f"{number}.png", png(number, 30, 20)) for number in range(2))
+    last = Reply(attachments=pictures, final=True, row=7)
+    room.show(exchange, last)
+    names = [name for _, name in exchange.files]
+    room.store(exchange, [])
+    room.store(exchange, [kept(1, Attachment("else.png", b"x")), kept(2, pictures[1])])
+    assert [files.get(name) for name in names] == list(pictures)
+    room.store(exchange, [kept(1, pictures[0]), kept(2, pictures[1])])
+    assert [files.get(name) for name in names] == [None, None]
+    assert [files.stored(name) for name in names] == [(7, 1), (7, 2)]
+    assert exchange.reply.attachments == ()
+    room.show(exchange, last)
+    assert [name for _, name in exchange.files] == names
+    assert [files.get(name) for name in names] == [None, None]
+    room.lose(names[0])
+    assert [name for _, name in exchange.files] == names[1:]
+    room.show(exchange, Reply(deleted=True))
+    assert [files.stored(name) for name in names] == [None, None]
+
+
+def test_what_was_let_go_makes_room_for_what_is_let_go_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "FORMER_BYTES", 100)
+    files = Files()
+    names = [files.keep(Attachment(str(number), bytes(40))) for number in range(5)]
+    for name in names[:2]:
+        files.let_go(name)
+        files.let_go(name)
+    files.drop(names[0])
+    assert [files.get(name) is not None for name in names] == [False, True, True, True, True]
+    for name in names[2:4]:
+        files.let_go(name)
+    assert [files.get(name) is not None for name in names] == [False, False, True, True, True]
+
+
+def test_watchers_are_told_until_they_leave() -> None:
+    room, watcher = Room(Files(100)), Noting()
+    room.watch(watcher)
+    exchange = room.begin(ANN, "hi", private=False)
+    room.show(exchange, DONE)
+    room.show(exchange, Reply(deleted=True, final=True))
+    room.tell_typing(BEN)
+    room.leave(watcher)
+    room.begin(ANN, "again", private=False)
+    room.tell_typing(BEN)
+    assert watcher.told == [exchange.id] * 3 + ["Ben"]
+    assert room.get(exchange.id) is None
+
+
+def test_only_plain_pictures_are_shown_in_place() -> None:
+    room = Room(Files(1000))
+    exchange = room.begin(ANN, "draw", private=False)
+    svg = Attachment("x.svg", b"<svg/>", media_type="image/svg+xml")
+    room.show(exchange, Reply(attachments=(Attachment("x.png", png(1), media_type="image/png", alt="A face."), svg)))
+    sent = protocol.exchange_for(BEN, exchange)["reply"]
+    assert [(picture["alt"], picture["width"]) for picture in sent["pictures"]] == [("A face.", 16)]
+    assert [file["name"] for file in sent["files"]] == ["x.svg"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("Lesson 1", "lesson-1"),
+        ("#Grüße  aus_Köln!", "grüße-aus-köln"),
+        ("  --  ", ""),
+        ("…", ""),
+        ("<script>", "script"),
+        ("x" * 31 + " yz", "x" * 31),
+    ],
+)
+def test_names_of_rooms(typed: str, name: str) -> None:
+    assert clean(typed) == name
+
+
+def test_a_thread_goes_on_after_its_newest_public_answer() -> None:
+    room = Room(Files(100))
+    for row, private in ((5, False), (6, True), (7, False), (8, True)):
+        room.show(room.begin(ANN, "more", private=private, thread=4), Reply(row=row))
+    room.show(room.begin(ANN, "elsewhere", private=False), Reply(row=9))
+    assert (room.last_of(4), room.last_of(9)) == (7, 9)

@@ -1,0 +1,70 @@
+"""What the routes of the web chat do with those who keep them busy."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.test_utils import make_mocked_request
+from fakes.core.clock import in_its_own_time
+from fakes.platforms.web_page import Visitor
+
+from bot.platforms.web import site
+
+
+async def stalling() -> AsyncIterator[bytes]:
+    yield b"the beginning"
+    await asyncio.Event().wait()
+
+
+async def trickling() -> AsyncIterator[bytes]:
+    while True:
+        yield b"a little"
+        await asyncio.sleep(0.01)
+
+
+async def upload(ann: Visitor, data: bytes | AsyncIterator[bytes]) -> tuple[int, str]:
+    headers = {"Origin": ann.url, "Accept-Language": "de"}
+    async with ann.session.post(f"{ann.url}/files", data=data, headers=headers) as response:
+        return response.status, await response.text()
+
+
+@pytest.mark.parametrize(("limit", "sent"), [("STALLED_SECONDS", stalling), ("UPLOAD_SECONDS", trickling)])
+async def test_a_file_that_does_not_arrive_gives_its_place_to_others(
+    ann: Visitor, monkeypatch: pytest.MonkeyPatch, limit: str, sent: Callable[[], AsyncIterator[bytes]]
+) -> None:
+    async with ann.page():
+        with monkeypatch.context() as hasty:
+            hasty.setattr(site, limit, 0.2)
+            slow = await asyncio.gather(*(upload(ann, sent()) for _ in range(site.UPLOADS_AT_ONCE)))
+        sentence = "Die Datei kam nicht rechtzeitig an. Versuch es noch einmal, oder mit einer kleineren."
+        assert slow == [(408, sentence)] * site.UPLOADS_AT_ONCE
+        status, _ = await upload(ann, b"all of it")
+        assert status == 200
+
+
+def test_a_file_may_take_longer_than_it_may_stall() -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        connection = BaseProtocol(loop)
+        connection.connection_made(asyncio.Transport())
+        body = StreamReader(connection, 1 << 16, loop=loop)
+        reading = asyncio.create_task(site._body(make_mocked_request("POST", "/files", payload=body)))
+        for _ in range(3):
+            body.feed_data(b"a little")
+            await asyncio.sleep(site.STALLED_SECONDS - 1)
+        body.feed_eof()
+        assert await reading == b"a little" * 3
+
+    in_its_own_time(scene())
+
+
+async def test_a_file_has_a_limit_and_an_owner(ann: Visitor) -> None:
+    headers = {"Origin": ann.url}
+    async with ann.session.post(f"{ann.url}/files", data=b"x", headers=headers) as response:
+        assert response.status == 401
+    async with ann.page():
+        data = bytes((8 << 20) + 1)
+        async with ann.session.post(f"{ann.url}/files", data=data, headers=headers) as response:
+            assert (response.status, await response.text()) == (413, "A file may have 8 MB; this one has more.")

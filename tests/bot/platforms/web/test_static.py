@@ -1,0 +1,66 @@
+"""The page's own sentences have their translations, and the page stays small."""
+
+import gzip
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.platforms.web.templates import HTML, NAME, NAMED, SPOKEN, STATIC, WORDS
+
+MOST_JAVASCRIPT = 150_000
+"""Bytes, compressed: all modules, also those that are loaded when they are needed."""
+SPOKEN_IN_SCRIPTS = re.compile(r'\bt\(\s*"((?:[^"\\]|\\.)*)"')
+VENDOR = STATIC / "vendor"
+
+
+def sentences() -> set[str]:
+    found: set[str] = set()
+    for path in (STATIC / "js").rglob("*.js"):
+        found |= {json.loads(f'"{text}"') for text in SPOKEN_IN_SCRIPTS.findall(path.read_text("utf-8"))}
+    for path in HTML.glob("*.html"):
+        page = path.read_text("utf-8")
+        found |= {html.unescape(text) for _, text in SPOKEN.findall(page)}
+        found |= {html.unescape(text) for tag in NAMED.findall(page) for _, text in NAME.findall(tag)}
+    return found
+
+
+def translations(language: str) -> dict[str, str]:
+    return json.loads((WORDS / f"{language}.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("language", ["de", "es"])
+def test_every_sentence_of_the_page_is_translated_and_nothing_else(language: str) -> None:
+    words = translations(language)
+    assert set(words) == sentences()
+    for english, other in words.items():
+        assert sorted(re.findall(r"\{\w+\}", english)) == sorted(re.findall(r"\{\w+\}", other)), english
+
+
+def modules() -> Iterator[Path]:
+    yield from STATIC.rglob("*.js")
+    yield from STATIC.rglob("*.mjs")
+
+
+def test_all_javascript_is_small() -> None:
+    sizes = {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in modules()}
+    print(f"{len(sizes)} modules, {sum(sizes.values())} bytes compressed")
+    assert len(sizes) > 20
+    assert sum(sizes.values()) < MOST_JAVASCRIPT
+
+
+def test_every_library_is_listed_as_it_is() -> None:
+    table = (VENDOR / "README.md").read_text("utf-8")
+    listed = dict(re.findall(r"\| ([\w./-]+) \| [\w./-]+ \| ([0-9a-f]{64}) \|", table))
+    there = {
+        path.relative_to(VENDOR).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in VENDOR.rglob("*")
+        if path.suffix in (".js", ".mjs")
+    }
+    assert listed == there
+    for licence in re.findall(r"LICENSE[\w.-]*\w", table):
+        assert (VENDOR / licence).stat().st_size > 500

@@ -1,0 +1,117 @@
+"""The pages as they are sent: all begin alike, and each in the language of whoever reads it."""
+
+import re
+
+import pytest
+from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.web_page import Visitor, visitor
+from playwright.async_api import expect
+from pydantic import SecretStr
+
+from bot.app import Bot
+from bot.config import WebSection
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.templates import STATIC, static_url
+
+OLD = "@supports not (color: light-dark(#000, #fff)) {"
+VARIABLE = re.compile(r"^ +(--[\w-]+): (.+);$", re.MULTILINE)
+COLOUR = r"((?:[^(),]|\([^)]*\))+)"
+BOTH = re.compile(rf"light-dark\({COLOUR}, {COLOUR}\)")
+PATHS = ("/", "/dial", "/settings", "/read/explain", "/teacher")
+
+
+async def got(one: Visitor, path: str, accepted: str = "") -> str:
+    async with one.session.get(one.url + path, headers={"Accept-Language": accepted}) as response:
+        assert response.status == 200
+        assert response.headers["Vary"] == "Accept-Language"
+        return await response.text()
+
+
+async def test_all_pages_begin_alike_and_have_a_title_of_their_own(ann: Visitor) -> None:
+    pages = [await got(ann, path) for path in PATHS]
+    assert len({page.partition("<title")[0] for page in pages}) == 1
+    titles = [re.findall("<title[^>]*>([^<]+)</title>", page) for page in pages]
+    assert titles == [
+        ["Tempera"],
+        ["The temperature dial · Tempera"],
+        ["Settings · Tempera"],
+        ["Lessons · Tempera"],
+        ["Teachers · Tempera"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language", "title"),
+    [
+        ("", "en", "Settings"),
+        ("de-AT,en;q=0.5", "de", "Einstellungen"),
+        ("en-GB,de;q=0.5", "en", "Settings"),
+        ("fr, es-MX;q=0.8, de;q=0.5", "es", "Ajustes"),
+        ("xx;../de", "en", "Settings"),
+    ],
+)
+async def test_a_page_is_in_the_first_language_that_it_speaks(
+    ann: Visitor, accepted: str, language: str, title: str
+) -> None:
+    page = await got(ann, "/settings", accepted)
+    assert f'<html lang="{language}">' in page
+    assert f"<h1 data-t>{title}</h1>" in page
+
+
+async def test_what_is_on_a_page_before_its_scripts_has_no_gaps(ann: Visitor) -> None:
+    for path in PATHS:
+        assert re.findall(r"\{\w+\}", await got(ann, path)) == []
+
+
+async def test_the_door_speaks_the_readers_language(bot: Bot) -> None:
+    section = WebSection(port=0, join_code=SecretStr("open sesame"))
+    async with WebPlatform(bot, section).serve() as url, visitor(url) as one:
+        german = {"Accept-Language": "de", "Origin": url}
+        async with one.session.post(f"{url}/join", data={"code": "guess"}, headers=german) as response:
+            assert "Das ist nicht der Code." in await response.text()
+        async with one.session.post(f"{url}/teacher", data={"code": "guess"}, headers=german) as response:
+            assert "Dieser Link wurde schon benutzt" in await response.text()
+        for _ in range(10):
+            async with one.session.post(f"{url}/join", data={"code": "guess"}, headers=german) as response:
+                last = await response.text()
+        assert "Das waren zu viele Versuche." in last
+
+
+@pytest.mark.parametrize("name", [path.name for path in (STATIC / "css").glob("*.css")])
+def test_browsers_that_know_no_pairs_of_colours_have_the_light_ones(name: str) -> None:
+    style = (STATIC / "css" / name).read_text("utf-8")
+    before, old, after = style.partition(OLD)
+    block, _, rest = after.partition("\n}\n")
+    pairs = {variable: value for variable, value in VARIABLE.findall(before + rest) if "light-dark(" in value}
+    assert (before + rest).count("light-dark(") == len(pairs)
+    assert bool(old) is bool(pairs)
+    assert dict(VARIABLE.findall(block)) == {variable: BOTH.sub(r"\1", value) for variable, value in pairs.items()}
+
+
+class TestInABrowser:
+    """What people see."""
+
+    pytestmark = MARKS
+
+    async def test_the_page_and_the_bot_speak_the_first_language_that_they_know(self, url: str) -> None:
+        async with chromium() as browser, opened(browser, url, locale="es-ES") as page:
+            await expect(page.get_by_role("heading", name="¿Qué te gustaría probar?")).to_be_visible()
+            await page.locator("#input").fill("/ask temperature:9 hola")
+            await page.locator("#input").press("Enter")
+            await expect(page.locator(".exchange .markdown")).to_contain_text("temperature debe ser")
+
+
+async def test_a_page_names_every_module_that_it_begins_with(ann: Visitor) -> None:
+    async with ann.session.get(f"{ann.url}/", headers={"Accept-Language": "de"}) as response:
+        head = (await response.text()).split("</head>")[0]
+    ahead = re.findall(rf'<link rel="modulepreload" href="{static_url()}/([^"]+)">', head)
+    assert len(ahead) == len(set(ahead))
+    # Some are reached through others alone, some are fetched when they are needed.
+    assert {"js/chat/composer.js", "js/shared/heat.js", "vendor/purify.es.mjs"} <= set(ahead)
+    assert not {"js/chat/app.js", "js/chat/tokens.js", "js/shared/dialview.js", "vendor/highlight/core.min.js"} & set(
+        ahead
+    )
+    assert f'<link rel="preload" as="fetch" crossorigin href="{static_url()}/words/de.json">' in head
+    for module in ahead:
+        async with ann.session.get(f"{ann.url}{static_url()}/{module}") as response:
+            assert response.status == 200

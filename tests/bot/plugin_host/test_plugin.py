@@ -1,0 +1,123 @@
+import asyncio
+import importlib
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from bot.config import PluginsSection
+from bot.core.errors import PluginError
+from bot.plugin_host import plugin
+
+TEN_LINES = '''
+from collections.abc import AsyncIterator
+from bot import Context, Plugin, Reply, command
+
+class Dice(Plugin):
+    @command()
+    async def roll(self, ctx: Context, sides: int = 6) -> AsyncIterator[Reply]:
+        """Roll a die."""
+        yield Reply(text=f"You rolled a {sides}.", final=True)
+'''
+
+
+def section(folder: Path | None = None, *enabled: str) -> PluginsSection:
+    return PluginsSection(enabled=enabled, folder=folder)
+
+
+def test_built_in_plugins_load_in_the_order_given() -> None:
+    assert [loaded.name for loaded in plugin.load(section(None, "help", "ask"))] == ["help", "ask"]
+
+
+def test_a_file_in_a_folder_is_a_plugin(tmp_path: Path) -> None:
+    (tmp_path / "dice.py").write_text(TEN_LINES)
+    (tmp_path / "_helper.py").write_text("raise RuntimeError")
+    (loaded,) = plugin.load(section(tmp_path))
+    assert (loaded.name, [command.name for command in loaded.commands()]) == ("dice", ["roll"])
+
+
+def test_an_installed_package_offers_a_plugin(tmp_path: Path) -> None:
+    (tmp_path / "dice_plugin.py").write_text(TEN_LINES)
+    metadata = tmp_path / "dice_plugin-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: dice-plugin\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[tempera.plugins]\ndice = dice_plugin\n")
+    code = (
+        "import bot.plugin_host.plugin as p; from bot.config import PluginsSection as S; "
+        "print(*[x.name for x in p.load(S())])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.append({str(tmp_path)!r}); {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split()[-1] == "dice"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import nothing_of_that_name", "ModuleNotFoundError"),
+        ("def broken(:", "SyntaxError"),
+        ("x = 1", "must define one subclass of Plugin; it defines 0"),
+        (TEN_LINES.replace('"""Roll a die."""', "pass"), "docstring's first line"),
+    ],
+)
+def test_a_broken_plugin_stops_the_start_and_is_named(tmp_path: Path, source: str, reason: str) -> None:
+    (tmp_path / "dice.py").write_text(textwrap.dedent(source))
+    with pytest.raises(PluginError, match="dice") as caught:
+        plugin.load(section(tmp_path))
+    assert reason in str(caught.value)
+
+
+def test_what_is_not_there() -> None:
+    with pytest.raises(PluginError, match="“nothing”"):
+        plugin.load(section(None, "nothing"))
+    with pytest.raises(PluginError, match="does not exist"):
+        plugin.load(section(Path("/nowhere")))
+
+
+def test_two_of_a_name(tmp_path: Path) -> None:
+    (tmp_path / "ask.py").write_text(TEN_LINES)
+    with pytest.raises(PluginError, match="Two plugins are called “ask”"):
+        plugin.load(section(tmp_path, "ask"))
+
+
+async def test_background_tasks_end_with_their_plugin() -> None:
+    ended = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append("task")
+
+    class Busy(plugin.Plugin):
+        async def stop(self) -> None:
+            ended.append("stop")
+
+    busy = Busy()
+    busy.spawn(work())
+    await asyncio.sleep(0)
+    await busy.close()
+    assert ended == ["task", "stop"]
+
+
+def test_a_package_is_read_anew_with_all_its_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "dice_in_parts"
+    package.mkdir()
+    (package / "__init__.py").write_text("from dice_in_parts.sides import SIDES\n" + TEN_LINES)
+    (package / "sides.py").write_text("SIDES = 6")
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded = plugin.make("dice", importlib.import_module("dice_in_parts"))
+    assert sys.modules["dice_in_parts"].SIDES == 6
+    (package / "sides.py").write_text("SIDES = 'twelve'")
+    again = plugin.again(loaded)
+    assert (again.name, sys.modules["dice_in_parts"].SIDES) == ("dice", "twelve")
+    (package / "sides.py").write_text("SIDES = broken(")
+    with pytest.raises(PluginError, match="Plugin “dice_in_parts” cannot be loaded: SyntaxError"):
+        plugin.again(again)
+    assert sys.modules["dice_in_parts.sides"].SIDES == "twelve"

@@ -1,0 +1,397 @@
+"""/privacy: an export that has everything, and a deletion after which no table has anything."""
+
+import asyncio
+import base64
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.core.requests import ROOM, ask, last, replies
+from fakes.model_server.model_api import FakeModels
+from fakes.storage.database_dump import holding, rows
+from fakes.storage.postgres import fresh_database, kept_database
+from sqlalchemy import select
+
+from bot.access.timeouts import TimeOutRow
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.core.messages import Action, Place, Reply, Request, User
+from bot.inference.client import ModelClient
+from bot.platforms.terminal import HERE, operator
+from bot.plugin_host import plugin
+from bot.settings.scopes import Scope, home
+from bot.storage.audit import AuditRow
+from bot.storage.database import AttachmentRow, Database, MessageRow, PluginRow, now
+from bot.storage.key_value import Store
+
+BEN = User("100000000000000007", "Benedikt")
+ANN = User("100000000000000001", "Ann")
+MOD = User("100000000000000009", "Mod", is_moderator=True)
+SCHOOL = home(ROOM)
+WORDS = ("aubergine", "courgette", "pumpkin", "gherkin", "celeriac", "fennel")
+"""What Benedikt writes, each in a place of its own."""
+
+
+@asynccontextmanager
+async def running(address: str, models: FakeModels, **more: Any) -> AsyncIterator[Bot]:
+    plugins = plugin.load(PluginsSection(entry_points=False))
+    settings = {"safety.level": "off", "ask.keep_tokens": True}
+    async with Bot(ModelClient(models.url), plugins, Database(address), settings=settings, **more) as bot:
+        yield bot
+
+
+async def press(bot: Bot, user: User, button: str, row: int, place: Place = ROOM, **fields: Any) -> Reply:
+    request = Request(user=user, place=place, action=Action(f"t:{button}:{row}", fields or None))
+    return (await replies(bot, request))[-1]
+
+
+async def live(bot: Bot) -> None:
+    """Leave something of Benedikt's behind wherever there is a place for it."""
+    answer = await last(bot, ask("/ask aubergine", BEN, message="m-1", resume={"user": BEN.id}))
+    await bot.sent(answer.row, ["d-1", "d-2"])
+    await press(bot, BEN, "up", answer.row)
+    anns = await last(bot, ask("/ask something else", ANN))
+    await press(bot, BEN, "down", anns.row)
+    # What others made of it holds his words, too.
+    await press(bot, MOD, "edit", (await last(bot, ask("/ask courgette", BEN))).row, prompt="courgette soup")
+    again = await press(bot, MOD, "again", answer.row)
+    await press(bot, MOD, "warmer", again.row)
+    drawn = await last(bot, ask("/imagine pumpkin count:1", BEN))
+    await press(bot, ANN, "b0", drawn.row)
+    await last(bot, ask("/face", BEN))
+    await last(bot, ask("/new", BEN))
+    await last(bot, ask("/defaults set ask.temperature value:0.3", BEN))
+    await last(bot, ask("/explain celeriac and nothing that any lesson knows", BEN))
+    await last(bot, ask("/config set safety.words radish", MOD))
+    refused = await last(bot, ask("/ask radish and gherkin", BEN))
+    await press(bot, BEN, "appeal", int(refused.buttons[0].id.split(":")[2]))
+    await last(bot, ask(f"/config set moderators.users {BEN.id}", MOD))
+    await last(bot, ask("/config set answers.quote no", BEN))
+    timed_out = {"user": User("100000000000000003", "Cem", roles=()), "duration": "2h"}
+    await last(bot, Request(user=BEN, place=ROOM, command="timeout", options=timed_out))
+    await keep(bot)
+    await bot.timeouts.set(BEN, home(replace(ROOM, server="other")), now() + timedelta(hours=1), "fennel", MOD)
+    # What moderators looked up names him.
+    named = {"command": "ask", "user": BEN}
+    await last(bot, Request(user=MOD, place=ROOM, command="why", options=named))
+    for line in ("/timeouts list", "/lesson gaps", "/audit"):
+        await last(bot, ask(line, MOD))
+    about = f"who is {BEN.id}?"
+    anns = await last(bot, ask(f"/ask {about}", ANN, resume={"line": f"/ask {about}"}))
+    button = {"label": "Ask again", "command": "ask", "options": {"prompt": about}}
+    await bot.journal.note(anns.row, card={"question": about}, buttons=[button])
+    # Pictures are described by their prompts.
+    await last(bot, ask(f"/imagine a cat for {BEN.id}", ANN))
+    await last(bot, ask(f"/config set moderators.users {BEN.id} {ANN.id}", MOD))
+
+
+async def keep(bot: Bot) -> None:
+    """Keep something of Benedikt's as a plugin may: under each name that he has there, and in a scope of that name."""
+    store = Store(bot.database, "diary")
+    for mine in (BEN.id, f"test:{BEN.id}"):
+        await store.set(mine, "under his name")
+        await store.set("page", "in his scope", scope=mine)
+        await store.set_blobs({mine: b"under his name"})
+        await store.set_blobs({"page": b"in his scope"}, scope=mine)
+
+
+async def confirmed(bot: Bot, user: User = BEN, place: Place = ROOM) -> Reply:
+    """Ask for the deletion, and press its button."""
+    asked = await last(bot, ask("/privacy delete", user, place))
+    assert asked.private
+    assert not asked.error
+    return await press(bot, user, "b0", asked.row, place)
+
+
+@pytest.fixture
+async def lived(address: str, models: FakeModels) -> AsyncIterator[Bot]:
+    """The bot in whose time Benedikt left something everywhere."""
+    async with running(address, models) as made:
+        await live(made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What there is after such a time lies here once a test has needed it, and in the database was_lived."""
+    return tmp_path_factory.mktemp("left")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def bot(request: pytest.FixtureRequest, models: FakeModels, left: Path, tmp_path: Path) -> AsyncIterator[Bot]:
+    """One that was started after such a time, which was the same one for all tests."""
+    is_file = request.param == "sqlite"
+    socket = "" if is_file else request.getfixturevalue("postgres")
+    if not (left / request.param).exists():
+        first = f"sqlite:///{left}/sqlite/tempera.db" if is_file else await kept_database(socket, "was_lived")
+        async with running(first, models) as made:
+            await live(made)
+        (left / request.param).mkdir(exist_ok=True)
+    async with AsyncExitStack() as stack:
+        address = f"sqlite:///{tmp_path}/sqlite/tempera.db"
+        if is_file:
+            shutil.copytree(left / "sqlite", tmp_path / "sqlite")
+        else:
+            address = await stack.enter_async_context(fresh_database(socket, template="was_lived"))
+        yield await stack.enter_async_context(running(address, models))
+
+
+async def test_after_the_deletion_no_table_has_the_persons_id_name_or_words(lived: Bot) -> None:
+    bot = lived
+    for one in (BEN.id, BEN.name, *WORDS):
+        assert await holding(bot.database, one), f"{one} was never there"
+    tables = {name for name, found in (await rows(bot.database)).items() if found}
+    assert {"messages", "attachments", "votes", "tokens", "deliveries", "audit", "settings", "timeouts"} <= tables
+    reply = await confirmed(bot)
+    assert (reply.text, reply.private) == ("Everything that I had stored about you is deleted.", True)
+    assert await holding(bot.database, BEN.id, BEN.name, *WORDS) == []
+
+
+async def test_others_keep_what_is_theirs(bot: Bot) -> None:
+    await confirmed(bot)
+    texts = [row.text for row in await bot.journal.recent(ROOM, 100) if row.author == ANN.id]
+    assert "something else" in texts
+    assert [text for text in texts if re.fullmatch(r"who is deleted-[0-9a-f]{8}\?", text)]
+    entries = await bot.audit.find("test", "school")
+    changed = [entry for entry in entries if entry.kind == "setting" and entry.actor == MOD.id]
+    assert [entry.what for entry in changed] == ["moderators.users", "moderators.users", "safety.words"]
+
+
+async def test_rights_as_a_moderator_that_the_bot_gave_end_with_it(bot: Bot) -> None:
+    assert bot.recognised(BEN, ROOM).is_moderator
+    await confirmed(bot)
+    assert [bot.recognised(user, ROOM).is_moderator for user in (BEN, ANN)] == [False, True]
+    assert bot.settings.scopes.at(SCHOOL)["moderators.users"] == ANN.id
+
+
+async def test_defaults_of_ones_own_do_not_come_back_with_the_next_one(bot: Bot) -> None:
+    await confirmed(bot)
+    await last(bot, ask("/defaults set ask.max_tokens value:9", BEN))
+    assert await Store(bot.database, "defaults").items() == {f"test:{BEN.id}": {"ask.max_tokens": 9}}
+
+
+async def test_a_word_that_is_somebodys_id_stays_in_what_others_ask(tmp_path: Path, models: FakeModels) -> None:
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        for person in (User("gardener", "Benedikt"), User("4711", "Ben")):
+            question = f"what does {person.id} mean?"
+            await last(bot, ask(f"/ask {question}", ANN))
+            await confirmed(bot, person)
+            assert question in [row.text for row in await bot.journal.recent(ROOM, 9)]
+
+
+async def test_in_the_audit_a_random_name_stands_for_the_person(bot: Bot) -> None:
+    async with bot.database.reading() as session:
+        before = len(list(await session.scalars(select(AuditRow))))
+    await confirmed(bot)
+    async with bot.database.reading() as session:
+        after = list(await session.scalars(select(AuditRow).order_by(AuditRow.id)))
+    assert len(after) == before
+    pseudonyms = {name for row in after for name in (row.actor, row.subject) if name.startswith("deleted-")}
+    assert len(pseudonyms) == 1
+    kinds = {(row.kind, row.what) for row in after if row.actor in pseudonyms}
+    assert {("refusal", "ask"), ("appeal", "ask"), ("setting", "answers.quote")} <= kinds
+    assert [row.what for row in after if row.subject in pseudonyms] == ["timeout"]
+
+
+async def test_a_second_person_gets_another_name(bot: Bot) -> None:
+    await confirmed(bot)
+    await confirmed(bot, replace(MOD, is_moderator=False))
+    async with bot.database.reading() as session:
+        actors = {row.actor for row in await session.scalars(select(AuditRow))}
+    assert len([name for name in actors if name.startswith("deleted-")]) == 2
+    assert MOD.id not in actors
+
+
+async def test_a_timeout_stays_until_it_ends(bot: Bot) -> None:
+    await last(bot, ask(f"/config set moderators.users {ANN.id}", MOD))
+    await bot.timeouts.set(BEN, SCHOOL, now() + timedelta(hours=1), "fennel", MOD)
+    assert bot.dispatch(ask("/ask hi", BEN)).refused
+    # Nobody needs to be let in to have their data deleted.
+    await confirmed(bot)
+    assert await holding(bot.database, BEN.id, BEN.name, "fennel") == []
+    refused = await last(bot, ask("/ask hi", BEN))
+    assert refused.text.startswith("Moderators have timed you out")
+    listed = await last(bot, ask("/timeouts list", MOD))
+    assert "somebody who had their data deleted until" in listed.text
+    assert (
+        await press(bot, MOD, "b0", listed.row)
+    ).text == "Lifted: somebody who had their data deleted can use me again."
+    assert not bot.dispatch(ask("/ask hi", BEN)).refused
+
+
+async def test_the_hash_is_none_that_can_be_made_from_the_database(bot: Bot) -> None:
+    import hashlib
+
+    await confirmed(bot)
+    async with bot.database.reading() as session:
+        (row,) = await session.scalars(select(TimeOutRow).where(TimeOutRow.user == ""))
+    plain = f"test\0{BEN.id}".encode()
+    assert len(row.person) == 64
+    assert row.person not in {hashlib.sha256(text).hexdigest() for text in (plain, BEN.id.encode())}
+
+
+async def test_an_export_has_all_of_it_and_nobody_elses(bot: Bot) -> None:
+    stored = await rows(bot.database)
+    reply = await last(bot, ask("/privacy export", BEN))
+    assert reply.private
+    (file,) = reply.attachments
+    assert (file.filename, file.media_type) == ("tempera-data.json", "application/json")
+    told = json.loads(file.data)
+    text = file.data.decode()
+    assert told["about"]["id"] == BEN.id
+    for word in WORDS:
+        assert word in text, word
+    assert {row["author"] for row in told["messages"]} == {BEN.id}
+    pictures = [base64.b64decode(one["base64"]) for one in told["files"]]
+    assert any(data.startswith(b"\x89PNG") for data in pictures)
+    assert told["tokens"][0]["tokens"]
+    assert [row["external"] for row in told["deliveries"]] == ["d-1", "d-2"]
+    assert sorted(row["value"] for row in told["votes"]) == [-1, 1]
+    assert {(row["name"], row["reason"]) for row in told["timeouts"]} == {("Benedikt", "fennel"), ("Cem", "")}
+    assert {row["kind"] for row in told["audit"]} == {"setting", "refusal", "appeal", "moderation"}
+    kept = [row["value"] for row in told["plugin_data"] if row["plugin"] == "diary"]
+    assert sorted(kept) == ["in his scope"] * 2 + ["under his name"] * 2
+    assert [row["value"] for row in told["plugin_data"] if row["plugin"] != "diary"] == [{"ask.temperature": 0.3}]
+    blobs = [base64.b64decode(one["base64"]) for one in told["files"] if one.get("plugin") == "diary"]
+    assert sorted(blobs) == [b"in his scope"] * 2 + [b"under his name"] * 2
+    assert "something else" not in text
+    # Nothing of the export is stored itself.
+    left = await rows(bot.database)
+    assert {name: found for name, found in left.items() if name != "counts"} == {
+        name: found for name, found in stored.items() if name != "counts"
+    }
+
+
+async def test_it_is_for_everybody_everywhere_and_for_oneself(bot: Bot) -> None:
+    await last(bot, ask("/config set access.roles teachers", MOD))
+    direct = Place("test", "dm-ann")
+    for place in (ROOM, direct):
+        assert not (await last(bot, ask("/privacy export", ANN, place))).error
+    asked = await last(bot, ask("/privacy delete", BEN))
+    assert (await press(bot, ANN, "b0", asked.row)).error or not await holding(bot.database, ANN.id)
+    assert await holding(bot.database, BEN.id, "aubergine")
+
+
+async def test_answers_under_way_end_with_it(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    answering = asyncio.create_task(last(bot, ask("/ask aubergine", BEN)))
+    await models.until(running=1)
+    await confirmed(bot)
+    assert (await answering).deleted
+    assert await holding(bot.database, "aubergine") == []
+
+
+async def test_much_is_in_files_that_every_platform_takes(
+    tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, about = 4000, 600
+    monkeypatch.setattr("bot.privacy.export.FILE_BYTES", most)
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        for _ in range(3):
+            await last(bot, ask("/imagine pumpkin", BEN))
+            await last(bot, ask("/ask aubergine", BEN))
+        large = bytes(range(256)) * 20
+        drawn = await last(bot, ask("/face", BEN))
+        async with bot.database.writing() as session:
+            session.add(
+                AttachmentRow(message=drawn.row, filename="large", media_type="", alt="", spoiler=False, data=large)
+            )
+        files = (await last(bot, ask("/privacy export", BEN))).attachments
+        async with bot.database.reading() as session:
+            stored = list(await session.scalars(select(MessageRow.id).where(MessageRow.author == BEN.id)))
+    assert max(len(file.data) for file in files) <= most + about
+    assert [file.filename for file in files[:2]] == ["tempera-data.json", "tempera-data-2.json"]
+    told = [json.loads(file.data) for file in files]
+    assert [(one["about"]["file"], one["about"]["files"]) for one in told] == [
+        (number, len(files)) for number in range(1, len(files) + 1)
+    ]
+    assert [row["id"] for one in told for row in one.get("messages", [])] == stored
+    assert len([row for one in told for row in one.get("tokens", []) if row["tokens"]]) == 3
+    pieces = [row for one in told for row in one.get("files", []) if row["filename"] == "large"]
+    assert [(one["piece"], one["pieces"]) for one in pieces] == [(1, 3), (2, 3), (3, 3)]
+    assert b"".join(base64.b64decode(one["base64"]) for one in pieces) == large
+
+
+async def test_a_row_too_large_for_a_file_comes_in_pieces_that_make_it_up(
+    tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, about = 4000, 600
+    monkeypatch.setattr("bot.privacy.export.FILE_BYTES", most)
+    diary = {"quoted": '"\\' * 800, "drawn": "😀" * 800, "half": "\ud83d"}
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        async with bot.database.writing() as session:
+            session.add(PluginRow(plugin="diary", scope="", key=BEN.id, value=diary))
+        files = (await last(bot, ask("/privacy export", BEN))).attachments
+    assert max(len(file.data) for file in files) <= most + about
+    told = [json.loads(file.data) for file in files]
+    pieces = [row for one in told for row in one.get("plugin_data", [])]
+    assert [one["piece"] for one in pieces] == list(range(1, pieces[0]["pieces"] + 1))
+    row = json.loads("".join(one["json"] for one in pieces))
+    assert (row["key"], row["value"]) == (BEN.id, diary | {"half": "?"})
+    assert all(one["about"]["pieces"].startswith("What is too large") for one in told if one.get("plugin_data"))
+
+
+async def test_an_export_comes_nine_files_at_a_time(
+    tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.privacy.export.FILE_BYTES", 1500)
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        for _ in range(3):
+            await last(bot, ask("/imagine pumpkin", BEN))
+        parts = [await last(bot, ask(f"/privacy export part:{number}", BEN)) for number in (1, 2)]
+        beyond = await last(bot, ask("/privacy export part:3", BEN))
+    about = "of all that I have stored about you. PRIVACY.md tells what it is."
+    assert parts[0].text == f"This is part 1 of 2 {about} `/privacy export part:2` gives you the next one."
+    assert parts[1].text == f"This is part 2 of 2 {about}"
+    names = [file.filename for part in parts for file in part.attachments]
+    assert len(parts[0].attachments) == 9
+    assert names[1:] == [f"tempera-data-{number}.json" for number in range(2, len(names) + 1)]
+    assert (beyond.error, beyond.option) == (True, "")
+    assert beyond.text == "What is stored about you ends with part 2; there is no part 3."
+
+
+async def test_whoever_runs_the_bot_can_too(tmp_path: Path, models: FakeModels) -> None:
+    me = operator()
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        await last(bot, ask("/ask aubergine", me, HERE))
+        await last(bot, ask("/config set answers.quote no server:discord:123", me, HERE))
+        assert await holding(bot.database, "'operator'")
+        await confirmed(bot, me, HERE)
+        assert await holding(bot.database, "'operator'", "aubergine") == []
+
+
+async def test_a_word_that_is_somebodys_id_stays_in_settings_that_list_nobody(
+    tmp_path: Path, models: FakeModels
+) -> None:
+    me, school = operator(), Scope("discord", "123")
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        for name, value in (
+            ("ask.system_prompt", "Be an operator.\nAn operator is kind"),
+            ("safety.words", "operator"),
+        ):
+            await bot.settings.write([await bot.settings.checked(name, value, school)], me)
+        await last(bot, ask("/ask aubergine", me, HERE))
+        await confirmed(bot, me, HERE)
+        assert dict(bot.settings.scopes.at(school)) == {
+            "ask.system_prompt": "Be an operator.\nAn operator is kind",
+            "safety.words": "operator",
+        }
+
+
+async def test_what_was_deleted_is_gone_from_the_file(tmp_path: Path, models: FakeModels) -> None:
+    async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
+        await last(bot, ask("/ask aubergine", BEN))
+        await confirmed(bot)
+        await bot.database.settle()
+        kept = await asyncio.to_thread(
+            lambda: b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+        )
+    assert b"aubergine" not in kept
+    assert BEN.id.encode() not in kept

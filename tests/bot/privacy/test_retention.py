@@ -1,0 +1,189 @@
+"""What is too old is forgotten while the bot runs; with a retention of 0 nothing is kept after an answer is done."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fakes.core.requests import ANN, BEN, ROOM, ask, last, press, replies
+from fakes.model_server.gateway import eventually
+from fakes.model_server.model_api import FakeModels
+from fakes.storage.database_dump import holding, rows
+from fakes.storage.rows import message
+
+from bot.app import Bot
+from bot.config import DatabaseSection, PluginsSection
+from bot.core.messages import Reply
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.settings.scopes import home
+from bot.storage import counters
+from bot.storage.audit import REFUSAL, Entry, note
+from bot.storage.database import Database, now
+
+EXPIRED = "This has expired: it is no longer stored."
+CONTENT = ("messages", "attachments", "votes", "tokens", "deliveries")
+
+
+@asynccontextmanager
+async def forgetful(address: str, models: FakeModels, days: float = 0) -> AsyncIterator[Bot]:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "face", "imagine"), entry_points=False))
+    client = ModelClient(models.url)
+    settings = {"safety.level": "off"}
+    async with Bot(client, plugins, Database(address), settings=settings, retention_days=days) as bot:
+        yield bot
+
+
+async def happened(database: Database, what: str, days: float) -> None:
+    """Store a message, a refusal and a count that are `days` old, each with the word `what` in it."""
+    then = now() - timedelta(days=days)
+    async with database.writing() as session:
+        session.add(message(text=what, created=then))
+        note(session, Entry(actor=ANN, place=ROOM, kind=REFUSAL, what="ask", before=what)).created = then
+        await counters.count(session, ("test", "school"), counters.USE, what, "done", counters.day_of(then))
+
+
+async def content(bot: Bot) -> dict[str, list[str]]:
+    found = await rows(bot.database)
+    return {name: found[name] for name in CONTENT if found[name]}
+
+
+async def is_forgotten(bot: Bot, what: str) -> bool:
+    return not await holding(bot.database, what)
+
+
+def test_it_may_be_set() -> None:
+    assert DatabaseSection(retention_days=0).retention_days == 0
+
+
+async def test_what_grew_too_old_while_no_bot_ran_is_forgotten_when_one_begins(
+    address: str, models: FakeModels
+) -> None:
+    async with Database(address) as database:
+        await happened(database, "aubergine", days=counters.KEPT_DAYS + 2)
+        await happened(database, "courgette", days=29)
+        assert len(await holding(database, "aubergine")) == 3
+    async with forgetful(address, models, days=30) as bot:
+        await eventually(lambda: is_forgotten(bot, "aubergine"))
+        assert len(await holding(bot.database, "courgette")) == 3
+
+
+async def test_what_grows_too_old_while_the_bot_runs_is_forgotten(
+    address: str, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.app.PURGE_SECONDS", 0.01)
+    async with forgetful(address, models, days=30) as bot:
+        # At least the second time it is not the round that comes at the start.
+        for _ in range(2):
+            await happened(bot.database, "aubergine", days=counters.KEPT_DAYS + 2)
+            await eventually(lambda: is_forgotten(bot, "aubergine"))
+
+
+async def test_nothing_is_kept_after_an_answer_and_its_buttons_say_so(address: str, models: FakeModels) -> None:
+    async with forgetful(address, models) as bot:
+        answer = await last(bot, ask("/ask aubergine"))
+        assert answer.text.startswith("Paris")
+        assert not answer.deleted
+        assert await content(bot) == {}
+        assert [button.action for button in answer.buttons] == [
+            *("again", "cooler", "warmer", "edit", "delete", "up", "down")
+        ]
+        for button in answer.buttons:
+            fields = {"prompt": "other"} if button.action == "edit" else {}
+            reply = await last(bot, press(button.action, answer.row, **fields))
+            assert (reply.text, reply.error, reply.private) == (EXPIRED, True, True), button.action
+        faces = await last(bot, ask("/face count:4"))
+        assert faces.attachments
+        drawn = await last(bot, ask("/imagine aubergine"))
+        assert (await last(bot, press("b0", drawn.row))).text == EXPIRED
+        assert await content(bot) == {}
+        assert await holding(bot.database, "aubergine", "Paris") == []
+        # A number that was given away once is never given to another answer.
+        assert (await last(bot, ask("/ask aubergine"))).row > drawn.row
+
+
+async def test_the_conversation_begins_anew_with_each_question(address: str, models: FakeModels) -> None:
+    async with forgetful(address, models) as bot:
+        await last(bot, ask("/ask aubergine"))
+        await last(bot, ask("/ask courgette"))
+        said = [turn["content"] for turn in models.requests[-1]["messages"] if turn["role"] == "user"]
+        assert said == ["courgette"]
+
+
+async def test_what_is_being_answered_stays_until_it_is(address: str, models: FakeModels) -> None:
+    async with forgetful(address, models) as bot:
+        models.gate.clear()
+        answering = asyncio.create_task(last(bot, ask("/ask aubergine")))
+        await models.until(running=1)
+        await bot._purge()
+        assert len((await content(bot))["messages"]) == 2
+        assert not await holding(bot.database, "Paris")
+        models.gate.set()
+        assert (await answering).text.startswith("Paris")
+        assert await content(bot) == {}
+
+
+async def test_what_was_stopped_or_cut_short_is_forgotten_too(address: str, models: FakeModels) -> None:
+    async with forgetful(address, models) as bot:
+        models.gate.clear()
+        answering = asyncio.create_task(last(bot, ask("/ask aubergine")))
+        await models.until(running=1)
+        (row,) = [row for row in await bot.journal.recent(ROOM, 9) if row.role == "assistant"]
+        assert await replies(bot, press("stop", row.id)) == []
+        assert (await answering).status == "Stopped."
+        assert await content(bot) == {}
+        left = bot.dispatch(ask("/ask courgette", BEN)).replies
+        assert isinstance(await anext(left), Reply)
+        await left.aclose()
+        assert await holding(bot.database, "courgette")
+    async with Database(address) as database:
+        assert await holding(database, "courgette", "ben") == []
+
+
+async def test_an_answer_to_the_same_question_finds_it_as_long_as_it_is_made(address: str, models: FakeModels) -> None:
+    async with forgetful(address, models) as bot:
+        models.gate.clear()
+        first = asyncio.create_task(last(bot, ask("/ask aubergine")))
+        await models.until(running=1)
+        (row,) = [row for row in await bot.journal.recent(ROOM, 9) if row.role == "assistant"]
+        second = asyncio.create_task(last(bot, press("again", row.id)))
+        await models.until(running=2)
+        bot.stop(row.id)
+        await first
+        assert len((await content(bot))["messages"]) == 2
+        models.gate.set()
+        assert (await second).text.startswith("Paris")
+        assert await content(bot) == {}
+
+
+async def test_a_refused_text_is_not_kept_either(address: str, models: FakeModels) -> None:
+    async with forgetful(address, models) as bot:
+        await bot.settings.write([bot.settings.plan("safety.words", "aubergine", home(ROOM))], ANN)
+        refused = await last(bot, ask("/ask AUBERGINE pie"))
+        assert refused.error
+        assert await holding(bot.database, "aubergine pie") == []
+        assert len((await rows(bot.database))["audit"]) == 2
+
+
+async def test_an_event_is_still_known_a_moment_later(address: str, models: FakeModels) -> None:
+    async with forgetful(address, models) as bot:
+        assert await bot.database.first_seen("slack", "C1:1.2")
+        await bot._purge()
+        assert not await bot.database.first_seen("slack", "C1:1.2")
+
+
+@pytest.mark.parametrize("days", [0, 30])
+def test_what_is_deleted_is_gone_from_the_file(tmp_path: Path, days: float) -> None:
+    async def use() -> None:
+        async with FakeModels() as models, forgetful(f"sqlite:///{tmp_path}/tempera.db", models, days) as bot:
+            await last(bot, ask("/ask aubergine"))
+            await bot._purge()
+            await asyncio.to_thread(look)
+
+    def look() -> None:
+        kept = b"".join(path.read_bytes() for path in tmp_path.glob("tempera.db*"))
+        assert (b"aubergine" in kept) == bool(days)
+
+    asyncio.run(use())

@@ -1,0 +1,43 @@
+"""What a text is meant to say, whatever it is spelt like, for those who read sentences."""
+
+import pytest
+
+from bot.safety.normalize import undisguised
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("How do I k1ll my t3acher?", "how do i kill my teacher"),
+        ("f u c k you, man", "fuck you, man"),
+        ("what k.i.l.l.s him", "what kills him"),
+        ("ki\u200bll him", "kill him"),
+        ("кill him", "kill him"),
+        ("you a$$", "you ass"),
+        ("$ex story", "sex story"),
+        ("\U0001f595 you", "fuck you you"),
+    ],
+)
+def test_a_disguise_is_undone(text: str, meant: str) -> None:
+    assert undisguised(text).replace("?", "") == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is the 4th planet?",
+        "2x+3=11",
+        "co2 and h2o, mp3 and GPT4",
+        "1 2 3 4",
+        "Class 8b has 24 pupils; 10a has 30.",
+        "don't worry, it's fine",
+        "Ich möchte schlafen.",
+        "¿Cómo estás, niño?",
+        "a + b + c",
+        "It costs $5 or 5€.",
+        "e.g. a cat",
+        "",
+    ],
+)
+def test_what_is_none_stays_as_it_is(text: str) -> None:
+    assert undisguised(text) == ""

@@ -1,0 +1,291 @@
+import asyncio
+from typing import Any
+
+import pytest
+from fakes.core.requests import ANN, MODERATOR, ROOM
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.errors import ConfigError, PluginError, UserError
+from bot.core.messages import Place, User
+from bot.settings.builtin import CORE, FOR_ROLES, FOR_SERVERS
+from bot.settings.resolver import Settings
+from bot.settings.scopes import Change
+from bot.settings.setting import Scope, Setting, most_or_all
+from bot.storage.database import Database
+
+HERE = Place("test", "channel")
+WARMTH = Setting(name="ask.warmth", type=float, default=0.7, minimum=0, maximum=2, description="How warm.")
+QUOTA = Setting(name="ask.quota", type=int, default=0, description="How often.", among=most_or_all)
+SCHOOL, OTHER = Scope("test", "school"), Scope("test", "other")
+HALL = Place("test", "hall", server="school")
+
+
+def declared(*settings: Setting, **overrides: Any) -> Settings:
+    made = Settings({f"ask.{name}": value for name, value in overrides.items()})
+    made.declare("ask", settings or [WARMTH, QUOTA])
+    made.check()
+    return made
+
+
+async def stored(database: Database, **overrides: Any) -> Settings:
+    made = declared(**overrides)
+    await made.start(database)
+    return made
+
+
+async def put(settings: Settings, name: str, value: Any, scope: Scope = SCHOOL, actor: User = MODERATOR) -> None:
+    await settings.write([settings.plan(name, value, scope)], actor)
+
+
+# Declarations
+
+
+def test_a_setting_is_its_default_until_the_deployment_says_otherwise() -> None:
+    assert declared().value("ask.warmth", HERE) == 0.7
+    assert declared(warmth="1.5").value("ask.warmth", HERE) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"ask.warmth": 3}, "ask.warmth must be a number from 0 to 2"),
+        ({"ask.wramth": 1}, "there is no setting “ask.wramth”. Did you mean “ask.warmth”?"),
+    ],
+)
+def test_a_wrong_override_is_one_sentence(overrides: dict[str, object], sentence: str) -> None:
+    def start() -> None:
+        settings = Settings(overrides)
+        settings.declare("ask", [WARMTH])
+        settings.check()
+
+    with pytest.raises(ConfigError, match=r"\[settings\]") as caught:
+        start()
+    assert sentence in str(caught.value)
+
+
+def test_a_plugin_declares_only_its_own() -> None:
+    with pytest.raises(PluginError, match="must begin with “face.”"):
+        Settings({}).declare("face", [WARMTH])
+
+
+def test_a_setting_has_one_owner() -> None:
+    settings = declared()
+    taken = Setting(name="ask.warmth", type=float, default=1.0, description="Another one.")
+    with pytest.raises(PluginError, match="Setting “ask.warmth” of plugin “toys” is one of “ask”, too."):
+        settings.declare("toys", [], [taken])
+    assert settings.value("ask.warmth", HERE) == 0.7
+
+
+def test_a_plugin_that_is_declared_anew_loses_what_it_declares_no_longer() -> None:
+    settings = declared()
+    settings.declare("ask", [WARMTH])
+    assert not settings.knows("ask.quota")
+    assert settings.knows("ask.warmth")
+    assert settings.knows("answers.private")
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"), [("ask.warmth", "ask.warmth"), (" ASK.Warmth ", "ask.warmth"), ("ask.w", "ask.warmth")]
+)
+def test_a_setting_is_found_however_it_is_written(typed: str, name: str) -> None:
+    assert declared().find(typed).name == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("ask.wamrth", "There is no setting “ask.wamrth”. Did you mean “ask.warmth”?"),
+        ("xyzzy", "There is no setting “xyzzy”. /config show lists what there is."),
+        ("", "There is no setting “”. /config show lists what there is."),
+    ],
+)
+def test_what_there_is_not_is_answered_with_the_nearest(typed: str, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        declared().find(typed)
+    assert str(caught.value) == sentence
+
+
+# What a value may be
+
+
+IDS = Setting(name="ask.where", type=str, default="", description="Where.", ids="channels", scopes=FOR_SERVERS)
+
+
+@pytest.mark.parametrize(
+    ("platform", "typed", "value"),
+    [
+        ("discord", "<#123456> 234567", "123456 234567"),
+        ("discord", "<@&123456>,<@!234567>, <@345678>", "123456 234567 345678"),
+        ("slack", "<#C123456|lessons> C234567", "C123456 C234567"),
+        ("web", "general, hall", "general hall"),
+        ("web", "hall hall", "hall"),
+        ("discord", "", ""),
+    ],
+)
+def test_ids_are_read_out_of_mentions(platform: str, typed: str, value: str) -> None:
+    assert IDS.convert(typed, platform) == value
+
+
+@pytest.mark.parametrize(("platform", "typed"), [("discord", "#general"), ("slack", "general"), ("web", "a:b")])
+def test_what_is_no_id_is_refused(platform: str, typed: str) -> None:
+    with pytest.raises(UserError) as caught:
+        IDS.convert(f"{typed}", platform)
+    assert str(caught.value) == (
+        "ask.where must be channels, such as #name, picked from the list that appears, or their ids, with spaces "
+        f"between; “{typed}” is none."
+    )
+
+
+@pytest.mark.parametrize("raw", [[1], {"a": 1}])
+def test_a_list_is_no_value(raw: object) -> None:
+    with pytest.raises(UserError, match="ask.warmth must be a number from 0 to 2; a list or a table is none."):
+        WARMTH.convert(raw)
+
+
+@pytest.mark.parametrize(("values", "counts"), [([3, 5], 5), ([3, 0], 0), ([7], 7)])
+def test_of_several_quotas_the_largest_counts_and_none_at_all_most(values: list[int], counts: int) -> None:
+    assert most_or_all(values) == counts
+
+
+@pytest.mark.parametrize("setting", CORE, ids=lambda setting: setting.name)
+def test_a_default_of_the_core_is_a_value_of_its_setting(setting: Setting) -> None:
+    assert setting.convert(setting.default) == setting.default
+
+
+# Scopes
+
+
+async def test_the_narrowest_counts(database: Database) -> None:
+    settings = await stored(database, warmth=0.5)
+    await put(settings, "ask.warmth", 1, SCHOOL)
+    await put(settings, "ask.warmth", 2, Scope("test", "school", "room"))
+    assert [level.where for level in settings.levels("ask.warmth", ROOM)] == [
+        "default", "deployment", "server", "channel",
+    ]  # fmt: skip
+    assert [level.value for level in settings.levels("ask.warmth", ROOM)] == [0.7, 0.5, 1, 2]
+    assert settings.value("ask.warmth", ROOM) == 2
+    assert settings.value("ask.warmth", HALL) == 1
+    assert settings.value("ask.warmth", Place("test", "room", server="other")) == 0.5
+    assert settings.value("ask.warmth", Place("other", "room", server="school")) == 0.5
+
+
+async def test_a_thread_goes_with_its_channel(database: Database) -> None:
+    settings = await stored(database)
+    await put(settings, "ask.warmth", 2, Scope("test", "school", "room"))
+    assert settings.value("ask.warmth", Place("test", "room", server="school", thread="42")) == 2
+
+
+async def test_a_direct_message_is_on_its_own(database: Database) -> None:
+    settings = await stored(database)
+    await put(settings, "ask.warmth", 2, Scope("test", "", "ann"))
+    assert settings.value("ask.warmth", Place("test", "ann")) == 2
+    assert settings.value("ask.warmth", Place("test", "ben")) == 0.7
+
+
+async def test_of_several_roles_the_best_counts_and_before_the_channel(database: Database) -> None:
+    settings = await stored(database)
+    await put(settings, "ask.quota", 1, Scope("test", "school", "room"))
+    await put(settings, "ask.quota", 5, Scope("test", "school", role="pupils"))
+    await put(settings, "ask.quota", 9, Scope("test", "school", role="helpers"))
+
+    def quota(*roles: str) -> int:
+        return int(settings.value("ask.quota", ROOM, User("x", "X", roles=roles)))
+
+    assert (quota(), quota("pupils"), quota("pupils", "helpers"), quota("others")) == (1, 5, 9, 1)
+    assert settings.value("ask.quota", ROOM, User("x", "X", roles=None)) == 1
+
+
+async def test_what_a_setting_takes_no_longer_is_as_if_it_were_not_set(database: Database) -> None:
+    settings = await stored(database)
+    await put(settings, "ask.warmth", 2)
+    settings.declare("ask", [Setting(name="ask.warmth", type=float, default=0.5, maximum=1, description="Warm.")])
+    assert settings.value("ask.warmth", ROOM) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("setting", "scope", "sentence"),
+    [
+        (WARMTH, Scope("test", "school", role="pupils"), "ask.warmth cannot be set for a role."),
+        (WARMTH, Scope("discord", "1", "room"), "There is no channel or role with the id “room” there."),
+        (WARMTH, Scope("slack", "T1", "#log"), "There is no channel or role with the id “#log” there."),
+        (
+            IDS,
+            Scope("test", "school", "room"),
+            "ask.where cannot be set for a single channel; set it for the whole server.",
+        ),
+        (
+            Setting(name="ask.all", type=int, default=0, description="All.", scopes=FOR_ROLES, among=max),
+            SCHOOL,
+            "ask.all is set for a role; name one.",
+        ),
+    ],
+    ids=["role", "no id on Discord", "no id on Slack", "channel", "server"],
+)  # fmt: skip
+def test_not_everything_can_be_set_for_everything(setting: Setting, scope: Scope, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        declared(setting).plan(setting.name, 1, scope)
+    assert str(caught.value) == sentence
+
+
+SERVERS, CHANNELS, ROLES = ("", "a", "b"), ("x", "y"), ("r", "s")
+SCOPES = [
+    *(Scope("test", server) for server in SERVERS if server),
+    *(Scope("test", server, channel) for server in SERVERS for channel in CHANNELS),
+    *(Scope("test", server, role=role) for server in SERVERS if server for role in ROLES),
+]
+STEPS = st.lists(st.tuples(st.sampled_from(SCOPES), st.none() | st.integers(0, 9)), max_size=12)
+
+
+@given(steps=STEPS, deployment=st.none() | st.integers(0, 9))
+def test_what_counts_is_what_a_simple_model_says(steps: list[tuple[Scope, int | None]], deployment: int | None) -> None:
+    settings = declared(**({} if deployment is None else {"quota": deployment}))
+    model: dict[tuple[str, str, str], int] = {}
+    for scope, value in steps:
+        settings.scopes._take([Change(scope, "ask.quota", value)])
+        model.pop((scope.server, scope.channel, scope.role), None)
+        if value is not None:
+            model[scope.server, scope.channel, scope.role] = value
+    for server in SERVERS:
+        for channel in CHANNELS:
+            for roles in ((), ("r",), ("r", "s")):
+                said = [model[server, "", role] for role in roles if server and (server, "", role) in model]
+                expected = 0 if deployment is None else deployment
+                for known in ((server, "", ""), (server, channel, "")):
+                    expected = model.get(known, expected)
+                if said:
+                    expected = 0 if 0 in said else max(said)
+                place = Place("test", channel, server)
+                assert settings.value("ask.quota", place, User("u", "U", roles=roles)) == expected
+                assert settings.levels("ask.quota", place, roles[0] if roles else "")[0].value == 0
+
+
+# Changes
+
+
+async def test_a_change_says_what_counted_before_and_what_does_now(database: Database) -> None:
+    settings = await stored(database)
+    await put(settings, "ask.warmth", 1.5)
+    [changed] = await settings.write([settings.plan("ask.warmth", "1", Scope("test", "school", "room"))], MODERATOR)
+    assert (changed.setting, changed.scope.channel, changed.before, changed.after) == (WARMTH, "room", 1.5, 1)
+    [changed] = await settings.write([settings.plan("ask.warmth", None, SCHOOL)], ANN)
+    assert (changed.before, changed.after) == (1.5, 0.7)
+
+
+async def test_what_one_process_sets_counts_in_the_other_once_it_looks(database: Database) -> None:
+    here, there = await stored(database), await stored(database)
+    await put(here, "ask.warmth", 2)
+    assert here.value("ask.warmth", ROOM) == 2
+    assert there.value("ask.warmth", ROOM) == 0.7
+    await there.refresh()
+    assert there.value("ask.warmth", ROOM) == 2
+    await put(there, "ask.warmth", None)
+    await here.refresh()
+    assert here.value("ask.warmth", ROOM) == 0.7
+
+
+async def test_looking_does_not_undo_what_is_just_being_set(database: Database) -> None:
+    settings = await stored(database)
+    for value in range(10):
+        await asyncio.gather(put(settings, "ask.quota", value), settings.refresh(), settings.refresh())
+        assert settings.value("ask.quota", ROOM) == value

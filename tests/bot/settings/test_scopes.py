@@ -1,0 +1,151 @@
+"""Writing what was set: all or nothing, with its entry in the audit, whoever else writes and whenever one dies."""
+
+import asyncio
+import multiprocessing
+import signal
+import sqlite3
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+from fakes.core.requests import MODERATOR, ROOM
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.core.messages import Place, User
+from bot.settings.scopes import Change, Scopes, above, home
+from bot.settings.setting import Scope
+from bot.storage.audit import Audit
+from bot.storage.database import Database
+
+SCHOOL = Scope("test", "school")
+KILLS = 100
+
+
+async def opened(database: Database) -> Scopes:
+    scopes = Scopes()
+    await scopes.start(database)
+    return scopes
+
+
+def test_the_scopes_of_a_place() -> None:
+    assert above(ROOM) == (Scope("test", "school", "room"), SCHOOL)
+    assert above(Place("test", "", server="school")) == (SCHOOL,)
+    assert above(Place("test", "ann")) == (Scope("test", "", "ann"),)
+    assert home(ROOM) == SCHOOL
+    assert home(Place("test", "ann")) == Scope("test", "", "ann")
+
+
+async def test_what_is_within_a_server_is_its_own_its_channels_and_its_roles(database: Database) -> None:
+    scopes = await opened(database)
+    inside = [SCHOOL, Scope("test", "school", role="pupils"), Scope("test", "school", "room")]
+    outside = [Scope("test", "other"), Scope("other", "school"), Scope("test", "", "ann"), Scope("test", "", "ben")]
+    await scopes.write([Change(scope, "a.b", 1) for scope in (*inside, *outside)], MODERATOR)
+    assert list(scopes.within(SCHOOL)) == inside
+    assert list(scopes.within(Scope("test", "", "ann"))) == [Scope("test", "", "ann")]
+
+
+async def test_each_change_leaves_an_entry_and_none_where_nothing_changed(database: Database) -> None:
+    scopes = await opened(database)
+    for value in (1, 1, 2, None, None):
+        await scopes.write([Change(Scope("test", "school", "room"), "a.b", value)], MODERATOR)
+    entries = await Audit(database).find("test", "school")
+    assert [(entry.before, entry.after) for entry in entries] == [(2, None), (1, 2), (None, 1)]
+    assert {(entry.kind, entry.what, entry.channel, entry.actor) for entry in entries} == {
+        ("setting", "a.b", "room", "mod")
+    }
+
+
+async def test_several_changes_are_made_or_none(database: Database) -> None:
+    scopes = await opened(database)
+    with pytest.raises(SQLAlchemyError):
+        await scopes.write([Change(SCHOOL, "a.b", 1), Change(SCHOOL, "a.c", object())], MODERATOR)
+    assert scopes.at(SCHOOL) == {}
+    await scopes.refresh()
+    assert scopes.at(SCHOOL) == {}
+    assert not await Audit(database).find("test", "school")
+
+
+@pytest.mark.load
+async def test_fifty_writers_at_once_lose_nothing(address: str) -> None:
+    async with Database(address) as database, Database(address) as second:
+        sides = [await opened(database), await opened(second)]
+
+        async def write(number: int) -> None:
+            actor = User(f"u{number}", "U")
+            changes = [Change(SCHOOL, f"own.{number}", number), Change(SCHOOL, "shared.value", number)]
+            await sides[number % 2].write(changes, actor)
+
+        await asyncio.gather(*(write(number) for number in range(50)))
+        for scopes in sides:
+            await scopes.refresh()
+        assert sides[0].at(SCHOOL) == sides[1].at(SCHOOL)
+        assert {name: value for name, value in sides[0].at(SCHOOL).items() if name.startswith("own.")} == {
+            f"own.{number}": number for number in range(50)
+        }
+        entries = list(reversed(await Audit(database).find("test", "school")))
+        assert len(entries) == 100
+        shared = [(entry.before, entry.after) for entry in entries if entry.what == "shared.value"]
+        # Each found what the one before it had left.
+        assert [before for before, _ in shared] == [None, *(after for _, after in shared[:-1])]
+        assert shared[-1][1] == sides[0].at(SCHOOL)["shared.value"]
+
+
+@pytest.mark.chaos
+def test_what_was_acknowledged_survives_a_hundred_kills_in_the_middle_of_writes(tmp_path: Path) -> None:
+    file = tmp_path / "tempera.db"
+    # One process that has imported everything, and from which each writer begins as a fork.
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__, "alembic.command", "alembic.runtime.migration", "aiosqlite"])
+    said = 0
+    for round_ in range(KILLS):
+        said = _killed_writer(processes, file, said, round_)
+        connection = sqlite3.connect(file)
+        try:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            values = dict(connection.execute("SELECT name, value FROM settings"))
+            entries = [after for (after,) in connection.execute('SELECT "after" FROM audit ORDER BY id')]
+        finally:
+            connection.close()
+        # Perhaps one more was written whose acknowledgement nobody heard; it is whole then, too.
+        last = max(values.values())
+        assert last in (said, said + 1)
+        assert entries == list(range(1, last + 1))
+        assert values == {f"a.{number % 7}": number for number in range(max(1, last - 6), last + 1)}
+        said = last
+
+
+def _killed_writer(processes: ForkServerContext, file: Path, begin: int, round_: int) -> int:
+    """Let a process write, kill it after some acknowledgements, and say which was the last one."""
+    hearing, saying = processes.Pipe(duplex=False)
+    process = processes.Process(target=_write, args=(f"sqlite:///{file}", begin, saying))
+    process.start()
+    saying.close()
+    said = begin
+    for _ in range(1 + round_ % 5):
+        said = hearing.recv()
+    # At another moment of the next write each time.
+    time.sleep(round_ % 11 / 2000)
+    process.kill()
+    with suppress(EOFError):
+        while True:
+            said = hearing.recv()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    return int(said)
+
+
+def _write(address: str, begin: int, saying: Connection) -> None:
+    """Write one number after the other, and say each that is written."""
+
+    async def write() -> None:
+        async with Database(address) as database:
+            scopes, number = await opened(database), begin
+            while True:
+                number += 1
+                await scopes.write([Change(SCHOOL, f"a.{number % 7}", number)], MODERATOR)
+                saying.send(number)
+
+    asyncio.run(write())

@@ -1,0 +1,139 @@
+from datetime import timedelta
+
+import pytest
+from fakes.core.requests import ANN, MODERATOR, ROOM
+
+from bot.core.messages import Place, User
+from bot.storage.audit import Audit, AuditRow, Entry, Filter
+from bot.storage.database import Database, now
+
+HALL = Place("test", "hall", server="school")
+
+
+def removal(**values: object) -> Entry:
+    common = {"actor": MODERATOR, "place": ROOM, "kind": "moderation", "what": "remove", "subject": "ann"}
+    return Entry(**(common | values))
+
+
+@pytest.fixture
+def audit(database: Database) -> Audit:
+    return Audit(database)
+
+
+async def test_an_entry_says_who_did_what_where_when_and_why(audit: Audit) -> None:
+    began = now()
+    await audit.record(removal(subject_name="Ann", before={"text": "ä"}, after=None, reason="words"))
+    [row] = await audit.find("test", "school")
+    assert (row.platform, row.server, row.channel) == ("test", "school", "room")
+    assert (row.actor, row.actor_name, row.kind, row.what) == ("mod", "Mod", "moderation", "remove")
+    assert (row.subject, row.subject_name, row.before, row.after, row.reason) == (
+        "ann",
+        "Ann",
+        {"text": "ä"},
+        None,
+        "words",
+    )
+    assert began <= row.created <= now()
+
+
+async def test_one_server_never_sees_what_happened_in_another(audit: Audit) -> None:
+    await audit.record(removal())
+    assert not await audit.find("test", "elsewhere")
+    assert not await audit.find("other", "school")
+    assert len(await audit.find("test", "school")) == 1
+
+
+async def test_the_newest_come_first_and_older_ones_page_by_page(audit: Audit) -> None:
+    for number in range(5):
+        await audit.record(removal(subject=str(number)))
+    first = await audit.find("test", "school", most=2)
+    assert [row.subject for row in first] == ["4", "3"]
+    then = await audit.find("test", "school", Filter(older=first[-1].id))
+    assert [row.subject for row in then] == ["2", "1", "0"]
+    assert len(await audit.find("test", "school", Filter(older=10**18 - 1))) == 5
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"kind": "refusal"},
+        {"what": "ask"},
+        {"channel": "hall"},
+        {"actor": "ann"},
+        {"subject": "cy"},
+        {"reason": "cooldown"},
+        {"who": "ANN"},
+    ],
+    ids=str,
+)
+async def test_each_filter_keeps_what_fits_it(audit: Audit, wanted: dict[str, str]) -> None:
+    await audit.record(removal())
+    await audit.record(
+        Entry(actor=ANN, place=HALL, kind="refusal", what="ask", subject="cy", reason="cooldown"),
+    )
+    [row] = await audit.find("test", "school", Filter(**wanted))
+    assert row.kind == "refusal"
+
+
+async def test_somebody_is_found_by_name_and_also_by_what_was_done_to_them(audit: Audit) -> None:
+    await audit.record(removal(subject="u7", subject_name="Zoë"))
+    await audit.record(removal(actor=User("u7", "Zoë"), kind="refusal", subject=""))
+    await audit.record(removal(kind="setting", subject="u7"))
+    for who in ("u7", "Zoë", "ZOë"):
+        found = await audit.find("test", "school", Filter(who=who))
+        assert [row.kind for row in found] == ["refusal", "moderation"]
+
+
+async def test_a_name_stands_for_all_below_it_and_for_nothing_else(audit: Audit) -> None:
+    for name in ("limits.user.hour", "limits.users", "limits", "unlimited", "limits_user.day", "limit", "limit set"):
+        await audit.record(removal(kind="setting", what=name))
+    for wanted, expected in (
+        ("limits.user", ["limits.user.hour"]),
+        ("limits", ["limits", "limits.users", "limits.user.hour"]),
+        ("limit", ["limit set", "limit"]),
+    ):
+        assert [row.what for row in await audit.find("test", "school", Filter(what=wanted))] == expected
+
+
+async def test_what_there_are_entries_about(audit: Audit) -> None:
+    for name in ("remove", "ask", "remove"):
+        await audit.record(removal(what=name))
+    assert await audit.names("test", "school") == ["ask", "remove"]
+    assert await audit.names("test", "elsewhere") == []
+
+
+async def test_a_span_of_time_has_its_beginning_and_not_its_end(audit: Audit, database: Database) -> None:
+    for subject in "abc":
+        await audit.record(removal(subject=subject))
+    times = [now() - timedelta(hours=hours) for hours in (3, 2, 1)]
+    async with database.writing() as session:
+        for number, time in enumerate(times, 1):
+            (await session.get_one(AuditRow, number)).created = time
+    found = await audit.find("test", "school", Filter(since=times[0], until=times[2]))
+    assert [row.subject for row in found] == ["b", "a"]
+
+
+async def test_a_purge_forgets_what_people_wrote_and_not_that_it_was_refused(audit: Audit, database: Database) -> None:
+    numbers = {}
+    for kind in ("refusal", "appeal", "setting"):
+        for age in (31, 29):
+            number = numbers[kind, age] = await audit.record(removal(kind=kind, before="words", reason="hate"))
+            async with database.writing() as session:
+                (await session.get_one(AuditRow, number)).created = now() - timedelta(days=age)
+    await audit.purge(30)
+    rows = {row.id: row for row in await audit.find("test", "school")}
+    forgotten = {key for key, number in numbers.items() if rows[number].before is None}
+    assert forgotten == {("refusal", 31), ("appeal", 31)}
+    assert all(row.reason == "hate" for row in rows.values())
+
+
+async def test_an_appeal_keeps_the_words_no_longer_than_the_refusal(audit: Audit, database: Database) -> None:
+    numbers = []
+    for age in (31, 29):
+        refused = await audit.record(removal(kind="refusal", before="words", reason="hate"))
+        numbers.append(await audit.record(removal(kind="appeal", subject=str(refused), before="words", reason="hate")))
+        async with database.writing() as session:
+            (await session.get_one(AuditRow, refused)).created = now() - timedelta(days=age)
+    await audit.purge(30)
+    rows = {row.id: row for row in await audit.find("test", "school", Filter(kind="appeal"))}
+    assert [rows[number].before for number in numbers] == [None, "words"]

@@ -1,0 +1,282 @@
+import asyncio
+import gc
+import multiprocessing
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from fakes.model_server.gateway import PATIENCE_SECONDS
+from fakes.storage.migrated_tables import real_migrations, remembered_tables
+from fakes.storage.postgres import fresh_database
+from sqlalchemy import func, inspect, select, text
+
+from bot.core.messages import User
+from bot.settings.resolver import Settings
+from bot.settings.scopes import Change
+from bot.settings.setting import Scope
+from bot.storage.database import AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, now
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def bare(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of a database without tables, of each kind in turn, in which the real migrations make them."""
+    with real_migrations():
+        if request.param == "sqlite":
+            yield f"sqlite:///{tmp_path}/deep/below/tempera.db"
+        else:
+            async with fresh_database(request.getfixturevalue("postgres"), empty=True) as made:
+                yield made
+
+
+def message(**values: object) -> MessageRow:
+    common = {
+        "platform": "test", "server": "", "channel": "c", "thread": "", "external": "", "parent": None, "author": "ann",
+        "author_name": "Ann", "role": "user", "text": "hi", "command": "ask", "options": {}, "seed": None, "card": {},
+        "buttons": [], "private": False, "state": "done", "instance": "", "resume": {}, "created": now(),
+    }  # fmt: skip
+    return MessageRow(**(common | values))
+
+
+async def test_the_migrations_make_the_tables_that_the_code_declares(bare: str) -> None:
+    async with Database(bare) as database, database._engine.connect() as connection:
+        difference = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), Base.metadata)
+        )
+    assert difference == []
+
+
+async def test_the_tables_that_other_tests_begin_with_are_those_that_migrations_make(
+    tmp_path: Path,
+) -> None:
+    made = []
+    for name, way in (("migrated", real_migrations), ("remembered", remembered_tables)):
+        with way():
+            async with Database(f"sqlite:///{tmp_path}/{name}.db") as database, database.reading() as session:
+                tables = await session.execute(text("SELECT name, sql FROM sqlite_master ORDER BY name"))
+                made.append((tables.all(), await session.scalar(text("SELECT version_num FROM alembic_version"))))
+    assert made[0] == made[1]
+    assert len(made[0][0]) > 10
+
+
+async def test_migrations_go_down_and_up_again(bare: str) -> None:
+    async with Database(bare) as database:
+        await back_to(database, "0007")
+        for gone in ("counts", "timeouts", "tokens", "settings", "plugin_blobs", "deliveries", "messages"):
+            await database.migrate("-1")
+            async with database.reading() as session:
+                tables = await session.run_sync(lambda sync: set(inspect(sync.connection()).get_table_names()))
+            assert gone not in tables
+        await database.migrate()
+        async with database.writing() as session:
+            session.add(message())
+
+
+async def test_a_change_is_whole_or_not_at_all(address: str) -> None:
+    async with Database(address) as database:
+
+        async def break_off() -> None:
+            async with database.writing() as session:
+                session.add(message())
+                await session.flush()
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            await break_off()
+        async with database.reading() as session:
+            assert await session.scalar(select(func.count(MessageRow.id))) == 0
+
+
+async def test_the_zone_of_a_time_survives(address: str) -> None:
+    created = now()
+    async with Database(address) as database:
+        async with database.writing() as session:
+            session.add(message(created=created))
+        async with database.reading() as session:
+            assert await session.scalar(select(MessageRow.created)) == created
+
+
+async def test_a_purge_takes_all_that_hangs_on_an_old_message(address: str) -> None:
+    from datetime import timedelta
+
+    async with Database(address) as database:
+        async with database.writing() as session:
+            old, new = message(created=now() - timedelta(days=31)), message()
+            session.add_all([old, new])
+            await session.flush()
+            file = {"filename": "a.png", "media_type": "image/png", "alt": "", "spoiler": False, "data": b"x"}
+            session.add_all([AttachmentRow(message=old.id, **file), AttachmentRow(message=new.id, **file)])
+            session.add(EventRow(platform="test", id="1", created=now() - timedelta(days=31)))
+        assert await database.purge(30) == 1
+        async with database.reading() as session:
+            assert list(await session.scalars(select(AttachmentRow.message))) == [new.id]
+            assert await session.scalar(select(func.count()).select_from(EventRow)) == 0
+
+
+def _claim(address: str, names: list[str], results: "multiprocessing.Queue[list[str]]") -> None:
+    async def work() -> list[str]:
+        async with Database(address) as database:
+            return [name for name in names if await database.first_seen("test", name)]
+
+    results.put(asyncio.run(work()))
+
+
+@pytest.mark.processes
+def test_an_event_is_handled_by_one_of_two_processes(address: str) -> None:
+    names = [str(number) for number in range(50)]
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    workers = [context.Process(target=_claim, args=(address, names, results)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    claimed = results.get(timeout=60) + results.get(timeout=60)
+    for worker in workers:
+        worker.join()
+    assert sorted(claimed) == sorted(names)
+
+
+async def test_many_writers_lose_nothing(address: str) -> None:
+    async with Database(address) as database:
+
+        async def add_one() -> None:
+            async with database.writing() as session:
+                row = await session.get(PluginRow, ("test", "", "count"))
+                if row is None:
+                    session.add(PluginRow(plugin="test", scope="", key="count", value=1))
+                else:
+                    row.value += 1
+
+        await asyncio.gather(*(add_one() for _ in range(50)))
+        async with database.reading() as session:
+            assert await session.scalar(select(PluginRow.value)) == 50
+
+
+async def test_an_event_that_came_to_nothing_is_new_again(address: str) -> None:
+    async with Database(address) as database:
+        await database.first_seen("test", "1")
+        await database.first_seen("test", "2")
+        await database.unsee("test", "1")
+        assert [await database.first_seen("test", name) for name in ("1", "1", "2")] == [True, False, False]
+
+
+async def test_a_writer_that_is_cancelled_keeps_nobody_waiting(address: str) -> None:
+    async with Database(address) as database:
+        await database.first_seen("test", "1")
+
+        async def write() -> None:
+            async with database.writing() as session:
+                long = "hex(randomblob(30000000))" if address.startswith("sqlite") else "pg_sleep(600)::text"
+                slow = text(f"UPDATE events SET id = {long} RETURNING 1")
+                begun.set()
+                await session.execute(slow)
+
+        begun = asyncio.Event()
+        task = asyncio.create_task(write())
+        await begun.wait()
+        await asyncio.sleep(0.01)
+        task.cancel()
+        (cancelled,) = await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(15):
+            assert not await database.first_seen("test", "1")
+        assert isinstance(cancelled, asyncio.CancelledError)
+
+
+async def test_emptying_a_files_journal_keeps_no_writer_waiting_for_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", 2 * PATIENCE_SECONDS)
+    async with Database(f"sqlite:///{tmp_path / 'bot.db'}") as database:
+        await database.first_seen("test", "1")
+        with closing(sqlite3.connect(tmp_path / "bot.db")) as reader:
+            # Not read to its end, a statement keeps the state that it began with.
+            rows = reader.execute("SELECT 1 FROM events UNION ALL SELECT 2")
+            assert rows.fetchone() == (1,)
+            settling = asyncio.create_task(database.settle())
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert await database.first_seen("test", "2")
+                assert not await database.first_seen("test", "2")
+                await settling
+            assert rows.fetchone() == (2,)
+        assert (tmp_path / "bot.db-wal").stat().st_size > 0
+        await database.settle()
+        assert (tmp_path / "bot.db-wal").stat().st_size == 0
+
+
+async def test_what_no_database_keeps_is_left_out_of_texts(address: str) -> None:
+    async with Database(address) as database:
+        async with database.writing() as session:
+            session.add(message(text="a\0b \ud83d c", options={"prompt": "a\0b \ud83d"}))
+        async with database.reading() as session:
+            (row,) = await session.scalars(select(MessageRow))
+            assert row.text == "ab ? c"
+            assert row.options["prompt"].startswith("a")
+            assert await session.scalar(select(MessageRow.id).where(MessageRow.text == "ab \ud83d c")) == row.id
+
+
+@pytest.mark.parametrize("writes", [False, True])
+async def test_whoever_is_cancelled_at_any_moment_gives_the_connection_back(
+    address: str, writes: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Database(address) as database:
+
+        async def work() -> None:
+            async with database.writing() if writes else database.reading() as session:
+                await session.execute(text("SELECT 1"))
+
+        for turns in range(60):
+            task = asyncio.create_task(work())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await asyncio.sleep(turns % 7 / 5000)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    gc.collect()
+    assert not [record for record in caplog.records if "garbage collector" in record.getMessage()]
+
+
+async def test_many_that_begin_at_once_on_a_new_database_all_begin(bare: str) -> None:
+    async def begin(number: int) -> bool:
+        async with Database(bare) as database:
+            return await database.first_seen("test", str(number))
+
+    assert all(await asyncio.gather(*(begin(number) for number in range(8))))
+
+
+async def back_to(database: Database, revision: str) -> None:
+    while True:
+        async with database.reading() as session:
+            if await session.scalar(text("SELECT version_num FROM alembic_version")) == revision:
+                return
+        await database.migrate("-1")
+
+
+async def test_plugins_that_were_switched_off_before_there_were_settings_stay_so(bare: str) -> None:
+    off = {"web": ["face"], "123456": ["ask", "face"], "T0123ABC": ["lab"], "": ["imagine"]}
+    async with Database(bare) as database:
+        await back_to(database, "0007")
+        async with database.writing() as session:
+            session.add_all(PluginRow(plugin="plugins", scope="off", key=key, value=off[key]) for key in off)
+            session.add(PluginRow(plugin="plugins", scope="reloads", key="face", value=3))
+        settings = Settings({})
+        await settings.start(database)
+        switched_on = Change(Scope("discord", "123456"), "ask.enabled", value=True)
+        await settings.scopes.write([switched_on], User("mod", "Mod"))
+        await database.migrate()
+        await settings.refresh()
+        expected = {
+            Scope("web", "web"): {"face.enabled": False},
+            Scope("discord", "123456"): {"ask.enabled": True, "face.enabled": False},
+            Scope("slack", "T0123ABC"): {"lab.enabled": False},
+            Scope("terminal", "", "terminal"): {"imagine.enabled": False},
+        }
+        assert {scope: dict(settings.scopes.at(scope)) for scope in expected} == expected
+        async with database.reading() as session:
+            assert [(row.scope, row.key) for row in await session.scalars(select(PluginRow))] == [("reloads", "face")]
+        await back_to(database, "0007")
+        async with database.reading() as session:
+            rows = await session.scalars(select(PluginRow).where(PluginRow.scope == "off"))
+            assert {row.key: row.value for row in rows} == off | {"123456": ["face"]}
+        await database.migrate()

@@ -1,0 +1,101 @@
+import asyncio
+
+import pytest
+
+from bot.storage.database import Database
+from bot.storage.key_value import AT_ONCE, Store
+
+
+@pytest.mark.parametrize("value", [None, True, 0.5, "ä “x”", ["a", {"b": [1]}], {"nested": {"deep": None}}])
+async def test_what_json_can_hold_comes_back_as_it_was(database: Database, value: object) -> None:
+    store = Store(database, "dice")
+    await store.set("key", value)
+    assert await store.get("key", "missing") == value
+
+
+async def test_what_json_cannot_hold_leaves_the_old_value(database: Database) -> None:
+    store = Store(database, "dice")
+    await store.set("key", 1)
+    with pytest.raises(Exception, match="not JSON serializable"):
+        await store.set("key", object())
+    assert await store.get("key") == 1
+
+
+async def test_plugins_and_scopes_are_apart(database: Database) -> None:
+    dice, lesson = Store(database, "dice"), Store(database, "lesson")
+    await dice.set("key", "everywhere")
+    await dice.set("key", "school", scope="school")
+    await lesson.set("key", "another plugin's")
+    assert await dice.get("key") == "everywhere"
+    assert await dice.get("key", scope="school") == "school"
+    assert await dice.get("key", scope="elsewhere") is None
+    assert await dice.items() == {"key": "everywhere"}
+    await dice.delete("key")
+    await dice.delete("key")
+    assert await dice.get("key", "gone") == "gone"
+    assert await dice.items(scope="school") == {"key": "school"}
+    assert await lesson.get("key") == "another plugin's"
+
+
+async def test_items_come_in_the_order_of_their_keys(database: Database) -> None:
+    store = Store(database, "dice")
+    for key in ("b", "c", "a"):
+        await store.set(key, key.upper())
+    assert list((await store.items()).items()) == [("a", "A"), ("b", "B"), ("c", "C")]
+
+
+async def test_the_last_of_many_writers_wins_whole(database: Database) -> None:
+    store = Store(database, "dice")
+    await asyncio.gather(*(store.set("key", [number] * 50) for number in range(20)))
+    value = await store.get("key")
+    assert len(value) == 50
+    assert len(set(value)) == 1
+
+
+async def test_many_who_change_a_value_at_once_all_count(database: Database) -> None:
+    store = Store(database, "dice")
+    values = await asyncio.gather(*(store.change("rolls", lambda rolls: (rolls or 0) + 1) for _ in range(20)))
+    assert sorted(values) == list(range(1, 21))
+    assert await store.get("rolls") == 20
+
+
+async def test_a_change_that_fails_changes_nothing(database: Database) -> None:
+    store = Store(database, "dice")
+    await store.set("rolls", 1)
+    with pytest.raises(ZeroDivisionError):
+        await store.change("rolls", lambda rolls: rolls / 0)
+    assert await store.get("rolls") == 1
+
+
+async def test_several_keys_are_forgotten_at_once(database: Database) -> None:
+    store = Store(database, "dice")
+    for key in "abc":
+        await store.set(key, key)
+    await store.delete("a", "c", "never")
+    assert await store.items() == {"b": "b"}
+
+
+async def test_bytes_are_kept_apart_from_values_and_from_others(database: Database) -> None:
+    dice, lesson = Store(database, "dice"), Store(database, "lesson")
+    await dice.set("key", "a value")
+    await dice.set_blobs({"key": b"\0\xff", "other": b"old"})
+    await dice.set_blobs({"other": b"new"})
+    await dice.set_blobs({"key": b"school"}, scope="school")
+    await lesson.set_blobs({"key": b"lesson"})
+    assert await dice.blobs(["key", "other", "never"]) == {"key": b"\0\xff", "other": b"new"}
+    assert await dice.blob_keys() == {"key", "other"}
+    await dice.delete_blobs(["key", "never"])
+    assert await dice.blob_keys() == {"other"}
+    assert await dice.blobs(["key"], scope="school") == {"key": b"school"}
+    assert await lesson.blobs(["key"]) == {"key": b"lesson"}
+    assert await dice.get("key") == "a value"
+
+
+async def test_more_keys_than_a_statement_can_name(database: Database) -> None:
+    store = Store(database, "dice")
+    many = {str(number): bytes([number % 256]) for number in range(2 * AT_ONCE + 1)}
+    await store.set_blobs(many)
+    await store.set_blobs(many)
+    assert await store.blobs(many) == many
+    await store.delete_blobs(many)
+    assert await store.blob_keys() == frozenset()

@@ -1,0 +1,76 @@
+"""Parts of pipelines, tiny and random; jobs for them, and what came of those."""
+
+import io
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from PIL import Image
+
+from model_server.jobs import Event, Failed, Imagine, Job, Picture, Preview
+
+EDGE = 32
+"""Of a picture in pixels; its latents are a quarter of that."""
+
+
+def autoencoder(channels: int = 4, **more: object) -> AutoencoderKL:
+    """A quarter of the pixels along each side."""
+    torch.manual_seed(5)
+    settings: dict[str, object] = {
+        "block_out_channels": (8, 16, 16),
+        "down_block_types": ("DownEncoderBlock2D",) * 3,
+        "up_block_types": ("UpDecoderBlock2D",) * 3,
+        "layers_per_block": 1,
+        "latent_channels": channels,
+        "norm_num_groups": 4,
+        "sample_size": EDGE,
+        "mid_block_add_attention": False,
+        "scaling_factor": 1.0,
+    }
+    return AutoencoderKL(**(settings | more))
+
+
+def unet(width: int, **more: object) -> UNet2DConditionModel:
+    """Reads texts of `width` numbers a token."""
+    torch.manual_seed(6)
+    settings: dict[str, object] = {
+        "sample_size": EDGE // 4,
+        "layers_per_block": 1,
+        "block_out_channels": (16, 32),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "cross_attention_dim": width,
+        "attention_head_dim": 8,
+        "norm_num_groups": 4,
+    }
+    return UNet2DConditionModel(**(settings | more))
+
+
+def imagine(name: str = "a", **fields: object) -> Job:
+    task = Imagine(**{"prompt": "a cat", "seed": 7, "steps": 4, "guidance": 3.0} | fields)  # type: ignore[arg-type]
+    return Job(id=name, model="tiny", task=task)
+
+
+def pictures(events: list[Event], name: str = "a") -> list[bytes]:
+    return [event.data for event in events if isinstance(event, Picture) and event.job == name]
+
+
+def previews(events: list[Event], name: str = "a") -> list[Preview]:
+    return [event for event in events if isinstance(event, Preview) and event.job == name]
+
+
+def failures(events: list[Event]) -> dict[str, Failed]:
+    return {event.job: event for event in events if isinstance(event, Failed)}
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data))
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(opened(data).convert("RGB")).astype(int)
+
+
+def difference(one: bytes, other: bytes) -> int:
+    """The largest of any channel of any pixel, in 255ths."""
+    return int(np.abs(pixels(one) - pixels(other)).max())

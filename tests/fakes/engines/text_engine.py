@@ -1,0 +1,232 @@
+"""Engines without torch that do what a prompt tells them, for tests of the gateway and its workers.
+
+A text engine repeats its prompt word by word, one in each step, except for these: `forever` never ends; `pid` says
+its process's number and then never ends; `hang`, `crash`, `exhaust` and `refuse` do in their first step what they say.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from model_server.engines.contract import Engine, EngineSpec, Misconfigured
+from model_server.jobs import (
+    Chat,
+    Completion,
+    Dial,
+    Embed,
+    Event,
+    Faces,
+    Failed,
+    Finished,
+    Job,
+    Moderate,
+    Picture,
+    Progress,
+    PromptToken,
+    Scores,
+    Started,
+    Text,
+    TokenLogit,
+    TokenLogprob,
+    Vectors,
+)
+
+PAUSE_SECONDS = 0.005
+WIDTH = 8
+
+
+class Parrot:
+    """The text engine. Options: `journal`, a file that is told of every job that comes and is taken back;
+    `fails_until`, a file without which loading fails; `capacity`; `notes_steps`, whether the journal has them too.
+    Its cache holds every prompt that it was given before.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.capacity = int(spec.options.get("capacity", 1))
+        self._options = spec.options
+        self._jobs: dict[str, tuple[Job, int]] = {}
+        self._read: set[str] = set()
+
+    def load(self) -> None:
+        print(f"loading in process {os.getpid()}", flush=True)
+        if (sign := self._options.get("fails_until")) and not Path(str(sign)).exists():
+            raise RuntimeError("secret detail")
+
+    def add(self, job: Job) -> None:
+        self._note(f"add {job.id}")
+        self._jobs[job.id] = (job, 0)
+
+    def remove(self, job_id: str) -> None:
+        self._note(f"remove {job_id}")
+        self._jobs.pop(job_id, None)
+
+    def step(self) -> Sequence[Event]:
+        time.sleep(PAUSE_SECONDS)
+        if self._options.get("notes_steps"):
+            self._note("step")
+        return [event for job, done in list(self._jobs.values()) for event in self._advance(job, done)]
+
+    def _advance(self, job: Job, done: int) -> list[Event]:
+        task = job.task
+        assert isinstance(task, Chat | Completion)
+        prompt = prompt_of(task)
+        self._jobs[job.id] = (job, done + 1)
+        match prompt:
+            case "hang":
+                time.sleep(3600)
+            case "crash":
+                raise RuntimeError("secret detail")
+            case "exhaust":
+                raise MemoryError
+            case "refuse":
+                del self._jobs[job.id]
+                return [Failed(job.id, "The prompt is too long.", 400, "context_length_exceeded", "messages")]
+        if task.dial:
+            del self._jobs[job.id]
+            return [Started(job.id, 1), dial(job.id), Finished(job.id, "length", 1)]
+        words = [str(os.getpid())] if prompt == "pid" else prompt.split()
+        events: list[Event] = [] if done else [Started(job.id, len(words))]
+        text = "" if not words else words[done % len(words)]
+        count = task.sampling.logprobs
+        events.append(
+            Text(job.id, text if done == 0 else f" {text}", logprobs(text, count), logprobs(text, count, drawn=-0.25))
+        )
+        limit = task.sampling.max_tokens or 1000
+        endless = prompt in {"pid", "forever"}
+        if not endless and (done + 1 >= len(words) or done + 1 >= limit):
+            del self._jobs[job.id]
+            reason = "length" if done + 1 < len(words) else "stop"
+            cached = len(words) if prompt in self._read else 0
+            self._read.add(prompt)
+            events.append(Finished(job.id, reason, len(words), done + 1, cached))
+        return events
+
+    def _note(self, line: str) -> None:
+        if journal := self._options.get("journal"):
+            with Path(str(journal)).open("a") as file:
+                file.write(line + "\n")
+
+
+class Painter:
+    """The face engine: one "picture" in each step, whose bytes name its seed."""
+
+    capacity = 1
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, tuple[Faces, int]] = {}
+
+    def load(self) -> None:
+        pass
+
+    def add(self, job: Job) -> None:
+        assert isinstance(job.task, Faces)
+        self._jobs[job.id] = (job.task, 0)
+
+    def remove(self, job_id: str) -> None:
+        self._jobs.pop(job_id, None)
+
+    def step(self) -> Sequence[Event]:
+        events: list[Event] = []
+        for job_id, (task, done) in list(self._jobs.items()):
+            steps = task.count if task.layout == "separate" else 1
+            events += [] if done else [Started(job_id)]
+            events += [Picture(job_id, b"\x89PNG" + f"{task.seed + done}".encode()), Progress(job_id, done + 1, steps)]
+            self._jobs[job_id] = (task, done + 1)
+            if done + 1 == steps:
+                del self._jobs[job_id]
+                events.append(Finished(job_id))
+        return events
+
+
+class Ruler:
+    """The embedding engine: numbers in [0, 1) that depend on a text alone."""
+
+    capacity = 4
+
+    def __init__(self) -> None:
+        self._jobs: list[Job] = []
+
+    def load(self) -> None:
+        pass
+
+    def add(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def remove(self, job_id: str) -> None:
+        self._jobs = [job for job in self._jobs if job.id != job_id]
+
+    def step(self) -> Sequence[Event]:
+        jobs, self._jobs = self._jobs, []
+        return [event for job in jobs for event in self._measure(job)]
+
+    def _measure(self, job: Job) -> list[Event]:
+        assert isinstance(job.task, Embed)
+        vectors = tuple(tuple(byte / 256 for byte in sha256(text.encode()).digest()[:WIDTH]) for text in job.task.texts)
+        tokens = sum(len(text.split()) for text in job.task.texts)
+        return [Started(job.id, tokens), Vectors(job.id, vectors), Finished(job.id, "stop", tokens)]
+
+
+class Judge(Ruler):
+    """The moderation engine: a text that says the name of a category is in it for sure."""
+
+    categories = ("hate", "violence")
+
+    def _measure(self, job: Job) -> list[Event]:
+        assert isinstance(job.task, Moderate)
+        scores = tuple(tuple(float(name in text) for name in self.categories) for text in job.task.texts)
+        return [Started(job.id), Scores(job.id, self.categories, scores), Finished(job.id)]
+
+
+def create(spec: EngineSpec) -> Engine:
+    """The engine for a spec, as `model_server.engines.factory.create` makes real ones."""
+    match spec.engine:
+        case "face":
+            return Painter()
+        case "embedding":
+            return Ruler()
+        case "moderation":
+            return Judge()
+        case "diffusion":
+            # Most workers speak, and start without what draws.
+            from fakes.engines.image_engine import Sketcher
+
+            return Sketcher(spec)
+        case _:
+            return Parrot(spec)
+
+
+def starved(spec: EngineSpec) -> Engine:
+    """A factory whose engine does not fit the memory."""
+    raise MemoryError
+
+
+def misconfigured(spec: EngineSpec) -> Engine:
+    """A factory that takes its engine for one that cannot be."""
+    raise Misconfigured(f"{spec.name} knows no such thing.")
+
+
+def prompt_of(task: Chat | Completion) -> str:
+    """What a text engine is told to do."""
+    if isinstance(task, Chat):
+        return task.messages[-1].content
+    return task.prompt if isinstance(task.prompt, str) else " ".join(map(str, task.prompt))
+
+
+def dial(job_id: str) -> Dial:
+    """Two tokens at two temperatures."""
+    tokens = (TokenLogit("a", b"a", 7, 2.0, 0.75), TokenLogit("\ufffd", b"\xe2\x82", 9, 1.0, 0.25))
+    prompt = (PromptToken(b"<", 1, special=True), PromptToken(b"x", 3))
+    return Dial(job_id, tokens, (0.5, 1.0), (4.127, 2.313), (0.365, 0.582), tokens[0], prompt)
+
+
+def logprobs(text: str, count: int | None, drawn: float = -0.5) -> tuple[TokenLogprob, ...]:
+    """The drawn token with `count` others, the first of which is half a character."""
+    if count is None:
+        return ()
+    others = [
+        TokenLogprob("\ufffd", b"\xe2\x82", -1.5),
+        *(TokenLogprob(f"{n}", b"%d" % n, -2.0 - n) for n in range(20)),
+    ]
+    return (TokenLogprob(text, text.encode(), drawn, tuple(others[:count])),)

@@ -1,0 +1,399 @@
+"""A model server of few words: OpenAI's wire over a real socket, with answers that a test can hold back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import math
+import re
+import struct
+import zlib
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import web
+from fakes.model_server.gateway import PATIENCE_SECONDS
+from fakes.model_server.strict_requests import ARTIST, Strictly, chosen
+
+from model_server.api.app import LARGEST_BODY, shape_errors
+from model_server.api.multipart import read_form
+from model_server.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.typedefs import Handler
+
+LISTED = {"fake-chat": "chat", "fake-faces": "faces", "fake-images": "images", "fake-embeddings": "embeddings"}
+EDGE = ARTIST.width
+"""Of the image model's pictures, in pixels."""
+VOCABULARY = (" mat", " floor", " roof", "\n", "…", "<end>", " bed", " sofa", " table", " moon", " grass", " sun")
+START = 100
+"""The id of a prompt's first token; the others follow."""
+PIECES = re.compile(r"\s?\S+")
+GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAAAAAAALAAAAAABAAEAAAIBRAA7")
+
+
+def png(seed: int, width: int = 16, height: int = 16) -> bytes:
+    """A picture of one colour, which `seed` decides."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    colour = bytes(60 + (seed * factor) % 160 for factor in (37, 59, 83))
+    rows = (b"\0" + colour * width) * height
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+class FakeModels:
+    """Use it as an async context manager; `url` is then its address.
+
+    It takes only what the real server takes. Whatever became of a request that the bot should not have sent, leaving
+    the context fails with the sentences in `refused`; a test that means to send such a thing clears them.
+
+    A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
+    drawings after their first preview, dials and faces altogether; `embedding_gate` holds embeddings,
+    `moderation_gate` moderations, `listing_gate` the list of models. `requests` holds the bodies received, `running`
+    how many are being answered, and `dropped` how many were left by their client before the end. `failure` (status,
+    sentence) refuses what is `failing`; `place` puts every chat and drawing into a queue first, while the gate is
+    closed. `listed` are its models with their tasks; `candidates` is how many tokens a dial names. `scores` maps what
+    a text has in it to how its moderation is answered, None stands for a server without one; `moderated` holds the
+    texts that were asked about, `moderated_for` whom for; the first `crowd` of these requests find the queue full.
+    `guided_by` is told of pictures, whatever their guidance, and so is what is in `told`. `unlikely` says how probable
+    pieces of the answer are that hardly are; `unshown` are pieces behind it that only its tokens tell of. `opening` is
+    a special token before the text of a dial.
+    """
+
+    def __init__(self, *answer: str) -> None:
+        self.answer = answer or ("Paris", " is", " the", " capital", " of", " France.")
+        self._gates = [asyncio.Event() for _ in range(4)]
+        self.gate, self.embedding_gate, self.moderation_gate, self.listing_gate = self._gates
+        self._open_gates()
+        self.before_gate = 1
+        self.failure: tuple[int, str] | None = None
+        self.failing: Callable[[dict[str, Any]], bool] = lambda body: True
+        self.listed = dict(LISTED)
+        self.candidates = len(VOCABULARY)
+        self.place: int | None = None
+        self.guided_by = ""
+        self.told: dict[str, Any] = {}
+        self.requests: list[dict[str, Any]] = []
+        self.refused: list[str] = []
+        self.pieces: dict[int, str] = {}
+        self.unlikely: dict[str, float] = {}
+        self.unshown: tuple[str, ...] = ()
+        self.opening = ""
+        self.running = 0
+        self.dropped = 0
+        self.scores: dict[str, dict[str, float]] | None = {}
+        self.moderated: list[str] = []
+        self.moderated_for: list[str] = []
+        self.crowd = 0
+        self.url = ""
+        self._changed = asyncio.Condition()
+        self._lifetime = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[shape_errors, self._noting_refusals])
+        app.add_routes(
+            [
+                web.get("/v1/models", self._models),
+                web.get("/health/live", self._live),
+                web.get("/health/ready", self._live),
+                web.post("/v1/chat/completions", self._chat),
+                web.post("/v1/completions", self._dial),
+                web.post("/v1/images/generations", self._pictures),
+                web.post("/v1/images/variations", self._variations),
+                web.post("/v1/embeddings", self._embeddings),
+                web.post("/v1/moderations", self._moderations),
+            ]
+        )
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        self._lifetime.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._open_gates()
+        await self._lifetime.aclose()
+        assert not self.refused, self.refused
+
+    def _open_gates(self) -> None:
+        for gate in self._gates:
+            gate.set()
+
+    async def until(
+        self, *, running: int | None = None, dropped: int | None = None, requests: int | None = None
+    ) -> None:
+        """Wait until so many are running, and at least so many were dropped and received."""
+
+        def reached() -> bool:
+            return (
+                (running is None or self.running == running)
+                and (dropped is None or self.dropped >= dropped)
+                and (requests is None or len(self.requests) >= requests)
+            )
+
+        async with asyncio.timeout(PATIENCE_SECONDS), self._changed:
+            await self._changed.wait_for(reached)
+
+    async def _count(self, *, running: int = 0, dropped: int = 0) -> None:
+        async with self._changed:
+            self.running += running
+            self.dropped += dropped
+            self._changed.notify_all()
+
+    @web.middleware
+    async def _noting_refusals(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ApiError as error:
+            # Models come and go under the bot's hands.
+            if error.status != 404:
+                self.refused.append(error.message)
+            raise
+        except web.HTTPRequestEntityTooLarge as error:
+            self.refused.append(str(error))
+            raise
+
+    async def _moderations(self, request: web.Request) -> web.Response:
+        data = await request.read()
+        Strictly(self.listed).moderation(data)
+        body = json.loads(data)
+        texts = body["input"]
+        if self.crowd > 0:
+            self.crowd -= 1
+            return web.json_response({"error": {"message": "64 of your requests are waiting already."}}, status=429)
+        self.moderated += texts
+        self.moderated_for.append(body.get("user", ""))
+        await self.moderation_gate.wait()
+        if self.scores is None:
+            raise web.HTTPNotFound
+        found = [next((score for part, score in self.scores.items() if part in text), {"hate": 0.0}) for text in texts]
+        return web.json_response({"results": [{"category_scores": score} for score in found]})
+
+    async def _models(self, request: web.Request) -> web.Response:
+        await self.listing_gate.wait()
+        data = [{"id": name, "object": "model", "tempera": {"task": task}} for name, task in self.listed.items()]
+        return web.json_response({"object": "list", "data": data})
+
+    async def _live(self, request: web.Request) -> web.Response:
+        return web.json_response({"models": list(self.listed), "missing": {}})
+
+    async def _received(self, request: web.Request, read: Callable[[bytes], None]) -> dict[str, Any]:
+        data = await request.read()
+        read(data)
+        return await self._noted(json.loads(data))
+
+    async def _noted(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.requests.append(body)
+        await self._count()
+        return body
+
+    def _refusal(self, body: dict[str, Any]) -> web.Response | None:
+        if self.failure is None or not self.failing(body):
+            return None
+        status, message = self.failure
+        error = {"message": message, "type": "error", "param": None, "code": "fake"}
+        return web.json_response({"error": error}, status=status)
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = await self._received(request, Strictly(self.listed).chat)
+        if refusal := self._refusal(body):
+            return refusal
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Job-Id": "fake"})
+        await response.prepare(request)
+
+        async def send(chunk: dict[str, Any]) -> None:
+            await response.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+
+        await self._count(running=1)
+        try:
+            if self.place is not None and not self.gate.is_set():
+                await send({"choices": [], "tempera": {"queue": {"place": self.place, "eta_s": 3.0}}})
+                await self.gate.wait()
+            for number, piece in enumerate((*self.answer, *self.unshown)):
+                if number >= self.before_gate:
+                    await self.gate.wait()
+                text = piece if number < len(self.answer) else ""
+                choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+                told = {"entropy": [0.5]} if body.get("logprobs") else {}
+                listed = {"content": [self._token(piece, number, body["top_logprobs"])]} if told else None
+                await send({"choices": [choice | {"logprobs": listed}], "tempera": told})
+            await send({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            usage = {"prompt_tokens": 5, "completion_tokens": len(self.answer)}
+            await send({"choices": [], "usage": usage, "tempera": {"seed": body.get("seed"), "seconds": 0.5}})
+            await response.write(b"data: [DONE]\n\n")
+        except (asyncio.CancelledError, ConnectionError):
+            self.dropped += 1
+            raise
+        finally:
+            await asyncio.shield(self._count(running=-1))
+        return response
+
+    def _token(self, piece: str, number: int, count: int) -> dict[str, Any]:
+        share = self.unlikely.get(piece)
+        return token(piece, number, count) | ({} if share is None else {"logprob": math.log(share)})
+
+    async def _dial(self, request: web.Request) -> web.Response:
+        body = await self._received(request, Strictly(self.listed).completion)
+        if refusal := self._refusal(body):
+            return refusal
+        assert body["dial"] is True
+        await self.gate.wait()
+        dial = dialled(body, self.pieces, self.opening)
+        dial["tokens"] = dial["tokens"][: self.candidates]
+        return web.json_response({"choices": [], "tempera": {"dial": dial}})
+
+    async def _variations(self, request: web.Request) -> web.StreamResponse:
+        fields, picture = await read_form(request)
+        Strictly(self.listed).variation(fields, picture)
+        return await self._drawn(request, await self._noted(json.loads(fields) | {"image": picture}))
+
+    async def _drawn(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        """A stream of pictures: half of the steps have a preview, which is the picture in another colour."""
+        if refusal := self._refusal(body):
+            return refusal
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Job-Id": "fake"})
+        await response.prepare(request)
+
+        async def send(kind: str, **chunk: Any) -> None:
+            data = json.dumps({"type": kind, **chunk}).encode()
+            await response.write(b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n")
+
+        body = body | chosen(body)
+        steps = body["steps"]
+        edge = body.get("enlarge", EDGE)
+        await self._count(running=1)
+        try:
+            if self.place is not None and not self.gate.is_set():
+                await send("tempera.progress", tempera={"job": "fake", "queue": {"place": self.place, "eta_s": 3.0}})
+                await self.gate.wait()
+            for step in range(1, steps + 1):
+                done = {"job": "fake", "step": step, "steps": steps}
+                await send("tempera.progress", tempera=done)
+                if step % 2 and body.get("partial_images"):
+                    half = base64.b64encode(png(body["seed"] + step, edge, edge)).decode()
+                    await send("image_generation.partial_image", b64_json=half, partial_image_index=step, tempera=done)
+                    await self.gate.wait()
+            for number in range(body["n"] if body["layout"] == "separate" else 1):
+                whole, kind = png(body["seed"] + number, edge, edge), "png"
+                if body["layout"] == "animation":
+                    whole, kind = GIF, "gif"
+                data = base64.b64encode(whole).decode()
+                about = made_with(body, steps, self.guided_by) | self.told
+                await send("image_generation.completed", b64_json=data, output_format=kind, tempera=about)
+            await response.write(b"data: [DONE]\n\n")
+        except (asyncio.CancelledError, ConnectionError):
+            self.dropped += 1
+            raise
+        finally:
+            await asyncio.shield(self._count(running=-1))
+        return response
+
+    async def _pictures(self, request: web.Request) -> web.StreamResponse:
+        body = await self._received(request, Strictly(self.listed).picture)
+        if self.listed.get(body["model"]) == "images":
+            return await self._drawn(request, body)
+        if refusal := self._refusal(body):
+            return refusal
+        await self._count(running=1)
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.dropped += 1
+            raise
+        finally:
+            await asyncio.shield(self._count(running=-1))
+        width, height = map(int, body.get("size", "64x64").split("x"))
+        picture = base64.b64encode(png(body.get("seed", 0), width, height)).decode()
+        return web.json_response({"data": [{"b64_json": picture}], "tempera": {"seed": body["seed"], "seconds": 0.1}})
+
+    async def _embeddings(self, request: web.Request) -> web.Response:
+        body = await self._received(request, Strictly(self.listed).embedding)
+        if refusal := self._refusal(body):
+            return refusal
+        await self.embedding_gate.wait()
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        vectors = [[float(len(text)), float(text.count(" ")), 1.0] for text in texts]
+        return web.json_response({"data": [{"index": i, "embedding": v} for i, v in enumerate(vectors)]})
+
+
+def token(text: str, number: int, count: int) -> dict[str, Any]:
+    """A token of an answer with its runners-up. Every second one was not the most probable."""
+
+    def named(text: str, share: float, **more: Any) -> dict[str, Any]:
+        return {"token": text, "bytes": list(text.encode()), "logprob": math.log(share), **more}
+
+    first, second = named(text, 0.5), named(" so", 0.25)
+    if number % 2:
+        first, second = named(" so", 0.5), named(text, 0.25)
+    others = [first, second, named(" if", 0.125), named("<end>", 0.0625, special=True)]
+    return named(text, 0.25 if number % 2 else 0.5) | {"top_logprobs": others[:count]}
+
+
+def dialled(body: dict[str, Any], pieces: dict[int, str], opening: str = "") -> dict[str, Any]:
+    """What comes after any prompt: the words of `VOCABULARY`, by their ids, each half as probable as the last one.
+
+    Temperature and top-p do what they do; the seed draws the word of its own number. `pieces` are those of the last
+    prompt that was a text.
+    """
+    ids = body["prompt"]
+    if isinstance(ids, str):
+        pieces.clear()
+        pieces.update(enumerate([*filter(None, [opening]), *PIECES.findall(ids)], START))
+        ids = list(pieces)
+    heights = [-math.log(2) * number for number in range(len(VOCABULARY))]
+    weights = [math.exp(height / max(body["temperature"], 1e-9)) for height in heights]
+    whole = sum(weights)
+    weights = [
+        weight if not number or sum(weights[:number]) < body["top_p"] * whole else 0.0
+        for number, weight in enumerate(weights)
+    ]
+    listed = [
+        {"token": word, "id": number, "bytes": list(word.encode()), "logit": heights[number]}
+        | {"after": weights[number] / sum(weights)}
+        | ({"special": True} if word == "<end>" else {})
+        for number, word in enumerate(VOCABULARY)
+    ]
+    return {
+        "tokens": listed,
+        "temperatures": [0.5, 1.0, 2.0],
+        "log_sum_exp": [math.log(sum(math.exp(height / at) for height in heights)) for at in (0.5, 1.0, 2.0)],
+        "entropy": [0.5, 1.0, 1.5],
+        "drawn": listed[body["seed"] % len(listed)],
+        "prompt": [
+            {"id": number, "bytes": list((VOCABULARY[number] if number < START else pieces[number]).encode())}
+            | ({"special": True} if opening and number == START else {})
+            for number in ids
+        ],
+    }
+
+
+def made_with(body: dict[str, Any], steps: int, guided_by: str = "") -> dict[str, Any]:
+    """What the server tells of finished pictures. The text encoder reads the first eight words."""
+
+    def reading(text: str) -> dict[str, Any]:
+        words = text.split()
+        return {"tokens": words[:8], "dropped": words[8:], "limit": 8}
+
+    negative = body.get("negative_prompt")
+    return {
+        "job": "fake",
+        "step": steps,
+        "steps": steps,
+        "seed": body["seed"],
+        "seconds": 1.25,
+        "guidance": body["guidance"],
+        "width": EDGE,
+        "height": EDGE,
+        "sampler": "DDIM",
+        "strength": body.get("strength"),
+        "guided_by": guided_by or {0: "nothing", 1: "prompt"}.get(body["guidance"], "comparison"),
+        "prompt": reading(body["prompt"]),
+        "negative_prompt": None if negative is None else reading(negative),
+    }

@@ -1,0 +1,85 @@
+"""Requests read as the real model server and its engines read them, as far as that takes no network: what they refuse
+is refused here, in their words.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from model_server.api.image_requests import BOUNDS, ImageRequest, VariationRequest
+from model_server.api.requests import ChatRequest, CompletionRequest, EmbeddingRequest, ModerationRequest, parse
+from model_server.api.responses import failure
+from model_server.engines.common.refusal import Refused, check_encodable, check_texts
+from model_server.engines.diffusion.request import Ability, complete, last_step
+from model_server.engines.language.prompt import check_turns
+from model_server.errors import ApiError
+from model_server.jobs import Imagine
+
+ARTIST = Ability(name="fake-images", sampler="DDIM", steps=4, guidance=3.0, width=16, height=16, multiple=8)
+"""What the image model can, and does where a request leaves it open."""
+
+
+class Strictly:
+    """Reads bodies for the models in `listed`, which are told with their tasks. Raises ApiError."""
+
+    def __init__(self, listed: Mapping[str, str]) -> None:
+        self.listed = listed
+
+    def chat(self, body: bytes) -> None:
+        asked = parse(ChatRequest, body)
+        self._find(asked.model, "chat")
+        with _refusing():
+            check_turns(asked.task())
+
+    def completion(self, body: bytes) -> None:
+        asked = parse(CompletionRequest, body)
+        self._find(asked.model, "chat")
+        asked.task()
+
+    def picture(self, body: bytes) -> None:
+        asked = parse(ImageRequest, body)
+        if self._find(asked.model, "faces", "images") == "faces":
+            asked.faces()
+        else:
+            _drawn(asked.imagine())
+
+    def variation(self, fields: bytes, picture: bytes) -> None:
+        asked = parse(VariationRequest, fields)
+        self._find(asked.model, "images")
+        _drawn(asked.variation(picture))
+
+    def embedding(self, body: bytes) -> None:
+        asked = parse(EmbeddingRequest, body)
+        self._find(asked.model, "embeddings")
+        with _refusing():
+            check_texts(asked.task().texts, "input")
+
+    def moderation(self, body: bytes) -> None:
+        with _refusing():
+            for text in parse(ModerationRequest, body).task().texts:
+                check_encodable(text, "input")
+
+    def _find(self, model: str, *tasks: str) -> str:
+        if (task := self.listed.get(model, "")) not in tasks:
+            raise ApiError(404, f"There is no model {model} for this here.", code="model_not_found", param="model")
+        return task
+
+
+def chosen(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The steps and the guidance of pictures, where their request leaves them open, too."""
+    names = ("steps", "guidance", *BOUNDS)
+    whole = complete(Imagine(prompt="", seed=0, **{name: body.get(name) for name in names}), ARTIST)
+    return {"steps": whole.steps, "guidance": whole.guidance}
+
+
+def _drawn(asked: Imagine) -> None:
+    with _refusing():
+        last_step(asked, complete(asked, ARTIST).steps or 0)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except Refused as refused:
+        raise failure(refused.event("fake")) from None

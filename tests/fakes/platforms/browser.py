@@ -1,0 +1,74 @@
+"""A real Chromium, and what it finds hard for people to use."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from fakes.registries.npm import UnavailableError, fetched
+from playwright.async_api import async_playwright, expect
+
+CHROMIUM = shutil.which("chromium")
+MARKS = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None and os.environ.get("CI") != "true", reason="there is no Chromium here"),
+]
+ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+AXE, AXE_VERSION = "axe-core", "4.14.1"
+AXE_INTEGRITY = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
+PATIENCE_MS = 60_000
+"""When a test that waits gives up; none of them is about time."""
+expect.set_options(timeout=PATIENCE_MS)
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Any]:
+    """The browser, for as long as the context lasts."""
+    async with async_playwright() as tools:
+        browser = await tools.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def opened(browser: Any, url: str, *, expected: str = "", **context: Any) -> AsyncIterator[Any]:
+    """A page of somebody who was never here before. At its end nothing may have gone wrong in it unseen, but for
+    complaints of the browser's that hold the `expected` words.
+    """
+    person = await browser.new_context(**{"locale": "en-GB", **context})
+    page = await person.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
+    await page.goto(url)
+    yield page
+    await person.close()
+    assert [problem for problem in problems if not expected or expected not in problem] == []
+
+
+def axe() -> str:
+    """The program that looks for what keeps people out; skips the test where it cannot be had."""
+    try:
+        return fetched(AXE, AXE_VERSION, AXE_INTEGRITY, "axe.min.js").read_text("utf-8")
+    except UnavailableError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+
+
+async def violations(page: Any, program: str) -> list[str]:
+    """What axe-core objects to on the page as it is now."""
+    await page.evaluate(program)
+    found = await page.evaluate("rules => axe.run({ runOnly: rules })", RULES)
+    return [
+        f"{one['id']}: {one['help']} at {node['html'][:200]}: {node.get('failureSummary', '')[:300]}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]

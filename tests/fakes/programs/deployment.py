@@ -1,0 +1,134 @@
+"""`tempera run` as a user starts it, in a process of its own with a home of its own; and `tempera chat` beside it."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fakes.model_server.gateway import environment, free_port
+from fakes.programs.terminal_chat import PLAIN
+
+READY_SECONDS = 300
+TEMPERA = Path(sys.executable).parent / "tempera"
+
+
+@dataclass
+class Deployment:
+    """One bot with its model server. It can be started again after it was killed."""
+
+    folder: Path
+    models_port: int = field(default_factory=free_port)
+    foreign_models: str = ""
+    """The address of a model server that is not this deployment's own."""
+    web_port: int = field(default_factory=free_port)
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """More of its environment."""
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def models_url(self) -> str:
+        return self.foreign_models or f"http://127.0.0.1:{self.models_port}"
+
+    @property
+    def web_url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **environment(),
+            "TEMPERA_MODEL_SERVER__URL": self.models_url,
+            "TEMPERA_WEB__PORT": str(self.web_port),
+            "TEMPERA_DATABASE__URL": f"sqlite:///{self.folder}/tempera.db",
+            **(PLAIN if self.foreign_models else {}),
+            **self.extra,
+        }
+
+    def start(self) -> None:
+        """Start it and wait until the chat and every model are there."""
+        options = ["--no-models"] if self.foreign_models else []
+        self.process = subprocess.Popen([TEMPERA, "run", *options], env=self.environment, cwd=self.folder)
+        if not self.foreign_models:
+            wait_for(f"{self.models_url}/health/ready")
+        wait_for(self.web_url)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        status = self.process.wait(60)
+        # The model server is a child of its own, and notices by itself that its parent is gone.
+        if not self.foreign_models:
+            wait_for(self.models_url, answers=False)
+        return status
+
+    def end(self) -> None:
+        """Make sure that nothing runs any more."""
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+
+    def chat(self, line: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run one command with `tempera chat`."""
+        return subprocess.run(
+            [TEMPERA, "chat", *options, line],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=READY_SECONDS,
+            check=False,
+        )
+
+
+@contextlib.contextmanager
+def deployment(folder: Path, foreign_models: str = "", extra: Mapping[str, str] | None = None) -> Iterator[Deployment]:
+    """A deployment that is ready; ended at the end, however it is then."""
+    made = Deployment(folder, foreign_models=foreign_models, extra=extra or {})
+    made.start()
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+@contextlib.contextmanager
+def model_server(*arguments: str, threads: str = "") -> Iterator[str]:
+    """The address of a real model server in a process of its own, ready; `arguments` are those of `serve`."""
+    port = free_port()
+    variables = environment() | ({"OMP_NUM_THREADS": threads} if threads else {})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "model_server", "serve", "--port", str(port), *arguments], env=variables
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health/ready")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(READY_SECONDS)
+
+
+def wait_for(url: str, *, answers: bool = True) -> None:
+    """Wait until `url` answers well, or until nobody is there."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if _answers(url) is answers:
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"{url} {'did not answer' if answers else 'still answered'} after {READY_SECONDS} s")
+
+
+def _answers(url: str) -> bool | None:
+    """True for a good answer, None for another one, False if nobody is there."""
+    try:
+        with urllib.request.urlopen(url):
+            return True
+    except urllib.error.HTTPError:
+        return None
+    except (urllib.error.URLError, ConnectionError):
+        return False

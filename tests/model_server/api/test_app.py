@@ -1,0 +1,398 @@
+"""The gateway over real sockets: its errors, its streams, its door, and what happens when somebody leaves or dies."""
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import openai
+import pytest
+from fakes.model_server.client import CHAT, chat, collect, error_of, events_of
+from fakes.model_server.gateway import Gateway, eventually, free_port, is_ready, running_gateway, serving
+from openai import AsyncOpenAI
+
+from model_server.api.app import LARGEST_BODY, serve
+from model_server.api.auth import Guard, check_exposure
+from model_server.errors import ApiError
+from model_server.files.cache import Progress, Store, StoreError
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("GET", "/nothing", None, 404, "not_found"),
+        ("GET", "/v1/models/nothing", None, 404, "model_not_found"),
+        ("GET", CHAT, None, 405, "method_not_allowed"),
+        ("DELETE", "/v1/jobs/job_0", None, 404, "job_not_found"),
+        ("POST", CHAT, b"{", 400, "invalid_value"),
+        ("POST", CHAT, b"[1]", 400, "invalid_value"),
+        ("POST", CHAT, b"{}", 400, "invalid_value"),
+        ("POST", CHAT, b" " * (LARGEST_BODY + 1), 413, "request_entity_too_large"),
+        ("POST", CHAT, json.dumps(chat("x") | {"model": "parot"}).encode(), 404, "model_not_found"),
+        ("POST", CHAT, json.dumps(chat("x") | {"model": "ruler"}).encode(), 400, "wrong_model"),
+        ("POST", "/v1/embeddings", b'{"model": "parrot", "input": "x"}', 400, "wrong_model"),
+        ("POST", "/v1/images/generations", b'{"model": "parrot"}', 400, "wrong_model"),
+        ("POST", CHAT, json.dumps(chat("refuse")).encode(), 400, "context_length_exceeded"),
+        ("POST", CHAT, json.dumps(chat("refuse", stream=True)).encode(), 400, "context_length_exceeded"),
+    ],
+)
+async def test_every_mistake_has_its_status_and_shape(
+    http: aiohttp.ClientSession, method: str, path: str, body: bytes | None, status: int, code: str
+) -> None:
+    async with http.request(method, path, data=body and io.BytesIO(body)) as response:
+        assert response.status == status
+        error = await error_of(response)
+    assert (error["type"], error["code"]) == ("invalid_request_error", code)
+
+
+async def test_a_failing_engine_is_answered_with_a_mark_and_no_trace(http: aiohttp.ClientSession) -> None:
+    async with http.post(CHAT, json=chat("crash")) as response:
+        assert (response.status, response.headers["x-should-retry"]) == (500, "false")
+        error = await error_of(response)
+    assert error["code"] == "engine_error"
+    assert "(error " in error["message"]
+    assert "secret" not in error["message"]
+    async with http.post(CHAT, json=chat("still here")) as response:
+        assert (await response.json())["choices"][0]["message"]["content"] == "still here"
+
+
+# Streams, progress, jobs
+
+
+async def test_progress_is_told_only_to_those_who_ask(http: aiohttp.ClientSession) -> None:
+    async with http.post(CHAT, json=chat("forever", stream=True)) as running:
+        job = running.headers["X-Job-Id"]
+        asks = asyncio.create_task(collect(http, chat("a b", stream=True, stream_options={"include_progress": True})))
+        ignores = asyncio.create_task(collect(http, chat("a b", stream=True)))
+        async with http.get("/health/live") as live:
+            assert live.status == 200
+        await eventually(lambda: _is_waiting(http))
+        async with http.delete(f"/v1/jobs/{job}") as cancelled:
+            assert (await cancelled.json())["status"] == "cancelled"
+        last = [event async for event in events_of(running)][-1]
+        assert last["error"]["code"] == "cancelled"
+    first, *_ = told = await asks
+    assert first["choices"] == []
+    assert first["tempera"]["queue"]["place"] >= 1
+    assert first["tempera"]["job"] == told[-2]["tempera"]["job"]
+    assert told[-1] == "[DONE]"
+    assert all(event["choices"] for event in await ignores if event != "[DONE]")
+
+
+async def _is_waiting(http: aiohttp.ClientSession) -> bool:
+    """Whether a newcomer would be third in the line."""
+    body = chat("probe", stream=True, stream_options={"include_progress": True})
+    async with http.post(CHAT, json=body) as response:
+        async for event in events_of(response):
+            return bool(event["tempera"]["queue"]["place"] == 3)
+    return False
+
+
+async def test_the_last_chunk_says_how_long_it_took(http: aiohttp.ClientSession) -> None:
+    *_, last, done = await collect(http, chat("a b", stream=True, seed=9))
+    assert done == "[DONE]"
+    assert last["choices"][0]["finish_reason"] == "stop"
+    assert last["tempera"]["seed"] == 9
+    assert last["tempera"]["seconds"] > 0
+    assert last["tempera"]["dropped_turns"] == 0
+
+
+async def test_a_cancelled_whole_request_is_told_so(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    before = len(gateway.journal())
+    request = asyncio.create_task(_status_of(http, chat("forever")))
+    await eventually(lambda: len(gateway.journal()) > before)
+    job = gateway.journal()[before].split()[1]
+    async with http.delete(f"/v1/jobs/{job}") as response:
+        assert response.status == 200
+    assert await request == (499, "cancelled", job)
+    async with http.delete(f"/v1/jobs/{job}") as response:
+        assert response.status == 404
+
+
+async def _status_of(http: aiohttp.ClientSession, body: dict[str, Any]) -> tuple[int, str, str]:
+    async with http.post(CHAT, json=body) as response:
+        return response.status, (await error_of(response))["code"], response.headers["X-Job-Id"]
+
+
+async def test_who_closes_a_stream_takes_its_job_back(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    async with http.post(CHAT, json=chat("forever", stream=True)) as response:
+        job = response.headers["X-Job-Id"]
+        await anext(events_of(response))
+        response.close()
+    await eventually(lambda: f"remove {job}" in gateway.journal())
+
+
+async def test_who_leaves_a_whole_request_takes_its_job_back(gateway: Gateway) -> None:
+    before = len(gateway.journal())
+    async with aiohttp.ClientSession(gateway.url) as leaver:
+        request = asyncio.create_task(leaver.post(CHAT, json=chat("forever")))
+        await eventually(lambda: len(gateway.journal()) > before)
+        request.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await request
+    added, job = gateway.journal()[before].split()
+    assert added == "add"
+    await eventually(lambda: f"remove {job}" in gateway.journal())
+
+
+async def test_who_leaves_the_queue_never_reaches_the_worker(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+    progress = {"stream": True, "stream_options": {"include_progress": True}}
+    async with http.post(CHAT, json=chat("forever", stream=True)) as running:
+        async with http.post(CHAT, json=chat("a", **progress)) as waiting:
+            job = waiting.headers["X-Job-Id"]
+            waiting.close()
+        async with http.get(f"/v1/jobs/{job}") as response:
+            assert response.status == 405
+        await eventually(lambda: _is_gone(http, job))
+        running.close()
+    async with http.post(CHAT, json=chat("b")) as response:
+        assert response.status == 200
+    assert not [line for line in gateway.journal() if job in line]
+
+
+async def _is_gone(http: aiohttp.ClientSession, job: str) -> bool:
+    """Whether the line is empty again behind the running job."""
+    body = chat("probe", stream=True, stream_options={"include_progress": True})
+    async with http.post(CHAT, json=body) as response:
+        assert response.headers["X-Job-Id"] != job
+        async for event in events_of(response):
+            return bool(event["tempera"]["queue"]["place"] == 1)
+    return False
+
+
+@pytest.mark.load
+async def test_a_full_queue_says_when_to_come_again(http: aiohttp.ClientSession) -> None:
+    async with http.post(CHAT, json=chat("forever", stream=True)) as running:
+        requests = [asyncio.create_task(_refusal(http)) for _ in range(80)]
+        done, _ = await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
+        for status, code, retry_after in [await request for request in done]:
+            assert (status, code) == (429, "user_queue_full")
+            assert 1 <= int(retry_after) <= 60
+        for request in requests:
+            request.cancel()
+        running.close()
+    await asyncio.gather(*requests, return_exceptions=True)
+
+
+async def _refusal(http: aiohttp.ClientSession) -> tuple[int, str, str]:
+    async with http.post(CHAT, json=chat("a")) as response:
+        return response.status, (await error_of(response))["code"], response.headers["Retry-After"]
+
+
+# Workers that die
+
+
+@pytest.mark.chaos
+async def test_a_worker_killed_in_the_middle_of_an_answer(gateway: Gateway) -> None:
+    async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
+        stream = await client.chat.completions.create(**chat("pid"), stream=True)
+        with pytest.raises(openai.APIError, match="please ask again"):  # noqa: PT012 - it raises while it is read
+            async for chunk in stream:
+                if pid := chunk.choices[0].delta.content:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+                    break
+            async for _ in stream:
+                pass
+        answer = await client.chat.completions.create(**chat("the next one"))
+        assert answer.choices[0].message.content == "the next one"
+
+
+@pytest.mark.chaos
+async def test_the_gateway_answers_while_a_worker_is_stuck(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    before = len(gateway.journal())
+    stuck = asyncio.create_task(http.post(CHAT, json=chat("hang")))
+    await eventually(lambda: len(gateway.journal()) > before)
+    for path in ("/health/live", "/health/ready", "/v1/models"):
+        async with http.get(path) as response:
+            assert response.status == 200
+    async with http.post("/v1/embeddings", json={"model": "ruler", "input": "x"}) as response:
+        assert response.status == 200
+    [parrot] = [pid for pid in _children(gateway.process.pid) if _is_worker_of("parrot", pid)]
+    os.kill(parrot, signal.SIGKILL)
+    async with await stuck as response:
+        assert (response.status, (await error_of(response))["code"]) == (503, "worker_died")
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+async def test_the_end_of_the_gateway_is_the_end_of_its_workers(tmp_path: Path, end: signal.Signals) -> None:
+    with running_gateway(tmp_path) as gateway:
+        workers = _children(gateway.process.pid)
+        assert len(workers) == 4
+        gateway.process.send_signal(end)
+        await asyncio.to_thread(gateway.process.wait)
+        await eventually(lambda: not any(map(_runs, workers)))
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _is_worker_of(name: str, pid: int) -> bool:
+    return name in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+
+
+def _runs(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+# Before everything is there
+
+
+class SlowStore:
+    """A store that has fetched 43% until it is told to go on, or to fail."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.go_on = threading.Event()
+        self.problem = ""
+
+    def ensure(self, _: object, progress: Progress) -> Path:
+        progress.update("fetching weights.bin", 43, 100)
+        self.go_on.wait()
+        if self.problem:
+            raise StoreError(self.problem)
+        return self._folder
+
+
+async def test_readiness_names_what_is_missing_and_how_far_it_is(tmp_path: Path) -> None:
+    store = SlowStore(tmp_path)
+    async with serving(tmp_path, store) as url, aiohttp.ClientSession(url) as http:
+        async with http.get("/health/ready") as response:
+            assert response.status == 503
+            body = await response.json()
+        assert body == {"status": "starting", "models": [], "missing": {"parrot": "fetching weights.bin, 43%"}}
+        async with http.post(CHAT, json=chat("a")) as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "5")
+            error = await error_of(response)
+        assert error["message"] == "parrot is not ready yet: fetching weights.bin, 43%."
+        async with http.get("/v1/models") as response:
+            assert (await response.json())["data"][0]["tempera"]["ready"] is False
+        store.go_on.set()
+        await eventually(lambda: is_ready(url))
+        async with http.get("/health/ready") as response:
+            assert await response.json() == {"status": "ready", "models": ["parrot"]}
+
+
+async def test_files_that_cannot_be_had_are_explained_to_the_operator_alone(tmp_path: Path) -> None:
+    store = SlowStore(tmp_path)
+    store.problem = "weights.bin has the wrong hash; put it into ~/.cache/tempera."
+    store.go_on.set()
+    async with serving(tmp_path, store) as url, aiohttp.ClientSession(url) as http:
+
+        async def is_failed() -> bool:
+            async with http.get("/health/ready") as response:
+                return bool((await response.json())["missing"]["parrot"] == f"failed: {store.problem}")
+
+        await eventually(is_failed)
+        async with http.post(CHAT, json=chat("a")) as response:
+            assert response.status == 503
+            assert "~" not in (await error_of(response))["message"]
+
+
+async def test_a_request_leaves_one_line_without_its_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with serving(tmp_path, Store(tmp_path)) as url, aiohttp.ClientSession(url) as http:
+        await eventually(lambda: is_ready(url))
+        async with http.post(CHAT, json=chat("confidential words")) as response:
+            job = response.headers["X-Job-Id"]
+            assert response.status == 200
+        async with http.post(CHAT, json=chat("confidential words", temperature=3)) as response:
+            assert response.status == 400
+    good, bad = [record.getMessage() for record in caplog.records if f"route={CHAT}" in record.getMessage()]
+    assert good.startswith(f"method=POST route={CHAT} status=200 ms=")
+    assert good.endswith(f"model=parrot job={job} error=-")
+    assert bad.endswith("model=- job=- error=invalid_value")
+    assert "confidential" not in caplog.text
+
+
+# The door
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Host": "evil.example"}, "foreign_host"),
+        ({"Host": "127.0.0.1.evil.example:8400"}, "foreign_host"),
+        ({"Origin": "https://evil.example"}, "foreign_origin"),
+        ({"Origin": "null"}, "foreign_origin"),
+        ({"Origin": "http://localhost:3000"}, "foreign_origin"),
+    ],
+    ids=str,
+)
+async def test_web_pages_of_others_are_refused(http: aiohttp.ClientSession, headers: dict[str, str], code: str) -> None:
+    async with http.get("/v1/models", headers=headers) as response:
+        assert response.status == 403
+        assert (await error_of(response))["code"] == code
+    async with http.options(CHAT, headers={"Origin": "https://evil.example"}) as response:
+        assert response.status == 403
+        assert not [name for name in response.headers if name.lower().startswith("access-control-")]
+
+
+async def test_names_of_this_machine_are_fine(http: aiohttp.ClientSession) -> None:
+    for host in ("localhost", "LOCALHOST:8400", "127.0.0.1:1", "[::1]:8400"):
+        async with http.get("/v1/models", headers={"Host": host}) as response:
+            assert response.status == 200
+    async with http.get(
+        "/v1/models", headers={"Host": "localhost:8400", "Origin": "http://localhost:8400"}
+    ) as response:
+        assert response.status == 200
+
+
+async def test_a_key_is_needed_where_there_is_one(tmp_path: Path) -> None:
+    with running_gateway(tmp_path, api_key="open sesame") as gateway:
+        async with aiohttp.ClientSession(gateway.url) as http:
+            for given in (None, "open sesame", "Bearer", "Bearer wrong", "Basic open sesame", "Bearer \udcff"):
+                headers = {} if given is None else {"Authorization": given}
+                async with http.get("/v1/models", headers=headers) as response:
+                    assert response.status == 401
+                    assert (await error_of(response))["code"] == "invalid_api_key"
+            async with http.get("/health/live") as response:
+                assert response.status == 200
+            async with http.get("/health/ready") as response:
+                assert response.status == 401
+        async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="open sesame") as client:
+            assert [model.id async for model in client.models.list()]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "example.org"])
+def test_listening_to_the_network_needs_a_key(host: str) -> None:
+    with pytest.raises(ValueError, match="needs an API key"):
+        check_exposure(host, None)
+    check_exposure(host, "key")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_none(host: str) -> None:
+    check_exposure(host, None)
+
+
+def test_what_listens_on_every_address_answers_to_every_name_but_not_to_other_sites() -> None:
+    guard = Guard("0.0.0.0", "key")
+    guard.check_source("models.internal:8400", None)
+    with pytest.raises(ApiError):
+        guard.check_source("models.internal:8400", "https://evil.example")
+
+
+async def test_the_server_does_not_start_where_it_must_not(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs an API key"):
+        await serve(host="0.0.0.0", port=free_port(), entries=[], store=Store(tmp_path), api_key=None)
+
+
+async def test_a_taken_port_is_an_os_error(server_url: str, tmp_path: Path) -> None:
+    port = int(server_url.rpartition(":")[2])
+    with pytest.raises(OSError, match=str(port)):
+        await serve(host="127.0.0.1", port=port, entries=[], store=Store(tmp_path), api_key=None)

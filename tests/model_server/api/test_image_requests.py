@@ -1,0 +1,199 @@
+"""What requests for pictures may say, and the sentence that each mistake gets."""
+
+import json
+from typing import Any
+
+import pytest
+
+from model_server.api.image_requests import ImageRequest, VariationRequest
+from model_server.api.requests import parse
+from model_server.errors import ApiError
+from model_server.jobs import Faces, Imagine, Sweep
+
+
+def request(**fields: Any) -> ImageRequest:
+    return parse(ImageRequest, json.dumps({"model": "m", **fields}).encode())
+
+
+def faces(**fields: Any) -> Faces:
+    return request(**fields).faces()
+
+
+def imagine(**fields: Any) -> Imagine:
+    return request(**{"prompt": "a cat"} | fields).imagine()
+
+
+def variation(**fields: Any) -> Imagine:
+    body = json.dumps({"model": "m", "prompt": "a cat", **fields}).encode()
+    return parse(VariationRequest, body).variation(b"picture")
+
+
+def test_faces() -> None:
+    assert faces(seed=1) == Faces(seed=1)
+    full = faces(prompt="", n=16, seed=1, truncation=0.5, size="256x256", layout="grid", response_format="b64_json")
+    assert full == Faces(seed=1, count=16, truncation=0.5, size=256, layout="grid")
+    assert faces(seed=1, size="auto", stream=False, partial_images=0).size is None
+
+
+def test_what_is_left_open_is_the_models_choice() -> None:
+    assert imagine(seed=1) == Imagine(prompt="a cat", seed=1)
+    assert imagine(seed=1, size="auto", steps=None, partial_images=0, layout=None) == Imagine(prompt="a cat", seed=1)
+    assert len({imagine().seed for _ in range(5)}) > 1
+
+
+def test_everything_that_can_be_chosen() -> None:
+    full = imagine(
+        n=4,
+        size="48x32",
+        seed=0,
+        steps=12,
+        guidance=3,
+        least_steps=4,
+        most_steps=40,
+        least_guidance=0.5,
+        most_guidance=10,
+        negative_prompt="a dog",
+        layout="strip",
+        frames=[5, 0, 5],
+        enlarge=256,
+        stream=True,
+        partial_images=3,
+        response_format="b64_json",
+        output_format="png",
+        background="auto",
+        user="ann",
+        quality="high",
+    )
+    assert full == Imagine(
+        prompt="a cat",
+        seed=0,
+        negative_prompt="a dog",
+        steps=12,
+        guidance=3.0,
+        least_steps=4,
+        most_steps=40,
+        least_guidance=0.5,
+        most_guidance=10.0,
+        count=4,
+        width=48,
+        height=32,
+        edge=256,
+        layout="strip",
+        frames=(0, 5),
+        previews=3,
+    )
+    assert imagine(seed=1, layout="animation", output_format="gif").layout == "animation"
+
+
+def test_sweeps() -> None:
+    assert imagine(sweep={"guidance": [1, 3.5]}).sweep == Sweep("guidance", (1.0, 3.5))
+    assert imagine(sweep={"steps": [5, 15]}, n=1, layout="separate").sweep == Sweep("steps", (5, 15))
+
+
+def test_variations() -> None:
+    assert variation(seed=1) == Imagine(prompt="a cat", seed=1, initial=b"picture")
+    assert variation(seed=1, strength=0.25, n=4).strength == 0.25
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "sentence"),
+    [
+        ({"n": 0}, "n", "`n` must be at least 1, but 0 was given."),
+        ({"n": 17}, "n", "`n` must be at most 16, but 17 was given."),
+        ({"truncation": 0}, "truncation", "`truncation` must be greater than 0, but 0 was given."),
+        ({"size": "256x128"}, "size", "`size` must be a square such as 256x256 for faces, but '256x128' was given."),
+        ({"size": "0x0"}, "size", "`size` must be auto or look like 256x256, but '0x0' was given."),
+        ({"size": "large"}, "size", "`size` must be auto or look like 256x256, but 'large' was given."),
+        ({"layout": "row"}, "layout", "`layout` must be separate, grid, strip or animation, but 'row' was given."),
+        ({"layout": "strip"}, "layout", "`layout` must be separate or grid for faces, but 'strip' was given."),
+        (
+            {"response_format": "url"},
+            "response_format",
+            "`response_format` must be b64_json; this server keeps no pictures that a URL could name.",
+        ),
+        ({"stream": True}, "stream", "`stream` has no meaning for faces; please leave it out."),
+        ({"most_steps": 9}, "most_steps", "`most_steps` has no meaning for faces; please leave it out."),
+        ({"least_guidance": 9}, "least_guidance", "`least_guidance` has no meaning for faces; please leave it out."),
+        ({"guidance": 0}, "guidance", "`guidance` has no meaning for faces; please leave it out."),
+        (
+            {"negative_prompt": "x"},
+            "negative_prompt",
+            "`negative_prompt` has no meaning for faces; please leave it out.",
+        ),
+        ({"background": "transparent"}, "background", "`background` is not supported here; please leave it out."),
+    ],
+    ids=str,
+)
+def test_mistakes_about_faces(fields: dict[str, Any], param: str, sentence: str) -> None:
+    with pytest.raises(ApiError) as error:
+        faces(**fields)
+    assert (error.value.status, error.value.param, error.value.message) == (400, param, sentence)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "sentence"),
+    [
+        ({"prompt": None}, "prompt", "`prompt` must not be empty; say what the picture shall show."),
+        ({"prompt": " \n"}, "prompt", "`prompt` must not be empty; say what the picture shall show."),
+        ({"prompt": "x" * 32_001}, "prompt", "`prompt` must have at most 32000 characters."),
+        ({"negative_prompt": "x" * 32_001}, "negative_prompt", "`negative_prompt` must have at most 32000 characters."),
+        ({"steps": 0}, "steps", "`steps` must be at least 1, but 0 was given."),
+        ({"steps": 10**400}, "steps", f"`steps` must be less than 2147483648, but 1{'0' * 39}… was given."),
+        ({"guidance": -1}, "guidance", "`guidance` must be at least 0, but -1 was given."),
+        ({"partial_images": 17}, "partial_images", "`partial_images` must be at most 16, but 17 was given."),
+        ({"partial_images": 2}, "partial_images", "`partial_images` only has a meaning with `stream`: true."),
+        ({"truncation": 0.5}, "truncation", "`truncation` only has a meaning for faces; please leave it out."),
+        ({"frames": [1]}, "frames", "`frames` only has a meaning with the layout strip or animation."),
+        ({"frames": [], "layout": "strip"}, "frames", "`frames` must be a list of at least 1, but 0 were given."),
+        ({"frames": [-1], "layout": "strip"}, "frames.0", "`frames.0` must be at least 0, but -1 was given."),
+        (
+            {"layout": "animation", "output_format": "png"},
+            "output_format",
+            "`output_format` must be gif for the layout animation, and png for all others.",
+        ),
+        ({"output_format": "webp"}, "output_format", "`output_format` must be png or gif, but 'webp' was given."),
+        ({"sweep": {}}, "sweep", "`sweep` must have either `guidance` or `steps`, with a list of values."),
+        (
+            {"sweep": {"steps": [1, 2], "guidance": [1, 2]}},
+            "sweep",
+            "`sweep` must have either `guidance` or `steps`, with a list of values.",
+        ),
+        ({"sweep": "guidance"}, "sweep", "`sweep` must be an object, but 'guidance' was given."),
+        (
+            {"sweep": {"steps": [5]}},
+            "sweep.steps",
+            "`sweep.steps` must be a list of at least 2, but 1 were given.",
+        ),
+        (
+            {"sweep": {"guidance": [1, 3]}, "n": 2},
+            "sweep",
+            "`sweep` lays one picture out in a row of its own; please leave `n` and `layout` out.",
+        ),
+        (
+            {"sweep": {"guidance": [1, 3]}, "layout": "grid"},
+            "sweep",
+            "`sweep` lays one picture out in a row of its own; please leave `n` and `layout` out.",
+        ),
+    ],
+    ids=str,
+)
+def test_mistakes_about_what_is_imagined(fields: dict[str, Any], param: str, sentence: str) -> None:
+    with pytest.raises(ApiError) as error:
+        imagine(**fields)
+    assert (error.value.status, error.value.param, error.value.message) == (400, param, sentence)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"prompt": ""}, "`prompt` must not be empty."),
+        ({"strength": 0}, "`strength` must be greater than 0, but 0 was given."),
+        ({"strength": 1.5}, "`strength` must be at most 1, but 1.5 was given."),
+        ({"output_format": "gif"}, "`output_format` must be gif for the layout animation, and png for all others."),
+    ],
+    ids=str,
+)
+def test_mistakes_about_variations(fields: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ApiError) as error:
+        variation(**fields)
+    assert error.value.message == sentence

@@ -1,0 +1,58 @@
+"""POST /v1/moderations over HTTP, in OpenAI's format."""
+
+import aiohttp
+import pytest
+from openai import AsyncOpenAI
+
+from model_server.api.responses import CATEGORIES
+
+
+async def moderate(http: aiohttp.ClientSession, **body: object) -> tuple[int, dict]:
+    async with http.post("/v1/moderations", json=body) as response:
+        return response.status, await response.json()
+
+
+async def test_the_official_client_reads_it(server_url: str) -> None:
+    async with AsyncOpenAI(base_url=f"{server_url}/v1", api_key="none", max_retries=0) as client:
+        answer = await client.moderations.create(input=["a nice day", "so much hate"], model="judge")
+    fine, bad = answer.results
+    assert not fine.flagged
+    assert bad.flagged
+    assert bad.categories.hate
+    assert not bad.categories.violence
+    assert bad.category_scores.hate == 1.0
+    assert bad.category_scores.sexual_minors == 0.0
+    assert answer.id.startswith("modr-")
+
+
+async def test_without_a_model_the_first_one_answers(http: aiohttp.ClientSession) -> None:
+    status, answer = await moderate(http, input="violence and hate")
+    assert (status, answer["model"]) == (200, "judge")
+    [result] = answer["results"]
+    assert set(result["categories"]) == set(result["category_scores"]) == set(CATEGORIES)
+    assert [name for name, there in result["categories"].items() if there] == ["hate", "violence"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        ({}, 400, "`input` is missing."),
+        ({"input": []}, 400, "`input` must be a list of at least 1, but 0 were given."),
+        (
+            {"input": "x", "model": "ruler"},
+            400,
+            "ruler turns texts into vectors at /v1/embeddings, and does nothing else.",
+        ),
+        ({"input": "x", "model": "nobody"}, 404, "There is no model nobody here"),
+    ],
+)
+async def test_what_cannot_be_answered(http: aiohttp.ClientSession, body: dict, status: int, sentence: str) -> None:
+    got, answer = await moderate(http, **body)
+    assert got == status
+    assert answer["error"]["message"].startswith(sentence)
+
+
+async def test_other_routes_do_not_take_its_model(http: aiohttp.ClientSession) -> None:
+    async with http.post("/v1/embeddings", json={"model": "judge", "input": "x"}) as response:
+        assert response.status == 400
+        assert "tells what is wrong with texts at /v1/moderations" in (await response.json())["error"]["message"]

@@ -1,0 +1,280 @@
+"""The C++ runner, on small random models of every kind that it takes."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    PreTrainedConfig,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from model_server.engines.language.runners import native
+from model_server.engines.language.runners.native import Unavailable
+from model_server.engines.language.runners.packed import ROWS, PackedRunner, unsupported
+from model_server.engines.language.runners.runner import Chunk
+
+VOCABULARY, CONTEXT, SLOTS = 101, 400, 6
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 40,
+    "intermediate_size": 72,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": CONTEXT,
+    "initializer_range": 0.3,
+}
+LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+KINDS: dict[str, Callable[[], Any]] = {
+    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=24)),
+    "llama, tied": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, tie_word_embeddings=True)),
+    "llama, scaled": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, rope_parameters=LLAMA3_ROPE)),
+    "many queries": lambda: LlamaForCausalLM(
+        LlamaConfig(**{**SIZES, "num_attention_heads": 10, "num_key_value_heads": 1}, head_dim=4)
+    ),
+}
+READ = 80
+"""Tokens that every kind of model reads one by one; more than the original context of LLAMA3_ROPE."""
+TEXT = tuple(torch.randint(VOCABULARY, (CONTEXT,), generator=torch.Generator().manual_seed(5)).tolist())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    # What was compiled before lies in the cache of whoever runs this.
+    with contextlib.suppress(Unavailable):
+        native.load()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEMPERA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`folder(kind)`: a random model; the processor can run it, or the test is skipped."""
+    try:
+        native.load()
+    except Unavailable as why:
+        pytest.skip(f"{why}")
+    made: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp("model")
+            torch.manual_seed(1)
+            model = KINDS[kind]()
+            for name, weight in model.named_parameters():
+                if "norm" in name or "bias" in name:
+                    torch.nn.init.normal_(weight, 0.6, 0.3)
+            model.save_pretrained(made[kind])
+        return made[kind]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Callable[[str], Path]) -> torch.Tensor:
+    """Logits after each token of TEXT, read by the qwen2 one at a time, alone."""
+    runner = PackedRunner(folder("qwen2"), 1, CONTEXT, 1)
+    return torch.cat([runner.forward([Chunk(0, place, (token,))]) for place, token in enumerate(TEXT)])
+
+
+@pytest.fixture
+def runner(folder: Callable[[str], Path]) -> PackedRunner:
+    return PackedRunner(folder("qwen2"), SLOTS, CONTEXT, 2)
+
+
+def divergence(expected: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+    """KL of each row, in nats."""
+    wanted, got = expected.log_softmax(-1), found.log_softmax(-1)
+    return (wanted.exp() * (wanted - got)).sum(-1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_says_what_transformers_says(folder: Callable[[str], Path], kind: str) -> None:
+    model = AutoModelForCausalLM.from_pretrained(folder(kind), dtype=torch.float32).eval()
+    with torch.inference_mode():
+        expected = model(torch.tensor([TEXT[:READ]])).logits[0]
+    runner = PackedRunner(folder(kind), 1, CONTEXT, 1)
+    found = torch.cat([runner.forward([Chunk(0, place, (token,))]) for place, token in enumerate(TEXT[:READ])])
+    assert found.dtype == torch.float32
+    assert divergence(expected, found).mean() < 0.01
+    assert (expected.argmax(-1) == found.argmax(-1)).float().mean() > 0.85
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 17, 64, 131, ROWS, ROWS + 40])
+def test_the_size_of_chunks_changes_nothing(folder: Callable[[str], Path], reference: torch.Tensor, size: int) -> None:
+    # Two threads wait for each other in every layer of a call, and of small chunks there are many calls.
+    runner = PackedRunner(folder("qwen2"), SLOTS, CONTEXT, 2 if size >= 16 else 1)
+    for start in range(0, CONTEXT, size):
+        part = TEXT[start : start + size]
+        found = runner.forward([Chunk(3, start, part)])
+        assert torch.equal(found[0], reference[start + len(part) - 1])
+
+
+def test_neighbours_change_nothing(runner: PackedRunner, reference: torch.Tensor) -> None:
+    others = [TEXT[::-1], TEXT[7:] + TEXT[:7], (3,) * CONTEXT]
+    places = [0, 0, 0, 0]
+    for step in range(40):
+        sizes = [1 + step % 4, 1, 1 + (step * 7) % 60, 2]
+        order = [(step + slot) % 4 for slot in range(4)]
+        chunks = []
+        for slot in order:
+            text = (TEXT, *others)[slot]
+            start = places[slot] if places[slot] + sizes[slot] <= CONTEXT else 0
+            chunks.append(Chunk(slot, start, tuple(text[start : start + sizes[slot]])))
+            places[slot] = start + sizes[slot]
+        found = runner.forward(chunks)
+        assert torch.equal(found[order.index(0)], reference[places[0] - 1])
+
+
+def test_the_rows_of_a_call_keep_their_order_over_several_passes(runner: PackedRunner, reference: torch.Tensor) -> None:
+    lengths = [200, 1, ROWS - 201, 100, 300, 7]
+    found = runner.forward([Chunk(slot, 0, TEXT[:length]) for slot, length in enumerate(lengths)])
+    assert torch.equal(found, reference[[length - 1 for length in lengths]])
+
+
+@pytest.mark.parametrize("threads", [1, 3, 8])
+def test_the_number_of_threads_changes_nothing(
+    folder: Callable[[str], Path], reference: torch.Tensor, threads: int
+) -> None:
+    runner = PackedRunner(folder("qwen2"), 2, CONTEXT, threads)
+    found = runner.forward([Chunk(1, 0, TEXT[:90]), Chunk(0, 0, TEXT[:5])])
+    assert torch.equal(found, reference[[89, 4]])
+
+
+@pytest.mark.parametrize("length", [1, 15, 16, 50])
+def test_a_copy_goes_on_like_the_original(runner: PackedRunner, reference: torch.Tensor, length: int) -> None:
+    runner.forward([Chunk(0, 0, TEXT[:60]), Chunk(5, 0, TEXT[::-1][:80])])
+    runner.copy(0, 5, length)
+    runner.forward([Chunk(0, 0, TEXT[100:160])])
+    assert torch.equal(runner.forward([Chunk(5, length, TEXT[length:70])])[0], reference[69])
+
+
+def test_a_slot_is_cut_back_by_reading_on_from_earlier(runner: PackedRunner, reference: torch.Tensor) -> None:
+    runner.forward([Chunk(2, 0, TEXT[:37] + TEXT[::-1][:200])])
+    assert torch.equal(runner.forward([Chunk(2, 37, TEXT[37:39])])[0], reference[38])
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        Chunk(SLOTS, 0, (1,)),
+        Chunk(-1, 0, (1,)),
+        Chunk(0, CONTEXT, (1,)),
+        Chunk(0, -1, (1,)),
+        Chunk(0, CONTEXT - 1, (1, 2)),
+        Chunk(0, 0, ()),
+        Chunk(0, 0, (VOCABULARY,)),
+        Chunk(0, 0, (-1,)),
+    ],
+)
+def test_what_does_not_fit_the_cache_is_refused(runner: PackedRunner, chunk: Chunk) -> None:
+    with pytest.raises(ValueError, match=r"room|vocabulary"):
+        runner.forward([Chunk(1, 0, (1,)), chunk])
+
+
+@pytest.mark.parametrize(("source", "target", "length"), [(SLOTS, 0, 1), (0, -1, 1), (0, 1, CONTEXT + 1)])
+def test_a_copy_that_does_not_fit_is_refused(runner: PackedRunner, source: int, target: int, length: int) -> None:
+    with pytest.raises(ValueError, match="cannot copy"):
+        runner.copy(source, target, length)
+
+
+def test_weights_are_packed_once_and_again_when_the_model_changes(
+    folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path / "cache"))
+    model = tmp_path / "model"
+    model.mkdir()
+    for file in folder("qwen2").iterdir():
+        (model / file.name).write_bytes(file.read_bytes())
+
+    def packed() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "packed").glob("*/weights")}
+
+    first = PackedRunner(model, 1, 16, 1).forward([Chunk(0, 0, (1, 2))])
+    before = packed()
+    assert torch.equal(PackedRunner(model, 1, 16, 1).forward([Chunk(0, 0, (1, 2))]), first)
+    assert packed() == before
+    tensors = load_file(model / "model.safetensors")
+    save_file({name: tensor * 1.5 for name, tensor in tensors.items()}, model / "model.safetensors")
+    assert not torch.equal(PackedRunner(model, 1, 16, 1).forward([Chunk(0, 0, (1, 2))]), first)
+    assert len(packed()) == 1
+    assert packed() != before
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        (MistralConfig(sliding_window=128), "sliding window"),
+        (Qwen2Config(use_sliding_window=True, sliding_window=64, max_window_layers=1), "sliding window"),
+        (LlamaConfig(hidden_act="gelu"), "gelu"),
+        (LlamaConfig(attention_bias=True), "biases"),
+        (LlamaConfig(mlp_bias=True), "biases"),
+        (LlamaConfig(quantization_config={"quant_method": "fp8"}), "quantised"),
+        (LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}), "dynamic"),
+        (PreTrainedConfig(), "architecture"),
+    ],
+)
+def test_other_models_are_named(config: PreTrainedConfig, why: str) -> None:
+    assert why in (unsupported(config) or "")
+
+
+def test_a_model_that_lacks_a_tensor_needs_another_runner(folder: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((folder("qwen2") / "config.json").read_bytes())
+    with pytest.raises(Unavailable, match=r"no model\.safetensors"):
+        PackedRunner(tmp_path, 1, 16, 1)
+    tensors = load_file(folder("qwen2") / "model.safetensors")
+    name = "model.layers.1.mlp.down_proj.weight"
+    save_file({**tensors, name: tensors[name][:, 1:].contiguous()}, tmp_path / "model.safetensors")
+    with pytest.raises(Unavailable, match="down_proj"):
+        PackedRunner(tmp_path, 1, 16, 1)
+    del tensors[name]
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(Unavailable, match=f"no {name}"):
+        PackedRunner(tmp_path, 1, 16, 1)
+
+
+def test_a_model_in_several_files_is_read(
+    folder: Callable[[str], Path], tmp_path: Path, reference: torch.Tensor
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(folder("qwen2"))
+    model.save_pretrained(tmp_path, max_shard_size="40KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    found = PackedRunner(tmp_path, 1, 64, 2).forward([Chunk(0, 0, TEXT[:20])])
+    assert torch.equal(found[0], reference[19])
+
+
+def test_without_a_compiler_another_runner_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    with pytest.raises(Unavailable, match=r"compiler|processor"):
+        native.load.__wrapped__()
+
+
+def test_a_compiler_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = tmp_path / "g++"
+    compiler.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "x.cpp: error: too old" >&2\nexit 1\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unavailable, match=r"too old|processor"):
+        native.load.__wrapped__()

@@ -1,0 +1,73 @@
+"""How far a runner is from a reference, with numbers that are known beforehand."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from model_server.engines.language.quality import PARTING, TEXTS, measure
+from model_server.engines.language.runners.runner import Chunk
+
+V = 11
+
+
+def logits_after(ids: Sequence[int]) -> torch.Tensor:
+    """What a model could say after these tokens."""
+    generator = torch.Generator().manual_seed(hash(tuple(ids)) % 2**31)
+    return torch.randn(V, generator=generator)
+
+
+def reference(input_ids: torch.Tensor) -> SimpleNamespace:
+    ids = input_ids[0].tolist()
+    return SimpleNamespace(logits=torch.stack([logits_after(ids[: end + 1]) for end in range(len(ids))])[None])
+
+
+class Echo:
+    """A runner that says what the reference says, but for `shift` added to the first token's logit."""
+
+    context = 100
+    description = "echo"
+
+    def __init__(self, slots: int = 2, shift: float = 0.0) -> None:
+        self.slots = slots
+        self._shift = shift
+        self._held: dict[int, list[int]] = {}
+
+    def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
+        rows = []
+        for chunk in chunks:
+            held = self._held.setdefault(chunk.slot, [])
+            held[chunk.start :] = chunk.tokens
+            rows.append(logits_after(held) + self._shift * torch.eye(V)[0])
+        return torch.stack(rows)
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        raise NotImplementedError
+
+
+TOKENS = [(1, 2, 3), (4,), (5, 6), (7, 8, 9, 10), (1, 2)]
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8])
+def test_what_says_the_same_has_no_distance(slots: int) -> None:
+    found = measure(Echo(slots), reference, TOKENS)
+    assert found == {"kl": pytest.approx(0, abs=1e-6), "top1": 1.0, "positions": 12}
+
+
+def test_the_distance_is_that_from_the_reference() -> None:
+    expected = 0.0
+    for ids in TOKENS:
+        for end in range(len(ids)):
+            exact = logits_after(ids[: end + 1]).log_softmax(-1)
+            own = (logits_after(ids[: end + 1]) + 2 * torch.eye(V)[0]).log_softmax(-1)
+            expected += float((exact.exp() * (exact - own)).sum()) / 12
+    found = measure(Echo(shift=2.0), reference, TOKENS)
+    assert found["kl"] == pytest.approx(expected, rel=1e-4)
+    assert found["top1"] < 1
+
+
+def test_the_text_is_long_enough_to_mean_something() -> None:
+    texts = TEXTS.read_text("utf-8").split(PARTING)
+    assert len(texts) == 8
+    assert all(len(text.split()) > 30 for text in texts)

@@ -1,0 +1,101 @@
+"""Models that are whole folders: a local one, or a repository of the hub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.engines.stored_models import put, refusal
+from fakes.registries.hub import fake_hub
+
+from model_server.catalogue import Entry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from model_server.files.cache import Store
+
+
+def other(**origin: object) -> Entry:
+    return Entry.model_validate(
+        {"name": "tiny", "engine": "language", "description": "", "licence": "MIT"} | origin, strict=False
+    )
+
+
+def test_a_folder_with_safetensors_is_used_as_it_is(store: Store, tmp_path: Path) -> None:
+    entry = other(folder=tmp_path / "model")
+    assert "should be a folder with config.json and safetensors" in refusal(store, entry)
+    put(tmp_path / "model" / "config.json", b"{}")
+    put(tmp_path / "model" / "model.safetensors", b"")
+    assert store.ensure(entry) == store.ready(entry) == tmp_path / "model"
+
+
+def test_a_folder_with_a_pipeline_is_used_as_it_is(store: Store, tmp_path: Path) -> None:
+    entry = other(engine="diffusion", folder=tmp_path / "model")
+    assert "should be a folder with model_index.json and safetensors" in refusal(store, entry)
+    put(tmp_path / "model" / "model_index.json", b"{}")
+    put(tmp_path / "model" / "unet" / "model.safetensors", b"")
+    assert store.ensure(entry) == tmp_path / "model"
+
+
+def test_a_repository_is_brought_without_other_formats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.model": b"t"}
+    more = {"README.md": b"", "onnx/model.safetensors": b"", "pytorch_model.bin": b"pickle", ".gitattributes": b""}
+    entry = other(repository="some/model")
+    with fake_hub(files | more) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        folder = store.ensure(entry)
+    assert {path.name for path in folder.iterdir()} == set(files) | {".origin.json"}
+    assert store.ensure(entry) == folder
+    assert store.ready(other(repository="some/model", revision="v2")) is None
+
+
+class BreaksOff(dict[str, bytes]):
+    """The files of a repository, of which the last one that it lists cannot be had."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return default if name == list(self)[-1] else super().get(name, default)
+
+
+@pytest.mark.parametrize(
+    ("origin", "kept"),
+    [
+        ({"repository": "some/model"}, True),
+        ({"repository": "other/model"}, False),
+        ({"repository": "some/model", "revision": "v2"}, False),
+    ],
+    ids=["the same", "another repository", "another revision"],
+)
+def test_what_is_left_of_a_repository_is_gone_on_with_for_that_one_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch, origin: dict[str, str], kept: bool
+) -> None:
+    first = BreaksOff({"config.json": b"{}", "first.safetensors": b"first", "missing.safetensors": b""})
+    with fake_hub(first) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        refusal(store, other(repository="some/model"))
+    with fake_hub({"config.json": b"[]", "second.safetensors": b"second"}) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        folder = store.ensure(other(**origin))
+    assert (folder / "config.json").read_bytes() == (b"{}" if kept else b"[]")
+    assert (folder / "first.safetensors").exists() == kept
+    assert (folder / "second.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "code", "reason"),
+    [
+        ({"pytorch_model.bin": b""}, 200, "", "it has no safetensors"),
+        ({}, 404, "RepoNotFound", "there is no such repository, or it is private"),
+        ({}, 401, "", "the hub does not accept HF_TOKEN"),
+        ({}, 403, "GatedRepo", "its licence has to be accepted"),
+        ({}, 404, "RevisionNotFound", "the repository has no such revision"),
+        ({}, 500, "", "the hub answered with status 500"),
+    ],
+)
+def test_why_a_repository_cannot_be_had(
+    store: Store, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], status: int, code: str, reason: str
+) -> None:
+    with fake_hub(files, status=status, code=code) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        assert reason in refusal(store, other(repository="some/model"))
+    assert not (store.cache / "models/tiny").exists()

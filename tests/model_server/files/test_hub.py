@@ -1,0 +1,65 @@
+"""Which files of a repository make a model."""
+
+import json
+from pathlib import Path
+
+import pytest
+from fakes.registries.hub import fake_hub
+
+from model_server.catalogue import Entry
+from model_server.files.cache import Store
+
+PIPELINE = {
+    "unet/config.json": b"{}",
+    "unet/diffusion_pytorch_model.safetensors": b"plain",
+    "unet/diffusion_pytorch_model.fp16.safetensors": b"half",
+    "text_encoder/config.json": b"{}",
+    "text_encoder/model.safetensors.index.json": b"{}",
+    "text_encoder/model-00001-of-00002.safetensors": b"1",
+    "text_encoder/model-00002-of-00002.safetensors": b"2",
+    "text_encoder/model.fp16-00001-of-00001.safetensors": b"1",
+    "text_encoder/model.safetensors.index.fp16.json": b"{}",
+    "vae/config.json": b"{}",
+    "vae/diffusion_pytorch_model.safetensors": b"plain",
+    "tokenizer/vocab.json": b"{}",
+    "tokenizer/merges.txt": b"",
+}
+
+
+def pipeline(options: dict[str, bool | int | float | str]) -> Entry:
+    return Entry(
+        name="tiny",
+        engine="diffusion",
+        description="Draws",
+        licence="MIT",
+        repository="some/model",
+        options=options,
+    )
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_a_pipeline_is_brought_with_its_parts_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str | None
+) -> None:
+    store = Store(tmp_path)
+    names = ("unet", "text_encoder", "vae", "tokenizer")
+    index = {name: ["diffusers", "X"] for name in names} | {"_class_name": "P", "safety_checker": [None, None]}
+    more = {
+        "model_index.json": json.dumps(index).encode(),
+        "whole.safetensors": b"",
+        "unet/model.onnx": b"",
+        "unet/model.bin": b"",
+        "safety_checker/model.safetensors": b"",
+        "vae_old/diffusion_pytorch_model.safetensors": b"",
+    }
+    entry = pipeline({"variant": variant} if variant else {})
+    with fake_hub(PIPELINE | more) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        folder = store.ensure(entry)
+    brought = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    half = {name for name in PIPELINE if "fp16" in name}
+    plain = {name for name in PIPELINE if ".safetensors" in name} - half
+    chosen = half | {"vae/diffusion_pytorch_model.safetensors"} if variant else plain
+    others = {name for name in PIPELINE if ".safetensors" not in name}
+    assert brought == others | chosen | {"model_index.json", ".origin.json"}
+    assert store.ready(pipeline({"variant": "bf16"})) is None

@@ -1,0 +1,161 @@
+"""Figures about pictures, against pictures whose figures are known."""
+
+import io
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model_server.catalogue import StoreError
+from model_server.jobs import Event, Failed, Finished, Imagine, Job, Picture, Started
+from model_server.training.images.things import Thing, Unseen
+from model_server.training.judge import verdict
+
+COLOURS = {"red": (230, 20, 20), "green": (20, 200, 20), "blue": (20, 60, 230)}
+
+
+class Painter:
+    """Paints the colour that the prompt names all over, the paler the less guidance; two at once, later ones first."""
+
+    capacity = 2
+
+    def __init__(self) -> None:
+        self.tasks: list[Imagine] = []
+        self._jobs: deque[Job] = deque()
+
+    def load(self) -> None:
+        """There is nothing to load."""
+
+    def add(self, job: Job) -> None:
+        assert len(self._jobs) < self.capacity
+        assert isinstance(job.task, Imagine)
+        self.tasks.append(job.task)
+        self._jobs.append(job)
+
+    def step(self) -> Sequence[Event]:
+        job = self._jobs.pop()
+        task = job.task
+        assert isinstance(task, Imagine)
+        if "broken" in task.prompt:
+            return [Failed(job=job.id, message="The paint ran out.")]
+        colour = next(colour for name, colour in COLOURS.items() if name in task.prompt)
+        noise = np.random.default_rng(task.seed).normal(0, 40 / (task.guidance or 1), (64, 64, 3))
+        faded = 255 - (255 - np.asarray(colour)) * min(1.0, (task.guidance or 1) / 3)
+        picture = Image.fromarray(np.clip(faded + noise, 0, 255).astype(np.uint8))
+        picture.save(data := io.BytesIO(), "PNG")
+        return [
+            Started(job=job.id),
+            Picture(job=job.id, data=data.getvalue()),
+            Finished(job=job.id),
+        ]
+
+    def remove(self, job_id: str) -> None:
+        """Nobody cancels."""
+
+
+class ColourJudge:
+    """Knows three things: what is red, green and blue."""
+
+    def scores(self, pictures: np.ndarray) -> np.ndarray:
+        sure = np.exp(pictures.mean(axis=(1, 2)) / 32)
+        return sure / sure.sum(axis=1, keepdims=True)
+
+
+THINGS = [Thing("a", "red"), Thing("b", "green"), Thing("c", "blue")]
+
+
+def flat(*colour: int) -> np.ndarray:
+    return np.full((64, 64, 3), colour, np.uint8)
+
+
+def test_pictures_come_in_the_order_of_their_prompts() -> None:
+    painter = Painter()
+    prompts = ["red", "green", "blue", "red", "green"]
+    made = verdict.draw(painter, [Imagine(prompt=prompt, seed=1, guidance=9.0) for prompt in prompts])
+    assert made.shape == (5, 64, 64, 3)
+    assert [int(picture.mean(axis=(0, 1)).argmax()) for picture in made] == [0, 1, 2, 0, 1]
+
+
+def test_what_cannot_be_drawn_ends_it_with_a_sentence() -> None:
+    with pytest.raises(StoreError, match="could not be drawn: The paint ran out"):
+        verdict.draw(Painter(), [Imagine(prompt="broken", seed=1)])
+
+
+def test_recognised_is_what_the_judge_names() -> None:
+    painter = Painter()
+    seen = verdict.recognise(ColourJudge(), painter, [("red", 0), ("green", 1), ("blue", 0)])
+    assert seen.places.tolist()[:2] == [0, 0]
+    assert seen.share(1) == pytest.approx(2 / 3)
+    assert seen.share(3) == 1
+    assert seen.scores[0] > 0.8 > 0.2 > seen.scores[2]
+    assert [task.seed for task in painter.tasks] == [0, 1, 2]
+    assert {task.steps for task in painter.tasks} == {verdict.STEPS}
+
+
+def test_more_guidance_is_recognised_better_and_varies_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict, "EVERY", 2)
+    painter = Painter()
+    knobs = verdict.turn_guidance(ColourJudge(), THINGS, painter)
+    assert [knob.guidance for knob in knobs] == list(verdict.GUIDANCES)
+    assert knobs[-1].score > knobs[0].score
+    assert knobs[-1].diversity < knobs[0].diversity
+    asked = [(task.prompt, task.seed) for task in painter.tasks]
+    assert asked[: len(asked) // len(knobs)] * len(knobs) == asked
+    assert {prompt for prompt, _ in asked} == {"red", "blue"}
+
+
+def test_unseen_prompts_are_judged_by_thing_and_by_colour() -> None:
+    unseen = [
+        Unseen("a", "red", colour="red"),
+        Unseen("b", "green", colour="blue"),
+        Unseen("a", "blue in the snow", scene="in the snow"),
+    ]
+    learnt = np.stack([flat(255, 255, 255), flat(*COLOURS["green"]), flat(*COLOURS["red"])])
+    novel = verdict.imagine_unseen(ColourJudge(), THINGS, Painter(), unseen, learnt)
+    assert novel.recognised.places.tolist()[:2] == [0, 0]
+    assert novel.recognised.places[2] > 0
+    assert novel.coloured == [True, False]
+    assert novel.nearest.tolist()[:2] == [2, 1]
+    assert novel.distances[0] < 0.1 < novel.distances[2]
+
+
+def test_the_nearest_is_found_in_any_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict, "COMPARED_AT_ONCE", 2)
+    learnt = np.stack([flat(level, 0, 0) for level in (0, 50, 100, 150, 200)])
+    where, distances = verdict.nearest(np.stack([flat(150, 0, 0), flat(205, 0, 0), flat(0, 0, 0)]), learnt)
+    assert where.tolist() == [3, 4, 0]
+    # Five 255ths in one of three channels.
+    assert distances.tolist() == pytest.approx([0, 5 / 255 / 3**0.5, 0], abs=1e-3)
+
+
+def test_diversity_is_the_mean_distance_of_pairs() -> None:
+    pictures = np.stack([flat(0, 0, 0), flat(0, 0, 0), flat(255, 255, 255)])
+    assert verdict.diversity(pictures) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("colour", "word"),
+    [
+        ((230, 40, 40), "red"),
+        ((250, 140, 20), "orange"),
+        ((250, 220, 40), "yellow"),
+        ((60, 170, 60), "green"),
+        ((40, 120, 230), "blue"),
+        ((140, 60, 200), "purple"),
+        ((250, 120, 190), "pink"),
+        ((120, 70, 30), "brown"),
+        ((20, 20, 25), "black"),
+        ((150, 150, 155), "grey"),
+    ],
+)
+def test_the_colour_that_rules(colour: tuple[int, int, int], word: str) -> None:
+    picture = flat(255, 255, 255)
+    picture[10:50, 10:50] = (0, 255, 255)
+    picture[12:50, 10:50] = colour
+    assert verdict.dominant(picture) == word
+
+
+def test_blank_paper_has_no_colour() -> None:
+    assert verdict.dominant(flat(250, 252, 250)) == ""

@@ -1,0 +1,112 @@
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes.model_server.model_api import FakeModels
+
+from bot import ModelClient
+from model_server.engines.contract import EngineSpec
+from plugins.explain.evaluation.calibration import Labelled, load, rates
+from plugins.explain.evaluation.measure import LESSON, index_of, main, ranked, served, speed, synthetic
+
+DATA = Path(__file__).parents[3] / "data"
+HELD_OUT = [DATA / f"explain_held_out{number}.jsonl" for number in ("", "_2", "_3")]
+PLAIN, HEADINGS = DATA / "plain_lesson.txt", DATA / "plain_lesson_headings.json"
+
+
+@pytest.fixture
+async def models() -> AsyncIterator[FakeModels]:
+    async with FakeModels() as running:
+        yield running
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    rows = [
+        {"question": "Is ChatGPT generative AI?", "kind": "plain", "headings": ["Is ChatGPT generative AI?"]},
+        {"question": "What is guidance?", "kind": "plain", "headings": ["Guidance: the knob of picture models"]},
+        {"question": "how do volcanoes erupt", "kind": "off topic", "headings": []},
+    ]
+    path = tmp_path / "labels.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+    return path
+
+
+def row(out: str, table: str, what: str) -> list[str]:
+    """The cells of a row of a printed table."""
+    lines = out[out.index(f"| {table} |") :].splitlines()
+    return [
+        cell.strip() for cell in next(line for line in lines if line.startswith(f"| {what} |")).strip("|").split("|")
+    ]
+
+
+async def test_rates_and_times_are_printed(
+    labels: Path, models: FakeModels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(labels), "--also", str(PLAIN), str(HEADINGS), "--url", models.url, "--sizes", "100", "200"]
+    assert await main(arguments) == 0
+    out = capsys.readouterr().out
+    for lesson in (LESSON.name, PLAIN.name, f"{PLAIN.name} without a guide"):
+        assert f"| labels of {lesson}, words and embeddings |" in out
+        falsely = row(out, f"labels of {lesson}, words alone", "false answers")
+        assert falsely[2:] == ["0 of 1", "0.0% to 79.3%", "≤ 8%"]
+        assert row(out, f"labels of {lesson}, words alone", "right first")[1:] == [
+            "100.0%",
+            "2 of 2",
+            "34.2% to 100.0%",
+            "≥ 95%",
+        ]
+    assert [float(row(out, "passages", size)[1]) > 0 for size in ("100", "200")] == [True, True]
+
+
+async def test_without_a_model_server_words_alone_are_measured(
+    labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await main([str(labels), "--url", "http://127.0.0.1:9", "--sizes"]) == 0
+    out = capsys.readouterr().out
+    assert "words alone are measured" in out
+    assert "words and embeddings" not in out
+
+
+async def test_an_index_has_embeddings_where_there_is_a_model_server(models: FakeModels) -> None:
+    questions = [Labelled("What is a token?", "plain", frozenset({"What is a token?"}))]
+    async with ModelClient(models.url) as client:
+        index = await index_of(LESSON, client)
+        [with_them] = await ranked(index, questions, client)
+    [without] = await ranked(index, questions, None)
+    assert (with_them.with_embeddings, without.with_embeddings) == (True, False)
+
+
+def test_made_up_passages_are_as_many_as_wanted_and_can_be_searched() -> None:
+    index = synthetic(120, synthetic(1, []).passages)
+    assert len(index.passages) == 120
+    direction = np.random.default_rng(0).standard_normal(384).tolist()
+    query = index.query(index.passages[7].text)
+    assert index.rank(query, [direction] * len(query.texts)).passages[0] == index.passages[7]
+    assert speed(index, [Labelled("word1 word2", "plain", frozenset())], [direction]) > 0
+
+
+@pytest.mark.weights
+async def test_pupils_find_what_the_lesson_says(weights: Callable[[str], EngineSpec]) -> None:
+    weights("all-minilm-l6-v2")
+    async with served("") as client:
+        assert client is not None
+        default = await index_of(LESSON, client)
+        plain = await index_of(PLAIN, client, default)
+        elsewhere = json.loads(HEADINGS.read_text("utf-8"))
+        for path, index, told, first, three in (
+            (HELD_OUT[0], default, None, 0.9, 0.96),
+            (HELD_OUT[0], plain, elsewhere, 0.86, 0.94),
+            (HELD_OUT[1], default, None, 0.95, 0.98),
+            (HELD_OUT[1], plain, elsewhere, 0.94, 0.97),
+            (HELD_OUT[2], default, None, 0.96, 0.98),
+            (HELD_OUT[2], plain, elsewhere, 0.94, 0.98),
+        ):
+            questions = load(path, told)
+            counted = rates(index, questions, await ranked(index, questions, client))
+            shares = {name: hits / of for name, (hits, of) in counted.items()}
+            assert shares["right first"] >= first
+            assert shares["right in three"] >= three
+            assert shares["false answers"] <= (0.08 if index is default else 0.13)

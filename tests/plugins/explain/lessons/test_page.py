@@ -1,0 +1,184 @@
+import io
+
+import pytest
+from markdown_it import MarkdownIt
+
+from bot import Page
+from plugins.explain.lessons.page import page, slug
+from plugins.explain.lessons.parse import read
+from plugins.explain.lessons.passages import passages
+
+from ..conftest import DEFAULT
+
+MARKDOWN = """# Pets
+
+A *short* lesson <!-- of mine -->.
+
+## Cats
+Cats **purr** [often](https://example.org)
+and sleep.
+
+| pet | says |
+|---|---|
+| cat | meow |
+
+## Questions
+
+**Do cats swim?** Some do.
+
+Why do dogs bark?
+
+To `warn` others.
+
+## Cats
+
+Again.
+"""
+PLAIN = """Pets
+
+Cats
+
+Cats purr * and <b>sleep</b>.
+1. not a list
+| a | b |
+|---|---|
+| 1 | [x](javascript:alert(1)) |
+
+Frequently asked questions
+
+Why do dogs bark?
+To warn others.
+"""
+
+
+def made(text: str | bytes, filename: str = "pets.md", title: str = "Pets") -> Page:
+    data = text if isinstance(text, bytes) else text.encode()
+    return page(title, read(data, filename), data, filename)
+
+
+def parts(shown: Page) -> list[tuple[str, int, str]]:
+    return [(part.heading, part.level, part.text) for part in shown.parts]
+
+
+def test_markdown_is_shown_as_it_was_written() -> None:
+    assert parts(made(MARKDOWN)) == [
+        ("Pets", 1, "A *short* lesson ."),
+        (
+            "Cats",
+            2,
+            "Cats **purr** [often](https://example.org)\nand sleep.\n\n| pet | says |\n|---|---|\n| cat | meow |",
+        ),
+        ("Questions", 2, ""),
+        ("Do cats swim?", 3, "Some do."),
+        ("Why do dogs bark?", 3, "To `warn` others."),
+        ("Cats", 2, "Again."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "filename"),
+    [
+        (DEFAULT.read_text("utf-8"), DEFAULT.name),
+        (MARKDOWN, "pets.md"),
+        (PLAIN, "pets.txt"),
+        ("<h1>Pets</h1><h2>Cats</h2><p>They purr.</p><h2>Cats</h2><p>They sleep.</p>", "pets.html"),
+    ],
+)
+def test_every_passage_has_its_anchor_on_the_page(text: str, filename: str) -> None:
+    shown = made(text, filename)
+    anchors = [part.anchor for part in shown.parts]
+    assert {passage.anchor for passage in passages(read(text.encode(), filename))} <= set(anchors)
+    assert len(anchors) == len(set(anchors))
+    assert all(part.ask == f"/explain {part.heading}" for part in shown.parts if part.text)
+
+
+def test_what_is_not_markdown_is_told_in_it_and_means_only_itself() -> None:
+    told = {heading: text for heading, _, text in parts(made(PLAIN, "pets.txt"))}
+    assert told["Why do dogs bark?"] == "To warn others."
+    assert "purr \\* and \\<b\\>sleep\\</b\\>." in told["Cats"]
+    assert "| 1 | \\[x\\](javascript:alert(1)) |" in told["Cats"].splitlines()
+    assert "| a | b |\n|---|---|\n" in told["Cats"]
+
+
+def test_code_is_told_as_code() -> None:
+    text = "# Run\n\n## A\n\n<b>Name</b> `a_b`:\n\n```\n# all\n  run()\n```\n\n2. Go.\n"
+    assert parts(made(text))[1:] == [("A", 2, "Name `a_b`:\n\n```\n# all\n  run()\n```\n\n2. Go.")]
+
+
+def test_a_bar_in_a_cell_ends_it_nowhere() -> None:
+    text = "# Pets\n\n## A\n\n<b>x</b>\n\n|op|means|\n|--|--|\n|`a\\|b`|one \\| other|\n"
+    shown = MarkdownIt("commonmark").enable("table").render(made(text).parts[-1].text)
+    assert "<td><code>a|b</code></td>\n<td>one | other</td>\n</tr>" in shown
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("The tag `<br>` ends a line.<br>Like this.", "The tag `<br>` ends a line.  \nLike this."),
+        ("``a ` <br>`` and `x\n<br>`<br>y", "``a ` <br>`` and `x\n<br>`  \ny"),
+        ("One `` is none.<br>And \\<br>, \\`too<br>is`.", "One `` is none.  \nAnd \\<br>, \\`too  \nis`."),
+    ],
+)
+def test_line_breaks_of_html_stay_where_they_are_no_marks(written: str, shown: str) -> None:
+    assert parts(made(f"# Pets\n\n## A\n\n{written}\n"))[1:] == [("A", 2, shown)]
+
+
+def test_line_breaks_of_html_leave_the_rest_as_it_was_written() -> None:
+    text = (
+        "# Pets\n\n## Cats<br>and dogs\n\n*One*<br>two<br/> \nthree<BR>\n\n|a|b|\n|--|--|\n|**c**<br>d|e|\n\n"
+        "## FAQ\n\nCan it swim?<br>It *can*.\n"
+    )
+    assert parts(made(text)) == [
+        ("Pets", 1, ""),
+        ("Cats and dogs", 2, "*One*  \ntwo  \nthree  \n\n|a|b|\n|--|--|\n|**c** d|e|"),
+        ("FAQ", 2, ""),
+        ("Can it swim?", 3, "It *can*."),
+    ]
+
+
+def test_html_among_markdown_is_read_and_not_passed_on() -> None:
+    text = "# Pets\n\n## Cats\n\nThey <img src=x onerror=alert(1)>purr.\n\n<script>2</script>\n\n## Dogs\n\nBark.\n"
+    assert parts(made(text)) == [("Pets", 1, ""), ("Cats", 2, "They purr."), ("Dogs", 2, "Bark.")]
+
+
+def test_a_word_file_is_told_with_its_headings() -> None:
+    import docx
+
+    document = docx.Document()
+    document.add_heading("Pets", 0)
+    document.add_heading("Cats", 1)
+    document.add_paragraph("They purr.")
+    document.add_paragraph("black", style="List Bullet")
+    written = io.BytesIO()
+    document.save(written)
+    assert parts(made(written.getvalue(), "pets.docx"))[-1] == ("Cats", 2, "They purr.\n\n- black")
+
+
+def test_comments_that_nobody_closed_are_shown() -> None:
+    told = parts(made("# Pets\n\nPurr <!-- one\n-->\n<!-- two -->.\n\n## Cats\n\nThey `purr <!-- ` on.\n"))
+    assert told == [("Pets", 1, "Purr ."), ("Cats", 2, "They `purr <!-- ` on.")]
+
+
+@pytest.mark.parametrize(
+    ("text", "filename"),
+    [
+        ("# Pets\n\n## Cats\n\n```\n" + "<!-- " * 900_000 + "\n```\n", "pets.md"),
+        ("<h1>Pets</h1><h2>Cats</h2><pre>a" + "\n" * 400_000 + "b</pre>", "pets.html"),
+    ],
+    ids=["comments", "blank lines"],
+)
+def test_no_page_of_a_large_file_takes_hours(text: str, filename: str) -> None:
+    assert len(made(text, filename).parts) == 2
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("What is generative AI?", "what-is-generative-ai"),
+        ("Äpfel & Öl", "äpfel-öl"),
+        ("It's", "its"),
+        ("?!", "lesson"),
+    ],
+)
+def test_the_address_of_a_title(title: str, name: str) -> None:
+    assert slug(title) == name

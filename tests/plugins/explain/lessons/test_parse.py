@@ -1,0 +1,293 @@
+import io
+import zipfile
+from pathlib import Path
+
+import docx
+import pytest
+from PIL import Image
+
+from bot import UserError
+from plugins.explain.lessons.blocks import BREAK, Code, Heading, Items, Paragraph, Table
+from plugins.explain.lessons.parse import LARGEST, is_html, read
+from plugins.explain.lessons.passages import passages
+
+PLAIN = Path(__file__).parents[3] / "data" / "plain_lesson.txt"
+KINDS = Table(("animal", "says"), (("cat", "meow"),))
+
+
+def written(path: Path | io.BytesIO) -> bytes:
+    """A DOCX with a title, headings, a list and a table."""
+    document = docx.Document()
+    document.add_heading("Pets", 0)
+    document.add_heading("Cats", 1)
+    document.add_paragraph("They purr.")
+    document.add_paragraph("a bowl", style="List Bullet")
+    document.add_paragraph("a bed", style="List Bullet")
+    document.add_heading("Kinds", 1)
+    table = document.add_table(2, 2)
+    for place, text in enumerate(["animal", "says", "cat", "meow"]):
+        table.cell(place // 2, place % 2).text = text
+    document.save(path)
+    return path.getvalue() if isinstance(path, io.BytesIO) else path.read_bytes()
+
+
+def pdf(*lines: tuple[str, int]) -> bytes:
+    """A page with lines of text, each in letters of so many points."""
+    shown, height = [], 780
+    for text, size in lines:
+        height -= 2 * size
+        shown.append(f"BT /F1 {size} Tf 50 {height} Td ({text}) Tj ET")
+    content = "\n".join(shown).encode()
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R /Resources 6 0 R >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Font << /F1 5 0 R >> >>",
+    ]
+    made, places = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        places.append(len(made))
+        made += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    return made + b"xref\n0 7\n0000000000 65535 f \n%strailer\n<< /Size 7 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % (
+        table,
+        len(made),
+    )
+
+
+def test_markdown() -> None:
+    table = "| animal | says |\n|--|--|\n| cat | meow |\n"
+    text = f"# Pets\n\n## Cats\n\nThey *purr*,\nmostly.\n\n- a bowl\n- a bed\n\n{table}"
+    lesson = read(text.encode(), "pets.md")
+    assert lesson.title == "Pets"
+    assert lesson.blocks == (
+        Heading(1, "Pets"),
+        Heading(2, "Cats"),
+        Paragraph("They purr,\nmostly."),
+        Items(("a bowl", "a bed")),
+        KINDS,
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Cells\n\n<!-- TODO -->\n\n## A\n\nText is here.\n",
+        "# Cells\n\n<details>\n<summary>A</summary>\n\nText is here.\n\n</details>\n\n## B\n",
+    ],
+)
+def test_tags_and_comments_on_lines_of_their_own_do_no_harm(text: str) -> None:
+    assert read(text.encode(), "cells.md").blocks[1:3] in (
+        (Heading(2, "A"), Paragraph("Text is here.")),
+        (Heading(6, "A"), Paragraph("Text is here.")),
+    )
+
+
+def test_an_html_page_of_comments_holds_no_text() -> None:
+    with pytest.raises(UserError, match="holds no text"):
+        read(b"<!-- a -->", "a.html")
+
+
+def test_what_markdown_marks_as_code_or_as_the_end_of_a_line_stays_so() -> None:
+    text = (
+        "# Run\n\n## Call `main`\n\nThe name `__main__`,  \nor one<br>two.\n\n1. Install `it`.\n\n"
+        "```sh\n# all\n  pip install it\n```\n\n2. Run it.\n"
+    )
+    assert read(text.encode(), "run.md").blocks[1:] == (
+        Heading(2, "Call main"),
+        Paragraph(f"The name `__main__`,{BREAK}or one{BREAK}two."),
+        Items(("Install `it`.",), ordered=True),
+        Code("# all\n  pip install it"),
+        Items(("Run it.",), ordered=True, start=2),
+    )
+    page = b"<h1>Run</h1><h2>A</h2><pre>\nif x:\n  run()\n</pre>"
+    assert read(page, "run.html").blocks[2:] == (Code("if x:\n  run()"),)
+
+
+def test_html_without_what_surrounds_it() -> None:
+    text = (
+        "<!doctype html><meta charset=latin-1><body><nav>Home</nav><main><h1>Pets</h1><h2>Cats</h2><p>They <b>purr</b>"
+        " – é.</p><ul><li>a bowl<li>a bed</ul><table><tr><th>animal<th>says<tr><td>cat<td>meow</table></main>"
+        "<footer>Imprint</footer>"
+    )
+    lesson = read(text.replace("–", "&ndash;").encode("latin-1"), "pets.txt")
+    assert lesson.blocks == (
+        Heading(1, "Pets"),
+        Heading(2, "Cats"),
+        Paragraph("They purr – é."),
+        Items(("a bowl", "a bed")),
+        KINDS,
+    )
+
+
+PARTED = (
+    "<main><header><h1>Pets</h1></header><h2>Cats</h2><p>They purr.</p>"
+    "<section><header><h2>Dogs</h2></header><p>They bark.</p></section></main>"
+)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<h1>Pets</h1><article><h2>Cats</h2><p>They purr.</article><article><h2>Dogs</h2><p>They bark.</article>",
+        "<form><header>Menu</header><h1>Pets</h1><h2>Cats</h2><p>They purr.<h2>Dogs</h2><p>They bark.</form>",
+        PARTED,
+    ],
+    ids=["several articles", "all in a form", "headers of parts"],
+)
+def test_text_of_a_page_in_the_elements_that_pages_have_it_in(page: str) -> None:
+    assert read(f"<body>{page}".encode(), "pets.html").blocks == (
+        Heading(1, "Pets"),
+        Heading(2, "Cats"),
+        Paragraph("They purr."),
+        Heading(2, "Dogs"),
+        Paragraph("They bark."),
+    )
+
+
+@pytest.mark.parametrize("marks", ["", "# Loops\n\n"])
+def test_code_in_a_text_without_headings_stays_as_it_is(marks: str) -> None:
+    code = "# three times\nfor i in range(3):\n    print(i)"
+    lesson = read(f"{marks}A loop repeats.\n\n```python\n{code}\n```\n".encode(), "loops.md")
+    assert lesson.blocks[-2:] == (Paragraph("A loop repeats."), Code(code))
+
+
+FORCES = "R: ohms.\n\nF: force in newtons\n\nA. Fleming found penicillin.\n\nF. Scott Fitzgerald wrote novels.\n"
+
+
+@pytest.mark.parametrize("marks", ["Physics\n\nIn short.\n\n", "# Physics\n\n## In short\n\n"])
+def test_single_letters_are_marks_of_questions_and_answers_alone(marks: str) -> None:
+    lesson = read(f"{marks}{FORCES}".encode(), "physics.md")
+    texts = [block.text for block in lesson.blocks if isinstance(block, Heading | Paragraph)]
+    assert texts[-4:] == FORCES.strip().split("\n\n")
+
+
+@pytest.mark.parametrize("marks", ["Physics\n\n", "# Physics\n\n## Questions\n\n"])
+def test_marked_questions_and_answers_lose_their_marks(marks: str) -> None:
+    lesson = read(f"{marks}F: Was ist eine Kraft?\nA: Ein Stoß.\n\nQ: Name one.\nA: Weight.\n".encode(), "physics.md")
+    texts = [block.text for block in lesson.blocks if isinstance(block, Heading | Paragraph)]
+    assert texts[-4:] == ["Was ist eine Kraft?", "Ein Stoß.", "Name one.", "Weight."]
+
+
+def test_docx() -> None:
+    lesson = read(written(io.BytesIO()), "pets.docx")
+    assert lesson.title == "Pets"
+    assert lesson.blocks == (
+        Heading(1, "Pets"),
+        Heading(1, "Cats"),
+        Paragraph("They purr."),
+        Items(("a bowl", "a bed")),
+        Heading(1, "Kinds"),
+        KINDS,
+    )
+
+
+def test_a_frame_in_word_is_told() -> None:
+    document = docx.Document()
+    for level, text in enumerate(["Passwords", "Rules", "The first"]):
+        document.add_heading(text, level)
+    document.add_table(1, 1).cell(0, 0).text = "Never share it."
+    row = document.add_table(1, 2).rows[0]
+    row.cells[0].merge(row.cells[1]).text = "Remember."
+    document.save(path := io.BytesIO())
+    assert read(path.getvalue(), "rules.docx").blocks[3:] == (Paragraph("Never share it."), Paragraph("Remember."))
+
+
+def test_pdf_whose_titles_are_larger() -> None:
+    lines = [("Pets", 24), ("Some animals live with us.", 11), ("Cats", 16), ("They purr when they are happy.", 11)]
+    lesson = read(pdf(*lines), "pets.pdf")
+    assert lesson.blocks == (
+        Heading(1, "Pets"),
+        Paragraph("Some animals live with us."),
+        Heading(2, "Cats"),
+        Paragraph("They purr when they are happy."),
+    )
+
+
+def test_a_plain_lesson_with_broken_encoding() -> None:
+    found = passages(read(PLAIN.read_bytes(), PLAIN.name))
+    text = "\n".join(passage.text for passage in found)
+    assert "β" not in text
+    assert "begins with “The cat sat on the”" in text
+    assert "no mathematics – only some patience" in text
+    assert [p.text for p in found if p.kind == "row"][1] == (
+        "GAN: How it generates: Forger against detective; Typical use: Faces, style transfer; "
+        "Key strength: Fast and sharp results."
+    )
+    assert next(p.question for p in found if p.question) == "Is ChatGPT generative AI?"
+    assert {"What People Use Generative AI For", "Risks and Responsibility"} <= {p.topic for p in found}
+
+
+def test_a_lesson_without_a_title_is_called_like_its_file() -> None:
+    assert read(b"Some animals live with us.\n", "our-pets_2.txt").title == "Our pets 2"
+
+
+def image_only() -> bytes:
+    made = io.BytesIO()
+    Image.new("RGB", (60, 60), "red").save(made, "PDF")
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "sentence"),
+    [
+        (b"a" * (LARGEST + 1), "a.md", "a.md has 5.0 MB; a lesson may have up to 5 MB."),
+        (image_only(), "scan.pdf", "scan.pdf holds pictures of pages but no text. Save it as a PDF whose text can be"),
+        (b"%PDF-1.4 broken", "a.pdf", "a.pdf cannot be read: it is damaged, or not what its name says."),
+        (b"PK\x03\x04 broken", "a.docx", "a.docx cannot be read: it is damaged, or not what its name says."),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.png", "a.png is no file that can be read as a lesson."),
+        (b"", "a.txt", "a.txt holds no text that could be a lesson."),
+        (b"# Pets\n\n## Cats\n\n![](cat.png)\n", "a.md", "a.md holds no text that could be a lesson."),
+        (b"# Only a title\n", "/home/ann/a.md", "a.md holds no text that could be a lesson."),
+    ],
+)
+def test_what_cannot_be_a_lesson_gets_a_sentence(data: bytes, name: str, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read(data, name)
+    assert str(caught.value).startswith(sentence)
+    assert "/home" not in str(caught.value)
+
+
+MANY = 1_500_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    # Patterns that try more than one way through such a text would need hours for it.
+    [
+        "<!-- a -->\n" * 100 + "Cats purr.",
+        "Cats purr. " + "<!-- " * 900_000,
+        "Cats purr. " + "<!-- also asked " * 300_000,
+        "Cats purr.\n\n" + "`" * MANY + "\n" + "a" * MANY,
+        "# Cats" + " " * MANY + "purr.\n\nThey purr.",
+        "# Cats" + "#" * MANY + "purr.\n\nThey purr.",
+        "a" + " " * MANY + "cat purrs.",
+        "q" + " " * MANY + "cat purrs.",
+        "I" * MANY + " purr.",
+        "1." * MANY + "purr.",
+    ],
+    ids=lambda text: text[:20].strip(),
+)
+def test_no_file_of_the_largest_size_takes_hours(text: str) -> None:
+    assert read(text.encode(), "a.txt").blocks
+
+
+def test_a_page_is_told_by_its_first_element() -> None:
+    comments = b"<!-- a -->\n <!-- <html> -- -->" * 30
+    assert is_html(comments + b"<!DOCTYPE html>", "a.txt")
+    assert is_html(b" \n<Body class=a>", "a.txt")
+    assert not is_html(comments + b"text <html>", "a.txt")
+    assert not is_html(comments + b"<!-- <html>", "a.txt")
+    assert not is_html(b"<htmlx>", "a.txt")
+    assert is_html(b"text", "A.HTM")
+
+
+def test_a_docx_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path) -> None:
+    written(path := tmp_path / "pets.docx")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as packed, packed.open("bomb.xml", "w") as part:
+        for _ in range(101):
+            part.write(b"\0" * 1_000_000)
+    with pytest.raises(UserError, match="cannot be read"):
+        read(path.read_bytes(), "pets.docx")

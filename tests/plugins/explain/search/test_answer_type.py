@@ -1,0 +1,43 @@
+import pytest
+
+from plugins.explain.search.answer_type import is_missing
+
+CHATBOT = "ChatGPT predicts one token after another, from your prompt."
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("when was ChatGPT released", "It appeared in 2022."),
+        ("how old is the web", "It is 30 years old."),
+        ("how much does it cost", "The price is 20 dollars a month."),
+        ("how many steps are there", "There are hundreds of steps."),
+        ("how much electricity does it use", "It takes 3 kWh."),
+        ("how long does it take", "It takes a few seconds."),
+        ("what does GAN stand for", "A GAN (generative adversarial network) is a pair."),
+        ("how do i install it", "Download the file."),
+        ("who invented it", "It was invented by Ian Goodfellow."),
+        ("where is the lab", "The lab is in Paris."),
+        ("is it illegal", "A law forbids it."),
+        ("what is lesson 3 about", "Lesson 3 is about images."),
+    ],
+)
+def test_a_passage_without_the_kind_of_thing_asked_for_is_no_answer(question: str, told: str) -> None:
+    assert is_missing(question, CHATBOT)
+    assert not is_missing(question, told)
+
+
+def test_another_number_is_another_lesson() -> None:
+    assert is_missing("what is lesson 3 about", "Lesson 8 is about transformers.")
+    assert not is_missing("what is Lesson 8 about", "Lesson 8 is about transformers.")
+
+
+@pytest.mark.parametrize("question", ["what is a token", "how does it work", "why is it called that", "token?"])
+def test_most_questions_ask_for_no_kind_in_particular(question: str) -> None:
+    assert not is_missing(question, "")
+
+
+def test_when_something_happens_again_and_again_needs_no_date() -> None:
+    question = "when is the model deterministic"
+    assert not is_missing(question, "It is deterministic when the temperature is 0.")
+    assert is_missing("when was it deterministic", "It is deterministic when the temperature is 0.")

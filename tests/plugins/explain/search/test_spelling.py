@@ -1,0 +1,31 @@
+import pytest
+
+from plugins.explain.search.spelling import is_word, nearest
+
+
+@pytest.mark.parametrize("word", ["decided", "lawyers", "didnt", "photosynthesis"])
+def test_english_words_are_known(word: str) -> None:
+    assert is_word(word)
+
+
+@pytest.mark.parametrize("word", ["desided", "lawers", "qqq", "sprachmodell"])
+def test_typing_errors_and_other_languages_are_not(word: str) -> None:
+    assert not is_word(word)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("desided", ("decided", 1)),
+        ("lawers", ("lawyers", 1)),
+        ("waht", ("what", 1)),
+        ("diffrently", ("differently", 1)),
+    ],
+)
+def test_the_nearest_usual_word(written: str, meant: tuple[str, int]) -> None:
+    assert nearest(written) == meant
+
+
+def test_short_words_are_left_alone_where_two_letters_differ() -> None:
+    assert nearest("xoqt") is None
+    assert nearest("sprachmodellen") is None

@@ -1,0 +1,325 @@
+import itertools
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from fakes.core.requests import BEN, MODERATOR, ask, last, press, pressed, replies, speaking
+from fakes.model_server.broken_api import crooked, plainly
+from fakes.model_server.model_api import FakeModels, png
+
+from bot import Reply, UserError
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.inference.client import ModelClient
+from bot.platforms.discord.outgoing import render
+from bot.plugin_host import plugin
+from bot.storage.database import Database
+from plugins.imagine.recipe import Recipe
+
+LONG = "a cat in the snow wearing a big red hat"
+"""Two words more than the fake text encoder reads."""
+
+
+def labels(reply: Reply) -> list[str]:
+    return [button.label for button in reply.buttons]
+
+
+# Drawing
+
+
+async def test_four_pictures_with_their_card(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask("/imagine seed:7 guidance:4.5 steps:6 negative:dogs a cat"))
+    (grid,) = reply.attachments
+    assert (grid.filename, grid.media_type, grid.data) == ("imagine-7.png", "image/png", png(7, 256, 256))
+    assert grid.alt == "4 computer-made pictures of “a cat”, from seed 7 on"
+    assert dict(reply.card) == {
+        "model": "fake-images",
+        "seed": "7",
+        "steps": "6",
+        "guidance": "4.5",
+        "size": "16×16",
+        "seconds": "1.2",
+    }
+    assert (reply.quote, reply.text, reply.status) == ("a cat", "", "")
+    (body,) = models.requests
+    assert (body["prompt"], body["n"], body["layout"], body["enlarge"]) == ("a cat", 4, "grid", 256)
+    assert (body["steps"], body["guidance"], body["negative_prompt"], body["user"]) == (6, 4.5, "dogs", "ann")
+
+
+async def test_what_nobody_says_is_left_to_the_model(bot: Bot, models: FakeModels) -> None:
+    first, second = await last(bot, ask("/imagine a cat")), await last(bot, ask("/imagine a cat"))
+    assert first.card["seed"] != second.card["seed"]
+    assert (first.card["steps"], first.card["guidance"]) == ("4", "3")
+    assert not {"steps", "guidance", "negative_prompt", "sweep"} & models.requests[0].keys()
+
+
+async def test_a_limit_beyond_what_the_model_chooses_changes_nothing(bot: Bot) -> None:
+    for setting in ("imagine.steps.maximum 100", "imagine.guidance.maximum 15"):
+        assert not (await last(bot, ask(f"/config set {setting}", MODERATOR))).error
+    drawn = await last(bot, ask("/imagine a cat"))
+    assert (drawn.card["steps"], drawn.card["guidance"]) == ("4", "3")
+
+
+async def test_the_picture_comes_out_of_the_noise(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    seen = []
+    async for reply in bot.dispatch(ask("/imagine seed:7 steps:6 a cat")).replies:
+        seen.append(reply)
+        if reply.attachments:
+            models.gate.set()
+    assert "Drawing …" in [reply.status for reply in seen]
+    early = next(reply for reply in seen if reply.attachments)
+    assert (early.status, early.final) == ("Step 1 of 6 …", False)
+    (preview,) = early.attachments
+    assert (preview.data, preview.alt) == (png(8, 256, 256), "A first glimpse after step 1 of 6")
+    assert [file.filename for file in seen[-1].attachments] == ["imagine-7.png"]
+
+
+async def test_the_time_that_is_left_is_told(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=itertools.count(100, 2).__next__)
+    monkeypatch.setattr("plugins.imagine.progress.time", clock)
+    handler = bot.registry.find("imagine").handler
+    context = bot.contexts.make(ask(""), bot.registry.find("imagine"))
+    statuses = [reply.status async for reply in handler(context, "a cat", steps=5)]
+    # Each event takes two seconds; there are two of them in each other step.
+    assert statuses[1:-1] == [
+        "Step 1 of 5 …",
+        "Step 1 of 5 …",
+        "Step 2 of 5, about 12 s to go …",
+        "Step 3 of 5, about 6 s to go …",
+        "Step 3 of 5, about 8 s to go …",
+        "Step 4 of 5, about 3 s to go …",
+        "Step 5 of 5 …",
+        "Step 5 of 5 …",
+    ]
+
+
+async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> None:
+    models.place = 4
+    models.gate.clear()
+    statuses = []
+    async for reply in bot.dispatch(ask("/imagine a cat", speaking("de"))).replies:
+        statuses.append(reply.status)
+        if "4" in reply.status:
+            models.gate.set()
+    assert "Platz 4 in der Warteschlange, du bist in etwa 3 s dran …" in statuses
+
+
+async def test_stop_keeps_the_last_glimpse_and_reaches_the_model_server(bot: Bot, models: FakeModels) -> None:
+    models.gate.clear()
+    seen = []
+    async for reply in bot.dispatch(ask("/imagine seed:7 a cat")).replies:
+        seen.append(reply)
+        if reply.attachments and not reply.final:
+            await replies(bot, press("stop", reply.row))
+    assert (seen[-1].status, [file.data for file in seen[-1].attachments]) == ("Stopped.", [png(8, 256, 256)])
+    await models.until(dropped=1, running=0)
+
+
+async def test_words_that_were_not_read_are_named(bot: Bot) -> None:
+    assert (await last(bot, ask(f"/imagine {LONG}"))).status == (
+        "The text encoder reads 8 tokens at most, so it never saw the end of the prompt: `red` `hat`."
+    )
+
+
+async def test_of_many_words_that_were_not_read_the_first_are_named(bot: Bot) -> None:
+    status = (await last(bot, ask(f"/imagine {LONG} {'hat ' * 58}"))).status
+    assert status.startswith(
+        "The text encoder reads 8 tokens at most, so it never saw the last 60 of the prompt: `red` "
+    )
+    assert status.endswith(f"{'`hat` ' * 19}…")
+
+
+# One of several
+
+
+async def test_a_button_draws_one_picture_large(bot: Bot, models: FakeModels) -> None:
+    grid = await last(bot, ask("/imagine seed:7 guidance:0 steps:6 negative:dogs a cat"))
+    own = ["1", "2", "3", "4", "How 1 was made", "V1", "V2", "V3", "V4"]
+    assert labels(grid) == [*own, "Again", "Edit", "Delete", "👍", "👎"]
+    three = await pressed(bot, grid, "3")
+    assert [file.data for file in three.attachments] == [png(9, 512, 512)]
+    assert three.attachments[0].alt == "A computer-made picture of “a cat”, seed 9"
+    assert labels(three) == ["How it was made", "Variations", "Again", "Edit", "Delete", "👍", "👎"]
+    body = models.requests[-1]
+    assert (body["n"], body["seed"], body["guidance"], body["steps"]) == (1, 9, 0, 6)
+    assert (body["negative_prompt"], three.quote) == ("dogs", "a cat")
+
+
+async def test_the_buttons_fill_rows_on_discord(bot: Bot) -> None:
+    for line, rows in (("/imagine seed:7 a cat", [5, 5, 4]), ("/imagine sweep:steps=1,2,3,4,5,6,7,8 a cat", [5, 5, 3])):
+        shown = render.view(render.buttons(await last(bot, ask(line))))
+        assert shown is not None
+        assert [len(row["components"]) for row in shown.to_components()] == rows
+
+
+async def test_the_buttons_are_for_everybody(bot: Bot) -> None:
+    grid = await last(bot, ask("/imagine seed:7 a cat"))
+    theirs = await last(bot, press("b1", grid.row, BEN))
+    assert theirs.card["seed"] == "8"
+    assert not (await last(bot, press("again", theirs.row, BEN))).error
+
+
+async def test_the_last_seed_is_one_that_can_be_drawn_again(bot: Bot) -> None:
+    grid = await last(bot, ask("/imagine seed:2147483644 a cat"))
+    assert (await pressed(bot, grid, "4")).card["seed"] == "2147483647"
+    assert not (await last(bot, ask("/imagine seed:2147483647 count:1 a cat"))).error
+
+
+async def test_a_button_draws_with_the_model_that_drew_before(bot: Bot, models: FakeModels) -> None:
+    grid, sweep = await last(bot, ask("/imagine a cat")), await last(bot, ask("/imagine sweep:guidance=1,3 a cat"))
+    models.listed = {"newer-images": "images", **models.listed}
+    large = await pressed(bot, grid, "2")
+    for reply in (large, await pressed(bot, sweep, "guidance 3"), await pressed(bot, large, "Again")):
+        assert reply.card["model"] == "fake-images"
+    edited = await pressed(bot, large, "Edit", prompt="a dog", guidance="2")
+    assert [edited.card[name] for name in ("model", "guidance")] == ["fake-images", "2"]
+    assert (edited.quote, models.requests[-1]["n"]) == ("a dog", 1)
+    assert (await last(bot, ask("/imagine a cat"))).card["model"] == "newer-images"
+
+
+async def test_a_model_that_is_gone_is_named(bot: Bot, models: FakeModels) -> None:
+    grid = await last(bot, ask("/imagine a cat"))
+    page = await pressed(bot, await pressed(bot, grid, "How 1 was made"), "Step by step ▶")
+    del models.listed["fake-images"]
+    models.listed["newer-images"] = "images"
+    models.requests.clear()
+    for reply, label in ((grid, "1"), (grid, "V1"), (grid, "How 1 was made"), (page, "▶")):
+        assert (await pressed(bot, reply, label)).text == (
+            "The model “fake-images”, which drew this, is no longer there. Begin anew with /imagine."
+        )
+    assert models.requests == []
+
+
+async def test_fewer_pictures_have_fewer_buttons(bot: Bot) -> None:
+    assert labels(await last(bot, ask("/imagine count:2 a cat")))[:5] == ["1", "2", "How 1 was made", "V1", "V2"]
+
+
+# Variations
+
+
+async def test_a_variation_begins_with_the_picture_drawn_again(bot: Bot, models: FakeModels) -> None:
+    grid = await last(bot, ask("/imagine seed:7 guidance:2 steps:6 a cat"))
+    models.requests.clear()
+    varied = await pressed(bot, grid, "V2")
+    again, variation = models.requests
+    assert (again["seed"], again["guidance"], again["steps"], again["n"]) == (8, 2, 6, 1)
+    assert not {"enlarge", "image", "strength"} & again.keys()
+    assert (variation["image"], variation["strength"], variation["n"]) == (png(8), 0.6, 4)
+    assert (variation["prompt"], variation["seed"] != 8, variation["model"]) == ("a cat", True, "fake-images")
+    assert (varied.card["strength"], varied.quote) == ("0.6", "a cat")
+    assert labels(varied) == labels(grid)
+
+
+async def test_a_variation_of_a_variation_is_found_again(bot: Bot, models: FakeModels) -> None:
+    grid = await last(bot, ask("/imagine seed:7 a cat"))
+    varied = await pressed(bot, grid, "V1")
+    seed = int(varied.card["seed"])
+    models.requests.clear()
+    large = await pressed(bot, varied, "4")
+    assert [body["seed"] for body in models.requests] == [7, seed + 3]
+    assert [file.data for file in large.attachments] == [png(seed + 3, 512, 512)]
+    models.requests.clear()
+    await pressed(bot, large, "Variations")
+    first, second, third = models.requests
+    assert (first["seed"], second["seed"], second["image"]) == (7, seed + 3, png(7))
+    assert third["image"] == png(seed + 3)
+
+
+async def test_again_and_edit_vary_the_same_picture(bot: Bot, models: FakeModels) -> None:
+    varied = await pressed(bot, await last(bot, ask("/imagine seed:7 a cat")), "V1")
+    again = await pressed(bot, varied, "Again")
+    assert again.card["seed"] != varied.card["seed"]
+    edited = await pressed(bot, varied, "Edit", prompt="a dog", strength="0,9")
+    assert (edited.card["strength"], edited.quote) == ("0.9", "a dog")
+    redrawn, variation = models.requests[-2:]
+    assert (redrawn["prompt"], variation["prompt"], variation["image"]) == ("a cat", "a dog", png(7))
+
+
+async def test_there_is_an_end_to_variations(bot: Bot) -> None:
+    reply = await last(bot, ask("/imagine seed:7 count:1 a cat"))
+    for _ in range(6):
+        reply = await pressed(bot, reply, "Variations" if "Variations" in labels(reply) else "V1")
+        assert not reply.error
+    assert (await pressed(bot, reply, "V1")).text == (
+        "This varies a variation of a variation, 6 times over. Begin anew with /imagine."
+    )
+
+
+async def test_buttons_work_after_a_restart(models: FakeModels, tmp_path: Path) -> None:
+    def made() -> Bot:
+        plugins = plugin.load(PluginsSection(enabled=("imagine",), entry_points=False))
+        database = Database(f"sqlite:///{tmp_path}/b.db")
+        return Bot(ModelClient(models.url), plugins, database, default_command="imagine")
+
+    async with made() as before:
+        grid = await last(before, ask("/imagine seed:7 a cat"))
+    async with made() as after:
+        for label in ("1", "V1", "How 1 was made"):
+            assert not (await pressed(after, grid, label)).error
+
+
+async def test_edit_takes_no_picture_and_no_model_that_nobody_was_offered(bot: Bot, models: FakeModels) -> None:
+    grid = await last(bot, ask("/imagine seed:7 a cat"))
+    varied, large = await pressed(bot, grid, "V1"), await pressed(bot, grid, "1")
+    row = await bot.journal.get(varied.row)
+    assert row is not None
+    models.requests.clear()
+    other = row.options["source"].replace("a cat", "a turnip")
+    assert not (await pressed(bot, varied, "Edit", prompt="a dog", source=other, negative="a turnip")).error
+    assert not (await pressed(bot, large, "Edit", prompt="a dog", model="other-images")).error
+    asked = [(body["prompt"], body["model"], body.get("negative_prompt")) for body in models.requests]
+    assert asked == [("a cat", "fake-images", None), ("a dog", "fake-images", None), ("a dog", "fake-images", None)]
+
+
+@pytest.mark.parametrize("source", ["", "cat", "5", "[]", "{}", '{"source": {}}', '{"prompt": 1}', "[" * 10_000])
+def test_a_recipe_of_somebody_else_is_none(source: str) -> None:
+    with pytest.raises(UserError, match="This button has expired"):
+        Recipe.read(source)
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("/imagine count:5 a cat", "count must be a whole number from 1 to 4; you gave “5”."),
+        ("/imagine guidance:lots a cat", "guidance must be a number from 0 to 30; you gave “lots”."),
+        (
+            "/imagine seed:2147483645 a cat",
+            "Each picture has the next seed, so for 4 of them seed is 2147483644 at most.",
+        ),
+        ("/imagine steps:0 a cat", "steps must be a whole number from 1 to 150; you gave “0”."),
+        ("/imagine guidnace:3 a cat", "/imagine has no option “guidnace”. Did you mean “guidance”?"),
+    ],
+)
+async def test_what_is_wrong(bot: Bot, models: FakeModels, line: str, sentence: str) -> None:
+    assert (await last(bot, ask(line))).text == sentence
+    assert models.requests == []
+
+
+async def test_a_refusal_of_the_model_server_is_shown(bot: Bot, models: FakeModels) -> None:
+    models.failure = (400, "fake-images takes no negative prompt; please leave it out.")
+    assert (await last(bot, ask("/imagine a cat"))).text == "fake-images takes no negative prompt; please leave it out."
+
+
+async def test_without_an_image_model_it_says_so(tmp_path: Path) -> None:
+    listed = json.dumps({"data": [{"id": "talker", "tempera": {"task": "chat"}}]}).encode()
+    plugins = plugin.load(PluginsSection(entry_points=False))
+    async with (
+        crooked(plainly(listed, Content_Type="application/json"), "/v1/models") as url,
+        Bot(ModelClient(url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot,
+    ):
+        assert (await last(bot, ask("/imagine a cat"))).text == "The model server offers no model for images."
+
+
+async def test_read_anew_it_still_knows_its_buttons(bot: Bot) -> None:
+    grid = await last(bot, ask("/imagine seed:7 a cat"))
+    await bot.registry.reload("imagine")
+    assert not (await pressed(bot, grid, "V1")).error
+
+
+async def test_only_one_command_is_shown(bot: Bot) -> None:
+    assert [command.name for command in bot.commands if command.plugin == "imagine"] == ["imagine"]

@@ -1,0 +1,106 @@
+"""What is said of finished pictures, and which buttons are under them, where prompts and models are unusual ones."""
+
+from typing import Any
+
+import pytest
+from fakes.core.requests import ask, last, press, pressed, speaking
+from fakes.model_server.model_api import FakeModels
+
+from bot import Reply
+from bot.app import Bot
+from bot.inference.client import ModelClient
+from plugins.imagine.presentation import short
+
+
+def own(reply: Reply) -> list[str]:
+    return [button.label for button in reply.buttons if button.command.startswith("imagine-")]
+
+
+# Long prompts
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("a  cat\nin the snow", "a cat in the snow"),
+        ("x" * 200, "x" * 200),
+        ("x" * 201, "x" * 199 + "…"),
+        ("苹" * 250, "苹" * 199 + "…"),
+        ("a cat " + "x" * 250, "a cat " + "x" * 193 + "…"),
+        ("cat " * 60, "cat " * 49 + "cat…"),
+        ("x" * 198 + "👩‍🚀", "x" * 198 + "…"),
+    ],
+)
+def test_a_long_prompt_is_cut_after_a_word_or_where_it_has_none(prompt: str, said: str) -> None:
+    assert short(prompt) == said
+    assert len(said) <= 200
+
+
+async def test_what_a_picture_shows_is_told_of_a_prompt_without_spaces(bot: Bot) -> None:
+    reply = await last(bot, ask(f"/imagine seed:7 count:1 {'苹' * 250}"))
+    assert reply.attachments[0].alt == f"A computer-made picture of “{'苹' * 199}…”, seed 7"
+
+
+# Words that the text encoder does not know
+
+
+async def test_words_that_are_not_known_are_named(bot: Bot, models: FakeModels) -> None:
+    models.told = {"prompt": {"tokens": ["an", "[UNK]", "[UNK]"], "dropped": [], "limit": 8, "unknown": ["🍎", "猫"]}}
+    said = "The text encoder has no tokens for these words and reads all such words alike: `🍎` `猫`."
+    one = await last(bot, ask("/imagine count:1 an 🍎 猫"))
+    assert one.status == said
+    assert said in (await pressed(bot, one, "How it was made")).text
+
+
+@pytest.mark.parametrize(("count", "end"), [(20, "`x` `x`."), (21, "`x` `x` …")])
+async def test_of_many_and_long_ones_the_beginnings_are_named(
+    bot: Bot, models: FakeModels, count: int, end: str
+) -> None:
+    reading = {"tokens": ["[UNK]"], "dropped": ["y"], "limit": 1, "unknown": ["苹" * 90, *["x"] * (count - 1)]}
+    models.told = {"prompt": reading}
+    status = (await last(bot, ask("/imagine a cat"))).status
+    assert status.startswith("The text encoder reads 1 tokens at most, so it never saw the end of the prompt: `y`. The")
+    assert f"alike: `{'苹' * 39}…` `x` " in status
+    assert status.endswith(end)
+
+
+# What a model cannot do
+
+
+@pytest.mark.parametrize(
+    ("told", "one", "four"),
+    [
+        ({"starts": False}, ["How it was made"], ["1", "2", "3", "4", "How 1 was made"]),
+        ({"shows": False}, ["Variations"], ["1", "2", "3", "4", "V1", "V2", "V3", "V4"]),
+        ({"starts": False, "shows": False}, [], ["1", "2", "3", "4"]),
+    ],
+    ids=str,
+)
+async def test_there_are_no_buttons_for_what_the_model_cannot_do(
+    bot: Bot, models: FakeModels, told: dict[str, Any], one: list[str], four: list[str]
+) -> None:
+    models.told = told
+    grid = await last(bot, ask("/imagine seed:7 a cat"))
+    assert (own(grid), own(await pressed(bot, grid, "3"))) == (four, one)
+
+
+async def test_a_server_that_does_not_say_what_it_can_do_is_taken_to_do_all(bot: Bot, models: FakeModels) -> None:
+    async with ModelClient(models.url) as client:
+        *_, drawn = [event async for event in client.imagine("a cat", seed=7)]
+    assert (drawn.starts, drawn.shows, drawn.prompt.unknown) == (True, True, ())
+
+
+# What stays with a picture
+
+
+@pytest.mark.parametrize("line", ["/imagine", "/imagine sweep:guidance=1,3"])
+async def test_what_was_not_read_is_still_known_after_a_thumb(bot: Bot, models: FakeModels, line: str) -> None:
+    models.told = {"prompt": {"tokens": ["a", "[UNK]"], "dropped": ["red", "hat"], "limit": 2, "unknown": ["🍎"]}}
+    drawn = await last(bot, ask(f"{line} a 🍎 red hat"))
+    assert drawn.card["not read"] == "red hat 🍎"
+    assert (await last(bot, press("up", drawn.row))).card["not read"] == "red hat 🍎"
+    models.told = {"prompt": {"tokens": ["a"], "dropped": ["y" * 50] * 21, "limit": 1, "unknown": []}}
+    many = await last(bot, ask("/imagine a cat", speaking("de")))
+    assert many.card["nicht gelesen"] == f"{'y' * 39}… " * 20 + "…"
+    models.told = {}
+    assert "not read" not in (await last(bot, ask(f"{line} a cat"))).card

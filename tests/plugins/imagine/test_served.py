@@ -1,0 +1,125 @@
+"""/imagine in front of the real gateway, with an engine that sketches: what one side says, the other understands."""
+
+import io
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from fakes.core.requests import ask, last, press, pressed, replies
+from fakes.model_server.gateway import eventually, is_ready, serving
+from PIL import Image
+
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.core.messages import Attachment
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bot]:
+    folder = tmp_path_factory.mktemp("served")
+    plugins = plugin.load(PluginsSection(enabled=("imagine",), entry_points=False))
+    async with serving(folder, models=("sketcher",)) as url:
+        await eventually(lambda: is_ready(url))
+        database = Database(f"sqlite:///{folder}/b.db")
+        async with Bot(ModelClient(url), plugins, database, default_command="imagine") as bot:
+            yield bot
+
+
+def opened(file: Attachment) -> Any:
+    return Image.open(io.BytesIO(file.data))
+
+
+def pixels(picture: Image.Image) -> bytes:
+    return picture.convert("RGB").tobytes()
+
+
+async def test_from_static_to_a_grid_and_from_it_to_one(served: Bot) -> None:
+    seen = await replies(served, ask("/imagine seed:7 an apple"))
+    grid = seen[-1]
+    assert not grid.error, grid.text
+    assert dict(grid.card) | {"seconds": ""} == {
+        "model": "sketcher",
+        "seed": "7",
+        "steps": "6",
+        "guidance": "3",
+        "size": "64×64",
+        "seconds": "",
+    }
+    (file,) = grid.attachments
+    whole = opened(file)
+    assert whole.size == (516, 516)
+    assert {"prompt": "an apple", "seed": "7", "count": "4", "Software": "Tempera"}.items() <= whole.text.items()
+    two = await pressed(served, grid, "2")
+    assert opened(two.attachments[0]).size == (512, 512)
+    small = opened(two.attachments[0]).resize((256, 256))
+    tile = whole.convert("RGB").crop((260, 0, 516, 256))
+    assert max(abs(a - b) for a, b in zip(pixels(small), pixels(tile), strict=True)) < 64
+
+
+async def test_previews_come_on_the_way(served: Bot) -> None:
+    seen = await replies(served, ask("/imagine seed:7 steps:100 count:1 an apple"))
+    shown = [reply for reply in seen if reply.attachments and not reply.final]
+    assert shown
+    assert all(opened(reply.attachments[0]).size == (256, 256) for reply in shown)
+    assert all(reply.status.startswith("Step ") for reply in shown)
+
+
+async def test_a_variation_and_its_story(served: Bot) -> None:
+    grid = await last(served, ask("/imagine seed:7 steps:10 an apple"))
+    varied = await pressed(served, grid, "V3")
+    assert (varied.error, varied.card["strength"]) == (False, "0.6")
+    assert (grid.card["steps"], varied.card["steps"]) == ("10", "6 of 10")
+    how = await pressed(served, varied, "How 1 was made")
+    assert how.card["steps"] == "6 of 10"
+    assert "3. **The steps.** 6 times" in how.text
+    strip, film = map(opened, how.attachments)
+    assert (strip.width, 128 < strip.height < 192, film.format, film.n_frames) == (7 * 132 - 4, True, "GIF", 7)
+    page = await pressed(served, how, "Step by step ▶")
+    for _ in range(2):
+        page = await pressed(served, page, "▶▶")
+        assert not page.error, page.text
+    assert page.text == "After the last of 6 steps: the picture, without noise."
+    again = await pressed(served, varied, "1")
+    one = opened(again.attachments[0]).resize((384, 384))
+    last_page = opened(page.attachments[0])
+    assert max(abs(a - b) for a, b in zip(pixels(one), pixels(last_page), strict=True)) < 64
+
+
+async def test_the_story_tells_what_was_read(served: Bot) -> None:
+    one = await last(served, ask("/imagine seed:7 count:1 a red apple on a blue plate in the snow"))
+    assert one.status.endswith("the end of the prompt: `the` `snow`.")
+    how = await pressed(served, one, "How it was made")
+    assert "`[CLS]` `a` `red` `apple` `on` `a` `blue` `plate` `in` `[SEP]`. The first and the last are only" in how.text
+    page = await pressed(served, how, "Step by step ▶")
+    assert page.text == "Before step 1 of 6: only noise, made from the seed 7."
+
+
+async def test_words_that_the_text_encoder_does_not_know_are_named(served: Bot) -> None:
+    reply = await last(served, ask("/imagine seed:7 count:1 🍎"))
+    assert reply.status == ("The text encoder has no tokens for these words and reads all such words alike: `🍎`.")
+
+
+@pytest.mark.parametrize(("knob", "values"), [("guidance", ["1", "2.5", "3"]), ("steps", ["1", "5", "10"])])
+async def test_a_sweep(served: Bot, knob: str, values: list[str]) -> None:
+    reply = await last(served, ask(f"/imagine seed:7 sweep:{knob}={','.join(values)} an apple"))
+    assert not reply.error, reply.text
+    whole = opened(reply.attachments[0])
+    assert (whole.width, whole.height > 256) == (3 * 260 - 4, True)
+    assert whole.text[knob] == reply.card[knob] == ", ".join(values)
+    assert (await pressed(served, reply, f"{knob} {values[1]}")).card[knob] == values[1]
+
+
+async def test_stop_ends_the_work(served: Bot) -> None:
+    seen = []
+    async for reply in served.dispatch(ask("/imagine seed:7 steps:150 an apple")).replies:
+        seen.append(reply)
+        if reply.attachments and not reply.final:
+            await replies(served, press("stop", reply.row))
+    assert seen[-1].status == "Stopped."
+    assert seen[-1].attachments

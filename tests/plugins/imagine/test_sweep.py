@@ -1,0 +1,152 @@
+"""A knob of /imagine at several values: what is drawn, what it overrules, and what is no sweep."""
+
+from pathlib import Path
+
+import pytest
+from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last, pressed
+from fakes.model_server.model_api import FakeModels
+
+from bot import config
+from bot.app import Bot
+from bot.config import PluginsSection
+from bot.core.messages import Action, Request
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
+
+
+async def test_a_sweep_lays_the_values_side_by_side(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask("/imagine seed:7 sweep:guidance=1,3.5,7 a cat"))
+    (body,) = models.requests
+    assert (body["sweep"], body["n"], body["layout"], body["seed"]) == ({"guidance": [1, 3.5, 7]}, 1, "separate", 7)
+    assert reply.text == "The same words and the same seed each time; only the guidance changes."
+    assert (reply.card["guidance"], reply.card["seed"], reply.card["steps"]) == ("1, 3.5, 7", "7", "4")
+    assert reply.attachments[0].alt == ("3 computer-made pictures of “a cat”, all from seed 7, with guidance 1, 3.5, 7")
+    assert [button.label for button in reply.buttons][:4] == ["guidance 1", "guidance 3.5", "guidance 7", "Again"]
+    large = await pressed(bot, reply, "guidance 3.5")
+    assert (large.card["guidance"], large.card["seed"], models.requests[-1]["n"]) == ("3.5", "7", 1)
+
+
+async def test_a_sweep_of_steps(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask('/imagine seed:7 sweep:"Steps = 5; 15 30" guidance:2 a cat'))
+    assert (models.requests[0]["sweep"], models.requests[0]["guidance"]) == ({"steps": [5, 15, 30]}, 2)
+    assert reply.text == "The same words and the same seed each time; only the number of steps changes."
+    assert (await pressed(bot, reply, "steps 15")).card["steps"] == "15"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("sweep:guidance=1,3,7 guidance:5", ["guidance:5 was not used: the values of the sweep count instead."]),
+        ("sweep:guidance=1,3,7 guidance:0", ["guidance:0 was not used: the values of the sweep count instead."]),
+        ("sweep:steps=1,3 steps:5 guidance:2", ["steps:5 was not used: the values of the sweep count instead."]),
+        (
+            "sweep:guidance=1,3,7 count:4",
+            ["count:4 was not used: a sweep draws one picture for each of its values."],
+        ),
+        (
+            "count:1 sweep:steps=1,3 steps:5",
+            [
+                "steps:5 was not used: the values of the sweep count instead.",
+                "count:1 was not used: a sweep draws one picture for each of its values.",
+            ],
+        ),
+        ("sweep:guidance=1,3,7 count:3 steps:5", []),
+    ],
+)
+async def test_a_sweep_tells_what_it_overrules(bot: Bot, line: str, told: list[str]) -> None:
+    reply = await last(bot, ask(f"/imagine {line} a cat"))
+    assert (reply.error, reply.text.split("\n\n")[1:]) == (False, told)
+
+
+async def test_a_sweep_tells_so_of_options_that_came_by_a_menu_or_a_form(bot: Bot) -> None:
+    options = {"sweep": "guidance=1,3", "guidance": 0.0, "prompt": "a cat"}
+    reply = await last(bot, ask("", command="imagine", options=options))
+    told = "guidance:0 was not used: the values of the sweep count instead."
+    assert told in reply.text
+    edited = await pressed(bot, reply, "Edit", prompt="a cat", guidance="2,5", steps="")
+    assert told.replace("0", "2.5") in edited.text
+
+
+async def test_the_values_of_a_sweep_are_edited(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask("/imagine seed:7 sweep:guidance=1,3,7 a cat"))
+    edit = next(button.id for button in reply.buttons if button.label == "Edit")
+    form = bot.dispatch(Request(user=ANN, place=ROOM, action=Action(edit))).form
+    assert form is not None
+    shown = {field.name: field.value for field in (await form()).fields}
+    assert (next(iter(shown)), shown["sweep"], len(shown)) == ("prompt", "guidance=1,3,7", 5)
+    edited = await pressed(bot, reply, "Edit", prompt="a cat", sweep="guidance=1,5,9")
+    assert (edited.error, edited.card["guidance"]) == (False, "1, 5, 9")
+
+
+async def test_a_class_may_draw_the_sweep_that_the_help_shows(models: FakeModels, tmp_path: Path) -> None:
+    """It has fewer pictures at once than others, so that thirty pupils get theirs."""
+    there = config.load(None, ["classroom"]).settings
+    database = Database(f"sqlite:///{tmp_path}/class.db")
+    plugins = plugin.load(PluginsSection(entry_points=False))
+    async with Bot(ModelClient(models.url), plugins, database, settings={**there, "limits.cooldown": 0}) as bot:
+        assert "guidance=1,3,7" in bot.registry.find("imagine").option("sweep").description
+        assert not (await last(bot, ask("/imagine sweep:guidance=1,3,7 a cat"))).error
+        refused = await last(bot, ask("/imagine sweep:guidance=1,2,3,4 a cat"))
+        assert refused.text == "A sweep has 2 to 3 different values, like guidance=1,3,7; yours has 4."
+
+
+@pytest.mark.parametrize(
+    ("setting", "sweep", "example"),
+    [
+        ("count.maximum 2", "guidance=1,3,7", "guidance=1,3"),
+        ("steps.maximum 20", "steps=5", "steps=5,15,20"),
+        ("guidance.minimum 2", "guidance=1,3", "guidance=2,3,7"),
+    ],
+)
+async def test_the_example_of_a_sweep_may_be_drawn_there(bot: Bot, setting: str, sweep: str, example: str) -> None:
+    assert not (await last(bot, ask(f"/config set imagine.{setting}", MODERATOR))).error
+    refused = await last(bot, ask(f"/imagine sweep:{sweep} a cat"))
+    assert (refused.error, f"like {example};" in refused.text) == (True, True), refused.text
+    assert not (await last(bot, ask(f"/imagine sweep:{example} a cat"))).error
+
+
+async def test_a_sweep_does_not_blame_people_for_defaults(bot: Bot) -> None:
+    await last(bot, ask("/defaults set imagine.guidance value:5"))
+    await last(bot, ask("/defaults set imagine.count value:2"))
+    reply = await last(bot, ask("/imagine sweep:guidance=1,3,7 a cat"))
+    assert reply.text == "The same words and the same seed each time; only the guidance changes."
+
+
+async def test_a_sweep_has_a_single_seed(bot: Bot) -> None:
+    reply = await last(bot, ask("/imagine seed:2147483647 sweep:guidance=1,3 a cat"))
+    assert (reply.error, reply.card["seed"]) == (False, "2147483647")
+
+
+@pytest.mark.parametrize(
+    ("sweep", "sentence"),
+    [
+        (
+            "size=1,2",
+            "sweep is guidance or steps with 2 to 8 values, like guidance=1,3,7 or steps=5,15,30; you gave “size=1,2”.",
+        ),
+        (
+            "1,3,7",
+            "sweep is guidance or steps with 2 to 8 values, like guidance=1,3,7 or steps=5,15,30; you gave “1,3,7”.",
+        ),
+        ("guidance=3,3.0", "A sweep has 2 to 8 different values, like guidance=1,3,7; yours has 1."),
+        ("guidance=1,1.0000001", "A sweep has 2 to 8 different values, like guidance=1,3,7; yours has 1."),
+        ("steps=1,2,3,4,5,6,7,8,9", "A sweep has 2 to 8 different values, like steps=5,15,30; yours has 9."),
+        (
+            "guidance=1,31",
+            "In a sweep, guidance takes numbers from 0 to 30, like guidance=1,3,7; “31” is none of them.",
+        ),
+        (
+            "guidance=1,nan",
+            "In a sweep, guidance takes numbers from 0 to 30, like guidance=1,3,7; “nan” is none of them.",
+        ),
+        (
+            "steps=1,2.5",
+            "In a sweep, steps takes whole numbers from 1 to 150, like steps=5,15,30; “2.5” is none of them.",
+        ),
+    ],
+)
+async def test_what_is_no_sweep(bot: Bot, models: FakeModels, sweep: str, sentence: str) -> None:
+    reply = await last(bot, ask(f"/imagine sweep:{sweep} a cat"))
+    assert (reply.text, reply.error, reply.private) == (sentence, True, True)
+    assert models.requests == []
