@@ -162,8 +162,8 @@ def test_it_is_within_the_limits_of_slack(manifest: dict[str, Any]) -> None:
         assert len(slash["usage_hint"]) <= 1000
 
 
-def test_the_readme_makes_one_for_http_of_it(manifest: dict[str, Any]) -> None:
-    text = (PROJECT / "README.md").read_text("utf-8")
+def test_the_page_for_slack_makes_one_for_http_of_it(manifest: dict[str, Any]) -> None:
+    text = (PROJECT / "docs" / "user" / "slack.md").read_text("utf-8")
     (line,) = re.findall(r"^ *(sed .*config/slack-manifest\.yaml)$", text, flags=re.MULTILINE)
     made = subprocess.run(["sh", "-c", line], cwd=PROJECT, capture_output=True, check=True, timeout=20)
     changed = yaml.safe_load(made.stdout)

@@ -176,8 +176,8 @@ def test_locations(text: str, expected: Location) -> None:
     assert Location.parse(text) == expected
 
 
-def test_the_examples_of_the_readme_are_catalogues(tmp_path: Path) -> None:
-    text = (CONFIG.parent / "README.md").read_text("utf-8")
+def test_the_examples_of_the_page_on_models_are_catalogues(tmp_path: Path) -> None:
+    text = (CONFIG.parent / "docs" / "operate" / "models.md").read_text("utf-8")
     examples = [block.partition("```")[0] for block in text.split("```toml\n")[1:]]
     assert examples
     for example in examples:

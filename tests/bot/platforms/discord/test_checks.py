@@ -55,8 +55,8 @@ async def test_all_is_well(server: FakeDiscord) -> None:
     assert server.command_writes == 0
 
 
-def test_the_permissions_are_those_of_the_readme() -> None:
-    text = " ".join((Path(__file__).parents[4] / "README.md").read_text("utf-8").split())
+def test_the_permissions_are_those_of_the_page_for_discord() -> None:
+    text = " ".join((Path(__file__).parents[4] / "docs" / "user" / "discord.md").read_text("utf-8").split())
     assert discord.Permissions(309237746688) == PERMISSIONS
     *most, last = checks.NEEDED.values()
     assert f"the permissions {PERMISSIONS.value}: {', '.join(most)} and {last}." in text
