@@ -2,22 +2,24 @@
 
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import bot
-from bot import Attachment, plugin
+from bot import Attachment
 from bot.app import Bot
 from bot.config import Config, PluginsSection
 from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
 from bot.storage.database import Database
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 USER, OPERATE = (sorted((ROOT / "docs" / name).glob("*.md")) for name in ("user", "operate"))
 OTHERS = [ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CHANGELOG", "CONTRIBUTING", "PRIVACY")]
-LINKED = [README, *OTHERS, *sorted((ROOT / "docs").rglob("*.md"))]
+LINKED = [README, *OTHERS, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "model_server").rglob("*.md"))]
 SHORT = [README, *USER, *OPERATE]
 LARGEST_PAGE = 8000
 """Bytes of a page that somebody reads in a few minutes."""
@@ -53,6 +55,21 @@ def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
         target = (path.parent / file).resolve() if file else path
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_the_files_that_the_architecture_names_exist() -> None:
+    text = LINK.sub("]", (ROOT / "ARCHITECTURE.md").read_text("utf-8"))
+    folders = ("bot", "plugins", "model_server", "tests", "config")
+    there = {path.name for folder in folders for path in (ROOT / folder).rglob("*")} | {"pyproject.toml", "discord.py"}
+    found = set(re.findall(r"\b\w+\.(?:py|toml)\b", text))
+    assert found
+    assert not found - there
+
+
+@pytest.mark.parametrize("path", LINKED, ids=named)
+def test_modules_that_a_page_runs_exist(path: Path) -> None:
+    for module in re.findall(r"python -m (\w+(?:\.\w+)*)", path.read_text("utf-8")):
+        assert find_spec(module) is not None, module
 
 
 @pytest.mark.parametrize("path", SHORT, ids=named)

@@ -39,7 +39,7 @@ ORDER = (HELPED, "violence", "hate", "sexual", "illicit", "harassment", "profani
 PERSON = "real_person"
 """The reason, and the rules for people who are told by what they are; only where something is drawn."""
 THRESHOLDS = {STANDARD: 0.8, CLASSROOM: 0.5}
-"""How sure the classifier has to be about a prompt; found by cross-validation (docs/benchmarks.md)."""
+"""How sure the classifier has to be about a prompt; found by cross-validation (model_server/training/NOTES.md)."""
 ANSWERS = {STANDARD: 0.97, CLASSROOM: 0.9}
 """And about an answer, which has many more sentences, and is about what somebody else wrote."""
 SECONDS = 5.0
