@@ -1,5 +1,6 @@
 """Everything that a plugin needs: `from bot import Plugin, command, Context, Reply`."""
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -7,22 +8,22 @@ from bot.answers.context import Context
 from bot.commands.command import Command
 from bot.commands.decorators import autocomplete, command, message_command
 from bot.commands.option import Choice, Range
-from bot.core.background import OneThread, repeat
+from bot.core.background import SerialExecutor, repeat
 from bot.core.errors import Busy, UserError
 from bot.core.messages import (
-    Asked,
     Attachment,
     Button,
     Channel,
     Column,
-    Known,
-    Made,
     Page,
     Part,
     Person,
     Place,
+    Provenance,
+    Reference,
     Reply,
     Role,
+    StoredQuestion,
     User,
 )
 from bot.core.model_events import (
@@ -31,7 +32,7 @@ from bot.core.model_events import (
     Delta,
     Dial,
     Drawn,
-    Likely,
+    LikelyToken,
     Pictures,
     Preview,
     Step,
@@ -46,14 +47,12 @@ from bot.plugin_host.plugin import Host, Plugin
 from bot.settings.setting import Changed, Scope, Setting
 
 if TYPE_CHECKING:
-    from bot.moderation.statistics import Figures
-    from bot.storage.audit import AuditRow
-    from bot.storage.audit import Filter as AuditFilter
+    from bot.moderation.statistics import UsageStatistics
+    from bot.storage.audit import AuditFilter, AuditRow
     from bot.storage.key_value import Store
 
 __all__ = [
     "Answered",
-    "Asked",
     "Attachment",
     "AuditFilter",
     "AuditRow",
@@ -69,13 +68,9 @@ __all__ = [
     "Delta",
     "Dial",
     "Drawn",
-    "Figures",
     "Host",
-    "Known",
-    "Likely",
-    "Made",
+    "LikelyToken",
     "ModelClient",
-    "OneThread",
     "Page",
     "Part",
     "Person",
@@ -83,15 +78,20 @@ __all__ = [
     "Place",
     "Plugin",
     "Preview",
+    "Provenance",
     "Range",
+    "Reference",
     "Reply",
     "Role",
     "Scope",
+    "SerialExecutor",
     "Setting",
     "Step",
     "Store",
+    "StoredQuestion",
     "Token",
     "Turn",
+    "UsageStatistics",
     "User",
     "UserError",
     "Waiting",
@@ -107,16 +107,32 @@ __all__ = [
 
 
 LATER = {
-    "AuditFilter": ("storage.audit", "Filter"),
-    "AuditRow": ("storage.audit", "AuditRow"),
-    "Figures": ("moderation.statistics", "Figures"),
-    "Store": ("storage.key_value", "Store"),
+    "AuditFilter": "storage.audit",
+    "AuditRow": "storage.audit",
+    "Store": "storage.key_value",
+    "UsageStatistics": "moderation.statistics",
 }
-"""What brings the database with it, which takes its time and which most who import this do without."""
+"""Names whose modules bring the database with them: imported on demand, so that `import bot` is quick."""
+RENAMED = {
+    "Asked": "StoredQuestion",
+    "Figures": "UsageStatistics",
+    "Known": "Reference",
+    "Likely": "LikelyToken",
+    "Made": "Provenance",
+    "OneThread": "SerialExecutor",
+}
+"""The names that plugins written for 0.1 use, and the names that took their place."""
 
 
 def __getattr__(name: str) -> Any:
+    if name in RENAMED:
+        new = RENAMED[name]
+        warnings.warn(
+            f"bot.{name} is called bot.{new} now; the old name will be removed in 2.0.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return globals().get(new) or __getattr__(new)
     if name not in LATER:
         raise AttributeError(f"module “bot” has no “{name}”")
-    module, real = LATER[name]
-    return getattr(import_module(f"bot.{module}"), real)
+    return getattr(import_module(f"bot.{LATER[name]}"), name)

@@ -191,7 +191,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _teacher_link(options: argparse.Namespace) -> int:
-    from bot.platforms.web.access.teachers import Moderators, link
+    from bot.platforms.web.access.teachers import WebModerators, link
     from bot.storage.database import Database
 
     configuration = _load(options)
@@ -200,7 +200,7 @@ def _teacher_link(options: argparse.Namespace) -> int:
 
     async def made() -> str:
         async with Database(configuration.database.url) as database:
-            return await Moderators(database).new_code()
+            return await WebModerators(database).new_code()
 
     print(link(configuration.web.address, asyncio.run(made())))
     return 0

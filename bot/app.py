@@ -7,26 +7,26 @@ from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from bot.access.admission import Gate
+from bot.access.admission import Admission
 from bot.access.policy import Policy
-from bot.access.rate_limits import MEMORY, Limits
+from bot.access.rate_limits import MEMORY, RateLimiter
 from bot.access.timeouts import TimeOuts
 from bot.answers import buttons
-from bot.answers.button_actions import Pressing, seen
-from bot.answers.context_factory import Contexts
-from bot.answers.executor import Answering, failed
-from bot.core.adapters import Hands
+from bot.answers.button_actions import ButtonActions, seen
+from bot.answers.context_factory import ContextFactory
+from bot.answers.executor import AnswerExecutor, failed
+from bot.core.adapters import Adapters
 from bot.core.background import repeated
 from bot.core.errors import Expired, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Form, Reply
-from bot.core.running import Runs
+from bot.core.running import ActiveRuns
 from bot.moderation.actions import Moderation
 from bot.moderation.log_channel import LogChannel
 from bot.moderation.refusals import Refusals
 from bot.plugin_host.plugin import Host
 from bot.plugin_host.registry import Registry
-from bot.privacy.export import Privacy
+from bot.privacy.export import PrivacyService
 from bot.safety.checks import Safety
 from bot.safety.settings import SETTINGS
 from bot.settings.resolver import Settings
@@ -35,7 +35,7 @@ from bot.storage import counters
 from bot.storage.audit import APPEAL, Audit
 from bot.storage.instances import Instance
 from bot.storage.key_value import Store
-from bot.storage.messages import Journal
+from bot.storage.messages import MessageStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -57,7 +57,7 @@ REFRESH_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Dispatch:
+class Decision:
     """One request under way. How to acknowledge it is known at once; the replies come as they are made.
 
     - `refused`: one private error comes;
@@ -98,19 +98,19 @@ class Bot:
         """
         self.models = models
         self.database = database
-        self.hands = Hands()
+        self.hands = Adapters()
         self.settings = Settings(settings or {}, models, self.hands)
         self.settings.declare("safety", SETTINGS)
         self.registry = Registry(plugins, self.settings)
         self.defaults = Defaults()
         self.audit = Audit(database)
         self.timeouts = TimeOuts(database)
-        self.limits = Limits(self.settings, limits)
+        self.limits = RateLimiter(self.settings, limits)
         self.safety = Safety(self.settings, models)
         self.log_channel = LogChannel(database, self.settings, self.audit)
         self.refusals = Refusals(self.audit, keeps=retention_days > 0)
         policy = Policy(self.settings, self.timeouts)
-        self.gate = Gate(
+        self.gate = Admission(
             settings=self.settings,
             registry=self.registry,
             defaults=self.defaults,
@@ -120,8 +120,8 @@ class Bot:
             timeouts=self.timeouts,
         )
         self.instance = Instance(database)
-        self.journal = Journal(database, self.instance)
-        self.runs = Runs()
+        self.journal = MessageStore(database, self.instance)
+        self.runs = ActiveRuns()
         self.moderation = Moderation(
             audit=self.audit,
             journal=self.journal,
@@ -135,11 +135,13 @@ class Bot:
         self._sections = sections or {}
         self.contexts = self._make_contexts(web_url)
         self.answering = self._make_answering()
-        self.pressing = Pressing(registry=self.registry, journal=self.journal, answering=self.answering, gate=self.gate)
+        self.pressing = ButtonActions(
+            registry=self.registry, journal=self.journal, answering=self.answering, gate=self.gate
+        )
         self._lifetime = AsyncExitStack()
 
-    def _make_contexts(self, web_url: str) -> Contexts:
-        return Contexts(
+    def _make_contexts(self, web_url: str) -> ContextFactory:
+        return ContextFactory(
             models=self.models,
             database=self.database,
             registry=self.registry,
@@ -149,7 +151,7 @@ class Bot:
             safety=self.safety,
             audit=self.audit,
             moderation=self.moderation,
-            privacy=Privacy(
+            privacy=PrivacyService(
                 database=self.database,
                 registry=self.registry,
                 settings=self.settings,
@@ -161,8 +163,8 @@ class Bot:
             web_url=web_url,
         )
 
-    def _make_answering(self) -> Answering:
-        return Answering(
+    def _make_answering(self) -> AnswerExecutor:
+        return AnswerExecutor(
             contexts=self.contexts,
             journal=self.journal,
             registry=self.registry,
@@ -220,7 +222,7 @@ class Bot:
         """`user` with the rights and the language that the settings of `place` give them."""
         return self.gate.recognised(user, place)
 
-    def dispatch(self, request: Request) -> Dispatch:
+    def dispatch(self, request: Request) -> Decision:
         """Decide at once, from memory alone, how `request` is acknowledged; hand out the replies to come."""
         request = self._recognised(request)
         try:
@@ -233,12 +235,12 @@ class Bot:
                 return self._form(lambda: self._first_form(request, command, given))
             options = self.gate.admit(request, command, given)
         except UserError as error:
-            return Dispatch(self._refuse(request, error), private=True, refused=True)
+            return Decision(self._refuse(request, error), private=True, refused=True)
         private = command.private or self._is_private(request, self.safety.texts(command, options))
         replies = self.answering.answer(request, command, options, private=private)
         replies = self.gate.renewed(request, self.gate.metered(request, command, replies), command)
         replies = self._guarded(request, replies)
-        return Dispatch(replies, private=private)
+        return Decision(replies, private=private)
 
     async def complete(self, request: Request, option: str, typed: str) -> Sequence[str]:
         """Suggestions for `option` of `request.command`: the plugin's, else its choices that fit.
@@ -352,7 +354,7 @@ class Bot:
 
     # Buttons and forms
 
-    def _dispatch_action(self, request: Request, action: Action) -> Dispatch:
+    def _dispatch_action(self, request: Request, action: Action) -> Decision:
         if action.id.startswith("c:"):
             command = self.registry.find(action.id.removeprefix("c:"))
             return self.dispatch(replace(request, action=None, command=command.name, options=action.fields or {}))
@@ -363,16 +365,16 @@ class Bot:
         if name == "edit" and action.fields is None:
             return self._form(lambda: self.pressing.form(request, row_id))
         if name == APPEAL:
-            return Dispatch(self._guarded(request, self.refusals.appeal(request, row_id)), private=True)
+            return Decision(self._guarded(request, self.refusals.appeal(request, row_id)), private=True)
         private = action.private or self._is_private(request, [str(value) for value in (action.fields or {}).values()])
         # What is to be for one alone from now on cannot take the place of what all can see.
         turns = buttons.is_turning(name) and request.can_turn_pages and private == action.private
         replies = self.gate.renewed(request, self.pressing.act(request, name, row_id, turns=turns))
         in_place = turns or name in buttons.IN_PLACE
-        return Dispatch(self._guarded(request, replies), private=private, in_place=in_place)
+        return Decision(self._guarded(request, replies), private=private, in_place=in_place)
 
-    def _form(self, make: Callable[[], Awaitable[Form]]) -> Dispatch:
-        return Dispatch(_nothing(), private=True, form=make)
+    def _form(self, make: Callable[[], Awaitable[Form]]) -> Decision:
+        return Decision(_nothing(), private=True, form=make)
 
     async def _first_form(self, request: Request, command: Command, given: Mapping[str, Any]) -> Form:
         return buttons.form(command, self.gate.own(request, command) | dict(given), f"c:{command.name}")

@@ -89,13 +89,13 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Snowflake = Annotated[int, Field(gt=0, lt=2**63)]
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """One table of the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ModelServerSection(Section):
+class ModelServerSection(ConfigSection):
     """Where the model server is. The key is sent as a bearer token."""
 
     url: Url = "http://127.0.0.1:8400"
@@ -127,7 +127,7 @@ class ModelServerSection(Section):
             raise ConfigError(f"“{url}” is not an address like http://127.0.0.1:8400.") from None
 
 
-class PluginsSection(Section):
+class PluginsSection(ConfigSection):
     """Which plugins load: the built-in ones by name and in this order, then those of `folder`."""
 
     enabled: tuple[str, ...] = (
@@ -151,7 +151,7 @@ class PluginsSection(Section):
     entry_points: bool = True
 
 
-class ExplainSection(Section):
+class ExplainSection(ConfigSection):
     """What /explain answers from."""
 
     lessons: tuple[Folder, ...] = (Path("lessons/what-is-generative-ai.md"),)
@@ -165,7 +165,7 @@ class ExplainSection(Section):
         return tuple(path if path.exists() else DEFAULT_FILE.parent / path for path in self.lessons)
 
 
-class WebSection(Section):
+class WebSection(ConfigSection):
     """The built-in web chat."""
 
     enabled: bool = True
@@ -188,7 +188,7 @@ class WebSection(Section):
         return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
-class DiscordSection(Section):
+class DiscordSection(ConfigSection):
     """The bot on Discord; with an empty token there is none."""
 
     token: SecretStr = SecretStr("")
@@ -209,7 +209,7 @@ class DiscordSection(Section):
         return guilds
 
 
-class SlackSection(Section):
+class SlackSection(ConfigSection):
     """The bot on Slack; with an empty bot token there is none. An app token chooses Socket Mode, else HTTP is used."""
 
     bot_token: Secret = SecretStr("")
@@ -257,21 +257,21 @@ class SlackSection(Section):
             )
 
 
-class DatabaseSection(Section):
+class DatabaseSection(ConfigSection):
     """Where messages are kept, and for how many days; with 0, each is forgotten once it is answered."""
 
     url: str = "sqlite:///~/.local/share/tempera/tempera.db"
     retention_days: float = Field(default=30, ge=0)
 
 
-class LimitsSection(Section):
+class LimitsSection(ConfigSection):
     """Where it is counted who asks how often."""
 
     storage: SecretStr = SecretStr("memory")
     """"memory", or the address of a Redis server that several processes share; it may hold a password."""
 
 
-class LogSection(Section):
+class LogSection(ConfigSection):
     """What is written to standard error."""
 
     level: str = Field(default="info", pattern="^(debug|info|warning|error)$")

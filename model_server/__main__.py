@@ -14,7 +14,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server.files.cache import Entry, Store, StoreError, check_trained, choose, load_catalogue, size_text
+from model_server.catalogue import CatalogueEntry, StoreError, choose, load_catalogue
+from model_server.files.cache import ModelCache, check_trained, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     catalogue = load_catalogue(CONFIG / "models.toml", *map(_catalogue_file, options.catalogue))
-    store = Store()
+    store = ModelCache()
     match options.command:
         case "serve":
             return _serve(options, choose(catalogue, options.model), store)
@@ -130,7 +131,7 @@ def _catalogue_file(name: str) -> Path:
     return preset if preset.is_file() else Path(name)
 
 
-def _pull(entries: Sequence[Entry], store: Store) -> None:
+def _pull(entries: Sequence[CatalogueEntry], store: ModelCache) -> None:
     from model_server.files.progress import on_stderr
 
     _need_packages()
@@ -156,7 +157,7 @@ def _train_or_judge(name: str, arguments: Sequence[str]) -> int:
     return command.main(arguments) if name == "train" else judging.main(arguments)
 
 
-def _list(entries: Sequence[Entry], store: Store) -> None:
+def _list(entries: Sequence[CatalogueEntry], store: ModelCache) -> None:
     rows = [("NAME", "WHAT", "LICENCE", "SIZE", "STATE")]
     rows += [
         (entry.name, entry.engine, entry.licence, size_text(entry.size) if entry.size else "-", _state(entry, store))
@@ -169,14 +170,14 @@ def _list(entries: Sequence[Entry], store: Store) -> None:
             print(f"  {entry.description}")
 
 
-def _state(entry: Entry, store: Store) -> str:
+def _state(entry: CatalogueEntry, store: ModelCache) -> str:
     if entry.untrained:
         return "without weights"
     state = "ready" if store.ready(entry) else "begun" if store.begun(entry) else "not fetched"
     return state if entry.serve else f"{state}, only served when named"
 
 
-def _serve(options: argparse.Namespace, entries: Sequence[Entry], store: Store) -> int:
+def _serve(options: argparse.Namespace, entries: Sequence[CatalogueEntry], store: ModelCache) -> int:
     from model_server.api.auth import is_loopback
 
     _need_packages()
@@ -204,8 +205,8 @@ def _serve(options: argparse.Namespace, entries: Sequence[Entry], store: Store) 
 
 async def _serve_until_told(
     options: argparse.Namespace,
-    entries: Sequence[Entry],
-    store: Store,
+    entries: Sequence[CatalogueEntry],
+    store: ModelCache,
     api_key: str | None,
     trusted_key: str | None,
 ) -> None:

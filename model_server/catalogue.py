@@ -113,7 +113,7 @@ class ModelFile(_Strict):
         return self
 
 
-class Entry(_Strict):
+class CatalogueEntry(_Strict):
     """One model of the catalogue."""
 
     name: str
@@ -126,7 +126,7 @@ class Entry(_Strict):
     revision: str | None = None
     folder: Path | None = None
     weights: Path | None = None
-    text_encoder: Entry | None = None
+    text_encoder: CatalogueEntry | None = None
     """In a catalogue, the name of it."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -174,7 +174,7 @@ class Entry(_Strict):
                 Location.parse(part)
 
 
-def load_catalogue(*paths: Path) -> dict[str, Entry]:
+def load_catalogue(*paths: Path) -> dict[str, CatalogueEntry]:
     """Read catalogues; a later file overlays an earlier one, model by model and key by key.
 
     Relative local paths count from the folder of the file that they are written in.
@@ -204,7 +204,7 @@ def load_catalogue(*paths: Path) -> dict[str, Entry]:
     return {name: entries[name] for name in tables}
 
 
-def choose(catalogue: Mapping[str, Entry], names: Iterable[str]) -> list[Entry]:
+def choose(catalogue: Mapping[str, CatalogueEntry], names: Iterable[str]) -> list[CatalogueEntry]:
     """The entries called `names`, or those served by default when no name is given.
 
     What has yet to be trained is served only when it is named, for it would keep the server from ever being ready.
@@ -247,9 +247,9 @@ def _anchored(table: dict[str, Any], base: Path) -> dict[str, Any]:
     return {key: local(value) if key in {"sources", "folder", "weights"} else value for key, value in table.items()}
 
 
-def _entry(name: str, table: dict[str, Any], path: Path) -> Entry:
+def _entry(name: str, table: dict[str, Any], path: Path) -> CatalogueEntry:
     try:
-        entry = Entry.model_validate(table | {"name": name})
+        entry = CatalogueEntry.model_validate(table | {"name": name})
     except ValidationError as error:
         raise StoreError(f"{path.name}, model {name!r}: {_sentence(error)}.") from error
     for option, value in entry.options.items():
@@ -277,7 +277,7 @@ def _sentence(error: ValidationError) -> str:
     problem = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        known = ModelFile.model_fields if where.startswith("files") else Entry.model_fields
+        known = ModelFile.model_fields if where.startswith("files") else CatalogueEntry.model_fields
         return f"unknown key {where!r}{_nearest(str(problem['loc'][-1]), known)}"
     if problem["type"] == "missing":
         return f"the key {where!r} is missing"

@@ -31,7 +31,7 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ChatTurn:
     """One turn of a chat."""
 
     role: Literal["system", "user", "assistant"]
@@ -45,7 +45,7 @@ class Chat:
     `truncation` "auto" may drop the oldest whole turns and answer in fewer than `max_tokens` to fit the context.
     """
 
-    messages: tuple[Message, ...]
+    messages: tuple[ChatTurn, ...]
     sampling: Sampling
     truncation: Literal["auto", "disabled"] = "disabled"
     continue_final: bool = False
@@ -234,7 +234,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class EncodedPrompt:
     """A prompt as its encoder saw it: `tokens` as the tokenizer writes them, `dropped` those behind its `limit`.
 
     `unknown` are the words of the prompt that it has no tokens for, so that one stands for each of them.
@@ -257,8 +257,8 @@ class Chosen:
     height: int
     sampler: str
     strength: float | None
-    prompt: Reading
-    negative_prompt: Reading | None
+    prompt: EncodedPrompt
+    negative_prompt: EncodedPrompt | None
     starts: bool = True
     """Whether the model can start from a picture."""
     shows: bool = True

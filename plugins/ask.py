@@ -8,9 +8,9 @@ from itertools import accumulate
 from bot import (
     Context,
     Delta,
-    Known,
     Plugin,
     Range,
+    Reference,
     Reply,
     Setting,
     Step,
@@ -32,12 +32,12 @@ LIKELY = 5
 BROKEN = "\ufffd"
 
 
-def informed(prompt: str, known: Known) -> str:
+def informed(prompt: str, known: Reference) -> str:
     """The question with what a lesson says about it. Small models go by what stands right beside the question."""
     return f"The lesson says:\n\n{known.text}\n\nAnswer in your own words, by what the lesson says: {prompt}"
 
 
-class Ask(Plugin):
+class AskPlugin(Plugin):
     """Questions to the language model."""
 
     title = "Language model (/ask)"

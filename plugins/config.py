@@ -26,7 +26,7 @@ LONGEST = 60
 """How much of a text a list shows."""
 
 
-class Config(Plugin):
+class ConfigPlugin(Plugin):
     """The settings."""
 
     @command("config show", moderator=True, private=True)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from bot import Context, Plugin, Reply, UserError, autocomplete, command
 
 
-class Defaults(Plugin):
+class DefaultsPlugin(Plugin):
     """A user's own defaults."""
 
     title = "Everybody's own defaults (/defaults)"

@@ -10,7 +10,7 @@ ONE_FACE, GRID_FACE = 384, 192
 """Edge of a face in pixels, alone and in a grid: the generator's 64 pixels are too small to look at."""
 
 
-class Face(Plugin):
+class FacePlugin(Plugin):
     """Faces from the generative adversarial network."""
 
     title = "Faces (/face)"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from bot import Command, Context, Plugin, Reply, UserError, command
 
 
-class Help(Plugin):
+class HelpPlugin(Plugin):
     """The list of commands, and one command in full."""
 
     @command(name="help", private=True, free=True)

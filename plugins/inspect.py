@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Context, Made, Plugin, Reply, UserError, command, message_command
+from bot import Context, Plugin, Provenance, Reply, UserError, command, message_command
 
 
-class Inspect(Plugin):
+class InspectPlugin(Plugin):
     """The options and the facts behind one answer."""
 
     title = "How an answer was made (/inspect)"
@@ -21,7 +21,7 @@ class Inspect(Plugin):
             raise UserError("There is no answer of mine to inspect here, or it is no longer stored.")
         yield Reply(text="\n".join(self._lines(ctx, made)), final=True)
 
-    def _lines(self, ctx: Context, made: Made) -> list[str]:
+    def _lines(self, ctx: Context, made: Provenance) -> list[str]:
         command = ctx.plugins.get(made.command)
         if was_pressed := command is not None and command.hidden:
             command = ctx.plugins.get(command.known_as) or command

@@ -21,7 +21,7 @@ LISTED = 20
 """How many time-outs or answers are listed; as many buttons fit under a message everywhere."""
 
 
-class Moderation(Plugin):
+class ModerationPlugin(Plugin):
     """Moderators' hands."""
 
     title = "Messages, people and the queue (/mod, /timeout, /queue)"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from bot import Channel, Context, Plugin, Reply, UserError, autocomplete, command
 
 
-class Plugins(Plugin):
+class PluginsPlugin(Plugin):
     """The plugins themselves."""
 
     @command("plugins list", moderator=True, private=True)

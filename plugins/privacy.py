@@ -12,7 +12,7 @@ FILES = 9
 """How many an answer has at most, so that every platform takes them."""
 
 
-class Privacy(Plugin):
+class PrivacyPlugin(Plugin):
     """Everybody's own data."""
 
     @command("privacy export", private=True, free=True, kept=False)

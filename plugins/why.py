@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from bot import Context, Plugin, Reply, User, UserError, autocomplete, command
 
 
-class Why(Plugin):
+class WhyPlugin(Plugin):
     """Reasons."""
 
     @command(private=True, free=True)

@@ -6,13 +6,13 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bot.core.errors import PermissionDenied, Refused, UserError
+from bot.core.errors import PermissionDenied, RequestRefused, UserError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from bot.access.policy import Policy
-    from bot.access.rate_limits import Limits, Use
+    from bot.access.rate_limits import RateLimiter, Use
     from bot.access.timeouts import TimeOuts
     from bot.commands.command import Command
     from bot.core.i18n import Sentence
@@ -34,7 +34,7 @@ class Reason:
     setting: str = ""
 
 
-class Gate:
+class Admission:
     """Decides from memory alone; only `renewed`, `metered` and `why` wait for anything."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Gate:
         registry: Registry,
         defaults: Defaults,
         policy: Policy,
-        limits: Limits,
+        limits: RateLimiter,
         safety: Safety,
         timeouts: TimeOuts,
     ) -> None:
@@ -107,7 +107,7 @@ class Gate:
         options = self.bound(request, command, self.own(request, command) | dict(given))
         try:
             self._limits.check(self._limits.on(request.user, command, request.place))
-        except Refused as refused:
+        except RequestRefused as refused:
             refused.what = command.name
             raise
         return options
@@ -117,7 +117,7 @@ class Gate:
         options = command.bind(given)
         try:
             self._safety.look(self._safety.texts(command, options), request.place, draws=command.draws)
-        except Refused as refused:
+        except RequestRefused as refused:
             refused.what = command.name
             raise
         return options
@@ -143,7 +143,7 @@ class Gate:
                 except UserError:
                     use.give_back()
                     raise
-        except Refused as refused:
+        except RequestRefused as refused:
             refused.what = refused.what or command.name
             raise
 

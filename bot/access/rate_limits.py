@@ -59,7 +59,7 @@ SENTENCES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class RateLimit:
     """One limit: `most` times within `seconds`, counted under `key`; `code` is "user.hour", `setting` where it is."""
 
     code: str
@@ -94,7 +94,7 @@ def span(seconds: float) -> Sentence:
     return Sentence("{count} hours", {"count": math.ceil(count / 3600)})
 
 
-class Limits:
+class RateLimiter:
     """Counts who asks how often."""
 
     def __init__(self, settings: Settings, storage: str = MEMORY) -> None:
@@ -104,11 +104,11 @@ class Limits:
         self._shared = None if storage == MEMORY else _redis(storage)
         self._away_until = 0.0
 
-    def on(self, user: User, command: Command, place: Place) -> list[Limit]:
+    def on(self, user: User, command: Command, place: Place) -> list[RateLimit]:
         """The limits that count for `command` of `user` in `place`."""
         return list(self._on(user, place)) if command.counts else []
 
-    def _on(self, user: User, place: Place) -> Iterator[Limit]:
+    def _on(self, user: User, place: Place) -> Iterator[RateLimit]:
         where = home(place)
         server = f"{where.platform}/{where.server or where.channel}"
         for name, seconds in (("limits.cooldown", 0), ("limits.user.hour", HOUR), ("limits.user.day", DAY)):
@@ -117,37 +117,37 @@ class Limits:
             area = f"{server}/{place.channel}" if level.where == CHANNEL else server
             key = f"{area}/{user.id}/{name}"
             if level.value and not seconds:
-                yield Limit("cooldown", key, 1, level.value, name)
+                yield RateLimit("cooldown", key, 1, level.value, name)
             elif level.value:
-                yield Limit(name.removeprefix("limits."), key, level.value, seconds, name)
+                yield RateLimit(name.removeprefix("limits."), key, level.value, seconds, name)
         for role in user.roles or ():
             for name, seconds in (("limits.role.hour", HOUR), ("limits.role.day", DAY)):
                 level = self._settings.levels(name, place, role)[-1]
                 if level.value:
                     key = f"{server}/@{role}/{name}"
-                    yield Limit(name.removeprefix("limits."), key, level.value, seconds, name)
+                    yield RateLimit(name.removeprefix("limits."), key, level.value, seconds, name)
         for name, seconds in (("limits.server.hour", HOUR), ("limits.server.day", DAY)):
             if most := self._settings.value(name, place):
-                yield Limit(name.removeprefix("limits."), f"{server}/{name}", most, seconds, name)
+                yield RateLimit(name.removeprefix("limits."), f"{server}/{name}", most, seconds, name)
 
-    def check(self, limits: Sequence[Limit]) -> None:
+    def check(self, limits: Sequence[RateLimit]) -> None:
         """Raise LimitReached if one of these is used up, as far as this process has counted. Takes nothing."""
         for limit in limits:
             if (wait := self._wait(limit)) > 0:
                 raise limit.reached(wait)
 
-    async def used_up(self, limits: Sequence[Limit]) -> list[LimitReached]:
+    async def used_up(self, limits: Sequence[RateLimit]) -> list[LimitReached]:
         """Those that are used up, as far as can be found out."""
         waits = [(limit, self._wait(limit) or await self._shared_wait(limit)) for limit in limits]
         return [limit.reached(wait) for limit, wait in waits if wait > 0]
 
     @asynccontextmanager
-    async def taken(self, limits: Sequence[Limit]) -> AsyncIterator[Use]:
+    async def taken(self, limits: Sequence[RateLimit]) -> AsyncIterator[Use]:
         """Count one use under each of these, or raise LimitReached and count none. At the end it may be given back."""
         self.check(limits)
         for limit in limits:
             self._here.acquire_entry(limit.key, limit.most + self._back(limit), limit.seconds)
-        use, shared = Use(), list[Limit]()
+        use, shared = Use(), list[RateLimit]()
         try:
             for limit in limits:
                 wait = await self._take_shared(limit)
@@ -169,15 +169,15 @@ class Limits:
 
     # What this process has counted
 
-    def _wait(self, limit: Limit) -> float:
+    def _wait(self, limit: RateLimit) -> float:
         """In how many seconds one use is free; 0 for now."""
         used, most = self._here.events.get(limit.key, []), limit.most + self._back(limit)
         return max(0.0, used[most - 1].atime + limit.seconds - time.time()) if len(used) >= most else 0.0
 
-    def _back(self, limit: Limit) -> int:
+    def _back(self, limit: RateLimit) -> int:
         return self._here.get_moving_window(limit.given_back, MANY, limit.seconds)[1]
 
-    def _give_back(self, limits: Sequence[Limit]) -> None:
+    def _give_back(self, limits: Sequence[RateLimit]) -> None:
         for limit in limits:
             if limit.most == 1:
                 self._here.clear(limit.key)
@@ -186,7 +186,7 @@ class Limits:
 
     # What all processes have counted
 
-    async def _shared_wait(self, limit: Limit) -> float:
+    async def _shared_wait(self, limit: RateLimit) -> float:
         if (shared := self._reachable()) is None:
             return 0.0
         async with self._alone_if_need_be():
@@ -195,7 +195,7 @@ class Limits:
             return max(0.0, start + limit.seconds - time.time()) if count >= most else 0.0
         return 0.0
 
-    async def _take_shared(self, limit: Limit) -> float | None:
+    async def _take_shared(self, limit: RateLimit) -> float | None:
         """Take one use, and 0; or else in how many seconds one is free. None if it is not counted there."""
         if (shared := self._reachable()) is None:
             return None
@@ -206,10 +206,10 @@ class Limits:
             return await self._shared_wait(limit) or LEAST_SECONDS
         return None
 
-    async def _shared_back(self, shared: RedisStorage, limit: Limit) -> int:
+    async def _shared_back(self, shared: RedisStorage, limit: RateLimit) -> int:
         return 0 if limit.most == 1 else (await shared.get_moving_window(limit.given_back, MANY, limit.seconds))[1]
 
-    async def _give_back_shared(self, limits: Sequence[Limit]) -> None:
+    async def _give_back_shared(self, limits: Sequence[RateLimit]) -> None:
         for limit in limits:
             if (shared := self._reachable()) is None:
                 return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bot.storage.audit import MODERATION, Entry, note
+from bot.storage.audit import MODERATION, AuditEntry, note
 from bot.storage.database import Base, now
 from bot.storage.secret_key import secret
 
@@ -149,7 +149,7 @@ class TimeOuts:
                 created=now(),
             )
             session.add(row)
-            entry = Entry(
+            entry = AuditEntry(
                 actor=actor,
                 place=scope.place,
                 kind=MODERATION,
@@ -173,7 +173,7 @@ class TimeOuts:
             if row is None or (row.platform, row.server) != (scope.platform, scope.server) or row.until <= now():
                 return None
             await session.delete(row)
-            entry = Entry(
+            entry = AuditEntry(
                 actor=actor,
                 place=scope.place,
                 kind=MODERATION,

@@ -14,14 +14,14 @@ from bot.moderation.actions import about
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from bot.access.admission import Gate
-    from bot.answers.executor import Answering
+    from bot.access.admission import Admission
+    from bot.answers.executor import AnswerExecutor
     from bot.commands.command import Command
     from bot.core.messages import Button, Form, Place, Request, User
     from bot.plugin_host.registry import Registry
-    from bot.storage.audit import Entry
+    from bot.storage.audit import AuditEntry
     from bot.storage.database import MessageRow
-    from bot.storage.messages import Journal
+    from bot.storage.messages import MessageStore
 
 
 FORKS = "-fork"
@@ -29,10 +29,12 @@ ENDING = buttons.IN_PLACE - buttons.ANYBODY
 """These take something away, and show nothing."""
 
 
-class Pressing:
+class ButtonActions:
     """The buttons of stored answers. Whatever they lead to passes the gate once more."""
 
-    def __init__(self, *, registry: Registry, journal: Journal, answering: Answering, gate: Gate) -> None:
+    def __init__(
+        self, *, registry: Registry, journal: MessageStore, answering: AnswerExecutor, gate: Admission
+    ) -> None:
         self._registry = registry
         self._journal = journal
         self._answering = answering
@@ -81,7 +83,7 @@ class Pressing:
                     async for reply in replies:
                         yield reply
 
-    async def _stop(self, row: MessageRow, entry: Entry | None) -> None:
+    async def _stop(self, row: MessageRow, entry: AuditEntry | None) -> None:
         """End an answer, wherever it is made; `entry` is noted in the audit. Raises UserError if it is finished."""
         is_here = self._answering.stop(row.id)
         if not is_here and not await self._journal.is_made(row):

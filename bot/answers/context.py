@@ -11,10 +11,10 @@ from urllib.parse import quote
 from bot.core.i18n import translate
 
 if TYPE_CHECKING:
-    from bot.access.admission import Gate, Reason
+    from bot.access.admission import Admission, Reason
     from bot.answers.history import History
     from bot.commands.command import Command
-    from bot.core.messages import Known, Place, Request, User
+    from bot.core.messages import Place, Reference, Request, User
     from bot.core.model_events import Dial
     from bot.inference.client import ModelClient
     from bot.moderation.actions import ModerationHere
@@ -59,7 +59,7 @@ class Context:
     """What is stored about whoever asks."""
     plugins: Registry
     """The plugins that are loaded; for the plugin that manages them."""
-    _gate: Gate
+    _gate: Admission
     _safety: Safety
     pages: str
     """The address of the plugin's pages, for `link`; "" where nobody could open it."""
@@ -92,7 +92,7 @@ class Context:
         """Everything that keeps `command` from `user`, or whoever asks, here, in the order they would hear of it."""
         return await self._gate.why(user or self.user, command, self.place)
 
-    async def known(self, question: str) -> Known | None:
+    async def known(self, question: str) -> Reference | None:
         """What a plugin knows about `question`. Whatever happens to it meanwhile, this ends soon and raises nothing."""
         for plugin in self.plugins.on(self.place):
             try:

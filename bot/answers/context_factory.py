@@ -18,13 +18,13 @@ from bot.settings.user_defaults import DefaultsHere
 from bot.storage.key_value import Store
 
 if TYPE_CHECKING:
-    from bot.access.admission import Gate
+    from bot.access.admission import Admission
     from bot.commands.command import Command
     from bot.core.messages import Place, Request
     from bot.inference.client import ModelClient
     from bot.moderation.actions import Moderation
     from bot.plugin_host.registry import Registry
-    from bot.privacy.export import Privacy
+    from bot.privacy.export import PrivacyService
     from bot.safety.checks import Safety
     from bot.settings.resolver import Settings
     from bot.settings.user_defaults import Defaults
@@ -36,7 +36,7 @@ PAGES = "/read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contexts:
+class ContextFactory:
     """The parts of the core that handlers see something of. `web_url` is where people reach the web chat, or ""."""
 
     models: ModelClient
@@ -44,11 +44,11 @@ class Contexts:
     registry: Registry
     settings: Settings
     defaults: Defaults
-    gate: Gate
+    gate: Admission
     safety: Safety
     audit: Audit
     moderation: Moderation
-    privacy: Privacy
+    privacy: PrivacyService
     web_url: str
 
     def make(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bot.answers import buttons as actions
-from bot.core.errors import Refused, UserError
+from bot.core.errors import RequestRefused, UserError
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Channel, Place, Reply
 from bot.core.splitting import closing, flowing, put_together
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bot.answers.context import Context
-    from bot.answers.context_factory import Contexts
+    from bot.answers.context_factory import ContextFactory
     from bot.commands.command import Command
-    from bot.core.adapters import Hands
+    from bot.core.adapters import Adapters
     from bot.core.messages import Button, Request
-    from bot.core.running import Run, Runs
+    from bot.core.running import ActiveRun, ActiveRuns
     from bot.moderation.log_channel import LogChannel
     from bot.moderation.refusals import Refusals
     from bot.plugin_host.registry import Registry
     from bot.safety.checks import Safety
     from bot.settings.resolver import Settings
     from bot.storage.database import MessageRow
-    from bot.storage.messages import Journal
+    from bot.storage.messages import MessageStore
 
 log = logging.getLogger(__name__)
 
@@ -41,21 +41,21 @@ SAVE_SECONDS = 2.0
 """How much of a growing answer a crash may lose."""
 
 
-class Answering:
+class AnswerExecutor:
     """Runs handlers, and knows which answers are being made in this process."""
 
     def __init__(
         self,
         *,
-        contexts: Contexts,
-        journal: Journal,
+        contexts: ContextFactory,
+        journal: MessageStore,
         registry: Registry,
         settings: Settings,
         safety: Safety,
         refusals: Refusals,
         log_channel: LogChannel,
-        runs: Runs,
-        hands: Hands,
+        runs: ActiveRuns,
+        hands: Adapters,
         keeps: bool = True,
     ) -> None:
         """`keeps` says whether answers are stored once they are done."""
@@ -210,7 +210,7 @@ class Answering:
                         last = replace(last, attachments=hidden)
                     yield last
         except UserError as error:
-            if isinstance(error, Refused):
+            if isinstance(error, RequestRefused):
                 error.what = error.what or command.name
             yield await self._refusals.told(failed(last, error.sentence, request), request, error)
         except Exception:
@@ -222,7 +222,7 @@ class Answering:
             if not last.final:
                 yield replace(last, final=True, status="")
 
-    def _ended(self, reply: Reply, run: Run, request: Request) -> Reply:
+    def _ended(self, reply: Reply, run: ActiveRun, request: Request) -> Reply:
         return replace(reply, status=_ending("stopped", request.user.locale)) if run.stopped else reply
 
     def _dressed(self, reply: Reply, row: MessageRow, locale: str) -> Reply:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select, true
 
-from bot.core.messages import PRIVATE_THREAD, Made
+from bot.core.messages import PRIVATE_THREAD, Provenance
 from bot.core.model_events import Turn
 from bot.storage.database import ANSWERED, MessageRow, TokensRow, now
 from bot.storage.tokens import unpack
@@ -88,7 +88,7 @@ class History:
             return ()
         return await asyncio.to_thread(unpack, kept.data)
 
-    async def made(self) -> Made | None:
+    async def made(self) -> Provenance | None:
         """How the answer was made that this request replies to; if it is no reply, the last one here that has a card.
 
         The threads of a channel are a part of it, but for those that not everybody there may read.
@@ -106,7 +106,7 @@ class History:
                 earlier = answers.where(_earlier(here, threads=not here.thread), is_open)
                 rows = await session.scalars(earlier.order_by(MessageRow.id.desc()).limit(20))
                 row = next((row for row in rows if row.card), None)
-        return None if row is None else Made(row.command, row.options, row.card, row.author_name, row.created)
+        return None if row is None else Provenance(row.command, row.options, row.card, row.author_name, row.created)
 
     async def restart(self) -> None:
         """Let the conversation here begin anew: what was said so far is no longer read."""

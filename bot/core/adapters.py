@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownMessage:
     """A message on a platform: where, and what it is called there.
 
     `row` is the answer that it shows, if known, `resume` what the adapter keeps of that, and `is_last` says that its
@@ -30,7 +30,7 @@ class Shown:
     question: str = ""
 
 
-class Hand(Protocol):
+class PlatformAdapter(Protocol):
     """One platform's."""
 
     async def person(self, name: str, place: Place) -> User | None:
@@ -45,10 +45,10 @@ class Hand(Protocol):
         Raises UserError if nobody can say.
         """
 
-    def message(self, link: str, place: Place) -> Shown | None:
+    def message(self, link: str, place: Place) -> ShownMessage | None:
         """The message that a link leads to; None if it is no such link."""
 
-    async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
+    async def take_down(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
         """Delete messages of the bot where one of them is; False if that is none of the bot's, or cannot be deleted."""
 
     async def forget(self, user_id: str, gone: Collection[int]) -> None:
@@ -58,14 +58,14 @@ class Hand(Protocol):
         """
 
 
-class Hands:
+class Adapters:
     """Those of all platforms that run in this process."""
 
     def __init__(self) -> None:
-        self._hands: dict[str, Hand] = {}
+        self._hands: dict[str, PlatformAdapter] = {}
 
     @contextmanager
-    def lent(self, platform: str, hand: Hand) -> Iterator[None]:
+    def lent(self, platform: str, hand: PlatformAdapter) -> Iterator[None]:
         """Use `hand` for as long as the context lasts."""
         self._hands[platform] = hand
         try:
@@ -73,7 +73,7 @@ class Hands:
         finally:
             del self._hands[platform]
 
-    def of(self, platform: str) -> Hand | None:
+    def of(self, platform: str) -> PlatformAdapter | None:
         """The one of a platform, if that runs here."""
         return self._hands.get(platform)
 

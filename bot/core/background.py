@@ -41,7 +41,7 @@ async def repeated(
         await asyncio.gather(task, return_exceptions=True)
 
 
-class OneThread:
+class SerialExecutor:
     """A thread that does one piece of work after the other. It begins with the first."""
 
     def __init__(self, name: str) -> None:

@@ -54,7 +54,7 @@ class UnknownCommand(UserError):
     """No command has this name."""
 
 
-class Refused(UserError):
+class RequestRefused(UserError):
     """A rule says no. `code` names it, for the audit; `what` is the command or the button, where it is known."""
 
     def __init__(self, sentence: str, *, code: str = "permission", what: str = "", **values: object) -> None:
@@ -63,11 +63,11 @@ class Refused(UserError):
         self.what = what
 
 
-class PermissionDenied(Refused):
+class PermissionDenied(RequestRefused):
     """This user may not do this here."""
 
 
-class LimitReached(Refused):
+class LimitReached(RequestRefused):
     """Asked too often. `retry_after` is in seconds."""
 
     def __init__(self, sentence: str, *, code: str, retry_after: float, what: str = "", **values: object) -> None:

@@ -172,7 +172,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Provenance:
     """How an answer came to be: what was asked for, and the facts on its card."""
 
     command: str
@@ -229,7 +229,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class StoredQuestion:
     """Something that somebody wrote: in which server, and to which command."""
 
     server: str
@@ -244,11 +244,11 @@ class Person:
     platform: str
     id: str
     name: str
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[StoredQuestion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Reference:
     """What a plugin knows about a question, as a language model shall read it, and where it stands, in words."""
 
     text: str

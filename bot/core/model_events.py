@@ -39,7 +39,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Likely:
+class LikelyToken:
     """A token that could come, and its probability. `text` is "" for one that ends the text, and for a `hidden` one."""
 
     text: str
@@ -59,7 +59,7 @@ class Token:
 
     text: str
     probability: float
-    likely: tuple[Likely, ...] = ()
+    likely: tuple[LikelyToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class EncodedPrompt:
     """A prompt as its encoder saw it: `tokens` as the tokenizer writes them, `dropped` those behind its `limit`.
 
     `unknown` are the words of the prompt that it has no tokens for, so that one stands for each of them.
@@ -178,8 +178,8 @@ class Drawn:
     sampler: str
     strength: float | None
     guided_by: str
-    prompt: Reading
-    negative_prompt: Reading | None
+    prompt: EncodedPrompt
+    negative_prompt: EncodedPrompt | None
     starts: bool = True
     shows: bool = True
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
 
-class Run:
+class ActiveRun:
     """Drains `source`, however slowly its snapshots are shown, until it ends or is stopped.
 
     `source` must end with a final reply and raise nothing but CancelledError. `private` says who sees an answer that
@@ -62,31 +62,31 @@ class Run:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-class Runs:
+class ActiveRuns:
     """Those of this process, by the rows of their answers."""
 
     def __init__(self) -> None:
-        self._runs: dict[int, Run] = {}
-        self._turns: dict[int, tuple[str, Run]] = {}
+        self._runs: dict[int, ActiveRun] = {}
+        self._turns: dict[int, tuple[str, ActiveRun]] = {}
 
-    def begin(self, row_id: int, source: AsyncGenerator[Reply, None], *, private: bool) -> Run:
+    def begin(self, row_id: int, source: AsyncGenerator[Reply, None], *, private: bool) -> ActiveRun:
         """Begin one."""
-        run = self._runs[row_id] = Run(source, private=private)
+        run = self._runs[row_id] = ActiveRun(source, private=private)
         return run
 
     async def end(self, row_id: int) -> None:
         """End one, and know it no longer."""
         await self._runs.pop(row_id).close()
 
-    def turn(self, row_id: int, button: str, source: AsyncGenerator[Reply, None], *, private: bool) -> Run:
+    def turn(self, row_id: int, button: str, source: AsyncGenerator[Reply, None], *, private: bool) -> ActiveRun:
         """Begin to make what a button puts in an answer's place; what another one was to put there is stopped."""
         if (earlier := self._turns.get(row_id)) is not None:
             earlier[1].stop()
-        run = Run(source, private=private)
+        run = ActiveRun(source, private=private)
         self._turns[row_id] = button, run
         return run
 
-    async def turned(self, row_id: int, run: Run) -> None:
+    async def turned(self, row_id: int, run: ActiveRun) -> None:
         """End that, and know it no longer."""
         if run in self._turns.get(row_id, ()):
             del self._turns[row_id]

@@ -229,7 +229,7 @@ def _in(character: str, first: int, last: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class MessageLimits:
     """What a platform takes: `characters` in a message, and how many `messages` an answer may fill."""
 
     characters: int
@@ -248,7 +248,7 @@ class Parts:
     file: Attachment | None = None
 
 
-def deliverable(reply: Reply, limits: Limits, *, subtext: str = "{}", locale: str = "en") -> Parts:
+def deliverable(reply: Reply, limits: MessageLimits, *, subtext: str = "{}", locale: str = "en") -> Parts:
     """`compose` in parts; where these are too many, the text becomes a file and a sentence in its place says so."""
     parts = split(compose(reply, subtext=subtext), limits.characters)
     if len(parts) <= limits.messages:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MINUTE = 60.0
 
 
-class Budget:
+class RateBudget:
     """One allowance of requests that many streams share: `per_minute` (at least 2) in any sixty seconds.
 
     A quarter is kept for final snapshots. The others spend the first half of theirs freely and the rest evenly
@@ -59,13 +59,13 @@ class Budget:
         return latest + (self._spent[0] + MINUTE - latest) / (allowed - spent + 1)
 
 
-class Pacer:
+class Throttle:
     """When the next snapshot of one message may go out: one every `interval` seconds, within the shared `budget`.
 
     The final one does not wait for the interval. Times are the running loop's.
     """
 
-    def __init__(self, interval: float, budget: Budget | None = None) -> None:
+    def __init__(self, interval: float, budget: RateBudget | None = None) -> None:
         self._interval = interval
         self._budget = budget
         self._next = -math.inf
@@ -107,7 +107,7 @@ class _Newest:
             self.changed.set()
 
 
-async def paced(replies: AsyncGenerator[Reply, None], pacer: Pacer) -> AsyncGenerator[Reply, None]:
+async def throttled(replies: AsyncGenerator[Reply, None], pacer: Throttle) -> AsyncGenerator[Reply, None]:
     """The newest of `replies` whenever `pacer` lets one pass; those that came in between are left out.
 
     The source never waits for the consumer, its last snapshot is always given, no snapshot twice in a row, and

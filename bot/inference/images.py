@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from bot.core.model_events import Drawn, Preview, Reading, Step, Waiting
+from bot.core.model_events import Drawn, EncodedPrompt, Preview, Step, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +79,6 @@ def _file(chunk: Mapping[str, Any]) -> bytes:
     return base64.b64decode(chunk["b64_json"], validate=True)
 
 
-def _reading(read: Mapping[str, Any]) -> Reading:
+def _reading(read: Mapping[str, Any]) -> EncodedPrompt:
     tokens, dropped = (tuple(map(str, read[name])) for name in ("tokens", "dropped"))
-    return Reading(tokens, dropped, int(read["limit"]), tuple(map(str, read.get("unknown", ()))))
+    return EncodedPrompt(tokens, dropped, int(read["limit"]), tuple(map(str, read.get("unknown", ()))))

@@ -6,7 +6,7 @@ import codecs
 import math
 from typing import TYPE_CHECKING, Any
 
-from bot.core.model_events import Candidate, Dial, Likely, Token
+from bot.core.model_events import Candidate, Dial, LikelyToken, Token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,6 +72,6 @@ def _candidate(one: Mapping[str, Any], normal: float) -> Candidate:
     )
 
 
-def _likely(one: Mapping[str, Any]) -> Likely:
+def _likely(one: Mapping[str, Any]) -> LikelyToken:
     text = "" if one.get("special") else bytes(one["bytes"]).decode(errors="replace")
-    return Likely(text, math.exp(one["logprob"]))
+    return LikelyToken(text, math.exp(one["logprob"]))

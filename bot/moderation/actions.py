@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot.core.adapters import Shown
+from bot.core.adapters import ShownMessage
 from bot.core.errors import Expired, PermissionDenied, UserError
 from bot.core.messages import Place, User
 from bot.settings.scopes import home
-from bot.storage.audit import MODERATION, Entry, Filter
+from bot.storage.audit import MODERATION, AuditEntry, AuditFilter
 from bot.storage.database import now
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
     from bot.access.policy import Policy
     from bot.access.timeouts import TimeOut, TimeOuts
-    from bot.core.adapters import Hands
-    from bot.core.running import Runs
+    from bot.core.adapters import Adapters
+    from bot.core.running import ActiveRuns
     from bot.settings.setting import Scope
     from bot.storage.audit import Audit
     from bot.storage.database import MessageRow
-    from bot.storage.messages import Journal
+    from bot.storage.messages import MessageStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class RunningAnswer:
     """An answer that is being made. `status` is what its asker is told of how it goes, where that is known."""
 
     row: int
@@ -42,18 +42,25 @@ class Job:
     status: str = ""
 
 
-def about(actor: User, what: str, row: MessageRow) -> Entry:
+def about(actor: User, what: str, row: MessageRow) -> AuditEntry:
     """What is noted when a moderator does something to an answer."""
     place = Place(row.platform, row.channel, row.server, row.thread)
     subject = {"subject": row.author, "subject_name": row.author_name}
-    return Entry(actor=actor, place=place, kind=MODERATION, what=what, after={"command": row.command}, **subject)
+    return AuditEntry(actor=actor, place=place, kind=MODERATION, what=what, after={"command": row.command}, **subject)
 
 
 class Moderation:
     """For all servers; `ModerationHere` looks at who asks."""
 
     def __init__(
-        self, *, audit: Audit, journal: Journal, runs: Runs, timeouts: TimeOuts, policy: Policy, hands: Hands
+        self,
+        *,
+        audit: Audit,
+        journal: MessageStore,
+        runs: ActiveRuns,
+        timeouts: TimeOuts,
+        policy: Policy,
+        hands: Adapters,
     ) -> None:
         self.audit = audit
         self.journal = journal
@@ -107,11 +114,11 @@ class ModerationHere:
             is_last = row.parent is not None and await journal.get(row.parent) is None
             question = "" if asked is None else asked.external
             place = Place(row.platform, row.channel, row.server, row.thread)
-            where = Shown(place, shown.external, row.id, row.resume, is_last, question)
+            where = ShownMessage(place, shown.external, row.id, row.resume, is_last, question)
             is_gone = (hand is None or await hand.take_down(where, externals)) and is_gone
         return is_gone
 
-    async def _rows(self, shown: Shown) -> list[MessageRow]:
+    async def _rows(self, shown: ShownMessage) -> list[MessageRow]:
         journal, place = self._all.journal, shown.place
         if shown.row:
             found = [row for row in [await journal.get(shown.row)] if row is not None]
@@ -121,12 +128,12 @@ class ModerationHere:
         here = [row for row in found if (row.platform, row.server) == (place.platform, place.server)]
         return [row for row in here if row.role == "assistant"]
 
-    async def _remove_unknown(self, shown: Shown) -> bool:
+    async def _remove_unknown(self, shown: ShownMessage) -> bool:
         """Delete what is not stored, or no longer: a greeting, or an old answer."""
         hand = self._all.hands.of(self._place.platform)
         if hand is None or not await hand.take_down(shown, [shown.external]):
             raise UserError("There is no message of mine there.")
-        await self._all.audit.record(Entry(actor=self._user, place=shown.place, kind=MODERATION, what="remove"))
+        await self._all.audit.record(AuditEntry(actor=self._user, place=shown.place, kind=MODERATION, what="remove"))
         return True
 
     # People
@@ -168,7 +175,7 @@ class ModerationHere:
 
     async def _is_known(self, person: User, scope: Scope) -> bool:
         """Whether they did anything in a server that is still stored."""
-        did = Filter(actor=person.id)
+        did = AuditFilter(actor=person.id)
         noted = await self._all.audit.find(scope.platform, scope.server, did, most=1)
         return bool(noted) or await self._all.journal.has_asked(scope.place, person.id)
 
@@ -187,12 +194,12 @@ class ModerationHere:
 
     # What is being answered
 
-    async def queue(self, scope: Scope) -> Sequence[Job]:
+    async def queue(self, scope: Scope) -> Sequence[RunningAnswer]:
         """What is being answered in a server, in every process, the oldest first."""
         self._check()
         return [self._job(row) for row in await self._all.journal.unfinished(scope.platform, scope.server)]
 
-    async def cancel(self, row_id: int, scope: Scope) -> Job:
+    async def cancel(self, row_id: int, scope: Scope) -> RunningAnswer:
         """Stop an answer, wherever it is made. Raises Expired if there is nothing to stop."""
         self._check()
         rows = await self._all.journal.unfinished(scope.platform, scope.server)
@@ -203,9 +210,9 @@ class ModerationHere:
         self._all.runs.stop(row_id)
         return self._job(row)
 
-    def _job(self, row: MessageRow) -> Job:
+    def _job(self, row: MessageRow) -> RunningAnswer:
         newest = self._all.runs.newest(row.id)
-        return Job(
+        return RunningAnswer(
             row=row.id,
             command=row.command,
             author_name=row.author_name,
@@ -216,6 +223,6 @@ class ModerationHere:
         )
 
 
-def _numbered(link: str, place: Place) -> Shown | None:
+def _numbered(link: str, place: Place) -> ShownMessage | None:
     number = link.strip().removeprefix("#")
-    return Shown(place, row=int(number)) if number.isdecimal() and len(number) < 19 else None
+    return ShownMessage(place, row=int(number)) if number.isdecimal() and len(number) < 19 else None

@@ -12,14 +12,14 @@ from bot.core.i18n import translate
 from bot.core.text import cut
 from bot.safety.verdict import ANSWER
 from bot.settings.builtin import CORE
-from bot.storage.audit import APPEAL, MODERATION, REFUSAL, SETTING, Entry
+from bot.storage.audit import APPEAL, MODERATION, REFUSAL, SETTING, AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from bot.core.messages import User
     from bot.settings.setting import Scope
-    from bot.storage.audit import Audit, AuditRow, Filter
+    from bot.storage.audit import Audit, AuditFilter, AuditRow
 
 NAME, VALUE = 40, 80
 """Characters of a name and of a value in a line."""
@@ -40,12 +40,12 @@ class AuditHere:
     _audit: Audit
     _user: User
 
-    async def find(self, scope: Scope, wanted: Filter, *, most: int) -> Sequence[AuditRow]:
+    async def find(self, scope: Scope, wanted: AuditFilter, *, most: int) -> Sequence[AuditRow]:
         """What happened in a server, the newest first, `most` at most."""
         self._check()
         return await self._audit.find(scope.platform, scope.server, wanted, most=most)
 
-    async def all(self, scope: Scope, wanted: Filter) -> AsyncIterator[Sequence[AuditRow]]:
+    async def all(self, scope: Scope, wanted: AuditFilter) -> AsyncIterator[Sequence[AuditRow]]:
         """All of it in pieces, the newest first, for what is too much to be read at once."""
         self._check()
         async for rows in self._audit.pieces(scope.platform, scope.server, wanted, AT_ONCE):
@@ -59,7 +59,7 @@ class AuditHere:
     async def note(self, scope: Scope, what: str, about: str, *, before: Any = None, after: Any = None) -> None:
         """Note what a moderator did in a server, to what, and what was before and after, as JSON can hold it."""
         self._check()
-        entry = Entry(
+        entry = AuditEntry(
             actor=self._user,
             place=scope.place,
             kind=MODERATION,

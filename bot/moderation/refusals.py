@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.core.errors import Expired, Refused, UserError
+from bot.core.errors import Expired, RequestRefused, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Button, Place, Reply
 from bot.safety.verdict import ANSWER, Unsafe
-from bot.storage.audit import APPEAL, REFUSAL, Entry, Filter
+from bot.storage.audit import APPEAL, REFUSAL, AuditEntry, AuditFilter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -36,7 +36,7 @@ class Refusals:
 
     async def told(self, reply: Reply, request: Request, error: UserError) -> Reply:
         """`reply`, which tells `error`, with the reason and an appeal where one is possible; the refusal is noted."""
-        if not isinstance(error, Refused):
+        if not isinstance(error, RequestRefused):
             return reply
         reply = replace(reply, refused=True)
         number = await self.note(request, error)
@@ -51,10 +51,10 @@ class Refusals:
         appeal = Button(translate("Appeal", locale), action=APPEAL, id=f"t:{APPEAL}:{number}")
         return replace(reply, status=status, buttons=(appeal,))
 
-    async def note(self, request: Request, error: Refused) -> int | None:
+    async def note(self, request: Request, error: RequestRefused) -> int | None:
         """Note a refusal; its number, or None where that could not be done."""
         text = error.text[:KEPT] if self._keeps and isinstance(error, Unsafe) else ""
-        entry = Entry(
+        entry = AuditEntry(
             actor=request.user,
             place=request.place,
             kind=REFUSAL,
@@ -76,10 +76,10 @@ class Refusals:
             raise Expired("This has expired: it is no longer stored.")
         if not _is_moderated(Place(row.platform, row.channel, row.server)):
             raise UserError("Direct messages have no moderators, so nobody could see your appeal.")
-        wanted = Filter(kind=APPEAL, subject=str(number))
+        wanted = AuditFilter(kind=APPEAL, subject=str(number))
         if await self._audit.find(row.platform, row.server, wanted, most=1):
             raise UserError("The moderators have your appeal already.")
-        entry = Entry(
+        entry = AuditEntry(
             actor=user,
             place=replace(place, server=row.server, channel=row.channel),
             kind=APPEAL,

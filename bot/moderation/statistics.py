@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class WaitTimes:
     """How many waited, and how many seconds at most half of them and nine in ten did; None is more than any number."""
 
     count: int
@@ -35,7 +35,7 @@ class Waits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class UsageStatistics:
     """The figures of a span. What is by day is in the order of `days`, what is by command has the most used one first.
 
     Only answers that came to an end count as uses; `failed` of them with an error.
@@ -47,7 +47,7 @@ class Figures:
     refused: tuple[int, ...]
     reasons: Mapping[str, int]
     """How often each code of a refusal was the reason, the most frequent first."""
-    waits: Mapping[str, Waits]
+    waits: Mapping[str, WaitTimes]
     """How long people waited until there was something to see."""
     votes: Mapping[str, tuple[int, int]]
     """Thumbs up and down."""
@@ -67,14 +67,14 @@ class StatisticsHere:
     _user: User
     _known: Collection[str]
 
-    async def last(self, days: int, scope: Scope) -> Figures:
+    async def last(self, days: int, scope: Scope) -> UsageStatistics:
         """Those of the last `days` days, today included."""
         if not self._user.is_moderator and not self._user.is_operator:
             raise PermissionDenied("Only moderators can see the statistics.", code="moderators")
         return await figures(self._database, scope, days, self._known)
 
 
-async def figures(database: Database, scope: Scope, days: int, known: Collection[str]) -> Figures:
+async def figures(database: Database, scope: Scope, days: int, known: Collection[str]) -> UsageStatistics:
     """The figures of a server's last `days` days, today included.
 
     `known` are the names of commands that people can type: what buttons alone run counts with the command that its name
@@ -93,7 +93,7 @@ def _typed(name: str, known: Collection[str]) -> str:
     return typed if name not in known and typed in known else name
 
 
-def _summed(rows: Sequence[tuple[CountRow, str]], span: Sequence[str]) -> Figures:
+def _summed(rows: Sequence[tuple[CountRow, str]], span: Sequence[str]) -> UsageStatistics:
     """The figures of rows, each with the command that it counts with."""
     uses, waits, votes = (defaultdict[str, Counter[str]](Counter) for _ in range(3))
     refused, reasons, states = Counter[str](), Counter[str](), Counter[str]()
@@ -109,7 +109,7 @@ def _summed(rows: Sequence[tuple[CountRow, str]], span: Sequence[str]) -> Figure
             refused[row.day] += row.number
             reasons[row.value] += row.number
     order = sorted(uses, key=lambda name: (-uses[name].total(), name))
-    return Figures(
+    return UsageStatistics(
         days=tuple(span),
         uses={name: tuple(uses[name][day] for day in span) for name in order},
         refused=tuple(refused[day] for day in span),
@@ -120,8 +120,8 @@ def _summed(rows: Sequence[tuple[CountRow, str]], span: Sequence[str]) -> Figure
     )
 
 
-def _waits(buckets: Counter[str]) -> Waits:
-    return Waits(buckets.total(), _within(buckets, 0.5), _within(buckets, 0.9))
+def _waits(buckets: Counter[str]) -> WaitTimes:
+    return WaitTimes(buckets.total(), _within(buckets, 0.5), _within(buckets, 0.9))
 
 
 def _within(buckets: Counter[str], share: float) -> float | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from bot.commands.command import Command
     from bot.config import PluginsSection
-    from bot.core.messages import Known, Page, Person, Place, User
+    from bot.core.messages import Page, Person, Place, Reference, User
     from bot.inference.client import ModelClient
     from bot.settings.setting import Setting
     from bot.storage.key_value import Store
@@ -71,7 +71,7 @@ class Plugin:
         """What there is to read at `place`, for platforms that show pages."""
         return ()
 
-    async def knows(self, place: Place, question: str, user: User) -> Known | None:
+    async def knows(self, place: Place, question: str, user: User) -> Reference | None:
         """What this plugin knows about `question` for sure; others ask, for `user`. It must not take long."""
         return None
 

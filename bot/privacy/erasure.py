@@ -34,7 +34,7 @@ LOOKALIKES = frozenset(PLAIN.values())
 REASON = "reason"
 
 
-class Forgetting:
+class Erasure:
     """One deletion, in one transaction. `of_moderators` are the commands whose answers tell of other people."""
 
     def __init__(

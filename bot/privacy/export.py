@@ -12,8 +12,8 @@ from sqlalchemy import or_, select
 
 from bot.access.timeouts import TimeOutRow
 from bot.core.i18n import Sentence
-from bot.core.messages import Asked, Attachment, Person
-from bot.privacy.erasure import Forgetting, rows
+from bot.core.messages import Attachment, Person, StoredQuestion
+from bot.privacy.erasure import Erasure, rows
 from bot.settings.scopes import SettingRow
 from bot.storage.audit import REFUSAL, AuditRow
 from bot.storage.database import AttachmentRow, DeliveryRow, MessageRow, PluginRow, TokensRow, VoteRow, now
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from bot.access.timeouts import TimeOuts
-    from bot.core.adapters import Hands
+    from bot.core.adapters import Adapters
     from bot.core.messages import Place, User
     from bot.moderation.actions import Moderation
     from bot.plugin_host.registry import Registry
@@ -42,7 +42,7 @@ IN_PIECES = Sentence(
 )
 
 
-class Privacy:
+class PrivacyService:
     """For everybody, each for themselves."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Privacy:
         defaults: Defaults,
         timeouts: TimeOuts,
         moderation: Moderation,
-        hands: Hands,
+        hands: Adapters,
     ) -> None:
         self._database = database
         self._registry = registry
@@ -116,7 +116,7 @@ class Privacy:
         moderators = {command.name for command in self._registry.all if command.moderator}
         people = {setting.name for setting in self._settings.declared if setting.ids == "users"}
         hashed = self._timeouts.person(person.platform, person.id)
-        forgetting = Forgetting(user, person, hashed, of_moderators=moderators, of_people=people, spared=asking)
+        forgetting = Erasure(user, person, hashed, of_moderators=moderators, of_people=people, spared=asking)
         gone = await forgetting.run(self._database)
         await self._defaults.refresh()
         await self._settings.refresh()
@@ -132,12 +132,14 @@ class Privacy:
             refused = (AuditRow.platform == place.platform) & (AuditRow.actor == user.id) & (AuditRow.kind == REFUSAL)
             refusals = await session.scalars(select(AuditRow).where(refused))
             asked = [
-                Asked(row.server, row.command, text)
+                StoredQuestion(row.server, row.command, text)
                 for row in questions
                 for text in {row.text, *(one for one in row.options.values() if isinstance(one, str))}
                 if text
             ]
-            asked += [Asked(row.server, row.what, row.before) for row in refusals if isinstance(row.before, str)]
+            asked += [
+                StoredQuestion(row.server, row.what, row.before) for row in refusals if isinstance(row.before, str)
+            ]
         return Person(place.platform, user.id, user.name, tuple(asked))
 
     async def _messages(self, session: AsyncSession, person: Person, asking: int) -> list[MessageRow]:
@@ -169,7 +171,7 @@ class Privacy:
 class PrivacyHere:
     """What is stored about whoever asks."""
 
-    _all: Privacy
+    _all: PrivacyService
     _user: User
     _place: Place
     _asking: int

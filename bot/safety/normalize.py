@@ -61,7 +61,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class NormalizedText:
     """A text in all the ways that it is looked at."""
 
     plain: str
@@ -74,7 +74,7 @@ class Reading:
     """Words in which some letters are hidden, each behind a full stop."""
 
 
-def read(text: str) -> Reading:
+def read(text: str) -> NormalizedText:
     """All readings of `text`."""
     folded = fold(text)
     plain = _spaced(folded)
@@ -87,7 +87,7 @@ def read(text: str) -> Reading:
         starred = STARRED.search(token)
         if hidden := STAR.sub(".", starred[0]) if starred else _masked(bare):
             masked.append(hidden)
-    return Reading(plain, " ".join(spelt), _joined(plain), tuple(masked))
+    return NormalizedText(plain, " ".join(spelt), _joined(plain), tuple(masked))
 
 
 def undisguised(text: str) -> str:
@@ -133,7 +133,7 @@ def fold(text: str) -> str:
 
 
 def words_of(text: str) -> str:
-    """The words of `text` as `Reading.plain` has them."""
+    """The words of `text` as `NormalizedText.plain` has them."""
     return _spaced(fold(text))
 
 

@@ -12,7 +12,7 @@ from bot.safety.words import Words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bot.safety.normalize import Reading
+    from bot.safety.normalize import NormalizedText
 
 FILE = Path(__file__).parent / "people.txt"
 FEWEST_LETTERS = 8
@@ -22,7 +22,7 @@ FIRM = 3
 MOST_WORDS = 4
 
 
-class People:
+class FamousPeople:
     """The names in a file, one person a line, other ways to write the name after semicolons."""
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +35,7 @@ class People:
         self._names = Words({"people": "\n".join([*written, *(f"{name}s" for name in written)])})
         self._nearly = {shorter for name in long for shorter in _without_one(name)}
 
-    def find(self, reading: Reading) -> bool:
+    def find(self, reading: NormalizedText) -> bool:
         """Whether somebody is named."""
         return self._names.find(reading) is not None or any(
             shorter in self._nearly for words in _runs(reading.plain.split(" ")) for shorter in _without_one(words)
@@ -62,6 +62,6 @@ def _without_one(name: str) -> set[str]:
 
 
 @cache
-def famous() -> People:
+def famous() -> FamousPeople:
     """The people of people.txt, read once."""
-    return People(FILE)
+    return FamousPeople(FILE)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from bot.safety.normalize import Reading
+    from bot.safety.normalize import NormalizedText
 
 HERE = Path(__file__).parent
 KEPT = 64
@@ -38,12 +38,12 @@ class Rules:
         """What is in `text`: "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm"."""
         return self.kinds_of(self.readings(text))
 
-    def readings(self, text: str) -> list[Reading]:
+    def readings(self, text: str) -> list[NormalizedText]:
         """`text` as it stands and as it is meant where it is disguised, without the phrases that only look bad."""
         found = [read(one) for one in (text, undisguised(text)) if one]
         return [replace(reading, plain=self._innocent.sub(" ", reading.plain)) for reading in found]
 
-    def kinds_of(self, readings: Sequence[Reading]) -> set[str]:
+    def kinds_of(self, readings: Sequence[NormalizedText]) -> set[str]:
         """What `kinds` finds in a text with these readings."""
         seen = [reading.plain for reading in readings]
         found = {kind for reading in readings for kind in self._words.kinds(reading)}

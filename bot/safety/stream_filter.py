@@ -36,7 +36,7 @@ def settled(text: str, start: int) -> int:
     return end
 
 
-class Held:
+class HeldText:
     """A text as it grows, of which nothing is shown that `check` did not let pass; what `check` raises is raised.
 
     `check` is given what is new together with the sentence before it, so that nothing hides in between.
@@ -76,7 +76,7 @@ async def held(
     replies: AsyncGenerator[Reply, None], check: Callable[[str], Awaitable[None]]
 ) -> AsyncGenerator[Reply, None]:
     """`replies` with as much of their text, tokens and columns as passes; what `check` raises ends them."""
-    whole, beside = Held(check), defaultdict[int, Held](lambda: Held(check))
+    whole, beside = HeldText(check), defaultdict[int, HeldText](lambda: HeldText(check))
 
     async def looked_at(reply: Reply, *, final: bool) -> Reply:
         columns = []

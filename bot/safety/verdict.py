@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.core.errors import Refused
+from bot.core.errors import RequestRefused
 from bot.core.i18n import Sentence
 
 SENTENCES = {
@@ -68,7 +68,7 @@ ANSWER = "answer_"
 """What the codes of answers begin with."""
 
 
-class Unsafe(Refused):
+class Unsafe(RequestRefused):
     """A safety check says no. `text` is what it is about, for those who judge an appeal; "" if it is not theirs."""
 
     def __init__(self, sentence: Sentence, *, code: str, text: str = "") -> None:

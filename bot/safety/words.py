@@ -18,7 +18,7 @@ from bot.safety.normalize import View, words_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bot.safety.normalize import Reading
+    from bot.safety.normalize import NormalizedText
 
 SPLIT = re.compile(r"[,\n]")
 SHORTEST_HIDDEN = 4
@@ -54,15 +54,15 @@ class Words:
             if len(word.text) >= SHORTEST_HIDDEN:
                 self._by_length.setdefault(len(word.text), []).append(word)
 
-    def find(self, reading: Reading) -> Word | None:
+    def find(self, reading: NormalizedText) -> Word | None:
         """The first listed word that `reading` has, in any of its ways; None if there is none."""
         return next(self._all(reading), None)
 
-    def kinds(self, reading: Reading) -> set[str]:
+    def kinds(self, reading: NormalizedText) -> set[str]:
         """Of which lists `reading` has words."""
         return {word.kind for word in self._all(reading)}
 
-    def _all(self, reading: Reading) -> Iterator[Word]:
+    def _all(self, reading: NormalizedText) -> Iterator[Word]:
         yield from self._whole(self._spoken, reading.plain)
         yield from self._whole(self._unspaced, reading.spelt)
         for row in reading.joined.split():

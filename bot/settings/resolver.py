@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bot.commands.option import KINDS
-from bot.core.adapters import Hands
+from bot.core.adapters import Adapters
 from bot.core.errors import ConfigError, OptionError, PluginError, UserError
 from bot.core.i18n import translate
 from bot.core.text import nearest
@@ -45,12 +45,12 @@ class Settings:
     """Every declared setting with its values. Reading needs no database and never waits."""
 
     def __init__(
-        self, overrides: Mapping[str, Any], models: ModelClient | None = None, hands: Hands | None = None
+        self, overrides: Mapping[str, Any], models: ModelClient | None = None, hands: Adapters | None = None
     ) -> None:
         """`overrides` are the deployment's. `models` tells which models there are to name, `hands` which channels."""
         self._overrides = dict(overrides)
         self._models = models
-        self._hands = hands or Hands()
+        self._hands = hands or Adapters()
         self._declared: dict[str, Setting] = {}
         self._owners: dict[str, str] = {}
         self._titles: dict[str, str] = dict(GROUPS)

@@ -14,7 +14,7 @@ from sqlalchemy import JSON, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.settings.setting import Scope
-from bot.storage.audit import SETTING, Entry, note
+from bot.storage.audit import SETTING, AuditEntry, note
 from bot.storage.database import Base, now
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ async def _write(session: AsyncSession, change: Change, actor: User) -> Any:
             )
         )
     if before != change.value:
-        entry = Entry(
+        entry = AuditEntry(
             actor=actor,
             place=scope.place,
             kind=SETTING,

@@ -55,7 +55,7 @@ class AuditRow(Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class AuditEntry:
     """What is to be noted; the fields are those of the row. `before` and `after` are anything that JSON can hold."""
 
     actor: User
@@ -70,7 +70,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class AuditFilter:
     """Which entries of a server are wanted: what is left empty may be anything.
 
     `what` is a whole name or the beginning of one, up to a dot or a space. `who` is the id or the name of somebody who
@@ -90,7 +90,7 @@ class Filter:
     older: int | None = None
 
 
-def note(session: AsyncSession, entry: Entry) -> AuditRow:
+def note(session: AsyncSession, entry: AuditEntry) -> AuditRow:
     """Add an entry in the transaction of what it tells about, so that there is never one without the other."""
     place = entry.place
     row = AuditRow(
@@ -118,7 +118,7 @@ class Audit:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, entry: Entry) -> int:
+    async def record(self, entry: AuditEntry) -> int:
         """Note an entry that stands for itself; its id."""
         async with self._database.writing() as session:
             row = note(session, entry)
@@ -143,10 +143,10 @@ class Audit:
             await session.execute(update(AuditRow).where(texts).values(before=null()))
 
     async def find(
-        self, platform: str, server: str, wanted: Filter | None = None, *, most: int = MOST
+        self, platform: str, server: str, wanted: AuditFilter | None = None, *, most: int = MOST
     ) -> Sequence[AuditRow]:
         """The entries of a server, the newest first, `most` at most. Where `server` is "", of its direct messages."""
-        found = _matching(platform, server, wanted or Filter())
+        found = _matching(platform, server, wanted or AuditFilter())
         async with self._database.reading() as session:
             return (await session.scalars(found.order_by(AuditRow.id.desc()).limit(most))).all()
 
@@ -165,7 +165,7 @@ class Audit:
             return (await session.scalars(later.order_by(AuditRow.id).limit(most))).all()
 
     async def pieces(
-        self, platform: str, server: str, wanted: Filter, at_once: int
+        self, platform: str, server: str, wanted: AuditFilter, at_once: int
     ) -> AsyncIterator[Sequence[AuditRow]]:
         """The same without an end, `at_once` at a time."""
         while rows := await self.find(platform, server, wanted, most=at_once):
@@ -179,7 +179,7 @@ class Audit:
             return (await session.scalars(there.distinct().order_by(AuditRow.what))).all()
 
 
-def _matching(platform: str, server: str, wanted: Filter) -> Select[AuditRow]:
+def _matching(platform: str, server: str, wanted: AuditFilter) -> Select[AuditRow]:
     found = select(AuditRow).where(AuditRow.platform == platform, AuditRow.server == server)
     for column in ("kind", "channel", "actor", "subject", "reason"):
         if value := getattr(wanted, column):

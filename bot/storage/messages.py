@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bot.commands.command import Command
     from bot.core.messages import Attachment, Place, Request
     from bot.core.model_events import Token
-    from bot.storage.audit import Entry
+    from bot.storage.audit import AuditEntry
     from bot.storage.database import Database
     from bot.storage.instances import Instance
 
@@ -33,7 +33,7 @@ HEAD_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredFile:
     """A file of the answer `message`, with its first bytes alone, in which a picture says how large it is."""
 
     id: int
@@ -46,7 +46,7 @@ class Stored:
     head: bytes
 
 
-class Journal:
+class MessageStore:
     """Reads and writes messages. Every method is one transaction."""
 
     def __init__(self, database: Database, instance: Instance) -> None:
@@ -244,7 +244,7 @@ class Journal:
             found = select(MessageRow.id).where(here, MessageRow.author == person)
             return await session.scalar(found.limit(1)) is not None
 
-    async def files(self, answer: int) -> list[Stored]:
+    async def files(self, answer: int) -> list[StoredFile]:
         """What is known of an answer's files, in order."""
         columns = (
             *(AttachmentRow.id, AttachmentRow.message, AttachmentRow.filename, AttachmentRow.media_type),
@@ -253,7 +253,7 @@ class Journal:
         )
         async with self._database.reading() as session:
             found = select(*columns).where(AttachmentRow.message == answer).order_by(AttachmentRow.id)
-            return [Stored(*row) for row in await session.execute(found)]
+            return [StoredFile(*row) for row in await session.execute(found)]
 
     async def file(self, answer: int, number: int) -> Attachment | None:
         """The file of an answer that has this number, whole, unless it was deleted or purged."""
@@ -280,7 +280,7 @@ class Journal:
             final=row.state not in UNFINISHED,
         )
 
-    async def delete(self, row: MessageRow, entry: Entry | None = None) -> None:
+    async def delete(self, row: MessageRow, entry: AuditEntry | None = None) -> None:
         """Empty an answer and forget its files. A question that no answer is left of goes with it.
 
         `entry` is what is noted of it in the audit, if somebody else than the asker wanted it so.
@@ -340,7 +340,7 @@ class Journal:
         """Whether a living process makes an answer; one that it was taken away from may not have heard so yet."""
         return row.state in UNFINISHED and row.instance in {"", *await self._instance.living()}
 
-    async def take_away(self, row: MessageRow, entry: Entry | None = None) -> None:
+    async def take_away(self, row: MessageRow, entry: AuditEntry | None = None) -> None:
         """Let the process that makes an answer know by and by that it shall not.
 
         `entry` is what is noted of it in the audit, if somebody else than the asker wanted it so.

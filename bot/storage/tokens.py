@@ -7,7 +7,7 @@ import math
 import zlib
 from typing import TYPE_CHECKING
 
-from bot.core.model_events import Likely, Token
+from bot.core.model_events import LikelyToken, Token
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ def pack(tokens: Sequence[Token]) -> bytes:
 def unpack(data: bytes) -> tuple[Token, ...]:
     """The tokens again."""
     return tuple(
-        Token(text, _probability(kept), tuple(Likely(other, _probability(value)) for other, value in likely))
+        Token(text, _probability(kept), tuple(LikelyToken(other, _probability(value)) for other, value in likely))
         for text, kept, likely in json.loads(zlib.decompress(data))
     )
 

@@ -19,7 +19,7 @@ from fakes.platforms.browser import ARGUMENTS, CHROMIUM
 from fakes.programs.deployment import Deployment
 from playwright.async_api import async_playwright, expect
 
-from bot.platforms.web.access.teachers import Moderators, link
+from bot.platforms.web.access.teachers import WebModerators, link
 from bot.storage.database import Database
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Chat:
     async def teacher(self, name: str, **look: Any) -> Any:
         """The same, of a moderator."""
         async with Database(self.made.environment["TEMPERA_DATABASE__URL"]) as database:
-            code = await Moderators(database).new_code()
+            code = await WebModerators(database).new_code()
         page = await self.visit(name, link("", code), **look)
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.locator("#who")).to_contain_text("Moderator")

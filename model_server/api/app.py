@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from model_server.api.auth import Guard, check_exposure
+from model_server.api.auth import Authenticator, check_exposure
 from model_server.api.routes import JOB, STREAM, TRUSTED, Routes
 from model_server.errors import RETRY_AFTER_SECONDS, ApiError
-from model_server.workers.served_model import Model, lookup
+from model_server.workers.served_model import ServedModel, lookup
 from model_server.workers.supervisor import FACTORY
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from model_server.api.sse import EventStream
-    from model_server.files.cache import Entry, Store
+    from model_server.catalogue import CatalogueEntry
+    from model_server.files.cache import ModelCache
 
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger("model_server.requests")
@@ -44,8 +45,8 @@ async def serve(
     *,
     host: str,
     port: int,
-    entries: Sequence[Entry],
-    store: Store,
+    entries: Sequence[CatalogueEntry],
+    store: ModelCache,
     api_key: str | None,
     trusted_key: str | None = None,
     factory: str = FACTORY,
@@ -58,9 +59,9 @@ async def serve(
     Raises ValueError when `host` is open to the network without a key, OSError when it cannot be listened on.
     """
     check_exposure(host, api_key)
-    models = [Model(entry, store, factory=factory) for entry in entries]
+    models = [ServedModel(entry, store, factory=factory) for entry in entries]
     runner = web.AppRunner(
-        application(models, guard=Guard(host, api_key, trusted_key)),
+        application(models, guard=Authenticator(host, api_key, trusted_key)),
         # Off by default: it is what ends a job whose client has gone.
         handler_cancellation=True,
         access_log=None,
@@ -78,7 +79,7 @@ async def serve(
         await runner.cleanup()
 
 
-def application(models: Sequence[Model], *, guard: Guard) -> web.Application:
+def application(models: Sequence[ServedModel], *, guard: Authenticator) -> web.Application:
     """The routes and what every request passes: the log, the errors' shape, the guard."""
     app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_account, shape_errors, _guarded_by(guard)])
     app.add_routes(Routes(models).table())
@@ -89,7 +90,7 @@ def application(models: Sequence[Model], *, guard: Guard) -> web.Application:
 class _Catalogue:
     """What there is, and how it fares."""
 
-    def __init__(self, models: Sequence[Model]) -> None:
+    def __init__(self, models: Sequence[ServedModel]) -> None:
         self._models = models
         self._created = int(time.time())
 
@@ -122,7 +123,7 @@ class _Catalogue:
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
 
-    def _described(self, model: Model) -> dict[str, object]:
+    def _described(self, model: ServedModel) -> dict[str, object]:
         entry = model.entry
         return {
             "id": model.name,
@@ -185,7 +186,7 @@ async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResp
         return await _response(request, ApiError(500, sentence, code="internal_error", final=True))
 
 
-def _guarded_by(guard: Guard) -> Middleware:
+def _guarded_by(guard: Authenticator) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         guard.check_source(request.headers.get("Host"), request.headers.get("Origin"))

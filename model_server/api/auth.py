@@ -27,7 +27,7 @@ def check_exposure(host: str, api_key: str | None) -> None:
         raise ValueError(f"Listening on {shown} opens the server to the network, which needs an API key.")
 
 
-class Guard:
+class Authenticator:
     """Checks what a request says of where it comes from and who sent it. Raises ApiError.
 
     `api_key` must come with every request; who knows it, or the `trusted_key`, is believed for whom they ask.

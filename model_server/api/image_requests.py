@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from model_server.api.requests import Count, Request, new_seed, shown
+from model_server.api.requests import ApiRequest, Count, new_seed, shown
 from model_server.errors import ApiError
 from model_server.jobs import Faces, Imagine, Layout, Sweep
 
@@ -48,7 +48,7 @@ class SweepRequest(BaseModel):
         return Sweep("steps", tuple(self.steps or ()))
 
 
-class _Drawing(Request):
+class _Drawing(ApiRequest):
     """What requests for pictures have in common. All but OpenAI's own fields are this server's."""
 
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {"background": ("auto", "opaque")}

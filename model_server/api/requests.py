@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from model_server.errors import ApiError
-from model_server.jobs import Chat, Completion, Embed, Message, Moderate, Sampling
+from model_server.jobs import Chat, ChatTurn, Completion, Embed, Moderate, Sampling
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -22,7 +22,7 @@ LEGACY_MAX_TOKENS = 16
 """What OpenAI's older route writes when the request names no limit."""
 
 
-class Request(BaseModel):
+class ApiRequest(BaseModel):
     """What all requests have."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
@@ -56,7 +56,7 @@ class StreamOptions(BaseModel):
     include_progress: bool | None = None
 
 
-class _TextRequest(Request):
+class _TextRequest(ApiRequest):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=0, lt=2**31)] | None = None
@@ -125,11 +125,11 @@ class ChatMessage(BaseModel):
             raise ValueError("`content` may only have parts of type `text`; this model reads nothing else.")
         return content
 
-    def message(self) -> Message:
+    def message(self) -> ChatTurn:
         """The turn as engines read it."""
         parts = self.content if isinstance(self.content, list) else []
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in parts)
-        return Message("system" if self.role == "developer" else self.role, text)
+        return ChatTurn("system" if self.role == "developer" else self.role, text)
 
 
 class ChatRequest(_TextRequest):
@@ -239,7 +239,7 @@ class CompletionRequest(_TextRequest):
         )
 
 
-class EmbeddingRequest(Request):
+class EmbeddingRequest(ApiRequest):
     """POST /v1/embeddings."""
 
     neutral = {"dimensions": ()}
@@ -252,7 +252,7 @@ class EmbeddingRequest(Request):
         return Embed(texts=(self.input,) if isinstance(self.input, str) else tuple(self.input))
 
 
-class ModerationRequest(Request):
+class ModerationRequest(ApiRequest):
     """POST /v1/moderations. Without a model, the first there is answers, as at OpenAI's."""
 
     model: str = ""
@@ -263,7 +263,7 @@ class ModerationRequest(Request):
         return Moderate(texts=(self.input,) if isinstance(self.input, str) else tuple(self.input))
 
 
-RequestT = TypeVar("RequestT", bound=Request)
+RequestT = TypeVar("RequestT", bound=ApiRequest)
 
 
 def parse(kind: type[RequestT], body: bytes) -> RequestT:
@@ -299,7 +299,7 @@ BOUNDS = {
 }
 
 
-def _explain(error: ValidationError, kind: type[Request]) -> tuple[str, str | None]:
+def _explain(error: ValidationError, kind: type[ApiRequest]) -> tuple[str, str | None]:
     """One sentence about the first thing that is wrong, and the field it is about."""
     problems = error.errors(include_url=False)
     # Of a union's branches, the one that got furthest says best what was meant, and a limit says more than a type.
@@ -335,7 +335,7 @@ def _explain(error: ValidationError, kind: type[Request]) -> tuple[str, str | No
     return f"`{param}` {rule}, but {shown(given)} was given.", param
 
 
-def _is_branch(part: int | str, kind: type[Request]) -> bool:
+def _is_branch(part: int | str, kind: type[ApiRequest]) -> bool:
     """Whether pydantic put this into the path to name a branch of a union, which no client knows of."""
     return part in {"str", "int"} or (
         isinstance(part, str) and part not in kind.model_fields and not part.isidentifier()

@@ -24,7 +24,7 @@ from model_server.api.responses import ChatAnswer, CompletionAnswer, TextAnswer,
 from model_server.api.sse import EventStream
 from model_server.errors import ApiError
 from model_server.jobs import Chat, Completion, Failed, Finished, Job, Scores, Vectors
-from model_server.workers.served_model import Model, lookup
+from model_server.workers.served_model import ServedModel, lookup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -53,7 +53,7 @@ ASK = {
 class Routes:
     """The handlers, with the models that they ask."""
 
-    def __init__(self, models: Iterable[Model]) -> None:
+    def __init__(self, models: Iterable[ServedModel]) -> None:
         self._models = {model.name: model for model in models}
 
     def table(self) -> list[web.RouteDef]:
@@ -126,7 +126,7 @@ class Routes:
         ticket.cancel()
         return web.json_response({"id": job_id, "object": "job", "status": "cancelled"})
 
-    def _find(self, asked: AnyRequest, *purposes: str) -> Model:
+    def _find(self, asked: AnyRequest, *purposes: str) -> ServedModel:
         """The model that is asked. Raises ApiError when there is none, or when it is for something else."""
         model = lookup(self._models, asked.model)
         if model.task not in purposes:
@@ -223,7 +223,7 @@ def _owner(request: web.Request, user: str | None) -> str:
     return user or "" if request[TRUSTED] else f"address:{request.remote}"
 
 
-def _queue_of(model: Model, *, with_users: bool) -> dict[str, Any]:
+def _queue_of(model: ServedModel, *, with_users: bool) -> dict[str, Any]:
     lane = model.lane
     jobs = [
         {"id": job.id, "state": "waiting" if job.place else "running", "place": job.place, "age_s": round(job.age_s, 3)}

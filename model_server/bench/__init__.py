@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from model_server.bench.diffusion import diffusion
 from model_server.bench.language import language
-from model_server.bench.machine import Wanted
+from model_server.bench.machine import BenchOptions
 from model_server.catalogue import StoreError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if options.runs < 1 or options.threads < 1:
         raise StoreError("--runs and --threads should be at least 1.")
-    wanted = Wanted(
+    wanted = BenchOptions(
         model=options.model,
         runs=options.runs,
         threads=options.threads,
@@ -51,7 +51,7 @@ async def _print(parts: AsyncIterator[str]) -> None:
         sys.stdout.flush()
 
 
-BENCHMARKS: dict[str, tuple[str, str, Callable[[Wanted], AsyncIterator[str]]]] = {
+BENCHMARKS: dict[str, tuple[str, str, Callable[[BenchOptions], AsyncIterator[str]]]] = {
     "language": (
         "a chat model beside llama.cpp: speed, waiting, memory, quality, fairness",
         "qwen2.5-coder-0.5b-instruct",

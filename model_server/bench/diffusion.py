@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from model_server.bench.machine import machine, say
-from model_server.bench.sides import CLIENTS, Neighbours, Side, tempera
-from model_server.bench.table import Goal, Row, markdown
-from model_server.files.cache import Store, StoreError, choose
+from model_server.bench.sides import CLIENTS, BenchServer, Neighbours, tempera
+from model_server.bench.table import Goal, TableRow, markdown
+from model_server.catalogue import StoreError, choose
+from model_server.files.cache import ModelCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from model_server.bench.machine import Wanted
-    from model_server.files.cache import Entry
+    from model_server.bench.machine import BenchOptions
+    from model_server.catalogue import CatalogueEntry
 
 DRAW = "/v1/images/generations"
 STEPS, GUIDANCE = 30, 4.0
@@ -41,7 +42,7 @@ LARGEST_LINE = 1 << 24
 
 
 @dataclass(slots=True)
-class Figures:
+class DiffusionSpeeds:
     """What was measured, run by run. Seconds of one picture; pictures in a second for eight users."""
 
     alone: list[float] = field(default_factory=list)
@@ -53,10 +54,10 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Results:
+class DiffusionResults:
     """All of one comparison."""
 
-    figures: Figures
+    figures: DiffusionSpeeds
     dtype: str
     preview: int
     """The step after which the first preview came."""
@@ -90,7 +91,7 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def peer(entry: Entry, folder: Path, threads: int) -> AsyncIterator[Peer]:
+async def peer(entry: CatalogueEntry, folder: Path, threads: int) -> AsyncIterator[Peer]:
     """A peer that is about to load the same files."""
     spec = {
         "name": entry.name,
@@ -116,22 +117,22 @@ async def peer(entry: Entry, folder: Path, threads: int) -> AsyncIterator[Peer]:
         await child.wait()
 
 
-async def diffusion(wanted: Wanted) -> AsyncIterator[str]:
+async def diffusion(wanted: BenchOptions) -> AsyncIterator[str]:
     """What to print, part by part. Raises StoreError when the comparison cannot be made here."""
     [entry] = choose(wanted.catalogue(), [wanted.model])
     if entry.engine != "diffusion":
         raise StoreError(f"{wanted.model} draws no pictures of prompts.")
-    folder = await asyncio.to_thread(Store().ensure, entry)
+    folder = await asyncio.to_thread(ModelCache().ensure, entry)
     yield f"{machine(wanted, 'torch', 'diffusers')}\n"
     async with contextlib.AsyncExitStack() as stack:
         say("nothing yet, both sides are loading")
         theirs = await stack.enter_async_context(peer(entry, folder, wanted.threads))
         ours = await stack.enter_async_context(tempera(wanted))
         dtype = (await theirs.hear())["dtype"]
-        neighbours = Neighbours([ours, Side("diffusers", ours.session, psutil.Process(theirs.child.pid))])
+        neighbours = Neighbours([ours, BenchServer("diffusers", ours.session, psutil.Process(theirs.child.pid))])
         figures = await compare(ours.session, theirs, wanted.model, wanted.runs)
         say("previews and slots")
-        results = Results(
+        results = DiffusionResults(
             figures=figures,
             dtype=dtype,
             preview=await measure_preview(ours.session, wanted.model),
@@ -143,9 +144,9 @@ async def diffusion(wanted: Wanted) -> AsyncIterator[str]:
     yield _notes(results)
 
 
-async def compare(session: aiohttp.ClientSession, theirs: Peer, model: str, runs: int) -> Figures:
+async def compare(session: aiohttp.ClientSession, theirs: Peer, model: str, runs: int) -> DiffusionSpeeds:
     """The figures of all sides, which take turns."""
-    figures = Figures()
+    figures = DiffusionSpeeds()
     await _draw(session, model, "warm", 0)
     await theirs.ask(what="loop", prompt="warm", seed=0, steps=2, guidance=GUIDANCE)
     for run in range(runs):
@@ -174,7 +175,7 @@ async def _draw(session: aiohttp.ClientSession, model: str, prompt: str, seed: i
     return time.perf_counter() - began
 
 
-class Drawing:
+class DrawStream:
     """One picture that comes as a stream, read in the background."""
 
     def __init__(self, session: aiohttp.ClientSession, model: str, user: str, **fields: Any) -> None:
@@ -222,7 +223,7 @@ class Drawing:
 
 async def measure_preview(session: aiohttp.ClientSession, model: str) -> int:
     """The step after which the first preview comes."""
-    drawing = Drawing(session, model, "one", steps=STEPS, partial_images=3)
+    drawing = DrawStream(session, model, "one", steps=STEPS, partial_images=3)
     await drawing.whole()
     return drawing.preview
 
@@ -231,12 +232,12 @@ async def measure_freed(session: aiohttp.ClientSession, model: str) -> int:
     """With all slots taken: the steps that somebody else takes from a cancelled job to the first step of the next."""
     async with session.get("/v1/queue") as response:
         capacity = next(lane["capacity"] for lane in (await response.json())["data"] if lane["model"] == model)
-    running = [Drawing(session, model, f"user {number}", steps=LONG_STEPS) for number in range(capacity)]
-    waiting: Drawing | None = None
+    running = [DrawStream(session, model, f"user {number}", steps=LONG_STEPS) for number in range(capacity)]
+    waiting: DrawStream | None = None
     try:
         for drawing in running:
             await drawing.until(1)
-        waiting = Drawing(session, model, "late", steps=LONG_STEPS)
+        waiting = DrawStream(session, model, "late", steps=LONG_STEPS)
         await waiting.until(1, or_waiting=True)
         async with session.delete(f"/v1/jobs/{running[0].job}") as response:
             await response.read()
@@ -250,14 +251,14 @@ async def measure_freed(session: aiohttp.ClientSession, model: str) -> int:
                 await drawing.end()
 
 
-def rows(results: Results) -> list[Row]:
+def rows(results: DiffusionResults) -> list[TableRow]:
     """The table's rows with the goals. Medians over the runs."""
     figures = results.figures
     alone, loop = statistics.median(figures.alone), statistics.median(figures.loop)
     together = statistics.median(figures.together)
     stock, stock_served = statistics.median(figures.stock), statistics.median(figures.stock_served)
     return [
-        Row(
+        TableRow(
             what=f"one picture, {STEPS} steps with guidance, seconds; beside the bare loop",
             ours=f"{alone:.2f}",
             theirs=f"{loop:.2f}",
@@ -265,7 +266,7 @@ def rows(results: Results) -> list[Row]:
             ratio=True,
             goal=Goal("≤", 1.1),
         ),
-        Row(
+        TableRow(
             what=f"{CLIENTS} users at once, pictures/s; beside the pipeline as it comes, one after the other",
             ours=f"{together:.2f}",
             theirs=f"{stock:.2f}",
@@ -273,7 +274,7 @@ def rows(results: Results) -> list[Row]:
             ratio=True,
             goal=Goal("≥", 1.5),
         ),
-        Row(
+        TableRow(
             what=f"the same beside the pipeline in {results.dtype}",
             ours=f"{together:.2f}",
             theirs=f"{stock_served:.2f}",
@@ -281,13 +282,13 @@ def rows(results: Results) -> list[Row]:
             ratio=True,
             goal=Goal("≥", 1.0),
         ),
-        Row(
+        TableRow(
             what="the first preview comes after step",
             ours=str(results.preview),
             judged=results.preview,
             goal=Goal("≤", 3),
         ),
-        Row(
+        TableRow(
             what="steps until a cancelled picture's slot is at work again",
             ours=str(results.freed),
             judged=results.freed,
@@ -296,7 +297,7 @@ def rows(results: Results) -> list[Row]:
     ]
 
 
-def _notes(results: Results) -> str:
+def _notes(results: DiffusionResults) -> str:
     figures, (one, eight) = results.figures, results.passes
     lines = (
         ("one picture, s", figures.alone),

@@ -15,17 +15,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from model_server.bench.machine import machine, say
-from model_server.bench.sides import CLIENTS, PEER, Neighbours, Side, llama_cpp, need_peer, peer_build, tempera, watched
-from model_server.bench.streams import Answer, ask, prompt, together
-from model_server.bench.table import Goal, Row, markdown
-from model_server.files.cache import Store, StoreError, choose
+from model_server.bench.sides import (
+    CLIENTS,
+    PEER,
+    BenchServer,
+    Neighbours,
+    llama_cpp,
+    need_peer,
+    peer_build,
+    tempera,
+    watched,
+)
+from model_server.bench.streams import StreamResult, ask, prompt, together
+from model_server.bench.table import Goal, TableRow, markdown
+from model_server.catalogue import StoreError, choose
+from model_server.files.cache import ModelCache
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from model_server.bench.machine import Wanted
-    from model_server.files.cache import Entry
+    from model_server.bench.machine import BenchOptions
+    from model_server.catalogue import CatalogueEntry
 
 SHORT, LONG = 50, 400
 """Tokens of a prompt."""
@@ -36,7 +47,7 @@ MANY_REQUESTS = 50
 
 
 @dataclass(slots=True)
-class Figures:
+class LanguageSpeeds:
     """What was measured of one side, run by run. Seconds, and tokens per second."""
 
     alone: list[float] = field(default_factory=list)
@@ -48,11 +59,11 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Results:
+class LanguageResults:
     """All of one comparison."""
 
-    ours: Figures
-    theirs: Figures
+    ours: LanguageSpeeds
+    theirs: LanguageSpeeds
     memory: int
     """Bytes that our worker had at most; `their_memory` for the whole of llama.cpp."""
     their_memory: int
@@ -64,14 +75,14 @@ class Results:
     """`kl` in nats, `top1` from 0 to 1, `positions`, and `served`, which says with what numbers."""
 
 
-async def language(wanted: Wanted) -> AsyncIterator[str]:
+async def language(wanted: BenchOptions) -> AsyncIterator[str]:
     """What to print, part by part. Raises StoreError when the comparison cannot be made here."""
     need_peer()
     model, threads = wanted.model, wanted.threads
     [entry] = choose(wanted.catalogue(), [model])
     if entry.engine != "language" or entry.gguf is None:
         raise StoreError(f"{model} is no language model that comes as a GGUF, which llama.cpp could read too.")
-    store = Store()
+    store = ModelCache()
     folder = await asyncio.to_thread(store.ensure, entry)
     gguf = store.cache / "models" / entry.name / entry.gguf.name
     if not gguf.is_file():
@@ -90,7 +101,7 @@ async def language(wanted: Wanted) -> AsyncIterator[str]:
         same = await measure_sameness(ours, model)
         say("fairness")
         waited_for = await measure_fairness(ours, model)
-    results = Results(
+    results = LanguageResults(
         ours=our_figures,
         theirs=their_figures,
         memory=ours.peak,
@@ -104,12 +115,14 @@ async def language(wanted: Wanted) -> AsyncIterator[str]:
     yield _notes(results)
 
 
-async def compare(ours: Side, theirs: Side, model: str, runs: int) -> tuple[Figures, Figures]:
+async def compare(
+    ours: BenchServer, theirs: BenchServer, model: str, runs: int
+) -> tuple[LanguageSpeeds, LanguageSpeeds]:
     """The figures of both sides; they take turns, and in who begins."""
-    figures = {ours.name: Figures(), theirs.name: Figures()}
+    figures = {ours.name: LanguageSpeeds(), theirs.name: LanguageSpeeds()}
     for side in (ours, theirs):
         await ask(side.session, model, prompt(SHORT, "warm"), 8)
-    measures: list[Callable[[Side, str, str, Figures], Awaitable[None]]] = [_alone, _together, _waits]
+    measures: list[Callable[[BenchServer, str, str, LanguageSpeeds], Awaitable[None]]] = [_alone, _together, _waits]
     for run in range(runs):
         say(f"speed, run {run + 1} of {runs}")
         for measure in measures:
@@ -118,18 +131,18 @@ async def compare(ours: Side, theirs: Side, model: str, runs: int) -> tuple[Figu
     return figures[ours.name], figures[theirs.name]
 
 
-async def _alone(side: Side, model: str, seed: str, figures: Figures) -> None:
+async def _alone(side: BenchServer, model: str, seed: str, figures: LanguageSpeeds) -> None:
     answer = await ask(side.session, model, prompt(SHORT, f"alone {seed}"), ALONE_TOKENS)
     figures.alone.append(answer.rate)
 
 
-async def _together(side: Side, model: str, seed: str, figures: Figures) -> None:
+async def _together(side: BenchServer, model: str, seed: str, figures: LanguageSpeeds) -> None:
     texts = [prompt(SHORT, f"together {seed} {number}") for number in range(CLIENTS)]
     answers = await together(side.session, model, texts, TOGETHER_TOKENS)
     figures.together.append(_total_rate(answers))
 
 
-async def _waits(side: Side, model: str, seed: str, figures: Figures) -> None:
+async def _waits(side: BenchServer, model: str, seed: str, figures: LanguageSpeeds) -> None:
     texts = [prompt(LONG, f"wait {seed} {number}") for number in range(CLIENTS)]
     for waits in (figures.wait, figures.wait_cached):
         answers = await together(side.session, model, texts, 2)
@@ -137,12 +150,12 @@ async def _waits(side: Side, model: str, seed: str, figures: Figures) -> None:
         figures.prompts += [answer.read for answer in answers]
 
 
-def _total_rate(answers: list[Answer]) -> float:
+def _total_rate(answers: list[StreamResult]) -> float:
     began, ended = min(answer.asked for answer in answers), max(answer.last for answer in answers)
     return sum(answer.written for answer in answers) / (ended - began)
 
 
-async def measure_sameness(side: Side, model: str, apart: float = STAGGER_SECONDS) -> int:
+async def measure_sameness(side: BenchServer, model: str, apart: float = STAGGER_SECONDS) -> int:
     """How many of SAME_PROMPTS prompts get the same tokens alone, from the cache, in a batch and staggered.
 
     `apart` is in seconds, between the requests that are staggered.
@@ -166,18 +179,20 @@ async def measure_sameness(side: Side, model: str, apart: float = STAGGER_SECOND
     )
 
 
-async def _group(side: Side, model: str, group: list[tuple[str, dict[str, Any]]], apart: float) -> list[Answer]:
-    async def later(place: int, text: str, fields: dict[str, Any]) -> Answer:
+async def _group(
+    side: BenchServer, model: str, group: list[tuple[str, dict[str, Any]]], apart: float
+) -> list[StreamResult]:
+    async def later(place: int, text: str, fields: dict[str, Any]) -> StreamResult:
         await asyncio.sleep(place * apart)
         return await ask(side.session, model, text, SAME_TOKENS, **fields)
 
     return await asyncio.gather(*(later(place, text, fields) for place, (text, fields) in enumerate(group)))
 
 
-async def measure_fairness(side: Side, model: str) -> int:
+async def measure_fairness(side: BenchServer, model: str) -> int:
     """For how many answers of a user with MANY_REQUESTS somebody with one has to wait: the furthest place told."""
 
-    async def one_of_many(number: int) -> Answer:
+    async def one_of_many(number: int) -> StreamResult:
         # Lengths that differ keep the slots from getting free all at once.
         tokens = 8 + 5 * (number % CLIENTS)
         return await ask(side.session, model, prompt(SHORT, f"many {number}"), tokens, user="many")
@@ -193,7 +208,7 @@ async def measure_fairness(side: Side, model: str) -> int:
     return max(other.places, default=0)
 
 
-async def _until_all_came(side: Side, requests: Sequence[asyncio.Task[Answer]]) -> None:
+async def _until_all_came(side: BenchServer, requests: Sequence[asyncio.Task[StreamResult]]) -> None:
     """Wait until the server knows of all requests, of which the first may be answered already."""
     seen: set[str] = set()
     while len(seen) < len(requests) and not any(request.done() for request in requests):
@@ -202,7 +217,7 @@ async def _until_all_came(side: Side, requests: Sequence[asyncio.Task[Answer]]) 
         await asyncio.sleep(0.02)
 
 
-async def measure_quality(entry: Entry, folder: Path, threads: int) -> dict[str, Any]:
+async def measure_quality(entry: CatalogueEntry, folder: Path, threads: int) -> dict[str, Any]:
     """Return the report of model_server/engines/language/quality.py, run in a process of its own."""
     spec = {
         "name": entry.name,
@@ -224,7 +239,7 @@ async def measure_quality(entry: Entry, folder: Path, threads: int) -> dict[str,
     return found
 
 
-def rows(results: Results) -> list[Row]:
+def rows(results: LanguageResults) -> list[TableRow]:
     """The table's rows with the goals. Medians over the runs."""
     ours, theirs, quality = results.ours, results.theirs, results.quality
     return [
@@ -242,7 +257,7 @@ def rows(results: Results) -> list[Row]:
             Goal("≤", 1.0),
             digits=2,
         ),
-        Row(
+        TableRow(
             what="the same with the prompts cached, compared with not cached",
             ours=f"{statistics.median(ours.wait_cached):.2f}",
             theirs=f"{statistics.median(theirs.wait_cached):.2f}",
@@ -250,32 +265,32 @@ def rows(results: Results) -> list[Row]:
             ratio=True,
             goal=Goal("≤", 0.3),
         ),
-        Row(
+        TableRow(
             what="KL divergence from fp32, nats",
             ours=f"{quality['kl']:.4f}",
             judged=quality["kl"],
             goal=Goal("≤", 0.02),
         ),
-        Row(
+        TableRow(
             what="most probable token as in fp32, %",
             ours=f"{100 * quality['top1']:.1f}",
             judged=100 * quality["top1"],
             goal=Goal("≥", 97),
         ),
-        Row(
+        TableRow(
             what="same seed alone, from the cache, in a batch, staggered: same tokens",
             ours=f"{results.same} of {SAME_PROMPTS}",
             judged=results.same,
             goal=Goal("≥", SAME_PROMPTS),
         ),
-        Row(
+        TableRow(
             what="memory of the worker at most, GB",
             ours=f"{results.memory / 1e9:.2f}",
             theirs=f"{results.their_memory / 1e9:.2f}",
             judged=results.memory / 1e9,
             goal=Goal("≤", 1.6),
         ),
-        Row(
+        TableRow(
             what=f"answers of a user with {MANY_REQUESTS} that another with one waits for",
             ours=str(results.waited_for),
             judged=results.waited_for,
@@ -284,14 +299,14 @@ def rows(results: Results) -> list[Row]:
     ]
 
 
-def _ratio(what: str, ours: list[float], theirs: list[float], goal: Goal, digits: int = 1) -> Row:
+def _ratio(what: str, ours: list[float], theirs: list[float], goal: Goal, digits: int = 1) -> TableRow:
     own, other = statistics.median(ours), statistics.median(theirs)
-    return Row(
+    return TableRow(
         what=what, ours=f"{own:.{digits}f}", theirs=f"{other:.{digits}f}", judged=own / other, ratio=True, goal=goal
     )
 
 
-def _notes(results: Results) -> str:
+def _notes(results: LanguageResults) -> str:
     figures = (
         ("one stream, tokens/s", "alone"),
         (f"{CLIENTS} streams, tokens/s", "together"),

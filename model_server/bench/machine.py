@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server.files.cache import load_catalogue
+from model_server.catalogue import load_catalogue
 
 if TYPE_CHECKING:
-    from model_server.files.cache import Entry
+    from model_server.catalogue import CatalogueEntry
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "config" / "models.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class BenchOptions:
     """One comparison: of which model, how often, with how many threads for each side."""
 
     model: str
@@ -29,12 +29,12 @@ class Wanted:
     overlays: tuple[Path, ...] = ()
     """Of the built-in catalogue."""
 
-    def catalogue(self) -> dict[str, Entry]:
+    def catalogue(self) -> dict[str, CatalogueEntry]:
         """All models. Raises StoreError for an overlay that is wrong."""
         return load_catalogue(CATALOGUE, *self.overlays)
 
 
-def machine(wanted: Wanted, *packages: str) -> str:
+def machine(wanted: BenchOptions, *packages: str) -> str:
     """What was measured on what, and with which versions of `packages`."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
     return (

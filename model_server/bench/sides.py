@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from model_server.bench.machine import Wanted
+    from model_server.bench.machine import BenchOptions
 
 PEER = "xllamacpp"
 CLIENTS = 8
@@ -35,7 +35,7 @@ GRACE_SECONDS = 10.0
 
 
 @dataclass(slots=True)
-class Side:
+class BenchServer:
     """A server that is ready. `session` is trusted with the names of users where there are any."""
 
     name: str
@@ -58,7 +58,7 @@ class Side:
 class Neighbours:
     """What everything else on the machine does meanwhile, for it makes figures worse."""
 
-    def __init__(self, sides: Sequence[Side]) -> None:
+    def __init__(self, sides: Sequence[BenchServer]) -> None:
         self._roots = [psutil.Process(), *(side.process for side in sides)]
         self._began = time.monotonic()
         self._busy, self._own = self._seconds()
@@ -95,7 +95,7 @@ async def peer_build() -> str:
 
 
 @contextlib.asynccontextmanager
-async def tempera(wanted: Wanted) -> AsyncIterator[Side]:
+async def tempera(wanted: BenchOptions) -> AsyncIterator[BenchServer]:
     """`tempera-models serve` with one model."""
     port, key = _free_port(), secrets.token_hex(16)
     command = ["-m", "model_server", "serve", "--model", wanted.model, "--port", str(port), "--exit-on-eof"]
@@ -108,7 +108,7 @@ async def tempera(wanted: Wanted) -> AsyncIterator[Side]:
 
 
 @contextlib.asynccontextmanager
-async def llama_cpp(gguf: Path, threads: int) -> AsyncIterator[Side]:
+async def llama_cpp(gguf: Path, threads: int) -> AsyncIterator[BenchServer]:
     """llama.cpp's server with the same file. Raises StoreError when it is not installed."""
     need_peer()
     port = _free_port()
@@ -118,7 +118,7 @@ async def llama_cpp(gguf: Path, threads: int) -> AsyncIterator[Side]:
 
 
 @contextlib.asynccontextmanager
-async def watched(sides: Sequence[Side]) -> AsyncIterator[None]:
+async def watched(sides: Sequence[BenchServer]) -> AsyncIterator[None]:
     """Look at the sides' memory again and again, until the block ends."""
 
     async def watch() -> None:
@@ -139,7 +139,7 @@ async def watched(sides: Sequence[Side]) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _running(
     name: str, command: list[str], environment: dict[str, str], port: int, ready: str, headers: dict[str, str]
-) -> AsyncIterator[Side]:
+) -> AsyncIterator[BenchServer]:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         *command,
@@ -158,7 +158,7 @@ async def _running(
                 if child.returncode is not None:
                     raise StoreError(f"{name} ended before anything was measured: {await log}")
                 await asyncio.sleep(LOOK_SECONDS)
-            yield Side(name, session, psutil.Process(child.pid))
+            yield BenchServer(name, session, psutil.Process(child.pid))
     finally:
         await _end(child)
         await log

@@ -28,7 +28,7 @@ TOKENS_AROUND = 42
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class StreamResult:
     """One streamed answer. When it was asked for, and when its first and its last text came, in seconds."""
 
     asked: float
@@ -60,7 +60,7 @@ def prompt(tokens: int, seed: object) -> str:
     return f"{' '.join(chosen)}\n{TASK}"
 
 
-async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int, **fields: Any) -> Answer:
+async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int, **fields: Any) -> StreamResult:
     """One answer of at most `tokens` tokens. Raises StoreError when the server refuses."""
     body = {
         "model": model,
@@ -90,7 +90,7 @@ async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int
                 named += [token["token"] for token in (choice.get("logprobs") or {}).get("content") or ()]
     if not texts:
         raise StoreError("The model server sent no text.")
-    return Answer(
+    return StreamResult(
         asked=asked,
         first=texts[0],
         last=texts[-1],
@@ -104,10 +104,10 @@ async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int
 
 async def together(
     session: aiohttp.ClientSession, model: str, texts: Sequence[str], tokens: int, *, apart: float = 0.0
-) -> list[Answer]:
+) -> list[StreamResult]:
     """Answers to texts that are asked at once, or each `apart` seconds after the one before."""
 
-    async def later(place: int, text: str) -> Answer:
+    async def later(place: int, text: str) -> StreamResult:
         await asyncio.sleep(place * apart)
         return await ask(session, model, text, tokens)
 

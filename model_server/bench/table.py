@@ -22,7 +22,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TableRow:
     """One line. The goal is about `judged`: a ratio, shown with ×, or the figure itself."""
 
     what: str
@@ -40,7 +40,7 @@ class Row:
         return (self.what, self.ours, self.theirs, compared, f"{self.goal.sense} {self.goal.bound:g}{sign}", met)
 
 
-def markdown(rows: Iterable[Row], peer: str) -> str:
+def markdown(rows: Iterable[TableRow], peer: str) -> str:
     """The table beside `peer`."""
     headings = ("", "Tempera", peer, "compared", "goal", "met")
     lines = [headings, ("---", *["---:"] * 4, "---"), *(row.cells() for row in rows)]

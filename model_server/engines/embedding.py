@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from model_server.engines.common.device import pick_device, pick_dtype
-from model_server.engines.common.refusal import Refused, check_texts
+from model_server.engines.common.refusal import JobRefused, check_texts
 from model_server.jobs import Embed, Finished, Progress, Started, Vectors
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ CONTEXT = 256
 
 
 @dataclass(slots=True)
-class Batch:
+class EmbeddingJob:
     """A job on its way: its texts as token ids, and the vectors of those that are done."""
 
     job_id: str
@@ -55,7 +55,7 @@ class EmbeddingEngine:
         # An encoder is small, and its vectors are compared with stored ones: the same numbers matter more than speed.
         self._dtype = torch.float32 if spec.dtype == "auto" else pick_dtype(spec.dtype, self._device)
         self._new: list[Job] = []
-        self._running: list[Batch] = []
+        self._running: list[EmbeddingJob] = []
 
     def load(self) -> None:
         self.load_encoder(self._spec.folder)
@@ -97,8 +97,8 @@ class EmbeddingEngine:
 
     def _start(self, job: Job) -> Event:
         try:
-            batch = Batch(job.id, self._encode(self._texts(job)))
-        except Refused as refused:
+            batch = EmbeddingJob(job.id, self._encode(self._texts(job)))
+        except JobRefused as refused:
             return refused.event(job.id)
         self._running.append(batch)
         return Started(job.id, batch.tokens)
@@ -106,11 +106,11 @@ class EmbeddingEngine:
     def _texts(self, job: Job) -> Sequence[str]:
         """The texts that a job needs the vectors of. Raises Refused when it is not for this engine."""
         if not isinstance(job.task, Embed):
-            raise Refused(f"{self._spec.name} only turns texts into vectors; it cannot do this.", param="model")
+            raise JobRefused(f"{self._spec.name} only turns texts into vectors; it cannot do this.", param="model")
         check_texts(job.task.texts, "input")
         return job.task.texts
 
-    def _answer(self, batch: Batch) -> Event:
+    def _answer(self, batch: EmbeddingJob) -> Event:
         """What a job hears whose vectors are all there."""
         return Vectors(batch.job_id, tuple(batch.vectors))
 
@@ -120,8 +120,8 @@ class EmbeddingEngine:
         ).input_ids
         return ids
 
-    def _choose(self) -> list[tuple[Batch, list[int]]]:
-        chosen: list[tuple[Batch, list[int]]] = []
+    def _choose(self) -> list[tuple[EmbeddingJob, list[int]]]:
+        chosen: list[tuple[EmbeddingJob, list[int]]] = []
         for waiting, batch in enumerate(self._running):
             share = max(1, (CHUNK - len(chosen)) // (len(self._running) - waiting))
             done = len(batch.vectors)

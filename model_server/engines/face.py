@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from model_server.engines.common.device import pick_device
-from model_server.engines.common.refusal import Refused
+from model_server.engines.common.refusal import JobRefused
 from model_server.engines.common.seeding import seeded
 from model_server.images import encode, enlarge, grid
 from model_server.jobs import Faces, Finished, Picture, Progress, Started
@@ -37,7 +37,7 @@ NEAREST = 16
 
 
 @dataclass(slots=True)
-class _Sitting:
+class _FaceJob:
     """A job on its way, with the faces drawn for its grid."""
 
     job_id: str
@@ -60,7 +60,7 @@ class FaceEngine:
         self._spec = spec
         self._device = pick_device(spec.device)
         self._new: list[Job] = []
-        self._running: list[_Sitting] = []
+        self._running: list[_FaceJob] = []
 
     def load(self) -> None:
         weights = torch.load(self._spec.folder / FILE, map_location="cpu", weights_only=True)[KEY]
@@ -91,28 +91,28 @@ class FaceEngine:
     def _start(self, job: Job) -> Event:
         try:
             task = self._check(job)
-        except Refused as refused:
+        except JobRefused as refused:
             return refused.event(job.id)
-        self._running.append(_Sitting(job.id, task))
+        self._running.append(_FaceJob(job.id, task))
         return Started(job.id)
 
     def _check(self, job: Job) -> Faces:
         task = job.task
         if not isinstance(task, Faces):
-            raise Refused(f"{self._spec.name} only draws faces; it cannot do this.", param="model")
+            raise JobRefused(f"{self._spec.name} only draws faces; it cannot do this.", param="model")
         if not 1 <= task.count <= MOST:
-            raise Refused(f"The number of faces is {task.count}; it must be from 1 to {MOST}.", param="n")
+            raise JobRefused(f"The number of faces is {task.count}; it must be from 1 to {MOST}.", param="n")
         if not 0 < task.truncation <= 1:
-            raise Refused(
+            raise JobRefused(
                 f"The truncation is {task.truncation:g}; it must be over 0 and at most 1.", param="truncation"
             )
         smallest, largest = EDGES
         if task.size is not None and not smallest <= task.size <= largest:
             sentence = f"The size is {task.size} pixels; it must be from {smallest} to {largest}."
-            raise Refused(sentence, param="size")
+            raise JobRefused(sentence, param="size")
         return task
 
-    def _advance(self, sitting: _Sitting) -> list[Event]:
+    def _advance(self, sitting: _FaceJob) -> list[Event]:
         task = sitting.task
         seed = task.seed + sitting.done
         face = self._draw(self._truncated(latent(seed, self._latent), task.truncation))
@@ -131,7 +131,7 @@ class FaceEngine:
             events.append(Finished(sitting.job_id))
         return events
 
-    def _picture(self, sitting: _Sitting, picture: Image.Image, **made_by: int) -> Picture:
+    def _picture(self, sitting: _FaceJob, picture: Image.Image, **made_by: int) -> Picture:
         stamp = {"model": self._spec.name, "truncation": f"{sitting.task.truncation:g}"}
         return Picture(sitting.job_id, encode(picture, stamp | {name: str(value) for name, value in made_by.items()}))
 

@@ -22,21 +22,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_server.assembly import TRAINED, assemble, is_trained
-from model_server.catalogue import Entry, ModelFile, StoreError, choose, load_catalogue
-from model_server.files.download import Download, Progress, read_json, write_json
-from model_server.files.sources import PROGRESS, SourceError, Sources, StoppedError, bytes_in
+from model_server.catalogue import CatalogueEntry, ModelFile, StoreError
+from model_server.files.download import Download, ProgressListener, read_json, write_json
+from model_server.files.sources import PROGRESS, SourceError, Sources, bytes_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-__all__ = ["Entry", "Progress", "StoppedError", "Store", "StoreError", "choose", "load_catalogue", "size_text"]
 
 WAIT_SECONDS = 0.3
 CONVERTED = 2.6
 """How many times the size of a GGUF of 4 bits is what it becomes, beside which it stays."""
 
 
-class Store:
+class ModelCache:
     """The models in a cache folder: `cache`, else TEMPERA_CACHE, else ~/.cache/tempera."""
 
     def __init__(self, cache: Path | None = None) -> None:
@@ -49,7 +47,7 @@ class Store:
         """End every `ensure` that is under way, in any thread, with StoppedError; what was fetched is kept."""
         self._stopping.set()
 
-    def ready(self, entry: Entry) -> Path | None:
+    def ready(self, entry: CatalogueEntry) -> Path | None:
         """The folder that an engine opens when all of `entry` is in place, else None. Reads no big file."""
         if entry.folder is not None:
             return entry.folder if _is_model(entry.folder) else None
@@ -64,11 +62,11 @@ class Store:
             return converted if converted.is_dir() else None
         return folder if all(_is_verified(folder, file) for file in entry.files) else None
 
-    def begun(self, entry: Entry) -> bool:
+    def begun(self, entry: CatalogueEntry) -> bool:
         """Whether a run was cut off that `ensure` will go on with."""
         return (self.cache / "partial" / entry.name).is_dir()
 
-    def ensure(self, entry: Entry, progress: Progress | None = None) -> Path:
+    def ensure(self, entry: CatalogueEntry, progress: ProgressListener | None = None) -> Path:
         """The folder that an engine opens, after fetching, verifying and converting what is missing. Blocks.
 
         Raises StoreError with a sentence for the user, or StoppedError after `stop`.
@@ -86,7 +84,7 @@ class Store:
         except OSError as error:
             raise StoreError(self._disk_sentence(entry, error)) from error
 
-    def _put_in_place(self, entry: Entry, progress: Progress) -> Path:
+    def _put_in_place(self, entry: CatalogueEntry, progress: ProgressListener) -> Path:
         scratch = self.cache / "partial" / entry.name
         scratch.mkdir(parents=True, exist_ok=True)
         target = self.cache / "models" / entry.name
@@ -101,7 +99,7 @@ class Store:
         shutil.rmtree(scratch)
         return target
 
-    def _fetch_files(self, entry: Entry, scratch: Path, target: Path, progress: Progress) -> None:
+    def _fetch_files(self, entry: CatalogueEntry, scratch: Path, target: Path, progress: ProgressListener) -> None:
         target.mkdir(parents=True, exist_ok=True)
         failed: dict[str, str] = {}
         downloads = {file: Download(file, scratch, self._sources, progress) for file in entry.files}
@@ -118,7 +116,7 @@ class Store:
             whole.replace(path)
             _remember(target, file)
 
-    def _fetch_repository(self, entry: Entry, scratch: Path, target: Path, progress: Progress) -> None:
+    def _fetch_repository(self, entry: CatalogueEntry, scratch: Path, target: Path, progress: ProgressListener) -> None:
         fresh, mark, origin = scratch / "repository", scratch / "origin.json", _origin(entry)
         # What a killed run left of another repository, revision or variant would be taken for this one's.
         if read_json(mark) != origin:
@@ -142,7 +140,7 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh.rename(target)
 
-    def _assemble(self, entry: Entry, target: Path, progress: Progress) -> None:
+    def _assemble(self, entry: CatalogueEntry, target: Path, progress: ProgressListener) -> None:
         weights, encoder = entry.weights, entry.text_encoder
         assert weights is not None  # noqa: S101 - the catalogue has checked that
         assert encoder is not None  # noqa: S101
@@ -151,7 +149,7 @@ class Store:
         assemble(weights, folder, target)
         write_json(target / ".assembled.json", self._recipe(entry))
 
-    def _recipe(self, entry: Entry) -> dict[str, Any]:
+    def _recipe(self, entry: CatalogueEntry) -> dict[str, Any]:
         """What tells that neither the weights nor the text encoder were changed since they were assembled."""
         encoder = None if entry.text_encoder is None else self.ready(entry.text_encoder)
         if entry.weights is None or encoder is None:
@@ -159,7 +157,7 @@ class Store:
         folders = [entry.weights, *(entry.weights / part for part in TRAINED), encoder]
         return {str(folder): _listing(folder) for folder in folders}
 
-    def _convert(self, source: Path, target: Path, scratch: Path, progress: Progress) -> Path:
+    def _convert(self, source: Path, target: Path, scratch: Path, progress: ProgressListener) -> Path:
         fresh = scratch / "converted"
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -183,7 +181,7 @@ class Store:
         return self.cache / "converted" / file.sha256
 
     @contextmanager
-    def _lock(self, entry: Entry, progress: Progress) -> Iterator[None]:
+    def _lock(self, entry: CatalogueEntry, progress: ProgressListener) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         folder = self.cache / "locks"
@@ -202,7 +200,7 @@ class Store:
         finally:
             lock.release()
 
-    def _disk_sentence(self, entry: Entry, error: OSError) -> str:
+    def _disk_sentence(self, entry: CatalogueEntry, error: OSError) -> str:
         place = short(self.cache)
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return (
@@ -216,7 +214,7 @@ class Store:
         )
 
 
-def check_trained(entry: Entry) -> None:
+def check_trained(entry: CatalogueEntry) -> None:
     """Raises StoreError for a model of our own that has yet to be trained."""
     if entry.untrained:
         raise StoreError(
@@ -250,7 +248,7 @@ def _is_model(folder: Path) -> bool:
     return single or ((folder / "model_index.json").is_file() and any(folder.glob("*/*.safetensors")))
 
 
-def _origin(entry: Entry) -> dict[str, Any]:
+def _origin(entry: CatalogueEntry) -> dict[str, Any]:
     origin = {"repository": entry.repository, "revision": entry.revision}
     return origin | ({"variant": entry.options["variant"]} if "variant" in entry.options else {})
 
@@ -301,7 +299,7 @@ def _adopt(folder: Path, file: ModelFile, download: Download) -> bool:
     return True
 
 
-def _nowhere(entry: Entry, file: ModelFile, failed: dict[str, str], target: Path) -> str:
+def _nowhere(entry: CatalogueEntry, file: ModelFile, failed: dict[str, str], target: Path) -> str:
     tried = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
     return (
         f"{file.name} of {entry.name} could not be fetched. Tried {tried}. Check the network and run "

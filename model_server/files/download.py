@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 
 
-class Progress(Protocol):
+class ProgressListener(Protocol):
     """Hears how the work goes."""
 
     def update(self, what: str, done: int, total: int | None) -> None:
@@ -28,7 +28,7 @@ class Progress(Protocol):
 class Download:
     """Builds `file` in the folder `scratch`, which belongs to this process alone."""
 
-    def __init__(self, file: ModelFile, scratch: Path, sources: Sources, progress: Progress) -> None:
+    def __init__(self, file: ModelFile, scratch: Path, sources: Sources, progress: ProgressListener) -> None:
         self._file = file
         self._scratch = scratch
         self._sources = sources

@@ -56,7 +56,7 @@ class StoppedError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProcessResult:
     """How a child process ended: its exit status (negative: a signal) and its last lines."""
 
     status: int
@@ -129,7 +129,7 @@ class Sources:
         folder: Path,
         tick: Callable[[str, int], None],
         environment: dict[str, str] | None = None,
-    ) -> Ended:
+    ) -> ProcessResult:
         """Run a Python module (its name, then arguments) in a child process to its end.
 
         `tick` hears its last line and the bytes in `folder`, a few times a second.
@@ -163,7 +163,7 @@ class Sources:
         said = tuple(line for line in lines if line and not PROGRESS.fullmatch(line))
         if child.returncode and any(os.strerror(errno.ENOSPC) in line for line in said):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return Ended(child.returncode, said)
+        return ProcessResult(child.returncode, said)
 
     @contextmanager
     def _local(self, path: Path) -> Iterator[IO[bytes]]:
@@ -248,7 +248,7 @@ def bytes_in(folder: Path) -> int:
     return total
 
 
-def _what_pip_means(ended: Ended, requirement: str) -> str:
+def _what_pip_means(ended: ProcessResult, requirement: str) -> str:
     text = "\n".join(ended.lines)
     if "No module named pip" in text:
         return "pip is missing from this Python (python -m ensurepip installs it)"

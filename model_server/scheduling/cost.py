@@ -31,7 +31,7 @@ USUAL_STEPS = 30
 """The edge in pixels, and the steps, that a picture is counted with when its request names none."""
 
 
-class Bill:
+class JobCost:
     """What one job costs its user: tokens read and twice those written, or the pixels of each step of its pictures."""
 
     def __init__(self, task: Task, usual_output: float) -> None:

@@ -41,7 +41,7 @@ class Account:
         return self.count + sum(ticket.bill.ahead for ticket in self.running.values())
 
 
-class Line:
+class FairQueue:
     """The jobs of one lane. Which of those that wait is next is decided here alone."""
 
     def __init__(self) -> None:

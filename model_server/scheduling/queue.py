@@ -1,7 +1,7 @@
 """Who waits, who runs, and what each of them hears. Knows jobs, places and workers, and neither models nor HTTP.
 
-One `Lane` stands before each worker. It lives in the gateway, so that those who wait keep their places when the worker
-dies; those whose work had begun hear of it at once. Which of the waiting is next is `fairness`'s to say.
+One `JobQueue` stands before each worker. It lives in the gateway, so that waiting jobs keep their places when the
+worker dies; jobs that had begun fail at once. The fair queue decides which waiting job is next.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from model_server.jobs import Event, Failed, Finished
-from model_server.scheduling.cost import Bill
-from model_server.scheduling.fair_queue import Line
-from model_server.scheduling.throughput import Meter
+from model_server.scheduling.cost import JobCost
+from model_server.scheduling.fair_queue import FairQueue
+from model_server.scheduling.throughput import ThroughputMeter
 from model_server.scheduling.ticket import Queued, Ticket
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class QueueFull(Exception):
         self.own = own
 
 
-class LaneClosed(Exception):
+class QueueClosed(Exception):
     """No worker takes jobs from this lane, and none is expected soon."""
 
 
@@ -48,14 +48,14 @@ class Worker(Protocol):
     """What the lane hands jobs to. Neither call may block."""
 
     def add(self, job: Job) -> None:
-        """Take a job in; its events come to `Lane.happened`."""
+        """Take a job in; its events come to `JobQueue.happened`."""
 
     def remove(self, job_id: str) -> None:
         """Forget a job before anything that is added later is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class JobSnapshot:
     """One job as the queue shows it. `place` is None while it runs; `age_s` counts from when it came."""
 
     id: str
@@ -64,7 +64,7 @@ class Sight:
     age_s: float
 
 
-class Lane:
+class JobQueue:
     """The jobs of one worker: at most `limit` wait, `user_limit` of each user, and as many run as the worker takes.
 
     It is open from the first `up` until `close`: while a dead worker is started again, jobs may go on to queue.
@@ -73,13 +73,13 @@ class Lane:
     def __init__(
         self, *, limit: int = LIMIT, user_limit: int = USER_LIMIT, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.meter = Meter()
+        self.meter = ThroughputMeter()
         self.capacity = 1
         """How many jobs the worker takes at once."""
         self._limit = limit
         self._user_limit = user_limit
         self._clock = clock
-        self._line = Line()
+        self._line = FairQueue()
         self._worker: Worker | None = None
         self._open = False
 
@@ -94,13 +94,13 @@ class Lane:
         A job that has not ended `deadline_s` seconds later fails with status 504.
         """
         if not self._open:
-            raise LaneClosed
+            raise QueueClosed
         if len(self._line) >= self._limit:
             raise QueueFull(len(self._line), self._retry_after(1), own=False)
         own = self._line.waiting_for(job.user)
         if len(own) >= self._user_limit:
             raise QueueFull(len(own), self._retry_after(own[0].place), own=True)
-        ticket = Ticket(job, Bill(job.task, self.meter.usual_output), self._withdraw, came=self._clock())
+        ticket = Ticket(job, JobCost(job.task, self.meter.usual_output), self._withdraw, came=self._clock())
         self._line.add(ticket)
         if deadline_s is not None:
             ticket.expire_in(deadline_s)
@@ -112,13 +112,13 @@ class Lane:
         known = (ticket for ticket in (*self._line.running, *self._line) if ticket.job.id == job_id)
         return next(known, None)
 
-    def sights(self) -> list[Sight]:
+    def sights(self) -> list[JobSnapshot]:
         """Those that run, then those that wait, in the order in which they are expected to be taken."""
         now = self._clock()
         places = [(ticket, None) for ticket in self._line.running] + [
             (ticket, place) for place, ticket in enumerate(self._line, 1)
         ]
-        return [Sight(ticket.job.id, ticket.job.user, place, now - ticket.came) for ticket, place in places]
+        return [JobSnapshot(ticket.job.id, ticket.job.user, place, now - ticket.came) for ticket, place in places]
 
     def up(self, worker: Worker, capacity: int) -> None:
         """A worker is there that takes `capacity` jobs at once."""

@@ -16,7 +16,7 @@ USUAL_OUTPUT = 128.0
 """Tokens that an answer is expected to have before any was seen."""
 
 
-class Meter:
+class ThroughputMeter:
     """Running figures; None, or a guess, before there was anything to measure."""
 
     def __init__(self) -> None:

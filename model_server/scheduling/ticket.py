@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from model_server.jobs import Job
-    from model_server.scheduling.cost import Bill
+    from model_server.scheduling.cost import JobCost
 
 CANCELLED_STATUS = 499
 """What nginx and others log for a request that its client gave up."""
@@ -38,7 +38,7 @@ class Ticket:
     For one reader. A reader that is slow misses outdated progress, places and previews, never anything else.
     """
 
-    def __init__(self, job: Job, bill: Bill, withdraw: Callable[[Ticket], None], *, came: float = 0.0) -> None:
+    def __init__(self, job: Job, bill: JobCost, withdraw: Callable[[Ticket], None], *, came: float = 0.0) -> None:
         self.job = job
         self.bill = bill
         self.ended = False

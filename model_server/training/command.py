@@ -12,9 +12,9 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from filelock import FileLock, Timeout
 
-from model_server.catalogue import load_catalogue
+from model_server.catalogue import StoreError, load_catalogue
 from model_server.engines.common.device import pick_device
-from model_server.files.cache import Store, StoreError, short
+from model_server.files.cache import ModelCache, short
 from model_server.files.progress import on_stderr
 from model_server.training import stages
 from model_server.training.images.denoiser import DenoiserTask
@@ -39,7 +39,7 @@ with the very weights that it would have had without the break (on as many threa
 def main(arguments: Sequence[str]) -> int:
     """Train, or export what was trained. Raises StoreError with a sentence."""
     options = _parser().parse_args(arguments)
-    store = Store()
+    store = ModelCache()
     folder = store.cache / "training" / options.model
     name = _run_name(options.start)
     if options.export:
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _train(store: Store, folder: Path, name: str, options: argparse.Namespace, device: str) -> None:
+def _train(store: ModelCache, folder: Path, name: str, options: argparse.Namespace, device: str) -> None:
     plan = Plan(-(-options.pictures // DenoiserTask.batch), options.seed, folder, name)
     # Names come first: nobody can teach by them what descriptions mean, or see things in blots, before they are known.
     known = 0 if options.start else plan.steps * 2 // 3

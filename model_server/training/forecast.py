@@ -11,7 +11,7 @@ import torch
 
 from model_server.assembly import MAX_TOKENS
 from model_server.training.images.autoencoder import AutoencoderTask
-from model_server.training.images.dataset import Lesson, Wording
+from model_server.training.images.dataset import ThingWords, TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import LATENT_CHANNELS, TEXT_WIDTH
 from model_server.training.images.recogniser import make_recogniser
@@ -72,10 +72,10 @@ def _seconds_a_picture(task: Task) -> float:
     return median(taken[1:]) / task.batch
 
 
-def _made_up() -> Lesson:
+def _made_up() -> TrainingSet:
     """Noise of the shape of what is learnt."""
     random, count = torch.Generator().manual_seed(0), 64
-    return Lesson(
+    return TrainingSet(
         latents=torch.randn(count, LATENT_CHANNELS, 16, 16, generator=random),
         probabilities=torch.full((count,), 1 / count),
         captions=torch.ones(count, dtype=torch.long),
@@ -83,5 +83,5 @@ def _made_up() -> Lesson:
         states=torch.randn(2, MAX_TOKENS, TEXT_WIDTH, generator=random).numpy(),
         empty=0,
         things=torch.arange(count),
-        wordings=[Wording(1, torch.tensor([1]), torch.arange(count), torch.ones(1))],
+        wordings=[ThingWords(1, torch.tensor([1]), torch.arange(count), torch.ones(1))],
     )

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 
-from model_server.files.cache import StoreError, short
+from model_server.catalogue import StoreError
+from model_server.files.cache import short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +66,7 @@ class Plan:
     save_seconds: float = 300.0
 
 
-class Run(Generic[SomeTask]):
+class TrainingRun(Generic[SomeTask]):
     """One network at work: `module` learns, `averaged` is the moving average of its weights that is exported."""
 
     def __init__(self, task: SomeTask, plan: Plan) -> None:
@@ -117,7 +118,7 @@ class Run(Generic[SomeTask]):
         Raises KeyboardInterrupt where Ctrl-C or SIGTERM ended it before; all is saved then, too.
         """
         end = self.plan.steps if until is None else min(until, self.plan.steps)
-        meter = _Meter(self, tell)
+        meter = _ProgressLog(self, tell)
         saved = time.monotonic()
         with _asked_to_stop() as asked:
             while self.step < end and not asked.is_set():
@@ -221,10 +222,10 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         ) from error
 
 
-class _Meter(Generic[SomeTask]):
+class _ProgressLog(Generic[SomeTask]):
     """Measures a picture, tells the plan once it knows, then how far the run is; and keeps a log of the loss."""
 
-    def __init__(self, run: Run[SomeTask], tell: Tell) -> None:
+    def __init__(self, run: TrainingRun[SomeTask], tell: Tell) -> None:
         self._run = run
         self._tell = tell
         self._losses: list[float] = []

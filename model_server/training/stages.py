@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from model_server.files.cache import StoreError
+from model_server.catalogue import StoreError
 from model_server.training import forecast
 from model_server.training.images.autoencoder import AutoencoderTask, encode, fidelity
 from model_server.training.images.clarity import clarity
 from model_server.training.images.collection import by_kind, collect
-from model_server.training.images.dataset import NOTHING, Lesson, Wording
+from model_server.training.images.dataset import NOTHING, ThingWords, TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.emoji import read_emoji, read_pictures
 from model_server.training.images.networks import Sizes, make_scheduler, make_unet, normalise
 from model_server.training.images.recogniser import RecogniserTask, make_recogniser
 from model_server.training.images.words import TextEncoder, encode_all
-from model_server.training.loop import Plan, Run, check_seed, clock, save
+from model_server.training.loop import Plan, TrainingRun, check_seed, clock, save
 from model_server.training.packages import SETS, WORDS, fetch
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def learn_latents(
         return load_part(AutoencoderKL, folder / "vae").to(autoencoder.device)
     pictures = np.stack(collection.pictures)
     task = AutoencoderTask(autoencoder, pictures, collection.probabilities(), folder / "samples")
-    run = Run(task, Plan(AUTOENCODER_STEPS, seed, folder, "autoencoder", show_steps=500))
+    run = TrainingRun(task, Plan(AUTOENCODER_STEPS, seed, folder, "autoencoder", show_steps=500))
     run.resume()
     run.train(tell)
     trained: AutoencoderKL = run.averaged
@@ -97,7 +97,7 @@ def learn_latents(
 
 def prepare(
     folder: Path, collection: Collection, autoencoder: AutoencoderKL, encoder: TextEncoder, tell: Tell
-) -> Lesson:
+) -> TrainingSet:
     """What the UNet learns from: latents and states of captions, from their files where they were made before."""
     pictures = np.stack(collection.pictures)
     collection.pictures.clear()
@@ -113,7 +113,7 @@ def prepare(
         other.unlink()
     encoded = encode_all(encoder, texts, states, tell)
     counts = torch.tensor([0, *map(len, collection.captions)])
-    return Lesson(
+    return TrainingSet(
         latents=torch.load(latents, weights_only=True),
         probabilities=torch.from_numpy(collection.probabilities()),
         captions=torch.tensor([number + 1 for numbers in collection.captions for number in numbers]),
@@ -125,12 +125,12 @@ def prepare(
     )
 
 
-def _wordings(collection: Collection, states: np.ndarray) -> list[Wording]:
+def _wordings(collection: Collection, states: np.ndarray) -> list[ThingWords]:
     """The things with descriptions, by rows of `states`, in which the empty caption is the first."""
     described = {name + 1: (np.array(one.descriptions) + 1, one) for name, one in collection.described.items()}
     often = clarity(states, [rows for rows, _ in described.values()]) if described else []
     return [
-        Wording(name, torch.from_numpy(rows), torch.tensor(one.pictures), torch.from_numpy(share))
+        ThingWords(name, torch.from_numpy(rows), torch.tensor(one.pictures), torch.from_numpy(share))
         for (name, (rows, one)), share in zip(described.items(), often, strict=True)
     ]
 
@@ -138,13 +138,13 @@ def _wordings(collection: Collection, states: np.ndarray) -> list[Wording]:
 def denoising(
     folder: Path,
     plan: Plan,
-    lesson: Lesson,
+    lesson: TrainingSet,
     autoencoder: AutoencoderKL,
     encoder: TextEncoder,
     unet: UNet2DConditionModel,
-) -> Run[DenoiserTask]:
+) -> TrainingRun[DenoiserTask]:
     """The UNet's run, taken up where it was left."""
-    run = Run(DenoiserTask(unet, lesson, autoencoder, encoder, folder / "samples"), plan)
+    run = TrainingRun(DenoiserTask(unet, lesson, autoencoder, encoder, folder / "samples"), plan)
     run.resume()
     return run
 
@@ -155,7 +155,7 @@ def _numbered(codes: list[str]) -> torch.Tensor:
     return torch.tensor([numbers.get(code, NOTHING) for code in codes])
 
 
-def learn(run: Run[DenoiserTask], lesson: Lesson, known: int, tell: Tell) -> None:
+def learn(run: TrainingRun[DenoiserTask], lesson: TrainingSet, known: int, tell: Tell) -> None:
     """Go to the end of `run`, at whose step `known` names are known.
 
     From there on descriptions are learnt from names, and things are to be recognised in what is guessed.
@@ -169,12 +169,12 @@ def learn(run: Run[DenoiserTask], lesson: Lesson, known: int, tell: Tell) -> Non
     run.train(tell)
 
 
-def learn_to_recognise(run: Run[DenoiserTask], lesson: Lesson, tell: Tell) -> torch.nn.Module:
+def learn_to_recognise(run: TrainingRun[DenoiserTask], lesson: TrainingSet, tell: Tell) -> torch.nn.Module:
     """What names things in the guesses that `run` has come to; it learns once, and stays as it is from there on."""
     device = next(run.averaged.parameters()).device
     module = make_recogniser(int(lesson.things.max()) + 1, run.plan.seed).to(device)
     plan = Plan(RECOGNISER_STEPS, run.plan.seed, run.plan.folder, f"{run.plan.name}-recogniser")
-    learning = Run(RecogniserTask(module, lesson, run.averaged), plan)
+    learning = TrainingRun(RecogniserTask(module, lesson, run.averaged), plan)
     learning.resume()
     learning.train(tell)
     return learning.averaged.eval()

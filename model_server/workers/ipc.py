@@ -48,37 +48,37 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """A sign of life. `busy` is for how many seconds the current step, or the loading, has been running."""
 
     busy: float
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class StepEvents:
     """What one step brought."""
 
     events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class EngineFailed:
     """The engine raised; the process ends after this. `message` is a sentence that is safe to show."""
 
     message: str
     code: str
 
 
-Message = Launch | Add | Remove | Loaded | Beat | Batch | Broken
+IpcMessage = Launch | Add | Remove | Loaded | Heartbeat | StepEvents | EngineFailed
 
 
-def pack(message: Message) -> bytes:
+def pack(message: IpcMessage) -> bytes:
     """The bytes to send."""
     body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(body)) + body
 
 
-def receive(stream: BinaryIO) -> Message | None:
+def receive(stream: BinaryIO) -> IpcMessage | None:
     """Wait for the next message; None when the other side is gone, also in the middle of one."""
     header = stream.read(LENGTH.size)
     if len(header) < LENGTH.size:
@@ -88,7 +88,7 @@ def receive(stream: BinaryIO) -> Message | None:
     return _unpack(body) if len(body) == length else None
 
 
-async def receive_async(stream: asyncio.StreamReader) -> Message | None:
+async def receive_async(stream: asyncio.StreamReader) -> IpcMessage | None:
     """The same without blocking."""
     try:
         (length,) = LENGTH.unpack(await stream.readexactly(LENGTH.size))
@@ -97,6 +97,6 @@ async def receive_async(stream: asyncio.StreamReader) -> Message | None:
         return None
 
 
-def _unpack(body: bytes) -> Message:
-    message: Message = pickle.loads(body)  # noqa: S301 - both ends of the pair are ours
+def _unpack(body: bytes) -> IpcMessage:
+    message: IpcMessage = pickle.loads(body)  # noqa: S301 - both ends of the pair are ours
     return message

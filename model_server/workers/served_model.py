@@ -9,17 +9,18 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from model_server.catalogue import StoreError
 from model_server.engines.contract import EngineSpec
 from model_server.errors import RETRY_AFTER_SECONDS, ApiError
-from model_server.files.cache import StoreError
-from model_server.scheduling.queue import Lane, LaneClosed, QueueFull
+from model_server.scheduling.queue import JobQueue, QueueClosed, QueueFull
 from model_server.workers.supervisor import FACTORY, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from model_server.files.cache import Entry, Store
+    from model_server.catalogue import CatalogueEntry
+    from model_server.files.cache import ModelCache
     from model_server.jobs import Job
     from model_server.scheduling.ticket import Ticket
 
@@ -38,7 +39,7 @@ TASKS = {
 """What the models of each kind of engine are for, as /v1/models tells it."""
 
 
-def lookup(models: Mapping[str, Model], name: str) -> Model:
+def lookup(models: Mapping[str, ServedModel], name: str) -> ServedModel:
     """The model called `name`. Raises ApiError (404), with the nearest name."""
     if name in models:
         return models[name]
@@ -48,14 +49,14 @@ def lookup(models: Mapping[str, Model], name: str) -> Model:
     raise ApiError(404, f"There is no model {shown} here; {hint}.", code="model_not_found", param="model")
 
 
-class Model:
+class ServedModel:
     """One entry of the catalogue, served."""
 
-    def __init__(self, entry: Entry, store: Store, *, factory: str = FACTORY) -> None:
+    def __init__(self, entry: CatalogueEntry, store: ModelCache, *, factory: str = FACTORY) -> None:
         self.name = entry.name
         self.entry = entry
         self.task = TASKS[entry.engine]
-        self.lane = Lane()
+        self.lane = JobQueue()
         self._store = store
         self._factory = factory
         self._fetching = "looking for its files"
@@ -81,7 +82,7 @@ class Model:
         except QueueFull as full:
             code = "user_queue_full" if full.own else "queue_full"
             raise ApiError(429, str(full), code=code, retry_after=full.retry_after) from None
-        except LaneClosed:
+        except QueueClosed:
             excuse = "its files could not be fetched" if self._problem else self.state
             raise ApiError(
                 503,

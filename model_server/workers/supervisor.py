@@ -13,7 +13,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from model_server.workers.ipc import Add, Batch, Beat, Broken, Launch, Loaded, Remove, pack, receive_async
+from model_server.workers.ipc import (
+    Add,
+    EngineFailed,
+    Heartbeat,
+    Launch,
+    Loaded,
+    Remove,
+    StepEvents,
+    pack,
+    receive_async,
+)
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -28,7 +38,7 @@ FACTORY = "model_server.engines.factory:create"
 LONGEST_LOG_LINE = 2000
 
 
-class Lane(Protocol):
+class WorkerListener(Protocol):
     """Whom the supervisor tells what becomes of its worker and of the jobs in it."""
 
     def up(self, worker: Worker, capacity: int) -> None:
@@ -45,7 +55,7 @@ class Lane(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Timeouts:
     """For how long what is waited for, in seconds."""
 
     silence: float = 60.0
@@ -63,7 +73,7 @@ class Patience:
     """Between two looks at whether it still lives."""
 
 
-class Handle:
+class WorkerHandle:
     """A living worker, as the lane sees it."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
@@ -82,15 +92,15 @@ class Supervisor:
     """Owns the worker of one model. `state` is "ready", or a phrase that says what is being waited for."""
 
     def __init__(
-        self, spec: EngineSpec, lane: Lane, *, factory: str = FACTORY, patience: Patience | None = None
+        self, spec: EngineSpec, lane: WorkerListener, *, factory: str = FACTORY, patience: Timeouts | None = None
     ) -> None:
         self.state = "loading"
         self._spec = spec
         self._lane = lane
         self._factory = factory
-        self._patience = patience or Patience()
+        self._patience = patience or Timeouts()
         self._loaded_at: float | None = None
-        self._broken: Broken | None = None
+        self._broken: EngineFailed | None = None
         self._hung = False
         self._unheard = 0.0
         """Seconds without a sign of life, counted in looks, so that a machine that slept counts as one."""
@@ -163,13 +173,13 @@ class Supervisor:
                     case Loaded(capacity):
                         self._loaded_at, self._busy, self.state = time.monotonic(), 0.0, "ready"
                         log.info("%s is ready.", self._spec.name)
-                        self._lane.up(Handle(writer), capacity)
-                    case Beat(busy):
+                        self._lane.up(WorkerHandle(writer), capacity)
+                    case Heartbeat(busy):
                         self._busy = busy
-                    case Batch(events):
+                    case StepEvents(events):
                         for event in events:
                             self._lane.happened(event)
-                    case Broken():
+                    case EngineFailed():
                         self._broken = message
         finally:
             writer.close()

@@ -19,7 +19,18 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from model_server.engines.contract import Misconfigured
 from model_server.jobs import Failed, Finished
-from model_server.workers.ipc import Add, Batch, Beat, Broken, Launch, Loaded, Message, Remove, pack, receive
+from model_server.workers.ipc import (
+    Add,
+    EngineFailed,
+    Heartbeat,
+    IpcMessage,
+    Launch,
+    Loaded,
+    Remove,
+    StepEvents,
+    pack,
+    receive,
+)
 
 if TYPE_CHECKING:
     from model_server.engines.contract import Engine
@@ -36,14 +47,14 @@ WORKS_WITH_LESS = "A shorter prompt, fewer tokens or fewer pictures need less."
 """What to do when there is too little memory: for the operator, and for whoever asked."""
 
 
-class Worker:
+class WorkerProcess:
     """Runs one engine for whoever is at the other end of `link`."""
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link
         self._stream = cast("BinaryIO", link.makefile("rb"))
         self._sending = threading.Lock()
-        self._commands: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[IpcMessage] = queue.SimpleQueue()
         self._busy_since: float | None = None
 
     def run(self) -> int:
@@ -66,7 +77,7 @@ class Worker:
             self._serve(engine)
         except Misconfigured as error:
             log.error("%s", error)  # noqa: TRY400 - its sentence says all
-            self._send(Broken(str(error), "misconfigured"))
+            self._send(EngineFailed(str(error), "misconfigured"))
         except Exception as error:
             mark = secrets.token_hex(4)
             log.exception("%s failed (error %s).", action, mark)
@@ -82,7 +93,7 @@ class Worker:
             self._busy_since = None
             jobs -= {event.job for event in events if isinstance(event, Finished | Failed)}
             if events:
-                self._send(Batch(events))
+                self._send(StepEvents(events))
 
     def _apply(self, engine: Engine, jobs: set[str]) -> None:
         """Carry out the commands that came in; wait for one when there is nothing to do."""
@@ -95,7 +106,7 @@ class Worker:
                     engine.remove(job_id)
                     jobs.discard(job_id)
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: IpcMessage) -> None:
         data = pack(message)
         with self._sending:
             self._link.sendall(data)
@@ -110,7 +121,7 @@ class Worker:
         while True:
             since = self._busy_since
             try:
-                self._send(Beat(0.0 if since is None else time.monotonic() - since))
+                self._send(Heartbeat(0.0 if since is None else time.monotonic() - since))
             except OSError:
                 return
             time.sleep(BEAT_SECONDS)
@@ -122,10 +133,10 @@ def _create(launch: Launch) -> Engine:
     return engine
 
 
-def _broken(error: Exception, action: str, needs_less: str, mark: str) -> Broken:
+def _broken(error: Exception, action: str, needs_less: str, mark: str) -> EngineFailed:
     if _out_of_memory(error):
-        return Broken(f"{action} took more memory than there is (error {mark}). {needs_less}", "out_of_memory")
-    return Broken(f"{action} failed (error {mark}; the server's log says more).", "engine_error")
+        return EngineFailed(f"{action} took more memory than there is (error {mark}). {needs_less}", "out_of_memory")
+    return EngineFailed(f"{action} failed (error {mark}; the server's log says more).", "engine_error")
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -140,7 +151,7 @@ def _out_of_memory(error: Exception) -> bool:
 def main() -> None:
     """Run the worker on the socket whose number is the first argument."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    status = Worker(socket.socket(fileno=int(sys.argv[1]))).run()
+    status = WorkerProcess(socket.socket(fileno=int(sys.argv[1]))).run()
     sys.stderr.flush()
     # An interpreter that is torn down under native threads can hang; there is nothing left to save.
     os._exit(status)

@@ -32,7 +32,7 @@ MOST_ROWS = 50_000
 FILE = "audit.csv"
 
 
-class Audit(Plugin):
+class AuditPlugin(Plugin):
     """The record of a server."""
 
     @command(moderator=True, private=True)

@@ -14,12 +14,12 @@ from bot import (
     Attachment,
     Choice,
     Context,
-    Known,
     Page,
     Person,
     Place,
     Plugin,
     Range,
+    Reference,
     Reply,
     User,
     UserError,
@@ -30,7 +30,7 @@ from bot import (
 )
 from plugins.explain import lesson_admin, replies
 from plugins.explain.gaps import Gaps
-from plugins.explain.library.library import Book, Library, Shelf, bound
+from plugins.explain.library.library import Book, LessonLibrary, Library, bound
 from plugins.explain.simplify import retell
 
 log = logging.getLogger(__name__)
@@ -52,14 +52,14 @@ FORGET_SECONDS = 3600.0
 """How often questions are forgotten that were kept long enough."""
 
 
-class Explain(Plugin):
+class ExplainPlugin(Plugin):
     """Answers from lessons."""
 
     name = "explain"
     title = "Lessons (/explain)"
 
     async def start(self) -> None:
-        self.shelf = Shelf(self.host, self.spawn)
+        self.shelf = LessonLibrary(self.host, self.spawn)
         self.gaps = Gaps(self.host.store, self.host.retention_days)
         self._counted: dict[tuple[str, ...], None] = {}
         self.spawn(self._prepare())
@@ -68,11 +68,11 @@ class Explain(Plugin):
     async def pages(self, place: Place) -> Sequence[Page]:
         return [book.page for book in (await self.shelf.library(_here(place))).books]
 
-    async def knows(self, place: Place, question: str, user: User) -> Known | None:
+    async def knows(self, place: Place, question: str, user: User) -> Reference | None:
         if len(question) > LONGEST_ASIDE:
             return None
         passage = await self.shelf.known(_here(place), question, ASIDE_SECONDS, user=user.id)
-        return Known(passage.plain, replies.trail(passage)) if passage else None
+        return Reference(passage.plain, replies.trail(passage)) if passage else None
 
     async def forget(self, person: Person) -> None:
         said = [(one.command, one.server or person.platform, one.text) for one in person.asked]

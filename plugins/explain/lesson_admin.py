@@ -9,7 +9,7 @@ from bot import Attachment, Context, Reply, UserError
 
 if TYPE_CHECKING:
     from plugins.explain.gaps import Gap
-    from plugins.explain.library.lesson_store import Kept, Version
+    from plugins.explain.library.lesson_store import StoredLesson, Version
     from plugins.explain.library.library import Book, Library
 
 GAPS = 25
@@ -50,7 +50,7 @@ def added(ctx: Context, book: Book, version: Version, *, is_new: bool) -> str:
     return f"{ctx.translate(sentence, **about)}\n\n{_contents(book)}"
 
 
-def shown(ctx: Context, book: Book, kept: Kept | None, file: Attachment, address: str) -> Reply:
+def shown(ctx: Context, book: Book, kept: StoredLesson | None, file: Attachment, address: str) -> Reply:
     """A lesson: its versions, its headings, where to read it, and its file."""
     lines = [f"**{book.title}**", ""]
     for version in reversed(kept.versions if kept else ()):

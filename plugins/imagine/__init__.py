@@ -32,7 +32,7 @@ Count = Range[int, 1, 4]
 Strength = Range[float, 0.05, 1]
 
 
-class Imagine(Plugin):
+class ImaginePlugin(Plugin):
     """Pictures from a text-to-image diffusion model."""
 
     name = "imagine"

@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-from bot import Context, Dial, OneThread, Plugin, Range, Reply, UserError, command, new_seed
+from bot import Context, Dial, Plugin, Range, Reply, SerialExecutor, UserError, command, new_seed
 from plugins.lab import compare, dial, odds
 from plugins.lab.chart import draw
-from plugins.lab.odds import Draw, Wish
+from plugins.lab.odds import Draw, OddsRequest
 
 IDS = re.compile(r"\d+( \d+)*")
 
 
-class Lab(Plugin):
+class LabPlugin(Plugin):
     """Experiments with temperature, odds, and the three families of models."""
 
     name = "lab"
     title = "Experiments (/dial, /odds, /compare)"
 
     async def start(self) -> None:
-        self._pencil = OneThread("chart")
+        self._pencil = SerialExecutor("chart")
 
     async def stop(self) -> None:
         self._pencil.leave()
@@ -63,7 +63,7 @@ class Lab(Plugin):
         seed: With the same seed, the same tokens are drawn again
         """
         model = await ctx.settings.model("ask.model")
-        async for reply in self._odds(ctx, Wish(text, temperature, top_p, seed, model=model)):
+        async for reply in self._odds(ctx, OddsRequest(text, temperature, top_p, seed, model=model)):
             yield reply
 
     @command("odds-next", hidden=True)
@@ -89,7 +89,7 @@ class Lab(Plugin):
         """
         if not IDS.fullmatch(ids):
             raise UserError("This button has expired.")
-        wish = Wish(text, temperature, top_p, seed, tuple(map(int, ids.split())), model, fixed)
+        wish = OddsRequest(text, temperature, top_p, seed, tuple(map(int, ids.split())), model, fixed)
         if ended:
             yield odds.end(ctx, await wish.dial(ctx), wish)
             return
@@ -111,7 +111,7 @@ class Lab(Plugin):
         async for reply in compare.race(ctx, prompt, new_seed() if seed is None else seed):
             yield reply
 
-    async def _odds(self, ctx: Context, wish: Wish, *, draw: bool = False) -> AsyncIterator[Reply]:
+    async def _odds(self, ctx: Context, wish: OddsRequest, *, draw: bool = False) -> AsyncIterator[Reply]:
         yield Reply(status=ctx.translate("Asking the model for its odds …"))
         drawn: Draw | None = None
         if draw:
@@ -124,5 +124,5 @@ class Lab(Plugin):
         picture = await self._draw(ctx, found, wish)
         yield odds.reply(ctx, found, wish, picture, drawn)
 
-    async def _draw(self, ctx: Context, found: Dial, wish: Wish) -> bytes:
+    async def _draw(self, ctx: Context, found: Dial, wish: OddsRequest) -> bytes:
         return await self._pencil.run(draw, odds.chart(ctx, found, wish))

@@ -50,7 +50,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class OddsChart:
     """A picture's words and numbers: the end of the text as `title`, the names of the two kinds of bars, and these."""
 
     title: str
@@ -59,7 +59,7 @@ class Chart:
     bars: tuple[Bar, ...]
 
 
-def draw(chart: Chart) -> bytes:
+def draw(chart: OddsChart) -> bytes:
     """The picture as a PNG, 800 pixels wide."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -75,7 +75,7 @@ def draw(chart: Chart) -> bytes:
     return file.getvalue()
 
 
-def _head(figure: Figure, chart: Chart, height: float) -> None:
+def _head(figure: Figure, chart: OddsChart, height: float) -> None:
     """The text's end, and what the two colours mean."""
     words: dict[str, Any] = {"family": list(_fonts()), "parse_math": False, "va": "center"}
     ending = f"{drawable(chart.title)} …"
@@ -87,7 +87,7 @@ def _head(figure: Figure, chart: Chart, height: float) -> None:
         figure.text(0.1, top, name, size=10, color=INK, **words)
 
 
-def _bars(axes: Axes, chart: Chart) -> None:
+def _bars(axes: Axes, chart: OddsChart) -> None:
     words: dict[str, Any] = {"family": list(_fonts()), "parse_math": False, "va": "center"}
     longest = max(max(bar.before, bar.after) for bar in chart.bars)
     for place, bar in enumerate(chart.bars):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from bot import Answered, Attachment, Context, Delta, Drawn, Preview, Reply, Step, Turn
-from plugins.lab.together import Part, together, whole
+from plugins.lab.together import ParallelPart, together, whole
 
 TEMPERATURE = 0.7
 TOKENS = 120
@@ -18,7 +18,7 @@ CHOSEN = ("steps", "guidance")
 """What the diffusion model chooses by itself, as far as the settings of /imagine allow."""
 
 
-class Family(Part):
+class Family(ParallelPart):
     """One family at work. `steps` it took in `seconds` of the model server's time, with `model`."""
 
     def __init__(self, ctx: Context, prompt: str, seed: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from bot import Answered, Column, Context, Delta, Reply, Turn, UserError, Waiting
-from plugins.lab.together import Part, together, whole
+from plugins.lab.together import ParallelPart, together, whole
 
 LOWEST, HIGHEST, MOST = 0, 2, 5
 EXAMPLE = "0, 0.7, 1.5"
@@ -35,7 +35,7 @@ def _value(word: str) -> float:
     raise UserError(sentence, low=LOWEST, high=HIGHEST, example=EXAMPLE, word=word)
 
 
-class Writing(Part):
+class Writing(ParallelPart):
     """The answer at one temperature, and what was measured of its draws.
 
     `entropies` are in bits, one for each token; `daring` counts tokens that were not the most probable; `place` is the

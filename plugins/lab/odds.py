@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bot import Attachment, Button, Candidate, Context, Dial, Reply, new_seed
-from plugins.lab.chart import Bar, Chart, percent
+from plugins.lab.chart import Bar, OddsChart, percent
 
 SHOWN, OFFERED = 10, 5
 TITLE, LABEL = 60, 40
@@ -23,7 +23,7 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class OddsRequest:
     """What to go on from, and how. `ids` are the tokens of the text for `model`, none as long as only `text` is known.
 
     `top_p` and `temperature` are those of the draw, and `seed` that of later ones, too, if it is `fixed`.
@@ -59,7 +59,7 @@ class Wish:
         found = await self.dial(ctx, (seed + len(self.ids)) % 2**31)
         return found, Draw(found.drawn, seed)
 
-    def with_ids(self, *ids: int) -> Wish:
+    def with_ids(self, *ids: int) -> OddsRequest:
         """The same with other tokens."""
         return replace(self, ids=ids)
 
@@ -100,9 +100,9 @@ def so_far(dial: Dial) -> str:
     return b"".join(dial.prompt).decode(errors="replace")
 
 
-def chart(ctx: Context, dial: Dial, wish: Wish) -> Chart:
+def chart(ctx: Context, dial: Dial, wish: OddsRequest) -> OddsChart:
     """The picture of what may come next."""
-    return Chart(
+    return OddsChart(
         title=_end(" ".join(so_far(dial).split()), TITLE),
         before=ctx.translate("the model’s own odds"),
         after=_draw(ctx, wish),
@@ -110,7 +110,7 @@ def chart(ctx: Context, dial: Dial, wish: Wish) -> Chart:
     )
 
 
-def reply(ctx: Context, dial: Dial, wish: Wish, png: bytes, drawn: Draw | None = None) -> Reply:
+def reply(ctx: Context, dial: Dial, wish: OddsRequest, png: bytes, drawn: Draw | None = None) -> Reply:
     """The answer: the text so far, the odds in words and as a picture, and the ways on."""
     bars = _bars(ctx, dial)
     lines = [f"{number}. `{_code(bar.label)}` {_change(bar)}" for number, bar in enumerate(bars[:-1], 1)]
@@ -135,7 +135,7 @@ def reply(ctx: Context, dial: Dial, wish: Wish, png: bytes, drawn: Draw | None =
     )
 
 
-def end(ctx: Context, dial: Dial, wish: Wish, drawn: Draw | None = None) -> Reply:
+def end(ctx: Context, dial: Dial, wish: OddsRequest, drawn: Draw | None = None) -> Reply:
     """The answer once a token was taken that ends the text."""
     parts = [
         *([_luck(ctx, drawn)] if drawn is not None else ()),
@@ -176,7 +176,7 @@ def _change(bar: Bar) -> str:
     return f"{percent(bar.before)} → {percent(bar.after)}"
 
 
-def _buttons(ctx: Context, dial: Dial, wish: Wish) -> tuple[Button, ...]:
+def _buttons(ctx: Context, dial: Dial, wish: OddsRequest) -> tuple[Button, ...]:
     here = replace(wish, ids=dial.prompt_ids, model=dial.model)
     offered = [
         here.button(name(ctx, one), ended=True)
@@ -193,14 +193,14 @@ def _luck(ctx: Context, drawn: Draw) -> str:
     return ctx.translate("🎲 Drawn: {token}, which had {chance}.", token=token, chance=percent(drawn.token.after))
 
 
-def _draw(ctx: Context, wish: Wish) -> str:
+def _draw(ctx: Context, wish: OddsRequest) -> str:
     temperature, top_p = f"{wish.temperature:g}", f"{wish.top_p:g}"
     if wish.top_p >= 1:
         return ctx.translate("at temperature {temperature}", temperature=temperature)
     return ctx.translate("at temperature {temperature}, top-p {top_p}", temperature=temperature, top_p=top_p)
 
 
-def _card(dial: Dial, wish: Wish, drawn: Draw | None) -> dict[str, str]:
+def _card(dial: Dial, wish: OddsRequest, drawn: Draw | None) -> dict[str, str]:
     facts = {"model": dial.model, "temperature": f"{wish.temperature:g}", "top_p": f"{wish.top_p:g}"}
     seed = wish.seed if drawn is None else drawn.seed
     return facts | ({} if seed is None else {"seed": str(seed)})

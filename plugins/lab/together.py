@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from bot import UserError, closing, ellipsis
 
 
-class Part(ABC):
+class ParallelPart(ABC):
     """One of them. What goes wrong with it, in a sentence, is `error` in the end; the others go on."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Part(ABC):
             news.set()
 
 
-async def together(parts: Sequence[Part]) -> AsyncGenerator[None, None]:
+async def together(parts: Sequence[ParallelPart]) -> AsyncGenerator[None, None]:
     """Let all of `parts` work, and yield whenever any has news, the last time when all have ended.
 
     Raises the first one's error if all failed and none has anything to show. Closing this stops them all.

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from bot import Attachment, Choice, Context, Figures, OneThread, Plugin, Reply, command
-from plugins.stats.chart import COLOURS, Chart, draw
+from bot import Attachment, Choice, Context, Plugin, Reply, SerialExecutor, UsageStatistics, command
+from plugins.stats.chart import COLOURS, UsageChart, draw
 
 NAMED = len(COLOURS) - 1
 """How many commands have a colour of their own; the others share the last one."""
 FILE = "stats.png"
 
 
-class Stats(Plugin):
+class StatsPlugin(Plugin):
     """Figures for moderators."""
 
     title = "Statistics (/stats)"
 
     async def start(self) -> None:
-        self._pencil = OneThread("stats")
+        self._pencil = SerialExecutor("stats")
 
     async def stop(self) -> None:
         self._pencil.leave()
@@ -45,7 +45,7 @@ class Stats(Plugin):
         yield Reply(text=_text(ctx, figures), attachments=(file,), final=True)
 
 
-def _kinds(ctx: Context, figures: Figures) -> list[tuple[str, Sequence[int]]]:
+def _kinds(ctx: Context, figures: UsageStatistics) -> list[tuple[str, Sequence[int]]]:
     """The commands that are used most, each with its uses by day, and all others together."""
     kinds: list[tuple[str, Sequence[int]]] = [(f"/{name}", uses) for name, uses in figures.uses.items()]
     if len(kinds) <= NAMED + 1:
@@ -54,11 +54,11 @@ def _kinds(ctx: Context, figures: Figures) -> list[tuple[str, Sequence[int]]]:
     return [*kinds[:NAMED], (ctx.translate("all others"), others)]
 
 
-def _chart(ctx: Context, figures: Figures) -> Chart:
-    return Chart(ctx.translate("Answers by day"), figures.days, _kinds(ctx, figures))
+def _chart(ctx: Context, figures: UsageStatistics) -> UsageChart:
+    return UsageChart(ctx.translate("Answers by day"), figures.days, _kinds(ctx, figures))
 
 
-def _alt(ctx: Context, figures: Figures) -> str:
+def _alt(ctx: Context, figures: UsageStatistics) -> str:
     """The numbers in words, the most telling first, since platforms cut what is long."""
     commands = ", ".join(f"{name} {sum(uses)}" for name, uses in _kinds(ctx, figures))
     totals = [sum(numbers) for numbers in zip(*figures.uses.values(), strict=True)] or [0] * len(figures.days)
@@ -67,7 +67,7 @@ def _alt(ctx: Context, figures: Figures) -> str:
     return ctx.translate("Answers from {first} to {last}: {commands}. By day: {days}.", **about)
 
 
-def _text(ctx: Context, figures: Figures) -> str:
+def _text(ctx: Context, figures: UsageStatistics) -> str:
     first, last = figures.days[0], figures.days[-1]
     about = {"first": first, "last": last, "count": figures.total, "failed": figures.failed}
     head = ctx.translate("**{first} to {last}** (UTC). Answers: {count}, with an error: {failed}.", **about)
@@ -80,7 +80,7 @@ def _text(ctx: Context, figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _command(ctx: Context, figures: Figures, name: str) -> str:
+def _command(ctx: Context, figures: UsageStatistics, name: str) -> str:
     """One command in a line: uses, how long people waited for something to see, thumbs."""
     parts = [f"`/{name}`: {sum(figures.uses[name])}"]
     if (waits := figures.waits.get(name)) is not None:

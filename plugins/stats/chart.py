@@ -27,7 +27,7 @@ FEW, LABELS = 10, 6
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class UsageChart:
     """A picture's words and numbers: a `title`, the days, and for each kind of bar a name and a number for each day."""
 
     title: str
@@ -35,7 +35,7 @@ class Chart:
     kinds: Sequence[tuple[str, Sequence[int]]]
 
 
-def draw(chart: Chart) -> bytes:
+def draw(chart: UsageChart) -> bytes:
     """The picture as a PNG, 800 pixels wide. It has room for as many kinds as there are COLOURS."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def draw(chart: Chart) -> bytes:
     return file.getvalue()
 
 
-def _bars(axes: Axes, chart: Chart) -> None:
+def _bars(axes: Axes, chart: UsageChart) -> None:
     from matplotlib.ticker import MaxNLocator
 
     tops = [0] * len(chart.days)

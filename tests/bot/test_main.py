@@ -21,7 +21,7 @@ from fakes.programs.terminal_chat import TEMPERA, Ended, Person, ended
 from bot import config
 from bot.__main__ import _bot
 from bot.core.errors import ConfigError
-from bot.platforms.web.access.teachers import Moderators
+from bot.platforms.web.access.teachers import WebModerators
 from bot.storage.database import Database
 
 pytestmark = pytest.mark.processes
@@ -219,7 +219,7 @@ async def test_a_teachers_link_makes_somebody_a_moderator(person: Person) -> Non
     link = re.fullmatch(r"http://127\.0\.0\.1:8080/teacher#(\S+)\n", done.out)
     assert link is not None
     async with Database(f"sqlite:///{person.home}/tempera.db") as database:
-        moderators = Moderators(database)
+        moderators = WebModerators(database)
         await moderators.sign_in(link[1], "ann")
         assert "ann" in moderators
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from fakes.model_server.gateway import Gateway, running_gateway
 
-from model_server.files.cache import Store
+from model_server.files.cache import ModelCache
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,6 @@ async def http(server_url: str) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> ModelCache:
     """A cache that is empty."""
-    return Store(tmp_path / "cache")
+    return ModelCache(tmp_path / "cache")

@@ -8,8 +8,8 @@ import pytest
 
 from model_server.__main__ import main
 from model_server.assembly import MAX_TOKENS, TRAINED
-from model_server.catalogue import Entry, load_catalogue
-from model_server.files.cache import Store, StoreError
+from model_server.catalogue import CatalogueEntry, StoreError, load_catalogue
+from model_server.files.cache import ModelCache
 
 ENCODER = {
     "config.json": json.dumps({"hidden_size": 8}).encode(),
@@ -48,11 +48,11 @@ def catalogue(tmp_path: Path) -> Path:
     return path
 
 
-def drawer(catalogue: Path) -> Entry:
+def drawer(catalogue: Path) -> CatalogueEntry:
     return load_catalogue(catalogue)["drawer"]
 
 
-def test_the_folder_is_a_whole_pipeline(store: Store, catalogue: Path) -> None:
+def test_the_folder_is_a_whole_pipeline(store: ModelCache, catalogue: Path) -> None:
     entry = drawer(catalogue)
     assert store.ready(entry) is None
     folder = store.ensure(entry)
@@ -67,10 +67,10 @@ def test_the_folder_is_a_whole_pipeline(store: Store, catalogue: Path) -> None:
     assert not store.begun(entry)
 
 
-def test_it_is_put_together_once_and_again_when_the_weights_change(store: Store, catalogue: Path) -> None:
+def test_it_is_put_together_once_and_again_when_the_weights_change(store: ModelCache, catalogue: Path) -> None:
     entry = drawer(catalogue)
     made = store.ensure(entry).stat().st_ino
-    assert Store(store.cache).ensure(entry).stat().st_ino == made
+    assert ModelCache(store.cache).ensure(entry).stat().st_ino == made
     better = catalogue.parent / "better"
     better.write_bytes(b"better")
     better.replace(catalogue.parent / "weights" / "unet" / "diffusion_pytorch_model.safetensors")
@@ -79,7 +79,7 @@ def test_it_is_put_together_once_and_again_when_the_weights_change(store: Store,
     assert (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == b"better"
 
 
-def test_what_is_missing_is_named(store: Store, catalogue: Path, tmp_path: Path) -> None:
+def test_what_is_missing_is_named(store: ModelCache, catalogue: Path, tmp_path: Path) -> None:
     (tmp_path / "weights" / "vae").rename(tmp_path / "elsewhere")
     with pytest.raises(StoreError, match=r"no weights: .*weights should hold the folders unet, vae and scheduler"):
         store.ensure(drawer(catalogue))
@@ -90,7 +90,7 @@ def test_what_is_missing_is_named(store: Store, catalogue: Path, tmp_path: Path)
 
 
 def test_its_folder_is_printed(
-    store: Store, catalogue: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    store: ModelCache, catalogue: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TEMPERA_CACHE", str(store.cache))
     path = ["path", "drawer", "--catalogue", str(catalogue)]

@@ -7,7 +7,7 @@ from fakes.core.requests import ANN, BEN, ROOM, ask, last, press, replies, speak
 from fakes.model_server.broken_api import crooked, plainly
 from fakes.model_server.model_api import FakeModels
 
-from bot import Likely, Token, User, UserError
+from bot import LikelyToken, Token, User, UserError
 from bot.app import Bot
 from bot.commands.option import number
 from bot.config import ExplainSection, PluginsSection
@@ -252,9 +252,9 @@ async def test_an_answer_of_blanks_alone_cannot_be_gone_on_with(bot: Bot, models
 
 @pytest.mark.parametrize(("at", "choice"), [(0, 0), (1, 0)])
 def test_no_character_is_broken(at: int, choice: int) -> None:
-    likely = (Likely("\ufffd", 0.5),)
+    likely = (LikelyToken("\ufffd", 0.5),)
     with pytest.raises(UserError, match="part of a character"):
-        forked((Token("", 0.5, likely), Token("é", 0.5, (Likely("è", 0.5),))), at, choice)
+        forked((Token("", 0.5, likely), Token("é", 0.5, (LikelyToken("è", 0.5),))), at, choice)
 
 
 async def test_private_answers_are_their_authors(bot: Bot, models: FakeModels, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from fakes.model_server.model_api import FakeModels
 from bot import UserError
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.core.adapters import Shown
+from bot.core.adapters import ShownMessage
 from bot.core.messages import Place, Request, User
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.settings.scopes import home
-from bot.storage.audit import Filter
+from bot.storage.audit import AuditFilter
 from bot.storage.database import Database, now
 from plugins.moderation import span
 
@@ -43,11 +43,11 @@ class Hand:
     async def person(self, name: str, place: Place) -> User | None:
         return self.people.get(name)
 
-    def message(self, link: str, place: Place) -> Shown | None:
+    def message(self, link: str, place: Place) -> ShownMessage | None:
         server, _, external = link.removeprefix("https://chat/").partition("/")
-        return Shown(Place("test", "room", server), external) if link.startswith("https://chat/") else None
+        return ShownMessage(Place("test", "room", server), external) if link.startswith("https://chat/") else None
 
-    async def take_down(self, shown: Shown, externals: list[str]) -> bool:
+    async def take_down(self, shown: ShownMessage, externals: list[str]) -> bool:
         known = not self.keeps and set(externals) <= self.shown
         self.shown -= set(externals) if known else set()
         return known
@@ -168,7 +168,7 @@ async def test_a_message_is_removed_by_its_link_with_what_is_stored(bot: Bot) ->
         assert (reply.text, reply.private, reply.error) == ("The message is removed.", True, False)
         assert hand.shown == {"hello"}
         assert await bot.journal.get(answer.row) is None
-        (entry,) = await bot.audit.find("test", "school", Filter(kind="moderation"))
+        (entry,) = await bot.audit.find("test", "school", AuditFilter(kind="moderation"))
         assert (entry.what, entry.actor, entry.subject, entry.after) == ("remove", "mod", "ben", {"command": "ask"})
         # One that is not stored, such as a greeting.
         assert (
@@ -223,7 +223,7 @@ async def test_the_buttons_of_others_leave_an_entry_when_moderators_press_them(b
     async for _ in bot.dispatch(press("stop", job.id, MODERATOR)).replies:
         pass
     assert (await running).status == "Stopped."
-    entries = await bot.audit.find("test", "school", Filter(kind="moderation"))
+    entries = await bot.audit.find("test", "school", AuditFilter(kind="moderation"))
     assert [(entry.what, entry.actor, entry.subject_name) for entry in entries] == [
         ("cancel", "mod", "Ben"),
         ("remove", "mod", "Ben"),
@@ -252,7 +252,7 @@ async def test_the_queue_is_shown_and_cancelled(bot: Bot, models: FakeModels) ->
     assert not elsewhere.done()
     again = await last(bot, press("b0", queue.row, MODERATOR))
     assert again.text == "There is nothing to stop: this answer is finished."
-    (entry,) = await bot.audit.find("test", "school", Filter(what="cancel"))
+    (entry,) = await bot.audit.find("test", "school", AuditFilter(what="cancel"))
     assert (entry.kind, entry.subject, entry.after) == ("moderation", "ben", {"command": "ask"})
     models.gate.set()
     await elsewhere

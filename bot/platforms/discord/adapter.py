@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import aiohttp
 import discord
 
-from bot.core.adapters import Shown
+from bot.core.adapters import ShownMessage
 from bot.core.errors import BotError
 from bot.core.messages import Place, User
 from bot.platforms.discord.convert.requests import PLATFORM, member
-from bot.platforms.discord.outgoing.targets import Gone
+from bot.platforms.discord.outgoing.targets import MessageGone
 from bot.settings.setting import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from bot.platforms.discord.outgoing.answers import Answers
+    from bot.platforms.discord.outgoing.answers import DiscordAnswers
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ LINK = re.compile(
 ID = re.compile(r"[0-9]{1,20}")
 
 
-class DiscordHand:
+class DiscordAdapter:
     """Reaches what the bot reaches in its servers."""
 
-    def __init__(self, answers: Answers, client: discord.Client) -> None:
+    def __init__(self, answers: DiscordAnswers, client: discord.Client) -> None:
         self._answers = answers
         self._client = client
 
@@ -70,14 +70,14 @@ class DiscordHand:
         wanted = (one for one in there if not isinstance(one, discord.CategoryChannel))
         return [str(one.id) for one in wanted if one.name.casefold() == name.casefold()]
 
-    def message(self, link: str, place: Place) -> Shown | None:
+    def message(self, link: str, place: Place) -> ShownMessage | None:
         """From the link that Discord's menu copies."""
         if (match := LINK.fullmatch(link.strip())) is None:
             return None
         server = "" if match["server"] == "@me" else match["server"]
-        return Shown(Place(PLATFORM, match["channel"], server), match["message"])
+        return ShownMessage(Place(PLATFORM, match["channel"], server), match["message"])
 
-    async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
+    async def take_down(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
         """Delete messages, those of answers under way, too, and the question above a thread of its own.
 
         One that is not stored is deleted only if it is the bot's, and in the server that its place names.
@@ -87,7 +87,7 @@ class DiscordHand:
             return False
         return is_gone
 
-    async def _delete(self, shown: Shown, externals: Sequence[str]) -> bool:
+    async def _delete(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
         channel = int(shown.place.thread or shown.place.channel)
         if shown.row:
             await self._answers.delete(channel, (), self._answers.showing(shown.row))
@@ -100,7 +100,7 @@ class DiscordHand:
                 if not shown.row and (await room.fetch_message(int(external))).author != self._client.user:
                     return False
                 # An answer under way takes its messages away itself, and anybody else may have done so before.
-                with suppress(Gone):
+                with suppress(MessageGone):
                     await self._answers.room(channel, None).delete(int(external))
         except discord.NotFound:
             return bool(shown.row)

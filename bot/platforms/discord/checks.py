@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bot.commands.command import Command
     from bot.config import DiscordSection
-    from bot.platforms.discord.incoming.sync import Scope
+    from bot.platforms.discord.incoming.sync import CommandScope
 
     Findings = list[tuple[bool, str]]
 
@@ -148,7 +148,7 @@ async def _commands(client: discord.Client, section: DiscordSection, commands: S
     return [(True, _registered(scope)) for scope in scopes]
 
 
-def _registered(scope: Scope) -> str:
+def _registered(scope: CommandScope) -> str:
     if not scope.differs:
         return f"{len(scope.present)} commands are registered {scope}."
     if not scope.present:

@@ -13,9 +13,9 @@ from discord.gateway import DiscordWebSocket
 from bot.platforms.discord.convert.requests import PLATFORM
 from bot.platforms.discord.incoming.commands import Tree, build
 from bot.platforms.discord.incoming.interactions import Interactions
-from bot.platforms.discord.incoming.messages import Conversation
+from bot.platforms.discord.incoming.messages import MessageListener
 from bot.platforms.discord.incoming.sync import synchronise
-from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS, Answers
+from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS, DiscordAnswers
 from bot.platforms.discord.outgoing.targets import NO_PINGS
 from bot.platforms.discord.voice import DiscordVoice
 
@@ -37,10 +37,10 @@ class Client(discord.AutoShardedClient):
             guilds=True, guild_messages=True, dm_messages=True, message_content=section.message_content
         )
         super().__init__(intents=intents, allowed_mentions=NO_PINGS, max_messages=None)
-        self.answers = Answers(bot, self, token_seconds)
+        self.answers = DiscordAnswers(bot, self, token_seconds)
         self._section = section
         self._interactions = Interactions(self.answers)
-        self._conversation = Conversation(self.answers, self, reads_all=section.message_content)
+        self._conversation = MessageListener(self.answers, self, reads_all=section.message_content)
         self._tree = Tree(self)
         self._tree.offer(
             build(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import discord
 
-from bot.platforms.discord.adapter import DiscordHand
+from bot.platforms.discord.adapter import DiscordAdapter
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.library import prepare
 from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS
@@ -61,7 +61,7 @@ class DiscordPlatform:
     async def _connect(self) -> None:
         client = Client(self._bot, self._section, self._token_seconds)
         async with client:
-            with self._bot.hands.lent(self.name, DiscordHand(client.answers, client)):
+            with self._bot.hands.lent(self.name, DiscordAdapter(client.answers, client)):
                 await client.start(self._section.token.get_secret_value())
 
 

@@ -6,19 +6,19 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from bot.core.adapters import Shown
+from bot.core.adapters import ShownMessage
 from bot.core.errors import UserError
 from bot.core.messages import Place, User
-from bot.platforms.slack.api.api import Gone, SlackError
+from bot.platforms.slack.api.api import MessageGone, SlackError
 from bot.platforms.slack.convert.requests import PLATFORM
 from bot.settings.setting import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from bot.platforms.slack.api.api import Web
-    from bot.platforms.slack.convert.people import People
-    from bot.platforms.slack.convert.requests import Me
+    from bot.platforms.slack.api.api import SlackApi
+    from bot.platforms.slack.convert.people import UserDirectory
+    from bot.platforms.slack.convert.requests import BotIdentity
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,10 @@ def link_to(channel: str, ts: str) -> str:
     return f"https://slack.com/archives/{channel}/p{ts.replace('.', '')}"
 
 
-class SlackHand:
+class SlackAdapter:
     """Reaches the bot's own messages in its workspace."""
 
-    def __init__(self, web: Web, people: People, me: Me) -> None:
+    def __init__(self, web: SlackApi, people: UserDirectory, me: BotIdentity) -> None:
         self._web = web
         self._people = people
         self._me = me
@@ -59,14 +59,14 @@ class SlackHand:
             sentence = "I could not look up the channel “{name}”. Pick it from the list that appears, or give its id."
             raise UserError(sentence, name=name[:60]) from error
 
-    def message(self, link: str, place: Place) -> Shown | None:
+    def message(self, link: str, place: Place) -> ShownMessage | None:
         """From the link that Slack's menu copies."""
         if (match := LINK.fullmatch(link.strip())) is None:
             return None
         server = "" if match["channel"].startswith("D") else self._me.team
-        return Shown(Place(PLATFORM, match["channel"], server), f"{match['seconds']}.{match['rest']}")
+        return ShownMessage(Place(PLATFORM, match["channel"], server), f"{match['seconds']}.{match['rest']}")
 
-    async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
+    async def take_down(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
         """Delete messages and files, and the question that the bot posted; Slack deletes none but the bot's own."""
         is_gone = True
         question = shown.resume.get("question") if shown.is_last else None
@@ -76,7 +76,7 @@ class SlackHand:
                     await self._web.delete_file(external)
                 else:
                     await self._web.delete(shown.place.channel, external)
-            except Gone:
+            except MessageGone:
                 is_gone = is_gone and bool(shown.row)
             except SlackError as error:
                 log.info("A message stays on Slack: %s", error)

@@ -16,15 +16,15 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
 from bot.core.errors import BotError
-from bot.platforms.slack.adapter import SlackHand
-from bot.platforms.slack.api.api import WORTHLESS, Web
-from bot.platforms.slack.api.budgets import Budgets
+from bot.platforms.slack.adapter import SlackAdapter
+from bot.platforms.slack.api.api import WORTHLESS, SlackApi
+from bot.platforms.slack.api.budgets import RateBudgets
 from bot.platforms.slack.api.client import connect, reason, sdk_logger
 from bot.platforms.slack.checks import EVENTS_PATH
-from bot.platforms.slack.convert.people import People
-from bot.platforms.slack.convert.requests import Me
+from bot.platforms.slack.convert.people import UserDirectory
+from bot.platforms.slack.convert.requests import BotIdentity
 from bot.platforms.slack.incoming.app import build
-from bot.platforms.slack.outgoing.answers import Answers
+from bot.platforms.slack.outgoing.answers import SlackAnswers
 from bot.platforms.slack.voice import SlackVoice
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ class SlackPlatform:
         async with AsyncExitStack() as ending:
             timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
             session = await ending.enter_async_context(aiohttp.ClientSession(timeout=timeout))
-            api = Web(connect(self._section, session), Budgets())
+            api = SlackApi(connect(self._section, session), RateBudgets())
             me = await _sign_in(api.client)
-            answers = await ending.enter_async_context(Answers(self._bot, api, me))
-            people = await ending.enter_async_context(People(api))
+            answers = await ending.enter_async_context(SlackAnswers(self._bot, api, me))
+            people = await ending.enter_async_context(UserDirectory(api))
             voice = self._bot.log_channel.spoken(self.name, SlackVoice(api, me))
             await ending.enter_async_context(voice)
-            ending.enter_context(self._bot.hands.lent(self.name, SlackHand(api, people, me)))
+            ending.enter_context(self._bot.hands.lent(self.name, SlackAdapter(api, people, me)))
             app = build(answers, people, self._section, session)
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             watching = asyncio.create_task(_watch(api.worthless, ended), name="slack token")
@@ -114,7 +114,7 @@ class SlackPlatform:
     async def _requests(self, app: AsyncApp) -> AsyncIterator[str]:
         host, port = self._section.host, self._section.port
         server = web.Application(client_max_size=MOST_BYTES)
-        server.add_routes([web.post(EVENTS_PATH, _Door(app).handle), web.get("/health", _health)])
+        server.add_routes([web.post(EVENTS_PATH, _HttpListener(app).handle), web.get("/health", _health)])
         runner = web.AppRunner(server, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         try:
@@ -138,7 +138,7 @@ class _Refused(BotError):
         super().__init__(f"Slack does not take the token in {variable} ({why}): {rest}")
 
 
-async def _sign_in(client: AsyncWebClient) -> Me:
+async def _sign_in(client: AsyncWebClient) -> BotIdentity:
     """Who the bot is. Raises BotError if Slack does not take its token; waits for a Slack that cannot be reached."""
     pauses = iter(RETRY_SECONDS)
     while True:
@@ -151,7 +151,7 @@ async def _sign_in(client: AsyncWebClient) -> Me:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             problem = type(error).__name__
         else:
-            return Me(
+            return BotIdentity(
                 team=str(found["team_id"]),
                 user=str(found["user_id"]),
                 bot=str(found.get("bot_id", "")),
@@ -208,7 +208,7 @@ class _Socket(SocketModeClient):
             raise
 
 
-class _Door:
+class _HttpListener:
     """Takes Slack's HTTP requests. Bolt checks their signatures; what is refused for its time is told to the log."""
 
     def __init__(self, app: AsyncApp, clock: Callable[[], float] = time.time) -> None:

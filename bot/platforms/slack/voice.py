@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from bot.core.i18n import Sentence
 from bot.moderation.log_channel import CannotPost
 from bot.platforms.slack.api import message_format
-from bot.platforms.slack.api.api import Closed, NotThere, SlackError
+from bot.platforms.slack.api.api import ChannelClosed, NotInChannel, SlackError
 from bot.platforms.slack.convert import commands
 
 if TYPE_CHECKING:
-    from bot.platforms.slack.api.api import Web
-    from bot.platforms.slack.convert.requests import Me
+    from bot.platforms.slack.api.api import SlackApi
+    from bot.platforms.slack.convert.requests import BotIdentity
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ CHANNELS = ("C", "G")
 class SlackVoice:
     """Speaks in channels of the workspace that the bot is in."""
 
-    def __init__(self, web: Web, me: Me) -> None:
+    def __init__(self, web: SlackApi, me: BotIdentity) -> None:
         self._web = web
         self._me = me
 
@@ -42,9 +42,9 @@ class SlackVoice:
             raise CannotPost(NO_CHANNEL)
         try:
             await self._web.post(channel, message_format.note(commands.typed(text.replace("\n", "\n\n"), ["audit"])))
-        except NotThere as error:
+        except NotInChannel as error:
             raise CannotPost(Sentence(NOT_A_MEMBER.text, {"name": f"@{self._me.name}"})) from error
-        except Closed as error:
+        except ChannelClosed as error:
             raise CannotPost(CLOSED) from error
         except SlackError as error:
             log.warning("Slack did not take a line of the log channel: %s", error)

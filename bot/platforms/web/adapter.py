@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bot.core.adapters import Shown
+from bot.core.adapters import ShownMessage
 from bot.core.messages import Place, Reply, User
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from bot.platforms.web.access.teachers import Moderators
-    from bot.platforms.web.chat.answers import Answers
+    from bot.platforms.web.access.teachers import WebModerators
+    from bot.platforms.web.chat.answers import WebAnswers
     from bot.platforms.web.chat.files import Files
     from bot.platforms.web.chat.rooms import Rooms
 
@@ -20,10 +20,10 @@ NUMBER = re.compile(r"(?:https?://\S+#[^/\s]+/|#)?(?P<row>[0-9]{1,18})")
 ID = re.compile(r"[0-9a-f]{16}")
 
 
-class WebHand:
+class WebAdapter:
     """Reaches all rooms."""
 
-    def __init__(self, rooms: Rooms, moderators: Moderators, answers: Answers, uploads: Files) -> None:
+    def __init__(self, rooms: Rooms, moderators: WebModerators, answers: WebAnswers, uploads: Files) -> None:
         self._rooms = rooms
         self._moderators = moderators
         self._answers = answers
@@ -42,12 +42,12 @@ class WebHand:
         """The room that is called so."""
         return [name] if name in self._rooms.names else []
 
-    def message(self, link: str, place: Place) -> Shown | None:
+    def message(self, link: str, place: Place) -> ShownMessage | None:
         """From the address of an answer's thread, or its number alone."""
         match = NUMBER.fullmatch(link.strip())
-        return None if match is None else Shown(Place("web", place.channel, "web"), row=int(match["row"]))
+        return None if match is None else ShownMessage(Place("web", place.channel, "web"), row=int(match["row"]))
 
-    async def take_down(self, shown: Shown, externals: Sequence[str]) -> bool:
+    async def take_down(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
         """Show an answer no longer, in whatever room it is."""
         found = self._rooms.with_row(shown.row)
         for room, exchange in found:

@@ -17,12 +17,12 @@ from bot.app import PURGE_SECONDS
 from bot.core.background import repeated
 from bot.core.errors import BotError, ConfigError
 from bot.platforms.web.access.origin_check import is_loopback
-from bot.platforms.web.access.teachers import SPACE, Moderators, link
-from bot.platforms.web.adapter import WebHand
-from bot.platforms.web.chat.answers import Answers
+from bot.platforms.web.access.teachers import SPACE, WebModerators, link
+from bot.platforms.web.adapter import WebAdapter
+from bot.platforms.web.chat.answers import WebAnswers
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.rooms import Rooms
-from bot.platforms.web.chat.services import House
+from bot.platforms.web.chat.services import WebServices
 from bot.platforms.web.site import Site
 from bot.platforms.web.voice import WebVoice
 from bot.settings.builtin import DAY_SECONDS
@@ -58,7 +58,7 @@ class WebPlatform:
         self._bot = bot
         self._section = section
         self._announce = announce
-        self._moderators = Moderators(bot.database)
+        self._moderators = WebModerators(bot.database)
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -80,20 +80,20 @@ class WebPlatform:
         rooms = Rooms(files, Store(self._bot.database, SPACE))
         await rooms.start()
         await self._moderators.start()
-        async with Answers(self._bot, rooms) as answers, AsyncExitStack() as ending:
+        async with WebAnswers(self._bot, rooms) as answers, AsyncExitStack() as ending:
             await answers.restore()
             if days := self._bot.retention_days:
                 forget = partial(self._forget, rooms, days)
                 await ending.enter_async_context(repeated(forget, PURGE_SECONDS, at_once=True))
             uploads = Files(UPLOADED_BYTES)
-            house = House(self._bot, rooms, answers, self._moderators, files, uploads)
+            house = WebServices(self._bot, rooms, answers, self._moderators, files, uploads)
             runner = web.AppRunner(Site(house, self._section).app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
             await runner.setup()
             ending.push_async_callback(runner.cleanup)
             await self._listen(runner)
             # Not before it listens: another chat of the same bot may have this name already, and keeps it.
             await ending.enter_async_context(self._bot.log_channel.spoken(self.name, WebVoice(rooms)))
-            hand = WebHand(rooms, self._moderators, answers, uploads)
+            hand = WebAdapter(rooms, self._moderators, answers, uploads)
             ending.enter_context(self._bot.hands.lent(self.name, hand))
             yield self._section.at(runner.addresses[0][1])
 

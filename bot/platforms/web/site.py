@@ -11,13 +11,13 @@ from aiohttp import WSCloseCode, web
 from bot.core.i18n import translate
 from bot.core.messages import Attachment
 from bot.platforms.web.access import visitors
-from bot.platforms.web.access.login import Door
-from bot.platforms.web.access.origin_check import Guard, add_headers
+from bot.platforms.web.access.login import Login
+from bot.platforms.web.access.origin_check import OriginCheck, add_headers
 from bot.platforms.web.chat import protocol
 from bot.platforms.web.chat.connection import Connection
 from bot.platforms.web.chat.files import PICTURE_TYPES
 from bot.platforms.web.pages.lab import Lab
-from bot.platforms.web.pages.lessons_page import Reading
+from bot.platforms.web.pages.lessons_page import LessonPages
 from bot.platforms.web.pages.settings_page import SettingsPage
 from bot.platforms.web.pages.stats_page import StatsPage
 from bot.platforms.web.templates import STATIC, language_of, page, static_url
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from bot.config import WebSection
-    from bot.platforms.web.chat.services import House
+    from bot.platforms.web.chat.services import WebServices
 
 MOST_UPLOAD = 8 << 20
 UPLOADS_AT_ONCE = 4
@@ -40,10 +40,10 @@ HEARTBEAT_SECONDS = 25.0
 class Site:
     """Everything that is served, around the rooms of one chat."""
 
-    def __init__(self, house: House, section: WebSection) -> None:
+    def __init__(self, house: WebServices, section: WebSection) -> None:
         self._house = house
-        self._guard = Guard(section.host, section.names)
-        self._door = Door(section.join_code.get_secret_value().strip(), house.moderators)
+        self._guard = OriginCheck(section.host, section.names)
+        self._door = Login(section.join_code.get_secret_value().strip(), house.moderators)
         self._uploading = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._sockets: set[web.WebSocketResponse] = set()
 
@@ -58,7 +58,7 @@ class Site:
                 *Lab(self._house).routes(),
                 *SettingsPage(self._house).routes(),
                 *StatsPage(self._house).routes(),
-                *Reading(self._house).routes(),
+                *LessonPages(self._house).routes(),
             ]
         )
         app.add_routes(

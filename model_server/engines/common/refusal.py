@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Refused(Exception):
+class JobRefused(Exception):
     """A job that cannot be done. `message` is one sentence for the user; the rest is as in `Failed`."""
 
     def __init__(
@@ -30,14 +30,14 @@ def check_encodable(text: str, param: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         sentence = f"Character {error.start + 1:,} of the text is half a surrogate pair; send whole characters."
-        raise Refused(sentence, param=param) from None
+        raise JobRefused(sentence, param=param) from None
 
 
 def check_texts(texts: Sequence[str], param: str) -> None:
     """Refuses what has no words: no text at all, and one that is empty."""
     if not texts:
-        raise Refused("There is nothing to embed; send at least one text.", param=param)
+        raise JobRefused("There is nothing to embed; send at least one text.", param=param)
     for place, text in enumerate(texts, 1):
         if not text.strip():
-            raise Refused(f"Text {place} of {len(texts)} is empty; send texts with words in them.", param=param)
+            raise JobRefused(f"Text {place} of {len(texts)} is empty; send texts with words in them.", param=param)
         check_encodable(text, param)

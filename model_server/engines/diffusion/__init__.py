@@ -29,12 +29,12 @@ def open_engine(spec: EngineSpec) -> Engine:
     if spec.options.get("offload", "none") not in OFFLOADS:
         raise Misconfigured(f"The option offload of {spec.name} must be one of {', '.join(OFFLOADS)}.")
     if is_plain(spec):
-        from model_server.engines.diffusion.batched_engine import StepwiseEngine
+        from model_server.engines.diffusion.batched_engine import BatchedEngine
 
-        return StepwiseEngine(spec)
-    from model_server.engines.diffusion.pipeline_engine import CallwiseEngine
+        return BatchedEngine(spec)
+    from model_server.engines.diffusion.pipeline_engine import PipelineEngine
 
-    return CallwiseEngine(spec)
+    return PipelineEngine(spec)
 
 
 def quieten() -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from model_server.engines.common.memory import give_memory_back, out_of_memory
-from model_server.engines.common.refusal import Refused
-from model_server.engines.diffusion.drawing import Drawing
+from model_server.engines.common.refusal import JobRefused
+from model_server.engines.diffusion.drawing import PictureJob
 from model_server.engines.diffusion.network import Network
 from model_server.engines.diffusion.request import NO_ROOM, ability, imagined, last_step, singles, start_of
 from model_server.engines.diffusion.solver import NAME, Move, advance
@@ -37,7 +37,7 @@ SINGLE_GUESSES: dict[float, GuidedBy] = {0.0: "nothing", 1.0: "prompt"}
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class PictureState:
     """One picture on its way: `noisy` (C × H × W) is where it is, `clean` where it seemed to go in the last step.
 
     `wanted` is what the network reads for it, as (weight, states): the outputs are added up with these weights.
@@ -61,14 +61,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ActiveJob:
     """A job with its pictures."""
 
-    drawing: Drawing
-    rows: Sequence[Row]
+    drawing: PictureJob
+    rows: Sequence[PictureState]
 
 
-class StepwiseEngine:
+class BatchedEngine:
     """`spec.folder`: a StableDiffusionPipeline.
 
     Options: `steps`, `guidance` and `size` (of pictures, in pixels) where a request names none; `guidance_rescale`;
@@ -79,7 +79,7 @@ class StepwiseEngine:
         self._spec = spec
         self.capacity = int(spec.options.get("batch", BATCH))
         self._new: list[Job] = []
-        self._running: dict[str, Work] = {}
+        self._running: dict[str, ActiveJob] = {}
 
     def load(self) -> None:
         self._network = network = Network(self._spec, 2 * self.capacity)
@@ -119,7 +119,7 @@ class StepwiseEngine:
         """What `action` tells, or why it ends the job: what is wrong with it, or too little memory for it."""
         try:
             return action()
-        except Refused as refused:
+        except JobRefused as refused:
             self.remove(job_id)
             return [refused.event(job_id)]
         except (MemoryError, RuntimeError) as error:
@@ -132,12 +132,12 @@ class StepwiseEngine:
     def _start(self, job: Job) -> list[Event]:
         task = imagined(job, self._can)
         rows = self._begin(task)
-        drawing = Drawing(job.id, task, self._can, [len(row.moves) for row in rows])
+        drawing = PictureJob(job.id, task, self._can, [len(row.moves) for row in rows])
         negative = self._network.reading(task.negative_prompt) if task.negative_prompt else None
-        self._running[job.id] = Work(drawing, rows)
+        self._running[job.id] = ActiveJob(drawing, rows)
         return [*drawing.opening(self._network.reading(task.prompt), negative), *self._look(drawing, rows)]
 
-    def _begin(self, task: Imagine) -> list[Row]:
+    def _begin(self, task: Imagine) -> list[PictureState]:
         network = self._network
         width, height = task.width or 0, task.height or 0
         start = start_of(task)
@@ -149,7 +149,7 @@ class StepwiseEngine:
             if initial is not None:
                 moves = moves[network.solver.start(steps, one.strength) :]
                 noisy = moves[0].alpha * initial + moves[0].sigma * noisy
-            rows.append(Row(index, moves[: last_step(one, len(moves))], noisy, self._wanted(one)))
+            rows.append(PictureState(index, moves[: last_step(one, len(moves))], noisy, self._wanted(one)))
         return rows
 
     def _wanted(self, task: Imagine) -> list[tuple[float, torch.Tensor]]:
@@ -158,17 +158,17 @@ class StepwiseEngine:
         parts = [(1 - guidance, task.negative_prompt), (guidance, task.prompt)]
         return [(weight, self._network.states(text)) for weight, text in parts if weight]
 
-    def _choose(self) -> list[tuple[Work, Row]]:
+    def _choose(self) -> list[tuple[ActiveJob, PictureState]]:
         """The pictures of the next step: of every job at least one, and of each those that are least far."""
         ready = [(work, [row for row in work.rows if not row.over]) for work in self._running.values()]
-        chosen: list[tuple[Work, Row]] = []
+        chosen: list[tuple[ActiveJob, PictureState]] = []
         # Those with few pictures come first, so that what they leave of their share goes to the others.
         for waiting, (work, rows) in enumerate(sorted(ready, key=lambda pair: len(pair[1]))):
             share = (self.capacity - len(chosen)) // (len(ready) - waiting)
             chosen += [(work, row) for row in sorted(rows, key=lambda row: row.step)[:share]]
         return chosen
 
-    def _run(self, chosen: Sequence[tuple[Work, Row]]) -> list[Event]:
+    def _run(self, chosen: Sequence[tuple[ActiveJob, PictureState]]) -> list[Event]:
         """One step with these; where the memory ends, in halves, until what does not fit is alone."""
         chosen = [(work, row) for work, row in chosen if work.drawing.job_id in self._running]
         if not chosen or self._advance([row for _, row in chosen]):
@@ -181,7 +181,7 @@ class StepwiseEngine:
         self.remove(job_id)
         return [NO_ROOM.event(job_id)]
 
-    def _advance(self, rows: Sequence[Row]) -> bool:
+    def _advance(self, rows: Sequence[PictureState]) -> bool:
         """Whether the memory was enough."""
         try:
             noisy = torch.stack([row.noisy for row in rows])
@@ -196,7 +196,7 @@ class StepwiseEngine:
             row.step += 1
         return True
 
-    def _output(self, rows: Sequence[Row]) -> torch.Tensor:
+    def _output(self, rows: Sequence[PictureState]) -> torch.Tensor:
         """What the network says of each row, guided, from a single pass for all that is to be read."""
         parts = [(row, weight, states) for row in rows for weight, states in row.wanted]
         outputs = self._network.predict(
@@ -211,7 +211,7 @@ class StepwiseEngine:
         share = self._can.guidance_rescale
         return torch.stack([rescaled(row, part[-1], share) for row, part in zip(guided, guesses, strict=True)])
 
-    def _tell(self, work: Work, moved: Sequence[Row]) -> list[Event]:
+    def _tell(self, work: ActiveJob, moved: Sequence[PictureState]) -> list[Event]:
         """What there is to say of a job, some of whose pictures took a step."""
         drawing = work.drawing
         for row in moved:
@@ -224,7 +224,7 @@ class StepwiseEngine:
                 drawing.leave_preview_out()
         return [*events, drawing.progress(), *self._look(drawing, moved)]
 
-    def _foresee(self, rows: Sequence[Row]) -> list[Image.Image]:
+    def _foresee(self, rows: Sequence[PictureState]) -> list[Image.Image]:
         """How the pictures are going to look: decoded at once, else one by one; none where not even that fits."""
         going_to = torch.stack([row.noisy if row.clean is None else row.clean for row in rows])
         for size in dict.fromkeys((len(rows), 1)):
@@ -236,7 +236,7 @@ class StepwiseEngine:
             give_memory_back()
         return []
 
-    def _look(self, drawing: Drawing, rows: Sequence[Row]) -> list[Event]:
+    def _look(self, drawing: PictureJob, rows: Sequence[PictureState]) -> list[Event]:
         """Decode those that a frame is made of now, and those that have taken all their steps."""
         events: list[Event] = []
         for row in rows:

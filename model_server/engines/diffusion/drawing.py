@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from model_server.engines.diffusion.request import Ability
-    from model_server.jobs import Event, GuidedBy, Imagine, Reading
+    from model_server.engines.diffusion.request import Capabilities
+    from model_server.jobs import EncodedPrompt, Event, GuidedBy, Imagine
 
 FIRST_PREVIEW = 3
 """The step after which the first one comes at the latest."""
@@ -32,14 +32,14 @@ PREVIEW_EDGE = 256
 """To how many pixels previews are enlarged at most; there are many of them."""
 
 
-class Drawing:
+class PictureJob:
     """The pictures of one job, numbered from 0, each of which is one of `request.singles`.
 
     `task` has all choices made. `each` is how many steps each picture takes: fewer than its task's from a start, or
     when it is only wanted as it looks before its end.
     """
 
-    def __init__(self, job_id: str, task: Imagine, can: Ability, each: Sequence[int]) -> None:
+    def __init__(self, job_id: str, task: Imagine, can: Capabilities, each: Sequence[int]) -> None:
         self.job_id = job_id
         self.task = task
         self.singles = singles(task)
@@ -67,7 +67,7 @@ class Drawing:
         """Whether all pictures are finished."""
         return len(self._finished) == len(self._each)
 
-    def opening(self, prompt: Reading, negative_prompt: Reading | None) -> list[Event]:
+    def opening(self, prompt: EncodedPrompt, negative_prompt: EncodedPrompt | None) -> list[Event]:
         """What to tell when the work begins."""
         task = self.task
         chosen = Chosen(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from model_server.engines.contract import EngineSpec
-    from model_server.jobs import Reading
+    from model_server.jobs import EncodedPrompt
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Network:
         """The numbers that it is computed in."""
         return str(self._dtype).removeprefix("torch.")
 
-    def reading(self, text: str) -> Reading:
+    def reading(self, text: str) -> EncodedPrompt:
         """What the text encoder sees of `text`."""
         tokenizer = self._pipeline.tokenizer
         return read(tokenizer, text, tokenizer.model_max_length)

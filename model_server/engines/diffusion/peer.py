@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TRIES = 5
 
 
-class Peer:
+class BarePipeline:
     """The same network without anything of ours around it, and the pipeline as it comes."""
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -113,7 +113,7 @@ def _spec(text: str) -> EngineSpec:
 def main() -> None:
     """Answer until there is nothing more to read."""
     quieten()
-    peer = Peer(_spec(sys.argv[1]))
+    peer = BarePipeline(_spec(sys.argv[1]))
     _say({"dtype": peer.dtype})
     for line in sys.stdin:
         _say(peer.answer(json.loads(line)))

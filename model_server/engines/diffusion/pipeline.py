@@ -16,7 +16,7 @@ from model_server.engines.common.device import pick_device, pick_dtype
 from model_server.engines.common.seeding import seeded
 from model_server.engines.contract import Misconfigured
 from model_server.engines.diffusion.request import ability, read
-from model_server.jobs import Imagine, Reading
+from model_server.jobs import EncodedPrompt, Imagine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_server.engines.contract import EngineSpec
-    from model_server.engines.diffusion.request import Ability
+    from model_server.engines.diffusion.request import Capabilities
     from model_server.jobs import GuidedBy
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ FROM_ZERO = ("ZImage", "Krea2", "Kandinsky3")
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class StepState:
     """Where the latents of a call are after `step` of its `steps`. One row for each picture.
 
     `clean` is what they are expected to become, where the scheduler tells; `start` what they were before the first.
@@ -82,23 +82,23 @@ class Pipeline:
             kind = type(self._pipe).__name__
             raise Misconfigured(f"The option guidance_rescale of {spec.name} means nothing to a {kind}; leave it out.")
 
-    def able(self, *, starts: bool) -> Ability:
+    def able(self, *, starts: bool) -> Capabilities:
         """What it can for a picture that starts from another (`starts`), or from noise alone."""
         pipe = self._from_picture if starts else self._pipe
         known = inspect.signature(type(pipe).__call__).parameters
         return self.can if "guidance_rescale" in known else replace(self.can, guidance_rescale=0.0)
 
-    def reading(self, text: str) -> Reading:
+    def reading(self, text: str) -> EncodedPrompt:
         """What the text encoder that reads most sees of `text`."""
         names = ("tokenizer", "tokenizer_2", "tokenizer_3")
         found = [tokenizer for name in names if (tokenizer := getattr(self._pipe, name, None)) is not None]
         if not found:
-            return Reading((), (), 0)
+            return EncodedPrompt((), (), 0)
         longest = max(found, key=self._limit)
         return read(longest, text, self._limit(longest))
 
     def call(
-        self, tasks: Sequence[Imagine], starts: Sequence[Image.Image], pause: Callable[[Moment], None]
+        self, tasks: Sequence[Imagine], starts: Sequence[Image.Image], pause: Callable[[StepState], None]
     ) -> list[Image.Image]:
         """The pictures of tasks that differ in prompts and seeds alone, and in `starts`, one for each or none at all.
 
@@ -161,7 +161,7 @@ class Pipeline:
 
         Each family scales and packs its latents in its own way, and only a look tells whether it is a known one.
         """
-        moments: list[Moment] = []
+        moments: list[StepState] = []
         can = self.can
         trial = Imagine(prompt="", seed=0, steps=TRIAL_STEPS, guidance=can.guidance, width=can.width, height=can.height)
         [picture] = self.call([trial], [], moments.append)
@@ -226,14 +226,14 @@ class _Watch:
 
         scheduler.step = step
 
-    def callback(self, pause: Callable[[Moment], None]) -> Callable[..., dict[str, Any]]:
+    def callback(self, pause: Callable[[StepState], None]) -> Callable[..., dict[str, Any]]:
         """What a pipeline calls after each step of one call."""
         self._start = self._clean = None
         self.rows, self.told = 0, False
 
         def after(pipe: Any, index: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             noisy = self._seen(tensors["latents"])
-            pause(Moment(index + 1, pipe.num_timesteps, noisy, self._clean, self._start))
+            pause(StepState(index + 1, pipe.num_timesteps, noisy, self._clean, self._start))
             return tensors
 
         return after

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from model_server.engines.common.memory import give_memory_back, out_of_memory
-from model_server.engines.common.refusal import Refused
-from model_server.engines.diffusion.drawing import Drawing
+from model_server.engines.common.refusal import JobRefused
+from model_server.engines.diffusion.drawing import PictureJob
 from model_server.engines.diffusion.pipeline import Pipeline
 from model_server.engines.diffusion.request import NO_ROOM, imagined, last_step, singles, start_of
-from model_server.engines.diffusion.stepped_thread import Ended, Paced
+from model_server.engines.diffusion.stepped_thread import CallResult, SteppedThread
 from model_server.images import BACKGROUND
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from model_server.engines.contract import EngineSpec
-    from model_server.engines.diffusion.pipeline import Moment
+    from model_server.engines.diffusion.pipeline import StepState
     from model_server.jobs import Event, Imagine, Job
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ PATIENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
+class PendingPicture:
     """One picture of a job, to be drawn in `steps`, of which only the first `last` are wanted."""
 
     job_id: str
@@ -57,25 +57,25 @@ class Shot:
 
 
 @dataclass(slots=True, eq=False)
-class Work:
+class ActiveJob:
     """A job, with the pictures of it that wait, and how those looked last that do not."""
 
-    drawing: Drawing
+    drawing: PictureJob
     start: Image.Image | None
-    waiting: list[Shot]
+    waiting: list[PendingPicture]
     looks: dict[int, Image.Image] = field(default_factory=dict)
 
 
-class CallwiseEngine:
+class PipelineEngine:
     """`spec.folder`: any text-to-image pipeline of diffusers. Options: those of `Pipeline`, and `batch`."""
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
         self.capacity = self._most = int(spec.options.get("batch", BATCH))
         self._new: list[Job] = []
-        self._running: dict[str, Work] = {}
+        self._running: dict[str, ActiveJob] = {}
         """Whose turn is first comes first."""
-        self._call: list[Shot] = []
+        self._call: list[PendingPicture] = []
         """What is being drawn, some of it perhaps for jobs that have left."""
         self._done = 0
         """How many steps of it were taken."""
@@ -83,7 +83,7 @@ class CallwiseEngine:
     def load(self) -> None:
         self._pipeline = Pipeline(self._spec)
         self._pipeline.try_out()
-        self._paced: Paced[Moment, list[Image.Image]] = Paced(self._spec.name)
+        self._paced: SteppedThread[StepState, list[Image.Image]] = SteppedThread(self._spec.name)
 
     def add(self, job: Job) -> None:
         self._new.append(job)
@@ -110,15 +110,15 @@ class CallwiseEngine:
             task = imagined(job, can)
             start = start_of(task)
             shots = [_shot(job.id, index, one) for index, one in enumerate(singles(task))]
-        except Refused as refused:
+        except JobRefused as refused:
             return [refused.event(job.id)]
         able = self._pipeline.able(starts=start is not None)
-        drawing = Drawing(job.id, task, able, [shot.last for shot in shots])
-        self._running[job.id] = Work(drawing, start, shots)
+        drawing = PictureJob(job.id, task, able, [shot.last for shot in shots])
+        self._running[job.id] = ActiveJob(drawing, start, shots)
         negative = self._pipeline.reading(task.negative_prompt) if task.negative_prompt else None
         return drawing.opening(self._pipeline.reading(task.prompt), negative)
 
-    def _wanted(self) -> list[Shot]:
+    def _wanted(self) -> list[PendingPicture]:
         """What of the call belongs to jobs that are still here."""
         return [shot for shot in self._call if shot.job_id in self._running]
 
@@ -147,9 +147,9 @@ class CallwiseEngine:
         match self._paced.wait(PATIENCE_SECONDS):
             case None:
                 return [work.drawing.progress() for work in self._at_work()]
-            case Ended(result=pictures, error=None):
+            case CallResult(result=pictures, error=None):
                 return self._deliver(pictures or [])
-            case Ended(error=error):
+            case CallResult(error=error):
                 return self._give_up(error)
             case moment:
                 try:
@@ -165,10 +165,10 @@ class CallwiseEngine:
         while not self._paced.rests(PATIENCE_SECONDS):
             pass
 
-    def _at_work(self) -> list[Work]:
+    def _at_work(self) -> list[ActiveJob]:
         return [self._running[job_id] for job_id in {shot.job_id: None for shot in self._wanted()}]
 
-    def _look(self, moment: Moment) -> tuple[list[Image.Image], list[Event]]:
+    def _look(self, moment: StepState) -> tuple[list[Image.Image], list[Event]]:
         """The call's pictures, which ends where no more of it is wanted, or what there is to say before it goes on."""
         wanted = self._wanted()
         last, steps = wanted[0].last, wanted[0].steps
@@ -193,18 +193,18 @@ class CallwiseEngine:
         self._paced.answer(go_on=True)
         return [], events
 
-    def _keep_frames(self, wanted: Sequence[Shot], latents: torch.Tensor, step: int) -> None:
+    def _keep_frames(self, wanted: Sequence[PendingPicture], latents: torch.Tensor, step: int) -> None:
         for shot in wanted:
             drawing = self._running[shot.job_id].drawing
             if step < shot.last and drawing.wants_frame(step):
                 drawing.add_frame(shot.index, step, self._picture(shot, latents))
 
-    def _picture(self, shot: Shot, latents: torch.Tensor) -> Image.Image:
+    def _picture(self, shot: PendingPicture, latents: torch.Tensor) -> Image.Image:
         row = self._call.index(shot)
         [picture] = self._pipeline.decode(latents[row : row + 1], shot.task.width or 0, shot.task.height or 0)
         return picture
 
-    def _preview(self, work: Work, wanted: Sequence[Shot], moment: Moment) -> Event:
+    def _preview(self, work: ActiveJob, wanted: Sequence[PendingPicture], moment: StepState) -> Event:
         latents = moment.noisy if moment.clean is None else moment.clean
         own = [shot for shot in wanted if shot.job_id == work.drawing.job_id]
         work.looks |= {shot.index: self._picture(shot, latents) for shot in own}
@@ -254,11 +254,11 @@ class CallwiseEngine:
         for job_id in jobs:
             self.remove(job_id)
         sentence = f"{self._spec.name} cannot draw this; it may with other steps, another size or another strength."
-        return [Refused(sentence).event(job_id) for job_id in jobs]
+        return [JobRefused(sentence).event(job_id) for job_id in jobs]
 
 
-def _shot(job_id: str, index: int, task: Imagine) -> Shot:
+def _shot(job_id: str, index: int, task: Imagine) -> PendingPicture:
     steps = task.steps or 1
     if task.initial is not None:
         steps = max(1, int(steps * task.strength))
-    return Shot(job_id, index, task, steps, last_step(task, steps))
+    return PendingPicture(job_id, index, task, steps, last_step(task, steps))

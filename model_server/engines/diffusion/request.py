@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image, ImageOps
 
-from model_server.engines.common.refusal import Refused, check_encodable
+from model_server.engines.common.refusal import JobRefused, check_encodable
 from model_server.engines.contract import Misconfigured
 from model_server.images import decode
-from model_server.jobs import Imagine, Reading
+from model_server.jobs import EncodedPrompt, Imagine
 
 if TYPE_CHECKING:
     from typing import Any
@@ -33,13 +33,13 @@ MOST_KEPT = 4 * MOST_PIXELS
 MOST_PREVIEWS = 16
 STRIP_FRAMES, ANIMATION_FRAMES = 10, 40
 """In a strip and in an animation, where a request names none."""
-NO_ROOM = Refused(
+NO_ROOM = JobRefused(
     "These pictures do not fit the memory; ask for fewer or for smaller ones.", code="out_of_memory", status=503
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ability:
+class Capabilities:
     """What a model draws where a request leaves it open, and what else it can draw. Sizes are in pixels."""
 
     name: str
@@ -61,14 +61,14 @@ class Ability:
 
 def ability(
     spec: EngineSpec, *, sampler: str, steps: int, guidance: float, edge: int, multiple: int, **more: bool
-) -> Ability:
+) -> Capabilities:
     """What a model can, with the defaults that `spec.options` (steps, guidance, guidance_rescale, size) may change.
 
     Raises Misconfigured when one of these is out of bounds.
     """
     options = spec.options
     side = int(options.get("size", edge))
-    made = Ability(
+    made = Capabilities(
         name=spec.name,
         sampler=sampler,
         steps=int(options.get("steps", steps)),
@@ -82,19 +82,19 @@ def ability(
     try:
         _check_range("guidance_rescale", made.guidance_rescale, GUIDANCE_RESCALE, "guidance_rescale")
         complete(Imagine(prompt="", seed=0), made)
-    except Refused as refused:
+    except JobRefused as refused:
         raise Misconfigured(f"The options of {spec.name} are wrong: {refused.message}") from None
     return made
 
 
-def imagined(job: Job, can: Ability) -> Imagine:
+def imagined(job: Job, can: Capabilities) -> Imagine:
     """The job's task with all choices made. Raises Refused for what the model cannot do."""
     if not isinstance(job.task, Imagine):
-        raise Refused(f"{can.name} only draws pictures; it cannot do this.", param="model")
+        raise JobRefused(f"{can.name} only draws pictures; it cannot do this.", param="model")
     return complete(job.task, can)
 
 
-def complete(task: Imagine, can: Ability) -> Imagine:
+def complete(task: Imagine, can: Capabilities) -> Imagine:
     """`task` with the model's own choices where it has none. Raises Refused for what the model cannot do."""
     width, height = task.width or can.width, task.height or can.height
     steps = _within(can.steps, task.least_steps, task.most_steps)
@@ -118,15 +118,15 @@ def complete(task: Imagine, can: Ability) -> Imagine:
     if whole.edge is not None:
         _check_enlarged(whole, whole.edge)
     if not can.shows and task.layout in {"strip", "animation"}:
-        raise Refused(f"The steps of {can.name} cannot be shown; ask for the picture alone.", param="layout")
+        raise JobRefused(f"The steps of {can.name} cannot be shown; ask for the picture alone.", param="layout")
     if task.negative_prompt and not can.negative_prompts:
-        raise Refused(f"{can.name} takes no negative prompt; please leave it out.", param="negative_prompt")
+        raise JobRefused(f"{can.name} takes no negative prompt; please leave it out.", param="negative_prompt")
     if task.initial is not None:
         if not can.starts:
-            raise Refused(f"{can.name} cannot start from a picture.", param="image")
+            raise JobRefused(f"{can.name} cannot start from a picture.", param="image")
         if not 0 < task.strength <= 1:
             sentence = f"The strength is {task.strength:g}; it must be over 0 and at most 1."
-            raise Refused(sentence, param="strength")
+            raise JobRefused(sentence, param="strength")
     return whole
 
 
@@ -147,7 +147,7 @@ def last_step(task: Imagine, steps: int) -> int:
     last = max(task.frames, default=steps)
     if last > steps:
         sentence = f"A frame after {last} steps was asked for, but the picture takes {steps}; 0 is the noise."
-        raise Refused(sentence, param="frames")
+        raise JobRefused(sentence, param="frames")
     return last
 
 
@@ -161,7 +161,7 @@ def start_of(task: Imagine) -> Image.Image | None:
     try:
         picture = decode(task.initial)
     except ValueError as error:
-        raise Refused(str(error), param="image") from None
+        raise JobRefused(str(error), param="image") from None
     return ImageOps.fit(picture, (task.width or 0, task.height or 0), Image.Resampling.LANCZOS)
 
 
@@ -187,17 +187,17 @@ def files_in(task: Imagine) -> int:
     return 1 if task.layout == "grid" or task.sweep is not None else task.count
 
 
-def read(tokenizer: Any, text: str, limit: int) -> Reading:
+def read(tokenizer: Any, text: str, limit: int) -> EncodedPrompt:
     """What of `text` fits into `limit` tokens of a tokenizer of transformers."""
     encoded = tokenizer(text)
     whole = tokenizer.convert_ids_to_tokens(encoded.input_ids)
     if len(whole) <= limit:
-        return Reading(tuple(whole), (), limit, _unknown(tokenizer, encoded, text, len(whole)))
+        return EncodedPrompt(tuple(whole), (), limit, _unknown(tokenizer, encoded, text, len(whole)))
     # What marks the end keeps its place there, so that a word more goes for it.
     ends = 1 if whole[-1] in tokenizer.all_special_tokens else 0
     kept = limit - ends
     tokens, dropped = (*whole[:kept], *whole[len(whole) - ends :]), tuple(whole[kept : len(whole) - ends])
-    return Reading(tokens, dropped, limit, _unknown(tokenizer, encoded, text, kept))
+    return EncodedPrompt(tokens, dropped, limit, _unknown(tokenizer, encoded, text, kept))
 
 
 def _unknown(tokenizer: Any, encoded: Any, text: str, count: int) -> tuple[str, ...]:
@@ -219,13 +219,13 @@ def _within(value: Number, least: Number | None, most: Number | None) -> Number:
 def _check_range(what: str, value: float | None, bounds: tuple[float, float], param: str) -> None:
     low, high = bounds
     if value is None or not low <= value <= high:
-        raise Refused(f"The {what} is {value:g}; it must be from {low:g} to {high:g}.", param=param)
+        raise JobRefused(f"The {what} is {value:g}; it must be from {low:g} to {high:g}.", param=param)
 
 
 def _check_side(what: str, side: int, usual: int, multiple: int) -> None:
     smallest, largest = -(-usual // 2 // multiple) * multiple, 2 * usual
     if side % multiple or not smallest <= side <= largest:
-        raise Refused(
+        raise JobRefused(
             f"The {what} is {side} pixels; it must be a multiple of {multiple} from {smallest} to {largest}.",
             param="size",
         )
@@ -238,4 +238,4 @@ def _check_enlarged(task: Imagine, edge: int) -> None:
     if not smallest <= edge <= largest:
         kind = "" if frames == 1 else f" in this layout, which has {frames * files} of them"
         sentence = f"Pictures may be enlarged to {smallest} to {largest} pixels{kind}, but {edge} were asked for."
-        raise Refused(sentence, param="enlarge")
+        raise JobRefused(sentence, param="enlarge")

@@ -19,14 +19,14 @@ class Abandoned(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended(Generic[ResultT]):
+class CallResult(Generic[ResultT]):
     """The loop is over: its `result`, or why it has none."""
 
     result: ResultT | None
     error: Exception | None = None
 
 
-class Paced(Generic[StepT, ResultT]):
+class SteppedThread(Generic[StepT, ResultT]):
     """Runs one function at a time. The function is given `pause`, which it calls with what each step made.
 
     All run in one thread, since torch starts further threads for each one that computes.
@@ -34,7 +34,7 @@ class Paced(Generic[StepT, ResultT]):
 
     def __init__(self, name: str) -> None:
         self._functions: queue.SimpleQueue[Callable[[Callable[[StepT], None]], ResultT]] = queue.SimpleQueue()
-        self._news: queue.SimpleQueue[StepT | Ended[ResultT]] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[StepT | CallResult[ResultT]] = queue.SimpleQueue()
         self._wishes: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._busy = False
         threading.Thread(target=self._run, name=name, daemon=True).start()
@@ -46,13 +46,13 @@ class Paced(Generic[StepT, ResultT]):
         self._busy = True
         self._functions.put(function)
 
-    def wait(self, seconds: float) -> StepT | Ended[ResultT] | None:
+    def wait(self, seconds: float) -> StepT | CallResult[ResultT] | None:
         """What the next step made, behind which the function waits for `answer`; or its end; or None after so long."""
         try:
             news = self._news.get(timeout=seconds)
         except queue.Empty:
             return None
-        if isinstance(news, Ended):
+        if isinstance(news, CallResult):
             self._busy = False
         return news
 
@@ -70,12 +70,12 @@ class Paced(Generic[StepT, ResultT]):
         while True:
             function = self._functions.get()
             try:
-                ended = Ended(function(self._pause))
+                ended = CallResult(function(self._pause))
             except Abandoned:
                 # Its traceback would hold what the loop had made until somebody looks.
-                ended = Ended(None, Abandoned())
+                ended = CallResult(None, Abandoned())
             except Exception as error:  # noqa: BLE001 - it is raised again by whoever waits
-                ended = Ended(None, error)
+                ended = CallResult(None, error)
             del function
             self._news.put(ended)
             del ended

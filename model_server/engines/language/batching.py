@@ -11,7 +11,7 @@ from model_server.engines.language.runners.runner import Chunk
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from model_server.engines.language.generation import Writer
+    from model_server.engines.language.generation import LogitsConsumer
     from model_server.engines.language.kv_slots import SlotTable
 
 OLDEST_SHARE = 4
@@ -19,7 +19,7 @@ OLDEST_SHARE = 4
 
 
 @dataclass(slots=True, eq=False)
-class Member:
+class BatchedSequence:
     """A sequence in the batch. `tokens`: its prompt and what was drawn since; its slot holds the first `held` of them.
 
     `cached`: how many tokens of the prompt its slot held from the start.
@@ -27,7 +27,7 @@ class Member:
 
     job_id: str
     tokens: list[int]
-    writer: Writer
+    writer: LogitsConsumer
     slot: int | None = None
     held: int = 0
     cached: int = 0
@@ -48,21 +48,21 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class TokenBudget:
     """How many tokens of prompts a step reads: `beside` sequences that decode and must not stall, or `alone`."""
 
     beside: int
     alone: int
 
 
-class Planner:
+class StepPlanner:
     """Deals out each step. A sequence gets its slot when its first token is planned, to find what others have read."""
 
-    def __init__(self, table: SlotTable, budget: Budget) -> None:
+    def __init__(self, table: SlotTable, budget: TokenBudget) -> None:
         self._table = table
         self._budget = budget
 
-    def plan(self, members: Sequence[Member]) -> list[tuple[Member, Chunk]]:
+    def plan(self, members: Sequence[BatchedSequence]) -> list[tuple[BatchedSequence, Chunk]]:
         """What to read next, at least one token unless there are no members. `members`: in order of arrival.
 
         Of the prompts the shortest go first, so that few wait for a long one; but the oldest always gets its share, so
@@ -81,7 +81,7 @@ class Planner:
                 left -= taken
         return [(member, _chunk(member, count)) for member, count in granted.items() if count]
 
-    def _settled(self, member: Member, reading: Sequence[Member]) -> bool:
+    def _settled(self, member: BatchedSequence, reading: Sequence[BatchedSequence]) -> bool:
         """Whether the member has a slot; gives it one, unless another is just reading what it could take."""
         if member.slot is None:
             if not self._table.has_room or any(_will_help(other, member) for other in reading):
@@ -91,11 +91,11 @@ class Planner:
         return True
 
 
-def _will_help(other: Member, member: Member) -> bool:
+def _will_help(other: BatchedSequence, member: BatchedSequence) -> bool:
     return other.slot is not None and common(other.tokens, member.tokens) >= other.held + LEAST
 
 
-def _chunk(member: Member, count: int) -> Chunk:
+def _chunk(member: BatchedSequence, count: int) -> Chunk:
     if member.slot is None:
         raise RuntimeError("A sequence without a slot was planned.")
     return Chunk(member.slot, member.held, tuple(member.tokens[member.held : member.held + count]))

@@ -24,7 +24,7 @@ BREAK = "\ufdd0"
 BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
-class Vocabulary:
+class TokenBytes:
     """What each token id stands for, in bytes.
 
     Raises Misconfigured when the tokenizer belongs to neither family.
@@ -85,7 +85,7 @@ class TextStream:
     `drop_first_space` is for an answer that starts a text of its own, where SentencePiece marks the first word.
     """
 
-    def __init__(self, vocabulary: Vocabulary, stop: Sequence[str] = (), *, drop_first_space: bool = False) -> None:
+    def __init__(self, vocabulary: TokenBytes, stop: Sequence[str] = (), *, drop_first_space: bool = False) -> None:
         self.stopped = False
         """Whether a stop string was met; nothing is shown from there on."""
         self._vocabulary = vocabulary

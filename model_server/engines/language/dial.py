@@ -13,14 +13,14 @@ from model_server.jobs import Dial, PromptToken, TokenLogit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from model_server.engines.language.detokenize import Vocabulary
+    from model_server.engines.language.detokenize import TokenBytes
     from model_server.jobs import Sampling
 
 TEMPERATURES = tuple(step / 20 for step in range(1, 41))
 TOKENS = 50
 
 
-def dial(job_id: str, logits: torch.Tensor, vocabulary: Vocabulary, sampling: Sampling, prompt: Sequence[int]) -> Dial:
+def dial(job_id: str, logits: torch.Tensor, vocabulary: TokenBytes, sampling: Sampling, prompt: Sequence[int]) -> Dial:
     """The dial for one row of raw logits (V float32, -inf for what the model can never say) after `prompt`."""
     best = logits.topk(min(TOKENS, len(logits)))
     likely = distribution(logits.clone(), sampling)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from model_server.engines.common.memory import give_memory_back, out_of_memory
-from model_server.engines.common.refusal import Refused
-from model_server.engines.language.batching import Member, Planner
-from model_server.engines.language.generation import Dialling, Generation
+from model_server.engines.common.refusal import JobRefused
+from model_server.engines.language.batching import BatchedSequence, StepPlanner
+from model_server.engines.language.generation import Generation, NextTokenProbe
 from model_server.engines.language.kv_slots import SlotTable
 from model_server.engines.language.loading import load_model
 from model_server.engines.language.prompt import PromptBuilder
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MAX_TOKENS = 1024
 """The longest answer when a request names no limit; `options.max_tokens` in the catalogue changes it."""
 
-Plan = list[tuple[Member, "Chunk"]]
+Plan = list[tuple[BatchedSequence, "Chunk"]]
 
 
 class LanguageEngine:
@@ -47,7 +47,7 @@ class LanguageEngine:
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
         self._new: list[Job] = []
-        self._members: dict[str, Member] = {}
+        self._members: dict[str, BatchedSequence] = {}
 
     def load(self) -> None:
         model = load_model(self._spec)
@@ -62,7 +62,7 @@ class LanguageEngine:
         )
         self.capacity = model.runner.slots
         self._table = SlotTable(model.runner, reuse=model.reuse)
-        self._planner = Planner(self._table, model.budget)
+        self._planner = StepPlanner(self._table, model.budget)
         size = (self.capacity, model.runner.context)
         log.info("%s: %s; %d texts at once, %d tokens each.", self._spec.name, model.choice, *size)
 
@@ -86,18 +86,18 @@ class LanguageEngine:
     def _start(self, job: Job) -> list[Event]:
         task = job.task
         if not isinstance(task, Chat | Completion):
-            wrong = Refused(f"{self._spec.name} is a language model; it only writes text.", param="model")
+            wrong = JobRefused(f"{self._spec.name} is a language model; it only writes text.", param="model")
             return [wrong.event(job.id)]
         try:
             prompt = self._prompts.build(task)
-        except Refused as refused:
+        except JobRefused as refused:
             return [refused.event(job.id)]
         writer = (
-            Dialling(job.id, prompt, task.sampling, self._vocabulary)
+            NextTokenProbe(job.id, prompt, task.sampling, self._vocabulary)
             if task.dial
             else Generation(job.id, prompt, task.sampling, self._vocabulary, self._ends)
         )
-        self._members[job.id] = Member(job.id, list(prompt.ids), writer)
+        self._members[job.id] = BatchedSequence(job.id, list(prompt.ids), writer)
         return [Started(job.id, len(prompt.ids), prompt.dropped_turns)]
 
     def _run(self, plan: Plan) -> list[Event]:
@@ -124,14 +124,14 @@ class LanguageEngine:
         # Only after the block, because the exception keeps the tensors alive.
         return None
 
-    def _take(self, member: Member, chunk: Chunk, logits: torch.Tensor) -> list[Event]:
+    def _take(self, member: BatchedSequence, chunk: Chunk, logits: torch.Tensor) -> list[Event]:
         self._table.hold(chunk.slot, chunk.start, chunk.tokens)
         member.held += len(chunk.tokens)
         if not member.decodes:
             return [Progress(member.job_id, member.held, member.prompt_length)]
         try:
             token, events = member.writer.accept(logits, member.cached)
-        except Refused as refused:
+        except JobRefused as refused:
             self._leave(member)
             return [refused.event(member.job_id)]
         if token is None:
@@ -140,15 +140,15 @@ class LanguageEngine:
             member.tokens.append(token)
         return events
 
-    def _leave(self, member: Member) -> None:
+    def _leave(self, member: BatchedSequence) -> None:
         del self._members[member.job_id]
         if member.slot is not None:
             self._table.leave(member.slot)
 
-    def _give_up(self, member: Member) -> list[Event]:
+    def _give_up(self, member: BatchedSequence) -> list[Event]:
         self._leave(member)
         sentence = f"A text of {len(member.tokens):,} tokens does not fit the memory; try a shorter one."
-        return [Refused(sentence, code="out_of_memory", status=503).event(member.job_id)]
+        return [JobRefused(sentence, code="out_of_memory", status=503).event(member.job_id)]
 
 
 @contextmanager

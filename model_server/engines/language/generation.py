@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from model_server.engines.common.refusal import Refused
+from model_server.engines.common.refusal import JobRefused
 from model_server.engines.common.seeding import seeded
 from model_server.engines.language.detokenize import TextStream
 from model_server.engines.language.dial import dial
@@ -14,13 +14,13 @@ from model_server.engines.language.sampling import distribution, log_probabiliti
 from model_server.jobs import Finished, Text, TokenLogprob
 
 if TYPE_CHECKING:
-    from model_server.engines.language.detokenize import Vocabulary
+    from model_server.engines.language.detokenize import TokenBytes
     from model_server.engines.language.prompt import Prompt
     from model_server.engines.language.sampling import Distribution
     from model_server.jobs import Event, Sampling
 
 
-class Writer(Protocol):
+class LogitsConsumer(Protocol):
     """Whoever the logits after a prompt, and after each token it drew since, are for."""
 
     finished: bool
@@ -44,7 +44,7 @@ class Generation:
         job_id: str,
         prompt: Prompt,
         sampling: Sampling,
-        vocabulary: Vocabulary,
+        vocabulary: TokenBytes,
         ends: frozenset[int],
     ) -> None:
         self.finished = False
@@ -58,7 +58,7 @@ class Generation:
         self._drawn = 0
 
     def accept(self, logits: torch.Tensor, cached: int) -> tuple[int | None, list[Event]]:
-        """See `Writer`."""
+        """See `LogitsConsumer`."""
         check_finite(logits)
         own = None if self._sampling.logprobs is None else logits.clone()
         likely = distribution(logits, self._sampling)
@@ -91,10 +91,10 @@ class Generation:
         return TokenLogprob(data.decode(errors="replace"), data, logprob, top, token in self._vocabulary.special)
 
 
-class Dialling:
+class NextTokenProbe:
     """Reads the prompt and shows what the next token could be."""
 
-    def __init__(self, job_id: str, prompt: Prompt, sampling: Sampling, vocabulary: Vocabulary) -> None:
+    def __init__(self, job_id: str, prompt: Prompt, sampling: Sampling, vocabulary: TokenBytes) -> None:
         self.finished = False
         self._job_id = job_id
         self._prompt = prompt
@@ -102,7 +102,7 @@ class Dialling:
         self._vocabulary = vocabulary
 
     def accept(self, logits: torch.Tensor, cached: int) -> tuple[int | None, list[Event]]:
-        """See `Writer`."""
+        """See `LogitsConsumer`."""
         check_finite(logits)
         self.finished = True
         end = Finished(self._job_id, "stop", len(self._prompt.ids), 0, cached)
@@ -112,4 +112,4 @@ class Dialling:
 def check_finite(logits: torch.Tensor) -> None:
     """Refuses what no token can be drawn from; -inf for single tokens is fine."""
     if not torch.isfinite(logits.max()):
-        raise Refused("The model lost its way in this text (its output is not finite).", code="model", status=500)
+        raise JobRefused("The model lost its way in this text (its output is not finite).", code="model", status=500)

@@ -10,8 +10,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from transformers.utils import logging as transformers_logging
 
 from model_server.engines.common.device import pick_device, pick_dtype
-from model_server.engines.language.batching import Budget
-from model_server.engines.language.detokenize import Vocabulary
+from model_server.engines.language.batching import TokenBudget
+from model_server.engines.language.detokenize import TokenBytes
 from model_server.engines.language.runners.packed import PackedRunner, Unavailable
 from model_server.engines.language.runners.runner import Chunk
 from model_server.engines.language.runners.solo_runner import SoloRunner
@@ -33,8 +33,8 @@ CUDA_SHARE = 0.85
 """Of the card's memory that is free once the weights are there, for the cache; the rest is for the steps."""
 CUDA_LEAST_CONTEXT = 4096
 """Tokens; where slots would be shorter, there are fewer of them."""
-CPU_BUDGET = Budget(beside=256, alone=512)
-CUDA_BUDGET = Budget(beside=512, alone=2048)
+CPU_BUDGET = TokenBudget(beside=256, alone=512)
+CUDA_BUDGET = TokenBudget(beside=512, alone=2048)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +46,9 @@ class LanguageModel:
     """What computes it and why, for the log."""
     reuse: bool
     """Whether a prompt may take over what a slot holds."""
-    budget: Budget
+    budget: TokenBudget
     tokenizer: PreTrainedTokenizerBase
-    vocabulary: Vocabulary
+    vocabulary: TokenBytes
     size: int
     unused: torch.Tensor
     ends: frozenset[int]
@@ -60,7 +60,7 @@ def load_model(spec: EngineSpec) -> LanguageModel:
     folder = str(spec.folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    vocabulary = Vocabulary(tokenizer)
+    vocabulary = TokenBytes(tokenizer)
     runner, why = _runner(spec, config)
     runner.forward([Chunk(0, 0, (0,))])
     size = int(config.get_text_config().vocab_size)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from model_server.engines.common.refusal import Refused, check_encodable
+from model_server.engines.common.refusal import JobRefused, check_encodable
 from model_server.engines.language.detokenize import BREAK
 from model_server.jobs import Chat
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedTokenizerBase
 
-    from model_server.engines.language.detokenize import Vocabulary
-    from model_server.jobs import Completion, Message
+    from model_server.engines.language.detokenize import TokenBytes
+    from model_server.jobs import ChatTurn, Completion
 
 PLAIN_LABELS = {"system": "", "user": "User: ", "assistant": "Assistant: "}
 PLAIN_STOP = "\nUser:"
@@ -42,7 +42,7 @@ class PromptBuilder:
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
-        vocabulary: Vocabulary,
+        vocabulary: TokenBytes,
         *,
         size: int,
         context: int,
@@ -58,12 +58,12 @@ class PromptBuilder:
         """Raises Refused for an empty prompt, one that is too long, and one that the template does not take."""
         limit = task.sampling.max_tokens
         if limit is not None and limit < 1:
-            raise Refused(f"max_tokens is {limit}; it must be at least 1.", param="max_tokens")
+            raise JobRefused(f"max_tokens is {limit}; it must be at least 1.", param="max_tokens")
         return self._chat(task) if isinstance(task, Chat) else self._completion(task)
 
     def _completion(self, task: Completion) -> Prompt:
         if not task.prompt:
-            raise Refused("The prompt is empty; write what the model should continue.", param="prompt")
+            raise JobRefused("The prompt is empty; write what the model should continue.", param="prompt")
         if isinstance(task.prompt, str):
             check_encodable(task.prompt, "prompt")
             ids = self._encode(task.prompt, add_special_tokens=True)
@@ -71,7 +71,7 @@ class PromptBuilder:
             ids = task.prompt
             if foreign := [token for token in ids if not 0 <= token < self._size]:
                 last = self._size - 1
-                raise Refused(f"There is no token {foreign[0]}; this model's go from 0 to {last:,}.", param="prompt")
+                raise JobRefused(f"There is no token {foreign[0]}; this model's go from 0 to {last:,}.", param="prompt")
         free = self._free(len(ids), "prompt")
         room = self._room(free, task.sampling.max_tokens)
         return Prompt(ids=ids, max_tokens=room, stop=task.sampling.stop)
@@ -107,9 +107,9 @@ class PromptBuilder:
     def _free(self, length: int, param: str) -> int:
         """How many tokens a prompt of `length` leaves for the answer."""
         if not length:
-            raise Refused("The prompt is empty; write what the model should continue.", param=param)
+            raise JobRefused("The prompt is empty; write what the model should continue.", param=param)
         if length >= self._context:
-            raise Refused(
+            raise JobRefused(
                 f"The prompt is {length:,} tokens long; this model reads at most {self._context:,}, "
                 "of which at least one is for the answer.",
                 code="context_length_exceeded",
@@ -119,7 +119,7 @@ class PromptBuilder:
 
     def _room(self, free: int, limit: int | None) -> int:
         if limit is not None and limit > free:
-            raise Refused(
+            raise JobRefused(
                 f"The prompt is {self._context - free:,} tokens long and max_tokens asks for {limit:,} more; this "
                 f"model takes {self._context:,} in all, which leaves at most {free:,} for the answer.",
                 code="context_length_exceeded",
@@ -127,7 +127,7 @@ class PromptBuilder:
             )
         return limit or min(self._default_max_tokens, free)
 
-    def _render(self, messages: Sequence[Message], *, going_on: bool) -> tuple[int, ...]:
+    def _render(self, messages: Sequence[ChatTurn], *, going_on: bool) -> tuple[int, ...]:
         if not self._tokenizer.chat_template:
             return self._encode(plain_chat(messages, going_on=going_on), add_special_tokens=True)
         turns = [{"role": message.role, "content": message.content} for message in messages]
@@ -137,10 +137,10 @@ class PromptBuilder:
             )
         except jinja2.TemplateError as error:
             reason = str(error).rstrip(".")
-            raise Refused(f"This model does not take such a conversation: {reason}.", param="messages") from error
+            raise JobRefused(f"This model does not take such a conversation: {reason}.", param="messages") from error
         except ValueError as error:
             # The template changes what was written so much that its end cannot be found again.
-            raise Refused(
+            raise JobRefused(
                 "This model cannot go on with such an answer; begin it otherwise.", param="messages"
             ) from error
         return self._encode(str(text), add_special_tokens=False)
@@ -153,7 +153,7 @@ class PromptBuilder:
         return tuple(ids)
 
 
-def plain_chat(messages: Sequence[Message], *, going_on: bool = False) -> str:
+def plain_chat(messages: Sequence[ChatTurn], *, going_on: bool = False) -> str:
     """The prompt for a model without a chat template: labelled paragraphs, the last one left for the answer.
 
     `going_on`: the last message is an answer that was begun.
@@ -165,17 +165,17 @@ def plain_chat(messages: Sequence[Message], *, going_on: bool = False) -> str:
 def check_turns(task: Chat) -> None:
     """Refuses a conversation whose last message says nothing, and what cannot be read or gone on with."""
     if not task.messages or not task.messages[-1].content.replace(BREAK, "").strip():
-        raise Refused("The prompt is empty; write what the model should answer.", param="messages")
+        raise JobRefused("The prompt is empty; write what the model should answer.", param="messages")
     for message in task.messages:
         check_encodable(message.content, "messages")
     if task.continue_final and task.messages[-1].role != "assistant":
-        raise Refused(
+        raise JobRefused(
             f"The last message is the {task.messages[-1].role}'s; only an assistant's can be continued.",
             param="messages",
         )
 
 
-def _old_turns(messages: Sequence[Message]) -> list[list[int]]:
+def _old_turns(messages: Sequence[ChatTurn]) -> list[list[int]]:
     """Places of the messages that may go, turn by turn: what a user says and all until a user speaks again.
 
     System messages belong to no turn, and the last turn may not go.
@@ -189,6 +189,6 @@ def _old_turns(messages: Sequence[Message]) -> list[list[int]]:
     return [turn for turn in turns if turn][:-1]
 
 
-def _without_oldest(messages: Sequence[Message], turns: int) -> list[Message]:
+def _without_oldest(messages: Sequence[ChatTurn], turns: int) -> list[ChatTurn]:
     gone = {place for turn in _old_turns(messages)[:turns] for place in turn}
     return [message for place, message in enumerate(messages) if place not in gone]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors import safe_open
 
-from model_server.engines.common.refusal import Refused, check_encodable
-from model_server.engines.embedding import CHUNK, Batch, EmbeddingEngine
+from model_server.engines.common.refusal import JobRefused, check_encodable
+from model_server.engines.embedding import CHUNK, EmbeddingEngine, EmbeddingJob
 from model_server.engines.moderation.grams import columns
 from model_server.engines.moderation.profanity import Profanity
 from model_server.jobs import Moderate, Scores
@@ -98,7 +98,9 @@ class ModerationEngine(EmbeddingEngine):
 
     def _texts(self, job: Job) -> Sequence[str]:
         if not isinstance(job.task, Moderate):
-            raise Refused(f"{self._spec.name} only tells what is wrong with texts; it cannot do this.", param="model")
+            raise JobRefused(
+                f"{self._spec.name} only tells what is wrong with texts; it cannot do this.", param="model"
+            )
         for text in job.task.texts:
             check_encodable(text, "input")
         self._pieces[job.id] = [
@@ -114,7 +116,7 @@ class ModerationEngine(EmbeddingEngine):
             readable += [piece] if whole else self._readable(_cut(piece, len(piece) // 2 + 1))
         return readable
 
-    def _answer(self, batch: Batch) -> Event:
+    def _answer(self, batch: EmbeddingJob) -> Event:
         found = self._pieces.pop(batch.job_id)
         texts = [piece for _, piece in found]
         scores = self._head.scores(texts, self._joined(texts, batch.vectors))

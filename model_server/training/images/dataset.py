@@ -17,8 +17,8 @@ NOTHING = -1
 
 
 @dataclass(frozen=True)
-class Wording:
-    """A thing's name and its descriptions, as rows of `Lesson.states`, and its latents' numbers.
+class ThingWords:
+    """A thing's name and its descriptions, as rows of `TrainingSet.states`, and its latents' numbers.
 
     `often` says how often each description is shown, beside the others.
     """
@@ -29,7 +29,7 @@ class Wording:
     often: torch.Tensor
 
 
-class Shown(NamedTuple):
+class TrainingBatch(NamedTuple):
     """Latents, the states of words for each (N × tokens × width), and the numbers of the things in them."""
 
     latents: torch.Tensor
@@ -38,7 +38,7 @@ class Shown(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSet:
     """What is learnt: latents (N × 4 × 16 × 16), how likely each is drawn, and its captions.
 
     The captions of latent i are numbers `captions[starts[i]:starts[i + 1]]` of rows in `states`, whose row `empty` is
@@ -52,29 +52,31 @@ class Lesson:
     states: np.ndarray
     empty: int
     things: torch.Tensor
-    wordings: list[Wording] = field(default_factory=list)
+    wordings: list[ThingWords] = field(default_factory=list)
 
-    def draw(self, count: int, random: torch.Generator) -> Shown:
+    def draw(self, count: int, random: torch.Generator) -> TrainingBatch:
         """Some latents, each with one of its captions or, at times, with none."""
         chosen = torch.multinomial(self.probabilities, count, replacement=True, generator=random)
         rows = self._captions(chosen, random)
         rows[torch.rand(count, generator=random) < EMPTY_SHARE] = self.empty
         things = torch.where(rows == self.empty, NOTHING, self.things[chosen])
-        return Shown(self.latents[chosen].float(), self._words(rows), things)
+        return TrainingBatch(self.latents[chosen].float(), self._words(rows), things)
 
-    def draw_named(self, count: int, random: torch.Generator) -> Shown:
+    def draw_named(self, count: int, random: torch.Generator) -> TrainingBatch:
         """Some latents that show one thing, each with one of its captions."""
         likely = self.probabilities * (self.things != NOTHING)
         chosen = torch.multinomial(likely, count, replacement=True, generator=random)
-        return Shown(self.latents[chosen].float(), self._words(self._captions(chosen, random)), self.things[chosen])
+        return TrainingBatch(
+            self.latents[chosen].float(), self._words(self._captions(chosen, random)), self.things[chosen]
+        )
 
-    def draw_described(self, count: int, random: torch.Generator) -> tuple[Shown, torch.Tensor]:
+    def draw_described(self, count: int, random: torch.Generator) -> tuple[TrainingBatch, torch.Tensor]:
         """Latents of some things, all equally likely, with one description of each; and the states of their names."""
         things = [self.wordings[place] for place in torch.randint(len(self.wordings), (count,), generator=random)]
         shown = torch.stack([one.latents[torch.randint(len(one.latents), (), generator=random)] for one in things])
         said = torch.cat([one.descriptions[torch.multinomial(one.often, 1, generator=random)] for one in things])
         names = torch.tensor([thing.name for thing in things])
-        return Shown(self.latents[shown].float(), self._words(said), self.things[shown]), self._words(names)
+        return TrainingBatch(self.latents[shown].float(), self._words(said), self.things[shown]), self._words(names)
 
     def _captions(self, chosen: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         """A row of `states` for each of the latents with these numbers."""

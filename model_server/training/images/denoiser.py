@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    from model_server.training.images.dataset import Lesson
+    from model_server.training.images.dataset import TrainingSet
     from model_server.training.images.words import TextEncoder
 
 SNR_LIMIT = 5.0
@@ -68,7 +68,7 @@ class DenoiserTask:
     def __init__(
         self,
         module: UNet2DConditionModel,
-        lesson: Lesson,
+        lesson: TrainingSet,
         autoencoder: AutoencoderKL,
         encoder: TextEncoder,
         samples: Path,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from diffusers import UNet2DConditionModel
 
-    from model_server.training.images.dataset import Lesson
+    from model_server.training.images.dataset import TrainingSet
 
 WIDTHS = (48, 96, 192)
 """Channels from the finest level down."""
@@ -95,7 +95,7 @@ class RecogniserTask:
     rate = 2e-3
     decay = 0.99
 
-    def __init__(self, module: nn.Module, lesson: Lesson, unet: UNet2DConditionModel) -> None:
+    def __init__(self, module: nn.Module, lesson: TrainingSet, unet: UNet2DConditionModel) -> None:
         self.module = module
         self._lesson = lesson
         self._unet = unet

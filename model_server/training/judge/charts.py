@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from model_server.training.judge.verdict import Knob
+    from model_server.training.judge.verdict import GuidanceScore
 
 WIDTH, HEIGHT, MARGIN = 480, 300, 50
 COLUMNS, GAP = 20, 4
 FONT = 'font-family="sans-serif" font-size="12"'
 
 
-def guidance_chart(knobs: Sequence[Knob]) -> str:
+def guidance_chart(knobs: Sequence[GuidanceScore]) -> str:
     """The judge's score and the diversity over guidance, each on an axis of its own, as SVG."""
     across = [knob.guidance for knob in knobs]
     lines = (

@@ -54,7 +54,7 @@ VISION_SHARE = 2 / 3
 Features = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Judge:
+class PictureClassifier:
     """Learns from pictures (N × 64 × 64 × 4, uint8) which of so many `things` each shows: `classes` has the numbers.
 
     Two judge, each for itself, and what they say is added. One looks at edges and tints, which change little with the

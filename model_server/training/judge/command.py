@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from model_server.assembly import assemble, is_trained
-from model_server.catalogue import load_catalogue
+from model_server.catalogue import StoreError, load_catalogue
 from model_server.engines.contract import EngineSpec
 from model_server.engines.factory import create
-from model_server.files.cache import Store, StoreError, short
+from model_server.files.cache import ModelCache, short
 from model_server.files.progress import on_stderr
 from model_server.training import stages
 from model_server.training.command import CATALOGUE, TEXT_ENCODER, count, tell
@@ -21,7 +21,7 @@ from model_server.training.images.emoji import read_by_any_name, read_emoji, rea
 from model_server.training.images.things import read_things, read_unseen
 from model_server.training.judge import classifier, verdict
 from model_server.training.judge.charts import guidance_chart, sheet
-from model_server.training.judge.vision import Vision, open_vision
+from model_server.training.judge.vision import VisionNetwork, open_vision
 from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, fetch
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from model_server.engines.contract import Engine
     from model_server.training.images.things import Thing
-    from model_server.training.judge.verdict import Knob, Novel, Recognised
+    from model_server.training.judge.verdict import GuidanceScore, Recognised, UnseenResult
 
 SEED = 7
 FEW = 5
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    store = Store()
+    store = ModelCache()
     folder = store.cache / "training" / options.model
     things = read_things()
     if options.only_judge:
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def learn(packages: Path, things: Sequence[Thing], vision: Vision) -> classifier.Judge:
+def learn(packages: Path, things: Sequence[Thing], vision: VisionNetwork) -> classifier.PictureClassifier:
     """The judge, trained on the sets in `packages`; tells how it does on the one that nobody learnt from."""
     fetch([*(one.package for one in (*SETS, *JUDGE_SETS, JUDGE_SET)), *WORDS], packages, tell)
     emoji = read_emoji(packages)
@@ -73,7 +73,7 @@ def learn(packages: Path, things: Sequence[Thing], vision: Vision) -> classifier
     sets += [read_by_any_name(one, emoji, packages) for one in JUDGE_SETS]
     pictures, numbers = classifier.gather(sets, classes)
     tell(f"training the judge on {len(pictures):,} pictures, each disturbed in {classifier.ROUNDS} ways")
-    learnt = classifier.Judge(pictures, numbers, len(things), SEED, vision.features)
+    learnt = classifier.PictureClassifier(pictures, numbers, len(things), SEED, vision.features)
     foreign = read_pictures(JUDGE_SET, emoji, packages)
     codes = {number: code for code, number in classes.items()}
     shown = np.stack([classifier.on_white(foreign[codes[number]]) for number in range(len(things))])
@@ -85,7 +85,9 @@ def learn(packages: Path, things: Sequence[Thing], vision: Vision) -> classifier
     return learnt
 
 
-def examine(judging: classifier.Judge, things: Sequence[Thing], engine: Engine, folder: Path, out: Path) -> None:
+def examine(
+    judging: classifier.PictureClassifier, things: Sequence[Thing], engine: Engine, folder: Path, out: Path
+) -> None:
     """All figures, told and written to `out` with the pictures."""
     tell(f"drawing {len(things)} things, {DRAWS} pictures of each")
     prompts = [(thing.prompt, number) for number, thing in enumerate(things)]
@@ -113,8 +115,8 @@ def examine(judging: classifier.Judge, things: Sequence[Thing], engine: Engine, 
 def report(
     things: Sequence[Thing],
     seen: Recognised,
-    knobs: Sequence[Knob],
-    novel: Novel,
+    knobs: Sequence[GuidanceScore],
+    novel: UnseenResult,
     copies: np.ndarray,
     known: Sequence[str],
 ) -> str:
@@ -166,7 +168,7 @@ def _yes(is_so: bool) -> str:
     return "yes" if is_so else "no"
 
 
-def _spec(store: Store, folder: Path, name: str, start: Path | None) -> EngineSpec:
+def _spec(store: ModelCache, folder: Path, name: str, start: Path | None) -> EngineSpec:
     """The catalogue's model, or with its options one of the weights in `start`."""
     catalogue = load_catalogue(CATALOGUE)
     pipeline = folder / "pipeline"
@@ -180,7 +182,7 @@ def _spec(store: Store, folder: Path, name: str, start: Path | None) -> EngineSp
     return EngineSpec(name=name, engine="diffusion", folder=pipeline, options=catalogue[name].options)
 
 
-def _vision(store: Store) -> Vision:
+def _vision(store: ModelCache) -> VisionNetwork:
     with on_stderr() as progress:
         return open_vision(store, progress)
 

@@ -51,7 +51,7 @@ class Recognised:
 
 
 @dataclass(frozen=True)
-class Knob:
+class GuidanceScore:
     """At one guidance: the judge's mean score, and the mean distance between pictures of the same words."""
 
     guidance: float
@@ -60,7 +60,7 @@ class Knob:
 
 
 @dataclass(frozen=True)
-class Novel:
+class UnseenResult:
     """Pictures of unseen prompts: did the thing come first, does the colour rule, which learnt picture is nearest?"""
 
     recognised: Recognised
@@ -103,7 +103,7 @@ def recognise(
     return Recognised(pictures, ranks(scores, right), scores[np.arange(len(right)), right])
 
 
-def turn_guidance(judge: Judge, things: Sequence[Thing], engine: Engine) -> list[Knob]:
+def turn_guidance(judge: Judge, things: Sequence[Thing], engine: Engine) -> list[GuidanceScore]:
     """The judge's score and the pictures' diversity, from little guidance to much; noise and words stay the same."""
     prompts = [(thing.prompt, number) for number, thing in enumerate(things) if number % EVERY == 0]
     many = [prompt for prompt in prompts for _ in range(SEEDS)]
@@ -111,20 +111,22 @@ def turn_guidance(judge: Judge, things: Sequence[Thing], engine: Engine) -> list
     for guidance in GUIDANCES:
         seen = recognise(judge, engine, many, guidance)
         groups = seen.pictures.reshape(len(prompts), SEEDS, *seen.pictures.shape[1:])
-        found.append(Knob(guidance, float(seen.scores.mean()), float(np.mean([diversity(group) for group in groups]))))
+        found.append(
+            GuidanceScore(guidance, float(seen.scores.mean()), float(np.mean([diversity(group) for group in groups])))
+        )
     return found
 
 
 def imagine_unseen(
     judge: Judge, things: Sequence[Thing], engine: Engine, unseen: Sequence[Unseen], learnt: np.ndarray
-) -> Novel:
+) -> UnseenResult:
     """Draw what is in no set. `learnt` is what the generator learnt from: N × 64 × 64 × 3."""
     numbers = {thing.code: number for number, thing in enumerate(things)}
     seen = recognise(judge, engine, [(one.prompt, numbers[one.code]) for one in unseen])
     coloured = [
         dominant(picture) == one.colour for picture, one in zip(seen.pictures, unseen, strict=True) if one.colour
     ]
-    return Novel(seen, coloured, *nearest(seen.pictures, learnt))
+    return UnseenResult(seen, coloured, *nearest(seen.pictures, learnt))
 
 
 def diversity(pictures: np.ndarray) -> float:

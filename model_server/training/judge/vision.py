@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from model_server.catalogue import Entry, ModelFile
+from model_server.catalogue import CatalogueEntry, ModelFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from model_server.files.cache import Store
-    from model_server.files.download import Progress
+    from model_server.files.cache import ModelCache
+    from model_server.files.download import ProgressListener
 
-WEIGHTS = Entry(
+WEIGHTS = CatalogueEntry(
     name="efficientnet-lite2",
     engine="embedding",
     description="What a network sees that learnt from photographs",
@@ -51,7 +51,7 @@ NORM_EPSILON = 1e-3
 Layer = tuple[torch.Tensor, torch.Tensor]
 
 
-class Vision:
+class VisionNetwork:
     """The network from its `state` of weights."""
 
     def __init__(self, state: Mapping[str, torch.Tensor]) -> None:
@@ -87,10 +87,10 @@ class Vision:
         return torch.cat([*found, _convolved(seen, self._head).clamp(0, 6).mean(dim=(2, 3))], dim=1)
 
 
-def open_vision(store: Store, progress: Progress | None = None) -> Vision:
+def open_vision(store: ModelCache, progress: ProgressListener | None = None) -> VisionNetwork:
     """The network, fetched where it is missing. Blocks; raises StoreError with a sentence."""
     path = store.ensure(WEIGHTS, progress) / WEIGHTS.files[0].name
-    return Vision(torch.load(path, map_location="cpu", weights_only=True))
+    return VisionNetwork(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def _folded(state: Mapping[str, torch.Tensor], convolution: str, norm: str) -> Layer:

@@ -12,7 +12,7 @@ import torch
 from model_server.catalogue import load_catalogue
 from model_server.engines.contract import EngineSpec
 from model_server.engines.moderation.engine import ModerationEngine
-from model_server.files.cache import Store
+from model_server.files.cache import ModelCache
 from model_server.training.moderation import head, profanity, texts
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,7 +32,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if importlib.util.find_spec(PACKAGE):
         profanity.export(folder)
-    encoder = Store().ensure(load_catalogue(ROOT / "config" / "models.toml")[ENCODER])
+    encoder = ModelCache().ensure(load_catalogue(ROOT / "config" / "models.toml")[ENCODER])
     engine = ModerationEngine(EngineSpec(name=ENCODER, engine="moderation", folder=encoder))
     engine.load_features(encoder, folder)
     examples = texts.with_pieces(texts.read() + texts.asked(ASKED) + texts.measured(MEASURED) * WEIGHT)

@@ -25,7 +25,7 @@ STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class HeadWeights:
     """What was learnt: weight (categories, features), grams (columns, categories) and bias (categories)."""
 
     weight: torch.Tensor
@@ -38,7 +38,7 @@ def categories_of(examples: Sequence[Example]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([FINE, *(example.category for example in examples)]))
 
 
-def fit(features: torch.Tensor, examples: Sequence[Example]) -> Weights:
+def fit(features: torch.Tensor, examples: Sequence[Example]) -> HeadWeights:
     """Fit the head to `features` (examples, features) and the words of the examples, by L-BFGS."""
     names = categories_of(examples)
     wanted = torch.tensor([names.index(example.category) for example in examples])
@@ -57,7 +57,7 @@ def fit(features: torch.Tensor, examples: Sequence[Example]) -> Weights:
         return total
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return Weights(weight.detach(), grams.detach(), bias.detach())
+    return HeadWeights(weight.detach(), grams.detach(), bias.detach())
 
 
 def _words(texts: Sequence[str]) -> torch.Tensor:
@@ -71,7 +71,7 @@ def _words(texts: Sequence[str]) -> torch.Tensor:
     ).coalesce()
 
 
-def save(folder: Path, weights: Weights, names: Sequence[str]) -> None:
+def save(folder: Path, weights: HeadWeights, names: Sequence[str]) -> None:
     """Write the head as the engine reads it."""
     tensors = {"weight": weights.weight, "grams": weights.grams.half(), "bias": weights.bias}
     save_file(tensors, folder / HEAD, metadata={"categories": json.dumps(list(names))})

@@ -15,13 +15,13 @@ from plugins.explain.lessons.parse import read
 from plugins.explain.lessons.passages import passages
 from plugins.explain.search.bundled_embeddings import FILE, MODEL, write
 from plugins.explain.search.embedded_texts import key_of, texts_of
-from plugins.explain.search.reference_lesson import GUIDE
+from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
 
 async def main() -> int:
     """Embed the lesson anew, with a model server of its own."""
-    data = await asyncio.to_thread(GUIDE.read_bytes)
-    texts = list(dict.fromkeys(texts_of(passages(read(data, GUIDE.name)))))
+    data = await asyncio.to_thread(DEFAULT_LESSON.read_bytes)
+    texts = list(dict.fromkeys(texts_of(passages(read(data, DEFAULT_LESSON.name)))))
     async with served("") as models:
         if models is None:
             sys.stderr.write(f"There is no {MODEL} to embed the lesson with: `tempera-models pull {MODEL}`.\n")

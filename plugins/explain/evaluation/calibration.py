@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plugins.explain.search.decision import Answer, DidYouMean, Model, Ranking
+from plugins.explain.search.decision import Answer, DecisionModel, DidYouMean, Ranking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,7 +112,7 @@ def fit(features: NDArray[np.float64], has_answer: NDArray[np.bool_]) -> NDArray
     return weights
 
 
-def calibrate(questions: Sequence[Labelled], rankings: Sequence[Ranking]) -> Model:
+def calibrate(questions: Sequence[Labelled], rankings: Sequence[Ranking]) -> DecisionModel:
     """The weights fitted to all questions, and thresholds from confidences of models that had not seen the question.
 
     A question that was asked of several lessons stands there several times, and is unseen only if it is in none of
@@ -137,7 +137,7 @@ def calibrate(questions: Sequence[Labelled], rankings: Sequence[Ranking]) -> Mod
     alone = _exceeded_by(FALSE_ANSWERS, unseen[~has_answer & ~aided])
     suggest = np.quantile(unseen[has_answer], 1 - kept)
     *weights, bias = (round(float(value), 2) for value in fit(features, has_answer))
-    return Model(tuple(weights), bias, answer, alone, round(float(suggest), 2))
+    return DecisionModel(tuple(weights), bias, answer, alone, round(float(suggest), 2))
 
 
 def _exceeded_by(share: float, confidences: NDArray[np.float64]) -> float:

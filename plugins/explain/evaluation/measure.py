@@ -32,12 +32,12 @@ from plugins.explain.lessons.passages import Passage, passages
 from plugins.explain.search.decision import Ranking
 from plugins.explain.search.embedded_texts import units
 from plugins.explain.search.index import Index
-from plugins.explain.search.reference_lesson import GUIDE
+from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-LESSON = GUIDE
+LESSON = DEFAULT_LESSON
 SIZES = (1_000, 10_000, 100_000)
 BATCH = 64
 MODEL = "all-minilm-l6-v2"

@@ -38,7 +38,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredLesson:
     """A lesson of a server with its versions, the oldest first; none where what is stored of it cannot be read."""
 
     title: str
@@ -55,13 +55,13 @@ class Kept:
         return self.versions[-1]
 
 
-class Teaching:
+class LessonStore:
     """Reads and writes the lessons of servers."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def lessons(self, server: str) -> list[Kept]:
+    async def lessons(self, server: str) -> list[StoredLesson]:
         """The lessons of a server, by title."""
         rows = await self._store.items(scope=_scope(server))
         return sorted((_kept(key, row) for key, row in rows.items()), key=lambda kept: kept.title.casefold())
@@ -70,7 +70,7 @@ class Teaching:
         """Every server that has, or had, lessons of its own."""
         return list(await self._store.items(scope=SERVERS))
 
-    async def lesson(self, server: str, title: str) -> Kept | None:
+    async def lesson(self, server: str, title: str) -> StoredLesson | None:
         """The lesson with this title, however it is capitalised."""
         rows = await self._store.items(scope=_scope(server))
         return _kept(_key(title), rows[_key(title)]) if _key(title) in rows else None
@@ -112,7 +112,7 @@ class Teaching:
         await self._forget_files(server, old)
         return _kept(title, row).newest, not is_same()
 
-    async def remove(self, server: str, kept: Kept) -> None:
+    async def remove(self, server: str, kept: StoredLesson) -> None:
         """Forget a lesson with all its versions."""
         await self._store.delete(_key(kept.title), scope=_scope(server))
         await self._forget_files(server, {one.digest for one in kept.versions} or await self._all_files(server))
@@ -140,12 +140,12 @@ def _told(version: dict[str, Any]) -> tuple[str, str]:
     return version["digest"], PurePath(version["filename"]).suffix.casefold()
 
 
-def _kept(title: str, row: Any) -> Kept:
+def _kept(title: str, row: Any) -> StoredLesson:
     """A lesson as it is stored; `title` is what it is called where that cannot be read."""
     try:
-        return Kept(str(row["title"]), tuple(map(_version, row["versions"])))
+        return StoredLesson(str(row["title"]), tuple(map(_version, row["versions"])))
     except (KeyError, TypeError, ValueError):
-        return Kept(title, ())
+        return StoredLesson(title, ())
 
 
 def _version(one: dict[str, Any]) -> Version:

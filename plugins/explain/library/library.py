@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot import Attachment, Busy, UserError
-from plugins.explain.library.lesson_store import Kept, Teaching, Version
+from plugins.explain.library.lesson_store import LessonStore, StoredLesson, Version
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
@@ -66,7 +66,7 @@ def bound(data: bytes, filename: str, title: str = "") -> Book:
 class Library:
     """Lessons with one index over all of them."""
 
-    key: tuple[Kept, ...]
+    key: tuple[StoredLesson, ...]
     """What it was made from: a server's own lessons, each with its versions."""
     books: tuple[Book, ...]
     index: Index
@@ -127,11 +127,11 @@ class Library:
         return [passage for passage in self.index.passages if (passage.lesson, passage.anchor) == (lesson, anchor)]
 
 
-class Shelf:
+class LessonLibrary:
     """Finds the library of a server, and passages in it. `spawn` runs work for as long as the shelf is used."""
 
     def __init__(self, host: Host, spawn: Callable[[Coroutine[Any, Any, Any]], None]) -> None:
-        self.teaching = Teaching(host.store)
+        self.teaching = LessonStore(host.store)
         self._host = host
         self._spawn = spawn
         self._model = host.config.embeddings if host.config else ""
@@ -203,7 +203,7 @@ class Shelf:
         found = await self.find(library, question, patience, user=user)
         return found.passage if isinstance(found, Answer) else None
 
-    async def file(self, server: str, book: Book, kept: Kept | None, number: int | None) -> Attachment:
+    async def file(self, server: str, book: Book, kept: StoredLesson | None, number: int | None) -> Attachment:
         """A lesson's file as it was given: of version `number`, else of the newest. Raises UserError if it is gone."""
         if kept is None:
             if book.path is None or number is not None:
@@ -218,7 +218,9 @@ class Shelf:
             raise UserError(sentence, title=kept.title, number=number, there=there)
         return Attachment(version.filename, await self.teaching.file(server, version))
 
-    async def _made(self, key: tuple[Kept, ...], books: Sequence[Book], left_out: Mapping[str, UserError]) -> Library:
+    async def _made(
+        self, key: tuple[StoredLesson, ...], books: Sequence[Book], left_out: Mapping[str, UserError]
+    ) -> Library:
         passages = [passage for book in books for passage in book.passages]
         guide = await self._guide_of(passages) if passages else None
         index = await asyncio.to_thread(_indexed, passages, guide)
@@ -231,11 +233,11 @@ class Shelf:
 
     async def _guide_of(self, passages: Sequence[Passage]) -> Index | None:
         """The guide, unless it is missing or is one of the lessons itself."""
-        from plugins.explain.search.reference_lesson import GUIDE
+        from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
         async with self._locks["guide of all servers"]:
-            if self._guide is None and await asyncio.to_thread(GUIDE.exists):
-                self._guide = await asyncio.to_thread(lambda: _indexed(_from_disk(GUIDE).passages))
+            if self._guide is None and await asyncio.to_thread(DEFAULT_LESSON.exists):
+                self._guide = await asyncio.to_thread(lambda: _indexed(_from_disk(DEFAULT_LESSON).passages))
         return None if self._guide is None or set(self._guide.passages) <= set(passages) else self._guide
 
     async def _deployments(self) -> list[Book]:
@@ -255,7 +257,7 @@ class Shelf:
         return books
 
     async def _books(
-        self, server: str, kept: Sequence[Kept], before: Library | None
+        self, server: str, kept: Sequence[StoredLesson], before: Library | None
     ) -> tuple[list[Book], dict[str, UserError]]:
         """The deployment's lessons, and those of the server, which take the place of others with their title.
 
@@ -275,7 +277,7 @@ class Shelf:
         common = [book for book in (await self.library("")).books if book.title.casefold() not in titles]
         return common + own, left_out
 
-    async def _opened(self, server: str, kept: Kept) -> Book:
+    async def _opened(self, server: str, kept: StoredLesson) -> Book:
         data = await self.teaching.file(server, kept.newest)
         try:
             book = await asyncio.to_thread(bound, data, kept.newest.filename, kept.title)

@@ -61,7 +61,7 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class DecisionModel:
     """Weights of `Ranking.features` and what is needed for an answer and for a suggestion, as log-odds.
 
     `alone` is needed for an answer where neither wordings nor a guide help, and near misses look more like answers.
@@ -78,14 +78,14 @@ class Model:
         return sum(map(float.__mul__, self.weights, features)) + self.bias
 
 
-HYBRID = Model(
+HYBRID = DecisionModel(
     weights=(3.16, 2.51, 2.49, -3.64, 1.17, 0.4, -3.57, 0.47, 1.96, -1.41, 3.18),
     bias=-3.62,
     answer=1.25,
     alone=1.63,
     suggest=-0.91,
 )
-LEXICAL = Model(
+LEXICAL = DecisionModel(
     weights=(0.0, 0.0, 3.24, -3.45, 1.64, 0.82, -1.27, 1.4, 1.73, -1.4, 0.0),
     bias=-2.63,
     answer=1.63,

@@ -27,9 +27,9 @@ from plugins.explain.lessons.passages import topics
 from plugins.explain.search.answer_type import is_missing
 from plugins.explain.search.decision import FEATURES, HYBRID, LEXICAL, SUGGESTIONS, Decision, Ranking, decide
 from plugins.explain.search.embedded_texts import asked, units
-from plugins.explain.search.ngrams import Letters, gathered
-from plugins.explain.search.reference_lesson import Bridge
-from plugins.explain.search.section_classifier import MOST, Learnt
+from plugins.explain.search.ngrams import CharacterNgrams, gathered
+from plugins.explain.search.reference_lesson import ReferenceLesson
+from plugins.explain.search.section_classifier import MOST, SectionClassifier
 from plugins.explain.search.types import Floats, Query, Scored
 from plugins.explain.search.vocabulary import FILLERS, Vocabulary, joined, stems, words
 
@@ -75,7 +75,7 @@ class Index:
             [" ".join(passage.asked) for passage in passages],
         ]
         texts = [" ".join(parts) for parts in zip(*said, strict=True)]
-        self._letters = Letters(texts)
+        self._letters = CharacterNgrams(texts)
         self._vocabulary: Vocabulary = Vocabulary(texts, guide._vocabulary if guide else None)
         stemmed = [[_stems(text) for text in field] for field in said]
         self._fields = [_bm25(field) for field in stemmed if any(field)]
@@ -87,9 +87,9 @@ class Index:
             for told in filter(None, (_told(words(text)) for text in (*passage.asked, passage.heading))):
                 self._exactly.setdefault(told, place)
         self._whole: Floats | None = None
-        self._learnt: Learnt | None = None
+        self._learnt: SectionClassifier | None = None
         self._guide = guide
-        self._bridge = Bridge(guide, self) if guide and passages else None
+        self._bridge = ReferenceLesson(guide, self) if guide and passages else None
 
     def attach(self, vectors: Floats) -> None:
         """Add the embeddings: a row of length 1 for each text of all passages' `units`, in their order.
@@ -120,7 +120,7 @@ class Index:
         self._learnt = None
         if 0 < len(rows) <= MOST:
             self._rows = rows
-            self._learnt = Learnt(_lengthened(vectors[rows] - self._common), of_unit[rows])
+            self._learnt = SectionClassifier(_lengthened(vectors[rows] - self._common), of_unit[rows])
 
     def fits(self, embedded: Sequence[Sequence[float]]) -> bool:
         """Whether embeddings are as wide as those that are attached, here and to the guide."""

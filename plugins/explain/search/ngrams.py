@@ -22,7 +22,7 @@ HASHES = 1 << 16
 FACTOR, MIX, KEPT_ABOVE = np.uint64(1_000_003), np.uint64(0x9E3779B97F4A7C15), np.uint64(48)
 
 
-class Letters:
+class CharacterNgrams:
     """The runs of letters of some texts."""
 
     def __init__(self, texts: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from plugins.explain.search.types import Floats, Query, SearchIndex
 
-GUIDE = Path(__file__).parents[3] / "config" / "lessons" / "what-is-generative-ai.md"
+DEFAULT_LESSON = Path(__file__).parents[3] / "config" / "lessons" / "what-is-generative-ai.md"
 """The lesson that comes with Tempera."""
 SHARPNESS, LEXICAL_SHARPNESS = 0.1, 0.2
 """Differences of the guide's scores that count as large."""
@@ -49,7 +49,7 @@ class Guidance:
         return known * self.confidence, known
 
 
-class Bridge:
+class ReferenceLesson:
     """Between a guide and an index of other lessons. Embeddings count where both have theirs, the guide first."""
 
     def __init__(self, guide: SearchIndex, index: SearchIndex) -> None:

@@ -24,7 +24,7 @@ MOST = 4000
 """Texts to learn from; the work grows with the third power."""
 
 
-class Learnt:
+class SectionClassifier:
     """For each of some sections, how much a question is like those asked of it and of no other."""
 
     def __init__(self, rows: Floats, sections: NDArray[np.intp]) -> None:

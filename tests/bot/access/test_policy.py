@@ -14,7 +14,7 @@ from bot.config import PluginsSection
 from bot.core.errors import PermissionDenied
 from bot.core.messages import Place, Request, User
 from bot.inference.client import ModelClient
-from bot.platforms.slack.convert.requests import Where
+from bot.platforms.slack.convert.requests import AnswerPlace
 from bot.platforms.terminal import HERE, operator
 from bot.plugin_host import plugin
 from bot.settings.plugin_switches import PINNED, switches
@@ -152,7 +152,7 @@ ON_BUTTONS = {
 }
 ON_MODERATORS_BUTTONS = {"timeout-end", "queue-cancel"}
 SLACK_ADMIN = User("U1", "Ada", is_moderator=True)
-CHANNEL, DIRECT = Where(channel="C1", user="U1"), Where(channel="D1", user="U1")
+CHANNEL, DIRECT = AnswerPlace(channel="C1", user="U1"), AnswerPlace(channel="D1", user="U1")
 DISCORD = Place("discord", "11", server="1")
 WEB = Place("web", "general", server="web")
 PEOPLE = {

@@ -11,7 +11,7 @@ from fakes.core.requests import ANN, BEN, MODERATOR, ROOM
 from fakes.model_server.gateway import free_port
 from fakes.storage.redis import running_redis
 
-from bot.access.rate_limits import DAY, HOUR, Limits, span
+from bot.access.rate_limits import DAY, HOUR, RateLimiter, span
 from bot.commands.command import Command
 from bot.core.errors import ConfigError, LimitReached
 from bot.core.messages import Place, User
@@ -52,8 +52,8 @@ async def settings(tmp_path: Path) -> AsyncIterator[Settings]:
 
 
 @pytest.fixture
-def limits(settings: Settings, clock: Clock) -> Limits:
-    return Limits(settings)
+def limits(settings: Settings, clock: Clock) -> RateLimiter:
+    return RateLimiter(settings)
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +66,13 @@ async def put(settings: Settings, name: str, value: int, scope: Scope = SCHOOL) 
     await settings.write([settings.plan(name, value, scope)], MODERATOR)
 
 
-async def use(limits: Limits, user: User = ANN, place: Place = ROOM, *, fails: bool = False) -> None:
+async def use(limits: RateLimiter, user: User = ANN, place: Place = ROOM, *, fails: bool = False) -> None:
     async with limits.taken(limits.on(user, ASK, place)) as made:
         if fails:
             made.give_back()
 
 
-async def refused(limits: Limits, user: User = ANN, place: Place = ROOM) -> LimitReached:
+async def refused(limits: RateLimiter, user: User = ANN, place: Place = ROOM) -> LimitReached:
     """What `user` hears; the same at once and once it is tried."""
     with pytest.raises(LimitReached) as at_once:
         limits.check(limits.on(user, ASK, place))
@@ -142,7 +142,7 @@ def test_a_time_in_words(seconds: float, words: str) -> None:
     ],
 )
 async def test_each_limit_names_itself_and_when_it_is_free(
-    settings: Settings, limits: Limits, clock: Clock, name: str, scope: Scope, sentence: str
+    settings: Settings, limits: RateLimiter, clock: Clock, name: str, scope: Scope, sentence: str
 ) -> None:
     await put(settings, name, 2, scope)
     pupil = replace(ANN, roles=("pupils",))
@@ -157,7 +157,7 @@ async def test_each_limit_names_itself_and_when_it_is_free(
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("limits.user.hour", HOUR), ("limits.user.day", DAY)])
-async def test_a_window_moves(settings: Settings, limits: Limits, clock: Clock, name: str, seconds: int) -> None:
+async def test_a_window_moves(settings: Settings, limits: RateLimiter, clock: Clock, name: str, seconds: int) -> None:
     await put(settings, name, 2)
     await use(limits)
     clock.passed += seconds / 2
@@ -174,7 +174,7 @@ async def test_a_window_moves(settings: Settings, limits: Limits, clock: Clock, 
 # Whose use it is
 
 
-async def test_each_person_and_each_server_is_counted_apart(settings: Settings, limits: Limits) -> None:
+async def test_each_person_and_each_server_is_counted_apart(settings: Settings, limits: RateLimiter) -> None:
     await put(settings, "limits.user.hour", 1)
     await put(settings, "limits.user.hour", 1, Scope("test", "other"))
     await use(limits)
@@ -183,7 +183,7 @@ async def test_each_person_and_each_server_is_counted_apart(settings: Settings, 
     await use(limits, ANN, ELSEWHERE)
 
 
-async def test_a_limit_of_a_channel_counts_what_is_asked_there(settings: Settings, limits: Limits) -> None:
+async def test_a_limit_of_a_channel_counts_what_is_asked_there(settings: Settings, limits: RateLimiter) -> None:
     await put(settings, "limits.user.hour", 3)
     await put(settings, "limits.user.hour", 1, replace(SCHOOL, channel="room"))
     await use(limits, ANN, HALL)
@@ -192,7 +192,7 @@ async def test_a_limit_of_a_channel_counts_what_is_asked_there(settings: Setting
     await use(limits, ANN, HALL)
 
 
-async def test_a_role_has_its_own_limit_for_each_of_its_people(settings: Settings, limits: Limits) -> None:
+async def test_a_role_has_its_own_limit_for_each_of_its_people(settings: Settings, limits: RateLimiter) -> None:
     await put(settings, "limits.user.hour", 1)
     await put(settings, "limits.user.hour", 0, replace(SCHOOL, role="teachers"))
     teacher = replace(BEN, roles=("teachers",))
@@ -202,7 +202,7 @@ async def test_a_role_has_its_own_limit_for_each_of_its_people(settings: Setting
     await refused(limits)
 
 
-async def test_all_with_a_role_share_its_quota(settings: Settings, limits: Limits) -> None:
+async def test_all_with_a_role_share_its_quota(settings: Settings, limits: RateLimiter) -> None:
     await put(settings, "limits.role.hour", 2, replace(SCHOOL, role="pupils"))
     ann, ben = replace(ANN, roles=("pupils",)), replace(BEN, roles=("pupils", "choir"))
     await use(limits, ann)
@@ -212,7 +212,7 @@ async def test_all_with_a_role_share_its_quota(settings: Settings, limits: Limit
     await use(limits, replace(BEN, id="cy", roles=("choir",)))
 
 
-async def test_the_whole_server_shares_its_quota(settings: Settings, limits: Limits) -> None:
+async def test_the_whole_server_shares_its_quota(settings: Settings, limits: RateLimiter) -> None:
     await put(settings, "limits.server.hour", 2)
     await use(limits, ANN)
     await use(limits, BEN, HALL)
@@ -220,9 +220,9 @@ async def test_the_whole_server_shares_its_quota(settings: Settings, limits: Lim
     await use(limits, ANN, ELSEWHERE)
 
 
-def test_what_is_free_or_for_moderators_counts_under_nothing(limits: Limits) -> None:
+def test_what_is_free_or_for_moderators_counts_under_nothing(limits: RateLimiter) -> None:
     settings = Settings({"limits.user.hour": 1})
-    counting = Limits(settings)
+    counting = RateLimiter(settings)
     assert [limit.code for limit in counting.on(ANN, ASK, ROOM)] == ["user.hour"]
     assert counting.on(ANN, replace(ASK, free=True), ROOM) == []
     assert counting.on(ANN, replace(ASK, moderator=True), ROOM) == []
@@ -232,7 +232,7 @@ def test_what_is_free_or_for_moderators_counts_under_nothing(limits: Limits) -> 
 
 
 @pytest.mark.parametrize("most", [1, 3])
-async def test_what_failed_costs_nothing(settings: Settings, limits: Limits, most: int) -> None:
+async def test_what_failed_costs_nothing(settings: Settings, limits: RateLimiter, most: int) -> None:
     await put(settings, "limits.user.hour", most)
     for _ in range(5):
         await use(limits, fails=True)
@@ -241,7 +241,7 @@ async def test_what_failed_costs_nothing(settings: Settings, limits: Limits, mos
     await refused(limits)
 
 
-async def test_what_one_limit_refuses_takes_nothing_from_the_others(settings: Settings, limits: Limits) -> None:
+async def test_what_one_limit_refuses_takes_nothing_from_the_others(settings: Settings, limits: RateLimiter) -> None:
     await put(settings, "limits.user.hour", 1)
     await put(settings, "limits.server.hour", 3)
     await use(limits)
@@ -252,14 +252,16 @@ async def test_what_one_limit_refuses_takes_nothing_from_the_others(settings: Se
     assert (await refused(limits, replace(ANN, id="cy"))).code == "server.hour"
 
 
-async def test_many_at_once_get_as_many_as_there_are(settings: Settings, limits: Limits) -> None:
+async def test_many_at_once_get_as_many_as_there_are(settings: Settings, limits: RateLimiter) -> None:
     await put(settings, "limits.user.hour", 7)
     done = await asyncio.gather(*(use(limits) for _ in range(30)), return_exceptions=True)
     assert sum(one is None for one in done) == 7
     assert sum(isinstance(one, LimitReached) for one in done) == 23
 
 
-async def test_a_limit_that_is_raised_counts_what_was_used(settings: Settings, limits: Limits, clock: Clock) -> None:
+async def test_a_limit_that_is_raised_counts_what_was_used(
+    settings: Settings, limits: RateLimiter, clock: Clock
+) -> None:
     await put(settings, "limits.user.hour", 1)
     await use(limits)
     await put(settings, "limits.user.hour", 2)
@@ -275,15 +277,15 @@ async def test_a_limit_that_is_raised_counts_what_was_used(settings: Settings, l
 
 async def test_in_memory_each_process_counts_for_itself(settings: Settings, clock: Clock) -> None:
     await put(settings, "limits.user.hour", 1)
-    here, there = Limits(settings), Limits(settings)
+    here, there = RateLimiter(settings), RateLimiter(settings)
     await use(here)
     await use(there)
     await refused(here)
 
 
 @pytest.fixture
-async def pair(settings: Settings, clock: Clock, redis: str) -> AsyncIterator[tuple[Limits, Limits]]:
-    both = Limits(settings, redis), Limits(settings, redis)
+async def pair(settings: Settings, clock: Clock, redis: str) -> AsyncIterator[tuple[RateLimiter, RateLimiter]]:
+    both = RateLimiter(settings, redis), RateLimiter(settings, redis)
     yield both
     for limits in both:
         await limits.close()
@@ -295,7 +297,7 @@ def somebody(request: pytest.FixtureRequest) -> User:
 
 
 async def test_with_redis_all_processes_count_together(
-    settings: Settings, pair: tuple[Limits, Limits], request: pytest.FixtureRequest
+    settings: Settings, pair: tuple[RateLimiter, RateLimiter], request: pytest.FixtureRequest
 ) -> None:
     here, there = pair
     user = somebody(request)
@@ -312,7 +314,7 @@ async def test_with_redis_all_processes_count_together(
 
 
 async def test_with_redis_many_at_once_get_as_many_as_there_are(
-    settings: Settings, pair: tuple[Limits, Limits], request: pytest.FixtureRequest
+    settings: Settings, pair: tuple[RateLimiter, RateLimiter], request: pytest.FixtureRequest
 ) -> None:
     await put(settings, "limits.user.hour", 7)
     user = somebody(request)
@@ -323,7 +325,7 @@ async def test_with_redis_many_at_once_get_as_many_as_there_are(
 
 @pytest.mark.parametrize("most", [1, 3])
 async def test_with_redis_what_failed_costs_nothing_anywhere(
-    settings: Settings, pair: tuple[Limits, Limits], request: pytest.FixtureRequest, most: int
+    settings: Settings, pair: tuple[RateLimiter, RateLimiter], request: pytest.FixtureRequest, most: int
 ) -> None:
     here, there = pair
     user = somebody(request)
@@ -340,7 +342,7 @@ async def test_with_redis_what_failed_costs_nothing_anywhere(
 
 @pytest.mark.parametrize("most", [1, 2])
 async def test_with_redis_what_one_limit_refuses_takes_nothing_from_the_others(
-    settings: Settings, pair: tuple[Limits, Limits], request: pytest.FixtureRequest, most: int
+    settings: Settings, pair: tuple[RateLimiter, RateLimiter], request: pytest.FixtureRequest, most: int
 ) -> None:
     here, there = pair
     user, server = somebody(request), Scope("test", request.node.name)
@@ -365,7 +367,7 @@ async def test_with_redis_what_one_limit_refuses_takes_nothing_from_the_others(
 
 async def test_without_its_redis_a_process_goes_on_alone(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     await put(settings, "limits.user.hour", 2)
-    limits = Limits(settings, f"redis://127.0.0.1:{free_port()}")
+    limits = RateLimiter(settings, f"redis://127.0.0.1:{free_port()}")
     with caplog.at_level(logging.WARNING, logger="bot.access.rate_limits"):
         await use(limits)
         await use(limits)
@@ -400,7 +402,7 @@ async def test_a_redis_that_is_away_is_waited_for_once_in_a_while(
     for name in ("limits.user.hour", "limits.user.day", "limits.server.hour"):
         await put(settings, name, 5)
     async with broken_redis(hangs=hangs) as (address, connections):
-        limits = Limits(settings, address)
+        limits = RateLimiter(settings, address)
         for _ in range(3):
             await use(limits)
             assert await limits.used_up(limits.on(ANN, ASK, ROOM)) == []
@@ -412,7 +414,10 @@ async def test_a_redis_that_is_away_is_waited_for_once_in_a_while(
 
 
 async def test_what_redis_did_not_count_is_not_given_back_there(
-    settings: Settings, pair: tuple[Limits, Limits], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
+    pair: tuple[RateLimiter, RateLimiter],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bot.access.rate_limits.AWAY_SECONDS", 0.0)
     here, there = pair
@@ -444,5 +449,5 @@ async def refuses(*_: object) -> None:
 )
 def test_a_wrong_address_is_one_sentence_without_its_password(address: str, sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Limits(Settings({}), address)
+        RateLimiter(Settings({}), address)
     assert str(caught.value) == sentence

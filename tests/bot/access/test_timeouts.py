@@ -18,7 +18,7 @@ from bot.core.messages import Action, Place, Request
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.settings.scopes import home
-from bot.storage.audit import Filter
+from bot.storage.audit import AuditFilter
 from bot.storage.database import Database, VoteRow, now
 
 HOUR = timedelta(hours=1)
@@ -80,7 +80,7 @@ async def test_buttons_and_forms_are_refused_too(bot: Bot) -> None:
     async with bot.database.reading() as session:
         assert await session.scalar(select(func.count()).select_from(VoteRow)) == 0
     assert await bot.journal.get(answer.row) is not None
-    refusals = await bot.audit.find("test", "school", Filter(kind="refusal", actor="ben"))
+    refusals = await bot.audit.find("test", "school", AuditFilter(kind="refusal", actor="ben"))
     assert {row.reason for row in refusals} == {"timeout"}
     assert {row.what for row in refusals} >= {"again", "up", "ask"}
 
@@ -101,14 +101,14 @@ async def test_another_one_takes_the_place_of_the_first_and_both_are_on_record(b
     await bot.timeouts.set(BEN, SCHOOL, second, "two", MODERATOR)
     (timeout,) = bot.timeouts.within(SCHOOL)
     assert (timeout.until, timeout.reason, timeout.name) == (second, "two", "Ben")
-    newest, oldest = await bot.audit.find("test", "school", Filter(kind="moderation"))
+    newest, oldest = await bot.audit.find("test", "school", AuditFilter(kind="moderation"))
     assert (newest.what, newest.actor, newest.subject, newest.subject_name) == ("timeout", "mod", "ben", "Ben")
     assert (oldest.before, newest.before) == (None, first.isoformat())
     assert newest.after == {"until": second.isoformat(), "reason": "two"}
     assert await bot.timeouts.lift(timeout.id, home(ELSEWHERE), MODERATOR) is None
     await bot.timeouts.lift(timeout.id, SCHOOL, MODERATOR)
     assert await bot.timeouts.lift(timeout.id, SCHOOL, MODERATOR) is None
-    lifted = (await bot.audit.find("test", "school", Filter(what="lift")))[0]
+    lifted = (await bot.audit.find("test", "school", AuditFilter(what="lift")))[0]
     assert (lifted.subject, lifted.before) == ("ben", {"until": second.isoformat(), "reason": "two"})
 
 

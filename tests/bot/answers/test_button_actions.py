@@ -10,7 +10,7 @@ from bot import UserError
 from bot.app import Bot
 from bot.core.errors import Expired
 from bot.core.messages import Action, Request, User
-from bot.storage.audit import Filter
+from bot.storage.audit import AuditFilter
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ async def test_stop_reaches_an_answer_that_another_process_makes(
         assert (ended.text, ended.status) == ("<hi>", "Stopped.")
         again = await last(other, press("stop", reply.row, user))
         assert again.text == "There is nothing to stop: this answer is finished."
-        noted = await other.audit.find("test", "school", Filter(what="cancel"))
+        noted = await other.audit.find("test", "school", AuditFilter(what="cancel"))
         assert {(entry.actor, entry.subject) for entry in noted} == ({("mod", "ann")} if user is MODERATOR else set())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.core.requests import ANN, ROOM, ask, last
 
-from bot import Context, Known, Page, Part, Place, Plugin, Reply, User, UserError, command
+from bot import Context, Page, Part, Place, Plugin, Reference, Reply, User, UserError, command
 from bot.answers import context
 from bot.app import Bot
 from bot.inference.client import ModelClient
@@ -47,14 +47,14 @@ class Sage(Plugin):
             raise RuntimeError("no page")
         return [PAGE] if self.name == "wise" else ()
 
-    async def knows(self, place: Place, question: str, user: User) -> Known | None:
+    async def knows(self, place: Place, question: str, user: User) -> Reference | None:
         match self.name:
             case "broken":
                 raise UserError("no idea")
             case "slow":
                 await asyncio.Event().wait()
             case "wise" if question == "why":
-                return Known(f"because, {user.name} in {place.server}", "Words")
+                return Reference(f"because, {user.name} in {place.server}", "Words")
         return None
 
 

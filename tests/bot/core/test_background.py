@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from bot import OneThread
+from bot import SerialExecutor
 from bot.core.background import repeat
 
 
@@ -47,7 +47,7 @@ def where(number: int) -> tuple[int, threading.Thread]:
 
 
 async def test_all_is_done_in_one_thread_that_is_not_the_loops() -> None:
-    pencil = OneThread("drawing")
+    pencil = SerialExecutor("drawing")
     done = await asyncio.gather(*(pencil.run(where, number) for number in range(5)))
     assert [number for number, _ in done] == [0, 1, 2, 3, 4]
     (thread,) = {thread for _, thread in done}
@@ -60,7 +60,7 @@ async def test_all_is_done_in_one_thread_that_is_not_the_loops() -> None:
 
 
 async def test_what_waits_when_it_is_left_is_done_and_another_does_what_comes() -> None:
-    pencil, begun, free = OneThread("drawing"), threading.Event(), threading.Event()
+    pencil, begun, free = SerialExecutor("drawing"), threading.Event(), threading.Event()
 
     def held() -> threading.Thread:
         begun.set()

@@ -3,7 +3,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from bot.core.messages import Reply
-from bot.core.running import Run
+from bot.core.running import ActiveRun
 
 
 class Source:
@@ -30,7 +30,7 @@ class Source:
 
 async def test_a_slow_reader_sees_the_newest_and_the_last() -> None:
     source = Source()
-    run = Run(source.replies())
+    run = ActiveRun(source.replies())
     async with aclosing(run.snapshots()) as snapshots:
         assert (await anext(snapshots)).text == "one"
         source.gate.set()
@@ -41,14 +41,14 @@ async def test_a_slow_reader_sees_the_newest_and_the_last() -> None:
 async def test_a_source_that_forgets_to_end_is_ended() -> None:
     source = Source(final=False)
     source.gate.set()
-    run = Run(source.replies())
+    run = ActiveRun(source.replies())
     seen = [reply async for reply in run.snapshots()]
     assert (seen[-1].text, seen[-1].final, seen[-1].status) == ("one two three four", True, "")
 
 
 async def test_stop_keeps_what_was_said() -> None:
     source = Source()
-    run = Run(source.replies())
+    run = ActiveRun(source.replies())
     async with aclosing(run.snapshots()) as snapshots:
         await anext(snapshots)
         run.stop()
@@ -58,14 +58,14 @@ async def test_stop_keeps_what_was_said() -> None:
 
 
 async def test_stop_before_the_first_step() -> None:
-    run = Run(Source().replies())
+    run = ActiveRun(Source().replies())
     run.stop()
     async with asyncio.timeout(30):
         assert [(reply.text, reply.final) async for reply in run.snapshots()] == [("", True)]
 
 
 async def test_what_is_private_is_so_before_its_first_snapshot() -> None:
-    run = Run(Source().replies(), private=True)
+    run = ActiveRun(Source().replies(), private=True)
     assert run.newest.private
     run.stop()
     assert [(reply.private, reply.final) async for reply in run.snapshots()] == [(True, True)]
@@ -74,7 +74,7 @@ async def test_what_is_private_is_so_before_its_first_snapshot() -> None:
 async def test_stop_after_the_end_changes_nothing() -> None:
     source = Source()
     source.gate.set()
-    run = Run(source.replies())
+    run = ActiveRun(source.replies())
     last = [reply async for reply in run.snapshots()][-1]
     run.stop()
     assert not run.stopped
@@ -83,7 +83,7 @@ async def test_stop_after_the_end_changes_nothing() -> None:
 
 async def test_close_waits_until_the_source_has_ended() -> None:
     source = Source()
-    run = Run(source.replies())
+    run = ActiveRun(source.replies())
     await anext(run.snapshots())
     await run.close()
     assert source.ended

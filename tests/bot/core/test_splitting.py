@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bot.core.messages import Column, Reply
 from bot.core.splitting import (
     SMALLEST_LIMIT,
-    Limits,
+    MessageLimits,
     card_line,
     closing,
     compose,
@@ -217,7 +217,7 @@ def test_a_fence_in_the_middle_of_a_line_does_not_come_to_stand_at_the_start_of_
     assert [part[:4] for part in split(text, 100)] == ["xxxx", "x```"]
 
 
-LIMITS = Limits(characters=200, messages=3)
+LIMITS = MessageLimits(characters=200, messages=3)
 
 
 def test_an_answer_that_fits_is_delivered_in_messages() -> None:
@@ -240,7 +240,7 @@ def test_an_answer_that_is_too_long_becomes_a_file_and_keeps_its_quote_and_card(
 
 def test_impossible_limits_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one message of 100 characters"):
-        Limits(characters=2000, messages=0)
+        MessageLimits(characters=2000, messages=0)
 
 
 def test_text_status_and_card_stand_apart_and_outside_open_code() -> None:

@@ -11,7 +11,7 @@ import pytest
 from fakes.core.clock import in_its_own_time
 
 from bot.core.messages import Reply
-from bot.core.throttle import Budget, Pacer, paced
+from bot.core.throttle import RateBudget, Throttle, throttled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -49,11 +49,11 @@ async def several(*replies: Reply, every: float = 0.1) -> AsyncGenerator[Reply, 
 
 
 async def watch(
-    replies: AsyncGenerator[Reply, None], pacer: Pacer, *, consumer: float = 0.0
+    replies: AsyncGenerator[Reply, None], pacer: Throttle, *, consumer: float = 0.0
 ) -> list[tuple[float, Reply]]:
     """What comes out and when; the consumer takes `consumer` seconds for each. Nothing may be left running."""
     seen = []
-    async with aclosing(paced(replies, pacer)) as snapshots:
+    async with aclosing(throttled(replies, pacer)) as snapshots:
         async for reply in snapshots:
             seen.append((now(), reply))
             await asyncio.sleep(consumer)
@@ -64,7 +64,7 @@ async def watch(
 def test_a_fast_source_is_thinned_out_to_the_newest_and_its_last_comes_at_once() -> None:
     async def scene() -> None:
         source = Source(13, every=0.25)
-        seen = await watch(source.replies, Pacer(0.9))
+        seen = await watch(source.replies, Throttle(0.9))
         assert [reply.text for _, reply in seen] == ["0", "3", "7", "10", "12"]
         assert [time for time, _ in seen] == pytest.approx([0, 0.9, 1.8, 2.7, 3.0])
 
@@ -74,7 +74,7 @@ def test_a_fast_source_is_thinned_out_to_the_newest_and_its_last_comes_at_once()
 def test_a_slow_consumer_does_not_hold_up_the_source() -> None:
     async def scene() -> None:
         source = Source(20, every=0.1)
-        seen = await watch(source.replies, Pacer(0.5), consumer=30)
+        seen = await watch(source.replies, Throttle(0.5), consumer=30)
         assert [reply.text for _, reply in seen] == ["0", "19"]
         assert source.ended_at == pytest.approx(2.0)
 
@@ -91,38 +91,38 @@ def test_a_source_that_never_waits_lets_others_run() -> None:
                 finished.append(other.done())
                 yield Reply(text=str(number))
 
-        await watch(eager(), Pacer(1.0))
+        await watch(eager(), Throttle(1.0))
         assert finished.count(True) > 90
 
     in_its_own_time(scene())
 
 
 def test_the_last_is_given_even_where_the_source_forgets_to_say_so() -> None:
-    seen = in_its_own_time(watch(several(Reply(text="a"), Reply(text="b")), Pacer(60.0)))
+    seen = in_its_own_time(watch(several(Reply(text="a"), Reply(text="b")), Throttle(60.0)))
     assert [reply.text for _, reply in seen] == ["a", "b"]
     assert seen[-1][0] < 1
 
 
 def test_a_source_may_end_without_a_word() -> None:
-    assert in_its_own_time(watch(several(), Pacer(1.0))) == []
+    assert in_its_own_time(watch(several(), Throttle(1.0))) == []
 
 
 def test_what_has_not_changed_is_not_repeated() -> None:
     replies = [Reply(text="a"), Reply(text="a"), Reply(text="b"), Reply(text="b"), Reply(text="b", final=True)]
-    seen = in_its_own_time(watch(several(*replies), Pacer(0.01)))
+    seen = in_its_own_time(watch(several(*replies), Throttle(0.01)))
     assert [reply for _, reply in seen] == [replies[0], replies[2], replies[4]]
 
 
 def test_a_status_is_paced_like_text() -> None:
     replies = [Reply(text="a"), Reply(text="a"), *(Reply(text="a", status=str(place)) for place in range(9))]
-    seen = in_its_own_time(watch(several(*replies, Reply(text="a", final=True)), Pacer(0.42)))
+    seen = in_its_own_time(watch(several(*replies, Reply(text="a", final=True)), Throttle(0.42)))
     assert [reply.status for _, reply in seen] == ["", "2", "6", ""]
 
 
 def test_what_the_source_raises_comes_after_its_last_snapshot() -> None:
     async def scene() -> None:
         source = Source(3, every=0.1, error=OSError("gone"))
-        snapshots = paced(source.replies, Pacer(60.0))
+        snapshots = throttled(source.replies, Throttle(60.0))
         assert [(await anext(snapshots)).text for _ in range(2)] == ["0", "2"]
         with pytest.raises(OSError, match="gone"):
             await anext(snapshots)
@@ -136,7 +136,7 @@ def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
         raise asyncio.CancelledError
 
     async def scene() -> None:
-        snapshots = paced(stopped(), Pacer(1.0))
+        snapshots = throttled(stopped(), Throttle(1.0))
         await anext(snapshots)
         with pytest.raises(asyncio.CancelledError):
             await anext(snapshots)
@@ -147,7 +147,7 @@ def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
 def test_a_consumer_that_stops_closes_the_source() -> None:
     async def scene() -> None:
         source = Source(100, every=0.1)
-        async with aclosing(paced(source.replies, Pacer(0.1))) as snapshots:
+        async with aclosing(throttled(source.replies, Throttle(0.1))) as snapshots:
             async for reply in snapshots:
                 if reply.text == "3":
                     break
@@ -161,7 +161,7 @@ def test_a_consumer_that_stops_closes_the_source() -> None:
 def test_a_cancelled_consumer_closes_the_source_and_stays_cancelled() -> None:
     async def scene() -> None:
         source = Source(100, every=0.1)
-        consumer = asyncio.create_task(watch(source.replies, Pacer(60.0)))
+        consumer = asyncio.create_task(watch(source.replies, Throttle(60.0)))
         await asyncio.sleep(1)
         consumer.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -181,7 +181,7 @@ def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
             raise OSError("cannot close")
 
     async def scene() -> None:
-        snapshots = paced(bad(), Pacer(1.0))
+        snapshots = throttled(bad(), Throttle(1.0))
         await anext(snapshots)
         await asyncio.sleep(1)
         with pytest.raises(OSError, match="cannot close"):
@@ -192,7 +192,7 @@ def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
 
 def test_a_budget_keeps_a_quarter_for_the_last_snapshots() -> None:
     clock = [0.0]
-    budget = Budget(8, clock=lambda: clock[0])
+    budget = RateBudget(8, clock=lambda: clock[0])
     for _ in range(6):
         budget.spend()
     assert budget.delay(final=False) == 60
@@ -206,7 +206,7 @@ def test_a_budget_keeps_a_quarter_for_the_last_snapshots() -> None:
 
 def test_a_blocked_budget_lets_nothing_pass_until_then() -> None:
     clock = [0.0]
-    budget = Budget(8, clock=lambda: clock[0])
+    budget = RateBudget(8, clock=lambda: clock[0])
     budget.block_for(30)
     budget.block_for(3)
     clock[0] = 10
@@ -216,12 +216,12 @@ def test_a_blocked_budget_lets_nothing_pass_until_then() -> None:
 
 def test_a_budget_of_one_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 requests a minute; this one has 1"):
-        Budget(1)
+        RateBudget(1)
 
 
 def test_streams_that_share_a_budget_stay_within_it_and_all_end() -> None:
     async def scene() -> None:
-        budget = Budget(20, clock=now)
+        budget = RateBudget(20, clock=now)
         sources = [Source(200 + 50 * number, every=0.5) for number in range(12)]
         streams = [asyncio.create_task(_outcome(source, budget)) for source in sources]
         seen = [entry for stream in streams for entry in await stream]
@@ -229,8 +229,8 @@ def test_streams_that_share_a_budget_stay_within_it_and_all_end() -> None:
         times = sorted(time for time, _ in seen)
         assert all(later - earlier > 59.99 for earlier, later in zip(times, times[20:], strict=False))
 
-    async def _outcome(source: Source, budget: Budget) -> list[tuple[float, Reply]]:
-        async with aclosing(paced(source.replies, Pacer(1.0, budget))) as snapshots:
+    async def _outcome(source: Source, budget: RateBudget) -> list[tuple[float, Reply]]:
+        async with aclosing(throttled(source.replies, Throttle(1.0, budget))) as snapshots:
             return [(now(), reply) async for reply in snapshots]
 
     in_its_own_time(scene())
@@ -238,8 +238,8 @@ def test_streams_that_share_a_budget_stay_within_it_and_all_end() -> None:
 
 def test_a_long_stream_never_stands_still_for_want_of_budget() -> None:
     async def scene() -> None:
-        budget = Budget(20, clock=now)
-        seen = await watch(Source(600, every=0.5).replies, Pacer(1.0, budget))
+        budget = RateBudget(20, clock=now)
+        seen = await watch(Source(600, every=0.5).replies, Throttle(1.0, budget))
         gaps = [later - earlier for (earlier, _), (later, _) in pairwise(seen)]
         assert max(gaps) < 10
         assert len(seen) > 60
@@ -249,10 +249,10 @@ def test_a_long_stream_never_stands_still_for_want_of_budget() -> None:
 
 def test_a_last_snapshot_passes_while_growing_ones_have_to_wait() -> None:
     async def scene() -> None:
-        budget = Budget(8, clock=now)
+        budget = RateBudget(8, clock=now)
         for _ in range(6):
             budget.spend()
-        seen = await watch(Source(30, every=0.1).replies, Pacer(0.1, budget))
+        seen = await watch(Source(30, every=0.1).replies, Throttle(0.1, budget))
         assert [reply.text for _, reply in seen] == ["29"]
         assert seen[0][0] < 5
 

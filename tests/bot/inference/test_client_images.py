@@ -9,7 +9,7 @@ from fakes.model_server.model_api import GIF, FakeModels, png
 
 from bot import Drawn, Preview, Step, Waiting
 from bot.core.errors import ModelError, ModelUnavailable
-from bot.core.model_events import Reading
+from bot.core.model_events import EncodedPrompt
 from bot.inference.client import BROKEN, ModelClient
 
 PATH = "/v1/images/generations"
@@ -61,7 +61,7 @@ async def test_a_picture_comes_out_of_steps_and_previews(models: FakeModels) -> 
         sampler="DDIM",
         strength=None,
         guided_by="comparison",
-        prompt=Reading(("a", "cat"), (), 8),
+        prompt=EncodedPrompt(("a", "cat"), (), 8),
         negative_prompt=None,
     )
     (body,) = models.requests
@@ -86,7 +86,7 @@ async def test_all_that_can_be_chosen_is_passed_on(models: FakeModels) -> None:
         await events(client, layout="strip", frames=(0, 2))
         await events(client, sweep={"guidance": (1, 3.5)})
     assert isinstance(drawn, Drawn)
-    assert (drawn.steps, drawn.guidance, drawn.negative_prompt) == (2, 0, Reading(("dogs",), (), 8))
+    assert (drawn.steps, drawn.guidance, drawn.negative_prompt) == (2, 0, EncodedPrompt(("dogs",), (), 8))
     grid, strip, sweep = models.requests
     assert {"n": 4, "negative_prompt": "dogs", "steps": 2, "guidance": 0, "layout": "grid"}.items() <= grid.items()
     assert (grid["enlarge"], strip["frames"], "sweep" in grid) == (64, [0, 2], False)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from bot import Likely
+from bot import LikelyToken
 from bot.inference.logprobs import TokenReader, dial, entropies
 
 
@@ -46,7 +46,7 @@ def test_what_was_likely_and_what_ends_the_text() -> None:
     (found,) = TokenReader().tokens({"delta": {"content": "a"}, "logprobs": {"content": [token]}})
     assert (found.text, found.probability) == ("a", pytest.approx(0.25))
     assert [other.text for other in found.likely] == [" the", "a", "", "\ufffd"]
-    assert found.likely[0] == Likely(" the", pytest.approx(0.5))
+    assert found.likely[0] == LikelyToken(" the", pytest.approx(0.5))
 
 
 @pytest.mark.parametrize("choice", [{"delta": {}}, {"delta": {"content": "a"}, "logprobs": None}])

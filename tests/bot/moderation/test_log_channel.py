@@ -19,7 +19,7 @@ from bot.moderation import log_channel
 from bot.moderation.log_channel import CannotPost, LogChannel
 from bot.plugin_host import plugin
 from bot.settings.setting import Scope
-from bot.storage.audit import Audit, Entry, note
+from bot.storage.audit import Audit, AuditEntry, note
 from bot.storage.database import Database
 
 SCHOOL = Scope("test", "school")
@@ -60,7 +60,9 @@ async def bot(database: Database) -> AsyncIterator[Bot]:
 
 
 async def refuse(bot: Bot, what: str = "ask", place: Place = ROOM) -> None:
-    await bot.audit.record(Entry(actor=ANN, place=place, kind="refusal", what=what, before="rude words", reason="hate"))
+    await bot.audit.record(
+        AuditEntry(actor=ANN, place=place, kind="refusal", what=what, before="rude words", reason="hate")
+    )
 
 
 async def choose(bot: Bot, channel: str | None = "log", scope: Scope = SCHOOL) -> None:
@@ -139,10 +141,10 @@ async def test_an_entry_whose_transaction_ends_late_is_told_too(
         await choose(bot)
         await rounds.quiet(bot.log_channel)
         async with bot.database.writing() as session:
-            note(session, Entry(actor=ANN, place=ROOM, kind="refusal", what="late"))
+            note(session, AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="late"))
             await session.flush()
             next_one = asyncio.create_task(
-                Audit(another).record(Entry(actor=ANN, place=ROOM, kind="refusal", what="soon"))
+                Audit(another).record(AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="soon"))
             )
             await rounds.quiet(bot.log_channel)
         await next_one

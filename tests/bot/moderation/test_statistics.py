@@ -13,7 +13,7 @@ from bot.config import PluginsSection
 from bot.core.errors import PermissionDenied
 from bot.core.messages import Place
 from bot.inference.client import ModelClient
-from bot.moderation.statistics import Figures, StatisticsHere, Waits, figures
+from bot.moderation.statistics import StatisticsHere, UsageStatistics, WaitTimes, figures
 from bot.plugin_host import plugin
 from bot.settings.setting import Scope
 from bot.storage import counters
@@ -24,7 +24,7 @@ SCHOOL = Scope("test", "school")
 KNOWN = ("ask", "imagine", "face", "help")
 
 
-async def here(database: Database, days: int = 7) -> Figures:
+async def here(database: Database, days: int = 7) -> UsageStatistics:
     return await figures(database, SCHOOL, days, KNOWN)
 
 
@@ -58,16 +58,16 @@ async def test_what_buttons_run_counts_with_its_command(database: Database) -> N
 @pytest.mark.parametrize(
     ("waits", "expected"),
     [
-        ({"1": 1}, Waits(1, 1, 1)),
-        ({"0.5": 5, "8": 4, "20": 1}, Waits(10, 0.5, 8)),
-        ({"0.5": 5, "8": 3, "20": 2}, Waits(10, 0.5, 20)),
-        ({"2": 4, "3": 6}, Waits(10, 3, 3)),
-        ({"2": 6, "longer": 4}, Waits(10, 2, None)),
-        ({"longer": 1}, Waits(1, None, None)),
+        ({"1": 1}, WaitTimes(1, 1, 1)),
+        ({"0.5": 5, "8": 4, "20": 1}, WaitTimes(10, 0.5, 8)),
+        ({"0.5": 5, "8": 3, "20": 2}, WaitTimes(10, 0.5, 20)),
+        ({"2": 4, "3": 6}, WaitTimes(10, 3, 3)),
+        ({"2": 6, "longer": 4}, WaitTimes(10, 2, None)),
+        ({"longer": 1}, WaitTimes(1, None, None)),
     ],
 )
 async def test_how_long_half_of_them_and_nine_in_ten_waited(
-    database: Database, waits: dict[str, int], expected: Waits
+    database: Database, waits: dict[str, int], expected: WaitTimes
 ) -> None:
     await add(database, counters.USE, "ask", "done")
     for edge, by in waits.items():
@@ -99,7 +99,7 @@ async def test_only_moderators_are_told(database: Database) -> None:
 # What is counted while a bot works
 
 
-async def of(bot: Bot) -> Figures:
+async def of(bot: Bot) -> UsageStatistics:
     return await here(bot.database)
 
 

@@ -20,10 +20,10 @@ from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
-from bot.platforms.web.access.teachers import Moderators
+from bot.platforms.web.access.teachers import WebModerators
 from bot.plugin_host import plugin
 from bot.settings.setting import Scope
-from bot.storage.audit import Filter
+from bot.storage.audit import AuditFilter
 from bot.storage.database import Database, now
 
 PARIS = "Paris is the capital of France."
@@ -133,7 +133,7 @@ async def test_on_discord_a_link_reaches_no_other_server_and_no_direct_messages(
         said = await used.message()
         await discord.until(lambda said=said: said.content == "There is no message of mine there.")
         assert not message.deleted
-    assert await bot.audit.find("discord", discord.guild.id, Filter(kind="moderation")) == []
+    assert await bot.audit.find("discord", discord.guild.id, AuditFilter(kind="moderation")) == []
 
 
 async def test_on_discord_what_is_not_stored_is_removed_in_its_own_server(discord: FakeDiscord) -> None:
@@ -326,7 +326,7 @@ async def test_on_slack_everybody_gets_their_data_and_has_it_deleted(slack: Fake
 
 
 async def teacher(bot: Bot, who: Visitor) -> None:
-    assert await who.sign_in(await Moderators(bot.database).new_code()) == 303
+    assert await who.sign_in(await WebModerators(bot.database).new_code()) == 303
 
 
 async def submitted(page: Page, form: str, **fields: str) -> dict[str, object]:

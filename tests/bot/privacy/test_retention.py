@@ -20,7 +20,7 @@ from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.settings.scopes import home
 from bot.storage import counters
-from bot.storage.audit import REFUSAL, Entry, note
+from bot.storage.audit import REFUSAL, AuditEntry, note
 from bot.storage.database import Database, now
 
 EXPIRED = "This has expired: it is no longer stored."
@@ -41,7 +41,7 @@ async def happened(database: Database, what: str, days: float) -> None:
     then = now() - timedelta(days=days)
     async with database.writing() as session:
         session.add(message(text=what, created=then))
-        note(session, Entry(actor=ANN, place=ROOM, kind=REFUSAL, what="ask", before=what)).created = then
+        note(session, AuditEntry(actor=ANN, place=ROOM, kind=REFUSAL, what="ask", before=what)).created = then
         await counters.count(session, ("test", "school"), counters.USE, what, "done", counters.day_of(then))
 
 

@@ -14,7 +14,7 @@ from bot.core.messages import Action, Button, Place
 from bot.inference.client import ModelClient
 from bot.moderation.audit_view import line
 from bot.safety.verdict import HELP, REASONS, SENTENCES, WITHHELD
-from bot.storage.audit import Filter
+from bot.storage.audit import AuditFilter
 from bot.storage.database import Database
 
 WITH = {"safety.words": "turnip", "safety.patterns": "cab+age", "safety.people": "Ann Example"}
@@ -97,7 +97,7 @@ async def test_a_refusal_is_private_says_why_and_is_noted(bot: Bot, models: Fake
     assert (reply.private, reply.error, reply.final) == (True, True, True)
     assert reply.status == f"Reason: {REASONS[code].text}"
     assert [button.label for button in reply.buttons] == ["Appeal"]
-    (noted,) = await bot.audit.find("test", "school", Filter(kind="refusal"), most=5)
+    (noted,) = await bot.audit.find("test", "school", AuditFilter(kind="refusal"), most=5)
     assert (noted.reason, noted.actor, noted.what) == (code, ANN.id, line[1:].split()[0])
 
 
@@ -130,7 +130,7 @@ async def test_words_of_help_are_no_refusal(bot: Bot) -> None:
     reply = await last(bot, ask("/say i want to kill myself"))
     assert reply.text == HELP.text
     assert (reply.private, reply.error, reply.buttons) == (True, False, ())
-    (noted,) = await bot.audit.find("test", "school", Filter(kind="refusal"), most=5)
+    (noted,) = await bot.audit.find("test", "school", AuditFilter(kind="refusal"), most=5)
     assert noted.before is None
 
 
@@ -228,7 +228,7 @@ async def test_an_appeal_is_told_once_and_by_whoever_was_refused(bot: Bot) -> No
     seen = "The moderators can now see what you wrote and why it was refused."
     assert (await last(bot, pressed)).text == seen
     assert (await last(bot, pressed)).text == "The moderators have your appeal already."
-    (appeal,) = await bot.audit.find("test", ROOM.server, Filter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
     assert (appeal.before, appeal.reason, appeal.actor) == ("a turnip", "blocked_word", ANN.id)
 
 
@@ -237,10 +237,10 @@ async def test_in_direct_messages_nobody_could_see_an_appeal(bot: Bot) -> None:
     refused = await last(bot, ask("/say a turnip", ANN, direct))
     assert (refused.error, refused.buttons) == (True, ())
     assert refused.status.startswith("Reason: ")
-    (noted,) = await bot.audit.find("discord", "", Filter(kind="refusal"))
+    (noted,) = await bot.audit.find("discord", "", AuditFilter(kind="refusal"))
     old = ask("", ANN, direct, action=Action(f"t:appeal:{noted.id}"))
     assert (await last(bot, old)).text == "Direct messages have no moderators, so nobody could see your appeal."
-    assert not await bot.audit.find("discord", "", Filter(kind="appeal"))
+    assert not await bot.audit.find("discord", "", AuditFilter(kind="appeal"))
     assert [one.label for one in (await last(bot, ask("/say a turnip", ANN, Place("terminal", "me")))).buttons] == [
         "Appeal"
     ]
@@ -255,7 +255,7 @@ async def test_what_is_no_longer_stored_is_not_said_to_be_seen(bot: Bot) -> None
     (button,) = (await last(bot, ask("/say a turnip"))).buttons
     await bot.audit.purge(-1)
     assert (await last(bot, ask("", action=Action(button.id)))).text == NOT_STORED
-    (appeal,) = await bot.audit.find("test", ROOM.server, Filter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
     assert line(appeal, "en") == (
         f"✋ **Ann** appeals against refusal #{appeal.subject} of `say` (blocked_word). The words are not stored."
     )
@@ -273,9 +273,9 @@ async def test_what_was_held_back_is_not_said_to_be_the_askers(bot: Bot, models:
     (button,) = [one for one in (await last(bot, ask("/recite please"))).buttons if one.action == "appeal"]
     told = await last(bot, ask("", action=Action(button.id)))
     assert told.text == "The moderators can now see what was held back of the answer, and why."
-    (appeal,) = await bot.audit.find("test", ROOM.server, Filter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
     who = f"✋ **Ann** appeals against refusal #{appeal.subject} of `recite` (answer_hate). "
     assert line(appeal, "en") == f"{who}The bot had written: `Roses are red. A vile line.`"
     await bot.audit.purge(-1)
-    (appeal,) = await bot.audit.find("test", ROOM.server, Filter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
     assert line(appeal, "en") == f"{who}The words are not stored."

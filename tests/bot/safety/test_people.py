@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from bot.safety.normalize import read
-from bot.safety.people import People, famous
+from bot.safety.people import FamousPeople, famous
 
 
 @pytest.fixture
-def people(tmp_path: Path) -> People:
+def people(tmp_path: Path) -> FamousPeople:
     path = tmp_path / "people.txt"
     path.write_text("# Nobody real\nAnnabel Longname; belzebuba\nSinger Bo\n")
-    return People(path)
+    return FamousPeople(path)
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,12 @@ def people(tmp_path: Path) -> People:
         "singer bo",
     ],
 )
-def test_a_name_is_known_also_with_an_error(people: People, text: str) -> None:
+def test_a_name_is_known_also_with_an_error(people: FamousPeople, text: str) -> None:
     assert people.find(read(text))
 
 
 @pytest.mark.parametrize("text", ["annabel", "longname", "a singer in a forest", "singer by the sea", "anabel lonname"])
-def test_another_word_is_no_name(people: People, text: str) -> None:
+def test_another_word_is_no_name(people: FamousPeople, text: str) -> None:
     assert not people.find(read(text))
 
 

@@ -1,6 +1,6 @@
 """Tokens that might come next, some of which no answer may hold."""
 
-from bot import Candidate, Dial, Likely, Token
+from bot import Candidate, Dial, LikelyToken, Token
 from bot.safety import token_filter
 
 
@@ -46,12 +46,12 @@ def test_what_stands_there_already_hides_nothing_after_it_and_an_end_is_none() -
 
 def test_what_was_likely_beside_tokens_of_an_answer_is_hidden_in_the_same_way() -> None:
     tokens = (
-        Token("a tur", 0.5, (Likely("a tur", 0.5), Likely("turnips", 0.25), Likely("", 0.125))),
-        Token("key", 0.5, (Likely("key", 0.5), Likely("nip", 0.25), Likely("tle", 0.125))),
+        Token("a tur", 0.5, (LikelyToken("a tur", 0.5), LikelyToken("turnips", 0.25), LikelyToken("", 0.125))),
+        Token("key", 0.5, (LikelyToken("key", 0.5), LikelyToken("nip", 0.25), LikelyToken("tle", 0.125))),
     )
     first, second = token_filter.of_answer(tokens, forbids)
-    assert first.likely == (Likely("a tur", 0.5), Likely("", 0.25, hidden=True), Likely("", 0.125))
-    assert second.likely == (Likely("key", 0.5), Likely("", 0.25, hidden=True), Likely("tle", 0.125))
+    assert first.likely == (LikelyToken("a tur", 0.5), LikelyToken("", 0.25, hidden=True), LikelyToken("", 0.125))
+    assert second.likely == (LikelyToken("key", 0.5), LikelyToken("", 0.25, hidden=True), LikelyToken("tle", 0.125))
     assert "".join(token.text for token in (first, second)) == "a turkey"
 
 
@@ -62,6 +62,6 @@ def test_what_was_likely_again_and_again_is_looked_at_once() -> None:
         asked.append(text)
         return forbids(text)
 
-    tokens = (Token("a", 0.5, (Likely("a", 0.5), Likely("nip", 0.25))),) * 3
+    tokens = (Token("a", 0.5, (LikelyToken("a", 0.5), LikelyToken("nip", 0.25))),) * 3
     token_filter.of_answer(tokens, noting)
     assert asked == ["nip", "anip", "aanip"]

@@ -4,15 +4,15 @@ import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM
 
 from bot.core.messages import Place, User
-from bot.storage.audit import Audit, AuditRow, Entry, Filter
+from bot.storage.audit import Audit, AuditEntry, AuditFilter, AuditRow
 from bot.storage.database import Database, now
 
 HALL = Place("test", "hall", server="school")
 
 
-def removal(**values: object) -> Entry:
+def removal(**values: object) -> AuditEntry:
     common = {"actor": MODERATOR, "place": ROOM, "kind": "moderation", "what": "remove", "subject": "ann"}
-    return Entry(**(common | values))
+    return AuditEntry(**(common | values))
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ async def test_the_newest_come_first_and_older_ones_page_by_page(audit: Audit) -
         await audit.record(removal(subject=str(number)))
     first = await audit.find("test", "school", most=2)
     assert [row.subject for row in first] == ["4", "3"]
-    then = await audit.find("test", "school", Filter(older=first[-1].id))
+    then = await audit.find("test", "school", AuditFilter(older=first[-1].id))
     assert [row.subject for row in then] == ["2", "1", "0"]
-    assert len(await audit.find("test", "school", Filter(older=10**18 - 1))) == 5
+    assert len(await audit.find("test", "school", AuditFilter(older=10**18 - 1))) == 5
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ async def test_the_newest_come_first_and_older_ones_page_by_page(audit: Audit) -
 async def test_each_filter_keeps_what_fits_it(audit: Audit, wanted: dict[str, str]) -> None:
     await audit.record(removal())
     await audit.record(
-        Entry(actor=ANN, place=HALL, kind="refusal", what="ask", subject="cy", reason="cooldown"),
+        AuditEntry(actor=ANN, place=HALL, kind="refusal", what="ask", subject="cy", reason="cooldown"),
     )
-    [row] = await audit.find("test", "school", Filter(**wanted))
+    [row] = await audit.find("test", "school", AuditFilter(**wanted))
     assert row.kind == "refusal"
 
 
@@ -80,7 +80,7 @@ async def test_somebody_is_found_by_name_and_also_by_what_was_done_to_them(audit
     await audit.record(removal(actor=User("u7", "Zoë"), kind="refusal", subject=""))
     await audit.record(removal(kind="setting", subject="u7"))
     for who in ("u7", "Zoë", "ZOë"):
-        found = await audit.find("test", "school", Filter(who=who))
+        found = await audit.find("test", "school", AuditFilter(who=who))
         assert [row.kind for row in found] == ["refusal", "moderation"]
 
 
@@ -92,7 +92,7 @@ async def test_a_name_stands_for_all_below_it_and_for_nothing_else(audit: Audit)
         ("limits", ["limits", "limits.users", "limits.user.hour"]),
         ("limit", ["limit set", "limit"]),
     ):
-        assert [row.what for row in await audit.find("test", "school", Filter(what=wanted))] == expected
+        assert [row.what for row in await audit.find("test", "school", AuditFilter(what=wanted))] == expected
 
 
 async def test_what_there_are_entries_about(audit: Audit) -> None:
@@ -109,7 +109,7 @@ async def test_a_span_of_time_has_its_beginning_and_not_its_end(audit: Audit, da
     async with database.writing() as session:
         for number, time in enumerate(times, 1):
             (await session.get_one(AuditRow, number)).created = time
-    found = await audit.find("test", "school", Filter(since=times[0], until=times[2]))
+    found = await audit.find("test", "school", AuditFilter(since=times[0], until=times[2]))
     assert [row.subject for row in found] == ["b", "a"]
 
 
@@ -135,5 +135,5 @@ async def test_an_appeal_keeps_the_words_no_longer_than_the_refusal(audit: Audit
         async with database.writing() as session:
             (await session.get_one(AuditRow, refused)).created = now() - timedelta(days=age)
     await audit.purge(30)
-    rows = {row.id: row for row in await audit.find("test", "school", Filter(kind="appeal"))}
+    rows = {row.id: row for row in await audit.find("test", "school", AuditFilter(kind="appeal"))}
     assert [rows[number].before for number in numbers] == [None, "words"]

@@ -2,15 +2,15 @@ import random
 
 import pytest
 
-from bot import Likely, Token
+from bot import LikelyToken, Token
 from bot.storage.tokens import pack, unpack
 
 
 def test_what_is_kept_comes_back() -> None:
     tokens = (
-        Token("Paris", 0.731, (Likely("Paris", 0.731), Likely("", 0.2), Likely("\ud800\ufffd", 1e-9))),
+        Token("Paris", 0.731, (LikelyToken("Paris", 0.731), LikelyToken("", 0.2), LikelyToken("\ud800\ufffd", 1e-9))),
         Token("", 1.0),
-        Token("😀", 0.0, (Likely("é", 0.5),)),
+        Token("😀", 0.0, (LikelyToken("é", 0.5),)),
     )
     back = unpack(pack(tokens))
     assert [token.text for token in back] == ["Paris", "", "😀"]
@@ -27,7 +27,7 @@ def test_a_long_answer_is_small() -> None:
         Token(
             chance.choice(words),
             chance.random(),
-            tuple(Likely(chance.choice(words), chance.random()) for _ in range(5)),
+            tuple(LikelyToken(chance.choice(words), chance.random()) for _ in range(5)),
         )
         for _ in range(512)
     ]

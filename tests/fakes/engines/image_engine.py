@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from model_server.engines.common.refusal import Refused
+from model_server.engines.common.refusal import JobRefused
 from model_server.engines.contract import EngineSpec
-from model_server.engines.diffusion.drawing import Drawing
-from model_server.engines.diffusion.request import Ability, imagined, last_step, start_of
-from model_server.jobs import Event, Imagine, Job, Reading
+from model_server.engines.diffusion.drawing import PictureJob
+from model_server.engines.diffusion.request import Capabilities, imagined, last_step, start_of
+from model_server.jobs import EncodedPrompt, Event, Imagine, Job
 
 EDGE, STEPS, GUIDANCE = 64, 6, 3.0
 MOST_WORDS = 8
@@ -26,7 +26,7 @@ PAPER = (250, 246, 236)
 class Sketch:
     """A job with its pictures: their noise, what is under it, how many steps they have, and how many they take."""
 
-    drawing: Drawing
+    drawing: PictureJob
     noises: list[Image.Image]
     pictures: list[Image.Image]
     whole: list[int]
@@ -40,7 +40,7 @@ class Sketcher:
     def __init__(self, spec: EngineSpec) -> None:
         self.capacity = 4
         self._pause = float(spec.options.get("pause", PAUSE_SECONDS))
-        self._can = Ability(
+        self._can = Capabilities(
             name=spec.name, sampler="sketch", steps=STEPS, guidance=GUIDANCE, width=EDGE, height=EDGE, multiple=8
         )
         self._new: list[Job] = []
@@ -69,13 +69,13 @@ class Sketcher:
             task = imagined(job, self._can)
             start = start_of(task)
             strength = 1.0 if start is None else task.strength
-            singles = Drawing(job.id, task, self._can, [1]).singles
+            singles = PictureJob(job.id, task, self._can, [1]).singles
             whole = [max(1, round((one.steps or 1) * strength)) for one in singles]
             each = [last_step(one, steps) for one, steps in zip(singles, whole, strict=True)]
-        except Refused as refused:
+        except JobRefused as refused:
             return [refused.event(job.id)]
         pictures = [_apple(one, start) for one in singles]
-        drawing = Drawing(job.id, task, self._can, each)
+        drawing = PictureJob(job.id, task, self._can, each)
         sketch = Sketch(drawing, [_noise(one) for one in singles], pictures, whole, each)
         self._running[job.id] = sketch
         negative = _reading(task.negative_prompt) if task.negative_prompt else None
@@ -119,9 +119,9 @@ def _apple(task: Imagine, start: Image.Image | None) -> Image.Image:
     return strongly if start is None else Image.blend(start, strongly, task.strength)
 
 
-def _reading(text: str) -> Reading:
+def _reading(text: str) -> EncodedPrompt:
     words = text.split()
     read = words[:MOST_WORDS]
     known = (word if word.isascii() else "[UNK]" for word in read)
     unknown = tuple(word for word in read if not word.isascii())
-    return Reading(("[CLS]", *known, "[SEP]"), tuple(words[MOST_WORDS:]), MOST_WORDS + 2, unknown)
+    return EncodedPrompt(("[CLS]", *known, "[SEP]"), tuple(words[MOST_WORDS:]), MOST_WORDS + 2, unknown)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from model_server.files.cache import StoreError
+from model_server.catalogue import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from model_server.catalogue import Entry
-    from model_server.files.cache import Store
+    from model_server.catalogue import CatalogueEntry
+    from model_server.files.cache import ModelCache
 
 
 def put(path: Path, content: bytes) -> str:
@@ -22,7 +22,7 @@ def put(path: Path, content: bytes) -> str:
     return str(path)
 
 
-def refusal(store: Store, entry: Entry) -> str:
+def refusal(store: ModelCache, entry: CatalogueEntry) -> str:
     """The sentence with which a model is not there."""
     with pytest.raises(StoreError) as caught:
         store.ensure(entry)

@@ -23,7 +23,8 @@ import aiohttp
 from fakes.core.stack_dump import show_stacks
 
 from model_server.api.app import serve
-from model_server.files.cache import Entry, Store
+from model_server.catalogue import CatalogueEntry
+from model_server.files.cache import ModelCache
 
 FACTORY = "fakes.engines.text_engine:create"
 PATIENCE_SECONDS = 60
@@ -66,7 +67,7 @@ async def serving(
 ) -> AsyncIterator[str]:
     """A gateway with fake engines in this process. `keys`: `api_key` and `trusted_key`."""
     chosen = [entry for entry in [*entries(folder), flock(folder), sketcher(folder)] if entry.name in models]
-    async with listening(entries=chosen, store=store or Store(folder), factory=FACTORY, **keys) as url:
+    async with listening(entries=chosen, store=store or ModelCache(folder), factory=FACTORY, **keys) as url:
         yield url
 
 
@@ -124,28 +125,32 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-def entries(folder: Path) -> list[Entry]:
+def entries(folder: Path) -> list[CatalogueEntry]:
     """One model of each kind. Their files are empty ones in `folder`, and so is the parrot's journal."""
     for name in ("config.json", "model.safetensors"):
         (folder / name).touch()
     options = {"journal": str(folder / "journal")}
     return [
-        Entry(name="parrot", engine="language", description="Repeats", licence="MIT", folder=folder, options=options),
-        Entry(name="painter", engine="face", description="Draws", licence="MIT", folder=folder),
-        Entry(name="ruler", engine="embedding", description="Measures", licence="MIT", folder=folder),
-        Entry(name="judge", engine="moderation", description="Judges", licence="MIT", folder=folder),
+        CatalogueEntry(
+            name="parrot", engine="language", description="Repeats", licence="MIT", folder=folder, options=options
+        ),
+        CatalogueEntry(name="painter", engine="face", description="Draws", licence="MIT", folder=folder),
+        CatalogueEntry(name="ruler", engine="embedding", description="Measures", licence="MIT", folder=folder),
+        CatalogueEntry(name="judge", engine="moderation", description="Judges", licence="MIT", folder=folder),
     ]
 
 
-def flock(folder: Path) -> Entry:
+def flock(folder: Path) -> CatalogueEntry:
     """Eight parrots that speak at once. Its journal has their steps, too."""
     options = {"journal": str(folder / "journal"), "capacity": 8, "notes_steps": True}
-    return Entry(name="flock", engine="language", description="Repeats", licence="MIT", folder=folder, options=options)
+    return CatalogueEntry(
+        name="flock", engine="language", description="Repeats", licence="MIT", folder=folder, options=options
+    )
 
 
-def sketcher(folder: Path, **options: float) -> Entry:
+def sketcher(folder: Path, **options: float) -> CatalogueEntry:
     """An image model. `options`: `pause`, how long a step takes."""
-    return Entry(
+    return CatalogueEntry(
         name="sketcher", engine="diffusion", description="Sketches", licence="MIT", folder=folder, options=options
     )
 
@@ -169,7 +174,7 @@ async def _main(port: int, folder: Path, api_key: str | None) -> None:
             host="127.0.0.1",
             port=port,
             entries=entries(folder),
-            store=Store(folder),
+            store=ModelCache(folder),
             api_key=api_key,
             factory=FACTORY,
         )

@@ -9,13 +9,13 @@ from typing import Any
 from model_server.api.image_requests import BOUNDS, ImageRequest, VariationRequest
 from model_server.api.requests import ChatRequest, CompletionRequest, EmbeddingRequest, ModerationRequest, parse
 from model_server.api.responses import failure
-from model_server.engines.common.refusal import Refused, check_encodable, check_texts
-from model_server.engines.diffusion.request import Ability, complete, last_step
+from model_server.engines.common.refusal import JobRefused, check_encodable, check_texts
+from model_server.engines.diffusion.request import Capabilities, complete, last_step
 from model_server.engines.language.prompt import check_turns
 from model_server.errors import ApiError
 from model_server.jobs import Imagine
 
-ARTIST = Ability(name="fake-images", sampler="DDIM", steps=4, guidance=3.0, width=16, height=16, multiple=8)
+ARTIST = Capabilities(name="fake-images", sampler="DDIM", steps=4, guidance=3.0, width=16, height=16, multiple=8)
 """What the image model can, and does where a request leaves it open."""
 
 
@@ -81,5 +81,5 @@ def _drawn(asked: Imagine) -> None:
 def _refusing() -> Iterator[None]:
     try:
         yield
-    except Refused as refused:
+    except JobRefused as refused:
         raise failure(refused.event("fake")) from None

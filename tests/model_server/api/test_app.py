@@ -19,9 +19,11 @@ from fakes.model_server.gateway import Gateway, eventually, free_port, is_ready,
 from openai import AsyncOpenAI
 
 from model_server.api.app import LARGEST_BODY, serve
-from model_server.api.auth import Guard, check_exposure
+from model_server.api.auth import Authenticator, check_exposure
+from model_server.catalogue import StoreError
 from model_server.errors import ApiError
-from model_server.files.cache import Progress, Store, StoreError
+from model_server.files.cache import ModelCache
+from model_server.files.download import ProgressListener
 
 # Errors
 
@@ -260,7 +262,7 @@ class SlowStore:
         self.go_on = threading.Event()
         self.problem = ""
 
-    def ensure(self, _: object, progress: Progress) -> Path:
+    def ensure(self, _: object, progress: ProgressListener) -> Path:
         progress.update("fetching weights.bin", 43, 100)
         self.go_on.wait()
         if self.problem:
@@ -305,7 +307,7 @@ async def test_files_that_cannot_be_had_are_explained_to_the_operator_alone(tmp_
 
 async def test_a_request_leaves_one_line_without_its_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    async with serving(tmp_path, Store(tmp_path)) as url, aiohttp.ClientSession(url) as http:
+    async with serving(tmp_path, ModelCache(tmp_path)) as url, aiohttp.ClientSession(url) as http:
         await eventually(lambda: is_ready(url))
         async with http.post(CHAT, json=chat("confidential words")) as response:
             job = response.headers["X-Job-Id"]
@@ -381,7 +383,7 @@ def test_loopback_needs_none(host: str) -> None:
 
 
 def test_what_listens_on_every_address_answers_to_every_name_but_not_to_other_sites() -> None:
-    guard = Guard("0.0.0.0", "key")
+    guard = Authenticator("0.0.0.0", "key")
     guard.check_source("models.internal:8400", None)
     with pytest.raises(ApiError):
         guard.check_source("models.internal:8400", "https://evil.example")
@@ -389,10 +391,10 @@ def test_what_listens_on_every_address_answers_to_every_name_but_not_to_other_si
 
 async def test_the_server_does_not_start_where_it_must_not(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs an API key"):
-        await serve(host="0.0.0.0", port=free_port(), entries=[], store=Store(tmp_path), api_key=None)
+        await serve(host="0.0.0.0", port=free_port(), entries=[], store=ModelCache(tmp_path), api_key=None)
 
 
 async def test_a_taken_port_is_an_os_error(server_url: str, tmp_path: Path) -> None:
     port = int(server_url.rpartition(":")[2])
     with pytest.raises(OSError, match=str(port)):
-        await serve(host="127.0.0.1", port=port, entries=[], store=Store(tmp_path), api_key=None)
+        await serve(host="127.0.0.1", port=port, entries=[], store=ModelCache(tmp_path), api_key=None)

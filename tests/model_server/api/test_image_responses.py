@@ -11,6 +11,7 @@ from model_server.errors import ApiError
 from model_server.images import animate, encode
 from model_server.jobs import (
     Chosen,
+    EncodedPrompt,
     Faces,
     Failed,
     Finished,
@@ -19,10 +20,9 @@ from model_server.jobs import (
     Picture,
     Preview,
     Progress,
-    Reading,
     Started,
 )
-from model_server.scheduling.cost import Bill
+from model_server.scheduling.cost import JobCost
 from model_server.scheduling.ticket import Queued, Ticket
 
 PNG = encode(Image.new("RGB", (12, 10)), {})
@@ -35,13 +35,13 @@ CHOSEN = Chosen(
     height=64,
     sampler="DDIM",
     strength=None,
-    prompt=Reading(("a", "cat"), ("x",), 2),
-    negative_prompt=Reading(("dog",), (), 2),
+    prompt=EncodedPrompt(("a", "cat"), ("x",), 2),
+    negative_prompt=EncodedPrompt(("dog",), (), 2),
 )
 
 
 def answer(task: Faces | Imagine) -> ImageAnswer:
-    ticket = Ticket(Job(id="job_1", model="m", task=task), Bill(task, 50), lambda _: None)
+    ticket = Ticket(Job(id="job_1", model="m", task=task), JobCost(task, 50), lambda _: None)
     ticket.seconds = 1.23456
     return ImageAnswer(ticket, task)
 

@@ -11,8 +11,9 @@ from fakes.model_server.client import CHAT, chat, collect, error_of, events_of
 from fakes.model_server.gateway import Gateway, eventually, is_ready, listening, serving
 from openai import AsyncOpenAI
 
+from model_server.catalogue import load_catalogue
 from model_server.engines.contract import EngineSpec
-from model_server.files.cache import Store, load_catalogue
+from model_server.files.cache import ModelCache
 
 CATALOGUE = Path(__file__).parents[3] / "config" / "models.toml"
 PROGRESS = {"stream": True, "stream_options": {"include_progress": True}}
@@ -283,7 +284,7 @@ async def test_thirty_two_streams_of_which_ten_are_dropped_in_the_middle(tmp_pat
 async def test_real_streams_are_dropped_in_the_middle(weights: Callable[[str], EngineSpec]) -> None:
     name = weights("qwen2.5-coder-0.5b-instruct").name
     entry = load_catalogue(CATALOGUE)[name]
-    async with listening(entries=[entry], store=Store()) as url, aiohttp.ClientSession(url) as http:
+    async with listening(entries=[entry], store=ModelCache()) as url, aiohttp.ClientSession(url) as http:
         await eventually(lambda: is_ready(url))
 
         async def at_once() -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from model_server.api.requests import ChatRequest, CompletionRequest, EmbeddingRequest, parse
 from model_server.errors import ApiError
-from model_server.jobs import Chat, Completion, Embed, Message
+from model_server.jobs import Chat, ChatTurn, Completion, Embed
 
 HI = [{"role": "user", "content": "hi"}]
 
@@ -86,15 +86,15 @@ def test_text_parts_and_the_developers_role() -> None:
         *HI,
     ]
     assert chat(messages=messages).messages == (
-        Message("system", "be brief"),
-        Message("user", "ab"),
-        Message("assistant", ""),
-        Message("user", "hi"),
+        ChatTurn("system", "be brief"),
+        ChatTurn("user", "ab"),
+        ChatTurn("assistant", ""),
+        ChatTurn("user", "hi"),
     )
 
 
 def test_what_newer_clients_may_send_is_ignored() -> None:
-    assert chat(invented_next_year={"a": 1}, store=True, service_tier="auto").messages == (Message("user", "hi"),)
+    assert chat(invented_next_year={"a": 1}, store=True, service_tier="auto").messages == (ChatTurn("user", "hi"),)
 
 
 @pytest.mark.parametrize(

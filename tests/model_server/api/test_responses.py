@@ -23,7 +23,7 @@ from model_server.jobs import (
     TokenLogprob,
     Vectors,
 )
-from model_server.scheduling.cost import Bill
+from model_server.scheduling.cost import JobCost
 from model_server.scheduling.ticket import Queued, Ticket
 
 TASK = Completion(prompt="x", sampling=Sampling(seed=4, logprobs=2))
@@ -32,7 +32,7 @@ WORD = TokenLogprob("wörd", "wörd".encode(), -0.5, (HALF,))
 
 
 def ticket() -> Ticket:
-    return Ticket(Job(id="job_1", model="m", task=TASK), Bill(TASK, 9), lambda _: None)
+    return Ticket(Job(id="job_1", model="m", task=TASK), JobCost(TASK, 9), lambda _: None)
 
 
 def streamed(answer: TextAnswer, *events: Event) -> list[dict[str, Any] | None]:

@@ -17,9 +17,9 @@ from model_server import bench
 from model_server.bench.diffusion import (
     CLIENTS,
     DRAW,
-    Figures,
+    DiffusionResults,
+    DiffusionSpeeds,
     Peer,
-    Results,
     compare,
     measure_freed,
     measure_preview,
@@ -121,7 +121,7 @@ class Stopwatch:
 
 
 async def test_all_sides_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[Figures.__module__], "STEPS", 2)
+    monkeypatch.setattr(sys.modules[DiffusionSpeeds.__module__], "STEPS", 2)
     easel, watch = Easel(), Stopwatch()
     async with served(easel) as session:
         figures = await compare(session, watch, "m", runs=2)  # type: ignore[arg-type]
@@ -158,10 +158,10 @@ async def test_a_peer_that_ends_is_noticed() -> None:
 # The table
 
 
-def results(**changes: Any) -> Results:
-    figures = Figures(alone=[1.0, 1.2, 1.1], loop=[1.1], together=[1.6], stock=[1.0], stock_served=[1.5])
+def results(**changes: Any) -> DiffusionResults:
+    figures = DiffusionSpeeds(alone=[1.0, 1.2, 1.1], loop=[1.1], together=[1.6], stock=[1.0], stock_served=[1.5])
     met = {"figures": figures, "dtype": "bfloat16", "preview": 3, "freed": 1, "passes": (0.02, 0.1), "others": 0.0}
-    return Results(**met | changes)
+    return DiffusionResults(**met | changes)
 
 
 def test_every_goal_can_be_met() -> None:
@@ -175,7 +175,7 @@ def test_every_goal_can_be_met() -> None:
         ({"preview": 6}, "| 6 |  |  | ≤ 3 | no, by 100%"),
         ({"freed": 2}, "| 2 |  |  | ≤ 1 | no, by 100%"),
         (
-            {"figures": Figures(alone=[2.0], loop=[1.0], together=[1.0], stock=[1.0], stock_served=[1.0])},
+            {"figures": DiffusionSpeeds(alone=[2.0], loop=[1.0], together=[1.0], stock=[1.0], stock_served=[1.0])},
             "| 2.00 | 1.00 | 2.00 × | ≤ 1.1 × | no, by 82%",
         ),
     ],

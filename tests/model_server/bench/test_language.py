@@ -19,10 +19,17 @@ from aiohttp.test_utils import TestServer
 from fakes.model_server.gateway import eventually, is_ready, serving
 
 from model_server import bench
-from model_server.bench.language import Figures, Results, compare, measure_fairness, measure_sameness, rows
-from model_server.bench.sides import Neighbours, Side, need_peer
+from model_server.bench.language import (
+    LanguageResults,
+    LanguageSpeeds,
+    compare,
+    measure_fairness,
+    measure_sameness,
+    rows,
+)
+from model_server.bench.sides import BenchServer, Neighbours, need_peer
 from model_server.bench.streams import ask, prompt, together
-from model_server.bench.table import Goal, Row, markdown
+from model_server.bench.table import Goal, TableRow, markdown
 from model_server.catalogue import StoreError
 
 
@@ -80,12 +87,12 @@ async def fail(request: web.Request) -> web.StreamResponse:
 
 
 @contextlib.asynccontextmanager
-async def side_of(handler: Any, name: str = "Tempera") -> AsyncIterator[Side]:
+async def side_of(handler: Any, name: str = "Tempera") -> AsyncIterator[BenchServer]:
     app = web.Application()
     app.router.add_post("/v1/chat/completions", handler)
     connector = aiohttp.TCPConnector(limit=0)
     async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/"), connector=connector) as session:
-        yield Side(name, session, psutil.Process(os.getpid()))
+        yield BenchServer(name, session, psutil.Process(os.getpid()))
 
 
 # Streams
@@ -155,18 +162,18 @@ async def test_fairness_is_measured_on_a_real_queue(tmp_path: Path) -> None:
         await eventually(lambda: is_ready(url))
         headers, connector = {"Authorization": "Bearer trusted"}, aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(url, headers=headers, connector=connector) as session:
-            waited_for = await measure_fairness(Side("Tempera", session, psutil.Process()), "flock")
+            waited_for = await measure_fairness(BenchServer("Tempera", session, psutil.Process()), "flock")
         async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
-            stranger = await measure_fairness(Side("Tempera", session, psutil.Process()), "flock")
+            stranger = await measure_fairness(BenchServer("Tempera", session, psutil.Process()), "flock")
     assert waited_for <= 1
     assert stranger > 1
 
 
 def test_memory_is_that_of_the_process_that_holds_the_model() -> None:
-    side = Side("Tempera", None, psutil.Process())  # type: ignore[arg-type]
+    side = BenchServer("Tempera", None, psutil.Process())  # type: ignore[arg-type]
     side.look()
     assert side.peak > 1_000_000
-    other = Side("Tempera", None, psutil.Process(), worker="no such worker")  # type: ignore[arg-type]
+    other = BenchServer("Tempera", None, psutil.Process(), worker="no such worker")  # type: ignore[arg-type]
     other.look()
     assert other.peak == 0
 
@@ -174,7 +181,7 @@ def test_memory_is_that_of_the_process_that_holds_the_model() -> None:
 def test_what_a_side_does_is_not_the_neighbours_doing() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         child = psutil.Process(busy.pid)
-        stranger, known = Neighbours([]), Neighbours([Side("busy", None, child)])  # type: ignore[arg-type]
+        stranger, known = Neighbours([]), Neighbours([BenchServer("busy", None, child)])  # type: ignore[arg-type]
         while child.cpu_times().user < 0.5:
             time.sleep(0.01)
         shares = stranger.share(), known.share()
@@ -185,9 +192,9 @@ def test_what_a_side_does_is_not_the_neighbours_doing() -> None:
 # The table
 
 
-def results(**changes: Any) -> Results:
-    ours = Figures(alone=[50, 60, 40], together=[150], wait=[2.0], wait_cached=[0.5], prompts=[400])
-    theirs = Figures(alone=[50], together=[75], wait=[4.0], wait_cached=[1.0], prompts=[400])
+def results(**changes: Any) -> LanguageResults:
+    ours = LanguageSpeeds(alone=[50, 60, 40], together=[150], wait=[2.0], wait_cached=[0.5], prompts=[400])
+    theirs = LanguageSpeeds(alone=[50], together=[75], wait=[4.0], wait_cached=[1.0], prompts=[400])
     quality = {"kl": 0.0125, "top1": 0.971, "positions": 800, "served": "int8"}
     met = {
         "ours": ours,
@@ -199,7 +206,7 @@ def results(**changes: Any) -> Results:
         "others": 0.1,
         "quality": quality,
     }
-    return Results(**met | changes)
+    return LanguageResults(**met | changes)
 
 
 def test_every_goal_can_be_met() -> None:
@@ -226,7 +233,7 @@ def test_a_miss_is_printed_as_a_miss(changes: dict[str, Any], said: str) -> None
 def test_a_ratio_is_judged_by_medians() -> None:
     first = markdown(rows(results()), "llama.cpp").splitlines()[2]
     assert first == "| one stream, tokens/s | 50.0 | 50.0 | 1.00 × | ≥ 1 × | yes |"
-    slow = Row(what="x", ours="", judged=0.4, ratio=True, goal=Goal("≥", 1.0))
+    slow = TableRow(what="x", ours="", judged=0.4, ratio=True, goal=Goal("≥", 1.0))
     assert slow.cells()[-3:] == ("0.40 ×", "≥ 1 ×", "no, by 60%")
 
 

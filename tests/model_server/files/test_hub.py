@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from fakes.registries.hub import fake_hub
 
-from model_server.catalogue import Entry
-from model_server.files.cache import Store
+from model_server.catalogue import CatalogueEntry
+from model_server.files.cache import ModelCache
 
 PIPELINE = {
     "unet/config.json": b"{}",
@@ -26,8 +26,8 @@ PIPELINE = {
 }
 
 
-def pipeline(options: dict[str, bool | int | float | str]) -> Entry:
-    return Entry(
+def pipeline(options: dict[str, bool | int | float | str]) -> CatalogueEntry:
+    return CatalogueEntry(
         name="tiny",
         engine="diffusion",
         description="Draws",
@@ -41,7 +41,7 @@ def pipeline(options: dict[str, bool | int | float | str]) -> Entry:
 def test_a_pipeline_is_brought_with_its_parts_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str | None
 ) -> None:
-    store = Store(tmp_path)
+    store = ModelCache(tmp_path)
     names = ("unet", "text_encoder", "vae", "tokenizer")
     index = {name: ["diffusers", "X"] for name in names} | {"_class_name": "P", "safety_checker": [None, None]}
     more = {

@@ -6,47 +6,47 @@ from hypothesis import strategies as st
 
 from model_server.jobs import (
     Chat,
+    ChatTurn,
     Chosen,
     Completion,
     Embed,
+    EncodedPrompt,
     Faces,
     Failed,
     Finished,
     Imagine,
     Job,
-    Message,
     Progress,
-    Reading,
     Sampling,
     Started,
     Sweep,
     Task,
     Text,
 )
-from model_server.scheduling.cost import Bill
-from model_server.scheduling.fair_queue import Line
+from model_server.scheduling.cost import JobCost
+from model_server.scheduling.fair_queue import FairQueue
 from model_server.scheduling.ticket import Ticket
 
 SHORT = Completion(prompt="four", sampling=Sampling(seed=0, max_tokens=10))
 
 
 def ticket(name: str, user: str, task: Task = SHORT) -> Ticket:
-    return Ticket(Job(id=name, model="m", task=task, user=user), Bill(task, 50), lambda _: None)
+    return Ticket(Job(id=name, model="m", task=task, user=user), JobCost(task, 50), lambda _: None)
 
 
-def line_of(*users: str) -> Line:
+def line_of(*users: str) -> FairQueue:
     """A line to which jobs come in this order, named like their users and numbered."""
-    line = Line()
+    line = FairQueue()
     for number, user in enumerate(users):
         line.add(ticket(f"{user}{number}", user))
     return line
 
 
-def names(line: Line) -> list[str]:
+def names(line: FairQueue) -> list[str]:
     return [waiting.job.id for waiting in line]
 
 
-def work(line: Line, served: Ticket, tokens: int) -> None:
+def work(line: FairQueue, served: Ticket, tokens: int) -> None:
     """A job begins, writes `tokens` and ends."""
     line.charge(served, Started(served.job.id, 1))
     for _ in range(tokens):
@@ -59,14 +59,14 @@ def work(line: Line, served: Ticket, tokens: int) -> None:
 
 
 def test_a_prompt_is_estimated_until_its_tokens_are_known() -> None:
-    bill = Bill(Chat(messages=(Message("user", "x" * 400),), sampling=Sampling(seed=0, max_tokens=10)), 50)
+    bill = JobCost(Chat(messages=(ChatTurn("user", "x" * 400),), sampling=Sampling(seed=0, max_tokens=10)), 50)
     assert bill.ahead == 1 + 100 + 2 * 10
     assert bill.hear(Started("a", 77)) == 77
     assert bill.ahead == 20
 
 
 def test_written_tokens_cost_twice_and_more_than_expected_cost_too() -> None:
-    bill = Bill(Completion(prompt=(1, 2, 3), sampling=Sampling(seed=0)), 2)
+    bill = JobCost(Completion(prompt=(1, 2, 3), sampling=Sampling(seed=0)), 2)
     assert bill.ahead == 3 + 2 * 2
     bill.hear(Started("a", 3))
     assert [bill.hear(Text("a", "x")) for _ in range(3)] == [2, 2, 2]
@@ -76,7 +76,7 @@ def test_written_tokens_cost_twice_and_more_than_expected_cost_too() -> None:
 
 
 def test_several_texts_of_one_token_are_not_given_back() -> None:
-    bill = Bill(SHORT, 50)
+    bill = JobCost(SHORT, 50)
     bill.hear(Text("a", "x"))
     bill.hear(Text("a", "y"))
     assert bill.hear(Finished("a", "stop", 1, 1)) == 0
@@ -84,15 +84,17 @@ def test_several_texts_of_one_token_are_not_given_back() -> None:
 
 @pytest.mark.parametrize(("max_tokens", "expected"), [(None, 50), (5, 5), (500, 50)])
 def test_an_answer_is_expected_to_be_as_long_as_usual_or_as_allowed(max_tokens: int | None, expected: int) -> None:
-    assert Bill(Completion(prompt=(1,), sampling=Sampling(seed=0, max_tokens=max_tokens)), 50).ahead == 1 + 2 * expected
+    assert (
+        JobCost(Completion(prompt=(1,), sampling=Sampling(seed=0, max_tokens=max_tokens)), 50).ahead == 1 + 2 * expected
+    )
 
 
 def test_a_dial_writes_nothing() -> None:
-    assert Bill(Completion(prompt=(1,), sampling=Sampling(seed=0), dial=True), 50).ahead == 1
+    assert JobCost(Completion(prompt=(1,), sampling=Sampling(seed=0), dial=True), 50).ahead == 1
 
 
 def test_pictures_cost_their_pixels_step_by_step() -> None:
-    bill = Bill(Faces(seed=0, count=4, size=10), 50)
+    bill = JobCost(Faces(seed=0, count=4, size=10), 50)
     assert bill.ahead == 400
     assert bill.hear(Started("a")) == 0
     assert bill.hear(Progress("a", 1, 4)) == 100
@@ -115,7 +117,7 @@ def test_pictures_cost_their_pixels_step_by_step() -> None:
     ],
 )
 def test_imagined_pictures_cost_their_pixels_once_for_each_step(fields: dict[str, object], cost: int) -> None:
-    bill = Bill(Imagine(prompt="a cat", seed=0, **fields), 50)
+    bill = JobCost(Imagine(prompt="a cat", seed=0, **fields), 50)
     assert bill.ahead == cost
     assert bill.hear(Progress("a", 1, 4)) == cost / 4
     assert bill.hear(Finished("a")) == cost * 3 / 4
@@ -131,8 +133,8 @@ def test_imagined_pictures_cost_their_pixels_once_for_each_step(fields: dict[str
     ids=str,
 )
 def test_pictures_cost_what_the_model_chose_for_them(fields: dict[str, object], cost: int) -> None:
-    bill = Bill(Imagine(prompt="a cat", seed=0, **fields), 50)
-    read = Reading((), (), 16)
+    bill = JobCost(Imagine(prompt="a cat", seed=0, **fields), 50)
+    read = EncodedPrompt((), (), 16)
     chosen = Chosen(
         job="a",
         steps=150,
@@ -151,11 +153,11 @@ def test_pictures_cost_what_the_model_chose_for_them(fields: dict[str, object], 
 
 
 def test_texts_to_embed_cost_their_length() -> None:
-    assert Bill(Embed(texts=("x" * 8, "y" * 8)), 50).ahead == 5
+    assert JobCost(Embed(texts=("x" * 8, "y" * 8)), 50).ahead == 5
 
 
 def test_a_failure_costs_nothing_more() -> None:
-    assert Bill(SHORT, 50).hear(Failed("a", "no")) == 0
+    assert JobCost(SHORT, 50).hear(Failed("a", "no")) == 0
 
 
 # Who is next
@@ -234,7 +236,7 @@ def test_who_comes_back_soon_still_owes_what_they_owed() -> None:
 
 
 def test_users_who_are_gone_are_forgotten() -> None:
-    line = Line()
+    line = FairQueue()
     for number in range(100):
         line.add(ticket(f"job{number}", f"user{number}"))
         work(line, line.take(), 1)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from model_server.jobs import Embed, Failed, Finished, Job, Picture, Preview, Progress, Started, Text
-from model_server.scheduling.queue import Lane, LaneClosed, QueueFull, Sight
+from model_server.scheduling.queue import JobQueue, JobSnapshot, QueueClosed, QueueFull
 from model_server.scheduling.ticket import Heard, Queued, Ticket
 
 
@@ -38,8 +38,8 @@ def job(name: str, user: str = "") -> Job:
 
 def open_lane(
     capacity: int = 1, limit: int = 64, user_limit: int = 64, clock: Clock | None = None
-) -> tuple[Lane, Notebook]:
-    lane, worker = Lane(limit=limit, user_limit=user_limit, clock=clock or Clock()), Notebook()
+) -> tuple[JobQueue, Notebook]:
+    lane, worker = JobQueue(limit=limit, user_limit=user_limit, clock=clock or Clock()), Notebook()
     lane.up(worker, capacity)
     return lane, worker
 
@@ -268,7 +268,11 @@ def test_all_that_run_and_wait_can_be_seen() -> None:
     lane.submit(job("a1", "a"))
     lane.submit(job("b", "b"))
     clock.now += 1
-    assert lane.sights() == [Sight("a0", "a", None, 4.0), Sight("b", "b", 1, 1.0), Sight("a1", "a", 2, 1.0)]
+    assert lane.sights() == [
+        JobSnapshot("a0", "a", None, 4.0),
+        JobSnapshot("b", "b", 1, 1.0),
+        JobSnapshot("a1", "a", 2, 1.0),
+    ]
 
 
 def test_what_is_written_is_measured() -> None:
@@ -302,13 +306,13 @@ async def test_a_closed_lane_tells_everybody_and_takes_nobody() -> None:
     lane.close("It cannot be loaded.", 503, "model_failed")
     for ticket in tickets:
         assert (await heard(ticket))[-1] == Failed(ticket.job.id, "It cannot be loaded.", 503, "model_failed")
-    with pytest.raises(LaneClosed):
+    with pytest.raises(QueueClosed):
         lane.submit(job("c"))
 
 
 def test_no_job_is_taken_before_the_first_worker() -> None:
-    with pytest.raises(LaneClosed):
-        Lane().submit(job("a"))
+    with pytest.raises(QueueClosed):
+        JobQueue().submit(job("a"))
 
 
 def test_tickets_are_found_wherever_they_are() -> None:

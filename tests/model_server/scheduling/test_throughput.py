@@ -3,17 +3,17 @@
 import pytest
 
 from model_server.jobs import Finished
-from model_server.scheduling.throughput import MEMORY_SECONDS, Meter
+from model_server.scheduling.throughput import MEMORY_SECONDS, ThroughputMeter
 
 
 def test_nothing_is_known_before_anything_happened() -> None:
-    meter = Meter()
+    meter = ThroughputMeter()
     assert (meter.mean_seconds, meter.tokens_per_second, meter.prefix_hit_rate) == (None, None, None)
     assert meter.usual_output > 0
 
 
 def test_the_rate_counts_time_at_work_and_no_other() -> None:
-    meter = Meter()
+    meter = ThroughputMeter()
     meter.tick(0.0, 0, busy=True)
     for second in range(1, 11):
         meter.tick(float(second), 20, busy=second < 10)
@@ -23,7 +23,7 @@ def test_the_rate_counts_time_at_work_and_no_other() -> None:
 
 
 def test_the_rate_follows_what_happens_now() -> None:
-    meter = Meter()
+    meter = ThroughputMeter()
     meter.tick(0.0, 0, busy=True)
     for second in range(1, 1 + int(10 * MEMORY_SECONDS)):
         meter.tick(float(second), 100 if second < 5 * MEMORY_SECONDS else 10, busy=True)
@@ -31,7 +31,7 @@ def test_the_rate_follows_what_happens_now() -> None:
 
 
 def test_means_move_towards_the_newest() -> None:
-    meter = Meter()
+    meter = ThroughputMeter()
     meter.finished(Finished("a", "stop", 10, 100), 2.0)
     assert (meter.mean_seconds, meter.usual_output) == (2.0, 100)
     meter.finished(Finished("b", "stop", 10, 200), 4.0)
@@ -40,14 +40,14 @@ def test_means_move_towards_the_newest() -> None:
 
 
 def test_what_writes_nothing_says_nothing_of_how_much_is_written() -> None:
-    meter = Meter()
+    meter = ThroughputMeter()
     meter.finished(Finished("a", "stop", 10, 100), 2.0)
     meter.finished(Finished("dial", "length", 10, 0), 2.0)
     assert meter.usual_output == 100
 
 
 def test_the_hit_rate_is_of_all_prompt_tokens() -> None:
-    meter = Meter()
+    meter = ThroughputMeter()
     meter.finished(Finished("a", "stop", 30, 1, 0), 1.0)
     meter.finished(Finished("b", "stop", 10, 1, 10), 1.0)
     assert meter.prefix_hit_rate == 0.25

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model_server.assembly import MAX_TOKENS
-from model_server.training.images.dataset import Lesson
+from model_server.training.images.dataset import TrainingSet
 from model_server.training.images.networks import TEXT_WIDTH, Sizes
 
 
@@ -27,9 +27,9 @@ def sizes() -> Sizes:
 
 
 @pytest.fixture(scope="session")
-def lesson() -> Lesson:
+def lesson() -> TrainingSet:
     random = torch.Generator().manual_seed(1)
-    return Lesson(
+    return TrainingSet(
         latents=torch.randn(12, 4, 16, 16, generator=random).half(),
         probabilities=torch.full((12,), 1 / 12),
         captions=torch.arange(1, 25),

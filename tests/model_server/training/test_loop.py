@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.files.cache import StoreError
+from model_server.catalogue import StoreError
 from model_server.training.images.autoencoder import AutoencoderTask, encode, fidelity
-from model_server.training.images.dataset import Lesson
+from model_server.training.images.dataset import TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import Sizes, make_autoencoder, make_unet, normalise
-from model_server.training.loop import Plan, Run, check_seed
+from model_server.training.loop import Plan, TrainingRun, check_seed
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,18 +28,20 @@ class SmallTask(DenoiserTask):
     rate = 2e-2
     decay = 0.9
 
-    def __init__(self, lesson: Lesson, sizes: Sizes) -> None:
+    def __init__(self, lesson: TrainingSet, sizes: Sizes) -> None:
         super().__init__(make_unet(sizes, 5), lesson, None, None, Path())
 
     def show(self, averaged: torch.nn.Module, step: int) -> None:
         """Nobody looks."""
 
 
-def small_run(lesson: Lesson, sizes: Sizes, folder: Path, steps: int = 20, save_seconds: float = 300) -> Run:
-    return Run(SmallTask(lesson, sizes), Plan(steps, 11, folder, "unet", save_seconds=save_seconds))
+def small_run(
+    lesson: TrainingSet, sizes: Sizes, folder: Path, steps: int = 20, save_seconds: float = 300
+) -> TrainingRun:
+    return TrainingRun(SmallTask(lesson, sizes), Plan(steps, 11, folder, "unet", save_seconds=save_seconds))
 
 
-def weights(run: Run) -> list[torch.Tensor]:
+def weights(run: TrainingRun) -> list[torch.Tensor]:
     parts = (run.task.module, run.averaged)
     return [value.detach().clone() for part in parts for value in part.state_dict().values()]
 
@@ -49,12 +51,12 @@ def same(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
 
 
 @torch.no_grad()
-def mean_loss(run: Run) -> float:
+def mean_loss(run: TrainingRun) -> float:
     random = torch.Generator().manual_seed(99)
     return float(torch.stack([run.task.loss(random) for _ in range(20)]).mean())
 
 
-def test_steps_change_the_weights_and_lower_the_loss(lesson: Lesson, sizes: Sizes, tmp_path: Path) -> None:
+def test_steps_change_the_weights_and_lower_the_loss(lesson: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
     told: list[str] = []
     run = small_run(lesson, sizes, tmp_path)
     before, untrained = mean_loss(run), weights(run)
@@ -66,7 +68,7 @@ def test_steps_change_the_weights_and_lower_the_loss(lesson: Lesson, sizes: Size
     assert "20 of 20 steps, loss" in told[-1]
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(lesson: Lesson, sizes: Sizes, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(lesson: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
     whole = small_run(lesson, sizes, tmp_path / "whole")
     whole.train(print)
     first = small_run(lesson, sizes, tmp_path / "broken")
@@ -139,14 +141,16 @@ def test_who_stops_it_loses_nothing(tmp_path: Path, number: int) -> None:
     assert lines[-1] == whole
 
 
-def test_a_state_of_other_networks_is_refused_with_a_sentence(lesson: Lesson, sizes: Sizes, tmp_path: Path) -> None:
+def test_a_state_of_other_networks_is_refused_with_a_sentence(
+    lesson: TrainingSet, sizes: Sizes, tmp_path: Path
+) -> None:
     small_run(lesson, sizes, tmp_path).save()
     wider = Sizes(sizes.autoencoder, (16, 16, 16), sizes.groups, sizes.head)
     with pytest.raises(StoreError, match="another shape"):
         small_run(lesson, wider, tmp_path).resume()
 
 
-def test_a_loss_that_is_no_number_ends_the_run(lesson: Lesson, sizes: Sizes, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_ends_the_run(lesson: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
     run = small_run(lesson, sizes, tmp_path)
     with torch.no_grad():
         next(run.task.module.parameters()).fill_(float("nan"))
@@ -157,7 +161,7 @@ def test_a_loss_that_is_no_number_ends_the_run(lesson: Lesson, sizes: Sizes, tmp
 def test_the_autoencoder_learns_and_shows_it(squares: np.ndarray, sizes: Sizes, tmp_path: Path) -> None:
     task = AutoencoderTask(make_autoencoder(sizes, 1), squares, np.full(8, 1 / 8), tmp_path / "samples")
     task.batch, task.decay, task.rate = 4, 0.5, 0.2
-    run = Run(task, Plan(20, 1, tmp_path, "autoencoder", show_steps=20))
+    run = TrainingRun(task, Plan(20, 1, tmp_path, "autoencoder", show_steps=20))
     before = fidelity(run.averaged, squares)
     run.train(print)
     assert fidelity(run.averaged, squares) > before + 1
@@ -177,9 +181,9 @@ def test_latents_are_centred_and_pictures_stay(squares: np.ndarray, sizes: Sizes
     assert (autoencoder.decode(centred).sample - before).abs().max() < 0.02
 
 
-def test_another_seed_does_not_go_on_with_what_was_saved(lesson: Lesson, sizes: Sizes, tmp_path: Path) -> None:
+def test_another_seed_does_not_go_on_with_what_was_saved(lesson: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
     small_run(lesson, sizes, tmp_path, steps=2).train(lambda _: None)
-    other = Run(SmallTask(lesson, sizes), Plan(2, 12, tmp_path, "unet"))
+    other = TrainingRun(SmallTask(lesson, sizes), Plan(2, 12, tmp_path, "unet"))
     with pytest.raises(StoreError, match=r"unet has the seed 11, and 12 was asked for\. Go on with --seed 11, or move"):
         other.resume()
     with pytest.raises(StoreError, match="has the seed 11"):
@@ -189,7 +193,7 @@ def test_another_seed_does_not_go_on_with_what_was_saved(lesson: Lesson, sizes: 
 
 
 def test_a_state_that_the_disk_does_not_take_leaves_the_one_before(
-    lesson: Lesson, sizes: Sizes, tmp_path: Path
+    lesson: TrainingSet, sizes: Sizes, tmp_path: Path
 ) -> None:
     run = small_run(lesson, sizes, tmp_path)
     run.save()

@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from model_server.assembly import MAX_TOKENS, assemble
-from model_server.files.cache import StoreError
+from model_server.catalogue import StoreError
 from model_server.training import stages
 from model_server.training.images import samples
 from model_server.training.images.collection import Collection
-from model_server.training.images.dataset import Lesson, Wording
+from model_server.training.images.dataset import ThingWords, TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
 from model_server.training.images.recogniser import RecogniserTask, make_recogniser
 from model_server.training.images.words import TextEncoder
-from model_server.training.loop import Plan, Run
+from model_server.training.loop import Plan, TrainingRun
 
 DRAW = """
 import sys, torch
@@ -109,23 +109,23 @@ def test_stages_lead_to_a_run_that_is_taken_up_again(
 
 
 def test_a_run_that_stops_around_the_descriptions_goes_on_as_if_it_had_not(
-    lesson: Lesson, sizes: Sizes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lesson: TrainingSet, sizes: Sizes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stages, "RECOGNISER_STEPS", 2)
     monkeypatch.setattr(stages, "make_recogniser", functools.partial(make_recogniser, widths=(8, 8)))
     monkeypatch.setattr(RecogniserTask, "batch", 4)
     described = dataclasses.replace(
-        lesson, wordings=[Wording(1, torch.tensor([2, 3]), torch.tensor([0, 1]), torch.ones(2))]
+        lesson, wordings=[ThingWords(1, torch.tensor([2, 3]), torch.tensor([0, 1]), torch.ones(2))]
     )
 
-    def run(name: str, known: Lesson = described) -> Run[DenoiserTask]:
+    def run(name: str, known: TrainingSet = described) -> TrainingRun[DenoiserTask]:
         task = DenoiserTask(make_unet(sizes, 1), known, None, None, tmp_path)  # type: ignore[arg-type]
         task.batch, task.described = 4, 2
-        taken_up = Run(task, Plan(5, 1, tmp_path / name, "unet"))
+        taken_up = TrainingRun(task, Plan(5, 1, tmp_path / name, "unet"))
         taken_up.resume()
         return taken_up
 
-    def weights(done: Run[DenoiserTask]) -> torch.Tensor:
+    def weights(done: TrainingRun[DenoiserTask]) -> torch.Tensor:
         return torch.cat([value.flatten() for value in done.averaged.state_dict().values()])
 
     whole, undescribed = run("whole"), run("undescribed", lesson)

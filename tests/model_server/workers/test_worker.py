@@ -17,27 +17,27 @@ from fakes.model_server.gateway import FACTORY, PATIENCE_SECONDS, environment, e
 
 from model_server.catalogue import OPTIONS
 from model_server.engines.contract import EngineSpec
-from model_server.jobs import Chat, Failed, Finished, Job, Message, Sampling, Text
-from model_server.scheduling.queue import Lane, LaneClosed
+from model_server.jobs import Chat, ChatTurn, Failed, Finished, Job, Sampling, Text
+from model_server.scheduling.queue import JobQueue, QueueClosed
 from model_server.scheduling.ticket import Heard, Ticket
-from model_server.workers.ipc import Batch, pack, receive
-from model_server.workers.supervisor import Patience, Supervisor
+from model_server.workers.ipc import StepEvents, pack, receive
+from model_server.workers.supervisor import Supervisor, Timeouts
 
-HASTY = Patience(silence=2.0, step=1.0, load=60.0, first_pause=0.01, longest_pause=0.05, look=0.1)
-CALM = Patience(first_pause=0.01, longest_pause=0.05)
+HASTY = Timeouts(silence=2.0, step=1.0, load=60.0, first_pause=0.01, longest_pause=0.05, look=0.1)
+CALM = Timeouts(first_pause=0.01, longest_pause=0.05)
 
 
 def chat(prompt: str, name: str = "job") -> Job:
-    task = Chat(messages=(Message("user", prompt),), sampling=Sampling(seed=0))
+    task = Chat(messages=(ChatTurn("user", prompt),), sampling=Sampling(seed=0))
     return Job(id=name, model="parrot", task=task)
 
 
 @contextlib.asynccontextmanager
 async def supervised(
-    tmp_path: Path, patience: Patience = CALM, factory: str = FACTORY, engine: str = "language", **options: str | int
-) -> AsyncIterator[tuple[Lane, Supervisor]]:
+    tmp_path: Path, patience: Timeouts = CALM, factory: str = FACTORY, engine: str = "language", **options: str | int
+) -> AsyncIterator[tuple[JobQueue, Supervisor]]:
     """A lane with a parrot behind it, until the block ends."""
-    lane = Lane()
+    lane = JobQueue()
     spec = EngineSpec(name="parrot", engine=engine, folder=tmp_path, options=options)
     supervisor = Supervisor(spec, lane, factory=factory, patience=patience)
     running = asyncio.create_task(supervisor.run())
@@ -62,7 +62,7 @@ async def rest_of(ticket: Ticket) -> list[Heard]:
         return [event async for event in ticket]
 
 
-async def answer(lane: Lane, prompt: str) -> str:
+async def answer(lane: JobQueue, prompt: str) -> str:
     ticket = lane.submit(chat(prompt))
     return "".join(event.text for event in await rest_of(ticket) if isinstance(event, Text))
 
@@ -154,7 +154,7 @@ async def test_a_model_that_cannot_be_loaded_says_so_and_is_tried_again(tmp_path
         await eventually(lambda: supervisor.state.startswith("failed"))
         assert supervisor.state.startswith("failed: Loading parrot failed (error ")
         assert "secret" not in supervisor.state
-        with pytest.raises(LaneClosed):
+        with pytest.raises(QueueClosed):
             lane.submit(chat("a"))
         sign.touch()
         await eventually(lambda: lane.open)
@@ -187,7 +187,7 @@ async def test_only_who_was_loaded_for_long_is_soon_started_again(
         return re.findall(r"starting it again in (\S+) s", caplog.text)
 
     sign = tmp_path / "sign"
-    patience = Patience(first_pause=0.1, longest_pause=0.4, healthy=0.0)
+    patience = Timeouts(first_pause=0.1, longest_pause=0.4, healthy=0.0)
     async with supervised(tmp_path, patience, fails_until=str(sign)) as (lane, _):
         await eventually(lambda: len(pauses()) == 3)
         sign.touch()
@@ -262,7 +262,7 @@ def test_the_gateway_and_a_worker_before_its_engine_bring_in_no_torch() -> None:
 
 
 def test_an_event_survives_the_journey() -> None:
-    batch = Batch((Failed("a", "no", 400, "code", "param"), Finished("b", "length", 1, 2)))
+    batch = StepEvents((Failed("a", "no", 400, "code", "param"), Finished("b", "length", 1, 2)))
     assert receive(io.BytesIO(pack(batch))) == batch
     assert receive(io.BytesIO(pack(batch)[:-1])) is None
     assert receive(io.BytesIO()) is None

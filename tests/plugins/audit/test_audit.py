@@ -9,7 +9,7 @@ from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, 
 from bot import Channel, Place, Reply, User
 from bot.app import Bot
 from bot.core.messages import Request
-from bot.storage.audit import AuditRow, Entry
+from bot.storage.audit import AuditEntry, AuditRow
 from bot.storage.database import now
 
 HALL = Place("test", "hall", server="school")
@@ -32,11 +32,11 @@ async def happen(bot: Bot) -> None:
     await last(bot, ask("/config set ask.enabled no channel:#hall", MODERATOR))
     await last(bot, ask("/ask hello", ANN, HALL))
     number = await bot.audit.record(
-        Entry(actor=BEN, place=ROOM, kind="refusal", what="ask", before="a *bad* word", reason="hate")
+        AuditEntry(actor=BEN, place=ROOM, kind="refusal", what="ask", before="a *bad* word", reason="hate")
     )
     await last(bot, press("appeal", number, BEN))
     await bot.audit.record(
-        Entry(actor=MODERATOR, place=ROOM, kind="moderation", what="timeout", subject="ann", subject_name="Ann",
+        AuditEntry(actor=MODERATOR, place=ROOM, kind="moderation", what="timeout", subject="ann", subject_name="Ann",
               after={"until": "2026-03-31T14:30:05.123456+00:00", "reason": ""})
     )  # fmt: skip
 
@@ -85,7 +85,9 @@ async def test_each_filter_leaves_what_fits(bot: Bot, line: str, places: list[in
 
 async def test_a_span_of_days(bot: Bot) -> None:
     for days in (0, 3, 9):
-        number = await bot.audit.record(Entry(actor=ANN, place=ROOM, kind="refusal", what=f"day{days}", reason="off"))
+        number = await bot.audit.record(
+            AuditEntry(actor=ANN, place=ROOM, kind="refusal", what=f"day{days}", reason="off")
+        )
         async with bot.database.writing() as session:
             (await session.get_one(AuditRow, number)).created = now() - timedelta(days=days)
     day = f"{now() - timedelta(days=3):%Y-%m-%d}"
@@ -102,7 +104,7 @@ async def test_a_span_of_days(bot: Bot) -> None:
 async def test_older_ones_come_by_a_button_that_keeps_the_filters(bot: Bot) -> None:
     for number in range(25):
         actor = (ANN, BEN)[number == 3]
-        await bot.audit.record(Entry(actor=actor, place=ROOM, kind="refusal", what=f"n{number}", reason="off"))
+        await bot.audit.record(AuditEntry(actor=actor, place=ROOM, kind="refusal", what=f"n{number}", reason="off"))
     page, seen = await audit(bot, "who:ann kind:refusal"), list[str]()
     while True:
         seen += re.findall(r"`n(\d+)`", page.text)
@@ -117,8 +119,12 @@ async def test_older_ones_come_by_a_button_that_keeps_the_filters(bot: Bot) -> N
 
 async def test_all_that_fits_comes_as_a_file(bot: Bot) -> None:
     for _ in range(12):
-        await bot.audit.record(Entry(actor=ANN, place=ROOM, kind="refusal", what="ask", before="words", reason="hate"))
-    await bot.audit.record(Entry(actor=BEN, place=ROOM, kind="appeal", what="ask", before="my words", reason="hate"))
+        await bot.audit.record(
+            AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", before="words", reason="hate")
+        )
+    await bot.audit.record(
+        AuditEntry(actor=BEN, place=ROOM, kind="appeal", what="ask", before="my words", reason="hate")
+    )
     page = await audit(bot, "reason:hate")
     found = await last(bot, press("b1", page.row, MODERATOR))
     assert found.private
@@ -132,7 +138,7 @@ async def test_all_that_fits_comes_as_a_file(bot: Bot) -> None:
 
 
 async def test_refused_words_are_not_shown_until_somebody_appeals(bot: Bot) -> None:
-    refused = Entry(actor=ANN, place=ROOM, kind="refusal", what="ask", before="secret words", reason="hate")
+    refused = AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", before="secret words", reason="hate")
     number = await bot.audit.record(refused)
     assert "secret" not in (await audit(bot)).text
     await last(bot, press("appeal", number))
@@ -141,7 +147,9 @@ async def test_refused_words_are_not_shown_until_somebody_appeals(bot: Bot) -> N
 
 async def test_names_and_values_are_no_markdown_and_short(bot: Bot) -> None:
     actor = User("x", "*[click](http://x)* `" + "n" * 90)
-    await bot.audit.record(Entry(actor=actor, place=ROOM, kind="setting", what="a.b", before="`x`\n" * 99, after=True))
+    await bot.audit.record(
+        AuditEntry(actor=actor, place=ROOM, kind="setting", what="a.b", before="`x`\n" * 99, after=True)
+    )
     [line] = told(await audit(bot))
     assert line.startswith("⚙️ **∗(click)(http://x)∗ ˋnnn")
     assert len(line) < 250
@@ -158,14 +166,14 @@ async def test_it_is_for_moderators_of_that_server(bot: Bot) -> None:
     assert (await audit(bot, place=Place("test", "room", server="other"))).text == "There is no such entry."
     assert (await audit(bot, "server:web")).error
     await bot.audit.record(
-        Entry(actor=ANN, place=Place("web", "general", "web"), kind="refusal", what="face", reason="off")
+        AuditEntry(actor=ANN, place=Place("web", "general", "web"), kind="refusal", what="face", reason="off")
     )
     assert told(await audit(bot, "server:web", OPERATOR)) == ["⛔ **Ann** was refused `face` (channel `general`) (off)"]
 
 
 async def test_on_discord_times_and_channels_are_discords_own(bot: Bot) -> None:
     place = Place("discord", "11", server="1")
-    await bot.audit.record(Entry(actor=ANN, place=place, kind="refusal", what="ask", reason="off"))
+    await bot.audit.record(AuditEntry(actor=ANN, place=place, kind="refusal", what="ask", reason="off"))
     found = await audit(bot, place=place)
     assert re.fullmatch(r"- `#1` <t:\d{10}:f> ⛔ \*\*Ann\*\* was refused `ask` \(channel <#11>\) \(off\)", found.text)
 
@@ -175,7 +183,7 @@ async def test_on_discord_the_first_of_many_channels_are_named(bot: Bot) -> None
     for what, before in (("access.channels", "12"), ("moderators.users", "12")):
         after = " ".join(str(number) for number in range(21, 27))
         await bot.audit.record(
-            Entry(actor=MODERATOR, place=place, kind="setting", what=what, before=before, after=after)
+            AuditEntry(actor=MODERATOR, place=place, kind="setting", what=what, before=before, after=after)
         )
     text = (await audit(bot, place=place)).text
     assert "`access.channels` (channel <#11>): <#12> → <#21> <#22> <#23> <#24> <#25> …" in text
@@ -183,7 +191,7 @@ async def test_on_discord_the_first_of_many_channels_are_named(bot: Bot) -> None
 
 
 async def test_it_speaks_the_readers_language(bot: Bot) -> None:
-    await bot.audit.record(Entry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="off"))
+    await bot.audit.record(AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="off"))
     found = await audit(bot, user=speaking("de", MODERATOR))
     assert told(found) == ["⛔ **Ann** wurde `ask` verweigert (Kanal `room`) (off)"]
 
@@ -211,7 +219,7 @@ class Rooms:
 
 async def test_what_happened_in_a_room_is_told_when_the_room_is_closed(bot: Bot) -> None:
     attic = Place("web", "attic", server="web")
-    await bot.audit.record(Entry(actor=ANN, place=attic, kind="refusal", what="ask", reason="off"))
+    await bot.audit.record(AuditEntry(actor=ANN, place=attic, kind="refusal", what="ask", reason="off"))
     with bot.hands.lent("web", Rooms()):
         found = await audit(bot, "channel:#attic", place=attic)
     assert told(found) == ["⛔ **Ann** was refused `ask` (channel `attic`) (off)"]

@@ -41,7 +41,7 @@ def _read_once() -> Iterator[None]:
 @pytest.fixture
 def without_guide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Embeds a test's own lessons alone, which is done much sooner."""
-    monkeypatch.setattr(reference_lesson, "GUIDE", tmp_path / "none.md")
+    monkeypatch.setattr(reference_lesson, "DEFAULT_LESSON", tmp_path / "none.md")
 
 
 @pytest.fixture

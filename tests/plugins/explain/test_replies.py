@@ -11,7 +11,7 @@ from bot.answers import context
 from bot.app import Bot
 from bot.core.messages import Place, Reply, Request, User
 from plugins import explain
-from plugins.explain.library.library import Library, Shelf
+from plugins.explain.library.library import LessonLibrary, Library
 from plugins.explain.search.decision import DidYouMean
 
 from .conftest import DEFAULT, MakeBot
@@ -60,10 +60,12 @@ async def test_suggestions_of_one_name_say_where_they_stand(
     for file in files:
         file.write_text(f"# {file.stem}\n\n## Summary\n\nAll of it.\n\n## Only {file.stem}\n\nMore.\n")
 
-    async def find(self: Shelf, library: Library, question: str, patience: float, *, user: str = "") -> DidYouMean:
+    async def find(
+        self: LessonLibrary, library: Library, question: str, patience: float, *, user: str = ""
+    ) -> DidYouMean:
         return DidYouMean(library.index.passages[:3])
 
-    monkeypatch.setattr(Shelf, "find", find)
+    monkeypatch.setattr(LessonLibrary, "find", find)
     async with make_bot(*files) as bot:
         reply = await last(bot, ask("/explain summary"))
         names = ["cats › Summary", "Only cats", "dogs › Summary"]

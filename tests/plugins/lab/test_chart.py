@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from plugins.lab.chart import AFTER, BEFORE, PAPER, Bar, Chart, draw, drawable, percent
+from plugins.lab.chart import AFTER, BEFORE, PAPER, Bar, OddsChart, draw, drawable, percent
 
 ODD = ("$x_1$", "$\\frac$", "猫が座る", "😀", "\u0600", "F0 9F 98", "␣" + "i" * 300, "a\u0301", "\U000f0000", "")
 
 
 def picture(*bars: Bar, title: str = "The cat sat on the") -> Any:
-    chart = Chart(title, "the model’s own odds", "at temperature 0.7", bars)
+    chart = OddsChart(title, "the model’s own odds", "at temperature 0.7", bars)
     return Image.open(io.BytesIO(draw(chart))).convert("RGB")
 
 

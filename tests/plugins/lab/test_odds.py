@@ -15,7 +15,7 @@ from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.settings.scopes import home
 from bot.storage.database import Database
-from plugins.lab.chart import Chart, draw
+from plugins.lab.chart import OddsChart, draw
 from plugins.lab.odds import chart, fenced, shown
 
 CAT = "/odds temperature:1 The cat sat on the"
@@ -238,13 +238,13 @@ async def test_it_is_drawn_in_a_thread_of_its_own_that_ends_with_the_bot(models:
 
 
 async def test_read_anew_it_ends_what_it_began(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned, free, waited = asyncio.Queue[Chart](), threading.Event(), []
+    planned, free, waited = asyncio.Queue[OddsChart](), threading.Event(), []
 
-    def planning(*about: Any) -> Chart:
+    def planning(*about: Any) -> OddsChart:
         planned.put_nowait(chart(*about))
         return chart(*about)
 
-    def slowly(chart: Chart) -> bytes:
+    def slowly(chart: OddsChart) -> bytes:
         # The limit is for a loop that waits for this thread.
         waited.append(free.wait(20))
         return draw(chart)

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot import UserError
-from plugins.lab.together import Part, together, whole
+from plugins.lab.together import ParallelPart, together, whole
 
 
-class Worker(Part):
+class Worker(ParallelPart):
     """Has news as often as it is told to, and ends or fails then."""
 
     shows = False

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from plugins.stats.chart import COLOURS, LEFT, PAPER, ROOM, Chart, draw
+from plugins.stats.chart import COLOURS, LEFT, PAPER, ROOM, UsageChart, draw
 
 WEEK = tuple(f"2026-03-{day}" for day in range(25, 32))
 
 
 def picture(*kinds: tuple[str, tuple[int, ...]], days: tuple[str, ...] = WEEK, title: str = "Answers by day") -> Any:
-    return Image.open(io.BytesIO(draw(Chart(title, days, kinds)))).convert("RGB")
+    return Image.open(io.BytesIO(draw(UsageChart(title, days, kinds)))).convert("RGB")
 
 
 def tall(image: Any, colour: str, share: float) -> int:

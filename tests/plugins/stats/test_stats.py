@@ -9,11 +9,11 @@ from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, 
 from PIL import Image
 
 from bot import Place, Reply, User
-from bot.app import Bot, Dispatch
-from bot.storage.audit import Entry
+from bot.app import Bot, Decision
+from bot.storage.audit import AuditEntry
 from bot.storage.counters import USE, WAIT, count, day_of
 from bot.storage.database import now
-from plugins.stats.chart import Chart, draw
+from plugins.stats.chart import UsageChart, draw
 
 WEB = Place("web", "general", server="web")
 
@@ -24,7 +24,7 @@ async def stats(bot: Bot, line: str = "", user: User = MODERATOR, place: Place =
     return await ending(dispatch)
 
 
-async def ending(dispatch: Dispatch) -> Reply:
+async def ending(dispatch: Decision) -> Reply:
     return [reply async for reply in dispatch.replies][-1]
 
 
@@ -45,7 +45,7 @@ async def test_uses_waits_thumbs_and_refusals_in_words(bot: Bot) -> None:
     await add(bot, "ask", 9, kind=WAIT, value="2")
     await add(bot, "ask", 3, kind=WAIT, value="longer")
     for _ in range(2):
-        await bot.audit.record(Entry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="hate"))
+        await bot.audit.record(AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="hate"))
     row = (await last(bot, ask("/face seed:7"))).row
     await last(bot, press("up", row, BEN))
     found = await stats(bot)
@@ -94,7 +94,7 @@ async def test_a_week_or_thirty_days(bot: Bot) -> None:
 
 
 async def test_where_all_was_refused_there_are_figures_too(bot: Bot) -> None:
-    await bot.audit.record(Entry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="off"))
+    await bot.audit.record(AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="off"))
     found = await stats(bot)
     assert found.text.endswith("Refused: 1 (`off` 1).")
     assert found.attachments
@@ -121,7 +121,7 @@ async def test_read_anew_it_ends_what_it_began(bot: Bot, monkeypatch: pytest.Mon
     begun, free, waited, pencils = asyncio.Event(), threading.Event(), [], set[threading.Thread]()
     loop = asyncio.get_running_loop()
 
-    def slowly(chart: Chart) -> bytes:
+    def slowly(chart: UsageChart) -> bytes:
         pencils.add(threading.current_thread())
         loop.call_soon_threadsafe(begun.set)
         # The limit is for a loop that waits for this thread.

@@ -66,19 +66,19 @@ THREAD_DESCRIPTION = Sentence("Answer in a thread of its own")
 MODERATORS = discord.Permissions(manage_guild=True)
 
 
-class Run(Protocol):
+class RunCommand(Protocol):
     """Called for a command with the options that were given: files as Discord's, people and places as ours."""
 
     async def __call__(self, interaction: discord.Interaction, command: str, options: dict[str, Any], /) -> None: ...
 
 
-class RunOnMessage(Protocol):
+class RunMessageCommand(Protocol):
     """Called for a command that somebody chose in a message's menu."""
 
     async def __call__(self, interaction: discord.Interaction, command: str, message: discord.Message, /) -> None: ...
 
 
-class Complete(Protocol):
+class CompleteOption(Protocol):
     """Called for suggestions."""
 
     async def __call__(
@@ -87,7 +87,7 @@ class Complete(Protocol):
 
 
 def build(
-    commands: Sequence[Command], *, run: Run, run_on_message: RunOnMessage, complete: Complete
+    commands: Sequence[Command], *, run: RunCommand, run_on_message: RunMessageCommand, complete: CompleteOption
 ) -> list[AppCommand]:
     """The commands for a `Tree`, in order; two-word names become groups.
 
@@ -241,7 +241,7 @@ class Value(app_commands.Transformer):
         return whole(bound) if self._option.type is int else bound
 
 
-def _command(command: Command, run: Run, complete: Complete) -> app_commands.Command[Any, ..., Any]:
+def _command(command: Command, run: RunCommand, complete: CompleteOption) -> app_commands.Command[Any, ..., Any]:
     async def call(interaction: discord.Interaction, /, **given: Any) -> None:
         await run(interaction, command.name, {name: value for name, value in given.items() if value is not None})
 
@@ -280,7 +280,7 @@ def _group(word: str, commands: Sequence[Command]) -> app_commands.Group:
     return group
 
 
-def _menu(command: Command, run_on_message: RunOnMessage) -> app_commands.ContextMenu:
+def _menu(command: Command, run_on_message: RunMessageCommand) -> app_commands.ContextMenu:
     async def call(interaction: discord.Interaction, message: discord.Message) -> None:
         await run_on_message(interaction, command.name, message)
 
@@ -306,7 +306,7 @@ def _described(text: str) -> app_commands.locale_str:
     return app_commands.locale_str(cut(text, DESCRIPTION), sentence=text)
 
 
-def _completer(command: str, option: str, complete: Complete) -> Any:
+def _completer(command: str, option: str, complete: CompleteOption) -> Any:
     async def suggest(interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
         try:
             async with asyncio.timeout(COMPLETION_SECONDS):

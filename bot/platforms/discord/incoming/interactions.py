@@ -12,23 +12,28 @@ import discord
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.answers import buttons as actions
-from bot.core.errors import BotError, Refused, UserError
+from bot.core.errors import BotError, RequestRefused, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request
 from bot.platforms.discord.convert.requests import PLATFORM, announced, fetched, from_interaction, words
 from bot.platforms.discord.incoming import modal
 from bot.platforms.discord.incoming.commands import THREAD
 from bot.platforms.discord.outgoing import render
-from bot.platforms.discord.outgoing.answer_view import WAITING, Outlet, Shown
+from bot.platforms.discord.outgoing.answer_view import WAITING, AnswerView, SentMessage
 from bot.platforms.discord.outgoing.answers import FAILED, only, resume
-from bot.platforms.discord.outgoing.targets import ALREADY_ACKNOWLEDGED, NO_PINGS, UNKNOWN_INTERACTION, Hook
+from bot.platforms.discord.outgoing.targets import (
+    ALREADY_ACKNOWLEDGED,
+    NO_PINGS,
+    UNKNOWN_INTERACTION,
+    InteractionTarget,
+)
 from bot.platforms.discord.outgoing.thread import NOT_OPENED, Thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-    from bot.app import Dispatch
-    from bot.platforms.discord.outgoing.answers import Answers
+    from bot.app import Decision
+    from bot.platforms.discord.outgoing.answers import DiscordAnswers
     from bot.storage.database import MessageRow
 
 log = logging.getLogger(__name__)
@@ -44,7 +49,7 @@ PLAIN = (str, int, float)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PendingInteraction:
     """One interaction, and the request that it is."""
 
     interaction: discord.Interaction
@@ -79,7 +84,7 @@ class Asked:
 class Interactions:
     """From interactions to answers."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: DiscordAnswers) -> None:
         self._answers = answers
         self._bot = answers.bot
 
@@ -117,9 +122,11 @@ class Interactions:
 
     def _begin(self, interaction: discord.Interaction, request: Request, *, wants_thread: bool = False) -> None:
         locale = self._bot.gate.language(request.user.locale, request.place)
-        self._answers.start(self._take(Asked(interaction, request, locale, wants_thread)), "discord interaction")
+        self._answers.start(
+            self._take(PendingInteraction(interaction, request, locale, wants_thread)), "discord interaction"
+        )
 
-    async def _take(self, asked: Asked) -> None:
+    async def _take(self, asked: PendingInteraction) -> None:
         try:
             await self._acknowledge(asked)
         except discord.HTTPException as error:
@@ -130,7 +137,7 @@ class Interactions:
             log.exception("An interaction was not answered")
             await self._whisper(asked, Reply(text=translate(FAILED, asked.locale)))
 
-    async def _acknowledge(self, asked: Asked) -> None:
+    async def _acknowledge(self, asked: PendingInteraction) -> None:
         """Say at once what is coming, in the one right form; then let it come."""
         response = asked.interaction.response
         try:
@@ -142,7 +149,7 @@ class Interactions:
                 await response.send_modal(modal.build(form, asked.locale))
                 return
         except UserError as error:
-            if isinstance(error, Refused):
+            if isinstance(error, RequestRefused):
                 if not await self._is_ours(asked):
                     return
                 await self._bot.refusals.note(asked.request, error)
@@ -159,7 +166,7 @@ class Interactions:
             message = promised.message_id if promised is not None else None
             await self._answer(asked, decision, message or (await asked.interaction.original_response()).id)
 
-    async def _is_ours(self, asked: Asked) -> bool:
+    async def _is_ours(self, asked: PendingInteraction) -> bool:
         """Whether this process is to tell a refusal. It is noted before Discord could say who was first."""
         try:
             return await self._bot.database.first_seen(PLATFORM, str(asked.interaction.id))
@@ -167,7 +174,7 @@ class Interactions:
             log.exception("Whether another process tells a refusal is not known")
             return True
 
-    async def _whisper(self, asked: Asked, reply: Reply) -> None:
+    async def _whisper(self, asked: PendingInteraction, reply: Reply) -> None:
         """Say something to the asker alone, with what they typed."""
         message = render.refused(reply.text, asked.typed, asked.locale)
         interaction, files = asked.interaction, render.files(message.files) or discord.utils.MISSING
@@ -180,7 +187,7 @@ class Interactions:
 
     # What changes the message under which the button is
 
-    async def _change(self, asked: Asked, decision: Dispatch) -> None:
+    async def _change(self, asked: PendingInteraction, decision: Decision) -> None:
         action = asked.request.action
         name, row = actions.parse(action.id if action is not None else "")
         # Before anything changes: what is just being shown may not be noted yet.
@@ -204,12 +211,14 @@ class Interactions:
                             view=render.view(render.buttons(reply)), allowed_mentions=NO_PINGS
                         )
 
-    async def _turn(self, asked: Asked, answer: MessageRow | None, shown: Sequence[str], reply: Reply) -> None:
+    async def _turn(
+        self, asked: PendingInteraction, answer: MessageRow | None, shown: Sequence[str], reply: Reply
+    ) -> None:
         """Show the page that an answer has now in the message with the button; until then, the one before stays."""
         pressed = asked.interaction.message
         if not reply.final or answer is None or pressed is None:
             return
-        outlet = self._outlet(asked, [Shown(pressed.id)], private=reply.private, answer=answer)
+        outlet = self._outlet(asked, [SentMessage(pressed.id)], private=reply.private, answer=answer)
         async with self._or_say_so(asked):
             await outlet.show(reply)
             others = [message for message in shown if message not in outlet.ids]
@@ -219,7 +228,7 @@ class Interactions:
                 await self._answers.take_back(answer, others)
 
     async def _delete(
-        self, asked: Asked, answer: MessageRow | None, shown: Sequence[str], showing: Sequence[Outlet]
+        self, asked: PendingInteraction, answer: MessageRow | None, shown: Sequence[str], showing: Sequence[AnswerView]
     ) -> None:
         pressed = asked.interaction.message
         async with self._or_say_so(asked):
@@ -238,7 +247,7 @@ class Interactions:
         return None if answer is None or answer.parent is None else await self._bot.journal.get(answer.parent)
 
     @asynccontextmanager
-    async def _or_say_so(self, asked: Asked) -> AsyncIterator[None]:
+    async def _or_say_so(self, asked: PendingInteraction) -> AsyncIterator[None]:
         """Tell the asker if Discord refuses the change to the message, as in a thread that was closed."""
         try:
             yield
@@ -248,12 +257,12 @@ class Interactions:
 
     # What is answered with a new message
 
-    async def _answer(self, asked: Asked, decision: Dispatch, message: int) -> None:
+    async def _answer(self, asked: PendingInteraction, decision: Decision, message: int) -> None:
         """Ask once more, now that there is time for files, and show what comes."""
         thread, note, request = None, "", asked.request
         if asked.wants_thread and not decision.private:
             thread, note = self._thread(asked, message)
-        shown = [Shown(message, WAITING)]
+        shown = [SentMessage(message, WAITING)]
         outlet = self._outlet(asked, shown, private=decision.private, thread=thread, note=note)
         known = self._resume(asked, message, private=decision.private, in_thread=thread is not None)
         if thread is not None:
@@ -270,23 +279,23 @@ class Interactions:
 
     def _outlet(
         self,
-        asked: Asked,
-        shown: Sequence[Shown],
+        asked: PendingInteraction,
+        shown: Sequence[SentMessage],
         *,
         private: bool,
         thread: Thread | None = None,
         note: str = "",
         answer: MessageRow | None = None,
-    ) -> Outlet:
+    ) -> AnswerView:
         """Where an answer is shown that this interaction asked for, or another page of a stored `answer`."""
         interaction, answers = asked.interaction, self._answers
         known = {} if answer is None else answer.resume
         most = interaction.filesize_limit
-        aside = Hook(interaction.followup, bytes_each=most, private=True)
+        aside = InteractionTarget(interaction.followup, bytes_each=most, private=True)
         room = answers.room(asked.channel, interaction.guild_id)
-        return Outlet(
+        return AnswerView(
             self._bot,
-            Hook(interaction.followup, bytes_each=most, private=private),
+            InteractionTarget(interaction.followup, bytes_each=most, private=private),
             direct=answers.direct(interaction.user.id),
             locale=known.get("locale", asked.locale),
             aside=None if private else aside,
@@ -298,7 +307,7 @@ class Interactions:
             thread=thread,
         )
 
-    def _resume(self, asked: Asked, message: int, *, private: bool, in_thread: bool) -> dict[str, Any]:
+    def _resume(self, asked: PendingInteraction, message: int, *, private: bool, in_thread: bool) -> dict[str, Any]:
         channel = message if in_thread else asked.channel
         more: dict[str, Any] = {"message": str(message)}
         if in_thread:
@@ -307,7 +316,7 @@ class Interactions:
             more |= {"token": asked.interaction.token, "until": time.time() + TOKEN_LIVES}
         return resume(asked.request, channel=channel, quoted=not in_thread, **more)
 
-    def _thread(self, asked: Asked, message: int) -> tuple[Thread | None, str]:
+    def _thread(self, asked: PendingInteraction, message: int) -> tuple[Thread | None, str]:
         """The thread to be opened under the response, or else what keeps us from it.
 
         Where there are no threads, or in one, the answer simply comes where it was asked.
@@ -318,14 +327,14 @@ class Interactions:
             return None, ""
         if not (allowed.create_public_threads and allowed.send_messages_in_threads):
             return None, NOT_OPENED.in_language(asked.locale)
-        hook = Hook(interaction.followup, bytes_each=interaction.filesize_limit)
+        hook = InteractionTarget(interaction.followup, bytes_each=interaction.filesize_limit)
         above = self._answers.room(asked.channel, interaction.guild_id)
         room = self._answers.room(message, interaction.guild_id)
         opened = Thread(interaction.client, channel, message, hook=hook, above=above, room=room, command=asked.command)
         return opened, ""
 
 
-async def _with_typed(replies: AsyncGenerator[Reply, None], asked: Asked) -> AsyncGenerator[Reply, None]:
+async def _with_typed(replies: AsyncGenerator[Reply, None], asked: PendingInteraction) -> AsyncGenerator[Reply, None]:
     """The replies; one that refuses a form holds what was typed into it."""
     async with aclosing(replies):
         async for reply in replies:

@@ -15,15 +15,15 @@ from bot.core.messages import Place
 from bot.core.throttle import once
 from bot.platforms.discord.convert.requests import PLATFORM, from_message, words
 from bot.platforms.discord.outgoing import render
-from bot.platforms.discord.outgoing.answer_view import Outlet
+from bot.platforms.discord.outgoing.answer_view import AnswerView
 from bot.platforms.discord.outgoing.answers import only, resume
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from bot.core.messages import Reply, Request
-    from bot.platforms.discord.outgoing.answers import Answers
-    from bot.platforms.discord.outgoing.targets import Room
+    from bot.platforms.discord.outgoing.answers import DiscordAnswers
+    from bot.platforms.discord.outgoing.targets import ChannelTarget
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,10 @@ NEW = timedelta(days=1)
 """For how long a server that the bot has come to is greeted, should the bot not have been running when it came."""
 
 
-class Conversation:
+class MessageListener:
     """From messages to answers. `reads_all` says whether Discord lets the bot read messages without a mention."""
 
-    def __init__(self, answers: Answers, client: discord.Client, *, reads_all: bool) -> None:
+    def __init__(self, answers: DiscordAnswers, client: discord.Client, *, reads_all: bool) -> None:
         self._answers = answers
         self._bot = answers.bot
         self._client = client
@@ -85,7 +85,7 @@ class Conversation:
             PLATFORM, f"thread {message.channel.id}"
         ):
             text = translate(DEAF, self._locale(message), name=f"@{self._client.user.display_name}")
-            await self._answers.room(message.channel.id, None, reply_to=message.id).post(render.Message(text))
+            await self._answers.room(message.channel.id, None, reply_to=message.id).post(render.RenderedMessage(text))
 
     async def _say(self, message: discord.Message, reply: Reply) -> None:
         """Reply with something that is no answer."""
@@ -104,11 +104,11 @@ class Conversation:
         if decision.private and guild is not None:
             channel = (await self._client.create_dm(message.author)).id
             # Where direct messages are closed, the room is told.
-            outlet = Outlet(self._bot, direct, direct=room, locale=locale)
+            outlet = AnswerView(self._bot, direct, direct=room, locale=locale)
             known = resume(request, channel=channel, quoted=True)
         else:
             aside = None if guild is None else direct
-            outlet = Outlet(self._bot, room, direct=self._room(message), aside=aside, locale=locale, quoted=False)
+            outlet = AnswerView(self._bot, room, direct=self._room(message), aside=aside, locale=locale, quoted=False)
             known = resume(request, channel=message.channel.id, quoted=False, question=str(message.id))
         replies = self._bot.dispatch(replace(request, resume=known)).replies
         await self._answers.follow(outlet, _errors_in_place(replies))
@@ -119,7 +119,7 @@ class Conversation:
             await self._say(message, reply)
             return
         direct = self._answers.direct(message.author.id)
-        outlet = Outlet(self._bot, direct, direct=self._room(message), locale=self._locale(message))
+        outlet = AnswerView(self._bot, direct, direct=self._room(message), locale=self._locale(message))
         await self._answers.follow(outlet, once(reply))
 
     def _locale(self, message: discord.Message) -> str:
@@ -127,7 +127,7 @@ class Conversation:
         request = from_message(message, "")
         return self._bot.gate.language(request.user.locale, request.place)
 
-    def _room(self, message: discord.Message) -> Room:
+    def _room(self, message: discord.Message) -> ChannelTarget:
         """Where something was said; what is written there first replies to it."""
         guild = message.guild.id if message.guild is not None else None
         return self._answers.room(message.channel.id, guild, reply_to=message.id)

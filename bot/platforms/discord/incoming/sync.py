@@ -41,7 +41,7 @@ class SyncError(BotError):
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class CommandScope:
     """What is, and what should be registered in one place."""
 
     guild: int | None
@@ -79,18 +79,20 @@ async def synchronise(tree: Tree, section: DiscordSection) -> None:
             log.warning("%s", error)
 
 
-async def compare_all(tree: Tree, section: DiscordSection) -> list[Scope]:
+async def compare_all(tree: Tree, section: DiscordSection) -> list[CommandScope]:
     """Every place that `synchronise` would look at, as it is. Raises SyncError."""
     return [] if section.sync == "off" else [await compare(tree, section, guild) for guild in _guilds(section)]
 
 
-async def compare(tree: Tree, section: DiscordSection, guild: int | None) -> Scope:
+async def compare(tree: Tree, section: DiscordSection, guild: int | None) -> CommandScope:
     """One place. Raises SyncError."""
     ours = (section.sync == "global") == (guild is None)
     wanted = await _payload(tree, guild) if ours else []
     # Without this parameter, which discord.py never sends, Discord leaves the translations out.
     request = tree.client.http.request(_route("GET", tree, guild), params={"with_localizations": "true"})
-    return Scope(guild, wanted, await _answer(request, f"does not tell which commands are registered {_place(guild)}"))
+    return CommandScope(
+        guild, wanted, await _answer(request, f"does not tell which commands are registered {_place(guild)}")
+    )
 
 
 def _place(guild: int | None) -> str:
@@ -109,7 +111,7 @@ async def _payload(tree: Tree, guild: int | None) -> Sequence[Payload]:
     return [{key: value for key, value in command.items() if key not in GLOBAL_ONLY} for command in commands]
 
 
-async def _write(tree: Tree, scope: Scope) -> None:
+async def _write(tree: Tree, scope: CommandScope) -> None:
     request = tree.client.http.request(_route("PUT", tree, scope.guild), json=list(scope.wanted))
     await _answer(request, f"did not register the commands {scope}")
 

@@ -13,8 +13,15 @@ import discord
 
 from bot.core.i18n import Sentence, translate
 from bot.platforms.discord.outgoing import render
-from bot.platforms.discord.outgoing.render import Message
-from bot.platforms.discord.outgoing.targets import FAILURES, Full, Gone, Lost, NoFiles, TokenOver
+from bot.platforms.discord.outgoing.render import RenderedMessage
+from bot.platforms.discord.outgoing.targets import (
+    FAILURES,
+    MessageGone,
+    NoFiles,
+    PermissionLost,
+    ThreadFull,
+    TokenExpired,
+)
 from bot.platforms.discord.outgoing.thread import NOT_OPENED
 
 if TYPE_CHECKING:
@@ -22,12 +29,12 @@ if TYPE_CHECKING:
 
     from bot.app import Bot
     from bot.core.messages import Reply
-    from bot.platforms.discord.outgoing.targets import Carrier
+    from bot.platforms.discord.outgoing.targets import MessageTarget
     from bot.platforms.discord.outgoing.thread import Thread
 
 log = logging.getLogger(__name__)
 
-WAITING = Message("")
+WAITING = RenderedMessage("")
 """How a response looks that was only promised: Discord shows that the bot is thinking."""
 
 TOO_LATE = "Discord lets me write here for 15 minutes only, so your answer ends here."
@@ -38,14 +45,14 @@ MANY = 100
 
 
 @dataclass(slots=True)
-class Shown:
+class SentMessage:
     """A message that was written, and how it looked last; None if nobody knows."""
 
     id: int
-    message: Message | None = None
+    message: RenderedMessage | None = None
 
 
-class Outlet:
+class AnswerView:
     """The messages that show one answer, made to look like its newest snapshot.
 
     `aside` is for what turns out to be private; without it, everything may be said where the answer is. `later` goes
@@ -58,14 +65,14 @@ class Outlet:
     def __init__(
         self,
         bot: Bot,
-        carrier: Carrier,
+        carrier: MessageTarget,
         *,
-        direct: Carrier,
+        direct: MessageTarget,
         locale: str,
-        aside: Carrier | None = None,
-        later: Carrier | None = None,
+        aside: MessageTarget | None = None,
+        later: MessageTarget | None = None,
         seconds: float = math.inf,
-        shown: Sequence[Shown] = (),
+        shown: Sequence[SentMessage] = (),
         quoted: bool = True,
         note: str = "",
         thread: Thread | None = None,
@@ -138,7 +145,7 @@ class Outlet:
 
     async def tell(self, sentence: Sentence) -> None:
         """Say something to the asker alone, wherever that can still be heard."""
-        said = Message(sentence.in_language(self.locale))
+        said = RenderedMessage(sentence.in_language(self.locale))
         for carrier in filter(None, (self._aside, self._direct)):
             try:
                 await carrier.post(said)
@@ -173,9 +180,9 @@ class Outlet:
         else:
             try:
                 await self._fit_in(reply)
-            except TokenOver:
+            except TokenExpired:
                 if self._later is None:
-                    raise Lost(Sentence(TOO_LATE)) from None
+                    raise PermissionLost(Sentence(TOO_LATE)) from None
                 await self._go_on(self._later, reply)
         self.final = reply.final
 
@@ -202,16 +209,16 @@ class Outlet:
             except NoFiles as error:
                 log.info("An answer goes without its files: %s", error)
                 self._takes_files, self._most = False, MANY
-            except Full as error:
+            except ThreadFull as error:
                 if not self._shown:
-                    raise Lost(NO_ROOM) from None
+                    raise PermissionLost(NO_ROOM) from None
                 log.info("An answer makes do with %d messages: %s", len(self._shown), error)
                 self._most = len(self._shown)
 
-    async def _make(self, wanted: Sequence[Message]) -> None:
+    async def _make(self, wanted: Sequence[RenderedMessage]) -> None:
         for number, message in enumerate(wanted):
             if number == len(self._shown):
-                self._shown.append(Shown(await self._carrier.post(message), message))
+                self._shown.append(SentMessage(await self._carrier.post(message), message))
                 continue
             shown = self._shown[number]
             if shown.message != message:
@@ -223,7 +230,7 @@ class Outlet:
         # Before they are deleted, so that this is not taken for somebody else's doing.
         await self._note_ids()
         for shown in surplus:
-            with suppress(Gone):
+            with suppress(MessageGone):
                 await self._carrier.delete(shown.id)
 
     async def _note_ids(self) -> None:
@@ -233,13 +240,13 @@ class Outlet:
             await self._bot.sent(*now)
             self._told = now
 
-    async def _go_on(self, later: Carrier, reply: Reply) -> None:
+    async def _go_on(self, later: MessageTarget, reply: Reply) -> None:
         """Edit the same messages without the token; where Discord refuses that, send new ones."""
         self._carrier, self._later, self._aside = later, None, self._aside and self._direct
         self.token_ends = math.inf
         try:
             await self._fit_in(reply)
-        except (Gone, Lost, discord.Forbidden, discord.NotFound):
+        except (MessageGone, PermissionLost, discord.Forbidden, discord.NotFound):
             self._shown = []
             await self._fit_in(reply)
 
@@ -257,7 +264,7 @@ class Outlet:
         self._thread, self._quoted = None, True
         await self._bot.journal.leave_thread(self.row)
 
-    async def _step_aside(self, aside: Carrier) -> None:
+    async def _step_aside(self, aside: MessageTarget) -> None:
         """Take away what all can see, and go on where the asker alone reads it."""
         carrier, self._carrier = self._carrier, aside
         shown, self._shown = self._shown, []

@@ -15,10 +15,18 @@ import discord
 
 from bot.core.errors import BotError
 from bot.core.i18n import Sentence
-from bot.core.throttle import Pacer, paced
+from bot.core.throttle import Throttle, throttled
 from bot.platforms.discord.convert.requests import PLATFORM
-from bot.platforms.discord.outgoing.answer_view import Outlet, Shown
-from bot.platforms.discord.outgoing.targets import FAILURES, SMALL, Direct, Gone, Hook, Lost, Room
+from bot.platforms.discord.outgoing.answer_view import AnswerView, SentMessage
+from bot.platforms.discord.outgoing.targets import (
+    FAILURES,
+    SMALL,
+    ChannelTarget,
+    DirectTarget,
+    InteractionTarget,
+    MessageGone,
+    PermissionLost,
+)
 from bot.platforms.discord.outgoing.thread import withdraw
 
 if TYPE_CHECKING:
@@ -42,7 +50,7 @@ GOODBYE_SECONDS = 5.0
 FAILED = "Something went wrong inside the bot; its log says more."
 
 
-class Answers:
+class DiscordAnswers:
     """Shows the bot's replies on Discord. Close it before the client that it writes with."""
 
     def __init__(self, bot: Bot, client: discord.Client, token_seconds: float = TOKEN_SECONDS) -> None:
@@ -51,7 +59,7 @@ class Answers:
         self._client = client
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outlets: dict[Outlet, asyncio.Task[None] | None] = {}
+        self._outlets: dict[AnswerView, asyncio.Task[None] | None] = {}
         self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def close(self) -> None:
@@ -84,19 +92,19 @@ class Answers:
         except Exception:
             log.exception("Something went wrong on Discord")
 
-    def direct(self, user: int) -> Direct:
+    def direct(self, user: int) -> DirectTarget:
         """The direct messages with a user."""
-        return Direct(self._client, user)
+        return DirectTarget(self._client, user)
 
-    def room(self, channel: int, guild: int | None, *, reply_to: int = 0) -> Room:
+    def room(self, channel: int, guild: int | None, *, reply_to: int = 0) -> ChannelTarget:
         """A channel, thread or direct message, whether discord.py knows it or not."""
         known = None if guild is None else self._client.get_guild(guild)
         most = SMALL if known is None else known.filesize_limit
         turn = self._turns.setdefault(channel, asyncio.Lock())
         place = self._client.get_partial_messageable(channel, guild_id=guild)
-        return Room(place, bytes_each=most, reply_to=reply_to, turn=turn)
+        return ChannelTarget(place, bytes_each=most, reply_to=reply_to, turn=turn)
 
-    async def follow(self, outlet: Outlet, replies: AsyncGenerator[Reply, None]) -> None:
+    async def follow(self, outlet: AnswerView, replies: AsyncGenerator[Reply, None]) -> None:
         """Show `replies` to their end, no faster than the pace. Never raises, but for its cancellation."""
         self._outlets[outlet] = asyncio.current_task()
         async with AsyncExitStack() as ending:
@@ -104,21 +112,21 @@ class Answers:
             if outlet.must_end:
                 ending.callback(asyncio.get_running_loop().call_at(outlet.token_ends, outlet.expire).cancel)
             try:
-                pacer = Pacer(PACE_SECONDS)
-                async with aclosing(paced(replies, pacer)) as newest:
+                pacer = Throttle(PACE_SECONDS)
+                async with aclosing(throttled(replies, pacer)) as newest:
                     async for reply in newest:
                         await self._show(outlet, reply)
                         # Counted from here: what waited for Discord's own limits must not be edited again at once.
                         pacer.sent()
-            except Gone:
+            except MessageGone:
                 await self._bury(outlet)
-            except Lost as lost:
+            except PermissionLost as lost:
                 await outlet.give_up(lost.sentence)
             except Exception:
                 log.exception("An answer could not be shown")
                 await outlet.give_up(Sentence(FAILED))
 
-    async def _show(self, outlet: Outlet, reply: Reply) -> None:
+    async def _show(self, outlet: AnswerView, reply: Reply) -> None:
         for pause in (*RETRY_SECONDS, math.inf):
             try:
                 await _unbroken(outlet.show(reply))
@@ -132,7 +140,7 @@ class Answers:
             else:
                 return
 
-    async def _bury(self, outlet: Outlet) -> None:
+    async def _bury(self, outlet: AnswerView) -> None:
         log.info("An answer ends, as its message was deleted.")
         await self.bot.removed(PLATFORM, outlet.ids)
         await outlet.remove()
@@ -148,7 +156,7 @@ class Answers:
             left += await self.bot.removed(PLATFORM, sorted(gone))
         await self.delete(channel, left)
 
-    async def delete(self, channel: int, messages: Sequence[str], outlets: Iterable[Outlet] = ()) -> None:
+    async def delete(self, channel: int, messages: Sequence[str], outlets: Iterable[AnswerView] = ()) -> None:
         """Delete messages of the bot in a channel, and what is just being shown; what cannot be reached stays."""
         for outlet in outlets:
             await outlet.remove()
@@ -163,14 +171,14 @@ class Answers:
         for message in messages:
             try:
                 await hook.delete(int(message))
-            except Gone:
+            except MessageGone:
                 continue
             except FAILURES as error:
                 log.info("A message stays on Discord: %s", error)
                 return False
         return True
 
-    def _hook(self, row: MessageRow) -> Hook | None:
+    def _hook(self, row: MessageRow) -> InteractionTarget | None:
         """What writes with the token of an answer, as long as that lives."""
         token = row.resume.get("token")
         if not token or time.time() > row.resume["until"] or self._client.application_id is None:
@@ -178,17 +186,17 @@ class Answers:
         webhook = discord.Webhook.partial(self._client.application_id, token, client=self._client)
         # What tells discord.py that its messages may be private.
         webhook.type = discord.WebhookType.application
-        return Hook(webhook, bytes_each=SMALL, private=row.private)
+        return InteractionTarget(webhook, bytes_each=SMALL, private=row.private)
 
     async def withdraw(self, channel: str, thread: str, question: str) -> bool:
         """Take back a question that is no longer stored, if the thread was opened under it; False if it stays."""
         return not thread or question != thread or await withdraw(self._client, int(channel), int(thread))
 
-    def showing(self, row: int) -> list[Outlet]:
+    def showing(self, row: int) -> list[AnswerView]:
         """Where an answer is being shown at this moment."""
         return [outlet for outlet in self._outlets if outlet.row == row]
 
-    async def _take_leave(self, outlet: Outlet) -> None:
+    async def _take_leave(self, outlet: AnswerView) -> None:
         row = await self.bot.journal.get(outlet.row) if outlet.row else None
         if row is not None:
             await self._show_once(outlet, row)
@@ -199,13 +207,13 @@ class Answers:
             if outlet := await self._found_again(row):
                 await self._show_once(outlet, row)
 
-    async def _show_once(self, outlet: Outlet, row: MessageRow) -> None:
+    async def _show_once(self, outlet: AnswerView, row: MessageRow) -> None:
         try:
             await outlet.show(await self.bot.snapshot(row, outlet.locale))
         except FAILURES as error:
             log.warning("An interrupted answer still looks as if it went on: %s", error)
 
-    async def _found_again(self, row: MessageRow) -> Outlet | None:
+    async def _found_again(self, row: MessageRow) -> AnswerView | None:
         """Where an answer of another process is shown, if that can still be reached."""
         resume = row.resume
         shown = await self.bot.shown(row.id) or list(filter(None, [resume.get("message")]))
@@ -217,14 +225,14 @@ class Answers:
             "direct": self.direct(int(row.author)),
             "locale": resume["locale"],
             "quoted": resume["quoted"],
-            "shown": [Shown(int(message)) for message in shown],
+            "shown": [SentMessage(int(message)) for message in shown],
         }
         if resume.get("token"):
             hook = self._hook(row)
-            return Outlet(self.bot, hook, **common) if hook is not None and shown else None
+            return AnswerView(self.bot, hook, **common) if hook is not None and shown else None
         guild = int(resume["guild"]) if resume["guild"] else None
         room = self.room(int(resume["channel"]), guild, reply_to=int(resume.get("question", 0)))
-        return Outlet(self.bot, room, **common)
+        return AnswerView(self.bot, room, **common)
 
 
 async def _unbroken(work: Coroutine[Any, Any, None]) -> None:
@@ -256,7 +264,7 @@ def _passes(error: Exception) -> bool:
 
 
 def resume(request: Request, *, channel: int, quoted: bool, **more: Any) -> dict[str, Any]:
-    """What is kept with the answer to a request, beside what is kept already, so that `Answers.restore` finds it again.
+    """Return what is stored with an answer so that `DiscordAnswers.restore` finds its messages again.
 
     `more`: `message` is the interaction's response, `parent` the channel of a thread that is opened under it,
     `question` the message that the answer replies to, `token` what alone can write there, and `until` how long, in

@@ -11,14 +11,14 @@ import discord
 
 from bot.core.i18n import translate
 from bot.core.messages import Attachment
-from bot.core.splitting import Limits, compose, deliverable, filled, given_back, split
+from bot.core.splitting import MessageLimits, compose, deliverable, filled, given_back, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bot.core.messages import Button, Reply
 
-LIMITS = Limits(characters=2000, messages=5)
+LIMITS = MessageLimits(characters=2000, messages=5)
 SUBTEXT = "-# {}"
 MOST_FILES, MOST_ALT = 10, 1024
 MOST_BUTTONS, MOST_LABEL, MOST_ID = 25, 80, 100
@@ -34,7 +34,7 @@ STYLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class RenderedMessage:
     """One message of Discord as it should look."""
 
     content: str
@@ -42,7 +42,7 @@ class Message:
     files: tuple[Attachment, ...] = ()
 
 
-def messages(reply: Reply, *, locale: str, bytes_each: int, most: int = LIMITS.messages) -> list[Message]:
+def messages(reply: Reply, *, locale: str, bytes_each: int, most: int = LIMITS.messages) -> list[RenderedMessage]:
     """The messages that show `reply`, one at least and `most` of them; files are of at most `bytes_each`.
 
     An answer that is too long becomes a file once it is final; until then its beginning stands still. Where there are
@@ -59,7 +59,7 @@ def messages(reply: Reply, *, locale: str, bytes_each: int, most: int = LIMITS.m
     *first, last = [part for part in parts if part.strip()] or [""]
     if not last and not files:
         last = NOTHING
-    return [*map(Message, first), Message(last, buttons(reply), files)]
+    return [*map(RenderedMessage, first), RenderedMessage(last, buttons(reply), files)]
 
 
 def buttons(reply: Reply) -> tuple[Button, ...]:
@@ -128,12 +128,12 @@ def files(attachments: Iterable[Attachment]) -> list[discord.File]:
     ]
 
 
-def refused(sentence: str, fields: Mapping[str, Any], locale: str) -> Message:
+def refused(sentence: str, fields: Mapping[str, Any], locale: str) -> RenderedMessage:
     """Why a form was refused, and under it what was typed into it, to be copied: as code blocks, or as a file."""
     typed = filled(fields)
     text = given_back(sentence, typed, locale)
     if not typed or len(text) <= LIMITS.characters:
-        return Message(split(text, LIMITS.characters)[0])
+        return RenderedMessage(split(text, LIMITS.characters)[0])
     data = "\n\n".join(f"{name}:\n{value}" for name, value in typed.items()).encode("utf-8", "replace")
     head = f"{sentence}\n\n{translate('This is what you typed:', locale)}"
-    return Message(split(head, LIMITS.characters)[0], files=(Attachment(TYPED_FILE, data, "text/plain"),))
+    return RenderedMessage(split(head, LIMITS.characters)[0], files=(Attachment(TYPED_FILE, data, "text/plain"),))

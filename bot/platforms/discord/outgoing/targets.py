@@ -17,7 +17,7 @@ from bot.platforms.discord.outgoing import render
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bot.platforms.discord.outgoing.render import Message
+    from bot.platforms.discord.outgoing.render import RenderedMessage
 
     Place = discord.PartialMessageable | discord.DMChannel
 
@@ -51,15 +51,15 @@ REASONS = {
 }
 
 
-class Gone(BotError):
+class MessageGone(BotError):
     """A message that shows an answer was deleted by somebody else."""
 
 
-class TokenOver(BotError):
+class TokenExpired(BotError):
     """The interaction's token is no longer valid."""
 
 
-class Full(BotError):
+class ThreadFull(BotError):
     """The interaction takes no more messages than there are."""
 
 
@@ -67,7 +67,7 @@ class NoFiles(BotError):
     """A message was refused that may be taken without its files."""
 
 
-class Lost(BotError):
+class PermissionLost(BotError):
     """An answer can no longer be shown where it was; `sentence` says why."""
 
     def __init__(self, sentence: Sentence) -> None:
@@ -82,20 +82,20 @@ def _told_apart(*, files: bool = False) -> Iterator[None]:
         yield
     except discord.HTTPException as error:
         if error.code == UNKNOWN_MESSAGE:
-            raise Gone(str(error)) from None
+            raise MessageGone(str(error)) from None
         if error.code == NO_MORE_FOLLOW_UPS:
-            raise Full(str(error)) from None
+            raise ThreadFull(str(error)) from None
         if error.code == MISSING_PERMISSIONS and files:
             raise NoFiles(str(error)) from None
         if error.code in (UNKNOWN_WEBHOOK, INVALID_TOKEN):
-            raise TokenOver(str(error)) from None
+            raise TokenExpired(str(error)) from None
         if error.code in REASONS:
             log.info("An answer ends, as Discord refuses it: %s", error)
-            raise Lost(REASONS[error.code]) from None
+            raise PermissionLost(REASONS[error.code]) from None
         raise
 
 
-class Carrier(Protocol):
+class MessageTarget(Protocol):
     """One way to write messages. Its methods raise Gone, TokenOver or Lost, for what Discord's refusal means."""
 
     bytes_each: int
@@ -104,17 +104,17 @@ class Carrier(Protocol):
     """Held while a passing snapshot is written, since the messages of a channel share one of Discord's limits: with one
     of them under way at a time, the last ones, which do not ask, need not queue behind many."""
 
-    async def post(self, message: Message) -> int:
+    async def post(self, message: RenderedMessage) -> int:
         """Send one more message; its id. May raise Full or NoFiles."""
 
-    async def edit(self, message_id: int, message: Message, *, files: bool) -> None:
+    async def edit(self, message_id: int, message: RenderedMessage, *, files: bool) -> None:
         """Make a message look like this; its files stay as they are unless `files`. May raise NoFiles."""
 
     async def delete(self, message_id: int) -> None:
         """Delete a message."""
 
 
-class Hook:
+class InteractionTarget:
     """The messages of one interaction, written with its token: that needs no permission, but ends."""
 
     def __init__(self, webhook: discord.Webhook, *, bytes_each: int, private: bool = False) -> None:
@@ -123,7 +123,7 @@ class Hook:
         self._webhook = webhook
         self._private = private
 
-    async def post(self, message: Message) -> int:
+    async def post(self, message: RenderedMessage) -> int:
         """Send a follow-up."""
         view = render.view(message.buttons)
         with _told_apart(files=bool(message.files)):
@@ -137,7 +137,7 @@ class Hook:
             )
         return sent.id
 
-    async def edit(self, message_id: int, message: Message, *, files: bool) -> None:
+    async def edit(self, message_id: int, message: RenderedMessage, *, files: bool) -> None:
         """Edit the response or a follow-up."""
         with _told_apart(files=files and bool(message.files)):
             await self._webhook.edit_message(
@@ -154,7 +154,7 @@ class Hook:
             await self._webhook.delete_message(message_id)
 
 
-class Room:
+class ChannelTarget:
     """Ordinary messages in a channel or a thread; the first one replies to `reply_to`."""
 
     def __init__(
@@ -170,7 +170,7 @@ class Room:
             raise RuntimeError("This room has no channel.")
         return self._channel
 
-    async def post(self, message: Message) -> int:
+    async def post(self, message: RenderedMessage) -> int:
         """Send a message. That what it replies to was deleted, or may not be read, does not keep it from being sent."""
         with _told_apart(files=bool(message.files)):
             try:
@@ -183,7 +183,7 @@ class Room:
         self._reply_to = 0
         return sent.id
 
-    async def _send(self, message: Message) -> discord.Message:
+    async def _send(self, message: RenderedMessage) -> discord.Message:
         channel = await self._place()
         more: dict[str, Any] = {}
         if view := render.view(message.buttons):
@@ -194,7 +194,7 @@ class Room:
             )
         return await channel.send(message.content, files=render.files(message.files), allowed_mentions=NO_PINGS, **more)
 
-    async def edit(self, message_id: int, message: Message, *, files: bool) -> None:
+    async def edit(self, message_id: int, message: RenderedMessage, *, files: bool) -> None:
         """Edit a message."""
         with _told_apart(files=files and bool(message.files)):
             channel = await self._place()
@@ -212,7 +212,7 @@ class Room:
             await channel.get_partial_message(message_id).delete()
 
 
-class Direct(Room):
+class DirectTarget(ChannelTarget):
     """The direct messages with one user; they are opened when the first one is written."""
 
     def __init__(self, client: discord.Client, user: int) -> None:

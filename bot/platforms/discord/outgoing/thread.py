@@ -12,11 +12,11 @@ import discord
 from bot.core.i18n import Sentence
 from bot.core.splitting import quote_line
 from bot.core.text import cut
-from bot.platforms.discord.outgoing.render import NOTHING, Message
-from bot.platforms.discord.outgoing.targets import FAILURES, Gone, TokenOver
+from bot.platforms.discord.outgoing.render import NOTHING, RenderedMessage
+from bot.platforms.discord.outgoing.targets import FAILURES, MessageGone, TokenExpired
 
 if TYPE_CHECKING:
-    from bot.platforms.discord.outgoing.targets import Hook, Room
+    from bot.platforms.discord.outgoing.targets import ChannelTarget, InteractionTarget
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,9 @@ class Thread:
         channel: discord.TextChannel,
         message: int,
         *,
-        hook: Hook,
-        above: Room,
-        room: Room,
+        hook: InteractionTarget,
+        above: ChannelTarget,
+        room: ChannelTarget,
         command: str,
     ) -> None:
         self.room = room
@@ -58,19 +58,19 @@ class Thread:
         """
         asked = question or f"/{self._command}"
         try:
-            await self._show(Message(quote_line(asked, QUESTION)))
+            await self._show(RenderedMessage(quote_line(asked, QUESTION)))
             await self._channel.get_partial_message(self._message).create_thread(name=cut(asked, NAME))
             self.is_open = True
-        except Gone:
+        except MessageGone:
             raise
         except FAILURES as error:
             log.warning("A thread could not be opened: %s", error)
         return self.is_open
 
-    async def _show(self, question: Message) -> None:
+    async def _show(self, question: RenderedMessage) -> None:
         try:
             await self._hook.edit(self._message, question, files=False)
-        except TokenOver:
+        except TokenExpired:
             await self._above.edit(self._message, question, files=False)
 
     async def withdraw(self) -> None:

@@ -13,7 +13,7 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.core.errors import BotError
 from bot.platforms.slack.api import budgets
-from bot.platforms.slack.api.client import Patience, on_limit, reason, sdk_logger
+from bot.platforms.slack.api.client import RetryAfterHandler, on_limit, reason, sdk_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
 
     from bot.core.messages import Attachment
-    from bot.platforms.slack.api.budgets import Budgets
-    from bot.platforms.slack.api.message_format import Message
+    from bot.platforms.slack.api.budgets import RateBudgets
+    from bot.platforms.slack.api.message_format import SlackMessage
 
     Json = dict[str, Any]
 
@@ -71,19 +71,19 @@ class SlackError(BotError):
         super().__init__(f"{method}: {code}")
 
 
-class Worthless(SlackError):
+class TokenInvalid(SlackError):
     """The bot token is not valid any more."""
 
 
-class NotThere(SlackError):
+class NotInChannel(SlackError):
     """The bot is not in the channel."""
 
 
-class Gone(SlackError):
+class MessageGone(SlackError):
     """The message, or the one that its thread hangs on, was deleted."""
 
 
-class Closed(SlackError):
+class ChannelClosed(SlackError):
     """Nobody can write there."""
 
 
@@ -111,22 +111,22 @@ def _as_upload(file: Attachment) -> Json:
 
 def _kind(code: str) -> type[SlackError]:
     for codes, kind in (
-        (WORTHLESS, Worthless),
-        (NOT_THERE, NotThere),
-        (GONE, Gone),
-        (CLOSED, Closed),
+        (WORTHLESS, TokenInvalid),
+        (NOT_THERE, NotInChannel),
+        (GONE, MessageGone),
+        (CLOSED, ChannelClosed),
         (ENDED | {"stopped_by_user"}, StreamEnded),
         (NO_FEATURE, NoFeature),
     ):
         if code in codes:
             return kind
-    return Closed if code.startswith("restricted_action") else SlackError
+    return ChannelClosed if code.startswith("restricted_action") else SlackError
 
 
-class Web:
+class SlackApi:
     """The calls that the bot makes. Each waits for its budget, and raises a SlackError for a refusal."""
 
-    def __init__(self, client: AsyncWebClient, budgets: Budgets) -> None:
+    def __init__(self, client: AsyncWebClient, budgets: RateBudgets) -> None:
         self.client = client
         self.budgets = budgets
         self.worthless = asyncio.Event()
@@ -145,7 +145,7 @@ class Web:
         except SlackApiError as error:
             code = reason(error) or "no answer of Slack's"
             refused = _kind(code)(method, code)
-            if isinstance(refused, Worthless):
+            if isinstance(refused, TokenInvalid):
                 self.worthless.set()
             if isinstance(refused, NoFeature):
                 self.missing.add(method)
@@ -160,7 +160,7 @@ class Web:
 
     # Messages
 
-    async def post(self, channel: str, message: Message, thread: str = "") -> str:
+    async def post(self, channel: str, message: SlackMessage, thread: str = "") -> str:
         """Post a message; its ts."""
 
         async def send() -> str:
@@ -176,7 +176,7 @@ class Web:
 
         return await self._as_blocks(message, send)
 
-    async def update(self, channel: str, ts: str, message: Message) -> None:
+    async def update(self, channel: str, ts: str, message: SlackMessage) -> None:
         """Make a message look like this."""
 
         async def send() -> str:
@@ -190,7 +190,7 @@ class Web:
 
         await self._as_blocks(message, send)
 
-    async def _as_blocks(self, message: Message, send: Callable[[], Any]) -> str:
+    async def _as_blocks(self, message: SlackMessage, send: Callable[[], Any]) -> str:
         """Send with Markdown blocks; where those are unknown, now and later with sections."""
         # Blocks are refused for a file in them, too.
         is_in_doubt = bool(message.markdown) and not message.pictures
@@ -214,10 +214,10 @@ class Web:
             try:
                 await (self.delete_file(one) if is_file(one) else self.delete(channel, one))
             except SlackError as error:
-                if not isinstance(error, Gone):
+                if not isinstance(error, MessageGone):
                     log.info("Something of the bot's stays: %s", error)
 
-    async def whisper(self, channel: str, user: str, message: Message, thread: str = "") -> None:
+    async def whisper(self, channel: str, user: str, message: SlackMessage, thread: str = "") -> None:
         """Show a message to one user alone."""
 
         async def send() -> str:
@@ -230,14 +230,14 @@ class Web:
         await self._as_blocks(message, send)
 
     async def respond(
-        self, url: str, message: Message | None, *, thread: str = "", public: bool = False, replaces: bool = False
+        self, url: str, message: SlackMessage | None, *, thread: str = "", public: bool = False, replaces: bool = False
     ) -> None:
         """Answer through a response_url: a message for all or for one, or in the place of the one that it belongs to.
 
         None deletes that one.
         """
         hook = AsyncWebhookClient(
-            url, session=self.client.session, logger=sdk_logger(), retry_handlers=[Patience(max_retry_count=1)]
+            url, session=self.client.session, logger=sdk_logger(), retry_handlers=[RetryAfterHandler(max_retry_count=1)]
         )
         hook.proxy = None
         body: Json = {"delete_original": True}

@@ -1,7 +1,7 @@
 """What may still be asked of Slack: so many calls a minute of each method, and one message a second in a channel.
 
-All answers of a workspace share these. A method has a `Budget` of bot/core/throttle.py; a channel has `Turns`, since
-messages in a channel have to come in order.
+All answers of a workspace share these. A method has a `RateBudget` of bot/core/throttle.py; a channel has a
+`ChannelQueue`, since messages in a channel have to come in order.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from bot.core.throttle import Budget, Pacer
+from bot.core.throttle import RateBudget, Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ PER_MINUTE = {
 POST_SECONDS, POST_BURST = 1.0, 3
 
 
-class Turns:
+class ChannelQueue:
     """Who may post next in one channel: one every second in order of asking, after a few at once."""
 
     def __init__(self) -> None:
@@ -58,20 +58,20 @@ class Turns:
         self._free = max(self._free, _now() + seconds)
 
 
-class Budgets:
+class RateBudgets:
     """The allowances of one workspace."""
 
     def __init__(self) -> None:
-        self._methods: dict[str, Budget] = {}
-        self._channels: dict[str, Turns] = {}
+        self._methods: dict[str, RateBudget] = {}
+        self._channels: dict[str, ChannelQueue] = {}
 
-    def of(self, method: str) -> Budget:
+    def of(self, method: str) -> RateBudget:
         """The allowance of a method."""
-        return self._methods.setdefault(method, Budget(PER_MINUTE.get(method, TIER_4)))
+        return self._methods.setdefault(method, RateBudget(PER_MINUTE.get(method, TIER_4)))
 
-    def turns(self, channel: str) -> Turns:
+    def turns(self, channel: str) -> ChannelQueue:
         """The allowance for posting in a channel."""
-        return self._channels.setdefault(channel, Turns())
+        return self._channels.setdefault(channel, ChannelQueue())
 
     async def spend(self, method: str, channel: str = "") -> None:
         """Wait until a call may be made, as for a final snapshot, and count it."""
@@ -91,7 +91,7 @@ class Budgets:
             self.of(method).block_for(seconds)
 
 
-class OutletPacer(Pacer):
+class ViewThrottle(Throttle):
     """When the next snapshot of an answer may go out: `allowance` tells for how long it cannot be shown yet.
 
     The last one is let through at once: what shows it waits for each of its calls.

@@ -31,7 +31,7 @@ on_limit: ContextVar[Callable[[float], None]] = ContextVar("on_limit")
 """What hears for how long Slack wants no more calls of the kind that is being made."""
 
 
-class Patience(AsyncRateLimitErrorRetryHandler):
+class RetryAfterHandler(AsyncRateLimitErrorRetryHandler):
     """The SDK's own waiting after a 429; all others that would make the same call wait with it."""
 
     async def prepare_for_next_attempt_async(
@@ -73,7 +73,7 @@ def connect(section: SlackSection, session: aiohttp.ClientSession) -> AsyncWebCl
         timeout=REQUEST_SECONDS,
         logger=sdk_logger(),
         # Connections that broke are not tried again by themselves: the message may have been posted.
-        retry_handlers=[Patience(max_retry_count=RETRIES)],
+        retry_handlers=[RetryAfterHandler(max_retry_count=RETRIES)],
     )
     # The SDK takes one from the environment; another address is set by api_base alone.
     client.proxy = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.i18n import translate
 from bot.core.messages import Reply
-from bot.core.splitting import Limits, card_line, compose, deliverable, split
+from bot.core.splitting import MessageLimits, card_line, compose, deliverable, split
 from bot.core.text import cut
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-LIMITS = Limits(characters=10_000, messages=5)
+LIMITS = MessageLimits(characters=10_000, messages=5)
 """A message takes 12,000 characters in Markdown blocks, as a stream does; what closes a code fence needs some."""
 MOST_WEIGHT = 11_000
 """Of the Markdown in a message, as JSON: all its blocks together take 13,200 so, and buttons need some."""
-DENSE = Limits(characters=MOST_WEIGHT // 2, messages=5)
+DENSE = MessageLimits(characters=MOST_WEIGHT // 2, messages=5)
 """For texts that are full of quotation marks and line breaks, each of which takes two characters in JSON."""
 FALLBACK = 4000
 """Of `text`, which notifications and screen readers use; chat.update takes no more."""
@@ -103,7 +103,7 @@ def _cut(escaped_text: str, limit: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class SlackMessage:
     """One message of Slack as it should look: Markdown, and blocks below it."""
 
     markdown: str = ""
@@ -127,9 +127,9 @@ class Message:
 class Rendered:
     """A reply as Slack shows it: messages, then files, then what comes below the files."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[SlackMessage, ...]
     files: tuple[Attachment, ...] = ()
-    tail: Message | None = None
+    tail: SlackMessage | None = None
 
 
 def rendered(reply: Reply, *, locale: str) -> Rendered:
@@ -148,13 +148,13 @@ def rendered(reply: Reply, *, locale: str) -> Rendered:
     below = (*small_print(small), *buttons(reply.buttons))
     fallback = escaped(small[0] if small else NOTHING)
     if files := (*reply.attachments, *([] if overflow is None else [overflow])):
-        tail = Message(below=below, fallback=fallback) if below else None
-        return Rendered(tuple(map(Message, texts)), files, tail)
+        tail = SlackMessage(below=below, fallback=fallback) if below else None
+        return Rendered(tuple(map(SlackMessage, texts)), files, tail)
     *first, last = texts or ("",)
-    return Rendered((*map(Message, first), Message(last, below, fallback)))
+    return Rendered((*map(SlackMessage, first), SlackMessage(last, below, fallback)))
 
 
-def _limits(body: str) -> Limits:
+def _limits(body: str) -> MessageLimits:
     parts = split(body, LIMITS.characters)
     return LIMITS if all(len(json.dumps(part, ensure_ascii=False)) <= MOST_WEIGHT for part in parts) else DENSE
 
@@ -199,15 +199,15 @@ def buttons(pressed: Sequence[Button]) -> list[Json]:
     return [{"type": "actions", "elements": elements}] if elements else []
 
 
-def question(user: str, asked: str, *, locale: str) -> Message:
+def question(user: str, asked: str, *, locale: str) -> SlackMessage:
     """Who asked what with a slash command, which leaves no message of its own. Mentioned, they hear of the answer."""
     who = translate("{name} asks:", locale, name=f"<@{user}>")
     lines = "\n".join(f"> {line}" for line in escaped(_PING.sub(rf"\g<0>{_ZERO_WIDTH_SPACE}", asked)).splitlines())
     text = _cut(f"{who}\n{lines}", SECTION)
     section = {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
-    return Message(below=(section,), fallback=text)
+    return SlackMessage(below=(section,), fallback=text)
 
 
-def note(text: str, small: Sequence[str] = ()) -> Message:
+def note(text: str, small: Sequence[str] = ()) -> SlackMessage:
     """A plain sentence of the bot's own, with small print."""
-    return Message(cut(neutral(text), LIMITS.characters), tuple(small_print(small)))
+    return SlackMessage(cut(neutral(text), LIMITS.characters), tuple(small_print(small)))

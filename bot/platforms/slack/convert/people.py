@@ -13,7 +13,7 @@ from bot.platforms.slack.api.api import SlackError
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from bot.platforms.slack.api.api import Web
+    from bot.platforms.slack.api.api import SlackApi
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +22,10 @@ PATIENCE_SECONDS = 1.0
 """A form opens within three seconds of a command, so that who asks is not waited for longer."""
 
 
-class People:
+class UserDirectory:
     """Users by their id. As a context manager, it ends what it still asks."""
 
-    def __init__(self, web: Web) -> None:
+    def __init__(self, web: SlackApi) -> None:
         self._web = web
         self._known: dict[str, tuple[float, User]] = {}
         self._asked: dict[str, asyncio.Task[User | None]] = {}

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from bot.app import Bot
     from bot.core.messages import Reply
-    from bot.platforms.slack.api.api import Web
-    from bot.platforms.slack.convert.people import People
+    from bot.platforms.slack.api.api import SlackApi
+    from bot.platforms.slack.convert.people import UserDirectory
 
     Json = Mapping[str, Any]
 
@@ -30,7 +30,7 @@ SPECIAL = re.compile(r"<(?P<sign>[@#!]?)(?P<what>[^<>|]+)(?:\|(?P<label>[^<>]*))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Me:
+class BotIdentity:
     """Who the bot is in its workspace: ids, and the name that it is invited by."""
 
     team: str
@@ -41,7 +41,7 @@ class Me:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class AnswerPlace:
     """Where something was asked, and so where its answer goes. It can be kept as JSON for after a restart.
 
     `thread` is the ts of the message that the answer hangs on, "" while there is none. `question` is the ts of a
@@ -81,7 +81,7 @@ class Where:
         return asdict(self)
 
 
-async def words(text: str, me: str, people: People) -> str:
+async def words(text: str, me: str, people: UserDirectory) -> str:
     """A message without Slack's escapes: its own mention cut out, others as names, links as their address."""
     own = rf"\s*<@{re.escape(me)}(?:\|[^>]*)?>\s*"
     text = re.sub(rf"\A(?:{own})+|(?:{own})+\Z", "", text)
@@ -151,7 +151,7 @@ def announced(request: Request) -> Request:
     return _with_files(request, {name: _empty(file) for name, file in files(request).items()})
 
 
-async def fetched(request: Request, web: Web) -> Request:
+async def fetched(request: Request, web: SlackApi) -> Request:
     """The request with its files. Raises UserError if one cannot be had."""
     return _with_files(request, {name: await _fetch(file, web) for name, file in files(request).items()})
 
@@ -168,7 +168,7 @@ def _with_files(request: Request, found: Mapping[str, Attachment]) -> Request:
     return replace(request, action=replace(request.action, fields={**(request.action.fields or {}), **found}))
 
 
-async def _fetch(file: Mapping[str, Any], web: Web) -> Attachment:
+async def _fetch(file: Mapping[str, Any], web: SlackApi) -> Attachment:
     made = _empty(file)
     if int(file.get("size") or 0) > MOST_BYTES:
         sentence = "{file} is too large: I take files of up to {most} MB."

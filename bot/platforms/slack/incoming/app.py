@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from slack_bolt.async_app import AsyncAck
 
     from bot.config import SlackSection
-    from bot.platforms.slack.convert.people import People
-    from bot.platforms.slack.outgoing.answers import Answers
+    from bot.platforms.slack.convert.people import UserDirectory
+    from bot.platforms.slack.outgoing.answers import SlackAnswers
 
     Json = Mapping[str, Any]
 
@@ -32,7 +32,7 @@ FORMS = re.compile(r"^[tc]:")
 ALL = re.compile("")
 
 
-def build(answers: Answers, people: People, section: SlackSection, session: ClientSession) -> AsyncApp:
+def build(answers: SlackAnswers, people: UserDirectory, section: SlackSection, session: ClientSession) -> AsyncApp:
     """The app, which knows without asking Slack whose token it has."""
     me, token = answers.me, section.bot_token.get_secret_value()
     client = connect(section, session)
@@ -66,7 +66,7 @@ def _without_bolts_environment() -> Iterator[None]:
         os.environ.update(hidden)
 
 
-def _listen(app: AsyncApp, answers: Answers, interactions: Interactions, messages: Messages) -> None:
+def _listen(app: AsyncApp, answers: SlackAnswers, interactions: Interactions, messages: Messages) -> None:
     @app.command(ALL)
     async def command(ack: AsyncAck, body: Json) -> None:
         await ack()

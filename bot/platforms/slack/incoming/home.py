@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bot.commands.command import Command
     from bot.commands.option import Option
     from bot.core.messages import User
-    from bot.platforms.slack.outgoing.answers import Answers
+    from bot.platforms.slack.outgoing.answers import SlackAnswers
 
     Json = dict[str, Any]
     People = Callable[[str], Awaitable[User]]
@@ -49,7 +49,7 @@ COMMANDS, OPTIONS = 100, 60
 LINE, HEADER, BUTTON, SECTION = 150, 150, 75, 3000
 
 
-def register(app: AsyncApp, answers: Answers, people: People) -> None:
+def register(app: AsyncApp, answers: SlackAnswers, people: People) -> None:
     """Let `app` show the App Home and take what is pressed and sent there; `people` tells who has a Slack id."""
     home = _Home(app.client, answers, people)
     app.event("app_home_opened")(home.opened)
@@ -64,7 +64,7 @@ def register(app: AsyncApp, answers: Answers, people: People) -> None:
 class _Home:
     """What happens in the App Home. What is pressed is acknowledged before it is done; a form may be refused."""
 
-    def __init__(self, client: AsyncWebClient, answers: Answers, people: People) -> None:
+    def __init__(self, client: AsyncWebClient, answers: SlackAnswers, people: People) -> None:
         # Not the copy that Bolt hands to listeners, which would take a proxy from the environment.
         self._client = client
         self._answers = answers

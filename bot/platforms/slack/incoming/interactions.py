@@ -11,16 +11,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.answers import buttons
-from bot.core.errors import Expired, Refused, UserError
+from bot.core.errors import Expired, RequestRefused, UserError
 from bot.core.i18n import Sentence
 from bot.core.messages import Action, Request
 from bot.platforms.slack.adapter import link_to
 from bot.platforms.slack.api import message_format
-from bot.platforms.slack.api.api import Closed, NotThere, SlackError
+from bot.platforms.slack.api.api import ChannelClosed, NotInChannel, SlackError
 from bot.platforms.slack.convert import commands
 from bot.platforms.slack.convert.requests import (
     PLATFORM,
-    Where,
+    AnswerPlace,
     announced,
     asked,
     fetched,
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
     from slack_bolt.async_app import AsyncAck
 
-    from bot.app import Dispatch
+    from bot.app import Decision
     from bot.core.messages import Reply, User
-    from bot.platforms.slack.api.message_format import Message
-    from bot.platforms.slack.convert.people import People
-    from bot.platforms.slack.outgoing.answers import Answers
+    from bot.platforms.slack.api.message_format import SlackMessage
+    from bot.platforms.slack.convert.people import UserDirectory
+    from bot.platforms.slack.outgoing.answers import SlackAnswers
     from bot.storage.database import MessageRow
 
     Json = Mapping[str, Any]
@@ -61,7 +61,7 @@ FORM_LATE = Sentence("Slack did not open the form in time. Try again, or write e
 class Interactions:
     """What people do with commands, buttons, forms and shortcuts."""
 
-    def __init__(self, answers: Answers, people: People) -> None:
+    def __init__(self, answers: SlackAnswers, people: UserDirectory) -> None:
         self._answers = answers
         self._bot = answers.bot
         self._web = answers.web
@@ -98,7 +98,7 @@ class Interactions:
         about = {"command": command.name, "options": options, "reply_to": ts}
         await self._ask(self._request(user, where, **about), where, body["trigger_id"])
 
-    async def _ask(self, request: Request, where: Where, trigger: str = "") -> None:
+    async def _ask(self, request: Request, where: AnswerPlace, trigger: str = "") -> None:
         dispatch = self._bot.dispatch(announced(request))
         if dispatch.form is not None:
             await self._open(request, dispatch, where, trigger)
@@ -141,7 +141,7 @@ class Interactions:
             log.info("Slack does not tell where somebody writes to the bot: %s", error)
             return False
 
-    async def _ask_in_public(self, request: Request, where: Where) -> None:
+    async def _ask_in_public(self, request: Request, where: AnswerPlace) -> None:
         """Post the question, and answer in its thread; where the bot is not in the channel, answer without it."""
         quoted = self._bot.settings.value("answers.quote", request.place)
         whole = message_format.question(where.user, asked(self._bot, request, quoted=quoted), locale=where.locale)
@@ -150,12 +150,12 @@ class Interactions:
             question = message_format.question(where.user, asked(self._bot, request, quoted=False), locale=where.locale)
         try:
             ts = await self._web.post(where.channel, question)
-        except NotThere:
+        except NotInChannel:
             await self._answers.follow(self._answers.hook(where), self._replies(request))
             return
         except SlackError as error:
             log.warning("A question could not be posted: %s", error)
-            await self._answers.aside(where).tell(SHUT_OUT if isinstance(error, Closed) else FAILED)
+            await self._answers.aside(where).tell(SHUT_OUT if isinstance(error, ChannelClosed) else FAILED)
             return
         where = replace(where, thread=ts, question=ts, quoted=False)
         request = replace(request, place=where.place(self._team), message=ts, resume=where.as_json())
@@ -164,12 +164,12 @@ class Interactions:
             replies = self._revealing(replies, where, whole)
         await self._answers.follow(self._answers.room(where), replies)
 
-    def _is_judged(self, where: Where) -> bool:
+    def _is_judged(self, where: AnswerPlace) -> bool:
         """Whether a classifier may refuse what is asked there, for others to read, once the question is posted."""
         return not where.is_direct and self._bot.settings.value("safety.level", where.place(self._team)) != OFF
 
     async def _revealing(
-        self, replies: AsyncGenerator[Reply, None], where: Where, question: Message
+        self, replies: AsyncGenerator[Reply, None], where: AnswerPlace, question: SlackMessage
     ) -> AsyncGenerator[Reply, None]:
         """The replies; the first tells whether the classifier let the question pass, which gets its words then."""
         async with aclosing(replies):
@@ -183,7 +183,7 @@ class Interactions:
             async for reply in replies:
                 yield reply
 
-    async def _reveal(self, where: Where, question: Message) -> None:
+    async def _reveal(self, where: AnswerPlace, question: SlackMessage) -> None:
         try:
             await self._web.update(where.channel, where.question, question)
         except SlackError as error:
@@ -191,13 +191,13 @@ class Interactions:
 
     # Forms
 
-    async def _open(self, request: Request, dispatch: Dispatch, where: Where, trigger: str) -> None:
+    async def _open(self, request: Request, dispatch: Decision, where: AnswerPlace, trigger: str) -> None:
         if dispatch.form is None:
             raise RuntimeError("There is no form to open")
         try:
             form = await dispatch.form()
         except UserError as error:
-            if isinstance(error, Refused):
+            if isinstance(error, RequestRefused):
                 await self._bot.refusals.note(request, error)
             await self._answers.refuse(where, error)
             return
@@ -213,7 +213,7 @@ class Interactions:
         """A form was sent. What is wrong with it is shown in it; else it closes, and the answer comes."""
         view = body["view"]
         user = await self._people.find(body["user"]["id"], body["user"].get("name", ""))
-        where = self._spoken_to(user, Where(**json.loads(view["private_metadata"])))
+        where = self._spoken_to(user, AnswerPlace(**json.loads(view["private_metadata"])))
         request = self._request(user, where, action=Action(view["callback_id"], modal.fields(view)))
         request = replace(request, can_show_forms=False)
         if view["callback_id"].startswith("c:"):
@@ -227,7 +227,7 @@ class Interactions:
             return
         await self._submit_edit(ack, view, request, where)
 
-    async def _submit_edit(self, ack: AsyncAck, view: Json, request: Request, where: Where) -> None:
+    async def _submit_edit(self, ack: AsyncAck, view: Json, request: Request, where: AnswerPlace) -> None:
         if files(request):
             await ack()
             self._answers.start(self._sent(view, self._act_with_files(request, where)), "slack form")
@@ -264,7 +264,7 @@ class Interactions:
         else:
             work.close()
 
-    async def _act_with_files(self, request: Request, where: Where) -> None:
+    async def _act_with_files(self, request: Request, where: AnswerPlace) -> None:
         try:
             request = await fetched(request, self._web)
         except UserError as error:
@@ -273,7 +273,11 @@ class Interactions:
         await self._act(self._replies(request), where)
 
     async def _go_on(
-        self, first: asyncio.Task[Reply | None], replies: AsyncGenerator[Reply, None], request: Request, where: Where
+        self,
+        first: asyncio.Task[Reply | None],
+        replies: AsyncGenerator[Reply, None],
+        request: Request,
+        where: AnswerPlace,
     ) -> None:
         try:
             reply = await first
@@ -315,10 +319,10 @@ class Interactions:
             return "" if row is None else str(row.resume.get("question", ""))
         return ""
 
-    async def _act(self, replies: AsyncGenerator[Reply, None], where: Where) -> None:
+    async def _act(self, replies: AsyncGenerator[Reply, None], where: AnswerPlace) -> None:
         await self._follow(await anext(replies, None), replies, where)
 
-    async def _follow(self, first: Reply | None, replies: AsyncGenerator[Reply, None], where: Where) -> None:
+    async def _follow(self, first: Reply | None, replies: AsyncGenerator[Reply, None], where: AnswerPlace) -> None:
         """Show the answer that begins with `first`, where it belongs."""
         if first is None:
             return
@@ -326,7 +330,7 @@ class Interactions:
         outlet = self._answers.aside(where) if whispered else self._answers.room(where)
         await self._answers.follow(outlet, _led_by(first, replies))
 
-    async def _change(self, dispatch: Dispatch, where: Where, action: Action, ts: str) -> None:
+    async def _change(self, dispatch: Decision, where: AnswerPlace, action: Action, ts: str) -> None:
         """What was pressed changes the message that it stands under."""
         _, row_id = buttons.parse(action.id)
         # Known no longer once the answer is deleted.
@@ -344,17 +348,17 @@ class Interactions:
             # The Stop that the asker alone was given has done what it was for.
             await self._web.respond(where.response_url, None)
 
-    async def _redraw(self, where: Where, row: MessageRow | None, reply: Reply, ts: str) -> None:
+    async def _redraw(self, where: AnswerPlace, row: MessageRow | None, reply: Reply, ts: str) -> None:
         if row is not None and not row.resume.get("quoted", True):
             reply = replace(reply, quote="")
         shown = message_format.rendered(self._answers.spelt(reply), locale=where.locale)
         message = shown.tail or shown.messages[-1]
         try:
             await self._web.update(where.channel, ts, message)
-        except NotThere:
+        except NotInChannel:
             await self._web.respond(where.response_url, message, replaces=True, public=True)
 
-    async def _delete(self, where: Where, row: MessageRow | None, shown: Sequence[str], ts: str) -> None:
+    async def _delete(self, where: AnswerPlace, row: MessageRow | None, shown: Sequence[str], ts: str) -> None:
         """Delete what showed an answer; and the question that the bot posted for it, if that has no answer left."""
         if row is None:
             return
@@ -363,7 +367,7 @@ class Interactions:
             shown = [*shown, question]
         try:
             await self._web.delete(where.channel, ts)
-        except NotThere:
+        except NotInChannel:
             await self._web.respond(where.response_url, None)
         except SlackError as error:
             log.info("A message stays: %s", error)
@@ -374,16 +378,16 @@ class Interactions:
     async def _is_new(self, name: str) -> bool:
         return await self._bot.database.first_seen(PLATFORM, name)
 
-    def _where(self, body: Json, user: User, *, channel: str = "", **more: Any) -> Where:
+    def _where(self, body: Json, user: User, *, channel: str = "", **more: Any) -> AnswerPlace:
         channel, response_url = channel or body["channel"]["id"], body.get("response_url", "")
-        return self._spoken_to(user, Where(channel=channel, user=user.id, response_url=response_url, **more))
+        return self._spoken_to(user, AnswerPlace(channel=channel, user=user.id, response_url=response_url, **more))
 
-    def _spoken_to(self, user: User, where: Where) -> Where:
+    def _spoken_to(self, user: User, where: AnswerPlace) -> AnswerPlace:
         """The same place for `user`, with the language that they are spoken to in."""
         locale = self._bot.gate.language(user.locale, where.place(self._team))
         return replace(where, user=user.id, locale=locale)
 
-    def _request(self, user: User, where: Where, **what: Any) -> Request:
+    def _request(self, user: User, where: AnswerPlace, **what: Any) -> Request:
         return Request(
             user=replace(where.asker(user), locale=where.locale),
             place=where.place(self._team),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from bot.core.messages import Request
 from bot.platforms.slack.api import message_format
 from bot.platforms.slack.convert import commands
-from bot.platforms.slack.convert.requests import PLATFORM, Where, words
+from bot.platforms.slack.convert.requests import PLATFORM, AnswerPlace, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bot.platforms.slack.convert.people import People
-    from bot.platforms.slack.outgoing.answers import Answers
+    from bot.platforms.slack.convert.people import UserDirectory
+    from bot.platforms.slack.outgoing.answers import SlackAnswers
 
     Json = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ MENTION = re.compile(r"<@([UW]\w+)")
 class Messages:
     """What is said where the bot hears it."""
 
-    def __init__(self, answers: Answers, people: People) -> None:
+    def __init__(self, answers: SlackAnswers, people: UserDirectory) -> None:
         self._answers = answers
         self._bot = answers.bot
         self._me = answers.me
@@ -41,7 +41,7 @@ class Messages:
         author = event.get("user", "")
         if event.get("subtype") not in SAID or event.get("bot_id") or not author or author == self._me.user:
             return
-        where = Where(
+        where = AnswerPlace(
             channel=event["channel"],
             user=author,
             thread=event.get("thread_ts") or event["ts"],
@@ -55,7 +55,7 @@ class Messages:
         if await self._bot.database.first_seen(PLATFORM, f"{where.channel}:{event['ts']}"):
             await self._answer(event, where)
 
-    async def _is_meant(self, event: Json, where: Where, mentioned: set[str]) -> bool:
+    async def _is_meant(self, event: Json, where: AnswerPlace, mentioned: set[str]) -> bool:
         """Whether the bot is: everything in direct messages, mentions, and its threads unless others are spoken to."""
         if where.is_direct or event["type"] == "app_mention" or self._me.user in mentioned:
             return True
@@ -64,7 +64,7 @@ class Messages:
         # What somebody was told alone among others does not make a thread the bot's.
         return await self._bot.journal.has_answered(where.place(self._me.team))
 
-    async def _answer(self, event: Json, where: Where) -> None:
+    async def _answer(self, event: Json, where: AnswerPlace) -> None:
         user = await self._people.find(where.user)
         where = replace(where, locale=self._bot.gate.language(user.locale, where.place(self._me.team)))
         text = commands.message(await words(event.get("text") or "", self._me.user, self._people))

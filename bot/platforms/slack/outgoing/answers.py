@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bot.core.i18n import Sentence
 from bot.core.messages import Reply
-from bot.core.throttle import once, paced
-from bot.platforms.slack.api.api import Closed, Gone, NoFeature, NotThere, SlackError, Worthless, is_file
-from bot.platforms.slack.api.budgets import OutletPacer
+from bot.core.throttle import once, throttled
+from bot.platforms.slack.api.api import (
+    ChannelClosed,
+    MessageGone,
+    NoFeature,
+    NotInChannel,
+    SlackError,
+    TokenInvalid,
+    is_file,
+)
+from bot.platforms.slack.api.budgets import ViewThrottle
 from bot.platforms.slack.convert import commands
-from bot.platforms.slack.convert.requests import PLATFORM, Where, with_typed
-from bot.platforms.slack.outgoing.private import Aside, Hook
-from bot.platforms.slack.outgoing.thread_view import Room
+from bot.platforms.slack.convert.requests import PLATFORM, AnswerPlace, with_typed
+from bot.platforms.slack.outgoing.private import EphemeralView, ResponseUrlView
+from bot.platforms.slack.outgoing.thread_view import ThreadView
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Sequence
@@ -25,9 +33,9 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.core.errors import UserError
     from bot.core.messages import Request
-    from bot.platforms.slack.api.api import Web
-    from bot.platforms.slack.convert.requests import Me
-    from bot.platforms.slack.outgoing.view import Outlet
+    from bot.platforms.slack.api.api import SlackApi
+    from bot.platforms.slack.convert.requests import BotIdentity
+    from bot.platforms.slack.outgoing.view import AnswerView
     from bot.storage.database import MessageRow
 
 log = logging.getLogger(__name__)
@@ -40,15 +48,15 @@ FAILED = Sentence("Something went wrong inside the bot; its log says more.")
 SHUT_OUT = Sentence("I may not write where you asked any more, so your answer ends here.")
 
 
-class Answers:
+class SlackAnswers:
     """Shows the bot's replies on Slack. As a context manager, it ends what still runs, and says so in each."""
 
-    def __init__(self, bot: Bot, web: Web, me: Me) -> None:
+    def __init__(self, bot: Bot, web: SlackApi, me: BotIdentity) -> None:
         self.bot = bot
         self.web = web
         self.me = me
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outlets: set[Outlet] = set()
+        self._outlets: set[AnswerView] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,37 +100,37 @@ class Answers:
     def _names(self) -> list[str]:
         return [command.name for command in self.bot.commands]
 
-    async def refuse(self, where: Where, error: UserError, request: Request | None = None) -> None:
+    async def refuse(self, where: AnswerPlace, error: UserError, request: Request | None = None) -> None:
         """Tell the asker alone what was wrong, with what they typed into the form that `request` came from."""
         reply = Reply(text=error.sentence.in_language(where.locale), error=True, private=True, final=True)
         await self.follow(self.aside(where), once(reply if request is None else with_typed(reply, request)))
 
-    def aside(self, where: Where) -> Aside:
+    def aside(self, where: AnswerPlace) -> EphemeralView:
         """The asker alone."""
-        return Aside(self.web, where)
+        return EphemeralView(self.web, where)
 
-    def hook(self, where: Where) -> Hook:
+    def hook(self, where: AnswerPlace) -> ResponseUrlView:
         """A channel that the bot is not in."""
-        return Hook(self.web, where, aside=self.aside(where), name=self.me.name)
+        return ResponseUrlView(self.web, where, aside=self.aside(where), name=self.me.name)
 
-    def room(self, where: Where, shown: Sequence[str] = ()) -> Room:
+    def room(self, where: AnswerPlace, shown: Sequence[str] = ()) -> ThreadView:
         """The thread of an answer."""
         instead = self.hook(where) if where.response_url else None
         aside = self.aside(where)
-        return Room(self.web, self.bot, where, self.me.team, aside=aside, instead=instead, shown=shown)
+        return ThreadView(self.web, self.bot, where, self.me.team, aside=aside, instead=instead, shown=shown)
 
-    async def follow(self, outlet: Outlet, replies: AsyncGenerator[Reply, None]) -> None:
+    async def follow(self, outlet: AnswerView, replies: AsyncGenerator[Reply, None]) -> None:
         """Show `replies` to their end, no faster than Slack takes them. Never raises, but for its cancellation."""
         self._outlets.add(outlet)
         try:
-            async with aclosing(paced(replies, OutletPacer(outlet.allowance))) as newest:
+            async with aclosing(throttled(replies, ViewThrottle(outlet.allowance))) as newest:
                 async for reply in newest:
                     await self._show(outlet, self.spelt(reply))
-        except Gone as error:
+        except MessageGone as error:
             await self._bury(outlet, error)
-        except Worthless:
+        except TokenInvalid:
             log.debug("An answer ends, since the token is not valid any more")
-        except (NotThere, Closed) as error:
+        except (NotInChannel, ChannelClosed) as error:
             log.info("An answer ends, as Slack refuses it: %s", error)
             await outlet.tell(SHUT_OUT)
         except SlackError as error:
@@ -134,11 +142,11 @@ class Answers:
         finally:
             self._outlets.discard(outlet)
 
-    async def _show(self, outlet: Outlet, reply: Reply) -> None:
+    async def _show(self, outlet: AnswerView, reply: Reply) -> None:
         for pause in (*RETRY_SECONDS, math.inf):
             try:
                 await outlet.show(reply)
-            except (Gone, NotThere, Closed, Worthless, NoFeature):
+            except (MessageGone, NotInChannel, ChannelClosed, TokenInvalid, NoFeature):
                 raise
             except SlackError as error:
                 if reply.final and pause == math.inf:
@@ -150,9 +158,9 @@ class Answers:
             else:
                 return
 
-    async def _bury(self, outlet: Outlet, error: SlackError) -> None:
+    async def _bury(self, outlet: AnswerView, error: SlackError) -> None:
         log.info("An answer ends, as its message was deleted: %s", error)
-        if isinstance(outlet, Room):
+        if isinstance(outlet, ThreadView):
             await self.bot.removed(PLATFORM, outlet.ids)
         await outlet.remove()
 
@@ -160,7 +168,7 @@ class Answers:
         """Somebody deleted a message: the answer that it showed goes."""
         await self.web.delete_all(channel, await self.bot.removed(PLATFORM, [ts]))
 
-    async def _take_leave(self, outlet: Outlet) -> None:
+    async def _take_leave(self, outlet: AnswerView) -> None:
         row = await self.bot.journal.get(outlet.row) if outlet.row else None
         if row is not None:
             await self._show_once(outlet, row)
@@ -168,10 +176,10 @@ class Answers:
     async def restore(self) -> None:
         """Let the answers that another process left unfinished say so, with the buttons that still make sense."""
         for row in await self.bot.interrupted([PLATFORM]):
-            where = Where(**row.resume)
+            where = AnswerPlace(**row.resume)
             shown = await self.bot.shown(row.id)
             if row.private:
-                outlet: Outlet = self.aside(where)
+                outlet: AnswerView = self.aside(where)
             elif shown or where.thread:
                 await self._close(where, shown)
                 outlet = self.room(where, shown)
@@ -179,16 +187,16 @@ class Answers:
                 outlet = self.hook(where)
             await self._show_once(outlet, row)
 
-    async def _close(self, where: Where, shown: Sequence[str]) -> None:
+    async def _close(self, where: AnswerPlace, shown: Sequence[str]) -> None:
         """End the stream that a process left open, if it did."""
         for ts in [one for one in shown if not is_file(one)][-1:]:
             with suppress(SlackError):
                 await self.web.stop_stream(where.channel, ts)
 
-    async def _show_once(self, outlet: Outlet, row: MessageRow) -> None:
+    async def _show_once(self, outlet: AnswerView, row: MessageRow) -> None:
         try:
             await outlet.show(self.spelt(await self.bot.snapshot(row, outlet.where.locale)))
-        except Gone as error:
+        except MessageGone as error:
             await self._bury(outlet, error)
         except SlackError as error:
             log.warning("An interrupted answer still looks as if it went on: %s", error)

@@ -8,13 +8,13 @@ import time
 from typing import TYPE_CHECKING
 
 from bot.platforms.slack.api import budgets
-from bot.platforms.slack.api.api import SlackError, Worthless
+from bot.platforms.slack.api.api import SlackError, TokenInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from bot.core.messages import Attachment
-    from bot.platforms.slack.api.api import Web
+    from bot.platforms.slack.api.api import SlackApi
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ SHOWN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif"})
 class Previews:
     """The previews of one answer. `files` are those that Slack still has; where it refuses one, no more are brought."""
 
-    def __init__(self, web: Web, channel: str, files: Iterable[str] = ()) -> None:
+    def __init__(self, web: SlackApi, channel: str, files: Iterable[str] = ()) -> None:
         self.files = list(files)
         self._web = web
         self._channel = channel
@@ -54,7 +54,7 @@ class Previews:
         file = ""
         try:
             file = await self._web.keep(picture)
-        except Worthless:
+        except TokenInvalid:
             raise
         except SlackError as error:
             self.refused(error)
@@ -66,7 +66,7 @@ class Previews:
         """Whether Slack shows the file in a message that is posted now."""
         try:
             return await self._web.is_kept(file) and self.has_turn()
-        except Worthless:
+        except TokenInvalid:
             raise
         except SlackError as error:
             self.refused(error)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Attachment
-from bot.platforms.slack.api.api import SlackError, Worthless
-from bot.platforms.slack.api.message_format import Message, note, rendered, small_print
+from bot.platforms.slack.api.api import SlackError, TokenInvalid
+from bot.platforms.slack.api.message_format import SlackMessage, note, rendered, small_print
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.core.messages import Reply
-    from bot.platforms.slack.api.api import Web
+    from bot.platforms.slack.api.api import SlackApi
     from bot.platforms.slack.api.message_format import Rendered
-    from bot.platforms.slack.convert.requests import Where
+    from bot.platforms.slack.convert.requests import AnswerPlace
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +26,10 @@ MOST_RESPONSES = 4
 WHOLE_FILE = "answer.md"
 
 
-class Aside:
+class EphemeralView:
     """Shows an answer to the asker alone, whole, once it is there. Its files go to their direct messages."""
 
-    def __init__(self, web: Web, where: Where) -> None:
+    def __init__(self, web: SlackApi, where: AnswerPlace) -> None:
         self.row = 0
         self.final = False
         self.where = where
@@ -64,11 +64,11 @@ class Aside:
     async def remove(self) -> None:
         """What only one sees goes by itself."""
 
-    async def _say(self, message: Message) -> None:
+    async def _say(self, message: SlackMessage) -> None:
         where = self.where
         try:
             await self._web.whisper(where.channel, where.user, message, where.aside)
-        except Worthless:
+        except TokenInvalid:
             raise
         except SlackError:
             if where.response_url:
@@ -77,10 +77,10 @@ class Aside:
                 await self._web.post(await self._web.direct(where.user), message)
 
 
-class Hook:
+class ResponseUrlView:
     """Shows an answer to all where the bot is not in the channel: whole, at the end, and without files."""
 
-    def __init__(self, web: Web, where: Where, *, aside: Aside, name: str) -> None:
+    def __init__(self, web: SlackApi, where: AnswerPlace, *, aside: EphemeralView, name: str) -> None:
         self.row = 0
         self.final = False
         self.where = where
@@ -118,7 +118,7 @@ class Hook:
     async def _finish(self, reply: Reply) -> None:
         messages, files = _in_order(rendered(reply, locale=self.where.locale))
         if len(messages) > MOST_RESPONSES:
-            messages[MOST_RESPONSES - 1 :] = [Message(below=messages[-1].below)]
+            messages[MOST_RESPONSES - 1 :] = [SlackMessage(below=messages[-1].below)]
             files = (*files, Attachment(WHOLE_FILE, reply.text.encode("utf-8", "replace"), "text/markdown"))
         invitation = "I am not in this channel, so I answer here in one piece. /invite @{name} brings me in."
         small = translate(invitation, self.where.locale, name=self._name)
@@ -129,9 +129,9 @@ class Hook:
             self._done.messages += 1
 
 
-def _in_order(shown: Rendered) -> tuple[list[Message], tuple[Attachment, ...]]:
+def _in_order(shown: Rendered) -> tuple[list[SlackMessage], tuple[Attachment, ...]]:
     """All messages, one at least, and the files that go elsewhere."""
-    return [*shown.messages, *([shown.tail] if shown.tail else [])] or [Message()], shown.files
+    return [*shown.messages, *([shown.tail] if shown.tail else [])] or [SlackMessage()], shown.files
 
 
 class _Done:
@@ -141,24 +141,24 @@ class _Done:
         self.messages = 0
         self._sent = ""
 
-    def left(self, messages: Sequence[Message]) -> Sequence[Message]:
+    def left(self, messages: Sequence[SlackMessage]) -> Sequence[SlackMessage]:
         """Those that were not shown yet."""
         return messages[self.messages :]
 
-    async def send(self, web: Web, where: Where, files: Sequence[Attachment]) -> str:
+    async def send(self, web: SlackApi, where: AnswerPlace, files: Sequence[Attachment]) -> str:
         """Send files to the asker's direct messages, once; a sentence about that for where they asked."""
         self._sent = self._sent or await _send_directly(web, where, files)
         return self._sent
 
 
-async def _send_directly(web: Web, where: Where, files: Sequence[Attachment]) -> str:
+async def _send_directly(web: SlackApi, where: AnswerPlace, files: Sequence[Attachment]) -> str:
     """Send files to the asker's direct messages; a sentence about that for where they asked."""
     try:
         channel = await web.direct(where.user)
         [first, *_] = await web.share(channel, files)
         # Or it would be said where they are before they are there.
         await web.shared(channel, first)
-    except Worthless:
+    except TokenInvalid:
         raise
     except SlackError as error:
         log.warning("A file could not be sent directly: %s", error)
@@ -168,5 +168,5 @@ async def _send_directly(web: Web, where: Where, files: Sequence[Attachment]) ->
     return translate("The pictures are in your direct messages.", where.locale)
 
 
-def _with_note(message: Message, text: str) -> Message:
+def _with_note(message: SlackMessage, text: str) -> SlackMessage:
     return replace(message, below=(*small_print([text]), *message.below), fallback=message.fallback or text)

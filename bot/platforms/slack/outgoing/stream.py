@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Self
 
-    from bot.platforms.slack.api.api import Web
-    from bot.platforms.slack.convert.requests import Where
+    from bot.platforms.slack.api.api import SlackApi
+    from bot.platforms.slack.convert.requests import AnswerPlace
 
 LONGEST_SECONDS = 230.0
 """Slack ends a stream after about five minutes; it is followed by another one before four."""
@@ -23,7 +23,7 @@ LONGEST_SECONDS = 230.0
 class Stream:
     """One message that is open. `text` is what it shows."""
 
-    def __init__(self, web: Web, channel: str, ts: str, text: str) -> None:
+    def __init__(self, web: SlackApi, channel: str, ts: str, text: str) -> None:
         self.ts = ts
         self.text = text
         self._web = web
@@ -31,7 +31,7 @@ class Stream:
         self._begun = time.monotonic()
 
     @classmethod
-    async def begin(cls, web: Web, where: Where, team: str, text: str) -> Self:
+    async def begin(cls, web: SlackApi, where: AnswerPlace, team: str, text: str) -> Self:
         """Open a message in the thread. Raises SlackError."""
         ts = await web.start_stream(where.channel, where.thread, text, user=where.user, team=team)
         return cls(web, where.channel, ts, text)

@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING
 
 from bot.core.i18n import Sentence, translate
 from bot.platforms.slack.api import budgets
-from bot.platforms.slack.api.api import Closed, Gone, NotThere, SlackError, StreamEnded, Unreachable, Worthless, is_file
+from bot.platforms.slack.api.api import (
+    ChannelClosed,
+    MessageGone,
+    NotInChannel,
+    SlackError,
+    StreamEnded,
+    TokenInvalid,
+    Unreachable,
+    is_file,
+)
 from bot.platforms.slack.api.message_format import (
     LIMITS,
-    Message,
     Rendered,
+    SlackMessage,
     body_of,
     buttons,
     neutral,
@@ -32,9 +41,9 @@ if TYPE_CHECKING:
 
     from bot.app import Bot
     from bot.core.messages import Attachment, Reply
-    from bot.platforms.slack.api.api import Web
-    from bot.platforms.slack.convert.requests import Where
-    from bot.platforms.slack.outgoing.view import Outlet
+    from bot.platforms.slack.api.api import SlackApi
+    from bot.platforms.slack.convert.requests import AnswerPlace
+    from bot.platforms.slack.outgoing.view import AnswerView
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +55,14 @@ NOT_SHARED = "Slack did not take the file."
 
 
 @dataclass(slots=True)
-class Shown:
+class SentMessage:
     """A message that was written, and how it looks; None if nobody knows exactly."""
 
     ts: str
-    message: Message | None = None
+    message: SlackMessage | None = None
 
 
-class Room:
+class ThreadView:
     """The messages of one answer in a thread.
 
     `aside` is for what turns out to be for the asker alone, and `instead` shows everything where it turns out that
@@ -62,13 +71,13 @@ class Room:
 
     def __init__(
         self,
-        web: Web,
+        web: SlackApi,
         bot: Bot,
-        where: Where,
+        where: AnswerPlace,
         team: str,
         *,
-        aside: Outlet,
-        instead: Outlet | None = None,
+        aside: AnswerView,
+        instead: AnswerView | None = None,
         shown: Sequence[str] = (),
     ) -> None:
         self.row = 0
@@ -80,7 +89,7 @@ class Room:
         self._aside = aside
         self._instead = instead
         self._is_elsewhere = False
-        self._shown = [Shown(ts) for ts in shown if not is_file(ts)]
+        self._shown = [SentMessage(ts) for ts in shown if not is_file(ts)]
         self._leaving: list[str] = []
         self._files: list[str] = []
         self._previews = Previews(web, where.channel, filter(is_file, shown))
@@ -131,9 +140,9 @@ class Room:
                 await self._instead.show(reply)
             else:
                 await self._show(reply)
-        except (NotThere, Closed) as error:
+        except (NotInChannel, ChannelClosed) as error:
             await self._previews.drop()
-            if isinstance(error, Closed) or self._instead is None or self._is_elsewhere or self._shown:
+            if isinstance(error, ChannelClosed) or self._instead is None or self._is_elsewhere or self._shown:
                 raise
             self._is_elsewhere = True
             await self._instead.show(reply)
@@ -187,12 +196,12 @@ class Room:
         if await self._previews.can_stand(file):
             try:
                 ts = await self._web.post(self.where.channel, message, self.where.thread)
-            except (NotThere, Gone, Closed, Worthless):
+            except (NotInChannel, MessageGone, ChannelClosed, TokenInvalid):
                 raise
             except SlackError as error:
                 self._previews.refused(error)
             else:
-                self._shown = [Shown(ts, message)]
+                self._shown = [SentMessage(ts, message)]
                 self._written = time.monotonic()
         is_new = self._shown is not before
         await self._withdraw(before if is_new else ())
@@ -203,7 +212,7 @@ class Room:
             return
         try:
             await self._web.status(self.where.channel, self.where.thread, text)
-        except Worthless:
+        except TokenInvalid:
             raise
         except SlackError as error:
             log.debug("No status is shown: %s", error)
@@ -232,7 +241,7 @@ class Room:
         piece = piece[: break_at(piece, LIMITS.characters - len(self._opening))]
         try:
             self._stream = await Stream.begin(self._web, self.where, self._team, self._opening + piece)
-        except (NotThere, Gone, Closed, Worthless, Unreachable):
+        except (NotInChannel, MessageGone, ChannelClosed, TokenInvalid, Unreachable):
             raise
         except SlackError as error:
             log.info("An answer does not stream: %s", error)
@@ -240,7 +249,7 @@ class Room:
             return False
         # A message that told the status has done its work.
         told = [] if self._streamed else self._shown
-        self._shown = [*(self._shown if self._streamed else ()), Shown(self._stream.ts)]
+        self._shown = [*(self._shown if self._streamed else ()), SentMessage(self._stream.ts)]
         self._streamed += piece
         self._written = time.monotonic()
         await self._withdraw(told)
@@ -287,7 +296,7 @@ class Room:
         self._offered = True
         text = translate("This takes a while. You can stop it here.", self.where.locale)
         with suppress(SlackError):
-            offer = Message(below=(*small_print([text]), *buttons(reply.buttons)), fallback=text)
+            offer = SlackMessage(below=(*small_print([text]), *buttons(reply.buttons)), fallback=text)
             # In a thread where nothing was said yet, nobody would see it.
             thread = self.where.thread if self._shown else self.where.aside
             await self._web.whisper(self.where.channel, self.where.user, offer, thread)
@@ -307,22 +316,22 @@ class Room:
             try:
                 self._files = await self._web.share(self.where.channel, shown.files, self.where.thread)
                 self._files[:0] = await self._web.shared(self.where.channel, self._files[0])
-            except (NotThere, Worthless):
+            except (NotInChannel, TokenInvalid):
                 raise
             except SlackError as error:
                 log.warning("A file could not be shared: %s", error)
                 said = small_print([translate(NOT_SHARED, self.where.locale)])
-                tail = Message(below=(*said, *(tail.below if tail else ())), fallback=NOT_SHARED)
+                tail = SlackMessage(below=(*said, *(tail.below if tail else ())), fallback=NOT_SHARED)
             # What told the status, or the last preview, would stand above the files.
             await self._make(shown.messages)
         await self._make([*shown.messages, *([tail] if tail else [])])
 
     async def _end_stream(self, stream: Stream, shown: Rendered) -> None:
         """Close the stream, if need be with the rest and the buttons, so that no edit is needed."""
-        first = shown.messages[0] if shown.messages else Message()
+        first = shown.messages[0] if shown.messages else SlackMessage()
         is_one = len(shown.messages) == len(self._shown) == 1
         exact = is_one and not self._is_unsure and first.markdown.startswith(self._streamed)
-        with suppress(StreamEnded, Gone):
+        with suppress(StreamEnded, MessageGone):
             if exact:
                 await stream.end(first.markdown[len(self._streamed) :], first.below)
                 self._shown[0].message = first
@@ -330,14 +339,14 @@ class Room:
                 await stream.end()
         self._stream = None
 
-    async def _make(self, wanted: Sequence[Message]) -> None:
+    async def _make(self, wanted: Sequence[SlackMessage]) -> None:
         """Make the messages look like these: edit, post and delete."""
         for number, message in enumerate(wanted):
             if number == len(self._shown):
                 # Delete, under the last of them, has to find those above it.
                 await self._note_ids()
                 ts = await self._web.post(self.where.channel, message, self.where.thread)
-                self._shown.append(Shown(ts, message))
+                self._shown.append(SentMessage(ts, message))
                 continue
             shown = self._shown[number]
             if shown.message != message:
@@ -348,14 +357,14 @@ class Room:
         del self._shown[len(wanted) :]
         await self._withdraw(surplus)
 
-    async def _withdraw(self, messages: Sequence[Shown]) -> None:
+    async def _withdraw(self, messages: Sequence[SentMessage]) -> None:
         """Delete messages that do not show the answer any more, and pictures that none shows."""
         # What cannot be deleted now is tried again with the next change.
         self._leaving += [shown.ts for shown in messages]
         # Before they are deleted, so that this is not taken for somebody else's doing.
         await self._note_ids()
         while self._leaving:
-            with suppress(Gone):
+            with suppress(MessageGone):
                 await self._web.delete(self.where.channel, self._leaving[0])
             del self._leaving[0]
         await self._previews.drop(but=[one for shown in self._shown if shown.message for one in shown.message.pictures])

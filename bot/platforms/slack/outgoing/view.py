@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from bot.core.i18n import Sentence
     from bot.core.messages import Reply
-    from bot.platforms.slack.convert.requests import Where
+    from bot.platforms.slack.convert.requests import AnswerPlace
 
 
-class Outlet(Protocol):
+class AnswerView(Protocol):
     """Something that shows one answer."""
 
     row: int
     final: bool
-    where: Where
+    where: AnswerPlace
 
     async def show(self, reply: Reply) -> None:
         """Make what is seen look like `reply`. Raises SlackError where that cannot be."""

@@ -16,7 +16,7 @@ from bot.platforms.web.templates import language_of, page, static_url
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-    from bot.platforms.web.access.teachers import Moderators
+    from bot.platforms.web.access.teachers import WebModerators
 
 OPEN_PATHS = frozenset({"/join", "/teacher"})
 OPEN_FILES = frozenset({"css/style.css", "js/shared/theme.js", "js/pages/teacher.js", "icon.svg"})
@@ -25,10 +25,10 @@ PAGES_HERE = frozenset({"/", "/dial", "/settings", "/statistics"})
 """These lead to the door, and no program of theirs has to be told that it is shut."""
 
 
-class Door:
+class Login:
     """Asks for the join code where there is one, and takes teachers' codes."""
 
-    def __init__(self, code: str, moderators: Moderators) -> None:
+    def __init__(self, code: str, moderators: WebModerators) -> None:
         self._join = visitors.JoinCode(code)
         self._teachers = visitors.JoinCode("")
         self._moderators = moderators

@@ -39,7 +39,7 @@ def is_loopback(host: str) -> bool:
     return host.casefold() == "localhost" if address is None else address.is_loopback
 
 
-class Guard:
+class OriginCheck:
     """Refuses requests to other names than the chat's own, and those that other pages make.
 
     `host` is the configured one, `names` are further ones. On all interfaces any address is the chat's own, since

@@ -22,7 +22,7 @@ LINK_SECONDS = 3600.0
 USED = 0.0
 
 
-class Moderators:
+class WebModerators:
     """The visitors who signed in as teachers. Reading needs no database; `start` reads it."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:

@@ -12,7 +12,7 @@ from bot.core.errors import Busy, Expired, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request, User
 from bot.core.splitting import closing
-from bot.core.throttle import Pacer, paced
+from bot.core.throttle import Throttle, throttled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -55,7 +55,7 @@ class Running:
     in_place: bool = False
 
 
-class Answers:
+class WebAnswers:
     """Asks the bot and shows its replies in the rooms. As a context manager, it stops what still runs at the end."""
 
     def __init__(self, bot: Bot, rooms: Rooms) -> None:
@@ -304,7 +304,7 @@ class Answers:
 
     async def _follow(self, running: Running, replies: AsyncGenerator[Reply, None]) -> None:
         try:
-            async with aclosing(paced(replies, Pacer(PACE_SECONDS))) as newest:
+            async with aclosing(throttled(replies, Throttle(PACE_SECONDS))) as newest:
                 async for reply in newest:
                     self._show(running, reply)
         except Exception:

@@ -13,7 +13,7 @@ from aiohttp import WSMsgType
 from bot.core.errors import Expired, PermissionDenied, UserError
 from bot.platforms.web.chat import protocol
 from bot.platforms.web.chat.protocol import tokens
-from bot.storage.audit import MODERATION, Entry
+from bot.storage.audit import MODERATION, AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from bot.core.messages import Attachment, Form, User
-    from bot.platforms.web.chat.services import House
+    from bot.platforms.web.chat.services import WebServices
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Connection:
     only the fact that it changed is noted, and its state is taken when it can be sent.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, secret: str, house: House) -> None:
+    def __init__(self, socket: web.WebSocketResponse, secret: str, house: WebServices) -> None:
         self._socket = socket
         self._secret = secret
         self._house = house
@@ -240,7 +240,7 @@ class Connection:
 
     async def _note_room(self, what: str, name: str) -> None:
         place = replace(self._room.place(), channel=name)
-        await self._house.bot.audit.record(Entry(actor=self._user, place=place, kind=MODERATION, what=what))
+        await self._house.bot.audit.record(AuditEntry(actor=self._user, place=place, kind=MODERATION, what=what))
 
     def _you(self) -> dict[str, Any]:
         return protocol.person(self._user) | {"moderator": self._user.is_moderator}

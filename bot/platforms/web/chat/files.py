@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bot.core.messages import Attachment
-    from bot.storage.messages import Stored
+    from bot.storage.messages import StoredFile
 
 PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
 """What a page may show in place. SVG is not among them, since it can hold scripts."""
@@ -46,7 +46,7 @@ def described(file: Attachment) -> File:
     return File(file.filename, file.media_type, file.alt, file.spoiler, len(file.data), pixels, digest)
 
 
-def recorded(file: Stored) -> File:
+def recorded(file: StoredFile) -> File:
     """What there is to tell of a stored file."""
     return File(file.filename, file.media_type, file.alt, file.spoiler, file.size, picture_size(file.head))
 
@@ -78,7 +78,7 @@ class Files:
         """The file, if it is still kept in memory."""
         return self._kept.get((owner, name))
 
-    def keep_stored(self, stored: Stored, name: str = "") -> str:
+    def keep_stored(self, stored: StoredFile, name: str = "") -> str:
         """Keep a file that nobody owns where it is stored, and no longer in memory; its name, or a new one."""
         name = name or secrets.token_urlsafe(24)
         if ("", name) in self._kept:

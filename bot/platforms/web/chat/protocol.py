@@ -29,13 +29,13 @@ Short = Annotated[str, Field(max_length=200)]
 Row = Annotated[int, Field(ge=0, lt=1 << 60)]
 
 
-class Message(BaseModel):
+class ClientMessage(BaseModel):
     """The base of what a page sends."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Say(Message):
+class Say(ClientMessage):
     """A line as typed. `ref` is the page's mark for it, so that sending it twice says it once.
 
     `thread` and `parent` are rows of answers, or 0; `files` names the uploads for options of the line's command.
@@ -49,7 +49,7 @@ class Say(Message):
     files: Annotated[dict[Short, Short], Field(max_length=25)] = {}
 
 
-class Press(Message):
+class Press(ClientMessage):
     """A button under an exchange; `thread` is the one that the page shows, or 0."""
 
     type: Literal["press"]
@@ -59,7 +59,7 @@ class Press(Message):
     thread: Row = 0
 
 
-class Submit(Message):
+class Submit(ClientMessage):
     """A form, with its fields as typed; a file field holds the name that its upload was given.
 
     `ref` is the page's mark for it, so that sending it twice does it once.
@@ -73,7 +73,7 @@ class Submit(Message):
     thread: Row = 0
 
 
-class Complete(Message):
+class Complete(ClientMessage):
     """What fits an option's value so far? `line` is what stands before it."""
 
     type: Literal["complete"]
@@ -84,27 +84,27 @@ class Complete(Message):
     ref: Short
 
 
-class Name(Message):
+class Name(ClientMessage):
     """The visitor wants to be called this."""
 
     type: Literal["name"]
     name: Short
 
 
-class Enter(Message):
+class Enter(ClientMessage):
     """The page shows another room from now on."""
 
     type: Literal["enter"]
     room: Short
 
 
-class Typing(Message):
+class Typing(ClientMessage):
     """The visitor is writing."""
 
     type: Literal["typing"]
 
 
-class MakeRoom(Message):
+class MakeRoom(ClientMessage):
     """A moderator wants a new room, once for each mark `ref`."""
 
     type: Literal["make_room"]
@@ -112,7 +112,7 @@ class MakeRoom(Message):
     ref: Short
 
 
-class CloseRoom(Message):
+class CloseRoom(ClientMessage):
     """A moderator wants a room to go, once for each mark `ref`."""
 
     type: Literal["close_room"]
@@ -120,7 +120,7 @@ class CloseRoom(Message):
     ref: Short
 
 
-class Tokens(Message):
+class Tokens(ClientMessage):
     """Of which tokens does this answer consist, and what else was likely?"""
 
     type: Literal["tokens"]
@@ -128,13 +128,13 @@ class Tokens(Message):
     ref: Short
 
 
-class SignOut(Message):
+class SignOut(ClientMessage):
     """The visitor gives up the rights of a moderator."""
 
     type: Literal["sign_out"]
 
 
-class Ping(Message):
+class Ping(ClientMessage):
     """The page wants to hear whether anybody is there."""
 
     type: Literal["ping"]

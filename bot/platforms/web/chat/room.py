@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bot.core.messages import User
     from bot.platforms.web.chat.files import File, Files
-    from bot.storage.messages import Stored
+    from bot.storage.messages import StoredFile
 
 GENERAL = "general"
 """The room that is always there."""
@@ -113,7 +113,7 @@ class Room:
         self._tell(exchange.id)
         return exchange
 
-    def show(self, exchange: Exchange, reply: Reply, stored: Sequence[Stored] = ()) -> None:
+    def show(self, exchange: Exchange, reply: Reply, stored: Sequence[StoredFile] = ()) -> None:
         """Make `reply` what the exchange shows now, and below it what it has in `stored` files instead of its own."""
         if exchange.id not in self._exchanges:
             return
@@ -128,7 +128,7 @@ class Room:
         exchange.files = read or self._named(exchange, reply)
         self._tell(exchange.id)
 
-    def store(self, exchange: Exchange, stored: Sequence[Stored]) -> None:
+    def store(self, exchange: Exchange, stored: Sequence[StoredFile]) -> None:
         """Hold the files of an exchange's last reply no longer in memory, but where all of them are `stored`."""
         there = [recorded(file) for file in stored]
         shown = [file for file, _ in exchange.files]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from bot.answers.context_factory import PAGES
-from bot.core.errors import Refused
+from bot.core.errors import RequestRefused
 from bot.core.i18n import translate
 from bot.core.messages import Request
 from bot.platforms.web.access.visitors import user_of
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.core.errors import UserError
     from bot.core.messages import Place, User
-    from bot.platforms.web.access.teachers import Moderators
-    from bot.platforms.web.chat.answers import Answers
+    from bot.platforms.web.access.teachers import WebModerators
+    from bot.platforms.web.chat.answers import WebAnswers
     from bot.platforms.web.chat.files import Files
     from bot.platforms.web.chat.rooms import Rooms
 
@@ -26,13 +26,13 @@ ODDS = "odds"
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class WebServices:
     """The bot, the rooms, who moderates them, and the files that pages show and send."""
 
     bot: Bot
     rooms: Rooms
-    answers: Answers
-    moderators: Moderators
+    answers: WebAnswers
+    moderators: WebModerators
     files: Files
     uploads: Files
 
@@ -47,7 +47,7 @@ class House:
 
         `place` is where; with None the room that is always there.
         """
-        if isinstance(error, Refused):
+        if isinstance(error, RequestRefused):
             error.what = error.what or what
             await self.bot.refusals.note(Request(user=user, place=place or self.rooms.get("").place()), error)
 

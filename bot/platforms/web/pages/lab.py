@@ -19,7 +19,7 @@ from bot.platforms.web.templates import page
 if TYPE_CHECKING:
     from bot.commands.command import Command
     from bot.core.model_events import Candidate, Dial
-    from bot.platforms.web.chat.services import House
+    from bot.platforms.web.chat.services import WebServices
 
 MOST_TEXT = 2000
 MOST_IDS = 2000
@@ -30,7 +30,7 @@ LIMITS: Limits = {"temperature": (0, 2), "top_p": (0, 1)}
 """How far the knobs go where no /odds has other limits."""
 
 
-class Asked(BaseModel):
+class DialRequest(BaseModel):
     """The odds after a text, or after tokens given by their ids: at all temperatures, and as cut for one of them.
 
     `writes_on` is a press that goes on with a token, and so a use. Who hides it could as well type the token.
@@ -49,7 +49,7 @@ class Asked(BaseModel):
 class Lab:
     """The routes of the dial."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: WebServices) -> None:
         self._house = house
         self._asking: Counter[str] = Counter()
 
@@ -80,7 +80,7 @@ class Lab:
         visitors.remember(answer, secret)
         return answer
 
-    async def _odds(self, turned: Request, asked: Asked) -> Dial:
+    async def _odds(self, turned: Request, asked: DialRequest) -> Dial:
         bot, place, user_id = self._house.bot, turned.place, turned.user.id
         if self._asking[user_id] >= MOST_PER_VISITOR:
             raise Busy("Your last distributions are still being computed; wait for them.", 1)
@@ -106,9 +106,9 @@ class Lab:
             self._asking -= Counter({user_id: 1})
 
 
-def _asked(body: str) -> Asked:
+def _asked(body: str) -> DialRequest:
     try:
-        asked = Asked.model_validate_json(body)
+        asked = DialRequest.model_validate_json(body)
     except ValidationError as error:
         if any((one["loc"], one["type"]) == (("ids",), "too_long") for one in error.errors(include_url=False)):
             sentence = (
@@ -122,7 +122,7 @@ def _asked(body: str) -> Asked:
     return asked
 
 
-def _within(asked: Asked, odds: Command | None) -> tuple[Asked, Limits]:
+def _within(asked: DialRequest, odds: Command | None) -> tuple[DialRequest, Limits]:
     """What is asked, and the limits that /odds has for it; a knob that nobody turned is moved into them.
 
     Raises OptionError for what was turned beyond.

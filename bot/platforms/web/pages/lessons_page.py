@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.core.messages import Page
-    from bot.platforms.web.chat.services import House
+    from bot.platforms.web.chat.services import WebServices
 
 DATA = "/reading"
 
 
-class Reading:
+class LessonPages:
     """The routes: one page for people, which fetches what it shows.
 
     A plugin that is off in the room that they come from, or in “general” where that is none, has nothing to read.
     """
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: WebServices) -> None:
         self._house = house
 
     def routes(self) -> list[web.RouteDef]:

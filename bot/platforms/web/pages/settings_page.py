@@ -12,13 +12,13 @@ from bot.platforms.web.access import visitors
 from bot.platforms.web.templates import page
 from bot.settings.scopes import home
 from bot.settings.setting import CHANNEL, Scope
-from bot.storage.audit import SETTING, Audit, Filter
+from bot.storage.audit import SETTING, Audit, AuditFilter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bot.core.messages import User
-    from bot.platforms.web.chat.services import House
+    from bot.platforms.web.chat.services import WebServices
     from bot.settings.setting import Setting
     from bot.storage.audit import AuditRow
 
@@ -26,7 +26,7 @@ MOST_VALUE = 5000
 DATA = "/settings/data"
 
 
-class Wanted(BaseModel):
+class SettingChange(BaseModel):
     """A value for a setting as typed, in a room or, with none named, everywhere; None takes back what was set there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +39,7 @@ class Wanted(BaseModel):
 class SettingsPage:
     """The routes of the page. What it shows and changes is what /config shows and changes."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: WebServices) -> None:
         self._house = house
         self._audit = Audit(house.bot.database)
 
@@ -74,9 +74,9 @@ class SettingsPage:
         shown = await self._shown(settings.find(wanted.name), scope, user, await self._last_changes())
         return web.json_response(shown)
 
-    def _wanted(self, body: str) -> Wanted:
+    def _wanted(self, body: str) -> SettingChange:
         try:
-            return Wanted.model_validate_json(body)
+            return SettingChange.model_validate_json(body)
         except ValidationError:
             raise UserError("A value may have {most} characters.", most=MOST_VALUE) from None
 
@@ -95,7 +95,7 @@ class SettingsPage:
     async def _last_changes(self) -> dict[tuple[str, str], AuditRow]:
         """The newest entry for each setting and room; "" is the whole chat."""
         server = home(self._house.rooms.get("").place())
-        entries = await self._audit.find(server.platform, server.server, Filter(kind=SETTING))
+        entries = await self._audit.find(server.platform, server.server, AuditFilter(kind=SETTING))
         return {(entry.what, entry.channel): entry for entry in reversed(entries) if not entry.subject}
 
     async def _shown(

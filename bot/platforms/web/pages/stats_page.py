@@ -14,8 +14,8 @@ from bot.settings.scopes import home
 
 if TYPE_CHECKING:
     from bot.core.messages import User
-    from bot.moderation.statistics import Figures
-    from bot.platforms.web.chat.services import House
+    from bot.moderation.statistics import UsageStatistics
+    from bot.platforms.web.chat.services import WebServices
 
 ADDRESS = "/statistics"
 DATA = "/statistics/data"
@@ -26,7 +26,7 @@ SPANS = {"7": 7, "30": 30}
 class StatsPage:
     """The routes of the page."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: WebServices) -> None:
         self._house = house
 
     def routes(self) -> list[web.RouteDef]:
@@ -51,7 +51,7 @@ class StatsPage:
         return self._house.visitor(secret, "", request.query.get("locale", ""))
 
 
-def _plain(figures: Figures) -> dict[str, Any]:
+def _plain(figures: UsageStatistics) -> dict[str, Any]:
     commands = []
     for name, numbers in figures.uses.items():
         waits, (up, down) = figures.waits.get(name), figures.votes.get(name, (0, 0))

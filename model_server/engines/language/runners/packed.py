@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from model_server.engines.language.runners.native.weights import Weights
+    from model_server.engines.language.runners.native.weights import PackedWeights
     from model_server.engines.language.runners.runner import Chunk
 
 __all__ = ["PackedRunner", "Unavailable"]
@@ -97,10 +97,10 @@ class PackedRunner:
             if not chunk.tokens or not 0 <= min(chunk.tokens) <= max(chunk.tokens) < self._vocabulary:
                 raise ValueError("a chunk should have tokens, all of them of the vocabulary")
 
-    def _ends(self) -> native.Ends:
+    def _ends(self) -> native.EndAddresses:
         cosines, sines = self._rotations
         parts = self._weights.parts
-        return native.Ends(
+        return native.EndAddresses(
             norm=parts["norm"], cosines=cosines.data_ptr(), sines=sines.data_ptr(), logits=parts["logits"]
         )
 
@@ -114,8 +114,8 @@ def unsupported(config: Any) -> str | None:
     return None
 
 
-def _shape(config: Any, slots: int, context: int, threads: int) -> native.Shape:
-    return native.Shape(
+def _shape(config: Any, slots: int, context: int, threads: int) -> native.ModelShape:
+    return native.ModelShape(
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
         inner=config.intermediate_size,
@@ -131,12 +131,12 @@ def _shape(config: Any, slots: int, context: int, threads: int) -> native.Shape:
     )
 
 
-def _layers(config: Any, weights: Weights) -> ctypes.Array[native.Layer]:
+def _layers(config: Any, weights: PackedWeights) -> ctypes.Array[native.LayerAddresses]:
     layers = [
-        native.Layer(**{name: weights.parts.get(f"{number}.{name}") for name in native.LAYER_PARTS})
+        native.LayerAddresses(**{name: weights.parts.get(f"{number}.{name}") for name in native.LAYER_PARTS})
         for number in range(config.num_hidden_layers)
     ]
-    return (native.Layer * len(layers))(*layers)
+    return (native.LayerAddresses * len(layers))(*layers)
 
 
 def _rotations(config: Any, context: int) -> tuple[torch.Tensor, torch.Tensor]:

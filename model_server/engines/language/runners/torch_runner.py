@@ -69,7 +69,7 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class DecoderLayer:
     """The weights of one decoder layer. `query_norm` and `key_norm` are over single heads, where there are any."""
 
     attention_norm: torch.Tensor
@@ -82,7 +82,7 @@ class Layer:
     from_feed: Linear
 
     @classmethod
-    def of(cls, module: Any) -> Layer:
+    def of(cls, module: Any) -> DecoderLayer:
         """Taken from transformers' layer."""
         attention, feed = module.self_attn, module.mlp
         return cls(
@@ -135,10 +135,10 @@ class TorchRunner:
         self._head = Linear(model.lm_head.weight, model.lm_head.bias)
         self._norm = core.norm.weight
         self._cos, self._sin = _rotations(core.rotary_emb, context, dtype, self._device)
-        self._layers: list[Layer] = []
+        self._layers: list[DecoderLayer] = []
         while core.layers:
             # One by one, so that no more than one layer is there twice.
-            self._layers.append(Layer.of(core.layers[0]))
+            self._layers.append(DecoderLayer.of(core.layers[0]))
             del core.layers[0]
         length = -(-context // KEYS) * KEYS
         shape = (len(self._layers), slots, self._key_heads, length, self._width)
@@ -172,7 +172,7 @@ class TorchRunner:
         for cache in (self._keys, self._values):
             cache[:, target, :, :length] = cache[:, source, :, :length]
 
-    def _attention(self, place: int, layer: Layer, rows: torch.Tensor, layout: Layout) -> torch.Tensor:
+    def _attention(self, place: int, layer: DecoderLayer, rows: torch.Tensor, layout: Layout) -> torch.Tensor:
         """`rows` [padded N, hidden] to [padded N, heads × width]; what the padding says is nothing."""
         count = len(layout.slots)
         packed = layer.into_attention(rows, self._block).view(len(rows), -1, self._width)

@@ -20,7 +20,7 @@ from bot.core.errors import BotError
 from bot.core.messages import Request, User
 from bot.platforms.slack import SlackPlatform, platform
 from bot.platforms.slack.checks import EVENTS_PATH
-from bot.platforms.slack.convert.requests import Where
+from bot.platforms.slack.convert.requests import AnswerPlace
 
 PARIS = "Paris is the capital of France."
 
@@ -177,7 +177,7 @@ async def test_a_port_that_is_taken_is_an_error_with_a_sentence(slack: FakeSlack
 # What a process that died has left
 
 
-async def leave_unfinished(bot: Bot, line: str, where: Where) -> None:
+async def leave_unfinished(bot: Bot, line: str, where: AnswerPlace) -> None:
     """Begin an answer as a process that dies then."""
     place = where.place("T0")
     asked = Request(user=User(where.user, "Ann"), place=place, text=line, resume=where.as_json())
@@ -191,7 +191,7 @@ async def test_what_was_left_unfinished_says_so(slack: FakeSlack, toy_bot: Bot) 
     elsewhere = slack.add_channel("elsewhere", member=False)
     url = slack.hooks.new(slack.url, Hook(elsewhere, slack.ann))
     thread = await slack.say(slack.ann, slack.channel, "A question")
-    here = Where(channel=slack.channel, user=slack.ann)
+    here = AnswerPlace(channel=slack.channel, user=slack.ann)
     await leave_unfinished(toy_bot, "/whisper hello", here)
     await leave_unfinished(toy_bot, "/play", replace(here, thread=thread.ts))
     await leave_unfinished(toy_bot, "/play", replace(here, channel=elsewhere, response_url=url))
@@ -206,7 +206,7 @@ async def test_what_was_left_unfinished_says_so(slack: FakeSlack, toy_bot: Bot) 
 
 async def test_what_was_left_unfinished_keeps_nobody_waiting(slack: FakeSlack, toy_bot: Bot) -> None:
     thread = await slack.say(slack.ann, slack.channel, "A question")
-    where = Where(channel=slack.channel, user=slack.ann, thread=thread.ts)
+    where = AnswerPlace(channel=slack.channel, user=slack.ann, thread=thread.ts)
     await leave_unfinished(toy_bot, "/play", where)
     slack.refuse("chat.postMessage", retry_after=3600, times=-1)
     async with on_slack(toy_bot, slack):

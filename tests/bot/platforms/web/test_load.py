@@ -10,7 +10,7 @@ from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Page, visitor
 from fakes.programs.deployment import Deployment
 
-from bot.platforms.web.access.teachers import Moderators
+from bot.platforms.web.access.teachers import WebModerators
 from bot.storage.database import Database
 
 pytestmark = pytest.mark.load
@@ -27,7 +27,7 @@ def memory(made: Deployment) -> int:
 
 async def make_rooms(made: Deployment) -> list[str]:
     async with Database(made.environment["TEMPERA_DATABASE__URL"]) as database:
-        code = await Moderators(database).new_code()
+        code = await WebModerators(database).new_code()
     async with visitor(made.web_url) as teacher:
         assert await teacher.sign_in(code) == 303
         async with teacher.page() as page:

@@ -7,9 +7,9 @@ from bot.app import Bot
 from bot.core.errors import OptionError
 from bot.core.messages import Place, User
 from bot.moderation import log_channel
-from bot.platforms.web.access.teachers import Moderators
+from bot.platforms.web.access.teachers import WebModerators
 from bot.settings.setting import Scope
-from bot.storage.audit import Entry
+from bot.storage.audit import AuditEntry
 
 WEB = Scope("web", "web")
 HELLO = "From now on I tell here what moderators change and do, what is refused, and who appeals against it."
@@ -22,7 +22,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await Moderators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).new_code())
     return ann
 
 
@@ -43,7 +43,7 @@ async def test_moderators_see_the_lines_in_the_room_and_others_do_not(bot: Bot, 
         while len(told(page)) < 2:
             await page.read()
         await bot.audit.record(
-            Entry(
+            AuditEntry(
                 actor=User("b", "Ben"), place=Place("web", "general", "web"), kind="refusal", what="ask", reason="hate"
             )
         )
@@ -70,7 +70,9 @@ async def test_a_page_that_is_open_is_told_no_more_lines_once_its_rights_are_gon
         await other.send("sign_out")
         await other.until("welcome")
         place = Place("web", "general", "web")
-        await bot.audit.record(Entry(actor=User("b", "Ben"), place=place, kind="refusal", what="ask", reason="hate"))
+        await bot.audit.record(
+            AuditEntry(actor=User("b", "Ben"), place=place, kind="refusal", what="ask", reason="hate")
+        )
         while (message := await page.read())["type"] != "gone":
             assert "Ben" not in str(message)
 

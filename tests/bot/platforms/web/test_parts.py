@@ -7,7 +7,7 @@ import pytest
 from fakes.model_server.model_api import png
 
 from bot.core.messages import Attachment, Reply, User
-from bot.platforms.web.access.origin_check import Guard, is_loopback
+from bot.platforms.web.access.origin_check import OriginCheck, is_loopback
 from bot.platforms.web.access.visitors import JoinCode, clean_filename, clean_name, new_secret, user_of
 from bot.platforms.web.chat import files as stored
 from bot.platforms.web.chat import protocol
@@ -15,7 +15,7 @@ from bot.platforms.web.chat import room as rooms
 from bot.platforms.web.chat.files import Files, picture_size
 from bot.platforms.web.chat.room import Room
 from bot.platforms.web.chat.rooms import clean
-from bot.storage.messages import Stored
+from bot.storage.messages import StoredFile
 
 ANN, BEN = User("a", "Ann"), User("b", "Ben")
 DONE = Reply(text="done", final=True)
@@ -92,7 +92,7 @@ def test_an_upload_is_its_owners() -> None:
     ],
 )
 def test_the_chats_own_names(host: str, names: list[str], own: list[str], others: list[str]) -> None:
-    guard = Guard(host, names)
+    guard = OriginCheck(host, names)
     assert [name for name in own if not guard.is_own(name)] == []
     assert [name for name in others if guard.is_own(name)] == []
 
@@ -194,9 +194,9 @@ def test_a_file_keeps_its_name_while_it_is_shown() -> None:
     assert [files.get(name) for name in names] == [None, None]
 
 
-def kept(number: int, file: Attachment) -> Stored:
+def kept(number: int, file: Attachment) -> StoredFile:
     about = (file.filename, file.media_type, file.alt, file.spoiler, len(file.data), file.data)
-    return Stored(number, 7, *about)
+    return StoredFile(number, 7, *about)
 
 
 def test_stored_files_leave_memory_and_keep_their_names() -> None:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertModel, PreTrainedTokenizerFast
 
 from model_server.engines.contract import Engine
-from model_server.engines.diffusion.pipeline_engine import CallwiseEngine
+from model_server.engines.diffusion.pipeline_engine import PipelineEngine
 
 TOKENS = 16
 
@@ -74,16 +74,16 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def opened_as(loaded: Callable[..., Engine], family: Callable[[str], Path]) -> Callable[..., CallwiseEngine]:
+def opened_as(loaded: Callable[..., Engine], family: Callable[[str], Path]) -> Callable[..., PipelineEngine]:
     """`opened_as(family, **options)`: an engine that is ready; the same one for the same options."""
-    made: dict[object, CallwiseEngine] = {}
+    made: dict[object, PipelineEngine] = {}
 
-    def engine(name: str, **options: Any) -> CallwiseEngine:
+    def engine(name: str, **options: Any) -> PipelineEngine:
         key = (name, *sorted(options.items()))
         if key not in made:
             # Slicing is not for plain engines, so that a plain Stable Diffusion is called, too.
             found = loaded("diffusion", family(name), **{"size": EDGE, "slicing": True} | options)
-            assert isinstance(found, CallwiseEngine)
+            assert isinstance(found, PipelineEngine)
             made[key] = found
         return made[key]
 

@@ -10,9 +10,9 @@ from fakes.engines.diffusion import EDGE, difference, failures, imagine, opened,
 
 from model_server.engines.contract import Engine, EngineSpec
 from model_server.engines.diffusion import open_engine
-from model_server.engines.diffusion.batched_engine import StepwiseEngine
+from model_server.engines.diffusion.batched_engine import BatchedEngine
 from model_server.images import identify
-from model_server.jobs import Chosen, Event, Finished, Job, Picture, Progress, Reading, Started
+from model_server.jobs import Chosen, EncodedPrompt, Event, Finished, Job, Picture, Progress, Started
 
 Run = Callable[..., list[Event]]
 
@@ -51,7 +51,7 @@ def test_a_picture_is_the_same_alone_and_in_company(
 ) -> None:
     folder = request.getfixturevalue(kind)
     drawer = loaded("diffusion", folder, guidance_rescale=0.7) if dtype == "float32" else bfloat16(folder)
-    assert isinstance(drawer, StepwiseEngine)
+    assert isinstance(drawer, BatchedEngine)
     together = run(drawer, *JOBS)
     for job in JOBS:
         for alone, joint in zip(only(run, drawer, job), pictures(together, job.id), strict=True):
@@ -141,8 +141,8 @@ def test_events_come_in_order(engine: Engine, run: Run) -> None:
         height=EDGE,
         sampler="DPM-Solver++ 2M",
         strength=None,
-        prompt=Reading(("[CLS]", "a", "c", "##a", "##t", "[SEP]"), (), 16),
-        negative_prompt=Reading(("[CLS]", "a", "d", "##o", "##g", "[SEP]"), (), 16),
+        prompt=EncodedPrompt(("[CLS]", "a", "c", "##a", "##t", "[SEP]"), (), 16),
+        negative_prompt=EncodedPrompt(("[CLS]", "a", "d", "##o", "##g", "[SEP]"), (), 16),
     )
 
 
@@ -340,7 +340,7 @@ class Cramped:
 def cramped(loaded: Callable[..., Engine], plain: Path) -> Engine:
     """An engine whose network takes two rows at a time."""
     engine = loaded("diffusion", plain)
-    assert isinstance(engine, StepwiseEngine)
+    assert isinstance(engine, BatchedEngine)
     engine._network._unet = Cramped(engine._network._unet, 2)
     return engine
 

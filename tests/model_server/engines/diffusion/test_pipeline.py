@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from fakes.engines.diffusion import difference, imagine, pictures
 
-from model_server.engines.diffusion.pipeline_engine import CallwiseEngine
+from model_server.engines.diffusion.pipeline_engine import PipelineEngine
 from model_server.jobs import Event, Picture
 
 Run = Callable[..., list[Event]]
-Open = Callable[..., CallwiseEngine]
+Open = Callable[..., PipelineEngine]
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from PIL import Image
 
 from model_server.engines.contract import Engine, Misconfigured
 from model_server.engines.diffusion import pipeline_engine
-from model_server.engines.diffusion.pipeline import Moment, Pipeline
-from model_server.engines.diffusion.pipeline_engine import CallwiseEngine
+from model_server.engines.diffusion.pipeline import Pipeline, StepState
+from model_server.engines.diffusion.pipeline_engine import PipelineEngine
 from model_server.images import encode, identify
 from model_server.jobs import Chosen, Embed, Event, Finished, Imagine, Job, Progress, Started, Sweep
 
 Run = Callable[..., list[Event]]
-Open = Callable[..., CallwiseEngine]
+Open = Callable[..., PipelineEngine]
 WITH_STEPS = sorted(FAMILIES.keys() - {"pixart", "sd-checked", "sd-strict"})
 UNLIKE = ["sd", "sdxl", "flux"]
 """Those that have least in common."""
@@ -120,7 +120,7 @@ def test_each_step_is_told_and_shown(opened_as: Open, run: Run, name: str) -> No
 
 @pytest.mark.parametrize("name", WITH_STEPS)
 def test_what_is_shown_is_the_picture_that_is_expected(opened_as: Open, name: str) -> None:
-    moments: list[Moment] = []
+    moments: list[StepState] = []
     task = Imagine(prompt="a cat", seed=3, steps=6, guidance=3.0, width=EDGE, height=EDGE)
     [whole] = opened_as(name)._pipeline.call([task], [], moments.append)
     start, first, last = moments[0].start, moments[0].clean, moments[-1]
@@ -337,7 +337,7 @@ def test_a_pipeline_says_what_it_does_where_nobody_chooses(
     loaded: Callable[..., Engine], family: Callable[[str], Path]
 ) -> None:
     engine = loaded("diffusion", family("sdxl"))
-    assert isinstance(engine, CallwiseEngine)
+    assert isinstance(engine, PipelineEngine)
     can = engine._pipeline.can
     assert (can.steps, can.guidance, can.width, can.sampler) == (50, 5.0, EDGE, "EulerDiscrete")
     assert (can.negative_prompts, can.starts, can.shows) == (True, True, True)

@@ -10,13 +10,13 @@ from fakes.engines.pipeline_calls import NO_MEMORY, Calls
 from fakes.model_server.gateway import eventually
 
 from model_server.engines.contract import Engine
-from model_server.engines.diffusion.drawing import Drawing
-from model_server.engines.diffusion.pipeline import Moment
-from model_server.engines.diffusion.pipeline_engine import CallwiseEngine
+from model_server.engines.diffusion.drawing import PictureJob
+from model_server.engines.diffusion.pipeline import StepState
+from model_server.engines.diffusion.pipeline_engine import PipelineEngine
 from model_server.jobs import Event, Finished, Imagine, Job
 
 Run = Callable[..., list[Event]]
-Open = Callable[..., CallwiseEngine]
+Open = Callable[..., PipelineEngine]
 
 
 def only(run: Run, engine: Engine, job: Job) -> list[bytes]:
@@ -103,7 +103,7 @@ def test_what_was_brought_to_the_card_goes_back_however_a_call_ends(
     freed: list[None] = []
     monkeypatch.setattr(pipeline._pipe, "maybe_free_model_hooks", lambda: freed.append(None))
 
-    def cramped(_: Moment) -> None:
+    def cramped(_: StepState) -> None:
         raise RuntimeError(NO_MEMORY)
 
     task = Imagine(prompt="a cat", seed=3, steps=2, guidance=3.0, width=EDGE, height=EDGE)
@@ -116,7 +116,7 @@ def test_what_does_not_fit_at_once_is_drawn_in_parts(
     loaded: Callable[..., Engine], family: Callable[[str], Path], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
-    assert isinstance(engine, CallwiseEngine)
+    assert isinstance(engine, PipelineEngine)
     wanted = only(run, engine, imagine(count=4))
     calls = Calls(engine, monkeypatch)
     calls.room = 1
@@ -132,7 +132,7 @@ def test_who_stays_is_drawn_again_where_it_did_not_fit_with_those_who_left(
     loaded: Callable[..., Engine], family: Callable[[str], Path], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
-    assert isinstance(engine, CallwiseEngine)
+    assert isinstance(engine, PipelineEngine)
     [wanted] = only(run, engine, imagine("d", seed=3))
     calls = Calls(engine, monkeypatch)
     calls.room_at_end = 2
@@ -154,7 +154,7 @@ def test_memory_that_ends_at_a_preview_ends_only_that_job(
     loaded: Callable[..., Engine], family: Callable[[str], Path], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
-    assert isinstance(engine, CallwiseEngine)
+    assert isinstance(engine, PipelineEngine)
 
     def cramped(*_: object) -> None:
         raise torch.OutOfMemoryError
@@ -176,7 +176,7 @@ def test_memory_that_ends_behind_a_call_leaves_nobody_waiting(
     def cramped(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(Drawing, "finish", cramped)
+    monkeypatch.setattr(PictureJob, "finish", cramped)
     with pytest.raises(MemoryError):
         run(engine, imagine(layout="strip", frames=frames))
 
@@ -185,7 +185,7 @@ def test_what_is_wrong_with_the_pipeline_is_no_failure_of_a_job(
     loaded: Callable[..., Engine], family: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
-    assert isinstance(engine, CallwiseEngine)
+    assert isinstance(engine, PipelineEngine)
 
     def broken(*_: object) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")

@@ -9,9 +9,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from model_server.engines.contract import Engine, Misconfigured
-from model_server.engines.diffusion.drawing import Drawing
-from model_server.engines.diffusion.request import Ability, complete, read
-from model_server.jobs import Chosen, Embed, Event, Finished, Imagine, Job, Reading
+from model_server.engines.diffusion.drawing import PictureJob
+from model_server.engines.diffusion.request import Capabilities, complete, read
+from model_server.jobs import Chosen, Embed, EncodedPrompt, Event, Finished, Imagine, Job
 
 Run = Callable[..., list[Event]]
 MANY_TOO_LARGE = (
@@ -33,13 +33,13 @@ def tokenizer(unknown: str) -> PreTrainedTokenizerFast:
 @pytest.mark.parametrize(
     ("text", "reading"),
     [
-        ("an apple", Reading(("an", "apple", "<end>"), (), 5)),
-        ("🍎", Reading(("<unk>", "<end>"), (), 5, ("🍎",))),
-        ("🍎 apple 猫 🍎", Reading(("<unk>", "apple", "<unk>", "<unk>", "<end>"), (), 5, ("🍎", "猫"))),
-        ("🍎 an 🍎 apple 猫", Reading(("<unk>", "an", "<unk>", "apple", "<end>"), ("<unk>",), 5, ("🍎",))),
+        ("an apple", EncodedPrompt(("an", "apple", "<end>"), (), 5)),
+        ("🍎", EncodedPrompt(("<unk>", "<end>"), (), 5, ("🍎",))),
+        ("🍎 apple 猫 🍎", EncodedPrompt(("<unk>", "apple", "<unk>", "<unk>", "<end>"), (), 5, ("🍎", "猫"))),
+        ("🍎 an 🍎 apple 猫", EncodedPrompt(("<unk>", "an", "<unk>", "apple", "<end>"), ("<unk>",), 5, ("🍎",))),
     ],
 )
-def test_words_that_are_not_known_are_named_as_far_as_they_are_read(text: str, reading: Reading) -> None:
+def test_words_that_are_not_known_are_named_as_far_as_they_are_read(text: str, reading: EncodedPrompt) -> None:
     assert read(tokenizer("<unk>"), text, 5) == reading
 
 
@@ -50,11 +50,11 @@ def test_a_mark_for_the_end_is_no_word_though_it_is_the_same_token() -> None:
 
 @pytest.mark.parametrize(("starts", "shows"), [(True, True), (False, True), (True, False)])
 def test_what_the_model_can_do_with_a_picture_is_told(starts: bool, shows: bool) -> None:
-    can = Ability(
+    can = Capabilities(
         name="m", sampler="DDIM", steps=4, guidance=3.0, width=16, height=16, multiple=8, starts=starts, shows=shows
     )
-    drawing = Drawing("a", complete(Imagine(prompt="a cat", seed=7), can), can, [4])
-    [_, chosen] = drawing.opening(Reading(("a", "cat"), (), 8), None)
+    drawing = PictureJob("a", complete(Imagine(prompt="a cat", seed=7), can), can, [4])
+    [_, chosen] = drawing.opening(EncodedPrompt(("a", "cat"), (), 8), None)
     assert isinstance(chosen, Chosen)
     assert (chosen.starts, chosen.shows) == (starts, shows)
 

@@ -1,10 +1,10 @@
 """What a step reads: everybody who decodes, and prompts within the budget."""
 
-from model_server.engines.language.batching import OLDEST_SHARE, Budget, Member, Planner
+from model_server.engines.language.batching import OLDEST_SHARE, BatchedSequence, StepPlanner, TokenBudget
 from model_server.engines.language.kv_slots import SlotTable
 from model_server.engines.language.runners.runner import Chunk
 
-BUDGET = Budget(beside=40, alone=100)
+BUDGET = TokenBudget(beside=40, alone=100)
 
 
 class Still:
@@ -24,11 +24,11 @@ class Desk:
 
     def __init__(self) -> None:
         self.table = SlotTable(Still(), reuse=True)  # type: ignore[arg-type]
-        self.members: list[Member] = []
-        self._planner = Planner(self.table, BUDGET)
+        self.members: list[BatchedSequence] = []
+        self._planner = StepPlanner(self.table, BUDGET)
 
-    def add(self, name: str, tokens: range, *, read: bool = False) -> Member:
-        member = Member(name, list(tokens), None)  # type: ignore[arg-type]
+    def add(self, name: str, tokens: range, *, read: bool = False) -> BatchedSequence:
+        member = BatchedSequence(name, list(tokens), None)  # type: ignore[arg-type]
         self.members.append(member)
         if read:
             member.slot, member.held = *self.table.take(member.tokens)[:1], len(tokens)

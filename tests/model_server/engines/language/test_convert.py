@@ -13,13 +13,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from model_server.catalogue import Entry, ModelFile
-from model_server.files.cache import Store
+from model_server.catalogue import CatalogueEntry, ModelFile
+from model_server.files.cache import ModelCache
 
 pytestmark = pytest.mark.processes
 
 WIDTH, HIDDEN, LAYERS, HEADS, KV_HEADS = 32, 64, 2, 4, 2
-Converted = tuple[Path, dict[str, np.ndarray], Store, Entry, "Steps"]
+Converted = tuple[Path, dict[str, np.ndarray], ModelCache, CatalogueEntry, "Steps"]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
 
@@ -82,10 +82,10 @@ def random_tensors(vocabulary: int, *, tied: bool) -> dict[str, np.ndarray]:
     return {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def entry_for(path: Path) -> Entry:
+def entry_for(path: Path) -> CatalogueEntry:
     content = path.read_bytes()
     file = ModelFile(name=path.name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
-    return Entry(
+    return CatalogueEntry(
         name="tiny",
         engine="language",
         description="A tiny model",
@@ -109,7 +109,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
     """An untied model that went through the store."""
     folder = tmp_path_factory.mktemp("convert")
     tensors = write_gguf(folder / "tiny.gguf", tied=False)
-    store, entry, steps = Store(folder / "cache"), entry_for(folder / "tiny.gguf"), Steps()
+    store, entry, steps = ModelCache(folder / "cache"), entry_for(folder / "tiny.gguf"), Steps()
     return store.ensure(entry, steps), tensors, store, entry, steps
 
 
@@ -155,7 +155,7 @@ def test_a_conversion_happens_once_and_keeps_the_source(
 
 def test_a_tied_output_layer_stays_tied(tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf", tied=True)
-    folder = Store(tmp_path / "cache").ensure(entry_for(tmp_path / "tiny.gguf"))
+    folder = ModelCache(tmp_path / "cache").ensure(entry_for(tmp_path / "tiny.gguf"))
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     assert model.config.tie_word_embeddings
     assert model.lm_head.weight is model.model.embed_tokens.weight

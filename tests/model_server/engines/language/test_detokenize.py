@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from model_server.engines.contract import Misconfigured
-from model_server.engines.language.detokenize import BREAK, TextStream, Vocabulary
+from model_server.engines.language.detokenize import BREAK, TextStream, TokenBytes
 
 SENTENCE = "Größe: über 🐉👩‍🔬 e\u0301, 日本 — \ufffd fine\n\tx"
 
@@ -38,7 +38,7 @@ def pushed(text: TextStream, data: bytes) -> list[str]:
 @pytest.mark.parametrize("family", ["byte_level", "sentence_piece"])
 def test_tokens_give_their_text_back_without_half_characters(family: str, request: pytest.FixtureRequest) -> None:
     tokenizer: PreTrainedTokenizerFast = request.getfixturevalue(family)
-    vocabulary = Vocabulary(tokenizer)
+    vocabulary = TokenBytes(tokenizer)
     ids = tokenizer(SENTENCE, add_special_tokens=False).input_ids
     text = TextStream(vocabulary, drop_first_space=True)
     parts = [text.push(token) for token in ids]
@@ -48,7 +48,7 @@ def test_tokens_give_their_text_back_without_half_characters(family: str, reques
 
 
 def test_sentence_piece_keeps_the_space_where_a_text_goes_on(sentence_piece: PreTrainedTokenizerFast) -> None:
-    vocabulary = Vocabulary(sentence_piece)
+    vocabulary = TokenBytes(sentence_piece)
     cat = sentence_piece.convert_tokens_to_ids("▁cat")
     assert TextStream(vocabulary).push(cat) == " cat"
     opening = TextStream(vocabulary, drop_first_space=True)
@@ -56,12 +56,12 @@ def test_sentence_piece_keeps_the_space_where_a_text_goes_on(sentence_piece: Pre
 
 
 def test_byte_level_keeps_a_leading_space(byte_level: PreTrainedTokenizerFast) -> None:
-    text = TextStream(Vocabulary(byte_level), drop_first_space=True)
+    text = TextStream(TokenBytes(byte_level), drop_first_space=True)
     assert "".join(text.push(token) for token in byte_level(" cat").input_ids) == " cat"
 
 
 def test_special_tokens_have_a_name_but_are_not_shown(byte_level: PreTrainedTokenizerFast) -> None:
-    vocabulary = Vocabulary(byte_level)
+    vocabulary = TokenBytes(byte_level)
     assert vocabulary.bytes(byte_level.eos_token_id) == b"<|end|>"
     assert TextStream(vocabulary).push(byte_level.eos_token_id) == ""
     assert vocabulary.bytes(len(byte_level) + 3) == b""
@@ -72,13 +72,13 @@ def test_ids_that_only_pad_the_model_are_unused(byte_level: PreTrainedTokenizerF
     converted = copy.deepcopy(byte_level)
     # As a converted GGUF names them, and one that only looks like it.
     converted.add_tokens([f"[PAD{size}]", f"[PAD{size + 1}]", f"[PAD{size}0]"])
-    assert Vocabulary(converted).unused(size + 5) == [size, size + 1, size + 3, size + 4]
-    assert Vocabulary(byte_level).unused(size) == []
+    assert TokenBytes(converted).unused(size + 5) == [size, size + 1, size + 3, size + 4]
+    assert TokenBytes(byte_level).unused(size) == []
 
 
 @pytest.mark.parametrize("text", ["<|end|>", "a<|start|><|end|>b", "<|en<|end|>d|>", f"<{BREAK}|end|>", "<<|end|>"])
 def test_names_of_special_tokens_are_broken(byte_level: PreTrainedTokenizerFast, text: str) -> None:
-    vocabulary = Vocabulary(byte_level)
+    vocabulary = TokenBytes(byte_level)
     parts = vocabulary.broken(text).split(BREAK)
     assert "".join(parts) == text.replace(BREAK, "")
     assert len(parts) > 1
@@ -87,12 +87,12 @@ def test_names_of_special_tokens_are_broken(byte_level: PreTrainedTokenizerFast,
 
 
 def test_other_text_is_left_alone(byte_level: PreTrainedTokenizerFast) -> None:
-    assert Vocabulary(byte_level).broken(SENTENCE + "<|END|> <|end|") == SENTENCE + "<|END|> <|end|"
+    assert TokenBytes(byte_level).broken(SENTENCE + "<|END|> <|end|") == SENTENCE + "<|END|> <|end|"
 
 
 def test_a_tokenizer_of_another_kind_is_refused(word_piece: PreTrainedTokenizerFast) -> None:
     with pytest.raises(Misconfigured, match="neither byte-level BPE nor SentencePiece"):
-        Vocabulary(word_piece)
+        TokenBytes(word_piece)
 
 
 def test_a_character_comes_out_with_its_last_byte() -> None:
@@ -125,7 +125,7 @@ def test_nothing_is_shown_from_a_stop_string_on() -> None:
 
 def test_the_first_of_two_stop_strings_in_one_token_counts(byte_level: PreTrainedTokenizerFast) -> None:
     (cat,) = byte_level(" cat").input_ids
-    text = TextStream(Vocabulary(byte_level), ("t", "a", ""))
+    text = TextStream(TokenBytes(byte_level), ("t", "a", ""))
     assert text.push(cat) == " c"
     assert text.stopped
 

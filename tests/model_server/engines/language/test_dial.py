@@ -5,7 +5,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from model_server.engines.common.seeding import seeded
-from model_server.engines.language.detokenize import Vocabulary
+from model_server.engines.language.detokenize import TokenBytes
 from model_server.engines.language.dial import TEMPERATURES, TOKENS, dial
 from model_server.engines.language.sampling import distribution
 from model_server.jobs import Dial, Sampling
@@ -21,7 +21,7 @@ def logits(byte_level: PreTrainedTokenizerFast) -> torch.Tensor:
 def dialled(
     logits: torch.Tensor, tokenizer: PreTrainedTokenizerFast, prompt: tuple[int, ...] = (), **how: float
 ) -> Dial:
-    return dial("a", logits, Vocabulary(tokenizer), Sampling(**{"seed": 1} | how), prompt)
+    return dial("a", logits, TokenBytes(tokenizer), Sampling(**{"seed": 1} | how), prompt)
 
 
 def test_forty_temperatures_from_a_twentieth_to_two() -> None:
@@ -46,7 +46,7 @@ def test_any_temperatures_distribution_follows_from_it(
     exact = torch.softmax(logits.double() / 0.7, 0).topk(TOKENS)
     assert shown == pytest.approx(exact.values.tolist(), rel=1e-5)
     assert [one.id for one in found.tokens] == exact.indices.tolist()
-    assert found.tokens[0].bytes == Vocabulary(byte_level).bytes(found.tokens[0].id)
+    assert found.tokens[0].bytes == TokenBytes(byte_level).bytes(found.tokens[0].id)
 
 
 def test_impossible_tokens_are_not_shown(byte_level: PreTrainedTokenizerFast) -> None:
@@ -92,12 +92,12 @@ def test_what_was_read_comes_back_token_by_token(logits: torch.Tensor, byte_leve
 
 
 def test_what_was_read_without_being_text_is_marked(logits: torch.Tensor, byte_level: PreTrainedTokenizerFast) -> None:
-    ids = (min(Vocabulary(byte_level).special), *byte_level("the cat").input_ids)
+    ids = (min(TokenBytes(byte_level).special), *byte_level("the cat").input_ids)
     assert [token.special for token in dialled(logits, byte_level, ids).prompt] == [True] + [False] * (len(ids) - 1)
 
 
 def test_tokens_that_are_none_of_the_text_are_marked(byte_level: PreTrainedTokenizerFast) -> None:
-    special = min(Vocabulary(byte_level).special)
+    special = min(TokenBytes(byte_level).special)
     row = torch.full((len(byte_level),), float("-inf"))
     row[[special, special + 5]] = torch.tensor([2.0, 1.0])
     assert [one.special for one in dialled(row, byte_level).tokens] == [True, False]

@@ -11,15 +11,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from model_server.engines.common.refusal import Refused
+from model_server.engines.common.refusal import JobRefused
 from model_server.engines.contract import Engine, EngineSpec
 from model_server.engines.factory import create
-from model_server.engines.language.detokenize import Vocabulary
+from model_server.engines.language.detokenize import TokenBytes
 from model_server.engines.language.generation import Generation
 from model_server.engines.language.loading import CPU_BUDGET
 from model_server.engines.language.prompt import Prompt
 from model_server.jobs import (
     Chat,
+    ChatTurn,
     Completion,
     Dial,
     Embed,
@@ -27,7 +28,6 @@ from model_server.jobs import (
     Failed,
     Finished,
     Job,
-    Message,
     Progress,
     Sampling,
     Started,
@@ -76,7 +76,7 @@ def test_greedy_decoding_is_the_models_argmax_with_its_own_log_probabilities(
 ) -> None:
     events = run(engine, completion(temperature=0, logprobs=3, max_tokens=12))
     tokens, logits = greedy_by_hand(qwen, PROMPT, 12)
-    vocabulary = Vocabulary(byte_level)
+    vocabulary = TokenBytes(byte_level)
     assert byte_level.eos_token_id not in tokens
     drawn = logprobs_of(events)
     assert [one.bytes for one in drawn] == [vocabulary.bytes(token) for token in tokens]
@@ -109,8 +109,8 @@ def test_the_seed_decides_the_text(engine: Engine, run: Run) -> None:
 
 def test_a_chat_is_answered_through_its_template(engine: Engine, run: Run) -> None:
     sampling = Sampling(seed=1, max_tokens=4)
-    history = tuple(Message(role, "the cat " * 40) for _ in range(30) for role in ("user", "assistant"))
-    task = Chat(messages=(*history, Message("user", "hi")), sampling=sampling, truncation="auto")
+    history = tuple(ChatTurn(role, "the cat " * 40) for _ in range(30) for role in ("user", "assistant"))
+    task = Chat(messages=(*history, ChatTurn("user", "hi")), sampling=sampling, truncation="auto")
     started, *_, finished = run(engine, Job(id="a", model="tiny", task=task))
     assert isinstance(started, Started)
     assert started.dropped_turns > 0
@@ -211,8 +211,8 @@ def test_what_is_wrong_with_one_job_fails_that_job_alone(engine: Engine, run: Ru
 
 def test_numbers_that_are_none_are_refused(byte_level: PreTrainedTokenizerFast) -> None:
     prompt = Prompt(ids=PROMPT, max_tokens=4, stop=())
-    generation = Generation("a", prompt, Sampling(seed=1), Vocabulary(byte_level), frozenset())
-    with pytest.raises(Refused, match="not finite"):
+    generation = Generation("a", prompt, Sampling(seed=1), TokenBytes(byte_level), frozenset())
+    with pytest.raises(JobRefused, match="not finite"):
         generation.accept(torch.tensor([0.0, float("nan"), 1.0]), 0)
 
 
@@ -248,11 +248,11 @@ def test_a_dial_shows_the_next_token_and_draws_none(engine: Engine, run: Run, qw
 
 
 def test_a_begun_answer_is_gone_on_with(engine: Engine, run: Run) -> None:
-    question = Message("user", "the cat")
+    question = ChatTurn("user", "the cat")
     sampling = Sampling(seed=1, temperature=0, max_tokens=16)
     whole = run(engine, Job(id="a", model="tiny", task=Chat(messages=(question,), sampling=sampling)))
     text = text_of(whole)
-    begun = Chat(messages=(question, Message("assistant", text[:5])), sampling=sampling, continue_final=True)
+    begun = Chat(messages=(question, ChatTurn("assistant", text[:5])), sampling=sampling, continue_final=True)
     rest = run(engine, Job(id="b", model="tiny", task=begun))
     started = rest[0]
     assert isinstance(started, Started)
@@ -265,7 +265,7 @@ def test_the_real_model_knows_the_capital_of_france(weights: Callable[[str], Eng
     engine = create(weights("qwen2.5-coder-0.5b-instruct"))
     engine.load()
     sampling = Sampling(seed=1, temperature=0, max_tokens=30)
-    task = Chat(messages=(Message("user", "What is the capital of France?"),), sampling=sampling)
+    task = Chat(messages=(ChatTurn("user", "What is the capital of France?"),), sampling=sampling)
     events = run(engine, Job(id="a", model="m", task=task))
     assert "Paris" in text_of(events)
     assert isinstance(events[-1], Finished)

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 from model_server.engines.contract import Engine
-from model_server.engines.language.batching import Budget, Planner
+from model_server.engines.language.batching import StepPlanner, TokenBudget
 from model_server.engines.language.runners.runner import Chunk, Runner
 from model_server.jobs import Completion, Event, Failed, Finished, Job, Sampling, Text
 
@@ -79,12 +79,12 @@ def test_after_a_prefix_hit_the_texts_are_the_same(
     assert answers(again) == {each.id: alone[each.id] for each in latest}
 
 
-@pytest.mark.parametrize("budget", [Budget(beside=1, alone=5), Budget(beside=23, alone=37)])
+@pytest.mark.parametrize("budget", [TokenBudget(beside=1, alone=5), TokenBudget(beside=23, alone=37)])
 def test_joining_late_and_the_size_of_the_pieces_change_nothing(
-    loaded: Callable[..., Engine], qwen: Path, alone: Answers, budget: Budget
+    loaded: Callable[..., Engine], qwen: Path, alone: Answers, budget: TokenBudget
 ) -> None:
     engine = loaded("language", qwen, slots=8)
-    engine._planner = Planner(engine._table, budget)  # type: ignore[attr-defined]
+    engine._planner = StepPlanner(engine._table, budget)  # type: ignore[attr-defined]
     events: list[Event] = []
     waiting = fifty()[:20]
     expected = {each.id for each in waiting}

@@ -6,21 +6,21 @@ from dataclasses import replace
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from model_server.engines.common.refusal import Refused
-from model_server.engines.language.detokenize import Vocabulary
+from model_server.engines.common.refusal import JobRefused
+from model_server.engines.language.detokenize import TokenBytes
 from model_server.engines.language.prompt import PLAIN_STOP, PromptBuilder, plain_chat
-from model_server.jobs import Chat, Completion, Message, Sampling
+from model_server.jobs import Chat, ChatTurn, Completion, Sampling
 
 CONTEXT = 120
 HISTORY = (
-    Message("system", "be brief"),
-    *(Message(role, f"{role} {turn} the cat sat") for turn in range(6) for role in ("user", "assistant")),
-    Message("user", "the last one"),
+    ChatTurn("system", "be brief"),
+    *(ChatTurn(role, f"{role} {turn} the cat sat") for turn in range(6) for role in ("user", "assistant")),
+    ChatTurn("user", "the last one"),
 )
 
 
 def built(tokenizer: PreTrainedTokenizerFast, context: int = CONTEXT) -> PromptBuilder:
-    vocabulary = Vocabulary(tokenizer)
+    vocabulary = TokenBytes(tokenizer)
     return PromptBuilder(tokenizer, vocabulary, size=len(tokenizer), context=context, default_max_tokens=40)
 
 
@@ -29,7 +29,7 @@ def builder(byte_level: PreTrainedTokenizerFast) -> PromptBuilder:
     return built(byte_level)
 
 
-def chat(*messages: Message, max_tokens: int | None = None, truncation: str = "disabled") -> Chat:
+def chat(*messages: ChatTurn, max_tokens: int | None = None, truncation: str = "disabled") -> Chat:
     sampling = Sampling(seed=1, max_tokens=max_tokens, stop=("x",))
     return Chat(messages=messages, sampling=sampling, truncation=truncation)  # type: ignore[arg-type]
 
@@ -38,20 +38,20 @@ def completion(prompt: str | tuple[int, ...], max_tokens: int | None = None) -> 
     return Completion(prompt=prompt, sampling=Sampling(seed=1, max_tokens=max_tokens))
 
 
-def refusal(builder: PromptBuilder, task: Chat | Completion) -> Refused:
-    with pytest.raises(Refused) as caught:
+def refusal(builder: PromptBuilder, task: Chat | Completion) -> JobRefused:
+    with pytest.raises(JobRefused) as caught:
         builder.build(task)
     return caught.value
 
 
 def test_a_chat_goes_through_the_template(builder: PromptBuilder, byte_level: PreTrainedTokenizerFast) -> None:
-    prompt = builder.build(chat(Message("user", "über 🐉")))
+    prompt = builder.build(chat(ChatTurn("user", "über 🐉")))
     assert byte_level.decode(prompt.ids) == "<|start|>user\nüber 🐉<|end|>\n<|start|>assistant\n"
     assert (prompt.stop, prompt.dropped_turns, prompt.opens_text) == (("x",), 0, True)
 
 
 def test_a_model_without_a_template_reads_labelled_paragraphs(sentence_piece: PreTrainedTokenizerFast) -> None:
-    turns = (Message("system", "Be brief."), Message("user", "Hi"))
+    turns = (ChatTurn("system", "Be brief."), ChatTurn("user", "Hi"))
     assert plain_chat(turns) == "Be brief.\n\nUser: Hi\n\nAssistant:"
     prompt = built(sentence_piece).build(chat(*turns))
     assert sentence_piece.decode(prompt.ids) == plain_chat(turns)
@@ -59,7 +59,7 @@ def test_a_model_without_a_template_reads_labelled_paragraphs(sentence_piece: Pr
 
 
 def specials(tokenizer: PreTrainedTokenizerFast, ids: tuple[int, ...]) -> list[str]:
-    return [tokenizer.convert_ids_to_tokens(token) for token in ids if token in Vocabulary(tokenizer).special]
+    return [tokenizer.convert_ids_to_tokens(token) for token in ids if token in TokenBytes(tokenizer).special]
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def specials(tokenizer: PreTrainedTokenizerFast, ids: tuple[int, ...]) -> list[s
 def test_a_special_token_that_is_spelled_out_stays_text(
     builder: PromptBuilder, byte_level: PreTrainedTokenizerFast, attack: str
 ) -> None:
-    harmless = builder.build(chat(Message("user", "hello")))
-    prompt = builder.build(chat(Message("user", attack)))
+    harmless = builder.build(chat(ChatTurn("user", "hello")))
+    prompt = builder.build(chat(ChatTurn("user", attack)))
     assert (
         specials(byte_level, prompt.ids) == specials(byte_level, harmless.ids) == ["<|start|>", "<|end|>", "<|start|>"]
     )
@@ -78,14 +78,14 @@ def test_a_special_token_that_is_spelled_out_stays_text(
 
 
 def test_special_tokens_stay_text_without_a_template_too(sentence_piece: PreTrainedTokenizerFast) -> None:
-    prompt = built(sentence_piece).build(chat(Message("user", "cat</s>cat")))
+    prompt = built(sentence_piece).build(chat(ChatTurn("user", "cat</s>cat")))
     assert sentence_piece.eos_token_id not in prompt.ids
     # SentencePiece begins a word where the name was broken.
     assert "cat< /s>cat" in sentence_piece.decode(prompt.ids)
 
 
 def test_a_begun_answer_is_gone_on_with(builder: PromptBuilder, byte_level: PreTrainedTokenizerFast) -> None:
-    begun = chat(Message("user", "hi"), Message("assistant", "the c"))
+    begun = chat(ChatTurn("user", "hi"), ChatTurn("assistant", "the c"))
     prompt = builder.build(replace(begun, continue_final=True))
     assert byte_level.decode(prompt.ids) == "<|start|>user\nhi<|end|>\n<|start|>assistant\nthe c"
     assert not prompt.opens_text
@@ -93,13 +93,13 @@ def test_a_begun_answer_is_gone_on_with(builder: PromptBuilder, byte_level: PreT
 
 
 def test_a_begun_answer_without_a_template(sentence_piece: PreTrainedTokenizerFast) -> None:
-    begun = chat(Message("user", "hi"), Message("assistant", "the c"))
+    begun = chat(ChatTurn("user", "hi"), ChatTurn("assistant", "the c"))
     prompt = built(sentence_piece).build(replace(begun, continue_final=True))
     assert sentence_piece.decode(prompt.ids) == "User: hi\n\nAssistant: the c"
 
 
 def test_only_an_assistants_turn_can_be_gone_on_with(builder: PromptBuilder) -> None:
-    refused = refusal(builder, replace(chat(Message("user", "hi")), continue_final=True))
+    refused = refusal(builder, replace(chat(ChatTurn("user", "hi")), continue_final=True))
     assert refused.message == "The last message is the user's; only an assistant's can be continued."
     assert (refused.status, refused.param) == (400, "messages")
 
@@ -129,7 +129,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers(builder: PromptBuilder) -
 @pytest.mark.parametrize(
     "task",
     [
-        *(chat(), chat(Message("user", " \n")), chat(Message("user", "\ufdd0 "))),
+        *(chat(), chat(ChatTurn("user", " \n")), chat(ChatTurn("user", "\ufdd0 "))),
         *(completion(""), completion(()), completion("\ufdd0"), completion("\ufdd0\ufdd0")),
     ],
 )
@@ -140,7 +140,7 @@ def test_an_empty_prompt_is_refused(builder: PromptBuilder, task: Chat | Complet
 def test_a_conversation_of_which_the_template_leaves_nothing_is_refused(byte_level: PreTrainedTokenizerFast) -> None:
     silent = copy.deepcopy(byte_level)
     silent.chat_template = "{{ '' }}"
-    assert "prompt is empty" in refusal(built(silent), chat(Message("user", "hi"))).message
+    assert "prompt is empty" in refusal(built(silent), chat(ChatTurn("user", "hi"))).message
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_a_conversation_of_which_the_template_leaves_nothing_is_refused(byte_lev
         (completion((3, 9999)), "no token 9999"),
         (completion((-1,)), "no token -1"),
         (completion("ab\ud800"), "Character 3 of the text is half a surrogate pair"),
-        (chat(Message("user", "\udc00")), "Character 1 of the text"),
-        (chat(Message("user", "forbidden")), "does not take such a conversation: No such words here."),
+        (chat(ChatTurn("user", "\udc00")), "Character 1 of the text"),
+        (chat(ChatTurn("user", "forbidden")), "does not take such a conversation: No such words here."),
     ],
 )
 def test_other_bad_input_is_one_sentence(builder: PromptBuilder, task: Chat | Completion, sentence: str) -> None:
@@ -172,7 +172,7 @@ def test_as_few_of_the_oldest_turns_go_as_must(
     prompt = builder.build(chat(*HISTORY, max_tokens=max_tokens, truncation="auto"))
     dropped = prompt.dropped_turns
 
-    def kept(turns: int) -> tuple[Message, ...]:
+    def kept(turns: int) -> tuple[ChatTurn, ...]:
         return (HISTORY[0], *HISTORY[1 + 2 * turns :])
 
     wide = built(byte_level, context=5000)
@@ -185,7 +185,7 @@ def test_as_few_of_the_oldest_turns_go_as_must(
 
 @pytest.mark.parametrize("max_tokens", [90, CONTEXT, 5000])
 def test_an_answer_may_have_what_is_left_where_more_is_asked_for(builder: PromptBuilder, max_tokens: int) -> None:
-    task = chat(Message("user", "the cat"), max_tokens=max_tokens, truncation="auto")
+    task = chat(ChatTurn("user", "the cat"), max_tokens=max_tokens, truncation="auto")
     prompt = builder.build(task)
     assert prompt.max_tokens == min(max_tokens, CONTEXT - len(prompt.ids))
     assert builder.build(replace(task, sampling=replace(task.sampling, max_tokens=20))).max_tokens == 20
@@ -194,16 +194,16 @@ def test_an_answer_may_have_what_is_left_where_more_is_asked_for(builder: Prompt
 
 
 def test_the_last_turn_and_the_system_prompt_stay_even_if_little_room_is_left(builder: PromptBuilder) -> None:
-    last = Message("user", "z" * (CONTEXT - 45))
+    last = ChatTurn("user", "z" * (CONTEXT - 45))
     prompt = builder.build(chat(*HISTORY[:-1], last, truncation="auto"))
     assert prompt.dropped_turns == 6
     assert prompt.max_tokens < CONTEXT // 4
-    longer = Message("user", "z" * CONTEXT)
+    longer = ChatTurn("user", "z" * CONTEXT)
     assert refusal(builder, chat(*HISTORY[:-1], longer, truncation="auto")).code == "context_length_exceeded"
 
 
 def test_a_system_message_between_turns_stays(builder: PromptBuilder, byte_level: PreTrainedTokenizerFast) -> None:
-    between = Message("system", "rule two")
+    between = ChatTurn("system", "rule two")
     prompt = builder.build(chat(*HISTORY[:3], between, *HISTORY[3:], truncation="auto"))
     assert "rule two" in byte_level.decode(prompt.ids)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.training.images.dataset import EMPTY_SHARE, NOTHING, Lesson, Wording
+from model_server.training.images.dataset import EMPTY_SHARE, NOTHING, ThingWords, TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import make_scheduler
 
@@ -38,7 +38,7 @@ class EveryStep(DenoiserTask):
 
 
 def loss(wrong_at: int) -> float:
-    lesson = Lesson(
+    lesson = TrainingSet(
         latents=torch.zeros(1, 4, 2, 2).half(),
         probabilities=torch.ones(1),
         captions=torch.tensor([1]),
@@ -74,7 +74,7 @@ def test_an_error_counts_less_where_little_noise_is_left_and_more_where_words_de
     assert loss(wrong_at=step) * 2000 / WRONG_BY**2 == pytest.approx(weight * times, rel=2e-3)
 
 
-def test_a_caption_of_the_picture_is_drawn_and_at_times_none(lesson: Lesson) -> None:
+def test_a_caption_of_the_picture_is_drawn_and_at_times_none(lesson: TrainingSet) -> None:
     latents, states, things = lesson.draw(4000, torch.Generator().manual_seed(2))
     numbers = (lesson.latents.float()[None] == latents[:, None]).flatten(2).all(2).int().argmax(1)
     rows = torch.from_numpy(lesson.states[:, 0, 0]).float()
@@ -108,7 +108,7 @@ def push(teacher: Saying) -> tuple[float, list[torch.Tensor]]:
 
     The thing's name is 3, and pictures have no captions, to which nothing but 0 can be said.
     """
-    lesson = Lesson(
+    lesson = TrainingSet(
         latents=torch.zeros(1, 4, 2, 2).half(),
         probabilities=torch.ones(1),
         captions=torch.tensor([0]),
@@ -116,7 +116,7 @@ def push(teacher: Saying) -> tuple[float, list[torch.Tensor]]:
         states=np.array([0, 3, 5], np.float16)[:, None, None],
         empty=0,
         things=torch.tensor([NOTHING]),
-        wordings=[Wording(1, torch.tensor([2]), torch.tensor([0]), torch.ones(1))],
+        wordings=[ThingWords(1, torch.tensor([2]), torch.tensor([0]), torch.ones(1))],
     )
     pupil = Saying(1.0)
     task = EveryStep(pupil, lesson, None, None, Path())
@@ -136,7 +136,7 @@ def test_of_a_description_is_wanted_what_the_teacher_says_of_the_name() -> None:
 
 
 def test_clear_descriptions_are_shown_more_often() -> None:
-    lesson = Lesson(
+    lesson = TrainingSet(
         latents=torch.zeros(1, 4, 2, 2).half(),
         probabilities=torch.ones(1),
         captions=torch.tensor([0]),
@@ -144,7 +144,7 @@ def test_clear_descriptions_are_shown_more_often() -> None:
         states=np.arange(4, dtype=np.float16)[:, None, None],
         empty=0,
         things=torch.tensor([0]),
-        wordings=[Wording(1, torch.tensor([2, 3]), torch.tensor([0]), torch.tensor([0.2, 0.6]))],
+        wordings=[ThingWords(1, torch.tensor([2, 3]), torch.tensor([0]), torch.tensor([0.2, 0.6]))],
     )
     shown, names = lesson.draw_described(4000, torch.Generator().manual_seed(1))
     assert {float(name) for name in names.flatten()} == {1}
@@ -171,7 +171,7 @@ class Naming(torch.nn.Module):
 
 def pull(thing: int, caption: int) -> float:
     """How the loss rises with the loudness of a pupil, of which a recogniser should see `thing` by `caption`."""
-    lesson = Lesson(
+    lesson = TrainingSet(
         latents=torch.zeros(1, 4, 2, 2).half(),
         probabilities=torch.ones(1),
         captions=torch.tensor([caption]),

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from model_server.training.images.dataset import NOTHING, Lesson
+from model_server.training.images.dataset import NOTHING, TrainingSet
 from model_server.training.images.networks import Sizes, make_scheduler, make_unet
 from model_server.training.images.recogniser import FARTHEST, RecogniserTask, cross_entropy, guessed, make_recogniser
 
@@ -21,7 +21,7 @@ def test_the_velocity_of_a_latent_and_its_noise_means_the_latent() -> None:
     assert torch.allclose(found, latents, atol=1e-5)
 
 
-def test_things_are_told_apart_after_a_while(lesson: Lesson, sizes: Sizes) -> None:
+def test_things_are_told_apart_after_a_while(lesson: TrainingSet, sizes: Sizes) -> None:
     module = make_recogniser(3, seed=1, widths=NARROW)
     task = RecogniserTask(module, lesson, make_unet(sizes, 1))
     task.batch = 24
@@ -49,7 +49,7 @@ class Remembering(torch.nn.Module):
         return self.certainty * torch.nn.functional.one_hot(torch.zeros(len(latents), dtype=torch.long), 3)
 
 
-def test_half_of_a_batch_are_guesses(lesson: Lesson) -> None:
+def test_half_of_a_batch_are_guesses(lesson: TrainingSet) -> None:
     def one_for_all(noisy: torch.Tensor, steps: torch.Tensor, states: torch.Tensor) -> SimpleNamespace:
         kept = make_scheduler().alphas_cumprod[steps].view(-1, 1, 1, 1)
         return SimpleNamespace(sample=(kept.sqrt() * noisy - 100) / (1 - kept).sqrt())

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model_server.assembly import MAX_TOKENS
-from model_server.files.cache import StoreError
+from model_server.catalogue import StoreError
 from model_server.training.images.networks import TEXT_WIDTH
 from model_server.training.images.words import TextEncoder, encode_all
 

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from model_server.training.judge.charts import GAP, guidance_chart, sheet
-from model_server.training.judge.verdict import Knob
+from model_server.training.judge.verdict import GuidanceScore
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_each_value_of_guidance_is_a_point_of_both_lines() -> None:
-    chart = ElementTree.fromstring(guidance_chart([Knob(1, 0.2, 0.3), Knob(3, 0.4, 0.2), Knob(7, 0.8, 0.1)]))
+    chart = ElementTree.fromstring(
+        guidance_chart([GuidanceScore(1, 0.2, 0.3), GuidanceScore(3, 0.4, 0.2), GuidanceScore(7, 0.8, 0.1)])
+    )
     score, diversity = (
         [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
         for line in chart.iter(f"{SVG}polyline")
@@ -27,7 +29,9 @@ def test_each_value_of_guidance_is_a_point_of_both_lines() -> None:
 
 
 def test_numbers_of_the_two_lines_do_not_lie_on_each_other() -> None:
-    chart = ElementTree.fromstring(guidance_chart([Knob(1, 0.25, 0.21), Knob(2, 0.33, 0.175), Knob(7, 0.36, 0.135)]))
+    chart = ElementTree.fromstring(
+        guidance_chart([GuidanceScore(1, 0.25, 0.21), GuidanceScore(2, 0.33, 0.175), GuidanceScore(7, 0.36, 0.135)])
+    )
     score, diversity = (
         [float(text.attrib["y"]) for text in chart.iter(f"{SVG}text") if text.attrib.get("fill") == colour][:3]
         for colour in ("#1f77b4", "#d9541e")
@@ -36,7 +40,7 @@ def test_numbers_of_the_two_lines_do_not_lie_on_each_other() -> None:
 
 
 def test_no_score_at_all_can_be_drawn() -> None:
-    assert "nan" not in guidance_chart([Knob(1, 0, 0), Knob(7, 0, 0)])
+    assert "nan" not in guidance_chart([GuidanceScore(1, 0, 0), GuidanceScore(7, 0, 0)])
 
 
 def test_a_sheet_has_the_second_row_under_the_first() -> None:

@@ -74,7 +74,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick")
 def test_it_learns_shapes_and_knows_them_in_a_colour_that_it_never_saw() -> None:
     pictures = np.stack([shape(colour, tall=tall) for colour in (RED, BLUE) for tall in (True, False)])
-    learnt = classifier.Judge(pictures, [0, 1, 0, 1], 2, seed=1, vision=looks)
+    learnt = classifier.PictureClassifier(pictures, [0, 1, 0, 1], 2, seed=1, vision=looks)
     shown = np.stack([classifier.on_white(shape(GREEN, tall=tall)) for tall in (True, False)] * 3)
     scores = learnt.scores(shown)
     assert scores.shape == (6, 2)
@@ -86,7 +86,7 @@ def test_it_learns_shapes_and_knows_them_in_a_colour_that_it_never_saw() -> None
 def test_it_knows_what_was_moved_and_mirrored_and_is_sure_of_what_it_saw() -> None:
     half = shape(RED, tall=False)
     half[:, 32:] = 0
-    learnt = classifier.Judge(np.stack([half, shape(RED, tall=True)]), [0, 1], 2, seed=1, vision=looks)
+    learnt = classifier.PictureClassifier(np.stack([half, shape(RED, tall=True)]), [0, 1], 2, seed=1, vision=looks)
     aside = np.roll(classifier.on_white(half), (3, 4), axis=(0, 1))[:, ::-1]
     scores = learnt.scores(np.stack([aside, classifier.on_white(shape(RED, tall=True))]))
     assert classifier.ranks(scores, [0, 1]).tolist() == [0, 0]
@@ -98,7 +98,7 @@ def test_what_the_deep_network_sees_counts_twice_as_much_as_edges_and_tints() ->
     pictures = np.stack([shape(RED, tall=True), shape(RED, tall=False)])
     shown = np.stack([classifier.on_white(picture) for picture in pictures])
     seeing, blind = (
-        classifier.Judge(pictures, [0, 1], 2, seed=1, vision=vision).scores(shown)[[0, 1], [0, 1]]
+        classifier.PictureClassifier(pictures, [0, 1], 2, seed=1, vision=vision).scores(shown)[[0, 1], [0, 1]]
         for vision in (looks, lambda seen: seen.mean(dim=(1, 2, 3))[:, None])
     )
     # Who sees no more than how light a picture is says one half of either.
@@ -111,7 +111,7 @@ def test_the_same_seed_makes_the_same_judge() -> None:
     pictures = np.stack([shape(RED, tall=True), shape(RED, tall=False)])
     shown = classifier.on_white(pictures[0])[None]
     first, again, other = (
-        classifier.Judge(pictures, [0, 1], 2, seed=seed, vision=looks).scores(shown) for seed in (1, 1, 2)
+        classifier.PictureClassifier(pictures, [0, 1], 2, seed=seed, vision=looks).scores(shown) for seed in (1, 1, 2)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)

@@ -17,7 +17,7 @@ from model_server.training.images.networks import Sizes, make_autoencoder, make_
 from model_server.training.images.things import Thing, read_things, read_unseen
 from model_server.training.judge import classifier, verdict
 from model_server.training.judge import command as judging
-from model_server.training.judge.verdict import Knob, Novel, Recognised
+from model_server.training.judge.verdict import GuidanceScore, Recognised, UnseenResult
 from model_server.training.packages import JUDGE_SET, EmojiSet
 
 MODEL = "emoji-diffusion"
@@ -142,8 +142,8 @@ NONE = np.zeros((0, 64, 64, 3), np.uint8)
 def told(places: list[int], **changes: object) -> str:
     seen = Recognised(NONE, np.asarray(places), np.zeros(len(places)))
     unseen = np.asarray(changes.pop("unseen", [0, 1]))
-    novel = Novel(Recognised(NONE, unseen, np.zeros(2)), [True, False], distances=np.asarray([0.25, 0.25]))
-    knobs = changes.pop("knobs", [Knob(1, 0.2, 0.3), Knob(7, 0.5, 0.1)])
+    novel = UnseenResult(Recognised(NONE, unseen, np.zeros(2)), [True, False], distances=np.asarray([0.25, 0.25]))
+    knobs = changes.pop("knobs", [GuidanceScore(1, 0.2, 0.3), GuidanceScore(7, 0.5, 0.1)])
     return judging.report(THINGS, seen, knobs, replace(novel, **changes), np.asarray([0.1, 0.2, 0.3]), [])
 
 
@@ -172,7 +172,10 @@ def test_every_draw_counts_and_one_bad_picture_is_no_thing_missed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "word"), [(Knob(7, 0.5, 0.1), "yes"), (Knob(7, 0.1, 0.1), "no"), (Knob(7, 0.5, 0.4), "no")]
+    ("last", "word"),
+    [(GuidanceScore(7, 0.5, 0.1), "yes"), (GuidanceScore(7, 0.1, 0.1), "no"), (GuidanceScore(7, 0.5, 0.4), "no")],
 )
-def test_guidance_should_raise_the_score_and_lower_the_diversity(last: Knob, word: str) -> None:
-    assert f"the score rises and the diversity falls: {word}." in told([0, 0, 0], knobs=[Knob(1, 0.2, 0.3), last])
+def test_guidance_should_raise_the_score_and_lower_the_diversity(last: GuidanceScore, word: str) -> None:
+    assert f"the score rises and the diversity falls: {word}." in told(
+        [0, 0, 0], knobs=[GuidanceScore(1, 0.2, 0.3), last]
+    )

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from model_server.catalogue import ModelFile
-from model_server.files.cache import Store
+from model_server.files.cache import ModelCache
 from model_server.training.judge import vision
 
 CHANNELS = (4, 4, 6, 6, 8, 10, 12, 14, 16)
@@ -89,7 +89,7 @@ def test_it_sees_what_the_layers_one_by_one_see(network: Network) -> None:
     large = functional.interpolate(pictures, size=(128, 128), mode="bicubic", align_corners=False).clamp(0, 1)
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     wanted = network((large - mean[:, None, None]) / deviation[:, None, None])
-    seen = vision.Vision(network.state_dict()).features(pictures)
+    seen = vision.VisionNetwork(network.state_dict()).features(pictures)
     assert seen.shape == (3, 12 * 16 + 14 * 4 + 20)
     assert (seen[0] - seen[1]).abs().max() > 0.1
     assert torch.allclose(seen, wanted, atol=2e-3)
@@ -104,9 +104,9 @@ def test_its_weights_are_fetched_once(network: Network, tmp_path: Path, monkeypa
     )
     weights = vision.WEIGHTS.model_copy(update={"files": (file,), "sources": (str(served.parent),)})
     monkeypatch.setattr(vision, "WEIGHTS", weights)
-    store = Store(tmp_path / "cache")
+    store = ModelCache(tmp_path / "cache")
     pictures = torch.rand(1, 3, 64, 64)
-    wanted = vision.Vision(network.state_dict()).features(pictures)
+    wanted = vision.VisionNetwork(network.state_dict()).features(pictures)
     assert torch.equal(vision.open_vision(store).features(pictures), wanted)
     served.unlink()
     assert torch.equal(vision.open_vision(store).features(pictures), wanted)

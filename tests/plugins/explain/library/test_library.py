@@ -129,15 +129,15 @@ async def test_lessons_whose_embeddings_cannot_be_kept_are_searched_by_words_and
     models.listed = {"fake-embeddings": "embeddings"}
     pets = tmp_path / "pets.md"
     pets.write_text(PETS)
-    really, tried = shelf.Shelf._attach, asyncio.Event()
+    really, tried = shelf.LessonLibrary._attach, asyncio.Event()
 
-    async def attach(self: shelf.Shelf, library: shelf.Library, model: str) -> None:
+    async def attach(self: shelf.LessonLibrary, library: shelf.Library, model: str) -> None:
         if not tried.is_set():
             tried.set()
             raise OSError("the disk is full")
         await really(self, library, model)
 
-    monkeypatch.setattr(shelf.Shelf, "_attach", attach)
+    monkeypatch.setattr(shelf.LessonLibrary, "_attach", attach)
     async with make_bot(pets) as bot:
         (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
         library = await plugin.shelf.library("")
@@ -152,10 +152,10 @@ async def test_lessons_whose_embeddings_cannot_be_kept_are_searched_by_words_and
         await eventually(is_embedded)
 
 
-async def embedded(bot: Bot, begun: list[Coroutine[Any, Any, None]]) -> tuple[shelf.Shelf, shelf.Library]:
+async def embedded(bot: Bot, begun: list[Coroutine[Any, Any, None]]) -> tuple[shelf.LessonLibrary, shelf.Library]:
     """A shelf whose tasks are `begun` by hand, and the library for all, whose lessons are embedded."""
     (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
-    own = shelf.Shelf(plugin.host, begun.append)
+    own = shelf.LessonLibrary(plugin.host, begun.append)
     library = await own.library("")
     await begun.pop()
     return own, library
@@ -213,7 +213,7 @@ async def test_a_library_that_another_took_the_place_of_is_not_tried_again(
     tasks: list[asyncio.Task[Any]] = []
     async with make_bot(pets) as bot:
         (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
-        own = shelf.Shelf(plugin.host, lambda work: tasks.append(asyncio.create_task(work)))
+        own = shelf.LessonLibrary(plugin.host, lambda work: tasks.append(asyncio.create_task(work)))
         for song in ("sing", "whistle"):
             await own.teaching.add(ROOM.server, "Birds", "birds.md", f"# Birds\n\n## Robins\n\nThey {song}.\n".encode())
             await own.library(ROOM.server)
@@ -390,7 +390,7 @@ async def test_the_lesson_that_comes_with_tempera_guides_those_about_the_same(
     async with make_bot(own) as bot:
         assert (await last(bot, ask(question))).text.endswith("- Hot")
         assert [page.title for page in (await bot.pages(ROOM))["explain"]] == ["Knobs"]
-    monkeypatch.setattr(reference_lesson, "GUIDE", tmp_path / "none.md")
+    monkeypatch.setattr(reference_lesson, "DEFAULT_LESSON", tmp_path / "none.md")
     async with make_bot(own) as bot:
         assert (await last(bot, ask(question))).text.startswith("That is not in the lessons.")
 

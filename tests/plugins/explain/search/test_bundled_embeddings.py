@@ -14,7 +14,7 @@ from plugins.explain.search import bundled_embeddings
 from plugins.explain.search.bundled_embeddings import MODEL, write
 from plugins.explain.search.embedded_texts import key_of, texts_of
 from plugins.explain.search.embeddings import vectors
-from plugins.explain.search.reference_lesson import GUIDE
+from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def models() -> AsyncIterator[FakeModels]:
 
 
 def lesson() -> list[Passage]:
-    return passages(read(GUIDE.read_bytes(), GUIDE.name))
+    return passages(read(DEFAULT_LESSON.read_bytes(), DEFAULT_LESSON.name))
 
 
 def test_the_lesson_that_comes_with_tempera_needs_no_model_to_be_embedded() -> None:

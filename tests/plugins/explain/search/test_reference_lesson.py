@@ -6,7 +6,7 @@ import pytest
 from plugins.explain.lessons.passages import Passage
 from plugins.explain.search.embedded_texts import units
 from plugins.explain.search.index import Index
-from plugins.explain.search.reference_lesson import UNSURE, Bridge
+from plugins.explain.search.reference_lesson import UNSURE, ReferenceLesson
 
 WORDINGS = ("why is my text total rubbish", "it talks crazy when cranked up")
 
@@ -41,7 +41,7 @@ def test_a_guides_wordings_find_passages_of_another_lesson(guide: Index, questio
 def test_a_lesson_about_something_else_is_not_led_astray(guide: Index) -> None:
     index = Index(OTHER, guide)
     query = index.query("what does it chop words into")
-    bridge = Bridge(guide, index)
+    bridge = ReferenceLesson(guide, index)
     guidance = bridge.guidance(query, None)
     assert guidance is not None
     assert guidance.leads.tolist() == [0, 0]
@@ -50,7 +50,7 @@ def test_a_lesson_about_something_else_is_not_led_astray(guide: Index) -> None:
 
 def test_a_guide_that_does_not_know_counts_little_against_a_lesson(guide: Index) -> None:
     index = Index(OWN, guide)
-    bridge = Bridge(guide, index)
+    bridge = ReferenceLesson(guide, index)
     asked = [bridge.guidance(index.query(question), None) for question in (WORDINGS[0], "how do volcanoes erupt")]
     (sure, known), (unsure, _) = [guidance.sureness(0) for guidance in asked if guidance]
     assert 0 < known <= 1

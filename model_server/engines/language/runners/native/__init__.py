@@ -34,7 +34,7 @@ class Unavailable(Exception):
     """This machine or this model needs another runner. The text says why, as the end of "because …"."""
 
 
-class Shape(ctypes.Structure):
+class ModelShape(ctypes.Structure):
     """Sizes of a model and of its cache; `rows` is the most that one step takes."""
 
     _fields_ = (
@@ -44,13 +44,13 @@ class Shape(ctypes.Structure):
     )
 
 
-class Layer(ctypes.Structure):
+class LayerAddresses(ctypes.Structure):
     """Addresses of one layer's weights; null for the norms and biases that it lacks."""
 
     _fields_ = tuple((name, ctypes.c_void_p) for name in LAYER_PARTS)
 
 
-class Ends(ctypes.Structure):
+class EndAddresses(ctypes.Structure):
     """Addresses of what comes before and after the layers."""
 
     _fields_ = tuple((name, ctypes.c_void_p) for name in ("norm", "cosines", "sines", "logits"))
@@ -109,7 +109,11 @@ def _run(*command: str) -> bytes:
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     pointer, number = ctypes.c_void_p, ctypes.c_int
-    library.decoder_create.argtypes = [ctypes.POINTER(Shape), ctypes.POINTER(Layer), ctypes.POINTER(Ends)]
+    library.decoder_create.argtypes = [
+        ctypes.POINTER(ModelShape),
+        ctypes.POINTER(LayerAddresses),
+        ctypes.POINTER(EndAddresses),
+    ]
     library.decoder_create.restype = pointer
     library.decoder_destroy.argtypes = [pointer]
     library.decoder_destroy.restype = None

@@ -35,7 +35,7 @@ ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class PackedWeights:
     """`parts`: addresses in `memory` by name. `embedding`: [V, hidden], mapped, as the model's files have it."""
 
     memory: torch.Tensor
@@ -43,7 +43,7 @@ class Weights:
     embedding: torch.Tensor
 
 
-class Source:
+class TensorFiles:
     """The tensors of a folder with safetensors, mapped: what is not read takes no memory."""
 
     def __init__(self, folder: Path) -> None:
@@ -70,7 +70,7 @@ class Source:
         return tensor
 
 
-def load_weights(folder: Path, config: Any) -> Weights:
+def load_weights(folder: Path, config: Any) -> PackedWeights:
     """Packs them at the first use, which takes seconds and, on the disk, 1.06 bytes for each weight.
 
     `config`: transformers'. Raises Unavailable when tensors are missing or the disk is full.
@@ -92,8 +92,8 @@ def load_weights(folder: Path, config: Any) -> Weights:
     memory = torch.from_file(str(target / "weights"), shared=False, size=size, dtype=torch.uint8)
     addresses = {name: memory.data_ptr() + start for name, (start, _) in parts.items()}
     # A mapping of its own, because pages that packing read would stay in memory with the old one.
-    embedding = Source(folder).read(EMBEDDING, config.vocab_size, config.hidden_size)
-    return Weights(memory, addresses, embedding)
+    embedding = TensorFiles(folder).read(EMBEDDING, config.vocab_size, config.hidden_size)
+    return PackedWeights(memory, addresses, embedding)
 
 
 def head_width(config: Any) -> int:
@@ -111,7 +111,7 @@ def _identity(folder: Path) -> tuple[str, str]:
 
 
 def _pack(model: Path, config: Any, target: Path) -> None:
-    source = Source(model)
+    source = TensorFiles(model)
     # Its name begins as the target's, so that what a kill leaves is removed before the next attempt.
     with tempfile.TemporaryDirectory(prefix=target.name, dir=target.parent) as name:
         folder = Path(name) / target.name
@@ -127,7 +127,7 @@ def _pack(model: Path, config: Any, target: Path) -> None:
         folder.rename(target)
 
 
-def _parts(source: Source, config: Any) -> Iterator[tuple[str, Iterable[torch.Tensor]]]:
+def _parts(source: TensorFiles, config: Any) -> Iterator[tuple[str, Iterable[torch.Tensor]]]:
     """What the decoder needs, as the bytes of each part."""
     hidden, inner, vocabulary = config.hidden_size, config.intermediate_size, config.vocab_size
     width = head_width(config)

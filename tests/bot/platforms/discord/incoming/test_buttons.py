@@ -11,7 +11,7 @@ from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discor
 from bot.app import Bot
 from bot.core.messages import Button, Reply
 from bot.platforms.discord.incoming import interactions
-from bot.storage.audit import Filter
+from bot.storage.audit import AuditFilter
 
 
 async def answered(discord: FakeDiscord, **options: object) -> FakeMessage:
@@ -121,7 +121,7 @@ async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, t
     await discord.until(lambda: discord.private(discord.ben))
     (said,) = discord.private(discord.ben)
     assert said.content == "Only Ann, who asked, and moderators can do that."
-    (noted,) = await toy_bot.audit.find("discord", discord.guild.id, Filter(kind="refusal"))
+    (noted,) = await toy_bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal"))
     assert (noted.what, noted.actor, noted.reason) == (label.lower(), discord.ben.id, "owner")
     assert discord.messages(discord.channel) == [message]
     assert discord.private(discord.ann) == []

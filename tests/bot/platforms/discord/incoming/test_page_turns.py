@@ -13,7 +13,7 @@ from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discor
 from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Button, Reply
-from bot.storage.audit import Filter
+from bot.storage.audit import AuditFilter
 
 
 def page(number: int, text: str = "") -> Reply:
@@ -111,7 +111,7 @@ async def test_moderators_remove_it_after_it_was_turned(discord: FakeDiscord, to
         return await toy_bot.journal.get(answer) is None
 
     await eventually(is_gone)
-    assert await toy_bot.audit.find("discord", discord.guild.id, Filter(kind="refusal")) == []
+    assert await toy_bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal")) == []
 
 
 async def test_what_goes_wrong_is_told_to_whoever_presses_alone(discord: FakeDiscord, toys: Toys) -> None:

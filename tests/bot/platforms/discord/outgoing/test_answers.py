@@ -16,7 +16,7 @@ from bot.core.errors import UserError
 from bot.core.messages import Button, Place, Reply, User
 from bot.platforms.discord.outgoing import render
 from bot.settings.scopes import Scope
-from bot.storage.audit import Filter
+from bot.storage.audit import AuditFilter
 from bot.storage.database import EventRow
 
 QUESTION = "What is the capital of France?"
@@ -277,7 +277,7 @@ async def test_two_processes_note_a_refusal_once(models: FakeModels, toys: Toys,
             # Both know of this one, and so of those before it; what they began they end before they leave.
             last = await discord.slash(discord.mod, discord.channel, "whisper", text="hello")
             await discord.until(lambda: last.refused)
-        noted = await bot.audit.find("discord", discord.guild.id, Filter(kind="refusal"))
+        noted = await bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal"))
     assert sorted((entry.what, entry.reason) for entry in noted) == [("ask", "user.hour"), ("edit", "owner")]
     assert [len(discord.private(user)) for user in (discord.ann, discord.ben)] == [1, 1]
 

@@ -286,7 +286,7 @@ async def test_where_discord_cannot_be_reached_any_more_the_answer_ends(
     caplog.set_level(logging.INFO)
     await playing(discord, toys)
     monkeypatch.setattr(answers, "RETRY_SECONDS", ())
-    for way in (targets.Hook, targets.Room):
+    for way in (targets.InteractionTarget, targets.ChannelTarget):
         monkeypatch.setattr(way, "edit", unreachable)
         monkeypatch.setattr(way, "post", unreachable)
     toys.say(END)

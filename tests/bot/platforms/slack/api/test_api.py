@@ -10,10 +10,19 @@ from fakes.slack import FakeSlack
 from bot.config import SlackSection
 from bot.core.messages import Attachment
 from bot.platforms.slack.api import api as web
-from bot.platforms.slack.api.api import Closed, Gone, NoFeature, NotThere, SlackError, StreamEnded, Web, Worthless
-from bot.platforms.slack.api.budgets import Budgets
+from bot.platforms.slack.api.api import (
+    ChannelClosed,
+    MessageGone,
+    NoFeature,
+    NotInChannel,
+    SlackApi,
+    SlackError,
+    StreamEnded,
+    TokenInvalid,
+)
+from bot.platforms.slack.api.budgets import RateBudgets
 from bot.platforms.slack.api.client import connect
-from bot.platforms.slack.api.message_format import Message, picture
+from bot.platforms.slack.api.message_format import SlackMessage, picture
 
 
 @pytest.fixture
@@ -23,13 +32,13 @@ async def slack() -> AsyncIterator[FakeSlack]:
 
 
 @pytest.fixture
-async def api(slack: FakeSlack) -> AsyncIterator[Web]:
+async def api(slack: FakeSlack) -> AsyncIterator[SlackApi]:
     section = SlackSection(bot_token=slack.bot_token, app_token=slack.app_token, api_base=slack.api_base)
     async with aiohttp.ClientSession() as session:
-        yield Web(connect(section, session), Budgets())
+        yield SlackApi(connect(section, session), RateBudgets())
 
 
-async def test_after_a_429_all_who_would_do_the_same_wait(slack: FakeSlack, api: Web) -> None:
+async def test_after_a_429_all_who_would_do_the_same_wait(slack: FakeSlack, api: SlackApi) -> None:
     slack.refuse("users.info", retry_after=1)
     first = asyncio.create_task(api.user(slack.ann))
     [refused] = await slack.until(lambda: [call for call in slack.calls if call.error == "ratelimited"])
@@ -44,44 +53,46 @@ async def test_after_a_429_all_who_would_do_the_same_wait(slack: FakeSlack, api:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        ("not_in_channel", NotThere),
-        ("channel_not_found", NotThere),
-        ("message_not_found", Gone),
-        ("is_archived", Closed),
-        ("restricted_action_read_only_channel", Closed),
+        ("not_in_channel", NotInChannel),
+        ("channel_not_found", NotInChannel),
+        ("message_not_found", MessageGone),
+        ("is_archived", ChannelClosed),
+        ("restricted_action_read_only_channel", ChannelClosed),
         ("message_not_in_streaming_state", StreamEnded),
         ("unknown_method", NoFeature),
         ("not_allowed", NoFeature),
         ("missing_scope", NoFeature),
-        ("token_revoked", Worthless),
+        ("token_revoked", TokenInvalid),
         ("fatal_error", SlackError),
     ],
 )
-async def test_what_slack_refuses_has_a_name(slack: FakeSlack, api: Web, error: str, kind: type[SlackError]) -> None:
+async def test_what_slack_refuses_has_a_name(
+    slack: FakeSlack, api: SlackApi, error: str, kind: type[SlackError]
+) -> None:
     slack.refuse("chat.update", error)
     with pytest.raises(SlackError, match=error) as caught:
-        await api.update(slack.channel, "1.000001", Message("x"))
+        await api.update(slack.channel, "1.000001", SlackMessage("x"))
     assert type(caught.value) is kind
     assert (api.missing == {"chat.update"}) == (kind is NoFeature)
-    assert api.worthless.is_set() == (kind is Worthless)
+    assert api.worthless.is_set() == (kind is TokenInvalid)
 
 
-async def test_a_picture_that_is_refused_says_nothing_of_markdown(slack: FakeSlack, api: Web) -> None:
+async def test_a_picture_that_is_refused_says_nothing_of_markdown(slack: FakeSlack, api: SlackApi) -> None:
     with pytest.raises(SlackError, match="invalid_blocks"):
-        await api.post(slack.channel, Message("**bold**", below=(picture("F404", "A fox."),)))
-    await api.post(slack.channel, Message("**bold**"))
+        await api.post(slack.channel, SlackMessage("**bold**", below=(picture("F404", "A fox."),)))
+    await api.post(slack.channel, SlackMessage("**bold**"))
     [posted] = slack.messages(slack.channel)
     assert [block["type"] for block in posted.blocks] == ["markdown"]
 
 
-async def test_a_file_that_is_larger_than_it_said_is_not_read_to_its_end(slack: FakeSlack, api: Web) -> None:
+async def test_a_file_that_is_larger_than_it_said_is_not_read_to_its_end(slack: FakeSlack, api: SlackApi) -> None:
     file = slack.file_as_json(slack.add_file(slack.ann, "a.bin", b"x" * 1000))
     assert await api.fetch(file["url_private"], 1000) == b"x" * 1000
     with pytest.raises(SlackError, match="too large"):
         await api.fetch(file["url_private"], 999)
 
 
-async def test_a_page_is_told_from_the_one_to_sign_in(slack: FakeSlack, api: Web) -> None:
+async def test_a_page_is_told_from_the_one_to_sign_in(slack: FakeSlack, api: SlackApi) -> None:
     file = slack.file_as_json(slack.add_file(slack.ann, "cells.html", b"<h1>Cells</h1>"))
     assert await api.fetch(file["url_private"], 1000, is_page=True) == b"<h1>Cells</h1>"
     slack.scopes.remove("files:read")
@@ -91,7 +102,7 @@ async def test_a_page_is_told_from_the_one_to_sign_in(slack: FakeSlack, api: Web
 
 
 async def test_a_share_that_slack_does_not_tell_of_is_no_obstacle(
-    slack: FakeSlack, api: Web, monkeypatch: pytest.MonkeyPatch
+    slack: FakeSlack, api: SlackApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web, "SHARING_SECONDS", (0.01,))
     slack.refuse("files.info", "internal_error", times=-1)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bot.platforms.slack.api import budgets
-from bot.platforms.slack.api.budgets import POST, START, STATUS, UPDATE, Budgets, OutletPacer, Turns
+from bot.platforms.slack.api.budgets import POST, START, STATUS, UPDATE, ChannelQueue, RateBudgets, ViewThrottle
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> float:
 
 
 async def test_messages_of_a_channel_come_one_by_one_in_the_order_of_asking(quick: float) -> None:
-    turns, came = Turns(), []
+    turns, came = ChannelQueue(), []
 
     async def post(number: int) -> None:
         await turns.next()
@@ -30,7 +30,7 @@ async def test_messages_of_a_channel_come_one_by_one_in_the_order_of_asking(quic
 
 
 async def test_a_channel_does_not_wait_for_another(quick: float) -> None:
-    shared = Budgets()
+    shared = RateBudgets()
     shared.block_for(60.0, POST, "C1")
     async with asyncio.timeout(10):
         await shared.spend(POST, "C2")
@@ -39,14 +39,14 @@ async def test_a_channel_does_not_wait_for_another(quick: float) -> None:
 
 
 async def test_a_method_that_slack_wants_no_more_of_is_spent_for_all(quick: float) -> None:
-    shared = Budgets()
+    shared = RateBudgets()
     shared.block_for(60.0, UPDATE)
     assert shared.of(UPDATE).delay(final=True) > 50
     assert shared.of(STATUS).delay(final=True) == 0
 
 
 async def test_last_ones_get_what_others_must_leave() -> None:
-    shared = Budgets()
+    shared = RateBudgets()
     for _ in range(20):
         if not shared.of(START).delay(final=False):
             await shared.spend(START)
@@ -55,7 +55,7 @@ async def test_last_ones_get_what_others_must_leave() -> None:
 
 
 async def test_the_last_snapshot_never_waits_here() -> None:
-    pacer = OutletPacer(lambda: 30.0)
+    pacer = ViewThrottle(lambda: 30.0)
     assert (pacer.delay(final=False), pacer.delay(final=True)) == (30.0, 0.0)
 
 

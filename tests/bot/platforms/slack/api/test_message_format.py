@@ -8,7 +8,7 @@ from fakes.slack import contract, limits
 
 from bot.core.messages import Attachment, Button, Reply
 from bot.platforms.slack.api import message_format
-from bot.platforms.slack.api.message_format import LIMITS, Message, mrkdwn, neutral, rendered, settled
+from bot.platforms.slack.api.message_format import LIMITS, SlackMessage, mrkdwn, neutral, rendered, settled
 
 PIECES = (
     "<!channel>", "<!here|x>", "<@U012AB>", "<#C012AB>", "@everyone", "@here", "a@channel.org", "`", "```", "\n", " ",
@@ -114,7 +114,7 @@ def test_what_stands_below_files() -> None:
 
 
 def test_a_message_is_never_empty() -> None:
-    content = Message().content()
+    content = SlackMessage().content()
     assert content["text"]
     assert content["blocks"]
 

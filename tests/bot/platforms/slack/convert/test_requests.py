@@ -7,14 +7,14 @@ import pytest
 
 from bot.app import Bot
 from bot.core.messages import Action, Attachment, Request, User
-from bot.platforms.slack.convert.requests import Where, announced, asked, unescaped
+from bot.platforms.slack.convert.requests import AnswerPlace, announced, asked, unescaped
 
 ADA = User("U1", "Ada", is_moderator=True)
-HERE = Where(channel="C1", user="U1", thread="7.1")
-DIRECT = Where(channel="D1", user="U1", thread="7.1")
+HERE = AnswerPlace(channel="C1", user="U1", thread="7.1")
+DIRECT = AnswerPlace(channel="D1", user="U1", thread="7.1")
 
 
-def request(where: Where = HERE, **what: Any) -> Request:
+def request(where: AnswerPlace = HERE, **what: Any) -> Request:
     return Request(user=ADA, place=where.place("T1"), **what)
 
 
@@ -26,7 +26,7 @@ def test_an_admin_of_the_workspace_is_a_moderator_in_its_channels_alone() -> Non
 
 
 def test_where_something_was_asked_can_be_kept() -> None:
-    assert Where(**json.loads(json.dumps(HERE.as_json()))) == HERE
+    assert AnswerPlace(**json.loads(json.dumps(HERE.as_json()))) == HERE
 
 
 @pytest.mark.parametrize(

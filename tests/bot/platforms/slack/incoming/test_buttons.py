@@ -11,7 +11,7 @@ from fakes.slack import FakeMessage, FakeSlack, FakeView
 from bot.app import Bot
 from bot.core.messages import Attachment, Button, Reply
 from bot.platforms.slack.incoming import interactions
-from bot.storage.audit import Filter
+from bot.storage.audit import AuditFilter
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
@@ -278,7 +278,7 @@ async def test_the_form_of_somebody_else_does_not_open(slack: FakeSlack, toy_bot
     await press(slack, slack.ben, await answered(slack, PARIS), "Edit")
     assert (await whispered(slack, slack.ben)).shown.startswith("Only Ann")
     assert slack.modal(slack.ben) is None
-    (noted,) = await toy_bot.audit.find("slack", slack.team, Filter(kind="refusal"))
+    (noted,) = await toy_bot.audit.find("slack", slack.team, AuditFilter(kind="refusal"))
     assert (noted.what, noted.actor, noted.reason) == ("edit", slack.ben, "owner")
 
 

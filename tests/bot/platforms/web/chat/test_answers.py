@@ -10,10 +10,10 @@ from fakes.platforms.web_page import Page, Visitor, visitor
 from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Form, User
-from bot.platforms.web.access.teachers import Moderators
-from bot.platforms.web.adapter import WebHand
+from bot.platforms.web.access.teachers import WebModerators
+from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat import answers
-from bot.platforms.web.chat.answers import Answers
+from bot.platforms.web.chat.answers import WebAnswers
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.rooms import Rooms
 from bot.settings.setting import Scope
@@ -86,7 +86,7 @@ async def test_moderators_are_let_in_where_too_many_ask(
 ) -> None:
     monkeypatch.setattr(answers, "MOST", 1)
     async with visitor(ann.url) as teacher:
-        await teacher.sign_in(await Moderators(bot.database).new_code())
+        await teacher.sign_in(await WebModerators(bot.database).new_code())
         async with ann.page() as hers, ben.page() as his, teacher.page() as theirs:
             models.gate.clear()
             await running(hers, 1)
@@ -130,19 +130,19 @@ def rooms(bot: Bot) -> Rooms:
 
 
 @pytest.fixture
-async def asking(bot: Bot, rooms: Rooms) -> AsyncIterator[Answers]:
-    async with Answers(bot, rooms) as under_way:
+async def asking(bot: Bot, rooms: Rooms) -> AsyncIterator[WebAnswers]:
+    async with WebAnswers(bot, rooms) as under_way:
         yield under_way
 
 
-def sending(asking: Answers, rooms: Rooms, prompt: str, mark: str = "mine") -> asyncio.Task[Form | None]:
+def sending(asking: WebAnswers, rooms: Rooms, prompt: str, mark: str = "mine") -> asyncio.Task[Form | None]:
     """A copy of the form that Ann sends under this mark."""
     sent = asking.submit(ANN, rooms.get("general"), 0, "c:ask", {"prompt": prompt}, mark)
     return asyncio.create_task(sent)
 
 
 async def test_a_form_that_comes_again_while_it_is_decided_is_told_the_same(
-    bot: Bot, asking: Answers, rooms: Rooms, models: FakeModels
+    bot: Bot, asking: WebAnswers, rooms: Rooms, models: FakeModels
 ) -> None:
     plan = bot.settings.plan("safety.level", "standard", Scope("web", "web"))
     await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
@@ -157,7 +157,7 @@ async def test_a_form_that_comes_again_while_it_is_decided_is_told_the_same(
 
 
 async def test_a_form_whose_first_copy_is_cut_short_is_done_by_the_next_one(
-    asking: Answers, rooms: Rooms, models: FakeModels
+    asking: WebAnswers, rooms: Rooms, models: FakeModels
 ) -> None:
     copies = [sending(asking, rooms, "Why?") for _ in range(3)]
     await asyncio.sleep(0)
@@ -169,7 +169,7 @@ async def test_a_form_whose_first_copy_is_cut_short_is_done_by_the_next_one(
 
 
 async def test_of_all_forms_the_last_ones_alone_are_known(
-    asking: Answers, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+    asking: WebAnswers, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answers, "REMEMBERED", 1)
     for mark, begun in (("first", 1), ("second", 2), ("second", 2), ("first", 3)):
@@ -178,9 +178,9 @@ async def test_of_all_forms_the_last_ones_alone_are_known(
 
 
 async def test_what_somebody_sent_is_known_no_longer_once_they_are_deleted(
-    bot: Bot, asking: Answers, rooms: Rooms
+    bot: Bot, asking: WebAnswers, rooms: Rooms
 ) -> None:
-    hand = WebHand(rooms, Moderators(bot.database), asking, Files())
+    hand = WebAdapter(rooms, WebModerators(bot.database), asking, Files())
     for deleted, begun in (("b", 1), ("a", 1), ("a", 2)):
         await sending(asking, rooms, "Why?")
         assert rooms.get("general").exchanges[-1].id == begun
@@ -188,10 +188,10 @@ async def test_what_somebody_sent_is_known_no_longer_once_they_are_deleted(
 
 
 async def test_files_that_somebody_sent_are_kept_no_longer_once_they_are_deleted(
-    bot: Bot, asking: Answers, rooms: Rooms
+    bot: Bot, asking: WebAnswers, rooms: Rooms
 ) -> None:
     uploads = Files()
     file = Attachment("cells.txt", b"Cells divide.", "text/plain")
     hers, his = uploads.keep(file, "a"), uploads.keep(file, "b")
-    await WebHand(rooms, Moderators(bot.database), asking, uploads).forget("a", ())
+    await WebAdapter(rooms, WebModerators(bot.database), asking, uploads).forget("a", ())
     assert (uploads.get(hers, "a"), uploads.get(his, "b")) == (None, file)

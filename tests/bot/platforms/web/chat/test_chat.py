@@ -14,7 +14,7 @@ from bot.config import WebSection
 from bot.core.messages import User
 from bot.platforms.web import WebPlatform
 from bot.settings.setting import Scope
-from bot.storage.audit import Filter
+from bot.storage.audit import AuditFilter
 from bot.storage.database import AttachmentRow
 
 HERE = WebSection(port=0)
@@ -299,7 +299,7 @@ async def test_a_form_that_may_not_be_sent_keeps_what_was_typed_and_can_be_appea
         await his.say("/help")
         await his.until("exchange", lambda one: one["reply"]["final"] and one["private"])
         assert BLOCKED not in [one["reply"]["text"] for one in his.exchanges.values()]
-    assert len(await bot.audit.find("web", "web", Filter(kind="appeal"))) == 1
+    assert len(await bot.audit.find("web", "web", AuditFilter(kind="appeal"))) == 1
 
 
 async def test_a_button_that_may_not_be_pressed_any_more_says_so_where_it_can_be_appealed_against(

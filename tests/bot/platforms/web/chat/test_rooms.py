@@ -8,7 +8,7 @@ from bot.app import Bot
 from bot.config import WebSection
 from bot.core.messages import Attachment, Reply, User
 from bot.platforms.web import WebPlatform, platform
-from bot.platforms.web.access.teachers import Moderators
+from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat import answers, room
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.room import PUBLIC, Room
@@ -18,7 +18,7 @@ from bot.platforms.web.chat.room import PUBLIC, Room
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
     async with ann.page():
         pass
-    assert await ann.sign_in(await Moderators(bot.database).new_code()) == 303
+    assert await ann.sign_in(await WebModerators(bot.database).new_code()) == 303
     return ann
 
 

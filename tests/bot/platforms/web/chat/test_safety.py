@@ -6,7 +6,7 @@ from fakes.platforms.web_page import Page, Visitor
 
 from bot.app import Bot
 from bot.core.messages import User
-from bot.platforms.web.access.teachers import Moderators
+from bot.platforms.web.access.teachers import WebModerators
 from bot.safety import checks
 from bot.settings.setting import Scope
 
@@ -66,7 +66,7 @@ async def test_what_is_refused_nobody_else_has_seen(ann: Visitor, ben: Visitor, 
 async def test_other_rooms_hear_of_a_question_once_it_has_passed(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
-    await ann.sign_in(await Moderators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).new_code())
     async with ann.page("Ann") as hers:
         await hers.send("make_room", name="lesson")
         await hers.until("taken")

@@ -4,13 +4,13 @@ import pytest
 from fakes.platforms.web_page import Visitor
 
 from bot.app import Bot
-from bot.platforms.web.access.teachers import Moderators
+from bot.platforms.web.access.teachers import WebModerators
 from bot.storage.audit import AuditRow
 
 
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await Moderators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).new_code())
     return ann
 
 

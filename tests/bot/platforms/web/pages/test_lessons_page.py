@@ -15,7 +15,7 @@ from bot.config import ExplainSection, PluginsSection, WebSection
 from bot.core.messages import User
 from bot.inference.client import ModelClient
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.teachers import Moderators
+from bot.platforms.web.access.teachers import WebModerators
 from bot.plugin_host import plugin
 from bot.settings.setting import Scope
 from bot.storage.database import Database
@@ -111,7 +111,7 @@ async def test_the_chat_links_to_the_lessons(ann: Visitor) -> None:
 @pytest.fixture
 async def in_one_room(bot: Bot, ann: Visitor) -> None:
     """Lessons are off in the chat, and on in the room “lesson-1” alone."""
-    await ann.sign_in(await Moderators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).new_code())
     async with ann.page() as page:
         await page.send("make_room", name="lesson-1")
         await page.until("taken")

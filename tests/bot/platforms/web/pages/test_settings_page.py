@@ -13,7 +13,7 @@ from playwright.async_api import expect
 from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Place, User
-from bot.platforms.web.access.teachers import Moderators, link
+from bot.platforms.web.access.teachers import WebModerators, link
 from bot.settings.editor import SettingsHere
 from bot.settings.scopes import Scope
 
@@ -34,7 +34,7 @@ async def asked(person: Visitor, room: str = "", **change: Any) -> tuple[int, di
 
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await Moderators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).new_code())
     return ann
 
 
@@ -145,7 +145,7 @@ async def test_what_cannot_be_is_refused_with_a_sentence(teacher: Visitor, ben: 
 @MARKS[0]
 @MARKS[1]
 async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels) -> None:
-    teachers = link(url, await Moderators(bot.database).new_code())
+    teachers = link(url, await WebModerators(bot.database).new_code())
     async with chromium() as browser, opened(browser, teachers, expected="422") as page:
         await page.get_by_role("button", name="Sign in").click()
         await page.get_by_role("link", name="Settings").click()
@@ -173,7 +173,7 @@ async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels) 
 
 @asynccontextmanager
 async def at_the_page(bot: Bot, url: str) -> AsyncIterator[Any]:
-    teachers = link(url, await Moderators(bot.database).new_code())
+    teachers = link(url, await WebModerators(bot.database).new_code())
     async with chromium() as browser, opened(browser, teachers, expected="Failed to load resource") as page:
         await page.get_by_role("button", name="Sign in").click()
         await page.get_by_role("link", name="Settings").click()
