@@ -75,7 +75,7 @@ class ConfigPlugin(Plugin):
             sentence = "{name} needs a value: {expected}. Like this: `/config set {name} value:…`"
             raise UserError(sentence, name=known.name, expected=await _expected(ctx, known))
         scope = ctx.settings.scope(channel=channel, role=role, server=server)
-        changed = await ctx.settings.set(known.name, wanted, scope)
+        changed = await ctx.settings_editor.set(ctx.caller, known.name, wanted, scope)
         lines = [_changed(ctx, changed), *_exceptions(ctx, known, scope)]
         yield Reply(text="\n".join(lines), final=True)
 
@@ -97,9 +97,9 @@ class ConfigPlugin(Plugin):
         """
         scope = ctx.settings.scope(channel=channel, role=role, server=server)
         if setting is not None:
-            changes: Sequence[Changed] = [await ctx.settings.set(setting, None, scope)]
+            changes: Sequence[Changed] = [await ctx.settings_editor.set(ctx.caller, setting, None, scope)]
         else:
-            changes = await ctx.settings.reset(scope)
+            changes = await ctx.settings_editor.reset(ctx.caller, scope)
         lines = [_changed(ctx, changed) for changed in changes]
         yield Reply(text="\n".join(lines) or ctx.translate("Nothing was set there."), final=True)
 
@@ -134,7 +134,7 @@ class ConfigPlugin(Plugin):
         if (file is None) == (text is None):
             raise UserError("Give the settings either as a file or as text.")
         scope = ctx.settings.scope(server=server)
-        changes = await ctx.settings.load(_read(file) if file is not None else text or "", scope)
+        changes = await ctx.settings_editor.load(ctx.caller, _read(file) if file is not None else text or "", scope)
         lines = [_changed(ctx, changed) for changed in changes if changed.before != changed.after]
         yield Reply(text="\n".join(lines) or ctx.translate("All of that was set already."), final=True)
 

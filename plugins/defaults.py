@@ -15,9 +15,9 @@ class DefaultsPlugin(Plugin):
     @command("defaults show", private=True, free=True)
     async def show(self, ctx: Context) -> AsyncIterator[Reply]:
         """Show your own defaults, and what else could have one."""
-        mine = ctx.defaults.mine
+        mine = ctx.defaults.mine(ctx.caller, ctx.commands)
         lines = []
-        for name, option in ctx.defaults.offered.items():
+        for name, option in ctx.defaults.offered(ctx.commands).items():
             standard = ctx.translate("default")
             value = f"**{_shown(mine[name])}**" if name in mine else f"{_shown(option.default)} ({standard})"
             lines.append(f"- `{name}`: {value}")
@@ -31,7 +31,7 @@ class DefaultsPlugin(Plugin):
         option: The command and the option, such as ask.temperature
         value: What it shall be
         """
-        kept = await ctx.defaults.set(option.casefold(), value)
+        kept = await ctx.defaults.set(ctx.caller, ctx.commands, option.casefold(), value)
         text = ctx.translate(
             "{name} is {value} for you from now on.", name=f"`{option.casefold()}`", value=_shown(kept)
         )
@@ -43,20 +43,20 @@ class DefaultsPlugin(Plugin):
 
         option: The command and the option, such as ask.temperature; all if you name none
         """
-        if option is not None and option.casefold() not in ctx.defaults.mine:
+        if option is not None and option.casefold() not in ctx.defaults.mine(ctx.caller, ctx.commands):
             raise UserError("You have set no default of your own for {name}.", name=option)
-        await ctx.defaults.reset((option or "").casefold())
+        await ctx.defaults.reset(ctx.caller, (option or "").casefold())
         yield Reply(text=ctx.translate("Done: the bot's own default counts again."), final=True)
 
     @autocomplete("defaults set", "option")
     async def complete_set(self, ctx: Context, typed: str) -> tuple[str, ...]:
         """All that can be set."""
-        return tuple(name for name in ctx.defaults.offered if typed.casefold() in name)
+        return tuple(name for name in ctx.defaults.offered(ctx.commands) if typed.casefold() in name)
 
     @autocomplete("defaults reset", "option")
     async def complete_reset(self, ctx: Context, typed: str) -> tuple[str, ...]:
         """Those that were set."""
-        return tuple(name for name in ctx.defaults.mine if typed.casefold() in name)
+        return tuple(name for name in ctx.defaults.mine(ctx.caller, ctx.commands) if typed.casefold() in name)
 
 
 def _shown(value: object) -> str:

@@ -33,7 +33,7 @@ class ModerationPlugin(Plugin):
 
         message: A link to it
         """
-        if await ctx.moderation.remove(message):
+        if await ctx.moderation.remove(ctx.caller, message):
             text = ctx.translate("The message is removed.")
         else:
             text = ctx.translate("What was stored of it is deleted; the message itself could not be removed there.")
@@ -53,7 +53,7 @@ class ModerationPlugin(Plugin):
         duration: For how long, such as 10m, 2h or 3d
         reason: Why; they are told
         """
-        made = await ctx.moderation.time_out(user, ctx.settings.scope(), span(duration), reason or "")
+        made = await ctx.moderation.time_out(ctx.caller, user, ctx.settings.scope(), span(duration), reason or "")
         sentence = "{name} cannot use me until {until}. `/timeouts lift` ends it before."
         yield Reply(text=ctx.translate(sentence, name=_plain(made.name), until=_time(made.until)), final=True)
 
@@ -65,7 +65,7 @@ class ModerationPlugin(Plugin):
         """
         scope = ctx.settings.scope(server=server)
         lines, buttons = [], []
-        found = ctx.moderation.time_outs(scope)
+        found = ctx.moderation.time_outs(ctx.caller, scope)
         for one in found[:LISTED]:
             name = one.name or ctx.translate("somebody who had their data deleted")
             sentence = "- #{number} {name} until {until}, by {moderator}"
@@ -99,7 +99,7 @@ class ModerationPlugin(Plugin):
     @command("timeout-end", hidden=True, moderator=True, private=True)
     async def end(self, ctx: Context, number: int, server: str | None = None) -> AsyncIterator[Reply]:
         """End a time-out."""
-        lifted = await ctx.moderation.lift(number, ctx.settings.scope(server=server))
+        lifted = await ctx.moderation.lift(ctx.caller, number, ctx.settings.scope(server=server))
         name = lifted.name or ctx.translate("somebody who had their data deleted")
         yield Reply(text=ctx.translate("Lifted: {name} can use me again.", name=_plain(name)), final=True)
 
@@ -111,7 +111,8 @@ class ModerationPlugin(Plugin):
         """
         lines, buttons = [], []
         # This very answer is one of them.
-        jobs = [job for job in await ctx.moderation.queue(ctx.settings.scope(server=server)) if job.command != "queue"]
+        running = await ctx.moderation.queue(ctx.caller, ctx.settings.scope(server=server))
+        jobs = [job for job in running if job.command != "queue"]
         for job in jobs[:LISTED]:
             seconds = max(0, int((datetime.now(UTC) - job.since).total_seconds()))
             sentence = "- #{number} /{command} of {name}, waiting for {seconds} s"
@@ -133,7 +134,7 @@ class ModerationPlugin(Plugin):
     @command("queue-cancel", hidden=True, moderator=True, private=True)
     async def cancel(self, ctx: Context, row: int, server: str | None = None) -> AsyncIterator[Reply]:
         """Cancel an answer."""
-        job = await ctx.moderation.cancel(row, ctx.settings.scope(server=server))
+        job = await ctx.moderation.cancel(ctx.caller, row, ctx.settings.scope(server=server))
         about = {"command": job.command, "name": _plain(job.author_name)}
         yield Reply(text=ctx.translate("Cancelled: /{command} of {name}.", **about), final=True)
 
@@ -145,14 +146,14 @@ class ModerationPlugin(Plugin):
     @autocomplete("timeouts lift", "user")
     async def complete_lift(self, ctx: Context, typed: str) -> Sequence[str]:
         """Whoever is timed out here."""
-        found = ctx.moderation.time_outs(ctx.settings.scope())
+        found = ctx.moderation.time_outs(ctx.caller, ctx.settings.scope())
         names = [one.name or f"#{one.id}" for one in found]
         return [name for name in dict.fromkeys(names) if typed.casefold() in name.casefold()]
 
     def _number(self, ctx: Context, scope: Scope, user: str) -> int:
         """Which time-out somebody means. Raises UserError unless it is one."""
         wanted = user.strip().strip("<@!>").partition("|")[0]
-        found = ctx.moderation.time_outs(scope)
+        found = ctx.moderation.time_outs(ctx.caller, scope)
         numbered = [one.id for one in found if wanted.removeprefix("#") == str(one.id)]
         named = [one.id for one in found if wanted in (one.user, f"@{one.user}")] or [
             one.id for one in found if one.name and wanted.removeprefix("@").casefold() == one.name.casefold()

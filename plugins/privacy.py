@@ -21,7 +21,7 @@ class PrivacyPlugin(Plugin):
 
         part: Which part, where it is too much for one message
         """
-        files = await ctx.privacy.export()
+        files = await ctx.privacy.export(ctx.caller, ctx.question)
         parts = -(-len(files) // FILES)
         if part > parts:
             sentence = "What is stored about you ends with part {parts}; there is no part {part}."
@@ -58,5 +58,5 @@ class PrivacyPlugin(Plugin):
     @command("privacy-delete", hidden=True, private=True, free=True, kept=False)
     async def delete_now(self, ctx: Context) -> AsyncIterator[Reply]:
         """Delete it."""
-        await ctx.privacy.delete()
+        await ctx.privacy.delete(ctx.caller, ctx.question)
         yield Reply(text=ctx.translate("Everything that I had stored about you is deleted."), final=True)

@@ -23,7 +23,7 @@ class WhyPlugin(Plugin):
         if user is not None:
             if not ctx.user.is_moderator:
                 raise UserError("Only moderators can ask about somebody else.")
-            user = await ctx.moderation.whom(user)
+            user = await ctx.moderation.find_user(ctx.caller, user)
         known = ctx.plugins.find(command.strip().removeprefix("/").casefold())
         reasons = await ctx.why(known, user)
         if not reasons and user is None:

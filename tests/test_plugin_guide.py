@@ -60,7 +60,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Bot]:
 
 
 async def answer(made: Bot, line: str) -> bot.Reply:
-    replies = made.dispatch(Request(user=ANN, place=HERE, text=line)).replies
+    replies = made.prepare(Request(user=ANN, place=HERE, text=line)).start()
     return [reply async for reply in replies][-1]
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bot.core.caller import Caller
 from bot.core.errors import PermissionDenied, RequestRefused, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from bot.access.policy import Policy
     from bot.access.rate_limits import RateLimiter, Use
     from bot.access.timeouts import TimeOuts
     from bot.commands.command import Command
     from bot.core.i18n import Sentence
-    from bot.core.messages import Place, Reply, Request, User
+    from bot.core.messages import Place, Request, User
     from bot.plugin_host.registry import Registry
     from bot.safety.checks import Safety
     from bot.settings.resolver import Settings
@@ -35,7 +36,7 @@ class Reason:
 
 
 class Admission:
-    """Decides from memory alone; only `renewed`, `metered` and `why` wait for anything."""
+    """Decides from memory alone; only `refresh`, `counted` and `why` wait for anything."""
 
     def __init__(
         self,
@@ -82,16 +83,11 @@ class Admission:
         if (refusal := next(self._policy.time_outs(request.user, request.place), None)) is not None:
             raise PermissionDenied(refusal.sentence.text, code=refusal.code, what=action, **refusal.sentence.values)
 
-    async def renewed(
-        self, request: Request, replies: AsyncGenerator[Reply, None], command: Command | None = None
-    ) -> AsyncGenerator[Reply, None]:
-        """The replies, once it is known what moderators did elsewhere a moment ago. Raises Refused before the first."""
-        async with aclosing(replies):
-            await self._timeouts.refresh_one(request.user, request.place)
-            if command is not None:
-                self.check(request, command)
-            async for reply in replies:
-                yield reply
+    async def refresh(self, request: Request, command: Command | None = None) -> None:
+        """Learn what moderators just did elsewhere. Raises RequestRefused if the asker may not use `command`."""
+        await self._timeouts.refresh_one(request.user, request.place)
+        if command is not None:
+            self.check(request, command)
 
     def opened(self, request: Request, command: Command) -> Command:
         """`command` within the limits that it has for whoever asks. Raises Refused if they may not use it there."""
@@ -100,7 +96,7 @@ class Admission:
 
     def own(self, request: Request, command: Command) -> dict[str, Any]:
         """What whoever asks set as their own defaults of an opened command."""
-        return self._defaults.options(request.place.platform, request.user.id, command)
+        return self._defaults.options(Caller(request.user, request.place), command)
 
     def admit(self, request: Request, command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
         """The options of an opened command, bound; raises UserError if they are wrong, unsafe, or asked too often."""
@@ -121,16 +117,6 @@ class Admission:
             refused.what = command.name
             raise
         return options
-
-    async def metered(
-        self, request: Request, command: Command, replies: AsyncGenerator[Reply, None]
-    ) -> AsyncGenerator[Reply, None]:
-        """The replies, counted as one use unless all of it is an error. Raises LimitReached before the first one."""
-        async with aclosing(replies), self.counted(request, command) as use:
-            async for reply in replies:
-                if reply.final and reply.error and not reply.partial:
-                    use.give_back()
-                yield reply
 
     @asynccontextmanager
     async def counted(self, request: Request, command: Command) -> AsyncIterator[Use]:

@@ -1,68 +1,63 @@
-"""What happens when a button under an answer is pressed, or the form behind it is sent."""
+"""What a button under an answer does when it is pressed, and the form behind it when it is sent."""
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.answers import buttons
+from bot.answers.executor import AnswerJob, PageTurn
 from bot.core.errors import Expired, UserError
 from bot.core.messages import Reply
 from bot.moderation.actions import about
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from bot.access.admission import Admission
     from bot.answers.executor import AnswerExecutor
+    from bot.answers.services import Services
     from bot.commands.command import Command
+    from bot.core.latest import Latest
     from bot.core.messages import Button, Form, Place, Request, User
-    from bot.plugin_host.registry import Registry
     from bot.storage.audit import AuditEntry
     from bot.storage.database import MessageRow
-    from bot.storage.messages import MessageStore
 
 
 FORKS = "-fork"
 ENDING = buttons.IN_PLACE - buttons.ANYBODY
-"""These take something away, and show nothing."""
+"""Buttons that take something away, and show nothing."""
 
 
 class ButtonActions:
-    """The buttons of stored answers. Whatever they lead to passes the gate once more."""
+    """The buttons of stored answers. Whatever they lead to passes admission once more."""
 
-    def __init__(
-        self, *, registry: Registry, journal: MessageStore, answering: AnswerExecutor, gate: Admission
-    ) -> None:
-        self._registry = registry
-        self._journal = journal
-        self._answering = answering
-        self._gate = gate
+    def __init__(self, services: Services, executor: AnswerExecutor) -> None:
+        self._registry = services.registry
+        self._messages = services.messages
+        self._admission = services.admission
+        self._executor = executor
 
     async def form(self, request: Request, row_id: int) -> Form:
-        """The form behind Edit, filled in with what was asked. Raises UserError if whoever presses may not have it."""
+        """Return the form behind Edit, filled in with what was asked. Raises UserError for whoever may not have it."""
         row = await self._pressed(request, "edit", row_id)
         command = self._registry.behind(row.command)
-        return buttons.form(self._gate.opened(request, command), row.options, f"t:edit:{row_id}")
+        return buttons.form(self._admission.opened(request, command), row.options, f"t:edit:{row_id}")
 
     async def _pressed(self, request: Request, action: str, row_id: int) -> MessageRow:
-        row = await self._journal.get(row_id)
+        row = await self._messages.get(row_id)
         if row is None or row.role != "assistant" or not _reaches(row, request, action):
             raise Expired("This has expired: it is no longer stored.")
         if not buttons.is_plugins(action):
-            self._gate.pressed(request, action)
-        if action == buttons.FORK and not seen(row, request.user, request.place):
+            self._admission.pressed(request, action)
+        if action == buttons.FORK and not is_visible(row, request.user, request.place):
             raise Expired("This has expired: it is no longer stored.")
         buttons.check(action, row, request.user)
         return row
 
     async def act(
-        self, request: Request, action: str, row_id: int, *, turns: bool = False
-    ) -> AsyncGenerator[Reply, None]:
-        """What a press of `action` under the answer `row_id` leads to. Raises UserError if it may not be.
+        self, request: Request, action: str, row_id: int, replies: Latest[Reply], *, turns: bool = False
+    ) -> None:
+        """Do what a press of `action` under the answer `row_id` leads to. Raises UserError if it may not be.
 
-        `turns` says that it takes that answer's place.
+        `turns` says that what comes takes that answer's place.
         """
         row = await self._pressed(request, action, row_id)
         # One message is there for many people: it keeps the asker's language, and the web chat translates for each.
@@ -71,97 +66,98 @@ class ButtonActions:
             case "stop":
                 await self._stop(row, None if _is_own(row, request) else about(request.user, "cancel", row))
             case "delete":
-                self._answering.stop(row_id)
-                await self._journal.delete(row, None if _is_own(row, request) else about(request.user, "remove", row))
-                yield Reply(row=row_id, deleted=True, final=True)
+                self._executor.stop(row_id)
+                await self._messages.delete(row, None if _is_own(row, request) else about(request.user, "remove", row))
+                replies.put(Reply(row=row_id, deleted=True, final=True))
             case "up" | "down":
-                await self._journal.vote(row_id, request.user.id, 1 if action == "up" else -1)
-                yield await self._answering.snapshot(row, locale)
+                await self._messages.vote(row_id, request.user.id, 1 if action == "up" else -1)
+                replies.put(await self._executor.snapshot(row, locale))
+            case _ if turns:
+                await self._turn_page(request, action, row, locale, replies)
             case _:
-                led = self._turn(request, action, row, locale) if turns else self._follow_up(request, action, row)
-                async with aclosing(led) as replies:
-                    async for reply in replies:
-                        yield reply
+                await self._executor.run_answer(await self._follow_up(request, action, row), replies)
 
     async def _stop(self, row: MessageRow, entry: AuditEntry | None) -> None:
         """End an answer, wherever it is made; `entry` is noted in the audit. Raises UserError if it is finished."""
-        is_here = self._answering.stop(row.id)
-        if not is_here and not await self._journal.is_made(row):
+        is_here = self._executor.stop(row.id)
+        if not is_here and not await self._messages.is_made(row):
             raise UserError("There is nothing to stop: this answer is finished.")
         if entry is not None or not is_here:
-            await self._journal.take_away(row, entry)
+            await self._messages.take_away(row, entry)
 
-    async def _turn(self, request: Request, action: str, row: MessageRow, locale: str) -> AsyncGenerator[Reply, None]:
-        """Another page in the place of the one that an answer shows."""
-        if (button := _button(action, row)) is None:
+    async def _turn_page(
+        self, request: Request, action: str, row: MessageRow, locale: str, replies: Latest[Reply]
+    ) -> None:
+        """Put another page in the place of the one that an answer shows."""
+        if (button := _find_button(action, row)) is None:
             # Whoever presses still saw the page before, so they are shown this one.
-            yield await self._answering.snapshot(row, locale)
+            replies.put(await self._executor.snapshot(row, locale))
             return
         # What pages show was judged and counted when the answer was asked for. As messages of their own they count.
-        command = replace(self._gate.opened(request, self._registry.behind(button.command)), free=True)
-        options = self._gate.bound(request, command, button.options)
-        async with aclosing(self._answering.turn(request, command, options, row, button, locale)) as replies:
-            async for reply in replies:
-                yield reply
+        command = replace(self._admission.opened(request, self._registry.behind(button.command)), free=True)
+        options = self._admission.bound(request, command, button.options)
+        job = AnswerJob(request=request, command=command, options=options, private=row.private)
+        await self._executor.run_page_turn(PageTurn(job=job, row=row, button=button, locale=locale), replies)
 
-    async def _follow_up(self, request: Request, action: str, row: MessageRow) -> AsyncGenerator[Reply, None]:
-        """A new answer that grows out of an old one."""
-        asked = request.action
+    async def _follow_up(self, request: Request, action: str, row: MessageRow) -> AnswerJob:
+        """Return the job of a new answer that grows out of an old one."""
+        question: int | None
+        parent: int | None
         if buttons.is_plugins(action):
-            if (button := _button(action, row)) is None:
+            if (button := _find_button(action, row)) is None:
                 raise Expired("This button has expired.")
-            command, given = self._registry.behind(button.command), button.options
-            command = self._gate.opened(request, command)
-            parent: int | None = row.id
-            question: int | None = None
+            command = self._admission.opened(request, self._registry.behind(button.command))
+            given = button.options
+            question, parent = None, row.id
         else:
-            command = self._forks(row) if action == buttons.FORK else self._registry.behind(row.command)
-            command = self._gate.opened(request, command)
-            fields = (asked.fields if asked else None) or {}
+            command = self._fork_command(row) if action == buttons.FORK else self._registry.behind(row.command)
+            command = self._admission.opened(request, command)
+            fields = (request.action.fields if request.action else None) or {}
             given = buttons.changed(action, command, row, fields)
             request = replace(request, options=buttons.taken(action, command, fields))
             repeats = action in buttons.REPEATS
-            question, parent = (row.parent, None) if repeats else (None, await self._before(row))
-        options = self._gate.bound(request, command, given)
-        private = row.private or command.private
-        replies = self._answering.answer(
-            request, command, options, private=private, question=question, parent=parent, source=row.id
+            question, parent = (row.parent, None) if repeats else (None, await self._parent_of_question(row))
+        return AnswerJob(
+            request=request,
+            command=command,
+            options=self._admission.bound(request, command, given),
+            private=row.private or command.private,
+            question=question,
+            parent=parent,
+            source=row.id,
         )
-        async with aclosing(self._gate.metered(request, command, replies)) as metered:
-            async for reply in metered:
-                yield reply
 
-    def _forks(self, row: MessageRow) -> Command:
-        """The hidden command that goes on from the middle of an answer: it has the answer's name and “-fork”."""
+    def _fork_command(self, row: MessageRow) -> Command:
+        """Return the hidden command that goes on from the middle of an answer: it has the answer's name and “-fork”."""
         name = row.command.removesuffix(FORKS) + FORKS
         if (command := self._registry.get(name)) is None:
             raise UserError("Answers of /{command} cannot be forked.", command=row.command)
         return command
 
-    async def _before(self, row: MessageRow) -> int | None:
-        """What the question of an answer was a reply to."""
-        question = None if row.parent is None else await self._journal.get(row.parent)
+    async def _parent_of_question(self, row: MessageRow) -> int | None:
+        """Return the row of the answer that the question of an answer replied to."""
+        question = None if row.parent is None else await self._messages.get(row.parent)
         return None if question is None else question.parent
 
 
-def _button(action: str, row: MessageRow) -> Button | None:
-    """The plugin's button of an answer that `action` is, if it has it (still)."""
+def _find_button(action: str, row: MessageRow) -> Button | None:
+    """Return the plugin's button of an answer that `action` names, if the answer has it (still)."""
     return next((one for one in buttons.stored(row) if buttons.parse(one.id)[0] == action), None)
 
 
-def seen(row: MessageRow, user: User, place: Place) -> bool:
-    """Whether an answer is shown to `user` in `place`."""
+def is_visible(row: MessageRow, user: User, place: Place) -> bool:
+    """Return whether an answer is shown to `user` in `place`."""
     here = (row.platform, row.server, row.channel) == (place.platform, place.server, place.channel)
     return here and (not row.private or row.author == user.id)
 
 
 def _is_own(row: MessageRow, request: Request) -> bool:
-    """Whether whoever presses asked for the answer."""
+    """Return whether whoever presses asked for the answer."""
     return (row.platform, row.author) == (request.place.platform, request.user.id)
 
 
 def _reaches(row: MessageRow, request: Request, action: str) -> bool:
-    """Whether somebody there can have this button of an answer: rights in one server are none in another."""
+    """Return whether somebody there can have this button of an answer: rights in one server are none in another."""
     user, place = request.user, request.place
     if user.is_operator or _is_own(row, request):
         return True

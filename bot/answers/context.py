@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     from bot.access.admission import Admission, Reason
     from bot.answers.history import History
     from bot.commands.command import Command
+    from bot.core.caller import Caller
     from bot.core.messages import Place, Reference, Request, User
     from bot.core.model_events import Dial
     from bot.inference.client import ModelClient
-    from bot.moderation.actions import ModerationHere
-    from bot.moderation.audit_view import AuditHere
-    from bot.moderation.statistics import StatisticsHere
+    from bot.moderation.actions import Moderation
+    from bot.moderation.audit_view import AuditReader
+    from bot.moderation.statistics import Statistics
     from bot.plugin_host.registry import Registry
-    from bot.privacy.export import PrivacyHere
+    from bot.privacy.export import PrivacyService
     from bot.safety.checks import Safety
-    from bot.settings.editor import SettingsHere
-    from bot.settings.user_defaults import DefaultsHere
+    from bot.settings.editor import SettingsEditor, SettingsView
+    from bot.settings.user_defaults import Defaults
     from bot.storage.key_value import Store
 
 log = logging.getLogger(__name__)
@@ -38,28 +39,34 @@ class Context:
     """One request, as a plugin sees it."""
 
     request: Request
+    caller: Caller
+    """Who asks, and where: the services below take it as their first argument."""
     models: ModelClient
     commands: tuple[Command, ...]
     """The commands that this user may use here."""
-    settings: SettingsHere
+    settings: SettingsView
     """The settings as they are here: `ctx.settings["ask.system_prompt"]`."""
+    settings_editor: SettingsEditor
+    """Changes settings, for moderators."""
     store: Store
     """The plugin's own JSON values."""
     history: History
     """The conversation so far."""
-    defaults: DefaultsHere
-    """What this user set as their own defaults of options."""
-    statistics: StatisticsHere
+    defaults: Defaults
+    """What users set as their own defaults of options."""
+    statistics: Statistics
     """How much this server uses the bot, and how; for moderators."""
-    audit: AuditHere
+    audit: AuditReader
     """What happened here that somebody may have to answer for; for moderators."""
-    moderation: ModerationHere
+    moderation: Moderation
     """What moderators do to messages, people and answers under way."""
-    privacy: PrivacyHere
-    """What is stored about whoever asks."""
+    privacy: PrivacyService
+    """Exports and deletes what is stored about whoever asks."""
+    question: int
+    """The row of the stored question that is answered; 0 for none."""
     plugins: Registry
     """The plugins that are loaded; for the plugin that manages them."""
-    _gate: Admission
+    _admission: Admission
     _safety: Safety
     pages: str
     """The address of the plugin's pages, for `link`; "" where nobody could open it."""
@@ -90,7 +97,7 @@ class Context:
 
     async def why(self, command: Command, user: User | None = None) -> list[Reason]:
         """Everything that keeps `command` from `user`, or whoever asks, here, in the order they would hear of it."""
-        return await self._gate.why(user or self.user, command, self.place)
+        return await self._admission.why(user or self.user, command, self.place)
 
     async def known(self, question: str) -> Reference | None:
         """What a plugin knows about `question`. Whatever happens to it meanwhile, this ends soon and raises nothing."""

@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bot.answers.context import Context
 from bot.answers.history import History
 from bot.config import LOOPBACK
-from bot.moderation.actions import ModerationHere
-from bot.moderation.audit_view import AuditHere
-from bot.moderation.statistics import StatisticsHere
-from bot.privacy.export import PrivacyHere
-from bot.settings.editor import SettingsHere
-from bot.settings.user_defaults import DefaultsHere
+from bot.core.caller import Caller
+from bot.moderation.audit_view import AuditReader
+from bot.moderation.statistics import Statistics
+from bot.settings.editor import SettingsEditor, SettingsView
 from bot.storage.key_value import Store
 
 if TYPE_CHECKING:
-    from bot.access.admission import Admission
+    from bot.answers.services import Services
     from bot.commands.command import Command
     from bot.core.messages import Place, Request
-    from bot.inference.client import ModelClient
-    from bot.moderation.actions import Moderation
-    from bot.plugin_host.registry import Registry
-    from bot.privacy.export import PrivacyService
-    from bot.safety.checks import Safety
-    from bot.settings.resolver import Settings
-    from bot.settings.user_defaults import Defaults
-    from bot.storage.audit import Audit
-    from bot.storage.database import Database, MessageRow
+    from bot.storage.database import MessageRow
 
 PAGES = "/read"
 """Where the web chat shows the pages of plugins."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ContextFactory:
-    """The parts of the core that handlers see something of. `web_url` is where people reach the web chat, or ""."""
+    """Makes contexts from the services. `web_url` is where people reach the web chat, or ""."""
 
-    models: ModelClient
-    database: Database
-    registry: Registry
-    settings: Settings
-    defaults: Defaults
-    gate: Admission
-    safety: Safety
-    audit: Audit
-    moderation: Moderation
-    privacy: PrivacyService
-    web_url: str
+    def __init__(self, services: Services, web_url: str = "") -> None:
+        self._services = services
+        self._settings_editor = SettingsEditor(services.settings)
+        self._audit = AuditReader(services.audit)
+        self._statistics = Statistics(services.database, services.registry)
+        self.web_url = web_url
 
     def make(
         self, request: Request, command: Command, question: MessageRow | None = None, *, private: bool = False
@@ -58,31 +41,33 @@ class ContextFactory:
 
         `question` is the stored one that is answered, `private` whether that is done for whoever asks alone.
         """
-        user, place = request.user, request.place
-        commands = self.gate.commands_for(user, place)
+        services, caller = self._services, Caller(request.user, request.place)
         return Context(
             request=request,
-            models=self.models,
-            commands=commands,
-            defaults=DefaultsHere(self.defaults, place.platform, user.id, commands),
-            settings=SettingsHere(self.settings, place, user),
-            store=Store(self.database, command.plugin),
+            caller=caller,
+            models=services.models,
+            commands=services.admission.commands_for(caller.user, caller.place),
+            settings=SettingsView(services.settings, caller),
+            settings_editor=self._settings_editor,
+            store=Store(services.database, command.plugin),
             history=History(
-                self.database,
+                services.database,
                 question,
-                reader=user.id,
+                reader=caller.user.id,
                 private=private,
                 alone=request.alone,
                 is_reply=bool(request.reply_to),
             ),
-            audit=AuditHere(self.audit, user),
-            statistics=StatisticsHere(self.database, user, {known.name for known in self.registry.commands}),
-            moderation=ModerationHere(self.moderation, user, place),
-            privacy=PrivacyHere(self.privacy, user, place, question.id if question else 0),
-            plugins=self.registry,
-            _gate=self.gate,
-            _safety=self.safety,
-            pages=self._pages(command.plugin, place),
+            defaults=services.defaults,
+            audit=self._audit,
+            statistics=self._statistics,
+            moderation=services.moderation,
+            privacy=services.privacy,
+            question=question.id if question else 0,
+            plugins=services.registry,
+            _admission=services.admission,
+            _safety=services.safety,
+            pages=self._pages(command.plugin, request.place),
         )
 
     def _pages(self, plugin: str, place: Place) -> str:

@@ -6,12 +6,13 @@ import asyncio
 import math
 import time
 from collections import deque
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from bot.core.latest import Stream
     from bot.core.messages import Reply
 
 MINUTE = 60.0
@@ -87,64 +88,27 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class _Newest:
-    """The newest snapshot of a source that is read as fast as it gives, and closed where it is read."""
+async def throttled(replies: Stream[Reply], throttle: Throttle) -> AsyncGenerator[Reply, None]:
+    """Yield the newest of `replies` whenever `throttle` lets one pass; those that came in between are left out.
 
-    def __init__(self) -> None:
-        self.reply: Reply | None = None
-        self.ended = False
-        self.changed = asyncio.Event()
-
-    async def read(self, replies: AsyncGenerator[Reply, None]) -> None:
-        try:
-            async with aclosing(replies):
-                async for self.reply in replies:
-                    self.changed.set()
-                    # A source that never waits itself would not let anybody else run.
-                    await asyncio.sleep(0)
-        finally:
-            self.ended = True
-            self.changed.set()
-
-
-async def throttled(replies: AsyncGenerator[Reply, None], pacer: Throttle) -> AsyncGenerator[Reply, None]:
-    """The newest of `replies` whenever `pacer` lets one pass; those that came in between are left out.
-
-    The source never waits for the consumer, its last snapshot is always given, no snapshot twice in a row, and
-    what the source raises is raised after it. Closing this (use `aclosing`) stops and closes the source.
+    The answer never waits for the consumer, its last snapshot always comes, no snapshot comes twice in a row, and an
+    error is raised after the last one. Closing this (use `aclosing`) closes the stream.
     """
-    newest = _Newest()
-    reader = asyncio.create_task(newest.read(replies))
+    newest: Reply | None = None
     shown: Reply | None = None
-    try:
+    async with aclosing(replies):
+        latest = replies.begin()
         while True:
-            current, final = newest.reply, newest.ended or (newest.reply is not None and newest.reply.final)
-            if current is None or current == shown:
-                if newest.ended:
-                    break
-                delay = None
-            elif not (delay := pacer.delay(final=final)):
-                pacer.sent()
-                shown = current
-                yield current
+            newest = latest.pop_newest() or newest
+            final = latest.ended or (newest is not None and newest.final)
+            delay: float | None = None
+            if newest is None or newest == shown:
+                if latest.ended:
+                    latest.check()
+                    return
+            elif not (delay := throttle.delay(final=final)):
+                throttle.sent()
+                shown = newest
+                yield newest
                 continue
-            newest.changed.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await newest.changed.wait()
-        await reader
-    finally:
-        await _stop(reader)
-
-
-async def _stop(reader: asyncio.Task[None]) -> None:
-    """End the task and raise what its end raised, if anything but the cancellation."""
-    reader.cancel()
-    await asyncio.wait({reader})
-    if not reader.cancelled():
-        reader.result()
-
-
-async def once(reply: Reply) -> AsyncGenerator[Reply, None]:
-    """All the replies of what is told in one."""
-    yield reply
+            await latest.wait(delay)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bot.core.errors import PermissionDenied
 from bot.core.i18n import translate
 from bot.core.text import cut
 from bot.safety.verdict import ANSWER
@@ -17,10 +15,11 @@ from bot.storage.audit import APPEAL, MODERATION, REFUSAL, SETTING, AuditEntry
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from bot.core.messages import User
+    from bot.core.caller import Caller
     from bot.settings.setting import Scope
     from bot.storage.audit import Audit, AuditFilter, AuditRow
 
+NOT_ALLOWED = "Only moderators can read the audit."
 NAME, VALUE = 40, 80
 """Characters of a name and of a value in a line."""
 AT_ONCE = 500
@@ -33,34 +32,35 @@ PLAIN = str.maketrans({"*": "∗", "`": "ˋ", "<": "‹", ">": "›", "[": "(", 
 """What people can have in their names and what would look like Markdown, with what looks alike and is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditHere:
-    """The entries of a server, for its moderators alone; whoever else asks is refused with PermissionDenied."""
+class AuditReader:
+    """The entries of a server, for its moderators alone; everybody else is refused with PermissionDenied."""
 
-    _audit: Audit
-    _user: User
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
 
-    async def find(self, scope: Scope, wanted: AuditFilter, *, most: int) -> Sequence[AuditRow]:
+    async def find(self, caller: Caller, scope: Scope, wanted: AuditFilter, *, most: int) -> Sequence[AuditRow]:
         """What happened in a server, the newest first, `most` at most."""
-        self._check()
+        caller.require_moderator(NOT_ALLOWED)
         return await self._audit.find(scope.platform, scope.server, wanted, most=most)
 
-    async def all(self, scope: Scope, wanted: AuditFilter) -> AsyncIterator[Sequence[AuditRow]]:
+    async def all(self, caller: Caller, scope: Scope, wanted: AuditFilter) -> AsyncIterator[Sequence[AuditRow]]:
         """All of it in pieces, the newest first, for what is too much to be read at once."""
-        self._check()
+        caller.require_moderator(NOT_ALLOWED)
         async for rows in self._audit.pieces(scope.platform, scope.server, wanted, AT_ONCE):
             yield rows
 
-    async def names(self, scope: Scope) -> Sequence[str]:
+    async def names(self, caller: Caller, scope: Scope) -> Sequence[str]:
         """What there are entries about: settings, commands, what moderators did."""
-        self._check()
+        caller.require_moderator(NOT_ALLOWED)
         return await self._audit.names(scope.platform, scope.server)
 
-    async def note(self, scope: Scope, what: str, about: str, *, before: Any = None, after: Any = None) -> None:
+    async def note(
+        self, caller: Caller, scope: Scope, what: str, about: str, *, before: Any = None, after: Any = None
+    ) -> None:
         """Note what a moderator did in a server, to what, and what was before and after, as JSON can hold it."""
-        self._check()
+        caller.require_moderator(NOT_ALLOWED)
         entry = AuditEntry(
-            actor=self._user,
+            actor=caller.user,
             place=scope.place,
             kind=MODERATION,
             what=what,
@@ -70,17 +70,13 @@ class AuditHere:
         )
         await self._audit.record(entry)
 
-    def line(self, row: AuditRow) -> str:
+    def line(self, caller: Caller, row: AuditRow) -> str:
         """An entry in a line of Markdown in the reader's language, without its time."""
-        return line(row, self._user.locale)
+        return line(row, caller.user.locale)
 
     def before(self, row: AuditRow) -> Any:
         """What was before, as far as moderators are shown it: the words of a refusal only once somebody appealed."""
         return None if row.kind == REFUSAL else row.before
-
-    def _check(self) -> None:
-        if not self._user.is_moderator and not self._user.is_operator:
-            raise PermissionDenied("Only moderators can read the audit.", code="moderators")
 
 
 def line(row: AuditRow, locale: str) -> str:

@@ -15,8 +15,6 @@ from bot.safety.verdict import ANSWER, Unsafe
 from bot.storage.audit import APPEAL, REFUSAL, AuditEntry, AuditFilter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from bot.core.messages import Request
     from bot.storage.audit import Audit
 
@@ -68,7 +66,7 @@ class Refusals:
             log.exception("A refusal could not be noted")
             return None
 
-    async def appeal(self, request: Request, number: int) -> AsyncGenerator[Reply, None]:
+    async def appeal(self, request: Request, number: int) -> Reply:
         """Tell the moderators that somebody thinks a refusal wrong. Raises UserError if it is not theirs to tell."""
         row = await self._audit.get(number)
         user, place = request.user, request.place
@@ -98,7 +96,7 @@ class Refusals:
             sentence = "The moderators can now see what was held back of the answer, and why."
         else:
             sentence = "The moderators can now see what you wrote and why it was refused."
-        yield Reply(text=translate(sentence, user.locale), private=True, final=True)
+        return Reply(text=translate(sentence, user.locale), private=True, final=True)
 
 
 def _is_moderated(place: Place) -> bool:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from bot.commands.command import family
-from bot.core.errors import PermissionDenied
 from bot.storage.counters import REFUSAL, USE, VOTE, WAIT, WAITS, CountRow, day_of
 from bot.storage.database import now
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from bot.core.messages import User
+    from bot.core.caller import Caller
+    from bot.plugin_host.registry import Registry
     from bot.settings.setting import Scope
     from bot.storage.database import Database
 
@@ -59,19 +59,17 @@ class UsageStatistics:
         return sum(map(sum, self.uses.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class StatisticsHere:
-    """The figures of a server, for its moderators alone; whoever else asks is refused with PermissionDenied."""
+class Statistics:
+    """The figures of a server, for its moderators alone; everybody else is refused with PermissionDenied."""
 
-    _database: Database
-    _user: User
-    _known: Collection[str]
+    def __init__(self, database: Database, registry: Registry) -> None:
+        self._database = database
+        self._registry = registry
 
-    async def last(self, days: int, scope: Scope) -> UsageStatistics:
-        """Those of the last `days` days, today included."""
-        if not self._user.is_moderator and not self._user.is_operator:
-            raise PermissionDenied("Only moderators can see the statistics.", code="moderators")
-        return await figures(self._database, scope, days, self._known)
+    async def last(self, caller: Caller, days: int, scope: Scope) -> UsageStatistics:
+        """Return the figures of the last `days` days, today included."""
+        caller.require_moderator("Only moderators can see the statistics.")
+        return await figures(self._database, scope, days, {known.name for known in self._registry.commands})
 
 
 async def figures(database: Database, scope: Scope, days: int, known: Collection[str]) -> UsageStatistics:

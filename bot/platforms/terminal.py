@@ -158,14 +158,14 @@ class Terminal:
             return 1
 
     async def _answered(self, request: Request) -> int:
-        dispatch = self.bot.dispatch(request)
-        if dispatch.form is not None:
-            filled_in = await self._fill_in(await dispatch.form())
+        decision = self.bot.prepare(request)
+        if decision.form is not None:
+            filled_in = await self._fill_in(await decision.form())
             if filled_in is None:
                 return 130
-            dispatch = self.bot.dispatch(filled_in)
+            decision = self.bot.prepare(filled_in)
         self._last, self._stopped = Reply(), False
-        async with aclosing(dispatch.replies) as replies:
+        async with aclosing(decision.start()) as replies:
             await self._show(replies)
         last = self._last
         if last.error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from bot.access.timeouts import TimeOuts
     from bot.core.adapters import Adapters
+    from bot.core.caller import Caller
     from bot.core.messages import Place, User
     from bot.moderation.actions import Moderation
     from bot.plugin_host.registry import Registry
@@ -64,12 +64,12 @@ class PrivacyService:
         self._moderation = moderation
         self._hands = hands
 
-    async def export(self, user: User, place: Place, asking: int) -> Sequence[Attachment]:
-        """All that is stored about `user` on the platform of `place`, as JSON; `asking` is the question that asks so.
+    async def export(self, caller: Caller, asking: int = 0) -> Sequence[Attachment]:
+        """Return all that is stored about the caller on their platform, as JSON; `asking` is the row of the question.
 
         It is in as many files as it takes for each to be one that every platform takes.
         """
-        person = await self._person(user, place)
+        user, person = caller.user, await self._person(caller.user, caller.place)
         async with self._database.reading() as session:
             messages = await self._messages(session, person, asking)
             files = await _of(session, AttachmentRow, messages)
@@ -104,13 +104,13 @@ class PrivacyService:
             lambda: _written(about, note, {**sections, "tokens": _told(tokens), "files": _pieces([*files, *blobs])})
         )
 
-    async def delete(self, user: User, place: Place, asking: int) -> None:
-        """Delete all that is stored about `user` on the platform of `place`, but a time-out that is in force.
+    async def delete(self, caller: Caller, asking: int = 0) -> None:
+        """Delete all that is stored about the caller on their platform, but a time-out that is in force.
 
         What others answer for, as the audit's entries, has a pseudonym in their place from now on. `asking` is the
         question that asks so, which is forgotten once it is answered.
         """
-        person = await self._person(user, place)
+        user, person = caller.user, await self._person(caller.user, caller.place)
         for plugin in self._registry.plugins:
             await plugin.forget(person)
         moderators = {command.name for command in self._registry.all if command.moderator}
@@ -165,24 +165,6 @@ class PrivacyService:
         given = TimeOutRow.actor == person.id
         mine = or_(TimeOutRow.person == hashed, given if user.is_operator else given & _on(TimeOutRow, person))
         return list(await session.scalars(select(TimeOutRow).where(mine)))
-
-
-@dataclass(frozen=True, slots=True)
-class PrivacyHere:
-    """What is stored about whoever asks."""
-
-    _all: PrivacyService
-    _user: User
-    _place: Place
-    _asking: int
-
-    async def export(self) -> Sequence[Attachment]:
-        """All of it, as files."""
-        return await self._all.export(self._user, self._place, self._asking)
-
-    async def delete(self) -> None:
-        """Delete all of it."""
-        await self._all.delete(self._user, self._place, self._asking)
 
 
 def _on(table: Any, person: Person) -> Any:

@@ -1,12 +1,13 @@
-"""The settings of one place as a plugin sees them: read by anybody, changed by moderators."""
+"""Settings as a caller reads them, and as moderators change them: one by one, or as a file."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bot.core.errors import PermissionDenied, UserError
+from bot.core.errors import UserError
 from bot.core.i18n import Sentence
 from bot.settings.scopes import Change, home
 from bot.settings.setting import Scope
@@ -14,27 +15,37 @@ from bot.settings.setting import Scope
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from bot.core.messages import Channel, Place, Role, User
+    from bot.core.caller import Caller
+    from bot.core.messages import Channel, Role
     from bot.settings.resolver import Level, Settings
     from bot.settings.setting import Changed, Setting
 
+NOT_ALLOWED = "Only moderators can change settings."
 SERVERS = {"web": Scope("web", "web"), "terminal": Scope("terminal", "", "terminal")}
 """What the person at the terminal may name beside a server of Discord or Slack."""
 ELSEWHERE = ("discord", "slack")
+MOVED = frozenset({"set", "reset", "load"})
+"""Methods that plugins written for 0.1 call on `ctx.settings`."""
 TABLES = {"server": "", "channel": "channel", "role": "role"}
 """The tables of an exported file, and what in a scope they are named after."""
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsHere:
-    """The settings of one place: `ctx.settings["ask.system_prompt"]`."""
+class SettingsView:
+    """The settings as they are for a caller: `ctx.settings["ask.system_prompt"]`."""
 
-    _settings: Settings
-    _place: Place
-    _user: User
+    def __init__(self, settings: Settings, caller: Caller) -> None:
+        self._settings = settings
+        self._caller = caller
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in MOVED:
+            raise AttributeError(f"ctx.settings has no “{name}”")
+        text = f"ctx.settings.{name}(…) is ctx.settings_editor.{name}(ctx.caller, …) now; the old way will go in 2.0."
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return partial(getattr(SettingsEditor(self._settings), name), self._caller)
 
     def __getitem__(self, name: str) -> Any:
-        return self._settings.value(name, self._place, self._user)
+        return self._settings.value(name, self._caller.place, self._caller.user)
 
     @property
     def declared(self) -> tuple[Setting, ...]:
@@ -54,7 +65,7 @@ class SettingsHere:
 
         Raises UserError for what there is not.
         """
-        scope = home(self._place) if server is None else self._elsewhere(server)
+        scope = home(self._caller.place) if server is None else self._elsewhere(server)
         if channel is not None and role is not None:
             raise UserError("Name a channel or a role, not both.")
         if channel is None and role is None:
@@ -64,7 +75,7 @@ class SettingsHere:
         return Scope(scope.platform, scope.server, channel.id if channel else "", role.id if role else "")
 
     def _elsewhere(self, server: str) -> Scope:
-        if not self._user.is_operator:
+        if not self._caller.user.is_operator:
             raise UserError("Only whoever runs this bot can name another server, from the terminal.")
         platform, _, number = server.strip().partition(":")
         if platform in SERVERS and not number:
@@ -84,23 +95,15 @@ class SettingsHere:
 
     def group(self, name: str) -> str:
         """What the settings that `name` belongs to are called for people."""
-        return self._settings.group(name, self._user.locale)
+        return self._settings.group(name, self._caller.user.locale)
 
     async def model(self, name: str) -> str | None:
         """The model that the setting `name` chooses here; None where nobody declared it. Raises ModelError."""
-        return await self._settings.model(name, self._place)
+        return await self._settings.model(name, self._caller.place)
 
     async def choices(self, setting: Setting) -> tuple[str, ...]:
         """What there is to choose from for a setting; nothing where other values would do, too."""
-        return await self._settings.choices(setting, self._settings.value(setting.name, self._place))
-
-    async def set(self, name: str, raw: Any, scope: Scope) -> Changed:
-        """Set `name` in `scope`, or take back what was set there with a `raw` of None. Raises UserError."""
-        return (await self._write([await self._settings.typed(name, raw, scope)]))[0]
-
-    async def reset(self, scope: Scope) -> Sequence[Changed]:
-        """Take back all that was set for exactly this scope."""
-        return await self._write([Change(scope, name, None) for name in self._known(scope)])
+        return await self._settings.choices(setting, self._settings.value(setting.name, self._caller.place))
 
     def export(self, scope: Scope) -> str:
         """What was set for a server, its channels and its roles, as TOML that `load` reads."""
@@ -112,7 +115,27 @@ class SettingsHere:
                 lines += [f"[{table}]", *(f"{_quoted(name)} = {_toml(value)}" for name, value in values.items()), ""]
         return "\n".join(lines)
 
-    async def load(self, text: str, scope: Scope) -> Sequence[Changed]:
+    def _known(self, scope: Scope) -> dict[str, Any]:
+        values = self._settings.scopes.at(scope)
+        return {name: value for name, value in sorted(values.items()) if self._settings.knows(name)}
+
+
+class SettingsEditor:
+    """Changes settings for moderators; everybody else is refused with PermissionDenied."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def set(self, caller: Caller, name: str, raw: Any, scope: Scope) -> Changed:
+        """Set `name` in `scope`, or take back what was set there with a `raw` of None. Raises UserError."""
+        return (await self._write(caller, [await self._settings.typed(name, raw, scope)]))[0]
+
+    async def reset(self, caller: Caller, scope: Scope) -> Sequence[Changed]:
+        """Take back all that was set for exactly this scope."""
+        known = sorted(name for name in self._settings.scopes.at(scope) if self._settings.knows(name))
+        return await self._write(caller, [Change(scope, name, None) for name in known])
+
+    async def load(self, caller: Caller, text: str, scope: Scope) -> Sequence[Changed]:
         """Set all that an exported file says, in `scope` and its channels and roles; what it does not name stays.
 
         Raises UserError that lists every mistake; nothing has changed then.
@@ -132,16 +155,11 @@ class SettingsHere:
             raise UserError("Nothing was changed, because of this:{mistakes}", mistakes=tuple(mistakes))
         if not changes:
             raise UserError("There are no settings in it.")
-        return await self._write(changes)
+        return await self._write(caller, changes)
 
-    def _known(self, scope: Scope) -> dict[str, Any]:
-        values = self._settings.scopes.at(scope)
-        return {name: value for name, value in sorted(values.items()) if self._settings.knows(name)}
-
-    async def _write(self, changes: Sequence[Change]) -> list[Changed]:
-        if not self._user.is_moderator and not self._user.is_operator:
-            raise PermissionDenied("Only moderators can change settings.", code="moderators")
-        return await self._settings.write(changes, self._user)
+    async def _write(self, caller: Caller, changes: Sequence[Change]) -> list[Changed]:
+        caller.require_moderator(NOT_ALLOWED)
+        return await self._settings.write(changes, caller.user)
 
 
 def _values(tables: Mapping[str, Any], scope: Scope, mistakes: list[Sentence]) -> Iterator[tuple[Scope, str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bot.core.errors import OptionError, UserError
@@ -14,20 +13,10 @@ if TYPE_CHECKING:
 
     from bot.commands.command import Command
     from bot.commands.option import Option
+    from bot.core.caller import Caller
     from bot.storage.database import Database
 
 KINDS = frozenset({"integer", "number", "boolean", "choice"})
-
-
-def offered(commands: Sequence[Command]) -> dict[str, Option]:
-    """The options that can have a default of one's own, by names like "ask.temperature"."""
-    return {
-        f"{command.name}.{option.name}": option
-        for command in commands
-        for option in command.options
-        # A drawn seed is what makes two answers differ; with a fixed one "Again" would seem broken.
-        if option.kind in KINDS and not option.required and option.name != "seed"
-    }
 
 
 class Defaults:
@@ -45,15 +34,31 @@ class Defaults:
         """Follow what other processes set."""
         self._all = await self._store.items()
 
-    def of(self, platform: str, user: str) -> Mapping[str, Any]:
-        """A user's defaults by names like "ask.temperature"."""
-        return self._all.get(_key(platform, user), {})
+    def of(self, caller: Caller) -> Mapping[str, Any]:
+        """Return a user's defaults by names like "ask.temperature"."""
+        return self._all.get(_key(caller), {})
 
-    def options(self, platform: str, user: str, command: Command) -> dict[str, Any]:
+    @staticmethod
+    def offered(commands: Sequence[Command]) -> dict[str, Option]:
+        """Return the options that can have a default of one's own, by names like "ask.temperature"."""
+        return {
+            f"{command.name}.{option.name}": option
+            for command in commands
+            for option in command.options
+            # A drawn seed is what makes two answers differ; with a fixed one "Again" would seem broken.
+            if option.kind in KINDS and not option.required and option.name != "seed"
+        }
+
+    def mine(self, caller: Caller, commands: Sequence[Command]) -> Mapping[str, Any]:
+        """Return a user's defaults of these commands, by names like "ask.temperature"."""
+        options = self.offered(commands)
+        return {name: value for name, value in self.of(caller).items() if name in options}
+
+    def options(self, caller: Caller, command: Command) -> dict[str, Any]:
         """Those for one command, by the option's name; what its options no longer take is left out."""
         found: dict[str, Any] = {}
-        mine = self.of(platform, user)
-        for name, option in offered([command]).items():
+        mine = self.of(caller)
+        for name, option in self.offered([command]).items():
             if name in mine:
                 try:
                     found[option.name] = option.convert(mine[name])
@@ -61,25 +66,25 @@ class Defaults:
                     continue
         return found
 
-    async def set(self, platform: str, user: str, commands: Sequence[Command], name: str, value: Any) -> Any:
+    async def set(self, caller: Caller, commands: Sequence[Command], name: str, value: Any) -> Any:
         """Set one; the value as it is now. Raises UserError for a name or a value that is none."""
-        options = offered(commands)
+        options = self.offered(commands)
         if (option := options.get(name)) is None:
             if close := nearest(name, options):
                 raise UserError("There is no option “{name}”. Did you mean “{close}”?", name=name, close=close)
             names = ", ".join(options)
             raise UserError("There is no option “{name}” to set; there are {names}.", name=name, names=names)
         value = option.convert(value)
-        await self._keep(platform, user, dict(self.of(platform, user)) | {name: value})
+        await self._keep(caller, dict(self.of(caller)) | {name: value})
         return value
 
-    async def reset(self, platform: str, user: str, name: str = "") -> None:
+    async def reset(self, caller: Caller, name: str = "") -> None:
         """Forget one, or all of a user's."""
-        left = {known: value for known, value in self.of(platform, user).items() if name and known != name}
-        await self._keep(platform, user, left)
+        left = {known: value for known, value in self.of(caller).items() if name and known != name}
+        await self._keep(caller, left)
 
-    async def _keep(self, platform: str, user: str, mine: dict[str, Any]) -> None:
-        key = _key(platform, user)
+    async def _keep(self, caller: Caller, mine: dict[str, Any]) -> None:
+        key = _key(caller)
         if mine:
             await self._store.set(key, mine)
         else:
@@ -87,33 +92,5 @@ class Defaults:
         self._all = {**self._all, key: mine}
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultsHere:
-    """The defaults of whoever asks, among the commands that they may use here."""
-
-    _all: Defaults
-    _platform: str
-    _user: str
-    _commands: Sequence[Command]
-
-    @property
-    def mine(self) -> Mapping[str, Any]:
-        """What they set, by names like "ask.temperature"."""
-        return {name: value for name, value in self._all.of(self._platform, self._user).items() if name in self.offered}
-
-    @property
-    def offered(self) -> Mapping[str, Option]:
-        """What can be set."""
-        return offered(self._commands)
-
-    async def set(self, name: str, value: Any) -> Any:
-        """Set one; the value as it is now. Raises UserError for a name or a value that is none."""
-        return await self._all.set(self._platform, self._user, self._commands, name, value)
-
-    async def reset(self, name: str = "") -> None:
-        """Forget one, or all."""
-        await self._all.reset(self._platform, self._user, name)
-
-
-def _key(platform: str, user: str) -> str:
-    return f"{platform}:{user}"
+def _key(caller: Caller) -> str:
+    return f"{caller.place.platform}:{caller.user.id}"

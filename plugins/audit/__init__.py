@@ -89,13 +89,13 @@ class AuditPlugin(Plugin):
             "until": until,
             "server": server,
         }
-        rows = await ctx.audit.find(scope, wanted, most=PAGE + 1)
+        rows = await ctx.audit.find(ctx.caller, scope, wanted, most=PAGE + 1)
         yield _page(ctx, rows, {name: value for name, value in given.items() if value})
 
     @autocomplete("audit", "what")
     async def complete(self, ctx: Context, typed: str) -> Sequence[str]:
         """What there are entries about."""
-        names = await ctx.audit.names(ctx.settings.scope())
+        names = await ctx.audit.names(ctx.caller, ctx.settings.scope())
         return [name for name in names if typed.removeprefix("/").casefold() in name]
 
 
@@ -104,7 +104,7 @@ def _page(ctx: Context, rows: Sequence[AuditRow], given: Mapping[str, Any]) -> R
     if not rows:
         return Reply(text=ctx.translate("There is no such entry."), final=True)
     shown = rows[:PAGE]
-    lines = [f"- `#{row.id}` {_when(row)} {ctx.audit.line(row)}" for row in shown]
+    lines = [f"- `#{row.id}` {_when(row)} {ctx.audit.line(ctx.caller, row)}" for row in shown]
     buttons = [Button(ctx.translate("All as a CSV file"), "audit", {**given, "csv": True})]
     if len(rows) > PAGE:
         buttons.insert(0, Button(ctx.translate("Older ones"), "audit", {**given, "before": shown[-1].id}))
@@ -120,7 +120,7 @@ def _when(row: AuditRow) -> str:
 
 async def _file(ctx: Context, scope: Scope, wanted: AuditFilter) -> Reply:
     rows: list[AuditRow] = []
-    async for piece in ctx.audit.all(scope, wanted):
+    async for piece in ctx.audit.all(ctx.caller, scope, wanted):
         rows += piece
         if len(rows) >= MOST_ROWS:
             break

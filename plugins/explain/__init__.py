@@ -194,7 +194,7 @@ class ExplainPlugin(Plugin):
         if is_new:
             before = {"version": version.number - 1} if version.number > 1 else None
             after = {"version": version.number, "file": filename}
-            await ctx.audit.note(scope, "lesson add", title, before=before, after=after)
+            await ctx.audit.note(ctx.caller, scope, "lesson add", title, before=before, after=after)
         # Read and indexed now, so that the first question need not wait for it.
         await self.shelf.library(where)
         self.spawn(self._tidy())
@@ -216,7 +216,7 @@ class ExplainPlugin(Plugin):
             raise UserError(sentence, title=book.title)
         await self.shelf.teaching.remove(where, kept)
         before = {"version": kept.newest.number, "file": kept.newest.filename} if kept.versions else None
-        await ctx.audit.note(scope, "lesson remove", kept.title, before=before)
+        await ctx.audit.note(ctx.caller, scope, "lesson remove", kept.title, before=before)
         self.spawn(self._tidy())
         yield Reply(text=ctx.translate("“{title}” is removed.", title=kept.title), final=True)
 

@@ -35,7 +35,7 @@ class StatsPlugin(Plugin):
         days: How many days, today included
         server: Another server, such as web; for whoever runs this bot
         """
-        figures = await ctx.statistics.last(days, ctx.settings.scope(server=server))
+        figures = await ctx.statistics.last(ctx.caller, days, ctx.settings.scope(server=server))
         if not figures.total and not figures.reasons:
             yield Reply(text=ctx.translate("Nobody used me here in the last {days} days.", days=days), final=True)
             return

@@ -14,6 +14,7 @@ from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 from bot import UserError
 from bot.app import Bot
 from bot.config import PluginsSection
+from bot.core.caller import Caller
 from bot.core.messages import User
 from bot.plugin_host import plugin
 from bot.settings.scopes import home
@@ -29,9 +30,9 @@ async def bot(make_bot: Callable[..., Bot], echo: Echo) -> AsyncIterator[Bot]:
 async def test_an_answer_grows_and_ends_with_its_buttons(bot: Bot, echo: Echo) -> None:
     echo.gate.clear()
     seen = []
-    dispatch = bot.dispatch(ask("/ask hello"))
-    assert (dispatch.private, dispatch.refused, dispatch.in_place, dispatch.form) == (False, False, False, None)
-    async for reply in dispatch.replies:
+    decision = bot.prepare(ask("/ask hello"))
+    assert (decision.private, decision.refused, decision.in_place, decision.form) == (False, False, False, None)
+    async for reply in decision.start():
         seen.append(reply)
         if reply.text == "<hello>":
             assert names(reply) == ["stop"]
@@ -59,9 +60,9 @@ async def test_words_without_a_slash_go_to_the_default_command(bot: Bot) -> None
     ],
 )
 async def test_a_refusal_is_known_at_once_and_private(bot: Bot, text: str, sentence: str) -> None:
-    dispatch = bot.dispatch(ask(text))
-    assert (dispatch.refused, dispatch.private) == (True, True)
-    (reply,) = [reply async for reply in dispatch.replies]
+    decision = bot.prepare(ask(text))
+    assert (decision.refused, decision.private) == (True, True)
+    (reply,) = [reply async for reply in decision.start()]
     assert (reply.text, reply.error, reply.private, reply.final) == (sentence, True, True, True)
 
 
@@ -78,14 +79,14 @@ async def test_the_deployment_can_name_moderators(make_bot: Callable[..., Bot], 
 
 
 async def test_private_is_decided_before_anything_runs(bot: Bot) -> None:
-    dispatch = bot.dispatch(ask("/whisper hi"))
-    assert dispatch.private
-    assert {reply.private async for reply in dispatch.replies} == {True}
+    decision = bot.prepare(ask("/whisper hi"))
+    assert decision.private
+    assert {reply.private async for reply in decision.start()} == {True}
 
 
 async def test_the_deployment_can_make_answers_private(make_bot: Callable[..., Bot], echo: Echo) -> None:
     async with make_bot(echo, settings={"answers.private": True}) as bot:
-        assert bot.dispatch(ask("/ask hi")).private
+        assert bot.prepare(ask("/ask hi")).private
 
 
 async def test_errors_are_sentences(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
@@ -106,19 +107,19 @@ async def test_the_error_speaks_the_askers_language(bot: Bot) -> None:
 
 async def test_closing_the_replies_ends_the_handler(bot: Bot, echo: Echo) -> None:
     echo.gate.clear()
-    stream = bot.dispatch(ask("/ask hello")).replies
+    stream = bot.prepare(ask("/ask hello")).start()
     async for reply in stream:
         if reply.text:
             break
     await stream.aclose()
     assert echo.ended == ["hello"]
-    row = await bot.journal.get(reply.row)
+    row = await bot.messages.get(reply.row)
     assert row is not None
     assert (row.state, row.text) == ("interrupted", "<hello>")
 
 
 async def test_a_slow_reader_does_not_hold_the_handler_up(bot: Bot, echo: Echo) -> None:
-    stream = bot.dispatch(ask("/ask hello")).replies
+    stream = bot.prepare(ask("/ask hello")).start()
     first = await anext(stream)
     async with asyncio.timeout(10):
         await echo.over.wait()
@@ -174,9 +175,9 @@ async def test_two_hundred_at_once_are_admitted_and_each_has_an_answer_of_its_ow
     echo.gate.clear()
     streams = []
     for number in range(200):
-        dispatch = bot.dispatch(ask(f"/ask {number}", User(str(number), "x")))
-        assert not dispatch.private
-        streams.append(dispatch.replies)
+        decision = bot.prepare(ask(f"/ask {number}", User(str(number), "x")))
+        assert not decision.private
+        streams.append(decision.start())
     firsts = await asyncio.gather(*(anext(stream) for stream in streams))
     assert len({reply.row for reply in firsts}) == 200
     for stream in streams:
@@ -201,14 +202,14 @@ async def test_a_process_follows_what_moderators_and_users_do_in_another(
     school, echo = home(ROOM), Echo()
     async with make_bot(Echo(), *plugin.load(section)) as here, make_bot(echo, *plugin.load(section)) as there:
         timeout = await there.timeouts.set(BEN, school, now() + timedelta(hours=1), "", MODERATOR)
-        assert there.dispatch(ask("/ask hi", BEN)).refused
+        assert there.prepare(ask("/ask hi", BEN)).refused
         await here.timeouts.lift(timeout.id, school, MODERATOR)
-        await eventually(lambda: not there.dispatch(ask("/ask hi", BEN)).refused)
+        await eventually(lambda: not there.prepare(ask("/ask hi", BEN)).refused)
 
         await here.settings.write([here.settings.plan("answers.private", True, school)], MODERATOR)
-        await eventually(lambda: there.dispatch(ask("/ask hi")).private)
+        await eventually(lambda: there.prepare(ask("/ask hi")).private)
 
-        await here.defaults.set("test", "ann", here.commands, "ask.temperature", 1.5)
+        await here.defaults.set(Caller(ANN, ROOM), here.commands, "ask.temperature", 1.5)
 
         async def is_warmer() -> bool:
             return (await last(there, ask("/ask hi"))).card["temperature"] == "1.5"
@@ -224,7 +225,7 @@ async def test_a_process_follows_what_moderators_and_users_do_in_another(
         await eventually(is_new)
 
         echo.gate.clear()
-        stream = there.dispatch(ask("/ask hi")).replies
+        stream = there.prepare(ask("/ask hi")).start()
         while not (reply := await anext(stream)).text:
             pass
         assert await replies(here, press("stop", reply.row)) == []

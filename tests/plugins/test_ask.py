@@ -24,7 +24,7 @@ ANSWER = "Paris is the capital of France."
 async def test_the_answer_grows_and_its_card_tells_how_it_was_made(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     seen = []
-    async for reply in bot.dispatch(ask("/ask temperature:1.5 seed:7 max_tokens:9 Where?")).replies:
+    async for reply in bot.prepare(ask("/ask temperature:1.5 seed:7 max_tokens:9 Where?")).start():
         seen.append(reply)
         models.gate.set()
     assert "Thinking …" in [reply.status for reply in seen]
@@ -61,7 +61,7 @@ async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> 
     models.place = 4
     models.gate.clear()
     statuses = []
-    async for reply in bot.dispatch(ask("hi", speaking("es"))).replies:
+    async for reply in bot.prepare(ask("hi", speaking("es"))).start():
         statuses.append(reply.status)
         if "4" in reply.status:
             models.gate.set()
@@ -71,7 +71,7 @@ async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> 
 async def test_stop_reaches_the_model_server(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     seen = []
-    async for reply in bot.dispatch(ask("hi")).replies:
+    async for reply in bot.prepare(ask("hi")).start():
         seen.append(reply)
         if reply.text and not reply.final:
             await replies(bot, press("stop", reply.row))
@@ -180,7 +180,7 @@ async def test_tokens_that_ended_the_answer_are_none_of_it(bot: Bot, models: Fak
 
 async def test_a_stopped_answer_keeps_those_it_had(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
-    async for reply in bot.dispatch(ask("hi")).replies:
+    async for reply in bot.prepare(ask("hi")).start():
         if reply.text and not reply.final:
             await replies(bot, press("stop", reply.row))
     assert [token.text for token in await bot.tokens(reply.row, ANN, ROOM)] == ["Paris"]

@@ -34,9 +34,9 @@ async def said(bot: Bot, line: str, user: User = MODERATOR) -> str:
 )
 async def test_a_change_says_what_was_and_what_is(bot: Bot, line: str) -> None:
     where = "channel room" if "channel" in line else "this server"
-    dispatch = bot.dispatch(ask(line, MODERATOR))
-    assert dispatch.private
-    assert [reply.text async for reply in dispatch.replies][-1] == f"`ask.temperature.maximum` ({where}): 2 → 1"
+    decision = bot.prepare(ask(line, MODERATOR))
+    assert decision.private
+    assert [reply.text async for reply in decision.start()][-1] == f"`ask.temperature.maximum` ({where}): 2 → 1"
     refused = await last(bot, ask("/ask temperature:1.5 hi"))
     assert refused.text == ("temperature must be a number from 0 to 1, as moderators have set it here; you gave “1.5”.")
 
@@ -328,9 +328,20 @@ async def test_names_complete(bot: Bot) -> None:
 
 async def test_a_plugin_cannot_set_anything_for_whoever_is_no_moderator(bot: Bot) -> None:
     """Even where a command forgets to ask."""
+    from bot.core.caller import Caller
     from bot.core.errors import PermissionDenied
-    from bot.settings.editor import SettingsHere
+    from bot.settings.editor import SettingsEditor
 
     with pytest.raises(PermissionDenied, match="Only moderators can change settings."):
-        await SettingsHere(bot.settings, ROOM, ANN).set("limits.cooldown", 5, Scope("test", "school"))
+        await SettingsEditor(bot.settings).set(Caller(ANN, ROOM), "limits.cooldown", 5, Scope("test", "school"))
     assert bot.settings.value("limits.cooldown", ROOM) == 0
+
+
+async def test_a_plugin_may_go_on_changing_settings_in_the_old_way_for_a_while(bot: Bot) -> None:
+    from bot.core.caller import Caller
+    from bot.settings.editor import SettingsView
+
+    settings = SettingsView(bot.settings, Caller(MODERATOR, ROOM))
+    with pytest.warns(DeprecationWarning, match="ctx.settings_editor.set"):
+        await settings.set("limits.cooldown", 5, Scope("test", "school"))
+    assert settings["limits.cooldown"] == 5

@@ -18,9 +18,9 @@ async def test_a_default_counts_where_the_user_says_nothing(bot: Bot) -> None:
 async def test_forms_begin_with_it_and_buttons_keep_what_was_asked(bot: Bot) -> None:
     first = await last(bot, ask("/ask hi"))
     await last(bot, ask("/defaults set value:1.5 ask.temperature"))
-    dispatch = bot.dispatch(ask("/ask", can_show_forms=True))
-    assert dispatch.form is not None
-    values = {field.name: field.value for field in (await dispatch.form()).fields}
+    decision = bot.prepare(ask("/ask", can_show_forms=True))
+    assert decision.form is not None
+    values = {field.name: field.value for field in (await decision.form()).fields}
     assert values["temperature"] == "1.5"
     assert (await last(bot, press("again", first.row))).card["temperature"] == "0.7"
 

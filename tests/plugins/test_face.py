@@ -60,7 +60,7 @@ async def test_what_is_wrong(bot: Bot, models: FakeModels, line: str, sentence: 
 
 async def test_a_drawing_that_nobody_waits_for_is_dropped(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
-    stream = bot.dispatch(ask("/face")).replies
+    stream = bot.prepare(ask("/face")).start()
     async for reply in stream:
         if reply.status:
             break
@@ -75,6 +75,6 @@ async def test_pictures_are_hidden_where_the_setting_says_so(models: FakeModels,
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
         reply = await last(bot, ask("/face seed:3 count:2"))
         assert [file.spoiler for file in reply.attachments] == [True]
-        row = await bot.journal.get(reply.row)
+        row = await bot.messages.get(reply.row)
         assert row is not None
         assert [file.spoiler for file in (await bot.snapshot(row, "en")).attachments] == [True]

@@ -6,9 +6,9 @@ from bot.core.i18n import translations
 
 
 async def test_help_lists_what_the_asker_may_use(bot: Bot) -> None:
-    dispatch = bot.dispatch(ask("/help"))
-    assert dispatch.private
-    text = [reply async for reply in dispatch.replies][-1].text
+    decision = bot.prepare(ask("/help"))
+    assert decision.private
+    text = [reply async for reply in decision.start()][-1].text
     listed = [line.split("`")[1] for line in text.splitlines() if line.startswith("- ")]
     assert listed == [
         "/ask",

@@ -15,9 +15,9 @@ from bot.storage.database import Database
 async def test_the_last_answer_with_all_that_made_it(bot: Bot) -> None:
     await last(bot, ask("/ask temperature:0.2 seed:7 Which city?"))
     await last(bot, ask("/help"))
-    dispatch = bot.dispatch(ask("/inspect", BEN))
-    assert dispatch.private
-    lines = [reply async for reply in dispatch.replies][-1].text.splitlines()
+    decision = bot.prepare(ask("/inspect", BEN))
+    assert decision.private
+    lines = [reply async for reply in decision.start()][-1].text.splitlines()
     assert lines[0].startswith("**/ask** – asked by Ann, 20")
     assert lines[1:5] == [
         "- `prompt`: Which city? – What you want to know",

@@ -167,7 +167,7 @@ async def test_a_message_is_removed_by_its_link_with_what_is_stored(bot: Bot) ->
         reply = await last(bot, ask("/mod remove https://chat/school/m2", MODERATOR))
         assert (reply.text, reply.private, reply.error) == ("The message is removed.", True, False)
         assert hand.shown == {"hello"}
-        assert await bot.journal.get(answer.row) is None
+        assert await bot.messages.get(answer.row) is None
         (entry,) = await bot.audit.find("test", "school", AuditFilter(kind="moderation"))
         assert (entry.what, entry.actor, entry.subject, entry.after) == ("remove", "mod", "ben", {"command": "ask"})
         # One that is not stored, such as a greeting.
@@ -191,13 +191,13 @@ async def test_what_the_platform_keeps_is_told(bot: Bot) -> None:
         assert (await last(bot, ask("/mod remove https://chat/school/m1", MODERATOR))).text == (
             "What was stored of it is deleted; the message itself could not be removed there."
         )
-    assert await bot.journal.get(answer.row) is None
+    assert await bot.messages.get(answer.row) is None
 
 
 async def test_an_answer_of_another_server_stays(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN, ELSEWHERE))
     assert (await last(bot, ask(f"/mod remove {answer.row}", MODERATOR))).text == "There is no message of mine there."
-    assert await bot.journal.get(answer.row) is not None
+    assert await bot.messages.get(answer.row) is not None
 
 
 async def test_in_direct_messages_those_of_others_stay(bot: Bot) -> None:
@@ -208,7 +208,7 @@ async def test_in_direct_messages_those_of_others_stay(bot: Bot) -> None:
             reply = await last(bot, ask(f"/mod remove https://chat//{message}", MODERATOR, Place("test", "dm-mod")))
             assert reply.text == "That message is not of this server."
     assert hand.shown == {"m1", "m2", "hello"}
-    assert await bot.journal.get(answer.row) is not None
+    assert await bot.messages.get(answer.row) is not None
 
 
 async def test_the_buttons_of_others_leave_an_entry_when_moderators_press_them(bot: Bot, models: FakeModels) -> None:
@@ -219,8 +219,8 @@ async def test_the_buttons_of_others_leave_an_entry_when_moderators_press_them(b
     models.gate.clear()
     running = asyncio.create_task(last(bot, ask("/ask more", BEN)))
     await models.until(running=1)
-    (job,) = await bot.moderation.journal.unfinished("test", "school")
-    async for _ in bot.dispatch(press("stop", job.id, MODERATOR)).replies:
+    (job,) = await bot.messages.unfinished("test", "school")
+    async for _ in bot.prepare(press("stop", job.id, MODERATOR)).start():
         pass
     assert (await running).status == "Stopped."
     entries = await bot.audit.find("test", "school", AuditFilter(kind="moderation"))
@@ -240,7 +240,7 @@ async def test_the_queue_is_shown_and_cancelled(bot: Bot, models: FakeModels) ->
     elsewhere = asyncio.create_task(last(bot, ask("/ask hi", ANN, ELSEWHERE)))
     await models.until(running=2)
     queue = await last(bot, ask("/queue", MODERATOR))
-    (job,) = await bot.journal.unfinished("test", "school")
+    (job,) = await bot.messages.unfinished("test", "school")
     assert queue.private
     assert queue.text.startswith(f"- #{job.id} /ask of Ben, ")
     assert "secret" not in queue.text
@@ -272,7 +272,7 @@ async def test_what_another_process_makes_is_cancelled_and_removed_too(tmp_path:
             models.gate.clear()
             running = asyncio.create_task(last(other, ask("/ask hi", BEN)))
             await models.until(running=1)
-            (job,) = await one.journal.unfinished("test", "school")
+            (job,) = await one.messages.unfinished("test", "school")
             reply = await last(one, ask(line if what else f"{line} {job.id}", MODERATOR))
             if what:
                 reply = await last(one, press(what, reply.row, MODERATOR))

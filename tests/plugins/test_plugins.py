@@ -37,9 +37,9 @@ async def dice_bot(tmp_path: Path, write: Callable[[str], None]) -> AsyncIterato
 
 async def test_the_list(bot: Bot) -> None:
     await last(bot, ask("/plugins disable face", MODERATOR))
-    dispatch = bot.dispatch(ask("/plugins list", MODERATOR))
-    assert dispatch.private
-    lines = [reply async for reply in dispatch.replies][-1].text.splitlines()
+    decision = bot.prepare(ask("/plugins list", MODERATOR))
+    assert decision.private
+    lines = [reply async for reply in decision.start()][-1].text.splitlines()
     assert lines[0] == "- **ask** (on): `/ask`, `/new`"
     assert "- **face** (off): `/face`" in lines
     assert "- **defaults** (on): `/defaults show`, `/defaults set`, `/defaults reset`" in lines
@@ -48,9 +48,9 @@ async def test_the_list(bot: Bot) -> None:
 
 async def test_off_here_is_on_elsewhere_until_it_is_on_again(bot: Bot) -> None:
     assert (await last(bot, ask("/plugins disable face", MODERATOR))).text == "“face” is off now."
-    refused = bot.dispatch(ask("/face"))
+    refused = bot.prepare(ask("/face"))
     assert refused.refused
-    assert [reply.text async for reply in refused.replies] == ["/face is switched off here."]
+    assert [reply.text async for reply in refused.start()] == ["/face is switched off here."]
     assert "face" not in {command.name for command in bot.commands_for(ANN, ROOM)}
     assert (await last(bot, ask("/face", place=Place("test", "room", server="other")))).attachments
     assert (await last(bot, ask("/plugins enable face", MODERATOR))).text == "“face” is on now."

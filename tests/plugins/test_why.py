@@ -9,9 +9,9 @@ from bot.core.messages import Place, Reply, Request, User
 
 
 async def why(bot: Bot, line: str, user: User = ANN) -> Reply:
-    dispatch = bot.dispatch(ask(f"/why {line}", user))
-    assert dispatch.private
-    return [reply async for reply in dispatch.replies][-1]
+    decision = bot.prepare(ask(f"/why {line}", user))
+    assert decision.private
+    return [reply async for reply in decision.start()][-1]
 
 
 async def moderate(bot: Bot, *settings: str) -> None:

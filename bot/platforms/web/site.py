@@ -113,7 +113,7 @@ class Site:
         files = self._house.files
         if (stored := files.stored(name)) is None:
             return None
-        file = await self._house.bot.journal.file(*stored)
+        file = await self._house.bot.messages.file(*stored)
         if file is None:
             self._house.rooms.lose(name)
         # What was taken off the page meanwhile is shown to nobody.

@@ -11,6 +11,7 @@ from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, rep
 
 from bot import Attachment, Button, Context, Plugin, Range, Reply, UserError, command
 from bot.app import Bot
+from bot.core.caller import Caller
 from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
 from bot.settings.setting import Scope
@@ -116,15 +117,15 @@ async def test_buttons_end_where_the_limit_is(bot: Bot) -> None:
 async def test_a_form_knows_the_limits(bot: Bot) -> None:
     row = (await answered(bot)).row
     await put(bot, "warm.temperature.maximum", 1)
-    dispatch = bot.dispatch(press("edit", row))
-    assert dispatch.form is not None
-    form = await dispatch.form()
+    decision = bot.prepare(press("edit", row))
+    assert decision.form is not None
+    form = await decision.form()
     [field] = [field for field in form.fields if field.name == "temperature"]
     assert (field.minimum, field.maximum) == (0, 1)
 
 
 async def test_a_users_own_default_gives_way_to_the_limit(bot: Bot) -> None:
-    await bot.defaults.set("test", "ann", bot.commands, "warm.temperature", 1.5)
+    await bot.defaults.set(Caller(ANN, ROOM), bot.commands, "warm.temperature", 1.5)
     assert (await answered(bot)).text == "1.5"
     await put(bot, "warm.temperature.maximum", 1)
     assert (await answered(bot)).text == "0.7"
@@ -141,13 +142,13 @@ async def test_a_users_own_default_gives_way_to_the_limit(bot: Bot) -> None:
 async def test_what_is_taken_away_is_taken_from_buttons_and_forms_too(bot: Bot, setting: str, sentence: str) -> None:
     row = (await answered(bot)).row
     await put(bot, setting, "no" if setting == "toys.enabled" else "x")
-    dispatch = bot.dispatch(ask("/warm hi"))
-    assert (dispatch.refused, dispatch.private) == (True, True)
-    assert [reply.text async for reply in dispatch.replies] == [sentence]
+    decision = bot.prepare(ask("/warm hi"))
+    assert (decision.refused, decision.private) == (True, True)
+    assert [reply.text async for reply in decision.start()] == [sentence]
     for button in ("again", "warmer"):
         assert await refusal(bot, press(button, row)) == sentence
     assert await refusal(bot, press("b0", row)) == sentence.replace("/warm ", "/warm-on ")
-    form = bot.dispatch(press("edit", row)).form
+    form = bot.prepare(press("edit", row)).form
     assert form is not None
     with pytest.raises(UserError, match=re.escape(sentence)):
         await form()
@@ -190,7 +191,7 @@ async def test_what_a_button_leads_to_is_private_from_when_answers_are(bot: Bot)
     await put(bot, "answers.private", "yes")
     for button, fields in (("again", {}), ("cooler", {}), ("edit", {"text": "hi"}), ("b0", {})):
         request = press(button, row, **fields)
-        assert bot.dispatch(request).private
+        assert bot.prepare(request).private
         assert {reply.private for reply in await replies(bot, request)} == {True}
     voted = await last(bot, press("up", row, BEN))
     assert (voted.private, voted.row) == (False, row)
@@ -207,9 +208,9 @@ LIMIT = re.compile(
 async def test_a_refusal_is_private_and_known_before_anything_is_done(bot: Bot, toys: Toys) -> None:
     await put(bot, "limits.user.hour", 1)
     row = (await answered(bot)).row
-    dispatch = bot.dispatch(ask("/warm hi"))
-    assert (dispatch.refused, dispatch.private) == (True, True)
-    assert LIMIT.fullmatch([reply.text async for reply in dispatch.replies][-1])
+    decision = bot.prepare(ask("/warm hi"))
+    assert (decision.refused, decision.private) == (True, True)
+    assert LIMIT.fullmatch([reply.text async for reply in decision.start()][-1])
     for button in ("again", "b0"):
         assert LIMIT.fullmatch(await refusal(bot, press(button, row)))
     assert toys.warmths == [0.7]
@@ -223,11 +224,11 @@ async def test_a_refusal_is_private_and_known_before_anything_is_done(bot: Bot, 
 async def test_two_that_were_both_let_in_do_not_both_count(bot: Bot, toys: Toys) -> None:
     """Both were decided before either began."""
     await put(bot, "limits.user.hour", 1)
-    first, second = bot.dispatch(ask("/warm hi")), bot.dispatch(ask("/warm hi"))
+    first, second = bot.prepare(ask("/warm hi")), bot.prepare(ask("/warm hi"))
     assert not first.refused
     assert not second.refused
-    assert [reply.text async for reply in first.replies][-1] == "0.7"
-    [refused] = [reply async for reply in second.replies]
+    assert [reply.text async for reply in first.start()][-1] == "0.7"
+    [refused] = [reply async for reply in second.start()]
     assert refused.private
     assert LIMIT.fullmatch(refused.text)
     assert toys.warmths == [0.7]

@@ -190,7 +190,7 @@ def may(bot: Bot, user: User, place: Place, name: str) -> bool:
     """Whether the gate lets `user` use a command there, or press a button that runs it."""
     request = Request(user=bot.recognised(user, place), place=place)
     try:
-        bot.gate.check(request, bot.registry.behind(name))
+        bot.admission.check(request, bot.registry.behind(name))
     except PermissionDenied as error:
         return error.code != "moderators"
     return True
@@ -211,12 +211,11 @@ async def test_who_may_use_what(everything: Bot, who: str) -> None:
     listed = {known.name for known in everything.commands_for(user, place)}
     assert listed == {name for name, allowed in expected.items() if allowed} - ON_BUTTONS - ON_MODERATORS_BUTTONS
     for name in MODERATORS_ALONE:
-        dispatch = everything.dispatch(Request(user=user, place=place, command=name))
+        decision = everything.prepare(Request(user=user, place=place, command=name))
         if not is_moderator:
-            assert dispatch.refused
-            assert dispatch.private
-            assert [reply.text async for reply in dispatch.replies] == [f"/{name} is for moderators."]
-        await dispatch.replies.aclose()
+            assert decision.refused
+            assert decision.private
+            assert [reply.text async for reply in decision.start()] == [f"/{name} is for moderators."]
 
 
 @pytest.mark.parametrize("who", PEOPLE)

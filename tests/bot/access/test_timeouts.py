@@ -45,7 +45,7 @@ async def test_a_timeout_counts_at_the_next_request_in_every_process(address: st
             reply = await last(bot, ask("/ask hi", BEN))
             assert (reply.text, reply.error, reply.private) == (told, True, True)
         # By now that process knows, and says so at once.
-        assert other.dispatch(ask("/ask hi", BEN)).refused
+        assert other.prepare(ask("/ask hi", BEN)).refused
         (timeout,) = other.timeouts.within(SCHOOL)
         assert await one.timeouts.lift(timeout.id, SCHOOL, MODERATOR) is not None
         await other.timeouts.refresh()
@@ -55,14 +55,14 @@ async def test_a_timeout_counts_at_the_next_request_in_every_process(address: st
 
 async def test_it_counts_in_its_server_and_in_direct_messages(bot: Bot) -> None:
     await bot.timeouts.set(BEN, SCHOOL, now() + HOUR, "", MODERATOR)
-    assert bot.dispatch(ask("/ask hi", BEN)).refused
-    assert bot.dispatch(ask("/ask hi", BEN, DIRECT)).refused
-    assert not bot.dispatch(ask("/ask hi", BEN, ELSEWHERE)).refused
-    assert not bot.dispatch(ask("/ask hi", BEN, replace(ROOM, platform="other"))).refused
-    assert not bot.dispatch(ask("/ask hi", ANN)).refused
+    assert bot.prepare(ask("/ask hi", BEN)).refused
+    assert bot.prepare(ask("/ask hi", BEN, DIRECT)).refused
+    assert not bot.prepare(ask("/ask hi", BEN, ELSEWHERE)).refused
+    assert not bot.prepare(ask("/ask hi", BEN, replace(ROOM, platform="other"))).refused
+    assert not bot.prepare(ask("/ask hi", ANN)).refused
     # Whoever was made a moderator since is none that it is for.
-    assert not bot.dispatch(ask("/ask hi", replace(BEN, is_moderator=True))).refused
-    assert not bot.dispatch(ask("/help", BEN)).refused
+    assert not bot.prepare(ask("/ask hi", replace(BEN, is_moderator=True))).refused
+    assert not bot.prepare(ask("/help", BEN)).refused
 
 
 async def test_buttons_and_forms_are_refused_too(bot: Bot) -> None:
@@ -79,7 +79,7 @@ async def test_buttons_and_forms_are_refused_too(bot: Bot) -> None:
     assert (await last(bot, form)).text.startswith(sentence)
     async with bot.database.reading() as session:
         assert await session.scalar(select(func.count()).select_from(VoteRow)) == 0
-    assert await bot.journal.get(answer.row) is not None
+    assert await bot.messages.get(answer.row) is not None
     refusals = await bot.audit.find("test", "school", AuditFilter(kind="refusal", actor="ben"))
     assert {row.reason for row in refusals} == {"timeout"}
     assert {row.what for row in refusals} >= {"again", "up", "ask"}
@@ -90,7 +90,7 @@ async def test_it_ends_by_itself(bot: Bot) -> None:
     async with bot.database.writing() as session:
         await session.execute(update(TimeOutRow).values(until=now()))
     await bot.timeouts.refresh()
-    assert not bot.dispatch(ask("/ask hi", BEN)).refused
+    assert not bot.prepare(ask("/ask hi", BEN)).refused
     async with bot.database.reading() as session:
         assert await session.scalar(select(func.count()).select_from(TimeOutRow)) == 0
 
@@ -143,4 +143,4 @@ async def test_where_the_key_was_lost_those_still_count_who_are_known(tmp_path: 
     key.unlink()
     async with process(address, models) as bot:
         assert bot.timeouts.person("test", "ben") != before
-        assert bot.dispatch(ask("/ask hi", BEN)).refused
+        assert bot.prepare(ask("/ask hi", BEN)).refused

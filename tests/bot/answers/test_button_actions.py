@@ -61,9 +61,9 @@ async def test_what_was_said_privately_is_only_in_the_askers_own_private_answers
 
 async def test_edit_opens_a_form_and_asks_anew(bot: Bot) -> None:
     first = await last(bot, ask("/ask temperature:1 hi"))
-    dispatch = bot.dispatch(press("edit", first.row))
-    assert dispatch.form is not None
-    form = await dispatch.form()
+    decision = bot.prepare(press("edit", first.row))
+    assert decision.form is not None
+    form = await decision.form()
     assert [(field.name, field.value) for field in form.fields] == [("prompt", "hi"), ("temperature", "1.0")]
     edited = await last(bot, press("edit", first.row, prompt="bye", temperature="0.5"))
     assert (edited.text, edited.card["temperature"]) == ("<bye> done", "0.5")
@@ -78,26 +78,26 @@ async def test_edit_takes_only_what_its_form_has(bot: Bot) -> None:
 
 
 async def test_a_bare_command_opens_a_form_where_forms_can_be_shown(bot: Bot) -> None:
-    dispatch = bot.dispatch(ask("/ask", can_show_forms=True))
-    assert dispatch.form is not None
-    form = await dispatch.form()
+    decision = bot.prepare(ask("/ask", can_show_forms=True))
+    assert decision.form is not None
+    form = await decision.form()
     filled = Request(user=ANN, place=ROOM, action=Action(form.id, {"prompt": "from the form"}))
     assert (await last(bot, filled)).text == "<from the form> done"
 
 
 async def test_a_form_keeps_what_was_given_already(bot: Bot) -> None:
-    dispatch = bot.dispatch(ask("/ask temperature:0.2", can_show_forms=True))
-    assert dispatch.form is not None
-    assert [field.value for field in (await dispatch.form()).fields] == ["", "0.2"]
+    decision = bot.prepare(ask("/ask temperature:0.2", can_show_forms=True))
+    assert decision.form is not None
+    assert [field.value for field in (await decision.form()).fields] == ["", "0.2"]
     # There is no field for the seed, so a form would lose it.
     for line in ("/ask seed:7", "/ask temperature:0.2 hi"):
-        assert bot.dispatch(ask(line, can_show_forms=True)).form is None
-    assert bot.dispatch(ask("/ask temperature:0.2")).refused
+        assert bot.prepare(ask(line, can_show_forms=True)).form is None
+    assert bot.prepare(ask("/ask temperature:0.2")).refused
 
 
 async def test_stop_keeps_what_was_said(bot: Bot, echo: Echo) -> None:
     echo.gate.clear()
-    stream = bot.dispatch(ask("/ask hi")).replies
+    stream = bot.prepare(ask("/ask hi")).start()
     seen = []
     async for reply in stream:
         seen.append(reply)
@@ -112,14 +112,14 @@ async def test_stop_keeps_what_was_said(bot: Bot, echo: Echo) -> None:
 async def test_a_stopped_answer_says_so_for_as_long_as_it_is_stored(make_bot: Callable[..., Bot], echo: Echo) -> None:
     echo.gate.clear()
     async with make_bot(echo) as bot:
-        async for reply in bot.dispatch(ask("/ask hi")).replies:
+        async for reply in bot.prepare(ask("/ask hi")).start():
             if reply.text and not reply.final:
                 await replies(bot, press("stop", reply.row))
         voted = await last(bot, press("up", reply.row, BEN))
         assert (voted.text, voted.status, voted.final) == ("<hi>", "Stopped.", True)
         assert "👍 1" in [button.label for button in voted.buttons]
     async with make_bot(Echo()) as again:
-        row = await again.journal.get(reply.row)
+        row = await again.messages.get(reply.row)
         assert row is not None
         assert (await again.snapshot(row, "de", files=False)).status == "Gestoppt."
         # It is a turn of the conversation all the same.
@@ -132,7 +132,7 @@ async def test_stop_reaches_an_answer_that_another_process_makes(
 ) -> None:
     echo.gate.clear()
     async with make_bot(echo) as one, make_bot(Echo()) as other:
-        stream = one.dispatch(ask("/ask hi")).replies
+        stream = one.prepare(ask("/ask hi")).start()
         while not (reply := await anext(stream)).text:
             pass
         for _ in range(2):
@@ -148,7 +148,7 @@ async def test_stop_reaches_an_answer_that_another_process_makes(
 
 async def test_stop_before_the_first_word(bot: Bot, echo: Echo) -> None:
     echo.begin.clear()
-    stream = bot.dispatch(ask("/ask hi")).replies
+    stream = bot.prepare(ask("/ask hi")).start()
     first = await anext(stream)
     await replies(bot, press("stop", first.row))
     rest = [reply async for reply in stream]
@@ -159,12 +159,12 @@ async def test_stop_before_the_first_word(bot: Bot, echo: Echo) -> None:
 async def test_stop_before_the_first_word_makes_nothing_public(make_bot: Callable[..., Bot], echo: Echo) -> None:
     echo.begin.clear()
     async with make_bot(echo, settings={"answers.private": True}) as bot:
-        stream = bot.dispatch(ask("/ask call me on 0151 23456789")).replies
+        stream = bot.prepare(ask("/ask call me on 0151 23456789")).start()
         first = await anext(stream)
         await replies(bot, press("stop", first.row))
         stopped = [reply async for reply in stream][-1]
         assert (stopped.private, names(stopped)) == (True, ["again", "cooler", "warmer", "edit"])
-        row = await bot.journal.get(first.row)
+        row = await bot.messages.get(first.row)
         assert row is not None
         assert row.private
 
@@ -175,18 +175,18 @@ async def test_delete_forgets_the_words(bot: Bot) -> None:
     assert (gone.deleted, gone.row) == (True, first.row)
     assert (await last(bot, press("again", first.row))).text == "This has expired: it is no longer stored."
     assert (await last(bot, ask("/ask next"))).card["turns"] == ""
-    assert [row.text for row in await bot.journal.recent(ROOM, 10)] == ["next", "<next> done"]
+    assert [row.text for row in await bot.messages.recent(ROOM, 10)] == ["next", "<next> done"]
 
 
 async def test_delete_while_it_runs(bot: Bot, echo: Echo) -> None:
     echo.gate.clear()
     seen = []
-    async for reply in bot.dispatch(ask("/ask hi")).replies:
+    async for reply in bot.prepare(ask("/ask hi")).start():
         if reply.text and not reply.final:
             await replies(bot, press("delete", reply.row))
         seen.append(reply)
     assert seen[-1].deleted
-    assert await bot.journal.recent(ROOM, 10) == []
+    assert await bot.messages.recent(ROOM, 10) == []
 
 
 async def test_thumbs_are_counted_once_each_and_taken_back(bot: Bot) -> None:
@@ -235,7 +235,7 @@ async def test_what_anybody_may_press_is_not_there_below_what_is_private(
 async def test_the_form_behind_what_is_private_is_for_its_asker_alone(make_bot: Callable[..., Bot], echo: Echo) -> None:
     async with make_bot(echo, settings={"answers.private": True}) as bot:
         row = (await last(bot, ask("/ask psst"))).row
-        form = bot.dispatch(press("edit", row, MODERATOR)).form
+        form = bot.prepare(press("edit", row, MODERATOR)).form
         assert form is not None
         with pytest.raises(Expired):
             await form()
@@ -243,17 +243,17 @@ async def test_the_form_behind_what_is_private_is_for_its_asker_alone(make_bot: 
 
 async def test_a_form_is_for_the_asker_too(bot: Bot) -> None:
     row = (await last(bot, ask("/ask hi"))).row
-    dispatch = bot.dispatch(press("edit", row, BEN))
-    assert dispatch.form is not None
+    decision = bot.prepare(press("edit", row, BEN))
+    assert decision.form is not None
     with pytest.raises(UserError, match="Only Ann"):
-        await dispatch.form()
+        await decision.form()
 
 
 async def test_a_plugins_button_runs_its_command_as_whoever_presses(bot: Bot) -> None:
     offer = await last(bot, ask("/offer"))
     assert offer.buttons[0].label == "Go on"
     pressed = await last(bot, press("b0", offer.row, BEN))
-    row = await bot.journal.get(pressed.row)
+    row = await bot.messages.get(pressed.row)
     assert row is not None
     assert (pressed.text, row.author) == ("<pressed> done", "ben")
     assert (await last(bot, press("b1", offer.row))).text == "This button has expired."
@@ -278,7 +278,7 @@ async def test_a_hidden_command_is_run_by_buttons_alone(make_bot: Callable[..., 
         down = await last(again, press("b0", stairs.row, BEN))
         assert (down.text, names(down)[:3]) == ("2 m", ["b0", "again", "edit"])
         assert (await last(again, press("again", down.row, BEN))).text == "2 m"
-        form = again.dispatch(press("edit", down.row, BEN)).form
+        form = again.prepare(press("edit", down.row, BEN)).form
         assert form is not None
         assert [field.value for field in (await form()).fields] == ["2"]
         assert (await last(again, press("edit", down.row, BEN, depth="9"))).text == "9 m"
@@ -294,6 +294,6 @@ async def test_buttons_work_after_a_restart(make_bot: Callable[..., Bot]) -> Non
 
 async def test_a_stored_answer_looks_as_it_did(bot: Bot) -> None:
     shown = await last(bot, ask("/offer"))
-    row = await bot.journal.get(shown.row)
+    row = await bot.messages.get(shown.row)
     assert row is not None
     assert await bot.snapshot(row, "en") == shown

@@ -1,4 +1,4 @@
-"""Buttons by themselves; what they do through `dispatch` is in test_app.py."""
+"""Buttons by themselves; what they do through `prepare` is in test_app.py."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""What stands under an answer that failed; the way through `dispatch` is in test_app.py."""
+"""What stands under an answer that failed; the way through `prepare` is in test_app.py."""
 
 import base64
 import json
@@ -47,7 +47,7 @@ async def test_a_drawing_that_breaks_off_keeps_its_preview(tmp_path: Path) -> No
         broken = await last(bot, ask("/imagine a cat"))
         assert (broken.error, broken.final, broken.private) == (True, True, False)
         assert [file.data for file in broken.attachments] == [png(7)]
-        row = await bot.journal.get(broken.row)
+        row = await bot.messages.get(broken.row)
         assert row is not None
         kept = await bot.snapshot(row, "en")
         assert (kept.text, kept.attachments, kept.private) == (broken.text, broken.attachments, False)

@@ -1,4 +1,4 @@
-"""Which turns a question continues, from rows written by hand; the way through `dispatch` is in test_app.py."""
+"""Which turns a question continues, from rows written by hand; the way through `prepare` is in test_app.py."""
 
 import pytest
 from fakes.storage.rows import exchange, keep

@@ -91,7 +91,7 @@ async def rows(bot: Bot) -> int:
 
 async def shown(bot: Bot, first: Reply) -> Reply:
     """The answer as anybody would see it now."""
-    row = await bot.journal.get(first.row)
+    row = await bot.messages.get(first.row)
     assert row is not None
     return await bot.snapshot(row, "en")
 
@@ -103,15 +103,15 @@ async def begun(book: Book, count: int) -> None:
 async def test_what_it_leads_to_takes_the_place_of_the_answer(bot: Bot) -> None:
     first = await last(bot, ask("/book"))
     await last(bot, press("up", first.row, BEN))
-    dispatch = bot.dispatch(turning(first, "▶", BEN))
-    assert (dispatch.in_place, dispatch.private) == (True, False)
-    begin, second = [reply async for reply in dispatch.replies]
+    decision = bot.prepare(turning(first, "▶", BEN))
+    assert (decision.in_place, decision.private) == (True, False)
+    begin, second = [reply async for reply in decision.start()]
     assert (begin.row, begin.final, begin.text, begin.buttons) == (first.row, False, "", ())
     assert (second.row, second.final, second.card) == (first.row, True, {"page": "2"})
     assert [(file.filename, file.alt) for file in second.attachments] == [("2.png", "page 2")]
     assert [button.label for button in second.buttons] == ["◀", "▶", "?", "Copy", "Delete", "👍 1", "👎"]
     assert await shown(bot, first) == second
-    row = await bot.journal.get(first.row)
+    row = await bot.messages.get(first.row)
     assert row is not None
     assert (row.command, row.options, row.author, row.state) == ("book-page", {"number": 2}, "ann", "done")
     # A question and an answer, with one file: nothing is left of the page before, or of whoever turned it.
@@ -126,7 +126,7 @@ async def test_what_it_leads_to_takes_the_place_of_the_answer(bot: Bot) -> None:
 async def test_where_messages_cannot_be_given_other_words_it_is_a_new_answer(bot: Bot) -> None:
     first = await last(bot, ask("/book"))
     request = replace(turning(first, "▶"), can_turn_pages=False)
-    assert not bot.dispatch(request).in_place
+    assert not bot.prepare(request).in_place
     second = await last(bot, request)
     assert (second.card, second.row != first.row) == ({"page": "2"}, True)
     assert (await shown(bot, first)).card == {"page": "1"}
@@ -211,9 +211,9 @@ async def test_where_every_answer_is_for_its_asker_alone_from_now_on_it_is_a_new
     async with make_bot(Book()) as bot:
         first = await last(bot, ask("/book"))
     async with make_bot(Book(), settings={"answers.private": True}) as bot:
-        dispatch = bot.dispatch(turning(first, "▶", BEN))
-        assert (dispatch.in_place, dispatch.private) == (False, True)
-        second = [reply async for reply in dispatch.replies][-1]
+        decision = bot.prepare(turning(first, "▶", BEN))
+        assert (decision.in_place, decision.private) == (False, True)
+        second = [reply async for reply in decision.start()][-1]
         assert (second.card, second.private, second.row != first.row) == ({"page": "2"}, True, True)
         assert (await shown(bot, first)).card == {"page": "1"}
         # What is for its asker alone already turns as it is.
@@ -234,14 +234,14 @@ async def test_what_is_deleted_meanwhile_does_not_come_back(bot: Bot, book: Book
         await bot.removed("test", ["m1"])
     await eventually(lambda: book.ended == [2])
     assert [reply.final for reply in await pressed] == [False]
-    assert await bot.journal.get(first.row) is None
+    assert await bot.messages.get(first.row) is None
     assert (await last(bot, turning(first, "▶"))).text == "This has expired: it is no longer stored."
 
 
 async def test_who_goes_leaves_the_page_as_it_was(bot: Bot, book: Book) -> None:
     first = await last(bot, ask("/book"))
     book.gate.clear()
-    stream = bot.dispatch(turning(first, "▶")).replies
+    stream = bot.prepare(turning(first, "▶")).start()
     await anext(stream)
     waiting = asyncio.create_task(anext(stream))
     await begun(book, 1)
@@ -264,4 +264,4 @@ async def test_a_message_stays_its_askers(bot: Bot) -> None:
     assert "delete" in names(second)
     assert (await last(bot, press("delete", second.row, BEN))).error
     assert (await last(bot, press("delete", second.row))).deleted
-    assert await bot.journal.recent(ROOM, 10) == []
+    assert await bot.messages.recent(ROOM, 10) == []

@@ -28,7 +28,7 @@ POSITIONS = {
     name: int(issubclass(kind, errors.OptionError))
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, errors.UserError)
-} | {"translate": 0, "Sentence": 0}
+} | {"translate": 0, "Sentence": 0, "require_moderator": 0}
 
 
 class Collector(ast.NodeVisitor):

@@ -1,89 +1,78 @@
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+
+import pytest
 
 from bot.core.messages import Reply
-from bot.core.running import ActiveRun
+from bot.core.running import ActiveRun, ActiveRuns
 
 
-class Source:
-    """Says one word and then, once its gate is open, everything."""
-
-    def __init__(self, *, final: bool = True) -> None:
-        self.gate = asyncio.Event()
-        self.over = asyncio.Event()
-        self.ended = False
-        self._final = final
-
-    async def replies(self) -> AsyncGenerator[Reply, None]:
+async def work(run: ActiveRun, began: asyncio.Event, ended: list[str]) -> str:
+    """Say one word and wait for ever, stoppably; then say what became of it."""
+    async with run.stoppable():
+        run.newest = Reply(text="one")
+        began.set()
         try:
-            yield Reply(text="one", status="reading …")
-            await self.gate.wait()
-            for text in ("one two", "one two three"):
-                yield Reply(text=text)
-            yield Reply(text="one two three four", final=self._final, status="counted")
-            self.over.set()
+            await asyncio.sleep(60)
         finally:
             await asyncio.sleep(0)
-            self.ended = True
+            ended.append("handler")
+    return "stopped" if run.stopped else "done"
 
 
-async def test_a_slow_reader_sees_the_newest_and_the_last() -> None:
-    source = Source()
-    run = ActiveRun(source.replies())
-    async with aclosing(run.snapshots()) as snapshots:
-        assert (await anext(snapshots)).text == "one"
-        source.gate.set()
-        await source.over.wait()
-        assert [reply.text async for reply in snapshots] == ["one two three four"]
-
-
-async def test_a_source_that_forgets_to_end_is_ended() -> None:
-    source = Source(final=False)
-    source.gate.set()
-    run = ActiveRun(source.replies())
-    seen = [reply async for reply in run.snapshots()]
-    assert (seen[-1].text, seen[-1].final, seen[-1].status) == ("one two three four", True, "")
-
-
-async def test_stop_keeps_what_was_said() -> None:
-    source = Source()
-    run = ActiveRun(source.replies())
-    async with aclosing(run.snapshots()) as snapshots:
-        await anext(snapshots)
-        run.stop()
-        assert [(reply.text, reply.final) async for reply in snapshots] == [("one", True)]
-    assert run.stopped
-    assert source.ended
-
-
-async def test_stop_before_the_first_step() -> None:
-    run = ActiveRun(Source().replies())
+async def test_stop_ends_the_handler_and_nothing_after_it() -> None:
+    run, began, ended = ActiveRun(), asyncio.Event(), []
+    task = asyncio.create_task(work(run, began, ended))
+    await began.wait()
+    run.stop()
     run.stop()
     async with asyncio.timeout(30):
-        assert [(reply.text, reply.final) async for reply in run.snapshots()] == [("", True)]
+        assert await task == "stopped"
+    assert ended == ["handler"]
+    assert run.newest.text == "one"
 
 
-async def test_what_is_private_is_so_before_its_first_snapshot() -> None:
-    run = ActiveRun(Source().replies(), private=True)
-    assert run.newest.private
+async def test_stop_before_the_first_step_ends_the_handler_at_once() -> None:
+    run = ActiveRun()
     run.stop()
-    assert [(reply.private, reply.final) async for reply in run.snapshots()] == [(True, True)]
+    async with asyncio.timeout(30):
+        assert await work(run, asyncio.Event(), []) == "stopped"
 
 
-async def test_stop_after_the_end_changes_nothing() -> None:
-    source = Source()
-    source.gate.set()
-    run = ActiveRun(source.replies())
-    last = [reply async for reply in run.snapshots()][-1]
-    run.stop()
+async def test_stop_changes_nothing_once_the_newest_snapshot_is_final() -> None:
+    run = ActiveRun()
+    async with run.stoppable():
+        run.newest = Reply(text="all", final=True)
+        run.stop()
+        await asyncio.sleep(0)
     assert not run.stopped
-    assert run.newest == last
 
 
-async def test_close_waits_until_the_source_has_ended() -> None:
-    source = Source()
-    run = ActiveRun(source.replies())
-    await anext(run.snapshots())
-    await run.close()
-    assert source.ended
+async def test_a_time_out_of_the_handlers_own_is_an_error() -> None:
+    run = ActiveRun()
+    with pytest.raises(TimeoutError):
+        async with run.stoppable():
+            raise TimeoutError
+
+
+async def test_being_cancelled_is_no_stop() -> None:
+    run, began = ActiveRun(), asyncio.Event()
+    task = asyncio.create_task(work(run, began, []))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not run.stopped
+
+
+async def test_another_page_stops_the_one_that_is_being_made() -> None:
+    runs = ActiveRuns()
+    first = runs.begin_page_turn(7, "t:p1:7", private=False)
+    assert runs.is_turning(7, "t:p1:7")
+    second = runs.begin_page_turn(7, "t:p2:7", private=True)
+    assert first.stopped
+    assert second.newest.private
+    runs.end_page_turn(7, first)
+    assert runs.is_turning(7, "t:p2:7")
+    runs.end_page_turn(7, second)
+    assert not runs.is_turning(7, "t:p2:7")
+    assert not runs.stop(7)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.core.clock import in_its_own_time
 
+from bot.core.latest import Latest, Stream
 from bot.core.messages import Reply
 from bot.core.throttle import RateBudget, Throttle, throttled
 
@@ -38,6 +39,16 @@ class Source:
             self.closed = True
 
 
+def stream_of(replies: AsyncGenerator[Reply, None]) -> Stream[Reply]:
+    async def publish(latest: Latest[Reply]) -> None:
+        async with aclosing(replies):
+            async for reply in replies:
+                latest.put(reply)
+                await asyncio.sleep(0)
+
+    return Stream(publish)
+
+
 def now() -> float:
     return asyncio.get_running_loop().time()
 
@@ -53,7 +64,7 @@ async def watch(
 ) -> list[tuple[float, Reply]]:
     """What comes out and when; the consumer takes `consumer` seconds for each. Nothing may be left running."""
     seen = []
-    async with aclosing(throttled(replies, pacer)) as snapshots:
+    async with aclosing(throttled(stream_of(replies), pacer)) as snapshots:
         async for reply in snapshots:
             seen.append((now(), reply))
             await asyncio.sleep(consumer)
@@ -122,7 +133,7 @@ def test_a_status_is_paced_like_text() -> None:
 def test_what_the_source_raises_comes_after_its_last_snapshot() -> None:
     async def scene() -> None:
         source = Source(3, every=0.1, error=OSError("gone"))
-        snapshots = throttled(source.replies, Throttle(60.0))
+        snapshots = throttled(stream_of(source.replies), Throttle(60.0))
         assert [(await anext(snapshots)).text for _ in range(2)] == ["0", "2"]
         with pytest.raises(OSError, match="gone"):
             await anext(snapshots)
@@ -136,7 +147,7 @@ def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
         raise asyncio.CancelledError
 
     async def scene() -> None:
-        snapshots = throttled(stopped(), Throttle(1.0))
+        snapshots = throttled(stream_of(stopped()), Throttle(1.0))
         await anext(snapshots)
         with pytest.raises(asyncio.CancelledError):
             await anext(snapshots)
@@ -147,7 +158,7 @@ def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
 def test_a_consumer_that_stops_closes_the_source() -> None:
     async def scene() -> None:
         source = Source(100, every=0.1)
-        async with aclosing(throttled(source.replies, Throttle(0.1))) as snapshots:
+        async with aclosing(throttled(stream_of(source.replies), Throttle(0.1))) as snapshots:
             async for reply in snapshots:
                 if reply.text == "3":
                     break
@@ -181,7 +192,7 @@ def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
             raise OSError("cannot close")
 
     async def scene() -> None:
-        snapshots = throttled(bad(), Throttle(1.0))
+        snapshots = throttled(stream_of(bad()), Throttle(1.0))
         await anext(snapshots)
         await asyncio.sleep(1)
         with pytest.raises(OSError, match="cannot close"):
@@ -230,7 +241,7 @@ def test_streams_that_share_a_budget_stay_within_it_and_all_end() -> None:
         assert all(later - earlier > 59.99 for earlier, later in zip(times, times[20:], strict=False))
 
     async def _outcome(source: Source, budget: RateBudget) -> list[tuple[float, Reply]]:
-        async with aclosing(throttled(source.replies, Throttle(1.0, budget))) as snapshots:
+        async with aclosing(throttled(stream_of(source.replies), Throttle(1.0, budget))) as snapshots:
             return [(now(), reply) async for reply in snapshots]
 
     in_its_own_time(scene())

@@ -10,11 +10,15 @@ from sqlalchemy import func, select, update
 
 from bot.app import Bot
 from bot.config import PluginsSection
+from bot.core.adapters import Adapters
+from bot.core.caller import Caller
 from bot.core.errors import PermissionDenied
 from bot.core.messages import Place
 from bot.inference.client import ModelClient
-from bot.moderation.statistics import StatisticsHere, UsageStatistics, WaitTimes, figures
+from bot.moderation.statistics import Statistics, UsageStatistics, WaitTimes, figures
 from bot.plugin_host import plugin
+from bot.plugin_host.registry import Registry
+from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
 from bot.storage import counters
 from bot.storage.counters import CountRow, count, day_of
@@ -90,10 +94,11 @@ async def test_other_servers_are_not_in_it(database: Database) -> None:
 
 
 async def test_only_moderators_are_told(database: Database) -> None:
+    statistics = Statistics(database, Registry([], Settings({}, ModelClient("http://127.0.0.1:9"), Adapters())))
     for user in (MODERATOR, OPERATOR):
-        assert (await StatisticsHere(database, user, KNOWN).last(7, SCHOOL)).total == 0
+        assert (await statistics.last(Caller(user, ROOM), 7, SCHOOL)).total == 0
     with pytest.raises(PermissionDenied, match="Only moderators can see the statistics"):
-        await StatisticsHere(database, ANN, KNOWN).last(7, SCHOOL)
+        await statistics.last(Caller(ANN, ROOM), 7, SCHOOL)
 
 
 # What is counted while a bot works
@@ -105,7 +110,7 @@ async def of(bot: Bot) -> UsageStatistics:
 
 async def test_an_answer_is_a_use_with_a_wait_once_it_is_over(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
-    asked = bot.dispatch(ask("/ask hello")).replies
+    asked = bot.prepare(ask("/ask hello")).start()
     await anext(asked)
     assert (await of(bot)).total == 0
     models.gate.set()

@@ -81,7 +81,7 @@ async def test_on_discord_what_is_gone_already_keeps_nothing_else_from_being_rem
 ) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     answer = await finished(discord, await asked.message())
-    [row] = await bot.journal.shown_by("discord", [answer.id])
+    [row] = await bot.messages.shown_by("discord", [answer.id])
     # The first of them was never seen to go, as while the bot was away.
     await bot.sent(row.id, ["100000000000000001", answer.id])
     used = await discord.use_on_message(discord.mod, answer, "Remove")
@@ -100,7 +100,7 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
     await finished(discord, answer)
 
     async def is_noted() -> bool:
-        return bool(await bot.journal.shown_by("discord", [answer.id]))
+        return bool(await bot.messages.shown_by("discord", [answer.id]))
 
     await eventually(is_noted)
     used = await discord.use_on_message(discord.mod, answer, "Remove")

@@ -86,7 +86,7 @@ async def live(bot: Bot) -> None:
     about = f"who is {BEN.id}?"
     anns = await last(bot, ask(f"/ask {about}", ANN, resume={"line": f"/ask {about}"}))
     button = {"label": "Ask again", "command": "ask", "options": {"prompt": about}}
-    await bot.journal.note(anns.row, card={"question": about}, buttons=[button])
+    await bot.messages.note(anns.row, card={"question": about}, buttons=[button])
     # Pictures are described by their prompts.
     await last(bot, ask(f"/imagine a cat for {BEN.id}", ANN))
     await last(bot, ask(f"/config set moderators.users {BEN.id} {ANN.id}", MOD))
@@ -156,7 +156,7 @@ async def test_after_the_deletion_no_table_has_the_persons_id_name_or_words(live
 
 async def test_others_keep_what_is_theirs(bot: Bot) -> None:
     await confirmed(bot)
-    texts = [row.text for row in await bot.journal.recent(ROOM, 100) if row.author == ANN.id]
+    texts = [row.text for row in await bot.messages.recent(ROOM, 100) if row.author == ANN.id]
     assert "something else" in texts
     assert [text for text in texts if re.fullmatch(r"who is deleted-[0-9a-f]{8}\?", text)]
     entries = await bot.audit.find("test", "school")
@@ -183,7 +183,7 @@ async def test_a_word_that_is_somebodys_id_stays_in_what_others_ask(tmp_path: Pa
             question = f"what does {person.id} mean?"
             await last(bot, ask(f"/ask {question}", ANN))
             await confirmed(bot, person)
-            assert question in [row.text for row in await bot.journal.recent(ROOM, 9)]
+            assert question in [row.text for row in await bot.messages.recent(ROOM, 9)]
 
 
 async def test_in_the_audit_a_random_name_stands_for_the_person(bot: Bot) -> None:
@@ -212,7 +212,7 @@ async def test_a_second_person_gets_another_name(bot: Bot) -> None:
 async def test_a_timeout_stays_until_it_ends(bot: Bot) -> None:
     await last(bot, ask(f"/config set moderators.users {ANN.id}", MOD))
     await bot.timeouts.set(BEN, SCHOOL, now() + timedelta(hours=1), "fennel", MOD)
-    assert bot.dispatch(ask("/ask hi", BEN)).refused
+    assert bot.prepare(ask("/ask hi", BEN)).refused
     # Nobody needs to be let in to have their data deleted.
     await confirmed(bot)
     assert await holding(bot.database, BEN.id, BEN.name, "fennel") == []
@@ -223,7 +223,7 @@ async def test_a_timeout_stays_until_it_ends(bot: Bot) -> None:
     assert (
         await press(bot, MOD, "b0", listed.row)
     ).text == "Lifted: somebody who had their data deleted can use me again."
-    assert not bot.dispatch(ask("/ask hi", BEN)).refused
+    assert not bot.prepare(ask("/ask hi", BEN)).refused
 
 
 async def test_the_hash_is_none_that_can_be_made_from_the_database(bot: Bot) -> None:

@@ -130,11 +130,11 @@ async def test_what_was_stopped_or_cut_short_is_forgotten_too(address: str, mode
         models.gate.clear()
         answering = asyncio.create_task(last(bot, ask("/ask aubergine")))
         await models.until(running=1)
-        (row,) = [row for row in await bot.journal.recent(ROOM, 9) if row.role == "assistant"]
+        (row,) = [row for row in await bot.messages.recent(ROOM, 9) if row.role == "assistant"]
         assert await replies(bot, press("stop", row.id)) == []
         assert (await answering).status == "Stopped."
         assert await content(bot) == {}
-        left = bot.dispatch(ask("/ask courgette", BEN)).replies
+        left = bot.prepare(ask("/ask courgette", BEN)).start()
         assert isinstance(await anext(left), Reply)
         await left.aclose()
         assert await holding(bot.database, "courgette")
@@ -147,7 +147,7 @@ async def test_an_answer_to_the_same_question_finds_it_as_long_as_it_is_made(add
         models.gate.clear()
         first = asyncio.create_task(last(bot, ask("/ask aubergine")))
         await models.until(running=1)
-        (row,) = [row for row in await bot.journal.recent(ROOM, 9) if row.role == "assistant"]
+        (row,) = [row for row in await bot.messages.recent(ROOM, 9) if row.role == "assistant"]
         second = asyncio.create_task(last(bot, press("again", row.id)))
         await models.until(running=2)
         bot.stop(row.id)

@@ -214,7 +214,7 @@ async def test_the_classifier_is_asked_only_about_what_reaches_a_model(bot: Bot,
 
 async def test_personal_data_makes_an_answer_private_and_is_warned_of(bot: Bot) -> None:
     request = ask("/say write to ann@example.org")
-    assert bot.dispatch(request).private
+    assert bot.prepare(request).private
     reply = await last(bot, request)
     assert reply.text == "write to ann@example.org"
     assert reply.private

@@ -1,4 +1,4 @@
-"""What is stored of messages; the way through `dispatch` is in test_app.py."""
+"""What is stored of messages; the way through `prepare` is in test_app.py."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -30,7 +30,7 @@ def speaking(locale: str, user: User = ANN) -> User:
 
 async def replies(bot: Bot, request: Request) -> list[Reply]:
     """Every snapshot of the answer."""
-    return [reply async for reply in bot.dispatch(request).replies]
+    return [reply async for reply in bot.prepare(request).start()]
 
 
 async def last(bot: Bot, request: Request) -> Reply:
@@ -55,6 +55,6 @@ async def noted(bot: Bot, platform: str, message: str) -> None:
     """
 
     async def is_noted() -> bool:
-        return bool(await bot.journal.shown_by(platform, [message]))
+        return bool(await bot.messages.shown_by(platform, [message]))
 
     await eventually(is_noted)

@@ -38,7 +38,7 @@ WIDTH = 8
 
 
 class Parrot:
-    """The text engine. Options: `journal`, a file that is told of every job that comes and is taken back;
+    """The text engine. Options: `messages`, a file that is told of every job that comes and is taken back;
     `fails_until`, a file without which loading fails; `capacity`; `notes_steps`, whether the journal has them too.
     Its cache holds every prompt that it was given before.
     """

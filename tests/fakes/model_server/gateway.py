@@ -39,7 +39,7 @@ class Gateway:
     process: subprocess.Popen[bytes]
     folder: Path
 
-    def journal(self) -> list[str]:
+    def messages(self) -> list[str]:
         """What the parrot was told, line by line."""
         with contextlib.suppress(FileNotFoundError):
             return (self.folder / "journal").read_text().splitlines()

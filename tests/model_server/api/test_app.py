@@ -109,10 +109,10 @@ async def test_the_last_chunk_says_how_long_it_took(http: aiohttp.ClientSession)
 
 
 async def test_a_cancelled_whole_request_is_told_so(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    before = len(gateway.journal())
+    before = len(gateway.messages())
     request = asyncio.create_task(_status_of(http, chat("forever")))
-    await eventually(lambda: len(gateway.journal()) > before)
-    job = gateway.journal()[before].split()[1]
+    await eventually(lambda: len(gateway.messages()) > before)
+    job = gateway.messages()[before].split()[1]
     async with http.delete(f"/v1/jobs/{job}") as response:
         assert response.status == 200
     assert await request == (499, "cancelled", job)
@@ -130,20 +130,20 @@ async def test_who_closes_a_stream_takes_its_job_back(http: aiohttp.ClientSessio
         job = response.headers["X-Job-Id"]
         await anext(events_of(response))
         response.close()
-    await eventually(lambda: f"remove {job}" in gateway.journal())
+    await eventually(lambda: f"remove {job}" in gateway.messages())
 
 
 async def test_who_leaves_a_whole_request_takes_its_job_back(gateway: Gateway) -> None:
-    before = len(gateway.journal())
+    before = len(gateway.messages())
     async with aiohttp.ClientSession(gateway.url) as leaver:
         request = asyncio.create_task(leaver.post(CHAT, json=chat("forever")))
-        await eventually(lambda: len(gateway.journal()) > before)
+        await eventually(lambda: len(gateway.messages()) > before)
         request.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await request
-    added, job = gateway.journal()[before].split()
+    added, job = gateway.messages()[before].split()
     assert added == "add"
-    await eventually(lambda: f"remove {job}" in gateway.journal())
+    await eventually(lambda: f"remove {job}" in gateway.messages())
 
 
 async def test_who_leaves_the_queue_never_reaches_the_worker(gateway: Gateway, http: aiohttp.ClientSession) -> None:
@@ -158,7 +158,7 @@ async def test_who_leaves_the_queue_never_reaches_the_worker(gateway: Gateway, h
         running.close()
     async with http.post(CHAT, json=chat("b")) as response:
         assert response.status == 200
-    assert not [line for line in gateway.journal() if job in line]
+    assert not [line for line in gateway.messages() if job in line]
 
 
 async def _is_gone(http: aiohttp.ClientSession, job: str) -> bool:
@@ -211,9 +211,9 @@ async def test_a_worker_killed_in_the_middle_of_an_answer(gateway: Gateway) -> N
 
 @pytest.mark.chaos
 async def test_the_gateway_answers_while_a_worker_is_stuck(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    before = len(gateway.journal())
+    before = len(gateway.messages())
     stuck = asyncio.create_task(http.post(CHAT, json=chat("hang")))
-    await eventually(lambda: len(gateway.journal()) > before)
+    await eventually(lambda: len(gateway.messages()) > before)
     for path in ("/health/live", "/health/ready", "/v1/models"):
         async with http.get(path) as response:
             assert response.status == 200

@@ -86,7 +86,7 @@ async def test_a_job_goes_in_and_its_events_come_out(tmp_path: Path) -> None:
 
 async def test_jobs_join_and_leave_between_steps(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    async with supervised(tmp_path, capacity=2, journal=str(journal)) as (lane, _):
+    async with supervised(tmp_path, capacity=2, messages=str(journal)) as (lane, _):
         await eventually(lambda: lane.open)
         endless = lane.submit(chat("forever", "endless"))
         await until_text(endless)

@@ -16,9 +16,9 @@ HALL = Place("test", "hall", server="school")
 
 
 async def audit(bot: Bot, line: str = "", user: User = MODERATOR, place: Place = ROOM) -> Reply:
-    dispatch = bot.dispatch(ask(f"/audit {line}", user, place))
-    assert dispatch.private
-    return [reply async for reply in dispatch.replies][-1]
+    decision = bot.prepare(ask(f"/audit {line}", user, place))
+    assert decision.private
+    return [reply async for reply in decision.start()][-1]
 
 
 def told(reply: Reply) -> list[str]:

@@ -78,7 +78,7 @@ async def test_a_sentence_is_shown_only_when_it_was_checked(bot: Bot, models: Fa
     models.before_gate = 3
     models.gate.clear()
     seen = []
-    async for reply in bot.dispatch(ask(QUESTION)).replies:
+    async for reply in bot.prepare(ask(QUESTION)).start():
         seen.append(reply.text)
         if reply.text:
             models.gate.set()

@@ -64,7 +64,7 @@ async def test_a_limit_beyond_what_the_model_chooses_changes_nothing(bot: Bot) -
 async def test_the_picture_comes_out_of_the_noise(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     seen = []
-    async for reply in bot.dispatch(ask("/imagine seed:7 steps:6 a cat")).replies:
+    async for reply in bot.prepare(ask("/imagine seed:7 steps:6 a cat")).start():
         seen.append(reply)
         if reply.attachments:
             models.gate.set()
@@ -99,7 +99,7 @@ async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> 
     models.place = 4
     models.gate.clear()
     statuses = []
-    async for reply in bot.dispatch(ask("/imagine a cat", speaking("de"))).replies:
+    async for reply in bot.prepare(ask("/imagine a cat", speaking("de"))).start():
         statuses.append(reply.status)
         if "4" in reply.status:
             models.gate.set()
@@ -109,7 +109,7 @@ async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> 
 async def test_stop_keeps_the_last_glimpse_and_reaches_the_model_server(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     seen = []
-    async for reply in bot.dispatch(ask("/imagine seed:7 a cat")).replies:
+    async for reply in bot.prepare(ask("/imagine seed:7 a cat")).start():
         seen.append(reply)
         if reply.attachments and not reply.final:
             await replies(bot, press("stop", reply.row))
@@ -263,7 +263,7 @@ async def test_buttons_work_after_a_restart(models: FakeModels, tmp_path: Path) 
 async def test_edit_takes_no_picture_and_no_model_that_nobody_was_offered(bot: Bot, models: FakeModels) -> None:
     grid = await last(bot, ask("/imagine seed:7 a cat"))
     varied, large = await pressed(bot, grid, "V1"), await pressed(bot, grid, "1")
-    row = await bot.journal.get(varied.row)
+    row = await bot.messages.get(varied.row)
     assert row is not None
     models.requests.clear()
     other = row.options["source"].replace("a cat", "a turnip")

@@ -117,7 +117,7 @@ async def test_a_sweep(served: Bot, knob: str, values: list[str]) -> None:
 
 async def test_stop_ends_the_work(served: Bot) -> None:
     seen = []
-    async for reply in served.dispatch(ask("/imagine seed:7 steps:150 an apple")).replies:
+    async for reply in served.prepare(ask("/imagine seed:7 steps:150 an apple")).start():
         seen.append(reply)
         if reply.attachments and not reply.final:
             await replies(served, press("stop", reply.row))

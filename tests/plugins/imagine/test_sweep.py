@@ -71,7 +71,7 @@ async def test_a_sweep_tells_so_of_options_that_came_by_a_menu_or_a_form(bot: Bo
 async def test_the_values_of_a_sweep_are_edited(bot: Bot, models: FakeModels) -> None:
     reply = await last(bot, ask("/imagine seed:7 sweep:guidance=1,3,7 a cat"))
     edit = next(button.id for button in reply.buttons if button.label == "Edit")
-    form = bot.dispatch(Request(user=ANN, place=ROOM, action=Action(edit))).form
+    form = bot.prepare(Request(user=ANN, place=ROOM, action=Action(edit))).form
     assert form is not None
     shown = {field.name: field.value for field in (await form()).fields}
     assert (next(iter(shown)), shown["sweep"], len(shown)) == ("prompt", "guidance=1,3,7", 5)

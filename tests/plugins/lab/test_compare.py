@@ -42,7 +42,7 @@ async def test_the_three_families_side_by_side(bot: Bot, models: FakeModels) -> 
 async def test_they_work_at_the_same_time_and_stop_together(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     stopped = False
-    async for reply in bot.dispatch(ask("/compare a red apple")).replies:
+    async for reply in bot.prepare(ask("/compare a red apple")).start():
         if "Language model: 1 · Diffusion: 1 · GAN: …" in reply.status and not stopped:
             await models.until(running=3)
             stopped = True

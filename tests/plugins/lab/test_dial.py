@@ -45,7 +45,7 @@ async def test_all_are_written_at_once_and_seen_growing(bot: Bot, models: FakeMo
     models.gate.clear()
     models.before_gate = 3
     seen = []
-    async for reply in bot.dispatch(ask("/dial temperatures:0,1 Where?")).replies:
+    async for reply in bot.prepare(ask("/dial temperatures:0,1 Where?")).start():
         seen.append(reply)
         if reply.status == "1: 3 tokens":
             await models.until(running=2)
@@ -62,7 +62,7 @@ async def test_all_are_written_at_once_and_seen_growing(bot: Bot, models: FakeMo
 
 async def test_stop_stops_all_and_keeps_what_was_said(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
-    async for reply in bot.dispatch(ask("/dial Where?")).replies:
+    async for reply in bot.prepare(ask("/dial Where?")).start():
         if not reply.final and [column.text.endswith("Paris") for column in reply.columns] == [True] * 3:
             await models.until(running=3)
             await replies(bot, press("stop", reply.row))
@@ -102,7 +102,7 @@ async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> 
     models.place = 4
     models.gate.clear()
     statuses = []
-    async for reply in bot.dispatch(ask("/dial hi", speaking("de"))).replies:
+    async for reply in bot.prepare(ask("/dial hi", speaking("de"))).start():
         statuses.append(reply.status)
         if "4" in reply.status:
             models.gate.set()

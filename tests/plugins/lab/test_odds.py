@@ -77,8 +77,8 @@ async def test_a_text_is_written_by_hand_token_by_token(bot: Bot, models: FakeMo
     assert third.text.startswith("```\nThe cat sat on the floor\n\n```")
     assert [body["prompt"] for body in models.requests] == ["The cat sat on the", [*IDS, 1], [*IDS, 1, 3]]
     assert [body["temperature"] for body in models.requests] == [1, 1, 1]
-    row = await bot.journal.get(second.row)
-    question = await bot.journal.get(row.parent)
+    row = await bot.messages.get(second.row)
+    question = await bot.messages.get(row.parent)
     assert question.parent == first.row
 
 

@@ -9,7 +9,8 @@ from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, 
 from PIL import Image
 
 from bot import Place, Reply, User
-from bot.app import Bot, Decision
+from bot.app import Bot
+from bot.core.latest import Stream
 from bot.storage.audit import AuditEntry
 from bot.storage.counters import USE, WAIT, count, day_of
 from bot.storage.database import now
@@ -19,13 +20,13 @@ WEB = Place("web", "general", server="web")
 
 
 async def stats(bot: Bot, line: str = "", user: User = MODERATOR, place: Place = ROOM) -> Reply:
-    dispatch = bot.dispatch(ask(f"/stats {line}", user, place))
-    assert dispatch.private
-    return await ending(dispatch)
+    decision = bot.prepare(ask(f"/stats {line}", user, place))
+    assert decision.private
+    return await ending(decision.start())
 
 
-async def ending(dispatch: Decision) -> Reply:
-    return [reply async for reply in dispatch.replies][-1]
+async def ending(replies: Stream[Reply]) -> Reply:
+    return [reply async for reply in replies][-1]
 
 
 async def add(bot: Bot, command: str, by: int, ago: int = 0, kind: str = USE, value: str = "done") -> None:
@@ -130,12 +131,12 @@ async def test_read_anew_it_ends_what_it_began(bot: Bot, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("plugins.stats.draw", slowly)
     await add(bot, "ask", 1)
-    dispatches = [bot.dispatch(ask("/stats", MODERATOR)) for _ in range(2)]
-    for dispatch in dispatches:
-        while not (await anext(dispatch.replies)).status.startswith("Drawing"):
+    streams = [bot.prepare(ask("/stats", MODERATOR)).start() for _ in range(2)]
+    for stream in streams:
+        while not (await anext(stream)).status.startswith("Drawing"):
             pass
     async with asyncio.TaskGroup() as group:
-        answers = [group.create_task(ending(dispatch)) for dispatch in dispatches]
+        answers = [group.create_task(ending(stream)) for stream in streams]
         await begun.wait()
         before = set(pencils)
         await bot.registry.reload("stats")

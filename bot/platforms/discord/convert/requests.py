@@ -125,8 +125,8 @@ def announced(request: Request) -> Request:
     return _with_values(request, {name: _empty(file) for name, file in _files(request).items()})
 
 
-async def fetched(request: Request) -> Request:
-    """The request with its files. Raises UserError if one cannot be had."""
+async def fetch_files(request: Request) -> dict[str, Attachment]:
+    """Return the files of the request's options, by option. Raises UserError if one cannot be had."""
     found = {}
     for name, file in _files(request).items():
         try:
@@ -134,7 +134,7 @@ async def fetched(request: Request) -> Request:
         except (discord.HTTPException, aiohttp.ClientError) as error:
             raise UserError("{file} could not be fetched from Discord; send it again.", file=file.filename) from error
         found[name] = replace(_empty(file), data=data)
-    return _with_values(request, found)
+    return found
 
 
 def _values(request: Request) -> Mapping[str, Any]:

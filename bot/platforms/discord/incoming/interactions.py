@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -15,7 +16,7 @@ from bot.answers import buttons as actions
 from bot.core.errors import BotError, RequestRefused, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request
-from bot.platforms.discord.convert.requests import PLATFORM, announced, fetched, from_interaction, words
+from bot.platforms.discord.convert.requests import PLATFORM, announced, fetch_files, from_interaction, words
 from bot.platforms.discord.incoming import modal
 from bot.platforms.discord.incoming.commands import THREAD
 from bot.platforms.discord.outgoing import render
@@ -30,9 +31,9 @@ from bot.platforms.discord.outgoing.targets import (
 from bot.platforms.discord.outgoing.thread import NOT_OPENED, Thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
-    from bot.app import Decision
+    from bot.answers.decision import Decision
     from bot.platforms.discord.outgoing.answers import DiscordAnswers
     from bot.storage.database import MessageRow
 
@@ -121,7 +122,7 @@ class Interactions:
         self._begin(interaction, from_interaction(interaction, action=action), wants_thread=wants_thread)
 
     def _begin(self, interaction: discord.Interaction, request: Request, *, wants_thread: bool = False) -> None:
-        locale = self._bot.gate.language(request.user.locale, request.place)
+        locale = self._bot.admission.language(request.user.locale, request.place)
         self._answers.start(
             self._take(PendingInteraction(interaction, request, locale, wants_thread)), "discord interaction"
         )
@@ -141,7 +142,7 @@ class Interactions:
         """Say at once what is coming, in the one right form; then let it come."""
         response = asked.interaction.response
         try:
-            decision = self._bot.dispatch(announced(asked.request))
+            decision = self._bot.prepare(announced(asked.request))
             if decision.form is not None:
                 form = await decision.form()
                 if asked.wants_thread:
@@ -157,7 +158,7 @@ class Interactions:
             return
         if decision.refused:
             if await self._is_ours(asked):
-                await self._whisper(asked, await only(decision.replies))
+                await self._whisper(asked, await only(decision.start()))
         elif decision.in_place:
             await response.defer()
             await self._change(asked, decision)
@@ -193,13 +194,13 @@ class Interactions:
         # Before anything changes: what is just being shown may not be noted yet.
         showing = self._answers.showing(row)
         shown = await self._bot.shown(row)
-        answer = await self._bot.journal.get(row)
+        answer = await self._bot.messages.get(row)
         question = await self._question(answer)
-        async with aclosing(decision.replies) as replies:
+        async with aclosing(decision.start()) as replies:
             async for reply in replies:
                 if reply.deleted:
                     await self._delete(asked, answer, shown, showing)
-                    if question is not None and await self._bot.journal.get(question.id) is None:
+                    if question is not None and await self._bot.messages.get(question.id) is None:
                         await self._answers.withdraw(question.channel, question.thread, question.external)
                 elif not reply.row:
                     await self._whisper(asked, reply)
@@ -244,7 +245,7 @@ class Interactions:
 
     async def _question(self, answer: MessageRow | None) -> MessageRow | None:
         """What an answer is one to, if it is stored."""
-        return None if answer is None or answer.parent is None else await self._bot.journal.get(answer.parent)
+        return None if answer is None or answer.parent is None else await self._bot.messages.get(answer.parent)
 
     @asynccontextmanager
     async def _or_say_so(self, asked: PendingInteraction) -> AsyncIterator[None]:
@@ -258,24 +259,24 @@ class Interactions:
     # What is answered with a new message
 
     async def _answer(self, asked: PendingInteraction, decision: Decision, message: int) -> None:
-        """Ask once more, now that there is time for files, and show what comes."""
-        thread, note, request = None, "", asked.request
+        """Fetch the files, now that there is time for them, and show what comes."""
+        thread, note = None, ""
         if asked.wants_thread and not decision.private:
             thread, note = self._thread(asked, message)
         shown = [SentMessage(message, WAITING)]
         outlet = self._outlet(asked, shown, private=decision.private, thread=thread, note=note)
         known = self._resume(asked, message, private=decision.private, in_thread=thread is not None)
+        facts: dict[str, Any] = {"resume": known}
         if thread is not None:
             # A thread has the number of the message that it hangs on, which becomes the question.
-            place = replace(request.place, thread=str(message))
-            request = replace(request, place=place, message=str(message))
+            facts |= {"place": replace(asked.request.place, thread=str(message)), "message": str(message)}
         try:
-            request = await fetched(replace(request, resume=known))
+            files = await fetch_files(asked.request)
         except UserError as error:
             await outlet.remove()
             await self._whisper(asked, Reply(text=error.sentence.in_language(asked.locale)))
             return
-        await self._answers.follow(outlet, _with_typed(self._bot.dispatch(request).replies, asked))
+        await self._answers.follow(outlet, decision.start(files=files, **facts), partial(_with_typed, asked=asked))
 
     def _outlet(
         self,
@@ -334,14 +335,12 @@ class Interactions:
         return opened, ""
 
 
-async def _with_typed(replies: AsyncGenerator[Reply, None], asked: PendingInteraction) -> AsyncGenerator[Reply, None]:
-    """The replies; one that refuses a form holds what was typed into it."""
-    async with aclosing(replies):
-        async for reply in replies:
-            if reply.error and not reply.row and asked.typed:
-                refused = render.refused(reply.text, asked.typed, asked.locale)
-                reply = replace(reply, text=refused.content, attachments=refused.files)
-            yield reply
+def _with_typed(reply: Reply, asked: PendingInteraction) -> Reply:
+    """Return the reply; one that refuses a form holds what was typed into it."""
+    if reply.error and not reply.row and asked.typed:
+        refused = render.refused(reply.text, asked.typed, asked.locale)
+        return replace(reply, text=refused.content, attachments=refused.files)
+    return reply
 
 
 def _is_private(interaction: discord.Interaction) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,16 +10,14 @@ from typing import TYPE_CHECKING
 import discord
 
 from bot.core.i18n import translate
+from bot.core.latest import Stream
 from bot.core.messages import Place
-from bot.core.throttle import once
 from bot.platforms.discord.convert.requests import PLATFORM, from_message, words
 from bot.platforms.discord.outgoing import render
 from bot.platforms.discord.outgoing.answer_view import AnswerView
 from bot.platforms.discord.outgoing.answers import only, resume
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from bot.core.messages import Reply, Request
     from bot.platforms.discord.outgoing.answers import DiscordAnswers
     from bot.platforms.discord.outgoing.targets import ChannelTarget
@@ -76,7 +73,7 @@ class MessageListener:
     async def _is_reply(self, message: discord.Message) -> bool:
         """Whether it replies to an answer of the bot."""
         request = from_message(message, "")
-        row = await self._bot.journal.find(request.place, request.reply_to) if request.reply_to else None
+        row = await self._bot.messages.find(request.place, request.reply_to) if request.reply_to else None
         return row is not None and row.role == "assistant"
 
     async def _explain(self, message: discord.Message) -> None:
@@ -94,9 +91,9 @@ class MessageListener:
             await room.post(part)
 
     async def _answer(self, message: discord.Message, request: Request) -> None:
-        decision = self._bot.dispatch(request)
+        decision = self._bot.prepare(request)
         if decision.refused:
-            await self._refuse(message, await only(decision.replies))
+            await self._refuse(message, await only(decision.start()))
             return
         guild, room = message.guild, self._room(message)
         direct = self._answers.direct(message.author.id)
@@ -110,8 +107,7 @@ class MessageListener:
             aside = None if guild is None else direct
             outlet = AnswerView(self._bot, room, direct=self._room(message), aside=aside, locale=locale, quoted=False)
             known = resume(request, channel=message.channel.id, quoted=False, question=str(message.id))
-        replies = self._bot.dispatch(replace(request, resume=known)).replies
-        await self._answers.follow(outlet, _errors_in_place(replies))
+        await self._answers.follow(outlet, decision.start(resume=known), _error_in_place)
 
     async def _refuse(self, message: discord.Message, reply: Reply) -> None:
         """Tell a refusal that is known at once; where others read along, what a rule forbids to the asker alone."""
@@ -120,12 +116,12 @@ class MessageListener:
             return
         direct = self._answers.direct(message.author.id)
         outlet = AnswerView(self._bot, direct, direct=self._room(message), locale=self._locale(message))
-        await self._answers.follow(outlet, once(reply))
+        await self._answers.follow(outlet, Stream.of(reply))
 
     def _locale(self, message: discord.Message) -> str:
         """The language that whoever wrote a message is spoken to in."""
         request = from_message(message, "")
-        return self._bot.gate.language(request.user.locale, request.place)
+        return self._bot.admission.language(request.user.locale, request.place)
 
     def _room(self, message: discord.Message) -> ChannelTarget:
         """Where something was said; what is written there first replies to it."""
@@ -144,14 +140,12 @@ class MessageListener:
         if channel := next(open_ones, None):
             room = self._answers.room(channel.id, guild.id)
             place = Place(PLATFORM, str(channel.id), str(guild.id))
-            locale = self._bot.gate.language(guild.preferred_locale.value, place)
+            locale = self._bot.admission.language(guild.preferred_locale.value, place)
             welcome = self._bot.welcome(locale, names_all=True)
             for part in render.messages(welcome, locale=locale, bytes_each=room.bytes_each):
                 await room.post(part)
 
 
-async def _errors_in_place(replies: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
-    """The replies; what went wrong is told where the question was asked, what a rule forbids to the asker alone."""
-    async with aclosing(replies):
-        async for reply in replies:
-            yield replace(reply, private=reply.private and (reply.refused or not reply.error))
+def _error_in_place(reply: Reply) -> Reply:
+    """Return the reply; what went wrong is told where the question was asked, a rule's refusal to the asker alone."""
+    return replace(reply, private=reply.private and (reply.refused or not reply.error))

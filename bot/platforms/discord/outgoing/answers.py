@@ -30,9 +30,10 @@ from bot.platforms.discord.outgoing.targets import (
 from bot.platforms.discord.outgoing.thread import withdraw
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from bot.app import Bot
+    from bot.core.latest import Stream
     from bot.core.messages import Reply, Request
     from bot.storage.database import MessageRow
 
@@ -104,8 +105,10 @@ class DiscordAnswers:
         place = self._client.get_partial_messageable(channel, guild_id=guild)
         return ChannelTarget(place, bytes_each=most, reply_to=reply_to, turn=turn)
 
-    async def follow(self, outlet: AnswerView, replies: AsyncGenerator[Reply, None]) -> None:
-        """Show `replies` to their end, no faster than the pace. Never raises, but for its cancellation."""
+    async def follow(
+        self, outlet: AnswerView, replies: Stream[Reply], change: Callable[[Reply], Reply] | None = None
+    ) -> None:
+        """Show `replies` to their end, each as `change` has it. Never raises, but for its cancellation."""
         self._outlets[outlet] = asyncio.current_task()
         async with AsyncExitStack() as ending:
             ending.callback(self._outlets.pop, outlet)
@@ -115,7 +118,7 @@ class DiscordAnswers:
                 pacer = Throttle(PACE_SECONDS)
                 async with aclosing(throttled(replies, pacer)) as newest:
                     async for reply in newest:
-                        await self._show(outlet, reply)
+                        await self._show(outlet, reply if change is None else change(reply))
                         # Counted from here: what waited for Discord's own limits must not be edited again at once.
                         pacer.sent()
             except MessageGone:
@@ -197,7 +200,7 @@ class DiscordAnswers:
         return [outlet for outlet in self._outlets if outlet.row == row]
 
     async def _take_leave(self, outlet: AnswerView) -> None:
-        row = await self.bot.journal.get(outlet.row) if outlet.row else None
+        row = await self.bot.messages.get(outlet.row) if outlet.row else None
         if row is not None:
             await self._show_once(outlet, row)
 
@@ -219,7 +222,7 @@ class DiscordAnswers:
         shown = await self.bot.shown(row.id) or list(filter(None, [resume.get("message")]))
         if (parent := resume.get("parent")) and (not row.thread or resume["channel"] in shown):
             # No thread was opened: it would have the number of the message that shows the answer.
-            await self.bot.journal.leave_thread(row.id)
+            await self.bot.messages.leave_thread(row.id)
             resume = resume | {"channel": parent, "quoted": True}
         common: dict[str, Any] = {
             "direct": self.direct(int(row.author)),
@@ -250,7 +253,7 @@ async def _unbroken(work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-async def only(replies: AsyncGenerator[Reply, None]) -> Reply:
+async def only(replies: Stream[Reply]) -> Reply:
     """The one reply of a refusal."""
     async with aclosing(replies):
         return await anext(replies)

@@ -15,7 +15,7 @@ from bot.platforms.slack.convert.commands import typed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bot.app import Bot
+    from bot.answers.decision import Decision
     from bot.core.messages import Reply
     from bot.platforms.slack.api.api import SlackApi
     from bot.platforms.slack.convert.people import UserDirectory
@@ -108,18 +108,14 @@ def _plain(match: re.Match[str], names: Mapping[str, str]) -> str:
     return what if label in ("", what, re.sub(r"^(?:https?://|mailto:)", "", what)) else f"{label} ({what})"
 
 
-def asked(bot: Bot, request: Request, *, quoted: bool) -> str:
-    """What a request asks, for a message that tells of it: its free text, or else the command as it would be typed.
+def asked(decision: Decision, *, quoted: bool) -> str:
+    """Return what a request asks, for a message that tells of it: its free text, or the command as it would be typed.
 
     Unless it is `quoted`, the command's name alone is told.
     """
-    if request.action is not None:
-        command, given = bot.registry.find(request.action.id.removeprefix("c:")), request.action.fields or {}
-    elif request.command:
-        command, given = bot.registry.find(request.command), request.options
-    else:
-        command, rest = bot.registry.split(request.text)
-        given = command.parse(rest)
+    command, given = decision.command, decision.request.options
+    if command is None:
+        raise ValueError("Only commands ask something.")
     name = typed(f"/{command.name}", [command.name])
     if not quoted:
         return name
@@ -151,9 +147,9 @@ def announced(request: Request) -> Request:
     return _with_files(request, {name: _empty(file) for name, file in files(request).items()})
 
 
-async def fetched(request: Request, web: SlackApi) -> Request:
-    """The request with its files. Raises UserError if one cannot be had."""
-    return _with_files(request, {name: await _fetch(file, web) for name, file in files(request).items()})
+async def fetch_files(request: Request, web: SlackApi) -> dict[str, Attachment]:
+    """Return the files of a form, by field. Raises UserError if one cannot be had."""
+    return {name: await _fetch(file, web) for name, file in files(request).items()}
 
 
 def files(request: Request) -> dict[str, Mapping[str, Any]]:

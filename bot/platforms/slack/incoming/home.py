@@ -12,6 +12,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 
 from bot.answers.buttons import field
+from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.core.i18n import translate
 from bot.core.messages import Form, Place
@@ -24,10 +25,9 @@ from bot.platforms.slack.incoming import home_settings, modal
 from bot.platforms.slack.incoming.interactions import FIRST_SECONDS
 from bot.platforms.slack.incoming.modal import plain
 from bot.platforms.slack.outgoing.answers import FAILED
-from bot.settings.user_defaults import DefaultsHere
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
     from slack_sdk.web.async_client import AsyncWebClient
@@ -81,20 +81,21 @@ class _Home:
         await ack()
         name = body["actions"][0]["action_id"].removeprefix(CHANGE)
         user = await self._people(body["user"]["id"])
-        mine = self._mine(user, context.team_id)
-        if name not in mine.offered:
+        caller, commands = self._caller(user, context.team_id)
+        option = self._bot.defaults.offered(commands).get(name)
+        if option is None:
             await self._publish(context, user.id)
             return
-        form = _form(mine, name, user.locale)
+        form = _form(name, option, self._bot.defaults.mine(caller, commands), user.locale)
         await _calmly(self._client.views_open(trigger_id=body["trigger_id"], view=form, token=context.bot_token))
 
     async def set(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
         name, locale = view["callback_id"].removeprefix(SET), view["private_metadata"]
         user = await self._people(body["user"]["id"])
-        mine = self._mine(user, context.team_id)
-        if (option := mine.offered.get(name)) is not None:
+        caller, commands = self._caller(user, context.team_id)
+        if (option := self._bot.defaults.offered(commands).get(name)) is not None:
             try:
-                await _choose(mine, name, modal.fields(view).get(option.name, ""))
+                await self._choose(caller, commands, name, modal.fields(view).get(option.name, ""))
             except UserError as error:
                 sentence = error.sentence.in_language(locale)
                 await ack(response_action="errors", errors=modal.errors(view, option.name, sentence))
@@ -105,7 +106,8 @@ class _Home:
     async def reset(self, ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
         await ack()
         user = await self._people(body["user"]["id"])
-        await self._mine(user, context.team_id).reset()
+        caller, _ = self._caller(user, context.team_id)
+        await self._bot.defaults.reset(caller)
         await self._publish(context, user.id)
 
     async def edit_setting(self, ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
@@ -114,7 +116,7 @@ class _Home:
         picked = pressed.get("selected_option") or {}
         name = picked.get("value") or pressed["action_id"].removeprefix(home_settings.EDIT)
         user = await self._people(body["user"]["id"])
-        settings = home_settings.here(self._bot, user, _place(context.team_id))
+        settings = home_settings.moderated(self._bot, user, _place(context.team_id))
         if settings is None or not self._bot.settings.knows(name):
             await self._publish(context, user.id)
             return
@@ -142,10 +144,10 @@ class _Home:
     async def _try_to_save(self, user: User, team: str | None, view: Json) -> str:
         """Save the setting of a form; what keeps it from being saved, in the reader's language, or "" for nothing."""
         name = view["callback_id"].removeprefix(home_settings.SAVE)
-        settings = home_settings.here(self._bot, user, _place(team))
+        typed = str(modal.fields(view).get(name, ""))
         try:
-            if settings is not None:
-                await home_settings.save(settings, name, str(modal.fields(view).get(name, "")))
+            if home_settings.moderated(self._bot, user, _place(team)) is not None:
+                await home_settings.save(self._bot, user, _place(team), name, typed)
         except UserError as error:
             sentence = error.sentence
         except Exception:
@@ -160,9 +162,20 @@ class _Home:
         web = self._answers.web
         await web.post(await web.direct(user), note(text))
 
-    def _mine(self, user: User, team: str | None) -> DefaultsHere:
+    def _caller(self, user: User, team: str | None) -> tuple[Caller, Sequence[Command]]:
+        """Return the user in their workspace, and the commands that they may use there."""
         place = _place(team)
-        return DefaultsHere(self._bot.defaults, place.platform, user.id, self._bot.commands_for(user, place))
+        return Caller(user, place), self._bot.commands_for(user, place)
+
+    async def _choose(self, caller: Caller, commands: Sequence[Command], name: str, typed: str) -> None:
+        """Set what was typed; nothing, and the bot's own default here, go back to that. Raises UserError."""
+        defaults = self._bot.defaults
+        option = defaults.offered(commands)[name]
+        value = option.convert(typed) if typed.strip() else None
+        if value is None or value == option.default:
+            await defaults.reset(caller, name)
+        else:
+            await defaults.set(caller, commands, name, value)
 
     async def _publish(self, context: AsyncBoltContext, user: str) -> None:
         shown = view(self._bot, await self._people(user), _place(context.team_id))
@@ -183,23 +196,17 @@ def _place(team: str | None) -> Place:
     return Place("slack", "", server=team or "")
 
 
-async def _choose(mine: DefaultsHere, name: str, typed: str) -> None:
-    """Set what was typed; nothing, and the bot's own default here, go back to that. Raises UserError."""
-    option = mine.offered[name]
-    value = option.convert(typed) if typed.strip() else None
-    if value is None or value == option.default:
-        await mine.reset(name)
-    else:
-        await mine.set(name, value)
-
-
 def view(bot: Bot, user: User, place: Place) -> Json:
     """The App Home as `user` sees it."""
     user = bot.recognised(user, place)
     commands = bot.commands_for(user, place)
-    mine = DefaultsHere(bot.defaults, place.platform, user.id, commands)
-    blocks = [*_abilities(commands, user.locale), *_manners(commands, user.locale), *_defaults(mine, user.locale)]
-    if (settings := home_settings.here(bot, user, place)) is not None:
+    offered, mine = bot.defaults.offered(commands), bot.defaults.mine(Caller(user, place), commands)
+    blocks = [
+        *_abilities(commands, user.locale),
+        *_manners(commands, user.locale),
+        *_defaults(offered, mine, user.locale),
+    ]
+    if (settings := home_settings.moderated(bot, user, place)) is not None:
         blocks += [
             _header(translate("For moderators", user.locale)),
             *home_settings.blocks(settings, user.locale),
@@ -229,38 +236,37 @@ def _manners(commands: Sequence[Command], locale: str) -> list[Json]:
     return [_header(translate("How to talk to me", locale)), _section("\n".join(sentences))]
 
 
-def _defaults(mine: DefaultsHere, locale: str) -> list[Json]:
-    if not mine.offered:
+def _defaults(offered: Mapping[str, Option], mine: Mapping[str, Any], locale: str) -> list[Json]:
+    if not offered:
         return []
     blocks = [
         _header(translate("Your own defaults", locale)),
         _section(translate("What options are for you when you do not say:", locale)),
     ]
-    for name, option in list(mine.offered.items())[:OPTIONS]:
+    for name, option in list(offered.items())[:OPTIONS]:
         button = _button(translate("Change", locale), f"{CHANGE}{name}")
         blocks.append(_section(_line(name, option, mine, locale)) | {"accessory": button})
-    if len(mine.offered) > OPTIONS:
-        more = {"count": len(mine.offered) - OPTIONS, "command": f"{ROOT} defaults show"}
+    if len(offered) > OPTIONS:
+        more = {"count": len(offered) - OPTIONS, "command": f"{ROOT} defaults show"}
         blocks.append(_section(translate("There are {count} more: {command} lists them all.", locale, **more)))
-    if mine.mine:
+    if mine:
         elements = [_button(translate("Reset all", locale), RESET)]
         blocks.append({"type": "actions", "elements": elements})
     return blocks
 
 
-def _line(name: str, option: Option, mine: DefaultsHere, locale: str) -> str:
-    if name in mine.mine:
-        value = _shown(mine.mine[name], locale)
+def _line(name: str, option: Option, mine: Mapping[str, Any], locale: str) -> str:
+    if name in mine:
+        value = _shown(mine[name], locale)
     else:
         value = f"{_shown(option.default, locale)} ({translate('default', locale)})"
     about = translate(option.description, locale) if option.description else ""
     return "\n".join(cut(line, LINE) for line in (f"{name}: {value}", about) if line)
 
 
-def _form(mine: DefaultsHere, name: str, locale: str) -> Json:
+def _form(name: str, option: Option, mine: Mapping[str, Any], locale: str) -> Json:
     """The modal that changes one default, filled in with what it is now."""
-    option = mine.offered[name]
-    only = replace(field(option, mine.mine.get(name, option.default)), required=False)
+    only = replace(field(option, mine.get(name, option.default)), required=False)
     made = modal.build(Form(f"{SET}{name}", name, (only,)), private_metadata=locale, locale=locale)
     sentence = "The bot's own default is {value}. Choose that, or leave the field empty, to go back to it."
     note = translate(sentence, locale, value=_shown(option.default, locale))

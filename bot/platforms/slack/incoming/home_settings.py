@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from bot.answers.buttons import field
 from bot.commands.option import number
+from bot.core.caller import Caller
 from bot.core.i18n import translate
 from bot.core.messages import Form
 from bot.core.text import cut
 from bot.platforms.slack.convert.commands import ROOT
 from bot.platforms.slack.incoming import modal
 from bot.platforms.slack.incoming.modal import plain
-from bot.settings.editor import SettingsHere
+from bot.settings.editor import SettingsEditor, SettingsView
+from bot.settings.scopes import home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,13 +32,13 @@ GROUP, OPTION, LISTED = 100, 75, 12
 LINE = 150
 
 
-def here(bot: Bot, user: User, place: Place) -> SettingsHere | None:
-    """The settings as `user` can change them; None for whoever is no moderator there."""
-    user = bot.recognised(user, place)
-    return SettingsHere(bot.settings, place, user) if user.is_moderator else None
+def moderated(bot: Bot, user: User, place: Place) -> SettingsView | None:
+    """Return the settings as `user` sees them; None for whoever is no moderator there."""
+    caller = Caller(bot.recognised(user, place), place)
+    return SettingsView(bot.settings, caller) if caller.is_moderator else None
 
 
-def blocks(settings: SettingsHere, locale: str) -> list[Json]:
+def blocks(settings: SettingsView, locale: str) -> list[Json]:
     """What is set, and a menu of all that can be."""
     sentence = "What is set for this workspace. For a single channel, use {command} there."
     about = translate(sentence, locale, command=f"{ROOT} config set")
@@ -54,7 +56,7 @@ def blocks(settings: SettingsHere, locale: str) -> list[Json]:
     return [*found, {"type": "actions", "elements": [menu]}]
 
 
-async def form(settings: SettingsHere, name: str, locale: str) -> Json:
+async def form(settings: SettingsView, name: str, locale: str) -> Json:
     """The modal that changes one setting of the workspace, filled in with what it is."""
     setting = settings.find(name)
     level = settings.levels(name, settings.scope())[-1]
@@ -67,9 +69,10 @@ async def form(settings: SettingsHere, name: str, locale: str) -> Json:
     return made
 
 
-async def save(settings: SettingsHere, name: str, typed: str) -> None:
+async def save(bot: Bot, user: User, place: Place, name: str, typed: str) -> None:
     """Set what was typed; nothing takes back what was set. Raises UserError for what it cannot be."""
-    await settings.set(name, typed if typed.strip() else None, settings.scope())
+    caller = Caller(bot.recognised(user, place), place)
+    await SettingsEditor(bot.settings).set(caller, name, typed if typed.strip() else None, home(place))
 
 
 def shown(value: object, locale: str) -> str:
@@ -81,12 +84,12 @@ def shown(value: object, locale: str) -> str:
     return "–" if value in (None, "") else cut(" ".join(str(value).split()), LINE)
 
 
-def _set_here(settings: SettingsHere) -> Iterator[Setting]:
+def _set_here(settings: SettingsView) -> Iterator[Setting]:
     values = settings.within(settings.scope()).get(settings.scope(), {})
     return (setting for setting in settings.declared if setting.name in values)
 
 
-def _groups(settings: SettingsHere) -> Iterator[Json]:
+def _groups(settings: SettingsView) -> Iterator[Json]:
     groups: dict[str, list[Json]] = {}
     for setting in settings.declared:
         if setting.takes_server and len(setting.name) <= OPTION:

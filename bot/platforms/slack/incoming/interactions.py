@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 import re
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bot.answers import buttons
@@ -23,7 +24,7 @@ from bot.platforms.slack.convert.requests import (
     AnswerPlace,
     announced,
     asked,
-    fetched,
+    fetch_files,
     files,
     unescaped,
     with_typed,
@@ -34,12 +35,13 @@ from bot.platforms.slack.outgoing.answers import FAILED, SHUT_OUT
 from bot.safety.settings import OFF
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from slack_bolt.async_app import AsyncAck
 
-    from bot.app import Decision
-    from bot.core.messages import Reply, User
+    from bot.answers.decision import Decision
+    from bot.core.latest import Stream
+    from bot.core.messages import Attachment, Form, Reply, User
     from bot.platforms.slack.api.message_format import SlackMessage
     from bot.platforms.slack.convert.people import UserDirectory
     from bot.platforms.slack.outgoing.answers import SlackAnswers
@@ -87,7 +89,7 @@ class Interactions:
         user = await self._people.find(body["user"]["id"], body["user"].get("name", ""))
         thread = message.get("thread_ts") or ts
         where = self._where(body, user, thread=thread, spoken="thread_ts" in message)
-        stored = await self._bot.journal.find(where.place(self._team), ts)
+        stored = await self._bot.messages.find(where.place(self._team), ts)
         text = stored.text if stored else await words(message.get("text", ""), self._answers.me.user, self._people)
         try:
             command = self._bot.registry.find(body["callback_id"].removeprefix(SHORTCUT))
@@ -98,38 +100,30 @@ class Interactions:
         about = {"command": command.name, "options": options, "reply_to": ts}
         await self._ask(self._request(user, where, **about), where, body["trigger_id"])
 
-    async def _ask(self, request: Request, where: AnswerPlace, trigger: str = "") -> None:
-        dispatch = self._bot.dispatch(announced(request))
-        if dispatch.form is not None:
-            await self._open(request, dispatch, where, trigger)
+    async def _ask(
+        self, request: Request, where: AnswerPlace, trigger: str = "", decision: Decision | None = None
+    ) -> None:
+        """Answer a request; `decision` is what was decided on it, if that was done already."""
+        if decision is None:
+            decision = self._bot.prepare(announced(request))
+        if decision.form is not None:
+            await self._open(request, decision.form, where, trigger)
             return
-        if dispatch.refused:
-            await self._answers.follow(self._answers.aside(where), dispatch.replies)
+        if decision.refused:
+            await self._answers.follow(self._answers.aside(where), decision.start())
             return
         try:
-            request = await fetched(request, self._web)
+            fetched = await fetch_files(request, self._web)
         except UserError as error:
             await self._answers.refuse(where, error, request)
             return
-        if dispatch.private:
-            await self._answers.follow(self._answers.aside(where), self._replies(request))
-        elif where.thread:
-            await self._answers.follow(self._answers.room(where), self._replies(request))
+        change = partial(with_typed, request=request)
+        if decision.private or where.thread:
+            outlet = self._answers.aside(where) if decision.private else self._answers.room(where)
+            replies = decision.start(files=fetched, alone=await self._is_alone(request))
+            await self._answers.follow(outlet, replies, change)
         else:
-            await self._ask_in_public(request, where)
-
-    async def _replies(self, request: Request) -> AsyncGenerator[Reply, None]:
-        """What is replied; a refusal of a form, which is closed by now, holds what was typed into it."""
-        async with aclosing(self._placed(request)) as replies:
-            async for reply in replies:
-                yield with_typed(reply, request)
-
-    async def _placed(self, request: Request) -> AsyncGenerator[Reply, None]:
-        """What is replied, once it is known whether anybody else reads it."""
-        request = replace(request, alone=await self._is_alone(request))
-        async with aclosing(self._bot.dispatch(request).replies) as replies:
-            async for reply in replies:
-                yield reply
+            await self._ask_in_public(request, decision, where, fetched)
 
     async def _is_alone(self, request: Request) -> bool:
         """Whether somebody asks in their direct messages with the bot; nothing in a request tells these from others."""
@@ -141,47 +135,41 @@ class Interactions:
             log.info("Slack does not tell where somebody writes to the bot: %s", error)
             return False
 
-    async def _ask_in_public(self, request: Request, where: AnswerPlace) -> None:
+    async def _ask_in_public(
+        self, request: Request, decision: Decision, where: AnswerPlace, fetched: Mapping[str, Attachment]
+    ) -> None:
         """Post the question, and answer in its thread; where the bot is not in the channel, answer without it."""
         quoted = self._bot.settings.value("answers.quote", request.place)
-        whole = message_format.question(where.user, asked(self._bot, request, quoted=quoted), locale=where.locale)
+        whole = message_format.question(where.user, asked(decision, quoted=quoted), locale=where.locale)
         question, withheld = whole, quoted and self._is_judged(where)
         if withheld:
-            question = message_format.question(where.user, asked(self._bot, request, quoted=False), locale=where.locale)
+            question = message_format.question(where.user, asked(decision, quoted=False), locale=where.locale)
+        change: Callable[[Reply], Reply] = partial(with_typed, request=request)
+        alone = await self._is_alone(request)
         try:
             ts = await self._web.post(where.channel, question)
         except NotInChannel:
-            await self._answers.follow(self._answers.hook(where), self._replies(request))
+            await self._answers.follow(self._answers.hook(where), decision.start(files=fetched, alone=alone), change)
             return
         except SlackError as error:
             log.warning("A question could not be posted: %s", error)
             await self._answers.aside(where).tell(SHUT_OUT if isinstance(error, ChannelClosed) else FAILED)
             return
         where = replace(where, thread=ts, question=ts, quoted=False)
-        request = replace(request, place=where.place(self._team), message=ts, resume=where.as_json())
-        replies = self._replies(request)
+        replies = decision.start(
+            files=fetched, alone=alone, place=where.place(self._team), message=ts, resume=where.as_json()
+        )
         if withheld:
-            replies = self._revealing(replies, where, whole)
-        await self._answers.follow(self._answers.room(where), replies)
+            change = _Revealing(change, partial(self._start_revealing, where, whole))
+        await self._answers.follow(self._answers.room(where), replies, change)
 
     def _is_judged(self, where: AnswerPlace) -> bool:
-        """Whether a classifier may refuse what is asked there, for others to read, once the question is posted."""
+        """Return whether a classifier may refuse what is asked there, for others to read, once it is posted."""
         return not where.is_direct and self._bot.settings.value("safety.level", where.place(self._team)) != OFF
 
-    async def _revealing(
-        self, replies: AsyncGenerator[Reply, None], where: AnswerPlace, question: SlackMessage
-    ) -> AsyncGenerator[Reply, None]:
-        """The replies; the first tells whether the classifier let the question pass, which gets its words then."""
-        async with aclosing(replies):
-            if (first := await anext(replies, None)) is None:
-                return
-            # Words of help have no row either, though they are no error; and what is told to one alone shows nothing.
-            if first.row and not first.private:
-                # The answer does not wait for it, as it may have to wait itself.
-                self._answers.start(self._reveal(where, question), "slack question")
-            yield first
-            async for reply in replies:
-                yield reply
+    def _start_revealing(self, where: AnswerPlace, question: SlackMessage) -> None:
+        # The answer does not wait for it, as it may have to wait itself.
+        self._answers.start(self._reveal(where, question), "slack question")
 
     async def _reveal(self, where: AnswerPlace, question: SlackMessage) -> None:
         try:
@@ -191,11 +179,11 @@ class Interactions:
 
     # Forms
 
-    async def _open(self, request: Request, dispatch: Decision, where: AnswerPlace, trigger: str) -> None:
-        if dispatch.form is None:
-            raise RuntimeError("There is no form to open")
+    async def _open(
+        self, request: Request, make_form: Callable[[], Awaitable[Form]], where: AnswerPlace, trigger: str
+    ) -> None:
         try:
-            form = await dispatch.form()
+            form = await make_form()
         except UserError as error:
             if isinstance(error, RequestRefused):
                 await self._bot.refusals.note(request, error)
@@ -217,13 +205,12 @@ class Interactions:
         request = self._request(user, where, action=Action(view["callback_id"], modal.fields(view)))
         request = replace(request, can_show_forms=False)
         if view["callback_id"].startswith("c:"):
-            dispatch = self._bot.dispatch(announced(request))
-            if dispatch.refused:
-                reply = await anext(dispatch.replies)
-                await ack(response_action="errors", errors=self._marked(view, reply))
+            decision = self._bot.prepare(announced(request))
+            if decision.refused:
+                await ack(response_action="errors", errors=self._marked(view, await anext(decision.start())))
                 return
             await ack()
-            self._answers.start(self._sent(view, self._ask(request, where)), "slack form")
+            self._answers.start(self._sent(view, self._ask(request, where, decision=decision)), "slack form")
             return
         await self._submit_edit(ack, view, request, where)
 
@@ -232,27 +219,30 @@ class Interactions:
             await ack()
             self._answers.start(self._sent(view, self._act_with_files(request, where)), "slack form")
             return
-        replies = self._placed(request)
-        first = asyncio.create_task(self._first(view, replies), name="slack form")
-        await asyncio.wait({first}, timeout=FIRST_SECONDS)
-        reply = first.result() if first.done() and first.exception() is None else None
-        if reply is not None and _is_refusal(reply):
-            await ack(response_action="errors", errors=self._marked(view, reply))
+        beginning = asyncio.create_task(self._begin_edit(view, request), name="slack form")
+        await asyncio.wait({beginning}, timeout=FIRST_SECONDS)
+        replies = beginning.result() if beginning.done() and beginning.exception() is None else None
+        first = None if replies is None else replies.latest.peek()
+        if replies is not None and first is not None and _is_refusal(first):
+            await ack(response_action="errors", errors=self._marked(view, first))
             await replies.aclose()
             return
         await ack()
-        self._answers.start(self._go_on(first, replies, request, where), "slack form")
+        self._answers.start(self._go_on(beginning, request, where), "slack form")
 
-    async def _first(self, view: Json, replies: AsyncGenerator[Reply, None]) -> Reply | None:
-        """The first reply, which the answer begins with; None if the same form was sent before."""
+    async def _begin_edit(self, view: Json, request: Request) -> Stream[Reply] | None:
+        """Begin the answer to an edited question, up to its first reply; None if the same form was sent before."""
         if not await self._is_new(_name(view)):
-            await replies.aclose()
             return None
-        reply = await anext(replies, None)
-        if reply is not None and _is_refusal(reply):
-            # It is sent again under the same name, once it is mended.
-            await self._bot.database.unsee(PLATFORM, _name(view))
-        return reply
+        replies = self._bot.prepare(request).start(alone=await self._is_alone(request))
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(replies.aclose)
+            first = await replies.first()
+            if first is not None and _is_refusal(first):
+                # It is sent again under the same name, once it is mended.
+                await self._bot.database.unsee(PLATFORM, _name(view))
+            undo.pop_all()
+        return replies
 
     def _marked(self, view: Json, reply: Reply) -> dict[str, str]:
         return modal.errors(view, reply.option, self._answers.spelt(reply).text)
@@ -266,26 +256,23 @@ class Interactions:
 
     async def _act_with_files(self, request: Request, where: AnswerPlace) -> None:
         try:
-            request = await fetched(request, self._web)
+            fetched = await fetch_files(request, self._web)
         except UserError as error:
             await self._answers.refuse(where, error)
             return
-        await self._act(self._replies(request), where)
+        decision = self._bot.prepare(announced(request))
+        replies = decision.start(files=fetched, alone=await self._is_alone(request))
+        await self._follow(replies, where, partial(with_typed, request=request))
 
-    async def _go_on(
-        self,
-        first: asyncio.Task[Reply | None],
-        replies: AsyncGenerator[Reply, None],
-        request: Request,
-        where: AnswerPlace,
-    ) -> None:
+    async def _go_on(self, beginning: asyncio.Task[Stream[Reply] | None], request: Request, where: AnswerPlace) -> None:
         try:
-            reply = await first
+            replies = await beginning
         except BaseException:
-            first.cancel()
-            await asyncio.gather(first, return_exceptions=True)
+            beginning.cancel()
+            await asyncio.gather(beginning, return_exceptions=True)
             raise
-        await self._follow(reply and with_typed(reply, request), replies, where)
+        if replies is not None:
+            await self._follow(replies, where, partial(with_typed, request=request))
 
     # Buttons
 
@@ -301,42 +288,41 @@ class Interactions:
         action = Action(body["actions"][0]["action_id"], private=is_private)
         request = self._request(user, where, action=action)
         request = replace(request, resume={**request.resume, "question": await self._question(action)})
-        dispatch = self._bot.dispatch(request)
-        if dispatch.form is not None:
-            await self._open(request, dispatch, where, body["trigger_id"])
-        elif dispatch.refused:
-            await self._answers.follow(self._answers.aside(where), dispatch.replies)
-        elif dispatch.in_place:
-            await self._change(dispatch, where, action, ts)
+        decision = self._bot.prepare(request)
+        if decision.form is not None:
+            await self._open(request, decision.form, where, body["trigger_id"])
+        elif decision.refused:
+            await self._answers.follow(self._answers.aside(where), decision.start())
+        elif decision.in_place:
+            await self._change(decision, where, action, ts)
         else:
-            await self._act(self._placed(request), where)
+            await self._follow(decision.start(alone=await self._is_alone(request)), where)
 
     async def _question(self, action: Action) -> str:
         """The message of ours that asks what a new answer answers again, for whoever deletes the last of them."""
         with suppress(Expired):
             name, row_id = buttons.parse(action.id)
-            row = await self._bot.journal.get(row_id) if name in buttons.REPEATS else None
+            row = await self._bot.messages.get(row_id) if name in buttons.REPEATS else None
             return "" if row is None else str(row.resume.get("question", ""))
         return ""
 
-    async def _act(self, replies: AsyncGenerator[Reply, None], where: AnswerPlace) -> None:
-        await self._follow(await anext(replies, None), replies, where)
-
-    async def _follow(self, first: Reply | None, replies: AsyncGenerator[Reply, None], where: AnswerPlace) -> None:
-        """Show the answer that begins with `first`, where it belongs."""
-        if first is None:
+    async def _follow(
+        self, replies: Stream[Reply], where: AnswerPlace, change: Callable[[Reply], Reply] | None = None
+    ) -> None:
+        """Show the answer where its first reply belongs."""
+        if (first := await replies.first()) is None:
             return
         whispered = first.private and not (where.is_direct and where.thread)
         outlet = self._answers.aside(where) if whispered else self._answers.room(where)
-        await self._answers.follow(outlet, _led_by(first, replies))
+        await self._answers.follow(outlet, replies, change)
 
-    async def _change(self, dispatch: Decision, where: AnswerPlace, action: Action, ts: str) -> None:
+    async def _change(self, decision: Decision, where: AnswerPlace, action: Action, ts: str) -> None:
         """What was pressed changes the message that it stands under."""
         _, row_id = buttons.parse(action.id)
         # Known no longer once the answer is deleted.
-        row, shown = await self._bot.journal.get(row_id), await self._bot.shown(row_id)
-        async with aclosing(dispatch.replies):
-            async for reply in dispatch.replies:
+        row, shown = await self._bot.messages.get(row_id), await self._bot.shown(row_id)
+        async with aclosing(decision.start()) as replies:
+            async for reply in replies:
                 if reply.error and not reply.row:
                     await self._answers.aside(where).show(self._answers.spelt(reply))
                     return
@@ -363,7 +349,7 @@ class Interactions:
         if row is None:
             return
         question = row.resume.get("question")
-        if question and row.parent is not None and await self._bot.journal.get(row.parent) is None:
+        if question and row.parent is not None and await self._bot.messages.get(row.parent) is None:
             shown = [*shown, question]
         try:
             await self._web.delete(where.channel, ts)
@@ -384,7 +370,7 @@ class Interactions:
 
     def _spoken_to(self, user: User, where: AnswerPlace) -> AnswerPlace:
         """The same place for `user`, with the language that they are spoken to in."""
-        locale = self._bot.gate.language(user.locale, where.place(self._team))
+        locale = self._bot.admission.language(user.locale, where.place(self._team))
         return replace(where, user=user.id, locale=locale)
 
     def _request(self, user: User, where: AnswerPlace, **what: Any) -> Request:
@@ -406,8 +392,16 @@ def _is_refusal(reply: Reply) -> bool:
     return reply.error and not reply.row
 
 
-async def _led_by(first: Reply, replies: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
-    async with aclosing(replies):
-        yield first
-        async for reply in replies:
-            yield reply
+class _Revealing:
+    """Changes replies as `change` does. The first one tells whether the classifier let the question pass."""
+
+    def __init__(self, change: Callable[[Reply], Reply], reveal: Callable[[], None]) -> None:
+        self._change = change
+        self._reveal: Callable[[], None] | None = reveal
+
+    def __call__(self, reply: Reply) -> Reply:
+        reveal, self._reveal = self._reveal, None
+        # Words of help have no row either, though they are no error; and what is told to one alone shows nothing.
+        if reveal is not None and reply.row and not reply.private:
+            reveal()
+        return self._change(reply)

@@ -62,11 +62,11 @@ class Messages:
         if "thread_ts" not in event or mentioned:
             return False
         # What somebody was told alone among others does not make a thread the bot's.
-        return await self._bot.journal.has_answered(where.place(self._me.team))
+        return await self._bot.messages.has_answered(where.place(self._me.team))
 
     async def _answer(self, event: Json, where: AnswerPlace) -> None:
         user = await self._people.find(where.user)
-        where = replace(where, locale=self._bot.gate.language(user.locale, where.place(self._me.team)))
+        where = replace(where, locale=self._bot.admission.language(user.locale, where.place(self._me.team)))
         text = commands.message(await words(event.get("text") or "", self._me.user, self._people))
         if not text:
             if where.is_direct or self._me.user in MENTION.findall(event.get("text") or ""):
@@ -83,7 +83,7 @@ class Messages:
             message=event["ts"],
             resume=where.as_json(),
         )
-        dispatch = self._bot.dispatch(request)
-        whispered = dispatch.private and not where.is_direct
+        decision = self._bot.prepare(request)
+        whispered = decision.private and not where.is_direct
         outlet = self._answers.aside(where) if whispered else self._answers.room(where)
-        await self._answers.follow(outlet, dispatch.replies)
+        await self._answers.follow(outlet, decision.start())

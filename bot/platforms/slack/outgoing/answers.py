@@ -9,8 +9,9 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from bot.core.i18n import Sentence
+from bot.core.latest import Stream
 from bot.core.messages import Reply
-from bot.core.throttle import once, throttled
+from bot.core.throttle import throttled
 from bot.platforms.slack.api.api import (
     ChannelClosed,
     MessageGone,
@@ -27,7 +28,7 @@ from bot.platforms.slack.outgoing.private import EphemeralView, ResponseUrlView
 from bot.platforms.slack.outgoing.thread_view import ThreadView
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from types import TracebackType
 
     from bot.app import Bot
@@ -103,7 +104,7 @@ class SlackAnswers:
     async def refuse(self, where: AnswerPlace, error: UserError, request: Request | None = None) -> None:
         """Tell the asker alone what was wrong, with what they typed into the form that `request` came from."""
         reply = Reply(text=error.sentence.in_language(where.locale), error=True, private=True, final=True)
-        await self.follow(self.aside(where), once(reply if request is None else with_typed(reply, request)))
+        await self.follow(self.aside(where), Stream.of(reply if request is None else with_typed(reply, request)))
 
     def aside(self, where: AnswerPlace) -> EphemeralView:
         """The asker alone."""
@@ -119,13 +120,15 @@ class SlackAnswers:
         aside = self.aside(where)
         return ThreadView(self.web, self.bot, where, self.me.team, aside=aside, instead=instead, shown=shown)
 
-    async def follow(self, outlet: AnswerView, replies: AsyncGenerator[Reply, None]) -> None:
-        """Show `replies` to their end, no faster than Slack takes them. Never raises, but for its cancellation."""
+    async def follow(
+        self, outlet: AnswerView, replies: Stream[Reply], change: Callable[[Reply], Reply] | None = None
+    ) -> None:
+        """Show `replies` to their end, each as `change` has it. Never raises, but for its cancellation."""
         self._outlets.add(outlet)
         try:
             async with aclosing(throttled(replies, ViewThrottle(outlet.allowance))) as newest:
                 async for reply in newest:
-                    await self._show(outlet, self.spelt(reply))
+                    await self._show(outlet, self.spelt(reply if change is None else change(reply)))
         except MessageGone as error:
             await self._bury(outlet, error)
         except TokenInvalid:
@@ -169,7 +172,7 @@ class SlackAnswers:
         await self.web.delete_all(channel, await self.bot.removed(PLATFORM, [ts]))
 
     async def _take_leave(self, outlet: AnswerView) -> None:
-        row = await self.bot.journal.get(outlet.row) if outlet.row else None
+        row = await self.bot.messages.get(outlet.row) if outlet.row else None
         if row is not None:
             await self._show_once(outlet, row)
 

@@ -15,10 +15,11 @@ from bot.core.splitting import closing
 from bot.core.throttle import Throttle, throttled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
     from bot.app import Bot
+    from bot.core.latest import Stream
     from bot.core.messages import Attachment, Form
     from bot.platforms.web.chat.room import Exchange, Room
     from bot.platforms.web.chat.rooms import Rooms
@@ -83,7 +84,7 @@ class WebAnswers:
 
     async def fill(self, room: Room) -> None:
         """Show what is stored of a room that has just been opened."""
-        rows = await self._bot.journal.recent(room.place(), RESTORED, threads=True)
+        rows = await self._bot.messages.recent(room.place(), RESTORED, threads=True)
         rows = [*await self._beginnings(rows), *rows]
         questions = {row.id: row for row in rows if row.role == "user"}
         for row in rows:
@@ -92,7 +93,7 @@ class WebAnswers:
 
     async def _beginnings(self, rows: Sequence[MessageRow]) -> list[MessageRow]:
         """What the threads of `rows` began with, each answer with its question, as far as it is older than these."""
-        journal, known = self._bot.journal, {row.id for row in rows}
+        journal, known = self._bot.messages, {row.id for row in rows}
         found = []
         for number in sorted({int(row.thread) for row in rows if row.thread} - known):
             if (answer := await journal.get(number)) is not None:
@@ -102,7 +103,7 @@ class WebAnswers:
 
     async def _show_stored(self, room: Room, row: MessageRow, question: MessageRow | None) -> None:
         reply = await self._bot.snapshot(row, "en", files=False)
-        stored = await self._bot.journal.files(row.id) if reply.final and not reply.attachments else ()
+        stored = await self._bot.messages.files(row.id) if reply.final and not reply.attachments else ()
         exchange = room.begin(
             User(row.author, row.author_name),
             row.resume.get("line", ""),
@@ -144,14 +145,14 @@ class WebAnswers:
         )
         if files:
             request = self._with_files(request, files)
-        dispatch = self._bot.dispatch(request)
-        if dispatch.form is not None:
-            return await dispatch.form()
+        decision = self._bot.prepare(request)
+        if decision.form is not None:
+            return await decision.form()
         # What others have read cannot be taken back, and the classifier is only asked once the replies are iterated.
         exchange = room.begin(
-            user, text.strip(), private=dispatch.private, ref=ref, thread=thread, parent=parent, unchecked=True
+            user, text.strip(), private=decision.private, ref=ref, thread=thread, parent=parent, unchecked=True
         )
-        self._start(Running(user, room, thread, exchange), dispatch.replies)
+        self._start(Running(user, room, thread, exchange), decision.start())
         return None
 
     async def _follows(self, user: User, room: Room, thread: int, parent: int) -> tuple[int, int]:
@@ -244,33 +245,34 @@ class WebAnswers:
             can_show_forms=action.fields is None,
             can_turn_pages=True,
         )
-        dispatch = self._bot.dispatch(request)
-        if dispatch.form is not None:
-            return await dispatch.form()
-        if not (dispatch.in_place or dispatch.refused):
+        decision = self._bot.prepare(request)
+        if decision.form is not None:
+            return await decision.form()
+        if not (decision.in_place or decision.refused):
             self._check_load(user)
-        first = await anext(dispatch.replies, None)
+        replies = decision.start()
+        first = await anext(replies, None)
         if first is not None and first.error and not first.row:
             # It never became a message, so it is told where the button or the form is, which keeps what was typed.
             # To be appealed against, it has to be a message, too.
             if first.buttons:
-                self._start(Running(user, room, thread), dispatch.replies, first)
+                self._start(Running(user, room, thread), replies, first)
             else:
-                await dispatch.replies.aclose()
+                await replies.aclose()
             if action.fields is not None or not first.buttons:
                 raise UserError("{text}", text=first.text)
             return None
-        if dispatch.in_place and first is not None and not self._rooms.with_row(first.row):
+        if decision.in_place and first is not None and not self._rooms.with_row(first.row):
             # Somebody took the answer away meanwhile, and it must not come back as a new one.
-            await dispatch.replies.aclose()
+            await replies.aclose()
             return None
-        if dispatch.in_place and first is not None and not first.final:
-            await self._turn(Running(user, room, thread, in_place=True), dispatch.replies)
+        if decision.in_place and first is not None and not first.final:
+            await self._turn(Running(user, room, thread, in_place=True), replies)
         elif first is not None:
-            self._start(Running(user, room, thread), dispatch.replies, first)
+            self._start(Running(user, room, thread), replies, first)
         return None
 
-    async def _turn(self, running: Running, replies: AsyncGenerator[Reply, None]) -> None:
+    async def _turn(self, running: Running, replies: Stream[Reply]) -> None:
         """Let an answer get another page; until that is there, the page before stays."""
         try:
             self._check_load(running.user)
@@ -295,14 +297,14 @@ class WebAnswers:
         if len(self._running) >= MOST and not user.is_moderator:
             raise Busy("Too many people are asking at the moment; try again shortly.", 5)
 
-    def _start(self, running: Running, replies: AsyncGenerator[Reply, None], first: Reply | None = None) -> None:
+    def _start(self, running: Running, replies: Stream[Reply], first: Reply | None = None) -> None:
         if first is not None:
             self._show(running, first)
         task = asyncio.create_task(self._follow(running, replies), name="web answer")
         self._running[task] = running
         task.add_done_callback(self._ended)
 
-    async def _follow(self, running: Running, replies: AsyncGenerator[Reply, None]) -> None:
+    async def _follow(self, running: Running, replies: Stream[Reply]) -> None:
         try:
             async with aclosing(throttled(replies, Throttle(PACE_SECONDS))) as newest:
                 async for reply in newest:
@@ -321,7 +323,7 @@ class WebAnswers:
         """Hold the files of an answer no longer in memory, if they are in the database."""
         shown = running.shown
         if shown is not None and shown.reply.final and shown.reply.attachments:
-            running.room.store(shown, await self._bot.journal.files(shown.reply.row))
+            running.room.store(shown, await self._bot.messages.files(shown.reply.row))
 
     def _show(self, running: Running, reply: Reply) -> None:
         """Show a reply in the exchange that is open for it, in the one it belongs to, or in a new one."""

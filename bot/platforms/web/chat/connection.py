@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType
 
-from bot.core.errors import Expired, PermissionDenied, UserError
+from bot.core.caller import Caller
+from bot.core.errors import Expired, UserError
 from bot.platforms.web.chat import protocol
 from bot.platforms.web.chat.protocol import tokens
 from bot.storage.audit import MODERATION, AuditEntry
@@ -227,8 +228,7 @@ class Connection:
 
     async def _change_rooms(self, wanted: protocol.MakeRoom | protocol.CloseRoom) -> str:
         """Open or close a room; the name of the one that was opened, else ""."""
-        if not self._user.is_moderator:
-            raise PermissionDenied("Only moderators can open and close rooms.", code="moderators")
+        Caller(self._user, self._room.place()).require_moderator("Only moderators can open and close rooms.")
         if isinstance(wanted, protocol.CloseRoom):
             await self._house.rooms.close(wanted.room)
             await self._note_room("close room", wanted.room)

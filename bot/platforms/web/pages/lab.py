@@ -68,11 +68,11 @@ class Lab:
         try:
             # No message, and so nothing that dispatch sees: what it may do is what the buttons under /odds may.
             if odds is None:
-                bot.gate.pressed(turned, "dial")
+                bot.admission.pressed(turned, "dial")
             else:
-                odds = bot.gate.opened(turned, odds)
+                odds = bot.admission.opened(turned, odds)
             asked, limits = _within(_asked(await request.text()), odds)
-            async with bot.gate.counted(turned, odds) if odds is not None and asked.writes_on else nullcontext():
+            async with bot.admission.counted(turned, odds) if odds is not None and asked.writes_on else nullcontext():
                 answer = web.json_response(_shown(await self._odds(turned, asked)) | {"limits": limits})
         except UserError as error:
             await self._house.note(error, user, "dial" if odds is None else ODDS, place)

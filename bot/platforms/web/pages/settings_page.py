@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bot.core.caller import Caller
 from bot.core.errors import PermissionDenied, UserError
 from bot.platforms.web.access import visitors
 from bot.platforms.web.templates import page
+from bot.settings.editor import NOT_ALLOWED, SettingsEditor
 from bot.settings.scopes import home
 from bot.settings.setting import CHANNEL, Scope
 from bot.storage.audit import SETTING, Audit, AuditFilter
@@ -67,7 +69,7 @@ class SettingsPage:
         try:
             wanted = self._wanted(await request.text())
             scope = self._scope(user, wanted.room)
-            await settings.write([await settings.typed(wanted.name, wanted.value, scope)], user)
+            await SettingsEditor(settings).set(Caller(user, scope.place), wanted.name, wanted.value, scope)
         except UserError as error:
             await self._house.note(error, user, "settings")
             return _refused(error, user)
@@ -85,8 +87,7 @@ class SettingsPage:
         return self._house.visitor(secret, request.query.get("name", ""), request.query.get("locale", ""))
 
     def _scope(self, user: User, room: str) -> Scope:
-        if not user.is_moderator:
-            raise PermissionDenied("Only moderators can change settings.", code="moderators")
+        Caller(user, self._house.rooms.get("").place()).require_moderator(NOT_ALLOWED)
         if room and room not in self._house.rooms.names:
             raise UserError("There is no room “{name}”.", name=room)
         server = home(self._house.rooms.get(room).place())

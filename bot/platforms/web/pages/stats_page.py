@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from bot.core.caller import Caller
 from bot.core.errors import PermissionDenied
-from bot.moderation.statistics import StatisticsHere
+from bot.moderation.statistics import Statistics
 from bot.platforms.web.access import visitors
 from bot.platforms.web.templates import page
 from bot.settings.scopes import home
@@ -39,9 +40,9 @@ class StatsPage:
     async def _show(self, request: web.Request) -> web.Response:
         user, bot = self._user(request), self._house.bot
         days = SPANS.get(request.query.get("days", "7"), 7)
-        here = StatisticsHere(bot.database, user, {known.name for known in bot.commands})
+        place = self._house.rooms.get("").place()
         try:
-            figures = await here.last(days, home(self._house.rooms.get("").place()))
+            figures = await Statistics(bot.database, bot.registry).last(Caller(user, place), days, home(place))
         except PermissionDenied as error:
             return web.json_response({"error": error.sentence.in_language(user.locale)}, status=403)
         return web.json_response(_plain(figures))

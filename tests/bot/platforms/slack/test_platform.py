@@ -181,10 +181,10 @@ async def leave_unfinished(bot: Bot, line: str, where: AnswerPlace) -> None:
     """Begin an answer as a process that dies then."""
     place = where.place("T0")
     asked = Request(user=User(where.user, "Ann"), place=place, text=line, resume=where.as_json())
-    replies = bot.dispatch(asked).replies
+    replies = bot.prepare(asked).start()
     row = (await anext(replies)).row
     await replies.aclose()
-    await bot.journal.note(row, state="running", instance="dead")
+    await bot.messages.note(row, state="running", instance="dead")
 
 
 async def test_what_was_left_unfinished_says_so(slack: FakeSlack, toy_bot: Bot) -> None:

@@ -88,7 +88,7 @@ async def test_delete_takes_all_parts_away(discord: FakeDiscord, toy_bot: Bot) -
     assert len(discord.messages(discord.channel)) == 3
     await discord.press(discord.ann, asked.followups[-1], "Delete")
     await discord.until(lambda: not discord.messages(discord.channel))
-    assert await toy_bot.journal.get(2) is None
+    assert await toy_bot.messages.get(2) is None
 
 
 @pytest.mark.parametrize("lives", [900.0, 0.0])

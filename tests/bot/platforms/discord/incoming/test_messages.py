@@ -231,8 +231,8 @@ async def test_a_thread_that_cannot_be_opened_leaves_the_answer_in_place(discord
     discord.refuse("POST", "/channels/*/threads", 403, code=code)
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", thread=True)
     message = await finished(discord, await asked.message())
-    await discord.until(lambda: "Paris" in message.content)
-    assert "I could not open a thread here" in message.content
+    await discord.until(lambda: "I could not open a thread here" in message.content)
+    assert "Paris" in message.content
 
 
 async def test_in_a_thread_and_in_direct_messages_there_is_no_other(discord: FakeDiscord) -> None:

@@ -95,7 +95,7 @@ async def test_it_works_after_a_restart_and_all_else_on_the_message_does(
             answer = row(message)
             await discord.press(discord.ann, message, "Delete")
             await discord.until(lambda: message.deleted)
-            assert await bot.journal.get(answer) is None
+            assert await bot.messages.get(answer) is None
             assert await bot.shown(answer) == []
 
 
@@ -108,7 +108,7 @@ async def test_moderators_remove_it_after_it_was_turned(discord: FakeDiscord, to
     await discord.until(lambda: message.deleted)
 
     async def is_gone() -> bool:
-        return await toy_bot.journal.get(answer) is None
+        return await toy_bot.messages.get(answer) is None
 
     await eventually(is_gone)
     assert await toy_bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal")) == []

@@ -305,7 +305,7 @@ async def test_who_may_manage_the_server_is_a_moderator(discord: FakeDiscord, to
     message = await finished(discord, await asked.message())
     pressed = await discord.press(discord.mod, message, "Again")
     assert "Paris" in (await finished(discord, await pressed.message())).content
-    rows = await toy_bot.journal.recent(Place("discord", discord.channel.id, discord.guild.id), 4)
+    rows = await toy_bot.messages.recent(Place("discord", discord.channel.id, discord.guild.id), 4)
     assert {row.author_name for row in rows} == {"Ann", "Mod"}
 
 

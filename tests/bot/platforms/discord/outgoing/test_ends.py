@@ -353,4 +353,4 @@ async def test_what_the_bot_deletes_itself_is_nobody_elses_doing(
     await discord.until(lambda: all(part.deleted for part in asked.followups))
     await discord.press(discord.ann, message, "👍")
     await discord.until(lambda: "👍 1" in message.buttons)
-    assert await toy_bot.journal.get(2) is not None
+    assert await toy_bot.messages.get(2) is not None

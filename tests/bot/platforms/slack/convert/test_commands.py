@@ -110,7 +110,7 @@ def test_a_message_may_name_the_root(said: str, read: str) -> None:
 )
 async def test_a_command_that_there_is_not_gets_a_sentence(bot: Bot, command: str, text: str, sentence: str) -> None:
     request = Request(user=User("U1", "Ann"), place=Place("slack", "C1", "T1"), text=line(command, text))
-    dispatch = bot.dispatch(request)
-    assert dispatch.refused
-    (reply,) = [reply async for reply in dispatch.replies]
+    decision = bot.prepare(request)
+    assert decision.refused
+    (reply,) = [reply async for reply in decision.start()]
     assert spelt(reply, [one.name for one in bot.commands]).text.startswith(sentence)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bot.answers.decision import Decision
 from bot.app import Bot
 from bot.core.messages import Action, Attachment, Request, User
 from bot.platforms.slack.convert.requests import AnswerPlace, announced, asked, unescaped
@@ -38,12 +39,18 @@ def test_where_something_was_asked_can_be_kept() -> None:
         ({"text": "/new"}, "/tempera new", "/tempera new"),
         ({"command": "ask", "options": {"prompt": " Why? "}}, "Why?", "/ask"),
         ({"action": Action("c:face", {"count": "4", "seed": ""})}, "/face count:4", "/face"),
-        ({"action": Action("c:face", {"seed": "two words"})}, '/face seed:"two words"', "/face"),
     ],
 )
 def test_what_was_asked(bot: Bot, what: dict[str, Any], quoted: str, unquoted: str) -> None:
-    assert asked(bot, request(**what), quoted=True) == quoted
-    assert asked(bot, request(**what), quoted=False) == unquoted
+    decision = bot.prepare(request(**what))
+    assert asked(decision, quoted=True) == quoted
+    assert asked(decision, quoted=False) == unquoted
+
+
+def test_what_has_spaces_stands_in_quotation_marks(bot: Bot) -> None:
+    face = bot.registry.find("face")
+    decision = Decision(request=request(command="face", options={"seed": "two words"}), command=face)
+    assert asked(decision, quoted=True) == '/face seed:"two words"'
 
 
 def test_files_are_announced_by_name_before_they_are_fetched() -> None:

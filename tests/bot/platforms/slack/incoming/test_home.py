@@ -1,7 +1,7 @@
 """The App Home: what it shows, whoever looks, and how defaults are changed there; with Slack's own libraries."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from fakes.slack import FakeSlack, FakeView, contract, limits
 from bot.app import Bot
 from bot.commands.command import Command
 from bot.config import PluginsSection, SlackSection
+from bot.core.caller import Caller
 from bot.core.i18n import translate
 from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
@@ -269,6 +270,10 @@ async def test_the_other_tab_is_left_alone(slack: FakeSlack) -> None:
     assert [call["user_id"] for call in slack.called("views.publish")] == [slack.ben]
 
 
+def defaults(bot: Bot, user: str) -> Mapping[str, Any]:
+    return bot.defaults.of(Caller(User(user, ""), Place("slack", "")))
+
+
 async def test_a_default_is_changed(slack: FakeSlack, bot: Bot) -> None:
     view = await shown(slack, slack.ann)
     await press(slack, slack.ann, view, "ask.temperature")
@@ -278,8 +283,8 @@ async def test_a_default_is_changed(slack: FakeSlack, bot: Bot) -> None:
     assert "The bot's own default is 0.7." in form.shown
     assert (await slack.submit(slack.ann, form, {"temperature": "0.3"})).closed
     await slack.until(lambda: line_of(slack.home(slack.ann), "ask.temperature") == "ask.temperature: 0.3")
-    assert bot.defaults.of("slack", slack.ann) == {"ask.temperature": 0.3}
-    assert bot.defaults.of("slack", slack.ben) == {}
+    assert defaults(bot, slack.ann) == {"ask.temperature": 0.3}
+    assert defaults(bot, slack.ben) == {}
     assert line_of(await shown(slack, slack.ben), "ask.temperature") == "ask.temperature: 0.7 (default)"
 
 
@@ -288,17 +293,17 @@ async def test_nothing_and_the_bots_own_value_go_back_to_it(slack: FakeSlack, bo
     await changed(slack, slack.ann, "ask.temperature", "0.3")
     view = await changed(slack, slack.ann, "ask.temperature", value)
     assert line_of(view, "ask.temperature") == "ask.temperature: 0.7 (default)"
-    assert bot.defaults.of("slack", slack.ann) == {}
+    assert defaults(bot, slack.ann) == {}
 
 
 async def test_a_choice_is_held_against_the_default_that_moderators_set(slack: FakeSlack, bot: Bot) -> None:
     await settle(slack, bot, "ask.temperature.default", 0.2)
     view = await changed(slack, slack.ann, "ask.temperature", "0.7")
     assert line_of(view, "ask.temperature") == "ask.temperature: 0.7"
-    assert bot.defaults.of("slack", slack.ann) == {"ask.temperature": 0.7}
+    assert defaults(bot, slack.ann) == {"ask.temperature": 0.7}
     view = await changed(slack, slack.ann, "ask.temperature", "0.2")
     assert line_of(view, "ask.temperature") == "ask.temperature: 0.2 (default)"
-    assert bot.defaults.of("slack", slack.ann) == {}
+    assert defaults(bot, slack.ann) == {}
 
 
 async def test_what_is_out_of_range_is_said_at_the_field(slack: FakeSlack, bot: Bot) -> None:
@@ -307,9 +312,9 @@ async def test_what_is_out_of_range_is_said_at_the_field(slack: FakeSlack, bot: 
     form = await slack.until(lambda: slack.modal(slack.ann))
     sent = await slack.submit(slack.ann, form, {"temperature": "3"}, checked=False)
     assert sent.errors == {"temperature": "temperature muss eine Zahl von 0 bis 2 sein; du hast „3“ eingegeben."}
-    assert bot.defaults.of("slack", slack.ann) == {}
+    assert defaults(bot, slack.ann) == {}
     assert (await slack.submit(slack.ann, form, {"temperature": "1.5"})).closed
-    await slack.until(lambda: bot.defaults.of("slack", slack.ann) == {"ask.temperature": 1.5})
+    await slack.until(lambda: defaults(bot, slack.ann) == {"ask.temperature": 1.5})
 
 
 async def test_limits_that_became_narrower_are_told_in_the_form(slack: FakeSlack, bot: Bot) -> None:
@@ -319,9 +324,9 @@ async def test_limits_that_became_narrower_are_told_in_the_form(slack: FakeSlack
     sent = await slack.submit(slack.ann, form, {"temperature": "0.6"})
     sentence = "temperature must be a number from 0 to 0.5, as moderators have set it here; you gave “0.6”."
     assert sent.errors == {"temperature": sentence}
-    assert bot.defaults.of("slack", slack.ann) == {}
+    assert defaults(bot, slack.ann) == {}
     assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed
-    assert bot.defaults.of("slack", slack.ann) == {"ask.temperature": 0.4}
+    assert defaults(bot, slack.ann) == {"ask.temperature": 0.4}
 
 
 async def test_what_is_chosen_for_an_option_that_is_gone_leaves_the_earlier_choice(slack: FakeSlack, bot: Bot) -> None:
@@ -330,7 +335,7 @@ async def test_what_is_chosen_for_an_option_that_is_gone_leaves_the_earlier_choi
     await bot.registry.switch("ask", Scope("slack", slack.team), User("M", "Mod"), on=False)
     assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed
     await slack.until(lambda: "ask.temperature" not in words(slack.home(slack.ann).content["blocks"]))
-    assert bot.defaults.of("slack", slack.ann) == {"ask.temperature": 0.3}
+    assert defaults(bot, slack.ann) == {"ask.temperature": 0.3}
 
 
 async def test_all_are_reset(slack: FakeSlack, bot: Bot) -> None:
@@ -338,7 +343,7 @@ async def test_all_are_reset(slack: FakeSlack, bot: Bot) -> None:
     view = await changed(slack, slack.ann, "face.count", "4")
     await (await slack.press(slack.ann, view, "Reset all")).acknowledged()
     await slack.until(lambda: "Reset all" not in slack.home(slack.ann).buttons)
-    assert bot.defaults.of("slack", slack.ann) == {}
+    assert defaults(bot, slack.ann) == {}
 
 
 async def test_an_option_that_is_no_longer_there(slack: FakeSlack, bot: Bot) -> None:

@@ -72,7 +72,7 @@ async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
         assert len(hers.exchanges) == count + 1
         # Once it is drawn, the picture is read from where it is stored.
         assert await picture(ann, third) == png(7, 384, 384)
-        row = await bot.journal.get(first["row"])
+        row = await bot.messages.get(first["row"])
         assert row is not None
         assert (row.options["step"], row.author_name) == (6, "Ann")
     async with ann.page("Ann") as again:
@@ -132,7 +132,7 @@ async def test_a_page_that_is_deleted_meanwhile_does_not_come_back(ann: Visitor,
 async def test_a_page_that_is_deleted_as_it_is_shown_does_not_come_back(
     ann: Visitor, bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, drawn, deleted = bot.answering.snapshot, asyncio.Event(), asyncio.Event()
+    read, drawn, deleted = bot.executor.snapshot, asyncio.Event(), asyncio.Event()
 
     async def late(row: MessageRow, locale: str) -> Reply:
         reply = await read(row, locale)
@@ -142,7 +142,7 @@ async def test_a_page_that_is_deleted_as_it_is_shown_does_not_come_back(
 
     async with ann.page() as page:
         first = await opened(page)
-        monkeypatch.setattr(bot.answering, "snapshot", late)
+        monkeypatch.setattr(bot.executor, "snapshot", late)
         await page.press(first, "▶")
         await drawn.wait()
         await page.press(first, "Delete")

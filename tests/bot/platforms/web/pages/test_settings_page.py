@@ -11,10 +11,11 @@ from fakes.platforms.web_page import Visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
+from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.core.messages import Place, User
 from bot.platforms.web.access.teachers import WebModerators, link
-from bot.settings.editor import SettingsHere
+from bot.settings.editor import SettingsEditor, SettingsView
 from bot.settings.scopes import Scope
 
 MAXIMUM = "ask.temperature.maximum"
@@ -63,7 +64,8 @@ async def test_nothing_is_set_for_a_room_that_there_is_not_but_it_can_be_taken_b
 
 
 async def test_what_was_exported_is_imported_though_a_room_of_it_is_closed(bot: Bot, teacher: Visitor) -> None:
-    here = SettingsHere(bot.settings, Place("web", "general", "web"), User("m", "Mod", is_moderator=True))
+    caller = Caller(User("m", "Mod", is_moderator=True), Place("web", "general", "web"))
+    here = SettingsView(bot.settings, caller)
     chat, lesson = here.scope(), Scope("web", "web", "lesson-1")
     async with teacher.page() as page:
         await page.send("make_room", name="lesson-1")
@@ -75,8 +77,8 @@ async def test_what_was_exported_is_imported_though_a_room_of_it_is_closed(bot: 
     exported, before = here.export(chat), here.within(chat)
     assert before == {chat: {"access.channels": "general lesson-1"}, lesson: {"ask.enabled": False}}
     for scope in before:
-        await here.reset(scope)
-    await here.load(exported, chat)
+        await SettingsEditor(bot.settings).reset(caller, scope)
+    await SettingsEditor(bot.settings).load(caller, exported, chat)
     assert here.within(chat) == before
 
 

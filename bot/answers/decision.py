@@ -1,0 +1,58 @@
+"""The decision on a request: how it is acknowledged, known at once, and the answer that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from bot.core.latest import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from bot.commands.command import Command
+    from bot.core.latest import Latest
+    from bot.core.messages import Attachment, Form, Reply, Request
+
+    Work = Callable[[Request, Latest[Reply]], Awaitable[None]]
+
+
+async def _no_work(_request: Request, _replies: Latest[Reply]) -> None:
+    """Answer with nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """How to acknowledge a request, decided from memory alone. `start` goes on from there, without deciding again.
+
+    - `refused`: one private error comes;
+    - `form`: await it for the form to show (or a UserError for the asker alone); no replies come;
+    - `in_place`: final replies, if any, are what the message with the pressed button looks like now;
+    - otherwise a new message comes, `private` to the asker or not.
+
+    A reply that is private where the acknowledgement was public, as errors are, takes the placeholder's place and
+    goes to the asker alone.
+    """
+
+    request: Request
+    """The request with the asker's rights and language, and with the options as they were given."""
+    command: Command | None = None
+    private: bool = True
+    refused: bool = False
+    in_place: bool = False
+    form: Callable[[], Awaitable[Form]] | None = None
+    _work: Work = field(default=_no_work, repr=False)
+
+    def start(self, *, files: Mapping[str, Attachment] | None = None, **known: Any) -> Stream[Reply]:
+        """Return the replies to come; they begin when they are iterated. Close them to cancel the answer.
+
+        `files` are those of the options whose contents had to be fetched, and `known` is what is known of the request
+        by now: `place`, `message`, `resume` or `alone`.
+        """
+        request = replace(self.request, **known)
+        if files and request.action is not None:
+            fields = {**(request.action.fields or {}), **files}
+            request = replace(request, action=replace(request.action, fields=fields))
+        elif files:
+            request = replace(request, options={**request.options, **files})
+        return Stream(lambda replies: self._work(request, replies))

@@ -1,0 +1,122 @@
+"""The services of the core, wired once, which answers and their buttons make use of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from bot.access.admission import Admission
+from bot.access.policy import Policy
+from bot.access.rate_limits import RateLimiter
+from bot.access.timeouts import TimeOuts
+from bot.core.adapters import Adapters
+from bot.core.running import ActiveRuns
+from bot.moderation.actions import Moderation
+from bot.moderation.log_channel import LogChannel
+from bot.moderation.refusals import Refusals
+from bot.plugin_host.registry import Registry
+from bot.privacy.export import PrivacyService
+from bot.safety.checks import Safety
+from bot.safety.settings import SETTINGS
+from bot.settings.resolver import Settings
+from bot.settings.user_defaults import Defaults
+from bot.storage.audit import Audit
+from bot.storage.instances import Instance
+from bot.storage.messages import MessageStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bot.inference.client import ModelClient
+    from bot.plugin_host.plugin import Plugin
+    from bot.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """One of each service. `keeps_answers` is False where answers are forgotten once they are done."""
+
+    models: ModelClient
+    database: Database
+    adapters: Adapters
+    settings: Settings
+    registry: Registry
+    defaults: Defaults
+    audit: Audit
+    timeouts: TimeOuts
+    limits: RateLimiter
+    safety: Safety
+    admission: Admission
+    log_channel: LogChannel
+    refusals: Refusals
+    instance: Instance
+    messages: MessageStore
+    runs: ActiveRuns
+    moderation: Moderation
+    privacy: PrivacyService
+    keeps_answers: bool
+
+    @classmethod
+    def wire(
+        cls,
+        models: ModelClient,
+        plugins: Sequence[Plugin],
+        database: Database,
+        *,
+        settings: Mapping[str, Any],
+        limits: str,
+        keeps_answers: bool,
+    ) -> Self:
+        """Make all services; none of them is started. `limits` is the address where uses are counted."""
+        adapters = Adapters()
+        resolved = Settings(settings, models, adapters)
+        resolved.declare("safety", SETTINGS)
+        registry, defaults, audit, timeouts = (
+            Registry(plugins, resolved),
+            Defaults(),
+            Audit(database),
+            TimeOuts(database),
+        )
+        limiter, safety, policy = RateLimiter(resolved, limits), Safety(resolved, models), Policy(resolved, timeouts)
+        instance, runs = Instance(database), ActiveRuns()
+        messages = MessageStore(database, instance)
+        moderation = Moderation(
+            audit=audit, messages=messages, runs=runs, timeouts=timeouts, policy=policy, adapters=adapters
+        )
+        return cls(
+            models=models,
+            database=database,
+            adapters=adapters,
+            settings=resolved,
+            registry=registry,
+            defaults=defaults,
+            audit=audit,
+            timeouts=timeouts,
+            limits=limiter,
+            safety=safety,
+            admission=Admission(
+                settings=resolved,
+                registry=registry,
+                defaults=defaults,
+                policy=policy,
+                limits=limiter,
+                safety=safety,
+                timeouts=timeouts,
+            ),
+            log_channel=LogChannel(database, resolved, audit),
+            refusals=Refusals(audit, keeps=keeps_answers),
+            instance=instance,
+            messages=messages,
+            runs=runs,
+            moderation=moderation,
+            privacy=PrivacyService(
+                database=database,
+                registry=registry,
+                settings=resolved,
+                defaults=defaults,
+                timeouts=timeouts,
+                moderation=moderation,
+                hands=adapters,
+            ),
+            keeps_answers=keeps_answers,
+        )
