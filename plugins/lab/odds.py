@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bot import Attachment, Button, Candidate, Context, Dial, Reply, new_seed
-from plugins.lab.chart import Bar, OddsChart, percent
+from plugins.lab.chart import Bar, OddsChart, format_percent
 
 SHOWN, OFFERED = 10, 5
 TITLE, LABEL = 60, 40
@@ -173,7 +173,7 @@ def _rest(shown: Sequence[float], behind: Sequence[float]) -> float:
 
 
 def _change(bar: Bar) -> str:
-    return f"{percent(bar.before)} → {percent(bar.after)}"
+    return f"{format_percent(bar.before)} → {format_percent(bar.after)}"
 
 
 def _buttons(ctx: Context, dial: Dial, wish: OddsRequest) -> tuple[Button, ...]:
@@ -190,7 +190,9 @@ def _buttons(ctx: Context, dial: Dial, wish: OddsRequest) -> tuple[Button, ...]:
 
 def _luck(ctx: Context, drawn: Draw) -> str:
     token = f"`{_code(name(ctx, drawn.token))}`"
-    return ctx.translate("🎲 Drawn: {token}, which had {chance}.", token=token, chance=percent(drawn.token.after))
+    return ctx.translate(
+        "🎲 Drawn: {token}, which had {chance}.", token=token, chance=format_percent(drawn.token.after)
+    )
 
 
 def _draw(ctx: Context, wish: OddsRequest) -> str:

@@ -20,7 +20,7 @@ from bot.plugin_host import plugin
 from bot.settings.scopes import home
 from bot.storage.audit import AuditFilter
 from bot.storage.database import Database, now
-from plugins.moderation import span
+from plugins.moderation import parse_timeout
 
 SCHOOL = home(ROOM)
 ADA = User("ada", "Ada", is_moderator=True)
@@ -147,13 +147,13 @@ async def test_whoever_is_no_member_must_have_done_something_here(bot: Bot) -> N
     ],
 )
 def test_times_as_people_write_them(typed: str, minutes: int) -> None:
-    assert span(typed) == timedelta(minutes=minutes)
+    assert parse_timeout(typed) == timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize("typed", ["", "10", "soon", "0m", "29d", "5w", "-5m", "10s", "10m later", "99999w"])
 def test_what_is_no_time_is_told(typed: str) -> None:
     with pytest.raises(UserError) as caught:
-        span(typed)
+        parse_timeout(typed)
     assert str(caught.value) == (f"duration must be a time such as 10m, 2h or 3d, up to 28 days; you gave “{typed}”.")
 
 

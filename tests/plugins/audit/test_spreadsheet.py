@@ -3,7 +3,7 @@ import io
 from datetime import UTC, datetime
 
 from bot import AuditRow
-from plugins.audit.sheet import sheet
+from plugins.audit.spreadsheet import write_csv
 
 
 def row(**values: object) -> AuditRow:
@@ -27,7 +27,7 @@ def row(**values: object) -> AuditRow:
 
 
 def read(*rows: AuditRow) -> list[dict[str, str]]:
-    text = sheet((one, one.before) for one in rows).decode("utf-8-sig")
+    text = write_csv((one, one.before) for one in rows).decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -68,4 +68,4 @@ def test_nothing_that_people_wrote_is_computed_by_a_spreadsheet() -> None:
 
 
 def test_excel_is_told_that_it_is_unicode() -> None:
-    assert sheet([]).startswith(b"\xef\xbb\xbfnumber,")
+    assert write_csv([]).startswith(b"\xef\xbb\xbfnumber,")
