@@ -48,9 +48,8 @@ class ModerationPlugin(Plugin):
         """
         timed_out = await ctx.moderation.time_out(user, ctx.settings.scope(), parse_timeout(duration), reason or "")
         sentence = "{name} cannot use me until {until}. `/timeouts lift` ends it before."
-        yield Reply(
-            text=ctx.translate(sentence, name=_escape_markdown(timed_out.name), until=format_utc(timed_out.until)), final=True
-        )
+        about = {"name": _escape_markdown(timed_out.name), "until": format_utc(timed_out.until)}
+        yield Reply(text=ctx.translate(sentence, **about), final=True)
 
     @command("timeouts list", moderator=True, private=True)
     async def list_timeouts(self, ctx: Context, server: str | None = None) -> AsyncIterator[Reply]:

@@ -56,7 +56,7 @@ class OddsChart:
     bars: tuple[Bar, ...]
 
 
-def draw(chart: OddsChart) -> bytes:
+def draw_chart(chart: OddsChart) -> bytes:
     """Return the chart as a PNG, 800 pixels wide."""
     height = HEAD_INCHES + ROW_INCHES * len(chart.bars)
     figure = create_figure(height)

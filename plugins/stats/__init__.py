@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from bot import Attachment, Choice, Context, Plugin, Reply, SerialExecutor, UsageStatistics, command
-from plugins.stats.chart import COLOURS, UsageChart, draw
+from plugins.stats.chart import COLOURS, UsageChart, draw_chart
 
 NAMED = len(COLOURS) - 1
 """How many commands have a colour of their own; the others share the last one."""
@@ -18,10 +18,10 @@ class StatsPlugin(Plugin):
     title = "Statistics (/stats)"
 
     async def start(self) -> None:
-        self._pencil = SerialExecutor("stats")
+        self._drawing_thread = SerialExecutor("stats")
 
     async def stop(self) -> None:
-        self._pencil.leave()
+        self._drawing_thread.leave()
 
     @command(moderator=True, private=True)
     async def stats(
@@ -40,7 +40,7 @@ class StatsPlugin(Plugin):
             yield Reply(text=ctx.translate("Nobody used me here in the last {days} days.", days=days), final=True)
             return
         yield Reply(status=ctx.translate("Drawing the figures …"))
-        picture = await self._pencil.run(draw, _chart(ctx, figures))
+        picture = await self._drawing_thread.run(draw_chart, _chart(ctx, figures))
         file = Attachment(FILE, picture, "image/png", alt=_alt(ctx, figures))
         yield Reply(text=_text(ctx, figures), attachments=(file,), final=True)
 

@@ -30,7 +30,7 @@ class UsageChart:
     kinds: Sequence[tuple[str, Sequence[int]]]
 
 
-def draw(chart: UsageChart) -> bytes:
+def draw_chart(chart: UsageChart) -> bytes:
     """Return the chart as a PNG, 800 pixels wide. There may be as many kinds as COLOURS."""
     rows = -(-len(chart.kinds) // 2)
     height = HEIGHT_INCHES + LEGEND_ROW_INCHES * rows

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from plugins.lab.chart import AFTER, BEFORE, Bar, OddsChart, draw, format_percent, replace_undrawable
+from plugins.lab.chart import AFTER, BEFORE, Bar, OddsChart, draw_chart, format_percent, replace_undrawable
 from plugins.shared.figures import PAPER
 
 UNUSUAL_LABELS = (
@@ -27,7 +27,7 @@ UNUSUAL_LABELS = (
 
 def draw_picture(*bars: Bar, title: str = "The cat sat on the") -> Any:
     chart = OddsChart(title, "the model’s own odds", "at temperature 0.7", bars)
-    return Image.open(io.BytesIO(draw(chart))).convert("RGB")
+    return Image.open(io.BytesIO(draw_chart(chart))).convert("RGB")
 
 
 def find_longest_run(image: Any, colour: str, top: float) -> int:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from plugins.shared.figures import PAPER
-from plugins.stats.chart import BARS_LEFT, BARS_WIDTH, COLOURS, UsageChart, draw
+from plugins.stats.chart import BARS_LEFT, BARS_WIDTH, COLOURS, UsageChart, draw_chart
 
 WEEK = tuple(f"2026-03-{day}" for day in range(25, 32))
 
@@ -16,7 +16,7 @@ WEEK = tuple(f"2026-03-{day}" for day in range(25, 32))
 def draw_picture(
     *kinds: tuple[str, tuple[int, ...]], days: tuple[str, ...] = WEEK, title: str = "Answers by day"
 ) -> Any:
-    return Image.open(io.BytesIO(draw(UsageChart(title, days, kinds)))).convert("RGB")
+    return Image.open(io.BytesIO(draw_chart(UsageChart(title, days, kinds)))).convert("RGB")
 
 
 def count_pixels(image: Any, colour: str, share: float) -> int:
