@@ -1,4 +1,4 @@
-"""/inspect: how an answer or a picture was made."""
+"""/inspect: shows how an answer or a picture was made."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def _build_bars(ctx: Context, dial: Dial) -> list[Bar]:
 
 
 def _sum_others(shown: Sequence[float], most_probable_others: Sequence[float]) -> float:
-    """Return the probability of all tokens that are not `shown`; some of these are given.
+    """Return the probability of all tokens that are not `shown`, including `most_probable_others`.
 
     1 - sum(shown) alone has rounding errors: it can differ from 0 where top-p cut all others off, and be 0 where they
     have very little.
