@@ -59,8 +59,8 @@ class ModerationPlugin(Plugin):
         """
         scope = ctx.settings.scope(server=server)
         lines, buttons = [], []
-        found = ctx.moderation.time_outs(scope)
-        for one in found[:MAX_LISTED]:
+        time_outs = ctx.moderation.time_outs(scope)
+        for one in time_outs[:MAX_LISTED]:
             name = one.name or ctx.translate("somebody who had their data deleted")
             sentence = "- #{number} {name} until {until}, by {moderator}"
             line = ctx.translate(
@@ -73,7 +73,7 @@ class ModerationPlugin(Plugin):
             lines.append(f"{line}: {_escape_markdown(one.reason)}" if one.reason else line)
             options = {"number": one.id, **_server_option(server)}
             buttons.append(Button(ctx.translate("Lift #{number}", number=one.id), "timeout-end", options))
-        if len(found) > MAX_LISTED:
+        if len(time_outs) > MAX_LISTED:
             lines.append("- …")
         text = "\n".join(lines) or ctx.translate("Nobody is timed out here.")
         yield Reply(text=text, buttons=tuple(buttons), final=True)
@@ -139,21 +139,22 @@ class ModerationPlugin(Plugin):
     @autocomplete("timeouts lift", "user")
     async def complete_lift(self, ctx: Context, typed: str) -> Sequence[str]:
         """Return the names of people who are timed out here."""
-        found = ctx.moderation.time_outs(ctx.settings.scope())
-        names = [one.name or f"#{one.id}" for one in found]
+        time_outs = ctx.moderation.time_outs(ctx.settings.scope())
+        names = [one.name or f"#{one.id}" for one in time_outs]
         return [name for name in dict.fromkeys(names) if typed.casefold() in name.casefold()]
 
     def _find_number(self, ctx: Context, scope: Scope, user: str) -> int:
         """Return the number of the time-out that `user` names. Raises UserError unless there is exactly one."""
-        wanted = user.strip().strip("<@!>").partition("|")[0]
-        found = ctx.moderation.time_outs(scope)
-        numbered = [one.id for one in found if wanted.removeprefix("#") == str(one.id)]
-        named = [one.id for one in found if wanted in (one.user, f"@{one.user}")] or [
-            one.id for one in found if one.name and wanted.removeprefix("@").casefold() == one.name.casefold()
+        name = user.strip().strip("<@!>").partition("|")[0]
+        time_outs = ctx.moderation.time_outs(scope)
+        numbered = [one.id for one in time_outs if name.removeprefix("#") == str(one.id)]
+        named = [one.id for one in time_outs if name in (one.user, f"@{one.user}")] or [
+            one.id for one in time_outs if one.name and name.removeprefix("@").casefold() == one.name.casefold()
         ]
-        if len(several := named or numbered) == 1:
-            return several[0]
-        if several:
+        matches = named or numbered
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
             sentence = "Several people here are called “{name}”; give the number that /timeouts list shows."
             raise UserError(sentence, name=user)
         raise UserError("“{name}” is not timed out here. /timeouts list shows who is.", name=user)

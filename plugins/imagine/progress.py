@@ -76,11 +76,12 @@ async def draw(ctx: Context, request: ImageRequest, progress: DrawingProgress) -
     _check_limits(ctx, request)
     if request.source is not None and progress.source_image is None:
         note = ctx.translate("First, the picture that it begins with.")
-        async for shown in draw(ctx, request.source.to_request(), DrawingProgress(ctx)):
-            if isinstance(shown, Drawn):
-                progress.source_image = shown.files[0]
+        async for source_event in draw(ctx, request.source.to_request(), DrawingProgress(ctx)):
+            if isinstance(source_event, Drawn):
+                progress.source_image = source_event.files[0]
             else:
-                yield replace(shown, status=f"{note} {shown.status.removeprefix(note).strip()}")
+                status = source_event.status.removeprefix(note).strip()
+                yield replace(source_event, status=f"{note} {status}")
     yield progress.start()
     least, most = ({knob: ctx.settings[f"imagine.{knob}.{end}"] for knob in KNOBS} for end in ("minimum", "maximum"))
     drawing = ctx.models.imagine(

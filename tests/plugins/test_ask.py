@@ -156,7 +156,7 @@ async def test_the_temperature_is_written_as_people_write_it(bot: Bot, temperatu
     assert reply.card["temperature"] == number(temperature)
 
 
-# Tokens, and answers that go on from the middle of another
+# Tokens and forks
 
 
 def fork(row: int, at: int, choice: int, user: User = ANN, place: Place = ROOM) -> Request:
@@ -277,7 +277,7 @@ async def test_private_messages_are_not_in_the_fork_of_somebody_else(models: Fak
         assert (await last(bot, ask("call me on 0151 23456789"))).private
         assert (await last(bot, ask("or on 0151 23456780"))).private
         assert "23456789" in str(models.requests[-1]["messages"])
-        # Everybody reads this one, so that it knows of neither, and what grows out of it does not.
+        # Everybody can read this answer, so it knows neither private message, and its forks do not either.
         hello = await last(bot, ask("Say hello"))
         assert "0151" not in str(models.requests[-1]["messages"])
         assert not (await last(bot, fork(hello.row, 0, 1, BEN))).error
@@ -289,7 +289,7 @@ async def test_answers_of_other_commands_cannot_be_forked(bot: Bot) -> None:
     assert (await last(bot, fork(row, 0, 0))).text == "Answers of /face cannot be forked."
 
 
-# What the lessons say
+# Lessons
 
 LESSON = "# Eggs\n\n## Tempera\n\nTempera is paint that is made with the yolk of an egg.\n"
 ASKED = "what is tempera"
@@ -346,7 +346,7 @@ async def test_the_setting_use_lessons_can_be_switched_off(
 
 
 async def test_a_long_conversation_fits_a_request_in_any_script(bot: Bot, models: FakeModels) -> None:
-    # In JSON, each of these signs takes twelve bytes.
+    # In JSON, each of these characters takes twelve bytes.
     for _ in range(12):
         reply = await last(bot, ask("🐈" * 8000))
         assert not reply.error, reply.text

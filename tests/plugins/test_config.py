@@ -19,7 +19,7 @@ async def read_text(bot: Bot, line: str, user: User = MODERATOR) -> str:
     return (await run_as_moderator(bot, line, user)).text
 
 
-# Setting and taking back
+# Set and reset
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_changes_are_recorded_with_their_author(bot: Bot) -> None:
     assert (entry.before, entry.after, entry.actor, entry.actor_name) == (None, 60, "mod", "Mod")
 
 
-# Showing
+# Show
 
 
 async def test_the_list_highlights_the_settings_that_were_changed(bot: Bot) -> None:
@@ -293,7 +293,7 @@ async def test_a_malformed_file_is_refused(bot: Bot, file: Attachment, sentence:
     assert (await last(bot, request)).text.startswith(sentence)
 
 
-# Completion, and who may
+# Completion and rights
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ async def test_a_former_member_must_have_used_the_bot_here(bot: Bot) -> None:
     with bot.hands.lent("test", FakeAdapter(gone)):
         assert (await last(bot, timeout(gone))).text == refused
         await last(bot, ask("/queue", BEN))
-        # The refusal is on record.
+        # The audit has the refusal.
         assert (await last(bot, timeout(gone))).text.startswith("Ben cannot use me until")
 
 
@@ -163,14 +163,14 @@ def test_malformed_durations_are_refused(typed: str) -> None:
 async def test_a_message_is_removed_by_its_link_with_its_stored_data(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
     await bot.sent(answer.row, ["m1", "m2"])
-    with bot.hands.lent("test", hand := FakeAdapter()):
+    with bot.hands.lent("test", adapter := FakeAdapter()):
         reply = await last(bot, ask("/mod remove https://chat/school/m2", MODERATOR))
         assert (reply.text, reply.private, reply.error) == ("The message is removed.", True, False)
-        assert hand.shown == {"hello"}
+        assert adapter.shown == {"hello"}
         assert await bot.journal.get(answer.row) is None
         (entry,) = await bot.audit.find("test", "school", AuditFilter(kind="moderation"))
         assert (entry.what, entry.actor, entry.subject, entry.after) == ("remove", "mod", "ben", {"command": "ask"})
-        # One that is not stored, such as a greeting.
+        # This message is not stored, such as a greeting.
         assert (
             await last(bot, ask("/mod remove https://chat/school/hello", MODERATOR))
         ).text == "The message is removed."
@@ -186,8 +186,8 @@ async def test_a_message_is_removed_by_its_link_with_its_stored_data(bot: Bot) -
 async def test_a_message_that_the_platform_keeps_is_reported(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
     await bot.sent(answer.row, ["m1"])
-    with bot.hands.lent("test", hand := FakeAdapter()):
-        hand.keeps = True
+    with bot.hands.lent("test", adapter := FakeAdapter()):
+        adapter.keeps = True
         assert (await last(bot, ask("/mod remove https://chat/school/m1", MODERATOR))).text == (
             "What was stored of it is deleted; the message itself could not be removed there."
         )
@@ -203,11 +203,11 @@ async def test_an_answer_of_another_server_is_not_removed(bot: Bot) -> None:
 async def test_direct_messages_of_others_are_not_removed(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN, Place("test", "room")))
     await bot.sent(answer.row, ["m1"])
-    with bot.hands.lent("test", hand := FakeAdapter()):
+    with bot.hands.lent("test", adapter := FakeAdapter()):
         for message in ("m1", "hello"):
             reply = await last(bot, ask(f"/mod remove https://chat//{message}", MODERATOR, Place("test", "dm-mod")))
             assert reply.text == "That message is not of this server."
-    assert hand.shown == {"m1", "m2", "hello"}
+    assert adapter.shown == {"m1", "m2", "hello"}
     assert await bot.journal.get(answer.row) is not None
 
 
@@ -283,7 +283,7 @@ async def test_answers_of_another_process_are_cancelled_and_removed_too(tmp_path
             await models.until(running=0)
 
 
-# Everybody else
+# Users who are no moderators
 
 
 @pytest.mark.parametrize("user", [ANN, replace(ANN, roles=None)])
