@@ -71,7 +71,7 @@ class ModerationPlugin(Plugin):
                 moderator=_escape_markdown(one.actor_name),
             )
             lines.append(f"{line}: {_escape_markdown(one.reason)}" if one.reason else line)
-            options = {"number": one.id, **_server_option(server)}
+            options = {"number": one.id, **_build_server_option(server)}
             buttons.append(Button(ctx.translate("Lift #{number}", number=one.id), "timeout-end", options))
         if len(time_outs) > MAX_LISTED:
             lines.append("- …")
@@ -115,12 +115,12 @@ class ModerationPlugin(Plugin):
                 sentence, number=job.row, command=job.command, name=_escape_markdown(job.author_name), seconds=seconds
             )
             lines.append(f"{line}: {job.status}" if job.status else line)
-            options = {"row": job.row, **_server_option(server)}
+            options = {"row": job.row, **_build_server_option(server)}
             label = ctx.translate("Cancel #{number}", number=job.row)
             buttons.append(Button(label, "queue-cancel", options, style="danger"))
         if len(jobs) > MAX_LISTED:
             lines.append("- …")
-        buttons.append(Button(ctx.translate("Look again"), "queue", _server_option(server)))
+        buttons.append(Button(ctx.translate("Look again"), "queue", _build_server_option(server)))
         text = "\n".join(lines) or ctx.translate("Nothing is being answered here at the moment.")
         yield Reply(text=text, buttons=tuple(buttons), final=True)
 
@@ -169,7 +169,7 @@ def parse_timeout(text: str) -> timedelta:
     return duration
 
 
-def _server_option(server: str | None) -> dict[str, str]:
+def _build_server_option(server: str | None) -> dict[str, str]:
     """Return the option of a button that keeps to another server, if one was named."""
     return {"server": server} if server else {}
 

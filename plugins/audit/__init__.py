@@ -78,7 +78,7 @@ class AuditPlugin(Plugin):
         scope = ctx.settings.scope(server=server)
         if csv:
             yield Reply(status=ctx.translate("Writing the file …"))
-            yield await _file_reply(ctx, scope, audit_filter)
+            yield await _build_file_reply(ctx, scope, audit_filter)
             return
         options = {
             "what": what,
@@ -91,7 +91,7 @@ class AuditPlugin(Plugin):
             "server": server,
         }
         rows = await ctx.audit.find(scope, audit_filter, most=PAGE_ENTRIES + 1)
-        yield _page_reply(ctx, rows, {name: value for name, value in options.items() if value})
+        yield _build_page(ctx, rows, {name: value for name, value in options.items() if value})
 
     @autocomplete("audit", "what")
     async def complete(self, ctx: Context, typed: str) -> Sequence[str]:
@@ -100,7 +100,7 @@ class AuditPlugin(Plugin):
         return [name for name in names if typed.removeprefix("/").casefold() in name]
 
 
-def _page_reply(ctx: Context, rows: Sequence[AuditRow], options: Mapping[str, Any]) -> Reply:
+def _build_page(ctx: Context, rows: Sequence[AuditRow], options: Mapping[str, Any]) -> Reply:
     """Return the reply with the first PAGE_ENTRIES of `rows`; another row says that there are older ones.
 
     `options` are those of the command, for the buttons.
@@ -122,7 +122,7 @@ def _format_time(row: AuditRow) -> str:
     return format_utc(row.created)
 
 
-async def _file_reply(ctx: Context, scope: Scope, audit_filter: AuditFilter) -> Reply:
+async def _build_file_reply(ctx: Context, scope: Scope, audit_filter: AuditFilter) -> Reply:
     rows: list[AuditRow] = []
     async for chunk in ctx.audit.all(scope, audit_filter):
         rows += chunk

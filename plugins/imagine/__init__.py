@@ -9,14 +9,20 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from bot import Attachment, Context, Drawn, Plugin, Range, Reply, Setting, UserError, command, new_seed
-from plugins.imagine.buttons import DEFAULT_STRENGTH, picture_buttons, single_picture_button, step_button, step_buttons
+from plugins.imagine.buttons import (
+    DEFAULT_STRENGTH,
+    build_picture_buttons,
+    build_single_button,
+    build_step_button,
+    build_step_buttons,
+)
 from plugins.imagine.presentation import (
     build_card,
+    build_steps_fact,
+    build_unread_fact,
     describe_sweep,
     describe_unread,
     quote_prompt,
-    taken_steps_fact,
-    unread_fact,
 )
 from plugins.imagine.progress import DrawingProgress, draw, require_model
 from plugins.imagine.recipe import ImageRequest, Recipe
@@ -179,15 +185,15 @@ class ImaginePlugin(Plugin):
             )
             alt = ctx.translate(sentence, **quote, steps=progress.steps)
             text = tell_story(ctx, drawn_before, event, progress.steps)
-            strip = _attachments(event, f"steps-{seed}.png", alt)
+            strip = _build_attachments(event, f"steps-{seed}.png", alt)
         async for event in draw(ctx, replace(request, layout="animation", enlarge=FILM_PIXELS), progress):
             if isinstance(event, Reply):
                 yield replace(event, text=text, attachments=strip)
                 continue
             sentence = "“{prompt}”, seed {seed}, as a film in {steps} steps: from noise to picture"
-            film = _attachments(event, f"film-{seed}.gif", ctx.translate(sentence, **quote, steps=progress.steps))
-            first_step = step_button(ctx.translate("Step by step ▶"), drawn_before, 0, progress.steps)
-            card = build_card(event) | taken_steps_fact(ctx, event, progress.steps)
+            film = _build_attachments(event, f"film-{seed}.gif", ctx.translate(sentence, **quote, steps=progress.steps))
+            first_step = build_step_button(ctx.translate("Step by step ▶"), drawn_before, 0, progress.steps)
+            card = build_card(event) | build_steps_fact(ctx, event, progress.steps)
             yield Reply(text=text, attachments=(*strip, *film), card=card, buttons=(first_step,), final=True)
 
     @command("imagine-step", hidden=True, draws=True)
@@ -202,8 +208,8 @@ class ImaginePlugin(Plugin):
                 continue
             text = describe_step(ctx, drawn_before, step, last)
             alt = f"“{quote_prompt(prompt)}”. {text}"
-            files = _attachments(event, f"step-{step}-{drawn_before.seed}.png", alt)
-            yield Reply(text=text, attachments=files, buttons=step_buttons(drawn_before, step, last), final=True)
+            files = _build_attachments(event, f"step-{step}-{drawn_before.seed}.png", alt)
+            yield Reply(text=text, attachments=files, buttons=build_step_buttons(drawn_before, step, last), final=True)
 
     async def _draw_variations(self, ctx: Context, request: ImageRequest, source: str) -> AsyncIterator[Reply]:
         """Draw variations of the picture whose recipe `source` is, with the model that drew it."""
@@ -229,12 +235,12 @@ class ImaginePlugin(Plugin):
             if count > 1:
                 sentence = "{count} computer-made pictures of “{prompt}”, from seed {seed} on"
             alt = ctx.translate(sentence, prompt=quote_prompt(first.prompt), seed=first.seed, count=count)
-            taken = taken_steps_fact(ctx, event, progress.steps)
+            taken = build_steps_fact(ctx, event, progress.steps)
             yield Reply(
                 status=describe_unread(ctx, event),
-                attachments=_attachments(event, f"imagine-{first.seed}.png", alt),
-                card=build_card(event) | taken | unread_fact(ctx, event),
-                buttons=picture_buttons(ctx, event, first, count),
+                attachments=_build_attachments(event, f"imagine-{first.seed}.png", alt),
+                card=build_card(event) | taken | build_unread_fact(ctx, event),
+                buttons=build_picture_buttons(ctx, event, first, count),
                 final=True,
             )
 
@@ -259,10 +265,10 @@ class ImaginePlugin(Plugin):
             yield Reply(
                 text=describe_sweep(ctx, sweep, asked, count),
                 status=describe_unread(ctx, event),
-                attachments=_attachments(event, f"sweep-{recipe.seed}.png", alt),
-                card=build_card(event) | {knob: values} | unread_fact(ctx, event),
+                attachments=_build_attachments(event, f"sweep-{recipe.seed}.png", alt),
+                card=build_card(event) | {knob: values} | build_unread_fact(ctx, event),
                 buttons=tuple(
-                    single_picture_button(f"{knob} {label}", recipe.with_knob(knob, value))
+                    build_single_button(f"{knob} {label}", recipe.with_knob(knob, value))
                     for label, value in zip(sweep.labels, sweep.values, strict=True)
                 ),
                 final=True,
@@ -309,5 +315,5 @@ def _build_request(
     )
 
 
-def _attachments(drawn: Drawn, name: str, alt: str) -> tuple[Attachment, ...]:
+def _build_attachments(drawn: Drawn, name: str, alt: str) -> tuple[Attachment, ...]:
     return tuple(Attachment(name, file, drawn.media_type, alt=alt) for file in drawn.files)

@@ -33,7 +33,7 @@ def build_card(drawn: Drawn) -> dict[str, str]:
     return facts | {"size": f"{drawn.width}×{drawn.height}", "seconds": f"{drawn.seconds:.1f}"}
 
 
-def taken_steps_fact(ctx: Context, drawn: Drawn, taken: int) -> dict[str, str]:
+def build_steps_fact(ctx: Context, drawn: Drawn, taken: int) -> dict[str, str]:
     """Return a fact for the card: the number of steps that a variation took, which skips some; {} if it took all."""
     if drawn.strength is None or not 0 < taken < drawn.steps:
         return {}
@@ -45,7 +45,7 @@ def describe_unread(ctx: Context, drawn: Drawn) -> str:
     return " ".join(filter(None, (_describe_dropped(ctx, drawn), _describe_unknown(ctx, drawn))))
 
 
-def unread_fact(ctx: Context, drawn: Drawn) -> dict[str, str]:
+def build_unread_fact(ctx: Context, drawn: Drawn) -> dict[str, str]:
     """Return the unread words as a fact for the card, which stays when the status has passed; {} if there are none."""
     words = (*drawn.prompt.dropped, *drawn.prompt.unknown)
     if not words:

@@ -42,18 +42,21 @@ def parse_sweep(text: str, limits: Mapping[str, tuple[float, float]], max_values
         sentence = (
             "sweep is guidance or steps with {fewest} to {most} values, like {one} or {other}; you gave “{text}”."
         )
-        examples = {"one": _example("guidance", limits, max_values), "other": _example("steps", limits, max_values)}
+        examples = {
+            "one": _build_example("guidance", limits, max_values),
+            "other": _build_example("steps", limits, max_values),
+        }
         raise UserError(sentence, fewest=MIN_VALUES, most=max_values, text=text, **examples)
     words = re.split(r"[,;\s]+", match["values"].strip(" ,;"))
     values = tuple(dict.fromkeys(_parse_value(knob, word, limits, max_values) for word in words))
     if not MIN_VALUES <= len(values) <= max_values:
         sentence = "A sweep has {fewest} to {most} different values, like {example}; yours has {count}."
-        example = _example(knob, limits, max_values)
+        example = _build_example(knob, limits, max_values)
         raise UserError(sentence, fewest=MIN_VALUES, most=max_values, example=example, count=len(values))
     return Sweep(knob, values)
 
 
-def _example(knob: str, limits: Mapping[str, tuple[float, float]], max_values: int) -> str:
+def _build_example(knob: str, limits: Mapping[str, tuple[float, float]], max_values: int) -> str:
     """Return a sweep of `knob` that the limits allow."""
     low, high = limits[knob]
     values = list(dict.fromkeys(min(max(value, low), high) for value in EXAMPLES[knob]))
@@ -74,5 +77,5 @@ def _parse_value(knob: str, word: str, limits: Mapping[str, tuple[float, float]]
         sentence = (
             "In a sweep, {knob} takes whole numbers from {low} to {high}, like {example}; “{word}” is none of them."
         )
-    example = _example(knob, limits, max_values)
+    example = _build_example(knob, limits, max_values)
     raise UserError(sentence, knob=knob, low=f"{low:g}", high=f"{high:g}", example=example, word=word)

@@ -93,7 +93,7 @@ def make_visible(token: bytes) -> str:
     return "".join(one if one.isprintable() else f" U+{ord(one):04X} " for one in text).replace("  ", " ").strip()
 
 
-def candidate_label(ctx: Context, one: Candidate) -> str:
+def label_candidate(ctx: Context, one: Candidate) -> str:
     """Return the label of a token that may come next."""
     if one.hidden:
         return ctx.translate("(hidden)")
@@ -163,7 +163,7 @@ def _build_bars(ctx: Context, dial: Dial) -> list[Bar]:
     shown, others = dial.candidates[:SHOWN_TOKENS], dial.candidates[SHOWN_TOKENS:]
     before = _sum_others([one.before for one in shown], [one.before for one in others])
     after = _sum_others([one.after for one in shown], [one.after for one in others])
-    bars = [Bar(candidate_label(ctx, one), one.before, one.after) for one in shown]
+    bars = [Bar(label_candidate(ctx, one), one.before, one.after) for one in shown]
     return [*bars, Bar(ctx.translate("all others"), before, after)]
 
 
@@ -184,9 +184,9 @@ def _format_change(bar: Bar) -> str:
 def _build_buttons(ctx: Context, dial: Dial, request: OddsRequest) -> tuple[Button, ...]:
     here = replace(request, ids=dial.prompt_ids, model=dial.model)
     offered = [
-        here.to_button(candidate_label(ctx, one), ended=True)
+        here.to_button(label_candidate(ctx, one), ended=True)
         if one.ends
-        else here.with_ids(*dial.prompt_ids, one.id).to_button(candidate_label(ctx, one))
+        else here.with_ids(*dial.prompt_ids, one.id).to_button(label_candidate(ctx, one))
         for one in dial.candidates[:OFFERED_TOKENS]
         if not one.hidden
     ]
@@ -194,7 +194,7 @@ def _build_buttons(ctx: Context, dial: Dial, request: OddsRequest) -> tuple[Butt
 
 
 def _describe_drawn(ctx: Context, drawn: DrawnToken) -> str:
-    token = f"`{_escape_code(candidate_label(ctx, drawn.token))}`"
+    token = f"`{_escape_code(label_candidate(ctx, drawn.token))}`"
     return ctx.translate(
         "🎲 Drawn: {token}, which had {chance}.", token=token, chance=format_percent(drawn.token.after)
     )
