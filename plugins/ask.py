@@ -27,18 +27,18 @@ INSTRUCTIONS = (
     "You are Tempera, a friendly assistant in a chat room. Answer briefly, in plain words, and in the language "
     "of the question. If you are not sure, say so."
 )
-LIKELY = 5
-"""How many tokens are kept that could have stood in the place of each."""
-BROKEN = "\ufffd"
+LIKELY_TOKENS = 5
+"""The number of likely tokens that are kept with each token of an answer."""
+REPLACEMENT_CHARACTER = "\ufffd"
 
 
-def informed(prompt: str, known: Reference) -> str:
-    """The question with what a lesson says about it. Small models go by what stands right beside the question."""
-    return f"The lesson says:\n\n{known.text}\n\nAnswer in your own words, by what the lesson says: {prompt}"
+def add_lesson(prompt: str, lesson: Reference) -> str:
+    """Return the prompt with the text of a lesson before it; small models follow what stands next to the question."""
+    return f"The lesson says:\n\n{lesson.text}\n\nAnswer in your own words, by what the lesson says: {prompt}"
 
 
 class AskPlugin(Plugin):
-    """Questions to the language model."""
+    """Conversations with the language model."""
 
     title = "Language model (/ask)"
 
@@ -100,7 +100,7 @@ class AskPlugin(Plugin):
         prompt: Range[str, 1, 8000],
         answer: int,
         at: Range[int, 0, None],
-        choice: Range[int, 0, LIKELY],
+        choice: Range[int, 0, LIKELY_TOKENS],
         temperature: Range[float, 0, 2] = 0.7,
         max_tokens: Range[int, 1, 4096] = 512,
         seed: Range[int, 0, 2147483647] | None = None,
@@ -111,37 +111,37 @@ class AskPlugin(Plugin):
         at: Which of its tokens to replace, counted from 0
         choice: Which of the tokens that were likely there to put in its place, counted from 0
         """
-        begun = forked(await ctx.history.tokens(answer), at, choice)
-        async for reply in self._answer(ctx, prompt, begun, temperature, max_tokens, seed):
+        beginning = fork_tokens(await ctx.history.tokens(answer), at, choice)
+        async for reply in self._answer(ctx, prompt, beginning, temperature, max_tokens, seed):
             yield reply
 
     async def _answer(
         self,
         ctx: Context,
         prompt: str,
-        begun: Sequence[Token],
+        beginning: Sequence[Token],
         temperature: float,
         max_tokens: int,
         seed: int | None,
     ) -> AsyncIterator[Reply]:
-        """An answer that begins with the tokens `begun`."""
-        text = "".join(token.text for token in begun)
-        tokens = tuple(begun)
+        """Answer the prompt, going on from the tokens `beginning`."""
+        text = "".join(token.text for token in beginning)
+        tokens = tuple(beginning)
         yield Reply(text=text, status=ctx.translate("Thinking …"))
-        known = await ctx.known(prompt) if ctx.settings["ask.use_lessons"] else None
+        lesson = await ctx.known(prompt) if ctx.settings["ask.use_lessons"] else None
         turns = [
             Turn("system", ctx.settings["ask.system_prompt"]),
             *await ctx.history.turns(),
-            Turn("user", prompt if known is None else informed(prompt, known)),
-            *([Turn("assistant", text)] if begun else ()),
+            Turn("user", prompt if lesson is None else add_lesson(prompt, lesson)),
+            *([Turn("assistant", text)] if beginning else ()),
         ]
         async for event in ctx.models.chat(
             turns,
             temperature=temperature,
             seed=new_seed() if seed is None else seed,
             max_tokens=max_tokens,
-            likely=LIKELY if ctx.settings["ask.keep_tokens"] else None,
-            goes_on=bool(begun),
+            likely=LIKELY_TOKENS if ctx.settings["ask.keep_tokens"] else None,
+            goes_on=bool(beginning),
             user=ctx.user.id,
             model=await ctx.settings.model("ask.model"),
         ):
@@ -152,10 +152,10 @@ class AskPlugin(Plugin):
             elif isinstance(event, Waiting):
                 yield Reply(text=text, status=ctx.translate("Number {place} in the queue …", place=event.place))
             elif isinstance(event, Step):
-                part = {"step": event.step, "steps": event.steps}
-                yield Reply(text=text, status=ctx.translate("Reading the conversation: {step} of {steps} …", **part))
+                sentence = "Reading the conversation: {step} of {steps} …"
+                yield Reply(text=text, status=ctx.translate(sentence, step=event.step, steps=event.steps))
             else:
-                tokens = within(text, tokens)
+                tokens = tokens_within(text, tokens)
                 if event.finish_reason == "length":
                     text += ellipsis(text)
                 card = {
@@ -165,8 +165,8 @@ class AskPlugin(Plugin):
                     "tokens": str(event.completion_tokens),
                     "seconds": f"{event.seconds:.1f}",
                 }
-                if known is not None:
-                    card["lesson"] = known.source
+                if lesson is not None:
+                    card["lesson"] = lesson.source
                 if event.dropped_turns:
                     card[ctx.translate("left out")] = ctx.translate("{count} older turns", count=event.dropped_turns)
                 yield Reply(text=text, card=card, tokens=tokens, final=True)
@@ -178,14 +178,17 @@ class AskPlugin(Plugin):
         yield Reply(text=ctx.translate("A fresh start. I no longer read what was said here before."), final=True)
 
 
-def within(text: str, tokens: Sequence[Token]) -> tuple[Token, ...]:
-    """Those of `tokens` that begin in `text`: what ended the answer, such as the next speaker's label, does not."""
-    begun = accumulate((len(token.text) for token in tokens), initial=0)
-    return tuple(token for token, place in zip(tokens, begun, strict=False) if place < len(text))
+def tokens_within(text: str, tokens: Sequence[Token]) -> tuple[Token, ...]:
+    """Return the tokens that begin inside `text`; those that ended it, such as the next speaker's label, do not."""
+    starts = accumulate((len(token.text) for token in tokens), initial=0)
+    return tuple(token for token, start in zip(tokens, starts, strict=False) if start < len(text))
 
 
-def forked(tokens: Sequence[Token], at: int, choice: int) -> tuple[Token, ...]:
-    """The first `at` tokens and the one chosen after them. Raises UserError where that makes no text."""
+def fork_tokens(tokens: Sequence[Token], at: int, choice: int) -> tuple[Token, ...]:
+    """Return the first `at` tokens, and after them likely token number `choice` in the place of the next one.
+
+    Raises UserError if there is no such token, or if the result cannot be the beginning of an answer.
+    """
     if not tokens:
         raise UserError("Of that answer no tokens are kept, so it cannot be gone on from.")
     if at >= len(tokens) or choice >= len(tokens[at].likely):
@@ -193,9 +196,9 @@ def forked(tokens: Sequence[Token], at: int, choice: int) -> tuple[Token, ...]:
     chosen = tokens[at].likely[choice]
     if not chosen.text:
         raise UserError("That token would end the answer there; choose one to go on with.")
-    if BROKEN in chosen.text or (at and not tokens[at - 1].text):
+    if REPLACEMENT_CHARACTER in chosen.text or (at and not tokens[at - 1].text):
         raise UserError("That token is only a part of a character; choose another one.")
-    begun = (*tokens[:at], Token(chosen.text, chosen.probability, tokens[at].likely))
-    if not "".join(token.text for token in begun).strip():
+    beginning = (*tokens[:at], Token(chosen.text, chosen.probability, tokens[at].likely))
+    if not "".join(token.text for token in beginning).strip():
         raise UserError("An answer cannot begin with blanks alone; choose another token.")
-    return begun
+    return beginning

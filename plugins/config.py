@@ -1,4 +1,4 @@
-"""/config: what moderators set for their server, for one of its channels or for one of its roles."""
+"""/config: moderators show and change the settings of their server, of a channel or of a role."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from bot import (
     UserError,
     autocomplete,
     command,
+    cut_line,
 )
 
 FILE = "tempera-settings.toml"
-LONGEST = 60
-"""How much of a text a list shows."""
+MAX_LISTED_CHARACTERS = 60
+"""Limit of a value in a list."""
 
 
 class ConfigPlugin(Plugin):
-    """The settings."""
+    """Settings that moderators change in chat."""
 
     @command("config show", moderator=True, private=True)
     async def show(
@@ -47,9 +48,9 @@ class ConfigPlugin(Plugin):
         """
         scope = ctx.settings.scope(channel=channel, role=role, server=server)
         if setting is None:
-            yield Reply(text=_all(ctx, scope), final=True)
+            yield Reply(text=_describe_all(ctx, scope), final=True)
         else:
-            yield Reply(text=await _one(ctx, ctx.settings.find(setting), scope), final=True)
+            yield Reply(text=await _describe_one(ctx, ctx.settings.find(setting), scope), final=True)
 
     @command("config set", moderator=True, private=True)
     async def set(
@@ -69,14 +70,14 @@ class ConfigPlugin(Plugin):
         role: For people with this role; for limits alone
         server: Another server, such as web; for whoever runs this bot
         """
-        name, wanted = _split(setting, value)
+        name, new_value = _split_setting(setting, value)
         known = ctx.settings.find(name)
-        if not wanted:
+        if not new_value:
             sentence = "{name} needs a value: {expected}. Like this: `/config set {name} value:…`"
-            raise UserError(sentence, name=known.name, expected=await _expected(ctx, known))
+            raise UserError(sentence, name=known.name, expected=await _describe_expected(ctx, known))
         scope = ctx.settings.scope(channel=channel, role=role, server=server)
-        changed = await ctx.settings_editor.set(ctx.caller, known.name, wanted, scope)
-        lines = [_changed(ctx, changed), *_exceptions(ctx, known, scope)]
+        change = await ctx.settings_editor.set(ctx.caller, known.name, new_value, scope)
+        lines = [_describe_change(ctx, change), *_list_exceptions(ctx, known, scope)]
         yield Reply(text="\n".join(lines), final=True)
 
     @command("config reset", moderator=True, private=True)
@@ -100,7 +101,7 @@ class ConfigPlugin(Plugin):
             changes: Sequence[Changed] = [await ctx.settings_editor.set(ctx.caller, setting, None, scope)]
         else:
             changes = await ctx.settings_editor.reset(ctx.caller, scope)
-        lines = [_changed(ctx, changed) for changed in changes]
+        lines = [_describe_change(ctx, change) for change in changes]
         yield Reply(text="\n".join(lines) or ctx.translate("Nothing was set there."), final=True)
 
     @command("config export", moderator=True, private=True)
@@ -134,66 +135,67 @@ class ConfigPlugin(Plugin):
         if (file is None) == (text is None):
             raise UserError("Give the settings either as a file or as text.")
         scope = ctx.settings.scope(server=server)
-        changes = await ctx.settings_editor.load(ctx.caller, _read(file) if file is not None else text or "", scope)
-        lines = [_changed(ctx, changed) for changed in changes if changed.before != changed.after]
+        changes = await ctx.settings_editor.load(ctx.caller, _decode(file) if file is not None else text or "", scope)
+        lines = [_describe_change(ctx, change) for change in changes if change.before != change.after]
         yield Reply(text="\n".join(lines) or ctx.translate("All of that was set already."), final=True)
 
     @autocomplete("config show", "setting")
     async def complete_show(self, ctx: Context, typed: str) -> Sequence[str]:
-        """All names."""
-        return _names(ctx, typed)
+        """Return all names."""
+        return _complete_name(ctx, typed)
 
     @autocomplete("config set", "setting")
     async def complete_set(self, ctx: Context, typed: str) -> Sequence[str]:
-        """All names, and after one its values."""
+        """Return names, or the values of a name that is complete."""
         name, space, begun = typed.lstrip().partition(" ")
         if not space:
-            return _names(ctx, name)
-        return [f"{name} {value}" for value in await _values(ctx, name, begun.strip())]
+            return _complete_name(ctx, name)
+        return [f"{name} {value}" for value in await _complete_value(ctx, name, begun.strip())]
 
     @autocomplete("config reset", "setting")
     async def complete_reset(self, ctx: Context, typed: str) -> Sequence[str]:
-        """Those that are set somewhere here."""
-        there = {name for values in ctx.settings.within(ctx.settings.scope()).values() for name in values}
-        return [name for name in _names(ctx, typed) if name in there]
+        """Return the names of settings that have a value here."""
+        names_with_value = {name for values in ctx.settings.within(ctx.settings.scope()).values() for name in values}
+        return [name for name in _complete_name(ctx, typed) if name in names_with_value]
 
     @autocomplete("config set", "value")
     async def complete_value(self, ctx: Context, typed: str) -> Sequence[str]:
-        """What the setting can be, as far as it can be listed."""
-        return await _values(ctx, str(ctx.request.options.get("setting") or ""), typed)
+        """Return the values of the setting, if they can be listed."""
+        return await _complete_value(ctx, str(ctx.request.options.get("setting") or ""), typed)
 
 
-def _split(setting: str, value: str | None) -> tuple[str, str]:
-    """Name and value, where both may stand in one text: "ask.temperature.maximum 1.0"."""
+def _split_setting(setting: str, value: str | None) -> tuple[str, str]:
+    """Return the name and the value, which may both stand in `setting`: "ask.temperature.maximum 1.0"."""
     name, _, rest = setting.strip().partition(" ")
     if value is not None or not rest:
         return setting.strip(), (value or "").strip()
     return name, rest.strip().removeprefix("=").strip()
 
 
-def _names(ctx: Context, typed: str) -> list[str]:
+def _complete_name(ctx: Context, typed: str) -> list[str]:
     return [setting.name for setting in ctx.settings.declared if typed.casefold() in setting.name]
 
 
-async def _values(ctx: Context, name: str, typed: str) -> Sequence[str]:
-    """What begins with `typed` of the values that the setting called `name` can have; none if there is none."""
+async def _complete_value(ctx: Context, name: str, typed: str) -> Sequence[str]:
+    """Return the values that begin with `typed` and that setting `name` can have; none if there is no such setting."""
     try:
         setting = ctx.settings.find(name)
-        values = await ctx.settings.choices(setting) or _known(ctx, setting)
+        values = await ctx.settings.choices(setting) or _list_usual_values(ctx, setting)
     except UserError:
         return []
     return [value for value in values if value.casefold().startswith(typed.casefold())]
 
 
-def _known(ctx: Context, setting: Setting) -> list[str]:
+def _list_usual_values(ctx: Context, setting: Setting) -> list[str]:
     if setting.type is bool:
         return [ctx.translate("yes"), ctx.translate("no")]
-    now = ctx.settings.levels(setting.name, ctx.settings.scope())[-1].value
-    found = [now, setting.default] if setting.type is str else [now, setting.default, setting.minimum, setting.maximum]
-    return list(dict.fromkeys(_shown(ctx, value) for value in found if value not in (None, "")))
+    current = ctx.settings.levels(setting.name, ctx.settings.scope())[-1].value
+    limits = [] if setting.type is str else [setting.minimum, setting.maximum]
+    usual = [current, setting.default, *limits]
+    return list(dict.fromkeys(_format_value(ctx, value) for value in usual if value not in (None, "")))
 
 
-def _shown(ctx: Context, value: object) -> str:
+def _format_value(ctx: Context, value: object) -> str:
     if isinstance(value, bool):
         return ctx.translate("yes") if value else ctx.translate("no")
     if isinstance(value, float):
@@ -201,19 +203,18 @@ def _shown(ctx: Context, value: object) -> str:
     return "–" if value in (None, "") else str(value)
 
 
-def _told(ctx: Context, setting: Setting, value: object) -> str:
-    """A value as people read it: channels by their names, where a platform writes these for their ids."""
+def _format_full(ctx: Context, setting: Setting, value: object) -> str:
+    """Return a value as people read it; Discord shows channels by their names."""
     if setting.ids == "channels" and ctx.place.platform == "discord" and value:
         return " ".join(f"<#{one}>" for one in str(value).split())
-    return _shown(ctx, value)
+    return _format_value(ctx, value)
 
 
-def _short(ctx: Context, setting: Setting, value: object) -> str:
-    text = " ".join(_told(ctx, setting, value).split())
-    return text if len(text) <= LONGEST else f"{text[:LONGEST].rsplit(' ', 1)[0]} …"
+def _format_short(ctx: Context, setting: Setting, value: object) -> str:
+    return cut_line(" ".join(_format_full(ctx, setting, value).split()), MAX_LISTED_CHARACTERS)
 
 
-def _named(ctx: Context, scope: Scope) -> str:
+def _name_scope(ctx: Context, scope: Scope) -> str:
     if scope.role:
         return ctx.translate("role {id}", id=scope.role)
     if scope.channel and scope.server:
@@ -223,7 +224,7 @@ def _named(ctx: Context, scope: Scope) -> str:
     return ctx.translate("server {id}", id=f"{scope.platform}:{scope.server}" if scope.server else scope.platform)
 
 
-def _origin(ctx: Context, where: str) -> str:
+def _name_level(ctx: Context, where: str) -> str:
     return {
         "default": ctx.translate("default"),
         "deployment": ctx.translate("whoever runs this bot"),
@@ -233,54 +234,54 @@ def _origin(ctx: Context, where: str) -> str:
     }[where]
 
 
-def _all(ctx: Context, scope: Scope) -> str:
+def _describe_all(ctx: Context, scope: Scope) -> str:
     lines = []
     for setting in ctx.settings.declared:
         level = ctx.settings.levels(setting.name, scope)[-1]
-        value = _short(ctx, setting, level.value)
+        value = _format_short(ctx, setting, level.value)
         lines.append(
             f"- `{setting.name}`: {value}"
             if level.where == "default"
-            else f"- `{setting.name}`: **{value}** ({_origin(ctx, level.where)})"
+            else f"- `{setting.name}`: **{value}** ({_name_level(ctx, level.where)})"
         )
-    others = [_named(ctx, one) for one in ctx.settings.within(scope) if one != scope]
+    others = [_name_scope(ctx, one) for one in ctx.settings.within(scope) if one != scope]
     if others:
         lines += ["", ctx.translate("There is more, set for: {others}", others=", ".join(others))]
     lines += ["", ctx.translate("`/config show ask.temperature.maximum` shows one in full; `/config set` changes it.")]
     return "\n".join(lines)
 
 
-async def _expected(ctx: Context, setting: Setting) -> str:
-    """What it takes, as part of a sentence; of a model, which there are."""
-    offered = await ctx.settings.choices(setting)
-    return replace(setting, choices=offered or setting.choices).expects().in_language(ctx.user.locale)
+async def _describe_expected(ctx: Context, setting: Setting) -> str:
+    """Return the values that a setting takes, as part of a sentence; for a model, the models that are served."""
+    choices = await ctx.settings.choices(setting)
+    return replace(setting, choices=choices or setting.choices).expects().in_language(ctx.user.locale)
 
 
-async def _one(ctx: Context, setting: Setting, scope: Scope) -> str:
+async def _describe_one(ctx: Context, setting: Setting, scope: Scope) -> str:
     levels = ctx.settings.levels(setting.name, scope)
-    expected = await _expected(ctx, setting)
+    expected = await _describe_expected(ctx, setting)
     lines = [f"**{setting.name}** – {setting.about(ctx.user.locale)}", ctx.translate("It takes {what}.", what=expected)]
     for level in levels:
-        counts = f" ← {ctx.translate('counts here')}" if level is levels[-1] else ""
-        lines.append(f"- {_origin(ctx, level.where)}: **{_told(ctx, setting, level.value)}**{counts}")
-    return "\n".join([*lines, *_exceptions(ctx, setting, scope)])
+        mark = f" ← {ctx.translate('counts here')}" if level is levels[-1] else ""
+        lines.append(f"- {_name_level(ctx, level.where)}: **{_format_full(ctx, setting, level.value)}**{mark}")
+    return "\n".join([*lines, *_list_exceptions(ctx, setting, scope)])
 
 
-def _exceptions(ctx: Context, setting: Setting, scope: Scope) -> list[str]:
-    """A line for each channel and role of a server that has its own value."""
+def _list_exceptions(ctx: Context, setting: Setting, scope: Scope) -> list[str]:
+    """Return a line for each channel and role of a server that has its own value."""
     return [
-        f"- {_named(ctx, one)}: **{_short(ctx, setting, values[setting.name])}**"
+        f"- {_name_scope(ctx, one)}: **{_format_short(ctx, setting, values[setting.name])}**"
         for one, values in ctx.settings.within(scope).items()
         if one != scope and setting.name in values
     ]
 
 
-def _changed(ctx: Context, changed: Changed) -> str:
-    before, after = (_short(ctx, changed.setting, value) for value in (changed.before, changed.after))
-    return f"`{changed.setting.name}` ({_named(ctx, changed.scope)}): {before} → {after}"
+def _describe_change(ctx: Context, change: Changed) -> str:
+    before, after = (_format_short(ctx, change.setting, value) for value in (change.before, change.after))
+    return f"`{change.setting.name}` ({_name_scope(ctx, change.scope)}): {before} → {after}"
 
 
-def _read(file: Attachment) -> str:
+def _decode(file: Attachment) -> str:
     try:
         return file.data.decode("utf-8")
     except UnicodeDecodeError as error:

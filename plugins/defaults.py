@@ -1,4 +1,4 @@
-"""/defaults: what options are for you when you do not say."""
+"""/defaults: everybody's own default values of options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bot import Context, Plugin, Reply, UserError, autocomplete, command
 
 
 class DefaultsPlugin(Plugin):
-    """A user's own defaults."""
+    """Everybody's own defaults."""
 
     title = "Everybody's own defaults (/defaults)"
 
@@ -19,7 +19,7 @@ class DefaultsPlugin(Plugin):
         lines = []
         for name, option in ctx.defaults.offered(ctx.commands).items():
             standard = ctx.translate("default")
-            value = f"**{_shown(mine[name])}**" if name in mine else f"{_shown(option.default)} ({standard})"
+            value = f"**{_format(mine[name])}**" if name in mine else f"{_format(option.default)} ({standard})"
             lines.append(f"- `{name}`: {value}")
         lines += ["", ctx.translate("Change one like this: `/defaults set ask.temperature value:0.3`")]
         yield Reply(text="\n".join(lines), final=True)
@@ -31,9 +31,9 @@ class DefaultsPlugin(Plugin):
         option: The command and the option, such as ask.temperature
         value: What it shall be
         """
-        kept = await ctx.defaults.set(ctx.caller, ctx.commands, option.casefold(), value)
+        value_set = await ctx.defaults.set(ctx.caller, ctx.commands, option.casefold(), value)
         text = ctx.translate(
-            "{name} is {value} for you from now on.", name=f"`{option.casefold()}`", value=_shown(kept)
+            "{name} is {value} for you from now on.", name=f"`{option.casefold()}`", value=_format(value_set)
         )
         yield Reply(text=text, final=True)
 
@@ -50,14 +50,14 @@ class DefaultsPlugin(Plugin):
 
     @autocomplete("defaults set", "option")
     async def complete_set(self, ctx: Context, typed: str) -> tuple[str, ...]:
-        """All that can be set."""
+        """Return the options that can have a default."""
         return tuple(name for name in ctx.defaults.offered(ctx.commands) if typed.casefold() in name)
 
     @autocomplete("defaults reset", "option")
     async def complete_reset(self, ctx: Context, typed: str) -> tuple[str, ...]:
-        """Those that were set."""
+        """Return the options that have one."""
         return tuple(name for name in ctx.defaults.mine(ctx.caller, ctx.commands) if typed.casefold() in name)
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else "–" if value is None else str(value)

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 from bot import Attachment, Context, Plugin, Range, Reply, command, new_seed
 
-ONE_FACE, GRID_FACE = 384, 192
-"""Edge of a face in pixels, alone and in a grid: the generator's 64 pixels are too small to look at."""
+SINGLE_PIXELS, GRID_PIXELS = 384, 192
+"""Edge of a face, alone and in a grid. The 64 pixels of the generator are too small to look at."""
 
 
 class FacePlugin(Plugin):
-    """Faces from the generative adversarial network."""
+    """Faces from a generative adversarial network."""
 
     title = "Faces (/face)"
 
@@ -34,7 +34,7 @@ class FacePlugin(Plugin):
             seed=new_seed() if seed is None else seed,
             count=count,
             truncation=truncation,
-            face_size=ONE_FACE if count == 1 else GRID_FACE,
+            face_size=SINGLE_PIXELS if count == 1 else GRID_PIXELS,
             user=ctx.user.id,
         )
         one = "A computer-made face, seed {seed}: a person who does not exist."

@@ -1,4 +1,4 @@
-"""/help: what the bot can do, made from the commands themselves."""
+"""/help: lists the commands and describes each of them, from their declarations."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ class HelpPlugin(Plugin):
         command: The command you want to know more about
         """
         if command is None:
-            yield Reply(text=self._all(ctx), final=True)
+            yield Reply(text=self._list_commands(ctx), final=True)
             return
-        wanted = command.removeprefix("/").casefold()
-        found = [known for known in ctx.commands if known.name == wanted or known.name.startswith(f"{wanted} ")]
-        if not found:
-            # Names the nearest command; it finds one only where this user may not use it.
-            ctx.plugins.find(wanted)
-            raise UserError("There is no command /{name}. /help lists what there is.", name=wanted)
-        yield Reply(text="\n\n".join(self._one(ctx, known) for known in found), final=True)
+        name = command.removeprefix("/").casefold()
+        matches = [known for known in ctx.commands if known.name == name or known.name.startswith(f"{name} ")]
+        if not matches:
+            # Raises an error with the nearest name, unless the command exists and only this user may not use it.
+            ctx.plugins.find(name)
+            raise UserError("There is no command /{name}. /help lists what there is.", name=name)
+        yield Reply(text="\n\n".join(self._describe_command(ctx, known) for known in matches), final=True)
 
-    def _all(self, ctx: Context) -> str:
+    def _list_commands(self, ctx: Context) -> str:
         lines = [f"- `/{known.name}` – {ctx.translate(known.description)}" for known in ctx.commands]
         more = ctx.translate("`/help ask` shows the options of a command.")
         return "\n".join([*lines, "", more])
 
-    def _one(self, ctx: Context, known: Command) -> str:
+    def _describe_command(self, ctx: Context, known: Command) -> str:
         lines = [f"**/{known.name}** – {ctx.translate(known.description)}", f"`{known.usage()}`"]
         for option in known.options:
             default = "" if option.default is None else f" ({ctx.translate('default')}: {option.default})"

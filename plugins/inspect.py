@@ -1,10 +1,11 @@
-"""/inspect: how an answer or a picture was made."""
+"""/inspect: shows how an answer or a picture was made."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 from bot import Context, Plugin, Provenance, Reply, UserError, command, message_command
+from plugins.shared.times import format_utc
 
 
 class InspectPlugin(Plugin):
@@ -16,25 +17,25 @@ class InspectPlugin(Plugin):
     @command(private=True, free=True)
     async def inspect(self, ctx: Context) -> AsyncIterator[Reply]:
         """Show how an answer or a picture was made: the one you reply to, or the last one here."""
-        made = await ctx.history.made()
-        if made is None:
+        provenance = await ctx.history.made()
+        if provenance is None:
             raise UserError("There is no answer of mine to inspect here, or it is no longer stored.")
-        yield Reply(text="\n".join(self._lines(ctx, made)), final=True)
+        yield Reply(text="\n".join(self._build_lines(ctx, provenance)), final=True)
 
-    def _lines(self, ctx: Context, made: Provenance) -> list[str]:
-        command = ctx.plugins.get(made.command)
-        if was_pressed := command is not None and command.hidden:
+    def _build_lines(self, ctx: Context, provenance: Provenance) -> list[str]:
+        command = ctx.plugins.get(provenance.command)
+        if is_from_button := command is not None and command.hidden:
             command = ctx.plugins.get(command.known_as) or command
-        asked = ctx.translate("asked by {name}", name=made.author_name)
-        lines = [f"**/{command.name if command else made.command}** – {asked}, {made.created:%Y-%m-%d %H:%M} UTC"]
-        facts = dict(made.card)
-        for name, value in made.options.items():
+        asked = ctx.translate("asked by {name}", name=provenance.author_name)
+        lines = [f"**/{command.name if command else provenance.command}** – {asked}, {format_utc(provenance.created)}"]
+        facts = dict(provenance.card)
+        for name, value in provenance.options.items():
             option = None if command is None else command.option(name)
             about = f" – {ctx.translate(option.description)}" if option and option.description else ""
-            if was_pressed and not about:
-                # What only the button says to its command, such as the recipe of a picture.
+            if is_from_button and not about:
+                # An option that only the button gives to its command, such as the recipe of a picture.
                 continue
-            # A seed that was drawn is on the card alone, and the card says best what was used.
+            # The card is preferred: only it has the seed that was drawn and the values that were used.
             used = facts.pop(name, None) or value
             if used is not None:
                 lines.append(f"- `{name}`: {' '.join(str(used).split())}{about}")

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from bot import Button, Context, Plugin, Range, Reply, Scope, User, UserError, autocomplete, command, message_command
+from plugins.shared.times import format_utc, parse_duration
 
-SPAN = re.compile(r"(?P<count>[0-9]{1,5})\s*(?P<unit>[^\W\d_]*)")
-UNITS = {
-    **dict.fromkeys(("m", "min", "mins", "minute", "minutes", "minuto", "minutos", "minuten"), timedelta(minutes=1)),
-    **dict.fromkeys(("h", "hour", "hours", "hora", "horas", "stunde", "stunden", "std"), timedelta(hours=1)),
-    **dict.fromkeys(("d", "day", "days", "día", "días", "tag", "tage"), timedelta(days=1)),
-    **dict.fromkeys(("w", "week", "weeks", "semana", "semanas", "woche", "wochen"), timedelta(weeks=1)),
-}
-LONGEST = timedelta(days=28)
-LISTED = 20
-"""How many time-outs or answers are listed; as many buttons fit under a message everywhere."""
+MAX_TIMEOUT = timedelta(days=28)
+MAX_LISTED = 20
+"""Limit of the time-outs or answers in a list; as many buttons fit below a message on every platform."""
 
 
 class ModerationPlugin(Plugin):
-    """Moderators' hands."""
+    """Commands for moderators: messages, people and answers under way."""
 
     title = "Messages, people and the queue (/mod, /timeout, /queue)"
 
@@ -53,9 +46,11 @@ class ModerationPlugin(Plugin):
         duration: For how long, such as 10m, 2h or 3d
         reason: Why; they are told
         """
-        made = await ctx.moderation.time_out(ctx.caller, user, ctx.settings.scope(), span(duration), reason or "")
+        scope, span = ctx.settings.scope(), parse_timeout(duration)
+        timed_out = await ctx.moderation.time_out(ctx.caller, user, scope, span, reason or "")
         sentence = "{name} cannot use me until {until}. `/timeouts lift` ends it before."
-        yield Reply(text=ctx.translate(sentence, name=_plain(made.name), until=_time(made.until)), final=True)
+        about = {"name": _escape_markdown(timed_out.name), "until": format_utc(timed_out.until)}
+        yield Reply(text=ctx.translate(sentence, **about), final=True)
 
     @command("timeouts list", moderator=True, private=True)
     async def list_timeouts(self, ctx: Context, server: str | None = None) -> AsyncIterator[Reply]:
@@ -65,21 +60,21 @@ class ModerationPlugin(Plugin):
         """
         scope = ctx.settings.scope(server=server)
         lines, buttons = [], []
-        found = ctx.moderation.time_outs(ctx.caller, scope)
-        for one in found[:LISTED]:
+        time_outs = ctx.moderation.time_outs(ctx.caller, scope)
+        for one in time_outs[:MAX_LISTED]:
             name = one.name or ctx.translate("somebody who had their data deleted")
             sentence = "- #{number} {name} until {until}, by {moderator}"
-            told = ctx.translate(
+            line = ctx.translate(
                 sentence,
                 number=one.id,
-                name=_plain(name),
-                until=_time(one.until),
-                moderator=_plain(one.actor_name),
+                name=_escape_markdown(name),
+                until=format_utc(one.until),
+                moderator=_escape_markdown(one.actor_name),
             )
-            lines.append(f"{told}: {_plain(one.reason)}" if one.reason else told)
-            options = {"number": one.id, **({"server": server} if server else {})}
+            lines.append(f"{line}: {_escape_markdown(one.reason)}" if one.reason else line)
+            options = {"number": one.id, **_build_server_option(server)}
             buttons.append(Button(ctx.translate("Lift #{number}", number=one.id), "timeout-end", options))
-        if len(found) > LISTED:
+        if len(time_outs) > MAX_LISTED:
             lines.append("- …")
         text = "\n".join(lines) or ctx.translate("Nobody is timed out here.")
         yield Reply(text=text, buttons=tuple(buttons), final=True)
@@ -92,16 +87,16 @@ class ModerationPlugin(Plugin):
         server: Another server, such as web; for whoever runs this bot
         """
         scope = ctx.settings.scope(server=server)
-        number = self._number(ctx, scope, user)
-        async for reply in self.end(ctx, number, server):
+        number = self._find_number(ctx, scope, user)
+        async for reply in self.end_timeout(ctx, number, server):
             yield reply
 
     @command("timeout-end", hidden=True, moderator=True, private=True)
-    async def end(self, ctx: Context, number: int, server: str | None = None) -> AsyncIterator[Reply]:
+    async def end_timeout(self, ctx: Context, number: int, server: str | None = None) -> AsyncIterator[Reply]:
         """End a time-out."""
         lifted = await ctx.moderation.lift(ctx.caller, number, ctx.settings.scope(server=server))
         name = lifted.name or ctx.translate("somebody who had their data deleted")
-        yield Reply(text=ctx.translate("Lifted: {name} can use me again.", name=_plain(name)), final=True)
+        yield Reply(text=ctx.translate("Lifted: {name} can use me again.", name=_escape_markdown(name)), final=True)
 
     @command(moderator=True, private=True)
     async def queue(self, ctx: Context, server: str | None = None) -> AsyncIterator[Reply]:
@@ -110,24 +105,24 @@ class ModerationPlugin(Plugin):
         server: Another server, such as web; for whoever runs this bot
         """
         lines, buttons = [], []
-        # This very answer is one of them.
+        # The answer to this command is under way itself.
         running = await ctx.moderation.queue(ctx.caller, ctx.settings.scope(server=server))
         jobs = [job for job in running if job.command != "queue"]
-        for job in jobs[:LISTED]:
+        for job in jobs[:MAX_LISTED]:
             seconds = max(0, int((datetime.now(UTC) - job.since).total_seconds()))
             sentence = "- #{number} /{command} of {name}, waiting for {seconds} s"
             if job.is_written:
                 sentence = "- #{number} /{command} of {name}, being written for {seconds} s"
-            told = ctx.translate(
-                sentence, number=job.row, command=job.command, name=_plain(job.author_name), seconds=seconds
+            line = ctx.translate(
+                sentence, number=job.row, command=job.command, name=_escape_markdown(job.author_name), seconds=seconds
             )
-            lines.append(f"{told}: {job.status}" if job.status else told)
-            options = {"row": job.row, **({"server": server} if server else {})}
+            lines.append(f"{line}: {job.status}" if job.status else line)
+            options = {"row": job.row, **_build_server_option(server)}
             label = ctx.translate("Cancel #{number}", number=job.row)
             buttons.append(Button(label, "queue-cancel", options, style="danger"))
-        if len(jobs) > LISTED:
+        if len(jobs) > MAX_LISTED:
             lines.append("- …")
-        buttons.append(Button(ctx.translate("Look again"), "queue", {"server": server} if server else {}))
+        buttons.append(Button(ctx.translate("Look again"), "queue", _build_server_option(server)))
         text = "\n".join(lines) or ctx.translate("Nothing is being answered here at the moment.")
         yield Reply(text=text, buttons=tuple(buttons), final=True)
 
@@ -135,53 +130,52 @@ class ModerationPlugin(Plugin):
     async def cancel(self, ctx: Context, row: int, server: str | None = None) -> AsyncIterator[Reply]:
         """Cancel an answer."""
         job = await ctx.moderation.cancel(ctx.caller, row, ctx.settings.scope(server=server))
-        about = {"command": job.command, "name": _plain(job.author_name)}
+        about = {"command": job.command, "name": _escape_markdown(job.author_name)}
         yield Reply(text=ctx.translate("Cancelled: /{command} of {name}.", **about), final=True)
 
     @autocomplete("timeout", "duration")
     async def complete_duration(self, ctx: Context, typed: str) -> Sequence[str]:
-        """Some that are common."""
+        """Return common durations."""
         return [one for one in ("10m", "30m", "1h", "8h", "1d", "7d", "28d") if one.startswith(typed.strip())]
 
     @autocomplete("timeouts lift", "user")
     async def complete_lift(self, ctx: Context, typed: str) -> Sequence[str]:
-        """Whoever is timed out here."""
-        found = ctx.moderation.time_outs(ctx.caller, ctx.settings.scope())
-        names = [one.name or f"#{one.id}" for one in found]
+        """Return the names of people who are timed out here."""
+        time_outs = ctx.moderation.time_outs(ctx.caller, ctx.settings.scope())
+        names = [one.name or f"#{one.id}" for one in time_outs]
         return [name for name in dict.fromkeys(names) if typed.casefold() in name.casefold()]
 
-    def _number(self, ctx: Context, scope: Scope, user: str) -> int:
-        """Which time-out somebody means. Raises UserError unless it is one."""
-        wanted = user.strip().strip("<@!>").partition("|")[0]
-        found = ctx.moderation.time_outs(ctx.caller, scope)
-        numbered = [one.id for one in found if wanted.removeprefix("#") == str(one.id)]
-        named = [one.id for one in found if wanted in (one.user, f"@{one.user}")] or [
-            one.id for one in found if one.name and wanted.removeprefix("@").casefold() == one.name.casefold()
+    def _find_number(self, ctx: Context, scope: Scope, user: str) -> int:
+        """Return the number of the time-out that `user` names. Raises UserError unless there is exactly one."""
+        name = user.strip().strip("<@!>").partition("|")[0]
+        time_outs = ctx.moderation.time_outs(ctx.caller, scope)
+        numbered = [one.id for one in time_outs if name.removeprefix("#") == str(one.id)]
+        named = [one.id for one in time_outs if name in (one.user, f"@{one.user}")] or [
+            one.id for one in time_outs if one.name and name.removeprefix("@").casefold() == one.name.casefold()
         ]
-        if len(several := named or numbered) == 1:
-            return several[0]
-        if several:
+        matches = named or numbered
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
             sentence = "Several people here are called “{name}”; give the number that /timeouts list shows."
             raise UserError(sentence, name=user)
         raise UserError("“{name}” is not timed out here. /timeouts list shows who is.", name=user)
 
 
-def span(text: str) -> timedelta:
-    """A time as people write it: "10m", "2h", "1d 12h". Raises UserError for what is none, or too long."""
-    words = unicodedata.normalize("NFC", text.casefold()).replace(",", " ")
-    parts = list(SPAN.finditer(words))
-    wrong = SPAN.sub("", words).strip() or any(part["unit"] not in UNITS for part in parts)
-    total = timedelta() if wrong else sum((int(part["count"]) * UNITS[part["unit"]] for part in parts), timedelta())
-    if not timedelta() < total <= LONGEST:
+def parse_timeout(text: str) -> timedelta:
+    """Parse the duration of a time-out. Raises UserError if it is malformed or too long."""
+    duration = parse_duration(text)
+    if duration is None or not timedelta() < duration <= MAX_TIMEOUT:
         sentence = "duration must be a time such as 10m, 2h or 3d, up to {days} days; you gave “{text}”."
-        raise UserError(sentence, days=LONGEST.days, text=text)
-    return total
+        raise UserError(sentence, days=MAX_TIMEOUT.days, text=text)
+    return duration
 
 
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def _build_server_option(server: str | None) -> dict[str, str]:
+    """Return the option of a button that keeps to another server, if one was named."""
+    return {"server": server} if server else {}
 
 
-def _plain(text: str) -> str:
-    """Somebody's words so that nothing in them is taken for Markdown."""
+def _escape_markdown(text: str) -> str:
+    """Return `text` in one line, with every character escaped that Markdown would interpret."""
     return re.sub(r"([\\`*_~|<>\[\]#])", r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""/plugins: what is loaded, switched on or off for a server, and read anew by whoever runs the bot."""
+"""/plugins: lists plugins, switches them on or off for a server, and reloads them for the operator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bot import Channel, Context, Plugin, Reply, UserError, autocomplete, comman
 
 
 class PluginsPlugin(Plugin):
-    """The plugins themselves."""
+    """Commands about the plugins themselves."""
 
     @command("plugins list", moderator=True, private=True)
     async def list(self, ctx: Context) -> AsyncIterator[Reply]:
@@ -59,21 +59,21 @@ class PluginsPlugin(Plugin):
 
     @autocomplete("plugins enable", "name")
     async def complete_enable(self, ctx: Context, typed: str) -> tuple[str, ...]:
-        """Those that are off."""
-        return _fitting(ctx, typed, on=False)
+        """Return the plugins that are off."""
+        return _complete_name(ctx, typed, on=False)
 
     @autocomplete("plugins disable", "name")
     async def complete_disable(self, ctx: Context, typed: str) -> tuple[str, ...]:
-        """Those that are on and can be switched off."""
-        return tuple(name for name in _fitting(ctx, typed, on=True) if ctx.settings.knows(f"{name}.enabled"))
+        """Return the plugins that are on and can be switched off."""
+        return tuple(name for name in _complete_name(ctx, typed, on=True) if ctx.settings.knows(f"{name}.enabled"))
 
     @autocomplete("plugins reload", "name")
     async def complete_reload(self, ctx: Context, typed: str) -> tuple[str, ...]:
-        """All of them."""
+        """Return all plugins."""
         return tuple(plugin.name for plugin in ctx.plugins.listed(ctx.place) if plugin.name.startswith(typed))
 
 
-def _fitting(ctx: Context, typed: str, *, on: bool) -> tuple[str, ...]:
+def _complete_name(ctx: Context, typed: str, *, on: bool) -> tuple[str, ...]:
     return tuple(
         plugin.name for plugin in ctx.plugins.listed(ctx.place) if plugin.is_on is on and plugin.name.startswith(typed)
     )

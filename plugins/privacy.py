@@ -1,4 +1,4 @@
-"""/privacy: what is stored about oneself, as a file, or deleted."""
+"""/privacy: everybody can export or delete what is stored about them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 from bot import Button, Context, Plugin, Range, Reply, UserError, command
 
-SHOWN_ELSEWHERE = frozenset({"discord", "slack"})
-"""Platforms that keep messages themselves."""
-FILES = 9
-"""How many an answer has at most, so that every platform takes them."""
+PLATFORMS_WITH_OWN_COPIES = frozenset({"discord", "slack"})
+"""Platforms that store the messages they show."""
+MAX_FILES = 9
+"""Limit of the files in one answer, which every platform takes."""
 
 
 class PrivacyPlugin(Plugin):
-    """Everybody's own data."""
+    """Commands about one's own data."""
 
     @command("privacy export", private=True, free=True, kept=False)
     async def export(self, ctx: Context, part: Range[int, 1, None] = 1) -> AsyncIterator[Reply]:
@@ -22,7 +22,7 @@ class PrivacyPlugin(Plugin):
         part: Which part, where it is too much for one message
         """
         files = await ctx.privacy.export(ctx.caller, ctx.question)
-        parts = -(-len(files) // FILES)
+        parts = -(-len(files) // MAX_FILES)
         if part > parts:
             sentence = "What is stored about you ends with part {parts}; there is no part {part}."
             raise UserError(sentence, parts=parts, part=part)
@@ -34,7 +34,7 @@ class PrivacyPlugin(Plugin):
             text = ctx.translate(sentence, part=part, parts=parts)
         if part < parts:
             text += f" {ctx.translate('`/privacy export part:{part}` gives you the next one.', part=part + 1)}"
-        yield Reply(text=text, attachments=tuple(files[(part - 1) * FILES : part * FILES]), final=True)
+        yield Reply(text=text, attachments=tuple(files[(part - 1) * MAX_FILES : part * MAX_FILES]), final=True)
 
     @command("privacy delete", private=True, free=True)
     async def delete(self, ctx: Context) -> AsyncIterator[Reply]:
@@ -49,7 +49,7 @@ class PrivacyPlugin(Plugin):
                 "stays until it ends."
             ),
         ]
-        if ctx.place.platform in SHOWN_ELSEWHERE:
+        if ctx.place.platform in PLATFORMS_WITH_OWN_COPIES:
             sentence = "What is shown here is kept by {platform}, too: delete there what shall not be read any more."
             lines.append(ctx.translate(sentence, platform=ctx.place.platform.capitalize()))
         button = Button(ctx.translate("Delete all of it"), "privacy-delete", style="danger")

@@ -1,4 +1,4 @@
-"""/why: what keeps a command from somebody here, and who may change that."""
+"""/why: the reasons why somebody cannot use a command here, and who can change that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bot import Context, Plugin, Reply, User, UserError, autocomplete, command
 
 
 class WhyPlugin(Plugin):
-    """Reasons."""
+    """Explains why a command cannot be used."""
 
     @command(private=True, free=True)
     async def why(self, ctx: Context, command: str, user: User | None = None) -> AsyncIterator[Reply]:
@@ -18,7 +18,7 @@ class WhyPlugin(Plugin):
         user: Somebody else; for moderators
         """
         if user is not None and user.id == ctx.user.id:
-            # Whoever is typed by name comes without the rights that they have.
+            # A user who is typed by name has no rights attached, while the one who asks has.
             user = None
         if user is not None:
             if not ctx.user.is_moderator:
@@ -38,7 +38,7 @@ class WhyPlugin(Plugin):
             return
         lines = []
         for reason in reasons:
-            said = reason.sentence.in_language(ctx.user.locale)
+            sentence = reason.sentence.in_language(ctx.user.locale)
             if reason.setting:
                 remedy = ctx.translate("Moderators can change that: {setting}", setting=f"`{reason.setting}`")
             else:
@@ -46,11 +46,11 @@ class WhyPlugin(Plugin):
                     "Moderators are those who manage this server, and whom they name in {settings}.",
                     settings="`moderators.users`, `moderators.roles`",
                 )
-            lines.append(f"- {said} {remedy}")
+            lines.append(f"- {sentence} {remedy}")
         yield Reply(text="\n".join(lines), final=True)
 
     @autocomplete("why", "command")
     async def complete(self, ctx: Context, typed: str) -> Sequence[str]:
-        """All commands, also those that are not to be had."""
-        wanted = typed.removeprefix("/").casefold()
-        return [known.name for known in ctx.plugins.commands if wanted in known.name]
+        """Return all commands, including those that cannot be used here."""
+        prefix = typed.removeprefix("/").casefold()
+        return [known.name for known in ctx.plugins.commands if prefix in known.name]

@@ -23,17 +23,18 @@ from bot import (
     autocomplete,
     command,
 )
-from plugins.audit.sheet import sheet
-from plugins.audit.span import span
+from plugins.audit.period import parse_period
+from plugins.audit.spreadsheet import write_csv
+from plugins.shared.times import format_utc
 
-PAGE = 10
-"""How many entries a message shows; each is a line or two."""
-MOST_ROWS = 50_000
+PAGE_ENTRIES = 10
+"""Entries in one message; each takes a line or two."""
+MAX_FILE_ENTRIES = 50_000
 FILE = "audit.csv"
 
 
 class AuditPlugin(Plugin):
-    """The record of a server."""
+    """The audit of a server."""
 
     @command(moderator=True, private=True)
     async def audit(
@@ -63,23 +64,23 @@ class AuditPlugin(Plugin):
         csv: As a file for spreadsheets, with all entries
         server: Another server, such as web; for whoever runs this bot
         """
-        first, last = span(since, until, datetime.now(UTC))
-        wanted = AuditFilter(
+        start, end = parse_period(since, until, datetime.now(UTC))
+        audit_filter = AuditFilter(
             what=(what or "").strip().removeprefix("/"),
             who=who.id if who else "",
             kind=kind or "",
             channel=channel.id if channel else "",
             reason=reason or "",
-            since=first,
-            until=last,
+            since=start,
+            until=end,
             older=before,
         )
         scope = ctx.settings.scope(server=server)
         if csv:
             yield Reply(status=ctx.translate("Writing the file …"))
-            yield await _file(ctx, scope, wanted)
+            yield await _build_file_reply(ctx, scope, audit_filter)
             return
-        given = {
+        options = {
             "what": what,
             "who": who and who.id,
             "kind": kind,
@@ -89,47 +90,50 @@ class AuditPlugin(Plugin):
             "until": until,
             "server": server,
         }
-        rows = await ctx.audit.find(ctx.caller, scope, wanted, most=PAGE + 1)
-        yield _page(ctx, rows, {name: value for name, value in given.items() if value})
+        rows = await ctx.audit.find(ctx.caller, scope, audit_filter, most=PAGE_ENTRIES + 1)
+        yield _build_page(ctx, rows, {name: value for name, value in options.items() if value})
 
     @autocomplete("audit", "what")
     async def complete(self, ctx: Context, typed: str) -> Sequence[str]:
-        """What there are entries about."""
+        """Return the settings, commands and actions that have entries."""
         names = await ctx.audit.names(ctx.caller, ctx.settings.scope())
         return [name for name in names if typed.removeprefix("/").casefold() in name]
 
 
-def _page(ctx: Context, rows: Sequence[AuditRow], given: Mapping[str, Any]) -> Reply:
-    """Up to PAGE entries; one more says that there are older ones. `given` is what was asked for."""
+def _build_page(ctx: Context, rows: Sequence[AuditRow], options: Mapping[str, Any]) -> Reply:
+    """Return the reply with the first PAGE_ENTRIES of `rows`; another row says that there are older ones.
+
+    `options` are those of the command, for the buttons.
+    """
     if not rows:
         return Reply(text=ctx.translate("There is no such entry."), final=True)
-    shown = rows[:PAGE]
-    lines = [f"- `#{row.id}` {_when(row)} {ctx.audit.line(ctx.caller, row)}" for row in shown]
-    buttons = [Button(ctx.translate("All as a CSV file"), "audit", {**given, "csv": True})]
-    if len(rows) > PAGE:
-        buttons.insert(0, Button(ctx.translate("Older ones"), "audit", {**given, "before": shown[-1].id}))
+    shown = rows[:PAGE_ENTRIES]
+    lines = [f"- `#{row.id}` {_format_time(row)} {ctx.audit.line(ctx.caller, row)}" for row in shown]
+    buttons = [Button(ctx.translate("All as a CSV file"), "audit", {**options, "csv": True})]
+    if len(rows) > PAGE_ENTRIES:
+        buttons.insert(0, Button(ctx.translate("Older ones"), "audit", {**options, "before": shown[-1].id}))
     return Reply(text="\n".join(lines), buttons=tuple(buttons), final=True)
 
 
-def _when(row: AuditRow) -> str:
-    """On Discord in the reader's own zone."""
+def _format_time(row: AuditRow) -> str:
+    """Return the time of an entry; Discord shows it in the time zone of the reader."""
     if row.platform == "discord":
         return f"<t:{int(row.created.timestamp())}:f>"
-    return f"{row.created.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return format_utc(row.created)
 
 
-async def _file(ctx: Context, scope: Scope, wanted: AuditFilter) -> Reply:
+async def _build_file_reply(ctx: Context, scope: Scope, audit_filter: AuditFilter) -> Reply:
     rows: list[AuditRow] = []
-    async for piece in ctx.audit.all(ctx.caller, scope, wanted):
-        rows += piece
-        if len(rows) >= MOST_ROWS:
+    async for chunk in ctx.audit.all(ctx.caller, scope, audit_filter):
+        rows += chunk
+        if len(rows) >= MAX_FILE_ENTRIES:
             break
     if not rows:
         return Reply(text=ctx.translate("There is no such entry."), final=True)
-    entries = [(row, ctx.audit.before(row)) for row in rows[:MOST_ROWS]]
-    data = await asyncio.to_thread(sheet, entries)
+    entries = [(row, ctx.audit.before(row)) for row in rows[:MAX_FILE_ENTRIES]]
+    data = await asyncio.to_thread(write_csv, entries)
     text = ctx.translate("Entries: {count}, the newest first.", count=len(entries))
-    if len(rows) >= MOST_ROWS:
+    if len(rows) >= MAX_FILE_ENTRIES:
         text = ctx.translate("The newest {count} entries; since and until lead to older ones.", count=len(entries))
     file = Attachment(FILE, data, "text/csv", alt=ctx.translate("The audit as a table"))
     return Reply(text=text, attachments=(file,), final=True)

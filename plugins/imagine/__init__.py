@@ -1,33 +1,47 @@
 """/imagine: a diffusion model draws what words say, out of noise, and everybody watches it happen.
 
-No picture is kept for what comes after it. Its recipe stands on the buttons, and draws the very same one again.
+No picture is stored. Its buttons hold its recipe, which draws exactly the same picture again.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 
 from bot import Attachment, Context, Drawn, Plugin, Range, Reply, Setting, UserError, command, new_seed
-from plugins.imagine import presentation
-from plugins.imagine import sweep as sweeps
-from plugins.imagine.progress import Watch, draw, still_there
-from plugins.imagine.recipe import Recipe
+from plugins.imagine.buttons import (
+    DEFAULT_STRENGTH,
+    build_picture_buttons,
+    build_single_button,
+    build_step_button,
+    build_step_buttons,
+)
+from plugins.imagine.presentation import (
+    build_card,
+    build_steps_fact,
+    build_unread_fact,
+    describe_sweep,
+    describe_unread,
+    quote_prompt,
+)
+from plugins.imagine.progress import DrawingProgress, draw, require_model
+from plugins.imagine.recipe import ImageRequest, Recipe
+from plugins.imagine.story import describe_step, tell_story
+from plugins.imagine.sweep import KNOBS, MAX_VALUES, Sweep, parse_sweep
 
-ONE, SEVERAL, STRIP, FILM, PAGE = 512, 256, 128, 256, 384
-"""Longer side of a picture in pixels, alone and in its layouts: what small models draw is too small to look at."""
+SINGLE_PIXELS, GRID_PIXELS, STRIP_PIXELS, FILM_PIXELS, STEP_PIXELS = 512, 256, 128, 256, 384
+"""Longer side of a picture, alone and in each layout: small models draw pictures too small to look at."""
 PREVIEWS = 10
-LAST_SEED = 2147483647
-"""The largest that `seed` takes, for the last one of several pictures, too."""
-DEEPEST = 6
-"""How many variations of variations there may be: to get at the last one, all of them are drawn again."""
+MAX_SEED = 2147483647
+"""The largest value of `seed`, also for the last of several pictures."""
+MAX_DEPTH = 6
+"""How deep variations of variations may go, since all of them are drawn again on the way to the last one."""
 
-# What options take that stand in more than one command.
-Words = Range[str, 1, 1000]
+# The types of options that stand in more than one command.
+PromptText = Range[str, 1, 1000]
 Guidance = Range[float, 0, 30]
 Steps = Range[int, 1, 150]
-Seed = Range[int, 0, LAST_SEED]
+Seed = Range[int, 0, MAX_SEED]
 Count = Range[int, 1, 4]
 Strength = Range[float, 0.05, 1]
 
@@ -52,12 +66,12 @@ class ImaginePlugin(Plugin):
     async def imagine(
         self,
         ctx: Context,
-        prompt: Words,
+        prompt: PromptText,
         guidance: Guidance | None = None,
         steps: Steps | None = None,
         seed: Seed | None = None,
         count: Count = 4,
-        negative: Words | None = None,
+        negative: PromptText | None = None,
         sweep: Range[str, 1, 100] | None = None,
     ) -> AsyncIterator[Reply]:
         """Have pictures drawn from words, and watch them come out of the noise.
@@ -70,23 +84,26 @@ class ImaginePlugin(Plugin):
         negative: What the picture should keep away from
         sweep: One picture for each of several values of a knob: guidance=1,3,7 or steps=5,15,30
         """
-        turned = _turned(ctx, sweep) if sweep else None
+        parsed_sweep = _parse_sweep(ctx, sweep) if sweep else None
         model = await ctx.models.chosen("images", ctx.settings["imagine.model"])
-        wish = _wish(prompt, guidance, steps, seed, 1 if turned else count, negative) | {"model": model}
-        replies = self._sweep(ctx, wish, count, *turned) if turned else self._pictures(ctx, wish, count)
+        request = _build_request(prompt, guidance, steps, seed, 1 if parsed_sweep else count, negative, model=model)
+        if parsed_sweep:
+            replies = self._draw_sweep(ctx, request, parsed_sweep, count)
+        else:
+            replies = self._draw_pictures(ctx, request)
         async for reply in replies:
             yield reply
 
     @command("imagine-one", hidden=True, draws=True, form=("prompt", "guidance", "steps", "negative", "seed"))
-    async def one(
+    async def draw_one(
         self,
         ctx: Context,
-        prompt: Words,
+        prompt: PromptText,
         model: str,
         guidance: Guidance | None = None,
         steps: Steps | None = None,
         seed: Seed | None = None,
-        negative: Words | None = None,
+        negative: PromptText | None = None,
     ) -> AsyncIterator[Reply]:
         """Draw one of several pictures alone.
 
@@ -96,22 +113,23 @@ class ImaginePlugin(Plugin):
         seed: The same seed and words give the same picture again
         negative: What the picture should keep away from
         """
-        await still_there(ctx, model)
-        async for reply in self._pictures(ctx, _wish(prompt, guidance, steps, seed, 1, negative) | {"model": model}, 1):
+        await require_model(ctx, model)
+        request = _build_request(prompt, guidance, steps, seed, 1, negative, model=model)
+        async for reply in self._draw_pictures(ctx, request):
             yield reply
 
     @command("imagine-vary", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
     async def vary(
         self,
         ctx: Context,
-        prompt: Words,
+        prompt: PromptText,
         source: str,
-        strength: Strength = presentation.STRENGTH,
+        strength: Strength = DEFAULT_STRENGTH,
         guidance: Guidance | None = None,
         steps: Steps | None = None,
         seed: Seed | None = None,
         count: Count = 4,
-        negative: Words | None = None,
+        negative: PromptText | None = None,
     ) -> AsyncIterator[Reply]:
         """Draw variations of a picture.
 
@@ -121,21 +139,21 @@ class ImaginePlugin(Plugin):
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
-        wish = _wish(prompt, guidance, steps, seed, count, negative) | {"strength": strength}
-        async for reply in self._varied(ctx, source, wish, count):
+        request = _build_request(prompt, guidance, steps, seed, count, negative, strength=strength)
+        async for reply in self._draw_variations(ctx, request, source):
             yield reply
 
     @command("imagine-vary-one", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
     async def vary_one(
         self,
         ctx: Context,
-        prompt: Words,
+        prompt: PromptText,
         source: str,
-        strength: Strength = presentation.STRENGTH,
+        strength: Strength = DEFAULT_STRENGTH,
         guidance: Guidance | None = None,
         steps: Steps | None = None,
         seed: Seed | None = None,
-        negative: Words | None = None,
+        negative: PromptText | None = None,
     ) -> AsyncIterator[Reply]:
         """Draw one of several variations alone.
 
@@ -145,144 +163,157 @@ class ImaginePlugin(Plugin):
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
-        wish = _wish(prompt, guidance, steps, seed, 1, negative) | {"strength": strength}
-        async for reply in self._varied(ctx, source, wish, 1):
+        request = _build_request(prompt, guidance, steps, seed, 1, negative, strength=strength)
+        async for reply in self._draw_variations(ctx, request, source):
             yield reply
 
     @command("imagine-how", hidden=True, draws=True)
-    async def how(self, ctx: Context, prompt: str, recipe: str) -> AsyncIterator[Reply]:
+    async def explain(self, ctx: Context, prompt: str, recipe: str) -> AsyncIterator[Reply]:
         """Show how a picture came out of the noise."""
-        made, watch = Recipe.read(recipe), Watch(ctx)
-        await still_there(ctx, made.model)
+        drawn_before, progress = Recipe.from_json(recipe), DrawingProgress(ctx)
+        await require_model(ctx, drawn_before.model)
+        request, seed = drawn_before.to_request(), drawn_before.seed
+        quote = {"prompt": quote_prompt(prompt), "seed": seed}
         text, strip = "", tuple[Attachment, ...]()
-        about = {"prompt": presentation.short(prompt), "seed": made.seed}
-        wish = made.wish() | {"layout": "strip", "enlarge": STRIP}
-        async for seen in draw(ctx, watch, wish, made.source):
-            if isinstance(seen, Reply):
-                yield seen
+        async for event in draw(ctx, replace(request, layout="strip", enlarge=STRIP_PIXELS), progress):
+            if isinstance(event, Reply):
+                yield event
                 continue
-            alt = ctx.translate(
+            sentence = (
                 "“{prompt}”, seed {seed}, in a row from noise to picture; the number under each tells how many of the "
-                "{steps} steps it has behind it",
-                **about,
-                steps=watch.steps,
+                "{steps} steps it has behind it"
             )
-            text, strip = presentation.story(ctx, made, seen, watch.steps), _files(seen, f"steps-{made.seed}.png", alt)
-        async for seen in draw(ctx, watch, made.wish() | {"layout": "animation", "enlarge": FILM}, made.source):
-            if isinstance(seen, Reply):
-                yield replace(seen, text=text, attachments=strip)
+            alt = ctx.translate(sentence, **quote, steps=progress.steps)
+            text = tell_story(ctx, drawn_before, event, progress.steps)
+            strip = _build_attachments(event, f"steps-{seed}.png", alt)
+        async for event in draw(ctx, replace(request, layout="animation", enlarge=FILM_PIXELS), progress):
+            if isinstance(event, Reply):
+                yield replace(event, text=text, attachments=strip)
                 continue
             sentence = "“{prompt}”, seed {seed}, as a film in {steps} steps: from noise to picture"
-            alt = ctx.translate(sentence, **about, steps=watch.steps)
-            film = _files(seen, f"film-{made.seed}.gif", alt)
-            first = presentation.page(ctx.translate("Step by step ▶"), made, 0, watch.steps)
-            card = presentation.card(seen) | presentation.fewer(ctx, seen, watch.steps)
-            yield Reply(text=text, attachments=(*strip, *film), card=card, buttons=(first,), final=True)
+            film = _build_attachments(event, f"film-{seed}.gif", ctx.translate(sentence, **quote, steps=progress.steps))
+            first_step = build_step_button(ctx.translate("Step by step ▶"), drawn_before, 0, progress.steps)
+            card = build_card(event) | build_steps_fact(ctx, event, progress.steps)
+            yield Reply(text=text, attachments=(*strip, *film), card=card, buttons=(first_step,), final=True)
 
     @command("imagine-step", hidden=True, draws=True)
-    async def step(self, ctx: Context, prompt: str, recipe: str, step: int, last: int) -> AsyncIterator[Reply]:
+    async def show_step(self, ctx: Context, prompt: str, recipe: str, step: int, last: int) -> AsyncIterator[Reply]:
         """Show a picture after one of its steps."""
-        made = Recipe.read(recipe)
-        await still_there(ctx, made.model)
-        wish = made.wish() | {"layout": "strip", "frames": (step,), "enlarge": PAGE}
-        async for seen in draw(ctx, Watch(ctx), wish, made.source):
-            if isinstance(seen, Reply):
-                yield seen
+        drawn_before = Recipe.from_json(recipe)
+        await require_model(ctx, drawn_before.model)
+        request = replace(drawn_before.to_request(), layout="strip", frames=(step,), enlarge=STEP_PIXELS)
+        async for event in draw(ctx, request, DrawingProgress(ctx)):
+            if isinstance(event, Reply):
+                yield event
                 continue
-            text = presentation.moment(ctx, made, step, last)
-            alt = f"“{presentation.short(prompt)}”. {text}"
-            files = _files(seen, f"step-{step}-{made.seed}.png", alt)
-            yield Reply(text=text, attachments=files, buttons=presentation.pages(made, step, last), final=True)
+            text = describe_step(ctx, drawn_before, step, last)
+            alt = f"“{quote_prompt(prompt)}”. {text}"
+            files = _build_attachments(event, f"step-{step}-{drawn_before.seed}.png", alt)
+            yield Reply(text=text, attachments=files, buttons=build_step_buttons(drawn_before, step, last), final=True)
 
-    async def _varied(self, ctx: Context, source: str, wish: Mapping[str, Any], count: int) -> AsyncIterator[Reply]:
-        start = Recipe.read(source)
-        if start.depth >= DEEPEST:
+    async def _draw_variations(self, ctx: Context, request: ImageRequest, source: str) -> AsyncIterator[Reply]:
+        """Draw variations of the picture whose recipe `source` is, with the model that drew it."""
+        recipe = Recipe.from_json(source)
+        if recipe.depth >= MAX_DEPTH:
             sentence = "This varies a variation of a variation, {count} times over. Begin anew with /imagine."
-            raise UserError(sentence, count=start.depth)
-        await still_there(ctx, start.model)
-        async for reply in self._pictures(ctx, {**wish, "model": start.model}, count, start):
+            raise UserError(sentence, count=recipe.depth)
+        await require_model(ctx, recipe.model)
+        async for reply in self._draw_pictures(ctx, replace(request, model=recipe.model, source=recipe)):
             yield reply
 
-    async def _pictures(
-        self, ctx: Context, wish: Mapping[str, Any], count: int, start: Recipe | None = None
-    ) -> AsyncIterator[Reply]:
-        size, watch = SEVERAL if count > 1 else ONE, Watch(ctx)
-        layout = {"count": count, "layout": "grid", "enlarge": size, "previews": PREVIEWS}
-        async for seen in draw(ctx, watch, {**wish, **layout}, start):
-            if isinstance(seen, Reply):
-                yield seen
+    async def _draw_pictures(self, ctx: Context, request: ImageRequest) -> AsyncIterator[Reply]:
+        """Draw one picture, or several in a grid."""
+        count, progress = request.count, DrawingProgress(ctx)
+        size = GRID_PIXELS if count > 1 else SINGLE_PIXELS
+        request = replace(request, layout="grid", enlarge=size, previews=PREVIEWS)
+        async for event in draw(ctx, request, progress):
+            if isinstance(event, Reply):
+                yield event
                 continue
-            first = Recipe.of(seen, wish["prompt"], wish["negative_prompt"], start)
-            about = {"prompt": presentation.short(first.prompt), "seed": first.seed, "count": count}
+            first = Recipe.from_drawn(event, request)
             sentence = "A computer-made picture of “{prompt}”, seed {seed}"
             if count > 1:
                 sentence = "{count} computer-made pictures of “{prompt}”, from seed {seed} on"
+            alt = ctx.translate(sentence, prompt=quote_prompt(first.prompt), seed=first.seed, count=count)
+            taken = build_steps_fact(ctx, event, progress.steps)
             yield Reply(
-                status=presentation.unread(ctx, seen),
-                attachments=_files(seen, f"imagine-{first.seed}.png", ctx.translate(sentence, **about)),
-                card=presentation.card(seen)
-                | presentation.fewer(ctx, seen, watch.steps)
-                | presentation.not_read(ctx, seen),
-                buttons=presentation.finished(ctx, seen, first, count),
+                status=describe_unread(ctx, event),
+                attachments=_build_attachments(event, f"imagine-{first.seed}.png", alt),
+                card=build_card(event) | taken | build_unread_fact(ctx, event),
+                buttons=build_picture_buttons(ctx, event, first, count),
                 final=True,
             )
 
-    async def _sweep(
-        self, ctx: Context, wish: Mapping[str, Any], count: int, knob: str, values: Sequence[float]
-    ) -> AsyncIterator[Reply]:
-        row = {"sweep": {knob: values}, "enlarge": SEVERAL, "previews": PREVIEWS}
-        async for seen in draw(ctx, Watch(ctx), {**wish, **row}):
-            if isinstance(seen, Reply):
-                yield seen
+    async def _draw_sweep(self, ctx: Context, request: ImageRequest, sweep: Sweep, count: int) -> AsyncIterator[Reply]:
+        """Draw one picture for each value of `sweep`. `count` is the option of that name, which a sweep ignores."""
+        knob = sweep.knob
+        asked = request.steps if knob == "steps" else request.guidance
+        request = replace(request, sweep=sweep, enlarge=GRID_PIXELS, previews=PREVIEWS)
+        async for event in draw(ctx, request, DrawingProgress(ctx)):
+            if isinstance(event, Reply):
+                yield event
                 continue
-            made = Recipe.of(seen, wish["prompt"], wish["negative_prompt"])
-            each = [made.turned(knob, value) for value in values]
-            shown = [f"{value:g}" for value in values]
-            about = {"prompt": presentation.short(made.prompt), "seed": made.seed, "count": len(values)}
+            recipe, values = Recipe.from_drawn(event, request), ", ".join(sweep.labels)
             alt = ctx.translate(
                 "{count} computer-made pictures of “{prompt}”, all from seed {seed}, with {knob} {values}",
-                **about,
+                prompt=quote_prompt(recipe.prompt),
+                seed=recipe.seed,
+                count=len(sweep.values),
                 knob=knob,
-                values=", ".join(shown),
+                values=values,
             )
             yield Reply(
-                text=presentation.turned(ctx, knob, wish[knob], count, len(values)),
-                status=presentation.unread(ctx, seen),
-                attachments=_files(seen, f"sweep-{made.seed}.png", alt),
-                card=presentation.card(seen) | {knob: ", ".join(shown)} | presentation.not_read(ctx, seen),
-                buttons=tuple(map(presentation.large, (f"{knob} {value}" for value in shown), each)),
+                text=describe_sweep(ctx, sweep, asked, count),
+                status=describe_unread(ctx, event),
+                attachments=_build_attachments(event, f"sweep-{recipe.seed}.png", alt),
+                card=build_card(event) | {knob: values} | build_unread_fact(ctx, event),
+                buttons=tuple(
+                    build_single_button(f"{knob} {label}", recipe.with_knob(knob, value))
+                    for label, value in zip(sweep.labels, sweep.values, strict=True)
+                ),
                 final=True,
             )
 
 
-def _turned(ctx: Context, sweep: str) -> tuple[str, list[float]]:
-    """The knob and the values of a sweep, within what moderators allow of both here."""
+def _parse_sweep(ctx: Context, text: str) -> Sweep:
+    """Parse a sweep within the limits that moderators set here for its knobs and for `count`."""
     limits = {}
-    for knob in sweeps.KNOBS:
+    for knob in KNOBS:
         highest = ctx.settings[f"imagine.{knob}.maximum"]
         limits[knob] = (min(ctx.settings[f"imagine.{knob}.minimum"], highest), highest)
     count = ctx.settings.find("imagine.count.maximum")
     allowed = ctx.settings[count.name]
-    # A row may have more pictures than the other answers, until moderators say that there are to be fewer.
-    return sweeps.read(sweep, limits, sweeps.MOST if allowed == count.default else allowed)
+    # A sweep may have more pictures than a grid, until moderators set a limit of their own.
+    return parse_sweep(text, limits, MAX_VALUES if allowed == count.default else allowed)
 
 
-def _wish(
-    prompt: str, guidance: float | None, steps: int | None, seed: int | None, count: int, negative: str | None
-) -> dict[str, Any]:
-    largest = LAST_SEED - count + 1
-    if seed is not None and seed > largest:
-        raise UserError(
-            "Each picture has the next seed, so for {count} of them seed is {most} at most.", count=count, most=largest
-        )
-    return {
-        "prompt": prompt,
-        "guidance": guidance,
-        "steps": steps,
-        "seed": min(new_seed(), largest) if seed is None else seed,
-        "negative_prompt": negative,
-    }
+def _build_request(
+    prompt: str,
+    guidance: float | None,
+    steps: int | None,
+    seed: int | None,
+    count: int,
+    negative: str | None,
+    *,
+    model: str | None = None,
+    strength: float | None = None,
+) -> ImageRequest:
+    """Return the request that the options ask for, with a random seed unless one is given."""
+    max_seed = MAX_SEED - count + 1
+    if seed is not None and seed > max_seed:
+        sentence = "Each picture has the next seed, so for {count} of them seed is {most} at most."
+        raise UserError(sentence, count=count, most=max_seed)
+    return ImageRequest(
+        prompt=prompt,
+        seed=min(new_seed(), max_seed) if seed is None else seed,
+        model=model,
+        steps=steps,
+        guidance=guidance,
+        negative_prompt=negative,
+        strength=strength,
+        count=count,
+    )
 
 
-def _files(drawn: Drawn, name: str, alt: str) -> tuple[Attachment, ...]:
+def _build_attachments(drawn: Drawn, name: str, alt: str) -> tuple[Attachment, ...]:
     return tuple(Attachment(name, file, drawn.media_type, alt=alt) for file in drawn.files)

@@ -1,99 +1,116 @@
-"""While a picture is made: the events of the model server become what the message says meanwhile."""
+"""Drawing: sends a request to the model server and turns its events into messages that show the progress."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
 
 from bot import Attachment, Context, Drawn, Preview, Reply, Step, UserError, Waiting
-from plugins.imagine.recipe import Recipe
+from plugins.imagine.recipe import ImageRequest
 from plugins.imagine.sweep import KNOBS
 
 
-class Watch:
-    """Looks on while one picture is drawn, perhaps more than once.
+class DrawingProgress:
+    """The progress of one drawing, which may be drawn more than once, in several layouts.
 
-    `steps` is how many it takes in all, and `source` the picture that it begins with, once these are known.
+    `steps` is the number of steps that it takes, 0 until it is known. `source_image` is the encoded picture of which it
+    is a variation; it is kept so that the source is drawn only once.
     """
 
     def __init__(self, ctx: Context) -> None:
         self.steps = 0
-        self.source: bytes | None = None
+        self.source_image: bytes | None = None
         self._ctx = ctx
-        self._shown: tuple[Attachment, ...] = ()
+        self._previews: tuple[Attachment, ...] = ()
         self._first: tuple[int, float] | None = None
 
-    def begin(self) -> Reply:
-        """The message before the first event."""
-        self._shown, self._first = (), None
+    def start(self) -> Reply:
+        """Forget the previews of an earlier layout, and return the message before the first event."""
+        self._previews, self._first = (), None
         return Reply(status=self._ctx.translate("Drawing …"))
 
     def reply(self, event: Waiting | Step | Preview) -> Reply:
-        """The message after `event`."""
+        """Return the message after `event`."""
         if isinstance(event, Waiting):
-            return Reply(status=self._queue(event))
+            return Reply(status=self._queue_status(event))
         if isinstance(event, Preview):
             alt = self._ctx.translate(
                 "A first glimpse after step {step} of {steps}", step=event.step, steps=event.steps
             )
-            self._shown = (Attachment("preview.png", event.png, "image/png", alt=alt),)
+            self._previews = (Attachment("preview.png", event.png, "image/png", alt=alt),)
         self.steps = event.steps
-        return Reply(attachments=self._shown, status=self._progress(event.step, event.steps))
+        return Reply(attachments=self._previews, status=self._step_status(event.step, event.steps))
 
-    def _queue(self, event: Waiting) -> str:
+    def _queue_status(self, event: Waiting) -> str:
         if event.seconds is None:
             return self._ctx.translate("Number {place} in the queue …", place=event.place)
         sentence = "Number {place} in the queue, your turn in about {seconds} s …"
         return self._ctx.translate(sentence, place=event.place, seconds=max(1, round(event.seconds)))
 
-    def _progress(self, step: int, steps: int) -> str:
+    def _step_status(self, step: int, steps: int) -> str:
         now = time.monotonic()
-        begun, since = self._first = self._first or (step, now)
-        if step <= begun or step >= steps:
+        first_step, first_time = self._first = self._first or (step, now)
+        if step <= first_step or step >= steps:
             return self._ctx.translate("Step {step} of {steps} …", step=step, steps=steps)
-        left = (now - since) / (step - begun) * (steps - step)
+        seconds_left = (now - first_time) / (step - first_step) * (steps - step)
         sentence = "Step {step} of {steps}, about {seconds} s to go …"
-        return self._ctx.translate(sentence, step=step, steps=steps, seconds=max(1, round(left)))
+        return self._ctx.translate(sentence, step=step, steps=steps, seconds=max(1, round(seconds_left)))
 
 
-async def still_there(ctx: Context, model: str) -> None:
-    """Raise UserError where `model`, by which a picture was drawn before, is served no longer."""
+async def require_model(ctx: Context, model: str) -> None:
+    """Raise UserError if `model`, which drew an earlier picture, is no longer served."""
     if model not in await ctx.models.offered("images"):
         raise UserError(
             "The model “{model}”, which drew this, is no longer there. Begin anew with /imagine.", model=model
         )
 
 
-async def draw(
-    ctx: Context, watch: Watch, wish: Mapping[str, Any], start: Recipe | None = None
-) -> AsyncGenerator[Reply | Drawn, None]:
-    """Draw `wish`, which `ctx.models.imagine` takes: the message meanwhile, and at last what was drawn.
+async def draw(ctx: Context, request: ImageRequest, progress: DrawingProgress) -> AsyncGenerator[Reply | Drawn, None]:
+    """Draw `request`: yield the messages that show the progress, and `Drawn` at the end.
 
-    A variation has `start`, the picture that it begins with, which is drawn once more before it. Raises UserError where
-    either takes more than moderators allow here, as what was drawn before they said so may.
+    The source of a variation is drawn again first. Raises UserError if either exceeds what moderators allow here, which
+    happens when they set a lower limit after a picture was drawn.
     """
-    _check(ctx, wish)
-    if start is not None and watch.source is None:
+    _check_limits(ctx, request)
+    if request.source is not None and progress.source_image is None:
         note = ctx.translate("First, the picture that it begins with.")
-        async for seen in draw(ctx, Watch(ctx), start.wish(), start.source):
-            if isinstance(seen, Drawn):
-                watch.source = seen.files[0]
+        async for source_event in draw(ctx, request.source.to_request(), DrawingProgress(ctx)):
+            if isinstance(source_event, Drawn):
+                progress.source_image = source_event.files[0]
             else:
-                yield replace(seen, status=f"{note} {seen.status.removeprefix(note).strip()}")
-    yield watch.begin()
+                status = source_event.status.removeprefix(note).strip()
+                yield replace(source_event, status=f"{note} {status}")
+    yield progress.start()
     least, most = ({knob: ctx.settings[f"imagine.{knob}.{end}"] for knob in KNOBS} for end in ("minimum", "maximum"))
-    drawing = ctx.models.imagine(**wish, least=least, most=most, source=watch.source, user=ctx.user.id)
+    drawing = ctx.models.imagine(
+        request.prompt,
+        seed=request.seed,
+        count=request.count,
+        negative_prompt=request.negative_prompt,
+        steps=request.steps,
+        guidance=request.guidance,
+        least=least,
+        most=most,
+        source=progress.source_image,
+        strength=request.strength,
+        layout=request.layout,
+        enlarge=request.enlarge,
+        previews=request.previews,
+        frames=request.frames,
+        sweep={request.sweep.knob: request.sweep.values} if request.sweep else None,
+        model=request.model,
+        user=ctx.user.id,
+    )
     async with aclosing(drawing) as events:
         async for event in events:
-            yield event if isinstance(event, Drawn) else watch.reply(event)
+            yield event if isinstance(event, Drawn) else progress.reply(event)
 
 
-def _check(ctx: Context, wish: Mapping[str, Any]) -> None:
-    for knob in KNOBS:
-        most, value = ctx.settings[f"imagine.{knob}.maximum"], wish.get(knob)
+def _check_limits(ctx: Context, request: ImageRequest) -> None:
+    for knob, value in (("guidance", request.guidance), ("steps", request.steps)):
+        most = ctx.settings[f"imagine.{knob}.maximum"]
         if value is not None and value > most:
             sentence = (
                 "This was drawn with {knob} {value}; moderators allow {most} at most here. Begin anew with /imagine."

@@ -1,18 +1,47 @@
-"""How a picture is made again: nothing is kept of it but this."""
+"""Requests for pictures, and recipes: the facts from which a picture is drawn again, since none is stored."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from bot import Drawn, UserError
+from plugins.imagine.sweep import Sweep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRequest:
+    """A drawing to ask the model server for. A value of None is left to the model.
+
+    With `source` it is a variation of that picture, and `strength` in (0, 1] says how much of it is given up.
+    Picture i of `count` has the seed `seed + i`. `enlarge` is the longer side of each picture in pixels; `previews` is
+    the number of unfinished pictures to show on the way; `frames` are the steps that a strip shows, all if empty.
+    """
+
+    prompt: str
+    seed: int
+    model: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    negative_prompt: str | None = None
+    strength: float | None = None
+    source: Recipe | None = None
+    count: int = 1
+    sweep: Sweep | None = None
+    layout: Literal["separate", "grid", "strip", "animation"] = "separate"
+    enlarge: int | None = None
+    previews: int = 0
+    frames: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """All that it takes to draw one picture once more. `source` is the one that a variation began with."""
+    """Everything that is needed to draw one picture again. `source` is the picture of which it is a variation.
+
+    The buttons below old messages hold recipes as JSON, so the names of the fields never change.
+    """
 
     model: str
     prompt: str
@@ -24,53 +53,54 @@ class Recipe:
     source: Recipe | None = None
 
     @classmethod
-    def of(cls, drawn: Drawn, prompt: str, negative: str | None, source: Recipe | None = None) -> Recipe:
-        """That of the first picture of an answer."""
+    def from_drawn(cls, drawn: Drawn, request: ImageRequest) -> Recipe:
+        """Return the recipe of the first picture that was drawn for `request`."""
         return cls(
             model=drawn.model,
-            prompt=prompt,
+            prompt=request.prompt,
             seed=drawn.seed,
             steps=drawn.steps,
             guidance=drawn.guidance,
-            negative=negative,
+            negative=request.negative_prompt,
             strength=drawn.strength,
-            source=source,
+            source=request.source,
         )
 
     @classmethod
-    def read(cls, text: str) -> Recipe:
-        """What `written` gave. Raises UserError for anything else."""
+    def from_json(cls, text: str) -> Recipe:
+        """Read what `to_json` wrote. Raises UserError for anything else."""
         try:
-            return cls._read(json.loads(text))
+            return cls._from_mapping(json.loads(text))
         except (KeyError, RecursionError, TypeError, ValueError):
             raise UserError("This button has expired.") from None
 
     @classmethod
-    def _read(cls, plain: Mapping[str, Any]) -> Recipe:
-        source = plain["source"]
-        return cls(**{**plain, "source": None if source is None else cls._read(source)})
+    def _from_mapping(cls, fields: Mapping[str, Any]) -> Recipe:
+        source = fields["source"]
+        return cls(**{**fields, "source": None if source is None else cls._from_mapping(source)})
 
-    def written(self) -> str:
-        """The recipe as a button keeps it."""
+    def to_json(self) -> str:
+        """Return the recipe as a button stores it."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @property
     def depth(self) -> int:
-        """How many pictures must be drawn on the way to this one."""
+        """The number of other pictures that are drawn before this one, each as the source of the next."""
         return 0 if self.source is None else self.source.depth + 1
 
-    def turned(self, knob: str, value: float) -> Recipe:
-        """The same with another guidance, or with other steps."""
+    def with_knob(self, knob: str, value: float) -> Recipe:
+        """Return a copy with another value of `knob`, which is "guidance" or "steps"."""
         return replace(self, steps=int(value)) if knob == "steps" else replace(self, guidance=value)
 
-    def wish(self) -> dict[str, Any]:
-        """What `ctx.models.imagine` takes to draw it, but for the source."""
-        return {
-            "prompt": self.prompt,
-            "seed": self.seed,
-            "steps": self.steps,
-            "guidance": self.guidance,
-            "negative_prompt": self.negative,
-            "strength": self.strength,
-            "model": self.model,
-        }
+    def to_request(self) -> ImageRequest:
+        """Return the request that draws this picture again."""
+        return ImageRequest(
+            prompt=self.prompt,
+            seed=self.seed,
+            model=self.model,
+            steps=self.steps,
+            guidance=self.guidance,
+            negative_prompt=self.negative,
+            strength=self.strength,
+            source=self.source,
+        )

@@ -1,65 +1,81 @@
-"""One knob at several values: "guidance=1,3,7"."""
+"""Sweeps: one knob of a drawing (guidance or steps) at several values, typed like "guidance=1,3,7"."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from bot import UserError
 
 KNOBS = ("guidance", "steps")
-WHOLE = frozenset({"steps"})
-FEWEST, MOST = 2, 8
+INTEGER_KNOBS = frozenset({"steps"})
+MIN_VALUES, MAX_VALUES = 2, 8
 EXAMPLES = {"guidance": (1, 3, 7), "steps": (5, 15, 30)}
-SHAPE = re.compile(r"\s*(?P<knob>[a-z]+)\s*[=:]\s*(?P<values>.+)", re.IGNORECASE | re.DOTALL)
+PATTERN = re.compile(r"\s*(?P<knob>[a-z]+)\s*[=:]\s*(?P<values>.+)", re.IGNORECASE | re.DOTALL)
 
 
-def read(text: str, limits: Mapping[str, tuple[float, float]], most: int = MOST) -> tuple[str, list[float]]:
-    """The knob and its values, in the order given. Raises UserError with a sentence and an example.
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A knob, and the values that it takes one after the other, one for each picture."""
 
-    `limits` are from where to where each knob may be turned, `most` how many pictures there may be.
+    knob: str
+    values: tuple[float, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The values as people write them."""
+        return tuple(f"{value:g}" for value in self.values)
+
+
+def parse_sweep(text: str, limits: Mapping[str, tuple[float, float]], max_values: int = MAX_VALUES) -> Sweep:
+    """Parse a sweep; the values stay in the order given. Raises UserError with a sentence and an example.
+
+    `limits` maps each knob to its lowest and highest value. `max_values` limits the number of pictures.
     """
-    if most < FEWEST:
-        raise UserError("A sweep draws {fewest} pictures or more, and here only one may be drawn.", fewest=FEWEST)
-    match = SHAPE.fullmatch(text)
+    if max_values < MIN_VALUES:
+        raise UserError("A sweep draws {fewest} pictures or more, and here only one may be drawn.", fewest=MIN_VALUES)
+    match = PATTERN.fullmatch(text)
     knob = match["knob"].casefold() if match else ""
     if match is None or knob not in KNOBS:
         sentence = (
             "sweep is guidance or steps with {fewest} to {most} values, like {one} or {other}; you gave “{text}”."
         )
-        examples = {"one": _example("guidance", limits, most), "other": _example("steps", limits, most)}
-        raise UserError(sentence, fewest=FEWEST, most=most, text=text, **examples)
-    values = list(
-        dict.fromkeys(_value(knob, word, limits, most) for word in re.split(r"[,;\s]+", match["values"].strip(" ,;")))
-    )
-    if not FEWEST <= len(values) <= most:
+        examples = {
+            "one": _build_example("guidance", limits, max_values),
+            "other": _build_example("steps", limits, max_values),
+        }
+        raise UserError(sentence, fewest=MIN_VALUES, most=max_values, text=text, **examples)
+    words = re.split(r"[,;\s]+", match["values"].strip(" ,;"))
+    values = tuple(dict.fromkeys(_parse_value(knob, word, limits, max_values) for word in words))
+    if not MIN_VALUES <= len(values) <= max_values:
         sentence = "A sweep has {fewest} to {most} different values, like {example}; yours has {count}."
-        example = _example(knob, limits, most)
-        raise UserError(sentence, fewest=FEWEST, most=most, example=example, count=len(values))
-    return knob, values
+        example = _build_example(knob, limits, max_values)
+        raise UserError(sentence, fewest=MIN_VALUES, most=max_values, example=example, count=len(values))
+    return Sweep(knob, values)
 
 
-def _example(knob: str, limits: Mapping[str, tuple[float, float]], most: int) -> str:
-    """What may be typed here."""
+def _build_example(knob: str, limits: Mapping[str, tuple[float, float]], max_values: int) -> str:
+    """Return a sweep of `knob` that the limits allow."""
     low, high = limits[knob]
     values = list(dict.fromkeys(min(max(value, low), high) for value in EXAMPLES[knob]))
-    return f"{knob}={','.join(f'{value:g}' for value in values[:most])}"
+    return f"{knob}={','.join(f'{value:g}' for value in values[:max_values])}"
 
 
-def _value(knob: str, word: str, limits: Mapping[str, tuple[float, float]], most: int) -> float:
+def _parse_value(knob: str, word: str, limits: Mapping[str, tuple[float, float]], max_values: int) -> float:
     low, high = limits[knob]
     try:
         value = float(word)
     except ValueError:
         value = math.nan
-    if low <= value <= high and (knob not in WHOLE or value.is_integer()):
-        # Two pictures must not have the same words under them.
-        return int(value) if knob in WHOLE else float(f"{value:g}")
+    if low <= value <= high and (knob not in INTEGER_KNOBS or value.is_integer()):
+        # Rounded to what is shown, so that no two pictures have the same label.
+        return int(value) if knob in INTEGER_KNOBS else float(f"{value:g}")
     sentence = "In a sweep, {knob} takes numbers from {low} to {high}, like {example}; “{word}” is none of them."
-    if knob in WHOLE:
+    if knob in INTEGER_KNOBS:
         sentence = (
             "In a sweep, {knob} takes whole numbers from {low} to {high}, like {example}; “{word}” is none of them."
         )
-    example = _example(knob, limits, most)
+    example = _build_example(knob, limits, max_values)
     raise UserError(sentence, knob=knob, low=f"{low:g}", high=f"{high:g}", example=example, word=word)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-from bot import Context, Dial, Plugin, Range, Reply, SerialExecutor, UserError, command, new_seed
+from bot import Context, Plugin, Range, Reply, SerialExecutor, UserError, command, new_seed
 from plugins.lab import compare, dial, odds
-from plugins.lab.chart import draw
-from plugins.lab.odds import Draw, OddsRequest
+from plugins.lab.chart import draw_chart
+from plugins.lab.odds import DrawnToken, OddsRequest
 
-IDS = re.compile(r"\d+( \d+)*")
+TOKEN_IDS = re.compile(r"\d+( \d+)*")
 
 
 class LabPlugin(Plugin):
@@ -20,10 +20,10 @@ class LabPlugin(Plugin):
     title = "Experiments (/dial, /odds, /compare)"
 
     async def start(self) -> None:
-        self._pencil = SerialExecutor("chart")
+        self._drawing_thread = SerialExecutor("chart")
 
     async def stop(self) -> None:
-        self._pencil.leave()
+        self._drawing_thread.leave()
 
     @command(form=("prompt", "temperatures", "seed"))
     async def dial(
@@ -41,9 +41,9 @@ class LabPlugin(Plugin):
         seed: The same seed gives the same answers again
         max_tokens: The longest answer, in tokens
         """
-        values = dial.read(temperatures)
-        drawn = new_seed() if seed is None else seed
-        async for reply in dial.compare(ctx, prompt, values, drawn, max_tokens):
+        values = dial.parse_temperatures(temperatures)
+        seed = new_seed() if seed is None else seed
+        async for reply in dial.compare_temperatures(ctx, prompt, values, seed, max_tokens):
             yield reply
 
     @command(form=("text", "temperature", "top_p", "seed"))
@@ -63,7 +63,7 @@ class LabPlugin(Plugin):
         seed: With the same seed, the same tokens are drawn again
         """
         model = await ctx.settings.model("ask.model")
-        async for reply in self._odds(ctx, OddsRequest(text, temperature, top_p, seed, model=model)):
+        async for reply in self._show_odds(ctx, OddsRequest(text, temperature, top_p, seed, model=model)):
             yield reply
 
     @command("odds-next", hidden=True)
@@ -87,13 +87,13 @@ class LabPlugin(Plugin):
         ended: Whether the text ends there
         fixed: Whether whoever asked gave the seed, so that later draws have it, too
         """
-        if not IDS.fullmatch(ids):
+        if not TOKEN_IDS.fullmatch(ids):
             raise UserError("This button has expired.")
-        wish = OddsRequest(text, temperature, top_p, seed, tuple(map(int, ids.split())), model, fixed)
+        request = OddsRequest(text, temperature, top_p, seed, tuple(map(int, ids.split())), model, fixed)
         if ended:
-            yield odds.end(ctx, await wish.dial(ctx), wish)
+            yield odds.build_last_reply(ctx, await request.fetch_odds(ctx), request)
             return
-        async for reply in self._odds(ctx, wish, draw=draw):
+        async for reply in self._show_odds(ctx, request, draw=draw):
             yield reply
 
     @command(form=("prompt", "seed"), draws=True)
@@ -108,21 +108,18 @@ class LabPlugin(Plugin):
         prompt: What to write about and to draw
         seed: The same seed gives the same results again
         """
-        async for reply in compare.race(ctx, prompt, new_seed() if seed is None else seed):
+        async for reply in compare.compare_families(ctx, prompt, new_seed() if seed is None else seed):
             yield reply
 
-    async def _odds(self, ctx: Context, wish: OddsRequest, *, draw: bool = False) -> AsyncIterator[Reply]:
+    async def _show_odds(self, ctx: Context, request: OddsRequest, *, draw: bool = False) -> AsyncIterator[Reply]:
         yield Reply(status=ctx.translate("Asking the model for its odds …"))
-        drawn: Draw | None = None
+        drawn: DrawnToken | None = None
         if draw:
-            found, drawn = await wish.draw(ctx)
+            distribution, drawn = await request.draw_token(ctx)
             if drawn.token.ends:
-                yield odds.end(ctx, found, wish, drawn)
+                yield odds.build_last_reply(ctx, distribution, request, drawn)
                 return
-            wish = wish.with_ids(*wish.ids, drawn.token.id)
-        found = await wish.dial(ctx)
-        picture = await self._draw(ctx, found, wish)
-        yield odds.reply(ctx, found, wish, picture, drawn)
-
-    async def _draw(self, ctx: Context, found: Dial, wish: OddsRequest) -> bytes:
-        return await self._pencil.run(draw, odds.chart(ctx, found, wish))
+            request = request.with_ids(*request.ids, drawn.token.id)
+        distribution = await request.fetch_odds(ctx)
+        picture = await self._drawing_thread.run(draw_chart, odds.build_chart(ctx, distribution, request))
+        yield odds.build_reply(ctx, distribution, request, picture, drawn)

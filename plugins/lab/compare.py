@@ -1,4 +1,4 @@
-"""/compare: one prompt for the three families of generative models, and what each of them did with it."""
+"""/compare: one prompt for the three families of generative models, and how each of them worked on it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from bot import Answered, Attachment, Context, Delta, Drawn, Preview, Reply, Step, Turn
-from plugins.lab.together import ParallelPart, together, whole
+from plugins.lab.parallel import ParallelPart, close_markdown, run_parallel
 
 TEMPERATURE = 0.7
-TOKENS = 120
-"""The longest text: it is to be compared, not read for long."""
-EDGE = 384
+MAX_TOKENS = 120
+"""The text is short, because it is to be compared."""
+PICTURE_PIXELS = 384
 """Longer side of the pictures, in pixels."""
 PREVIEWS = 5
-CHOSEN = ("steps", "guidance")
-"""What the diffusion model chooses by itself, as far as the settings of /imagine allow."""
+KNOBS = ("steps", "guidance")
+"""Values that the diffusion model chooses, within the limits that moderators set for /imagine."""
 
 
 class Family(ParallelPart):
-    """One family at work. `steps` it took in `seconds` of the model server's time, with `model`."""
+    """One family of models at work.
+
+    `steps` is the number of steps so far, `seconds` the time that the model server took, and `model` its model.
+    """
 
     def __init__(self, ctx: Context, prompt: str, seed: int) -> None:
         super().__init__()
@@ -33,20 +36,20 @@ class Family(ParallelPart):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the family in the language of the asker."""
         raise NotImplementedError
 
     @property
-    def has_something(self) -> bool:
+    def has_output(self) -> bool:
         return self.steps > 0
 
     @property
     def progress(self) -> str:
-        """How far it is, in a word."""
+        """The number of steps so far, or “…” before the first."""
         return str(self.steps) if self.steps else "…"
 
-    def lesson(self) -> str:
-        """What it did, in a sentence."""
+    def describe(self) -> str:
+        """Return a sentence about how it worked."""
         raise NotImplementedError
 
 
@@ -65,7 +68,7 @@ class Language(Family):
             [Turn("user", self.prompt)],
             temperature=TEMPERATURE,
             seed=self.seed,
-            max_tokens=TOKENS,
+            max_tokens=MAX_TOKENS,
             model=await self.ctx.settings.model("ask.model"),
             user=self.ctx.user.id,
         )
@@ -79,7 +82,7 @@ class Language(Family):
                     self.steps, self.seconds, self.model = event.completion_tokens, event.seconds, event.model
                     self.is_cut = event.finish_reason == "length"
 
-    def lesson(self) -> str:
+    def describe(self) -> str:
         return self.ctx.translate(
             "The language model wrote {steps} tokens one after the other: each step adds one, and reads all before it.",
             steps=self.steps,
@@ -96,7 +99,7 @@ class Diffusion(Family):
     async def work(self) -> AsyncIterator[None]:
         settings = self.ctx.settings
         least, most = (
-            {knob: settings[name] for knob in CHOSEN if settings.knows(name := f"imagine.{knob}.{end}")}
+            {knob: settings[name] for knob in KNOBS if settings.knows(name := f"imagine.{knob}.{end}")}
             for end in ("minimum", "maximum")
         )
         events = self.ctx.models.imagine(
@@ -104,7 +107,7 @@ class Diffusion(Family):
             seed=self.seed,
             least=least,
             most=most,
-            enlarge=EDGE,
+            enlarge=PICTURE_PIXELS,
             previews=PREVIEWS,
             model=await settings.model("imagine.model"),
             user=self.ctx.user.id,
@@ -121,7 +124,7 @@ class Diffusion(Family):
                     self.files = (Attachment("diffusion.png", event.files[0], event.media_type, alt=alt),)
                 yield
 
-    def lesson(self) -> str:
+    def describe(self) -> str:
         return self.ctx.translate(
             "The diffusion model began with noise and took some of it away {steps} times, everywhere at once.",
             steps=self.steps,
@@ -136,13 +139,13 @@ class Gan(Family):
         return self.ctx.translate("GAN")
 
     async def work(self) -> AsyncIterator[None]:
-        drawn = await self.ctx.models.faces(seed=self.seed, face_size=EDGE, user=self.ctx.user.id)
+        drawn = await self.ctx.models.faces(seed=self.seed, face_size=PICTURE_PIXELS, user=self.ctx.user.id)
         alt = self.ctx.translate("The GAN’s face, which the prompt did not change")
         self.steps, self.seconds, self.model = 1, drawn.seconds, drawn.model
         self.files = (Attachment("gan.png", drawn.png[0], "image/png", alt=alt),)
         yield
 
-    def lesson(self) -> str:
+    def describe(self) -> str:
         return self.ctx.translate(
             "The GAN drew its face in a single step. It cannot read: nothing of what you wrote reached it, only the "
             "seed {seed}.",
@@ -150,37 +153,41 @@ class Gan(Family):
         )
 
 
-async def race(ctx: Context, prompt: str, seed: int) -> AsyncIterator[Reply]:
-    """The message that grows with the text; the status tells how far the others are, and the end has the table."""
+async def compare_families(ctx: Context, prompt: str, seed: int) -> AsyncIterator[Reply]:
+    """Yield the message that grows with the text. The status tells how far each family is; the end has a table."""
     language = Language(ctx, prompt, seed)
     families: tuple[Family, ...] = (language, Diffusion(ctx, prompt, seed), Gan(ctx, prompt, seed))
     yield Reply(status=ctx.translate("All three begin …"))
-    async with aclosing(together(families)) as news:
-        async for _ in news:
+    async with aclosing(run_parallel(families)) as changes:
+        async for _ in changes:
             status = " · ".join(f"{family.name}: {family.progress}" for family in families)
-            yield Reply(text=language.text, status=status, attachments=_files(families))
-    done = [family for family in families if family.error is None]
+            yield Reply(text=language.text, status=status, attachments=_collect_files(families))
+    succeeded = [family for family in families if family.error is None]
     failed = [
         f"- {family.name}: {family.error.sentence.in_language(ctx.user.locale)}"
         for family in families
         if family.error is not None
     ]
-    lessons = [f"- {family.lesson()}" for family in done]
-    parts = [whole(language.text, is_cut=language.is_cut), _table(ctx, done), "\n".join([*lessons, *failed])]
+    sentences = [f"- {family.describe()}" for family in succeeded]
+    parts = [
+        close_markdown(language.text, is_cut=language.is_cut),
+        _build_table(ctx, succeeded),
+        "\n".join([*sentences, *failed]),
+    ]
     yield Reply(
         text="\n\n".join(filter(None, parts)),
-        attachments=_files(families),
-        card={"seed": str(seed), "models": ", ".join(family.model for family in done)},
+        attachments=_collect_files(families),
+        card={"seed": str(seed), "models": ", ".join(family.model for family in succeeded)},
         final=True,
     )
 
 
-def _files(families: Sequence[Family]) -> tuple[Attachment, ...]:
+def _collect_files(families: Sequence[Family]) -> tuple[Attachment, ...]:
     return tuple(file for family in families for file in family.files)
 
 
-def _table(ctx: Context, families: Sequence[Family]) -> str:
-    """Steps and seconds, in columns that hold where Markdown's tables are not known."""
+def _build_table(ctx: Context, families: Sequence[Family]) -> str:
+    """Return the steps and seconds as a code block with columns, because not every platform shows Markdown tables."""
     head = ("", ctx.translate("steps"), ctx.translate("seconds"), ctx.translate("ms a step"))
     rows = [
         (one.name, str(one.steps), f"{one.seconds:.2f}", f"{1000 * one.seconds / max(one.steps, 1):.0f}")

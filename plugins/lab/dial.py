@@ -7,39 +7,42 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from bot import Answered, Column, Context, Delta, Reply, Turn, UserError, Waiting
-from plugins.lab.together import ParallelPart, together, whole
+from plugins.lab.parallel import ParallelPart, close_markdown, run_parallel
 
-LOWEST, HIGHEST, MOST = 0, 2, 5
+MIN_TEMPERATURE, MAX_TEMPERATURE, MAX_TEMPERATURES = 0, 2, 5
 EXAMPLE = "0, 0.7, 1.5"
 
 
-def read(text: str) -> list[float]:
-    """The temperatures in "0, 0.7, 1.5", each once. Between semicolons, a comma is a decimal one."""
+def parse_temperatures(text: str) -> list[float]:
+    """Parse temperatures such as "0, 0.7, 1.5", each kept once. Between semicolons, a comma is a decimal comma.
+
+    Raises UserError for anything else.
+    """
     words = text.replace(",", ".").split(";") if ";" in text else re.split(r"[,\s]+", text)
-    values = list(dict.fromkeys(_value(word.strip()) for word in words if word.strip()))
-    if not 1 <= len(values) <= MOST:
+    values = list(dict.fromkeys(_parse_temperature(word.strip()) for word in words if word.strip()))
+    if not 1 <= len(values) <= MAX_TEMPERATURES:
         sentence = "temperatures are one to {most} different numbers, like “{example}”; yours are {count}."
-        raise UserError(sentence, most=MOST, example=EXAMPLE, count=len(values))
+        raise UserError(sentence, most=MAX_TEMPERATURES, example=EXAMPLE, count=len(values))
     return values
 
 
-def _value(word: str) -> float:
+def _parse_temperature(word: str) -> float:
     try:
-        # The number that is shown, so that two that differ are seen to; and 0 for what is written -0.
+        # Rounded to what is shown, so that no two look alike; and -0 becomes 0.
         value = float(f"{float(word):g}") or 0.0
     except ValueError:
         value = -1.0
-    if LOWEST <= value <= HIGHEST:
+    if MIN_TEMPERATURE <= value <= MAX_TEMPERATURE:
         return value
     sentence = "temperatures are numbers from {low} to {high}, like “{example}”; “{word}” is none of them."
-    raise UserError(sentence, low=LOWEST, high=HIGHEST, example=EXAMPLE, word=word)
+    raise UserError(sentence, low=MIN_TEMPERATURE, high=MAX_TEMPERATURE, example=EXAMPLE, word=word)
 
 
-class Writing(ParallelPart):
-    """The answer at one temperature, and what was measured of its draws.
+class TemperatureAnswer(ParallelPart):
+    """The answer at one temperature, and measurements of its tokens.
 
-    `entropies` are in bits, one for each token; `daring` counts tokens that were not the most probable; `place` is the
-    one in the queue.
+    `entropies` are in bits, one for each token. `unlikely_tokens` is the number of tokens that were not the most
+    probable ones. `place` is the place in the queue.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Writing(ParallelPart):
         self.temperature = temperature
         self.text = ""
         self.entropies: list[float] = []
-        self.daring = 0
+        self.unlikely_tokens = 0
         self.place = 0
         self.answered: Answered | None = None
         self._events = ctx.models.chat(
@@ -63,7 +66,7 @@ class Writing(ParallelPart):
         )
 
     @property
-    def has_something(self) -> bool:
+    def has_output(self) -> bool:
         return bool(self.text)
 
     async def work(self) -> AsyncIterator[None]:
@@ -72,7 +75,9 @@ class Writing(ParallelPart):
                 if isinstance(event, Delta):
                     self.text += event.text
                     self.entropies += event.entropies
-                    self.daring += sum(token.probability < token.likely[0].probability for token in event.tokens)
+                    self.unlikely_tokens += sum(
+                        token.probability < token.likely[0].probability for token in event.tokens
+                    )
                     yield
                 elif isinstance(event, Waiting):
                     self.place = event.place
@@ -81,30 +86,33 @@ class Writing(ParallelPart):
                     self.answered = event
 
 
-async def compare(
+async def compare_temperatures(
     ctx: Context, prompt: str, temperatures: Sequence[float], seed: int, tokens: int
 ) -> AsyncIterator[Reply]:
-    """The message whose answers grow side by side; where there is no room for that, the status tells of those below."""
+    """Yield the message in which the answers grow side by side.
+
+    Platforms without columns show the first answer that is not finished; the status tells how far the others are.
+    """
     model = await ctx.settings.model("ask.model")
-    parts = [Writing(ctx, model, prompt, temperature, seed, tokens) for temperature in temperatures]
+    parts = [TemperatureAnswer(ctx, model, prompt, temperature, seed, tokens) for temperature in temperatures]
     yield Reply(status=ctx.translate("Thinking …"))
-    async with aclosing(together(parts)) as news:
-        async for _ in news:
-            yield Reply(columns=_columns(ctx, parts), status=_status(ctx, parts))
-    text = "\n\n".join([*(_section(ctx, part) for part in parts), _lesson(ctx, parts)])
-    yield Reply(text=text, card=_card(parts, seed), final=True)
+    async with aclosing(run_parallel(parts)) as changes:
+        async for _ in changes:
+            yield Reply(columns=_build_columns(ctx, parts), status=_build_status(ctx, parts))
+    text = "\n\n".join([*(_build_section(ctx, part) for part in parts), _explain(ctx, parts)])
+    yield Reply(text=text, card=_build_card(parts, seed), final=True)
 
 
-def _columns(ctx: Context, parts: Sequence[Writing]) -> tuple[Column, ...]:
-    if not any(part.has_something or (part.ended and part.error is None) for part in parts):
+def _build_columns(ctx: Context, parts: Sequence[TemperatureAnswer]) -> tuple[Column, ...]:
+    if not any(part.has_output or (part.has_ended and part.error is None) for part in parts):
         return ()
-    return tuple(Column(_section(ctx, part), part.ended) for part in parts)
+    return tuple(Column(_build_section(ctx, part), part.has_ended) for part in parts)
 
 
-def _status(ctx: Context, parts: Sequence[Writing]) -> str:
+def _build_status(ctx: Context, parts: Sequence[TemperatureAnswer]) -> str:
     if not any(part.text for part in parts) and (places := [part.place for part in parts if part.place]):
         return ctx.translate("Number {place} in the queue …", place=min(places))
-    first = next((place for place, part in enumerate(parts) if not part.ended), len(parts))
+    first = next((place for place, part in enumerate(parts) if not part.has_ended), len(parts))
     under_way = [(part.temperature, len(part.entropies)) for part in parts[first + 1 :]]
     return " · ".join(
         ctx.translate("{temperature}: {count} tokens", temperature=f"{temperature:g}", count=count)
@@ -113,28 +121,28 @@ def _status(ctx: Context, parts: Sequence[Writing]) -> str:
     )
 
 
-def _section(ctx: Context, part: Writing) -> str:
+def _build_section(ctx: Context, part: TemperatureAnswer) -> str:
     heading = ctx.translate("**Temperature {temperature}**", temperature=f"{part.temperature:g}")
-    if not part.ended:
+    if not part.has_ended:
         return f"{heading}\n{part.text}" if part.text else heading
-    text = whole(part.text, is_cut=part.answered is not None and part.answered.finish_reason == "length")
+    text = close_markdown(part.text, is_cut=part.answered is not None and part.answered.finish_reason == "length")
     if part.error is not None:
         text = "\n\n".join(filter(None, (text, part.error.sentence.in_language(ctx.user.locale))))
-    return "\n\n".join(filter(None, (f"{heading}\n{text}", _measured(ctx, part))))
+    return "\n\n".join(filter(None, (f"{heading}\n{text}", _describe_measurements(ctx, part))))
 
 
-def _measured(ctx: Context, part: Writing) -> str:
+def _describe_measurements(ctx: Context, part: TemperatureAnswer) -> str:
     if not part.entropies:
         return ""
     return ctx.translate(
         "*Entropy {bits} bits a token; {daring} of {count} tokens were not the most probable one.*",
         bits=f"{sum(part.entropies) / len(part.entropies):.2f}",
-        daring=part.daring,
+        daring=part.unlikely_tokens,
         count=len(part.entropies),
     )
 
 
-def _lesson(ctx: Context, parts: Sequence[Writing]) -> str:
+def _explain(ctx: Context, parts: Sequence[TemperatureAnswer]) -> str:
     if len(parts) == 1:
         return ctx.translate("Ask with two temperatures or more to see what the temperature does.")
     return ctx.translate(
@@ -143,11 +151,11 @@ def _lesson(ctx: Context, parts: Sequence[Writing]) -> str:
     )
 
 
-def _card(parts: Sequence[Writing], seed: int) -> dict[str, str]:
-    ended = [part.answered for part in parts if part.answered is not None]
+def _build_card(parts: Sequence[TemperatureAnswer], seed: int) -> dict[str, str]:
+    answers = [part.answered for part in parts if part.answered is not None]
     return {
-        "model": ", ".join(dict.fromkeys(one.model for one in ended)),
+        "model": ", ".join(dict.fromkeys(answer.model for answer in answers)),
         "temperatures": ", ".join(f"{part.temperature:g}" for part in parts),
         "seed": str(seed),
-        "seconds": f"{max((one.seconds for one in ended), default=0):.1f}",
+        "seconds": f"{max((answer.seconds for answer in answers), default=0):.1f}",
     }

@@ -1,4 +1,4 @@
-"""/odds: what may come next, and how a text is written token by token."""
+"""/odds: the odds of the next token, and a text that is written token by token."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bot import Attachment, Button, Candidate, Context, Dial, Reply, new_seed
-from plugins.lab.chart import Bar, OddsChart, percent
+from plugins.lab.chart import Bar, OddsChart, format_percent
 
-SHOWN, OFFERED = 10, 5
-TITLE, LABEL = 60, 40
-"""Characters of a text's end in a title, and of a token on a button."""
-SIGNS = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "↵"})
+SHOWN_TOKENS, OFFERED_TOKENS = 10, 5
+"""Tokens in the list and the chart, and tokens that have a button."""
+MAX_TITLE_CHARACTERS, MAX_LABEL_CHARACTERS, MAX_ALT_CHARACTERS = 60, 40, 200
+"""Limits of the end of the text in the title and in the description of the chart, and of a token on a button."""
+VISIBLE_SIGNS = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "↵"})
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class DrawnToken:
     """A token that was drawn, and the seed that draws it again."""
 
     token: Candidate
@@ -24,9 +25,10 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class OddsRequest:
-    """What to go on from, and how. `ids` are the tokens of the text for `model`, none as long as only `text` is known.
+    """The text so far, and how its next token is drawn.
 
-    `top_p` and `temperature` are those of the draw, and `seed` that of later ones, too, if it is `fixed`.
+    `ids` are the tokens of the text in the vocabulary of `model`; they are empty as long as only `text` is known.
+    `seed` is used for later draws as well if it is `fixed`.
     """
 
     text: str
@@ -37,10 +39,10 @@ class OddsRequest:
     model: str | None = None
     fixed: bool = True
 
-    async def dial(self, ctx: Context, seed: int = 0) -> Dial:
-        """What may come next, exactly as the model has it, and what `seed` draws; some of it may be hidden."""
+    async def fetch_odds(self, ctx: Context, seed: int = 0) -> Dial:
+        """Return the exact odds of the next token, and the token that `seed` draws. Filters may hide some tokens."""
         prompt = self.ids or self.text
-        found = await ctx.models.dial(
+        dial = await ctx.models.dial(
             prompt,
             temperature=self.temperature,
             top_p=self.top_p,
@@ -48,23 +50,26 @@ class OddsRequest:
             model=self.model,
             user=ctx.user.id,
         )
-        return await ctx.screened(found)
+        return await ctx.screened(dial)
 
-    async def draw(self, ctx: Context) -> tuple[Dial, Draw]:
-        """What may come next, and one token of it.
+    async def draw_token(self, ctx: Context) -> tuple[Dial, DrawnToken]:
+        """Return the odds of the next token, and one token that is drawn by them.
 
-        The same seed writes the same text again; that each token has its own is what makes it chance.
+        Each token is drawn with its own seed, made from `seed` and its place, so the same seed writes the same text.
         """
         seed = new_seed() if self.seed is None else self.seed
-        found = await self.dial(ctx, (seed + len(self.ids)) % 2**31)
-        return found, Draw(found.drawn, seed)
+        dial = await self.fetch_odds(ctx, (seed + len(self.ids)) % 2**31)
+        return dial, DrawnToken(dial.drawn, seed)
 
     def with_ids(self, *ids: int) -> OddsRequest:
-        """The same with other tokens."""
+        """Return a copy with other tokens."""
         return replace(self, ids=ids)
 
-    def button(self, label: str, *, draw: bool = False, ended: bool = False) -> Button:
-        """Shows what may come after these tokens, or after one that is drawn first; or `ended`, the text alone."""
+    def to_button(self, label: str, *, draw: bool = False, ended: bool = False) -> Button:
+        """Return the button that goes on from these tokens.
+
+        It shows the odds of the next token; with `draw`, one token is drawn first; with `ended`, the text ends here.
+        """
         options = {
             "text": self.text,
             "ids": " ".join(map(str, self.ids)),
@@ -79,140 +84,142 @@ class OddsRequest:
         return Button(label, "odds-next", options, style="primary" if draw else "secondary")
 
 
-def shown(token: bytes) -> str:
-    """A token in one line, its spaces and line breaks to be seen; of what nobody sees, its number or bytes."""
+def make_visible(token: bytes) -> str:
+    """Return a token in one line: signs for its spaces, code points or bytes for what cannot be shown."""
     try:
-        text = token.decode().translate(SIGNS)
+        text = token.decode().translate(VISIBLE_SIGNS)
     except UnicodeDecodeError:
         return " ".join(f"{byte:02X}" for byte in token)
     return "".join(one if one.isprintable() else f" U+{ord(one):04X} " for one in text).replace("  ", " ").strip()
 
 
-def name(ctx: Context, one: Candidate) -> str:
-    """What a candidate is called."""
+def label_candidate(ctx: Context, one: Candidate) -> str:
+    """Return the label of a token that may come next."""
     if one.hidden:
         return ctx.translate("(hidden)")
-    return ctx.translate("(end)") if one.ends else _begin(shown(one.bytes), LABEL)
+    return ctx.translate("(end)") if one.ends else _cut_end(make_visible(one.bytes), MAX_LABEL_CHARACTERS)
 
 
-def so_far(dial: Dial) -> str:
-    """The text that was read."""
+def decode_prompt(dial: Dial) -> str:
+    """Return the text that the model read."""
     return b"".join(dial.prompt).decode(errors="replace")
 
 
-def chart(ctx: Context, dial: Dial, wish: OddsRequest) -> OddsChart:
-    """The picture of what may come next."""
+def build_chart(ctx: Context, dial: Dial, request: OddsRequest) -> OddsChart:
+    """Return the data of the chart."""
     return OddsChart(
-        title=_end(" ".join(so_far(dial).split()), TITLE),
+        title=_cut_start(" ".join(decode_prompt(dial).split()), MAX_TITLE_CHARACTERS),
         before=ctx.translate("the model’s own odds"),
-        after=_draw(ctx, wish),
-        bars=tuple(_bars(ctx, dial)),
+        after=_describe_sampling(ctx, request),
+        bars=tuple(_build_bars(ctx, dial)),
     )
 
 
-def reply(ctx: Context, dial: Dial, wish: OddsRequest, png: bytes, drawn: Draw | None = None) -> Reply:
-    """The answer: the text so far, the odds in words and as a picture, and the ways on."""
-    bars = _bars(ctx, dial)
-    lines = [f"{number}. `{_code(bar.label)}` {_change(bar)}" for number, bar in enumerate(bars[:-1], 1)]
-    others = f"- {bars[-1].label}: {_change(bars[-1])}"
-    about = {"text": _end(so_far(dial), 200), "draw": _draw(ctx, wish)}
+def build_reply(ctx: Context, dial: Dial, request: OddsRequest, png: bytes, drawn: DrawnToken | None = None) -> Reply:
+    """Return the answer: the text so far, the odds in words and as a picture `png`, and the buttons to go on."""
+    bars = _build_bars(ctx, dial)
+    lines = [f"{number}. `{_escape_code(bar.label)}` {_format_change(bar)}" for number, bar in enumerate(bars[:-1], 1)]
+    others = f"- {bars[-1].label}: {_format_change(bars[-1])}"
+    about = {"text": _cut_start(decode_prompt(dial), MAX_ALT_CHARACTERS), "draw": _describe_sampling(ctx, request)}
     alt = ctx.translate("What may come after “{text}”, by the model’s own odds → {draw}:", **about)
-    told = "; ".join(f"{bar.label} {_change(bar)}" for bar in bars)
-    picture = Attachment("odds.png", png, "image/png", alt=f"{alt} {told}")
+    changes = "; ".join(f"{bar.label} {_format_change(bar)}" for bar in bars)
+    picture = Attachment("odds.png", png, "image/png", alt=f"{alt} {changes}")
     parts = [
-        *([_luck(ctx, drawn)] if drawn is not None else ()),
-        fenced(so_far(dial)),
-        ctx.translate("What may come next, by the model’s own odds → {draw}:", draw=_draw(ctx, wish)),
+        *([_describe_drawn(ctx, drawn)] if drawn is not None else ()),
+        fence(decode_prompt(dial)),
+        ctx.translate("What may come next, by the model’s own odds → {draw}:", draw=_describe_sampling(ctx, request)),
         "\n".join([*lines, others]),
         ctx.translate("Choose a token, or let one be drawn. That is all a language model does, again and again."),
     ]
     return Reply(
         text="\n\n".join(parts),
         attachments=(picture,),
-        buttons=_buttons(ctx, dial, wish),
-        card=_card(dial, wish, drawn),
+        buttons=_build_buttons(ctx, dial, request),
+        card=_build_card(dial, request, drawn),
         final=True,
     )
 
 
-def end(ctx: Context, dial: Dial, wish: OddsRequest, drawn: Draw | None = None) -> Reply:
-    """The answer once a token was taken that ends the text."""
+def build_last_reply(ctx: Context, dial: Dial, request: OddsRequest, drawn: DrawnToken | None = None) -> Reply:
+    """Return the answer after the token that ends the text."""
     parts = [
-        *([_luck(ctx, drawn)] if drawn is not None else ()),
-        fenced(so_far(dial)),
+        *([_describe_drawn(ctx, drawn)] if drawn is not None else ()),
+        fence(decode_prompt(dial)),
         ctx.translate("The end: this, too, is a token, and after it nothing comes."),
     ]
-    return Reply(text="\n\n".join(parts), card=_card(dial, wish, drawn), final=True)
+    return Reply(text="\n\n".join(parts), card=_build_card(dial, request, drawn), final=True)
 
 
-def fenced(text: str) -> str:
-    """`text` as it is, whatever Markdown would make of it."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}\n{text}\n{fence}"
+def fence(text: str) -> str:
+    """Return `text` as a code block that it cannot break out of."""
+    marks = "```"
+    while marks in text:
+        marks += "`"
+    return f"{marks}\n{text}\n{marks}"
 
 
-def _bars(ctx: Context, dial: Dial) -> list[Bar]:
-    """The most probable tokens, and all others together."""
-    shown, behind = dial.candidates[:SHOWN], dial.candidates[SHOWN:]
-    before = _rest([one.before for one in shown], [one.before for one in behind])
-    after = _rest([one.after for one in shown], [one.after for one in behind])
-    bars = [Bar(name(ctx, one), one.before, one.after) for one in shown]
+def _build_bars(ctx: Context, dial: Dial) -> list[Bar]:
+    """Return bars for the most probable tokens, and one for all others together."""
+    shown, others = dial.candidates[:SHOWN_TOKENS], dial.candidates[SHOWN_TOKENS:]
+    before = _sum_others([one.before for one in shown], [one.before for one in others])
+    after = _sum_others([one.after for one in shown], [one.after for one in others])
+    bars = [Bar(label_candidate(ctx, one), one.before, one.after) for one in shown]
     return [*bars, Bar(ctx.translate("all others"), before, after)]
 
 
-def _rest(shown: Sequence[float], behind: Sequence[float]) -> float:
-    """What all tokens together have that are not shown; those `behind` are the most probable of them.
+def _sum_others(shown: Sequence[float], most_probable_others: Sequence[float]) -> float:
+    """Return the probability of all tokens that are not `shown`, including `most_probable_others`.
 
-    What the shown ones lack to 1 is a little more or less than nothing where it should be nothing, and nothing where it
-    should be a little.
+    1 - sum(shown) alone has rounding errors: it can differ from 0 where top-p cut all others off, and be 0 where they
+    have very little.
     """
-    known = sum(behind)
+    known = sum(most_probable_others)
     return max(known, 1 - sum(shown)) if known else 0.0
 
 
-def _change(bar: Bar) -> str:
-    return f"{percent(bar.before)} → {percent(bar.after)}"
+def _format_change(bar: Bar) -> str:
+    return f"{format_percent(bar.before)} → {format_percent(bar.after)}"
 
 
-def _buttons(ctx: Context, dial: Dial, wish: OddsRequest) -> tuple[Button, ...]:
-    here = replace(wish, ids=dial.prompt_ids, model=dial.model)
+def _build_buttons(ctx: Context, dial: Dial, request: OddsRequest) -> tuple[Button, ...]:
+    here = replace(request, ids=dial.prompt_ids, model=dial.model)
     offered = [
-        here.button(name(ctx, one), ended=True)
+        here.to_button(label_candidate(ctx, one), ended=True)
         if one.ends
-        else here.with_ids(*dial.prompt_ids, one.id).button(name(ctx, one))
-        for one in dial.candidates[:OFFERED]
+        else here.with_ids(*dial.prompt_ids, one.id).to_button(label_candidate(ctx, one))
+        for one in dial.candidates[:OFFERED_TOKENS]
         if not one.hidden
     ]
-    return (*offered, here.button(ctx.translate("🎲 Draw one"), draw=True))
+    return (*offered, here.to_button(ctx.translate("🎲 Draw one"), draw=True))
 
 
-def _luck(ctx: Context, drawn: Draw) -> str:
-    token = f"`{_code(name(ctx, drawn.token))}`"
-    return ctx.translate("🎲 Drawn: {token}, which had {chance}.", token=token, chance=percent(drawn.token.after))
+def _describe_drawn(ctx: Context, drawn: DrawnToken) -> str:
+    token = f"`{_escape_code(label_candidate(ctx, drawn.token))}`"
+    return ctx.translate(
+        "🎲 Drawn: {token}, which had {chance}.", token=token, chance=format_percent(drawn.token.after)
+    )
 
 
-def _draw(ctx: Context, wish: OddsRequest) -> str:
-    temperature, top_p = f"{wish.temperature:g}", f"{wish.top_p:g}"
-    if wish.top_p >= 1:
+def _describe_sampling(ctx: Context, request: OddsRequest) -> str:
+    temperature, top_p = f"{request.temperature:g}", f"{request.top_p:g}"
+    if request.top_p >= 1:
         return ctx.translate("at temperature {temperature}", temperature=temperature)
     return ctx.translate("at temperature {temperature}, top-p {top_p}", temperature=temperature, top_p=top_p)
 
 
-def _card(dial: Dial, wish: OddsRequest, drawn: Draw | None) -> dict[str, str]:
-    facts = {"model": dial.model, "temperature": f"{wish.temperature:g}", "top_p": f"{wish.top_p:g}"}
-    seed = wish.seed if drawn is None else drawn.seed
+def _build_card(dial: Dial, request: OddsRequest, drawn: DrawnToken | None) -> dict[str, str]:
+    facts = {"model": dial.model, "temperature": f"{request.temperature:g}", "top_p": f"{request.top_p:g}"}
+    seed = request.seed if drawn is None else drawn.seed
     return facts | ({} if seed is None else {"seed": str(seed)})
 
 
-def _code(text: str) -> str:
+def _escape_code(text: str) -> str:
     return text.replace("`", "ˋ")
 
 
-def _begin(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _cut_end(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def _end(text: str, most: int) -> str:
-    return text if len(text) <= most else f"…{text[1 - most :]}"
+def _cut_start(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"…{text[1 - limit :]}"

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from bot import Attachment, Choice, Context, Plugin, Reply, SerialExecutor, UsageStatistics, command
-from plugins.stats.chart import COLOURS, UsageChart, draw
+from plugins.stats.chart import COLOURS, UsageChart, draw_chart
 
-NAMED = len(COLOURS) - 1
-"""How many commands have a colour of their own; the others share the last one."""
+MAX_NAMED_COMMANDS = len(COLOURS) - 1
+"""Limit of the commands with a colour of their own; all others share the last one."""
 FILE = "stats.png"
 
 
 class StatsPlugin(Plugin):
-    """Figures for moderators."""
+    """Statistics for moderators."""
 
     title = "Statistics (/stats)"
 
     async def start(self) -> None:
-        self._pencil = SerialExecutor("stats")
+        self._drawing_thread = SerialExecutor("stats")
 
     async def stop(self) -> None:
-        self._pencil.leave()
+        self._drawing_thread.leave()
 
     @command(moderator=True, private=True)
     async def stats(
@@ -40,38 +40,38 @@ class StatsPlugin(Plugin):
             yield Reply(text=ctx.translate("Nobody used me here in the last {days} days.", days=days), final=True)
             return
         yield Reply(status=ctx.translate("Drawing the figures …"))
-        picture = await self._pencil.run(draw, _chart(ctx, figures))
-        file = Attachment(FILE, picture, "image/png", alt=_alt(ctx, figures))
-        yield Reply(text=_text(ctx, figures), attachments=(file,), final=True)
+        picture = await self._drawing_thread.run(draw_chart, _build_chart(ctx, figures))
+        file = Attachment(FILE, picture, "image/png", alt=_describe_chart(ctx, figures))
+        yield Reply(text=_build_text(ctx, figures), attachments=(file,), final=True)
 
 
-def _kinds(ctx: Context, figures: UsageStatistics) -> list[tuple[str, Sequence[int]]]:
-    """The commands that are used most, each with its uses by day, and all others together."""
+def _group_uses(ctx: Context, figures: UsageStatistics) -> list[tuple[str, Sequence[int]]]:
+    """Return the most used commands, each with its uses by day, and all others together."""
     kinds: list[tuple[str, Sequence[int]]] = [(f"/{name}", uses) for name, uses in figures.uses.items()]
-    if len(kinds) <= NAMED + 1:
+    if len(kinds) <= MAX_NAMED_COMMANDS + 1:
         return kinds
-    others = [sum(numbers) for numbers in zip(*(uses for _, uses in kinds[NAMED:]), strict=True)]
-    return [*kinds[:NAMED], (ctx.translate("all others"), others)]
+    others = [sum(numbers) for numbers in zip(*(uses for _, uses in kinds[MAX_NAMED_COMMANDS:]), strict=True)]
+    return [*kinds[:MAX_NAMED_COMMANDS], (ctx.translate("all others"), others)]
 
 
-def _chart(ctx: Context, figures: UsageStatistics) -> UsageChart:
-    return UsageChart(ctx.translate("Answers by day"), figures.days, _kinds(ctx, figures))
+def _build_chart(ctx: Context, figures: UsageStatistics) -> UsageChart:
+    return UsageChart(ctx.translate("Answers by day"), figures.days, _group_uses(ctx, figures))
 
 
-def _alt(ctx: Context, figures: UsageStatistics) -> str:
-    """The numbers in words, the most telling first, since platforms cut what is long."""
-    commands = ", ".join(f"{name} {sum(uses)}" for name, uses in _kinds(ctx, figures))
+def _describe_chart(ctx: Context, figures: UsageStatistics) -> str:
+    """Return the numbers in words, the most important ones first, because platforms cut long descriptions."""
+    commands = ", ".join(f"{name} {sum(uses)}" for name, uses in _group_uses(ctx, figures))
     totals = [sum(numbers) for numbers in zip(*figures.uses.values(), strict=True)] or [0] * len(figures.days)
     days = ", ".join(f"{day[5:]}: {total}" for day, total in zip(figures.days, totals, strict=True))
     about = {"first": figures.days[0], "last": figures.days[-1], "commands": commands, "days": days}
     return ctx.translate("Answers from {first} to {last}: {commands}. By day: {days}.", **about)
 
 
-def _text(ctx: Context, figures: UsageStatistics) -> str:
+def _build_text(ctx: Context, figures: UsageStatistics) -> str:
     first, last = figures.days[0], figures.days[-1]
     about = {"first": first, "last": last, "count": figures.total, "failed": figures.failed}
     head = ctx.translate("**{first} to {last}** (UTC). Answers: {count}, with an error: {failed}.", **about)
-    lines = [head, "", *(f"- {_command(ctx, figures, name)}" for name in figures.uses)]
+    lines = [head, "", *(f"- {_describe_command(ctx, figures, name)}" for name in figures.uses)]
     if figures.reasons:
         reasons = ", ".join(f"`{code}` {count}" for code, count in figures.reasons.items())
         lines += ["", ctx.translate("Refused: {count} ({reasons}).", count=sum(figures.refused), reasons=reasons)]
@@ -80,18 +80,18 @@ def _text(ctx: Context, figures: UsageStatistics) -> str:
     return "\n".join(lines)
 
 
-def _command(ctx: Context, figures: UsageStatistics, name: str) -> str:
-    """One command in a line: uses, how long people waited for something to see, thumbs."""
+def _describe_command(ctx: Context, figures: UsageStatistics, name: str) -> str:
+    """Return a line about one command: its uses, the time until people saw something, and its thumbs."""
     parts = [f"`/{name}`: {sum(figures.uses[name])}"]
     if (waits := figures.waits.get(name)) is not None:
-        half, most = _seconds(ctx, waits.half), _seconds(ctx, waits.most)
+        half, most = _format_bucket(ctx, waits.half), _format_bucket(ctx, waits.most)
         parts.append(ctx.translate("half waited {half}, nine in ten {most}", half=half, most=most))
     if (votes := figures.votes.get(name)) is not None:
         parts.append(f"👍 {votes[0]} 👎 {votes[1]}")
     return " · ".join(parts)
 
 
-def _seconds(ctx: Context, edge: float | None) -> str:
-    if edge is None:
+def _format_bucket(ctx: Context, upper_edge: float | None) -> str:
+    if upper_edge is None:
         return ctx.translate("more than 5 minutes")
-    return ctx.translate("less than {seconds} s", seconds=f"{edge:g}")
+    return ctx.translate("less than {seconds} s", seconds=f"{upper_edge:g}")

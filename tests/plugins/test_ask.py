@@ -16,7 +16,7 @@ from bot.core.messages import Action, Place, Request
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.storage.database import Database
-from plugins.ask import forked
+from plugins.ask import fork_tokens
 
 ANSWER = "Paris is the capital of France."
 
@@ -83,7 +83,7 @@ async def test_stop_reaches_the_model_server(bot: Bot, models: FakeModels) -> No
     ("locale", "key", "value"),
     [("en", "left out", "4 older turns"), ("de", "ausgelassen", "4 ältere Beiträge")],
 )
-async def test_what_was_cut_short_says_so(tmp_path: Path, locale: str, key: str, value: str) -> None:
+async def test_a_cut_answer_or_conversation_says_so(tmp_path: Path, locale: str, key: str, value: str) -> None:
     stream = (
         b'data: {"choices": [{"delta": {"content": "```\\nx\\n```"}, "finish_reason": "length"}], '
         b'"tempera": {"dropped_turns": 4}}\n\ndata: [DONE]\n\n'
@@ -122,7 +122,7 @@ async def test_what_was_cut_short_says_so(tmp_path: Path, locale: str, key: str,
         ),
     ],
 )
-async def test_what_is_wrong_is_said_in_the_askers_language(
+async def test_wrong_options_are_refused_in_the_askers_language(
     bot: Bot, models: FakeModels, line: str, locale: str, sentence: str
 ) -> None:
     reply = await last(bot, ask(line, speaking(locale)))
@@ -138,7 +138,7 @@ async def test_what_is_wrong_is_said_in_the_askers_language(
         ("es", "A /ask le falta «prompt»: un texto de 1 a 8000 caracteres. Se escribe así: "),
     ],
 )
-async def test_what_is_missing(bot: Bot, locale: str, start: str) -> None:
+async def test_a_missing_prompt_is_named(bot: Bot, locale: str, start: str) -> None:
     usage = "/ask [temperature:…] [max_tokens:…] [seed:…] prompt"
     assert (await last(bot, ask("/ask", speaking(locale)))).text == f"{start}{usage}"
 
@@ -156,14 +156,14 @@ async def test_the_temperature_is_written_as_people_write_it(bot: Bot, temperatu
     assert reply.card["temperature"] == number(temperature)
 
 
-# Tokens, and answers that go on from the middle of another
+# Tokens and forks
 
 
 def fork(row: int, at: int, choice: int, user: User = ANN, place: Place = ROOM) -> Request:
     return Request(user=user, place=place, action=Action(f"t:fork:{row}", {"at": str(at), "choice": str(choice)}))
 
 
-async def test_every_answer_keeps_its_tokens_and_what_else_was_likely(bot: Bot, models: FakeModels) -> None:
+async def test_every_answer_keeps_its_tokens_and_the_likely_others(bot: Bot, models: FakeModels) -> None:
     reply = await last(bot, ask("/ask temperature:0 Where?"))
     assert (models.requests[0]["logprobs"], models.requests[0]["top_logprobs"]) == (True, 5)
     tokens = await bot.tokens(reply.row, BEN, ROOM)
@@ -172,13 +172,13 @@ async def test_every_answer_keeps_its_tokens_and_what_else_was_likely(bot: Bot, 
     assert [one.text for one in tokens[1].likely] == [" so", " is", " if", ""]
 
 
-async def test_tokens_that_ended_the_answer_are_none_of_it(bot: Bot, models: FakeModels) -> None:
+async def test_tokens_that_ended_the_answer_are_not_kept(bot: Bot, models: FakeModels) -> None:
     models.answer, models.unshown = ("Paris", "."), ("\n", "User", ":")
     reply = await last(bot, ask("Where?"))
     assert [token.text for token in await bot.tokens(reply.row, BEN, ROOM)] == ["Paris", "."]
 
 
-async def test_a_stopped_answer_keeps_those_it_had(bot: Bot, models: FakeModels) -> None:
+async def test_a_stopped_answer_keeps_its_tokens(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     async for reply in bot.prepare(ask("hi")).start():
         if reply.text and not reply.final:
@@ -186,7 +186,7 @@ async def test_a_stopped_answer_keeps_those_it_had(bot: Bot, models: FakeModels)
     assert [token.text for token in await bot.tokens(reply.row, ANN, ROOM)] == ["Paris"]
 
 
-async def test_what_safety_holds_back_is_kept_in_no_token(models: FakeModels, tmp_path: Path) -> None:
+async def test_text_that_a_filter_holds_back_is_not_kept_in_tokens(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
     models.scores, models.answer = {"vile": {"hate": 0.99}}, ("Roses", " are red.", " Something", " vile.", " The end.")
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
@@ -195,7 +195,7 @@ async def test_what_safety_holds_back_is_kept_in_no_token(models: FakeModels, tm
         assert [token.text for token in await bot.tokens(reply.row, BEN, ROOM)] == ["Roses", " are red."]
 
 
-async def test_the_deployment_can_do_without(models: FakeModels, tmp_path: Path) -> None:
+async def test_the_setting_keep_tokens_can_be_switched_off(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
     settings = {"ask.keep_tokens": False}
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
@@ -207,7 +207,7 @@ async def test_the_deployment_can_do_without(models: FakeModels, tmp_path: Path)
         )
 
 
-async def test_a_fork_keeps_what_was_before_and_goes_on(bot: Bot, models: FakeModels) -> None:
+async def test_a_fork_keeps_the_beginning_and_goes_on(bot: Bot, models: FakeModels) -> None:
     await last(bot, ask("before"))
     first = await last(bot, ask("/ask temperature:1.5 max_tokens:9 Where?"))
     models.answer = (" happy", ".")
@@ -236,13 +236,13 @@ async def test_a_fork_keeps_what_was_before_and_goes_on(bot: Bot, models: FakeMo
         (-1, 0, "at must be a whole number of at least 0; you gave “-1”."),
     ],
 )
-async def test_what_cannot_be_gone_on_with(bot: Bot, at: int, choice: int, sentence: str) -> None:
+async def test_a_fork_at_an_impossible_token_is_refused(bot: Bot, at: int, choice: int, sentence: str) -> None:
     row = (await last(bot, ask("hi"))).row
     reply = await last(bot, fork(row, at, choice))
     assert (reply.text, reply.error) == (sentence, True)
 
 
-async def test_an_answer_of_blanks_alone_cannot_be_gone_on_with(bot: Bot, models: FakeModels) -> None:
+async def test_a_fork_cannot_begin_with_blanks_alone(bot: Bot, models: FakeModels) -> None:
     models.answer = ("\n", "Hi", ".")
     row = (await last(bot, ask("hi"))).row
     reply = await last(bot, fork(row, 0, 0))
@@ -251,13 +251,13 @@ async def test_an_answer_of_blanks_alone_cannot_be_gone_on_with(bot: Bot, models
 
 
 @pytest.mark.parametrize(("at", "choice"), [(0, 0), (1, 0)])
-def test_no_character_is_broken(at: int, choice: int) -> None:
+def test_a_fork_never_splits_a_character(at: int, choice: int) -> None:
     likely = (LikelyToken("\ufffd", 0.5),)
     with pytest.raises(UserError, match="part of a character"):
-        forked((Token("", 0.5, likely), Token("é", 0.5, (LikelyToken("è", 0.5),))), at, choice)
+        fork_tokens((Token("", 0.5, likely), Token("é", 0.5, (LikelyToken("è", 0.5),))), at, choice)
 
 
-async def test_private_answers_are_their_authors(bot: Bot, models: FakeModels, tmp_path: Path) -> None:
+async def test_only_the_author_can_fork_a_private_answer(bot: Bot, models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
     settings = {"answers.private": True}
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
@@ -271,32 +271,32 @@ async def test_private_answers_are_their_authors(bot: Bot, models: FakeModels, t
         assert (await last(bot, fork(row, 0, 1))).private
 
 
-async def test_what_somebody_said_privately_is_not_in_a_fork_of_another(models: FakeModels, tmp_path: Path) -> None:
+async def test_private_messages_are_not_in_the_fork_of_somebody_else(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
         assert (await last(bot, ask("call me on 0151 23456789"))).private
         assert (await last(bot, ask("or on 0151 23456780"))).private
         assert "23456789" in str(models.requests[-1]["messages"])
-        # Everybody reads this one, so that it knows of neither, and what grows out of it does not.
+        # Everybody can read this answer, so it knows neither private message, and its forks do not either.
         hello = await last(bot, ask("Say hello"))
         assert "0151" not in str(models.requests[-1]["messages"])
         assert not (await last(bot, fork(hello.row, 0, 1, BEN))).error
         assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["Say hello", " so"]
 
 
-async def test_other_answers_cannot_be_forked(bot: Bot) -> None:
+async def test_answers_of_other_commands_cannot_be_forked(bot: Bot) -> None:
     row = (await last(bot, ask("/face seed:1"))).row
     assert (await last(bot, fork(row, 0, 0))).text == "Answers of /face cannot be forked."
 
 
-# What the lessons say
+# Lessons
 
 LESSON = "# Eggs\n\n## Tempera\n\nTempera is paint that is made with the yolk of an egg.\n"
 ASKED = "what is tempera"
 
 
 @pytest.fixture
-def teaching(models: FakeModels, tmp_path: Path) -> Callable[..., Bot]:
+def create_bot_with_lesson(models: FakeModels, tmp_path: Path) -> Callable[..., Bot]:
     models.listed = {"fake-chat": "chat"}
     (tmp_path / "eggs.md").write_text(LESSON)
 
@@ -312,10 +312,10 @@ def teaching(models: FakeModels, tmp_path: Path) -> Callable[..., Bot]:
     return make
 
 
-async def test_what_a_lesson_says_goes_to_the_model_and_the_card_names_it(
-    teaching: Callable[..., Bot], models: FakeModels
+async def test_the_text_of_a_lesson_goes_to_the_model_and_the_card_names_it(
+    create_bot_with_lesson: Callable[..., Bot], models: FakeModels
 ) -> None:
-    async with teaching() as bot:
+    async with create_bot_with_lesson() as bot:
         await last(bot, ask(f"/explain {ASKED}"))
         reply = await last(bot, ask(f"/ask {ASKED}"))
     given = models.requests[-1]["messages"][-1]["content"]
@@ -326,25 +326,27 @@ async def test_what_a_lesson_says_goes_to_the_model_and_the_card_names_it(
 
 
 @pytest.mark.parametrize("question", ["who won the cup", f"{ASKED} {'and more ' * 80}"])
-async def test_what_no_lesson_answers_goes_as_it_is(
-    teaching: Callable[..., Bot], models: FakeModels, question: str
+async def test_without_a_lesson_the_question_is_sent_unchanged(
+    create_bot_with_lesson: Callable[..., Bot], models: FakeModels, question: str
 ) -> None:
-    async with teaching() as bot:
+    async with create_bot_with_lesson() as bot:
         await last(bot, ask(f"/explain {ASKED}"))
         reply = await last(bot, ask(f"/ask {question}"))
     assert models.requests[-1]["messages"][-1]["content"] == question.strip()
     assert "lesson" not in reply.card
 
 
-async def test_the_lessons_can_be_left_out(teaching: Callable[..., Bot], models: FakeModels) -> None:
-    async with teaching(ask__use_lessons=False) as bot:
+async def test_the_setting_use_lessons_can_be_switched_off(
+    create_bot_with_lesson: Callable[..., Bot], models: FakeModels
+) -> None:
+    async with create_bot_with_lesson(ask__use_lessons=False) as bot:
         await last(bot, ask(f"/explain {ASKED}"))
         await last(bot, ask(f"/ask {ASKED}"))
     assert models.requests[-1]["messages"][-1]["content"] == ASKED
 
 
 async def test_a_long_conversation_fits_a_request_in_any_script(bot: Bot, models: FakeModels) -> None:
-    # In JSON, each of these signs takes twelve bytes.
+    # In JSON, each of these characters takes twelve bytes.
     for _ in range(12):
         reply = await last(bot, ask("🐈" * 8000))
         assert not reply.error, reply.text

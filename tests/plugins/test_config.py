@@ -11,15 +11,15 @@ from bot.settings.setting import Scope
 HALL = Place("test", "hall", server="school")
 
 
-async def moderate(bot: Bot, line: str, user: User = MODERATOR, place: Place = ROOM) -> Reply:
+async def run_as_moderator(bot: Bot, line: str, user: User = MODERATOR, place: Place = ROOM) -> Reply:
     return await last(bot, ask(line, user, place))
 
 
-async def said(bot: Bot, line: str, user: User = MODERATOR) -> str:
-    return (await moderate(bot, line, user)).text
+async def read_text(bot: Bot, line: str, user: User = MODERATOR) -> str:
+    return (await run_as_moderator(bot, line, user)).text
 
 
-# Setting and taking back
+# Set and reset
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ async def said(bot: Bot, line: str, user: User = MODERATOR) -> str:
         "/config set ask.temperature.maximum 1 channel:#room",
     ],
 )
-async def test_a_change_says_what_was_and_what_is(bot: Bot, line: str) -> None:
+async def test_a_change_shows_the_value_before_and_after(bot: Bot, line: str) -> None:
     where = "channel room" if "channel" in line else "this server"
     decision = bot.prepare(ask(line, MODERATOR))
     assert decision.private
@@ -42,7 +42,7 @@ async def test_a_change_says_what_was_and_what_is(bot: Bot, line: str) -> None:
 
 
 async def test_one_channel_never_changes_another(bot: Bot, models: FakeModels) -> None:
-    await moderate(bot, "/config set ask.temperature.maximum 1 channel:#room")
+    await run_as_moderator(bot, "/config set ask.temperature.maximum 1 channel:#room")
     assert (await last(bot, ask("/ask temperature:1.5 hi"))).error
     for place in (HALL, Place("test", "room", server="other"), Place("other", "room", server="school")):
         assert not (await last(bot, ask("/ask temperature:1.5 hi", place=place))).error
@@ -50,28 +50,28 @@ async def test_one_channel_never_changes_another(bot: Bot, models: FakeModels) -
 
 
 async def test_a_default_is_in_force_at_the_next_request(bot: Bot, models: FakeModels) -> None:
-    await moderate(bot, "/config set ask.temperature.default 0.1")
+    await run_as_moderator(bot, "/config set ask.temperature.default 0.1")
     assert (await last(bot, ask("/ask hi"))).card["temperature"] == "0.1"
-    await moderate(bot, "/config reset ask.temperature.default")
+    await run_as_moderator(bot, "/config reset ask.temperature.default")
     assert (await last(bot, ask("/ask hi"))).card["temperature"] == "0.7"
 
 
-async def test_exceptions_are_told_with_the_change(bot: Bot) -> None:
-    await moderate(bot, "/config set limits.cooldown 5 channel:#hall")
-    await moderate(bot, "/config set limits.cooldown 0 role:@teachers")
-    assert await said(bot, "/config set limits.cooldown 60") == (
+async def test_a_change_lists_the_channels_with_their_own_value(bot: Bot) -> None:
+    await run_as_moderator(bot, "/config set limits.cooldown 5 channel:#hall")
+    await run_as_moderator(bot, "/config set limits.cooldown 0 role:@teachers")
+    assert await read_text(bot, "/config set limits.cooldown 60") == (
         "`limits.cooldown` (this server): 0 → 60\n- role teachers: **0**\n- channel hall: **5**"
     )
 
 
-async def test_reset_takes_back_one_or_all_of_a_scope(bot: Bot) -> None:
+async def test_reset_removes_one_or_all_values_of_a_scope(bot: Bot) -> None:
     for line in ("limits.cooldown 60", "answers.private yes", "limits.cooldown 5 channel:#hall"):
-        await moderate(bot, f"/config set {line}")
-    assert await said(bot, "/config reset limits.cooldown") == "`limits.cooldown` (this server): 60 → 0"
-    assert await said(bot, "/config reset") == "`answers.private` (this server): yes → no"
+        await run_as_moderator(bot, f"/config set {line}")
+    assert await read_text(bot, "/config reset limits.cooldown") == "`limits.cooldown` (this server): 60 → 0"
+    assert await read_text(bot, "/config reset") == "`answers.private` (this server): yes → no"
     assert bot.settings.value("limits.cooldown", HALL) == 5
-    assert await said(bot, "/config reset channel:#hall") == "`limits.cooldown` (channel hall): 5 → 0"
-    assert await said(bot, "/config reset") == "Nothing was set there."
+    assert await read_text(bot, "/config reset channel:#hall") == "`limits.cooldown` (channel hall): 5 → 0"
+    assert await read_text(bot, "/config reset") == "Nothing was set there."
 
 
 @pytest.mark.parametrize(
@@ -108,58 +108,58 @@ async def test_reset_takes_back_one_or_all_of_a_scope(bot: Bot) -> None:
         ("/config show xyzzy", "There is no setting “xyzzy”. /config show lists what there is."),
     ],
 )
-async def test_what_is_wrong_is_one_sentence(bot: Bot, line: str, sentence: str) -> None:
-    reply = await moderate(bot, line)
+async def test_an_error_is_one_sentence(bot: Bot, line: str, sentence: str) -> None:
+    reply = await run_as_moderator(bot, line)
     assert (reply.text, reply.error, reply.private) == (sentence, True, True)
     assert bot.settings.scopes.within(Scope("test", "school")) == {}
 
 
-async def test_the_operator_sets_it_for_other_servers(bot: Bot) -> None:
-    assert await said(bot, "/config set limits.cooldown 9 server:web", OPERATOR) == (
+async def test_the_operator_changes_settings_of_other_servers(bot: Bot) -> None:
+    assert await read_text(bot, "/config set limits.cooldown 9 server:web", OPERATOR) == (
         "`limits.cooldown` (server web:web): 0 → 9"
     )
     assert bot.settings.value("limits.cooldown", Place("web", "general", server="web")) == 9
-    await moderate(bot, "/config set access.roles value:<@&123456> server:discord:42", OPERATOR)
+    await run_as_moderator(bot, "/config set access.roles value:<@&123456> server:discord:42", OPERATOR)
     assert bot.settings.value("access.roles", Place("discord", "1", server="42")) == "123456"
-    assert await said(bot, "/config show server:nowhere", OPERATOR) == (
+    assert await read_text(bot, "/config show server:nowhere", OPERATOR) == (
         "server must be web, or discord: or slack: with an id, such as discord:123; you gave “nowhere”."
     )
 
 
-async def test_who_changed_what_is_kept(bot: Bot) -> None:
-    await moderate(bot, "/config set limits.cooldown 60 channel:#hall")
+async def test_changes_are_recorded_with_their_author(bot: Bot) -> None:
+    await run_as_moderator(bot, "/config set limits.cooldown 60 channel:#hall")
     [entry] = await bot.audit.find("test", "school")
     assert (entry.kind, entry.what, entry.channel) == ("setting", "limits.cooldown", "hall")
     assert (entry.before, entry.after, entry.actor, entry.actor_name) == (None, 60, "mod", "Mod")
 
 
-# Showing
+# Show
 
 
-async def test_all_are_shown_with_what_was_set_set_off(bot: Bot) -> None:
-    await moderate(bot, "/config set limits.cooldown 60")
-    await moderate(bot, "/config set limits.cooldown 5 channel:#hall")
-    lines = (await said(bot, "/config show")).splitlines()
+async def test_the_list_highlights_the_settings_that_were_changed(bot: Bot) -> None:
+    await run_as_moderator(bot, "/config set limits.cooldown 60")
+    await run_as_moderator(bot, "/config set limits.cooldown 5 channel:#hall")
+    lines = (await read_text(bot, "/config show")).splitlines()
     assert "- `limits.cooldown`: **60** (this server)" in lines
     assert "- `answers.quote`: yes" in lines
     assert "- `ask.temperature.maximum`: 2" in lines
     assert "There is more, set for: channel hall" in lines
-    hall = (await said(bot, "/config show channel:#hall")).splitlines()
+    hall = (await read_text(bot, "/config show channel:#hall")).splitlines()
     assert "- `limits.cooldown`: **5** (this channel)" in hall
 
 
-async def test_one_is_shown_with_where_its_value_comes_from(bot: Bot) -> None:
-    await moderate(bot, "/config set ask.temperature.maximum 1.5")
-    await moderate(bot, "/config set ask.temperature.maximum 1 channel:#hall")
-    assert await said(bot, "/config show ask.temperature.maximum channel:#hall") == (
+async def test_one_setting_is_shown_with_the_origin_of_its_value(bot: Bot) -> None:
+    await run_as_moderator(bot, "/config set ask.temperature.maximum 1.5")
+    await run_as_moderator(bot, "/config set ask.temperature.maximum 1 channel:#hall")
+    assert await read_text(bot, "/config show ask.temperature.maximum channel:#hall") == (
         "**ask.temperature.maximum** – The most that temperature of /ask may be.\n"
         "It takes a number from 0 to 2.\n"
         "- default: **2**\n"
         "- this server: **1.5**\n"
         "- this channel: **1** ← counts here"
     )
-    assert (await said(bot, "/config show ask.temperature.maximum")).splitlines()[-1] == "- channel hall: **1**"
-    german = await said(bot, "/config show ask.temperature.maximum", speaking("de", MODERATOR))
+    assert (await read_text(bot, "/config show ask.temperature.maximum")).splitlines()[-1] == "- channel hall: **1**"
+    german = await read_text(bot, "/config show ask.temperature.maximum", speaking("de", MODERATOR))
     assert german.startswith("**ask.temperature.maximum** – Wie groß temperature von /ask höchstens sein darf.")
 
 
@@ -188,20 +188,20 @@ async def test_names_and_values_complete(
     assert await bot.complete(replace(request, user=ANN), option, typed) == ()
 
 
-async def test_what_was_set_completes_to_be_taken_back(bot: Bot) -> None:
-    await moderate(bot, "/config set limits.cooldown 5 channel:#hall")
+async def test_reset_completes_the_settings_that_were_changed(bot: Bot) -> None:
+    await run_as_moderator(bot, "/config set limits.cooldown 5 channel:#hall")
     request = Request(user=MODERATOR, place=ROOM, command="config reset", text="/config reset ")
     assert await bot.complete(request, "setting", "lim") == ["limits.cooldown"]
     assert await bot.complete(request, "setting", "ask") == []
 
 
 @pytest.mark.parametrize("before", ["/config set xyzzy ", "/config set xyzzy:1 ", "/nothing ", ""])
-async def test_values_of_what_there_is_not_are_none(bot: Bot, before: str) -> None:
+async def test_unknown_settings_complete_to_no_values(bot: Bot, before: str) -> None:
     request = Request(user=MODERATOR, place=ROOM, command="config set", text=before)
     assert await bot.complete(request, "value", "") == []
 
 
-async def test_models_complete_to_nothing_while_nobody_tells_them(bot: Bot, models: FakeModels) -> None:
+async def test_models_complete_to_nothing_while_the_model_server_is_silent(bot: Bot, models: FakeModels) -> None:
     models.listed = {}
     request = Request(user=MODERATOR, place=ROOM, command="config set", text="/config set ask.model ")
     assert await bot.complete(request, "value", "") == []
@@ -210,11 +210,11 @@ async def test_models_complete_to_nothing_while_nobody_tells_them(bot: Bot, mode
 # Files
 
 
-async def test_what_was_exported_is_imported_elsewhere(bot: Bot) -> None:
+async def test_an_exported_file_can_be_imported_in_another_server(bot: Bot) -> None:
     for line in ("ask.temperature.maximum 1.5", 'ask.system_prompt value:"Say ä"', "answers.private yes channel:#hall"):
-        await moderate(bot, f"/config set {line}")
-    await moderate(bot, "/config set limits.user.hour 5 role:@helpers")
-    reply = await moderate(bot, "/config export")
+        await run_as_moderator(bot, f"/config set {line}")
+    await run_as_moderator(bot, "/config set limits.user.hour 5 role:@helpers")
+    reply = await run_as_moderator(bot, "/config export")
     [file] = reply.attachments
     assert file.filename == "tempera-settings.toml"
     other = Place("test", "room", server="other")
@@ -288,12 +288,12 @@ x = 1
         (Attachment("a.toml", b""), "There are no settings in it."),
     ],
 )
-async def test_what_is_no_file_of_settings(bot: Bot, file: Attachment, sentence: str) -> None:
+async def test_a_malformed_file_is_refused(bot: Bot, file: Attachment, sentence: str) -> None:
     request = Request(user=MODERATOR, place=ROOM, command="config import", options={"file": file})
     assert (await last(bot, request)).text.startswith(sentence)
 
 
-# Completion, and who may
+# Completion and rights
 
 
 @pytest.mark.parametrize(
@@ -321,13 +321,13 @@ async def test_names_complete(bot: Bot) -> None:
         f"ask.temperature.{part}" for part in ("default", "minimum", "maximum")
     ]
     assert await complete("config reset", "") == []
-    await moderate(bot, "/config set limits.cooldown 5 channel:#hall")
+    await run_as_moderator(bot, "/config set limits.cooldown 5 channel:#hall")
     assert await complete("config reset", "") == ["limits.cooldown"]
     assert await complete("config set", "", ANN) == []
 
 
-async def test_a_plugin_cannot_set_anything_for_whoever_is_no_moderator(bot: Bot) -> None:
-    """Even where a command forgets to ask."""
+async def test_a_plugin_cannot_change_settings_for_users_who_are_no_moderators(bot: Bot) -> None:
+    """This holds even if its command is not restricted to moderators."""
     from bot.core.caller import Caller
     from bot.core.errors import PermissionDenied
     from bot.settings.editor import SettingsEditor

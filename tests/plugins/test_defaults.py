@@ -5,7 +5,7 @@ from bot.app import Bot
 from bot.core.messages import Request
 
 
-async def test_a_default_counts_where_the_user_says_nothing(bot: Bot) -> None:
+async def test_a_default_is_used_if_the_option_is_not_given(bot: Bot) -> None:
     assert (await last(bot, ask("/defaults set ask.temperature value:0,3"))).text == (
         "`ask.temperature` is 0.3 for you from now on."
     )
@@ -15,7 +15,7 @@ async def test_a_default_counts_where_the_user_says_nothing(bot: Bot) -> None:
     assert (await last(bot, ask("hello"))).card["temperature"] == "0.3"
 
 
-async def test_forms_begin_with_it_and_buttons_keep_what_was_asked(bot: Bot) -> None:
+async def test_forms_start_with_the_default_and_buttons_keep_the_original_value(bot: Bot) -> None:
     first = await last(bot, ask("/ask hi"))
     await last(bot, ask("/defaults set value:1.5 ask.temperature"))
     decision = bot.prepare(ask("/ask", can_show_forms=True))
@@ -25,7 +25,7 @@ async def test_forms_begin_with_it_and_buttons_keep_what_was_asked(bot: Bot) -> 
     assert (await last(bot, press("again", first.row))).card["temperature"] == "0.7"
 
 
-async def test_showing_and_going_back(bot: Bot) -> None:
+async def test_defaults_are_shown_and_reset(bot: Bot) -> None:
     await last(bot, ask("/defaults set face.count value:4"))
     await last(bot, ask("/defaults set ask.temperature value:0"))
     text = (await last(bot, ask("/defaults show"))).text
@@ -54,7 +54,7 @@ async def test_showing_and_going_back(bot: Bot) -> None:
         ("/defaults reset face.count", "You have set no default of your own for face.count."),
     ],
 )
-async def test_what_is_wrong(bot: Bot, line: str, sentence: str) -> None:
+async def test_wrong_options_are_refused(bot: Bot, line: str, sentence: str) -> None:
     reply = await last(bot, ask(line))
     assert (reply.error, reply.private) == (True, True)
     assert reply.text.startswith(sentence)
@@ -70,6 +70,6 @@ async def test_names_complete(bot: Bot) -> None:
     assert await complete("defaults reset", "") == ["ask.temperature"]
 
 
-async def test_in_another_language(bot: Bot) -> None:
+async def test_defaults_are_shown_in_the_askers_language(bot: Bot) -> None:
     text = (await last(bot, ask("/defaults set ask.temperature value:1", speaking("de", MODERATOR)))).text
     assert text == "`ask.temperature` ist bei dir ab jetzt 1."

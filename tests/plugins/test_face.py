@@ -22,7 +22,7 @@ async def test_one_face_and_a_grid(bot: Bot, models: FakeModels) -> None:
     assert body["user"] == "ann"
 
 
-async def test_the_same_seed_is_the_same_face_and_again_another(bot: Bot) -> None:
+async def test_the_same_seed_draws_the_same_face_and_again_another(bot: Bot) -> None:
     first, same = await last(bot, ask("/face seed:7")), await last(bot, ask("/face seed:7"))
     assert first.attachments == same.attachments
     other = await last(bot, press("again", first.row))
@@ -53,12 +53,12 @@ async def test_a_picture_is_described_in_the_askers_language(bot: Bot) -> None:
         ("/face a cat", "/face takes no text beside its options (seed, count, truncation); “a cat” is too much."),
     ],
 )
-async def test_what_is_wrong(bot: Bot, models: FakeModels, line: str, sentence: str) -> None:
+async def test_wrong_options_are_refused(bot: Bot, models: FakeModels, line: str, sentence: str) -> None:
     assert (await last(bot, ask(line))).text == sentence
     assert models.requests == []
 
 
-async def test_a_drawing_that_nobody_waits_for_is_dropped(bot: Bot, models: FakeModels) -> None:
+async def test_stop_drops_the_drawing(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     stream = bot.prepare(ask("/face")).start()
     async for reply in stream:
@@ -69,7 +69,7 @@ async def test_a_drawing_that_nobody_waits_for_is_dropped(bot: Bot, models: Fake
     await models.until(dropped=1, running=0)
 
 
-async def test_pictures_are_hidden_where_the_setting_says_so(models: FakeModels, tmp_path: Path) -> None:
+async def test_pictures_are_spoilers_if_the_setting_says_so(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(entry_points=False))
     settings = {"answers.spoiler": True}
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:

@@ -5,7 +5,7 @@ from bot.app import Bot
 from bot.core.i18n import translations
 
 
-async def test_help_lists_what_the_asker_may_use(bot: Bot) -> None:
+async def test_help_lists_the_commands_that_the_asker_may_use(bot: Bot) -> None:
     decision = bot.prepare(ask("/help"))
     assert decision.private
     text = [reply async for reply in decision.start()][-1].text
@@ -32,7 +32,7 @@ async def test_help_lists_what_the_asker_may_use(bot: Bot) -> None:
     assert "- `/plugins disable` – Switch a plugin off in this server." in moderators
 
 
-async def test_one_command_in_full(bot: Bot) -> None:
+async def test_one_command_is_shown_in_full(bot: Bot) -> None:
     assert (await last(bot, ask("/help face"))).text == (
         "**/face** – Draw faces of people who do not exist.\n"
         "`/face [seed:…] [count:…] [truncation:…]`\n"
@@ -44,7 +44,7 @@ async def test_one_command_in_full(bot: Bot) -> None:
 
 
 @pytest.mark.parametrize("line", ["/help ask", "/help /ask", "/help command:ASK"])
-async def test_a_name_is_understood_however_it_is_written(bot: Bot, line: str) -> None:
+async def test_a_name_may_have_a_slash_and_capitals(bot: Bot, line: str) -> None:
     assert (await last(bot, ask(line))).text.startswith("**/ask** – Ask the language model a question.\n")
 
 
@@ -66,7 +66,7 @@ async def test_a_name_with_subcommands_shows_all_of_them(bot: Bot) -> None:
         ("/help plugins list", "There is no command /plugins list. /help lists what there is."),
     ],
 )
-async def test_what_is_not_there_or_not_for_the_asker(bot: Bot, line: str, sentence: str) -> None:
+async def test_unknown_and_forbidden_commands_are_refused(bot: Bot, line: str, sentence: str) -> None:
     reply = await last(bot, ask(line, ANN))
     assert (reply.text, reply.error) == (sentence, True)
 

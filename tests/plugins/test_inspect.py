@@ -12,7 +12,7 @@ from bot.plugin_host import plugin
 from bot.storage.database import Database
 
 
-async def test_the_last_answer_with_all_that_made_it(bot: Bot) -> None:
+async def test_the_last_answer_is_shown_with_its_options_and_facts(bot: Bot) -> None:
     await last(bot, ask("/ask temperature:0.2 seed:7 Which city?"))
     await last(bot, ask("/help"))
     decision = bot.prepare(ask("/inspect", BEN))
@@ -28,7 +28,7 @@ async def test_the_last_answer_with_all_that_made_it(bot: Bot) -> None:
     assert lines[5:] == ["- model: fake-chat", "- tokens: 6", "- seconds: 0.5"]
 
 
-async def test_the_answer_that_the_request_replies_to(bot: Bot) -> None:
+async def test_a_reply_inspects_the_answer_it_replies_to(bot: Bot) -> None:
     first = await last(bot, ask("/face seed:3"))
     await bot.sent(first.row, ["a1", "a2"])
     await last(bot, ask("/ask something else"))
@@ -37,7 +37,7 @@ async def test_the_answer_that_the_request_replies_to(bot: Bot) -> None:
     assert "- `seed`: 3 – The same seed gives the same face again" in text
 
 
-async def test_instead_of_an_answer_that_is_not_stored_no_other_is_told(bot: Bot) -> None:
+async def test_no_other_answer_is_shown_for_one_that_is_not_stored(bot: Bot) -> None:
     await last(bot, ask("/face seed:3"))
     reply = await last(bot, ask("/inspect", reply_to="purged"))
     assert (reply.error, reply.text) == (
@@ -46,18 +46,18 @@ async def test_instead_of_an_answer_that_is_not_stored_no_other_is_told(bot: Bot
     )
 
 
-async def test_a_drawn_seed_is_told(bot: Bot) -> None:
+async def test_a_random_seed_is_shown(bot: Bot) -> None:
     drawn = (await last(bot, ask("/face"))).card["seed"]
     assert f"- `seed`: {drawn} – The same seed" in (await last(bot, ask("/inspect"))).text
 
 
-async def test_in_a_channel_its_threads_are_looked_through(bot: Bot) -> None:
+async def test_a_channel_includes_its_threads(bot: Bot) -> None:
     await last(bot, ask("/face seed:3", place=replace(ROOM, thread="7")))
     assert (await last(bot, ask("/inspect"))).text.startswith("**/face**")
     assert (await last(bot, ask("/inspect", place=replace(ROOM, thread="8")))).error
 
 
-async def test_in_a_channel_nothing_is_told_of_its_private_threads(bot: Bot) -> None:
+async def test_a_channel_does_not_include_its_private_threads(bot: Bot) -> None:
     await last(bot, ask("/face seed:3"))
     thread = {"place": replace(ROOM, thread="7"), "resume": {PRIVATE_THREAD: True}}
     await last(bot, ask("/ask a secret", **thread))
@@ -66,7 +66,7 @@ async def test_in_a_channel_nothing_is_told_of_its_private_threads(bot: Bot) -> 
         assert "a secret" in (await last(bot, ask("/inspect", reader, **thread))).text
 
 
-async def test_what_a_button_made_is_told_as_the_command_that_people_type(bot: Bot) -> None:
+async def test_an_answer_of_a_button_is_shown_under_the_command_that_people_type(bot: Bot) -> None:
     odds = await last(bot, ask("/odds temperature:1 The cat sat on the"))
     await pressed(bot, odds, "␣floor")
     lines = (await last(bot, ask("/inspect", BEN))).text.splitlines()
@@ -79,7 +79,7 @@ async def test_what_a_button_made_is_told_as_the_command_that_people_type(bot: B
     ]
 
 
-async def test_a_recipe_stays_inside_the_bot(bot: Bot) -> None:
+async def test_a_recipe_is_not_shown(bot: Bot) -> None:
     pictures = await last(bot, ask("/imagine seed:7 steps:4 a cat"))
     varied = await pressed(bot, pictures, "V2")
     text = (await last(bot, ask("/inspect"))).text
@@ -90,7 +90,7 @@ async def test_a_recipe_stays_inside_the_bot(bot: Bot) -> None:
     assert "source" not in text
 
 
-async def test_a_fork_is_told_as_the_answer_that_it_goes_on_from(bot: Bot) -> None:
+async def test_a_fork_is_shown_like_the_answer_that_it_goes_on_from(bot: Bot) -> None:
     answer = await last(bot, ask("/ask seed:7 Which city?"))
     await last(bot, press("fork", answer.row, at=0, choice=1))
     text = (await last(bot, ask("/inspect"))).text
@@ -99,7 +99,7 @@ async def test_a_fork_is_told_as_the_answer_that_it_goes_on_from(bot: Bot) -> No
     assert "`choice`" not in text
 
 
-async def test_nothing_to_inspect(bot: Bot) -> None:
+async def test_without_an_answer_there_is_an_error(bot: Bot) -> None:
     reply = await last(bot, ask("/inspect"))
     assert (reply.error, reply.private) == (True, True)
     assert reply.text == "There is no answer of mine to inspect here, or it is no longer stored."
@@ -119,7 +119,7 @@ async def test_another_members_private_answer_is_not_shown(models: FakeModels, t
             assert not (await last(bot, ask("/inspect", ANN, reply_to=reply_to))).error
 
 
-async def test_in_german(bot: Bot) -> None:
+async def test_the_facts_are_in_the_askers_language(bot: Bot) -> None:
     await last(bot, ask("/face seed:3"))
     text = (await last(bot, ask("/inspect", speaking("de")))).text
     assert "gefragt von Ann" in text

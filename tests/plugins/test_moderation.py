@@ -1,4 +1,4 @@
-"""/mod, /timeout, /timeouts and /queue as moderators use them, and what everybody else hears."""
+"""/mod, /timeout, /timeouts and /queue: what they do for moderators, and that others are refused."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -20,7 +20,7 @@ from bot.plugin_host import plugin
 from bot.settings.scopes import home
 from bot.storage.audit import AuditFilter
 from bot.storage.database import Database, now
-from plugins.moderation import span
+from plugins.moderation import parse_timeout
 
 SCHOOL = home(ROOM)
 ADA = User("ada", "Ada", is_moderator=True)
@@ -28,12 +28,12 @@ ELSEWHERE = Place("test", "room", server="other school")
 
 
 def timeout(user: User, duration: str = "10m", actor: User = MODERATOR, **more: object) -> Request:
-    """As a platform with typed options asks."""
+    """Return a request with typed options, as Discord and Slack send it."""
     return Request(user=actor, place=ROOM, command="timeout", options={"user": user, "duration": duration, **more})
 
 
-class Hand:
-    """A platform that knows a few people, and shows messages."""
+class FakeAdapter:
+    """A platform adapter that knows a few people and shows messages."""
 
     def __init__(self, *people: User) -> None:
         self.people = {person.id: person for person in people}
@@ -78,14 +78,14 @@ async def test_a_moderator_times_somebody_out_and_lifts_it(bot: Bot) -> None:
 
 
 @pytest.mark.parametrize("whom", ["Ben", "@ben", "ben", "#1", "1", "<@ben>"])
-async def test_it_is_lifted_by_name_id_or_number(bot: Bot, whom: str) -> None:
+async def test_a_timeout_is_lifted_by_name_id_or_number(bot: Bot, whom: str) -> None:
     await last(bot, timeout(BEN))
     request = Request(user=MODERATOR, place=ROOM, command="timeouts lift")
     assert list(await bot.complete(request, "user", "b")) == ["Ben"]
     assert (await last(bot, ask(f"/timeouts lift {whom}", MODERATOR))).text == "Lifted: Ben can use me again."
 
 
-async def test_of_two_of_one_name_it_says_so(bot: Bot) -> None:
+async def test_an_ambiguous_name_is_refused(bot: Bot) -> None:
     await last(bot, timeout(BEN))
     await last(bot, timeout(User("ben2", "Ben")))
     assert (await last(bot, ask("/timeouts lift Ben", MODERATOR))).text == (
@@ -110,25 +110,25 @@ async def test_moderators_are_not_timed_out(bot: Bot) -> None:
     assert bot.timeouts.within(SCHOOL) == []
 
 
-async def test_whoever_is_typed_must_be_known_for_sure(bot: Bot) -> None:
+async def test_a_typed_user_must_be_known_to_the_platform(bot: Bot) -> None:
     line = ask("/timeout user:@ben 10m", MODERATOR)
     unknown = "I could not find out who “ben” is here. Pick them from the list, or give their id."
     assert (await last(bot, line)).text == unknown
-    with bot.hands.lent("test", Hand(ADA)):
+    with bot.hands.lent("test", FakeAdapter(ADA)):
         assert (await last(bot, line)).text == unknown
         assert (await last(bot, ask("/timeout user:@ada 10m", MODERATOR))).text == "Moderators cannot be timed out."
-    with bot.hands.lent("test", Hand(BEN)):
+    with bot.hands.lent("test", FakeAdapter(BEN)):
         assert (await last(bot, line)).text.startswith("Ben cannot use me until")
 
 
-async def test_whoever_is_no_member_must_have_done_something_here(bot: Bot) -> None:
+async def test_a_former_member_must_have_used_the_bot_here(bot: Bot) -> None:
     gone = replace(BEN, roles=None)
     refused = "Ben is no member of this server, and nothing of theirs is stored here: I cannot time them out."
     await last(bot, ask("/ask hi", BEN, ELSEWHERE))
-    with bot.hands.lent("test", Hand(gone)):
+    with bot.hands.lent("test", FakeAdapter(gone)):
         assert (await last(bot, timeout(gone))).text == refused
         await last(bot, ask("/queue", BEN))
-        # The refusal is on record.
+        # The audit has the refusal.
         assert (await last(bot, timeout(gone))).text.startswith("Ben cannot use me until")
 
 
@@ -146,31 +146,31 @@ async def test_whoever_is_no_member_must_have_done_something_here(bot: Bot) -> N
         ("1 di\u0301a", 1440),
     ],
 )
-def test_times_as_people_write_them(typed: str, minutes: int) -> None:
-    assert span(typed) == timedelta(minutes=minutes)
+def test_durations_are_parsed(typed: str, minutes: int) -> None:
+    assert parse_timeout(typed) == timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize("typed", ["", "10", "soon", "0m", "29d", "5w", "-5m", "10s", "10m later", "99999w"])
-def test_what_is_no_time_is_told(typed: str) -> None:
+def test_malformed_durations_are_refused(typed: str) -> None:
     with pytest.raises(UserError) as caught:
-        span(typed)
+        parse_timeout(typed)
     assert str(caught.value) == (f"duration must be a time such as 10m, 2h or 3d, up to 28 days; you gave “{typed}”.")
 
 
 # Messages
 
 
-async def test_a_message_is_removed_by_its_link_with_what_is_stored(bot: Bot) -> None:
+async def test_a_message_is_removed_by_its_link_with_its_stored_data(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
     await bot.sent(answer.row, ["m1", "m2"])
-    with bot.hands.lent("test", hand := Hand()):
+    with bot.hands.lent("test", adapter := FakeAdapter()):
         reply = await last(bot, ask("/mod remove https://chat/school/m2", MODERATOR))
         assert (reply.text, reply.private, reply.error) == ("The message is removed.", True, False)
-        assert hand.shown == {"hello"}
+        assert adapter.shown == {"hello"}
         assert await bot.messages.get(answer.row) is None
         (entry,) = await bot.audit.find("test", "school", AuditFilter(kind="moderation"))
         assert (entry.what, entry.actor, entry.subject, entry.after) == ("remove", "mod", "ben", {"command": "ask"})
-        # One that is not stored, such as a greeting.
+        # This message is not stored, such as a greeting.
         assert (
             await last(bot, ask("/mod remove https://chat/school/hello", MODERATOR))
         ).text == "The message is removed."
@@ -183,35 +183,35 @@ async def test_a_message_is_removed_by_its_link_with_what_is_stored(bot: Bot) ->
             assert (reply.text, reply.error) == (sentence, True)
 
 
-async def test_what_the_platform_keeps_is_told(bot: Bot) -> None:
+async def test_a_message_that_the_platform_keeps_is_reported(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
     await bot.sent(answer.row, ["m1"])
-    with bot.hands.lent("test", hand := Hand()):
-        hand.keeps = True
+    with bot.hands.lent("test", adapter := FakeAdapter()):
+        adapter.keeps = True
         assert (await last(bot, ask("/mod remove https://chat/school/m1", MODERATOR))).text == (
             "What was stored of it is deleted; the message itself could not be removed there."
         )
     assert await bot.messages.get(answer.row) is None
 
 
-async def test_an_answer_of_another_server_stays(bot: Bot) -> None:
+async def test_an_answer_of_another_server_is_not_removed(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN, ELSEWHERE))
     assert (await last(bot, ask(f"/mod remove {answer.row}", MODERATOR))).text == "There is no message of mine there."
     assert await bot.messages.get(answer.row) is not None
 
 
-async def test_in_direct_messages_those_of_others_stay(bot: Bot) -> None:
+async def test_direct_messages_of_others_are_not_removed(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN, Place("test", "room")))
     await bot.sent(answer.row, ["m1"])
-    with bot.hands.lent("test", hand := Hand()):
+    with bot.hands.lent("test", adapter := FakeAdapter()):
         for message in ("m1", "hello"):
             reply = await last(bot, ask(f"/mod remove https://chat//{message}", MODERATOR, Place("test", "dm-mod")))
             assert reply.text == "That message is not of this server."
-    assert hand.shown == {"m1", "m2", "hello"}
+    assert adapter.shown == {"m1", "m2", "hello"}
     assert await bot.messages.get(answer.row) is not None
 
 
-async def test_the_buttons_of_others_leave_an_entry_when_moderators_press_them(bot: Bot, models: FakeModels) -> None:
+async def test_an_audit_entry_is_made_when_moderators_press_buttons_of_others(bot: Bot, models: FakeModels) -> None:
     own = await last(bot, ask("/ask hi", MODERATOR))
     answer = await last(bot, ask("/ask hi", BEN))
     await last(bot, press("delete", own.row, MODERATOR))
@@ -265,7 +265,7 @@ async def process(address: str, models: FakeModels) -> AsyncIterator[Bot]:
         yield bot
 
 
-async def test_what_another_process_makes_is_cancelled_and_removed_too(tmp_path: object, models: FakeModels) -> None:
+async def test_answers_of_another_process_are_cancelled_and_removed_too(tmp_path: object, models: FakeModels) -> None:
     address = f"sqlite:///{tmp_path}/tempera.db"
     async with process(address, models) as one, process(address, models) as other:
         for line, what in (("/mod remove", None), ("/queue", "b0")):
@@ -283,11 +283,11 @@ async def test_what_another_process_makes_is_cancelled_and_removed_too(tmp_path:
             await models.until(running=0)
 
 
-# Everybody else
+# Users who are no moderators
 
 
 @pytest.mark.parametrize("user", [ANN, replace(ANN, roles=None)])
-async def test_it_is_for_moderators_alone_buttons_included(bot: Bot, user: User) -> None:
+async def test_commands_and_buttons_are_only_for_moderators(bot: Bot, user: User) -> None:
     listed = await last(bot, ask("/queue", MODERATOR))
     await last(bot, timeout(BEN))
     lifting = await last(bot, ask("/timeouts list", MODERATOR))

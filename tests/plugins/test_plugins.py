@@ -35,7 +35,7 @@ async def dice_bot(tmp_path: Path, write: Callable[[str], None]) -> AsyncIterato
         yield made
 
 
-async def test_the_list(bot: Bot) -> None:
+async def test_plugins_are_listed_with_their_commands(bot: Bot) -> None:
     await last(bot, ask("/plugins disable face", MODERATOR))
     decision = bot.prepare(ask("/plugins list", MODERATOR))
     assert decision.private
@@ -46,7 +46,7 @@ async def test_the_list(bot: Bot) -> None:
     assert len(lines) == len(PluginsSection().enabled)
 
 
-async def test_off_here_is_on_elsewhere_until_it_is_on_again(bot: Bot) -> None:
+async def test_a_plugin_is_switched_off_in_one_server_and_on_again(bot: Bot) -> None:
     assert (await last(bot, ask("/plugins disable face", MODERATOR))).text == "“face” is off now."
     refused = bot.prepare(ask("/face"))
     assert refused.refused
@@ -57,13 +57,13 @@ async def test_off_here_is_on_elsewhere_until_it_is_on_again(bot: Bot) -> None:
     assert (await last(bot, ask("/face"))).attachments
 
 
-async def test_off_in_one_channel_is_on_in_the_others(bot: Bot) -> None:
+async def test_a_plugin_is_switched_off_in_one_channel(bot: Bot) -> None:
     assert (await last(bot, ask("/plugins disable channel:#room face", MODERATOR))).text == "“face” is off now."
     assert (await last(bot, ask("/face"))).text == "/face is switched off here."
     assert (await last(bot, ask("/face", place=Place("test", "hall", server="school")))).attachments
 
 
-async def test_the_operator_switches_another_servers(bot: Bot) -> None:
+async def test_the_operator_switches_plugins_of_another_server(bot: Bot) -> None:
     await last(bot, ask("/plugins disable server:web face", OPERATOR))
     assert not bot.registry.is_on("face", Place("web", "general", server="web"))
     assert bot.registry.is_on("face", ROOM)
@@ -86,17 +86,17 @@ async def test_the_operator_switches_another_servers(bot: Bot) -> None:
         ),
     ],
 )
-async def test_what_is_wrong(bot: Bot, line: str, sentence: str) -> None:
+async def test_wrong_options_are_refused(bot: Bot, line: str, sentence: str) -> None:
     assert (await last(bot, ask(line, MODERATOR))).text == sentence
 
 
 @pytest.mark.parametrize("line", ["/plugins list", "/plugins enable face", "/plugins disable face"])
-async def test_it_is_for_moderators(bot: Bot, line: str) -> None:
+async def test_commands_are_for_moderators(bot: Bot, line: str) -> None:
     name = " ".join(line.split()[:2])
     assert (await last(bot, ask(line, ANN))).text == f"{name} is for moderators."
 
 
-async def test_a_file_is_read_anew_and_a_broken_one_is_refused(dice_bot: Bot, write: Callable[[str], None]) -> None:
+async def test_a_file_is_reloaded_and_a_broken_one_is_refused(dice_bot: Bot, write: Callable[[str], None]) -> None:
     assert (await last(dice_bot, ask("/roll"))).text == "one"
     write(DICE.format(answer="two"))
     assert (await last(dice_bot, ask("/plugins reload dice", OPERATOR))).text == "“dice” was read anew."
@@ -124,6 +124,6 @@ async def test_names_complete_to_those_that_can_be_switched(bot: Bot) -> None:
     assert await complete("plugins reload", "f") == ["face"]
 
 
-async def test_completion_gives_nothing_away(bot: Bot) -> None:
+async def test_names_complete_only_for_moderators(bot: Bot) -> None:
     assert await bot.complete(Request(user=ANN, place=ROOM, command="plugins disable"), "name", "") == ()
     assert await bot.complete(Request(user=MODERATOR, place=ROOM, command="plugins disable"), "nmae", "") == ()

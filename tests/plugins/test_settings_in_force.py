@@ -1,4 +1,4 @@
-"""Each setting that moderators have, set by its command: it counts at the next request, here and nowhere else."""
+"""Each setting that moderators can change takes effect at the next request, there and nowhere else."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -92,7 +92,7 @@ CASES: list[tuple[str, str, Seen, Any, Any]] = [
     ("safety.patterns ban.na", "/ask a banana", refused, True, False),
 ]
 USES_UP = ("limits.",)
-"""Settings that count uses, so that the second one shows them."""
+"""Settings that count uses, so that only the second request shows their effect."""
 
 
 @pytest.fixture
@@ -108,12 +108,12 @@ async def seen(bot: Bot, models: FakeModels, line: str, place: Place, what: Seen
 
 
 def case_name(value: Any) -> str:
-    """The same in every process, for which a function's address would not do."""
+    """Return the same name in every process, without the address of a function."""
     return value.__name__ if callable(value) else str(value)[:40]
 
 
 @pytest.mark.parametrize(("setting", "line", "what", "there", "elsewhere"), CASES, ids=case_name)
-async def test_it_counts_in_its_channel_and_nowhere_else(
+async def test_a_setting_of_a_channel_takes_effect_only_there(
     bot: Bot, several: FakeModels, setting: str, line: str, what: Seen, there: Any, elsewhere: Any
 ) -> None:
     usual = await seen(bot, several, line, OTHER_SERVER, what)
@@ -142,7 +142,7 @@ async def test_it_counts_in_its_channel_and_nowhere_else(
         ("ask.temperature.maximum 1 role:@pupils", "/ask temperature:1.5 hi"),
     ],
 )
-async def test_what_is_set_for_a_server_or_a_role_counts_in_no_other_server(
+async def test_a_setting_of_a_server_or_role_takes_effect_in_no_other_server(
     bot: Bot, models: FakeModels, setting: str, line: str
 ) -> None:
     assert not await seen(bot, models, line, ROOM, refused)
@@ -155,7 +155,7 @@ async def test_what_is_set_for_a_server_or_a_role_counts_in_no_other_server(
         assert not (await last(bot, ask(line, replace(ANN, id="dan", roles=("others",)), ROOM))).error
 
 
-async def test_names_and_the_text_of_help_are_those_of_the_channel(bot: Bot, models: FakeModels) -> None:
+async def test_help_and_completion_follow_the_settings_of_the_channel(bot: Bot, models: FakeModels) -> None:
     for setting in ("safety.level standard", "safety.people Zebulon channel:#room"):
         await last(bot, ask(f"/config set {setting}", MODERATOR))
     assert await seen(bot, models, "/imagine zebulon on a horse", ROOM, refused)
@@ -165,7 +165,7 @@ async def test_names_and_the_text_of_help_are_those_of_the_channel(bot: Bot, mod
     assert "1234" not in await seen(bot, models, "/ask i want to kill myself", HALL, text)
 
 
-async def test_it_counts_in_every_process(bot: Bot, several: FakeModels, tmp_path: Path) -> None:
+async def test_a_setting_takes_effect_in_every_process(bot: Bot, several: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(entry_points=False))
     database = Database(f"sqlite:///{tmp_path}/tempera.db")
     async with Bot(ModelClient(several.url), plugins, database, settings={"safety.level": "off"}) as second:
@@ -197,34 +197,32 @@ async def test_it_counts_in_every_process(bot: Bot, several: FakeModels, tmp_pat
         ),
     ],
 )
-async def test_only_a_model_of_the_right_kind_can_be_set(
-    bot: Bot, several: FakeModels, line: str, sentence: str
-) -> None:
+async def test_only_a_model_for_the_task_can_be_set(bot: Bot, several: FakeModels, line: str, sentence: str) -> None:
     reply = await last(bot, ask(line, MODERATOR))
     assert (reply.text, reply.error) == (sentence, True)
     assert await seen(bot, several, "/ask hi", ROOM, field("model")) == "fake-chat"
 
 
-async def test_which_models_there_are_is_told(bot: Bot, several: FakeModels) -> None:
+async def test_the_models_are_listed(bot: Bot, several: FakeModels) -> None:
     needs = await last(bot, ask("/config set ask.model", MODERATOR))
     assert needs.text.startswith("ask.model needs a value: one of fake-chat, other-chat. Like this:")
     assert "It takes one of fake-chat, other-chat." in (await last(bot, ask("/config show ask.model", MODERATOR))).text
 
 
-async def test_where_there_are_no_models_none_can_be_set(bot: Bot, models: FakeModels) -> None:
+async def test_without_models_none_can_be_set(bot: Bot, models: FakeModels) -> None:
     models.listed = {"fake-chat": "chat"}
     reply = await last(bot, ask("/config set imagine.model fake-images", MODERATOR))
     assert reply.text == "The model server has no model that imagine.model could name."
 
 
-async def test_each_family_is_compared_by_the_model_that_is_chosen_for_it(bot: Bot, several: FakeModels) -> None:
+async def test_compare_uses_the_model_that_is_set_for_each_family(bot: Bot, several: FakeModels) -> None:
     for setting in ("ask.model other-chat", "imagine.model other-images"):
         await last(bot, ask(f"/config set {setting}", MODERATOR))
     assert not (await last(bot, ask("/compare a cat"))).error
     assert {body["model"] for body in several.requests} == {"other-chat", "other-images", "fake-faces"}
 
 
-async def test_tokens_are_gone_on_with_by_the_model_whose_tokens_they_are(bot: Bot, several: FakeModels) -> None:
+async def test_odds_go_on_with_the_model_whose_tokens_they_are(bot: Bot, several: FakeModels) -> None:
     await last(bot, ask("/config set ask.model other-chat", MODERATOR))
     odds = await last(bot, ask("/odds The cat"))
     await last(bot, ask("/config reset ask.model", MODERATOR))
@@ -232,7 +230,7 @@ async def test_tokens_are_gone_on_with_by_the_model_whose_tokens_they_are(bot: B
     assert [body["model"] for body in several.requests] == ["other-chat"] * 2
 
 
-async def test_a_model_that_has_gone_since_is_named(bot: Bot, several: FakeModels) -> None:
+async def test_a_model_that_is_no_longer_served_is_named(bot: Bot, several: FakeModels) -> None:
     await last(bot, ask("/config set ask.model other-chat", MODERATOR))
     del several.listed["other-chat"]
     assert await seen(bot, several, "/ask hi", ROOM, text) == (

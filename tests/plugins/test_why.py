@@ -20,11 +20,11 @@ async def moderate(bot: Bot, *settings: str) -> None:
 
 
 @pytest.mark.parametrize("typed", ["ask", "/ask", "ASK"])
-async def test_where_nothing_keeps_it_from_anybody(bot: Bot, typed: str) -> None:
+async def test_a_command_that_can_be_used_has_no_reasons(bot: Bot, typed: str) -> None:
     assert (await why(bot, typed)).text == "You can use /ask here."
 
 
-async def test_every_reason_is_told_in_order_with_what_changes_it(bot: Bot) -> None:
+async def test_every_reason_is_listed_in_order_with_its_setting(bot: Bot) -> None:
     await moderate(bot, "access.channels hall", "access.roles teachers", "imagine.enabled no")
     assert (await why(bot, "imagine")).text == (
         "- /imagine is switched off here. Moderators can change that: `imagine.enabled`\n"
@@ -38,7 +38,7 @@ async def test_every_reason_is_told_in_order_with_what_changes_it(bot: Bot) -> N
     )
 
 
-async def test_a_limit_that_is_used_up_is_a_reason(bot: Bot) -> None:
+async def test_an_exhausted_limit_is_a_reason(bot: Bot) -> None:
     await moderate(bot, "limits.user.hour 1")
     await last(bot, ask("/ask hi"))
     assert re.fullmatch(
@@ -50,7 +50,7 @@ async def test_a_limit_that_is_used_up_is_a_reason(bot: Bot) -> None:
     assert (await why(bot, "ask", BEN)).text == "You can use /ask here."
 
 
-async def test_what_is_for_moderators_says_who_they_are(bot: Bot) -> None:
+async def test_a_command_for_moderators_says_who_they_are(bot: Bot) -> None:
     assert (await why(bot, "config set")).text == (
         "- /config set is for moderators. Moderators are those who manage this server, and whom they name in "
         "`moderators.users`, `moderators.roles`."
@@ -58,7 +58,7 @@ async def test_what_is_for_moderators_says_who_they_are(bot: Bot) -> None:
     assert (await why(bot, "config set", speaking("de"))).text.startswith("- /config set ist nur für Moderatoren.")
 
 
-async def test_moderators_ask_for_somebody_else_and_others_do_not(bot: Bot) -> None:
+async def test_only_moderators_can_ask_about_somebody_else(bot: Bot) -> None:
     await moderate(bot, "access.roles teachers")
     ben = replace(BEN, roles=("teachers",))
 
@@ -75,23 +75,23 @@ async def test_moderators_ask_for_somebody_else_and_others_do_not(bot: Bot) -> N
     )
 
 
-async def test_whoever_types_their_own_name_asks_about_themselves(bot: Bot) -> None:
+async def test_ones_own_name_asks_about_oneself(bot: Bot) -> None:
     options = {"command": "audit", "user": User(MODERATOR.id, "Mo", roles=None)}
     told = await last(bot, Request(user=MODERATOR, place=ROOM, command="why", options=options))
     assert told.text == "You can use /audit here."
 
 
-class Hand:
-    """A platform where Ben is known by his name."""
+class FakeAdapter:
+    """A platform adapter that finds Ben by his name."""
 
     async def person(self, name: str, place: Place) -> User | None:
         return BEN if name == "Ben" else None
 
 
-async def test_whoever_is_typed_is_looked_up(bot: Bot) -> None:
+async def test_a_typed_user_is_looked_up(bot: Bot) -> None:
     await moderate(bot, "limits.user.hour 1")
     await last(bot, ask("/ask hi", BEN))
-    with bot.hands.lent("test", Hand()):
+    with bot.hands.lent("test", FakeAdapter()):
         assert (await why(bot, "ask user:Ben", MODERATOR)).text.startswith("- The limit here is 1 per hour")
         assert (await why(bot, "help user:Ben", MODERATOR)).text == "Ben can use /help here."
         assert (await why(bot, "ask user:Bob", MODERATOR)).text == (
@@ -99,11 +99,11 @@ async def test_whoever_is_typed_is_looked_up(bot: Bot) -> None:
         )
 
 
-async def test_a_command_that_there_is_not(bot: Bot) -> None:
+async def test_an_unknown_command_is_refused(bot: Bot) -> None:
     assert (await why(bot, "imagin")).text == "There is no command /imagin. Did you mean /imagine?"
 
 
-async def test_names_complete_to_those_that_are_not_to_be_had_as_well(bot: Bot) -> None:
+async def test_names_of_forbidden_commands_complete_too(bot: Bot) -> None:
     await moderate(bot, "face.enabled no")
     request = Request(user=ANN, place=ROOM, command="why")
     assert list(await bot.complete(request, "command", "/fa")) == [

@@ -21,13 +21,13 @@ async def audit(bot: Bot, line: str = "", user: User = MODERATOR, place: Place =
     return [reply async for reply in decision.start()][-1]
 
 
-def told(reply: Reply) -> list[str]:
-    """The entries without their numbers and times."""
+def entry_lines(reply: Reply) -> list[str]:
+    """Return the entries without their numbers and times."""
     return [re.sub(r"^- `#\d+` \d{4}-\d\d-\d\d \d\d:\d\d UTC ", "", one) for one in reply.text.splitlines()]
 
 
-async def happen(bot: Bot) -> None:
-    """A setting is changed, somebody is refused and appeals, and a moderator does something."""
+async def create_entries(bot: Bot) -> None:
+    """Change a setting, have somebody refused who appeals, and have a moderator act."""
     assert not (await last(bot, ask("/config set limits.cooldown 30", MODERATOR))).error
     await last(bot, ask("/config set ask.enabled no channel:#hall", MODERATOR))
     await last(bot, ask("/ask hello", ANN, HALL))
@@ -51,11 +51,11 @@ EVERYTHING = [
 ]
 
 
-async def test_everything_is_told_the_newest_first(bot: Bot) -> None:
+async def test_all_entries_are_shown_the_newest_first(bot: Bot) -> None:
     assert (await audit(bot)).text == "There is no such entry."
-    await happen(bot)
+    await create_entries(bot)
     found = await audit(bot)
-    assert told(found) == EVERYTHING
+    assert entry_lines(found) == EVERYTHING
     assert re.match(r"- `#6` \d{4}-\d\d-\d\d \d\d:\d\d UTC 🛡️", found.text)
 
 
@@ -77,13 +77,13 @@ async def test_everything_is_told_the_newest_first(bot: Bot) -> None:
         ("before:3", [4, 5]),
     ],
 )
-async def test_each_filter_leaves_what_fits(bot: Bot, line: str, places: list[int]) -> None:
-    await happen(bot)
+async def test_each_filter_shows_the_matching_entries(bot: Bot, line: str, places: list[int]) -> None:
+    await create_entries(bot)
     expected = [EVERYTHING[place] for place in places] or ["There is no such entry."]
-    assert told(await audit(bot, line)) == expected
+    assert entry_lines(await audit(bot, line)) == expected
 
 
-async def test_a_span_of_days(bot: Bot) -> None:
+async def test_a_period_of_days(bot: Bot) -> None:
     for days in (0, 3, 9):
         number = await bot.audit.record(
             AuditEntry(actor=ANN, place=ROOM, kind="refusal", what=f"day{days}", reason="off")
@@ -101,7 +101,7 @@ async def test_a_span_of_days(bot: Bot) -> None:
     assert (await audit(bot, "since:soon")).error
 
 
-async def test_older_ones_come_by_a_button_that_keeps_the_filters(bot: Bot) -> None:
+async def test_a_button_shows_older_entries_with_the_same_filters(bot: Bot) -> None:
     for number in range(25):
         actor = (ANN, BEN)[number == 3]
         await bot.audit.record(AuditEntry(actor=actor, place=ROOM, kind="refusal", what=f"n{number}", reason="off"))
@@ -117,7 +117,7 @@ async def test_older_ones_come_by_a_button_that_keeps_the_filters(bot: Bot) -> N
     assert seen == [str(number) for number in reversed(range(25)) if number != 3]
 
 
-async def test_all_that_fits_comes_as_a_file(bot: Bot) -> None:
+async def test_all_matching_entries_come_as_a_file(bot: Bot) -> None:
     for _ in range(12):
         await bot.audit.record(
             AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", before="words", reason="hate")
@@ -137,27 +137,27 @@ async def test_all_that_fits_comes_as_a_file(bot: Bot) -> None:
     assert (await audit(bot, "csv:yes reason:nothing")).text == "There is no such entry."
 
 
-async def test_refused_words_are_not_shown_until_somebody_appeals(bot: Bot) -> None:
+async def test_refused_words_are_shown_only_after_an_appeal(bot: Bot) -> None:
     refused = AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", before="secret words", reason="hate")
     number = await bot.audit.record(refused)
     assert "secret" not in (await audit(bot)).text
     await last(bot, press("appeal", number))
-    assert told(await audit(bot))[0].endswith("(hate): `secret words`")
+    assert entry_lines(await audit(bot))[0].endswith("(hate): `secret words`")
 
 
-async def test_names_and_values_are_no_markdown_and_short(bot: Bot) -> None:
+async def test_names_and_values_are_escaped_and_shortened(bot: Bot) -> None:
     actor = User("x", "*[click](http://x)* `" + "n" * 90)
     await bot.audit.record(
         AuditEntry(actor=actor, place=ROOM, kind="setting", what="a.b", before="`x`\n" * 99, after=True)
     )
-    [line] = told(await audit(bot))
+    [line] = entry_lines(await audit(bot))
     assert line.startswith("⚙️ **∗(click)(http://x)∗ ˋnnn")
     assert len(line) < 250
     assert line.count("`") == 8
 
 
-async def test_it_is_for_moderators_of_that_server(bot: Bot) -> None:
-    await happen(bot)
+async def test_only_moderators_of_the_server_see_its_audit(bot: Bot) -> None:
+    await create_entries(bot)
     assert (await audit(bot, user=ANN)).text == "/audit is for moderators."
     shown = await audit(bot)
     refused = await last(bot, press("b0", shown.row, ANN))
@@ -168,17 +168,19 @@ async def test_it_is_for_moderators_of_that_server(bot: Bot) -> None:
     await bot.audit.record(
         AuditEntry(actor=ANN, place=Place("web", "general", "web"), kind="refusal", what="face", reason="off")
     )
-    assert told(await audit(bot, "server:web", OPERATOR)) == ["⛔ **Ann** was refused `face` (channel `general`) (off)"]
+    assert entry_lines(await audit(bot, "server:web", OPERATOR)) == [
+        "⛔ **Ann** was refused `face` (channel `general`) (off)"
+    ]
 
 
-async def test_on_discord_times_and_channels_are_discords_own(bot: Bot) -> None:
+async def test_discord_formats_times_and_channels_itself(bot: Bot) -> None:
     place = Place("discord", "11", server="1")
     await bot.audit.record(AuditEntry(actor=ANN, place=place, kind="refusal", what="ask", reason="off"))
     found = await audit(bot, place=place)
     assert re.fullmatch(r"- `#1` <t:\d{10}:f> ⛔ \*\*Ann\*\* was refused `ask` \(channel <#11>\) \(off\)", found.text)
 
 
-async def test_on_discord_the_first_of_many_channels_are_named(bot: Bot) -> None:
+async def test_discord_names_the_first_of_many_channels(bot: Bot) -> None:
     place = Place("discord", "11", server="1")
     for what, before in (("access.channels", "12"), ("moderators.users", "12")):
         after = " ".join(str(number) for number in range(21, 27))
@@ -190,36 +192,36 @@ async def test_on_discord_the_first_of_many_channels_are_named(bot: Bot) -> None
     assert "`moderators.users` (channel <#11>): `12` → `21 22 23 24 25 26`" in text
 
 
-async def test_it_speaks_the_readers_language(bot: Bot) -> None:
+async def test_entries_are_in_the_readers_language(bot: Bot) -> None:
     await bot.audit.record(AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="off"))
     found = await audit(bot, user=speaking("de", MODERATOR))
-    assert told(found) == ["⛔ **Ann** wurde `ask` verweigert (Kanal `room`) (off)"]
+    assert entry_lines(found) == ["⛔ **Ann** wurde `ask` verweigert (Kanal `room`) (off)"]
 
 
-async def test_what_there_are_entries_about_is_completed_for_moderators_alone(bot: Bot) -> None:
-    await happen(bot)
+async def test_subjects_of_entries_complete_only_for_moderators(bot: Bot) -> None:
+    await create_entries(bot)
     request = Request(user=MODERATOR, place=ROOM, command="audit")
     assert await bot.complete(request, "what", "as") == ["ask", "ask.enabled"]
     assert await bot.complete(Request(user=ANN, place=ROOM, command="audit"), "what", "as") == ()
 
 
-async def test_a_typed_interface_names_people_and_channels(bot: Bot) -> None:
-    await happen(bot)
+async def test_typed_options_name_people_and_channels(bot: Bot) -> None:
+    await create_entries(bot)
     options = {"who": ANN, "channel": Channel("hall", "hall"), "kind": "refusal"}
     found = await last(bot, Request(user=MODERATOR, place=ROOM, command="audit", options=options))
-    assert told(found) == [EVERYTHING[3]]
+    assert entry_lines(found) == [EVERYTHING[3]]
 
 
-class Rooms:
-    """A platform's hand where every room was closed."""
+class AdapterWithClosedRooms:
+    """A platform adapter whose rooms are all closed."""
 
     async def channels(self, name: str, place: Place) -> list[str]:
         return []
 
 
-async def test_what_happened_in_a_room_is_told_when_the_room_is_closed(bot: Bot) -> None:
+async def test_entries_of_a_closed_room_are_shown(bot: Bot) -> None:
     attic = Place("web", "attic", server="web")
     await bot.audit.record(AuditEntry(actor=ANN, place=attic, kind="refusal", what="ask", reason="off"))
-    with bot.hands.lent("web", Rooms()):
+    with bot.hands.lent("web", AdapterWithClosedRooms()):
         found = await audit(bot, "channel:#attic", place=attic)
-    assert told(found) == ["⛔ **Ann** was refused `ask` (channel `attic`) (off)"]
+    assert entry_lines(found) == ["⛔ **Ann** was refused `ask` (channel `attic`) (off)"]

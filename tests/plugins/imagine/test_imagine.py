@@ -18,7 +18,7 @@ from bot.storage.database import Database
 from plugins.imagine.recipe import Recipe
 
 LONG = "a cat in the snow wearing a big red hat"
-"""Two words more than the fake text encoder reads."""
+"""A prompt with two words more than the fake text encoder reads."""
 
 
 def labels(reply: Reply) -> list[str]:
@@ -47,7 +47,7 @@ async def test_four_pictures_with_their_card(bot: Bot, models: FakeModels) -> No
     assert (body["steps"], body["guidance"], body["negative_prompt"], body["user"]) == (6, 4.5, "dogs", "ann")
 
 
-async def test_what_nobody_says_is_left_to_the_model(bot: Bot, models: FakeModels) -> None:
+async def test_options_that_are_not_given_are_left_to_the_model(bot: Bot, models: FakeModels) -> None:
     first, second = await last(bot, ask("/imagine a cat")), await last(bot, ask("/imagine a cat"))
     assert first.card["seed"] != second.card["seed"]
     assert (first.card["steps"], first.card["guidance"]) == ("4", "3")
@@ -61,7 +61,7 @@ async def test_a_limit_beyond_what_the_model_chooses_changes_nothing(bot: Bot) -
     assert (drawn.card["steps"], drawn.card["guidance"]) == ("4", "3")
 
 
-async def test_the_picture_comes_out_of_the_noise(bot: Bot, models: FakeModels) -> None:
+async def test_previews_are_shown_before_the_picture(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     seen = []
     async for reply in bot.prepare(ask("/imagine seed:7 steps:6 a cat")).start():
@@ -76,13 +76,13 @@ async def test_the_picture_comes_out_of_the_noise(bot: Bot, models: FakeModels) 
     assert [file.filename for file in seen[-1].attachments] == ["imagine-7.png"]
 
 
-async def test_the_time_that_is_left_is_told(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_status_tells_the_seconds_left(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(monotonic=itertools.count(100, 2).__next__)
     monkeypatch.setattr("plugins.imagine.progress.time", clock)
     handler = bot.registry.find("imagine").handler
     context = bot.contexts.make(ask(""), bot.registry.find("imagine"))
     statuses = [reply.status async for reply in handler(context, "a cat", steps=5)]
-    # Each event takes two seconds; there are two of them in each other step.
+    # Each event takes two seconds, and every other step has two events.
     assert statuses[1:-1] == [
         "Step 1 of 5 …",
         "Step 1 of 5 …",
@@ -106,7 +106,7 @@ async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> 
     assert "Platz 4 in der Warteschlange, du bist in etwa 3 s dran …" in statuses
 
 
-async def test_stop_keeps_the_last_glimpse_and_reaches_the_model_server(bot: Bot, models: FakeModels) -> None:
+async def test_stop_keeps_the_last_preview_and_reaches_the_model_server(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     seen = []
     async for reply in bot.prepare(ask("/imagine seed:7 a cat")).start():
@@ -117,13 +117,13 @@ async def test_stop_keeps_the_last_glimpse_and_reaches_the_model_server(bot: Bot
     await models.until(dropped=1, running=0)
 
 
-async def test_words_that_were_not_read_are_named(bot: Bot) -> None:
+async def test_words_that_the_text_encoder_did_not_read_are_listed(bot: Bot) -> None:
     assert (await last(bot, ask(f"/imagine {LONG}"))).status == (
         "The text encoder reads 8 tokens at most, so it never saw the end of the prompt: `red` `hat`."
     )
 
 
-async def test_of_many_words_that_were_not_read_the_first_are_named(bot: Bot) -> None:
+async def test_of_many_unread_words_only_the_first_are_listed(bot: Bot) -> None:
     status = (await last(bot, ask(f"/imagine {LONG} {'hat ' * 58}"))).status
     assert status.startswith(
         "The text encoder reads 8 tokens at most, so it never saw the last 60 of the prompt: `red` "
@@ -131,10 +131,10 @@ async def test_of_many_words_that_were_not_read_the_first_are_named(bot: Bot) ->
     assert status.endswith(f"{'`hat` ' * 19}…")
 
 
-# One of several
+# One picture of a grid
 
 
-async def test_a_button_draws_one_picture_large(bot: Bot, models: FakeModels) -> None:
+async def test_a_button_draws_one_picture_of_the_grid_large(bot: Bot, models: FakeModels) -> None:
     grid = await last(bot, ask("/imagine seed:7 guidance:0 steps:6 negative:dogs a cat"))
     own = ["1", "2", "3", "4", "How 1 was made", "V1", "V2", "V3", "V4"]
     assert labels(grid) == [*own, "Again", "Edit", "Delete", "👍", "👎"]
@@ -154,7 +154,7 @@ async def test_the_buttons_fill_rows_on_discord(bot: Bot) -> None:
         assert [len(row["components"]) for row in shown.to_components()] == rows
 
 
-async def test_the_buttons_are_for_everybody(bot: Bot) -> None:
+async def test_everybody_may_press_the_buttons(bot: Bot) -> None:
     grid = await last(bot, ask("/imagine seed:7 a cat"))
     theirs = await last(bot, press("b1", grid.row, BEN))
     assert theirs.card["seed"] == "8"
@@ -167,7 +167,7 @@ async def test_the_last_seed_is_one_that_can_be_drawn_again(bot: Bot) -> None:
     assert not (await last(bot, ask("/imagine seed:2147483647 count:1 a cat"))).error
 
 
-async def test_a_button_draws_with_the_model_that_drew_before(bot: Bot, models: FakeModels) -> None:
+async def test_a_button_uses_the_model_that_drew_the_picture(bot: Bot, models: FakeModels) -> None:
     grid, sweep = await last(bot, ask("/imagine a cat")), await last(bot, ask("/imagine sweep:guidance=1,3 a cat"))
     models.listed = {"newer-images": "images", **models.listed}
     large = await pressed(bot, grid, "2")
@@ -179,7 +179,7 @@ async def test_a_button_draws_with_the_model_that_drew_before(bot: Bot, models: 
     assert (await last(bot, ask("/imagine a cat"))).card["model"] == "newer-images"
 
 
-async def test_a_model_that_is_gone_is_named(bot: Bot, models: FakeModels) -> None:
+async def test_a_model_that_is_no_longer_served_is_named(bot: Bot, models: FakeModels) -> None:
     grid = await last(bot, ask("/imagine a cat"))
     page = await pressed(bot, await pressed(bot, grid, "How 1 was made"), "Step by step ▶")
     del models.listed["fake-images"]
@@ -199,7 +199,7 @@ async def test_fewer_pictures_have_fewer_buttons(bot: Bot) -> None:
 # Variations
 
 
-async def test_a_variation_begins_with_the_picture_drawn_again(bot: Bot, models: FakeModels) -> None:
+async def test_a_variation_starts_from_the_picture_drawn_again(bot: Bot, models: FakeModels) -> None:
     grid = await last(bot, ask("/imagine seed:7 guidance:2 steps:6 a cat"))
     models.requests.clear()
     varied = await pressed(bot, grid, "V2")
@@ -212,7 +212,7 @@ async def test_a_variation_begins_with_the_picture_drawn_again(bot: Bot, models:
     assert labels(varied) == labels(grid)
 
 
-async def test_a_variation_of_a_variation_is_found_again(bot: Bot, models: FakeModels) -> None:
+async def test_a_variation_of_a_variation_is_drawn_again(bot: Bot, models: FakeModels) -> None:
     grid = await last(bot, ask("/imagine seed:7 a cat"))
     varied = await pressed(bot, grid, "V1")
     seed = int(varied.card["seed"])
@@ -237,7 +237,7 @@ async def test_again_and_edit_vary_the_same_picture(bot: Bot, models: FakeModels
     assert (redrawn["prompt"], variation["prompt"], variation["image"]) == ("a cat", "a dog", png(7))
 
 
-async def test_there_is_an_end_to_variations(bot: Bot) -> None:
+async def test_the_depth_of_variations_is_limited(bot: Bot) -> None:
     reply = await last(bot, ask("/imagine seed:7 count:1 a cat"))
     for _ in range(6):
         reply = await pressed(bot, reply, "Variations" if "Variations" in labels(reply) else "V1")
@@ -248,19 +248,19 @@ async def test_there_is_an_end_to_variations(bot: Bot) -> None:
 
 
 async def test_buttons_work_after_a_restart(models: FakeModels, tmp_path: Path) -> None:
-    def made() -> Bot:
+    def create_bot() -> Bot:
         plugins = plugin.load(PluginsSection(enabled=("imagine",), entry_points=False))
         database = Database(f"sqlite:///{tmp_path}/b.db")
         return Bot(ModelClient(models.url), plugins, database, default_command="imagine")
 
-    async with made() as before:
+    async with create_bot() as before:
         grid = await last(before, ask("/imagine seed:7 a cat"))
-    async with made() as after:
+    async with create_bot() as after:
         for label in ("1", "V1", "How 1 was made"):
             assert not (await pressed(after, grid, label)).error
 
 
-async def test_edit_takes_no_picture_and_no_model_that_nobody_was_offered(bot: Bot, models: FakeModels) -> None:
+async def test_edit_cannot_change_options_that_the_form_does_not_show(bot: Bot, models: FakeModels) -> None:
     grid = await last(bot, ask("/imagine seed:7 a cat"))
     varied, large = await pressed(bot, grid, "V1"), await pressed(bot, grid, "1")
     row = await bot.messages.get(varied.row)
@@ -274,12 +274,12 @@ async def test_edit_takes_no_picture_and_no_model_that_nobody_was_offered(bot: B
 
 
 @pytest.mark.parametrize("source", ["", "cat", "5", "[]", "{}", '{"source": {}}', '{"prompt": 1}', "[" * 10_000])
-def test_a_recipe_of_somebody_else_is_none(source: str) -> None:
+def test_a_malformed_recipe_is_refused(source: str) -> None:
     with pytest.raises(UserError, match="This button has expired"):
-        Recipe.read(source)
+        Recipe.from_json(source)
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_recipe_of_somebody_else_is_none(source: str) -> None:
         ("/imagine guidnace:3 a cat", "/imagine has no option “guidnace”. Did you mean “guidance”?"),
     ],
 )
-async def test_what_is_wrong(bot: Bot, models: FakeModels, line: str, sentence: str) -> None:
+async def test_wrong_options_are_refused(bot: Bot, models: FakeModels, line: str, sentence: str) -> None:
     assert (await last(bot, ask(line))).text == sentence
     assert models.requests == []
 
@@ -315,7 +315,7 @@ async def test_without_an_image_model_it_says_so(tmp_path: Path) -> None:
         assert (await last(bot, ask("/imagine a cat"))).text == "The model server offers no model for images."
 
 
-async def test_read_anew_it_still_knows_its_buttons(bot: Bot) -> None:
+async def test_buttons_work_after_the_plugin_is_reloaded(bot: Bot) -> None:
     grid = await last(bot, ask("/imagine seed:7 a cat"))
     await bot.registry.reload("imagine")
     assert not (await pressed(bot, grid, "V1")).error

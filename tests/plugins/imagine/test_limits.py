@@ -1,4 +1,4 @@
-"""What moderators allow of /imagine's numbers, and the buttons under what was drawn within it."""
+"""The limits that moderators set for the numbers of /imagine also hold for the buttons below pictures."""
 
 import pytest
 from fakes.core.requests import MODERATOR, ask, last, pressed
@@ -7,13 +7,13 @@ from fakes.model_server.model_api import FakeModels, png
 from bot.app import Bot
 
 
-async def setting(bot: Bot, *lines: str) -> None:
+async def set_limits(bot: Bot, *lines: str) -> None:
     for line in lines:
         assert not (await last(bot, ask(f"/config set imagine.{line}", MODERATOR))).error
 
 
-async def test_buttons_take_what_the_model_chose_at_the_least_that_is_allowed(bot: Bot, models: FakeModels) -> None:
-    await setting(bot, "steps.minimum 10", "guidance.minimum 5")
+async def test_the_model_and_the_buttons_keep_to_the_minimum_that_moderators_set(bot: Bot, models: FakeModels) -> None:
+    await set_limits(bot, "steps.minimum 10", "guidance.minimum 5")
     grid = await last(bot, ask("/imagine seed:7 a cat"))
     for label in ("1", "V1"):
         made = await pressed(bot, grid, label)
@@ -22,15 +22,13 @@ async def test_buttons_take_what_the_model_chose_at_the_least_that_is_allowed(bo
 
 
 @pytest.mark.parametrize("line", ["/imagine a cat", "/imagine sweep:guidance=1,3 a cat"])
-async def test_where_the_limits_exclude_each_other_the_upper_one_counts(bot: Bot, line: str) -> None:
-    await setting(bot, "steps.minimum 10", "steps.maximum 3")
+async def test_a_minimum_above_the_maximum_yields_to_it(bot: Bot, line: str) -> None:
+    await set_limits(bot, "steps.minimum 10", "steps.maximum 3")
     assert (await last(bot, ask(line))).card["steps"] == "3"
 
 
-async def test_one_of_several_variations_is_drawn_alone_where_fewer_may_not_be_asked_for(
-    bot: Bot, models: FakeModels
-) -> None:
-    await setting(bot, "count.minimum 2")
+async def test_one_variation_is_drawn_alone_even_if_count_has_a_higher_minimum(bot: Bot, models: FakeModels) -> None:
+    await set_limits(bot, "count.minimum 2")
     varied = await pressed(bot, await last(bot, ask("/imagine seed:7 a cat")), "V1")
     seed = int(varied.card["seed"])
     large = await pressed(bot, varied, "2")
@@ -46,12 +44,12 @@ async def test_one_of_several_variations_is_drawn_alone_where_fewer_may_not_be_a
 
 
 @pytest.mark.parametrize("label", ["How it was made", "▶"])
-async def test_what_was_drawn_before_moderators_allowed_less_is_not_drawn_again(
+async def test_a_picture_beyond_a_limit_that_was_set_later_is_not_drawn_again(
     bot: Bot, models: FakeModels, label: str
 ) -> None:
     large = await last(bot, ask("/imagine count:1 steps:100 seed:7 a cat"))
     told = await pressed(bot, large, "How it was made")
-    await setting(bot, "steps.maximum 20")
+    await set_limits(bot, "steps.maximum 20")
     before = len(models.requests)
     refused = await pressed(bot, *((large, label) if label != "▶" else (told, "Step by step ▶")))
     assert refused.error
@@ -61,26 +59,26 @@ async def test_what_was_drawn_before_moderators_allowed_less_is_not_drawn_again(
     assert len(models.requests) == before
 
 
-async def test_pages_are_turned_however_often_one_may_ask(bot: Bot, models: FakeModels) -> None:
+async def test_turning_pages_does_not_count_towards_the_rate_limit(bot: Bot, models: FakeModels) -> None:
     assert not (await last(bot, ask("/config set limits.user.hour 3", MODERATOR))).error
     how = await pressed(bot, await last(bot, ask("/imagine count:1 steps:8 seed:7 a cat")), "How it was made")
     page = await pressed(bot, how, "Step by step ▶")
     for label, step in (("▶▶", 5), ("▶", 6)):
         page = await pressed(bot, page, label, in_place=True)
         assert (page.text, models.requests[-1]["frames"]) == (f"After step {step} of 8.", [step])
-    # A message of its own for each page is another matter.
+    # A new message for a page does count.
     assert (await pressed(bot, page, "▶")).text.startswith("The limit here is 3 per hour")
-    # What moderators allow of what is drawn counts all the same.
+    # The limit of steps holds for pages, too.
     assert not (await last(bot, ask("/config set imagine.steps.maximum 5", MODERATOR))).error
     refused = await pressed(bot, page, "▶", in_place=True)
     assert refused.text.startswith("This was drawn with steps 8; moderators allow 5")
 
 
-async def test_nothing_begins_with_a_picture_that_took_more_than_is_allowed(bot: Bot, models: FakeModels) -> None:
+async def test_a_variation_is_refused_if_its_source_is_beyond_the_limits(bot: Bot, models: FakeModels) -> None:
     large = await last(bot, ask("/imagine count:1 steps:100 seed:7 a cat"))
     varied = await pressed(bot, await pressed(bot, large, "Variations"), "Edit", prompt="a cat", steps="20")
     assert not varied.error, varied.text
-    await setting(bot, "steps.maximum 20")
+    await set_limits(bot, "steps.maximum 20")
     before = len(models.requests)
     again = await pressed(bot, varied, "Again")
     assert again.error

@@ -1,4 +1,4 @@
-"""What is said of finished pictures, and which buttons are under them, where prompts and models are unusual ones."""
+"""The texts and buttons of finished pictures for unusual prompts and models."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from fakes.model_server.model_api import FakeModels
 from bot import Reply
 from bot.app import Bot
 from bot.inference.client import ModelClient
-from plugins.imagine.presentation import short
+from plugins.imagine.presentation import quote_prompt
 
 
-def own(reply: Reply) -> list[str]:
+def imagine_labels(reply: Reply) -> list[str]:
     return [button.label for button in reply.buttons if button.command.startswith("imagine-")]
 
 
@@ -20,7 +20,7 @@ def own(reply: Reply) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "said"),
+    ("prompt", "quoted"),
     [
         ("a  cat\nin the snow", "a cat in the snow"),
         ("x" * 200, "x" * 200),
@@ -31,12 +31,12 @@ def own(reply: Reply) -> list[str]:
         ("x" * 198 + "👩‍🚀", "x" * 198 + "…"),
     ],
 )
-def test_a_long_prompt_is_cut_after_a_word_or_where_it_has_none(prompt: str, said: str) -> None:
-    assert short(prompt) == said
-    assert len(said) <= 200
+def test_a_long_prompt_is_cut_after_a_word_if_it_has_spaces(prompt: str, quoted: str) -> None:
+    assert quote_prompt(prompt) == quoted
+    assert len(quoted) <= 200
 
 
-async def test_what_a_picture_shows_is_told_of_a_prompt_without_spaces(bot: Bot) -> None:
+async def test_the_description_quotes_a_shortened_prompt_without_spaces(bot: Bot) -> None:
     reply = await last(bot, ask(f"/imagine seed:7 count:1 {'苹' * 250}"))
     assert reply.attachments[0].alt == f"A computer-made picture of “{'苹' * 199}…”, seed 7"
 
@@ -44,18 +44,16 @@ async def test_what_a_picture_shows_is_told_of_a_prompt_without_spaces(bot: Bot)
 # Words that the text encoder does not know
 
 
-async def test_words_that_are_not_known_are_named(bot: Bot, models: FakeModels) -> None:
+async def test_unknown_words_are_listed(bot: Bot, models: FakeModels) -> None:
     models.told = {"prompt": {"tokens": ["an", "[UNK]", "[UNK]"], "dropped": [], "limit": 8, "unknown": ["🍎", "猫"]}}
-    said = "The text encoder has no tokens for these words and reads all such words alike: `🍎` `猫`."
+    sentence = "The text encoder has no tokens for these words and reads all such words alike: `🍎` `猫`."
     one = await last(bot, ask("/imagine count:1 an 🍎 猫"))
-    assert one.status == said
-    assert said in (await pressed(bot, one, "How it was made")).text
+    assert one.status == sentence
+    assert sentence in (await pressed(bot, one, "How it was made")).text
 
 
 @pytest.mark.parametrize(("count", "end"), [(20, "`x` `x`."), (21, "`x` `x` …")])
-async def test_of_many_and_long_ones_the_beginnings_are_named(
-    bot: Bot, models: FakeModels, count: int, end: str
-) -> None:
+async def test_a_long_list_and_long_words_are_cut(bot: Bot, models: FakeModels, count: int, end: str) -> None:
     reading = {"tokens": ["[UNK]"], "dropped": ["y"], "limit": 1, "unknown": ["苹" * 90, *["x"] * (count - 1)]}
     models.told = {"prompt": reading}
     status = (await last(bot, ask("/imagine a cat"))).status
@@ -64,7 +62,7 @@ async def test_of_many_and_long_ones_the_beginnings_are_named(
     assert status.endswith(end)
 
 
-# What a model cannot do
+# Abilities of the model
 
 
 @pytest.mark.parametrize(
@@ -76,25 +74,25 @@ async def test_of_many_and_long_ones_the_beginnings_are_named(
     ],
     ids=str,
 )
-async def test_there_are_no_buttons_for_what_the_model_cannot_do(
+async def test_a_model_has_buttons_only_for_what_it_can_do(
     bot: Bot, models: FakeModels, told: dict[str, Any], one: list[str], four: list[str]
 ) -> None:
     models.told = told
     grid = await last(bot, ask("/imagine seed:7 a cat"))
-    assert (own(grid), own(await pressed(bot, grid, "3"))) == (four, one)
+    assert (imagine_labels(grid), imagine_labels(await pressed(bot, grid, "3"))) == (four, one)
 
 
-async def test_a_server_that_does_not_say_what_it_can_do_is_taken_to_do_all(bot: Bot, models: FakeModels) -> None:
+async def test_a_server_that_names_no_abilities_is_assumed_to_have_all(bot: Bot, models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         *_, drawn = [event async for event in client.imagine("a cat", seed=7)]
     assert (drawn.starts, drawn.shows, drawn.prompt.unknown) == (True, True, ())
 
 
-# What stays with a picture
+# The card
 
 
 @pytest.mark.parametrize("line", ["/imagine", "/imagine sweep:guidance=1,3"])
-async def test_what_was_not_read_is_still_known_after_a_thumb(bot: Bot, models: FakeModels, line: str) -> None:
+async def test_the_card_keeps_the_unread_words_after_a_thumb(bot: Bot, models: FakeModels, line: str) -> None:
     models.told = {"prompt": {"tokens": ["a", "[UNK]"], "dropped": ["red", "hat"], "limit": 2, "unknown": ["🍎"]}}
     drawn = await last(bot, ask(f"{line} a 🍎 red hat"))
     assert drawn.card["not read"] == "red hat 🍎"

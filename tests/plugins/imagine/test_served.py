@@ -1,4 +1,4 @@
-"""/imagine in front of the real gateway, with an engine that sketches: what one side says, the other understands."""
+"""/imagine with the real model server and a sketching engine: both sides speak the same wire format."""
 
 import io
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bot]
             yield bot
 
 
-def opened(file: Attachment) -> Any:
+def open_picture(file: Attachment) -> Any:
     return Image.open(io.BytesIO(file.data))
 
 
@@ -39,7 +39,7 @@ def pixels(picture: Image.Image) -> bytes:
     return picture.convert("RGB").tobytes()
 
 
-async def test_from_static_to_a_grid_and_from_it_to_one(served: Bot) -> None:
+async def test_a_grid_and_one_picture_of_it(served: Bot) -> None:
     seen = await replies(served, ask("/imagine seed:7 an apple"))
     grid = seen[-1]
     assert not grid.error, grid.text
@@ -52,21 +52,21 @@ async def test_from_static_to_a_grid_and_from_it_to_one(served: Bot) -> None:
         "seconds": "",
     }
     (file,) = grid.attachments
-    whole = opened(file)
+    whole = open_picture(file)
     assert whole.size == (516, 516)
     assert {"prompt": "an apple", "seed": "7", "count": "4", "Software": "Tempera"}.items() <= whole.text.items()
     two = await pressed(served, grid, "2")
-    assert opened(two.attachments[0]).size == (512, 512)
-    small = opened(two.attachments[0]).resize((256, 256))
+    assert open_picture(two.attachments[0]).size == (512, 512)
+    small = open_picture(two.attachments[0]).resize((256, 256))
     tile = whole.convert("RGB").crop((260, 0, 516, 256))
     assert max(abs(a - b) for a, b in zip(pixels(small), pixels(tile), strict=True)) < 64
 
 
-async def test_previews_come_on_the_way(served: Bot) -> None:
+async def test_previews_come_before_the_picture(served: Bot) -> None:
     seen = await replies(served, ask("/imagine seed:7 steps:100 count:1 an apple"))
     shown = [reply for reply in seen if reply.attachments and not reply.final]
     assert shown
-    assert all(opened(reply.attachments[0]).size == (256, 256) for reply in shown)
+    assert all(open_picture(reply.attachments[0]).size == (256, 256) for reply in shown)
     assert all(reply.status.startswith("Step ") for reply in shown)
 
 
@@ -78,7 +78,7 @@ async def test_a_variation_and_its_story(served: Bot) -> None:
     how = await pressed(served, varied, "How 1 was made")
     assert how.card["steps"] == "6 of 10"
     assert "3. **The steps.** 6 times" in how.text
-    strip, film = map(opened, how.attachments)
+    strip, film = map(open_picture, how.attachments)
     assert (strip.width, 128 < strip.height < 192, film.format, film.n_frames) == (7 * 132 - 4, True, "GIF", 7)
     page = await pressed(served, how, "Step by step ▶")
     for _ in range(2):
@@ -86,12 +86,12 @@ async def test_a_variation_and_its_story(served: Bot) -> None:
         assert not page.error, page.text
     assert page.text == "After the last of 6 steps: the picture, without noise."
     again = await pressed(served, varied, "1")
-    one = opened(again.attachments[0]).resize((384, 384))
-    last_page = opened(page.attachments[0])
+    one = open_picture(again.attachments[0]).resize((384, 384))
+    last_page = open_picture(page.attachments[0])
     assert max(abs(a - b) for a, b in zip(pixels(one), pixels(last_page), strict=True)) < 64
 
 
-async def test_the_story_tells_what_was_read(served: Bot) -> None:
+async def test_the_story_quotes_the_tokens_that_were_read(served: Bot) -> None:
     one = await last(served, ask("/imagine seed:7 count:1 a red apple on a blue plate in the snow"))
     assert one.status.endswith("the end of the prompt: `the` `snow`.")
     how = await pressed(served, one, "How it was made")
@@ -109,7 +109,7 @@ async def test_words_that_the_text_encoder_does_not_know_are_named(served: Bot) 
 async def test_a_sweep(served: Bot, knob: str, values: list[str]) -> None:
     reply = await last(served, ask(f"/imagine seed:7 sweep:{knob}={','.join(values)} an apple"))
     assert not reply.error, reply.text
-    whole = opened(reply.attachments[0])
+    whole = open_picture(reply.attachments[0])
     assert (whole.width, whole.height > 256) == (3 * 260 - 4, True)
     assert whole.text[knob] == reply.card[knob] == ", ".join(values)
     assert (await pressed(served, reply, f"{knob} {values[1]}")).card[knob] == values[1]

@@ -1,4 +1,4 @@
-"""How a picture was made, as /imagine tells it: the story, its strip and film, and its steps one by one."""
+"""“How it was made”: the story of a picture, its strip and film, and its steps one by one."""
 
 import pytest
 from fakes.core.requests import ask, last, pressed
@@ -8,7 +8,7 @@ from bot import Reply
 from bot.app import Bot
 
 LONG = "a cat in the snow wearing a big red hat"
-"""Two words more than the fake text encoder reads."""
+"""A prompt with two words more than the fake text encoder reads."""
 
 
 def labels(reply: Reply) -> list[str]:
@@ -47,7 +47,7 @@ async def test_the_story_with_its_strip_and_its_film(bot: Bot, models: FakeModel
 
 
 SINGLE = "Each step had a single guess, made with the prompt in mind"
-UNHEARD = "Beside this one guess, what was to be avoided counted for nothing."
+AVOIDED_IGNORED = "Beside this one guess, what was to be avoided counted for nothing."
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ UNHEARD = "Beside this one guess, what was to be avoided counted for nothing."
         ('negative:"a dog"', "comparison", "one with what to avoid: `a` `dog`. Guidance 3 means"),
         ("guidance:1", "prompt", f"{SINGLE}, and took it as it was: at guidance 1, this model exaggerates nothing."),
         ("guidance:0", "prompt", f"{SINGLE}, and took it as it was: at guidance 0, this model exaggerates nothing."),
-        ('guidance:1 negative:"a dog"', "prompt", UNHEARD),
+        ('guidance:1 negative:"a dog"', "prompt", AVOIDED_IGNORED),
         ("guidance:3.5", "input", f"{SINGLE}. The network was told the guidance 3.5, too: it has learnt"),
-        ('guidance:3.5 negative:"a dog"', "input", UNHEARD),
+        ('guidance:3.5 negative:"a dog"', "input", AVOIDED_IGNORED),
         ("guidance:0", "nothing", "Guidance 0 means that each guess was made without the prompt: the picture owes it"),
         (
             'guidance:0 negative:"a dog"',
@@ -69,14 +69,14 @@ UNHEARD = "Beside this one guess, what was to be avoided counted for nothing."
         ),
     ],
 )
-async def test_the_story_knows_what_led_each_step(
+async def test_the_story_tells_what_guided_each_step(
     bot: Bot, models: FakeModels, options: str, guided_by: str, told: str
 ) -> None:
     models.guided_by = guided_by
     how = await pressed(bot, await last(bot, ask(f"/imagine count:1 {options} a `cat")), "How it was made")
     assert told in how.text
     assert ("two guesses" in how.text) == (guided_by == "comparison")
-    assert (UNHEARD in how.text) == (told == UNHEARD)
+    assert (AVOIDED_IGNORED in how.text) == (told == AVOIDED_IGNORED)
     assert "`a` `ˋcat`" in how.text
 
 
@@ -92,7 +92,7 @@ async def test_the_story_of_a_variation(bot: Bot, models: FakeModels) -> None:
     models.requests.clear()
     how = await pressed(bot, varied, "How 1 was made")
     assert "The strength 0.6 says how thickly" in how.text
-    # The picture that it begins with is drawn once, for the strip and for the film.
+    # The source is drawn once for both, the strip and the film.
     assert ["image" in body for body in models.requests] == [False, True, True]
     page = await pressed(bot, how, "Step by step ▶")
     assert page.text == "Before step 1 of 4: the picture that it begins with, under noise."

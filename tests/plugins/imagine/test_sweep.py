@@ -1,4 +1,4 @@
-"""A knob of /imagine at several values: what is drawn, what it overrules, and what is no sweep."""
+"""Sweeps of /imagine: the pictures that are drawn, the options that are not used, and malformed sweeps."""
 
 from pathlib import Path
 
@@ -54,12 +54,12 @@ async def test_a_sweep_of_steps(bot: Bot, models: FakeModels) -> None:
         ("sweep:guidance=1,3,7 count:3 steps:5", []),
     ],
 )
-async def test_a_sweep_tells_what_it_overrules(bot: Bot, line: str, told: list[str]) -> None:
+async def test_a_sweep_names_the_options_that_it_does_not_use(bot: Bot, line: str, told: list[str]) -> None:
     reply = await last(bot, ask(f"/imagine {line} a cat"))
     assert (reply.error, reply.text.split("\n\n")[1:]) == (False, told)
 
 
-async def test_a_sweep_tells_so_of_options_that_came_by_a_menu_or_a_form(bot: Bot) -> None:
+async def test_unused_options_from_a_menu_or_a_form_are_named_too(bot: Bot) -> None:
     options = {"sweep": "guidance=1,3", "guidance": 0.0, "prompt": "a cat"}
     reply = await last(bot, ask("", command="imagine", options=options))
     told = "guidance:0 was not used: the values of the sweep count instead."
@@ -79,12 +79,12 @@ async def test_the_values_of_a_sweep_are_edited(bot: Bot, models: FakeModels) ->
     assert (edited.error, edited.card["guidance"]) == (False, "1, 5, 9")
 
 
-async def test_a_class_may_draw_the_sweep_that_the_help_shows(models: FakeModels, tmp_path: Path) -> None:
-    """It has fewer pictures at once than others, so that thirty pupils get theirs."""
-    there = config.load(None, ["classroom"]).settings
+async def test_the_classroom_profile_allows_the_sweep_of_the_help(models: FakeModels, tmp_path: Path) -> None:
+    """The profile allows fewer pictures at once, so that each of thirty pupils gets some."""
+    profile = config.load(None, ["classroom"]).settings
     database = Database(f"sqlite:///{tmp_path}/class.db")
     plugins = plugin.load(PluginsSection(entry_points=False))
-    async with Bot(ModelClient(models.url), plugins, database, settings={**there, "limits.cooldown": 0}) as bot:
+    async with Bot(ModelClient(models.url), plugins, database, settings={**profile, "limits.cooldown": 0}) as bot:
         assert "guidance=1,3,7" in bot.registry.find("imagine").option("sweep").description
         assert not (await last(bot, ask("/imagine sweep:guidance=1,3,7 a cat"))).error
         refused = await last(bot, ask("/imagine sweep:guidance=1,2,3,4 a cat"))
@@ -99,14 +99,14 @@ async def test_a_class_may_draw_the_sweep_that_the_help_shows(models: FakeModels
         ("guidance.minimum 2", "guidance=1,3", "guidance=2,3,7"),
     ],
 )
-async def test_the_example_of_a_sweep_may_be_drawn_there(bot: Bot, setting: str, sweep: str, example: str) -> None:
+async def test_the_example_in_an_error_keeps_to_the_limits(bot: Bot, setting: str, sweep: str, example: str) -> None:
     assert not (await last(bot, ask(f"/config set imagine.{setting}", MODERATOR))).error
     refused = await last(bot, ask(f"/imagine sweep:{sweep} a cat"))
     assert (refused.error, f"like {example};" in refused.text) == (True, True), refused.text
     assert not (await last(bot, ask(f"/imagine sweep:{example} a cat"))).error
 
 
-async def test_a_sweep_does_not_blame_people_for_defaults(bot: Bot) -> None:
+async def test_unused_defaults_are_not_mentioned(bot: Bot) -> None:
     await last(bot, ask("/defaults set imagine.guidance value:5"))
     await last(bot, ask("/defaults set imagine.count value:2"))
     reply = await last(bot, ask("/imagine sweep:guidance=1,3,7 a cat"))
@@ -146,7 +146,7 @@ async def test_a_sweep_has_a_single_seed(bot: Bot) -> None:
         ),
     ],
 )
-async def test_what_is_no_sweep(bot: Bot, models: FakeModels, sweep: str, sentence: str) -> None:
+async def test_malformed_sweeps_are_refused(bot: Bot, models: FakeModels, sweep: str, sentence: str) -> None:
     reply = await last(bot, ask(f"/imagine sweep:{sweep} a cat"))
     assert (reply.text, reply.error, reply.private) == (sentence, True, True)
     assert models.requests == []

@@ -18,7 +18,7 @@ GAN                 1     0.10        100
 ```"""
 
 
-async def test_the_three_families_side_by_side(bot: Bot, models: FakeModels) -> None:
+async def test_three_families_answer_one_prompt(bot: Bot, models: FakeModels) -> None:
     seen = await replies(bot, ask("/compare seed:7 a red apple"))
     reply = seen[-1]
     text, table, lessons = reply.text.split("\n\n")
@@ -39,7 +39,7 @@ async def test_the_three_families_side_by_side(bot: Bot, models: FakeModels) -> 
     assert {body["seed"] for body in models.requests} == {7}
 
 
-async def test_they_work_at_the_same_time_and_stop_together(bot: Bot, models: FakeModels) -> None:
+async def test_the_families_work_at_the_same_time_and_stop_together(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     stopped = False
     async for reply in bot.prepare(ask("/compare a red apple")).start():
@@ -61,7 +61,7 @@ async def test_a_family_without_a_model_is_named_and_the_others_go_on(bot: Bot, 
     assert reply.card["models"] == "fake-chat, fake-faces"
 
 
-async def test_without_any_model_it_is_an_error(bot: Bot, models: FakeModels) -> None:
+async def test_without_any_model_there_is_an_error(bot: Bot, models: FakeModels) -> None:
     models.listed.clear()
     reply = await last(bot, ask("/compare a red apple"))
     assert (reply.text, reply.error) == ("The model server offers no model for chat.", True)
@@ -70,7 +70,7 @@ async def test_without_any_model_it_is_an_error(bot: Bot, models: FakeModels) ->
 @pytest.mark.parametrize(
     ("end", "word", "steps", "guidance"), [("minimum", "least", 6, 9.5), ("maximum", "most", 3, 1.5)]
 )
-async def test_the_model_chooses_within_what_it_may_for_imagine(
+async def test_the_model_keeps_to_the_limits_of_imagine(
     bot: Bot, models: FakeModels, end: str, word: str, steps: int, guidance: float
 ) -> None:
     for setting in (f"imagine.steps.{end} {steps}", f"imagine.guidance.{end} {guidance}"):
@@ -80,7 +80,7 @@ async def test_the_model_chooses_within_what_it_may_for_imagine(
     assert body[f"{word}_guidance"] == guidance
 
 
-async def test_without_imagine_the_choice_is_all_the_models(models: FakeModels, tmp_path: Path) -> None:
+async def test_without_the_imagine_plugin_the_model_chooses_freely(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
         assert "took some of it away 4 times" in (await last(bot, ask("/compare a red apple"))).text

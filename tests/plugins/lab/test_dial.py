@@ -12,7 +12,7 @@ from bot.config import PluginsSection
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.storage.database import Database
-from plugins.lab.dial import read
+from plugins.lab.dial import parse_temperatures
 
 TEXT = "Paris is the capital of France."
 MEASURED = "*Entropy 0.72 bits a token; 3 of 6 tokens were not the most probable one.*"
@@ -22,7 +22,7 @@ def only_grows(seen: list[Reply]) -> bool:
     return all(after.text.startswith(before.text) for before, after in pairwise(seen))
 
 
-async def test_three_answers_with_what_was_measured_and_what_it_means(bot: Bot, models: FakeModels) -> None:
+async def test_three_answers_with_their_measurements_and_an_explanation(bot: Bot, models: FakeModels) -> None:
     seen = await replies(bot, ask("/dial seed:7 max_tokens:9 Where?"))
     sections = [f"**Temperature {temperature}**\n{TEXT}\n\n{MEASURED}" for temperature in ("0", "0.7", "1.5")]
     *shown, lesson = seen[-1].text.rsplit("\n\n", 1)
@@ -41,7 +41,7 @@ async def test_three_answers_with_what_was_measured_and_what_it_means(bot: Bot, 
         assert body["messages"] == [{"role": "user", "content": "Where?"}]
 
 
-async def test_all_are_written_at_once_and_seen_growing(bot: Bot, models: FakeModels) -> None:
+async def test_all_answers_grow_at_the_same_time(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     models.before_gate = 3
     seen = []
@@ -60,7 +60,7 @@ async def test_all_are_written_at_once_and_seen_growing(bot: Bot, models: FakeMo
     assert models.gate.is_set()
 
 
-async def test_stop_stops_all_and_keeps_what_was_said(bot: Bot, models: FakeModels) -> None:
+async def test_stop_ends_all_answers_and_keeps_their_text(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     async for reply in bot.prepare(ask("/dial Where?")).start():
         if not reply.final and [column.text.endswith("Paris") for column in reply.columns] == [True] * 3:
@@ -80,13 +80,13 @@ async def test_the_failure_of_one_does_not_lose_the_others(bot: Bot, models: Fak
     assert reply.text.count(MEASURED) == 2
 
 
-async def test_if_all_fail_the_sentence_is_said_once(bot: Bot, models: FakeModels) -> None:
+async def test_if_all_fail_the_error_is_shown_once(bot: Bot, models: FakeModels) -> None:
     models.failure = (500, "It broke.")
     reply = await last(bot, ask("/dial Where?"))
     assert (reply.text.count("It broke."), reply.error) == (1, True)
 
 
-async def test_what_was_said_stays_when_all_break_off(bot: Bot, tmp_path: Path) -> None:
+async def test_text_is_kept_if_all_answers_break_off(bot: Bot, tmp_path: Path) -> None:
     stream = b'data: {"choices": [{"delta": {"content": "Once"}}]}\n\ndata: {"error": {"message": "It broke."}}\n\n'
     plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
     async with (
@@ -124,13 +124,13 @@ async def test_a_single_temperature_asks_for_another(bot: Bot) -> None:
         (" 0.1,0.2,0.3,0.4,0.5, ", [0.1, 0.2, 0.3, 0.4, 0.5]),
     ],
 )
-def test_temperatures_as_people_write_them(text: str, values: list[float]) -> None:
-    assert read(text) == values
+def test_temperatures_are_parsed_as_people_write_them(text: str, values: list[float]) -> None:
+    assert parse_temperatures(text) == values
 
 
 @pytest.mark.parametrize(("text", "shown"), [("-0", "0"), ("0.33333331, 0.33333332", "0.333333"), ("1e-9", "1e-09")])
-def test_a_temperature_is_the_number_that_is_shown(text: str, shown: str) -> None:
-    (value,) = read(text)
+def test_a_temperature_is_rounded_to_what_is_shown(text: str, shown: str) -> None:
+    (value,) = parse_temperatures(text)
     assert f"{value:g}" == shown
     assert float(shown) == value
 
@@ -145,7 +145,7 @@ def test_a_temperature_is_the_number_that_is_shown(text: str, shown: str) -> Non
         ("0,1,2,.1,.2,.3", "temperatures are one to 5 different numbers, like “0, 0.7, 1.5”; yours are 6."),
     ],
 )
-def test_what_are_no_temperatures(text: str, sentence: str) -> None:
+def test_malformed_temperatures_are_refused(text: str, sentence: str) -> None:
     with pytest.raises(UserError) as raised:
-        read(text)
+        parse_temperatures(text)
     assert str(raised.value) == sentence

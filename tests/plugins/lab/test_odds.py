@@ -15,8 +15,8 @@ from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.settings.scopes import home
 from bot.storage.database import Database
-from plugins.lab.chart import OddsChart, draw
-from plugins.lab.odds import chart, fenced, shown
+from plugins.lab.chart import OddsChart, draw_chart
+from plugins.lab.odds import build_chart, fence, make_visible
 
 CAT = "/odds temperature:1 The cat sat on the"
 IDS = [START + place for place in range(5)]
@@ -32,12 +32,12 @@ def percent(number: int, total: float = TOTAL) -> str:
     return f"{100 * 2.0**-number / total:.1f} %"
 
 
-async def test_the_ten_most_probable_before_and_after_in_words_and_as_a_picture(bot: Bot, models: FakeModels) -> None:
+async def test_the_ten_most_probable_tokens_are_shown_in_words_and_as_a_picture(bot: Bot, models: FakeModels) -> None:
     reply = await last(bot, ask("/odds temperature:1 top_p:0.9 The cat sat on the"))
     assert not reply.error, reply.text
     body = models.requests[0]
     assert (body["prompt"], body["temperature"], body["top_p"]) == ("The cat sat on the", 1, 0.9)
-    # Half, a quarter, an eighth and a sixteenth are the fewest that together have nine tenths.
+    # A half, a quarter, an eighth and a sixteenth are the smallest set that has nine tenths.
     kept = sum(2.0**-number for number in range(4))
     lines = reply.text.split("\n\n")[2].splitlines()
     assert lines[0] == f"1. `␣mat` {percent(0)} → {percent(0, kept)}"
@@ -58,7 +58,7 @@ async def test_the_ten_most_probable_before_and_after_in_words_and_as_a_picture(
     assert dict(reply.card) == {"model": "fake-chat", "temperature": "1", "top_p": "0.9"}
 
 
-async def test_a_token_that_no_answer_may_hold_is_hidden_and_the_others_are_shown(bot: Bot) -> None:
+async def test_a_forbidden_token_is_hidden_and_the_others_are_shown(bot: Bot) -> None:
     moderator = User("m", "M", is_moderator=True)
     await bot.settings.write([bot.settings.plan("safety.words", "floor", home(ROOM))], moderator)
     reply = await last(bot, ask(CAT))
@@ -69,7 +69,7 @@ async def test_a_token_that_no_answer_may_hold_is_hidden_and_the_others_are_show
     assert [button.label for button in reply.buttons][:4] == ["␣mat", "␣roof", "↵", "…"]
 
 
-async def test_a_text_is_written_by_hand_token_by_token(bot: Bot, models: FakeModels) -> None:
+async def test_buttons_write_a_text_token_by_token(bot: Bot, models: FakeModels) -> None:
     first = await last(bot, ask(CAT))
     second = await pressed(bot, first, "␣floor")
     third = await pressed(bot, second, "↵")
@@ -82,7 +82,7 @@ async def test_a_text_is_written_by_hand_token_by_token(bot: Bot, models: FakeMo
     assert question.parent == first.row
 
 
-async def test_a_token_that_a_model_puts_before_every_text_is_no_part_of_it(bot: Bot, models: FakeModels) -> None:
+async def test_the_first_token_of_the_model_is_not_shown_in_the_text(bot: Bot, models: FakeModels) -> None:
     models.opening = "<|begin|>"
     first = await last(bot, ask(CAT))
     second = await pressed(bot, first, "␣floor")
@@ -91,7 +91,7 @@ async def test_a_token_that_a_model_puts_before_every_text_is_no_part_of_it(bot:
     assert models.requests[-1]["prompt"] == [*IDS, START + len(IDS), 1]
 
 
-async def test_a_token_goes_to_the_model_that_it_is_one_of(models: FakeModels, tmp_path: Path) -> None:
+async def test_a_button_asks_the_model_whose_tokens_it_has(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
         first = await last(bot, ask(CAT))
@@ -100,10 +100,10 @@ async def test_a_token_goes_to_the_model_that_it_is_one_of(models: FakeModels, t
     assert [body["model"] for body in models.requests] == ["fake-chat", "fake-chat"]
 
 
-async def test_one_is_drawn_by_the_odds_with_the_seed(bot: Bot, models: FakeModels) -> None:
+async def test_a_token_is_drawn_with_the_seed(bot: Bot, models: FakeModels) -> None:
     first = await last(bot, ask("/odds temperature:1 seed:2 The cat sat on the"))
     drawn = await pressed(bot, first, "🎲 Draw one")
-    # The stand-in draws the word whose number is the seed, which here is that of the answer and the length of the text.
+    # The fake model draws the word whose number is the seed: the seed of the answer plus the length of the text.
     assert models.requests[1]["seed"] == 2 + 5
     assert drawn.text.startswith(f"🎲 Drawn: `␣sofa`, which had {percent(7)}.\n\n```\nThe cat sat on the sofa\n```")
     assert models.requests[2]["prompt"] == [*IDS, 7]
@@ -112,7 +112,7 @@ async def test_one_is_drawn_by_the_odds_with_the_seed(bot: Bot, models: FakeMode
     assert again.text.startswith(f"🎲 Drawn: `␣table`, which had {percent(8)}.")
 
 
-async def test_without_a_seed_every_draw_has_another(bot: Bot, models: FakeModels) -> None:
+async def test_without_a_seed_every_draw_has_a_new_one(bot: Bot, models: FakeModels) -> None:
     first = await last(bot, ask(CAT))
     for _ in range(2):
         await pressed(bot, first, "🎲 Draw one")
@@ -129,10 +129,10 @@ async def test_warmer_repeats_a_draw_that_had_no_seed(bot: Bot, models: FakeMode
 
 
 @pytest.mark.parametrize("repeated", [False, True])
-async def test_a_draw_tells_no_seed_to_the_next_one(
+async def test_a_random_seed_is_not_passed_on_to_the_next_draw(
     bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch, repeated: bool
 ) -> None:
-    # Which token a seed of chance draws is not known, and after the last one nothing is drawn.
+    # A random seed can draw any token, and after the end nothing is drawn.
     monkeypatch.setattr(
         "fakes.model_server.model_api.VOCABULARY", tuple(word for word in VOCABULARY if word != "<end>")
     )
@@ -145,9 +145,7 @@ async def test_a_draw_tells_no_seed_to_the_next_one(
     assert len({body["seed"] for body in models.requests if body["seed"]}) == 2
 
 
-async def test_a_seed_that_was_given_stays_that_of_later_draws_at_another_temperature(
-    bot: Bot, models: FakeModels
-) -> None:
+async def test_a_given_seed_is_kept_for_later_draws_at_another_temperature(bot: Bot, models: FakeModels) -> None:
     drawn = await pressed(bot, await last(bot, ask("/odds temperature:1 seed:2 The cat sat on the")), "🎲 Draw one")
     await pressed(bot, await pressed(bot, drawn, "Warmer"), "🎲 Draw one")
     assert [body["seed"] for body in models.requests if body["seed"]] == [2 + 5, 2 + 5, 2 + 6]
@@ -164,7 +162,7 @@ async def test_warmer_repeats_a_draw_that_ended_the_text(
     assert first == second
 
 
-async def test_a_text_can_end(bot: Bot, models: FakeModels) -> None:
+async def test_a_drawn_end_ends_the_text(bot: Bot, models: FakeModels) -> None:
     first = await last(bot, ask("/odds temperature:1 seed:0 The cat sat on the"))
     drawn = await pressed(bot, first, "🎲 Draw one")
     assert drawn.text == (
@@ -175,7 +173,7 @@ async def test_a_text_can_end(bot: Bot, models: FakeModels) -> None:
     assert len(models.requests) == 2
 
 
-async def test_an_end_can_be_chosen(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_end_can_be_chosen_by_a_button(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fakes.model_server.model_api.VOCABULARY", ("<end>", *VOCABULARY[1:]))
     first = await last(bot, ask(CAT))
     chosen = await pressed(bot, first, "(end)")
@@ -199,73 +197,75 @@ async def test_at_zero_one_token_has_all_the_odds(bot: Bot) -> None:
 @pytest.mark.parametrize(
     ("shares", "others"),
     [
-        # Ten tenths are less than one in binary.
+        # In binary, ten times 0.1 is less than 1.
         ([0.1] * 10 + [0.0, 0.0], "0 %"),
-        # And one has no room for what is as small as this.
+        # In binary, 1 plus a number as small as this is still 1.
         ([1.0] + [1e-20] * 11, "< 0.1 %"),
     ],
 )
-async def test_the_rest_is_nothing_where_top_p_cut_it_and_only_there(
+async def test_all_others_have_no_odds_only_where_top_p_cut_them_off(
     bot: Bot, monkeypatch: pytest.MonkeyPatch, shares: list[float], others: str
 ) -> None:
-    def shared(body: dict[str, Any], pieces: dict[int, str], opening: str) -> dict[str, Any]:
-        told = dialled(body, pieces, opening)
-        for one, share in zip(told["tokens"], shares, strict=True):
+    def answer_with_shares(body: dict[str, Any], pieces: dict[int, str], opening: str) -> dict[str, Any]:
+        answer = dialled(body, pieces, opening)
+        for one, share in zip(answer["tokens"], shares, strict=True):
             one["after"] = share
-        return told
+        return answer
 
-    monkeypatch.setattr("fakes.model_server.model_api.dialled", shared)
+    monkeypatch.setattr("fakes.model_server.model_api.dialled", answer_with_shares)
     assert f"- all others: < 0.1 % → {others}\n" in (await last(bot, ask(CAT))).text
 
 
-async def test_it_speaks_the_askers_language(bot: Bot) -> None:
+async def test_the_odds_are_in_the_askers_language(bot: Bot) -> None:
     reply = await last(bot, ask(CAT, speaking("de")))
     assert "- alle anderen: " in reply.text
     assert "🎲 Eines ziehen" in [button.label for button in reply.buttons]
     assert reply.attachments[0].alt.startswith("Was nach „The cat sat on the“ kommen kann")
 
 
-def pencils() -> list[threading.Thread]:
+def drawing_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("chart")]
 
 
-async def test_it_is_drawn_in_a_thread_of_its_own_that_ends_with_the_bot(models: FakeModels, tmp_path: Path) -> None:
+async def test_the_chart_is_drawn_in_a_thread_that_ends_with_the_bot(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
         assert (await last(bot, ask(CAT))).attachments
-        (pencil,) = pencils()
-    await asyncio.to_thread(pencil.join)
+        (thread,) = drawing_threads()
+    await asyncio.to_thread(thread.join)
 
 
-async def test_read_anew_it_ends_what_it_began(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned, free, waited = asyncio.Queue[OddsChart](), threading.Event(), []
+async def test_answers_under_way_are_finished_after_a_reload(
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charts, free, waited = asyncio.Queue[OddsChart](), threading.Event(), []
 
-    def planning(*about: Any) -> OddsChart:
-        planned.put_nowait(chart(*about))
-        return chart(*about)
+    def report_and_build(*about: Any) -> OddsChart:
+        charts.put_nowait(build_chart(*about))
+        return build_chart(*about)
 
-    def slowly(chart: OddsChart) -> bytes:
-        # The limit is for a loop that waits for this thread.
+    def draw_slowly(chart: OddsChart) -> bytes:
+        # The limit ends the test if the loop waits for this thread.
         waited.append(free.wait(20))
-        return draw(chart)
+        return draw_chart(chart)
 
-    monkeypatch.setattr("plugins.lab.odds.chart", planning)
-    monkeypatch.setattr("plugins.lab.draw", slowly)
+    monkeypatch.setattr("plugins.lab.odds.build_chart", report_and_build)
+    monkeypatch.setattr("plugins.lab.draw_chart", draw_slowly)
     async with asyncio.TaskGroup() as group:
         answers = [group.create_task(last(bot, ask(CAT))) for _ in range(2)]
-        await planned.get(), await planned.get()
+        await charts.get(), await charts.get()
         models.gate.clear()
         answers.append(group.create_task(last(bot, ask(CAT))))
         await models.until(requests=3)
-        before = pencils()
+        before = drawing_threads()
         await bot.registry.reload("lab")
         models.gate.set()
         free.set()
     assert all(waited)
     for reply in (answer.result() for answer in answers):
         assert reply.attachments, reply.text
-    for pencil in before:
-        await asyncio.to_thread(pencil.join)
+    for thread in before:
+        await asyncio.to_thread(thread.join)
     assert (await last(bot, ask(CAT))).attachments
 
 
@@ -276,12 +276,12 @@ async def test_read_anew_it_ends_what_it_began(bot: Bot, models: FakeModels, mon
         ("/odds temperature:3 The cat", "temperature must be a number from 0 to 2; you gave “3”."),
     ],
 )
-async def test_what_is_wrong(bot: Bot, models: FakeModels, line: str, sentence: str) -> None:
+async def test_wrong_options_are_refused(bot: Bot, models: FakeModels, line: str, sentence: str) -> None:
     assert (await last(bot, ask(line))).text == sentence
     assert models.requests == []
 
 
-async def test_a_refusal_is_shown(bot: Bot, models: FakeModels) -> None:
+async def test_a_refusal_of_the_model_server_is_shown(bot: Bot, models: FakeModels) -> None:
     models.failure = (400, "The prompt is too long.")
     assert (await last(bot, ask(CAT))).text == "The prompt is too long."
 
@@ -300,8 +300,8 @@ async def test_a_refusal_is_shown(bot: Bot, models: FakeModels) -> None:
     ],
 )
 def test_tokens_are_made_visible(token: bytes, text: str) -> None:
-    assert shown(token) == text
+    assert make_visible(token) == text
 
 
-def test_a_text_cannot_leave_its_box() -> None:
-    assert fenced("a ``` b") == "````\na ``` b\n````"
+def test_a_text_cannot_break_out_of_its_code_block() -> None:
+    assert fence("a ``` b") == "````\na ``` b\n````"

@@ -14,7 +14,7 @@ from bot.core.latest import Stream
 from bot.storage.audit import AuditEntry
 from bot.storage.counters import USE, WAIT, count, day_of
 from bot.storage.database import now
-from plugins.stats.chart import UsageChart, draw
+from plugins.stats.chart import UsageChart, draw_chart
 
 WEB = Place("web", "general", server="web")
 
@@ -22,10 +22,10 @@ WEB = Place("web", "general", server="web")
 async def stats(bot: Bot, line: str = "", user: User = MODERATOR, place: Place = ROOM) -> Reply:
     decision = bot.prepare(ask(f"/stats {line}", user, place))
     assert decision.private
-    return await ending(decision.start())
+    return await read_last(decision.start())
 
 
-async def ending(replies: Stream[Reply]) -> Reply:
+async def read_last(replies: Stream[Reply]) -> Reply:
     return [reply async for reply in replies][-1]
 
 
@@ -39,7 +39,7 @@ def days(ago: int) -> str:
     return day_of(now() - timedelta(days=ago))
 
 
-async def test_uses_waits_thumbs_and_refusals_in_words(bot: Bot) -> None:
+async def test_the_text_lists_uses_waits_thumbs_and_refusals(bot: Bot) -> None:
     await add(bot, "ask", 12, ago=3)
     await add(bot, "ask", 1, value="failed")
     await add(bot, "face", 2)
@@ -63,7 +63,7 @@ async def test_uses_waits_thumbs_and_refusals_in_words(bot: Bot) -> None:
     assert not {"Ann", "Ben", "ann", "ben"} & set(re.findall(r"\w+", found.text))
 
 
-async def test_the_picture_says_the_numbers_to_those_who_cannot_see_it(bot: Bot) -> None:
+async def test_the_description_of_the_picture_has_the_numbers(bot: Bot) -> None:
     await add(bot, "ask", 12, ago=3)
     await add(bot, "face", 2)
     [file] = (await stats(bot)).attachments
@@ -75,14 +75,14 @@ async def test_the_picture_says_the_numbers_to_those_who_cannot_see_it(bot: Bot)
     )
 
 
-async def test_commands_that_are_used_little_share_a_colour(bot: Bot) -> None:
+async def test_rarely_used_commands_share_a_colour(bot: Bot) -> None:
     for number, name in enumerate(("ask", "face", "imagine", "odds", "dial", "help", "why")):
         await add(bot, name, 10 - number)
     [file] = (await stats(bot)).attachments
     assert "/ask 10, /face 9, /imagine 8, /odds 7, /dial 6, all others 9." in file.alt
 
 
-async def test_a_week_or_thirty_days(bot: Bot) -> None:
+async def test_figures_cover_seven_or_thirty_days(bot: Bot) -> None:
     await add(bot, "ask", 5, ago=20)
     assert (await stats(bot)).text == "Nobody used me here in the last 7 days."
     found = await stats(bot, "days:30")
@@ -94,14 +94,14 @@ async def test_a_week_or_thirty_days(bot: Bot) -> None:
         assert (await stats(bot, typed)).text == "days must be one of 7, 30; you gave “8”."
 
 
-async def test_where_all_was_refused_there_are_figures_too(bot: Bot) -> None:
+async def test_there_are_figures_even_if_everything_was_refused(bot: Bot) -> None:
     await bot.audit.record(AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="off"))
     found = await stats(bot)
     assert found.text.endswith("Refused: 1 (`off` 1).")
     assert found.attachments
 
 
-async def test_it_is_for_moderators_of_that_server(bot: Bot) -> None:
+async def test_only_moderators_of_the_server_see_its_figures(bot: Bot) -> None:
     await last(bot, ask("/help"))
     await last(bot, ask("/help", place=WEB))
     await last(bot, ask("/help", place=WEB))
@@ -111,40 +111,40 @@ async def test_it_is_for_moderators_of_that_server(bot: Bot) -> None:
     assert "`/help`: 2" in (await stats(bot, "server:web", OPERATOR)).text
 
 
-async def test_it_speaks_the_readers_language(bot: Bot) -> None:
+async def test_the_figures_are_in_the_readers_language(bot: Bot) -> None:
     await add(bot, "ask", 1)
     found = await stats(bot, user=speaking("de", MODERATOR))
     assert found.text.endswith("Nichts wurde verweigert.")
     assert found.attachments[0].alt.startswith("Antworten vom ")
 
 
-async def test_read_anew_it_ends_what_it_began(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, free, waited, pencils = asyncio.Event(), threading.Event(), [], set[threading.Thread]()
+async def test_answers_under_way_are_finished_after_a_reload(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, free, waited, threads = asyncio.Event(), threading.Event(), [], set[threading.Thread]()
     loop = asyncio.get_running_loop()
 
-    def slowly(chart: UsageChart) -> bytes:
-        pencils.add(threading.current_thread())
-        loop.call_soon_threadsafe(begun.set)
-        # The limit is for a loop that waits for this thread.
+    def draw_slowly(chart: UsageChart) -> bytes:
+        threads.add(threading.current_thread())
+        loop.call_soon_threadsafe(started.set)
+        # The limit ends the test if the loop waits for this thread.
         waited.append(free.wait(20))
-        return draw(chart)
+        return draw_chart(chart)
 
-    monkeypatch.setattr("plugins.stats.draw", slowly)
+    monkeypatch.setattr("plugins.stats.draw_chart", draw_slowly)
     await add(bot, "ask", 1)
     streams = [bot.prepare(ask("/stats", MODERATOR)).start() for _ in range(2)]
     for stream in streams:
         while not (await anext(stream)).status.startswith("Drawing"):
             pass
     async with asyncio.TaskGroup() as group:
-        answers = [group.create_task(ending(stream)) for stream in streams]
-        await begun.wait()
-        before = set(pencils)
+        answers = [group.create_task(read_last(stream)) for stream in streams]
+        await started.wait()
+        before = set(threads)
         await bot.registry.reload("stats")
         free.set()
     assert all(waited)
     for reply in (answer.result() for answer in answers):
         assert reply.attachments, reply.text
-    for pencil in before:
-        await asyncio.to_thread(pencil.join)
+    for thread in before:
+        await asyncio.to_thread(thread.join)
     monkeypatch.undo()
     assert (await stats(bot)).attachments

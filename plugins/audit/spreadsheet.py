@@ -1,4 +1,4 @@
-"""Entries as a table that spreadsheets open."""
+"""Entries of the audit as a CSV file for spreadsheets."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ COLUMNS = (
     *("number", "time (UTC)", "platform", "server", "channel", "kind", "what"),
     *("who (id)", "who", "about (id)", "about", "before", "after", "reason"),
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet compute a cell. Names and words come from anybody, so such cells get a ' before them."""
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""Beginnings that make a spreadsheet compute a cell. Anybody can write names, so such cells begin with a '."""
 
 
-def sheet(entries: Iterable[tuple[AuditRow, Any]]) -> bytes:
-    """A CSV file of entries, each with what of its `before` may be shown. In UTF-8 with the mark that Excel needs."""
+def write_csv(entries: Iterable[tuple[AuditRow, Any]]) -> bytes:
+    """Return a CSV file of `entries`: each a row and the part of its `before` that may be shown.
+
+    It is UTF-8 with the byte order mark that Excel needs.
+    """
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\r\n")
     table.writerow(COLUMNS)
@@ -30,19 +33,19 @@ def sheet(entries: Iterable[tuple[AuditRow, Any]]) -> bytes:
         time = row.created.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
         place = (row.platform, row.server, row.channel)
         people = (row.actor, row.actor_name, row.subject, row.subject_name)
-        values = (*place, row.kind, row.what, *people, _cell(before), _cell(row.after), row.reason)
-        table.writerow([row.id, time, *map(_harmless, values)])
+        values = (*place, row.kind, row.what, *people, _format_cell(before), _format_cell(row.after), row.reason)
+        table.writerow([row.id, time, *map(_escape_formula, values)])
     return file.getvalue().encode("utf-8-sig")
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
+def _escape_formula(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA_STARTS) and not _is_number(text) else text
 
 
 def _is_number(text: str) -> bool:

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from bot import UserError
-from plugins.audit.span import span
+from plugins.audit.period import parse_period
 
 NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 
@@ -22,21 +22,21 @@ NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
         ("2w", datetime(2026, 3, 17, 12, 0, tzinfo=UTC)),
     ],
 )
-def test_what_times_can_be_typed(typed: str, meant: datetime) -> None:
-    assert span(typed, None, NOW) == (meant, None)
+def test_times_are_parsed(typed: str, meant: datetime) -> None:
+    assert parse_period(typed, None, NOW) == (meant, None)
 
 
-def test_a_day_that_ends_a_span_is_in_it_and_a_time_is_its_end() -> None:
-    assert span("2026-03-30", "2026-03-30", NOW)[1] == datetime(2026, 3, 31, tzinfo=UTC)
-    assert span(None, "2026-03-30 14:30", NOW)[1] == datetime(2026, 3, 30, 14, 30, tzinfo=UTC)
-    assert span(None, "1d", NOW)[1] == datetime(2026, 3, 30, 12, 0, tzinfo=UTC)
-    assert span(None, None, NOW) == (None, None)
+def test_a_period_includes_its_last_day_and_ends_at_a_time() -> None:
+    assert parse_period("2026-03-30", "2026-03-30", NOW)[1] == datetime(2026, 3, 31, tzinfo=UTC)
+    assert parse_period(None, "2026-03-30 14:30", NOW)[1] == datetime(2026, 3, 30, 14, 30, tzinfo=UTC)
+    assert parse_period(None, "1d", NOW)[1] == datetime(2026, 3, 30, 12, 0, tzinfo=UTC)
+    assert parse_period(None, None, NOW) == (None, None)
 
 
 @pytest.mark.parametrize("typed", ["yesterday", "31.03.2026", "7 parsecs", "99999d", "d", "2026-02-30"])
-def test_what_is_no_time_is_told_with_what_would_be(typed: str) -> None:
+def test_malformed_times_are_refused_with_examples(typed: str) -> None:
     with pytest.raises(UserError) as caught:
-        span(typed, None, NOW)
+        parse_period(typed, None, NOW)
     assert str(caught.value) == (
         "since must be a day such as 2026-03-31, a time such as 2026-03-31 14:30 (UTC), or how long ago it was, such "
         f"as 30m, 3h, 7d or 2w; you gave “{typed}”."
@@ -44,12 +44,12 @@ def test_what_is_no_time_is_told_with_what_would_be(typed: str) -> None:
 
 
 @pytest.mark.parametrize("typed", ["9999-12-31", "9999-12-31T23:00-14:00"])
-def test_the_end_of_all_days_is_no_time(typed: str) -> None:
+def test_times_beyond_the_calendar_are_refused(typed: str) -> None:
     with pytest.raises(UserError, match="until must be a day such as"):
-        span(None, typed, NOW)
+        parse_period(None, typed, NOW)
 
 
 @pytest.mark.parametrize(("since", "until"), [("1d", "2d"), ("2026-03-31", "2026-03-30")])
-def test_a_span_that_ends_before_it_begins(since: str, until: str) -> None:
+def test_a_period_that_ends_before_it_begins_is_refused(since: str, until: str) -> None:
     with pytest.raises(UserError, match=f"since must be before until; it is not: {since}, {until}."):
-        span(since, until, NOW)
+        parse_period(since, until, NOW)

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot import UserError
-from plugins.lab.together import ParallelPart, together, whole
+from plugins.lab.parallel import ParallelPart, close_markdown, run_parallel
 
 
 class Worker(ParallelPart):
-    """Has news as often as it is told to, and ends or fails then."""
+    """Has something new to show a given number of times, and then ends or fails."""
 
     shows = False
 
@@ -19,7 +19,7 @@ class Worker(ParallelPart):
         self.cancelled = False
 
     @property
-    def has_something(self) -> bool:
+    def has_output(self) -> bool:
         return self.shows
 
     async def work(self) -> AsyncIterator[None]:
@@ -35,42 +35,42 @@ class Worker(ParallelPart):
             raise self.failure
 
 
-async def test_there_is_news_until_all_have_ended_even_if_one_fails() -> None:
+async def test_changes_are_reported_until_all_have_ended_even_if_one_fails() -> None:
     parts = [Worker(1), Worker(5), Worker(2, UserError("no"))]
-    seen = [tuple(part.left for part in parts) async for _ in together(parts)]
+    seen = [tuple(part.left for part in parts) async for _ in run_parallel(parts)]
     assert seen[-1] == (0, 0, 0)
     assert len(seen) > 3
     assert [str(part.error) for part in parts] == ["None", "None", "no"]
 
 
-async def test_if_none_comes_to_anything_the_first_error_is_raised() -> None:
+async def test_the_first_error_is_raised_if_no_part_has_output() -> None:
     with pytest.raises(UserError, match="one"):
-        async for _ in together([Worker(0, UserError("one")), Worker(1, UserError("two"))]):
+        async for _ in run_parallel([Worker(0, UserError("one")), Worker(1, UserError("two"))]):
             pass
 
 
-async def test_what_can_be_shown_is_not_lost_to_an_error() -> None:
+async def test_no_error_is_raised_if_a_part_has_output() -> None:
     parts = [Worker(0, UserError("one")), Worker(1, UserError("two"))]
     parts[1].shows = True
-    async for _ in together(parts):
+    async for _ in run_parallel(parts):
         pass
     assert [str(part.error) for part in parts] == ["one", "two"]
 
 
-async def test_whoever_stops_listening_stops_all() -> None:
+async def test_closing_the_generator_cancels_all_parts() -> None:
     parts = [Worker(10**9), Worker(10**9)]
-    news = together(parts)
-    await anext(news)
-    await news.aclose()
+    changes = run_parallel(parts)
+    await anext(changes)
+    await changes.aclose()
     assert [part.cancelled for part in parts] == [True, True]
 
 
-async def test_a_mistake_in_one_is_no_sentence_for_users() -> None:
+async def test_an_error_in_the_code_is_raised() -> None:
     other = Worker(10)
     with pytest.raises(RuntimeError, match="a mistake"):
-        async for _ in together([other, Worker(0, RuntimeError("a mistake"))]):
+        async for _ in run_parallel([other, Worker(0, RuntimeError("a mistake"))]):
             pass
-    assert other.ended
+    assert other.has_ended
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ async def test_a_mistake_in_one_is_no_sentence_for_users() -> None:
         ("````\n```\nx", "````\n```\nx\n````"),
     ],
 )
-def test_a_code_block_does_not_swallow_what_follows(text: str, closed: str) -> None:
-    assert whole(text) == closed
+def test_an_open_code_block_is_closed(text: str, closed: str) -> None:
+    assert close_markdown(text) == closed
 
 
 @pytest.mark.parametrize(
@@ -97,5 +97,5 @@ def test_a_code_block_does_not_swallow_what_follows(text: str, closed: str) -> N
         ("```\nx\n```", "```\nx\n```\n…"),
     ],
 )
-def test_where_a_text_was_cut_its_code_block_is_closed_all_the_same(text: str, shown: str) -> None:
-    assert whole(text, is_cut=True) == shown
+def test_a_cut_text_ends_with_an_ellipsis_and_a_closed_code_block(text: str, shown: str) -> None:
+    assert close_markdown(text, is_cut=True) == shown

@@ -3,7 +3,7 @@ import io
 from datetime import UTC, datetime
 
 from bot import AuditRow
-from plugins.audit.sheet import sheet
+from plugins.audit.spreadsheet import write_csv
 
 
 def row(**values: object) -> AuditRow:
@@ -27,7 +27,7 @@ def row(**values: object) -> AuditRow:
 
 
 def read(*rows: AuditRow) -> list[dict[str, str]]:
-    text = sheet((one, one.before) for one in rows).decode("utf-8-sig")
+    text = write_csv((one, one.before) for one in rows).decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -52,13 +52,13 @@ def test_each_entry_is_a_row_under_named_columns() -> None:
     ]
 
 
-def test_words_come_back_as_they_were_whatever_is_in_them() -> None:
+def test_special_characters_survive() -> None:
     wild = 'two\nlines, "quotes" and ünïcode;'
     [found] = read(row(before=wild, after={"until": "ü"}, actor_name="Zoë, the 1st"))
     assert (found["before"], found["after"], found["who"]) == (wild, '{"until": "ü"}', "Zoë, the 1st")
 
 
-def test_nothing_that_people_wrote_is_computed_by_a_spreadsheet() -> None:
+def test_text_that_looks_like_a_formula_is_escaped() -> None:
     [found] = read(
         row(actor_name='=HYPERLINK("http://x")', before="@SUM(1)", after="-cmd", subject_name="+1", reason="a=b")
     )
@@ -67,5 +67,5 @@ def test_nothing_that_people_wrote_is_computed_by_a_spreadsheet() -> None:
     assert (found["about"], found["reason"]) == ("+1", "a=b")
 
 
-def test_excel_is_told_that_it_is_unicode() -> None:
-    assert sheet([]).startswith(b"\xef\xbb\xbfnumber,")
+def test_the_file_begins_with_a_byte_order_mark() -> None:
+    assert write_csv([]).startswith(b"\xef\xbb\xbfnumber,")

@@ -1,0 +1,33 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from plugins.shared.times import format_utc, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("typed", "minutes"),
+    [
+        ("10m", 10),
+        ("2h", 120),
+        ("1d 12h", 2160),
+        ("3 Tage", 4320),
+        ("1h30m", 90),
+        ("4w", 40320),
+        ("90 MIN", 90),
+        ("2 días", 2880),
+        ("1 di\u0301a", 1440),
+    ],
+)
+def test_durations_are_read_in_every_language(typed: str, minutes: int) -> None:
+    assert parse_duration(typed) == timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize("typed", ["", "10", "soon", "-5m", "10s", "10m later", "2026-03-31", "2026W14"])
+def test_other_texts_are_no_duration(typed: str) -> None:
+    assert parse_duration(typed) is None
+
+
+def test_a_time_is_written_in_utc() -> None:
+    moment = datetime(2026, 3, 31, 14, 30, 59, tzinfo=timezone(timedelta(hours=2)))
+    assert format_utc(moment) == format_utc(moment.astimezone(UTC)) == "2026-03-31 12:30 UTC"
