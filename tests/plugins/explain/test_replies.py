@@ -11,10 +11,11 @@ from bot.answers import context
 from bot.app import Bot
 from bot.core.messages import Place, Reply, Request, User
 from plugins import explain
-from plugins.explain.library.library import LessonLibrary, Library
+from plugins.explain.library.lesson_set import LessonSet
+from plugins.explain.library.library import LessonLibrary
 from plugins.explain.search.decision import DidYouMean
 
-from .conftest import DEFAULT, MakeBot
+from .conftest import DEFAULT, MakeBot, explain_plugin
 
 KNOWN, VAGUE, UNKNOWN = "what does a high temperature do", "which song does the winemaker sing", "zebra migration"
 WEB = Place("web", "general", server="web")
@@ -40,7 +41,7 @@ async def gaps(bot: Bot) -> str:
 
 async def test_questions_that_were_kept_long_enough_are_forgotten_though_nobody_asks_again(make_bot: MakeBot) -> None:
     async def asked(bot: Bot) -> list[str]:
-        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        plugin = explain_plugin(bot)
         return list(await plugin.host.store.items(scope=f"asked:{ROOM.server}"))
 
     async def is_empty(bot: Bot) -> bool:
@@ -61,7 +62,7 @@ async def test_suggestions_of_one_name_say_where_they_stand(
         file.write_text(f"# {file.stem}\n\n## Summary\n\nAll of it.\n\n## Only {file.stem}\n\nMore.\n")
 
     async def find(
-        self: LessonLibrary, library: Library, question: str, patience: float, *, user: str = ""
+        self: LessonLibrary, library: LessonSet, question: str, patience: float, *, user: str = ""
     ) -> DidYouMean:
         return DidYouMean(library.index.passages[:3])
 
@@ -104,11 +105,11 @@ async def test_without_a_model_server_words_alone_answer(make_bot: MakeBot) -> N
         assert "such as 1.5" in (await last(bot, ask(f"/explain {KNOWN}"))).text
 
 
-@pytest.mark.usefixtures("without_guide")
+@pytest.mark.usefixtures("without_reference_lesson")
 async def test_a_question_does_not_wait_until_all_lessons_are_embedded(
     make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explain, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(explain, "EMBEDDINGS_WAIT_SECONDS", 0.05)
     lesson = tmp_path / "knob.md"
     lesson.write_text("# Knobs\n\n## Hot\n\nRare tokens come up.\n\n## Cold\n\nThe likely ones win.\n")
     models.listed = {"fake-embeddings": "embeddings"}
@@ -131,7 +132,7 @@ async def test_a_question_does_not_wait_until_all_lessons_are_embedded(
 async def test_a_question_is_embedded_once_the_lessons_are(
     make_bot: MakeBot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explain, "PATIENCE_SECONDS", 300)
+    monkeypatch.setattr(explain, "EMBEDDINGS_WAIT_SECONDS", 300)
     models.listed = {"fake-embeddings": "embeddings"}
     async with make_bot(DEFAULT) as bot:
         statuses = [reply.status for reply in await replies(bot, ask(f"/explain {KNOWN}"))]
@@ -146,7 +147,7 @@ async def test_a_question_is_embedded_once_the_lessons_are(
 async def test_what_another_command_looks_up_is_embedded_in_the_askers_name(
     make_bot: MakeBot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explain, "ASIDE_SECONDS", 300)
+    monkeypatch.setattr(explain, "CONTEXT_EMBEDDING_SECONDS", 300)
     monkeypatch.setattr(context, "KNOWN_SECONDS", 600)
     models.listed = {"fake-chat": "chat", "fake-embeddings": "embeddings"}
     async with make_bot(DEFAULT) as bot:
@@ -215,7 +216,7 @@ async def test_that_somebody_pressed_is_forgotten_with_them(make_bot: MakeBot) -
 
 
 async def test_only_so_many_who_pressed_are_remembered(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "MOST_MARKS", 1)
+    monkeypatch.setattr(explain, "MAX_REMEMBERED_PRESSES", 1)
     suggestions = await last(bot, ask(f"/explain {VAGUE}", ANN))
     for user in (ANN, BEN, BEN, ANN):
         await pressed(bot, suggestions, "None of these", user)

@@ -4,7 +4,7 @@ from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
 from bot.settings.scopes import home
-from plugins.explain.simplify import sentences, strays
+from plugins.explain.simplify import finished_sentences, unsupported_terms
 
 SOURCE = (
     "The temperature knob › High temperature. At a high temperature, such as 1.5, the drawing is freer. ChatGPT may "
@@ -29,7 +29,7 @@ MARK = "*In simpler words, written by AI:*"
     ],
 )
 def test_what_the_source_says_is_no_stray(sentence: str) -> None:
-    assert strays(sentence, SOURCE) == []
+    assert unsupported_terms(sentence, SOURCE) == []
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_what_the_source_says_is_no_stray(sentence: str) -> None:
     ],
 )
 def test_names_and_numbers_that_the_source_lacks_are_found(sentence: str, found: list[str]) -> None:
-    assert strays(sentence, SOURCE) == found
+    assert unsupported_terms(sentence, SOURCE) == found
 
 
 def test_sentences_are_finished_when_something_follows() -> None:
-    assert list(sentences("It is 1.5 at most. He said “no!” Then\n- a list\nand it goes on.")) == [
+    assert list(finished_sentences("It is 1.5 at most. He said “no!” Then\n- a list\nand it goes on.")) == [
         "It is 1.5 at most.",
         " He said “no!”",
         " Then\n",

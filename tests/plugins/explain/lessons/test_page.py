@@ -4,9 +4,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from bot import Page
-from plugins.explain.lessons.page import page, slug
-from plugins.explain.lessons.parse import read
-from plugins.explain.lessons.passages import passages
+from plugins.explain.lessons.page import build_page, make_slug
+from plugins.explain.lessons.parse import parse_lesson
+from plugins.explain.lessons.passages import split_passages
 
 from ..conftest import DEFAULT
 
@@ -53,7 +53,7 @@ To warn others.
 
 def made(text: str | bytes, filename: str = "pets.md", title: str = "Pets") -> Page:
     data = text if isinstance(text, bytes) else text.encode()
-    return page(title, read(data, filename), data, filename)
+    return build_page(title, parse_lesson(data, filename), data, filename)
 
 
 def parts(shown: Page) -> list[tuple[str, int, str]]:
@@ -87,7 +87,7 @@ def test_markdown_is_shown_as_it_was_written() -> None:
 def test_every_passage_has_its_anchor_on_the_page(text: str, filename: str) -> None:
     shown = made(text, filename)
     anchors = [part.anchor for part in shown.parts]
-    assert {passage.anchor for passage in passages(read(text.encode(), filename))} <= set(anchors)
+    assert {passage.anchor for passage in split_passages(parse_lesson(text.encode(), filename))} <= set(anchors)
     assert len(anchors) == len(set(anchors))
     assert all(part.ask == f"/explain {part.heading}" for part in shown.parts if part.text)
 
@@ -181,4 +181,4 @@ def test_no_page_of_a_large_file_takes_hours(text: str, filename: str) -> None:
     ],
 )
 def test_the_address_of_a_title(title: str, name: str) -> None:
-    assert slug(title) == name
+    assert make_slug(title) == name

@@ -1,8 +1,8 @@
 import pytest
 
 from plugins.explain.lessons.blocks import Heading, Paragraph
-from plugins.explain.lessons.parse import Lesson, read
-from plugins.explain.lessons.passages import LONGEST, Passage, passages, sentences
+from plugins.explain.lessons.parse import ParsedLesson, parse_lesson
+from plugins.explain.lessons.passages import MAX_CHARACTERS, Passage, split_passages, split_sentences
 
 TABLE = """# Pets
 
@@ -36,7 +36,7 @@ Yes.
 
 
 def told(text: str, name: str = "pets.md") -> list[Passage]:
-    return passages(read(text.encode(), name))
+    return split_passages(parse_lesson(text.encode(), name))
 
 
 def test_each_section_is_a_passage_with_its_path() -> None:
@@ -51,7 +51,7 @@ def test_each_section_is_a_passage_with_its_path() -> None:
         (("FAQ", "Can a cat swim?"), "text"),
     ]
     first = told(TABLE)[0]
-    assert (first.lesson, first.heading, first.topic) == ("Pets", "Pets", "Pets")
+    assert (first.lesson_title, first.heading, first.topic) == ("Pets", "Pets", "Pets")
 
 
 def test_each_of_several_headings_with_one_name_tells_what_is_below_itself() -> None:
@@ -61,8 +61,8 @@ def test_each_of_several_headings_with_one_name_tells_what_is_below_itself() -> 
 
 def test_many_headings_with_one_name_are_read_once_each() -> None:
     # If each of them had all others read again, this would take minutes.
-    lesson = Lesson("Pets", (*[Heading(2, "Care")] * 50_000, Paragraph("Twice a day.")))
-    assert [p.text for p in passages(lesson)] == ["Twice a day."]
+    lesson = ParsedLesson("Pets", (*[Heading(2, "Care")] * 50_000, Paragraph("Twice a day.")))
+    assert [p.text for p in split_passages(lesson)] == ["Twice a day."]
 
 
 def test_a_row_makes_sense_alone() -> None:
@@ -132,7 +132,7 @@ def test_a_long_section_becomes_several_passages_of_whole_sentences() -> None:
     found = told(f"# A\n\n## B\n\n{sentence * 60}\n\n## C\n\nEnd.\n")
     parts = [p for p in found if p.path == ("B",)]
     assert len(parts) == 3
-    assert all(len(p.text) <= LONGEST and p.text.endswith("anything.") for p in parts)
+    assert all(len(p.text) <= MAX_CHARACTERS and p.text.endswith("anything.") for p in parts)
     assert " ".join(p.text for p in parts) == (sentence * 60).strip()
     assert len({p.anchor for p in parts}) == 1
 
@@ -158,11 +158,11 @@ def test_no_passage_is_longer_than_one_may_be_and_nothing_is_lost(
     assert {p.kind for p in found} == kinds
     for kind in kinds:
         assert sum(p.text.count(word) for p in found if p.kind == kind) == count
-    assert all(len(p.text) <= LONGEST + len("```\n\n```") for p in found)
+    assert all(len(p.text) <= MAX_CHARACTERS + len("```\n\n```") for p in found)
 
 
 def test_a_sentence_ends_where_chinese_and_japanese_end_it() -> None:
-    assert sentences("我们知道。“真的吗？”是的！完") == ["我们知道。", "“真的吗？”", "是的！", "完"]
+    assert split_sentences("我们知道。“真的吗？”是的！完") == ["我们知道。", "“真的吗？”", "是的！", "完"]
 
 
 def test_an_answer_is_what_stands_in_the_lesson() -> None:
@@ -175,7 +175,7 @@ def test_an_answer_is_what_stands_in_the_lesson() -> None:
         "The name `__main__` is not \\_\\_main\\_\\_, and a\\*b\\*c is  \na product  \nof three.\n\n"
         "1. Install it.\n\n```\n# all\nif x:\n    run()\n```\n\n2. Run it."
     )
-    assert passage.plain == (
+    assert passage.plain_text == (
         "The name __main__ is not __main__, and a*b*c is  \na product  \nof three.\n\n1. Install it.\n\n# all\n"
         "if x:\n    run()\n\n2. Run it."
     )
@@ -189,9 +189,9 @@ def test_a_question_of_a_faq_has_no_marks() -> None:
 
 def test_only_the_first_part_of_a_section_has_its_further_wordings() -> None:
     text = f"# A\n\n## B\n\n{'This is a sentence of some length. ' * 60}\n\n<!-- also asked\nB: why\n-->\n"
-    assert [p.asked for p in told(text)] == [("why",), ()]
+    assert [p.wordings for p in told(text)] == [("why",), ()]
 
 
 def test_sentences_are_told_apart() -> None:
     text = "One. “Two!” Three?\n- four\n2. five at 0.1 degrees"
-    assert sentences(text) == ["One.", "“Two!”", "Three?", "four", "five at 0.1 degrees"]
+    assert split_sentences(text) == ["One.", "“Two!”", "Three?", "four", "five at 0.1 degrees"]

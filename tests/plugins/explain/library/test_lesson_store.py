@@ -11,8 +11,9 @@ from bot.app import Bot
 from bot.core.messages import Place, Reply, Request, User
 from bot.moderation.audit_view import line
 from plugins.explain.library import lesson_store, library
+from plugins.explain.library.lesson_set import Lesson
 
-from ..conftest import DEFAULT, MakeBot
+from ..conftest import DEFAULT, MakeBot, explain_plugin
 
 PETS = "# Pets\n\n## Cats\n\nCats purr when they are content.\n\n### Kittens\n\nKittens play all day.\n"
 UNREADABLE = (
@@ -60,7 +61,7 @@ async def test_a_lesson_that_is_removed_is_gone_with_its_files(bot: Bot) -> None
         await lesson(bot, "add", title="Pets", text=text)
     assert (await lesson(bot, "remove", title="pets")).text == "“Pets” is removed."
     assert "Pets" not in (await lesson(bot, "list")).text
-    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    plugin = explain_plugin(bot)
     assert await plugin.host.store.blob_keys(scope="lessons:school") == frozenset()
 
 
@@ -88,14 +89,14 @@ async def test_two_lessons_may_have_one_file(bot: Bot) -> None:
 
 
 async def test_only_so_many_versions_and_lessons_are_kept(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lesson_store, "MOST_VERSIONS", 2)
-    monkeypatch.setattr(lesson_store, "MOST_LESSONS", 2)
+    monkeypatch.setattr(lesson_store, "MAX_VERSIONS", 2)
+    monkeypatch.setattr(lesson_store, "MAX_LESSONS", 2)
     for word in ("one", "two", "three"):
         await lesson(bot, "add", title="Pets", text=f"Cats\n\nCats know {word} trick.")
     gone = await lesson(bot, "show", title="Pets", version="1")
     assert gone.text == "“Pets” has no version 1. Its versions: 2, 3."
     assert (await lesson(bot, "show", title="Pets", version="2")).attachments[0].data.endswith(b"two trick.")
-    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    plugin = explain_plugin(bot)
     assert len(await plugin.host.store.blob_keys(scope="lessons:school")) == 2
     await lesson(bot, "add", title="Birds", text="Robins\n\nRobins sing.")
     full = await lesson(bot, "add", title="Fish", text="Carps\n\nCarps swim.")
@@ -218,7 +219,7 @@ async def test_nothing_is_missing_at_first(bot: Bot) -> None:
 async def test_a_lesson_that_is_stored_damaged_is_told_of_and_takes_no_other_away(bot: Bot, row: object) -> None:
     for title, text in (("Pets", PETS), ("Birds", "# Birds\n\n## Robins\n\nRobins sing at dawn.\n")):
         await lesson(bot, "add", title=title, text=text)
-    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    plugin = explain_plugin(bot)
     await plugin.host.store.set("pets", row, scope="lessons:school")
     assert (await last(bot, ask("/explain when do robins sing"))).text.startswith("Robins sing at dawn.")
     damaged = (
@@ -241,19 +242,19 @@ async def test_a_lesson_that_is_stored_damaged_is_told_of_and_takes_no_other_awa
 async def test_a_lesson_whose_file_is_gone_or_breaks_its_reader_is_told_of(
     bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    plugin = explain_plugin(bot)
     for title in ("Gone", "Odd", "Pets"):
-        version, _ = await plugin.shelf.teaching.add("school", title, f"{title}.md", f"{PETS}\n{title}".encode())
+        version, _ = await plugin.library.store.add("school", title, f"{title}.md", f"{PETS}\n{title}".encode())
         if title == "Gone":
             await plugin.host.store.delete_blobs([version.digest], scope="lessons:school")
-    really = library.bound
+    original = library.read_lesson
 
-    def bound(data: bytes, filename: str, title: str = "") -> library.Book:
+    def read_lesson(data: bytes, filename: str, title: str = "") -> Lesson:
         if title == "Odd":
             raise IndexError("list index out of range")
-        return really(data, filename, title)
+        return original(data, filename, title)
 
-    monkeypatch.setattr(library, "bound", bound)
+    monkeypatch.setattr(library, "read_lesson", read_lesson)
     assert (await last(bot, ask("/explain why do cats purr"))).text.startswith("Cats purr")
     assert (await lesson(bot, "list")).text.splitlines()[2:] == [
         "- **Gone** – left out: This version of the lesson is no longer kept.",

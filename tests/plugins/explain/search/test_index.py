@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plugins.explain.lessons.parse import read
-from plugins.explain.lessons.passages import Passage, passages
+from plugins.explain.lessons.parse import parse_lesson
+from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.search.decision import LEXICAL, Answer, DidYouMean, NotInLessons, Ranking
-from plugins.explain.search.embedded_texts import units
+from plugins.explain.search.embedded_texts import text_groups
 from plugins.explain.search.index import Index
 
 LESSON = """# Pets
@@ -34,11 +34,11 @@ Most of them live in a shoal.
 
 
 def told() -> list[Passage]:
-    return passages(read(LESSON.encode(), "pets.md"))
+    return split_passages(parse_lesson(LESSON.encode(), "pets.md"))
 
 
 def by_words(index: Index, question: str) -> Ranking:
-    return index.rank(index.query(question))
+    return index.rank(index.read_question(question))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_further_wordings_count() -> None:
     cats, *others = [passage for passage in told() if passage.path]
     question = "why is my tiger so noisy"
     assert isinstance(Index([cats, *others]).decide(by_words(Index([cats, *others]), question)), NotInLessons)
-    index = Index([replace(cats, asked=("noisy tiger at home",)), *others])
+    index = Index([replace(cats, wordings=("noisy tiger at home",)), *others])
     assert by_words(index, question).passages[0].heading == "Cats"
 
 
@@ -100,8 +100,8 @@ def test_units_are_the_whole_the_sentences_and_the_questions() -> None:
     cats = told()[1]
     parts = ["Cats purr when somebody strokes their fur.", "A kitten sleeps all day."]
     whole = [f"Cats. {' '.join(parts)}"]
-    assert units(cats) == (whole, [f"Cats: {part}" for part in parts], parts, whole)
-    assert units(told()[-1])[3] == ["Do fish need company?"]
+    assert text_groups(cats) == (whole, [f"Cats: {part}" for part in parts], parts, whole)
+    assert text_groups(told()[-1])[3] == ["Do fish need company?"]
 
 
 def directed(index: Index, towards: dict[str, int], width: int = 8) -> None:
@@ -110,7 +110,7 @@ def directed(index: Index, towards: dict[str, int], width: int = 8) -> None:
     for passage in index.passages:
         row = np.full(width, 0.1, np.float32)
         row[towards.get(passage.heading, width - 1)] = 1
-        rows += [row / np.linalg.norm(row)] * sum(len(part) for part in units(passage))
+        rows += [row / np.linalg.norm(row)] * sum(len(part) for part in text_groups(passage))
     index.attach(np.array(rows))
 
 
@@ -119,7 +119,7 @@ def test_embeddings_find_what_no_word_names() -> None:
     question = "which one is loud"
     assert by_words(index, question).passages == ()
     directed(index, {"Dogs": 0, "Cats": 1})
-    query = index.query(question)
+    query = index.read_question(question)
     ranking = index.rank(query, [np.eye(8)[0].tolist()] * len(query.texts))
     assert ranking.passages[0].heading == "Dogs"
     assert ranking.with_embeddings
@@ -131,7 +131,7 @@ def test_likeness_and_words_are_joined() -> None:
     directed(index, {"Dogs": 0, "Cats": 0})
     along = [np.eye(8)[0].tolist()]
     for question, heading in (("barks at a postman", "Dogs"), ("kitten that sleeps", "Cats")):
-        query = index.query(question)
+        query = index.read_question(question)
         assert index.rank(query, along * len(query.texts)).passages[0].heading == heading
 
 
@@ -140,20 +140,20 @@ def test_what_all_passages_share_does_not_decide() -> None:
     rows = []
     for passage in index.passages:
         row = np.array([1.0, 0.0, 0.0, 0.0]) if passage.heading != "Dogs" else np.array([0.9, 0.3, 0.0, 0.0])
-        rows += [row / np.linalg.norm(row)] * sum(len(part) for part in units(passage))
+        rows += [row / np.linalg.norm(row)] * sum(len(part) for part in text_groups(passage))
     index.attach(np.array(rows, np.float32))
-    query = index.query("zzz")
+    query = index.read_question("zzz")
     question = np.array([1.0, 0.156, 0.0, 0.0]) / np.linalg.norm([1.0, 0.156])
     assert index.rank(query, [question.tolist()] * len(query.texts)).passages[0].heading == "Dogs"
 
 
 def test_a_query_embeds_what_was_asked_and_what_was_meant(index: Index) -> None:
-    assert index.query("lol wat do dgs do, a hamstr").texts == (
+    assert index.read_question("lol wat do dgs do, a hamstr").texts == (
         "lol wat do dgs do, a hamstr",
         "what do dgs do a hamster",
     )
-    assert index.query("what do dogs do").texts == ("what do dogs do",)
-    assert index.query("the hamstr").stems == ("hamster",)
+    assert index.read_question("what do dogs do").texts == ("what do dogs do",)
+    assert index.read_question("the hamstr").stems == ("hamster",)
 
 
 def test_an_index_of_nothing_has_no_answer() -> None:
@@ -162,8 +162,10 @@ def test_an_index_of_nothing_has_no_answer() -> None:
 
 def test_a_known_wording_is_found_whatever_else_has_its_words() -> None:
     many = ("what is a cat", "which pet purrs in a basket", "who catches mice at night")
-    about = Passage("Pets", ("Animals at home",), None, "They purr and they sleep all day.", "animals", asked=many)
-    food = Passage("Pets", ("Cat",), None, "What is a cat, and what is a cat for?", "cat", asked=("what is a cat for",))
+    about = Passage("Pets", ("Animals at home",), None, "They purr and they sleep all day.", "animals", wordings=many)
+    food = Passage(
+        "Pets", ("Cat",), None, "What is a cat, and what is a cat for?", "cat", wordings=("what is a cat for",)
+    )
     for index in (Index([about, food]), Index([food, about])):
         assert by_words(index, "wat is a cat??").passages[0] == about
         assert by_words(index, "cat").passages[0] == food
@@ -172,15 +174,17 @@ def test_a_known_wording_is_found_whatever_else_has_its_words() -> None:
 def test_what_is_learnt_from_wordings_counts_for_all_of_their_section() -> None:
     cats, dogs = told()[1:3]
     row = replace(cats, text="Cats: four legs.", kind="row")
-    index = Index([replace(cats, asked=("the purring one",)), row, replace(dogs, asked=("the loud one",)), told()[3]])
+    index = Index(
+        [replace(cats, wordings=("the purring one",)), row, replace(dogs, wordings=("the loud one",)), told()[3]]
+    )
     directed(index, {"Cats": 0, "Dogs": 1})
-    query = index.query("zzz")
+    query = index.read_question("zzz")
     along = [np.eye(8)[0].tolist()] * len(query.texts)
-    scored = index.scored(query, along)
-    here, beside, other, unknown = scored.taught
+    scored = index.score_all(query, along)
+    here, beside, other, unknown = scored.section_score
     assert here == beside > 0 > other
     assert unknown == 0
-    index._learnt = None
-    moved = np.sign((scored.score - index.scored(query, along).score).round(6))
+    index._section_classifier = None
+    moved = np.sign((scored.score - index.score_all(query, along).score).round(6))
     assert moved.tolist() == [1, 1, -1, 0]
-    assert index.scored(query, None).taught.tolist() == [0] * 4
+    assert index.score_all(query, None).section_score.tolist() == [0] * 4

@@ -16,7 +16,7 @@ def test_what_the_wordings_of_a_section_share_counts_more_than_the_nearest_one()
     known, asked = np.arange(200) % 2, np.arange(400) % 2
     rows, questions = directions(known, 0), directions(asked, 1)
     learnt = SectionClassifier(rows, known)
-    found = np.array([learnt.scores(rows @ question).argmax() for question in questions])
+    found = np.array([learnt.score(rows @ question).argmax() for question in questions])
     nearest = known[(questions @ rows.T).argmax(axis=1)]
     assert np.mean(nearest == asked) < 0.85
     assert np.mean(found == asked) > 0.9
@@ -25,5 +25,5 @@ def test_what_the_wordings_of_a_section_share_counts_more_than_the_nearest_one()
 def test_a_question_like_no_wording_belongs_to_no_section() -> None:
     rows = np.eye(4, dtype=np.float32)[[0, 0, 1, 1]]
     learnt = SectionClassifier(rows, np.array([0, 0, 1, 1]))
-    assert np.allclose(learnt.scores(rows @ rows[0]), [0.4, -0.4], atol=0.1)
-    assert np.allclose(learnt.scores(rows @ np.eye(4)[3]), [0, 0], atol=1e-6)
+    assert np.allclose(learnt.score(rows @ rows[0]), [0.4, -0.4], atol=0.1)
+    assert np.allclose(learnt.score(rows @ np.eye(4)[3]), [0, 0], atol=1e-6)

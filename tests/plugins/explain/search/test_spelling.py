@@ -1,6 +1,6 @@
 import pytest
 
-from plugins.explain.search.spelling import is_word, nearest
+from plugins.explain.search.spelling import is_word, nearest_word
 
 
 @pytest.mark.parametrize("word", ["decided", "lawyers", "didnt", "photosynthesis"])
@@ -23,9 +23,9 @@ def test_typing_errors_and_other_languages_are_not(word: str) -> None:
     ],
 )
 def test_the_nearest_usual_word(written: str, meant: tuple[str, int]) -> None:
-    assert nearest(written) == meant
+    assert nearest_word(written) == meant
 
 
 def test_short_words_are_left_alone_where_two_letters_differ() -> None:
-    assert nearest("xoqt") is None
-    assert nearest("sprachmodellen") is None
+    assert nearest_word("xoqt") is None
+    assert nearest_word("sprachmodellen") is None

@@ -1,6 +1,6 @@
 import pytest
 
-from plugins.explain.search.vocabulary import Vocabulary, joined, stems, words
+from plugins.explain.search.vocabulary import Vocabulary, join_compounds, stems, words
 
 
 def test_words_are_small_and_have_no_accents_or_apostrophes() -> None:
@@ -8,11 +8,11 @@ def test_words_are_small_and_have_no_accents_or_apostrophes() -> None:
 
 
 def test_words_with_hyphens_are_known_without_them_too() -> None:
-    assert joined("mock-ups and step-by-step, e-mail") == ["mockups", "stepbystep"]
+    assert join_compounds("mock-ups and step-by-step, e-mail") == ["mockups", "stepbystep"]
 
 
 def test_a_word_without_an_end_is_read_in_no_time() -> None:
-    assert joined("a" * 3_000_000) == []
+    assert join_compounds("a" * 3_000_000) == []
 
 
 def test_stems_leave_out_what_says_nothing() -> None:
@@ -37,8 +37,8 @@ def test_stems_leave_out_what_says_nothing() -> None:
 )
 def test_what_was_meant(written: str, meant: str) -> None:
     vocabulary = Vocabulary(["Temperature, diffusion and a token; the generator makes pictures. Deepfakes cost cash."])
-    assert " ".join(vocabulary.meant(written)) == meant
+    assert " ".join(vocabulary.correct_words(written)) == meant
 
 
 def test_chat_is_written_out() -> None:
-    assert Vocabulary(["answers"]).meant("y r answers diff") == ["why", "are", "answers", "different"]
+    assert Vocabulary(["answers"]).correct_words("y r answers diff") == ["why", "are", "answers", "different"]
