@@ -22,6 +22,9 @@ from plugins.explain.search.index import Index
 
 DEFAULT = DEFAULT_FILE.parent / "lessons" / "what-is-generative-ai.md"
 
+PETS = "# Pets\n\n## Cats\n\nCats purr when they are content.\n\n## Dogs\n\nDogs bark at strangers.\n"
+PURR = "/explain why do cats purr"
+
 MakeBot = Callable[..., Bot]
 
 
@@ -75,6 +78,14 @@ def make_bot(models: FakeModels, tmp_path: Path) -> MakeBot:
 async def bot(make_bot: MakeBot) -> AsyncIterator[Bot]:
     async with make_bot(DEFAULT) as running:
         yield running
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    """Return the path of a lesson about pets."""
+    path = tmp_path / "pets.md"
+    path.write_text(PETS)
+    return path
 
 
 def explain_plugin(bot: Bot) -> Any:

@@ -35,7 +35,7 @@ def passage(heading: str, *above: str, kind: str = "text") -> Passage:
 
 
 @pytest.mark.parametrize("held_out", HELD_OUT, ids=lambda path: path.stem)
-def test_the_labelled_files_are_whole(held_out: Path) -> None:
+def test_the_files_of_labelled_questions_are_complete_and_distinct(held_out: Path) -> None:
     halves = [load_questions(DEVELOPMENT), load_questions(held_out)]
     both = [question for half in halves for question in half]
     assert len(both) >= 300
@@ -68,7 +68,7 @@ def test_an_interval_is_wilsons() -> None:
     assert wilson_interval(0, 0) == (0, 1)
 
 
-def test_an_overview_answers_what_several_of_its_sections_do() -> None:
+def test_an_overview_answers_a_question_that_several_of_its_sections_answer() -> None:
     lesson = [passage("Care", kind="overview"), passage("Food", "Care"), passage("Sleep", "Care"), passage("Cats")]
     both = LabelledQuestion("how do i care for it", "plain", frozenset({"Food", "Sleep"}))
     one = LabelledQuestion("what does it eat", "plain", frozenset({"Food"}))
@@ -134,7 +134,7 @@ def test_the_calibration_keeps_false_answers_few_with_wordings_and_without() -> 
     assert model.suggest < model.answer < model.answer_unaided
 
 
-def test_a_group_without_questions_answers_nothing() -> None:
+def test_a_group_without_questions_gets_an_infinite_threshold() -> None:
     has_answer = np.arange(200) % 3 > 0
     asked = [LabelledQuestion(str(n), "plain", frozenset({"Cats"} if has else ())) for n, has in enumerate(has_answer)]
     noise = np.random.default_rng(2).standard_normal(200)

@@ -87,7 +87,7 @@ async def test_an_index_has_embeddings_where_there_is_a_model_server(models: Fak
     assert (with_them.with_embeddings, without.with_embeddings) == (True, False)
 
 
-def test_made_up_passages_are_as_many_as_wanted_and_can_be_searched() -> None:
+def test_a_synthetic_index_has_the_given_size_and_can_be_searched() -> None:
     index = build_synthetic_index(120, build_synthetic_index(1, []).passages)
     assert len(index.passages) == 120
     direction = np.random.default_rng(0).standard_normal(384).tolist()
@@ -97,7 +97,7 @@ def test_made_up_passages_are_as_many_as_wanted_and_can_be_searched() -> None:
 
 
 @pytest.mark.weights
-async def test_pupils_find_what_the_lesson_says(weights: Callable[[str], EngineSpec]) -> None:
+async def test_questions_of_pupils_find_their_passages(weights: Callable[[str], EngineSpec]) -> None:
     weights("all-minilm-l6-v2")
     async with open_model_server("") as client:
         assert client is not None

@@ -11,13 +11,13 @@ Nothing here
 """
 
 
-def test_wordings_are_told_by_heading_and_go_on_in_indented_lines() -> None:
+def test_wordings_are_read_by_heading_and_continue_in_indented_lines() -> None:
     text, asked = extract_wordings(f"Before.\n\n{COMMENT}After.\n")
     assert text == "Before.\n\nAfter.\n"
     assert asked == {"Pros: and cons": ("what is good", "what is bad", "is it worth it"), "Costs": ("how much",)}
 
 
-def test_another_comment_stays() -> None:
+def test_other_comments_stay() -> None:
     text = "<!-- asked by Ann -->\nText.\n"
     assert extract_wordings(text) == (text, {})
 
@@ -27,7 +27,7 @@ def test_several_comments_add_up() -> None:
     assert asked == {"A": ("one", "two")}
 
 
-def test_the_first_passage_of_a_section_knows_them_and_no_reader_sees_them() -> None:
+def test_the_first_passage_of_a_section_has_the_wordings_and_no_reader_sees_them() -> None:
     lesson = parse_lesson(f"# Title\n\n## Costs\n\nTen euros.\n\n## More\n\nText.\n\n{COMMENT}".encode(), "a.md")
     costs, more = split_passages(lesson)
     assert (costs.wordings, more.wordings) == (("how much",), ())

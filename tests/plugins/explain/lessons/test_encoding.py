@@ -18,14 +18,14 @@ from plugins.explain.lessons.encoding import decode, repair
         ("itâ€™s a naÃ¯ve critic", "it’s a naïve critic"),
     ],
 )
-def test_what_a_wrong_encoding_left_is_undone(broken: str, right: str) -> None:
+def test_damage_of_wrong_encodings_is_repaired(broken: str, right: str) -> None:
     assert repair(broken) == right
 
 
 @pytest.mark.parametrize(
     "formula", ["the slope β = 2", "β1 and 3 + β", "angles α, β and γ", "β-Carotin", "2 * β is more"]
 )
-def test_a_letter_that_a_formula_means_stays(formula: str) -> None:
+def test_a_letter_of_a_formula_stays(formula: str) -> None:
     assert repair(formula) == formula
 
 

@@ -78,7 +78,7 @@ def test_markdown() -> None:
         "# Cells\n\n<details>\n<summary>A</summary>\n\nText is here.\n\n</details>\n\n## B\n",
     ],
 )
-def test_tags_and_comments_on_lines_of_their_own_do_no_harm(text: str) -> None:
+def test_tags_and_comments_on_lines_of_their_own_are_ignored(text: str) -> None:
     assert parse_lesson(text.encode(), "cells.md").blocks[1:3] in (
         (Heading(2, "A"), Paragraph("Text is here.")),
         (Heading(6, "A"), Paragraph("Text is here.")),
@@ -90,7 +90,7 @@ def test_an_html_page_of_comments_holds_no_text() -> None:
         parse_lesson(b"<!-- a -->", "a.html")
 
 
-def test_what_markdown_marks_as_code_or_as_the_end_of_a_line_stays_so() -> None:
+def test_code_and_line_breaks_of_markdown_stay() -> None:
     text = (
         "# Run\n\n## Call `main`\n\nThe name `__main__`,  \nor one<br>two.\n\n1. Install `it`.\n\n"
         "```sh\n# all\n  pip install it\n```\n\n2. Run it.\n"
@@ -106,7 +106,7 @@ def test_what_markdown_marks_as_code_or_as_the_end_of_a_line_stays_so() -> None:
     assert parse_lesson(page, "run.html").blocks[2:] == (Code("if x:\n  run()"),)
 
 
-def test_html_without_what_surrounds_it() -> None:
+def test_html_is_parsed_without_navigation_and_footer() -> None:
     text = (
         "<!doctype html><meta charset=latin-1><body><nav>Home</nav><main><h1>Pets</h1><h2>Cats</h2><p>They <b>purr</b>"
         " – é.</p><ul><li>a bowl<li>a bed</ul><table><tr><th>animal<th>says<tr><td>cat<td>meow</table></main>"
@@ -137,7 +137,7 @@ PARTED = (
     ],
     ids=["several articles", "all in a form", "headers of parts"],
 )
-def test_text_of_a_page_in_the_elements_that_pages_have_it_in(page: str) -> None:
+def test_the_text_of_a_page_is_found_in_articles_forms_and_sections(page: str) -> None:
     assert parse_lesson(f"<body>{page}".encode(), "pets.html").blocks == (
         Heading(1, "Pets"),
         Heading(2, "Cats"),
@@ -148,7 +148,7 @@ def test_text_of_a_page_in_the_elements_that_pages_have_it_in(page: str) -> None
 
 
 @pytest.mark.parametrize("marks", ["", "# Loops\n\n"])
-def test_code_in_a_text_without_headings_stays_as_it_is(marks: str) -> None:
+def test_code_in_a_text_without_headings_stays_code(marks: str) -> None:
     code = "# three times\nfor i in range(3):\n    print(i)"
     lesson = parse_lesson(f"{marks}A loop repeats.\n\n```python\n{code}\n```\n".encode(), "loops.md")
     assert lesson.blocks[-2:] == (Paragraph("A loop repeats."), Code(code))
@@ -158,14 +158,14 @@ FORCES = "R: ohms.\n\nF: force in newtons\n\nA. Fleming found penicillin.\n\nF. 
 
 
 @pytest.mark.parametrize("marks", ["Physics\n\nIn short.\n\n", "# Physics\n\n## In short\n\n"])
-def test_single_letters_are_marks_of_questions_and_answers_alone(marks: str) -> None:
+def test_single_letters_are_labels_only_of_questions_and_answers(marks: str) -> None:
     lesson = parse_lesson(f"{marks}{FORCES}".encode(), "physics.md")
     texts = [block.text for block in lesson.blocks if isinstance(block, Heading | Paragraph)]
     assert texts[-4:] == FORCES.strip().split("\n\n")
 
 
 @pytest.mark.parametrize("marks", ["Physics\n\n", "# Physics\n\n## Questions\n\n"])
-def test_marked_questions_and_answers_lose_their_marks(marks: str) -> None:
+def test_questions_and_answers_lose_their_labels(marks: str) -> None:
     lesson = parse_lesson(
         f"{marks}F: Was ist eine Kraft?\nA: Ein Stoß.\n\nQ: Name one.\nA: Weight.\n".encode(), "physics.md"
     )
@@ -186,7 +186,7 @@ def test_docx() -> None:
     )
 
 
-def test_a_frame_in_word_is_told() -> None:
+def test_a_table_of_one_cell_in_word_is_a_paragraph() -> None:
     document = docx.Document()
     for level, text in enumerate(["Passwords", "Rules", "The first"]):
         document.add_heading(text, level)
@@ -248,7 +248,7 @@ def image_only() -> bytes:
         (b"# Only a title\n", "/home/ann/a.md", "a.md holds no text that could be a lesson."),
     ],
 )
-def test_what_cannot_be_a_lesson_gets_a_sentence(data: bytes, name: str, sentence: str) -> None:
+def test_a_file_that_cannot_be_a_lesson_is_refused_with_the_reason(data: bytes, name: str, sentence: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_lesson(data, name)
     assert str(caught.value).startswith(sentence)
@@ -275,11 +275,11 @@ MANY = 1_500_000
     ],
     ids=lambda text: text[:20].strip(),
 )
-def test_no_file_of_the_largest_size_takes_hours(text: str) -> None:
+def test_a_file_of_the_largest_size_takes_linear_time(text: str) -> None:
     assert parse_lesson(text.encode(), "a.txt").blocks
 
 
-def test_a_page_is_told_by_its_first_element() -> None:
+def test_html_is_recognised_by_its_first_element() -> None:
     comments = b"<!-- a -->\n <!-- <html> -- -->" * 30
     assert is_html(comments + b"<!DOCTYPE html>", "a.txt")
     assert is_html(b" \n<Body class=a>", "a.txt")

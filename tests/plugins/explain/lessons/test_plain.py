@@ -5,7 +5,7 @@ from plugins.explain.lessons.blocks import Block, Heading, Items, Paragraph, Tab
 from plugins.explain.lessons.plain import is_question, read_plain
 
 
-def test_titles_stand_out_without_marks() -> None:
+def test_titles_are_found_without_marks() -> None:
     text = "Pets\n\nSome live with us.\n\nCats And Dogs\nThey are the best known.\n\nWhat They Eat\n\nFish, mostly.\n"
     assert read_plain(text) == [
         Heading(1, "Pets"),
@@ -17,7 +17,7 @@ def test_titles_stand_out_without_marks() -> None:
     ]
 
 
-def test_titles_below_one_without_text_are_its_own() -> None:
+def test_titles_after_one_without_text_are_below_it() -> None:
     text = "Pets\n\nIntro.\n\nUses\n\nHunting\nCats hunt mice.\n\nSport\nDogs run with us.\n\nCosts\n\nNot cheap.\n"
     found = [block for block in read_plain(text) if isinstance(block, Heading)]
     assert found == [
@@ -29,7 +29,7 @@ def test_titles_below_one_without_text_are_its_own() -> None:
     ]
 
 
-def test_a_line_that_counts_is_no_title() -> None:
+def test_a_line_that_is_only_a_number_is_no_title() -> None:
     text = "Lesson 7\n\nPets\n\nThey live with us.\n"
     assert read_plain(text) == [Paragraph("Lesson 7"), Heading(1, "Pets"), Paragraph("They live with us.")]
 
@@ -51,7 +51,7 @@ def test_a_pipe_table_with_and_without_outer_bars() -> None:
     assert read_plain("animal | says\ncat | meow\ndog | woof\n") == expected
 
 
-def test_lines_that_were_wrapped_by_hand_run_on() -> None:
+def test_lines_wrapped_by_hand_are_joined() -> None:
     text = "Here is a text that somebody has wrapped by\nhand at a width of some forty-odd letters,\nwhich is narrow.\n"
     assert read_plain(text) == [Paragraph(" ".join(text.split()))]
 
@@ -64,7 +64,7 @@ def test_lists() -> None:
     ]
 
 
-def test_no_line_has_all_that_are_left_copied() -> None:
+def test_the_remaining_lines_are_never_copied() -> None:
     class Lines(list[str]):
         def __getitem__(self, key: Any) -> Any:
             assert not isinstance(key, slice)
@@ -75,7 +75,7 @@ def test_no_line_has_all_that_are_left_copied() -> None:
     assert titles == ["Pets", "Cats"]
 
 
-def test_what_is_one_whole_question() -> None:
+def test_a_question_is_one_sentence_with_a_question_mark() -> None:
     assert is_question("What is a token?")
     assert not is_question("Is it? Yes. Really?")
     assert not is_question("It is.")

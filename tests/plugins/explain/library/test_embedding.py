@@ -15,8 +15,7 @@ from plugins.explain.library import library as library_module
 from plugins.explain.library.lesson_set import LessonSet
 from plugins.explain.library.library import LessonLibrary
 
-from ..conftest import MakeBot, explain_plugin
-from .conftest import PURR
+from ..conftest import PURR, MakeBot, explain_plugin
 
 
 @pytest.mark.usefixtures("without_reference_lesson")

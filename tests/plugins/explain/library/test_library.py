@@ -10,8 +10,7 @@ from plugins.explain.library import library as library_module
 from plugins.explain.library.lesson_set import Lesson, read_lesson
 from plugins.explain.search import reference_lesson
 
-from ..conftest import DEFAULT, MakeBot, explain_plugin
-from .conftest import PETS, PURR
+from ..conftest import DEFAULT, PETS, PURR, MakeBot, explain_plugin
 
 OTHER = Place("test", "room", server="other school")
 

@@ -27,15 +27,15 @@ def lesson() -> list[Passage]:
     return split_passages(parse_lesson(DEFAULT_LESSON.read_bytes(), DEFAULT_LESSON.name))
 
 
-def test_the_lesson_that_comes_with_tempera_needs_no_model_to_be_embedded() -> None:
-    """`python -m plugins.explain.search.bundled_embeddings` makes this pass again after a change to the lesson."""
+def test_all_embeddings_of_the_default_lesson_are_bundled() -> None:
+    """After a change to the lesson, `python -m plugins.explain.evaluation.bundle_embeddings` makes this pass again."""
     keys = {key_of(MODEL, text): text for text in texts_of(lesson())}
     known = bundled_embeddings.load_bundled(MODEL, keys)
     assert [text for key, text in keys.items() if key not in known] == []
     assert np.allclose([np.linalg.norm(row) for row in known.values()], 1, atol=1e-3)
 
 
-async def test_what_is_prepared_is_not_embedded(
+async def test_bundled_texts_are_not_embedded(
     models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = split_passages(parse_lesson(b"# Pets\n\n## Cats\n\nThey purr.\n", "pets.md"))
@@ -60,7 +60,7 @@ async def test_what_is_prepared_is_not_embedded(
     assert {text for request in models.requests[1:] for text in request["input"]} == set(texts_of(lesson()[:3]))
 
 
-async def test_what_another_model_of_its_name_makes_is_not_what_was_prepared(
+async def test_bundled_embeddings_are_not_used_for_another_model_of_the_same_name(
     models: FakeModels, tmp_path: Path
 ) -> None:
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database, ModelClient(models.url) as client:
@@ -81,6 +81,6 @@ def test_eight_bits_keep_the_direction(tmp_path: Path, monkeypatch: pytest.Monke
     assert min(float(known[key] @ row) for key, row in zip(keys, rows, strict=True)) > 0.9999
 
 
-def test_without_the_file_nothing_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_file_nothing_is_bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundled_embeddings, "FILE", tmp_path / "none.npz")
     assert bundled_embeddings.load_bundled(MODEL, [key_of(MODEL, "anything")]) == {}

@@ -15,9 +15,11 @@ def passage(lesson: str, heading: str, text: str, asked: tuple[str, ...] = ()) -
     return Passage(lesson, (heading,), None, text, heading.lower(), wordings=asked)
 
 
-GUIDE = [
-    passage("Guide", "High temperature", "At a high temperature rare tokens come up and the answers vary.", WORDINGS),
-    passage("Guide", "Tokens", "A token is a piece of a word.", ("what does it chop words into",)),
+REFERENCE = [
+    passage(
+        "Reference", "High temperature", "At a high temperature rare tokens come up and the answers vary.", WORDINGS
+    ),
+    passage("Reference", "Tokens", "A token is a piece of a word.", ("what does it chop words into",)),
 ]
 OWN = [
     passage("Mine", "Hot", "With a high temperature the answers vary and rare tokens come up."),
@@ -27,13 +29,15 @@ OTHER = [passage("Plants", "Roots", "Roots drink water."), passage("Plants", "Le
 
 
 @pytest.fixture
-def guide() -> Index:
-    return Index(GUIDE)
+def reference() -> Index:
+    return Index(REFERENCE)
 
 
 @pytest.mark.parametrize(("question", "heading"), [("my text is rubbish", "Hot"), ("how does it chop", "Pieces")])
-def test_a_guides_wordings_find_passages_of_another_lesson(guide: Index, question: str, heading: str) -> None:
-    alone, guided = Index(OWN), Index(OWN, guide)
+def test_wordings_of_the_reference_lesson_find_passages_of_another_lesson(
+    reference: Index, question: str, heading: str
+) -> None:
+    alone, guided = Index(OWN), Index(OWN, reference)
     assert (
         alone.rank(alone.read_question(question)).passages[:1]
         != guided.rank(guided.read_question(question)).passages[:1]
@@ -41,21 +45,24 @@ def test_a_guides_wordings_find_passages_of_another_lesson(guide: Index, questio
     assert guided.rank(guided.read_question(question)).passages[0].heading == heading
 
 
-def test_a_lesson_about_something_else_is_not_led_astray(guide: Index) -> None:
-    index = Index(OTHER, guide)
+def test_a_lesson_on_another_subject_is_not_affected(reference: Index) -> None:
+    index = Index(OTHER, reference)
     query = index.read_question("what does it chop words into")
-    bridge = ReferenceLesson(guide, index)
-    guidance = bridge.score(query, None)
-    assert guidance is not None
-    assert guidance.relevance.tolist() == [0, 0]
-    assert guidance.confidence_for(0) == (0, 0)
+    reference_lesson = ReferenceLesson(reference, index)
+    scores = reference_lesson.score(query, None)
+    assert scores is not None
+    assert scores.relevance.tolist() == [0, 0]
+    assert scores.confidence_for(0) == (0, 0)
 
 
-def test_a_guide_that_does_not_know_counts_little_against_a_lesson(guide: Index) -> None:
-    index = Index(OWN, guide)
-    bridge = ReferenceLesson(guide, index)
-    asked = [bridge.score(index.read_question(question), None) for question in (WORDINGS[0], "how do volcanoes erupt")]
-    (sure, known), (unsure, _) = [guidance.confidence_for(0) for guidance in asked if guidance]
+def test_a_reference_lesson_without_an_answer_counts_little_against_a_lesson(reference: Index) -> None:
+    index = Index(OWN, reference)
+    reference_lesson = ReferenceLesson(reference, index)
+    asked = [
+        reference_lesson.score(index.read_question(question), None)
+        for question in (WORDINGS[0], "how do volcanoes erupt")
+    ]
+    (sure, known), (unsure, _) = [scores.confidence_for(0) for scores in asked if scores]
     assert 0 < known <= 1
     assert MIN_CONFIDENCE <= unsure < 0 < sure
 
@@ -68,17 +75,17 @@ def directions(passages: list[Passage], of: list[int]) -> np.ndarray:
     )
 
 
-def test_embeddings_lead_where_the_guide_has_its_own_already(guide: Index) -> None:
+def test_embeddings_count_once_the_reference_lesson_has_its_own(reference: Index) -> None:
     strange = [replace(one, path=("X",), text="Nothing alike.") for one in OWN]
-    index = Index(strange, guide)
+    index = Index(strange, reference)
     index.attach(directions(strange, [1, 0]))
-    bridge = index._reference_lesson
+    reference_lesson = index._reference_lesson
     query = index.read_question("anything")
-    assert bridge is not None
+    assert reference_lesson is not None
     embedded = [np.eye(8)[0].tolist()] * len(query.texts)
-    assert bridge.score(query, embedded) is None
-    guide.attach(directions(GUIDE, [0, 1]))
+    assert reference_lesson.score(query, embedded) is None
+    reference.attach(directions(REFERENCE, [0, 1]))
     index.attach(directions(strange, [1, 0]))
-    guidance = bridge.score(query, embedded)
-    assert guidance is not None
-    assert guidance.relevance.argmax() == 1
+    scores = reference_lesson.score(query, embedded)
+    assert scores is not None
+    assert scores.relevance.argmax() == 1
