@@ -183,8 +183,8 @@ async def main(arguments: Sequence[str] | None = None) -> int:
         for number, path in enumerate(options.files):
             for with_embeddings in [True, False] if models else [False]:
                 ranked: list[tuple[LabelledQuestion, Ranking]] = []
-                for name, index, other_headings in lessons:
-                    questions = load_questions(path, other_headings)
+                for name, index, lesson_headings in lessons:
+                    questions = load_questions(path, lesson_headings)
                     rankings = await rank_questions(index, questions, models if with_embeddings else None)
                     ranked += zip(questions, rankings, strict=True)
                     how = "words and embeddings" if with_embeddings else "words alone"

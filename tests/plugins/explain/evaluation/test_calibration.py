@@ -14,11 +14,11 @@ from plugins.explain.evaluation.calibration import (
     load_questions,
     wilson_interval,
 )
-from plugins.explain.evaluation.measure import DEFAULT_LESSON
 from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.search.decision import FEATURE_COUNT, HAS_WORDINGS_FEATURE, HYBRID, Ranking
 from plugins.explain.search.index import Index
+from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
 DATA = Path(__file__).parents[3] / "data"
 DEVELOPMENT = DATA / "explain_development.jsonl"

@@ -10,7 +10,6 @@ from bot import ModelClient
 from model_server.engines.contract import EngineSpec
 from plugins.explain.evaluation.calibration import LabelledQuestion, count_outcomes, load_questions
 from plugins.explain.evaluation.measure import (
-    DEFAULT_LESSON,
     build_index,
     build_synthetic_index,
     main,
@@ -18,6 +17,7 @@ from plugins.explain.evaluation.measure import (
     open_model_server,
     rank_questions,
 )
+from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
 DATA = Path(__file__).parents[3] / "data"
 HELD_OUT = [DATA / f"explain_held_out{number}.jsonl" for number in ("", "_2", "_3")]

@@ -42,7 +42,7 @@ async def test_bundled_texts_are_not_embedded(
     really, compared = ModelClient.embed, list[str]()
 
     async def embed(self: ModelClient, texts: Sequence[str], *, model: str, **more: Any) -> Any:
-        """What it was prepared with still makes of a text what it made."""
+        """Return the bundled embedding of a text, as the model that made it would."""
         known = bundled_embeddings.load_bundled(MODEL, [key_of(model, text) for text in texts])
         compared.extend(texts if known else ())
         return list(known.values()) or await really(self, texts, model=model, **more)

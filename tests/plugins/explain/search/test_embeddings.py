@@ -25,7 +25,7 @@ def texts(passages: list[Passage]) -> list[str]:
 
 
 def take_embedded_texts(models: FakeModels) -> list[str]:
-    """What the model server was asked to embed since the last time."""
+    """Return the texts that the model server has embedded since the last call."""
     asked = [text for request in models.requests for text in request["input"]]
     models.requests.clear()
     return asked
