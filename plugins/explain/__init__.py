@@ -1,6 +1,6 @@
-"""/explain: answers in the words of lessons, with where they stand; /lesson: the lessons that teachers add.
+"""/explain: answers questions with passages of lessons and their source; /lesson: the lessons that teachers add.
 
-Files are read into passages, a question finds the passage that answers it, and where none does that is said.
+Lesson files are split into passages. A question finds the passage that answers it, or the reply says that none does.
 """
 
 from __future__ import annotations
@@ -30,58 +30,61 @@ from bot import (
 )
 from plugins.explain import lesson_admin, replies
 from plugins.explain.gaps import Gaps
-from plugins.explain.library.library import Book, LessonLibrary, Library, bound
-from plugins.explain.simplify import retell
+from plugins.explain.library.lesson_set import Lesson, LessonSet, read_lesson
+from plugins.explain.library.library import LessonLibrary
+from plugins.explain.simplify import simplify_passage
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS, PATIENCE_AT_A_TERMINAL = 2.0, 30.0
-"""How long a question waits for the lessons' embeddings, which are made once; then its words alone decide.
+EMBEDDINGS_WAIT_SECONDS, TERMINAL_WAIT_SECONDS = 2.0, 30.0
+"""How long a question waits until the lessons are embedded; after that only its words are searched.
 
-A terminal waits longer: where it asks a single question the bot ends with the answer, and would never be done.
+It waits longer in a terminal: a bot that is started for one question ends with the answer, so that the embeddings would
+never be finished.
 """
-EMBEDDING_SECONDS, ASIDE_SECONDS = 5.0, 0.3
-"""How long the embedding of a question may take: when it is what somebody waits for, and when it comes on top."""
-LONGEST_ASIDE = 500
-"""Characters of a question that others ask; a longer one is rather a text that something shall be done with."""
-MOST_MARKS = 2000
-"""How many of those who said that something did not help are remembered; the oldest make way, and count anew."""
-TIDY_SECONDS = 60.0
-"""When what is no longer needed is looked for, so that nothing at the start has to wait for it."""
-FORGET_SECONDS = 3600.0
-"""How often questions are forgotten that were kept long enough."""
+QUESTION_EMBEDDING_SECONDS, CONTEXT_EMBEDDING_SECONDS = 5.0, 0.3
+"""How long the embedding of a question may take for /explain, and where the answer is only context for another command.
+"""
+MAX_CONTEXT_QUESTION_CHARACTERS = 500
+"""The longest question of another command that is looked up; a longer one is rather a text to work on."""
+MAX_REMEMBERED_PRESSES = 2000
+"""Presses of buttons that count what did not help; the oldest are dropped, after which the same person counts again."""
+CLEANUP_DELAY_SECONDS = 60.0
+"""Time from the start until unused embeddings are deleted, so that the start does not wait for it."""
+FORGET_INTERVAL_SECONDS = 3600.0
+"""Time between two deletions of questions that are older than the retention period."""
 
 
 class ExplainPlugin(Plugin):
-    """Answers from lessons."""
+    """Answers questions from lessons, and manages the lessons of each server."""
 
     name = "explain"
     title = "Lessons (/explain)"
 
     async def start(self) -> None:
-        self.shelf = LessonLibrary(self.host, self.spawn)
+        self.library = LessonLibrary(self.host, self.spawn)
         self.gaps = Gaps(self.host.store, self.host.retention_days)
-        self._counted: dict[tuple[str, ...], None] = {}
-        self.spawn(self._prepare())
-        self.spawn(repeat(self.gaps.forget_old, FORGET_SECONDS, at_once=True))
+        self._counted_presses: dict[tuple[str, ...], None] = {}
+        self.spawn(self._prepare_lessons())
+        self.spawn(repeat(self.gaps.forget_old, FORGET_INTERVAL_SECONDS, at_once=True))
 
     async def pages(self, place: Place) -> Sequence[Page]:
-        return [book.page for book in (await self.shelf.library(_here(place))).books]
+        return [lesson.page for lesson in (await self.library.lesson_set(_server_of(place))).lessons]
 
     async def knows(self, place: Place, question: str, user: User) -> Reference | None:
-        if len(question) > LONGEST_ASIDE:
+        if len(question) > MAX_CONTEXT_QUESTION_CHARACTERS:
             return None
-        passage = await self.shelf.known(_here(place), question, ASIDE_SECONDS, user=user.id)
-        return Reference(passage.plain, replies.trail(passage)) if passage else None
+        passage = await self.library.find_answer(_server_of(place), question, CONTEXT_EMBEDDING_SECONDS, user=user.id)
+        return Reference(passage.plain_text, replies.breadcrumb(passage)) if passage else None
 
     async def forget(self, person: Person) -> None:
-        said = [(one.command, one.server or person.platform, one.text) for one in person.asked]
-        questions = [(server, text) for command, server, text in said if command == "explain"]
-        # One's own question is counted when it is refused or when “None of these” is pressed below it, and not twice.
-        pressed = {(server, text) for command, server, text in said if command == "explain-missed"}
-        for server, text in (*questions, *(pressed - set(questions))):
-            await self.gaps.forget(server, text)
-        self._counted = {mark: None for mark in self._counted if mark[1] != person.id}
+        requests = [(one.command, one.server or person.platform, one.text) for one in person.asked]
+        questions = [(server, text) for command, server, text in requests if command == "explain"]
+        # Their own question was counted once: when it was refused, or when they pressed “None of these” below it.
+        presses = {(server, text) for command, server, text in requests if command == "explain-missed"}
+        for server, text in (*questions, *(presses - set(questions))):
+            await self.gaps.forget_question(server, text)
+        self._counted_presses = {press: None for press in self._counted_presses if press[1] != person.id}
 
     @message_command("Explain this")
     @command(form=("question", "style"), threads=True)
@@ -99,64 +102,64 @@ class ExplainPlugin(Plugin):
         from plugins.explain.search.decision import Answer, DidYouMean
 
         yield Reply(status=ctx.translate("Looking it up in the lessons …"))
-        library = await self.shelf.library(_here(ctx.place))
-        async for reply in self._until_ready(ctx, library):
+        lesson_set = await self.library.lesson_set(_server_of(ctx.place))
+        async for reply in self._show_progress(ctx, lesson_set):
             yield reply
-        found = await self.shelf.find(library, question, EMBEDDING_SECONDS, user=ctx.user.id)
-        if isinstance(found, Answer) and style == "simple":
-            async for reply in retell(ctx, library, found.passage, question):
+        decision = await self.library.find(lesson_set, question, QUESTION_EMBEDDING_SECONDS, user=ctx.user.id)
+        if isinstance(decision, Answer) and style == "simple":
+            async for reply in simplify_passage(ctx, lesson_set, decision.passage, question):
                 yield reply
-        elif isinstance(found, Answer):
-            yield replies.answer(ctx, library, found.passage, question)
-        elif isinstance(found, DidYouMean):
-            yield replies.suggestions(ctx, library, found.passages, question)
+        elif isinstance(decision, Answer):
+            yield replies.show_passage(ctx, lesson_set, decision.passage, question)
+        elif isinstance(decision, DidYouMean):
+            yield replies.suggest(ctx, lesson_set, decision.passages, question)
         else:
-            await self._note_gap(ctx, question)
-            yield replies.refusal(ctx, found.topics, question)
+            await self._count_gap(ctx, question)
+            yield replies.refuse(ctx, decision.topics, question)
 
     @autocomplete("explain", "question")
     async def complete_question(self, ctx: Context, typed: str) -> Sequence[str]:
-        """Questions of the FAQ and headings."""
-        # With every key that is pressed, so not from the database.
-        library = self.shelf.at_hand(_here(ctx.place)) or await self.shelf.library(_here(ctx.place))
-        return replies.fitting(library, typed)
+        """Suggest questions of FAQs, and headings."""
+        # It runs with every keystroke, so it avoids the database.
+        lesson_set = self.library.cached(_server_of(ctx.place)) or await self.library.lesson_set(_server_of(ctx.place))
+        return replies.complete_question(lesson_set, typed)
 
     @command("explain-at", hidden=True)
     async def at(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
         """Show a passage."""
-        library = await self.shelf.library(_here(ctx.place))
-        yield replies.answer(ctx, library, library.passage(lesson, anchor, part), question)
+        lesson_set = await self.library.lesson_set(_server_of(ctx.place))
+        yield replies.show_passage(ctx, lesson_set, lesson_set.passage(lesson, anchor, part), question)
 
     @command("explain-simpler", hidden=True)
     async def simpler(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
         """Show a passage in simpler words."""
-        library = await self.shelf.library(_here(ctx.place))
-        async for reply in retell(ctx, library, library.passage(lesson, anchor, part), question):
+        lesson_set = await self.library.lesson_set(_server_of(ctx.place))
+        async for reply in simplify_passage(ctx, lesson_set, lesson_set.passage(lesson, anchor, part), question):
             yield reply
 
     @command("explain-source", hidden=True, private=True, free=True)
     async def source(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
         """Show where a passage stands."""
-        library = await self.shelf.library(_here(ctx.place))
-        yield replies.source(ctx, library, library.passage(lesson, anchor, part))
+        lesson_set = await self.library.lesson_set(_server_of(ctx.place))
+        yield replies.show_source(ctx, lesson_set, lesson_set.passage(lesson, anchor, part))
 
     @command("explain-missed", hidden=True, private=True, free=True)
     async def missed(
         self, ctx: Context, question: str, lesson: str | None = None, anchor: str = "", part: int = 0
     ) -> AsyncIterator[Reply]:
         """Count what did not help."""
-        # Within one run of the bot, a person counts once; who they are is kept nowhere.
-        mark = (_here(ctx.place), ctx.user.id, lesson or question, anchor)
-        if mark not in self._counted:
-            self._counted[mark] = None
-            if len(self._counted) > MOST_MARKS:
-                del self._counted[next(iter(self._counted))]
+        # A person counts once until the bot restarts; the database never holds who it was.
+        press = (_server_of(ctx.place), ctx.user.id, lesson or question, anchor)
+        if press not in self._counted_presses:
+            self._counted_presses[press] = None
+            if len(self._counted_presses) > MAX_REMEMBERED_PRESSES:
+                del self._counted_presses[next(iter(self._counted_presses))]
             if lesson is None:
-                await self._note_gap(ctx, question)
+                await self._count_gap(ctx, question)
             else:
-                library = await self.shelf.library(_here(ctx.place))
-                heading = replies.trail(library.passage(lesson, anchor, part))
-                await self.gaps.unhelpful(_here(ctx.place), heading)
+                lesson_set = await self.library.lesson_set(_server_of(ctx.place))
+                heading = replies.breadcrumb(lesson_set.passage(lesson, anchor, part))
+                await self.gaps.count_unhelpful(_server_of(ctx.place), heading)
         thanks = "Thank you. Teachers see what did not help, and not who said so. Try other words, or /ask."
         yield Reply(text=ctx.translate(thanks), final=True)
 
@@ -166,8 +169,8 @@ class ExplainPlugin(Plugin):
 
         server: Another server, such as web; for whoever runs this bot
         """
-        library = await self.shelf.library(_here(ctx.settings.scope(server=server).place))
-        yield Reply(text=lesson_admin.listed(ctx, library), final=True)
+        lesson_set = await self.library.lesson_set(_server_of(ctx.settings.scope(server=server).place))
+        yield Reply(text=lesson_admin.list_lessons(ctx, lesson_set), final=True)
 
     @command("lesson add", form=("title", "file", "text"), moderator=True, private=True)
     async def add(
@@ -186,19 +189,19 @@ class ExplainPlugin(Plugin):
         server: Another server, such as web; for whoever runs this bot
         """
         scope = ctx.settings.scope(server=server)
-        where = _here(scope.place)
-        filename, data = lesson_admin.given(title, text, file)
+        server_key = _server_of(scope.place)
+        filename, data = lesson_admin.read_upload(title, text, file)
         yield Reply(status=ctx.translate("Reading the lesson …"))
-        book = await asyncio.to_thread(bound, data, filename, title)
-        version, is_new = await self.shelf.teaching.add(where, title, filename, data)
+        lesson = await asyncio.to_thread(read_lesson, data, filename, title)
+        version, is_new = await self.library.store.add(server_key, title, filename, data)
         if is_new:
             before = {"version": version.number - 1} if version.number > 1 else None
             after = {"version": version.number, "file": filename}
             await ctx.audit.note(ctx.caller, scope, "lesson add", title, before=before, after=after)
-        # Read and indexed now, so that the first question need not wait for it.
-        await self.shelf.library(where)
-        self.spawn(self._tidy())
-        yield Reply(text=lesson_admin.added(ctx, book, version, is_new=is_new), final=True)
+        # It is read and indexed now, so that the first question need not wait for it.
+        await self.library.lesson_set(server_key)
+        self.spawn(self._delete_unused_embeddings())
+        yield Reply(text=lesson_admin.confirm_added(ctx, lesson, version, is_new=is_new), final=True)
 
     @command("lesson remove", moderator=True, private=True)
     async def remove(self, ctx: Context, title: str, server: str | None = None) -> AsyncIterator[Reply]:
@@ -208,17 +211,17 @@ class ExplainPlugin(Plugin):
         server: Another server, such as web; for whoever runs this bot
         """
         scope = ctx.settings.scope(server=server)
-        where = _here(scope.place)
-        kept = await self.shelf.teaching.lesson(where, title)
-        if kept is None:
-            _, book = await self._found(where, title)
+        server_key = _server_of(scope.place)
+        stored = await self.library.store.lesson(server_key, title)
+        if stored is None:
+            _, lesson = await self._require_lesson(server_key, title)
             sentence = "“{title}” is one of this bot's own; whoever runs the bot can take it out of explain.lessons."
-            raise UserError(sentence, title=book.title)
-        await self.shelf.teaching.remove(where, kept)
-        before = {"version": kept.newest.number, "file": kept.newest.filename} if kept.versions else None
-        await ctx.audit.note(ctx.caller, scope, "lesson remove", kept.title, before=before)
-        self.spawn(self._tidy())
-        yield Reply(text=ctx.translate("“{title}” is removed.", title=kept.title), final=True)
+            raise UserError(sentence, title=lesson.title)
+        await self.library.store.remove(server_key, stored)
+        before = {"version": stored.newest.number, "file": stored.newest.filename} if stored.versions else None
+        await ctx.audit.note(ctx.caller, scope, "lesson remove", stored.title, before=before)
+        self.spawn(self._delete_unused_embeddings())
+        yield Reply(text=ctx.translate("“{title}” is removed.", title=stored.title), final=True)
 
     @command("lesson show", moderator=True, private=True)
     async def show(
@@ -230,12 +233,12 @@ class ExplainPlugin(Plugin):
         version: Whose file you want, if not the newest one's
         server: Another server, such as web; for whoever runs this bot
         """
-        where = _here(ctx.settings.scope(server=server).place)
-        library, book = await self._found(where, title)
-        kept = await self.shelf.teaching.lesson(where, title) if book.version else None
-        file = await self.shelf.file(where, book, kept, version)
-        address = replies.link(ctx, library, book.passages[0])
-        yield lesson_admin.shown(ctx, book, kept, file, address)
+        server_key = _server_of(ctx.settings.scope(server=server).place)
+        lesson_set, lesson = await self._require_lesson(server_key, title)
+        stored = await self.library.store.lesson(server_key, title) if lesson.version else None
+        file = await self.library.read_file(server_key, lesson, stored, version)
+        address = replies.page_link(ctx, lesson_set, lesson.passages[0])
+        yield lesson_admin.show_lesson(ctx, lesson, stored, file, address)
 
     @command("lesson gaps", moderator=True, private=True)
     async def list_gaps(self, ctx: Context, server: str | None = None) -> AsyncIterator[Reply]:
@@ -243,64 +246,66 @@ class ExplainPlugin(Plugin):
 
         server: Another server, such as web; for whoever runs this bot
         """
-        asked, unhelpful = await self.gaps.listed(_here(ctx.settings.scope(server=server).place))
-        yield Reply(text=lesson_admin.gaps(ctx, asked, unhelpful), final=True)
+        asked, unhelpful = await self.gaps.list_gaps(_server_of(ctx.settings.scope(server=server).place))
+        yield Reply(text=lesson_admin.list_gaps(ctx, asked, unhelpful), final=True)
 
     @autocomplete("lesson show", "title")
     async def complete_show(self, ctx: Context, typed: str) -> Sequence[str]:
-        """All lessons that hold here."""
-        library = await self.shelf.library(_here(ctx.place))
-        return [book.title for book in library.books if typed.casefold() in book.title.casefold()]
+        """Suggest all lessons that are used here."""
+        lesson_set = await self.library.lesson_set(_server_of(ctx.place))
+        return [lesson.title for lesson in lesson_set.lessons if typed.casefold() in lesson.title.casefold()]
 
     @autocomplete("lesson remove", "title")
     async def complete_remove(self, ctx: Context, typed: str) -> Sequence[str]:
-        """This server's own lessons."""
-        kept = await self.shelf.teaching.lessons(_here(ctx.place))
-        return [one.title for one in kept if typed.casefold() in one.title.casefold()]
+        """Suggest this server's own lessons."""
+        stored = await self.library.store.lessons(_server_of(ctx.place))
+        return [lesson.title for lesson in stored if typed.casefold() in lesson.title.casefold()]
 
     @autocomplete("lesson add", "title")
     async def complete_add(self, ctx: Context, typed: str) -> Sequence[str]:
-        """Those that can get a new version."""
+        """Suggest the lessons that can get a new version."""
         return await self.complete_remove(ctx, typed)
 
-    async def _until_ready(self, ctx: Context, library: Library) -> AsyncIterator[Reply]:
-        """Tell how far the lessons' embeddings are, until they are there or it has taken too long."""
-        patience = PATIENCE_AT_A_TERMINAL if ctx.place.platform == "terminal" else PATIENCE_SECONDS
+    async def _show_progress(self, ctx: Context, lesson_set: LessonSet) -> AsyncIterator[Reply]:
+        """Show how many passages are embedded, until all are or the time is up."""
+        max_seconds = TERMINAL_WAIT_SECONDS if ctx.place.platform == "terminal" else EMBEDDINGS_WAIT_SECONDS
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                async for done, total in library.waiting():
-                    about = {"done": done, "total": total}
-                    yield Reply(status=ctx.translate("Getting to know the lessons: {done} of {total} …", **about))
+            async with asyncio.timeout(max_seconds):
+                async for done, total in lesson_set.watch_progress():
+                    counts = {"done": done, "total": total}
+                    yield Reply(status=ctx.translate("Getting to know the lessons: {done} of {total} …", **counts))
 
-    async def _found(self, server: str, title: str) -> tuple[Library, Book]:
-        library = await self.shelf.library(server)
-        if (book := library.book(title)) is None:
-            for known, error in library.left_out.items():
+    async def _require_lesson(self, server: str, title: str) -> tuple[LessonSet, Lesson]:
+        """Return the lesson with this title and its set. Raises UserError if it is left out or unknown."""
+        lesson_set = await self.library.lesson_set(server)
+        if (lesson := lesson_set.lesson(title)) is None:
+            for known, error in lesson_set.left_out.items():
                 if known.casefold() == title.casefold():
                     raise UserError("“{title}” is left out: {reason}", title=known, reason=error.sentence)
-            names = ", ".join(f"“{book.title}”" for book in library.books)
+            names = ", ".join(f"“{lesson.title}”" for lesson in lesson_set.lessons)
             if not names:
                 raise UserError("There is no lesson “{title}” here, and no other one either.", title=title)
             raise UserError("There is no lesson “{title}” here. There is: {names}.", title=title, names=names)
-        return library, book
+        return lesson_set, lesson
 
-    async def _note_gap(self, ctx: Context, question: str) -> None:
-        # In a direct message there is no teacher who could read it.
+    async def _count_gap(self, ctx: Context, question: str) -> None:
+        # No teacher could read the gaps of a direct message.
         if ctx.place.server or ctx.place.platform == "terminal":
-            await self.gaps.asked(_here(ctx.place), question)
+            await self.gaps.count_question(_server_of(ctx.place), question)
 
-    async def _prepare(self) -> None:
-        """Have the deployment's lessons ready before somebody asks, and later clear up what nobody needs."""
-        await self.shelf.library("")
-        await asyncio.sleep(TIDY_SECONDS)
-        await self._tidy()
+    async def _prepare_lessons(self) -> None:
+        """Read the configured lessons before somebody asks, and later delete unused embeddings."""
+        await self.library.lesson_set("")
+        await asyncio.sleep(CLEANUP_DELAY_SECONDS)
+        await self._delete_unused_embeddings()
 
-    async def _tidy(self) -> None:
+    async def _delete_unused_embeddings(self) -> None:
         try:
-            await self.shelf.tidy()
+            await self.library.delete_unused_embeddings()
         except UserError as error:
-            log.info("Old embeddings stay for now: %s", error)
+            log.info("Unused embeddings are not deleted yet: %s", error)
 
 
-def _here(place: Place) -> str:
+def _server_of(place: Place) -> str:
+    """Return the key of the lessons of a place: its server, or else its platform, as for direct messages."""
     return place.server or place.platform

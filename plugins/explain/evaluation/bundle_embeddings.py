@@ -1,6 +1,6 @@
-"""Embeds the lesson that comes with Tempera anew: `python -m plugins.explain.evaluation.bundle_embeddings`.
+"""Embeds the lesson that comes with Tempera: `python -m plugins.explain.evaluation.bundle_embeddings`.
 
-Run it after a change to the lesson or to its wordings.
+Run it after a change to the lesson or to its further wordings.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import sys
 
 import numpy as np
 
-from plugins.explain.evaluation.measure import embedded, served
-from plugins.explain.lessons.parse import read
-from plugins.explain.lessons.passages import passages
-from plugins.explain.search.bundled_embeddings import FILE, MODEL, write
+from plugins.explain.evaluation.measure import embed_texts, open_model_server
+from plugins.explain.lessons.parse import parse_lesson
+from plugins.explain.lessons.passages import split_passages
+from plugins.explain.search.bundled_embeddings import FILE, MODEL, write_bundled
 from plugins.explain.search.embedded_texts import key_of, texts_of
 from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
 
 async def main() -> int:
-    """Embed the lesson anew, with a model server of its own."""
+    """Embed the lesson with a new model server, and write the file of bundled embeddings."""
     data = await asyncio.to_thread(DEFAULT_LESSON.read_bytes)
-    texts = list(dict.fromkeys(texts_of(passages(read(data, DEFAULT_LESSON.name)))))
-    async with served("") as models:
+    texts = list(dict.fromkeys(texts_of(split_passages(parse_lesson(data, DEFAULT_LESSON.name)))))
+    async with open_model_server("") as models:
         if models is None:
             sys.stderr.write(f"There is no {MODEL} to embed the lesson with: `tempera-models pull {MODEL}`.\n")
             return 1
-        rows = np.asarray(await embedded(models, texts), np.float32)
-    write({key_of(MODEL, text): row for text, row in zip(texts, rows, strict=True)}, FILE)
+        rows = np.asarray(await embed_texts(models, texts), np.float32)
+    write_bundled({key_of(MODEL, text): row for text, row in zip(texts, rows, strict=True)}, FILE)
     sys.stdout.write(f"{len(texts)} texts, {FILE.stat().st_size:,} bytes: {FILE}\n")
     return 0
 

@@ -1,7 +1,8 @@
-"""Labelled questions: how many of them an index answers rightly, and the decision fitted to them.
+"""Counts how many labelled questions an index answers correctly, and fits the decision to them.
 
-A file holds one JSON object a line: `question`; `kind`; `headings`, the lesson's headings under which an answer stands,
-empty where the lesson has none. Another lesson about the same needs no labels of its own, only what its headings are.
+A file of labelled questions has one JSON object per line: `question`; `kind`; and `headings`, the headings of the
+lesson under which an answer is, empty if there is none. Another lesson on the same subject needs no labels of its own,
+only a table of its headings by those of the labels.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
     from plugins.explain.lessons.passages import Passage
     from plugins.explain.search.index import Index
 
-FALSE_ANSWERS, FALSE_ANSWERS_AIDED = 0.05, 0.03
-"""What share of questions without an answer may get one in cross-validation, and where wordings and embeddings help.
+MAX_FALSE_ANSWERS, MAX_FALSE_ANSWERS_AIDED = 0.05, 0.03
+"""The share of questions without an answer that may get one in cross-validation, unaided and aided.
 
-More of other people's questions get one there, since the wordings were written by those who knew these.
+A ranking is aided by wordings and embeddings. There the share is smaller, because more questions of other people will
+get an answer: the authors of the wordings knew the questions of the cross-validation.
 """
-KEPT, KEPT_BY_WORDS = 0.98, 0.97
-"""What share of questions with an answer must get at least suggestions: by embeddings, and by words alone.
+MIN_SUGGESTED, MIN_SUGGESTED_BY_WORDS = 0.98, 0.97
+"""The share of questions with an answer that must get at least suggestions, with embeddings and by words alone.
 
-Words tell the rest less well from questions without an answer, half of which would get suggestions, too.
+Words alone separate questions with and without an answer less well: a larger share would give suggestions to half of
+the questions without an answer.
 """
 PENALTY = 0.0003
 FOLDS = 8
@@ -40,7 +43,7 @@ REPETITIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabelledQuestion:
     """A question, and the headings that answer it."""
 
     question: str
@@ -48,36 +51,39 @@ class Labelled:
     headings: frozenset[str]
 
     def is_answered_by(self, passage: Passage, lesson: Sequence[Passage]) -> bool:
-        """Whether a passage is right. An overview also is where several of the sections that it names are."""
+        """Return True if a passage answers the question; an overview does if several sections below it do."""
         if passage.heading in self.headings:
             return True
         below = {other.heading for other in lesson if other.path[: len(passage.path)] == passage.path}
         return passage.kind == "overview" and len(below & self.headings) > 1
 
 
-def load(path: Path, elsewhere: Mapping[str, Sequence[str]] | None = None) -> list[Labelled]:
-    """The labelled questions of a file. `elsewhere` tells another lesson's headings by those of the labels."""
+def load_questions(path: Path, other_headings: Mapping[str, Sequence[str]] | None = None) -> list[LabelledQuestion]:
+    """Load labelled questions. `other_headings` are the headings of another lesson, by those of the labels."""
     questions = []
     for row in map(json.loads, path.read_text("utf-8").splitlines()):
         headings = row["headings"]
-        if elsewhere is not None:
-            headings = [other for heading in headings for other in elsewhere[heading]]
-        questions.append(Labelled(row["question"], row["kind"], frozenset(headings)))
+        if other_headings is not None:
+            headings = [other for heading in headings for other in other_headings[heading]]
+        questions.append(LabelledQuestion(row["question"], row["kind"], frozenset(headings)))
     return questions
 
 
-def interval(hits: int, of: int) -> tuple[float, float]:
-    """The 95% interval of a rate (Wilson, “Probable inference”, 1927)."""
-    if not of:
+def wilson_interval(hits: int, attempts: int) -> tuple[float, float]:
+    """Return the 95% interval of a rate (Wilson, “Probable inference”, 1927)."""
+    if not attempts:
         return 0.0, 1.0
-    z, rate = 1.96, hits / of
-    middle = (rate + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * math.sqrt(rate * (1 - rate) / of + z * z / (4 * of * of))
+    z, rate = 1.96, hits / attempts
+    middle = (rate + z * z / (2 * attempts)) / (1 + z * z / attempts)
+    variance = rate * (1 - rate) / attempts + z * z / (4 * attempts * attempts)
+    half = z / (1 + z * z / attempts) * math.sqrt(variance)
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def rates(index: Index, questions: Sequence[Labelled], rankings: Sequence[Ranking]) -> dict[str, tuple[int, int]]:
-    """Hits and attempts of everything that is reported, by name."""
+def count_outcomes(
+    index: Index, questions: Sequence[LabelledQuestion], rankings: Sequence[Ranking]
+) -> dict[str, tuple[int, int]]:
+    """Return the count of each outcome and the number of questions that could have it, by name."""
     counts = dict.fromkeys(
         ("right first", "right in three", "right answers", "wrong answers", "false answers", "false suggestions"), 0
     )
@@ -92,56 +98,55 @@ def rates(index: Index, questions: Sequence[Labelled], rankings: Sequence[Rankin
         else:
             counts["false answers"] += isinstance(decision, Answer)
             counts["false suggestions"] += isinstance(decision, DidYouMean)
-    answered = sum(bool(question.headings) for question in questions)
+    with_answer = sum(bool(question.headings) for question in questions)
     return {
-        name: (count, len(questions) - answered if name.startswith("false") else answered)
+        name: (count, len(questions) - with_answer if name.startswith("false") else with_answer)
         for name, count in counts.items()
     }
 
 
-def fit(features: NDArray[np.float64], has_answer: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weights and bias of a logistic regression with a small penalty on the weights, by Newton's method."""
+def fit_logistic(features: NDArray[np.float64], has_answer: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the weights, and last the bias, of a logistic regression with a small L2 penalty, by Newton's method."""
     rows = np.column_stack([features, np.ones(len(features))])
     penalty = np.diag([PENALTY] * features.shape[1] + [1e-9]) * 2
     weights = np.zeros(rows.shape[1])
     for _ in range(50):
-        likely = 1 / (1 + np.exp(-rows @ weights))
-        slope = rows.T @ (likely - has_answer) / len(rows) + penalty @ weights
-        curve = (rows * (likely * (1 - likely))[:, None]).T @ rows / len(rows) + penalty
-        weights -= np.linalg.solve(curve, slope)
+        probability = 1 / (1 + np.exp(-rows @ weights))
+        gradient = rows.T @ (probability - has_answer) / len(rows) + penalty @ weights
+        hessian = (rows * (probability * (1 - probability))[:, None]).T @ rows / len(rows) + penalty
+        weights -= np.linalg.solve(hessian, gradient)
     return weights
 
 
-def calibrate(questions: Sequence[Labelled], rankings: Sequence[Ranking]) -> DecisionModel:
-    """The weights fitted to all questions, and thresholds from confidences of models that had not seen the question.
+def calibrate(questions: Sequence[LabelledQuestion], rankings: Sequence[Ranking]) -> DecisionModel:
+    """Fit the weights to all questions, and the thresholds by cross-validation.
 
-    A question that was asked of several lessons stands there several times, and is unseen only if it is in none of
-    the folds that the model was fitted to.
+    A question that was asked of several lessons appears several times, always in the same fold.
     """
     features = np.array([ranking.features for ranking in rankings])
     has_answer = np.array([bool(question.headings) for question in questions])
     texts, text_of = np.unique([question.question for question in questions], return_inverse=True)
-    unseen = np.zeros(len(questions))
+    confidences = np.zeros(len(questions))
     for seed in range(REPETITIONS):
         fold_of = np.random.default_rng(seed).permutation(len(texts))[text_of] % FOLDS
         for fold in range(FOLDS):
-            tested = fold_of == fold
-            *weights, bias = fit(features[~tested], has_answer[~tested])
-            unseen[tested] += (features[tested] @ np.array(weights) + bias) / REPETITIONS
+            held_out = fold_of == fold
+            *weights, bias = fit_logistic(features[~held_out], has_answer[~held_out])
+            confidences[held_out] += (features[held_out] @ np.array(weights) + bias) / REPETITIONS
     aided = np.array([ranking.is_aided for ranking in rankings])
     if rankings[0].with_embeddings:
-        share, kept = FALSE_ANSWERS_AIDED, KEPT
+        max_false, min_suggested = MAX_FALSE_ANSWERS_AIDED, MIN_SUGGESTED
     else:
-        share, kept = FALSE_ANSWERS, KEPT_BY_WORDS
-    answer = _exceeded_by(share, unseen[~has_answer & aided])
-    alone = _exceeded_by(FALSE_ANSWERS, unseen[~has_answer & ~aided])
-    suggest = np.quantile(unseen[has_answer], 1 - kept)
-    *weights, bias = (round(float(value), 2) for value in fit(features, has_answer))
-    return DecisionModel(tuple(weights), bias, answer, alone, round(float(suggest), 2))
+        max_false, min_suggested = MAX_FALSE_ANSWERS, MIN_SUGGESTED_BY_WORDS
+    answer = _threshold(max_false, confidences[~has_answer & aided])
+    answer_unaided = _threshold(MAX_FALSE_ANSWERS, confidences[~has_answer & ~aided])
+    suggest = np.quantile(confidences[has_answer], 1 - min_suggested)
+    *weights, bias = (round(float(value), 2) for value in fit_logistic(features, has_answer))
+    return DecisionModel(tuple(weights), bias, answer, answer_unaided, round(float(suggest), 2))
 
 
-def _exceeded_by(share: float, confidences: NDArray[np.float64]) -> float:
-    """What only this share is above, and a little above the first that must not be; infinite where there are none."""
+def _threshold(share: float, confidences: NDArray[np.float64]) -> float:
+    """Return the threshold that at most this share of the confidences exceeds; infinity if there are none."""
     if not len(confidences):
         return math.inf
     return round(float(np.sort(confidences)[::-1][int(share * len(confidences))]) + 0.01, 2)

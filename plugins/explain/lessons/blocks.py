@@ -1,16 +1,16 @@
-"""What every kind of lesson file is read into: a row of headings, paragraphs, lists, tables and code."""
+"""The blocks that lesson files of all formats are parsed into: headings, paragraphs, lists, tables and code."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 BREAK = "  \n"
-"""A line break that is kept, as in a poem."""
+"""A line break that is kept, as in a poem, in Markdown's notation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A title line. `level` 1 is the lesson's own title."""
+    """A heading. `level` 1 is the lesson's title."""
 
     level: int
     text: str
@@ -18,9 +18,9 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Running text. A line break in it stands where the file has one that may matter, after BREAK's blanks if it does.
+    """Running text, with code between backticks.
 
-    Code in it is between backticks.
+    "\\n" stands for a line break of the file that may be meant, and BREAK for one that certainly is.
     """
 
     text: str
@@ -28,20 +28,20 @@ class Paragraph:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list; those inside its items are told in the item. `start` is the number of the first, where it is ordered."""
+    """A list; lists within an item are part of its text. `start` is the number of the first item if it is ordered."""
 
     items: tuple[str, ...]
     ordered: bool = False
     start: int = 1
 
     def lines(self) -> list[tuple[str, str]]:
-        """The items, each with its mark before it."""
+        """Return the mark and the text of each item."""
         return [(f"{number}." if self.ordered else "-", item) for number, item in enumerate(self.items, self.start)]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of two rows and two columns at least; every row has as many cells as the header."""
+    """A table of at least two rows and two columns; every row has as many cells as the header."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -49,7 +49,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Lines that are shown as they are."""
+    """Lines that are shown unchanged."""
 
     text: str
 
@@ -57,16 +57,16 @@ class Code:
 Block = Heading | Paragraph | Items | Table | Code
 
 
-def table(rows: list[list[str]]) -> Table | Items | Paragraph | None:
-    """A table whose first row is the header, its rows made equally wide; None if there is nothing in it.
+def make_table(rows: list[list[str]]) -> Table | Items | Paragraph | None:
+    """Return a table whose first row is the header, with rows of equal width; None if all cells are empty.
 
-    One of a single row or column has no header: it is a frame around a text, or around several.
+    A table of a single row or column is only a frame: it becomes a list of its cells, or a paragraph if it has one.
     """
     filled = [row for row in rows if any(row)]
     if len(filled) < 2 or max(map(len, filled)) < 2:
-        # What Word merged stands in each of the cells.
+        # Merged cells of a Word file all have the same text.
         cells = tuple(dict.fromkeys(cell for row in filled for cell in row if cell))
         return Items(cells) if len(cells) > 1 else Paragraph(cells[0]) if cells else None
     width = max(map(len, filled))
-    even = [tuple(row + [""] * (width - len(row))) for row in filled]
-    return Table(even[0], tuple(even[1:]))
+    header, *others = [tuple(row + [""] * (width - len(row))) for row in filled]
+    return Table(header, tuple(others))

@@ -1,17 +1,17 @@
-"""From bytes to text, with what wrong encodings did to it undone.
+"""Decodes text files, and repairs the damage of wrong encodings.
 
-ftfy undoes what can be told from the text itself, such as “â€“” for a dash. It cannot know what was lost on the way, so
-one rule is ours. UTF-8 writes dashes, quotes and the ellipsis in three bytes, E2 80 xx. Whoever reads these as Greek
-(ISO 8859-7 or Windows-1253) sees a β first, and then either two more signs or two control characters, which the next
-program drops: a lone β is left. A � is left in the same places by programs that replace what they cannot read. In a
-text that has no other Greek letter, such a stand-in is
+ftfy repairs what the text itself shows, such as “â€“” for a dash. It cannot know which characters were lost, so we add
+one rule. UTF-8 encodes dashes, quotation marks and the ellipsis as three bytes, E2 80 xx. A program that reads these as
+Greek (ISO 8859-7 or Windows-1253) gets a β first, and then either two more characters or two control characters. The
+next program drops the control characters, so that a lone β is left. Programs that replace unreadable characters leave
+a � in the same places. In a text without any other Greek letter, such a stand-in is
 
-- a dash, where it stands between spaces or joins two words;
-- an apostrophe, where an English ending follows a letter and it (“itβs”);
-- an ellipsis, where “¦” follows;
-- a quotation mark, where it touches a word on one side only.
+- a dash between spaces or between two words;
+- an apostrophe between a letter and an English ending (“itβs”);
+- an ellipsis before “¦”;
+- a quotation mark if it touches a word on one side only.
 
-Beside “=”, digits and the like it stays, since it may be the letter that a formula means.
+Next to “=”, digits and the like it stays, because it may be a letter of a formula.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-GREEK_READ = re.compile("β[\x80€]([^\\s])")
+READ_AS_GREEK = re.compile("β[\x80€]([^\\s])")
 OTHER_GREEK = re.compile("[Ͱ-αγ-ώἀ-῿]")
 STAND_IN = "[β\N{REPLACEMENT CHARACTER}]"
 FORMULA = re.compile(rf"[=≈≠<>≤≥+*/^]\s*{STAND_IN}|{STAND_IN}\s*[=≈≠<>≤≥+*/^\d]")
@@ -33,38 +33,38 @@ RULES = (
 )
 
 
-def decoded(data: bytes) -> str:
-    """The text of a file in whatever encoding, repaired, with plain line ends."""
+def decode(data: bytes) -> str:
+    """Return the text of a file in any encoding, repaired, with "\\n" as line ends."""
     import ftfy
 
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text, _ = ftfy.guess_bytes(data)
-    return repaired(text)
+    return repair(text)
 
 
-def repaired(text: str) -> str:
-    """`text` with the damage of wrong encodings undone, as far as this can be known."""
+def repair(text: str) -> str:
+    """Return `text` with the damage of wrong encodings repaired, as far as it can be recognised."""
     import ftfy
 
-    text = GREEK_READ.sub(_reread, text)
+    text = READ_AS_GREEK.sub(_decode_again, text)
     text = ftfy.fix_text(text, uncurl_quotes=False, unescape_html=False)
     if OTHER_GREEK.search(text):
         return text
     for pattern, sign in RULES:
-        text = pattern.sub(partial(_unless_formula, sign), text)
+        text = pattern.sub(partial(_replace_unless_formula, sign), text)
     return text
 
 
-def _reread(found: re.Match[str]) -> str:
-    last = found[1].encode("cp1253", "ignore") or found[1].encode("latin-1", "ignore")
+def _decode_again(match: re.Match[str]) -> str:
+    last_byte = match[1].encode("cp1253", "ignore") or match[1].encode("latin-1", "ignore")
     try:
-        return (b"\xe2\x80" + last).decode("utf-8")
+        return (b"\xe2\x80" + last_byte).decode("utf-8")
     except UnicodeDecodeError:
-        return found[0]
+        return match[0]
 
 
-def _unless_formula(sign: str, found: re.Match[str]) -> str:
-    around = found.string[max(0, found.start() - 2) : found.end() + 2]
-    return found[0] if FORMULA.search(around) else sign
+def _replace_unless_formula(sign: str, match: re.Match[str]) -> str:
+    context = match.string[max(0, match.start() - 2) : match.end() + 2]
+    return match[0] if FORMULA.search(context) else sign

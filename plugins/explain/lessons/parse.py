@@ -1,8 +1,8 @@
-"""A lesson file of any kind that teachers have (Markdown, plain text, HTML, DOCX, PDF), read into blocks.
+"""Parses lesson files into blocks: Markdown, plain text, HTML, DOCX and PDF.
 
-What a file is, is seen from its bytes; its name only decides between HTML and text. The libraries that read it are
-imported when they are first needed, since the bot must start quickly. All of this takes long for large files: call
-`read` in a thread.
+The bytes of a file decide its format; its name only decides between HTML and text. The libraries that read the formats
+are imported at their first use, because the bot must start quickly. Parsing takes long for large files: call
+`parse_lesson` in a thread.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from bot import UserError
 from plugins.explain.lessons import author_wordings, markup, plain
-from plugins.explain.lessons.blocks import Block, Code, Heading, Items, Paragraph, table
-from plugins.explain.lessons.encoding import decoded, repaired
+from plugins.explain.lessons.blocks import Block, Code, Heading, Items, Paragraph, make_table
+from plugins.explain.lessons.encoding import decode, repair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,66 +27,66 @@ if TYPE_CHECKING:
     from docx.table import Table as WordTable
     from docx.text.paragraph import Paragraph as WordParagraph
 
-LARGEST = 5_000_000
-"""Bytes of a file."""
-LARGEST_UNPACKED = 100_000_000
-"""Bytes of all that a DOCX unpacks to."""
+MAX_FILE_BYTES = 5_000_000
+MAX_UNPACKED_BYTES = 100_000_000
+"""The largest size of all files in a DOCX together."""
 BEFORE_HTML = re.compile(rb"\s+|<!--.*?-->", re.DOTALL)
 HTML = re.compile(rb"<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
-HTML_NAMES = (".html", ".htm", ".xhtml")
-TITLE_SIZE = 1.15
-"""How much larger than the running text a title is set in a PDF."""
+HTML_SUFFIXES = (".html", ".htm", ".xhtml")
+MIN_TITLE_SIZE_RATIO = 1.15
+"""The smallest font size of a title in a PDF, relative to that of the running text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """A lesson as it was read. `title` is its first title line, or else the file's name.
+class ParsedLesson:
+    """The parsed file of a lesson. `title` is its first title line, or else made from the filename.
 
-    `asked` are further wordings of what the sections answer, by heading.
+    `wordings` are further wordings of questions that the sections answer, by heading.
     """
 
     title: str
     blocks: tuple[Block, ...]
-    asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    wordings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def read(data: bytes, filename: str) -> Lesson:
-    """Read a lesson. Raises UserError with a sentence for whoever gave a file that cannot be one."""
+def parse_lesson(data: bytes, filename: str) -> ParsedLesson:
+    """Parse a lesson. Raises UserError, with a sentence for whoever gave the file, if it cannot be a lesson."""
     name = PurePath(filename).name
-    if len(data) > LARGEST:
+    if len(data) > MAX_FILE_BYTES:
         raise UserError("{name} has {size} MB; a lesson may have up to 5 MB.", name=name, size=f"{len(data) / 1e6:.1f}")
-    asked: dict[str, tuple[str, ...]] = {}
+    wordings: dict[str, tuple[str, ...]] = {}
     try:
         if data.startswith(b"%PDF-"):
-            blocks = _pdf(data, name)
+            blocks = _read_pdf(data, name)
         elif data.startswith(b"PK\x03\x04"):
-            blocks = list(_docx(data))
+            blocks = list(_read_docx(data))
         else:
-            text, asked = author_wordings.taken(_text(data, name))
-            blocks = _text_blocks(text, data, name)
+            text, wordings = author_wordings.extract_wordings(_decode_text(data, name))
+            blocks = _read_text(text, data, name)
     except UserError:
         raise
     except Exception as error:
         raise UserError("{name} cannot be read: it is damaged, or not what its name says.", name=name) from error
-    # Pictures without a text of their own, and empty lines of code.
+    # Drop pictures without a description, and code without text.
     blocks = [block for block in blocks if not isinstance(block, Heading | Paragraph | Code) or block.text.strip()]
     if not any(not isinstance(block, Heading) for block in blocks):
         raise UserError("{name} holds no text that could be a lesson.", name=name)
     title = next((block.text for block in blocks if isinstance(block, Heading) and block.level == 1), "")
-    return Lesson(title or _spoken(name), tuple(blocks), asked)
+    return ParsedLesson(title or _title_from_filename(name), tuple(blocks), wordings)
 
 
 def is_html(data: bytes, name: str) -> bool:
-    """Whether a file is an HTML page: it begins as one below its comments, or is called so."""
-    # One by one, since a pattern of many comments would try them in all combinations.
-    at = 0
-    while before := BEFORE_HTML.match(data, at):
-        at = before.end()
-    return HTML.match(data, at) is not None or name.lower().endswith(HTML_NAMES)
+    """Return True if a file begins like an HTML page, below any comments, or has a suffix of HTML."""
+    # One at a time: a pattern of several comments would try all ways to divide them.
+    start = 0
+    while comment_or_blanks := BEFORE_HTML.match(data, start):
+        start = comment_or_blanks.end()
+    return HTML.match(data, start) is not None or name.lower().endswith(HTML_SUFFIXES)
 
 
-def _text(data: bytes, name: str) -> str:
-    text = decoded(data)
+def _decode_text(data: bytes, name: str) -> str:
+    """Return the text of a file. Raises UserError if the file is binary."""
+    text = decode(data)
     is_binary = b"\0" in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if is_binary or sum(not (sign.isprintable() or sign.isspace()) for sign in text) * 50 > len(text):
         raise UserError(
@@ -97,30 +97,30 @@ def _text(data: bytes, name: str) -> str:
     return text
 
 
-def _text_blocks(text: str, data: bytes, name: str) -> list[Block]:
+def _read_text(text: str, data: bytes, name: str) -> list[Block]:
     if is_html(data, name):
-        # The page's own bytes again: an HTML page says itself how it is encoded.
-        return list(markup.html(data))
-    return list(markup.markdown(text)) if markup.is_marked(text) else plain.blocks(text)
+        # The bytes, not the text, because an HTML page names its own encoding.
+        return list(markup.read_html(data))
+    return list(markup.read_markdown(text)) if markup.is_markdown(text) else plain.read_plain(text)
 
 
-def _spoken(name: str) -> str:
-    """A title from a file's name."""
+def _title_from_filename(name: str) -> str:
+    """Return a filename as a title: “Our pets” for our-pets.txt."""
     words = re.sub(r"[-_\s]+", " ", PurePath(name).stem).strip()
     return words[:1].upper() + words[1:]
 
 
-def _docx(data: bytes) -> Iterator[Block]:
+def _read_docx(data: bytes) -> Iterator[Block]:
     import docx
     from docx.text.paragraph import Paragraph as WordParagraph
 
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
-        if sum(part.file_size for part in packed.infolist()) > LARGEST_UNPACKED:
+        if sum(part.file_size for part in packed.infolist()) > MAX_UNPACKED_BYTES:
             raise ValueError("it unpacks to far more than it should")
     parts = list(docx.Document(io.BytesIO(data)).iter_inner_content())
     paragraphs = [part for part in parts if isinstance(part, WordParagraph)]
-    if sum(_word_level(paragraph) is not None for paragraph in paragraphs) < 2:
-        yield from plain.blocks("\n\n".join(_as_text(part) for part in parts))
+    if sum(_heading_level(paragraph) is not None for paragraph in paragraphs) < 2:
+        yield from plain.read_plain("\n\n".join(_part_to_text(part) for part in parts))
         return
     items: list[str] = []
     for part in parts:
@@ -129,85 +129,88 @@ def _docx(data: bytes) -> Iterator[Block]:
             yield Items(tuple(items))
             items = []
         if not isinstance(part, WordParagraph):
-            yield from filter(None, [table(_word_rows(part))])
-        elif text := repaired(part.text).strip():
+            yield from filter(None, [make_table(_table_rows(part))])
+        elif text := repair(part.text).strip():
             if is_item:
                 items.append(text)
             else:
-                level = _word_level(part)
+                level = _heading_level(part)
                 yield Paragraph(text) if level is None else Heading(level, text)
     if items:
         yield Items(tuple(items))
 
 
-def _as_text(part: WordParagraph | WordTable) -> str:
-    """A part of a document without headings, as plain text with the few marks that tell what it is."""
+def _part_to_text(part: WordParagraph | WordTable) -> str:
+    """Return a part of a document without headings as plain text, with marks of headings, list items and tables."""
     from docx.text.paragraph import Paragraph as WordParagraph
 
     if not isinstance(part, WordParagraph):
-        return "\n".join(f"| {' | '.join(row)} |" for row in _word_rows(part))
+        return "\n".join(f"| {' | '.join(row)} |" for row in _table_rows(part))
     text = part.text.strip()
     is_bold = bool(text) and all(run.bold for run in part.runs if run.text.strip())
-    if _word_level(part) is not None or (is_bold and len(text) <= plain.LONGEST_TITLE):
+    if _heading_level(part) is not None or (is_bold and len(text) <= plain.MAX_TITLE_CHARACTERS):
         return f"# {text}"
     return f"- {text}" if _is_item(part) else text
 
 
-def _word_level(paragraph: WordParagraph) -> int | None:
-    style = (paragraph.style.name if paragraph.style else None) or ""
+def _heading_level(paragraph: WordParagraph) -> int | None:
+    style = _style_name(paragraph)
     if style == "Title":
         return 1
-    found = re.fullmatch(r"[Hh]eading (\d)", style)
-    return int(found[1]) if found and paragraph.text.strip() else None
+    match = re.fullmatch(r"[Hh]eading (\d)", style)
+    return int(match[1]) if match and paragraph.text.strip() else None
+
+
+def _style_name(paragraph: WordParagraph) -> str:
+    return (paragraph.style.name if paragraph.style else None) or ""
 
 
 def _is_item(paragraph: WordParagraph) -> bool:
-    style = (paragraph.style.name if paragraph.style else None) or ""
     properties = paragraph._p.pPr
-    return style.startswith("List ") or (properties is not None and properties.numPr is not None)
+    return _style_name(paragraph).startswith("List ") or (properties is not None and properties.numPr is not None)
 
 
-def _word_rows(part: WordTable) -> list[list[str]]:
-    return [[" ".join(repaired(cell.text).split()) for cell in row.cells] for row in part.rows]
+def _table_rows(part: WordTable) -> list[list[str]]:
+    return [[" ".join(repair(cell.text).split()) for cell in row.cells] for row in part.rows]
 
 
-def _pdf(data: bytes, name: str) -> list[Block]:
+def _read_pdf(data: bytes, name: str) -> list[Block]:
     import pypdf
     from pypdf.errors import FileNotDecryptedError
 
     document = pypdf.PdfReader(io.BytesIO(data))
     try:
-        pages = [_page(page) for page in document.pages]
+        pages = [_read_pdf_page(page) for page in document.pages]
     except FileNotDecryptedError:
         raise UserError("{name} is locked with a password; save it without one.", name=name) from None
     if not any(line for page in pages for line, _ in page):
         raise UserError(
             "{name} holds pictures of pages but no text. Save it as a PDF whose text can be selected.", name=name
         )
-    weights: Counter[float] = Counter()
+    characters: Counter[float] = Counter()
     for page in pages:
         for line, size in page:
-            weights[size] += len(line)
-    body = weights.most_common(1)[0][0]
-    repeated = _repeated(pages)
+            characters[size] += len(line)
+    body_size = characters.most_common(1)[0][0]
+    repeated = _repeated_lines(pages)
     lines = [
-        f"# {line}" if size > body * TITLE_SIZE and len(line) <= plain.LONGEST_QUESTION else line
+        f"# {line}" if size > body_size * MIN_TITLE_SIZE_RATIO and len(line) <= plain.MAX_QUESTION_CHARACTERS else line
         for page in pages
         for line, size in page
-        if _without_number(line) not in repeated
+        if _mask_numbers(line) not in repeated
     ]
-    joined = re.sub(r"(?<=[a-zäöü])-\n(?=[a-zäöü])", "", "\n".join(lines))
-    return plain.blocks(repaired(joined))
+    without_hyphenation = re.sub(r"(?<=[a-zäöü])-\n(?=[a-zäöü])", "", "\n".join(lines))
+    return plain.read_plain(repair(without_hyphenation))
 
 
-def _page(page: Any) -> list[tuple[str, float]]:
-    """The lines of a page, each with the size of its largest letters in points."""
+def _read_pdf_page(page: Any) -> list[tuple[str, float]]:
+    """Return the lines of a page, each with its largest font size in points."""
     pieces: list[tuple[str, float]] = []
 
-    def note(text: str, outer: list[float], inner: list[float], font: object, size: float) -> None:
+    def add_piece(text: str, outer: list[float], inner: list[float], font: object, size: float) -> None:
         pieces.append((text, round(abs(size * inner[3] * outer[3]), 1)))
 
-    page.extract_text(visitor_text=note)
+    page.extract_text(visitor_text=add_piece)
     lines, text, largest = [], "", 0.0
     for piece, size in pieces:
         *ended, rest = piece.split("\n")
@@ -219,14 +222,14 @@ def _page(page: Any) -> list[tuple[str, float]]:
     return [*lines, (text.strip(), largest)]
 
 
-def _repeated(pages: list[list[tuple[str, float]]]) -> set[str]:
-    """What stands at the top or bottom of most pages: running titles and page numbers."""
+def _repeated_lines(pages: list[list[tuple[str, float]]]) -> set[str]:
+    """Return the lines at the top or bottom of most pages, with masked numbers: running titles and page numbers."""
     edges: Counter[str] = Counter()
     for page in pages:
         filled = [line for line, _ in page if line]
-        edges.update({_without_number(line) for line in [*filled[:1], *filled[-1:]]})
+        edges.update({_mask_numbers(line) for line in [*filled[:1], *filled[-1:]]})
     return {line for line, count in edges.items() if count >= 3 and count * 2 > len(pages)}
 
 
-def _without_number(line: str) -> str:
+def _mask_numbers(line: str) -> str:
     return re.sub(r"\d+", "#", line)

@@ -1,7 +1,7 @@
-"""From a lesson's blocks to passages: the pieces of its text that can be an answer.
+"""Splits a lesson into passages: the pieces of its text that can be an answer.
 
-A passage is what stands under one heading, or a part of it where that is long; the answer to one question of a FAQ; or
-one row of a table, with the names of the columns, so that it makes sense alone.
+A passage is the text under one heading, or a part of it if it is long; the answer to one question of a FAQ; or one row
+of a table, with the names of the columns, so that it can be understood alone.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Literal
 
 from plugins.explain.lessons.blocks import BREAK, Block, Code, Heading, Items, Paragraph, Table
 from plugins.explain.lessons.plain import FAQ, is_question
-from plugins.explain.lessons.to_markdown import CODE, escaped, fenced, plain
+from plugins.explain.lessons.to_markdown import escape, fence, to_plain, unwrap_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from plugins.explain.lessons.parse import Lesson
+    from plugins.explain.lessons.parse import ParsedLesson
 
-LONGEST = 1600
-"""Characters of a passage, of which a few more may be escaped; a longer section becomes several, each of whole
-paragraphs, sentences or lines where it has some."""
+MAX_CHARACTERS = 1600
+"""The longest passage, before escapes. A longer section becomes several, each of whole paragraphs, sentences or lines
+if it has some."""
 SENTENCE_END = re.compile(
     r"(?<=[.!?…][”\"’)])\s+|(?<=[.!?…])\s+(?=\S)|(?<=[。！？][”’』」）])\s*|(?<=[。！？])(?![”’』」）])\s*"
 )
@@ -34,85 +34,93 @@ SENTENCE_END = re.compile(
 class Passage:
     """A piece of a lesson.
 
-    `path` are the headings above it, outermost first and without the lesson's title; it is empty for what stands before
-    the first of them. `question` is the heading if it asks something. `text` is Markdown. `anchor` is the id of the
-    section on the lesson's page; parts and rows of a section share it. An overview stands for a heading that has no
-    text of its own: it names what is below it. `asked` are further wordings of what the passage answers.
+    `path` are the headings above it, outermost first and without the lesson's title; it is empty for the text before
+    the first heading. `question` is the heading if it is a question. `text` is Markdown. `anchor` is the id of the
+    section on the lesson's page; all passages of a section share it. A passage of the kind "overview" stands for a
+    heading without text and lists the sections below it. `wordings` are further wordings of questions that the passage
+    answers.
     """
 
-    lesson: str
+    lesson_title: str
     path: tuple[str, ...]
     question: str | None
     text: str
     anchor: str
     kind: Literal["text", "row", "overview"] = "text"
-    asked: tuple[str, ...] = ()
+    wordings: tuple[str, ...] = ()
 
     @property
-    def plain(self) -> str:
-        """Its text without marks, for search and for language models."""
-        return plain(self.text)
+    def plain_text(self) -> str:
+        """The text without Markdown, for search and for language models."""
+        return to_plain(self.text)
 
     @property
     def heading(self) -> str:
-        """The heading right above it; the lesson's title if there is none."""
-        return self.path[-1] if self.path else self.lesson
+        """The nearest heading above it; the lesson's title if there is none."""
+        return self.path[-1] if self.path else self.lesson_title
 
     @property
     def topic(self) -> str:
-        """The outermost heading above it, for lists of what there is to ask about."""
-        return self.path[0] if self.path else self.lesson
+        """The outermost heading above it; the lesson's title if there is none."""
+        return self.path[0] if self.path else self.lesson_title
+
+    @property
+    def section_key(self) -> tuple[str, str]:
+        """The lesson and the anchor, which all passages of a section share, and no others."""
+        return self.lesson_title, self.anchor
 
 
 @dataclass(slots=True)
 class Section:
-    """What stands under one heading; `path` and `anchor` are those of its passages."""
+    """The blocks under one heading; `path` and `anchor` are those of its passages."""
 
     path: tuple[str, ...]
     anchor: str
     blocks: list[Block]
 
 
-def passages(lesson: Lesson) -> list[Passage]:
-    """All passages of a lesson, in order."""
-    found = list(sections(lesson))
-    return [passage for place, _ in enumerate(found) for passage in _of_section(lesson, found, place)]
+def split_passages(lesson: ParsedLesson) -> list[Passage]:
+    """Return all passages of a lesson, in order."""
+    sections = list(split_sections(lesson))
+    return [passage for place, _ in enumerate(sections) for passage in _section_passages(lesson, sections, place)]
 
 
-def _of_section(lesson: Lesson, found: Sequence[Section], place: int) -> Iterator[Passage]:
-    """The passages of the section at `place`; those after it may belong to it."""
-    section = found[place]
+def _section_passages(lesson: ParsedLesson, sections: Sequence[Section], place: int) -> Iterator[Passage]:
+    """Yield the passages of the section at `place`."""
+    section = sections[place]
     heading = section.path[-1] if section.path else lesson.title
     question = heading if is_question(heading) else None
     make = partial(Passage, lesson.title, section.path, question, anchor=section.anchor)
-    asked = lesson.asked.get(heading, ())
-    for number, text in enumerate(_texts(section.blocks)):
-        yield make(text=text, asked=() if number else asked)
+    wordings = lesson.wordings.get(heading, ())
+    for number, text in enumerate(_section_texts(section.blocks)):
+        yield make(text=text, wordings=() if number else wordings)
     for block in section.blocks:
         if isinstance(block, Table):
-            yield from (make(text=escaped(text), kind="row") for row in _rows(block) for text in _cut(row))
+            yield from (
+                make(text=escape(text), kind="row") for row in _row_lines(block) for text in _split_long_text(row)
+            )
     if not section.blocks and not FAQ.search(heading):
-        for number, text in enumerate(_grouped(_overview(found, place))):
-            yield make(text=text, kind="overview", asked=() if number else asked)
+        for number, text in enumerate(_group_lines(_overview_lines(sections, place))):
+            yield make(text=text, kind="overview", wordings=() if number else wordings)
 
 
-def _overview(found: Sequence[Section], place: int) -> Iterator[str]:
-    """A line for each section below the one at `place` that has text."""
-    path = found[place].path
+def _overview_lines(sections: Sequence[Section], place: int) -> Iterator[str]:
+    """Yield a line for each section with text below the heading of the one at `place`."""
+    path = sections[place].path
     depth = len(path)
-    below = (found[number] for number in range(place + 1, len(found)))
-    # Not on to the next of the same name: where many have one, that would be read again for each of them.
-    for part in takewhile(lambda part: len(part.path) > depth and part.path[:depth] == path, below):
-        if part.blocks:
-            yield f"- {escaped(part.path[depth])}: {escaped(_first_sentence(part))}"
+    following = (sections[number] for number in range(place + 1, len(sections)))
+    # It stops at the next heading of the same name: many of them would otherwise take quadratic time.
+    for section in takewhile(lambda section: len(section.path) > depth and section.path[:depth] == path, following):
+        if section.blocks:
+            yield f"- {escape(section.path[depth])}: {escape(_first_sentence(section))}"
 
 
-def sections(lesson: Lesson) -> Iterator[Section]:
-    """The sections of a lesson in order. The first may stand above all headings and be empty."""
+def split_sections(lesson: ParsedLesson) -> Iterator[Section]:
+    """Yield the sections of a lesson in order. The first one is the text above all headings, and may be empty."""
     stack: list[tuple[int, str]] = []
-    taken: dict[str, int] = {}
-    section = Section((), _anchor(lesson.title, taken), [])
-    for block in _with_questions(lesson.blocks):
+    used: dict[str, int] = {}
+    section = Section((), _make_anchor(lesson.title, used), [])
+    for block in _add_question_headings(lesson.blocks):
         if not isinstance(block, Heading):
             section.blocks.append(block)
         elif section.path or section.blocks or block.text != lesson.title:
@@ -122,26 +130,26 @@ def sections(lesson: Lesson) -> Iterator[Section]:
                 stack.pop()
             stack.append((block.level, block.text))
             path = tuple(text for _, text in stack if text != lesson.title)
-            section = Section(path, _anchor(block.text, taken), [])
+            section = Section(path, _make_anchor(block.text, used), [])
     yield section
 
 
-def topics(passages: Iterable[Passage]) -> dict[str, tuple[str, ...]]:
-    """The headings right below each lesson's title, by lesson, save that of a FAQ, which does not tell its subject."""
-    found: dict[str, dict[str, None]] = {}
+def topics_by_lesson(passages: Iterable[Passage]) -> dict[str, tuple[str, ...]]:
+    """Return the headings right below the title of each lesson, except that of a FAQ, which names no subject."""
+    topics: dict[str, dict[str, None]] = {}
     for passage in passages:
-        own = found.setdefault(passage.lesson, {})
+        own = topics.setdefault(passage.lesson_title, {})
         if passage.path and not FAQ.search(passage.topic):
             own[passage.topic] = None
-    return {lesson: tuple(own) for lesson, own in found.items()}
+    return {title: tuple(own) for title, own in topics.items()}
 
 
 def _first_sentence(section: Section) -> str:
-    return next(iter(sentences(plain(next(iter(_texts(section.blocks)), "")))), "")
+    return next(iter(split_sentences(to_plain(next(iter(_section_texts(section.blocks)), "")))), "")
 
 
-def _with_questions(blocks: Sequence[Block]) -> Iterator[Block]:
-    """With a heading for each question that a paragraph asks and the next lines answer."""
+def _add_question_headings(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Yield the blocks, and a heading in place of each question that a paragraph asks and the next lines answer."""
     in_faq, faq_level = False, 0
     for place, block in enumerate(blocks):
         if isinstance(block, Heading) and (FAQ.search(block.text) or block.level <= faq_level):
@@ -153,68 +161,73 @@ def _with_questions(blocks: Sequence[Block]) -> Iterator[Block]:
         question, _, answer = block.text.partition("\n") if in_faq else (block.text, "", "")
         is_last = place + 1 == len(blocks) or isinstance(blocks[place + 1], Heading)
         if "\n" not in question and is_question(question.strip()) and (answer.strip() or not is_last):
-            yield Heading(6, CODE.sub(lambda found: found[0][1:-1], question.strip()))
+            yield Heading(6, unwrap_code(question.strip()))
             yield from [Paragraph(answer.strip())] if answer.strip() else []
         else:
             yield block
 
 
-def _anchor(heading: str, taken: dict[str, int]) -> str:
-    """An id for the web page: words in small letters with hyphens, and a number where it was taken."""
-    folded = unicodedata.normalize("NFKC", heading).casefold()
-    return distinct("-".join(re.findall(r"\w+", re.sub(r"['’]", "", folded))) or "section", taken)
+def _make_anchor(heading: str, used: dict[str, int]) -> str:
+    """Return an id for the lesson's page, with a number if `used` has the id already."""
+    return make_distinct(hyphenate(unicodedata.normalize("NFKC", heading)) or "section", used)
 
 
-def distinct(name: str, taken: dict[str, int]) -> str:
-    """`name`, with a number where it was taken; `taken` holds how often each was."""
-    free, count = name, taken.get(name, 0)
-    while free in taken:
+def hyphenate(text: str) -> str:
+    """Return the words of a text in lower case, joined by hyphens."""
+    return "-".join(re.findall(r"\w+", re.sub(r"['’]", "", text.casefold())))
+
+
+def make_distinct(name: str, used: dict[str, int]) -> str:
+    """Return `name`, with a number if it is `used`; adds it to `used`, which counts the uses of each name."""
+    distinct, count = name, used.get(name, 0)
+    while distinct in used:
         count += 1
-        free = f"{name}-{count}"
-    taken[free] = 1
-    taken[name] = max(count, 1)
-    return free
+        distinct = f"{name}-{count}"
+    used[distinct] = 1
+    used[name] = max(count, 1)
+    return distinct
 
 
-def _texts(blocks: Sequence[Block]) -> list[str]:
-    """The blocks of a section as Markdown, joined to pieces that are not too long."""
-    pieces: list[str] = []
-    for part in (part for block in blocks for part in _markdown(block)):
-        if pieces and len(pieces[-1]) + len(part) <= LONGEST:
-            pieces[-1] += f"\n\n{part}"
+def _section_texts(blocks: Sequence[Block]) -> list[str]:
+    """Return the blocks of a section as Markdown, joined to texts that fit a passage."""
+    texts: list[str] = []
+    for text in (text for block in blocks for text in _block_texts(block)):
+        if texts and len(texts[-1]) + len(text) <= MAX_CHARACTERS:
+            texts[-1] += f"\n\n{text}"
         else:
-            pieces.append(part)
-    return pieces
+            texts.append(text)
+    return texts
 
 
-def _markdown(block: Block) -> Iterator[str]:
+def _block_texts(block: Block) -> Iterator[str]:
+    """Yield a block as Markdown, in several texts if it is too long for a passage."""
     match block:
         case Paragraph(text=text):
             lines = BREAK.join(filter(None, (" ".join(line.split()) for line in text.split(BREAK))))
-            yield from map(escaped, _cut(lines))
+            yield from map(escape, _split_long_text(lines))
         case Items():
-            yield from _grouped(_marked(block.lines()))
+            yield from _group_lines(_item_lines(block.lines()))
         case Table():
-            yield from _grouped(_marked(("-", row) for row in _rows(block)))
+            yield from _group_lines(_item_lines(("-", row) for row in _row_lines(block)))
         case Code(text=text):
-            lines_of_code = (part for line in text.splitlines() for part in _cut(line))
-            yield from (fenced(code) for code in _grouped(lines_of_code) if code.strip())
+            lines_of_code = (part for line in text.splitlines() for part in _split_long_text(line))
+            yield from (fence(code) for code in _group_lines(lines_of_code) if code.strip())
 
 
-def _marked(items: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """List items as lines, each with its mark; one that is too long for a passage becomes several."""
+def _item_lines(items: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield list items as lines, each after its mark; an item that is too long for a passage becomes several lines."""
     for mark, item in items:
-        first, *others = map(escaped, _cut(item))
+        first, *others = map(escape, _split_long_text(item))
         yield f"{mark} {first}"
         yield from others
 
 
-def _grouped(lines: Iterable[str]) -> Iterator[str]:
-    """Lines joined to pieces that are not too long."""
+def _group_lines(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines joined to texts that fit a passage."""
     group: list[str] = []
     length = 0
     for line in lines:
-        if group and length + len(line) > LONGEST:
+        if group and length + len(line) > MAX_CHARACTERS:
             yield "\n".join(group)
             group, length = [], 0
         group.append(line)
@@ -223,32 +236,32 @@ def _grouped(lines: Iterable[str]) -> Iterator[str]:
         yield "\n".join(group)
 
 
-def _cut(text: str) -> Iterator[str]:
-    """A text in pieces that are not too long: of whole sentences, or else of whole words, as far as it has any."""
-    at = 0
-    while len(text) - at > LONGEST:
-        found = SENTENCE_END.finditer(text, at, at + LONGEST + 2)
-        ends = [gap.end() for gap in found if 0 < gap.start() - at <= LONGEST]
-        end = ends[-1] if ends else 1 + text.rfind(" ", at + 1, at + LONGEST) or at + LONGEST
-        yield text[at:end].strip()
-        at = end
-    yield text[at:].strip() if at else text
+def _split_long_text(text: str) -> Iterator[str]:
+    """Yield a text in pieces that fit a passage: of whole sentences, or of whole words, or else cut anywhere."""
+    start = 0
+    while len(text) - start > MAX_CHARACTERS:
+        gaps = SENTENCE_END.finditer(text, start, start + MAX_CHARACTERS + 2)
+        ends = [gap.end() for gap in gaps if 0 < gap.start() - start <= MAX_CHARACTERS]
+        end = ends[-1] if ends else 1 + text.rfind(" ", start + 1, start + MAX_CHARACTERS) or start + MAX_CHARACTERS
+        yield text[start:end].strip()
+        start = end
+    yield text[start:].strip() if start else text
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences, list items and lines of a text."""
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences, list items and lines of a text."""
     lines = (re.sub(r"^(?:-|\d+\.) ", "", line.strip()) for line in text.splitlines())
     return [part for line in lines for part in SENTENCE_END.split(line) if part]
 
 
-def _rows(block: Table) -> list[str]:
-    """Each row as a line that needs no table around it: its name, then every cell with its column's name."""
+def _row_lines(block: Table) -> list[str]:
+    """Return each row as a line that can be read without the table: its name, then each cell with its column's name."""
     lines = []
     for row in block.rows:
         cells = [
             f"{name}: {cell}" if name else cell for name, cell in zip(block.header[1:], row[1:], strict=True) if cell
         ]
-        told = "; ".join(cell.removesuffix(".") for cell in cells)
-        told += "" if told.endswith(("!", "?", "…")) else "."
-        lines.append(f"{row[0]}: {told}" if row[0] and cells else row[0] or told)
+        text = "; ".join(cell.removesuffix(".") for cell in cells)
+        text += "" if text.endswith(("!", "?", "…")) else "."
+        lines.append(f"{row[0]}: {text}" if row[0] and cells else row[0] or text)
     return lines

@@ -1,7 +1,7 @@
-"""The embeddings of the lesson that comes with Tempera, made beforehand: a first start need not wait for them.
+"""The embeddings that come with Tempera, of its own lesson, so that the first start need not make them.
 
-`python -m plugins.explain.evaluation.bundle_embeddings` makes the file anew after a change to the lesson or to its
-wordings. A text that is not in the file is embedded like any other, and so are all texts if another model is used.
+`python -m plugins.explain.evaluation.bundle_embeddings` writes the file again after a change to the lesson or to its
+further wordings. A text that is not in the file is embedded like any other, and so are all texts of another model.
 """
 
 from __future__ import annotations
@@ -21,36 +21,37 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).parents[3] / "config" / "lessons" / "what-is-generative-ai.npz"
 MODEL = "all-minilm-l6-v2"
-"""Whose embeddings they are."""
-DIGITS = 16
-"""Of a key, which is a hash in hexadecimal digits, as many as are kept."""
-LARGEST = 127
+"""The model that made them."""
+KEY_DIGITS = 16
+"""The hexadecimal digits of a key that the file keeps."""
+MAX_VALUE = 127
+"""The largest number of 8 bits with a sign."""
 
 
-def prepared(model: str, keys: Iterable[str]) -> dict[str, Floats]:
-    """The embeddings of length 1 that were made with `model`, by those of the keys that are among them."""
-    known = _known(FILE) if model == MODEL else {}
-    return {key: known[short] for key in keys if (short := _short(key)) in known}
+def load_bundled(model: str, keys: Iterable[str]) -> dict[str, Floats]:
+    """Return the bundled embeddings of `model`, of length 1, by those `keys` that have one."""
+    bundled = _read_file(FILE) if model == MODEL else {}
+    return {key: bundled[short] for key in keys if (short := _shorten_key(key)) in bundled}
 
 
-def write(rows: dict[str, Floats], path: Path) -> None:
-    """Keep embeddings by their keys, each number in 8 bits."""
+def write_bundled(rows: dict[str, Floats], path: Path) -> None:
+    """Write embeddings by their keys, each number in 8 bits."""
     values = np.array(list(rows.values()))
-    scales = np.abs(values).max(axis=1, keepdims=True) / LARGEST
-    keys = np.array([_short(key) for key in rows], np.uint64)
+    scales = np.abs(values).max(axis=1, keepdims=True) / MAX_VALUE
+    keys = np.array([_shorten_key(key) for key in rows], np.uint64)
     np.savez_compressed(path, keys=keys, rows=np.rint(values / scales).astype(np.int8))
 
 
 @cache
-def _known(path: Path) -> dict[int, Floats]:
+def _read_file(path: Path) -> dict[int, Floats]:
     if not path.exists():
         return {}
-    with np.load(path, allow_pickle=False) as kept:
-        keys: NDArray[np.uint64] = kept["keys"]
-        rows = kept["rows"].astype(np.float32)
+    with np.load(path, allow_pickle=False) as arrays:
+        keys: NDArray[np.uint64] = arrays["keys"]
+        rows = arrays["rows"].astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return dict(zip(keys.tolist(), rows, strict=True))
 
 
-def _short(key: str) -> int:
-    return int(key[:DIGITS], 16)
+def _shorten_key(key: str) -> int:
+    return int(key[:KEY_DIGITS], 16)

@@ -1,7 +1,7 @@
-"""The embeddings of passages, kept in the database: what was embedded once is not embedded again.
+"""Embeds passages, and stores the embeddings in the database so that no text is embedded twice.
 
-Each text is kept under a hash of the model's name and the text itself, so an edited lesson needs only what the edit
-changed, lessons that say the same share it, and another model starts from nothing.
+Each embedding is stored under a hash of the model's name and the text. So after an edit only the changed texts are
+embedded, equal texts of several lessons share one embedding, and another model starts without any.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plugins.explain.search.bundled_embeddings import prepared
+from plugins.explain.search.bundled_embeddings import load_bundled
 from plugins.explain.search.embedded_texts import key_of, texts_of
 
 if TYPE_CHECKING:
@@ -24,38 +24,38 @@ if TYPE_CHECKING:
     from plugins.explain.search.types import Floats
 
 SCOPE = "vectors"
-BATCH = 16
-"""Texts of one request: so few that a bot which ends with its answer has kept what was made until then."""
-LONGEST = 4000
-"""Characters of a text that are embedded, more than models read: a heading may be any length, a request may not."""
-ALIKE = 0.95
-"""The cosine of two embeddings of a text by one model is above this, however they are computed and rounded."""
+TEXTS_PER_REQUEST = 16
+"""The texts of one request: few, so that a bot that ends after one answer loses little unfinished work."""
+MAX_CHARACTERS = 4000
+"""The characters of a text that are sent. Models read fewer, and a heading of any length must fit a request."""
+MIN_SAME_MODEL_COSINE = 0.95
+"""Two embeddings of a text by one model have a larger cosine than this, however they are computed and rounded."""
 
 log = logging.getLogger(__name__)
 
 
-async def vectors(
+async def embed_passages(
     store: Store,
     models: ModelClient,
     passages: Sequence[Passage],
     model: str = "",
     known: dict[str, bytes] | None = None,
 ) -> Floats:
-    """A row for each text of the passages' `units`, in their order, as `Index.attach` takes them.
+    """Return a row for each text of the passages' `text_groups`, in their order, as `Index.attach` takes them.
 
-    `model` makes them; "" stands for the first that the model server offers. `known` is what `kept` says of these
-    passages, where that is known already; what is made is added to it.
+    `model` "" stands for the first embedding model of the model server. `known` is the result of `load_embeddings` for
+    these passages, if the caller has it; new embeddings are added to it.
 
-    What is not kept yet is embedded and kept, batch by batch, so that an interruption loses at most one. Raises what
-    `ModelClient.embed` raises.
+    Texts without a stored embedding are embedded and stored batch by batch, so that an interruption loses at most one
+    batch. Raises what `ModelClient.embed` raises.
     """
     model = model or await models.first("embeddings")
     keys = {text: key_of(model, text) for text in texts_of(passages)}
-    known = await kept(store, models, passages, model) if known is None else known
+    known = await load_embeddings(store, models, passages, model) if known is None else known
     missing = iter([text for text, key in keys.items() if key not in known])
-    while batch := list(islice(missing, BATCH)):
-        made = await models.embed([text[:LONGEST] for text in batch], model=model)
-        new = {keys[text]: np.asarray(row, np.float16).tobytes() for text, row in zip(batch, made, strict=True)}
+    while batch := list(islice(missing, TEXTS_PER_REQUEST)):
+        rows = await models.embed([text[:MAX_CHARACTERS] for text in batch], model=model)
+        new = {keys[text]: np.asarray(row, np.float16).tobytes() for text, row in zip(batch, rows, strict=True)}
         await store.set_blobs(new, scope=SCOPE)
         known |= new
     if not keys:
@@ -63,38 +63,40 @@ async def vectors(
     return np.array([np.frombuffer(known[keys[text]], np.float16) for text in texts_of(passages)], np.float32)
 
 
-async def kept(store: Store, models: ModelClient, passages: Iterable[Passage], model: str) -> dict[str, bytes]:
-    """The embeddings, by key, of what need not be embedded: those in the database, and those that came with Tempera.
+async def load_embeddings(
+    store: Store, models: ModelClient, passages: Iterable[Passage], model: str
+) -> dict[str, bytes]:
+    """Return the embeddings, by key, that exist already: those in the database, and those that come with Tempera.
 
-    The model may have been replaced by another one of its name. So a text of either is embedded once more, and if that
-    gives something else, none of them counts. Raises what `ModelClient.embed` raises, also where everything is kept:
-    without the model server no question can be embedded.
+    The model may have been replaced by another one of the same name. So one text of each source is embedded again; if
+    the result differs, that source is not used. Raises what `ModelClient.embed` raises, even if all embeddings exist,
+    because without the model server no question can be embedded either.
     """
     texts = {key_of(model, text): text for text in texts_of(passages)}
     stored = await store.blobs(texts, scope=SCOPE)
     if not await _is_current(models, model, texts, stored):
-        log.warning("The model %s is another one than it was, so the lessons are embedded anew.", model)
+        log.warning("The model %s was replaced by another one of its name: all lessons are embedded again.", model)
         await store.delete_blobs(await store.blob_keys(scope=SCOPE), scope=SCOPE)
         stored = {}
-    rows = await asyncio.to_thread(prepared, model, texts.keys() - stored.keys())
-    came = {key: row.astype(np.float16).tobytes() for key, row in rows.items()}
-    return stored | came if await _is_current(models, model, texts, came) else stored
+    rows = await asyncio.to_thread(load_bundled, model, texts.keys() - stored.keys())
+    bundled = {key: row.astype(np.float16).tobytes() for key, row in rows.items()}
+    return stored | bundled if await _is_current(models, model, texts, bundled) else stored
 
 
 async def _is_current(models: ModelClient, model: str, texts: Mapping[str, str], known: Mapping[str, bytes]) -> bool:
-    """Whether the model still makes of a text what is known of it."""
+    """Return True if the model still makes the `known` embeddings, as far as the first one shows."""
     if not known:
         return True
     key, data = next(iter(known.items()))
     before = np.frombuffer(data, np.float16).astype(np.float32)
-    now = np.asarray((await models.embed([texts[key][:LONGEST]], model=model))[0], np.float32)
+    now = np.asarray((await models.embed([texts[key][:MAX_CHARACTERS]], model=model))[0], np.float32)
     if len(before) != len(now):
         return False
-    return float(before @ now) > ALIKE * float(np.linalg.norm(before) * np.linalg.norm(now))
+    return float(before @ now) > MIN_SAME_MODEL_COSINE * float(np.linalg.norm(before) * np.linalg.norm(now))
 
 
-async def forget_others(store: Store, models: ModelClient, passages: Iterable[Passage], model: str = "") -> None:
-    """Drop the embeddings of all but these passages: call it with those of every lesson that anybody has."""
+async def delete_unused(store: Store, models: ModelClient, passages: Iterable[Passage], model: str = "") -> None:
+    """Delete all embeddings except those of `passages`, which must be the passages of all lessons of all servers."""
     model = model or await models.first("embeddings")
     used = await asyncio.to_thread(lambda: {key_of(model, text) for text in texts_of(passages)})
     await store.delete_blobs(await store.blob_keys(scope=SCOPE) - used, scope=SCOPE)

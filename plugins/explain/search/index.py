@@ -1,14 +1,14 @@
-"""From a question to the passage that answers it, or to the decision that none does.
+"""Finds the passage that answers a question, or decides that none does.
 
 Two searches are joined. The lexical one is BM25 (Robertson and Zaragoza, “The Probabilistic Relevance Framework: BM25
-and Beyond”, 2009) over three fields: the text, the headings with the questions of a FAQ, and further wordings of what
-is asked. The semantic one compares sentence embeddings (Reimers and Gurevych, “Sentence-BERT”, 2019) of the question
+and Beyond”, 2009) over three fields: the text, the headings with the questions of a FAQ, and further wordings of the
+questions. The semantic one compares sentence embeddings (Reimers and Gurevych, “Sentence-BERT”, 2019) of the question
 with those of each passage as a whole, of each of its sentences, and of each question that it is known to answer. Most
-of what all passages have in common is taken off first (after Mu and Viswanath, “All-but-the-Top”, 2018), or the words
-that a lesson is full of would decide. Both searches name candidates; a candidate's score joins these likenesses with
-how much of the question's words and of its runs of letters (letters.py), weighted by their rarity, it has, and with
-where a guide leads (bridge.py). Whether the best candidate is an answer is a logistic model of a few features, fitted
-to labelled questions; there the likenesses count as they are.
+of the mean of all passages is subtracted first (after Mu and Viswanath, “All-but-the-Top”, 2018), because otherwise the
+subject that all passages share would decide. Both searches name candidates. The score of a candidate joins these
+similarities with the share of the question's words and character n-grams (ngrams.py) that it has, weighted by their
+rarity, and with the results of a reference lesson (reference_lesson.py). A logistic model of a few features, fitted to
+labelled questions, decides whether the best candidate is an answer; for this the mean is not subtracted.
 
 Without embeddings the words alone decide, with a model of their own. Everything here computes and never waits: call it
 in a thread.
@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plugins.explain.lessons.passages import topics
-from plugins.explain.search.answer_type import is_missing
-from plugins.explain.search.decision import FEATURES, HYBRID, LEXICAL, SUGGESTIONS, Decision, Ranking, decide
-from plugins.explain.search.embedded_texts import asked, units
-from plugins.explain.search.ngrams import CharacterNgrams, gathered
+from plugins.explain.lessons.passages import topics_by_lesson
+from plugins.explain.search.answer_type import lacks_answer_type
+from plugins.explain.search.decision import FEATURE_COUNT, HYBRID, LEXICAL, MAX_SUGGESTIONS, Decision, Ranking, decide
+from plugins.explain.search.embedded_texts import TEXT_GROUPS, known_questions, text_groups
+from plugins.explain.search.ngrams import CharacterNgrams, gather_ranges
 from plugins.explain.search.reference_lesson import ReferenceLesson
-from plugins.explain.search.section_classifier import MOST, SectionClassifier
-from plugins.explain.search.types import Floats, Query, Scored
-from plugins.explain.search.vocabulary import FILLERS, Vocabulary, joined, stems, words
+from plugins.explain.search.section_classifier import MAX_TEXTS, SectionClassifier
+from plugins.explain.search.types import Floats, PassageScores, Query
+from plugins.explain.search.vocabulary import FILLER_WORDS, Vocabulary, join_compounds, stems, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,284 +41,309 @@ if TYPE_CHECKING:
     from plugins.explain.lessons.passages import Passage
 
 
-CANDIDATES = 40
-"""How many passages each of the searches names."""
-ASKED_WEIGHT = 0.75
-"""Of the best of the questions that a passage is known to answer, beside its text."""
+MAX_CANDIDATES = 40
+"""The number of passages that each of the searches names."""
+QUESTIONS_WEIGHT = 0.75
+"""The weight of the best known question of a passage, relative to its text."""
 COMMON_SHARE = 0.75
-"""How much of the passages' mean is taken off their embeddings."""
-COVERAGE_WEIGHT, LETTERS_WEIGHT, BRIDGE_WEIGHT = 0.2, 0.3, 2.0
-"""Beside the likeness."""
-BM25_WEIGHT, BM25_LETTERS_WEIGHT, BM25_BRIDGE_WEIGHT = 0.25, 1.0, 6.0
-"""Beside the coverage, where there are no embeddings."""
-LEARNT_WEIGHT = 1.0
-"""Beside the likeness, for the sections whose wordings are known."""
-LEARNT_PARTS = (False, False, True, True)
-"""Which of a passage's `units` are learnt from: its bare sentences, and what it is known to answer."""
-SMALL = 8192
-"""Units of an index that are kept ready to be compared, all of them; of more, each at half the size."""
-EXACTLY = 10.0
-"""More than all else together: the question is a heading or a known wording, letter for letter."""
-ANNOUNCING, BM25_ANNOUNCING = -0.07, -0.25
-"""What stands before the first heading, and an overview, name many things and explain none of them."""
+"""The share of the passages' mean that is subtracted from embeddings."""
+COVERAGE_WEIGHT, NGRAMS_WEIGHT, REFERENCE_WEIGHT = 0.2, 0.3, 2.0
+"""The weights relative to the similarity."""
+BM25_WEIGHT, BM25_NGRAMS_WEIGHT, BM25_REFERENCE_WEIGHT = 0.25, 1.0, 6.0
+"""The weights relative to the word coverage, without embeddings."""
+SECTION_WEIGHT = 1.0
+"""The weight of the section classifier, relative to the similarity."""
+IS_TRAINING_GROUP = (False, False, True, True)
+"""The `text_groups` that the section classifier is trained on: sentences without heading, and known questions."""
+MAX_FULL_PRECISION_TEXTS = 8192
+"""The largest number of texts whose embeddings keep 32 bits, and are all compared; of more, each number has 16 bits."""
+EXACT_MATCH_SCORE = 10.0
+"""More than all other scores together: the question is exactly a heading or a known wording."""
+INTRODUCTION_SCORE, BM25_INTRODUCTION_SCORE = -0.07, -0.25
+"""The text before the first heading, and an overview, name many things and explain none of them."""
 
 
 class Index:
-    """The passages of some lessons, ready for questions. `guide` leads to those of lessons about the same."""
+    """The passages of some lessons, ready for questions. `reference` is the index of their reference lesson."""
 
-    def __init__(self, passages: Sequence[Passage], guide: Index | None = None) -> None:
+    def __init__(self, passages: Sequence[Passage], reference: Index | None = None) -> None:
         self.passages = tuple(passages)
-        self.topics = topics(passages)
-        said = [
-            [passage.plain if passage.kind != "overview" else "" for passage in passages],
-            [" ".join(passage.path) or passage.lesson for passage in passages],
-            [" ".join(passage.asked) for passage in passages],
+        self.topics = topics_by_lesson(passages)
+        fields = [
+            [passage.plain_text if passage.kind != "overview" else "" for passage in passages],
+            [" ".join(passage.path) or passage.lesson_title for passage in passages],
+            [" ".join(passage.wordings) for passage in passages],
         ]
-        texts = [" ".join(parts) for parts in zip(*said, strict=True)]
-        self._letters = CharacterNgrams(texts)
-        self._vocabulary: Vocabulary = Vocabulary(texts, guide._vocabulary if guide else None)
-        stemmed = [[_stems(text) for text in field] for field in said]
+        texts = [" ".join(parts) for parts in zip(*fields, strict=True)]
+        self._ngrams = CharacterNgrams(texts)
+        self._vocabulary: Vocabulary = Vocabulary(texts, reference._vocabulary if reference else None)
+        stemmed = [[_stems(text) for text in field] for field in fields]
         self._fields = [_bm25(field) for field in stemmed if any(field)]
         self._stems = [frozenset(chain(*parts)) for parts in zip(*stemmed, strict=True)]
-        self._counts = Counter(chain.from_iterable(self._stems))
-        self._announcing = np.array([_announces(passage) for passage in passages])
-        self._exactly: dict[str, int] = {}
-        for place, passage in enumerate(passages):
-            for told in filter(None, (_told(words(text)) for text in (*passage.asked, passage.heading))):
-                self._exactly.setdefault(told, place)
-        self._whole: Floats | None = None
-        self._learnt: SectionClassifier | None = None
-        self._guide = guide
-        self._bridge = ReferenceLesson(guide, self) if guide and passages else None
+        self._stem_counts = Counter(chain.from_iterable(self._stems))
+        self._is_introduction = np.array([_is_introduction(passage) for passage in passages])
+        self._exact_positions: dict[str, int] = {}
+        for position, passage in enumerate(passages):
+            for text in filter(None, (_without_fillers(words(text)) for text in (*passage.wordings, passage.heading))):
+                self._exact_positions.setdefault(text, position)
+        self._whole_embeddings: Floats | None = None
+        self._section_classifier: SectionClassifier | None = None
+        self._reference = reference
+        self._reference_lesson = ReferenceLesson(reference, self) if reference and passages else None
 
-    def attach(self, vectors: Floats) -> None:
-        """Add the embeddings: a row of length 1 for each text of all passages' `units`, in their order.
+    def attach(self, embeddings: Floats) -> None:
+        """Add the embeddings: a row of length 1 for each text of all passages' `text_groups`, in their order.
 
-        The guide's count, too, where it has got its own before.
+        The reference lesson's embeddings are used if it has got its own before.
         """
-        counts = [len(part) for passage in self.passages for part in units(passage)]
+        counts = [len(group) for passage in self.passages for group in text_groups(passage)]
         self._bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
-        self._asked = np.array([bool(asked(passage)) for passage in self.passages])
-        self._units: NDArray[np.floating[Any]] = vectors.astype(np.float32 if len(vectors) <= SMALL else np.float16)
-        self._whole = vectors[self._bounds[:-1:4]].astype(np.float32)
-        self._common = COMMON_SHARE * self._whole.mean(axis=0)
-        self._along = vectors @ self._common
-        self._lengths = np.linalg.norm(vectors - self._common, axis=1)
-        self._learn(vectors)
-        if self._bridge and self._guide and self._guide._whole is not None:
-            self._bridge.attach(self._guide.meanings(), self.meanings())
+        self._has_questions = np.array([bool(known_questions(passage)) for passage in self.passages])
+        precision = np.float32 if len(embeddings) <= MAX_FULL_PRECISION_TEXTS else np.float16
+        self._embeddings: NDArray[np.floating[Any]] = embeddings.astype(precision)
+        self._whole_embeddings = embeddings[self._bounds[:-1:TEXT_GROUPS]].astype(np.float32)
+        self._common = COMMON_SHARE * self._whole_embeddings.mean(axis=0)
+        self._common_products = embeddings @ self._common
+        self._centred_lengths = np.linalg.norm(embeddings - self._common, axis=1)
+        self._train_section_classifier(embeddings)
+        if self._reference_lesson and self._reference and self._reference._whole_embeddings is not None:
+            self._reference_lesson.attach(self._reference.passage_embeddings(), self.passage_embeddings())
 
-    def _learn(self, vectors: Floats) -> None:
+    def _train_section_classifier(self, embeddings: Floats) -> None:
         """Learn from the further wordings, and from the sentences of the sections that have some."""
-        asked = {(passage.lesson, passage.anchor) for passage in self.passages if passage.asked}
-        numbers = {section: number for number, section in enumerate(sorted(asked))}
-        section = np.array([numbers.get((passage.lesson, passage.anchor), -1) for passage in self.passages])
-        of_unit = np.repeat(np.repeat(section, 4), np.diff(self._bounds))
-        in_parts = np.repeat(np.tile(LEARNT_PARTS, len(self.passages)), np.diff(self._bounds))
-        rows = np.flatnonzero((of_unit >= 0) & in_parts)
-        self._section = section
-        self._learnt = None
-        if 0 < len(rows) <= MOST:
-            self._rows = rows
-            self._learnt = SectionClassifier(_lengthened(vectors[rows] - self._common), of_unit[rows])
+        sections = sorted({passage.section_key for passage in self.passages if passage.wordings})
+        numbers = {section: number for number, section in enumerate(sections)}
+        section_of = np.array([numbers.get(passage.section_key, -1) for passage in self.passages])
+        counts = np.diff(self._bounds)
+        section_of_text = np.repeat(np.repeat(section_of, TEXT_GROUPS), counts)
+        is_training_text = np.repeat(np.tile(IS_TRAINING_GROUP, len(self.passages)), counts)
+        rows = np.flatnonzero((section_of_text >= 0) & is_training_text)
+        self._section_of = section_of
+        self._section_classifier = None
+        if 0 < len(rows) <= MAX_TEXTS:
+            self._training_rows = rows
+            centred = _normalize(embeddings[rows] - self._common)
+            self._section_classifier = SectionClassifier(centred, section_of_text[rows])
 
-    def fits(self, embedded: Sequence[Sequence[float]]) -> bool:
-        """Whether embeddings are as wide as those that are attached, here and to the guide."""
-        attached = [index._whole for index in (self, self._guide) if index is not None and index._whole is not None]
-        return all(rows.shape[1] == len(row) for rows in attached for row in embedded)
+    def has_width_of(self, embeddings: Sequence[Sequence[float]]) -> bool:
+        """Return True if the attached embeddings, also those of the reference lesson, are as wide as `embeddings`."""
+        indexes = [index for index in (self, self._reference) if index is not None]
+        attached = [index._whole_embeddings for index in indexes if index._whole_embeddings is not None]
+        return all(rows.shape[1] == len(row) for rows in attached for row in embeddings)
 
-    def meanings(self) -> Floats:
-        """A row of length 1 for each passage: the middle of it as a whole and its sentences."""
-        sums = np.add.reduceat(self._units, self._bounds[:-1], dtype=np.float32).reshape(len(self.passages), 4, -1)
-        told = sums[:, 0] + sums[:, 2]
-        return np.asarray(told / np.linalg.norm(told, axis=1, keepdims=True), np.float32)
+    def passage_embeddings(self) -> Floats:
+        """Return a row of length 1 for each passage: the mean direction of the whole passage and its sentences."""
+        sums = np.add.reduceat(self._embeddings, self._bounds[:-1], dtype=np.float32)
+        by_group = sums.reshape(len(self.passages), TEXT_GROUPS, -1)
+        directions = by_group[:, 0] + by_group[:, 2]
+        return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True), np.float32)
 
-    def query(self, question: str) -> Query:
-        """Read a question. Embedded is what was asked, and, where that differs, the same with its words as meant."""
-        meant = self._vocabulary.meant(question)
-        told = _told(meant)
-        texts = (question, told) if told and told != " ".join(words(question)) else (question,)
-        return Query(question, tuple(dict.fromkeys(stems(meant))), texts)
+    def read_question(self, question: str) -> Query:
+        """Read a question. Its texts to embed are the question and, if that differs, the corrected question."""
+        corrected = self._vocabulary.correct_words(question)
+        text = _without_fillers(corrected)
+        texts = (question, text) if text and text != " ".join(words(question)) else (question,)
+        return Query(question, tuple(dict.fromkeys(stems(corrected))), texts)
 
     def rank(
-        self, query: Query, embedded: Sequence[Sequence[float]] | None = None, scored: Scored | None = None
+        self, query: Query, embeddings: Sequence[Sequence[float]] | None = None, scores: PassageScores | None = None
     ) -> Ranking:
-        """The best passages. `embedded` are the embeddings of `query.texts`; None leaves words alone to decide.
+        """Return the best passages. `embeddings` are those of `query.texts`; None lets the words alone decide.
 
-        `scored` is what `scored` says of them all, where that is known already.
+        `scores` is the result of `score_all`, if the caller has it.
         """
-        direction = self._direction(embedded)
-        lexical = self._lexical(query.stems)
-        guidance = self._bridge.guidance(query, embedded if direction is not None else None) if self._bridge else None
-        led = guidance.leads if guidance else np.zeros(len(self.passages))
-        chosen = self._candidates(lexical, direction, led)
+        direction = self._direction(embeddings)
+        lexical = self._lexical_scores(query.stems)
+        reference = None
+        if self._reference_lesson:
+            reference = self._reference_lesson.score(query, embeddings if direction is not None else None)
+        relevance = reference.relevance if reference else np.zeros(len(self.passages))
+        chosen = self._candidates(lexical, direction, relevance)
         if not len(chosen):
-            return Ranking((), (0.0,) * FEATURES, -math.inf, direction is not None)
-        scored = scored.at(chosen) if scored else self._scored(query, direction, lexical, chosen)
-        score = scored.score + (BM25_BRIDGE_WEIGHT if direction is None else BRIDGE_WEIGHT) * led[chosen]
-        order = np.argsort(-score, kind="stable")
-        found = [order[rank] for rank in self._distinct(chosen[order])]
-        first, passage = found[0], self.passages[chosen[found[0]]]
+            return Ranking((), (0.0,) * FEATURE_COUNT, -math.inf, direction is not None)
+        scores = scores.select(chosen) if scores else self._score(query, direction, lexical, chosen)
+        weight = BM25_REFERENCE_WEIGHT if direction is None else REFERENCE_WEIGHT
+        total = scores.total + weight * relevance[chosen]
+        order = np.argsort(-total, kind="stable")
+        best = [order[rank] for rank in self._best_per_section(chosen[order])]
+        first, passage = best[0], self.passages[chosen[best[0]]]
         features = (
-            float(scored.likeness[first]),
-            float(scored.best[first]),
-            float(scored.coverage[first]),
-            float(is_missing(query.question, f"{' '.join(passage.path)} {passage.plain}")),
+            float(scores.similarity[first]),
+            float(scores.best_similarity[first]),
+            float(scores.word_coverage[first]),
+            float(lacks_answer_type(query.question, f"{' '.join(passage.path)} {passage.plain_text}")),
             min(len(query.stems), 4) / 4,
-            min(float(score[first] - score[found[1]]), 1.0) if len(found) > 1 else 1.0,
-            float(bool(passage.asked)),
-            float(scored.letters[first]),
-            *(guidance.sureness(int(chosen[first])) if guidance else (0.0, 0.0)),
-            float(scored.taught[first]),
+            min(float(total[first] - total[best[1]]), 1.0) if len(best) > 1 else 1.0,
+            float(bool(passage.wordings)),
+            float(scores.ngram_overlap[first]),
+            *(reference.confidence_for(int(chosen[first])) if reference else (0.0, 0.0)),
+            float(scores.section_score[first]),
         )
         confidence = (LEXICAL if direction is None else HYBRID).confidence(features)
-        best_ones = tuple(self.passages[chosen[place]] for place in found)
-        return Ranking(best_ones, features, confidence, direction is not None)
+        passages = tuple(self.passages[chosen[position]] for position in best)
+        return Ranking(passages, features, confidence, direction is not None)
 
-    def scored(self, query: Query, embedded: Sequence[Sequence[float]] | None) -> Scored:
-        """What each passage has to do with a question; scores only compare passages."""
+    def score_all(self, query: Query, embeddings: Sequence[Sequence[float]] | None) -> PassageScores:
+        """Score every passage for a question. The totals only compare passages."""
         every = np.arange(len(self.passages))
-        return self._scored(query, self._direction(embedded), self._lexical(query.stems), every)
+        return self._score(query, self._direction(embeddings), self._lexical_scores(query.stems), every)
 
-    def share_of(self, other: Passage) -> NDArray[Any]:
-        """How much of what another lesson's passage says in words each passage here has: 0 to about 1."""
-        told = set(_stems(f"{' '.join(other.path)} {other.plain}"))
-        return self._lexical(sorted(told)) / max(sum(map(self._rarity, told)), 1e-9)
-
-    def _direction(self, embedded: Sequence[Sequence[float]] | None) -> Floats | None:
-        return None if embedded is None or self._whole is None else _mean(embedded)
-
-    def _scored(self, query: Query, direction: Floats | None, lexical: Floats, chosen: NDArray[np.intp]) -> Scored:
-        coverage = self._coverage(query.stems, chosen)
-        letters = self._letters.shares(query.question, chosen)
-        announcing = self._announcing[chosen]
-        exactly = EXACTLY * (chosen == self._exactly.get(_told(words(query.texts[-1])), -1))
-        if direction is None:
-            none = np.zeros(len(chosen))
-            score = exactly + coverage + BM25_WEIGHT * lexical[chosen] + BM25_ANNOUNCING * announcing
-            return Scored(score + BM25_LETTERS_WEIGHT * letters, none, none, coverage, letters, none)
-        every = _products(np.asarray(self._units, np.float32), direction) if self._units.dtype == np.float32 else None
-        likeness, best, own = self._likeness(direction, every, chosen)
-        taught = self._taught(direction, every)[chosen]
-        score = exactly + own + LEARNT_WEIGHT * taught + COVERAGE_WEIGHT * coverage + ANNOUNCING * announcing
-        return Scored(score + LETTERS_WEIGHT * letters, likeness, best, coverage, letters, taught)
+    def word_overlap(self, other: Passage) -> NDArray[Any]:
+        """Return, for each passage, the share of the words of another lesson's passage that it has: 0 to about 1."""
+        other_stems = set(_stems(f"{' '.join(other.path)} {other.plain_text}"))
+        return self._lexical_scores(sorted(other_stems)) / max(sum(map(self._rarity, other_stems)), 1e-9)
 
     def decide(self, ranking: Ranking) -> Decision:
-        """What to say to whoever asked."""
+        """Choose between an answer, suggestions and a refusal with the topics."""
         return decide(ranking, self.topics)
 
-    def _distinct(self, order: NDArray[np.intp]) -> Iterator[int]:
-        """The ranks of the best passages of the first three sections, told apart by their lesson and anchor."""
+    def _direction(self, embeddings: Sequence[Sequence[float]] | None) -> Floats | None:
+        """Return the mean direction of a question's embeddings; None if they or the passages' are missing."""
+        if embeddings is None or self._whole_embeddings is None:
+            return None
+        return _normalize(np.asarray(embeddings, np.float32).mean(axis=0))
+
+    def _score(
+        self, query: Query, direction: Floats | None, lexical: Floats, chosen: NDArray[np.intp]
+    ) -> PassageScores:
+        coverage = self._word_coverage(query.stems, chosen)
+        ngrams = self._ngrams.overlap(query.question, chosen)
+        introduction = self._is_introduction[chosen]
+        exact_position = self._exact_positions.get(_without_fillers(words(query.texts[-1])), -1)
+        exact = EXACT_MATCH_SCORE * (chosen == exact_position)
+        if direction is None:
+            none = np.zeros(len(chosen))
+            total = exact + coverage + BM25_WEIGHT * lexical[chosen] + BM25_INTRODUCTION_SCORE * introduction
+            return PassageScores(total + BM25_NGRAMS_WEIGHT * ngrams, none, none, coverage, ngrams, none)
+        products = None
+        if self._embeddings.dtype == np.float32:
+            products = _dot_products(np.asarray(self._embeddings, np.float32), direction)
+        similarity, best, centred = self._similarities(direction, products, chosen)
+        section = self._section_scores(direction, products)[chosen]
+        total = exact + centred + SECTION_WEIGHT * section + COVERAGE_WEIGHT * coverage
+        total = total + INTRODUCTION_SCORE * introduction + NGRAMS_WEIGHT * ngrams
+        return PassageScores(total, similarity, best, coverage, ngrams, section)
+
+    def _best_per_section(self, order: NDArray[np.intp]) -> Iterator[int]:
+        """Yield the ranks of the best passages of the first three sections."""
         seen = set()
-        for rank, place in enumerate(order):
-            passage = self.passages[place]
-            if (section := (passage.lesson, passage.anchor)) not in seen:
+        for rank, position in enumerate(order):
+            if (section := self.passages[position].section_key) not in seen:
                 seen.add(section)
                 yield rank
-            if len(seen) == SUGGESTIONS:
+            if len(seen) == MAX_SUGGESTIONS:
                 return
 
-    def _lexical(self, asked: Sequence[str]) -> Floats:
+    def _lexical_scores(self, query_stems: Sequence[str]) -> Floats:
+        """Return the sum of the BM25 scores of all fields for each passage."""
         scores = np.zeros(len(self.passages), np.float32)
         for field in self._fields:
-            if known := [stem for stem in asked if stem in field.vocab_dict]:
+            if known := [stem for stem in query_stems if stem in field.vocab_dict]:
                 scores += field.get_scores(known)
         return scores
 
-    def _candidates(self, lexical: Floats, direction: Floats | None, led: NDArray[Any]) -> NDArray[np.intp]:
-        if direction is not None and len(lexical) <= 2 * CANDIDATES:
+    def _candidates(self, lexical: Floats, direction: Floats | None, relevance: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the positions of the passages that a search names, in ascending order."""
+        if direction is not None and len(lexical) <= 2 * MAX_CANDIDATES:
             return np.arange(len(lexical))
-        chosen = np.union1d(_largest(lexical), _largest(led))
-        if direction is None or self._whole is None:
+        chosen = np.union1d(_best_positions(lexical), _best_positions(relevance))
+        if direction is None or self._whole_embeddings is None:
             return chosen
-        return np.union1d(chosen, _largest(_products(self._whole, direction)))
+        return np.union1d(chosen, _best_positions(_dot_products(self._whole_embeddings, direction)))
 
-    def _likeness(self, direction: Floats, every: Floats | None, chosen: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
-        """How like the question each chosen passage is: in all; at most in one of its parts; in all that is its own."""
-        places, begin = gathered(self._bounds[::4], chosen)
-        offsets = self._bounds[4 * chosen[:, None] + np.arange(4)] - self._bounds[4 * chosen[:, None]]
-        segments = (offsets + begin[:, None]).ravel()
-        asked = self._asked[chosen]
-        products, own = self._compared(direction, every, places)
-        parts = np.maximum.reduceat(products, segments).reshape(-1, 4)
+    def _similarities(
+        self, direction: Floats, products: Floats | None, chosen: NDArray[np.intp]
+    ) -> tuple[NDArray[Any], ...]:
+        """Return three similarities of each chosen passage: joint, of its best group, and joint without the mean."""
+        rows, begins = gather_ranges(self._bounds[::TEXT_GROUPS], chosen)
+        first_groups = TEXT_GROUPS * chosen[:, None]
+        offsets = self._bounds[first_groups + np.arange(TEXT_GROUPS)] - self._bounds[first_groups]
+        segments = (offsets + begins[:, None]).ravel()
+        has_questions = self._has_questions[chosen]
+        original, centred = self._compare(direction, products, rows)
+        by_group = np.maximum.reduceat(original, segments).reshape(-1, TEXT_GROUPS)
+        centred_by_group = np.maximum.reduceat(centred, segments).reshape(-1, TEXT_GROUPS)
         return (
-            _joined(parts, asked),
-            parts.max(axis=1),
-            _joined(np.maximum.reduceat(own, segments).reshape(-1, 4), asked),
+            _joint_similarity(by_group, has_questions),
+            by_group.max(axis=1),
+            _joint_similarity(centred_by_group, has_questions),
         )
 
-    def _compared(self, direction: Floats, every: Floats | None, places: NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """The likeness of a question to some of the units: as they are, and without what is common.
+    def _compare(self, direction: Floats, products: Floats | None, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """Return the cosines of a question with some embeddings: the original ones, and those without the mean.
 
-        `every` has the first for all of them, where these are few enough to be compared at once.
+        `products` are the original cosines of all embeddings, if these are few enough to be compared at once.
         """
-        products = _products(np.asarray(self._units[places], np.float32), direction) if every is None else every[places]
-        without = products - self._along[places] - (direction - self._common) @ self._common
-        lengths = self._lengths[places] * np.linalg.norm(direction - self._common)
-        return products, np.asarray(without / np.maximum(lengths, 1e-9), np.float32)
+        if products is None:
+            original = _dot_products(np.asarray(self._embeddings[rows], np.float32), direction)
+        else:
+            original = products[rows]
+        centred = original - self._common_products[rows] - (direction - self._common) @ self._common
+        lengths = self._centred_lengths[rows] * np.linalg.norm(direction - self._common)
+        return original, np.asarray(centred / np.maximum(lengths, 1e-9), np.float32)
 
-    def _taught(self, direction: Floats, every: Floats | None) -> NDArray[Any]:
-        """What the wordings teach about each passage."""
-        if self._learnt is None:
+    def _section_scores(self, direction: Floats, products: Floats | None) -> NDArray[Any]:
+        """Return for each passage the score that the section classifier gives its section; 0 without wordings."""
+        if self._section_classifier is None:
             return np.zeros(len(self.passages))
-        scores = self._learnt.scores(self._compared(direction, every, self._rows)[1])
-        return np.where(self._section >= 0, scores[self._section], 0.0)
+        scores = self._section_classifier.score(self._compare(direction, products, self._training_rows)[1])
+        return np.where(self._section_of >= 0, scores[self._section_of], 0.0)
 
     def _rarity(self, stem: str) -> float:
-        count = self._counts.get(stem, 0)
+        """Return the inverse document frequency of a stem, as BM25 defines it."""
+        count = self._stem_counts.get(stem, 0)
         return math.log(1 + (len(self.passages) - count + 0.5) / (count + 0.5))
 
-    def _coverage(self, asked: Sequence[str], chosen: NDArray[np.intp]) -> NDArray[Any]:
-        """How much of the question each passage has in words: 0 to 1, each word weighted by its rarity."""
-        rarity = {stem: self._rarity(stem) for stem in asked}
+    def _word_coverage(self, query_stems: Sequence[str], chosen: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the share of the question's words, weighted by rarity, that each chosen passage has: 0 to 1."""
+        rarity = {stem: self._rarity(stem) for stem in query_stems}
         total = sum(rarity.values()) or 1.0
-        return np.array([sum(rarity[s] for s in asked if s in self._stems[place]) / total for place in chosen])
+        return np.array(
+            [sum(rarity[s] for s in query_stems if s in self._stems[position]) / total for position in chosen]
+        )
 
 
-def _told(said: Sequence[str]) -> str:
-    return " ".join(word for word in said if word not in FILLERS)
+def _without_fillers(question_words: Sequence[str]) -> str:
+    return " ".join(word for word in question_words if word not in FILLER_WORDS)
 
 
 def _stems(text: str) -> list[str]:
-    return stems([*words(text), *joined(text)])
+    return stems([*words(text), *join_compounds(text)])
 
 
-def _joined(parts: NDArray[Any], asked: NDArray[np.bool_]) -> NDArray[Any]:
-    """From the likenesses of a passage's four parts to that of the whole. `asked`: whether the fourth is one."""
-    text = parts[:, :3].mean(axis=1)
-    return np.asarray((text + ASKED_WEIGHT * np.where(asked, parts[:, 3], text)) / (1 + ASKED_WEIGHT))
+def _joint_similarity(by_group: NDArray[Any], has_questions: NDArray[np.bool_]) -> NDArray[Any]:
+    """Join the similarities of the four text groups. The last group counts only for passages with known questions."""
+    text = by_group[:, :3].mean(axis=1)
+    questions = np.where(has_questions, by_group[:, 3], text)
+    return np.asarray((text + QUESTIONS_WEIGHT * questions) / (1 + QUESTIONS_WEIGHT))
 
 
-def _announces(passage: Passage) -> bool:
+def _is_introduction(passage: Passage) -> bool:
     return not passage.path or passage.kind == "overview"
 
 
-def _bm25(texts: list[list[str]]) -> Any:
-    """A BM25 index of stems."""
+def _bm25(stemmed_texts: list[list[str]]) -> Any:
     import bm25s
 
     field = bm25s.BM25(k1=1.2, b=0.75)
-    field.index(texts, show_progress=False)
+    field.index(stemmed_texts, show_progress=False)
     return field
 
 
-def _mean(embedded: Sequence[Sequence[float]]) -> Floats:
-    mean = np.asarray(embedded, np.float32).mean(axis=0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
-
-
-def _lengthened(rows: Floats) -> Floats:
-    """With length 1."""
+def _normalize(rows: Floats) -> Floats:
+    """Scale a row, or each of several rows, to length 1."""
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-9), np.float32)
 
 
-def _products(rows: Floats, direction: Floats) -> Floats:
-    """The product of each row with `direction`, in this thread: BLAS's own wait for cores that models keep busy."""
+def _dot_products(rows: Floats, direction: Floats) -> Floats:
+    """Return the product of each row with `direction`. BLAS is slower if models keep its threads' cores busy."""
     products: Floats = np.einsum("ij,j->i", rows, direction)
     return products
 
 
-def _largest(scores: NDArray[Any]) -> NDArray[np.intp]:
-    """The places of the largest scores, of those that are above nothing."""
-    places = np.argpartition(scores, -CANDIDATES)[-CANDIDATES:] if len(scores) > CANDIDATES else np.arange(len(scores))
-    return places[scores[places] > 0]
+def _best_positions(scores: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the positions of the largest scores, without those that are not above 0."""
+    positions = np.arange(len(scores))
+    if len(scores) > MAX_CANDIDATES:
+        positions = np.argpartition(scores, -MAX_CANDIDATES)[-MAX_CANDIDATES:]
+    return positions[scores[positions] > 0]

@@ -1,8 +1,8 @@
-"""From a lesson whose author wrote down how pupils ask, to other lessons about the same.
+"""Uses a lesson whose author wrote down how pupils ask to find passages of other lessons on the same subject.
 
-Teachers' lessons have no such wordings. A question that a guide, such as the lesson that comes with Tempera, has the
-place for also fits those passages of other lessons that say what stands there. Where a lesson is about something else,
-no passage of the guide is like any of its own, and the bridge leads nowhere.
+Teachers' lessons have no such wordings. So a question is first asked of a reference lesson, the one that comes with
+Tempera: passages of other lessons that say the same as its best passages are then likely to answer the question.
+For a lesson on another subject no passage is similar to one of the reference lesson, and nothing changes.
 """
 
 from __future__ import annotations
@@ -22,51 +22,62 @@ if TYPE_CHECKING:
 
 DEFAULT_LESSON = Path(__file__).parents[3] / "config" / "lessons" / "what-is-generative-ai.md"
 """The lesson that comes with Tempera."""
-SHARPNESS, LEXICAL_SHARPNESS = 0.1, 0.2
-"""Differences of the guide's scores that count as large."""
-ALIKE, LEXICAL_ALIKE = 0.4, 0.03
-"""How like each other passages about different things may be; only what is above counts."""
-SAME = 0.25
-"""How far above it passages are that are about the same for certain."""
-UNSURE, SURE = -1.0, 4.0
-"""The log-odds of the guide that count. A lesson may know what its guide does not, so that counts less."""
+TEMPERATURE, LEXICAL_TEMPERATURE = 0.1, 0.2
+"""The temperature of the softmax over the reference lesson's scores, with embeddings and by words alone."""
+MIN_SIMILARITY, LEXICAL_MIN_SIMILARITY = 0.4, 0.03
+"""The similarity that passages on different subjects may have; only the part above it counts."""
+SAME_SUBJECT_MARGIN = 0.25
+"""The part above it at which two passages certainly have the same subject."""
+MIN_CONFIDENCE, MAX_CONFIDENCE = -1.0, 4.0
+"""The limits of the reference lesson's log-odds. The lower one is near 0, since a lesson may know what it does not."""
 
 
 @dataclass(frozen=True, slots=True)
-class Guidance:
-    """How well a guide's places for a question lead to each passage, 0 to 1; what it is alike to; how sure it is."""
+class ReferenceScores:
+    """The results of a question in the reference lesson, for the passages of an index.
 
-    leads: NDArray[Any]
-    alike: NDArray[Any]
+    `relevance` says how well its best passages agree with each passage, 0 to 1, shape (passages,). `similarity` is that
+    of its passages to those of the index, shape (reference passages, passages). `confidence` is the log-odds that the
+    reference lesson answers the question.
+    """
+
+    relevance: NDArray[Any]
+    similarity: NDArray[Any]
     confidence: float
 
-    def sureness(self, place: int) -> tuple[float, float]:
-        """How sure the guide is to answer the question, as far as it knows what the passage at `place` is about.
+    def confidence_for(self, position: int) -> tuple[float, float]:
+        """Return the confidence times the coverage of the passage at `position`, and this coverage.
 
-        The second number is how far that is, 0 to 1.
+        The coverage says how far the reference lesson has the subject of the passage, 0 to 1.
         """
-        known = min(float(self.alike[:, place].max()) / SAME, 1.0)
-        return known * self.confidence, known
+        coverage = min(float(self.similarity[:, position].max()) / SAME_SUBJECT_MARGIN, 1.0)
+        return coverage * self.confidence, coverage
 
 
 class ReferenceLesson:
-    """Between a guide and an index of other lessons. Embeddings count where both have theirs, the guide first."""
+    """A reference lesson, compared with an index of other lessons.
 
-    def __init__(self, guide: SearchIndex, index: SearchIndex) -> None:
-        self._guide = guide
-        self._said = np.array([np.maximum(index.share_of(passage) - LEXICAL_ALIKE, 0) for passage in guide.passages])
-        self._meant: NDArray[Any] | None = None
+    Embeddings are used if both have theirs; the reference lesson must get them first.
+    """
 
-    def attach(self, guide: Floats, index: Floats) -> None:
-        """Take in what the passages of either mean: a row of length 1 for each."""
-        self._meant = np.maximum(np.einsum("ik,jk->ij", guide, index) - ALIKE, 0)
+    def __init__(self, reference: SearchIndex, index: SearchIndex) -> None:
+        self._reference = reference
+        overlaps = np.array([index.word_overlap(passage) for passage in reference.passages])
+        self._word_similarity = np.maximum(overlaps - LEXICAL_MIN_SIMILARITY, 0)
+        self._embedding_similarity: NDArray[Any] | None = None
 
-    def guidance(self, query: Query, embedded: Sequence[Sequence[float]] | None) -> Guidance | None:
-        """What the guide makes of a question; None where embeddings are to decide and one of the two has none."""
-        alike = self._said if embedded is None else self._meant
-        if alike is None:
+    def attach(self, reference: Floats, index: Floats) -> None:
+        """Compare the passages by their embeddings: a row of length 1 for each passage of either."""
+        self._embedding_similarity = np.maximum(np.einsum("ik,jk->ij", reference, index) - MIN_SIMILARITY, 0)
+
+    def score(self, query: Query, embeddings: Sequence[Sequence[float]] | None) -> ReferenceScores | None:
+        """Ask the reference lesson. Returns None if there are `embeddings`, but none of the passages."""
+        similarity = self._word_similarity if embeddings is None else self._embedding_similarity
+        if similarity is None:
             return None
-        scored = self._guide.scored(query, embedded)
-        likely = np.exp((scored.score - scored.score.max()) / (LEXICAL_SHARPNESS if embedded is None else SHARPNESS))
-        confidence = self._guide.rank(query, embedded, scored).confidence
-        return Guidance(likely / likely.sum() @ alike, alike, min(max(confidence, UNSURE), SURE))
+        temperature = LEXICAL_TEMPERATURE if embeddings is None else TEMPERATURE
+        scores = self._reference.score_all(query, embeddings)
+        likelihood = np.exp((scores.total - scores.total.max()) / temperature)
+        relevance = likelihood / likelihood.sum() @ similarity
+        confidence = self._reference.rank(query, embeddings, scores).confidence
+        return ReferenceScores(relevance, similarity, min(max(confidence, MIN_CONFIDENCE), MAX_CONFIDENCE))

@@ -1,42 +1,44 @@
-"""Everyday English, for telling a typing error from a word that the lessons do not have.
+"""Common English words, which tell a typing error from a correct word that the lessons do not have.
 
-The words and how often each was counted, in many millions of words, come with pyspellchecker.
+pyspellchecker provides the words and their counts in a large collection of texts.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
-KNOWN = 100
-"""How often a word was counted that is no typing error; below are those that nobody says, among them old spellings."""
-USUAL = 1000
-"""How often one was counted that is likely to be what somebody meant."""
-REACH = 2
-"""Letters by which a typed word may differ from what was meant; half of it where it is short."""
-SHORT = 7
+MIN_KNOWN_COUNT = 100
+"""The count from which on a word is no typing error; rarer entries are mostly outdated spellings."""
+MIN_USUAL_COUNT = 1000
+"""The count from which on a word is a likely correction."""
+MAX_DISTANCE = 2
+"""The largest number of letters in which a typed long word may differ from its correction; half of it for a short one.
+"""
+MIN_LONG_WORD_LETTERS = 7
+"""The length from which on a word is long."""
 
 
 def is_word(word: str) -> bool:
-    """Whether it is English. `word` is in small letters and without apostrophes, here and below."""
-    return _counts().get(word, 0) >= KNOWN
+    """Return True if `word` is English. Here and below, it is in lower case and without apostrophes."""
+    return _counts().get(word, 0) >= MIN_KNOWN_COUNT
 
 
-def nearest(word: str) -> tuple[str, int] | None:
-    """The usual word that differs least, of several the most frequent one; and in how many letters it differs."""
+def nearest_word(word: str) -> tuple[str, int] | None:
+    """Return the common word with the smallest distance, and the distance; of several the most frequent one."""
     from rapidfuzz.distance import OSA
     from rapidfuzz.process import extract
 
-    alike = [
+    candidates = [
         known
         for first in dict.fromkeys(word[:2])
-        for known in _usual().get(first, ())
-        if abs(len(known) - len(word)) <= REACH
+        for known in _usual_words().get(first, ())
+        if abs(len(known) - len(word)) <= MAX_DISTANCE
     ]
-    reach = REACH if len(word) >= SHORT else REACH // 2
-    near = extract(word, alike, scorer=OSA.distance, score_cutoff=reach, limit=None)
-    if not near:
+    max_distance = MAX_DISTANCE if len(word) >= MIN_LONG_WORD_LETTERS else MAX_DISTANCE // 2
+    matches = extract(word, candidates, scorer=OSA.distance, score_cutoff=max_distance, limit=None)
+    if not matches:
         return None
-    distance, _, known = min((distance, -_counts()[known], known) for known, distance, _ in near)
+    distance, _, known = min((distance, -_counts()[known], known) for known, distance, _ in matches)
     return known, int(distance)
 
 
@@ -44,14 +46,15 @@ def nearest(word: str) -> tuple[str, int] | None:
 def _counts() -> dict[str, int]:
     from spellchecker import SpellChecker
 
-    counted = SpellChecker(language="en").word_frequency.items()
-    return {word.replace("'", ""): count for word, count in sorted(counted, key=lambda one: one[1])}
+    counts = SpellChecker(language="en").word_frequency.items()
+    # In ascending order, so that of two words that only an apostrophe tells apart the larger count stays.
+    return {word.replace("'", ""): count for word, count in sorted(counts, key=lambda item: item[1])}
 
 
 @cache
-def _usual() -> dict[str, list[str]]:
+def _usual_words() -> dict[str, list[str]]:
     by_first: dict[str, list[str]] = {}
     for word, count in _counts().items():
-        if count >= USUAL and len(word) > REACH:
+        if count >= MIN_USUAL_COUNT and len(word) > MAX_DISTANCE:
             by_first.setdefault(word[0], []).append(word)
     return by_first

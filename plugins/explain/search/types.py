@@ -1,4 +1,4 @@
-"""The types that the parts of the search share."""
+"""The types that the modules of the search share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question as an index reads it: the stems that say something, and the texts to embed."""
+    """A question as an index reads it: the stems of its words without stop words, and the texts to embed."""
 
     question: str
     stems: tuple[str, ...]
@@ -27,35 +27,35 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """What some passages have to do with a question, a number for each: in all, and what that was made from."""
+class PassageScores:
+    """The scores of some passages for a question: the total and what it was computed from, one number per passage."""
 
-    score: NDArray[Any]
-    likeness: NDArray[Any]
-    best: NDArray[Any]
-    coverage: NDArray[Any]
-    letters: NDArray[Any]
-    taught: NDArray[Any]
+    total: NDArray[Any]
+    similarity: NDArray[Any]
+    best_similarity: NDArray[Any]
+    word_coverage: NDArray[Any]
+    ngram_overlap: NDArray[Any]
+    section_score: NDArray[Any]
 
-    def at(self, places: NDArray[np.intp]) -> Scored:
-        """Those at some places."""
-        return Scored(*(getattr(self, field.name)[places] for field in fields(self)))
+    def select(self, positions: NDArray[np.intp]) -> PassageScores:
+        """Return the scores of the passages at some positions."""
+        return PassageScores(*(getattr(self, field.name)[positions] for field in fields(self)))
 
 
 class SearchIndex(Protocol):
-    """The part of a search index that another lesson's index makes use of."""
+    """The part of a search index that the index of another lesson uses."""
 
     @property
     def passages(self) -> Sequence[Passage]:
         """The passages in the order of their numbers."""
 
     def rank(
-        self, query: Query, embedded: Sequence[Sequence[float]] | None = None, scored: Scored | None = None
+        self, query: Query, embeddings: Sequence[Sequence[float]] | None = None, scores: PassageScores | None = None
     ) -> Ranking:
         """Return the best passages for a question."""
 
-    def scored(self, query: Query, embedded: Sequence[Sequence[float]] | None) -> Scored:
+    def score_all(self, query: Query, embeddings: Sequence[Sequence[float]] | None) -> PassageScores:
         """Return the scores of all passages for a question."""
 
-    def share_of(self, other: Passage) -> NDArray[Any]:
+    def word_overlap(self, other: Passage) -> NDArray[Any]:
         """Return, for each passage, the share of another passage's words that it has."""

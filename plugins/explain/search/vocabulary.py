@@ -1,4 +1,4 @@
-"""The words of questions and passages, brought to a common form; and what a mistyped word was meant to be."""
+"""Brings the words of questions and passages to a common form, and corrects typing errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from Stemmer import Stemmer
 
-CHAT = {
+CHAT_FORMS = {
     "cuz": "because",
     "diff": "different",
     "gen": "generative",
@@ -39,7 +39,7 @@ CHAT = {
     "wich": "which",
     "y": "why",
 }
-"""Short forms of chats, written out."""
+"""Short forms that people use in chats, with the words they stand for."""
 
 COMMON = """
     a about actually after again ai all also am an and any are as at be because been before being between but by
@@ -51,38 +51,38 @@ COMMON = """
     those though tho through to too up us use used uses using very versus want was way we well were what when
     where which while who why will with wont would wtf yes yo you your
 """
-STOP = frozenset(COMMON.split())
-"""Words that say nothing about what a question is about."""
+STOP_WORDS = frozenset(COMMON.split())
+"""Words that say nothing about the subject of a question."""
 
 FILLER = "bro dude even gimme just lol n ok okay omg please pls really so somebody stuff tf tho wtf yo"
-FILLERS = frozenset(FILLER.split())
-"""Those among them that only colour a question of a chat."""
+FILLER_WORDS = frozenset(FILLER.split())
+"""Stop words that can be left out of a question without changing its meaning."""
 
-SHORTEST = 4
-"""Letters of a word that may be corrected."""
-SHORT = 5
-"""Letters of a word that has many neighbours."""
+MIN_CORRECTED_LETTERS = 4
+"""The length from which on a word may be corrected."""
+MAX_SHORT_WORD_LETTERS = 5
+"""The length up to which a word has many similar words."""
 
 WORD = re.compile(r"[^\W_]+")
-LETTERED = re.compile(r"\b([^\W\d_])-(?=[^\W\d_]{2})")
-"""The hyphen of “e-mail”, which others write without."""
+LETTER_HYPHEN = re.compile(r"\b([^\W\d_])-(?=[^\W\d_]{2})")
+"""A hyphen after a single letter, as in “e-mail”, which some write without it."""
 COMPOUND = re.compile(r"(?<![^\W_])[^\W_]{2,}(?:-[^\W_]{2,})+")
 
 
-def plain(text: str) -> str:
-    """In small letters, without accents and apostrophes."""
+def fold(text: str) -> str:
+    """Return a text in lower case, without accents and apostrophes."""
     folded = unicodedata.normalize("NFKD", text.casefold())
     return re.sub(r"[’'´`\u0300-\u036f]", "", folded)
 
 
 def words(text: str) -> list[str]:
-    """All words in order, as they are written, but small and without accents."""
-    return WORD.findall(LETTERED.sub(r"\1", plain(text)))
+    """Return all words of a text in order, folded."""
+    return WORD.findall(LETTER_HYPHEN.sub(r"\1", fold(text)))
 
 
-def joined(text: str) -> list[str]:
-    """The words with hyphens, as those write them who leave hyphens out: “mockups”."""
-    return [word.replace("-", "") for word in COMPOUND.findall(plain(text))]
+def join_compounds(text: str) -> list[str]:
+    """Return the words with hyphens of a text, without their hyphens: “mockups” for “mock-ups”."""
+    return [word.replace("-", "") for word in COMPOUND.findall(fold(text))]
 
 
 @cache
@@ -92,72 +92,74 @@ def _stemmer() -> Stemmer:
     return Stemmer("english")
 
 
-def stems(of: Iterable[str]) -> list[str]:
-    """The stems of those words that say something."""
-    kept: Sequence[str] = [word for word in of if word not in STOP]
-    return list(_stemmer().stemWords(kept))
+def stems(words: Iterable[str]) -> list[str]:
+    """Return the stems of some words, without stop words."""
+    content_words: Sequence[str] = [word for word in words if word not in STOP_WORDS]
+    return list(_stemmer().stemWords(content_words))
 
 
 class Vocabulary:
-    """The words of all passages, and of `further`, for telling what a word was meant to be that is not among them."""
+    """The words of some texts and of an `other` vocabulary, to which it corrects the words of questions."""
 
-    def __init__(self, texts: Iterable[str], further: Vocabulary | None = None) -> None:
-        self._counts: dict[str, int] = dict(further._counts) if further else {}
+    def __init__(self, texts: Iterable[str], other: Vocabulary | None = None) -> None:
+        self._counts: dict[str, int] = dict(other._counts) if other else {}
         for text in texts:
-            for word in (*words(text), *joined(text)):
+            for word in (*words(text), *join_compounds(text)):
                 self._counts[word] = self._counts.get(word, 0) + 1
         self._stems = set(stems(self._counts))
-        self._long = [word for word in self._counts if len(word) >= SHORTEST and word.isalpha()]
+        self._corrections = [word for word in self._counts if len(word) >= MIN_CORRECTED_LETTERS and word.isalpha()]
 
     def __contains__(self, word: str) -> bool:
-        return word in self._counts or word in STOP or stems([word])[0] in self._stems
+        return word in self._counts or word in STOP_WORDS or stems([word])[0] in self._stems
 
-    def meant(self, question: str) -> list[str]:
-        """The words of a question with short forms written out, and each that nobody writes in its nearest known form.
+    def correct_words(self, question: str) -> list[str]:
+        """Return the words of a question with short forms written out and unknown words corrected.
 
-        Two words that the passages write as one become one. Where most words are unknown the question is in another
-        language, and only the passages' own words count as known forms.
+        Two words that the texts write as one are joined. If most words are unknown, the question is in another
+        language, and is corrected to the words of the texts alone.
         """
-        written = [part for word in words(question) for part in CHAT.get(word, word).split()]
-        unknown = {word for word in written if word not in self and not spelling.is_word(word)}
-        is_english = 2 * sum(word in unknown for word in written) <= len(written)
-        meant: list[str] = []
-        for word in written:
-            told = self._corrected(word, is_english) if word in unknown else word
-            if meant and f"{meant[-1]}{told}" in self._counts:
-                meant[-1] += told
+        typed = [part for word in words(question) for part in CHAT_FORMS.get(word, word).split()]
+        unknown = {word for word in typed if word not in self and not spelling.is_word(word)}
+        is_english = 2 * sum(word in unknown for word in typed) <= len(typed)
+        corrected: list[str] = []
+        for word in typed:
+            correction = self._correct_word(word, is_english) if word in unknown else word
+            if corrected and f"{corrected[-1]}{correction}" in self._counts:
+                corrected[-1] += correction
             else:
-                meant.append(told)
-        return meant
+                corrected.append(correction)
+        return corrected
 
-    def _corrected(self, word: str, is_english: bool) -> str:
-        if len(word) < SHORTEST or not word.isalpha():
+    def _correct_word(self, word: str, is_english: bool) -> str:
+        if len(word) < MIN_CORRECTED_LETTERS or not word.isalpha():
             return word
-        own = self._nearest(word)
-        usual = spelling.nearest(word) if is_english else None
-        return min(filter(None, (own, usual)), key=lambda known: known[1], default=(word, 0))[0]
+        own = self._nearest_word(word)
+        common = spelling.nearest_word(word) if is_english else None
+        return min(filter(None, (own, common)), key=lambda match: match[1], default=(word, 0))[0]
 
-    def _nearest(self, word: str) -> tuple[str, int] | None:
-        """The passages' word that was meant, and in how many letters it differs.
+    def _nearest_word(self, word: str) -> tuple[str, int] | None:
+        """Return the nearest word of the texts, and its distance; None if no word is near enough.
 
-        Short words are all alike, so there only a letter too many or two swapped count.
+        Short words have many similar ones, so they are corrected only if a letter is missing or added or two letters
+        are swapped.
         """
         from rapidfuzz.distance import OSA
         from rapidfuzz.process import extract
 
-        near = extract(word, self._long, scorer=OSA.distance, score_cutoff=1 if len(word) < 8 else 2, limit=8)
-        alike = [
+        max_distance = 1 if len(word) < 8 else 2
+        matches = extract(word, self._corrections, scorer=OSA.distance, score_cutoff=max_distance, limit=8)
+        candidates = [
             (distance, -self._counts[known], known)
-            for known, distance, _ in near
-            if sorted(known[:2]) == sorted(word[:2]) or (known[0] == word[0] and len(word) > SHORT)
-            if len(word) > SHORT or not _substituted(word, known)
+            for known, distance, _ in matches
+            if sorted(known[:2]) == sorted(word[:2]) or (known[0] == word[0] and len(word) > MAX_SHORT_WORD_LETTERS)
+            if len(word) > MAX_SHORT_WORD_LETTERS or not _is_other_word(word, known)
         ]
-        if not alike:
+        if not candidates:
             return None
-        distance, _, known = min(alike)
+        distance, _, known = min(candidates)
         return known, int(distance)
 
 
-def _substituted(word: str, known: str) -> bool:
-    """Whether the two differ in a letter for another, or in the end, as different words do."""
+def _is_other_word(word: str, known: str) -> bool:
+    """Return True if two words differ in one letter in place of another, or in the ending, as different words do."""
     return known.startswith(word) or (len(known) == len(word) and sorted(known) != sorted(word))

@@ -1,11 +1,13 @@
-"""A bot that answers from lessons; by their words alone, since the embeddings of the fake server mean nothing."""
+"""A bot that answers from lessons, by words alone, because the embeddings of the fake server mean nothing."""
 
 import copy
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fakes.core.requests import ROOM
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
@@ -20,33 +22,36 @@ from plugins.explain.search.index import Index
 
 DEFAULT = DEFAULT_FILE.parent / "lessons" / "what-is-generative-ai.md"
 
+PETS = "# Pets\n\n## Cats\n\nCats purr when they are content.\n\n## Dogs\n\nDogs bark at strangers.\n"
+PURR = "/explain why do cats purr"
+
 MakeBot = Callable[..., Bot]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _read_once() -> Iterator[None]:
-    """A file is read and indexed once for all tests; each has an index of its own, which knows no embeddings yet."""
-    really = library._indexed
-    once = cache(really)
+    """Read and index each file once for all tests. Each test gets its own index, without embeddings."""
+    build_index = library._build_index
+    build_once = cache(build_index)
 
-    def indexed(passages: Sequence[Passage], guide: Index | None = None) -> Index:
-        return really(passages, guide) if guide else copy.copy(once(tuple(passages)))
+    def build(passages: Sequence[Passage], reference: Index | None = None) -> Index:
+        return build_index(passages, reference) if reference else copy.copy(build_once(tuple(passages)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library, "bound", cache(library.bound))
-        patch.setattr(library, "_indexed", indexed)
+        patch.setattr(library, "read_lesson", cache(library.read_lesson))
+        patch.setattr(library, "_build_index", build)
         yield
 
 
 @pytest.fixture
-def without_guide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Embeds a test's own lessons alone, which is done much sooner."""
+def without_reference_lesson(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Remove the reference lesson, so that only a test's own lessons are embedded, which is much quicker."""
     monkeypatch.setattr(reference_lesson, "DEFAULT_LESSON", tmp_path / "none.md")
 
 
 @pytest.fixture
 def make_bot(models: FakeModels, tmp_path: Path) -> MakeBot:
-    """`make_bot(file, …)`: a bot with these lessons, always on the same database."""
+    """Return a function that makes a bot with the lessons of some files, always on the same database."""
     models.listed = {"fake-chat": "chat"}
 
     def make(
@@ -73,3 +78,16 @@ def make_bot(models: FakeModels, tmp_path: Path) -> MakeBot:
 async def bot(make_bot: MakeBot) -> AsyncIterator[Bot]:
     async with make_bot(DEFAULT) as running:
         yield running
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    """Return the path of a lesson about pets."""
+    path = tmp_path / "pets.md"
+    path.write_text(PETS)
+    return path
+
+
+def explain_plugin(bot: Bot) -> Any:
+    """Return the running plugin of /explain."""
+    return next(plugin for plugin in bot.registry.on(ROOM) if plugin.name == "explain")

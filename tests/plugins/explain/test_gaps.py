@@ -20,26 +20,26 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def test_the_same_question_counts_up_however_it_is_written(store: Store) -> None:
     counted = Gaps(store, 30)
     for question in ("What is a CPU?", "what is  a cpu", "Why?"):
-        await counted.asked("school", question)
-    await counted.unhelpful("school", "Pets › Cats")
-    await counted.asked("elsewhere", "Where?")
-    asked, unhelpful = await counted.listed("school")
+        await counted.count_question("school", question)
+    await counted.count_unhelpful("school", "Pets › Cats")
+    await counted.count_question("elsewhere", "Where?")
+    asked, unhelpful = await counted.list_gaps("school")
     assert [(gap.text, gap.count) for gap in asked] == [("what is a cpu", 2), ("Why?", 1)]
     assert [(gap.text, gap.count) for gap in unhelpful] == [("Pets › Cats", 1)]
 
 
-async def test_what_is_older_than_what_may_be_kept_is_forgotten(store: Store) -> None:
+async def test_gaps_older_than_the_retention_period_are_deleted(store: Store) -> None:
     counted = Gaps(store, 30)
-    await counted.asked("school", "Why?")
+    await counted.count_question("school", "Why?")
     await store.set("old", {"text": "old", "count": 9, "last": LONG_AGO}, scope="asked:school")
-    assert [gap.text for gap in (await counted.listed("school"))[0]] == ["Why?"]
+    assert [gap.text for gap in (await counted.list_gaps("school"))[0]] == ["Why?"]
     assert list(await store.items(scope="asked:school")) == ["why"]
 
 
-async def test_what_is_old_is_forgotten_where_nobody_asks_or_looks_any_more(store: Store) -> None:
+async def test_old_gaps_of_inactive_servers_are_deleted(store: Store) -> None:
     for server in ("school", "elsewhere"):
-        await Gaps(store, 30).asked(server, f"Why, {server}?")
-        await Gaps(store, 30).unhelpful(server, "Pets › Cats")
+        await Gaps(store, 30).count_question(server, f"Why, {server}?")
+        await Gaps(store, 30).count_unhelpful(server, "Pets › Cats")
     await Gaps(store, 30).forget_old()
     scopes = [f"{kind}:{server}" for kind in ("asked", "unhelpful") for server in ("school", "elsewhere")]
     assert all([await store.items(scope=scope) for scope in scopes])
@@ -47,26 +47,26 @@ async def test_what_is_old_is_forgotten_where_nobody_asks_or_looks_any_more(stor
     assert not any([await store.items(scope=scope) for scope in scopes])
 
 
-async def test_only_so_many_are_kept_and_the_latest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gaps, "MOST", 2)
+async def test_only_the_newest_gaps_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gaps, "MAX_GAPS", 2)
     counted = Gaps(store, 30)
     for question in ("one", "two", "three"):
-        await counted.asked("school", question)
-    assert {gap.text for gap in (await counted.listed("school"))[0]} == {"two", "three"}
+        await counted.count_question("school", question)
+    assert {gap.text for gap in (await counted.list_gaps("school"))[0]} == {"two", "three"}
 
 
 async def test_a_long_question_is_cut(store: Store) -> None:
     counted = Gaps(store, 30)
-    await counted.asked("school", "why " * 300)
-    ((gap,), _) = await counted.listed("school")
-    assert len(gap.text) <= gaps.LONGEST
+    await counted.count_question("school", "why " * 300)
+    ((gap,), _) = await counted.list_gaps("school")
+    assert len(gap.text) <= gaps.MAX_CHARACTERS
 
 
-async def test_what_somebody_asked_is_taken_back_and_what_others_asked_stays(store: Store) -> None:
+async def test_forgetting_a_question_keeps_the_counts_of_others(store: Store) -> None:
     counted = Gaps(store, 30)
     for question in ("Why?", "why", "Where?"):
-        await counted.asked("school", question)
+        await counted.count_question("school", question)
     for question in ("WHY", "Where?", "When?"):
-        await counted.forget("school", question)
-    asked, _ = await counted.listed("school")
+        await counted.forget_question("school", question)
+    asked, _ = await counted.list_gaps("school")
     assert [(gap.text, gap.count) for gap in asked] == [("why", 1)]

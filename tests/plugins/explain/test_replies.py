@@ -11,10 +11,11 @@ from bot.answers import context
 from bot.app import Bot
 from bot.core.messages import Place, Reply, Request, User
 from plugins import explain
-from plugins.explain.library.library import LessonLibrary, Library
+from plugins.explain.library.lesson_set import LessonSet
+from plugins.explain.library.library import LessonLibrary
 from plugins.explain.search.decision import DidYouMean
 
-from .conftest import DEFAULT, MakeBot
+from .conftest import DEFAULT, MakeBot, explain_plugin
 
 KNOWN, VAGUE, UNKNOWN = "what does a high temperature do", "which song does the winemaker sing", "zebra migration"
 WEB = Place("web", "general", server="web")
@@ -38,9 +39,9 @@ async def gaps(bot: Bot) -> str:
     return (await last(bot, ask("/lesson gaps", MODERATOR))).text
 
 
-async def test_questions_that_were_kept_long_enough_are_forgotten_though_nobody_asks_again(make_bot: MakeBot) -> None:
+async def test_old_gaps_are_deleted_even_if_nobody_asks_again(make_bot: MakeBot) -> None:
     async def asked(bot: Bot) -> list[str]:
-        (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+        plugin = explain_plugin(bot)
         return list(await plugin.host.store.items(scope=f"asked:{ROOM.server}"))
 
     async def is_empty(bot: Bot) -> bool:
@@ -53,7 +54,7 @@ async def test_questions_that_were_kept_long_enough_are_forgotten_though_nobody_
         await eventually(lambda: is_empty(bot))
 
 
-async def test_suggestions_of_one_name_say_where_they_stand(
+async def test_suggestions_of_the_same_name_show_their_lesson(
     make_bot: MakeBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [tmp_path / f"{name}.md" for name in ("cats", "dogs")]
@@ -61,7 +62,7 @@ async def test_suggestions_of_one_name_say_where_they_stand(
         file.write_text(f"# {file.stem}\n\n## Summary\n\nAll of it.\n\n## Only {file.stem}\n\nMore.\n")
 
     async def find(
-        self: LessonLibrary, library: Library, question: str, patience: float, *, user: str = ""
+        self: LessonLibrary, library: LessonSet, question: str, patience: float, *, user: str = ""
     ) -> DidYouMean:
         return DidYouMean(library.index.passages[:3])
 
@@ -73,7 +74,7 @@ async def test_suggestions_of_one_name_say_where_they_stand(
         assert labels(reply)[:3] == names
 
 
-async def test_an_answer_is_in_the_lessons_words_and_says_where_they_stand(bot: Bot) -> None:
+async def test_an_answer_quotes_the_lesson_and_names_its_source(bot: Bot) -> None:
     reply = await last(bot, ask(f"/explain {KNOWN}"))
     words, _, source = reply.text.rpartition("\n\n")
     assert "such as 1.5" in words
@@ -104,11 +105,11 @@ async def test_without_a_model_server_words_alone_answer(make_bot: MakeBot) -> N
         assert "such as 1.5" in (await last(bot, ask(f"/explain {KNOWN}"))).text
 
 
-@pytest.mark.usefixtures("without_guide")
+@pytest.mark.usefixtures("without_reference_lesson")
 async def test_a_question_does_not_wait_until_all_lessons_are_embedded(
     make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explain, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(explain, "EMBEDDINGS_WAIT_SECONDS", 0.05)
     lesson = tmp_path / "knob.md"
     lesson.write_text("# Knobs\n\n## Hot\n\nRare tokens come up.\n\n## Cold\n\nThe likely ones win.\n")
     models.listed = {"fake-embeddings": "embeddings"}
@@ -131,7 +132,7 @@ async def test_a_question_does_not_wait_until_all_lessons_are_embedded(
 async def test_a_question_is_embedded_once_the_lessons_are(
     make_bot: MakeBot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explain, "PATIENCE_SECONDS", 300)
+    monkeypatch.setattr(explain, "EMBEDDINGS_WAIT_SECONDS", 300)
     models.listed = {"fake-embeddings": "embeddings"}
     async with make_bot(DEFAULT) as bot:
         statuses = [reply.status for reply in await replies(bot, ask(f"/explain {KNOWN}"))]
@@ -143,10 +144,10 @@ async def test_a_question_is_embedded_once_the_lessons_are(
     assert [(request["input"][0], request["user"]) for request in models.requests] == [("what is a token", ANN.id)]
 
 
-async def test_what_another_command_looks_up_is_embedded_in_the_askers_name(
+async def test_a_question_of_another_command_is_embedded_for_its_user(
     make_bot: MakeBot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explain, "ASIDE_SECONDS", 300)
+    monkeypatch.setattr(explain, "CONTEXT_EMBEDDING_SECONDS", 300)
     monkeypatch.setattr(context, "KNOWN_SECONDS", 600)
     models.listed = {"fake-chat": "chat", "fake-embeddings": "embeddings"}
     async with make_bot(DEFAULT) as bot:
@@ -155,7 +156,7 @@ async def test_what_another_command_looks_up_is_embedded_in_the_askers_name(
     assert [request["user"] for request in looked_up] == [ANN.id]
 
 
-async def test_a_language_model_gets_a_lesson_without_marks(
+async def test_a_language_model_gets_a_passage_without_markdown(
     make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context, "KNOWN_SECONDS", 600)
@@ -166,7 +167,7 @@ async def test_a_language_model_gets_a_lesson_without_marks(
     assert "Cats purr a*b*c times." in models.requests[-1]["messages"][-1]["content"]
 
 
-async def test_a_vague_question_gets_suggestions_and_each_leads_to_its_passage(bot: Bot) -> None:
+async def test_a_vague_question_gets_suggestions_that_lead_to_passages(bot: Bot) -> None:
     reply = await last(bot, ask(f"/explain {VAGUE}"))
     assert "did you mean" in reply.text
     *offered, none = labels(reply)
@@ -178,7 +179,7 @@ async def test_a_vague_question_gets_suggestions_and_each_leads_to_its_passage(b
     assert answered.quote == offered[0]
 
 
-async def test_none_of_the_suggestions_is_a_gap(bot: Bot) -> None:
+async def test_none_of_these_counts_a_gap(bot: Bot) -> None:
     reply = await last(bot, ask(f"/explain {VAGUE}"))
     assert VAGUE not in await gaps(bot)
     told = await pressed(bot, reply, "None of these")
@@ -186,7 +187,7 @@ async def test_none_of_the_suggestions_is_a_gap(bot: Bot) -> None:
     assert f"- 1 × {VAGUE}" in await gaps(bot)
 
 
-async def test_what_somebody_has_deleted_takes_no_count_of_others_away(make_bot: MakeBot) -> None:
+async def test_deleting_ones_data_keeps_the_gap_counts_of_others(make_bot: MakeBot) -> None:
     async with make_bot(DEFAULT, plugins=("explain", "privacy")) as bot:
         for user in (ANN, BEN):
             await pressed(bot, await last(bot, ask(f"/explain {VAGUE}", user)), "None of these", user)
@@ -197,7 +198,7 @@ async def test_what_somebody_has_deleted_takes_no_count_of_others_away(make_bot:
             assert [line for line in (await gaps(bot)).splitlines() if line.startswith("- ")] == left
 
 
-async def test_a_press_below_anothers_suggestions_is_taken_back_too(make_bot: MakeBot) -> None:
+async def test_deleting_ones_data_takes_back_presses_below_suggestions_to_others(make_bot: MakeBot) -> None:
     async with make_bot(DEFAULT, plugins=("explain", "privacy")) as bot:
         await pressed(bot, await last(bot, ask(f"/explain {VAGUE}", ANN)), "None of these", BEN)
         assert f"- 1 × {VAGUE}" in await gaps(bot)
@@ -205,7 +206,7 @@ async def test_a_press_below_anothers_suggestions_is_taken_back_too(make_bot: Ma
         assert VAGUE not in await gaps(bot)
 
 
-async def test_that_somebody_pressed_is_forgotten_with_them(make_bot: MakeBot) -> None:
+async def test_after_deleting_ones_data_a_press_counts_again(make_bot: MakeBot) -> None:
     async with make_bot(DEFAULT, plugins=("explain", "privacy")) as bot:
         suggestions = await last(bot, ask(f"/explain {VAGUE}", ANN))
         await pressed(bot, suggestions, "None of these", BEN)
@@ -214,15 +215,15 @@ async def test_that_somebody_pressed_is_forgotten_with_them(make_bot: MakeBot) -
         assert f"- 1 × {VAGUE}" in await gaps(bot)
 
 
-async def test_only_so_many_who_pressed_are_remembered(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "MOST_MARKS", 1)
+async def test_remembered_presses_are_limited(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explain, "MAX_REMEMBERED_PRESSES", 1)
     suggestions = await last(bot, ask(f"/explain {VAGUE}", ANN))
     for user in (ANN, BEN, BEN, ANN):
         await pressed(bot, suggestions, "None of these", user)
     assert f"- 3 × {VAGUE}" in await gaps(bot)
 
 
-async def test_of_several_lessons_it_is_said_which_has_which_topics(bot: Bot) -> None:
+async def test_topics_of_several_lessons_are_listed_by_lesson(bot: Bot) -> None:
     birds = "# Birds\n\n" + "".join(f"## Bird {number}\n\nIt sings {number} songs.\n\n" for number in range(30))
     for title, text in (("Birds", f"{birds}## FAQ\n\n### Do they fly?\n\nYes.\n"), ("Fish", "Fish swim.")):
         await last(bot, ask(f'/lesson add title:{title} text:"{text}"', MODERATOR))
@@ -232,7 +233,7 @@ async def test_of_several_lessons_it_is_said_which_has_which_topics(bot: Bot) ->
     assert others == [f"- **Birds**: {' · '.join(f'Bird {number}' for number in range(13))} · …", "- **Fish**"]
 
 
-async def test_what_is_nowhere_is_said_with_what_there_is(bot: Bot, models: FakeModels) -> None:
+async def test_a_refusal_lists_the_topics_and_counts_a_gap(bot: Bot, models: FakeModels) -> None:
     reply = await last(bot, ask(f"/explain {UNKNOWN}"))
     first, _, *topics = reply.text.splitlines()
     assert (first, reply.error) == ("That is not in the lessons. They are about:", False)
@@ -244,12 +245,12 @@ async def test_what_is_nowhere_is_said_with_what_there_is(bot: Bot, models: Fake
     assert models.requests[-1]["messages"][-1]["content"] == UNKNOWN
 
 
-async def test_where_there_is_no_ask_it_is_not_offered(make_bot: MakeBot) -> None:
+async def test_without_ask_a_refusal_does_not_offer_it(make_bot: MakeBot) -> None:
     async with make_bot(DEFAULT, plugins=("explain",)) as bot:
         assert labels(await last(bot, ask(f"/explain {UNKNOWN}"))) == []
 
 
-async def test_without_lessons_it_says_so(make_bot: MakeBot) -> None:
+async def test_without_lessons_a_refusal_says_so(make_bot: MakeBot) -> None:
     async with make_bot() as bot:
         reply = await last(bot, ask(f"/explain {KNOWN}"))
     assert reply.text == "That is not in the lessons. There are none here yet."
@@ -273,7 +274,7 @@ async def test_the_next_topic_is_the_next_section(bot: Bot) -> None:
     assert "Next topic" not in labels(before_the_end)
 
 
-async def test_the_source_tells_path_and_neighbours_to_the_asker_alone(bot: Bot) -> None:
+async def test_the_source_shows_headings_and_neighbours_privately(bot: Bot) -> None:
     reply = await last(bot, ask(f"/explain {KNOWN}"))
     source = await pressed(bot, reply, "Source")
     assert source.private
@@ -289,7 +290,7 @@ async def test_the_source_tells_path_and_neighbours_to_the_asker_alone(bot: Bot)
     assert before.text.endswith("› Low temperature")
 
 
-async def test_what_did_not_help_is_counted_once_a_person_and_without_names(bot: Bot) -> None:
+async def test_an_unhelpful_answer_is_counted_once_per_person_without_names(bot: Bot) -> None:
     reply = await last(bot, ask(f"/explain {KNOWN}"))
     for user in (ANN, ANN, BEN):
         assert (await pressed(bot, reply, "That did not help", user)).private
@@ -299,7 +300,7 @@ async def test_what_did_not_help_is_counted_once_a_person_and_without_names(bot:
     assert "Ben" not in told
 
 
-async def test_a_button_to_what_is_gone_says_so(make_bot: MakeBot, tmp_path: Path) -> None:
+async def test_a_button_to_a_removed_section_says_that_it_is_gone(make_bot: MakeBot, tmp_path: Path) -> None:
     file = tmp_path / "pets.md"
     file.write_text("# Pets\n\n## Cats\n\nCats purr when they are content.\n\n## Dogs\n\nDogs bark at strangers.\n")
     async with make_bot(file) as bot:
@@ -330,6 +331,6 @@ async def test_questions_are_completed(bot: Bot, typed: str, first: str | None) 
     assert len(found) == len(set(found))
 
 
-async def test_refusals_speak_the_askers_language(bot: Bot) -> None:
+async def test_refusals_are_in_the_askers_language(bot: Bot) -> None:
     german = await last(bot, ask(f"/explain {UNKNOWN}", speaking("de")))
     assert german.text.startswith("Das steht nicht in den Lektionen. Sie handeln von:")

@@ -4,7 +4,7 @@ from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
 from bot.settings.scopes import home
-from plugins.explain.simplify import sentences, strays
+from plugins.explain.simplify import finished_sentences, unsupported_terms
 
 SOURCE = (
     "The temperature knob › High temperature. At a high temperature, such as 1.5, the drawing is freer. ChatGPT may "
@@ -28,8 +28,8 @@ MARK = "*In simpler words, written by AI:*"
         "Think of the HIGH temperature.",
     ],
 )
-def test_what_the_source_says_is_no_stray(sentence: str) -> None:
-    assert strays(sentence, SOURCE) == []
+def test_terms_of_the_source_are_supported(sentence: str) -> None:
+    assert unsupported_terms(sentence, SOURCE) == []
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_what_the_source_says_is_no_stray(sentence: str) -> None:
     ],
 )
 def test_names_and_numbers_that_the_source_lacks_are_found(sentence: str, found: list[str]) -> None:
-    assert strays(sentence, SOURCE) == found
+    assert unsupported_terms(sentence, SOURCE) == found
 
 
 def test_sentences_are_finished_when_something_follows() -> None:
-    assert list(sentences("It is 1.5 at most. He said “no!” Then\n- a list\nand it goes on.")) == [
+    assert list(finished_sentences("It is 1.5 at most. He said “no!” Then\n- a list\nand it goes on.")) == [
         "It is 1.5 at most.",
         " He said “no!”",
         " Then\n",
@@ -59,7 +59,7 @@ def test_sentences_are_finished_when_something_follows() -> None:
     ]
 
 
-async def test_simpler_words_are_marked_and_the_quote_stands_below(bot: Bot, models: FakeModels) -> None:
+async def test_simpler_words_are_marked_above_the_quoted_passage(bot: Bot, models: FakeModels) -> None:
     models.answer = GOOD
     reply = await last(bot, ask(QUESTION))
     mark, told, quote, source = reply.text.split("\n\n")
@@ -73,7 +73,7 @@ async def test_simpler_words_are_marked_and_the_quote_stands_below(bot: Bot, mod
     assert asked[-1]["content"].startswith("At a high temperature, such as 1.5,")
 
 
-async def test_a_sentence_is_shown_only_when_it_was_checked(bot: Bot, models: FakeModels) -> None:
+async def test_a_sentence_is_shown_only_after_its_check(bot: Bot, models: FakeModels) -> None:
     models.answer = GOOD
     models.before_gate = 3
     models.gate.clear()
@@ -97,9 +97,7 @@ async def test_a_sentence_is_shown_only_when_it_was_checked(bot: Bot, models: Fa
         ("  \n",),
     ],
 )
-async def test_what_the_lesson_does_not_say_is_never_seen(
-    bot: Bot, models: FakeModels, answer: tuple[str, ...]
-) -> None:
+async def test_an_unsupported_sentence_is_never_shown(bot: Bot, models: FakeModels, answer: tuple[str, ...]) -> None:
     models.answer = answer
     seen = await replies(bot, ask(QUESTION))
     assert not any("Google" in reply.text or "99" in reply.text for reply in seen)
@@ -108,7 +106,7 @@ async def test_what_the_lesson_does_not_say_is_never_seen(
     assert seen[-1].status.startswith("The simpler words said something that the lesson does not")
 
 
-async def test_the_model_is_stopped_at_the_first_stray(bot: Bot, models: FakeModels) -> None:
+async def test_the_model_is_stopped_at_the_first_unsupported_term(bot: Bot, models: FakeModels) -> None:
     models.answer = ("Google found it. ", *["More."] * 5)
     models.before_gate = 2
     models.gate.clear()
@@ -116,7 +114,7 @@ async def test_the_model_is_stopped_at_the_first_stray(bot: Bot, models: FakeMod
     await models.until(dropped=1, running=0)
 
 
-async def test_the_model_is_the_one_that_is_chosen_for_ask(bot: Bot, models: FakeModels) -> None:
+async def test_the_model_of_ask_is_used(bot: Bot, models: FakeModels) -> None:
     models.answer = GOOD
     models.listed["other-chat"] = "chat"
     await bot.settings.write([bot.settings.plan("ask.model", "other-chat", home(ROOM))], MODERATOR)
@@ -124,7 +122,7 @@ async def test_the_model_is_the_one_that_is_chosen_for_ask(bot: Bot, models: Fak
 
 
 @pytest.mark.parametrize("trouble", ["loading", "gone"])
-async def test_without_a_language_model_the_lesson_speaks(bot: Bot, models: FakeModels, trouble: str) -> None:
+async def test_without_a_language_model_the_passage_is_shown(bot: Bot, models: FakeModels, trouble: str) -> None:
     models.failure = (503, "fake-chat is loading.") if trouble == "loading" else None
     models.listed = models.listed if trouble == "loading" else {}
     reply = await last(bot, ask(QUESTION))
@@ -132,7 +130,7 @@ async def test_without_a_language_model_the_lesson_speaks(bot: Bot, models: Fake
     assert (reply.error, reply.status.startswith("The language model cannot be asked")) == (False, True)
 
 
-async def test_the_button_gives_simpler_words_of_what_it_stands_under(bot: Bot, models: FakeModels) -> None:
+async def test_the_button_simplifies_the_passage_above_it(bot: Bot, models: FakeModels) -> None:
     models.answer = GOOD
     reply = await last(bot, ask("/explain what does a high temperature do"))
     number = [button.label for button in reply.buttons].index("Simpler")

@@ -8,8 +8,16 @@ from fakes.model_server.model_api import FakeModels
 
 from bot import ModelClient
 from model_server.engines.contract import EngineSpec
-from plugins.explain.evaluation.calibration import Labelled, load, rates
-from plugins.explain.evaluation.measure import LESSON, index_of, main, ranked, served, speed, synthetic
+from plugins.explain.evaluation.calibration import LabelledQuestion, count_outcomes, load_questions
+from plugins.explain.evaluation.measure import (
+    build_index,
+    build_synthetic_index,
+    main,
+    median_search_milliseconds,
+    open_model_server,
+    rank_questions,
+)
+from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
 DATA = Path(__file__).parents[3] / "data"
 HELD_OUT = [DATA / f"explain_held_out{number}.jsonl" for number in ("", "_2", "_3")]
@@ -48,7 +56,7 @@ async def test_rates_and_times_are_printed(
     arguments = [str(labels), "--also", str(PLAIN), str(HEADINGS), "--url", models.url, "--sizes", "100", "200"]
     assert await main(arguments) == 0
     out = capsys.readouterr().out
-    for lesson in (LESSON.name, PLAIN.name, f"{PLAIN.name} without a guide"):
+    for lesson in (DEFAULT_LESSON.name, PLAIN.name, f"{PLAIN.name} without a reference lesson"):
         assert f"| labels of {lesson}, words and embeddings |" in out
         falsely = row(out, f"labels of {lesson}, words alone", "false answers")
         assert falsely[2:] == ["0 of 1", "0.0% to 79.3%", "≤ 8%"]
@@ -71,30 +79,30 @@ async def test_without_a_model_server_words_alone_are_measured(
 
 
 async def test_an_index_has_embeddings_where_there_is_a_model_server(models: FakeModels) -> None:
-    questions = [Labelled("What is a token?", "plain", frozenset({"What is a token?"}))]
+    questions = [LabelledQuestion("What is a token?", "plain", frozenset({"What is a token?"}))]
     async with ModelClient(models.url) as client:
-        index = await index_of(LESSON, client)
-        [with_them] = await ranked(index, questions, client)
-    [without] = await ranked(index, questions, None)
+        index = await build_index(DEFAULT_LESSON, client)
+        [with_them] = await rank_questions(index, questions, client)
+    [without] = await rank_questions(index, questions, None)
     assert (with_them.with_embeddings, without.with_embeddings) == (True, False)
 
 
-def test_made_up_passages_are_as_many_as_wanted_and_can_be_searched() -> None:
-    index = synthetic(120, synthetic(1, []).passages)
+def test_a_synthetic_index_has_the_given_size_and_can_be_searched() -> None:
+    index = build_synthetic_index(120, build_synthetic_index(1, []).passages)
     assert len(index.passages) == 120
     direction = np.random.default_rng(0).standard_normal(384).tolist()
-    query = index.query(index.passages[7].text)
+    query = index.read_question(index.passages[7].text)
     assert index.rank(query, [direction] * len(query.texts)).passages[0] == index.passages[7]
-    assert speed(index, [Labelled("word1 word2", "plain", frozenset())], [direction]) > 0
+    assert median_search_milliseconds(index, [LabelledQuestion("word1 word2", "plain", frozenset())], [direction]) > 0
 
 
 @pytest.mark.weights
-async def test_pupils_find_what_the_lesson_says(weights: Callable[[str], EngineSpec]) -> None:
+async def test_questions_of_pupils_find_their_passages(weights: Callable[[str], EngineSpec]) -> None:
     weights("all-minilm-l6-v2")
-    async with served("") as client:
+    async with open_model_server("") as client:
         assert client is not None
-        default = await index_of(LESSON, client)
-        plain = await index_of(PLAIN, client, default)
+        default = await build_index(DEFAULT_LESSON, client)
+        plain = await build_index(PLAIN, client, default)
         elsewhere = json.loads(HEADINGS.read_text("utf-8"))
         for path, index, told, first, three in (
             (HELD_OUT[0], default, None, 0.9, 0.96),
@@ -104,8 +112,8 @@ async def test_pupils_find_what_the_lesson_says(weights: Callable[[str], EngineS
             (HELD_OUT[2], default, None, 0.96, 0.98),
             (HELD_OUT[2], plain, elsewhere, 0.94, 0.98),
         ):
-            questions = load(path, told)
-            counted = rates(index, questions, await ranked(index, questions, client))
+            questions = load_questions(path, told)
+            counted = count_outcomes(index, questions, await rank_questions(index, questions, client))
             shares = {name: hits / of for name, (hits, of) in counted.items()}
             assert shares["right first"] >= first
             assert shares["right in three"] >= three

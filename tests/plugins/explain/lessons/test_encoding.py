@@ -1,6 +1,6 @@
 import pytest
 
-from plugins.explain.lessons.encoding import decoded, repaired
+from plugins.explain.lessons.encoding import decode, repair
 
 
 @pytest.mark.parametrize(
@@ -18,21 +18,21 @@ from plugins.explain.lessons.encoding import decoded, repaired
         ("itâ€™s a naÃ¯ve critic", "it’s a naïve critic"),
     ],
 )
-def test_what_a_wrong_encoding_left_is_undone(broken: str, right: str) -> None:
-    assert repaired(broken) == right
+def test_damage_of_wrong_encodings_is_repaired(broken: str, right: str) -> None:
+    assert repair(broken) == right
 
 
 @pytest.mark.parametrize(
     "formula", ["the slope β = 2", "β1 and 3 + β", "angles α, β and γ", "β-Carotin", "2 * β is more"]
 )
-def test_a_letter_that_a_formula_means_stays(formula: str) -> None:
-    assert repaired(formula) == formula
+def test_a_letter_of_a_formula_stays(formula: str) -> None:
+    assert repair(formula) == formula
 
 
 def test_quotation_marks_and_entities_stay_as_they_are() -> None:
-    assert repaired("“curled” and &amp;") == "“curled” and &amp;"
+    assert repair("“curled” and &amp;") == "“curled” and &amp;"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
 def test_files_in_several_encodings(encoding: str) -> None:
-    assert decoded("A café – “très” bon.\r\nYes.".encode(encoding)) == "A café – “très” bon.\nYes."
+    assert decode("A café – “très” bon.\r\nYes.".encode(encoding)) == "A café – “très” bon.\nYes."

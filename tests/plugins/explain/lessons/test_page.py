@@ -4,9 +4,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from bot import Page
-from plugins.explain.lessons.page import page, slug
-from plugins.explain.lessons.parse import read
-from plugins.explain.lessons.passages import passages
+from plugins.explain.lessons.page import build_page, make_slug
+from plugins.explain.lessons.parse import parse_lesson
+from plugins.explain.lessons.passages import split_passages
 
 from ..conftest import DEFAULT
 
@@ -53,14 +53,14 @@ To warn others.
 
 def made(text: str | bytes, filename: str = "pets.md", title: str = "Pets") -> Page:
     data = text if isinstance(text, bytes) else text.encode()
-    return page(title, read(data, filename), data, filename)
+    return build_page(title, parse_lesson(data, filename), data, filename)
 
 
 def parts(shown: Page) -> list[tuple[str, int, str]]:
     return [(part.heading, part.level, part.text) for part in shown.parts]
 
 
-def test_markdown_is_shown_as_it_was_written() -> None:
+def test_markdown_is_shown_unchanged() -> None:
     assert parts(made(MARKDOWN)) == [
         ("Pets", 1, "A *short* lesson ."),
         (
@@ -87,12 +87,12 @@ def test_markdown_is_shown_as_it_was_written() -> None:
 def test_every_passage_has_its_anchor_on_the_page(text: str, filename: str) -> None:
     shown = made(text, filename)
     anchors = [part.anchor for part in shown.parts]
-    assert {passage.anchor for passage in passages(read(text.encode(), filename))} <= set(anchors)
+    assert {passage.anchor for passage in split_passages(parse_lesson(text.encode(), filename))} <= set(anchors)
     assert len(anchors) == len(set(anchors))
     assert all(part.ask == f"/explain {part.heading}" for part in shown.parts if part.text)
 
 
-def test_what_is_not_markdown_is_told_in_it_and_means_only_itself() -> None:
+def test_plain_text_is_converted_to_markdown_that_shows_exactly_this_text() -> None:
     told = {heading: text for heading, _, text in parts(made(PLAIN, "pets.txt"))}
     assert told["Why do dogs bark?"] == "To warn others."
     assert "purr \\* and \\<b\\>sleep\\</b\\>." in told["Cats"]
@@ -100,12 +100,12 @@ def test_what_is_not_markdown_is_told_in_it_and_means_only_itself() -> None:
     assert "| a | b |\n|---|---|\n" in told["Cats"]
 
 
-def test_code_is_told_as_code() -> None:
+def test_code_is_converted_to_fenced_code() -> None:
     text = "# Run\n\n## A\n\n<b>Name</b> `a_b`:\n\n```\n# all\n  run()\n```\n\n2. Go.\n"
     assert parts(made(text))[1:] == [("A", 2, "Name `a_b`:\n\n```\n# all\n  run()\n```\n\n2. Go.")]
 
 
-def test_a_bar_in_a_cell_ends_it_nowhere() -> None:
+def test_a_bar_in_a_table_cell_is_escaped() -> None:
     text = "# Pets\n\n## A\n\n<b>x</b>\n\n|op|means|\n|--|--|\n|`a\\|b`|one \\| other|\n"
     shown = MarkdownIt("commonmark").enable("table").render(made(text).parts[-1].text)
     assert "<td><code>a|b</code></td>\n<td>one | other</td>\n</tr>" in shown
@@ -119,11 +119,11 @@ def test_a_bar_in_a_cell_ends_it_nowhere() -> None:
         ("One `` is none.<br>And \\<br>, \\`too<br>is`.", "One `` is none.  \nAnd \\<br>, \\`too  \nis`."),
     ],
 )
-def test_line_breaks_of_html_stay_where_they_are_no_marks(written: str, shown: str) -> None:
+def test_line_breaks_of_html_in_code_and_escapes_stay(written: str, shown: str) -> None:
     assert parts(made(f"# Pets\n\n## A\n\n{written}\n"))[1:] == [("A", 2, shown)]
 
 
-def test_line_breaks_of_html_leave_the_rest_as_it_was_written() -> None:
+def test_line_breaks_of_html_become_markdown_and_the_rest_is_unchanged() -> None:
     text = (
         "# Pets\n\n## Cats<br>and dogs\n\n*One*<br>two<br/> \nthree<BR>\n\n|a|b|\n|--|--|\n|**c**<br>d|e|\n\n"
         "## FAQ\n\nCan it swim?<br>It *can*.\n"
@@ -136,12 +136,12 @@ def test_line_breaks_of_html_leave_the_rest_as_it_was_written() -> None:
     ]
 
 
-def test_html_among_markdown_is_read_and_not_passed_on() -> None:
+def test_html_within_markdown_is_parsed_and_not_copied() -> None:
     text = "# Pets\n\n## Cats\n\nThey <img src=x onerror=alert(1)>purr.\n\n<script>2</script>\n\n## Dogs\n\nBark.\n"
     assert parts(made(text)) == [("Pets", 1, ""), ("Cats", 2, "They purr."), ("Dogs", 2, "Bark.")]
 
 
-def test_a_word_file_is_told_with_its_headings() -> None:
+def test_a_word_file_is_converted_with_its_headings() -> None:
     import docx
 
     document = docx.Document()
@@ -154,7 +154,7 @@ def test_a_word_file_is_told_with_its_headings() -> None:
     assert parts(made(written.getvalue(), "pets.docx"))[-1] == ("Cats", 2, "They purr.\n\n- black")
 
 
-def test_comments_that_nobody_closed_are_shown() -> None:
+def test_unclosed_comments_are_shown() -> None:
     told = parts(made("# Pets\n\nPurr <!-- one\n-->\n<!-- two -->.\n\n## Cats\n\nThey `purr <!-- ` on.\n"))
     assert told == [("Pets", 1, "Purr ."), ("Cats", 2, "They `purr <!-- ` on.")]
 
@@ -167,7 +167,7 @@ def test_comments_that_nobody_closed_are_shown() -> None:
     ],
     ids=["comments", "blank lines"],
 )
-def test_no_page_of_a_large_file_takes_hours(text: str, filename: str) -> None:
+def test_the_page_of_a_large_file_takes_linear_time(text: str, filename: str) -> None:
     assert len(made(text, filename).parts) == 2
 
 
@@ -181,4 +181,4 @@ def test_no_page_of_a_large_file_takes_hours(text: str, filename: str) -> None:
     ],
 )
 def test_the_address_of_a_title(title: str, name: str) -> None:
-    assert slug(title) == name
+    assert make_slug(title) == name

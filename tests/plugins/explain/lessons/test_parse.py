@@ -8,8 +8,8 @@ from PIL import Image
 
 from bot import UserError
 from plugins.explain.lessons.blocks import BREAK, Code, Heading, Items, Paragraph, Table
-from plugins.explain.lessons.parse import LARGEST, is_html, read
-from plugins.explain.lessons.passages import passages
+from plugins.explain.lessons.parse import MAX_FILE_BYTES, is_html, parse_lesson
+from plugins.explain.lessons.passages import split_passages
 
 PLAIN = Path(__file__).parents[3] / "data" / "plain_lesson.txt"
 KINDS = Table(("animal", "says"), (("cat", "meow"),))
@@ -60,7 +60,7 @@ def pdf(*lines: tuple[str, int]) -> bytes:
 def test_markdown() -> None:
     table = "| animal | says |\n|--|--|\n| cat | meow |\n"
     text = f"# Pets\n\n## Cats\n\nThey *purr*,\nmostly.\n\n- a bowl\n- a bed\n\n{table}"
-    lesson = read(text.encode(), "pets.md")
+    lesson = parse_lesson(text.encode(), "pets.md")
     assert lesson.title == "Pets"
     assert lesson.blocks == (
         Heading(1, "Pets"),
@@ -78,8 +78,8 @@ def test_markdown() -> None:
         "# Cells\n\n<details>\n<summary>A</summary>\n\nText is here.\n\n</details>\n\n## B\n",
     ],
 )
-def test_tags_and_comments_on_lines_of_their_own_do_no_harm(text: str) -> None:
-    assert read(text.encode(), "cells.md").blocks[1:3] in (
+def test_tags_and_comments_on_lines_of_their_own_are_ignored(text: str) -> None:
+    assert parse_lesson(text.encode(), "cells.md").blocks[1:3] in (
         (Heading(2, "A"), Paragraph("Text is here.")),
         (Heading(6, "A"), Paragraph("Text is here.")),
     )
@@ -87,15 +87,15 @@ def test_tags_and_comments_on_lines_of_their_own_do_no_harm(text: str) -> None:
 
 def test_an_html_page_of_comments_holds_no_text() -> None:
     with pytest.raises(UserError, match="holds no text"):
-        read(b"<!-- a -->", "a.html")
+        parse_lesson(b"<!-- a -->", "a.html")
 
 
-def test_what_markdown_marks_as_code_or_as_the_end_of_a_line_stays_so() -> None:
+def test_code_and_line_breaks_of_markdown_stay() -> None:
     text = (
         "# Run\n\n## Call `main`\n\nThe name `__main__`,  \nor one<br>two.\n\n1. Install `it`.\n\n"
         "```sh\n# all\n  pip install it\n```\n\n2. Run it.\n"
     )
-    assert read(text.encode(), "run.md").blocks[1:] == (
+    assert parse_lesson(text.encode(), "run.md").blocks[1:] == (
         Heading(2, "Call main"),
         Paragraph(f"The name `__main__`,{BREAK}or one{BREAK}two."),
         Items(("Install `it`.",), ordered=True),
@@ -103,16 +103,16 @@ def test_what_markdown_marks_as_code_or_as_the_end_of_a_line_stays_so() -> None:
         Items(("Run it.",), ordered=True, start=2),
     )
     page = b"<h1>Run</h1><h2>A</h2><pre>\nif x:\n  run()\n</pre>"
-    assert read(page, "run.html").blocks[2:] == (Code("if x:\n  run()"),)
+    assert parse_lesson(page, "run.html").blocks[2:] == (Code("if x:\n  run()"),)
 
 
-def test_html_without_what_surrounds_it() -> None:
+def test_html_is_parsed_without_navigation_and_footer() -> None:
     text = (
         "<!doctype html><meta charset=latin-1><body><nav>Home</nav><main><h1>Pets</h1><h2>Cats</h2><p>They <b>purr</b>"
         " – é.</p><ul><li>a bowl<li>a bed</ul><table><tr><th>animal<th>says<tr><td>cat<td>meow</table></main>"
         "<footer>Imprint</footer>"
     )
-    lesson = read(text.replace("–", "&ndash;").encode("latin-1"), "pets.txt")
+    lesson = parse_lesson(text.replace("–", "&ndash;").encode("latin-1"), "pets.txt")
     assert lesson.blocks == (
         Heading(1, "Pets"),
         Heading(2, "Cats"),
@@ -137,8 +137,8 @@ PARTED = (
     ],
     ids=["several articles", "all in a form", "headers of parts"],
 )
-def test_text_of_a_page_in_the_elements_that_pages_have_it_in(page: str) -> None:
-    assert read(f"<body>{page}".encode(), "pets.html").blocks == (
+def test_the_text_of_a_page_is_found_in_articles_forms_and_sections(page: str) -> None:
+    assert parse_lesson(f"<body>{page}".encode(), "pets.html").blocks == (
         Heading(1, "Pets"),
         Heading(2, "Cats"),
         Paragraph("They purr."),
@@ -148,9 +148,9 @@ def test_text_of_a_page_in_the_elements_that_pages_have_it_in(page: str) -> None
 
 
 @pytest.mark.parametrize("marks", ["", "# Loops\n\n"])
-def test_code_in_a_text_without_headings_stays_as_it_is(marks: str) -> None:
+def test_code_in_a_text_without_headings_stays_code(marks: str) -> None:
     code = "# three times\nfor i in range(3):\n    print(i)"
-    lesson = read(f"{marks}A loop repeats.\n\n```python\n{code}\n```\n".encode(), "loops.md")
+    lesson = parse_lesson(f"{marks}A loop repeats.\n\n```python\n{code}\n```\n".encode(), "loops.md")
     assert lesson.blocks[-2:] == (Paragraph("A loop repeats."), Code(code))
 
 
@@ -158,21 +158,23 @@ FORCES = "R: ohms.\n\nF: force in newtons\n\nA. Fleming found penicillin.\n\nF. 
 
 
 @pytest.mark.parametrize("marks", ["Physics\n\nIn short.\n\n", "# Physics\n\n## In short\n\n"])
-def test_single_letters_are_marks_of_questions_and_answers_alone(marks: str) -> None:
-    lesson = read(f"{marks}{FORCES}".encode(), "physics.md")
+def test_single_letters_are_labels_only_of_questions_and_answers(marks: str) -> None:
+    lesson = parse_lesson(f"{marks}{FORCES}".encode(), "physics.md")
     texts = [block.text for block in lesson.blocks if isinstance(block, Heading | Paragraph)]
     assert texts[-4:] == FORCES.strip().split("\n\n")
 
 
 @pytest.mark.parametrize("marks", ["Physics\n\n", "# Physics\n\n## Questions\n\n"])
-def test_marked_questions_and_answers_lose_their_marks(marks: str) -> None:
-    lesson = read(f"{marks}F: Was ist eine Kraft?\nA: Ein Stoß.\n\nQ: Name one.\nA: Weight.\n".encode(), "physics.md")
+def test_questions_and_answers_lose_their_labels(marks: str) -> None:
+    lesson = parse_lesson(
+        f"{marks}F: Was ist eine Kraft?\nA: Ein Stoß.\n\nQ: Name one.\nA: Weight.\n".encode(), "physics.md"
+    )
     texts = [block.text for block in lesson.blocks if isinstance(block, Heading | Paragraph)]
     assert texts[-4:] == ["Was ist eine Kraft?", "Ein Stoß.", "Name one.", "Weight."]
 
 
 def test_docx() -> None:
-    lesson = read(written(io.BytesIO()), "pets.docx")
+    lesson = parse_lesson(written(io.BytesIO()), "pets.docx")
     assert lesson.title == "Pets"
     assert lesson.blocks == (
         Heading(1, "Pets"),
@@ -184,7 +186,7 @@ def test_docx() -> None:
     )
 
 
-def test_a_frame_in_word_is_told() -> None:
+def test_a_table_of_one_cell_in_word_is_a_paragraph() -> None:
     document = docx.Document()
     for level, text in enumerate(["Passwords", "Rules", "The first"]):
         document.add_heading(text, level)
@@ -192,12 +194,15 @@ def test_a_frame_in_word_is_told() -> None:
     row = document.add_table(1, 2).rows[0]
     row.cells[0].merge(row.cells[1]).text = "Remember."
     document.save(path := io.BytesIO())
-    assert read(path.getvalue(), "rules.docx").blocks[3:] == (Paragraph("Never share it."), Paragraph("Remember."))
+    assert parse_lesson(path.getvalue(), "rules.docx").blocks[3:] == (
+        Paragraph("Never share it."),
+        Paragraph("Remember."),
+    )
 
 
 def test_pdf_whose_titles_are_larger() -> None:
     lines = [("Pets", 24), ("Some animals live with us.", 11), ("Cats", 16), ("They purr when they are happy.", 11)]
-    lesson = read(pdf(*lines), "pets.pdf")
+    lesson = parse_lesson(pdf(*lines), "pets.pdf")
     assert lesson.blocks == (
         Heading(1, "Pets"),
         Paragraph("Some animals live with us."),
@@ -207,7 +212,7 @@ def test_pdf_whose_titles_are_larger() -> None:
 
 
 def test_a_plain_lesson_with_broken_encoding() -> None:
-    found = passages(read(PLAIN.read_bytes(), PLAIN.name))
+    found = split_passages(parse_lesson(PLAIN.read_bytes(), PLAIN.name))
     text = "\n".join(passage.text for passage in found)
     assert "β" not in text
     assert "begins with “The cat sat on the”" in text
@@ -221,7 +226,7 @@ def test_a_plain_lesson_with_broken_encoding() -> None:
 
 
 def test_a_lesson_without_a_title_is_called_like_its_file() -> None:
-    assert read(b"Some animals live with us.\n", "our-pets_2.txt").title == "Our pets 2"
+    assert parse_lesson(b"Some animals live with us.\n", "our-pets_2.txt").title == "Our pets 2"
 
 
 def image_only() -> bytes:
@@ -233,7 +238,7 @@ def image_only() -> bytes:
 @pytest.mark.parametrize(
     ("data", "name", "sentence"),
     [
-        (b"a" * (LARGEST + 1), "a.md", "a.md has 5.0 MB; a lesson may have up to 5 MB."),
+        (b"a" * (MAX_FILE_BYTES + 1), "a.md", "a.md has 5.0 MB; a lesson may have up to 5 MB."),
         (image_only(), "scan.pdf", "scan.pdf holds pictures of pages but no text. Save it as a PDF whose text can be"),
         (b"%PDF-1.4 broken", "a.pdf", "a.pdf cannot be read: it is damaged, or not what its name says."),
         (b"PK\x03\x04 broken", "a.docx", "a.docx cannot be read: it is damaged, or not what its name says."),
@@ -243,9 +248,9 @@ def image_only() -> bytes:
         (b"# Only a title\n", "/home/ann/a.md", "a.md holds no text that could be a lesson."),
     ],
 )
-def test_what_cannot_be_a_lesson_gets_a_sentence(data: bytes, name: str, sentence: str) -> None:
+def test_a_file_that_cannot_be_a_lesson_is_refused_with_the_reason(data: bytes, name: str, sentence: str) -> None:
     with pytest.raises(UserError) as caught:
-        read(data, name)
+        parse_lesson(data, name)
     assert str(caught.value).startswith(sentence)
     assert "/home" not in str(caught.value)
 
@@ -270,11 +275,11 @@ MANY = 1_500_000
     ],
     ids=lambda text: text[:20].strip(),
 )
-def test_no_file_of_the_largest_size_takes_hours(text: str) -> None:
-    assert read(text.encode(), "a.txt").blocks
+def test_a_file_of_the_largest_size_takes_linear_time(text: str) -> None:
+    assert parse_lesson(text.encode(), "a.txt").blocks
 
 
-def test_a_page_is_told_by_its_first_element() -> None:
+def test_html_is_recognised_by_its_first_element() -> None:
     comments = b"<!-- a -->\n <!-- <html> -- -->" * 30
     assert is_html(comments + b"<!DOCTYPE html>", "a.txt")
     assert is_html(b" \n<Body class=a>", "a.txt")
@@ -290,4 +295,4 @@ def test_a_docx_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path) -> None
         for _ in range(101):
             part.write(b"\0" * 1_000_000)
     with pytest.raises(UserError, match="cannot be read"):
-        read(path.read_bytes(), "pets.docx")
+        parse_lesson(path.read_bytes(), "pets.docx")

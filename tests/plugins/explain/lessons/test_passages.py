@@ -1,8 +1,8 @@
 import pytest
 
 from plugins.explain.lessons.blocks import Heading, Paragraph
-from plugins.explain.lessons.parse import Lesson, read
-from plugins.explain.lessons.passages import LONGEST, Passage, passages, sentences
+from plugins.explain.lessons.parse import ParsedLesson, parse_lesson
+from plugins.explain.lessons.passages import MAX_CHARACTERS, Passage, split_passages, split_sentences
 
 TABLE = """# Pets
 
@@ -35,12 +35,12 @@ Yes.
 """
 
 
-def told(text: str, name: str = "pets.md") -> list[Passage]:
-    return passages(read(text.encode(), name))
+def read_passages(text: str, name: str = "pets.md") -> list[Passage]:
+    return split_passages(parse_lesson(text.encode(), name))
 
 
 def test_each_section_is_a_passage_with_its_path() -> None:
-    assert [(p.path, p.kind) for p in told(TABLE)] == [
+    assert [(p.path, p.kind) for p in read_passages(TABLE)] == [
         ((), "text"),
         (("Kinds",), "text"),
         (("Kinds",), "row"),
@@ -50,42 +50,45 @@ def test_each_section_is_a_passage_with_its_path() -> None:
         (("Care", "Food"), "text"),
         (("FAQ", "Can a cat swim?"), "text"),
     ]
-    first = told(TABLE)[0]
-    assert (first.lesson, first.heading, first.topic) == ("Pets", "Pets", "Pets")
+    first = read_passages(TABLE)[0]
+    assert (first.lesson_title, first.heading, first.topic) == ("Pets", "Pets", "Pets")
 
 
-def test_each_of_several_headings_with_one_name_tells_what_is_below_itself() -> None:
+def test_each_of_several_headings_of_the_same_name_lists_its_own_sections() -> None:
     text = "# Pets\n\n## Care\n\n### Food\n\nTwice a day.\n\n## Care\n\n### Walks\n\nOnce a day.\n"
-    assert [p.text for p in told(text) if p.kind == "overview"] == ["- Food: Twice a day.", "- Walks: Once a day."]
+    assert [p.text for p in read_passages(text) if p.kind == "overview"] == [
+        "- Food: Twice a day.",
+        "- Walks: Once a day.",
+    ]
 
 
-def test_many_headings_with_one_name_are_read_once_each() -> None:
+def test_many_headings_of_the_same_name_take_linear_time() -> None:
     # If each of them had all others read again, this would take minutes.
-    lesson = Lesson("Pets", (*[Heading(2, "Care")] * 50_000, Paragraph("Twice a day.")))
-    assert [p.text for p in passages(lesson)] == ["Twice a day."]
+    lesson = ParsedLesson("Pets", (*[Heading(2, "Care")] * 50_000, Paragraph("Twice a day.")))
+    assert [p.text for p in split_passages(lesson)] == ["Twice a day."]
 
 
-def test_a_row_makes_sense_alone() -> None:
-    rows = [p.text for p in told(TABLE) if p.kind == "row"]
+def test_a_row_can_be_understood_without_its_table() -> None:
+    rows = [p.text for p in read_passages(TABLE) if p.kind == "row"]
     assert rows == ["cat: says: meow; eats: fish.", "dog: says: woof."]
 
 
-def test_a_row_of_sentences_ends_once() -> None:
+def test_a_row_ends_with_one_full_stop() -> None:
     table = "| pet | does | says |\n|---|---|---|\n| cat | It purrs. | It says meow. |\n| dog | Barks. | Who? |\n"
-    rows = [p.text for p in told(table) if p.kind == "row"]
+    rows = [p.text for p in read_passages(table) if p.kind == "row"]
     assert rows == ["cat: does: It purrs; says: It says meow.", "dog: does: Barks; says: Who?"]
 
 
-def test_an_overview_names_what_is_below_a_heading_without_text() -> None:
-    overview = next(p for p in told(TABLE) if p.kind == "overview")
+def test_an_overview_lists_the_sections_below_a_heading_without_text() -> None:
+    overview = next(p for p in read_passages(TABLE) if p.kind == "overview")
     assert overview.text == "- Food: Twice a day.\n- Food: Not too much."
 
 
 @pytest.mark.parametrize("nothing", ["![](d.png)", "```\n```", "- ![](d.png)", "<p></p>", "###"])
-def test_a_section_that_says_nothing_is_no_passage(nothing: str) -> None:
-    below = told(f"# T\n\n## A\n\n### B\n\n{nothing}\n\n### C\n\ntext here.\n")
+def test_a_section_without_text_is_no_passage(nothing: str) -> None:
+    below = read_passages(f"# T\n\n## A\n\n### B\n\n{nothing}\n\n### C\n\ntext here.\n")
     assert [(p.path, p.text) for p in below] == [(("A",), "- C: text here."), (("A", "C"), "text here.")]
-    above = told(f"# T\n\n## A\n\n{nothing}\n\n### C\n\ntext here.\n\n## D\n\n{nothing}\n")
+    above = read_passages(f"# T\n\n## A\n\n{nothing}\n\n### C\n\ntext here.\n\n## D\n\n{nothing}\n")
     assert [(p.path, p.text) for p in above] == [(("A",), "- C: text here."), (("A", "C"), "text here.")]
 
 
@@ -98,9 +101,9 @@ def test_a_section_that_says_nothing_is_no_passage(nothing: str) -> None:
         ("| Remember |\n|---|\n| Never share it. |\n", "- Remember\n- Never share it."),
     ],
 )
-def test_a_table_that_is_only_a_frame_is_told(box: str, text: str) -> None:
+def test_a_table_of_one_row_or_column_is_a_list_or_paragraph(box: str, text: str) -> None:
     first = text.splitlines()[0].removeprefix("- ")
-    assert [(p.path, p.text) for p in told(f"# T\n\n## A\n\n### B\n\n{box}\n\n### C\n\ntext here.\n")] == [
+    assert [(p.path, p.text) for p in read_passages(f"# T\n\n## A\n\n### B\n\n{box}\n\n### C\n\ntext here.\n")] == [
         (("A",), f"- B: {first}\n- C: text here."),
         (("A", "B"), text),
         (("A", "C"), "text here."),
@@ -108,31 +111,31 @@ def test_a_table_that_is_only_a_frame_is_told(box: str, text: str) -> None:
 
 
 def test_anchors_are_unique_and_rows_share_their_sections() -> None:
-    found = told(TABLE)
+    found = read_passages(TABLE)
     assert [p.anchor for p in found] == ["pets", "kinds", "kinds", "kinds", "care", "food", "food-2", "can-a-cat-swim"]
 
 
-def test_a_number_that_a_heading_has_itself_is_no_other_ones() -> None:
+def test_an_anchor_with_a_number_is_not_given_twice() -> None:
     text = "# A\n\n" + "".join(f"## {name}\n\nText.\n\n" for name in ("Week", "Week", "Week 2", "Week"))
-    assert [p.anchor for p in told(text)] == ["week", "week-2", "week-2-2", "week-3"]
+    assert [p.anchor for p in read_passages(text)] == ["week", "week-2", "week-2-2", "week-3"]
 
 
-def test_only_a_heading_that_asks_is_a_question() -> None:
-    assert [p.question for p in told(TABLE) if p.question] == ["Can a cat swim?"]
+def test_only_a_heading_with_a_question_mark_is_a_question() -> None:
+    assert [p.question for p in read_passages(TABLE) if p.question] == ["Can a cat swim?"]
 
 
-def test_a_line_that_asks_is_a_question_where_the_next_lines_answer_it() -> None:
+def test_a_line_in_a_faq_is_a_question_if_the_next_lines_answer_it() -> None:
     text = "# A\n\n## Text\n\nIs it true? We know.\n\nIs it?\n\n## FAQ\n\nIs it red?\nYes, red.\n\nIs it blue?\n\nNo.\n"
-    found = [(p.question, p.text) for p in told(text) if p.question]
+    found = [(p.question, p.text) for p in read_passages(text) if p.question]
     assert found == [("Is it red?", "Yes, red."), ("Is it blue?", "No.")]
 
 
 def test_a_long_section_becomes_several_passages_of_whole_sentences() -> None:
     sentence = "This is a sentence that says nothing at all about anything. "
-    found = told(f"# A\n\n## B\n\n{sentence * 60}\n\n## C\n\nEnd.\n")
+    found = read_passages(f"# A\n\n## B\n\n{sentence * 60}\n\n## C\n\nEnd.\n")
     parts = [p for p in found if p.path == ("B",)]
     assert len(parts) == 3
-    assert all(len(p.text) <= LONGEST and p.text.endswith("anything.") for p in parts)
+    assert all(len(p.text) <= MAX_CHARACTERS and p.text.endswith("anything.") for p in parts)
     assert " ".join(p.text for p in parts) == (sentence * 60).strip()
     assert len({p.anchor for p in parts}) == 1
 
@@ -151,47 +154,45 @@ def test_a_long_section_becomes_several_passages_of_whole_sentences() -> None:
         ("\n".join(f"### C{n}\n\nIt is a {'word ' * 20}.\n" for n in range(200)), "word", 4000, {"text", "overview"}),
     ],
 )
-def test_no_passage_is_longer_than_one_may_be_and_nothing_is_lost(
-    text: str, word: str, count: int, kinds: set[str]
-) -> None:
-    found = told(f"# A\n\n## B\n\n{text}\n")
+def test_long_sections_are_split_without_loss(text: str, word: str, count: int, kinds: set[str]) -> None:
+    found = read_passages(f"# A\n\n## B\n\n{text}\n")
     assert {p.kind for p in found} == kinds
     for kind in kinds:
         assert sum(p.text.count(word) for p in found if p.kind == kind) == count
-    assert all(len(p.text) <= LONGEST + len("```\n\n```") for p in found)
+    assert all(len(p.text) <= MAX_CHARACTERS + len("```\n\n```") for p in found)
 
 
-def test_a_sentence_ends_where_chinese_and_japanese_end_it() -> None:
-    assert sentences("我们知道。“真的吗？”是的！完") == ["我们知道。", "“真的吗？”", "是的！", "完"]
+def test_chinese_and_japanese_sentences_are_split() -> None:
+    assert split_sentences("我们知道。“真的吗？”是的！完") == ["我们知道。", "“真的吗？”", "是的！", "完"]
 
 
-def test_an_answer_is_what_stands_in_the_lesson() -> None:
+def test_a_passage_shows_the_text_of_the_lesson() -> None:
     text = (
         "# A\n\n## B\n\nThe name `__main__` is not \\_\\_main\\_\\_, and a\\*b\\*c is\\\na product<br>of *three*.\n\n"
         "1. Install it.\n\n```\n# all\nif x:\n    run()\n```\n\n2. Run it.\n"
     )
-    (passage,) = told(text)
+    (passage,) = read_passages(text)
     assert passage.text == (
         "The name `__main__` is not \\_\\_main\\_\\_, and a\\*b\\*c is  \na product  \nof three.\n\n"
         "1. Install it.\n\n```\n# all\nif x:\n    run()\n```\n\n2. Run it."
     )
-    assert passage.plain == (
+    assert passage.plain_text == (
         "The name __main__ is not __main__, and a*b*c is  \na product  \nof three.\n\n1. Install it.\n\n# all\n"
         "if x:\n    run()\n\n2. Run it."
     )
 
 
-def test_a_question_of_a_faq_has_no_marks() -> None:
-    assert [p.question for p in told("# A\n\n## FAQ\n\nWhat is `x`?\nA name.\n\n## C\n\nEnd.\n") if p.question] == [
-        "What is x?"
-    ]
+def test_a_question_of_a_faq_has_no_backticks() -> None:
+    assert [
+        p.question for p in read_passages("# A\n\n## FAQ\n\nWhat is `x`?\nA name.\n\n## C\n\nEnd.\n") if p.question
+    ] == ["What is x?"]
 
 
-def test_only_the_first_part_of_a_section_has_its_further_wordings() -> None:
+def test_only_the_first_passage_of_a_section_has_its_further_wordings() -> None:
     text = f"# A\n\n## B\n\n{'This is a sentence of some length. ' * 60}\n\n<!-- also asked\nB: why\n-->\n"
-    assert [p.asked for p in told(text)] == [("why",), ()]
+    assert [p.wordings for p in read_passages(text)] == [("why",), ()]
 
 
-def test_sentences_are_told_apart() -> None:
+def test_sentences_and_list_items_are_split() -> None:
     text = "One. “Two!” Three?\n- four\n2. five at 0.1 degrees"
-    assert sentences(text) == ["One.", "“Two!”", "Three?", "four", "five at 0.1 degrees"]
+    assert split_sentences(text) == ["One.", "“Two!”", "Three?", "four", "five at 0.1 degrees"]

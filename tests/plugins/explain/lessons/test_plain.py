@@ -2,12 +2,12 @@ from typing import Any
 
 from plugins.explain.lessons import plain
 from plugins.explain.lessons.blocks import Block, Heading, Items, Paragraph, Table
-from plugins.explain.lessons.plain import blocks, is_question
+from plugins.explain.lessons.plain import is_question, read_plain
 
 
-def test_titles_stand_out_without_marks() -> None:
+def test_titles_are_found_without_marks() -> None:
     text = "Pets\n\nSome live with us.\n\nCats And Dogs\nThey are the best known.\n\nWhat They Eat\n\nFish, mostly.\n"
-    assert blocks(text) == [
+    assert read_plain(text) == [
         Heading(1, "Pets"),
         Paragraph("Some live with us."),
         Heading(2, "Cats And Dogs"),
@@ -17,9 +17,9 @@ def test_titles_stand_out_without_marks() -> None:
     ]
 
 
-def test_titles_below_one_without_text_are_its_own() -> None:
+def test_titles_after_one_without_text_are_below_it() -> None:
     text = "Pets\n\nIntro.\n\nUses\n\nHunting\nCats hunt mice.\n\nSport\nDogs run with us.\n\nCosts\n\nNot cheap.\n"
-    found = [block for block in blocks(text) if isinstance(block, Heading)]
+    found = [block for block in read_plain(text) if isinstance(block, Heading)]
     assert found == [
         Heading(1, "Pets"),
         Heading(2, "Uses"),
@@ -29,14 +29,14 @@ def test_titles_below_one_without_text_are_its_own() -> None:
     ]
 
 
-def test_a_line_that_counts_is_no_title() -> None:
+def test_a_line_that_is_only_a_number_is_no_title() -> None:
     text = "Lesson 7\n\nPets\n\nThey live with us.\n"
-    assert blocks(text) == [Paragraph("Lesson 7"), Heading(1, "Pets"), Paragraph("They live with us.")]
+    assert read_plain(text) == [Paragraph("Lesson 7"), Heading(1, "Pets"), Paragraph("They live with us.")]
 
 
 def test_questions_of_a_faq_with_answers_on_the_next_line_or_behind_marks() -> None:
     text = "Pets\n\nIntro.\n\nFAQ\n\nCan cats swim?\nYes.\n\nQ: Can dogs fly?\nA: No.\n"
-    assert blocks(text)[2:] == [
+    assert read_plain(text)[2:] == [
         Heading(2, "FAQ"),
         Heading(3, "Can cats swim?"),
         Paragraph("Yes."),
@@ -47,35 +47,35 @@ def test_questions_of_a_faq_with_answers_on_the_next_line_or_behind_marks() -> N
 
 def test_a_pipe_table_with_and_without_outer_bars() -> None:
     expected: list[Block] = [Table(("animal", "says"), (("cat", "meow"), ("dog", "woof")))]
-    assert blocks("| animal | says |\n|---|---|\n| cat | meow |\n| dog | woof |\n") == expected
-    assert blocks("animal | says\ncat | meow\ndog | woof\n") == expected
+    assert read_plain("| animal | says |\n|---|---|\n| cat | meow |\n| dog | woof |\n") == expected
+    assert read_plain("animal | says\ncat | meow\ndog | woof\n") == expected
 
 
-def test_lines_that_were_wrapped_by_hand_run_on() -> None:
+def test_lines_wrapped_by_hand_are_joined() -> None:
     text = "Here is a text that somebody has wrapped by\nhand at a width of some forty-odd letters,\nwhich is narrow.\n"
-    assert blocks(text) == [Paragraph(" ".join(text.split()))]
+    assert read_plain(text) == [Paragraph(" ".join(text.split()))]
 
 
 def test_lists() -> None:
-    assert blocks("Bring this:\n\n- a pen\n- paper\n\n1. Sit down.\n2. Write.\n") == [
+    assert read_plain("Bring this:\n\n- a pen\n- paper\n\n1. Sit down.\n2. Write.\n") == [
         Paragraph("Bring this:"),
         Items(("a pen", "paper")),
         Items(("Sit down.", "Write."), ordered=True),
     ]
 
 
-def test_no_line_has_all_that_are_left_copied() -> None:
+def test_the_remaining_lines_are_never_copied() -> None:
     class Lines(list[str]):
         def __getitem__(self, key: Any) -> Any:
             assert not isinstance(key, slice)
             return super().__getitem__(key)
 
     lines = Lines(["Pets", "", "Cats", "", "", "They purr.", "", "- Can cats swim?", "", "- Can dogs fly?"])
-    titles = [block.text for block in plain._Lines(lines).read() if isinstance(block, Heading)]
+    titles = [block.text for block in plain._LineReader(lines).read() if isinstance(block, Heading)]
     assert titles == ["Pets", "Cats"]
 
 
-def test_what_is_one_whole_question() -> None:
+def test_a_question_is_one_sentence_with_a_question_mark() -> None:
     assert is_question("What is a token?")
     assert not is_question("Is it? Yes. Really?")
     assert not is_question("It is.")

@@ -11,8 +11,9 @@ from bot.app import Bot
 from bot.core.messages import Place, Reply, Request, User
 from bot.moderation.audit_view import line
 from plugins.explain.library import lesson_store, library
+from plugins.explain.library.lesson_set import Lesson
 
-from ..conftest import DEFAULT, MakeBot
+from ..conftest import DEFAULT, MakeBot, explain_plugin
 
 PETS = "# Pets\n\n## Cats\n\nCats purr when they are content.\n\n### Kittens\n\nKittens play all day.\n"
 UNREADABLE = (
@@ -27,7 +28,7 @@ async def lesson(bot: Bot, command: str, user: User = MODERATOR, place: Place = 
     return (await replies(bot, request))[-1]
 
 
-async def test_a_file_becomes_a_lesson_and_again_a_new_version(bot: Bot) -> None:
+async def test_a_file_becomes_a_lesson_and_the_next_one_a_new_version(bot: Bot) -> None:
     first = await lesson(bot, "add", title="Pets", file=Attachment("pets.md", PETS.encode()))
     assert first.private
     assert first.text == "“Pets” is version 1 now (passages: 2). Its topics:\n\n- Cats\n  - Kittens"
@@ -46,7 +47,7 @@ async def test_a_file_becomes_a_lesson_and_again_a_new_version(bot: Bot) -> None
     assert earlier.attachments == (Attachment("pets.md", PETS.encode()),)
 
 
-async def test_the_same_file_under_a_name_of_another_kind_is_read_anew(bot: Bot) -> None:
+async def test_the_same_bytes_under_another_suffix_are_a_new_version(bot: Bot) -> None:
     page = b"Pets\n\n<h2>Cats</h2>\n\n<p>Cats purr.</p>\n"
     await lesson(bot, "add", title="Pets", file=Attachment("pets.txt", page))
     added = await lesson(bot, "add", title="Pets", file=Attachment("pets.HTML", page))
@@ -55,16 +56,16 @@ async def test_the_same_file_under_a_name_of_another_kind_is_read_anew(bot: Bot)
     assert same.text.startswith("“Pets” was the same already in version 2")
 
 
-async def test_a_lesson_that_is_removed_is_gone_with_its_files(bot: Bot) -> None:
+async def test_removing_a_lesson_deletes_its_files(bot: Bot) -> None:
     for text in ("Cats\n\nCats purr.", "Cats\n\nCats sleep."):
         await lesson(bot, "add", title="Pets", text=text)
     assert (await lesson(bot, "remove", title="pets")).text == "“Pets” is removed."
     assert "Pets" not in (await lesson(bot, "list")).text
-    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    plugin = explain_plugin(bot)
     assert await plugin.host.store.blob_keys(scope="lessons:school") == frozenset()
 
 
-async def test_who_added_and_removed_which_version_is_in_the_audit(bot: Bot) -> None:
+async def test_adding_and_removing_versions_is_audited(bot: Bot) -> None:
     for words in ("Cats purr.", "Cats sleep.", "Cats sleep."):
         await lesson(bot, "add", title="Pets", text=f"Cats\n\n{words}")
     await lesson(bot, "remove", title="Fish")
@@ -80,22 +81,22 @@ async def test_who_added_and_removed_which_version_is_in_the_audit(bot: Bot) -> 
     assert "Pets" in (await lesson(bot, "list", place=Place("discord", "room", server="7"))).text
 
 
-async def test_two_lessons_may_have_one_file(bot: Bot) -> None:
+async def test_two_lessons_may_share_a_file(bot: Bot) -> None:
     for title in ("One", "Two"):
         await lesson(bot, "add", title=title, file=Attachment("pets.md", PETS.encode()))
     await lesson(bot, "remove", title="One")
     assert (await lesson(bot, "show", title="Two")).attachments[0].data == PETS.encode()
 
 
-async def test_only_so_many_versions_and_lessons_are_kept(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lesson_store, "MOST_VERSIONS", 2)
-    monkeypatch.setattr(lesson_store, "MOST_LESSONS", 2)
+async def test_versions_and_lessons_are_limited(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lesson_store, "MAX_VERSIONS", 2)
+    monkeypatch.setattr(lesson_store, "MAX_LESSONS", 2)
     for word in ("one", "two", "three"):
         await lesson(bot, "add", title="Pets", text=f"Cats\n\nCats know {word} trick.")
     gone = await lesson(bot, "show", title="Pets", version="1")
     assert gone.text == "“Pets” has no version 1. Its versions: 2, 3."
     assert (await lesson(bot, "show", title="Pets", version="2")).attachments[0].data.endswith(b"two trick.")
-    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    plugin = explain_plugin(bot)
     assert len(await plugin.host.store.blob_keys(scope="lessons:school")) == 2
     await lesson(bot, "add", title="Birds", text="Robins\n\nRobins sing.")
     full = await lesson(bot, "add", title="Fish", text="Carps\n\nCarps swim.")
@@ -138,7 +139,9 @@ def image_only_pdf() -> bytes:
         ),
     ],
 )
-async def test_what_is_no_lesson_gets_a_sentence(bot: Bot, options: dict[str, object], sentence: str) -> None:
+async def test_a_file_that_is_no_lesson_is_refused_with_the_reason(
+    bot: Bot, options: dict[str, object], sentence: str
+) -> None:
     reply = await lesson(bot, "add", title="Pets", **options)
     assert (reply.text, reply.error, reply.private) == (sentence, True, True)
     assert "Pets" not in (await lesson(bot, "list")).text
@@ -162,26 +165,26 @@ async def test_the_bots_own_lesson_can_be_shown_but_not_removed(bot: Bot) -> Non
 
 
 @pytest.mark.parametrize("command", ["show", "remove"])
-async def test_an_unknown_title_is_answered_with_those_there_are(bot: Bot, command: str) -> None:
+async def test_the_reply_to_an_unknown_title_lists_the_known_ones(bot: Bot, command: str) -> None:
     reply = await lesson(bot, command, title="Fish")
     assert reply.text == "There is no lesson “Fish” here. There is: “What is generative AI?”."
 
 
 @pytest.mark.parametrize("command", ["show", "remove"])
-async def test_where_there_are_no_lessons_that_is_said(make_bot: MakeBot, command: str) -> None:
+async def test_a_reply_says_that_there_are_no_lessons(make_bot: MakeBot, command: str) -> None:
     async with make_bot() as bot:
         reply = await lesson(bot, command, title="Fish")
     assert (reply.text, reply.error) == ("There is no lesson “Fish” here, and no other one either.", True)
 
 
-async def test_topics_stand_under_their_headings_and_apart_from_the_versions(bot: Bot) -> None:
+async def test_topics_are_nested_and_follow_the_versions(bot: Bot) -> None:
     text = "# Pets\n\n## Cats\n\nCats purr.\n\n## FAQ\n\n### Can a cat swim?\n\nYes.\n"
     await lesson(bot, "add", title="Pets", text=text)
     _, contents = (await lesson(bot, "show", title="Pets")).text.split("\n\nIts topics:\n\n")
     assert contents == "- Cats\n- FAQ\n  - Can a cat swim?"
 
 
-async def test_whoever_runs_the_bot_looks_after_any_server(bot: Bot) -> None:
+async def test_the_operator_manages_the_lessons_of_any_server(bot: Bot) -> None:
     await lesson(bot, "add", OPERATOR, title="Pets", text=PETS, server="web")
     assert "Pets" not in (await lesson(bot, "list")).text
     assert "Pets" in (await lesson(bot, "list", place=WEB)).text
@@ -209,16 +212,16 @@ async def test_without_lessons_the_list_says_how_to_add_one(make_bot: MakeBot) -
         assert (await lesson(bot, "list")).text == "There are no lessons here. /lesson add brings one in."
 
 
-async def test_nothing_is_missing_at_first(bot: Bot) -> None:
+async def test_there_are_no_gaps_at_first(bot: Bot) -> None:
     told = await lesson(bot, "gaps")
     assert told.text.startswith("So far every question was answered")
 
 
 @pytest.mark.parametrize("row", [{"title": "Pets"}, {"title": "Pets", "versions": [{"number": 1}]}, "Pets", None])
-async def test_a_lesson_that_is_stored_damaged_is_told_of_and_takes_no_other_away(bot: Bot, row: object) -> None:
+async def test_a_damaged_lesson_is_reported_and_the_others_are_used(bot: Bot, row: object) -> None:
     for title, text in (("Pets", PETS), ("Birds", "# Birds\n\n## Robins\n\nRobins sing at dawn.\n")):
         await lesson(bot, "add", title=title, text=text)
-    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    plugin = explain_plugin(bot)
     await plugin.host.store.set("pets", row, scope="lessons:school")
     assert (await last(bot, ask("/explain when do robins sing"))).text.startswith("Robins sing at dawn.")
     damaged = (
@@ -238,22 +241,22 @@ async def test_a_lesson_that_is_stored_damaged_is_told_of_and_takes_no_other_awa
     assert len(await plugin.host.store.blob_keys(scope="lessons:school")) == 1
 
 
-async def test_a_lesson_whose_file_is_gone_or_breaks_its_reader_is_told_of(
+async def test_a_lesson_whose_file_is_missing_or_breaks_the_parser_is_reported(
     bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (plugin,) = [one for one in bot.registry.on(ROOM) if one.name == "explain"]
+    plugin = explain_plugin(bot)
     for title in ("Gone", "Odd", "Pets"):
-        version, _ = await plugin.shelf.teaching.add("school", title, f"{title}.md", f"{PETS}\n{title}".encode())
+        version, _ = await plugin.library.store.add("school", title, f"{title}.md", f"{PETS}\n{title}".encode())
         if title == "Gone":
             await plugin.host.store.delete_blobs([version.digest], scope="lessons:school")
-    really = library.bound
+    original = library.read_lesson
 
-    def bound(data: bytes, filename: str, title: str = "") -> library.Book:
+    def read_lesson(data: bytes, filename: str, title: str = "") -> Lesson:
         if title == "Odd":
             raise IndexError("list index out of range")
-        return really(data, filename, title)
+        return original(data, filename, title)
 
-    monkeypatch.setattr(library, "bound", bound)
+    monkeypatch.setattr(library, "read_lesson", read_lesson)
     assert (await last(bot, ask("/explain why do cats purr"))).text.startswith("Cats purr")
     assert (await lesson(bot, "list")).text.splitlines()[2:] == [
         "- **Gone** – left out: This version of the lesson is no longer kept.",

@@ -1,6 +1,6 @@
 import pytest
 
-from plugins.explain.search.answer_type import is_missing
+from plugins.explain.search.answer_type import lacks_answer_type
 
 CHATBOT = "ChatGPT predicts one token after another, from your prompt."
 
@@ -22,22 +22,22 @@ CHATBOT = "ChatGPT predicts one token after another, from your prompt."
         ("what is lesson 3 about", "Lesson 3 is about images."),
     ],
 )
-def test_a_passage_without_the_kind_of_thing_asked_for_is_no_answer(question: str, told: str) -> None:
-    assert is_missing(question, CHATBOT)
-    assert not is_missing(question, told)
+def test_a_passage_without_the_type_of_answer_is_no_answer(question: str, told: str) -> None:
+    assert lacks_answer_type(question, CHATBOT)
+    assert not lacks_answer_type(question, told)
 
 
 def test_another_number_is_another_lesson() -> None:
-    assert is_missing("what is lesson 3 about", "Lesson 8 is about transformers.")
-    assert not is_missing("what is Lesson 8 about", "Lesson 8 is about transformers.")
+    assert lacks_answer_type("what is lesson 3 about", "Lesson 8 is about transformers.")
+    assert not lacks_answer_type("what is Lesson 8 about", "Lesson 8 is about transformers.")
 
 
 @pytest.mark.parametrize("question", ["what is a token", "how does it work", "why is it called that", "token?"])
-def test_most_questions_ask_for_no_kind_in_particular(question: str) -> None:
-    assert not is_missing(question, "")
+def test_most_questions_ask_for_no_particular_type(question: str) -> None:
+    assert not lacks_answer_type(question, "")
 
 
-def test_when_something_happens_again_and_again_needs_no_date() -> None:
+def test_the_time_of_a_repeated_event_needs_no_date() -> None:
     question = "when is the model deterministic"
-    assert not is_missing(question, "It is deterministic when the temperature is 0.")
-    assert is_missing("when was it deterministic", "It is deterministic when the temperature is 0.")
+    assert not lacks_answer_type(question, "It is deterministic when the temperature is 0.")
+    assert lacks_answer_type("when was it deterministic", "It is deterministic when the temperature is 0.")

@@ -8,24 +8,24 @@ from fakes.model_server.model_api import FakeModels
 
 from bot import ModelClient, Store, UserError
 from bot.storage.database import Database
-from plugins.explain.lessons.parse import read
-from plugins.explain.lessons.passages import Passage, passages
-from plugins.explain.search.embedded_texts import units
-from plugins.explain.search.embeddings import BATCH, SCOPE, forget_others, vectors
+from plugins.explain.lessons.parse import parse_lesson
+from plugins.explain.lessons.passages import Passage, split_passages
+from plugins.explain.search.embedded_texts import texts_of
+from plugins.explain.search.embeddings import SCOPE, TEXTS_PER_REQUEST, delete_unused, embed_passages
 
 LESSON = "# Pets\n\n## Cats\n\nThey purr. They sleep.\n\n## Dogs\n\nThey bark. They run.\n"
 
 
-def told(text: str = LESSON) -> list[Passage]:
-    return passages(read(text.encode(), "pets.md"))
+def pets_passages(text: str = LESSON) -> list[Passage]:
+    return split_passages(parse_lesson(text.encode(), "pets.md"))
 
 
-def texts(of: list[Passage]) -> list[str]:
-    return [text for passage in of for part in units(passage) for text in part]
+def texts(passages: list[Passage]) -> list[str]:
+    return list(texts_of(passages))
 
 
-def embedded(models: FakeModels) -> list[str]:
-    """What the model server was asked to embed since the last time."""
+def take_embedded_texts(models: FakeModels) -> list[str]:
+    """Return the texts that the model server has embedded since the last call."""
     asked = [text for request in models.requests for text in request["input"]]
     models.requests.clear()
     return asked
@@ -43,46 +43,48 @@ async def client(models: FakeModels) -> AsyncIterator[ModelClient]:
         yield made
 
 
-async def test_rows_are_in_the_order_of_the_units(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        found = await vectors(Store(database, "explain"), client, told())
-    expected = [(len(text), text.count(" "), 1) for text in texts(told())]
-    assert np.array_equal(found, np.array(expected, np.float32))
-    assert sorted(embedded(models)) == sorted(set(texts(told())))
-
-
-async def test_a_restart_embeds_nothing_and_an_edit_only_what_it_changed(
+async def test_rows_are_in_the_order_of_the_text_groups(
     models: FakeModels, client: ModelClient, tmp_path: Path
 ) -> None:
-    edited = told(LESSON.replace("They bark.", "They howl."))
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        before = await vectors(Store(database, "explain"), client, told())
-    embedded(models)
+        found = await embed_passages(Store(database, "explain"), client, pets_passages())
+    expected = [(len(text), text.count(" "), 1) for text in texts(pets_passages())]
+    assert np.array_equal(found, np.array(expected, np.float32))
+    assert sorted(take_embedded_texts(models)) == sorted(set(texts(pets_passages())))
+
+
+async def test_a_restart_embeds_nothing_and_an_edit_only_the_changed_texts(
+    models: FakeModels, client: ModelClient, tmp_path: Path
+) -> None:
+    edited = pets_passages(LESSON.replace("They bark.", "They howl."))
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        before = await embed_passages(Store(database, "explain"), client, pets_passages())
+    take_embedded_texts(models)
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
         store = Store(database, "explain")
-        assert np.array_equal(await vectors(store, client, told()), before)
+        assert np.array_equal(await embed_passages(store, client, pets_passages()), before)
         # One text shows that it still is the same model.
-        (again,) = embedded(models)
-        await vectors(store, client, edited)
-        asked = set(embedded(models)) - {again}
+        (again,) = take_embedded_texts(models)
+        await embed_passages(store, client, edited)
+        asked = set(take_embedded_texts(models)) - {again}
     assert asked == {"Dogs. They howl. They run.", "Dogs: They howl.", "They howl."}
 
 
-async def test_another_model_starts_from_nothing(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
+async def test_another_model_embeds_everything_again(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
         store = Store(database, "explain")
         models.listed["other-embeddings"] = "embeddings"
-        await vectors(store, client, told())
-        embedded(models)
-        await vectors(store, client, told(), "other-embeddings")
+        await embed_passages(store, client, pets_passages())
+        take_embedded_texts(models)
+        await embed_passages(store, client, pets_passages(), "other-embeddings")
         assert {request["model"] for request in models.requests} == {"other-embeddings"}
-        assert sorted(embedded(models)) == sorted(set(texts(told())))
+        assert sorted(take_embedded_texts(models)) == sorted(set(texts(pets_passages())))
 
 
 @pytest.mark.parametrize(
     "other", [lambda row: [*row, 1.0], lambda row: [-row[0], row[1], -row[2]]], ids=["wider", "elsewhere"]
 )
-async def test_another_model_under_the_same_name_starts_from_nothing_too(
+async def test_another_model_of_the_same_name_embeds_everything_again(
     models: FakeModels,
     client: ModelClient,
     tmp_path: Path,
@@ -96,77 +98,77 @@ async def test_another_model_under_the_same_name_starts_from_nothing_too(
 
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
         store = Store(database, "explain")
-        before = await vectors(store, client, told())
+        before = await embed_passages(store, client, pets_passages())
         monkeypatch.setattr(ModelClient, "embed", embed)
-        embedded(models)
-        after = await vectors(store, client, told())
-        assert sorted(set(embedded(models))) == sorted(set(texts(told())))
+        take_embedded_texts(models)
+        after = await embed_passages(store, client, pets_passages())
+        assert sorted(set(take_embedded_texts(models))) == sorted(set(texts(pets_passages())))
         assert np.array_equal(after, [other(row) for row in before.tolist()])
-        assert np.array_equal(await vectors(store, client, told()), after)
-        assert len(embedded(models)) == 1
+        assert np.array_equal(await embed_passages(store, client, pets_passages()), after)
+        assert len(take_embedded_texts(models)) == 1
 
 
-async def test_without_the_model_server_what_is_kept_is_of_no_use(
-    models: FakeModels, client: ModelClient, tmp_path: Path
-) -> None:
+async def test_stored_embeddings_need_the_model_server(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
         store = Store(database, "explain")
-        await vectors(store, client, told(), "fake-embeddings")
+        await embed_passages(store, client, pets_passages(), "fake-embeddings")
         models.failure = (503, "It is loading.")
         with pytest.raises(UserError):
-            await vectors(store, client, told(), "fake-embeddings")
+            await embed_passages(store, client, pets_passages(), "fake-embeddings")
 
 
-async def test_what_no_lesson_uses_is_dropped(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
-    cats, dogs = told()
+async def test_unused_embeddings_are_deleted(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
+    cats, dogs = pets_passages()
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
         store = Store(database, "explain")
-        await vectors(store, client, [cats, dogs])
-        await forget_others(store, client, [dogs])
+        await embed_passages(store, client, [cats, dogs])
+        await delete_unused(store, client, [dogs])
         assert len(await store.blob_keys(scope=SCOPE)) == len(set(texts([dogs])))
-        embedded(models)
-        await vectors(store, client, [cats, dogs])
-        again, *asked = embedded(models)
+        take_embedded_texts(models)
+        await embed_passages(store, client, [cats, dogs])
+        again, *asked = take_embedded_texts(models)
     assert sorted(asked) == sorted(set(texts([cats])))
     assert again in texts([dogs])
 
 
-async def test_many_texts_go_in_batches_and_the_finished_ones_are_kept(
-    models: FakeModels, client: ModelClient, tmp_path: Path
-) -> None:
-    many = told("# Pets\n\n" + "".join(f"## Pet {number}\n\nIt is pet {number}.\n\n" for number in range(40)))
+async def test_many_texts_are_embedded_in_batches(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
+    many = pets_passages("# Pets\n\n" + "".join(f"## Pet {number}\n\nIt is pet {number}.\n\n" for number in range(40)))
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        await vectors(Store(database, "explain"), client, many)
+        await embed_passages(Store(database, "explain"), client, many)
     sizes = [len(request["input"]) for request in models.requests]
     assert sum(sizes) == len(set(texts(many)))
-    assert sizes == [BATCH] * (len(sizes) - 1) + [len(set(texts(many))) % BATCH or BATCH]
+    assert sizes == [TEXTS_PER_REQUEST] * (len(sizes) - 1) + [
+        len(set(texts(many))) % TEXTS_PER_REQUEST or TEXTS_PER_REQUEST
+    ]
     assert len(sizes) > 1
 
 
-async def test_what_was_finished_before_an_interruption_is_not_made_again(
+async def test_batches_finished_before_an_interruption_are_not_embedded_again(
     models: FakeModels, client: ModelClient, tmp_path: Path
 ) -> None:
-    many = told("# Pets\n\n" + "".join(f"## Pet {number}\n\nIt is pet {number}.\n\n" for number in range(30)))
+    many = pets_passages("# Pets\n\n" + "".join(f"## Pet {number}\n\nIt is pet {number}.\n\n" for number in range(30)))
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
         store = Store(database, "explain")
         models.failure, models.failing = (503, "Too busy."), lambda body: len(models.requests) > 2
         with pytest.raises(UserError):
-            await vectors(store, client, many)
+            await embed_passages(store, client, many)
         models.failure = None
-        before = embedded(models)[:32]
-        await vectors(store, client, many)
-    again, *asked = embedded(models)
+        before = take_embedded_texts(models)[:32]
+        await embed_passages(store, client, many)
+    again, *asked = take_embedded_texts(models)
     assert sorted(asked) == sorted(set(texts(many)) - set(before))
     assert again in before
 
 
 async def test_no_passages_are_no_rows(client: ModelClient, tmp_path: Path) -> None:
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        assert (await vectors(Store(database, "explain"), client, [])).shape == (0, 0)
+        assert (await embed_passages(Store(database, "explain"), client, [])).shape == (0, 0)
 
 
 async def test_long_texts_fit_a_request_in_any_script(client: ModelClient, tmp_path: Path) -> None:
-    long = told("# Pets\n\n## Cats\n\n" + "\n".join(f"- {number} {'🐈 кошка ' * 2000}" for number in range(10)))
+    long = pets_passages(
+        "# Pets\n\n## Cats\n\n" + "\n".join(f"- {number} {'🐈 кошка ' * 2000}" for number in range(10))
+    )
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        rows = await vectors(Store(database, "explain"), client, long)
+        rows = await embed_passages(Store(database, "explain"), client, long)
     assert len(rows) == len(texts(long))

@@ -1,35 +1,35 @@
 import numpy as np
 
-from plugins.explain.search.ngrams import CharacterNgrams, gathered
+from plugins.explain.search.ngrams import CharacterNgrams, gather_ranges
 
 ALL = np.arange(3)
 
 
-def test_a_text_has_all_runs_of_itself_and_few_of_others() -> None:
-    letters = CharacterNgrams(["Cats purr when stroked.", "Dogs bark at the postman.", "Hamsters run in a wheel."])
-    shares = letters.shares("dogs bark at the postman", ALL)
+def test_a_text_shares_all_ngrams_with_itself_and_few_with_others() -> None:
+    ngrams = CharacterNgrams(["Cats purr when stroked.", "Dogs bark at the postman.", "Hamsters run in a wheel."])
+    shares = ngrams.overlap("dogs bark at the postman", ALL)
     assert shares[1] > 0.99
     assert shares[[0, 2]].max() < 0.3
 
 
-def test_typing_errors_and_endings_leave_most_runs() -> None:
-    letters = CharacterNgrams(["Cats purr when stroked.", "Dogs bark at the postman.", "Hamsters run in a wheel."])
-    assert letters.shares("barkin at posman", ALL).argmax() == 1
-    assert letters.shares("hamsterwheels", ALL).argmax() == 2
+def test_typing_errors_and_endings_leave_most_ngrams() -> None:
+    ngrams = CharacterNgrams(["Cats purr when stroked.", "Dogs bark at the postman.", "Hamsters run in a wheel."])
+    assert ngrams.overlap("barkin at posman", ALL).argmax() == 1
+    assert ngrams.overlap("hamsterwheels", ALL).argmax() == 2
 
 
-def test_what_all_texts_have_counts_less() -> None:
-    letters = CharacterNgrams([f"The animal is a {name}." for name in ("cat", "dog", "hamster")])
-    assert letters.shares("the animal is a hamster", np.array([0]))[0] < letters.shares("hamster", np.array([2]))[0]
-    assert letters.shares("the animal is a hamster", np.array([2]))[0] > 0.99
+def test_ngrams_of_all_texts_count_less() -> None:
+    ngrams = CharacterNgrams([f"The animal is a {name}." for name in ("cat", "dog", "hamster")])
+    assert ngrams.overlap("the animal is a hamster", np.array([0]))[0] < ngrams.overlap("hamster", np.array([2]))[0]
+    assert ngrams.overlap("the animal is a hamster", np.array([2]))[0] > 0.99
 
 
-def test_texts_and_questions_without_words_share_nothing_that_matters() -> None:
-    letters = CharacterNgrams(["", "Cats purr."])
-    assert letters.shares("???", np.arange(2)).tolist() == letters.shares("", np.arange(2)).tolist()
-    assert CharacterNgrams([]).shares("cats", np.zeros(0, np.intp)).tolist() == []
+def test_texts_and_questions_without_words_share_no_ngrams() -> None:
+    ngrams = CharacterNgrams(["", "Cats purr."])
+    assert ngrams.overlap("???", np.arange(2)).tolist() == ngrams.overlap("", np.arange(2)).tolist()
+    assert CharacterNgrams([]).overlap("cats", np.zeros(0, np.intp)).tolist() == []
 
 
-def test_gathered_places() -> None:
-    places, begin = gathered(np.array([0, 2, 3, 6]), np.array([2, 0]))
+def test_ranges_are_gathered() -> None:
+    places, begin = gather_ranges(np.array([0, 2, 3, 6]), np.array([2, 0]))
     assert (places.tolist(), begin.tolist()) == ([3, 4, 5, 0, 1], [0, 3])

@@ -4,20 +4,22 @@ import numpy as np
 import pytest
 
 from plugins.explain.lessons.passages import Passage
-from plugins.explain.search.embedded_texts import units
+from plugins.explain.search.embedded_texts import text_groups
 from plugins.explain.search.index import Index
-from plugins.explain.search.reference_lesson import UNSURE, ReferenceLesson
+from plugins.explain.search.reference_lesson import MIN_CONFIDENCE, ReferenceLesson
 
 WORDINGS = ("why is my text total rubbish", "it talks crazy when cranked up")
 
 
 def passage(lesson: str, heading: str, text: str, asked: tuple[str, ...] = ()) -> Passage:
-    return Passage(lesson, (heading,), None, text, heading.lower(), asked=asked)
+    return Passage(lesson, (heading,), None, text, heading.lower(), wordings=asked)
 
 
-GUIDE = [
-    passage("Guide", "High temperature", "At a high temperature rare tokens come up and the answers vary.", WORDINGS),
-    passage("Guide", "Tokens", "A token is a piece of a word.", ("what does it chop words into",)),
+REFERENCE = [
+    passage(
+        "Reference", "High temperature", "At a high temperature rare tokens come up and the answers vary.", WORDINGS
+    ),
+    passage("Reference", "Tokens", "A token is a piece of a word.", ("what does it chop words into",)),
 ]
 OWN = [
     passage("Mine", "Hot", "With a high temperature the answers vary and rare tokens come up."),
@@ -27,54 +29,63 @@ OTHER = [passage("Plants", "Roots", "Roots drink water."), passage("Plants", "Le
 
 
 @pytest.fixture
-def guide() -> Index:
-    return Index(GUIDE)
+def reference() -> Index:
+    return Index(REFERENCE)
 
 
 @pytest.mark.parametrize(("question", "heading"), [("my text is rubbish", "Hot"), ("how does it chop", "Pieces")])
-def test_a_guides_wordings_find_passages_of_another_lesson(guide: Index, question: str, heading: str) -> None:
-    alone, guided = Index(OWN), Index(OWN, guide)
-    assert alone.rank(alone.query(question)).passages[:1] != guided.rank(guided.query(question)).passages[:1]
-    assert guided.rank(guided.query(question)).passages[0].heading == heading
+def test_wordings_of_the_reference_lesson_find_passages_of_another_lesson(
+    reference: Index, question: str, heading: str
+) -> None:
+    alone, guided = Index(OWN), Index(OWN, reference)
+    assert (
+        alone.rank(alone.read_question(question)).passages[:1]
+        != guided.rank(guided.read_question(question)).passages[:1]
+    )
+    assert guided.rank(guided.read_question(question)).passages[0].heading == heading
 
 
-def test_a_lesson_about_something_else_is_not_led_astray(guide: Index) -> None:
-    index = Index(OTHER, guide)
-    query = index.query("what does it chop words into")
-    bridge = ReferenceLesson(guide, index)
-    guidance = bridge.guidance(query, None)
-    assert guidance is not None
-    assert guidance.leads.tolist() == [0, 0]
-    assert guidance.sureness(0) == (0, 0)
+def test_a_lesson_on_another_subject_is_not_affected(reference: Index) -> None:
+    index = Index(OTHER, reference)
+    query = index.read_question("what does it chop words into")
+    reference_lesson = ReferenceLesson(reference, index)
+    scores = reference_lesson.score(query, None)
+    assert scores is not None
+    assert scores.relevance.tolist() == [0, 0]
+    assert scores.confidence_for(0) == (0, 0)
 
 
-def test_a_guide_that_does_not_know_counts_little_against_a_lesson(guide: Index) -> None:
-    index = Index(OWN, guide)
-    bridge = ReferenceLesson(guide, index)
-    asked = [bridge.guidance(index.query(question), None) for question in (WORDINGS[0], "how do volcanoes erupt")]
-    (sure, known), (unsure, _) = [guidance.sureness(0) for guidance in asked if guidance]
+def test_a_reference_lesson_without_an_answer_counts_little_against_a_lesson(reference: Index) -> None:
+    index = Index(OWN, reference)
+    reference_lesson = ReferenceLesson(reference, index)
+    asked = [
+        reference_lesson.score(index.read_question(question), None)
+        for question in (WORDINGS[0], "how do volcanoes erupt")
+    ]
+    (sure, known), (unsure, _) = [scores.confidence_for(0) for scores in asked if scores]
     assert 0 < known <= 1
-    assert UNSURE <= unsure < 0 < sure
+    assert MIN_CONFIDENCE <= unsure < 0 < sure
 
 
 def directions(passages: list[Passage], of: list[int]) -> np.ndarray:
     """A row for each text of the passages' units: the unit vector of that number."""
     return np.array(
-        [np.eye(8)[n] for one, n in zip(passages, of, strict=True) for part in units(one) for _ in part], np.float32
+        [np.eye(8)[n] for one, n in zip(passages, of, strict=True) for part in text_groups(one) for _ in part],
+        np.float32,
     )
 
 
-def test_embeddings_lead_where_the_guide_has_its_own_already(guide: Index) -> None:
+def test_embeddings_count_once_the_reference_lesson_has_its_own(reference: Index) -> None:
     strange = [replace(one, path=("X",), text="Nothing alike.") for one in OWN]
-    index = Index(strange, guide)
+    index = Index(strange, reference)
     index.attach(directions(strange, [1, 0]))
-    bridge = index._bridge
-    query = index.query("anything")
-    assert bridge is not None
+    reference_lesson = index._reference_lesson
+    query = index.read_question("anything")
+    assert reference_lesson is not None
     embedded = [np.eye(8)[0].tolist()] * len(query.texts)
-    assert bridge.guidance(query, embedded) is None
-    guide.attach(directions(GUIDE, [0, 1]))
+    assert reference_lesson.score(query, embedded) is None
+    reference.attach(directions(REFERENCE, [0, 1]))
     index.attach(directions(strange, [1, 0]))
-    guidance = bridge.guidance(query, embedded)
-    assert guidance is not None
-    assert guidance.leads.argmax() == 1
+    scores = reference_lesson.score(query, embedded)
+    assert scores is not None
+    assert scores.relevance.argmax() == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from plugins.explain.search.spelling import is_word, nearest
+from plugins.explain.search.spelling import is_word, nearest_word
 
 
 @pytest.mark.parametrize("word", ["decided", "lawyers", "didnt", "photosynthesis"])
@@ -9,7 +9,7 @@ def test_english_words_are_known(word: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["desided", "lawers", "qqq", "sprachmodell"])
-def test_typing_errors_and_other_languages_are_not(word: str) -> None:
+def test_typing_errors_and_words_of_other_languages_are_not_known(word: str) -> None:
     assert not is_word(word)
 
 
@@ -22,10 +22,10 @@ def test_typing_errors_and_other_languages_are_not(word: str) -> None:
         ("diffrently", ("differently", 1)),
     ],
 )
-def test_the_nearest_usual_word(written: str, meant: tuple[str, int]) -> None:
-    assert nearest(written) == meant
+def test_the_nearest_common_word_is_found(written: str, meant: tuple[str, int]) -> None:
+    assert nearest_word(written) == meant
 
 
-def test_short_words_are_left_alone_where_two_letters_differ() -> None:
-    assert nearest("xoqt") is None
-    assert nearest("sprachmodellen") is None
+def test_a_short_word_is_not_corrected_by_two_letters() -> None:
+    assert nearest_word("xoqt") is None
+    assert nearest_word("sprachmodellen") is None

@@ -1,21 +1,21 @@
 import pytest
 
-from plugins.explain.search.vocabulary import Vocabulary, joined, stems, words
+from plugins.explain.search.vocabulary import Vocabulary, join_compounds, stems, words
 
 
-def test_words_are_small_and_have_no_accents_or_apostrophes() -> None:
+def test_words_are_in_lower_case_without_accents_and_apostrophes() -> None:
     assert words("What's a Café’s E-Mail?") == ["whats", "a", "cafes", "email"]
 
 
-def test_words_with_hyphens_are_known_without_them_too() -> None:
-    assert joined("mock-ups and step-by-step, e-mail") == ["mockups", "stepbystep"]
+def test_words_with_hyphens_are_joined() -> None:
+    assert join_compounds("mock-ups and step-by-step, e-mail") == ["mockups", "stepbystep"]
 
 
-def test_a_word_without_an_end_is_read_in_no_time() -> None:
-    assert joined("a" * 3_000_000) == []
+def test_a_very_long_word_takes_linear_time() -> None:
+    assert join_compounds("a" * 3_000_000) == []
 
 
-def test_stems_leave_out_what_says_nothing() -> None:
+def test_stems_leave_out_stop_words() -> None:
     assert stems(words("What are the networks that compete?")) == ["network", "compet"]
 
 
@@ -35,10 +35,10 @@ def test_stems_leave_out_what_says_nothing() -> None:
         ("cast", "cast"),
     ],
 )
-def test_what_was_meant(written: str, meant: str) -> None:
+def test_words_are_corrected(written: str, meant: str) -> None:
     vocabulary = Vocabulary(["Temperature, diffusion and a token; the generator makes pictures. Deepfakes cost cash."])
-    assert " ".join(vocabulary.meant(written)) == meant
+    assert " ".join(vocabulary.correct_words(written)) == meant
 
 
-def test_chat_is_written_out() -> None:
-    assert Vocabulary(["answers"]).meant("y r answers diff") == ["why", "are", "answers", "different"]
+def test_short_forms_of_chats_are_written_out() -> None:
+    assert Vocabulary(["answers"]).correct_words("y r answers diff") == ["why", "are", "answers", "different"]

@@ -1,0 +1,114 @@
+"""Lessons as they are answered from: each with its passages and its page, and one search index over all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from bot import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from bot import Page
+    from plugins.explain.lessons.passages import Passage
+    from plugins.explain.library.lesson_store import StoredLesson, Version
+    from plugins.explain.search.index import Index
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A lesson with its passages and its page.
+
+    `version` is None for a lesson that the configuration names; such a lesson has a `path`.
+    """
+
+    title: str
+    passages: tuple[Passage, ...]
+    page: Page
+    version: Version | None = None
+    path: Path | None = None
+
+
+def read_lesson(data: bytes, filename: str, title: str = "") -> Lesson:
+    """Read a file under `title`, or under its own title if none is given.
+
+    It takes long for large files: call it in a thread. Raises UserError, with a sentence for whoever gave the file, if
+    the file is no lesson.
+    """
+    from plugins.explain.lessons.page import build_page
+    from plugins.explain.lessons.parse import parse_lesson
+    from plugins.explain.lessons.passages import split_passages
+
+    parsed = parse_lesson(data, filename)
+    title = title or parsed.title
+    passages = tuple(replace(passage, lesson_title=title) for passage in split_passages(parsed))
+    return Lesson(title, passages, build_page(title, parsed, data, filename))
+
+
+@dataclass(eq=False)
+class LessonSet:
+    """Lessons with one index over all of them, and the progress of their embeddings."""
+
+    key: tuple[StoredLesson, ...]
+    """The server's own lessons that the set was built from, each with its versions."""
+    lessons: tuple[Lesson, ...]
+    index: Index
+    left_out: Mapping[str, UserError] = field(default_factory=dict)
+    """The server's own lessons that cannot be read, by title, each with the reason."""
+    reference: Index | None = None
+    """The index of the reference lesson that `index` uses; other sets share it."""
+    model: str = ""
+    """The embedding model, once every passage has its embeddings."""
+    progress: tuple[int, int] = (0, 0)
+    """The number of passages that are embedded, and the number of all passages."""
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a question need not wait: the embeddings are there, or will not be there soon."""
+    _has_progressed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def report_progress(self, done: int, total: int) -> None:
+        """Set the progress and wake those who watch it."""
+        self.progress = (done, total)
+        self._has_progressed.set()
+        self._has_progressed = asyncio.Event()
+
+    def end_wait(self, model: str = "") -> None:
+        """Let questions wait no longer: `model` has embedded all passages, or "" if none could."""
+        self.model = model
+        self.ready.set()
+        self.report_progress(*self.progress)
+
+    async def watch_progress(self) -> AsyncIterator[tuple[int, int]]:
+        """Yield the progress now and whenever it changes, until the set is ready."""
+        while not self.ready.is_set():
+            yield self.progress
+            if not self.ready.is_set():
+                await self._has_progressed.wait()
+
+    def lesson(self, title: str) -> Lesson | None:
+        """Return the lesson with this title, in capitals or not."""
+        return next((lesson for lesson in self.lessons if lesson.title.casefold() == title.casefold()), None)
+
+    def part_number(self, passage: Passage) -> int:
+        """Return the position of a passage among the passages of its section, from 0."""
+        return self._section(*passage.section_key).index(passage)
+
+    def passage(self, title: str, anchor: str, part_number: int) -> Passage:
+        """Return a passage by its lesson, section and part number. Raises UserError if the section is gone."""
+        passages = self._section(title, anchor)
+        if not passages:
+            raise UserError("This part of the lesson is gone: the lesson was changed or removed since.")
+        return passages[min(part_number, len(passages) - 1)]
+
+    def neighbours(self, passage: Passage) -> tuple[Passage | None, Passage | None]:
+        """Return the first passages of the sections before and after the section of `passage`, in its lesson."""
+        in_lesson = [other for other in self.index.passages if other.lesson_title == passage.lesson_title]
+        first_passages = {other.anchor: other for other in reversed(in_lesson)}
+        order = list(reversed(first_passages.values()))
+        place = order.index(first_passages[passage.anchor])
+        return order[place - 1] if place else None, order[place + 1] if place + 1 < len(order) else None
+
+    def _section(self, title: str, anchor: str) -> list[Passage]:
+        return [passage for passage in self.index.passages if passage.section_key == (title, anchor)]
