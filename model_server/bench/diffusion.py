@@ -102,7 +102,7 @@ async def peer(entry: CatalogueEntry, folder: Path, threads: int) -> AsyncIterat
         "options": entry.options,
     }
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "model_server.engines.diffusion.peer", json.dumps(spec)),
+        *(sys.executable, "-m", "model_server.engines.diffusion.baseline", json.dumps(spec)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ

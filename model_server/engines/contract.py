@@ -1,24 +1,25 @@
-"""The seam between transport and models: an engine knows jobs and steps, and nothing of HTTP or queues."""
+"""The interface of engines: an engine knows jobs and steps, and nothing of HTTP or queues."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from model_server.jobs import Event, Job
 
 
 class Misconfigured(ValueError):
-    """A model cannot be loaded as the catalogue has it. `str()` of it is a sentence for the operator."""
+    """A model cannot be loaded as the catalogue describes it. `str()` of it is a sentence for the operator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
-    """What an engine is built from: an entry of the catalogue with its files in place under `folder`."""
+    """An entry of the catalogue whose files lie in `folder`: all that an engine is built from."""
 
     name: str
     engine: str
@@ -27,24 +28,30 @@ class EngineSpec:
     dtype: str = "auto"
     options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
 
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a specification from a JSON object with these fields, as programs get it on their command line."""
+        fields = json.loads(text)
+        return cls(**fields | {"folder": Path(fields["folder"])})
+
 
 class Engine(Protocol):
-    """A model that works in steps, so that jobs join and leave in between.
+    """A model that works in steps; between two steps jobs join and leave.
 
-    Every job that was added ends with exactly one `Finished` or `Failed`, unless it is removed first.
+    Every job that is added ends with exactly one `Finished` or `Failed`, unless it is removed first.
     """
 
     capacity: int
-    """How many jobs may be added at once; the others wait in the gateway's queue."""
+    """Number of jobs that may be active at once; the others wait in the gateway's queue."""
 
     def load(self) -> None:
-        """Read the weights and warm up. Blocks; called once, before anything else."""
+        """Read the weights and warm up. Blocks; called once, before any other method."""
 
     def add(self, job: Job) -> None:
-        """Take a job in. It is looked at in the next step; what is wrong with it comes back as `Failed`."""
+        """Accept a job without looking at it. The next step checks it, and reports a mistake in it as `Failed`."""
 
     def step(self) -> Sequence[Event]:
-        """One decoded token for every running sequence, or one denoising step for every running picture."""
+        """Advance the active jobs: by one decoded token, one denoising step, one face, or one batch of texts."""
 
     def remove(self, job_id: str) -> None:
-        """Forget a job now. Unknown ids are ignored, since a job may end while its cancellation is on the way."""
+        """Drop a job at once. Unknown ids are ignored, since a job may end while its cancellation is on the way."""

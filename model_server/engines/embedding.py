@@ -1,7 +1,7 @@
 """The embedding engine: a BERT-like encoder, pooled as sentence-transformers pools all-MiniLM-L6-v2.
 
-The mean of the last layer over a text's tokens, scaled to length 1; a longer text than `options.context` tokens
-(default 256, what that model was trained on) counts with its beginning only.
+A text's vector is the mean of the last layer over its tokens, scaled to length 1. Of a text longer than
+`options.context` tokens (default 256, on which that model was trained) only the beginning is read.
 """
 
 from __future__ import annotations
@@ -26,33 +26,37 @@ if TYPE_CHECKING:
     from model_server.engines.contract import EngineSpec
     from model_server.jobs import Event, Job
 
-CHUNK = 32
-"""Texts in one step, of all jobs together."""
-CONTEXT = 256
+TEXTS_PER_STEP = 32
+"""The most texts in one step, of all jobs together."""
+DEFAULT_CONTEXT_TOKENS = 256
 
 
 @dataclass(slots=True)
 class EmbeddingJob:
-    """A job on its way: its texts as token ids, and the vectors of those that are done."""
+    """An active job: the token ids of its texts, and the vectors of the first texts, which are done."""
 
     job_id: str
-    texts: list[list[int]]
+    token_ids: list[list[int]]
     vectors: list[tuple[float, ...]] = field(default_factory=list)
 
     @property
-    def tokens(self) -> int:
-        return sum(map(len, self.texts))
+    def token_count(self) -> int:
+        return sum(map(len, self.token_ids))
+
+    @property
+    def is_finished(self) -> bool:
+        return len(self.vectors) == len(self.token_ids)
 
 
 class EmbeddingEngine:
-    """Vectors of unit length, as many numbers as the model is wide (384 for all-MiniLM-L6-v2)."""
+    """Turns texts into vectors of length 1, as wide as the model (384 numbers for all-MiniLM-L6-v2)."""
 
-    capacity = CHUNK
+    capacity = TEXTS_PER_STEP
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
         self._device = pick_device(spec.device)
-        # An encoder is small, and its vectors are compared with stored ones: the same numbers matter more than speed.
+        # Vectors are compared with stored ones, so that equal numbers matter more than speed; and an encoder is small.
         self._dtype = torch.float32 if spec.dtype == "auto" else pick_dtype(spec.dtype, self._device)
         self._new: list[Job] = []
         self._running: list[EmbeddingJob] = []
@@ -61,76 +65,75 @@ class EmbeddingEngine:
         self.load_encoder(self._spec.folder)
 
     def load_encoder(self, folder: Path) -> None:
-        """Read the encoder in `folder`, and warm it up."""
+        """Load the encoder in `folder`, and warm it up."""
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model: Any = AutoModel.from_pretrained(folder, dtype=self._dtype, local_files_only=True)
         self._model = model.to(self._device).eval()
-        longest = int(model.config.max_position_embeddings)
-        self._context = min(longest, int(self._spec.options.get("context", CONTEXT)))
+        model_context = int(model.config.max_position_embeddings)
+        self._context = min(model_context, int(self._spec.options.get("context", DEFAULT_CONTEXT_TOKENS)))
         self._embed([[0]])
 
     def add(self, job: Job) -> None:
         self._new.append(job)
 
     def step(self) -> Sequence[Event]:
-        """Take in what is new, then embed up to 32 texts, the jobs' shares equal, so that none waits for another."""
+        """Start the new jobs, then embed up to 32 texts, shared equally so that no job waits for another."""
         new, self._new = self._new, []
         events = [self._start(job) for job in new]
-        chosen = self._choose()
+        chosen = self._choose_texts()
         if chosen:
             vectors = self._embed([ids for _, ids in chosen])
-            for (batch, _), vector in zip(chosen, vectors, strict=True):
-                batch.vectors.append(vector)
-        for batch in self._running:
-            done, total = len(batch.vectors), len(batch.texts)
-            if done < total:
-                events.append(Progress(batch.job_id, done, total))
+            for (active, _), vector in zip(chosen, vectors, strict=True):
+                active.vectors.append(vector)
+        for active in self._running:
+            if active.is_finished:
+                events += [self._make_result(active), Finished(active.job_id, "stop", active.token_count)]
             else:
-                events += [self._answer(batch), Finished(batch.job_id, "stop", batch.tokens)]
-        self._running = [batch for batch in self._running if len(batch.vectors) < len(batch.texts)]
+                events.append(Progress(active.job_id, len(active.vectors), len(active.token_ids)))
+        self._running = [active for active in self._running if not active.is_finished]
         return events
 
     def remove(self, job_id: str) -> None:
         self._new = [job for job in self._new if job.id != job_id]
-        self._running = [batch for batch in self._running if batch.job_id != job_id]
+        self._running = [active for active in self._running if active.job_id != job_id]
 
     def _start(self, job: Job) -> Event:
         try:
-            batch = EmbeddingJob(job.id, self._encode(self._texts(job)))
+            active = EmbeddingJob(job.id, self._tokenize(self._read_texts(job)))
         except JobRefused as refused:
-            return refused.event(job.id)
-        self._running.append(batch)
-        return Started(job.id, batch.tokens)
+            return refused.to_event(job.id)
+        self._running.append(active)
+        return Started(job.id, active.token_count)
 
-    def _texts(self, job: Job) -> Sequence[str]:
-        """The texts that a job needs the vectors of. Raises Refused when it is not for this engine."""
+    def _read_texts(self, job: Job) -> Sequence[str]:
+        """Return the texts of which a job needs vectors. Raises JobRefused when the job is not for this engine."""
         if not isinstance(job.task, Embed):
             raise JobRefused(f"{self._spec.name} only turns texts into vectors; it cannot do this.", param="model")
         check_texts(job.task.texts, "input")
         return job.task.texts
 
-    def _answer(self, batch: EmbeddingJob) -> Event:
-        """What a job hears whose vectors are all there."""
-        return Vectors(batch.job_id, tuple(batch.vectors))
+    def _make_result(self, active: EmbeddingJob) -> Event:
+        """Return the event with the result of a job whose vectors are complete."""
+        return Vectors(active.job_id, tuple(active.vectors))
 
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         ids: list[list[int]] = self._tokenizer(
             list(texts), truncation=True, max_length=self._context, padding=False
         ).input_ids
         return ids
 
-    def _choose(self) -> list[tuple[EmbeddingJob, list[int]]]:
+    def _choose_texts(self) -> list[tuple[EmbeddingJob, list[int]]]:
         chosen: list[tuple[EmbeddingJob, list[int]]] = []
-        for waiting, batch in enumerate(self._running):
-            share = max(1, (CHUNK - len(chosen)) // (len(self._running) - waiting))
-            done = len(batch.vectors)
-            chosen += [(batch, ids) for ids in batch.texts[done : done + share]]
-        return chosen[:CHUNK]
+        for waiting, active in enumerate(self._running):
+            share = max(1, (TEXTS_PER_STEP - len(chosen)) // (len(self._running) - waiting))
+            done = len(active.vectors)
+            chosen += [(active, ids) for ids in active.token_ids[done : done + share]]
+        return chosen[:TEXTS_PER_STEP]
 
     @torch.inference_mode()
     def _embed(self, texts: list[list[int]]) -> list[tuple[float, ...]]:
-        """One unit vector per list of token ids."""
+        """Return one vector of length 1 for each list of token ids."""
         rows = [torch.tensor(ids) for ids in texts]
         ids = pad_sequence(rows, batch_first=True, padding_value=self._tokenizer.pad_token_id or 0)
         mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)

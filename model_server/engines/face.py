@@ -1,7 +1,7 @@
-"""The face engine: the generator of a DCGAN (arXiv 1511.06434), one face in each step.
+"""The face engine: the generator of a DCGAN (arXiv 1511.06434), which draws one face of each job in each step.
 
-Face k of a request is drawn from the seed `seed + k` and alone, never in a batch, so that its bytes do not depend on
-how many were asked for: face 3 of seed 7 is face 0 of seed 10.
+Face k of a request is drawn from the seed `seed + k`, and never in a batch, so that its bytes do not depend on how many
+faces were asked for: face 3 of seed 7 is face 0 of seed 10.
 """
 
 from __future__ import annotations
@@ -10,35 +10,37 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
 from torch import nn
 
 from model_server.engines.common.device import pick_device
+from model_server.engines.common.images import to_images
 from model_server.engines.common.refusal import JobRefused
-from model_server.engines.common.seeding import seeded
+from model_server.engines.common.seeding import make_generator
 from model_server.images import encode, enlarge, grid
 from model_server.jobs import Faces, Finished, Picture, Progress, Started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from PIL import Image
+
     from model_server.engines.contract import EngineSpec
     from model_server.jobs import Event, Job
 
-FILE = "weights.tar"
-KEY = "netG_state_dict"
-MOST = 16
-"""Faces in one request."""
-EDGES = (16, 1024)
-"""Smallest and largest edge of one face that can be asked for, in pixels."""
+WEIGHTS_FILE = "weights.tar"
+STATE_KEY = "netG_state_dict"
+MAX_FACES = 16
+"""The most faces in one request."""
+EDGE_RANGE_PIXELS = (16, 1024)
+"""The smallest and the largest edge of a face that a request can ask for."""
 CAPACITY = 8
-CANDIDATES = 256
-NEAREST = 16
+CANDIDATE_COUNT = 256
+NEAREST_COUNT = 16
 
 
 @dataclass(slots=True)
 class _FaceJob:
-    """A job on its way, with the faces drawn for its grid."""
+    """An active job: `done` of its faces are drawn, and `faces` are kept for its grid."""
 
     job_id: str
     task: Faces
@@ -47,11 +49,11 @@ class _FaceJob:
 
 
 class FaceEngine:
-    """Faces of as many pixels as the generator makes. `spec.folder` holds weights.tar; always float32.
+    """Draws faces in the size of the generator, in float32. `spec.folder` holds weights.tar.
 
-    Truncation t in (0, 1] pulls each latent z towards that of an ordinary face m: t z + (1 - t) m, brought back to the
-    length t |z| + (1 - t) |m|. Plain t z would not do: a DCGAN has only ever seen latents of about one length, and
-    what it draws from short ones is a texture without a face.
+    Truncation t in (0, 1] moves each latent z towards the latent m of an ordinary face: t z + (1 - t) m, rescaled to
+    the length t |z| + (1 - t) |m|. Shortening z alone, to t z, does not work: a DCGAN was trained on latents of about
+    one length, and draws a texture without a face from short ones.
     """
 
     capacity = CAPACITY
@@ -63,36 +65,36 @@ class FaceEngine:
         self._running: list[_FaceJob] = []
 
     def load(self) -> None:
-        weights = torch.load(self._spec.folder / FILE, map_location="cpu", weights_only=True)[KEY]
+        weights = torch.load(self._spec.folder / WEIGHTS_FILE, map_location="cpu", weights_only=True)[STATE_KEY]
         self._generator = build_generator(weights)
-        self._latent = next(tensor.shape[0] for tensor in weights.values() if tensor.ndim == 4)
-        # On the CPU for every device, since another choice of candidates would make other faces.
-        self._ordinary = ordinary_latent(self._generator, self._latent)
+        self._latent_size = next(tensor.shape[0] for tensor in weights.values() if tensor.ndim == 4)
+        # On the CPU for every device, because another rounding could choose other candidates, and change faces.
+        self._ordinary_latent = find_ordinary_latent(self._generator, self._latent_size)
         self._generator.to(self._device)
         torch.backends.cudnn.deterministic = True
-        self._draw(self._ordinary)
+        self._draw(self._ordinary_latent)
 
     def add(self, job: Job) -> None:
         self._new.append(job)
 
     def step(self) -> Sequence[Event]:
-        """Take in what is new, then draw one face for every job."""
+        """Start the new jobs, then draw one face of every active job."""
         new, self._new = self._new, []
         events = [self._start(job) for job in new]
-        for sitting in self._running:
-            events += self._advance(sitting)
-        self._running = [sitting for sitting in self._running if sitting.done < sitting.task.count]
+        for face_job in self._running:
+            events += self._advance(face_job)
+        self._running = [face_job for face_job in self._running if face_job.done < face_job.task.count]
         return events
 
     def remove(self, job_id: str) -> None:
         self._new = [job for job in self._new if job.id != job_id]
-        self._running = [sitting for sitting in self._running if sitting.job_id != job_id]
+        self._running = [face_job for face_job in self._running if face_job.job_id != job_id]
 
     def _start(self, job: Job) -> Event:
         try:
             task = self._check(job)
         except JobRefused as refused:
-            return refused.event(job.id)
+            return refused.to_event(job.id)
         self._running.append(_FaceJob(job.id, task))
         return Started(job.id)
 
@@ -100,67 +102,67 @@ class FaceEngine:
         task = job.task
         if not isinstance(task, Faces):
             raise JobRefused(f"{self._spec.name} only draws faces; it cannot do this.", param="model")
-        if not 1 <= task.count <= MOST:
-            raise JobRefused(f"The number of faces is {task.count}; it must be from 1 to {MOST}.", param="n")
+        if not 1 <= task.count <= MAX_FACES:
+            raise JobRefused(f"The number of faces is {task.count}; it must be from 1 to {MAX_FACES}.", param="n")
         if not 0 < task.truncation <= 1:
             raise JobRefused(
                 f"The truncation is {task.truncation:g}; it must be over 0 and at most 1.", param="truncation"
             )
-        smallest, largest = EDGES
+        smallest, largest = EDGE_RANGE_PIXELS
         if task.size is not None and not smallest <= task.size <= largest:
             sentence = f"The size is {task.size} pixels; it must be from {smallest} to {largest}."
             raise JobRefused(sentence, param="size")
         return task
 
-    def _advance(self, sitting: _FaceJob) -> list[Event]:
-        task = sitting.task
-        seed = task.seed + sitting.done
-        face = self._draw(self._truncated(latent(seed, self._latent), task.truncation))
+    def _advance(self, face_job: _FaceJob) -> list[Event]:
+        task = face_job.task
+        seed = task.seed + face_job.done
+        face = self._draw(self._truncate(draw_latent(seed, self._latent_size), task.truncation))
         if task.size is not None:
             face = enlarge(face, task.size)
         events: list[Event] = []
         if task.layout == "separate":
-            events.append(self._picture(sitting, face, seed=seed, index=sitting.done))
+            events.append(self._make_picture(face_job, face, seed=seed, index=face_job.done))
         else:
-            sitting.faces.append(face)
-        sitting.done += 1
-        events.append(Progress(sitting.job_id, sitting.done, task.count))
-        if sitting.done == task.count:
+            face_job.faces.append(face)
+        face_job.done += 1
+        events.append(Progress(face_job.job_id, face_job.done, task.count))
+        if face_job.done == task.count:
             if task.layout == "grid":
-                events.append(self._picture(sitting, grid(sitting.faces), seed=task.seed, count=task.count))
-            events.append(Finished(sitting.job_id))
+                events.append(self._make_picture(face_job, grid(face_job.faces), seed=task.seed, count=task.count))
+            events.append(Finished(face_job.job_id))
         return events
 
-    def _picture(self, sitting: _FaceJob, picture: Image.Image, **made_by: int) -> Picture:
-        stamp = {"model": self._spec.name, "truncation": f"{sitting.task.truncation:g}"}
-        return Picture(sitting.job_id, encode(picture, stamp | {name: str(value) for name, value in made_by.items()}))
+    def _make_picture(self, face_job: _FaceJob, picture: Image.Image, **made_by: int) -> Picture:
+        stamp = {"model": self._spec.name, "truncation": f"{face_job.task.truncation:g}"}
+        return Picture(face_job.job_id, encode(picture, stamp | {name: str(value) for name, value in made_by.items()}))
 
-    def _truncated(self, z: torch.Tensor, truncation: float) -> torch.Tensor:
+    def _truncate(self, z: torch.Tensor, truncation: float) -> torch.Tensor:
         if truncation == 1:
             return z
-        mixed = z.mul(truncation).add(self._ordinary, alpha=1 - truncation)
-        length = truncation * float(z.norm()) + (1 - truncation) * float(self._ordinary.norm())
+        mixed = z.mul(truncation).add(self._ordinary_latent, alpha=1 - truncation)
+        length = truncation * float(z.norm()) + (1 - truncation) * float(self._ordinary_latent.norm())
         return mixed.mul(length / float(mixed.norm()))
 
     @torch.inference_mode()
     def _draw(self, z: torch.Tensor) -> Image.Image:
-        """The face of one latent (any shape of L numbers)."""
-        values = self._generator(z.reshape(1, -1, 1, 1).to(self._device))[0]
-        pixels = ((values.to("cpu") + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+        """Draw the face of one latent, a tensor of L numbers in any shape."""
+        values = self._generator(z.reshape(1, -1, 1, 1).to(self._device))
+        [face] = to_images(values)
+        return face
 
 
-def latent(seed: int, length: int) -> torch.Tensor:
-    """The `length` standard normal numbers of a seed, drawn on the CPU so that every device sees the same ones."""
-    return torch.randn(length, generator=seeded(seed))
+def draw_latent(seed: int, length: int) -> torch.Tensor:
+    """Draw the latent of a seed: `length` standard normal numbers, on the CPU so that no device changes them."""
+    return torch.randn(length, generator=make_generator(seed))
 
 
 def build_generator(weights: Mapping[str, torch.Tensor]) -> nn.Sequential:
-    """The generator that fits `weights`, ready to draw: (N, L, 1, 1) standard normal to (N, 3, H, W) in [-1, 1].
+    """Build the generator that fits `weights`: (N, L, 1, 1) standard normal numbers to (N, 3, H, W) in [-1, 1].
 
-    The convolutions' shapes (in, out, k, k) give all there is to know: the first opens the latent to k x k, each
-    further one doubles the edge, and all but the last are followed by batch normalisation and ReLU. Its running
-    statistics are used: those of the batch itself would make one face depend on the others.
+    The layers follow from the shapes of the convolutions (in, out, k, k): the first turns the latent into k x k, each
+    further one doubles the edge, and all but the last are followed by batch normalisation and ReLU. Normalisation uses
+    the running statistics, because those of a batch would make one face depend on the others.
     """
     kernels = [tensor for tensor in weights.values() if tensor.ndim == 4]
     layers: list[nn.Module] = []
@@ -175,10 +177,10 @@ def build_generator(weights: Mapping[str, torch.Tensor]) -> nn.Sequential:
 
 
 @torch.inference_mode()
-def ordinary_latent(generator: nn.Module, length: int) -> torch.Tensor:
-    """The latent (L numbers) of an ordinary face: the mean of those whose faces are nearest to the average picture."""
-    candidates = torch.stack([latent(seed, length) for seed in range(CANDIDATES)])
-    faces = generator(candidates.reshape(CANDIDATES, length, 1, 1))
+def find_ordinary_latent(generator: nn.Module, length: int) -> torch.Tensor:
+    """Find the latent (L numbers) of an ordinary face: the mean of those whose faces are nearest to the mean face."""
+    candidates = torch.stack([draw_latent(seed, length) for seed in range(CANDIDATE_COUNT)])
+    faces = generator(candidates.reshape(CANDIDATE_COUNT, length, 1, 1))
     distances = (faces - faces.mean(dim=0)).square().flatten(1).mean(dim=1)
-    mean = candidates[distances.argsort()[:NEAREST]].mean(dim=0)
+    mean = candidates[distances.argsort()[:NEAREST_COUNT]].mean(dim=0)
     return mean.mul(float(candidates.norm(dim=1).mean()) / float(mean.norm()))

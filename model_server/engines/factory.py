@@ -1,4 +1,4 @@
-"""Makes the engine that a model of the catalogue needs."""
+"""Creates the engine that a model of the catalogue needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def create(spec: EngineSpec) -> Engine:
-    """The engine that `spec.engine` names. Imports torch, so only a worker process calls it."""
+    """Return the engine that `spec.engine` names. Imports torch, so that only worker processes call it."""
     match spec.engine:
         case "language":
             from model_server.engines.language.engine import LanguageEngine

@@ -1,1 +1,1 @@
-"""What all engines share: devices, memory limits, refusals and seeded random numbers."""
+"""Code that all engines share: devices, memory, refusals, random numbers and images."""

@@ -1,4 +1,4 @@
-"""Where a model runs and in which numbers: turns the catalogue's `device` and `dtype` into torch's."""
+"""Devices and dtypes: turns `device` and `dtype` of the catalogue into torch's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def pick_device(name: str) -> torch.device:
-    """`name` "auto" is the GPU where torch sees one, else the CPU; anything else is torch's own name for a device.
+    """Return the device called `name` as torch calls it; "auto" is the GPU if torch sees one, else the CPU.
 
-    Raises Misconfigured when there is no such device here.
+    Raises Misconfigured when this machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -26,23 +26,28 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`name` "auto" is bfloat16 on a GPU and where the processor multiplies it more quickly than float32, else that.
+    """Return the dtype called `name` in DTYPES; "auto" is bfloat16 where it is faster than float32, else float32.
 
-    Raises Misconfigured when `name` is none of ours.
+    Raises Misconfigured for any other name.
     """
     if name == "auto":
-        fast = device.type == "cuda" or multiplies_bfloat16()
-        return torch.bfloat16 if fast else torch.float32
+        is_fast = device.type == "cuda" or has_fast_bfloat16()
+        return torch.bfloat16 if is_fast else torch.float32
     if name not in DTYPES:
         raise Misconfigured(f"There is no dtype named {name!r}; use auto, {', '.join(DTYPES)}.")
     return DTYPES[name]
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 more quickly than float32.
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype without the module, such as "bfloat16"."""
+    return str(dtype).removeprefix("torch.")
 
-    Tiles do (AMX), and AVX-512's instructions for it on AMD's processors. On Intel's they came out at half the pace of
-    float32 where a virtual machine hides the tiles.
+
+def has_fast_bfloat16() -> bool:
+    """Return whether the processor multiplies bfloat16 faster than float32.
+
+    It does with AMX, and on AMD's processors with AVX-512 BF16. On Intel's processors AVX-512 BF16 without AMX, as in
+    virtual machines that hide AMX, was measured at half the speed of float32.
     """
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     vectors = known.get("avx512_bf16", False) and "Intel" not in known.get("cpu_name", "Intel")

@@ -1,19 +1,36 @@
-"""What engines do when a step needs more memory than there is."""
+"""Recognising that memory ran out, and releasing it."""
 
 from __future__ import annotations
 
 import gc
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether that is what went wrong."""
+ResultT = TypeVar("ResultT")
+
+
+def run_within_memory(action: Callable[[], ResultT]) -> ResultT | None:
+    """Return the result of `action`, or None when it ran out of memory; the memory that it took is released then."""
+    try:
+        return action()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+    release_memory()
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` says that memory ran out."""
     # torch's allocator for the CPU raises a plain RuntimeError.
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def give_memory_back() -> None:
-    """Let go of what nobody holds. Of use only outside the except block, whose exception keeps tensors alive."""
+def release_memory() -> None:
+    """Free unreferenced memory. Call it after the except block, because the exception keeps its tensors alive."""
     gc.collect()
     torch.cuda.empty_cache()

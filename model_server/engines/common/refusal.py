@@ -1,4 +1,4 @@
-"""The one exception that engines raise for what is wrong with a job, as opposed to what is wrong with themselves."""
+"""The exception for mistakes in a job, as opposed to faults of an engine, and the checks that engines share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class JobRefused(Exception):
-    """A job that cannot be done. `message` is one sentence for the user; the rest is as in `Failed`."""
+    """The job cannot be done. `message`: a sentence for the user; `status`, `code` and `param`: as in `Failed`."""
 
     def __init__(
         self, message: str, *, code: str = "invalid_value", param: str | None = None, status: int = 400
@@ -19,13 +19,13 @@ class JobRefused(Exception):
         super().__init__(message)
         self.message, self.code, self.param, self.status = message, code, param, status
 
-    def event(self, job_id: str) -> Failed:
-        """The event that tells the gateway."""
+    def to_event(self, job_id: str) -> Failed:
+        """Return the event that reports this refusal to the gateway."""
         return Failed(job_id, self.message, self.status, self.code, self.param)
 
 
 def check_encodable(text: str, param: str) -> None:
-    """Refuses half a surrogate pair, which JSON can carry but no tokenizer can read."""
+    """Raise JobRefused for half a surrogate pair, which JSON can carry but no tokenizer can read."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -34,7 +34,7 @@ def check_encodable(text: str, param: str) -> None:
 
 
 def check_texts(texts: Sequence[str], param: str) -> None:
-    """Refuses what has no words: no text at all, and one that is empty."""
+    """Raise JobRefused for an empty list of texts, an empty text, and text that no tokenizer can read."""
     if not texts:
         raise JobRefused("There is nothing to embed; send at least one text.", param=param)
     for place, text in enumerate(texts, 1):

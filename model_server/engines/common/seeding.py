@@ -1,19 +1,20 @@
-"""Random generators whose numbers a seed decides."""
+"""Random generators made from a seed of 64 bits."""
 
 from __future__ import annotations
 
 import torch
 
-LOWER_HALF = 0xFFFFFFFF
-SPREAD = 0x9E3779B1
-"""Odd and far from 0 and from its negative, in 32 bits."""
+LOWER_32_BITS = 0xFFFFFFFF
+UPPER_HALF_FACTOR = 0x9E3779B1
+"""2^32 divided by the golden ratio, as in Fibonacci hashing; it is odd, so that no upper half is lost."""
 
 
-def seeded(seed: int) -> torch.Generator:
-    """A generator on the CPU whose stream depends on all of the seed's lowest 64 bits.
+def make_generator(seed: int) -> torch.Generator:
+    """Return a generator on the CPU whose numbers depend on the lowest 64 bits of `seed`.
 
-    torch's own seeding looks at 32 of them; the upper half is folded in, which leaves small seeds as they are. It is
-    multiplied first, so that neighbours stay apart on both sides of 0, where all of it changes at once.
+    torch's CPU generator uses only 32 bits of a seed. The upper half is therefore added to the lower one, which leaves
+    small seeds as they are. It is multiplied first, because between the seeds -1 and 0 all of its bits change at once,
+    and neighbouring seeds must not become equal there.
     """
-    upper = seed >> 32 & LOWER_HALF
-    return torch.Generator().manual_seed((seed + upper * SPREAD) & LOWER_HALF)
+    upper = seed >> 32 & LOWER_32_BITS
+    return torch.Generator().manual_seed((seed + upper * UPPER_HALF_FACTOR) & LOWER_32_BITS)

@@ -1,4 +1,4 @@
-"""Pictures out of noise: which of the two diffusion engines opens a folder."""
+"""Diffusion: two engines that draw pictures from noise, and the choice between them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
     from model_server.engines.contract import Engine, EngineSpec
 
-INDEX = "model_index.json"
-OFFLOADS = ("none", "model", "sequential")
-PLAIN_UNET = ("time_cond_proj_dim", "class_embed_type", "encoder_hid_dim_type")
-"""What the UNet of a plain Stable Diffusion does without."""
-PLAIN_ADDITIONS = (None, "text")
-"""What it may add to the step: of the text's states as a whole, as DeepFloyd IF does, which needs no further input."""
+INDEX_FILE = "model_index.json"
+OFFLOAD_MODES = ("none", "model", "sequential")
+UNSUPPORTED_UNET_KEYS = ("time_cond_proj_dim", "class_embed_type", "encoder_hid_dim_type")
+"""Settings of a UNet that make it need further inputs, which BatchedEngine does not give it."""
+SUPPORTED_ADDITION_TYPES = (None, "text")
+"""Values of `addition_embed_type` without further inputs; "text" pools the embeddings, as in DeepFloyd IF."""
 
 
 def open_engine(spec: EngineSpec) -> Engine:
-    """The engine for the pipeline in `spec.folder`: step by step for a plain Stable Diffusion, else call by call.
+    """Return a BatchedEngine if `spec.folder` holds a plain Stable Diffusion, else a PipelineEngine.
 
-    Raises Misconfigured for a folder that holds no pipeline and for wrong options.
+    Raises Misconfigured for a folder without a pipeline, and for wrong options.
     """
-    quieten()
-    if spec.options.get("offload", "none") not in OFFLOADS:
-        raise Misconfigured(f"The option offload of {spec.name} must be one of {', '.join(OFFLOADS)}.")
-    if is_plain(spec):
+    silence_libraries()
+    if spec.options.get("offload", "none") not in OFFLOAD_MODES:
+        raise Misconfigured(f"The option offload of {spec.name} must be one of {', '.join(OFFLOAD_MODES)}.")
+    if is_plain_stable_diffusion(spec):
         from model_server.engines.diffusion.batched_engine import BatchedEngine
 
         return BatchedEngine(spec)
@@ -37,8 +37,8 @@ def open_engine(spec: EngineSpec) -> Engine:
     return PipelineEngine(spec)
 
 
-def quieten() -> None:
-    """Keep what libraries say of their own out of the log: bars, and advice for programmers."""
+def silence_libraries() -> None:
+    """Keep progress bars and warnings of diffusers and transformers out of the log."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
@@ -47,33 +47,33 @@ def quieten() -> None:
         library.set_verbosity_error()
 
 
-def is_plain(spec: EngineSpec) -> bool:
-    """Whether the folder is a Stable Diffusion without additions, which can be computed row by row.
+def is_plain_stable_diffusion(spec: EngineSpec) -> bool:
+    """Return whether the folder holds a Stable Diffusion without additions, of which BatchedEngine knows every part.
 
-    What is brought to the graphics card or decoded in parts only works in the pipeline's own way.
+    False if options ask for offloading, slicing or tiling, because only the pipeline itself implements these.
     """
     from model_server.engines.diffusion.solver import PREDICTIONS, SCHEDULERS
 
-    index = _read(spec.folder / INDEX)
+    index = _read_json(spec.folder / INDEX_FILE)
     if index is None:
-        raise Misconfigured(f"{spec.name} should be a folder that diffusers opens, with {INDEX}.")
+        raise Misconfigured(f"{spec.name} should be a folder that diffusers opens, with {INDEX_FILE}.")
     in_parts = spec.options.get("offload", "none") != "none" or any(map(spec.options.get, ("slicing", "tiling")))
     if in_parts or index.get("_class_name") != "StableDiffusionPipeline":
         return False
     checked = index.get("safety_checker") or [None]
-    scheduler = _read(spec.folder / "scheduler" / "scheduler_config.json") or {}
-    unet = _read(spec.folder / "unet" / "config.json") or {}
+    scheduler = _read_json(spec.folder / "scheduler" / "scheduler_config.json") or {}
+    unet = _read_json(spec.folder / "unet" / "config.json") or {}
     return (
         checked[0] is None
         and scheduler.get("_class_name") in SCHEDULERS
         and scheduler.get("prediction_type", "epsilon") in PREDICTIONS
         and not scheduler.get("thresholding")
-        and not any(unet.get(key) for key in PLAIN_UNET)
-        and unet.get("addition_embed_type") in PLAIN_ADDITIONS
+        and not any(unet.get(key) for key in UNSUPPORTED_UNET_KEYS)
+        and unet.get("addition_embed_type") in SUPPORTED_ADDITION_TYPES
     )
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

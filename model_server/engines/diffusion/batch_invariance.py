@@ -1,8 +1,9 @@
-"""Makes the rows of a network independent of how many of them are computed at once.
+"""Batch invariance: makes each row of a network's output independent of the number of rows in the batch.
 
-A library of matrix products may sum the same numbers in another order when there are more rows. In float32 nobody sees
-that; with the 8 bits of bfloat16 a picture drawn in company would show it. The layers that do so are few, differ from
-one processor to the next, and are cheap when they are computed row by row: so they are found by trying.
+A library of matrix products may add the same numbers in another order when there are more rows. In float32 the
+difference cannot be seen; in bfloat16, which keeps 8 significant bits, a picture drawn in a batch would look different
+from the same picture drawn alone. Few layers do this, which ones depends on the processor, and computing them row by
+row is cheap. They are therefore found by trying.
 """
 
 from __future__ import annotations
@@ -16,60 +17,64 @@ from torch import nn
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-LAYERS = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
+CHECKED_LAYERS = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
 
 
-def make_steady(network: nn.Module, run: Callable[[int], torch.Tensor], most: int) -> bool:
-    """Whether rows of `network` are now the same alone and in company, bit by bit.
+def make_batch_invariant(network: nn.Module, run: Callable[[int], torch.Tensor], max_rows: int) -> bool:
+    """Make layers whose rows depend on the batch compute row by row; return whether all rows are invariant now.
 
-    `run(n)` gives what it makes of the first n of `most` fixed rows. Layers that are not steady by themselves compute
-    row by row from now on.
+    `run(n)` returns the output of `network` for the first n of `max_rows` fixed rows. Rows are compared bit by bit.
     """
-    verdicts: dict[Hashable, bool] = {}
-    unsteady: set[nn.Module] = set()
-    layers = [module for module in network.modules() if isinstance(module, LAYERS)]
-    hooks = [layer.register_forward_hook(partial(_try, verdicts, unsteady, most)) for layer in layers]
-    whole = run(most)
+    verdict_by_shape: dict[Hashable, bool] = {}
+    dependent_layers: set[nn.Module] = set()
+    layers = [module for module in network.modules() if isinstance(module, CHECKED_LAYERS)]
+    hooks = [
+        layer.register_forward_hook(partial(_check_layer, verdict_by_shape, dependent_layers, max_rows))
+        for layer in layers
+    ]
+    expected = run(max_rows)
     for hook in hooks:
         hook.remove()
-    for layer in unsteady:
-        layer.forward = partial(_by_row, layer.forward)
-    if unsteady:
-        whole = run(most)
-    return all(torch.equal(run(count), whole[:count]) for count in (1, 2, most // 2 + 1))
+    for layer in dependent_layers:
+        layer.forward = partial(_compute_row_by_row, layer.forward)
+    if dependent_layers:
+        expected = run(max_rows)
+    return all(torch.equal(run(count), expected[:count]) for count in (1, 2, max_rows // 2 + 1))
 
 
-def _try(
-    verdicts: dict[Hashable, bool],
-    unsteady: set[nn.Module],
-    most: int,
+def _check_layer(
+    verdict_by_shape: dict[Hashable, bool],
+    dependent_layers: set[nn.Module],
+    max_rows: int,
     layer: nn.Module,
     inputs: tuple[torch.Tensor],
     output: torch.Tensor,
 ) -> None:
-    """A forward hook: note `layer` when its rows differ in company. Others of its shape are like it."""
+    """Forward hook: add `layer` to `dependent_layers` if its rows depend on the batch. One of each shape is tried."""
     rows = inputs[0]
-    if len(rows) != most:
+    if len(rows) != max_rows:
         return
     shape = (type(layer), layer.extra_repr(), rows.shape[1:])
-    if shape not in verdicts:
-        verdicts[shape] = _is_steady(layer.forward, rows, output)
-    if not verdicts[shape]:
-        unsteady.add(layer)
+    if shape not in verdict_by_shape:
+        verdict_by_shape[shape] = _is_batch_invariant(layer.forward, rows, output)
+    if not verdict_by_shape[shape]:
+        dependent_layers.add(layer)
 
 
-def _is_steady(forward: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, output: torch.Tensor) -> bool:
-    alone = _by_row(forward, rows)
+def _is_batch_invariant(
+    forward: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, output: torch.Tensor
+) -> bool:
+    alone = _compute_row_by_row(forward, rows)
     return torch.equal(output, alone) and all(
-        torch.equal(forward(rows[:count]), alone[:count]) for count in _companies(len(rows))
+        torch.equal(forward(rows[:count]), alone[:count]) for count in _row_counts(len(rows))
     )
 
 
-def _companies(most: int) -> list[int]:
-    """Numbers of rows between one and `most` at which a library may change its mind."""
-    powers = [1 << place for place in range(1, most.bit_length())]
-    return [count for count in sorted({*powers, *(3 * power // 2 for power in powers)}) if count < most]
+def _row_counts(max_rows: int) -> list[int]:
+    """Return numbers of rows between 1 and `max_rows` at which a library may switch to another kernel."""
+    powers = [1 << place for place in range(1, max_rows.bit_length())]
+    return [count for count in sorted({*powers, *(3 * power // 2 for power in powers)}) if count < max_rows]
 
 
-def _by_row(forward: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
+def _compute_row_by_row(forward: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
     return torch.cat([forward(row) for row in torch.split(rows, 1)])

@@ -1,6 +1,6 @@
-"""A plain Stable Diffusion, step by step: pictures at different steps and of different requests share a forward pass.
+"""Continuous batching for a plain Stable Diffusion: pictures of different requests and steps share a forward pass.
 
-What it does not know: how a network computes, how noise is taken away, LoRA, inpainting, samplers other than one.
+What it does not know: how a network computes and how noise is removed; LoRA, inpainting, and any second sampler.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from model_server.engines.common.memory import give_memory_back, out_of_memory
+from model_server.engines.common.memory import run_within_memory
 from model_server.engines.common.refusal import JobRefused
-from model_server.engines.diffusion.drawing import PictureJob
 from model_server.engines.diffusion.network import Network
-from model_server.engines.diffusion.request import NO_ROOM, ability, imagined, last_step, singles, start_of
-from model_server.engines.diffusion.solver import NAME, Move, advance
+from model_server.engines.diffusion.picture_job import PictureJob
+from model_server.engines.diffusion.request import (
+    OUT_OF_MEMORY,
+    complete_job,
+    count_needed_steps,
+    make_capabilities,
+    open_initial_picture,
+    split_task,
+)
+from model_server.engines.diffusion.solver import NAME, SolverStep, advance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,235 +36,239 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BATCH = 8
-"""Pictures in one step, of all jobs together; with guidance the network computes each twice."""
-STEPS, GUIDANCE = 30, 3.0
-SINGLE_GUESSES: dict[float, GuidedBy] = {0.0: "nothing", 1.0: "prompt"}
-"""Guidances that take one guess instead of comparing two."""
+DEFAULT_BATCH = 8
+"""The most pictures in one step, of all jobs together. With guidance the network computes two rows for each."""
+DEFAULT_STEPS, DEFAULT_GUIDANCE = 30, 3.0
+GUIDED_BY_ONE_PREDICTION: dict[float, GuidedBy] = {0.0: "nothing", 1.0: "prompt"}
+"""Values of guidance that need one prediction of the network instead of a comparison of two."""
 
 
 @dataclass(slots=True, eq=False)
 class PictureState:
-    """One picture on its way: `noisy` (C × H × W) is where it is, `clean` where it seemed to go in the last step.
+    """A picture that is being drawn: `step` steps of its `schedule` are done.
 
-    `wanted` is what the network reads for it, as (weight, states): the outputs are added up with these weights.
+    `noisy`: its latents (C × H × W). `clean`: the clean latents that the last step predicted. `conditions`: pairs of a
+    weight and prompt embeddings; the network's predictions for these are added with these weights.
     """
 
     index: int
-    moves: Sequence[Move]
-    """Those that are left when it begins; `step` of them are behind it."""
+    schedule: Sequence[SolverStep]
     noisy: torch.Tensor
-    wanted: Sequence[tuple[float, torch.Tensor]]
+    conditions: Sequence[tuple[float, torch.Tensor]]
     clean: torch.Tensor | None = None
     step: int = 0
 
     @property
-    def move(self) -> Move:
-        return self.moves[self.step]
+    def next_step(self) -> SolverStep:
+        return self.schedule[self.step]
 
     @property
-    def over(self) -> bool:
-        return self.step == len(self.moves)
+    def is_finished(self) -> bool:
+        return self.step == len(self.schedule)
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveJob:
-    """A job with its pictures."""
+    """A job whose pictures are being drawn."""
 
-    drawing: PictureJob
-    rows: Sequence[PictureState]
+    picture_job: PictureJob
+    pictures: Sequence[PictureState]
 
 
 class BatchedEngine:
-    """`spec.folder`: a StableDiffusionPipeline.
+    """Draws pictures with the StableDiffusionPipeline in `spec.folder`.
 
-    Options: `steps`, `guidance` and `size` (of pictures, in pixels) where a request names none; `guidance_rescale`;
-    `batch`, how many pictures share a step, and as many jobs are at work.
+    Options: `steps`, `guidance` and `size` (in pixels) for requests that name none; `guidance_rescale`; `batch`, the
+    most pictures in one step, and the most jobs at once.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
-        self.capacity = int(spec.options.get("batch", BATCH))
+        self.capacity = int(spec.options.get("batch", DEFAULT_BATCH))
         self._new: list[Job] = []
         self._running: dict[str, ActiveJob] = {}
 
     def load(self) -> None:
         self._network = network = Network(self._spec, 2 * self.capacity)
-        self._can = ability(
+        self._capabilities = make_capabilities(
             self._spec,
             sampler=NAME,
-            steps=STEPS,
-            guidance=GUIDANCE,
+            steps=DEFAULT_STEPS,
+            guidance=DEFAULT_GUIDANCE,
             edge=network.edge,
             multiple=max(8, network.scale),
         )
         log.info("%s: %s; %d pictures in one step.", self._spec.name, network.dtype, self.capacity)
-        noise = network.noise(0, self._can.width, self._can.height)[None]
-        network.decode(network.predict(noise, [0], [network.states("")]))
+        noise = network.make_noise(0, self._capabilities.width, self._capabilities.height)[None]
+        network.decode(network.predict(noise, [0], [network.embed_prompt("")]))
 
     def add(self, job: Job) -> None:
         self._new.append(job)
 
     @torch.inference_mode()
     def step(self) -> Sequence[Event]:
-        """Take in what is new, then take a step with up to `capacity` pictures, the jobs' shares equal."""
+        """Start the new jobs, then advance up to `capacity` pictures by one step, shared equally among the jobs."""
         new, self._new = self._new, []
-        events = [event for job in new for event in self._guarded(job.id, partial(self._start, job))]
-        chosen = self._choose()
-        for shape in {row.noisy.shape: None for _, row in chosen}:
-            events += self._run([(work, row) for work, row in chosen if row.noisy.shape == shape])
-        for job_id, work in list(self._running.items()):
-            moved = [row for other, row in chosen if other is work]
-            events += self._guarded(job_id, partial(self._tell, work, moved))
+        events = [event for job in new for event in self._run_guarded(job.id, partial(self._start, job))]
+        chosen = self._choose_pictures()
+        for shape in {picture.noisy.shape: None for _, picture in chosen}:
+            events += self._run_step([(active, picture) for active, picture in chosen if picture.noisy.shape == shape])
+        for job_id, active in list(self._running.items()):
+            advanced = [picture for other, picture in chosen if other is active]
+            events += self._run_guarded(job_id, partial(self._report, active, advanced))
         return events
 
     def remove(self, job_id: str) -> None:
         self._new = [job for job in self._new if job.id != job_id]
         self._running.pop(job_id, None)
 
-    def _guarded(self, job_id: str, action: Callable[[], list[Event]]) -> list[Event]:
-        """What `action` tells, or why it ends the job: what is wrong with it, or too little memory for it."""
+    def _run_guarded(self, job_id: str, action: Callable[[], list[Event]]) -> list[Event]:
+        """Return the events of `action`; if it refuses the job or runs out of memory, remove the job and say why."""
         try:
-            return action()
+            events = run_within_memory(action)
         except JobRefused as refused:
             self.remove(job_id)
-            return [refused.event(job_id)]
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-        give_memory_back()
+            return [refused.to_event(job_id)]
+        return self._fail_for_memory(job_id) if events is None else events
+
+    def _fail_for_memory(self, job_id: str) -> list[Event]:
         self.remove(job_id)
-        return [NO_ROOM.event(job_id)]
+        return [OUT_OF_MEMORY.to_event(job_id)]
 
     def _start(self, job: Job) -> list[Event]:
-        task = imagined(job, self._can)
-        rows = self._begin(task)
-        drawing = PictureJob(job.id, task, self._can, [len(row.moves) for row in rows])
-        negative = self._network.reading(task.negative_prompt) if task.negative_prompt else None
-        self._running[job.id] = ActiveJob(drawing, rows)
-        return [*drawing.opening(self._network.reading(task.prompt), negative), *self._look(drawing, rows)]
+        task = complete_job(job, self._capabilities)
+        pictures = self._start_pictures(task)
+        picture_job = PictureJob(job.id, task, self._capabilities, [len(picture.schedule) for picture in pictures])
+        self._running[job.id] = ActiveJob(picture_job, pictures)
+        return [*picture_job.make_start_events(self._network.encode_prompt), *self._decode_due(picture_job, pictures)]
 
-    def _begin(self, task: Imagine) -> list[PictureState]:
+    def _start_pictures(self, task: Imagine) -> list[PictureState]:
         network = self._network
         width, height = task.width or 0, task.height or 0
-        start = start_of(task)
+        start = open_initial_picture(task)
         initial = None if start is None else network.encode(start)
-        rows = []
-        for index, one in enumerate(singles(task)):
+        pictures = []
+        for index, one in enumerate(split_task(task)):
             steps = one.steps or 1
-            moves, noisy = network.solver.moves(steps), network.noise(one.seed, width, height)
+            schedule, noisy = network.solver.schedule(steps), network.make_noise(one.seed, width, height)
             if initial is not None:
-                moves = moves[network.solver.start(steps, one.strength) :]
-                noisy = moves[0].alpha * initial + moves[0].sigma * noisy
-            rows.append(PictureState(index, moves[: last_step(one, len(moves))], noisy, self._wanted(one)))
-        return rows
+                schedule = schedule[network.solver.find_first_step(steps, one.strength) :]
+                noisy = schedule[0].alpha * initial + schedule[0].sigma * noisy
+            needed = schedule[: count_needed_steps(one, len(schedule))]
+            pictures.append(PictureState(index, needed, noisy, self._make_conditions(one)))
+        return pictures
 
-    def _wanted(self, task: Imagine) -> list[tuple[float, torch.Tensor]]:
-        """Classifier-free guidance (Ho and Salimans, arXiv 2207.12598): a part without the prompt, and one with it."""
+    def _make_conditions(self, task: Imagine) -> list[tuple[float, torch.Tensor]]:
+        """Return weights and embeddings for classifier-free guidance (Ho and Salimans, arXiv 2207.12598).
+
+        The unconditional part, which reads the negative prompt, comes first; parts of weight 0 are left out.
+        """
         guidance = 1.0 if task.guidance is None else task.guidance
         parts = [(1 - guidance, task.negative_prompt), (guidance, task.prompt)]
-        return [(weight, self._network.states(text)) for weight, text in parts if weight]
+        return [(weight, self._network.embed_prompt(text)) for weight, text in parts if weight]
 
-    def _choose(self) -> list[tuple[ActiveJob, PictureState]]:
-        """The pictures of the next step: of every job at least one, and of each those that are least far."""
-        ready = [(work, [row for row in work.rows if not row.over]) for work in self._running.values()]
+    def _choose_pictures(self) -> list[tuple[ActiveJob, PictureState]]:
+        """Choose the pictures of the next step: at least one of every job, and those with the fewest steps done."""
+        ready = [
+            (active, [picture for picture in active.pictures if not picture.is_finished])
+            for active in self._running.values()
+        ]
         chosen: list[tuple[ActiveJob, PictureState]] = []
-        # Those with few pictures come first, so that what they leave of their share goes to the others.
-        for waiting, (work, rows) in enumerate(sorted(ready, key=lambda pair: len(pair[1]))):
-            share = (self.capacity - len(chosen)) // (len(ready) - waiting)
-            chosen += [(work, row) for row in sorted(rows, key=lambda row: row.step)[:share]]
+        # Jobs with few pictures come first, so that the rest of their share goes to the others.
+        for place, (active, pictures) in enumerate(sorted(ready, key=lambda pair: len(pair[1]))):
+            share = (self.capacity - len(chosen)) // (len(ready) - place)
+            chosen += [(active, picture) for picture in sorted(pictures, key=lambda picture: picture.step)[:share]]
         return chosen
 
-    def _run(self, chosen: Sequence[tuple[ActiveJob, PictureState]]) -> list[Event]:
-        """One step with these; where the memory ends, in halves, until what does not fit is alone."""
-        chosen = [(work, row) for work, row in chosen if work.drawing.job_id in self._running]
-        if not chosen or self._advance([row for _, row in chosen]):
+    def _run_step(self, chosen: Sequence[tuple[ActiveJob, PictureState]]) -> list[Event]:
+        """Advance these pictures by one step. If memory runs out, try halves, and fail what does not fit alone."""
+        chosen = [(active, picture) for active, picture in chosen if active.picture_job.job_id in self._running]
+        if not chosen:
             return []
-        give_memory_back()
+        pictures = [picture for _, picture in chosen]
+        latents = run_within_memory(partial(self._compute_step, pictures))
+        if latents is not None:
+            for picture, noisy, clean in zip(pictures, *latents, strict=True):
+                picture.noisy, picture.clean = noisy, clean
+                picture.step += 1
+            return []
         if len(chosen) > 1:
             half = len(chosen) // 2
-            return self._run(chosen[:half]) + self._run(chosen[half:])
-        job_id = chosen[0][0].drawing.job_id
-        self.remove(job_id)
-        return [NO_ROOM.event(job_id)]
+            return self._run_step(chosen[:half]) + self._run_step(chosen[half:])
+        return self._fail_for_memory(chosen[0][0].picture_job.job_id)
 
-    def _advance(self, rows: Sequence[PictureState]) -> bool:
-        """Whether the memory was enough."""
-        try:
-            noisy = torch.stack([row.noisy for row in rows])
-            before = [row.clean for row in rows]
-            after, clean = advance([row.move for row in rows], noisy, self._output(rows), before)
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            return False
-        for place, row in enumerate(rows):
-            row.noisy, row.clean = after[place], clean[place]
-            row.step += 1
-        return True
+    def _compute_step(self, pictures: Sequence[PictureState]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the noisy and the clean latents of N pictures after their next step, N × C × H × W each."""
+        noisy = torch.stack([picture.noisy for picture in pictures])
+        previous_clean = [picture.clean for picture in pictures]
+        return advance([picture.next_step for picture in pictures], noisy, self._predict(pictures), previous_clean)
 
-    def _output(self, rows: Sequence[PictureState]) -> torch.Tensor:
-        """What the network says of each row, guided, from a single pass for all that is to be read."""
-        parts = [(row, weight, states) for row in rows for weight, states in row.wanted]
+    def _predict(self, pictures: Sequence[PictureState]) -> torch.Tensor:
+        """Return the guided predictions for N pictures (N × C × H × W), from a single forward pass."""
+        parts = [(picture, weight, states) for picture in pictures for weight, states in picture.conditions]
         outputs = self._network.predict(
-            torch.stack([row.noisy for row, _, _ in parts]),
-            [row.move.timestep for row, _, _ in parts],
+            torch.stack([picture.noisy for picture, _, _ in parts]),
+            [picture.next_step.timestep for picture, _, _ in parts],
             [states for _, _, states in parts],
         )
         weights = torch.tensor([weight for _, weight, _ in parts], device=outputs.device)
-        counts = [len(row.wanted) for row in rows]
-        guesses, weighted = (torch.split(part, counts) for part in (outputs, outputs * weights[:, None, None, None]))
+        counts = [len(picture.conditions) for picture in pictures]
+        predictions, weighted = (
+            torch.split(part, counts) for part in (outputs, outputs * weights[:, None, None, None])
+        )
         guided = [part.sum(0) for part in weighted]
-        share = self._can.guidance_rescale
-        return torch.stack([rescaled(row, part[-1], share) for row, part in zip(guided, guesses, strict=True)])
+        share = self._capabilities.guidance_rescale
+        pairs = zip(guided, predictions, strict=True)
+        return torch.stack([rescale_guidance(row, prediction[-1], share) for row, prediction in pairs])
 
-    def _tell(self, work: ActiveJob, moved: Sequence[PictureState]) -> list[Event]:
-        """What there is to say of a job, some of whose pictures took a step."""
-        drawing = work.drawing
-        for row in moved:
-            drawing.advance(row.index, row.step)
+    def _report(self, active: ActiveJob, advanced: Sequence[PictureState]) -> list[Event]:
+        """Return the events of a job of which the `advanced` pictures took a step."""
+        picture_job = active.picture_job
+        for picture in advanced:
+            picture_job.advance(picture.index, picture.step)
         events: list[Event] = []
-        if drawing.wants_preview:
-            if seen := self._foresee(work.rows):
-                events.append(drawing.preview(seen))
+        if picture_job.is_preview_due:
+            if images := self._decode_preview(active.pictures):
+                events.append(picture_job.make_preview_event(images))
             else:
-                drawing.leave_preview_out()
-        return [*events, drawing.progress(), *self._look(drawing, moved)]
+                picture_job.skip_preview()
+        return [*events, picture_job.make_progress_event(), *self._decode_due(picture_job, advanced)]
 
-    def _foresee(self, rows: Sequence[PictureState]) -> list[Image.Image]:
-        """How the pictures are going to look: decoded at once, else one by one; none where not even that fits."""
-        going_to = torch.stack([row.noisy if row.clean is None else row.clean for row in rows])
-        for size in dict.fromkeys((len(rows), 1)):
-            try:
-                return [picture for part in torch.split(going_to, size) for picture in self._network.decode(part)]
-            except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-            give_memory_back()
+    def _decode_preview(self, pictures: Sequence[PictureState]) -> list[Image.Image]:
+        """Decode the predicted pictures, one by one if all at once do not fit the memory; [] if not even one fits."""
+        expected = torch.stack([picture.noisy if picture.clean is None else picture.clean for picture in pictures])
+        for size in dict.fromkeys((len(pictures), 1)):
+            images = run_within_memory(partial(self._decode_in_parts, expected, size))
+            if images is not None:
+                return images
         return []
 
-    def _look(self, drawing: PictureJob, rows: Sequence[PictureState]) -> list[Event]:
-        """Decode those that a frame is made of now, and those that have taken all their steps."""
+    def _decode_in_parts(self, latents: torch.Tensor, size: int) -> list[Image.Image]:
+        return [image for part in torch.split(latents, size) for image in self._network.decode(part)]
+
+    def _decode_due(self, picture_job: PictureJob, pictures: Sequence[PictureState]) -> list[Event]:
+        """Decode those of `pictures` of which a frame is needed now and those that are finished."""
         events: list[Event] = []
-        for row in rows:
-            if row.over or drawing.wants_frame(row.step):
-                [picture] = self._network.decode(row.noisy[None])
-                if row.over:
-                    guidance = drawing.singles[row.index].guidance or 0.0
-                    events += drawing.finish(row.index, picture, SINGLE_GUESSES.get(guidance, "comparison"))
+        for picture in pictures:
+            if picture.is_finished or picture_job.needs_frame(picture.step):
+                [image] = self._network.decode(picture.noisy[None])
+                if picture.is_finished:
+                    guidance = picture_job.single_tasks[picture.index].guidance or 0.0
+                    guided_by = GUIDED_BY_ONE_PREDICTION.get(guidance, "comparison")
+                    events += picture_job.finish(picture.index, image, guided_by)
                 else:
-                    drawing.add_frame(row.index, row.step, picture)
-        if drawing.over:
-            self.remove(drawing.job_id)
+                    picture_job.add_frame(picture.index, picture.step, image)
+        if picture_job.is_finished:
+            self.remove(picture_job.job_id)
         return events
 
 
-def rescaled(guided: torch.Tensor, prompted: torch.Tensor, share: float) -> torch.Tensor:
-    """What guidance made of two guesses, with its contrast brought back towards that of the guess with the prompt.
+def rescale_guidance(guided: torch.Tensor, prompted: torch.Tensor, share: float) -> torch.Tensor:
+    """Return the guided prediction with its contrast moved back towards that of the prediction with the prompt.
 
-    Guidance raises the contrast, and where noise alone is the beginning so far that colours glare. `share` is how much
-    of that is taken back, from 0 to 1: φ in Lin et al., “Common Diffusion Noise Schedules and Sample Steps are Flawed”,
-    arXiv 2305.08891, section 3.4. Both are C × H × W.
+    Guidance raises the contrast, and colours glare where a picture starts from pure noise. `share`, from 0 to 1, is how
+    much of that is undone: φ in Lin et al., “Common Diffusion Noise Schedules and Sample Steps are Flawed”, arXiv
+    2305.08891, section 3.4. Both predictions are C × H × W.
     """
     if not share:
         return guided

@@ -1,4 +1,4 @@
-"""A text-to-image pipeline of diffusers, whichever it is: what it can, one call of it, and how it looks on the way."""
+"""Any text-to-image pipeline of diffusers: its capabilities, one call of it, and its latents after each step."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 
 from model_server.engines.common.device import pick_device, pick_dtype
-from model_server.engines.common.seeding import seeded
+from model_server.engines.common.seeding import make_generator
 from model_server.engines.contract import Misconfigured
-from model_server.engines.diffusion.request import ability, read
+from model_server.engines.diffusion.request import encode_prompt, make_capabilities
 from model_server.jobs import EncodedPrompt, Imagine
 
 if TYPE_CHECKING:
@@ -30,253 +30,268 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRIAL_STEPS = 2
-USUAL_EDGE = 1024
-ALIKE = 2.0
-"""By how many of 255 two pictures may differ on average that should be the same."""
+DEFAULT_EDGE_PIXELS = 1024
+MAX_DIFFERENCE = 2.0
+"""The largest mean difference of channels, from 0 to 255, at which two pictures count as the same."""
 CALLBACK = "callback_on_step_end"
 GUIDANCE_INPUTS = ("guidance", "timestep_cond")
-"""What networks call the guidance that they have learnt to be told; the others are called twice for it."""
-
-FROM_ZERO = ("ZImage", "Krea2", "Kandinsky3")
-"""Families whose guidance 0 is the guess with the prompt as it is, which is 1 in all others."""
+"""Names of the input of distilled networks that read the guidance as a number; other networks predict twice for it."""
+ZERO_BASED_GUIDANCE = ("ZImage", "Krea2", "Kandinsky3")
+"""Pipelines in which guidance 0 means the prediction with the prompt alone, as 1 does in all others."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """Where the latents of a call are after `step` of its `steps`. One row for each picture.
+    """The latents of a call after `step` of its `steps`, one row for each picture.
 
-    `clean` is what they are expected to become, where the scheduler tells; `start` what they were before the first.
+    `noisy`: now. `clean`: the clean latents that the step predicted, None where the scheduler does not tell them.
+    `initial`: before the first step.
     """
 
     step: int
     steps: int
     noisy: torch.Tensor
     clean: torch.Tensor | None
-    start: torch.Tensor | None
+    initial: torch.Tensor | None
 
 
 class Pipeline:
-    """`spec.folder`, opened as it asks to be.
+    """The pipeline in `spec.folder`.
 
-    Options: `variant` of the files; `offload`: "model" or "sequential", to bring it to the graphics card in parts;
-    `slicing` and `tiling`, to decode pictures one by one, or in parts; and those of `request.ability`.
+    Options: `variant` of the files; `offload`, which is "model" or "sequential", to move the pipeline to the graphics
+    card part by part; `slicing` and `tiling`, to decode pictures one by one, or in tiles; and those of
+    `request.make_capabilities`.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
-        self._pipe = _open(spec)
+        self._pipe = _open_pipeline(spec)
         self._parameters = inspect.signature(self._pipe.__call__).parameters
-        self._from_picture = _image_to_image(self._pipe, spec)
-        self._offset = 1.0 if type(self._pipe).__name__.startswith(FROM_ZERO) else 0.0
-        self._watch = _Watch(self._pipe.scheduler, self._core)
-        self.can = ability(
+        self._image_to_image = _open_image_to_image(self._pipe, spec)
+        self._guidance_offset = 1.0 if type(self._pipe).__name__.startswith(ZERO_BASED_GUIDANCE) else 0.0
+        self._observer = _CallObserver(self._pipe.scheduler, self._denoiser)
+        self.capabilities = make_capabilities(
             spec,
             sampler=type(self._pipe.scheduler).__name__.removesuffix("Scheduler"),
-            steps=self._usual("num_inference_steps", 50),
-            guidance=self._usual("guidance_scale", 1.0 - self._offset) + self._offset,
-            edge=self._usual_edge(),
-            multiple=self._multiple(),
+            steps=self._default_of("num_inference_steps", 50),
+            guidance=self._default_of("guidance_scale", 1.0 - self._guidance_offset) + self._guidance_offset,
+            edge=self._default_edge(),
+            multiple=self._size_multiple(),
             negative_prompts="negative_prompt" in self._parameters and "true_cfg_scale" not in self._parameters,
-            starts=self._from_picture is not None,
+            can_start_from_picture=self._image_to_image is not None,
         )
-        if self.can.guidance_rescale and "guidance_rescale" not in self._parameters:
+        if self.capabilities.guidance_rescale and "guidance_rescale" not in self._parameters:
             kind = type(self._pipe).__name__
             raise Misconfigured(f"The option guidance_rescale of {spec.name} means nothing to a {kind}; leave it out.")
 
-    def able(self, *, starts: bool) -> Capabilities:
-        """What it can for a picture that starts from another (`starts`), or from noise alone."""
-        pipe = self._from_picture if starts else self._pipe
+    def capabilities_for(self, *, has_initial: bool) -> Capabilities:
+        """Return the capabilities for a picture that starts from another one (`has_initial`), or from noise."""
+        pipe = self._image_to_image if has_initial else self._pipe
         known = inspect.signature(type(pipe).__call__).parameters
-        return self.can if "guidance_rescale" in known else replace(self.can, guidance_rescale=0.0)
+        return self.capabilities if "guidance_rescale" in known else replace(self.capabilities, guidance_rescale=0.0)
 
-    def reading(self, text: str) -> EncodedPrompt:
-        """What the text encoder that reads most sees of `text`."""
+    def encode_prompt(self, text: str) -> EncodedPrompt:
+        """Return the tokens of `text` that the text encoder with the highest limit reads."""
         names = ("tokenizer", "tokenizer_2", "tokenizer_3")
         found = [tokenizer for name in names if (tokenizer := getattr(self._pipe, name, None)) is not None]
         if not found:
             return EncodedPrompt((), (), 0)
-        longest = max(found, key=self._limit)
-        return read(longest, text, self._limit(longest))
+        longest = max(found, key=self._token_limit)
+        return encode_prompt(longest, text, self._token_limit(longest))
 
     def call(
-        self, tasks: Sequence[Imagine], starts: Sequence[Image.Image], pause: Callable[[StepState], None]
+        self, tasks: Sequence[Imagine], initial_pictures: Sequence[Image.Image], on_step: Callable[[StepState], None]
     ) -> list[Image.Image]:
-        """The pictures of tasks that differ in prompts and seeds alone, and in `starts`, one for each or none at all.
+        """Draw one picture for each task. The tasks may differ in their prompts and seeds alone.
 
-        `pause` hears of each step.
+        `initial_pictures`: the picture that each task starts from, or none. `on_step` is called after each step.
         """
         [first, *_] = tasks
         steps = first.steps or 1
         wanted: dict[str, Any] = {
             "prompt": [task.prompt for task in tasks],
             "num_inference_steps": steps,
-            "guidance_scale": max(0.0, (first.guidance or 0.0) - self._offset),
-            "guidance_rescale": self.can.guidance_rescale,
+            "guidance_scale": max(0.0, (first.guidance or 0.0) - self._guidance_offset),
+            "guidance_rescale": self.capabilities.guidance_rescale,
             "width": first.width,
             "height": first.height,
-            "generator": [seeded(task.seed) for task in tasks],
-            # Some would draw another size and bring it to the one that is asked for.
+            "generator": [make_generator(task.seed) for task in tasks],
+            # Some pipelines would draw another size, and resize the picture.
             "use_resolution_binning": False,
-            CALLBACK: self._watch.callback(pause),
+            CALLBACK: self._observer.make_callback(on_step),
         }
         if first.negative_prompt:
             wanted["negative_prompt"] = [task.negative_prompt for task in tasks]
         pipe = self._pipe
-        if starts:
-            pipe = self._from_picture
-            wanted["image"] = list(starts)
-            # Less than one step would be none.
+        if initial_pictures:
+            pipe = self._image_to_image
+            wanted["image"] = list(initial_pictures)
+            # Below 1 / steps the pipeline would take no step.
             wanted["strength"] = min(1.0, max(first.strength, (1 + 1e-6) / steps))
         known = inspect.signature(pipe.__call__).parameters
         try:
             return list(pipe(**{name: value for name, value in wanted.items() if name in known}).images)
         except Exception:
-            # Only a call that comes to its end brings back by itself what it brought to the graphics card.
+            # Only a call that ends normally moves its parts back from the graphics card by itself.
             pipe.maybe_free_model_hooks()
             raise
 
     def guided_by(self, pictures: int) -> GuidedBy:
-        """What led the steps of the last call, which was one for so many pictures."""
-        if self._watch.rows > pictures:
+        """Return what guided the steps of the last call, which drew `pictures` pictures."""
+        if self._observer.prediction_rows > pictures:
             return "comparison"
-        return "input" if self._watch.told else "prompt"
+        return "input" if self._observer.has_guidance_input else "prompt"
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor, width: int, height: int) -> list[Image.Image]:
-        """Pictures of latents as they are inside a call for pictures of so many pixels."""
+        """Decode latents, scaled and packed as in a call for pictures of `width` × `height` pixels."""
         pipe, vae = self._pipe, self._pipe.vae
         if latents.ndim == 3:
             latents = pipe._unpack_latents(latents, height, width, pipe.vae_scale_factor)
-        scaled = _unscaled(latents.float(), vae.config)
-        narrow = vae.dtype == torch.float16 and vae.config.get("force_upcast")
-        if narrow:
+        scaled = _unscale(latents.float(), vae.config)
+        upcast = vae.dtype == torch.float16 and vae.config.get("force_upcast")
+        if upcast:
             vae.to(torch.float32)
         values = vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
-        if narrow:
+        if upcast:
             vae.to(torch.float16)
         pictures: list[Image.Image] = pipe.image_processor.postprocess(values.float(), output_type="pil")
         return pictures
 
-    def try_out(self) -> None:
-        """Draw a picture, and find out whether steps can be shown: the last latents must be decoded to that picture.
+    def run_trial(self) -> None:
+        """Draw a picture to find out whether steps can be shown: decoding the last latents must give that picture.
 
-        Each family scales and packs its latents in its own way, and only a look tells whether it is a known one.
+        Each family of pipelines scales and packs latents in its own way; only a trial tells whether `decode` knows it.
         """
-        moments: list[StepState] = []
-        can = self.can
-        trial = Imagine(prompt="", seed=0, steps=TRIAL_STEPS, guidance=can.guidance, width=can.width, height=can.height)
-        [picture] = self.call([trial], [], moments.append)
+        states: list[StepState] = []
+        capabilities = self.capabilities
+        trial = Imagine(
+            prompt="",
+            seed=0,
+            steps=TRIAL_STEPS,
+            guidance=capabilities.guidance,
+            width=capabilities.width,
+            height=capabilities.height,
+        )
+        [picture] = self.call([trial], [], states.append)
         if getattr(self._pipe, "safety_checker", None) is not None:
-            log.info("%s: no previews, strips and animations, as its safety checker looks at pictures alone.", can.name)
-            self.can = replace(can, shows=False)
+            log.info(
+                "%s: no previews, strips and animations, because its safety checker reads only finished pictures.",
+                capabilities.name,
+            )
+            self.capabilities = replace(capabilities, can_show_steps=False)
             return
         try:
-            [decoded] = self.decode(moments[-1].noisy, can.width, can.height)
-            shows = _difference(picture, decoded) < ALIKE
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong there, pictures are drawn without it
-            log.info("%s: %s", can.name, error)
-            shows = False
-        if not shows:
-            log.warning("%s: its steps cannot be shown, so there are no previews, strips and animations.", can.name)
-        self.can = replace(can, shows=shows)
+            [decoded] = self.decode(states[-1].noisy, capabilities.width, capabilities.height)
+            can_show_steps = _mean_difference(picture, decoded) < MAX_DIFFERENCE
+        except Exception as error:  # noqa: BLE001 - pictures can be drawn without showing steps
+            log.info("%s: its latents cannot be decoded: %s", capabilities.name, error)
+            can_show_steps = False
+        if not can_show_steps:
+            log.warning(
+                "%s: there are no previews, strips and animations, because its latents cannot be decoded correctly.",
+                capabilities.name,
+            )
+        self.capabilities = replace(capabilities, can_show_steps=can_show_steps)
 
     @property
-    def _core(self) -> Any:
+    def _denoiser(self) -> Any:
         return getattr(self._pipe, "unet", None) or self._pipe.transformer
 
-    def _usual(self, name: str, otherwise: float) -> Any:
+    def _default_of(self, name: str, fallback: float) -> Any:
         parameter = self._parameters.get(name)
         known = parameter is not None and isinstance(parameter.default, int | float)
-        return parameter.default if known and parameter else otherwise
+        return parameter.default if known and parameter else fallback
 
-    def _usual_edge(self) -> int:
-        if edge := self._usual("height", 0):
+    def _default_edge(self) -> int:
+        if edge := self._default_of("height", 0):
             return int(edge)
-        size = getattr(self._pipe, "default_sample_size", None) or self._core.config.get("sample_size")
+        size = getattr(self._pipe, "default_sample_size", None) or self._denoiser.config.get("sample_size")
         size = size[0] if isinstance(size, list | tuple) else size
-        return int(size * self._pipe.vae_scale_factor) if size else USUAL_EDGE
+        return int(size * self._pipe.vae_scale_factor) if size else DEFAULT_EDGE_PIXELS
 
-    def _multiple(self) -> int:
-        """Transformers see latents in squares of two by two."""
+    def _size_multiple(self) -> int:
+        """Return the multiple that sides must have; transformers read latents in patches of two by two."""
         scale = int(getattr(self._pipe, "vae_scale_factor", 8))
         return max(8, scale) if getattr(self._pipe, "unet", None) is not None else 2 * scale
 
-    def _limit(self, tokenizer: Any) -> int:
-        most = self._usual("max_sequence_length", tokenizer.model_max_length)
-        return int(min(most, tokenizer.model_max_length))
+    def _token_limit(self, tokenizer: Any) -> int:
+        limit = self._default_of("max_sequence_length", tokenizer.model_max_length)
+        return int(min(limit, tokenizer.model_max_length))
 
 
-class _Watch:
-    """Looks over the shoulders of scheduler and network while their pipeline is called, for what no callback is told.
+class _CallObserver:
+    """Observes scheduler and network during a call, for what the pipeline does not tell its callback.
 
-    `rows` is how many guesses the network made for the first step, `told` whether it was told the guidance.
+    `prediction_rows`: the rows that the network predicted for the first step. `has_guidance_input`: whether it read the
+    guidance as a number.
     """
 
     def __init__(self, scheduler: Any, network: Any) -> None:
-        self.rows, self.told = 0, False
-        network.register_forward_pre_hook(self._read, with_kwargs=True)
+        self.prediction_rows, self.has_guidance_input = 0, False
+        network.register_forward_pre_hook(self._count_predictions, with_kwargs=True)
         self._scheduler = scheduler
-        self._take = scheduler.step
-        self._start: torch.Tensor | None = None
-        self._clean: torch.Tensor | None = None
+        self._original_step = scheduler.step
+        self._start_latents: torch.Tensor | None = None
+        self._clean_latents: torch.Tensor | None = None
 
-        # Pipelines read from its signature what a scheduler's step can be given.
+        # `wraps`, because pipelines read from the signature which arguments a scheduler's step takes.
         @functools.wraps(scheduler.step)
-        def step(*given: Any, **named: Any) -> Any:
-            return self._step(*given, **named)
+        def step(*args: Any, **kwargs: Any) -> Any:
+            return self._step(*args, **kwargs)
 
         scheduler.step = step
 
-    def callback(self, pause: Callable[[StepState], None]) -> Callable[..., dict[str, Any]]:
-        """What a pipeline calls after each step of one call."""
-        self._start = self._clean = None
-        self.rows, self.told = 0, False
+    def make_callback(self, on_step: Callable[[StepState], None]) -> Callable[..., dict[str, Any]]:
+        """Return the callback for one call, which the pipeline calls after each step."""
+        self._start_latents = self._clean_latents = None
+        self.prediction_rows, self.has_guidance_input = 0, False
 
         def after(pipe: Any, index: int, _: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            noisy = self._seen(tensors["latents"])
-            pause(StepState(index + 1, pipe.num_timesteps, noisy, self._clean, self._start))
+            noisy = self._scale_as_input(tensors["latents"])
+            on_step(StepState(index + 1, pipe.num_timesteps, noisy, self._clean_latents, self._start_latents))
             return tensors
 
         return after
 
-    def _read(self, _: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        if self._start is None:
-            # What it guesses about comes first in all of them: a row for each guess.
-            self.rows += len(next(iter((*given, *named.values()))))
-            self.told |= any(named.get(name) is not None for name in GUIDANCE_INPUTS)
+    def _count_predictions(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._start_latents is None:
+            # The first input of every network is the latents, with one row for each prediction.
+            self.prediction_rows += len(next(iter((*args, *kwargs.values()))))
+            self.has_guidance_input |= any(kwargs.get(name) is not None for name in GUIDANCE_INPUTS)
 
     def _step(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *rest: Any, **more: Any) -> Any:
-        whole = more.pop("return_dict", True)
-        made = self._take(model_output, timestep, sample, *rest, **more, return_dict=True)
-        if self._start is None:
-            self._start = self._seen(sample, before=True)
-        self._clean = self._expected(made, model_output, sample)
-        return made if whole else made.to_tuple()
+        as_object = more.pop("return_dict", True)
+        result = self._original_step(model_output, timestep, sample, *rest, **more, return_dict=True)
+        if self._start_latents is None:
+            self._start_latents = self._scale_as_input(sample, before=True)
+        self._clean_latents = self._find_clean(result, model_output, sample)
+        return result if as_object else result.to_tuple()
 
-    def _seen(self, latents: torch.Tensor, *, before: bool = False) -> torch.Tensor:
-        """Latents as the network sees them: some schedulers keep them with noise that is many times as strong."""
+    def _scale_as_input(self, latents: torch.Tensor, *, before: bool = False) -> torch.Tensor:
+        """Scale latents as the network reads them: some schedulers keep them with much stronger noise."""
         if float(getattr(self._scheduler, "init_noise_sigma", 1.0)) <= 1.0:
             return latents
         sigma = self._scheduler.sigmas[self._scheduler.step_index - (1 if before else 0)]
         scaled: torch.Tensor = latents / (sigma**2 + 1) ** 0.5
         return scaled
 
-    def _expected(self, made: Any, output: torch.Tensor, sample: torch.Tensor) -> torch.Tensor | None:
-        """The clean latents that a step led towards, where the scheduler has a way to tell them."""
+    def _find_clean(self, result: Any, output: torch.Tensor, sample: torch.Tensor) -> torch.Tensor | None:
+        """Return the clean latents that a step predicted, None where the scheduler does not tell them."""
         for name in ("pred_original_sample", "denoised"):
-            if isinstance(clean := getattr(made, name, None), torch.Tensor):
+            if isinstance(clean := getattr(result, name, None), torch.Tensor):
                 return clean
         scheduler, kind = self._scheduler, type(self._scheduler).__name__
         expected: torch.Tensor | None = None
         if kind == "FlowMatchEulerDiscreteScheduler":
             expected = sample.float() - scheduler.sigmas[scheduler.step_index - 1] * output.float()
         elif kind in {"DPMSolverMultistepScheduler", "UniPCMultistepScheduler"}:
-            solves_for_it = scheduler.config.get("algorithm_type", "dpmsolver++").endswith("++")
-            if solves_for_it and scheduler.config.get("predict_x0", True):
+            predicts_clean = scheduler.config.get("algorithm_type", "dpmsolver++").endswith("++")
+            if predicts_clean and scheduler.config.get("predict_x0", True):
                 expected = scheduler.model_outputs[-1]
         return expected
 
 
-def _open(spec: EngineSpec) -> Any:
+def _open_pipeline(spec: EngineSpec) -> Any:
     device = pick_device(spec.device)
     offload = str(spec.options.get("offload", "none"))
     if offload != "none" and device.type != "cuda":
@@ -300,21 +315,21 @@ def _open(spec: EngineSpec) -> Any:
     return pipe
 
 
-def _image_to_image(pipe: Any, spec: EngineSpec) -> Any | None:
-    """The pipeline of the same parts that starts from a picture, where there is one."""
-    # Sharing would take away what brings the parts to the graphics card.
+def _open_image_to_image(pipe: Any, spec: EngineSpec) -> Any | None:
+    """Return the pipeline of the same parts that starts from a picture, None if there is none."""
+    # Sharing the parts would remove the hooks that move them to the graphics card.
     if spec.options.get("offload", "none") != "none":
         return None
     try:
-        made = AutoPipelineForImage2Image.from_pipe(pipe)
+        result = AutoPipelineForImage2Image.from_pipe(pipe)
     except ValueError:
         return None
-    made.set_progress_bar_config(disable=True)
-    return made
+    result.set_progress_bar_config(disable=True)
+    return result
 
 
-def _unscaled(latents: torch.Tensor, config: Any) -> torch.Tensor:
-    """Latents (N × C × H × W) as the autoencoder made them."""
+def _unscale(latents: torch.Tensor, config: Any) -> torch.Tensor:
+    """Return latents (N × C × H × W) on the scale of the autoencoder."""
     factor: float = config.scaling_factor
     mean, deviation = config.get("latents_mean"), config.get("latents_std")
     if mean is None or deviation is None:
@@ -323,6 +338,6 @@ def _unscaled(latents: torch.Tensor, config: Any) -> torch.Tensor:
     return latents * deviations / factor + means
 
 
-def _difference(one: Image.Image, other: Image.Image) -> float:
+def _mean_difference(one: Image.Image, other: Image.Image) -> float:
     first, second = (np.asarray(picture.convert("RGB")).astype(np.int16) for picture in (one, other))
     return float(np.abs(first - second).mean()) if first.shape == second.shape else 255.0

@@ -1,6 +1,6 @@
-"""Any text-to-image pipeline, call by call: pictures that differ in prompts and seeds alone are drawn in one call.
+"""Draws with any text-to-image pipeline, call by call: one call for pictures that differ in prompts and seeds alone.
 
-What it does not know: how a pipeline computes. It lets the pipeline's own loop run, one step for each of the engine's.
+What it does not know: how a pipeline computes. The pipeline's own loop runs, one step of it in each step of the engine.
 """
 
 from __future__ import annotations
@@ -8,15 +8,22 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from model_server.engines.common.memory import give_memory_back, out_of_memory
+from model_server.engines.common.memory import is_out_of_memory, release_memory
 from model_server.engines.common.refusal import JobRefused
-from model_server.engines.diffusion.drawing import PictureJob
+from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.pipeline import Pipeline
-from model_server.engines.diffusion.request import NO_ROOM, imagined, last_step, singles, start_of
+from model_server.engines.diffusion.request import (
+    OUT_OF_MEMORY,
+    complete_job,
+    count_needed_steps,
+    open_initial_picture,
+    split_task,
+)
 from model_server.engines.diffusion.stepped_thread import CallResult, SteppedThread
 from model_server.images import BACKGROUND
 
@@ -31,234 +38,241 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BATCH = 4
-"""Pictures in one call."""
-PATIENCE_SECONDS = 2.0
-"""For how long to wait for a step before the others are heard, who may want to leave or come."""
+DEFAULT_BATCH = 4
+"""The most pictures in one call."""
+STEP_TIMEOUT_SECONDS = 2.0
+"""The longest wait for a step of the pipeline, before jobs can be added and removed again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingPicture:
-    """One picture of a job, to be drawn in `steps`, of which only the first `last` are wanted."""
+    """One picture of a job, which takes `steps` steps; only the first `needed_steps` of them must be computed."""
 
     job_id: str
     index: int
     task: Imagine
     steps: int
-    last: int
+    needed_steps: int
 
     @property
-    def key(self) -> Hashable:
-        """What all pictures of one call have in common."""
+    def batch_key(self) -> Hashable:
+        """Pictures with equal keys can be drawn in one call."""
         task = self.task
         strength = None if task.initial is None else task.strength
-        sizes = (task.width, task.height, task.steps, self.last)
+        sizes = (task.width, task.height, task.steps, self.needed_steps)
         return (*sizes, task.guidance, bool(task.negative_prompt), strength)
 
 
 @dataclass(slots=True, eq=False)
 class ActiveJob:
-    """A job, with the pictures of it that wait, and how those looked last that do not."""
+    """A job: its pictures that wait for a call, and the latest decoded image of each of the others, by index."""
 
-    drawing: PictureJob
-    start: Image.Image | None
-    waiting: list[PendingPicture]
-    looks: dict[int, Image.Image] = field(default_factory=dict)
+    picture_job: PictureJob
+    initial: Image.Image | None
+    pending: list[PendingPicture]
+    latest_images: dict[int, Image.Image] = field(default_factory=dict)
 
 
 class PipelineEngine:
-    """`spec.folder`: any text-to-image pipeline of diffusers. Options: those of `Pipeline`, and `batch`."""
+    """Draws with the pipeline in `spec.folder`. Options: those of `Pipeline`; `batch`, the most pictures in a call."""
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
-        self.capacity = self._most = int(spec.options.get("batch", BATCH))
+        self.capacity = self._max_batch = int(spec.options.get("batch", DEFAULT_BATCH))
         self._new: list[Job] = []
         self._running: dict[str, ActiveJob] = {}
-        """Whose turn is first comes first."""
-        self._call: list[PendingPicture] = []
-        """What is being drawn, some of it perhaps for jobs that have left."""
-        self._done = 0
-        """How many steps of it were taken."""
+        """By id of the job; the job whose turn is next comes first."""
+        self._batch: list[PendingPicture] = []
+        """The pictures of the current call, perhaps some of removed jobs."""
+        self._done_steps = 0
+        """Steps of the current call that are done."""
 
     def load(self) -> None:
         self._pipeline = Pipeline(self._spec)
-        self._pipeline.try_out()
-        self._paced: SteppedThread[StepState, list[Image.Image]] = SteppedThread(self._spec.name)
+        self._pipeline.run_trial()
+        self._thread: SteppedThread[StepState, list[Image.Image]] = SteppedThread(self._spec.name)
 
     def add(self, job: Job) -> None:
         self._new.append(job)
 
     def step(self) -> Sequence[Event]:
-        """Take in what is new, then let the call that runs take a step, or begin the next one."""
+        """Start the new jobs, then let the current call take a step, or start the next call."""
         new, self._new = self._new, []
         events = [event for job in new for event in self._start(job)]
-        if not self._call and self._running and self._paced.rests(PATIENCE_SECONDS):
-            events += self._begin()
-        return events + self._follow() if self._call else events
+        if not self._batch and self._running and self._thread.wait_until_idle(STEP_TIMEOUT_SECONDS):
+            events += self._start_call()
+        return events + self._follow_call() if self._batch else events
 
     def remove(self, job_id: str) -> None:
         self._new = [job for job in self._new if job.id != job_id]
         self._running.pop(job_id, None)
-        if self._call and not self._wanted():
-            # Nobody may ask for a step again soon; one that shows no steps runs to its end.
-            self._paced.answer(go_on=False)
-            self._call = []
+        if self._batch and not self._find_wanted():
+            # Cancelled now, because the next step may come late. A pipeline without a callback runs to its end.
+            self._thread.cancel()
+            self._batch = []
 
     def _start(self, job: Job) -> list[Event]:
-        can = self._pipeline.can
+        capabilities = self._pipeline.capabilities
         try:
-            task = imagined(job, can)
-            start = start_of(task)
-            shots = [_shot(job.id, index, one) for index, one in enumerate(singles(task))]
+            task = complete_job(job, capabilities)
+            initial = open_initial_picture(task)
+            pictures = [_make_pending(job.id, index, one) for index, one in enumerate(split_task(task))]
         except JobRefused as refused:
-            return [refused.event(job.id)]
-        able = self._pipeline.able(starts=start is not None)
-        drawing = PictureJob(job.id, task, able, [shot.last for shot in shots])
-        self._running[job.id] = ActiveJob(drawing, start, shots)
-        negative = self._pipeline.reading(task.negative_prompt) if task.negative_prompt else None
-        return drawing.opening(self._pipeline.reading(task.prompt), negative)
+            return [refused.to_event(job.id)]
+        capabilities = self._pipeline.capabilities_for(has_initial=initial is not None)
+        picture_job = PictureJob(job.id, task, capabilities, [picture.needed_steps for picture in pictures])
+        self._running[job.id] = ActiveJob(picture_job, initial, pictures)
+        return picture_job.make_start_events(self._pipeline.encode_prompt)
 
-    def _wanted(self) -> list[PendingPicture]:
-        """What of the call belongs to jobs that are still here."""
-        return [shot for shot in self._call if shot.job_id in self._running]
+    def _find_wanted(self) -> list[PendingPicture]:
+        """Return the pictures of the current call whose jobs were not removed."""
+        return [picture for picture in self._batch if picture.job_id in self._running]
 
-    def _begin(self) -> list[Event]:
-        """Call for the first picture in turn and all that fit to it, the jobs' shares as equal as can be.
+    def _start_call(self) -> list[Event]:
+        """Start a call for the picture whose turn is next and for others with the same key.
 
-        Only now their jobs hear of a step: before, they wait, as in the queue.
+        The jobs get shares as equal as possible. Their progress is reported from now on: before, they only wait.
         """
-        lead = next(work for work in self._running.values() if work.waiting)
-        key = lead.waiting[0].key
-        fitting = [[shot for shot in work.waiting if shot.key == key] for work in self._running.values()]
-        ranked = sorted(
-            ((rank, turn, shot) for turn, shots in enumerate(fitting) for rank, shot in enumerate(shots)),
-            key=lambda place: place[:2],
-        )
-        self._call, self._done = [shot for _, _, shot in ranked[: self._most]], 0
-        for shot in self._call:
-            self._running[shot.job_id].waiting.remove(shot)
-        for job_id in {shot.job_id: None for shot in self._call}:
+        self._batch, self._done_steps = self._choose_batch(), 0
+        for picture in self._batch:
+            self._running[picture.job_id].pending.remove(picture)
+        for job_id in {picture.job_id: None for picture in self._batch}:
             self._running[job_id] = self._running.pop(job_id)
-        starts = [start for shot in self._call if (start := self._running[shot.job_id].start) is not None]
-        self._paced.begin(partial(self._pipeline.call, [shot.task for shot in self._call], starts))
-        return [work.drawing.progress() for work in self._at_work()]
+        initial_images = [
+            initial for picture in self._batch if (initial := self._running[picture.job_id].initial) is not None
+        ]
+        self._thread.start(partial(self._pipeline.call, [picture.task for picture in self._batch], initial_images))
+        return [active.picture_job.make_progress_event() for active in self._jobs_in_call()]
 
-    def _follow(self) -> list[Event]:
-        match self._paced.wait(PATIENCE_SECONDS):
+    def _choose_batch(self) -> list[PendingPicture]:
+        """Choose the first picture of each job, then the second of each, and so on, in the order of turns."""
+        first = next(active for active in self._running.values() if active.pending)
+        batch_key = first.pending[0].batch_key
+        queues = ([one for one in active.pending if one.batch_key == batch_key] for active in self._running.values())
+        rounds = zip_longest(*queues)
+        return [picture for pictures in rounds for picture in pictures if picture is not None][: self._max_batch]
+
+    def _follow_call(self) -> list[Event]:
+        """Wait for the next step or the end of the current call, and return its events."""
+        match self._thread.wait_for_step(STEP_TIMEOUT_SECONDS):
             case None:
-                return [work.drawing.progress() for work in self._at_work()]
-            case CallResult(result=pictures, error=None):
-                return self._deliver(pictures or [])
+                return [active.picture_job.make_progress_event() for active in self._jobs_in_call()]
+            case CallResult(result=images, error=None):
+                return self._deliver(images or [])
             case CallResult(error=error):
-                return self._give_up(error)
-            case moment:
+                return self._handle_error(error)
+            case state:
                 try:
-                    pictures, events = self._look(moment)
+                    images, events = self._handle_step(state)
                 except (MemoryError, RuntimeError) as error:
-                    self._stop()
-                    return self._give_up(error)
-                return events + self._deliver(pictures) if pictures else events
+                    self._stop_call()
+                    return self._handle_error(error)
+                return events + self._deliver(images) if images else events
 
-    def _stop(self) -> None:
-        """End a call that waits behind a step."""
-        self._paced.answer(go_on=False)
-        while not self._paced.rests(PATIENCE_SECONDS):
+    def _stop_call(self) -> None:
+        """End the current call, which waits after a step."""
+        self._thread.cancel()
+        while not self._thread.wait_until_idle(STEP_TIMEOUT_SECONDS):
             pass
 
-    def _at_work(self) -> list[ActiveJob]:
-        return [self._running[job_id] for job_id in {shot.job_id: None for shot in self._wanted()}]
+    def _jobs_in_call(self) -> list[ActiveJob]:
+        return [self._running[job_id] for job_id in {picture.job_id: None for picture in self._find_wanted()}]
 
-    def _look(self, moment: StepState) -> tuple[list[Image.Image], list[Event]]:
-        """The call's pictures, which ends where no more of it is wanted, or what there is to say before it goes on."""
-        wanted = self._wanted()
-        last, steps = wanted[0].last, wanted[0].steps
-        # Some schedulers take more steps than they were asked for, and some leave one out when they have a start.
-        before, self._done = self._done, min(steps, moment.step * steps // moment.steps)
-        if before == 0 and moment.start is not None:
-            self._keep_frames(wanted, moment.start, 0)
-        if self._done >= last and last < steps:
-            latents = moment.noisy if last or moment.start is None else moment.start
-            pictures = [self._picture(shot, latents) for shot in self._call]
-            self._stop()
-            return pictures, []
-        for step in range(before + 1, self._done + 1):
-            self._keep_frames(wanted, moment.noisy, step)
-        for shot in wanted:
-            self._running[shot.job_id].drawing.advance(shot.index, self._done)
+    def _handle_step(self, state: StepState) -> tuple[list[Image.Image], list[Event]]:
+        """Report a step and let the call continue; or end it, if no more steps are needed, and return its pictures."""
+        wanted = self._find_wanted()
+        needed_steps, steps = wanted[0].needed_steps, wanted[0].steps
+        # Some schedulers take more steps than requested, and some take one fewer if they start from a picture.
+        before, self._done_steps = self._done_steps, min(steps, state.step * steps // state.steps)
+        if before == 0 and state.initial is not None:
+            self._add_frames(wanted, state.initial, 0)
+        if self._done_steps >= needed_steps and needed_steps < steps:
+            latents = state.noisy if needed_steps or state.initial is None else state.initial
+            images = [self._decode_picture(picture, latents) for picture in self._batch]
+            self._stop_call()
+            return images, []
+        for step in range(before + 1, self._done_steps + 1):
+            self._add_frames(wanted, state.noisy, step)
+        for picture in wanted:
+            self._running[picture.job_id].picture_job.advance(picture.index, self._done_steps)
         events: list[Event] = []
-        for work in self._at_work():
-            if work.drawing.wants_preview and self._pipeline.can.shows:
-                events.append(self._preview(work, wanted, moment))
-            events.append(work.drawing.progress())
-        self._paced.answer(go_on=True)
+        for active in self._jobs_in_call():
+            if active.picture_job.is_preview_due and self._pipeline.capabilities.can_show_steps:
+                events.append(self._make_preview_event(active, wanted, state))
+            events.append(active.picture_job.make_progress_event())
+        self._thread.resume()
         return [], events
 
-    def _keep_frames(self, wanted: Sequence[PendingPicture], latents: torch.Tensor, step: int) -> None:
-        for shot in wanted:
-            drawing = self._running[shot.job_id].drawing
-            if step < shot.last and drawing.wants_frame(step):
-                drawing.add_frame(shot.index, step, self._picture(shot, latents))
+    def _add_frames(self, wanted: Sequence[PendingPicture], latents: torch.Tensor, step: int) -> None:
+        for picture in wanted:
+            picture_job = self._running[picture.job_id].picture_job
+            if step < picture.needed_steps and picture_job.needs_frame(step):
+                picture_job.add_frame(picture.index, step, self._decode_picture(picture, latents))
 
-    def _picture(self, shot: PendingPicture, latents: torch.Tensor) -> Image.Image:
-        row = self._call.index(shot)
-        [picture] = self._pipeline.decode(latents[row : row + 1], shot.task.width or 0, shot.task.height or 0)
-        return picture
+    def _decode_picture(self, picture: PendingPicture, latents: torch.Tensor) -> Image.Image:
+        row = self._batch.index(picture)
+        [image] = self._pipeline.decode(latents[row : row + 1], picture.task.width or 0, picture.task.height or 0)
+        return image
 
-    def _preview(self, work: ActiveJob, wanted: Sequence[PendingPicture], moment: StepState) -> Event:
-        latents = moment.noisy if moment.clean is None else moment.clean
-        own = [shot for shot in wanted if shot.job_id == work.drawing.job_id]
-        work.looks |= {shot.index: self._picture(shot, latents) for shot in own}
-        nothing = Image.new("RGB", next(iter(work.looks.values())).size, BACKGROUND)
-        return work.drawing.preview([work.looks.get(index, nothing) for index in range(len(work.drawing.singles))])
+    def _make_preview_event(self, active: ActiveJob, wanted: Sequence[PendingPicture], state: StepState) -> Event:
+        latents = state.noisy if state.clean is None else state.clean
+        own = [picture for picture in wanted if picture.job_id == active.picture_job.job_id]
+        active.latest_images |= {picture.index: self._decode_picture(picture, latents) for picture in own}
+        nothing = Image.new("RGB", next(iter(active.latest_images.values())).size, BACKGROUND)
+        return active.picture_job.make_preview_event(
+            [active.latest_images.get(index, nothing) for index in range(len(active.picture_job.single_tasks))]
+        )
 
-    def _deliver(self, pictures: Sequence[Image.Image]) -> list[Event]:
-        drawn, self._call = list(zip(self._call, pictures, strict=True)), []
+    def _deliver(self, images: Sequence[Image.Image]) -> list[Event]:
+        drawn, self._batch = list(zip(self._batch, images, strict=True)), []
         guided_by = self._pipeline.guided_by(len(drawn))
         events: list[Event] = []
-        for shot, picture in drawn:
-            if work := self._running.get(shot.job_id):
-                work.looks[shot.index] = picture
-                before = work.drawing.step
-                told = work.drawing.finish(shot.index, picture, guided_by)
-                events += [work.drawing.progress()] if work.drawing.step > before or not told else []
-                events += told
-                if work.drawing.over:
-                    self.remove(shot.job_id)
+        for picture, image in drawn:
+            if active := self._running.get(picture.job_id):
+                active.latest_images[picture.index] = image
+                before = active.picture_job.step
+                finished_events = active.picture_job.finish(picture.index, image, guided_by)
+                if active.picture_job.step > before or not finished_events:
+                    events.append(active.picture_job.make_progress_event())
+                events += finished_events
+                if active.picture_job.is_finished:
+                    self.remove(picture.job_id)
         return events
 
-    def _give_up(self, error: Exception | None) -> list[Event]:
-        """What the pipeline says of its input ends these jobs, and so does too little memory for what is alone.
+    def _handle_error(self, error: Exception | None) -> list[Event]:
+        """Handle an error of the current call: refused input fails its jobs, and so does memory for a single picture.
 
-        From then on calls are as small as was needed.
+        If memory runs out for several pictures, they are drawn again in smaller calls, as are all later ones.
+        Raises any other error.
         """
         if isinstance(error, ValueError):
-            return self._refuse(error)
-        if error is None or not out_of_memory(error):
-            raise error or RuntimeError("The pipeline ended without a reason.")
-        size, wanted, self._call = len(self._call), self._wanted(), []
-        # The traceback's frames hold tensors.
+            return self._refuse_input(error)
+        if error is None or not is_out_of_memory(error):
+            raise error or RuntimeError("The pipeline ended without a result.")
+        size, wanted, self._batch = len(self._batch), self._find_wanted(), []
+        # The frames of the traceback keep tensors alive.
         error.__traceback__ = None
-        give_memory_back()
+        release_memory()
         if size == 1:
             self.remove(wanted[0].job_id)
-            return [NO_ROOM.event(wanted[0].job_id)]
-        # Those who left took memory, too.
-        self._most = size // 2
-        for shot in reversed(wanted):
-            self._running[shot.job_id].waiting.insert(0, shot)
-        return [self._running[shot.job_id].drawing.progress() for shot in wanted[:1]]
+            return [OUT_OF_MEMORY.to_event(wanted[0].job_id)]
+        # Half of the whole call, because pictures of removed jobs took memory, too.
+        self._max_batch = size // 2
+        for picture in reversed(wanted):
+            self._running[picture.job_id].pending.insert(0, picture)
+        return [self._running[picture.job_id].picture_job.make_progress_event() for picture in wanted[:1]]
 
-    def _refuse(self, error: ValueError) -> list[Event]:
-        log.info("%s refused its input: %s", self._spec.name, error)
-        jobs, self._call = {shot.job_id: None for shot in self._wanted()}, []
+    def _refuse_input(self, error: ValueError) -> list[Event]:
+        log.info("%s: the pipeline refused its input: %s", self._spec.name, error)
+        jobs, self._batch = {picture.job_id: None for picture in self._find_wanted()}, []
         for job_id in jobs:
             self.remove(job_id)
         sentence = f"{self._spec.name} cannot draw this; it may with other steps, another size or another strength."
-        return [JobRefused(sentence).event(job_id) for job_id in jobs]
+        return [JobRefused(sentence).to_event(job_id) for job_id in jobs]
 
 
-def _shot(job_id: str, index: int, task: Imagine) -> PendingPicture:
+def _make_pending(job_id: str, index: int, task: Imagine) -> PendingPicture:
     steps = task.steps or 1
     if task.initial is not None:
         steps = max(1, int(steps * task.strength))
-    return PendingPicture(job_id, index, task, steps, last_step(task, steps))
+    return PendingPicture(job_id, index, task, steps, count_needed_steps(task, steps))

@@ -1,4 +1,4 @@
-"""What a request for pictures becomes for one model: checked, and with every choice made that it left open."""
+"""Checks a request for pictures against what a model can do, and completes what the request left open."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 Number = TypeVar("Number", int, float)
 
-MOST_PICTURES = 16
-STEPS = (1, 150)
-GUIDANCE = (0.0, 30.0)
-GUIDANCE_RESCALE = (0.0, 1.0)
-EDGES = (16, 1024)
-"""Smallest and largest longer side, in pixels, that a picture is enlarged to."""
-MOST_PIXELS = 1 << 22
-"""In one file of several pictures or of enlarged ones; more would keep everybody waiting while it is encoded."""
-MOST_KEPT = 4 * MOST_PIXELS
-"""In all files of one request, whose frames are kept until the last is there."""
-MOST_PREVIEWS = 16
+MAX_PICTURES = 16
+STEP_RANGE = (1, 150)
+GUIDANCE_RANGE = (0.0, 30.0)
+GUIDANCE_RESCALE_RANGE = (0.0, 1.0)
+EDGE_RANGE_PIXELS = (16, 1024)
+"""The smallest and the largest longer side to which a request can enlarge a picture."""
+MAX_FILE_PIXELS = 1 << 22
+"""The most pixels in one file of several or enlarged pictures; encoding more would delay every other job."""
+MAX_REQUEST_PIXELS = 4 * MAX_FILE_PIXELS
+"""The most pixels in all files of one request, whose frames are kept in memory until the last one is drawn."""
+MAX_PREVIEWS = 16
 STRIP_FRAMES, ANIMATION_FRAMES = 10, 40
-"""In a strip and in an animation, where a request names none."""
-NO_ROOM = JobRefused(
+"""Number of frames in a strip and in an animation for requests that name none."""
+OUT_OF_MEMORY = JobRefused(
     "These pictures do not fit the memory; ask for fewer or for smaller ones.", code="out_of_memory", status=503
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a model draws where a request leaves it open, and what else it can draw. Sizes are in pixels."""
+    """What a model can draw, and its defaults for what a request leaves open. Sizes are in pixels."""
 
     name: str
     sampler: str
@@ -49,26 +49,25 @@ class Capabilities:
     width: int
     height: int
     multiple: int
-    """What both sides are divisible by."""
+    """Both sides of a picture must be multiples of this."""
     negative_prompts: bool = True
-    starts: bool = True
-    """Whether it can start from a picture."""
-    shows: bool = True
-    """Whether it can be looked at between its steps."""
+    can_start_from_picture: bool = True
+    can_show_steps: bool = True
+    """If False, a picture can be seen only after its last step."""
     guidance_rescale: float = 0.0
-    """How far guidance is kept from raising the contrast: 0 not at all, 1 wholly."""
+    """How much of the contrast that guidance adds is undone, from 0 to 1."""
 
 
-def ability(
+def make_capabilities(
     spec: EngineSpec, *, sampler: str, steps: int, guidance: float, edge: int, multiple: int, **more: bool
 ) -> Capabilities:
-    """What a model can, with the defaults that `spec.options` (steps, guidance, guidance_rescale, size) may change.
+    """Return a model's capabilities, with the defaults that `spec.options` may change.
 
-    Raises Misconfigured when one of these is out of bounds.
+    These options are steps, guidance, guidance_rescale and size. Raises Misconfigured when one of them is out of range.
     """
     options = spec.options
     side = int(options.get("size", edge))
-    made = Capabilities(
+    capabilities = Capabilities(
         name=spec.name,
         sampler=sampler,
         steps=int(options.get("steps", steps)),
@@ -80,26 +79,26 @@ def ability(
         **more,
     )
     try:
-        _check_range("guidance_rescale", made.guidance_rescale, GUIDANCE_RESCALE, "guidance_rescale")
-        complete(Imagine(prompt="", seed=0), made)
+        _check_range("guidance_rescale", capabilities.guidance_rescale, GUIDANCE_RESCALE_RANGE, "guidance_rescale")
+        complete_task(Imagine(prompt="", seed=0), capabilities)
     except JobRefused as refused:
         raise Misconfigured(f"The options of {spec.name} are wrong: {refused.message}") from None
-    return made
+    return capabilities
 
 
-def imagined(job: Job, can: Capabilities) -> Imagine:
-    """The job's task with all choices made. Raises Refused for what the model cannot do."""
+def complete_job(job: Job, capabilities: Capabilities) -> Imagine:
+    """Return the job's task, completed. Raises JobRefused for what the model cannot do."""
     if not isinstance(job.task, Imagine):
-        raise JobRefused(f"{can.name} only draws pictures; it cannot do this.", param="model")
-    return complete(job.task, can)
+        raise JobRefused(f"{capabilities.name} only draws pictures; it cannot do this.", param="model")
+    return complete_task(job.task, capabilities)
 
 
-def complete(task: Imagine, can: Capabilities) -> Imagine:
-    """`task` with the model's own choices where it has none. Raises Refused for what the model cannot do."""
-    width, height = task.width or can.width, task.height or can.height
-    steps = _within(can.steps, task.least_steps, task.most_steps)
-    guidance = _within(can.guidance, task.least_guidance, task.most_guidance)
-    whole = replace(
+def complete_task(task: Imagine, capabilities: Capabilities) -> Imagine:
+    """Return `task` with the model's defaults where it leaves a choice. Raises JobRefused if the model cannot do it."""
+    width, height = task.width or capabilities.width, task.height or capabilities.height
+    steps = _clamp(capabilities.steps, task.least_steps, task.most_steps)
+    guidance = _clamp(capabilities.guidance, task.least_guidance, task.most_guidance)
+    completed = replace(
         task,
         steps=steps if task.steps is None else task.steps,
         guidance=guidance if task.guidance is None else task.guidance,
@@ -108,30 +107,32 @@ def complete(task: Imagine, can: Capabilities) -> Imagine:
     )
     check_encodable(task.prompt, "prompt")
     check_encodable(task.negative_prompt, "negative_prompt")
-    _check_range("number of pictures", whole.count, (1, MOST_PICTURES), "n")
-    for one in singles(whole):
-        _check_range("number of steps", one.steps, STEPS, "steps")
-        _check_range("guidance", one.guidance, GUIDANCE, "guidance")
-    _check_range("number of previews", whole.previews, (0, MOST_PREVIEWS), "partial_images")
-    _check_side("width", width, can.width, can.multiple)
-    _check_side("height", height, can.height, can.multiple)
-    if whole.edge is not None:
-        _check_enlarged(whole, whole.edge)
-    if not can.shows and task.layout in {"strip", "animation"}:
-        raise JobRefused(f"The steps of {can.name} cannot be shown; ask for the picture alone.", param="layout")
-    if task.negative_prompt and not can.negative_prompts:
-        raise JobRefused(f"{can.name} takes no negative prompt; please leave it out.", param="negative_prompt")
+    _check_range("number of pictures", completed.count, (1, MAX_PICTURES), "n")
+    for one in split_task(completed):
+        _check_range("number of steps", one.steps, STEP_RANGE, "steps")
+        _check_range("guidance", one.guidance, GUIDANCE_RANGE, "guidance")
+    _check_range("number of previews", completed.previews, (0, MAX_PREVIEWS), "partial_images")
+    _check_side("width", width, capabilities.width, capabilities.multiple)
+    _check_side("height", height, capabilities.height, capabilities.multiple)
+    if completed.edge is not None:
+        _check_edge(completed, completed.edge)
+    if not capabilities.can_show_steps and task.layout in {"strip", "animation"}:
+        raise JobRefused(
+            f"The steps of {capabilities.name} cannot be shown; ask for the picture alone.", param="layout"
+        )
+    if task.negative_prompt and not capabilities.negative_prompts:
+        raise JobRefused(f"{capabilities.name} takes no negative prompt; please leave it out.", param="negative_prompt")
     if task.initial is not None:
-        if not can.starts:
-            raise JobRefused(f"{can.name} cannot start from a picture.", param="image")
+        if not capabilities.can_start_from_picture:
+            raise JobRefused(f"{capabilities.name} cannot start from a picture.", param="image")
         if not 0 < task.strength <= 1:
             sentence = f"The strength is {task.strength:g}; it must be over 0 and at most 1."
             raise JobRefused(sentence, param="strength")
-    return whole
+    return completed
 
 
-def singles(task: Imagine) -> list[Imagine]:
-    """One task for each picture of `task`, with its own seed or, in a sweep, its own value."""
+def split_task(task: Imagine) -> list[Imagine]:
+    """Return one task for each picture of `task`, with the seed of that picture or, in a sweep, its value."""
     if task.sweep is None:
         return [replace(task, count=1, seed=task.seed + index) for index in range(task.count)]
     if task.sweep.knob == "steps":
@@ -139,10 +140,10 @@ def singles(task: Imagine) -> list[Imagine]:
     return [replace(task, guidance=float(value), sweep=None) for value in task.sweep.values]
 
 
-def last_step(task: Imagine, steps: int) -> int:
-    """How many of its `steps` a picture has to take, which are fewer when only frames before its end are asked for.
+def count_needed_steps(task: Imagine, steps: int) -> int:
+    """Return how many of its `steps` a picture must take: fewer than all if only earlier frames are asked for.
 
-    Raises Refused for frames that it does not have.
+    Raises JobRefused for a frame after the last step.
     """
     last = max(task.frames, default=steps)
     if last > steps:
@@ -151,10 +152,10 @@ def last_step(task: Imagine, steps: int) -> int:
     return last
 
 
-def start_of(task: Imagine) -> Image.Image | None:
-    """The picture that a task starts from, cut to its shape and brought to its size.
+def open_initial_picture(task: Imagine) -> Image.Image | None:
+    """Return the picture that a task starts from, cropped and resized to the task's size, or None.
 
-    Raises Refused where that is no picture, or may not be one.
+    Raises JobRefused if the data are not a picture, or one that is too large.
     """
     if task.initial is None:
         return None
@@ -165,8 +166,8 @@ def start_of(task: Imagine) -> Image.Image | None:
     return ImageOps.fit(picture, (task.width or 0, task.height or 0), Image.Resampling.LANCZOS)
 
 
-def frames_in(task: Imagine) -> int:
-    """How many pictures lie in one file of the layout."""
+def count_pictures_per_file(task: Imagine) -> int:
+    """Return the number of pictures in each file of the task's layout."""
     if task.sweep is not None:
         return len(task.sweep.values)
     if task.frames:
@@ -182,59 +183,59 @@ def frames_in(task: Imagine) -> int:
             return 1
 
 
-def files_in(task: Imagine) -> int:
-    """In how many files the pictures of the layout lie."""
+def count_files(task: Imagine) -> int:
+    """Return the number of files of the task's layout."""
     return 1 if task.layout == "grid" or task.sweep is not None else task.count
 
 
-def read(tokenizer: Any, text: str, limit: int) -> EncodedPrompt:
-    """What of `text` fits into `limit` tokens of a tokenizer of transformers."""
+def encode_prompt(tokenizer: Any, text: str, limit: int) -> EncodedPrompt:
+    """Return how a tokenizer of transformers splits `text`, of which the encoder reads `limit` tokens."""
     encoded = tokenizer(text)
-    whole = tokenizer.convert_ids_to_tokens(encoded.input_ids)
-    if len(whole) <= limit:
-        return EncodedPrompt(tuple(whole), (), limit, _unknown(tokenizer, encoded, text, len(whole)))
-    # What marks the end keeps its place there, so that a word more goes for it.
-    ends = 1 if whole[-1] in tokenizer.all_special_tokens else 0
-    kept = limit - ends
-    tokens, dropped = (*whole[:kept], *whole[len(whole) - ends :]), tuple(whole[kept : len(whole) - ends])
-    return EncodedPrompt(tokens, dropped, limit, _unknown(tokenizer, encoded, text, kept))
+    pieces = tokenizer.convert_ids_to_tokens(encoded.input_ids)
+    if len(pieces) <= limit:
+        return EncodedPrompt(tuple(pieces), (), limit, _find_unknown_words(tokenizer, encoded, text, len(pieces)))
+    # The mark at the end is kept, so that one more token of the text is dropped.
+    end_marks = 1 if pieces[-1] in tokenizer.all_special_tokens else 0
+    kept, end = limit - end_marks, len(pieces) - end_marks
+    tokens, dropped = (*pieces[:kept], *pieces[end:]), tuple(pieces[kept:end])
+    return EncodedPrompt(tokens, dropped, limit, _find_unknown_words(tokenizer, encoded, text, kept))
 
 
-def _unknown(tokenizer: Any, encoded: Any, text: str, count: int) -> tuple[str, ...]:
-    """The words of `text` among its first `count` tokens that are all the same token, that of unknown words."""
-    stand_in = tokenizer.unk_token_id
-    if stand_in is None or not encoded.is_fast:
+def _find_unknown_words(tokenizer: Any, encoded: Any, text: str, count: int) -> tuple[str, ...]:
+    """Return the words among the first `count` tokens of `text` that became the token of unknown words."""
+    unknown = tokenizer.unk_token_id
+    if unknown is None or not encoded.is_fast:
         return ()
-    places = (place for place, token in enumerate(encoded.input_ids[:count]) if token == stand_in)
-    # Marks stand for no characters; CLIP's for the end is the same token.
+    places = (place for place, token in enumerate(encoded.input_ids[:count]) if token == unknown)
+    # Marks belong to no characters: in CLIP the mark at the end is the token of unknown words.
     spans = filter(None, map(encoded.token_to_chars, places))
     return tuple(dict.fromkeys(text[span.start : span.end].strip() for span in spans))
 
 
-def _within(value: Number, least: Number | None, most: Number | None) -> Number:
-    value = value if least is None else max(value, least)
-    return value if most is None else min(value, most)
+def _clamp(value: Number, lower: Number | None, upper: Number | None) -> Number:
+    value = value if lower is None else max(value, lower)
+    return value if upper is None else min(value, upper)
 
 
-def _check_range(what: str, value: float | None, bounds: tuple[float, float], param: str) -> None:
+def _check_range(quantity: str, value: float | None, bounds: tuple[float, float], param: str) -> None:
     low, high = bounds
     if value is None or not low <= value <= high:
-        raise JobRefused(f"The {what} is {value:g}; it must be from {low:g} to {high:g}.", param=param)
+        raise JobRefused(f"The {quantity} is {value:g}; it must be from {low:g} to {high:g}.", param=param)
 
 
-def _check_side(what: str, side: int, usual: int, multiple: int) -> None:
-    smallest, largest = -(-usual // 2 // multiple) * multiple, 2 * usual
+def _check_side(quantity: str, side: int, default: int, multiple: int) -> None:
+    smallest, largest = -(-default // 2 // multiple) * multiple, 2 * default
     if side % multiple or not smallest <= side <= largest:
         raise JobRefused(
-            f"The {what} is {side} pixels; it must be a multiple of {multiple} from {smallest} to {largest}.",
+            f"The {quantity} is {side} pixels; it must be a multiple of {multiple} from {smallest} to {largest}.",
             param="size",
         )
 
 
-def _check_enlarged(task: Imagine, edge: int) -> None:
-    smallest, largest = EDGES
-    frames, files = frames_in(task), files_in(task)
-    largest = min(largest, int((MOST_PIXELS / frames) ** 0.5), int((MOST_KEPT / (frames * files)) ** 0.5))
+def _check_edge(task: Imagine, edge: int) -> None:
+    smallest, largest = EDGE_RANGE_PIXELS
+    frames, files = count_pictures_per_file(task), count_files(task)
+    largest = min(largest, int((MAX_FILE_PIXELS / frames) ** 0.5), int((MAX_REQUEST_PIXELS / (frames * files)) ** 0.5))
     if not smallest <= edge <= largest:
         kind = "" if frames == 1 else f" in this layout, which has {frames * files} of them"
         sentence = f"Pictures may be enlarged to {smallest} to {largest} pixels{kind}, but {edge} were asked for."

@@ -1,8 +1,8 @@
-"""How a picture comes out of noise: DPM-Solver++(2M), Lu et al., arXiv 2211.01095, algorithm 2.
+"""The solver DPM-Solver++(2M), which turns noise into a picture: Lu et al., arXiv 2211.01095, algorithm 2.
 
-Of the second order with one evaluation of the network per step, and with no noise of its own: twenty to thirty steps
-show what DDIM (the first order of the same) needs some fifty for, and the seed decides the picture. It computes with
-the predicted clean picture, which is what previews show.
+It is of second order, evaluates the network once per step, and adds no noise. Twenty to thirty steps reach what DDIM,
+its first-order version, reaches in about fifty; and the seed alone decides the picture. It computes with the predicted
+clean latents, which previews show.
 """
 
 from __future__ import annotations
@@ -27,66 +27,72 @@ SCHEDULERS = {
     "DPMSolverMultistepScheduler",
     "UniPCMultistepScheduler",
 }
-"""Configurations that say nothing but how noise was added, so that this solver may take it away."""
+"""Schedulers whose configuration only says how noise was added, so that this solver can be used instead of them."""
 PREDICTIONS = {"epsilon", "v_prediction", "sample"}
+"""Types of output of the network that the solver understands."""
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """One step of one picture. What it begins with is `alpha` parts picture and `sigma` parts noise.
+class SolverStep:
+    """The factors of one step. Before it, noisy latents are `alpha` times the picture plus `sigma` times the noise.
 
-    clean = `of_noisy` * noisy + `of_output` * output of the network;
-    next noisy = `keep` * noisy + `new` * clean + `old` * the clean one of the step before.
+    clean = `clean_from_noisy` * noisy + `clean_from_output` * output of the network;
+    next noisy = `noisy_weight` * noisy + `clean_weight` * clean + `previous_weight` * clean of the previous step.
     """
 
     timestep: int
     alpha: float
     sigma: float
-    of_noisy: float
-    of_output: float
-    keep: float
-    new: float
-    old: float
+    clean_from_noisy: float
+    clean_from_output: float
+    noisy_weight: float
+    clean_weight: float
+    previous_weight: float
 
 
 class Solver:
-    """The moves of any number of steps. Holds no state of a picture: each has its own place among its own moves."""
+    """Computes the schedule for any number of steps. It holds no state of pictures."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        """`config` is that of the scheduler that the network comes with, which says how it was trained."""
+        """`config`: the configuration of the network's own scheduler, which says how the network was trained."""
         wanted = {"algorithm_type": "dpmsolver++", "final_sigmas_type": "zero"}
         known = inspect.signature(DPMSolverMultistepScheduler).parameters
         self._config = {name: value for name, value in config.items() if name in known} | wanted
         self._prediction = str(config.get("prediction_type", "epsilon"))
-        self.moves = lru_cache(maxsize=64)(self._moves)
-        """`moves(steps)`: all steps from noise to picture."""
+        self.schedule = lru_cache(maxsize=64)(self._make_schedule)
+        """`schedule(n)`: the n steps from noise to a picture."""
 
-    def start(self, steps: int, strength: float) -> int:
-        """The move at which a picture begins that is changed by `strength` in (0, 1] instead of made from noise."""
+    def find_first_step(self, steps: int, strength: float) -> int:
+        """Return the index of the first step for a picture that starts from another with a `strength` in (0, 1]."""
         return steps - max(1, min(steps, int(steps * strength)))
 
-    def _moves(self, steps: int) -> tuple[Move, ...]:
+    def _make_schedule(self, steps: int) -> tuple[SolverStep, ...]:
         scheduler = DPMSolverMultistepScheduler(**self._config)
         scheduler.set_timesteps(steps)
-        # For some numbers, 61 among them, diffusers rounds its way to one step more, after the last.
+        # For some numbers, such as 61, rounding in diffusers adds one step after the last.
         ratios = [*(float(sigma) for sigma in scheduler.sigmas[:steps]), 0.0]
         timesteps = scheduler.timesteps[:steps].tolist()
-        return tuple(self._move(timestep, ratios, place) for place, timestep in enumerate(timesteps))
+        return tuple(self._make_step(timestep, ratios, place) for place, timestep in enumerate(timesteps))
 
-    def _move(self, timestep: int, ratios: Sequence[float], place: int) -> Move:
-        """Move number `place`; `ratios` are those of sigma to alpha, before each move and after the last."""
-        alpha, sigma = _parts(ratios[place])
-        next_alpha, next_sigma = _parts(ratios[place + 1])
-        known = (timestep, alpha, sigma, *self._clean(alpha, sigma))
+    def _make_step(self, timestep: int, ratios: Sequence[float], place: int) -> SolverStep:
+        """Return step number `place`. `ratios`: sigma / alpha before each step and after the last."""
+        alpha, sigma = _alpha_and_sigma(ratios[place])
+        next_alpha, next_sigma = _alpha_and_sigma(ratios[place + 1])
+        known = (timestep, alpha, sigma, *self._clean_factors(alpha, sigma))
         if next_sigma == 0:
-            return Move(*known, keep=0.0, new=1.0, old=0.0)
-        # The paper's h: how much lambda = log(alpha / sigma) grows in this step.
+            return SolverStep(*known, noisy_weight=0.0, clean_weight=1.0, previous_weight=0.0)
+        # h in the paper: the growth of lambda = log(alpha / sigma) in this step.
         growth = math.log(ratios[place] / ratios[place + 1])
         weight = -next_alpha * math.expm1(-growth)
-        beyond = growth / (2 * math.log(ratios[place - 1] / ratios[place])) if place else 0.0
-        return Move(*known, keep=next_sigma / sigma, new=weight * (1 + beyond), old=-weight * beyond)
+        extrapolation = growth / (2 * math.log(ratios[place - 1] / ratios[place])) if place else 0.0
+        return SolverStep(
+            *known,
+            noisy_weight=next_sigma / sigma,
+            clean_weight=weight * (1 + extrapolation),
+            previous_weight=-weight * extrapolation,
+        )
 
-    def _clean(self, alpha: float, sigma: float) -> tuple[float, float]:
+    def _clean_factors(self, alpha: float, sigma: float) -> tuple[float, float]:
         match self._prediction:
             case "v_prediction":
                 return alpha, -sigma
@@ -97,22 +103,29 @@ class Solver:
 
 
 def advance(
-    moves: Sequence[Move], noisy: torch.Tensor, output: torch.Tensor, before: Sequence[torch.Tensor | None]
+    steps: Sequence[SolverStep],
+    noisy: torch.Tensor,
+    output: torch.Tensor,
+    previous_clean: Sequence[torch.Tensor | None],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The next noisy and the clean latents (N × C × H × W, float32) after one move of each of N pictures.
+    """Return the noisy and the clean latents (N × C × H × W, float32) of N pictures after one step of each.
 
-    `output` is what the network said of `noisy`, `before` the clean ones of the step before, None at the first.
+    `output`: the network's output for `noisy`. `previous_clean`: the clean latents of each picture's previous step,
+    None at its first.
     """
-    rows = [(move.of_noisy, move.of_output, move.keep, move.new, move.old) for move in moves]
+    rows = [
+        (step.clean_from_noisy, step.clean_from_output, step.noisy_weight, step.clean_weight, step.previous_weight)
+        for step in steps
+    ]
     factors = torch.tensor(rows, device=noisy.device)[:, :, None, None, None]
-    of_noisy, of_output, keep, new, old = factors.unbind(1)
-    clean = of_noisy * noisy + of_output * output
-    # At its first move a picture has no past, and with itself in its place the step is one of the first order.
-    past = torch.stack([own if last is None else last for own, last in zip(clean, before, strict=True)])
-    return keep * noisy + new * clean + old * past, clean
+    clean_from_noisy, clean_from_output, noisy_weight, clean_weight, previous_weight = factors.unbind(1)
+    clean = clean_from_noisy * noisy + clean_from_output * output
+    # At the first step the clean latents stand in for the previous ones, which makes the step one of first order.
+    previous = torch.stack([own if last is None else last for own, last in zip(clean, previous_clean, strict=True)])
+    return noisy_weight * noisy + clean_weight * clean + previous_weight * previous, clean
 
 
-def _parts(ratio: float) -> tuple[float, float]:
-    """Alpha and sigma, whose squares add to 1, where sigma is `ratio` times alpha."""
+def _alpha_and_sigma(ratio: float) -> tuple[float, float]:
+    """Return alpha and sigma = `ratio` * alpha whose squares add up to 1."""
     alpha = 1 / math.sqrt(1 + ratio * ratio)
     return alpha, ratio * alpha

@@ -1,4 +1,4 @@
-"""Lets another's loop run step by step: it has a thread of its own, and stops there until it may go on."""
+"""Runs the loop of a library step by step: in its own thread, where it stops after each step until it may continue."""
 
 from __future__ import annotations
 
@@ -14,55 +14,59 @@ StepT = TypeVar("StepT")
 ResultT = TypeVar("ResultT")
 
 
-class Abandoned(Exception):
-    """Raised inside the loop, at a step behind which nobody wants it to go on."""
+class Cancelled(Exception):
+    """Raised inside the function to end it after a step."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult(Generic[ResultT]):
-    """The loop is over: its `result`, or why it has none."""
+    """The end of a function: its `result`, or the `error` that it raised."""
 
     result: ResultT | None
     error: Exception | None = None
 
 
 class SteppedThread(Generic[StepT, ResultT]):
-    """Runs one function at a time. The function is given `pause`, which it calls with what each step made.
+    """Runs one function at a time. A function gets `pause`, and calls it with the result of each of its steps.
 
-    All run in one thread, since torch starts further threads for each one that computes.
+    All functions run in the same thread, because torch starts a pool of threads for each thread that computes.
     """
 
     def __init__(self, name: str) -> None:
         self._functions: queue.SimpleQueue[Callable[[Callable[[StepT], None]], ResultT]] = queue.SimpleQueue()
-        self._news: queue.SimpleQueue[StepT | CallResult[ResultT]] = queue.SimpleQueue()
-        self._wishes: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[StepT | CallResult[ResultT]] = queue.SimpleQueue()
+        self._decisions: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._busy = False
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
-    def begin(self, function: Callable[[Callable[[StepT], None]], ResultT]) -> None:
-        """Start it. The one before must have ended."""
-        # What the one before was told behind its last step is not for this one.
-        self._wishes = queue.SimpleQueue()
+    def start(self, function: Callable[[Callable[[StepT], None]], ResultT]) -> None:
+        """Start a function. The previous one must have ended."""
+        # A decision that the previous function did not read any more must not reach this one.
+        self._decisions = queue.SimpleQueue()
         self._busy = True
         self._functions.put(function)
 
-    def wait(self, seconds: float) -> StepT | CallResult[ResultT] | None:
-        """What the next step made, behind which the function waits for `answer`; or its end; or None after so long."""
+    def wait_for_step(self, seconds: float) -> StepT | CallResult[ResultT] | None:
+        """Return the result of a step, which waits for `resume` or `cancel`, or the end; None after `seconds`."""
         try:
-            news = self._news.get(timeout=seconds)
+            result = self._results.get(timeout=seconds)
         except queue.Empty:
             return None
-        if isinstance(news, CallResult):
+        if isinstance(result, CallResult):
             self._busy = False
-        return news
+        return result
 
-    def answer(self, *, go_on: bool) -> None:
-        """Let the function go on behind a step, or end it there. It may be told while it is still on its way there."""
-        self._wishes.put(go_on)
+    def resume(self) -> None:
+        """Let the function continue after the step at which it waits."""
+        self._decisions.put(True)
 
-    def rests(self, seconds: float) -> bool:
-        """Whether nothing runs; a function that was told to end is given so long for it."""
-        while self._busy and self.wait(seconds) is not None:
+    def cancel(self) -> None:
+        """End the function at the step at which it waits, or at the next one that it reaches."""
+        self._decisions.put(False)
+
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Return True once no function runs any more; False if a step or an end takes longer than `seconds`."""
+        while self._busy and self.wait_for_step(seconds) is not None:
             pass
         return not self._busy
 
@@ -70,17 +74,17 @@ class SteppedThread(Generic[StepT, ResultT]):
         while True:
             function = self._functions.get()
             try:
-                ended = CallResult(function(self._pause))
-            except Abandoned:
-                # Its traceback would hold what the loop had made until somebody looks.
-                ended = CallResult(None, Abandoned())
-            except Exception as error:  # noqa: BLE001 - it is raised again by whoever waits
-                ended = CallResult(None, error)
+                result = CallResult(function(self._pause))
+            except Cancelled:
+                # A new exception, because the traceback of the old one keeps the function's tensors alive.
+                result = CallResult(None, Cancelled())
+            except Exception as error:  # noqa: BLE001 - the waiting thread raises it again
+                result = CallResult(None, error)
             del function
-            self._news.put(ended)
-            del ended
+            self._results.put(result)
+            del result
 
     def _pause(self, step: StepT) -> None:
-        self._news.put(step)
-        if not self._wishes.get():
-            raise Abandoned
+        self._results.put(step)
+        if not self._decisions.get():
+            raise Cancelled

@@ -1,1 +1,1 @@
-"""The language engine: many sequences decoded together, one packed step after the other."""
+"""The language engine: decodes many sequences together, step by step, each as if it were alone."""

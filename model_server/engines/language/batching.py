@@ -1,11 +1,11 @@
-"""Which tokens are read in the next step: one of each sequence that decodes, and pieces of the prompts."""
+"""Plans each step of the batch: one token of each sequence that decodes, and chunks of prompts (chunked prefill)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from model_server.engines.language.kv_slots import LEAST, common
+from model_server.engines.language.kv_slots import MIN_COMMON_TOKENS, common_prefix_length
 from model_server.engines.language.runners.runner import Chunk
 
 if TYPE_CHECKING:
@@ -14,22 +14,23 @@ if TYPE_CHECKING:
     from model_server.engines.language.generation import LogitsConsumer
     from model_server.engines.language.kv_slots import SlotTable
 
-OLDEST_SHARE = 4
-"""One part in so many of what a step reads of prompts is for the prompt that came first."""
+OLDEST_PROMPT_DIVISOR = 4
+"""The oldest prompt gets at least the budget of a step divided by this."""
 
 
 @dataclass(slots=True, eq=False)
 class BatchedSequence:
-    """A sequence in the batch. `tokens`: its prompt and what was drawn since; its slot holds the first `held` of them.
+    """A sequence in the batch.
 
-    `cached`: how many tokens of the prompt its slot held from the start.
+    `tokens`: the prompt and the tokens drawn since. `computed`: how many of them its slot holds.
+    `cached`: the number of the prompt's tokens that its slot held from the start. `consumer` gets the logits.
     """
 
     job_id: str
     tokens: list[int]
-    writer: LogitsConsumer
+    consumer: LogitsConsumer
     slot: int | None = None
-    held: int = 0
+    computed: int = 0
     cached: int = 0
     prompt_length: int = field(init=False)
 
@@ -37,65 +38,70 @@ class BatchedSequence:
         self.prompt_length = len(self.tokens)
 
     @property
-    def decodes(self) -> bool:
-        """Whether the prompt was read."""
-        return self.held >= self.prompt_length
+    def is_decoding(self) -> bool:
+        """True once the whole prompt is computed."""
+        return self.computed >= self.prompt_length
 
     @property
-    def unread(self) -> int:
-        """How many tokens the model has yet to read; one while the sequence decodes."""
-        return len(self.tokens) - self.held
+    def remaining(self) -> int:
+        """Number of tokens that are not computed yet; 1 while the sequence decodes."""
+        return len(self.tokens) - self.computed
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBudget:
-    """How many tokens of prompts a step reads: `beside` sequences that decode and must not stall, or `alone`."""
+    """The most prompt tokens in one step: with sequences that decode, which must not stall, and without."""
 
-    beside: int
-    alone: int
+    with_decoding: int
+    without_decoding: int
 
 
 class StepPlanner:
-    """Deals out each step. A sequence gets its slot when its first token is planned, to find what others have read."""
+    """Plans steps. A sequence gets its slot only when it is first planned, to reuse what others computed by then."""
 
     def __init__(self, table: SlotTable, budget: TokenBudget) -> None:
         self._table = table
         self._budget = budget
 
-    def plan(self, members: Sequence[BatchedSequence]) -> list[tuple[BatchedSequence, Chunk]]:
-        """What to read next, at least one token unless there are no members. `members`: in order of arrival.
+    def plan(self, sequences: Sequence[BatchedSequence]) -> list[tuple[BatchedSequence, Chunk]]:
+        """Plan the next step for `sequences` in order of arrival: at least one token if there are any.
 
-        Of the prompts the shortest go first, so that few wait for a long one; but the oldest always gets its share, so
-        that it does not wait for ever.
+        Short prompts go first, so that few wait for a long one. The oldest prompt always gets a share, so that it does
+        not wait for ever.
         """
-        decoding = [member for member in members if member.decodes]
-        reading = [member for member in members if not member.decodes]
-        granted = dict.fromkeys(decoding, 1)
-        total = left = self._budget.beside if decoding else self._budget.alone
-        shortest = sorted(reading, key=lambda member: member.unread)
-        first = [(member, max(1, total // OLDEST_SHARE)) for member in reading[:1]]
-        for member, most in [*first, *((member, total) for member in shortest)]:
-            if left and self._settled(member, reading):
-                taken = min(most, left, member.unread - granted.get(member, 0))
-                granted[member] = granted.get(member, 0) + taken
-                left -= taken
-        return [(member, _chunk(member, count)) for member, count in granted.items() if count]
+        decoding = [sequence for sequence in sequences if sequence.is_decoding]
+        prefilling = [sequence for sequence in sequences if not sequence.is_decoding]
+        counts = dict.fromkeys(decoding, 1)
+        total = left = self._budget.with_decoding if decoding else self._budget.without_decoding
+        shortest = sorted(prefilling, key=lambda sequence: sequence.remaining)
+        oldest = [(sequence, max(1, total // OLDEST_PROMPT_DIVISOR)) for sequence in prefilling[:1]]
+        for sequence, limit in [*oldest, *((sequence, total) for sequence in shortest)]:
+            if left and self._ensure_slot(sequence, prefilling):
+                count = min(limit, left, sequence.remaining - counts.get(sequence, 0))
+                counts[sequence] = counts.get(sequence, 0) + count
+                left -= count
+        return [(sequence, _make_chunk(sequence, count)) for sequence, count in counts.items() if count]
 
-    def _settled(self, member: BatchedSequence, reading: Sequence[BatchedSequence]) -> bool:
-        """Whether the member has a slot; gives it one, unless another is just reading what it could take."""
-        if member.slot is None:
-            if not self._table.has_room or any(_will_help(other, member) for other in reading):
+    def _ensure_slot(self, sequence: BatchedSequence, prefilling: Sequence[BatchedSequence]) -> bool:
+        """Return whether the sequence has a slot; give it one unless another is computing a prefix for it to reuse."""
+        if sequence.slot is None:
+            if not self._table.has_free_slot or any(_is_computing_prefix_of(other, sequence) for other in prefilling):
                 return False
-            member.slot, member.held = self._table.take(member.tokens)
-            member.cached = member.held
+            sequence.slot, sequence.computed = self._table.acquire(sequence.tokens)
+            sequence.cached = sequence.computed
         return True
 
 
-def _will_help(other: BatchedSequence, member: BatchedSequence) -> bool:
-    return other.slot is not None and common(other.tokens, member.tokens) >= other.held + LEAST
+def _is_computing_prefix_of(other: BatchedSequence, sequence: BatchedSequence) -> bool:
+    return (
+        other.slot is not None
+        and common_prefix_length(other.tokens, sequence.tokens) >= other.computed + MIN_COMMON_TOKENS
+    )
 
 
-def _chunk(member: BatchedSequence, count: int) -> Chunk:
-    if member.slot is None:
+def _make_chunk(sequence: BatchedSequence, count: int) -> Chunk:
+    if sequence.slot is None:
         raise RuntimeError("A sequence without a slot was planned.")
-    return Chunk(member.slot, member.held, tuple(member.tokens[member.held : member.held + count]))
+    return Chunk(
+        sequence.slot, sequence.computed, tuple(sequence.tokens[sequence.computed : sequence.computed + count])
+    )

@@ -1,4 +1,4 @@
-"""From a task to the tokens that the model reads: the chat template, and making it fit the context."""
+"""Turns a task into the tokens that the model reads: applies the chat template, and fits the context."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from model_server.engines.common.refusal import JobRefused, check_encodable
-from model_server.engines.language.detokenize import BREAK
+from model_server.engines.language.detokenize import SPLIT_MARK
 from model_server.jobs import Chat
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ PLAIN_STOP = "\nUser:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What the model reads and how far it may write: `len(ids) + max_tokens` never exceeds the context."""
+    """The tokens that the model reads, and how it ends: `len(ids) + max_tokens` never exceeds the context."""
 
     ids: tuple[int, ...]
     max_tokens: int
     stop: tuple[str, ...]
     dropped_turns: int = 0
     opens_text: bool = False
-    """Whether the answer is a text of its own (a chat's), instead of going on in the middle of one."""
+    """True if the answer is a text of its own, as in a chat; False if it continues a text."""
 
 
 class PromptBuilder:
@@ -55,7 +55,7 @@ class PromptBuilder:
         self._default_max_tokens = default_max_tokens
 
     def build(self, task: Chat | Completion) -> Prompt:
-        """Raises Refused for an empty prompt, one that is too long, and one that the template does not take."""
+        """Return the prompt for a task. Raises JobRefused if it is empty, too long, or refused by the template."""
         limit = task.sampling.max_tokens
         if limit is not None and limit < 1:
             raise JobRefused(f"max_tokens is {limit}; it must be at least 1.", param="max_tokens")
@@ -69,43 +69,46 @@ class PromptBuilder:
             ids = self._encode(task.prompt, add_special_tokens=True)
         else:
             ids = task.prompt
-            if foreign := [token for token in ids if not 0 <= token < self._size]:
+            if unknown := [token for token in ids if not 0 <= token < self._size]:
                 last = self._size - 1
-                raise JobRefused(f"There is no token {foreign[0]}; this model's go from 0 to {last:,}.", param="prompt")
-        free = self._free(len(ids), "prompt")
-        room = self._room(free, task.sampling.max_tokens)
-        return Prompt(ids=ids, max_tokens=room, stop=task.sampling.stop)
+                raise JobRefused(f"There is no token {unknown[0]}; this model's go from 0 to {last:,}.", param="prompt")
+        free = self._count_free(len(ids), "prompt")
+        max_tokens = self._choose_max_tokens(free, task.sampling.max_tokens)
+        return Prompt(ids=ids, max_tokens=max_tokens, stop=task.sampling.stop)
 
     def _chat(self, task: Chat) -> Prompt:
         check_turns(task)
-        # What people write never becomes a special token: only the template says where a turn begins and ends.
-        turns = [replace(message, content=self._vocabulary.broken(message.content)) for message in task.messages]
+        # User text must never become a special token: only the template marks where a turn begins and ends.
+        turns = [
+            replace(message, content=self._vocabulary.break_special_tokens(message.content))
+            for message in task.messages
+        ]
         task = replace(task, messages=tuple(turns))
-        cuts = task.truncation == "auto"
-        dropped = self._turns_to_drop(task) if cuts else 0
-        ids = self._render(_without_oldest(task.messages, dropped), going_on=task.continue_final)
-        limit, free = task.sampling.max_tokens, self._free(len(ids), "messages")
+        may_truncate = task.truncation == "auto"
+        dropped = self._turns_to_drop(task) if may_truncate else 0
+        ids = self._render(_drop_oldest_turns(task.messages, dropped), continue_final=task.continue_final)
+        limit, free = task.sampling.max_tokens, self._count_free(len(ids), "messages")
         return Prompt(
             ids=ids,
-            max_tokens=self._room(free, min(limit, free) if limit and cuts else limit),
+            max_tokens=self._choose_max_tokens(free, min(limit, free) if limit and may_truncate else limit),
             stop=task.sampling.stop if self._tokenizer.chat_template else (*task.sampling.stop, PLAIN_STOP),
             dropped_turns=dropped,
             opens_text=not task.continue_final,
         )
 
     def _turns_to_drop(self, task: Chat) -> int:
-        # An answer that just fits would end at once; one that may be long seldom is, and turns are dear.
-        wanted = max(1, min(task.sampling.max_tokens or self._default_max_tokens, self._context // 4))
-        most = len(_old_turns(task.messages))
+        # At most a quarter of the context, because answers seldom reach their limit, and turns are valuable.
+        reserved = max(1, min(task.sampling.max_tokens or self._default_max_tokens, self._context // 4))
+        droppable = len(_droppable_turns(task.messages))
 
         def fits(dropped: int) -> bool:
-            messages = _without_oldest(task.messages, dropped)
-            return len(self._render(messages, going_on=task.continue_final)) + wanted <= self._context
+            messages = _drop_oldest_turns(task.messages, dropped)
+            return len(self._render(messages, continue_final=task.continue_final)) + reserved <= self._context
 
-        return bisect_left(range(most), True, key=fits)
+        return bisect_left(range(droppable), True, key=fits)
 
-    def _free(self, length: int, param: str) -> int:
-        """How many tokens a prompt of `length` leaves for the answer."""
+    def _count_free(self, length: int, param: str) -> int:
+        """Return the number of tokens that a prompt of `length` leaves for the answer."""
         if not length:
             raise JobRefused("The prompt is empty; write what the model should continue.", param=param)
         if length >= self._context:
@@ -117,7 +120,7 @@ class PromptBuilder:
             )
         return self._context - length
 
-    def _room(self, free: int, limit: int | None) -> int:
+    def _choose_max_tokens(self, free: int, limit: int | None) -> int:
         if limit is not None and limit > free:
             raise JobRefused(
                 f"The prompt is {self._context - free:,} tokens long and max_tokens asks for {limit:,} more; this "
@@ -127,44 +130,44 @@ class PromptBuilder:
             )
         return limit or min(self._default_max_tokens, free)
 
-    def _render(self, messages: Sequence[ChatTurn], *, going_on: bool) -> tuple[int, ...]:
+    def _render(self, messages: Sequence[ChatTurn], *, continue_final: bool) -> tuple[int, ...]:
         if not self._tokenizer.chat_template:
-            return self._encode(plain_chat(messages, going_on=going_on), add_special_tokens=True)
+            return self._encode(render_plain_chat(messages, continue_final=continue_final), add_special_tokens=True)
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
             text = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=not going_on, continue_final_message=going_on
+                turns, tokenize=False, add_generation_prompt=not continue_final, continue_final_message=continue_final
             )
         except jinja2.TemplateError as error:
             reason = str(error).rstrip(".")
             raise JobRefused(f"This model does not take such a conversation: {reason}.", param="messages") from error
         except ValueError as error:
-            # The template changes what was written so much that its end cannot be found again.
+            # The template changed the text so much that transformers cannot find its end again.
             raise JobRefused(
                 "This model cannot go on with such an answer; begin it otherwise.", param="messages"
             ) from error
         return self._encode(str(text), add_special_tokens=False)
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
-        first, *others = text.split(BREAK)
+        first, *others = text.split(SPLIT_MARK)
         ids: list[int] = list(self._tokenizer(first, add_special_tokens=add_special_tokens).input_ids)
         for part in others:
             ids += self._tokenizer(part, add_special_tokens=False).input_ids
         return tuple(ids)
 
 
-def plain_chat(messages: Sequence[ChatTurn], *, going_on: bool = False) -> str:
-    """The prompt for a model without a chat template: labelled paragraphs, the last one left for the answer.
+def render_plain_chat(messages: Sequence[ChatTurn], *, continue_final: bool = False) -> str:
+    """Return the prompt for a model without a chat template: labelled paragraphs, the last one for the answer.
 
-    `going_on`: the last message is an answer that was begun.
+    `continue_final`: the last message is the beginning of the answer.
     """
     paragraphs = [PLAIN_LABELS[message.role] + message.content for message in messages]
-    return "\n\n".join(paragraphs if going_on else [*paragraphs, PLAIN_LABELS["assistant"].rstrip()])
+    return "\n\n".join(paragraphs if continue_final else [*paragraphs, PLAIN_LABELS["assistant"].rstrip()])
 
 
 def check_turns(task: Chat) -> None:
-    """Refuses a conversation whose last message says nothing, and what cannot be read or gone on with."""
-    if not task.messages or not task.messages[-1].content.replace(BREAK, "").strip():
+    """Raise JobRefused if the last message is empty, a text cannot be encoded, or the end cannot be continued."""
+    if not task.messages or not task.messages[-1].content.replace(SPLIT_MARK, "").strip():
         raise JobRefused("The prompt is empty; write what the model should answer.", param="messages")
     for message in task.messages:
         check_encodable(message.content, "messages")
@@ -175,10 +178,10 @@ def check_turns(task: Chat) -> None:
         )
 
 
-def _old_turns(messages: Sequence[ChatTurn]) -> list[list[int]]:
-    """Places of the messages that may go, turn by turn: what a user says and all until a user speaks again.
+def _droppable_turns(messages: Sequence[ChatTurn]) -> list[list[int]]:
+    """Return the places of the messages that may be dropped, turn by turn: a user's and all until the next user's.
 
-    System messages belong to no turn, and the last turn may not go.
+    System messages belong to no turn, and the last turn is never dropped.
     """
     turns: list[list[int]] = []
     for place, message in enumerate(messages):
@@ -189,6 +192,6 @@ def _old_turns(messages: Sequence[ChatTurn]) -> list[list[int]]:
     return [turn for turn in turns if turn][:-1]
 
 
-def _without_oldest(messages: Sequence[ChatTurn], turns: int) -> list[ChatTurn]:
-    gone = {place for turn in _old_turns(messages)[:turns] for place in turn}
-    return [message for place, message in enumerate(messages) if place not in gone]
+def _drop_oldest_turns(messages: Sequence[ChatTurn], turns: int) -> list[ChatTurn]:
+    dropped = {place for turn in _droppable_turns(messages)[:turns] for place in turn}
+    return [message for place, message in enumerate(messages) if place not in dropped]

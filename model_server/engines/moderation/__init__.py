@@ -1,1 +1,1 @@
-"""The moderation engine: linear models that tell what is wrong with a text."""
+"""The moderation engine: linear models that score what is wrong with a text."""

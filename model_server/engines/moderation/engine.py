@@ -1,9 +1,9 @@
-"""The moderation engine: what is wrong with a text, as one probability for each of a few categories.
+"""The moderation engine: scores what is wrong with a text, as one probability for each of a few categories.
 
-A sentence encoder (all-MiniLM-L6-v2) tells what a piece of text is about, a linear model of single words how offensive
-they are, and a softmax regression reads both, and the words and pieces of words themselves. A text counts as its worst
-piece: the whole of it, or any of its sentences, since one bad sentence would drown among many good ones. It knows
-English, and less of German and Spanish.
+A softmax regression, the head, reads three inputs: the vector of a sentence encoder (all-MiniLM-L6-v2), the log-odds of
+a linear model of offensive words, and hashed words and character n-grams. A text is cut into pieces, which are its
+sentences and the text as a whole, and gets the scores of its worst piece, since one bad sentence would drown among many
+good ones. The head was trained on English, and on less German and Spanish.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import safe_open
 
 from model_server.engines.common.refusal import JobRefused, check_encodable
-from model_server.engines.embedding import CHUNK, EmbeddingEngine, EmbeddingJob
+from model_server.engines.embedding import TEXTS_PER_STEP, EmbeddingEngine, EmbeddingJob
 from model_server.engines.moderation.grams import columns
 from model_server.engines.moderation.profanity import Profanity
 from model_server.jobs import Moderate, Scores
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from model_server.engines.contract import EngineSpec
     from model_server.jobs import Event, Job
 
-HEAD = "moderation.safetensors"
+HEAD_FILE = "moderation.safetensors"
 FINE = "fine"
-"""The head's category for what nothing is wrong with; the others are OpenAI's."""
-ENDS = re.compile(r"(?<=[.!?…。！？])\s+|\n+")
-SHORTEST = 3
-"""Letters of a sentence that is looked at by itself."""
-LONGEST = 400
-"""Characters of a piece; what is longer is cut between words."""
-SIGNS = re.compile(r"(?:[^\w\s]|_)(?:[^\S\n]*(?:[^\w\s]|_)){7,}")
-"""Signs in a row, of one kind or several, in which words would be lost: each is a token, and some cling to a word."""
-FEW = 3
-"""How much of such a row is read."""
+"""The head's category for harmless text; the others are those of OpenAI's moderation API."""
+SENTENCE_END = re.compile(r"(?<=[.!?…。！？])\s+|\n+")
+MIN_SENTENCE_LETTERS = 3
+"""A shorter sentence is not scored by itself."""
+MAX_PIECE_CHARACTERS = 400
+"""A longer sentence is cut between words."""
+SYMBOL_ROW = re.compile(r"(?:[^\w\s]|_)(?:[^\S\n]*(?:[^\w\s]|_)){7,}")
+"""Eight or more symbols in a row, of one kind or several. Each is a token; words beside them get lost."""
+KEPT_SYMBOLS = 3
+"""Number of symbols that are read of such a row."""
 
 
 class Head:
@@ -54,21 +54,21 @@ class Head:
             self._grams = file.get_tensor("grams").astype(np.float32)
 
     def scores(self, texts: Sequence[str], features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities, shape (texts, categories), of texts and their `features`, shape (texts, features).
+        """Return the probabilities (texts, categories) of texts and their `features` (texts, features).
 
         Each row adds up to 1.
         """
-        odds = features @ self._weight.T + self._bias
-        for row, text in zip(odds, texts, strict=True):
-            if found := columns(text):
-                row += self._grams[found].sum(axis=0) / np.sqrt(len(found))
-        raised = np.exp(odds - odds.max(axis=1, keepdims=True))
-        scores: NDArray[np.float32] = raised / raised.sum(axis=1, keepdims=True)
+        logits = features @ self._weight.T + self._bias
+        for row, text in zip(logits, texts, strict=True):
+            if hashed := columns(text):
+                row += self._grams[hashed].sum(axis=0) / np.sqrt(len(hashed))
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        scores: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
         return scores
 
 
 class ModerationEngine(EmbeddingEngine):
-    """Opens a folder that holds the encoder's files, the head and the model of words."""
+    """Scores texts. `spec.folder` holds the files of the encoder, the head and the model of offensive words."""
 
     def __init__(self, spec: EngineSpec) -> None:
         super().__init__(spec)
@@ -76,10 +76,10 @@ class ModerationEngine(EmbeddingEngine):
 
     def load(self) -> None:
         self.load_features(self._spec.folder, self._spec.folder)
-        self._head = Head(self._spec.folder / HEAD)
+        self._head = Head(self._spec.folder / HEAD_FILE)
 
     def load_features(self, encoder: Path, weights: Path) -> None:
-        """Load what is needed for `features` alone: the encoder's files and the model of words."""
+        """Load the part that `features` needs: the encoder's files and the model of offensive words."""
         self.load_encoder(encoder)
         self._profanity = Profanity.load(weights)
 
@@ -88,15 +88,19 @@ class ModerationEngine(EmbeddingEngine):
         self._pieces.pop(job_id, None)
 
     def features(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """What the head reads of texts beside their words, shape (texts, width of the encoder + 1)."""
-        ids = self._encode(texts)
-        vectors = [vector for start in range(0, len(ids), CHUNK) for vector in self._embed(ids[start : start + CHUNK])]
-        return self._joined(texts, vectors)
+        """Return the features of texts, without their hashed words: shape (texts, width of the encoder + 1)."""
+        ids = self._tokenize(texts)
+        vectors = [
+            vector
+            for start in range(0, len(ids), TEXTS_PER_STEP)
+            for vector in self._embed(ids[start : start + TEXTS_PER_STEP])
+        ]
+        return self._join_features(texts, vectors)
 
-    def _joined(self, texts: Sequence[str], vectors: Sequence[Sequence[float]]) -> NDArray[np.float32]:
+    def _join_features(self, texts: Sequence[str], vectors: Sequence[Sequence[float]]) -> NDArray[np.float32]:
         return np.hstack([np.array(vectors, dtype=np.float32), self._profanity.features(texts)])
 
-    def _texts(self, job: Job) -> Sequence[str]:
+    def _read_texts(self, job: Job) -> Sequence[str]:
         if not isinstance(job.task, Moderate):
             raise JobRefused(
                 f"{self._spec.name} only tells what is wrong with texts; it cannot do this.", param="model"
@@ -104,22 +108,24 @@ class ModerationEngine(EmbeddingEngine):
         for text in job.task.texts:
             check_encodable(text, "input")
         self._pieces[job.id] = [
-            (number, piece) for number, text in enumerate(job.task.texts) for piece in self._readable(pieces(text))
+            (number, piece)
+            for number, text in enumerate(job.task.texts)
+            for piece in self._cut_to_context(split_into_pieces(text))
         ]
         return [piece for _, piece in self._pieces[job.id]]
 
-    def _readable(self, found: Sequence[str]) -> list[str]:
-        """The pieces, of which those with more tokens than the encoder reads are cut until it reads all of them."""
-        readable = []
+    def _cut_to_context(self, found: Sequence[str]) -> list[str]:
+        """Return the pieces, of which those with more tokens than the encoder reads are cut until they fit."""
+        fitting = []
         for piece, ids in zip(found, self._tokenizer(list(found), verbose=False).input_ids, strict=True):
-            whole = len(ids) <= self._context
-            readable += [piece] if whole else self._readable(_cut(piece, len(piece) // 2 + 1))
-        return readable
+            fits = len(ids) <= self._context
+            fitting += [piece] if fits else self._cut_to_context(_cut_between_words(piece, len(piece) // 2 + 1))
+        return fitting
 
-    def _answer(self, batch: EmbeddingJob) -> Event:
-        found = self._pieces.pop(batch.job_id)
+    def _make_result(self, active: EmbeddingJob) -> Event:
+        found = self._pieces.pop(active.job_id)
         texts = [piece for _, piece in found]
-        scores = self._head.scores(texts, self._joined(texts, batch.vectors))
+        scores = self._head.scores(texts, self._join_features(texts, active.vectors))
         fine = self._head.categories.index(FINE)
         worst: dict[int, NDArray[np.float32]] = {}
         for (number, _), row in zip(found, scores, strict=True):
@@ -127,26 +133,31 @@ class ModerationEngine(EmbeddingEngine):
                 worst[number] = row
         kept = [place for place in range(len(self._head.categories)) if place != fine]
         return Scores(
-            batch.job_id,
+            active.job_id,
             tuple(self._head.categories[place] for place in kept),
             tuple(tuple(float(row[place]) for place in kept) for row in worst.values()),
         )
 
 
-def pieces(text: str) -> list[str]:
-    """`text` as it is looked at: its sentences, and the whole where that is short enough to be read at once.
+def split_into_pieces(text: str) -> list[str]:
+    """Return the pieces of `text` that are scored: its sentences, and the whole text if it is short enough.
 
-    Of many signs in a row a few are left.
+    Rows of symbols are shortened.
     """
-    text = SIGNS.sub(lambda row: f" {row[0][:FEW]} ", text)
-    sentences = [sentence.strip() for sentence in ENDS.split(text)]
-    found = [piece for sentence in sentences if len(sentence) >= SHORTEST for piece in _cut(sentence, LONGEST)]
-    if len(text) <= LONGEST and (whole := " ".join(text.split())) not in found:
+    text = SYMBOL_ROW.sub(lambda match: f" {match[0][:KEPT_SYMBOLS]} ", text)
+    sentences = [sentence.strip() for sentence in SENTENCE_END.split(text)]
+    found = [
+        piece
+        for sentence in sentences
+        if len(sentence) >= MIN_SENTENCE_LETTERS
+        for piece in _cut_between_words(sentence, MAX_PIECE_CHARACTERS)
+    ]
+    if len(text) <= MAX_PIECE_CHARACTERS and (whole := " ".join(text.split())) not in found:
         found.append(whole)
     return found or [text]
 
 
-def _cut(sentence: str, longest: int) -> list[str]:
+def _cut_between_words(sentence: str, longest: int) -> list[str]:
     found = []
     while len(sentence) > longest:
         end = sentence.rfind(" ", longest // 2, longest)

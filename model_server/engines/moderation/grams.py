@@ -1,7 +1,7 @@
-"""What a text is made of: its words, pairs of words and pieces of words, each as a numbered column.
+"""Hashed words, pairs of words and character n-grams of a text, each as the number of a column.
 
-Which number something has follows from its spelling (feature hashing: Weinberger et al., 2009), so that there is no
-list of them. Pieces of words are what words of one stem, of other languages or with typing errors have in common.
+The number follows from the spelling (feature hashing: Weinberger et al., arXiv 0902.2206), so that no vocabulary is
+stored. N-grams are shared by words of one stem, by related words of other languages, and by words with typing errors.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 COLUMNS = 1 << 14
-PIECES = (3, 4, 5)
-"""Letters of a piece; where a word begins and ends counts as one."""
+NGRAM_SIZES = (3, 4, 5)
+"""Lengths of n-grams in characters; the marks at both ends of a word count as one each."""
 WORD = re.compile(r"\w+")
 
 
 def columns(text: str) -> list[int]:
-    """The columns of `text`, each once, in order; accents and capitals do not count."""
+    """Return the columns of `text` in ascending order, each once. Accents and capitals are ignored."""
     plain = unicodedata.normalize("NFKD", text.lower())
     words = WORD.findall("".join(letter for letter in plain if unicodedata.category(letter) != "Mn"))
-    return sorted({zlib.crc32(part.encode()) % COLUMNS for part in _parts(words)})
+    return sorted({zlib.crc32(part.encode()) % COLUMNS for part in _features_of(words)})
 
 
-def _parts(words: Sequence[str]) -> Iterator[str]:
+def _features_of(words: Sequence[str]) -> Iterator[str]:
     for word in words:
         yield f" {word}"
         marked = f"<{word}>"
-        for size in PIECES:
+        for size in NGRAM_SIZES:
             yield from (marked[start : start + size] for start in range(len(marked) - size + 1))
     yield from (f" {first} {second}" for first, second in pairwise(words))

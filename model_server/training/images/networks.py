@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 
-from model_server.engines.common.device import multiplies_bfloat16
+from model_server.engines.common.device import has_fast_bfloat16
 
 LATENT_CHANNELS = 4
 TEXT_WIDTH = 384
@@ -74,7 +74,7 @@ def train_quickly(unet: UNet2DConditionModel) -> None:
 
 def mixed_precision(device: torch.device) -> torch.autocast:
     """Compute in bfloat16 where that is quicker."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu" or multiplies_bfloat16())
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu" or has_fast_bfloat16())
 
 
 def make_scheduler() -> DDIMScheduler:

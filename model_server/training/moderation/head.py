@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
-from model_server.engines.moderation.engine import FINE, HEAD
+from model_server.engines.moderation.engine import FINE, HEAD_FILE
 from model_server.engines.moderation.grams import COLUMNS, columns
 
 if TYPE_CHECKING:
@@ -74,4 +74,4 @@ def _words(texts: Sequence[str]) -> torch.Tensor:
 def save(folder: Path, weights: HeadWeights, names: Sequence[str]) -> None:
     """Write the head as the engine reads it."""
     tensors = {"weight": weights.weight, "grams": weights.grams.half(), "bias": weights.bias}
-    save_file(tensors, folder / HEAD, metadata={"categories": json.dumps(list(names))})
+    save_file(tensors, folder / HEAD_FILE, metadata={"categories": json.dumps(list(names))})

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server.engines.moderation.engine import FINE, pieces
+from model_server.engines.moderation.engine import FINE, split_into_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -113,7 +113,9 @@ def with_pieces(examples: Iterable[Example]) -> list[Example]:
     return [
         Example(piece, example.category)
         for example in examples
-        for piece in dict.fromkeys([example.text, *(pieces(example.text) if example.category == FINE else ())])
+        for piece in dict.fromkeys(
+            [example.text, *(split_into_pieces(example.text) if example.category == FINE else ())]
+        )
     ]
 
 

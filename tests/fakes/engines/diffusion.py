@@ -1,20 +1,22 @@
-"""Parts of pipelines, tiny and random; jobs for them, and what came of those."""
+"""Tiny random parts of pipelines, jobs for pictures, and helpers that read their events."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 
+from model_server.engines.contract import Engine
 from model_server.jobs import Event, Failed, Imagine, Job, Picture, Preview
 
 EDGE = 32
-"""Of a picture in pixels; its latents are a quarter of that."""
+"""Edge of a picture in pixels, four times that of its latents."""
 
 
-def autoencoder(channels: int = 4, **more: object) -> AutoencoderKL:
-    """A quarter of the pixels along each side."""
+def make_autoencoder(channels: int = 4, **more: object) -> AutoencoderKL:
+    """Make an autoencoder whose latents have a quarter of the pixels along each side."""
     torch.manual_seed(5)
     settings: dict[str, object] = {
         "block_out_channels": (8, 16, 16),
@@ -30,8 +32,8 @@ def autoencoder(channels: int = 4, **more: object) -> AutoencoderKL:
     return AutoencoderKL(**(settings | more))
 
 
-def unet(width: int, **more: object) -> UNet2DConditionModel:
-    """Reads texts of `width` numbers a token."""
+def make_unet(width: int, **more: object) -> UNet2DConditionModel:
+    """Make a UNet that reads embeddings of `width` numbers per token."""
     torch.manual_seed(6)
     settings: dict[str, object] = {
         "sample_size": EDGE // 4,
@@ -46,31 +48,36 @@ def unet(width: int, **more: object) -> UNet2DConditionModel:
     return UNet2DConditionModel(**(settings | more))
 
 
-def imagine(name: str = "a", **fields: object) -> Job:
+def make_job(name: str = "a", **fields: object) -> Job:
     task = Imagine(**{"prompt": "a cat", "seed": 7, "steps": 4, "guidance": 3.0} | fields)  # type: ignore[arg-type]
     return Job(id=name, model="tiny", task=task)
 
 
-def pictures(events: list[Event], name: str = "a") -> list[bytes]:
+def pictures_of(events: list[Event], name: str = "a") -> list[bytes]:
     return [event.data for event in events if isinstance(event, Picture) and event.job == name]
 
 
-def previews(events: list[Event], name: str = "a") -> list[Preview]:
+def previews_of(events: list[Event], name: str = "a") -> list[Preview]:
     return [event for event in events if isinstance(event, Preview) and event.job == name]
 
 
-def failures(events: list[Event]) -> dict[str, Failed]:
+def failures_of(events: list[Event]) -> dict[str, Failed]:
     return {event.job: event for event in events if isinstance(event, Failed)}
 
 
-def opened(data: bytes) -> Image.Image:
+def draw(run: Callable[..., list[Event]], engine: Engine, job: Job) -> list[bytes]:
+    """Let `engine` do `job` alone, and return its pictures."""
+    return pictures_of(run(engine, job), job.id)
+
+
+def open_image(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data))
 
 
 def pixels(data: bytes) -> np.ndarray:
-    return np.asarray(opened(data).convert("RGB")).astype(int)
+    return np.asarray(open_image(data).convert("RGB")).astype(int)
 
 
 def difference(one: bytes, other: bytes) -> int:
-    """The largest of any channel of any pixel, in 255ths."""
+    """Return the largest difference of any channel of any pixel, from 0 to 255."""
     return int(np.abs(pixels(one) - pixels(other)).max())

@@ -1,4 +1,4 @@
-"""An image engine without torch: it draws an apple of a colour that the seed decides, and mixes noise into it.
+"""An image engine without torch: it draws an apple, whose colour depends on the seed, and mixes noise into it.
 
 All but the network is real: layouts, previews, frames, sweeps, stamps. More guidance draws the apple more strongly.
 """
@@ -12,39 +12,39 @@ from PIL import Image, ImageDraw
 
 from model_server.engines.common.refusal import JobRefused
 from model_server.engines.contract import EngineSpec
-from model_server.engines.diffusion.drawing import PictureJob
-from model_server.engines.diffusion.request import Capabilities, imagined, last_step, start_of
+from model_server.engines.diffusion.picture_job import PictureJob
+from model_server.engines.diffusion.request import Capabilities, complete_job, count_needed_steps, open_initial_picture
 from model_server.jobs import EncodedPrompt, Event, Imagine, Job
 
 EDGE, STEPS, GUIDANCE = 64, 6, 3.0
 MOST_WORDS = 8
-PAUSE_SECONDS = 0.002
+STEP_SECONDS = 0.002
 PAPER = (250, 246, 236)
 
 
 @dataclass
-class Sketch:
-    """A job with its pictures: their noise, what is under it, how many steps they have, and how many they take."""
+class ActiveSketch:
+    """A job with its pictures: their noise, the pictures without it, all their steps, and the steps that are needed."""
 
-    drawing: PictureJob
+    picture_job: PictureJob
     noises: list[Image.Image]
     pictures: list[Image.Image]
-    whole: list[int]
-    each: list[int]
+    total_steps: list[int]
+    needed_steps: list[int]
     step: int = 0
 
 
 class Sketcher:
-    """The image engine. Its option `pause` is how long a step takes, in seconds."""
+    """The image engine. Its option `pause` is the duration of a step in seconds."""
 
     def __init__(self, spec: EngineSpec) -> None:
         self.capacity = 4
-        self._pause = float(spec.options.get("pause", PAUSE_SECONDS))
-        self._can = Capabilities(
+        self._pause = float(spec.options.get("pause", STEP_SECONDS))
+        self._capabilities = Capabilities(
             name=spec.name, sampler="sketch", steps=STEPS, guidance=GUIDANCE, width=EDGE, height=EDGE, multiple=8
         )
         self._new: list[Job] = []
-        self._running: dict[str, Sketch] = {}
+        self._running: dict[str, ActiveSketch] = {}
 
     def load(self) -> None:
         pass
@@ -66,60 +66,63 @@ class Sketcher:
 
     def _start(self, job: Job) -> list[Event]:
         try:
-            task = imagined(job, self._can)
-            start = start_of(task)
-            strength = 1.0 if start is None else task.strength
-            singles = PictureJob(job.id, task, self._can, [1]).singles
-            whole = [max(1, round((one.steps or 1) * strength)) for one in singles]
-            each = [last_step(one, steps) for one, steps in zip(singles, whole, strict=True)]
+            task = complete_job(job, self._capabilities)
+            initial = open_initial_picture(task)
+            strength = 1.0 if initial is None else task.strength
+            single_tasks = PictureJob(job.id, task, self._capabilities, [1]).single_tasks
+            total_steps = [max(1, round((one.steps or 1) * strength)) for one in single_tasks]
+            needed_steps = [
+                count_needed_steps(one, steps) for one, steps in zip(single_tasks, total_steps, strict=True)
+            ]
         except JobRefused as refused:
-            return [refused.event(job.id)]
-        pictures = [_apple(one, start) for one in singles]
-        drawing = PictureJob(job.id, task, self._can, each)
-        sketch = Sketch(drawing, [_noise(one) for one in singles], pictures, whole, each)
+            return [refused.to_event(job.id)]
+        pictures = [_draw_apple(one, initial) for one in single_tasks]
+        picture_job = PictureJob(job.id, task, self._capabilities, needed_steps)
+        sketch = ActiveSketch(
+            picture_job, [_draw_noise(one) for one in single_tasks], pictures, total_steps, needed_steps
+        )
         self._running[job.id] = sketch
-        negative = _reading(task.negative_prompt) if task.negative_prompt else None
-        return [*sketch.drawing.opening(_reading(task.prompt), negative), *self._look(sketch)]
+        return [*sketch.picture_job.make_start_events(_encode_prompt), *self._finish_due(sketch)]
 
-    def _advance(self, sketch: Sketch) -> list[Event]:
+    def _advance(self, sketch: ActiveSketch) -> list[Event]:
         sketch.step += 1
-        drawing = sketch.drawing
-        for index, steps in enumerate(sketch.each):
-            drawing.advance(index, min(sketch.step, steps))
-        events: list[Event] = [drawing.preview(sketch.pictures)] if drawing.wants_preview else []
-        return [*events, drawing.progress(), *self._look(sketch)]
+        picture_job = sketch.picture_job
+        for index, steps in enumerate(sketch.needed_steps):
+            picture_job.advance(index, min(sketch.step, steps))
+        events: list[Event] = [picture_job.make_preview_event(sketch.pictures)] if picture_job.is_preview_due else []
+        return [*events, picture_job.make_progress_event(), *self._finish_due(sketch)]
 
-    def _look(self, sketch: Sketch) -> list[Event]:
-        drawing, events = sketch.drawing, list[Event]()
-        for index, steps in enumerate(sketch.each):
-            left = max(0, sketch.whole[index] - sketch.step) / (drawing.singles[index].steps or 1)
+    def _finish_due(self, sketch: ActiveSketch) -> list[Event]:
+        picture_job, events = sketch.picture_job, list[Event]()
+        for index, steps in enumerate(sketch.needed_steps):
+            left = max(0, sketch.total_steps[index] - sketch.step) / (picture_job.single_tasks[index].steps or 1)
             shown = Image.blend(sketch.pictures[index], sketch.noises[index], left)
             if sketch.step == steps:
-                events += drawing.finish(index, shown, "comparison")
-            elif sketch.step < steps and drawing.wants_frame(sketch.step):
-                drawing.add_frame(index, sketch.step, shown)
-        if drawing.over:
-            self.remove(drawing.job_id)
+                events += picture_job.finish(index, shown, "comparison")
+            elif sketch.step < steps and picture_job.needs_frame(sketch.step):
+                picture_job.add_frame(index, sketch.step, shown)
+        if picture_job.is_finished:
+            self.remove(picture_job.job_id)
         return events
 
 
-def _noise(task: Imagine) -> Image.Image:
+def _draw_noise(task: Imagine) -> Image.Image:
     return Image.frombytes("RGB", (EDGE, EDGE), random.Random(task.seed).randbytes(3 * EDGE * EDGE))
 
 
-def _apple(task: Imagine, start: Image.Image | None) -> Image.Image:
-    chance = random.Random(task.seed)
-    colour = tuple(chance.randrange(90, 230) for _ in range(3))
+def _draw_apple(task: Imagine, initial: Image.Image | None) -> Image.Image:
+    random_numbers = random.Random(task.seed)
+    colour = tuple(random_numbers.randrange(90, 230) for _ in range(3))
     picture = Image.new("RGB", (EDGE, EDGE), PAPER)
     pen = ImageDraw.Draw(picture)
     pen.ellipse((12, 18, 52, 56), fill=colour)
     pen.line((32, 20, 36, 8), fill=(90, 60, 30), width=3)
     pen.ellipse((36, 6, 48, 13), fill=(70, 140, 60))
     strongly = Image.blend(Image.new("RGB", (EDGE, EDGE), PAPER), picture, min(1.0, (task.guidance or 0) / GUIDANCE))
-    return strongly if start is None else Image.blend(start, strongly, task.strength)
+    return strongly if initial is None else Image.blend(initial, strongly, task.strength)
 
 
-def _reading(text: str) -> EncodedPrompt:
+def _encode_prompt(text: str) -> EncodedPrompt:
     words = text.split()
     read = words[:MOST_WORDS]
     known = (word if word.isascii() else "[UNK]" for word in read)

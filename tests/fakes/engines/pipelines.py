@@ -1,4 +1,4 @@
-"""Whole pipelines of diffusers, one of each family: tiny, random, and saved as those of a hub are."""
+"""Whole pipelines of diffusers, one of each family, tiny and random, saved as on a hub."""
 
 import copy
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from diffusers import (
     ZImageTransformer2DModel,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
-from fakes.engines.diffusion import EDGE, autoencoder, unet
+from fakes.engines.diffusion import EDGE, make_autoencoder, make_unet
 from transformers import (
     CLIPConfig,
     CLIPImageProcessor,
@@ -39,11 +39,11 @@ from transformers import (
 )
 
 WIDTH = 16
-"""Of what a text encoder says of each token."""
+"""Width of the embeddings of a text encoder."""
 LATENT_EDGE = EDGE // 4
 
 
-def clip(kind: type, length: int) -> Any:
+def make_clip(kind: type, length: int) -> Any:
     torch.manual_seed(8)
     config = CLIPTextConfig(
         vocab_size=64,
@@ -60,15 +60,15 @@ def clip(kind: type, length: int) -> Any:
     return kind(config)
 
 
-def t5() -> T5EncoderModel:
+def make_t5() -> T5EncoderModel:
     torch.manual_seed(9)
     return T5EncoderModel(
         T5Config(vocab_size=64, d_model=WIDTH, d_kv=8, d_ff=WIDTH, num_layers=2, num_heads=2, initializer_factor=4.0)
     )
 
 
-def safety_checker(strictness: float) -> StableDiffusionSafetyChecker:
-    """One that objects to nothing at -1, and to every picture at 2."""
+def make_safety_checker(strictness: float) -> StableDiffusionSafetyChecker:
+    """Make a safety checker, which accepts every picture at strictness -1 and refuses every one at 2."""
     torch.manual_seed(8)
     small = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2}
     vision = {**small, "image_size": EDGE, "patch_size": 8}
@@ -77,19 +77,21 @@ def safety_checker(strictness: float) -> StableDiffusionSafetyChecker:
     return checker
 
 
-def checked(tokenizer: PreTrainedTokenizerFast, strictness: float) -> Any:
-    """A Stable Diffusion as checkpoints brought it that look at their own pictures."""
+def checked_stable_diffusion(tokenizer: PreTrainedTokenizerFast, strictness: float) -> Any:
+    """Make a Stable Diffusion with a safety checker."""
     parts = stable_diffusion(tokenizer).components
-    looks = CLIPImageProcessor(size={"shortest_edge": EDGE}, crop_size={"height": EDGE, "width": EDGE})
-    return StableDiffusionPipeline(**parts | {"safety_checker": safety_checker(strictness), "feature_extractor": looks})
+    feature_extractor = CLIPImageProcessor(size={"shortest_edge": EDGE}, crop_size={"height": EDGE, "width": EDGE})
+    return StableDiffusionPipeline(
+        **parts | {"safety_checker": make_safety_checker(strictness), "feature_extractor": feature_extractor}
+    )
 
 
 def stable_diffusion(tokenizer: PreTrainedTokenizerFast, scheduler: Any = None) -> Any:
     return StableDiffusionPipeline(
-        vae=autoencoder(),
-        text_encoder=clip(CLIPTextModel, tokenizer.model_max_length),
+        vae=make_autoencoder(),
+        text_encoder=make_clip(CLIPTextModel, tokenizer.model_max_length),
         tokenizer=tokenizer,
-        unet=unet(WIDTH),
+        unet=make_unet(WIDTH),
         scheduler=scheduler or DDIMScheduler(steps_offset=1, clip_sample=False),
         safety_checker=None,
         feature_extractor=None,
@@ -105,12 +107,12 @@ def sdxl(tokenizer: PreTrainedTokenizerFast, scheduler: Any = None) -> Any:
         "use_linear_projection": True,
     }
     return StableDiffusionXLPipeline(
-        vae=autoencoder(latents_mean=(0.1, 0.0, -0.1, 0.2), latents_std=(0.9, 1.1, 1.0, 0.8)),
-        text_encoder=clip(CLIPTextModel, tokenizer.model_max_length),
-        text_encoder_2=clip(CLIPTextModelWithProjection, tokenizer.model_max_length),
+        vae=make_autoencoder(latents_mean=(0.1, 0.0, -0.1, 0.2), latents_std=(0.9, 1.1, 1.0, 0.8)),
+        text_encoder=make_clip(CLIPTextModel, tokenizer.model_max_length),
+        text_encoder_2=make_clip(CLIPTextModelWithProjection, tokenizer.model_max_length),
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
-        unet=unet(2 * WIDTH, **more),
+        unet=make_unet(2 * WIDTH, **more),
         scheduler=scheduler or EulerDiscreteScheduler(),
         add_watermarker=False,
     )
@@ -131,10 +133,10 @@ def flux(tokenizer: PreTrainedTokenizerFast, **more: Any) -> Any:
     )
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=autoencoder(shift_factor=0.1, scaling_factor=0.8),
-        text_encoder=clip(CLIPTextModel, tokenizer.model_max_length),
+        vae=make_autoencoder(shift_factor=0.1, scaling_factor=0.8),
+        text_encoder=make_clip(CLIPTextModel, tokenizer.model_max_length),
         tokenizer=tokenizer,
-        text_encoder_2=t5(),
+        text_encoder_2=make_t5(),
         tokenizer_2=tokenizer,
         transformer=transformer,
     )
@@ -159,10 +161,10 @@ def sd3(tokenizer: PreTrainedTokenizerFast) -> Any:
     return StableDiffusion3Pipeline(
         transformer=transformer,
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=autoencoder(shift_factor=0.1),
-        text_encoder=clip(CLIPTextModelWithProjection, tokenizer.model_max_length),
+        vae=make_autoencoder(shift_factor=0.1),
+        text_encoder=make_clip(CLIPTextModelWithProjection, tokenizer.model_max_length),
         tokenizer=tokenizer,
-        text_encoder_2=clip(CLIPTextModelWithProjection, tokenizer.model_max_length),
+        text_encoder_2=make_clip(CLIPTextModelWithProjection, tokenizer.model_max_length),
         tokenizer_2=tokenizer,
         text_encoder_3=T5EncoderModel(wide),
         tokenizer_3=tokenizer,
@@ -171,10 +173,10 @@ def sd3(tokenizer: PreTrainedTokenizerFast) -> Any:
 
 def latent_consistency(tokenizer: PreTrainedTokenizerFast) -> Any:
     return LatentConsistencyModelPipeline(
-        vae=autoencoder(),
-        text_encoder=clip(CLIPTextModel, tokenizer.model_max_length),
+        vae=make_autoencoder(),
+        text_encoder=make_clip(CLIPTextModel, tokenizer.model_max_length),
         tokenizer=tokenizer,
-        unet=unet(WIDTH, time_cond_proj_dim=8),
+        unet=make_unet(WIDTH, time_cond_proj_dim=8),
         scheduler=LCMScheduler(),
         safety_checker=None,
         feature_extractor=None,
@@ -183,7 +185,7 @@ def latent_consistency(tokenizer: PreTrainedTokenizerFast) -> Any:
 
 
 def pixart(tokenizer: PreTrainedTokenizerFast) -> Any:
-    """One whose call knows of no `callback_on_step_end`."""
+    """Make a pipeline whose call has no `callback_on_step_end`."""
     torch.manual_seed(6)
     transformer = PixArtTransformer2DModel(
         num_attention_heads=2,
@@ -199,15 +201,15 @@ def pixart(tokenizer: PreTrainedTokenizerFast) -> Any:
     )
     return PixArtSigmaPipeline(
         tokenizer=tokenizer,
-        text_encoder=t5(),
-        vae=autoencoder(),
+        text_encoder=make_t5(),
+        vae=make_autoencoder(),
         transformer=transformer,
         scheduler=DPMSolverMultistepScheduler(),
     )
 
 
 def z_image(tokenizer: PreTrainedTokenizerFast) -> Any:
-    """One that counts the guidance from 0."""
+    """Make a pipeline in which guidance 0 means the prompt alone."""
     torch.manual_seed(6)
     transformer = ZImageTransformer2DModel(
         in_channels=4,
@@ -219,13 +221,13 @@ def z_image(tokenizer: PreTrainedTokenizerFast) -> Any:
         cap_feat_dim=WIDTH,
         axes_dims=[4, 6, 6],
     )
-    reader = copy.deepcopy(tokenizer)
-    reader.chat_template = "{{ messages[0].content }}"
+    chat_tokenizer = copy.deepcopy(tokenizer)
+    chat_tokenizer.chat_template = "{{ messages[0].content }}"
     return ZImagePipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=autoencoder(shift_factor=0.1),
-        text_encoder=t5(),
-        tokenizer=reader,
+        vae=make_autoencoder(shift_factor=0.1),
+        text_encoder=make_t5(),
+        tokenizer=chat_tokenizer,
         transformer=transformer,
     )
 
@@ -234,8 +236,8 @@ FAMILIES: dict[str, Callable[[PreTrainedTokenizerFast], Any]] = {
     "sd": stable_diffusion,
     "sd-ancestral": lambda tokenizer: stable_diffusion(tokenizer, EulerAncestralDiscreteScheduler()),
     "sd-solver": lambda tokenizer: stable_diffusion(tokenizer, DPMSolverMultistepScheduler()),
-    "sd-checked": lambda tokenizer: checked(tokenizer, -1.0),
-    "sd-strict": lambda tokenizer: checked(tokenizer, 2.0),
+    "sd-checked": lambda tokenizer: checked_stable_diffusion(tokenizer, -1.0),
+    "sd-strict": lambda tokenizer: checked_stable_diffusion(tokenizer, 2.0),
     "sdxl": sdxl,
     "sdxl-turbo": lambda tokenizer: sdxl(tokenizer, EulerAncestralDiscreteScheduler(timestep_spacing="trailing")),
     "flux": flux,
@@ -247,7 +249,7 @@ FAMILIES: dict[str, Callable[[PreTrainedTokenizerFast], Any]] = {
 }
 
 
-def saved(family: str, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
-    """A folder with a pipeline of the family."""
+def save_pipeline(family: str, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+    """Save a pipeline of the family in `folder`, and return it."""
     FAMILIES[family](tokenizer).save_pretrained(folder)
     return folder

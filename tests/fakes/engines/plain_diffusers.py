@@ -1,4 +1,4 @@
-"""Others, who know nothing of our code, open a model's folder as diffusers' documentation says and draw with it."""
+"""Draws with a model's folder as the documentation of diffusers says, in a process without this project's code."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ numpy.save(sys.argv[2], drawn)
 
 
 def drawn_elsewhere(folder: Path, scratch: Path) -> np.ndarray:
-    """A red apple with seed 7, guidance 4 and 5 steps: rows of RGB pixels from 0 to 255, not rounded."""
+    """Draw a red apple with seed 7, guidance 4 and 5 steps: rows of RGB pixels from 0 to 255, not rounded."""
     command = [sys.executable, "-c", DRAW, str(folder), str(scratch / "drawn.npy")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=scratch, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What tests of stored models share."""
+"""Helpers for tests of stored models."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def put(path: Path, content: bytes) -> str:
-    """The address of a new file with that content."""
+    """Write a new file, and return its address."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return str(path)
 
 
 def refusal(store: ModelCache, entry: CatalogueEntry) -> str:
-    """The sentence with which a model is not there."""
+    """Return the sentence with which `store` refuses `entry`."""
     with pytest.raises(StoreError) as caught:
         store.ensure(entry)
     assert "\n" not in str(caught.value)

@@ -10,7 +10,7 @@ from model_server.api.image_requests import BOUNDS, ImageRequest, VariationReque
 from model_server.api.requests import ChatRequest, CompletionRequest, EmbeddingRequest, ModerationRequest, parse
 from model_server.api.responses import failure
 from model_server.engines.common.refusal import JobRefused, check_encodable, check_texts
-from model_server.engines.diffusion.request import Capabilities, complete, last_step
+from model_server.engines.diffusion.request import Capabilities, complete_task, count_needed_steps
 from model_server.engines.language.prompt import check_turns
 from model_server.errors import ApiError
 from model_server.jobs import Imagine
@@ -68,13 +68,13 @@ class Strictly:
 def chosen(body: Mapping[str, Any]) -> dict[str, Any]:
     """The steps and the guidance of pictures, where their request leaves them open, too."""
     names = ("steps", "guidance", *BOUNDS)
-    whole = complete(Imagine(prompt="", seed=0, **{name: body.get(name) for name in names}), ARTIST)
+    whole = complete_task(Imagine(prompt="", seed=0, **{name: body.get(name) for name in names}), ARTIST)
     return {"steps": whole.steps, "guidance": whole.guidance}
 
 
 def _drawn(asked: Imagine) -> None:
     with _refusing():
-        last_step(asked, complete(asked, ARTIST).steps or 0)
+        count_needed_steps(asked, complete_task(asked, ARTIST).steps or 0)
 
 
 @contextmanager
@@ -82,4 +82,4 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except JobRefused as refused:
-        raise failure(refused.event("fake")) from None
+        raise failure(refused.to_event("fake")) from None

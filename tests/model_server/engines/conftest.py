@@ -1,4 +1,4 @@
-"""Small random models, made on the spot in the formats that the engines read."""
+"""Small random models in the formats that the engines read."""
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fakes.engines.language import make_letter_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
@@ -25,7 +26,7 @@ TRAINING_TEXT = ["the cat sat on the mat and the other cat sat there", "über gr
 
 @pytest.fixture(scope="package", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Networks of this size are over before a second thread has woken up."""
+    """Let torch use one thread: networks of this size are computed before a second one has started."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -34,7 +35,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def byte_level() -> PreTrainedTokenizerFast:
-    """Like GPT-2's and Qwen's."""
+    """A byte-level tokenizer like GPT-2's and Qwen's."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -50,10 +51,18 @@ def byte_level() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="session")
 def sentence_piece() -> PreTrainedTokenizerFast:
-    """Like Llama 2's: words begin with U+2581, what is not in the vocabulary is spelled in bytes."""
-    pieces = ["<unk>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *"▁acehinost", "▁c", "▁ca", "▁cat"]
+    """A tokenizer like Llama 2's: words begin with U+2581, and unknown characters are spelled in bytes."""
+    vocabulary_pieces = [
+        "<unk>",
+        "</s>",
+        *(f"<0x{byte:02X}>" for byte in range(256)),
+        *"▁acehinost",
+        "▁c",
+        "▁ca",
+        "▁cat",
+    ]
     merges = [("▁", "c"), ("▁c", "a"), ("▁ca", "t")]
-    vocabulary = {piece: place for place, piece in enumerate(pieces)}
+    vocabulary = {piece: place for place, piece in enumerate(vocabulary_pieces)}
     backend = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     backend.decoder = decoders.Sequence(
@@ -64,11 +73,8 @@ def sentence_piece() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="session")
 def word_piece() -> PreTrainedTokenizerFast:
-    """Like BERT's."""
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
-    backend = Tokenizer(models.WordPiece({piece: place for place, piece in enumerate(pieces)}, unk_token="[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    """A tokenizer like BERT's, which splits words into letters."""
+    backend = make_letter_tokenizer()
     backend.decoder = decoders.WordPiece()
     return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", pad_token="[PAD]")
 
@@ -115,7 +121,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory, word_piece: PreTrainedTokeniz
 
 @pytest.fixture(scope="session")
 def dcgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """16 x 16 pixels from 12 numbers."""
+    """A generator that draws 16 x 16 pixels from 12 numbers."""
     folder = tmp_path_factory.mktemp("dcgan")
     torch.manual_seed(3)
     widths = (12, 16, 8, 3)
@@ -135,7 +141,7 @@ def dcgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def loaded() -> Callable[..., Engine]:
-    """`loaded(kind, folder, **options)`: an engine on the CPU, in float32, ready for jobs."""
+    """`loaded(kind, folder, **options)`: an engine on the CPU in float32, ready for jobs."""
 
     kinds: set[str] = set()
 
@@ -144,7 +150,7 @@ def loaded() -> Callable[..., Engine]:
         engine = create(spec)
         engine.load()
         if kind not in kinds:
-            # What the first one brought in stays; an engine that runs out of memory would look through all of it.
+            # Imported modules stay; without freezing, each garbage collection after running out of memory scans them.
             kinds.add(kind)
             gc.freeze()
         return engine
@@ -154,7 +160,7 @@ def loaded() -> Callable[..., Engine]:
 
 @pytest.fixture(scope="session")
 def run() -> Callable[..., list[Event]]:
-    """`run(engine, *jobs)`: all that comes back until each job has ended."""
+    """`run(engine, *jobs)`: all events until each job has ended."""
 
     def until_done(engine: Engine, *jobs: Job) -> list[Event]:
         for job in jobs:
@@ -162,7 +168,7 @@ def run() -> Callable[..., list[Event]]:
         events: list[Event] = []
         while _ended(events) < len(jobs):
             new: Sequence[Event] = engine.step()
-            assert new, "a step with work to do said nothing"
+            assert new, "a step with work to do returned no event"
             events += new
         return events
 

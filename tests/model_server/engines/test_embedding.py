@@ -1,4 +1,4 @@
-"""The embedding engine against the plain model it runs."""
+"""The embedding engine, compared with the plain model that it runs."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModel, PreTrainedTokenizerFast
 
 from model_server.engines.contract import Engine, EngineSpec
-from model_server.engines.embedding import CHUNK
+from model_server.engines.embedding import TEXTS_PER_STEP
 from model_server.engines.factory import create
 from model_server.jobs import Embed, Event, Faces, Failed, Finished, Job, Progress, Started, Vectors
 
@@ -49,19 +49,19 @@ def test_usage_counts_the_tokens_that_were_read(engine: Engine, run: Run, word_p
     assert events[-1] == Finished("a", "stop", tokens)
 
 
-def test_a_text_counts_with_its_beginning_when_it_is_too_long(engine: Engine, run: Run) -> None:
+def test_only_the_beginning_of_a_long_text_is_read(engine: Engine, run: Run) -> None:
     events = run(engine, embed("x " * 500, "x " * 64))
     assert vectors_of(events)[0] == pytest.approx(vectors_of(events)[1], abs=1e-5)
     assert events[-1] == Finished("a", "stop", 128)
 
 
 def test_many_texts_take_several_steps_and_keep_their_order(engine: Engine, run: Run) -> None:
-    words = [chr(97 + place % 26) * (1 + place // 26) for place in range(2 * CHUNK + 5)]
+    words = [chr(97 + place % 26) * (1 + place // 26) for place in range(2 * TEXTS_PER_STEP + 5)]
     events = run(engine, embed(*words))
-    assert [event.step for event in events if isinstance(event, Progress)] == [CHUNK, 2 * CHUNK]
+    assert [event.step for event in events if isinstance(event, Progress)] == [TEXTS_PER_STEP, 2 * TEXTS_PER_STEP]
     many = vectors_of(events)
     assert len(many) == len(words)
-    for place in (0, CHUNK, 2 * CHUNK + 4):
+    for place in (0, TEXTS_PER_STEP, 2 * TEXTS_PER_STEP + 4):
         assert many[place] == pytest.approx(vectors_of(run(engine, embed(words[place])))[0], abs=1e-5)
 
 
@@ -74,14 +74,14 @@ def test_a_single_text_does_not_wait_for_a_long_list(engine: Engine) -> None:
     engine.remove("long")
 
 
-def test_a_full_house_gets_a_step_each(engine: Engine) -> None:
+def test_with_all_slots_taken_each_job_embeds_a_text_in_each_step(engine: Engine) -> None:
     for place in range(engine.capacity):
         engine.add(embed("cat", "dog", name=str(place)))
     engine.step()
     assert sum(isinstance(event, Finished) for event in engine.step()) == engine.capacity
 
 
-def test_a_removed_job_is_silent(engine: Engine) -> None:
+def test_a_removed_job_causes_no_events(engine: Engine) -> None:
     engine.add(embed(*["cat"] * 100))
     engine.step()
     engine.remove("a")
@@ -109,7 +109,7 @@ def test_bad_input_fails_that_job_alone(engine: Engine, run: Run, job: Job, sent
 
 
 @pytest.mark.weights
-def test_real_vectors_put_like_beside_like(weights: Callable[[str], EngineSpec], run: Run) -> None:
+def test_real_vectors_of_similar_texts_are_similar(weights: Callable[[str], EngineSpec], run: Run) -> None:
     engine = create(weights("all-minilm-l6-v2"))
     engine.load()
     texts = ("A cat sits on the mat.", "A kitten is resting on the rug.", "Interest rates rose last quarter.")

@@ -1,4 +1,4 @@
-"""The face engine: the same seed gives the same bytes, whatever else is asked for."""
+"""The face engine: the same seed gives the same bytes, whatever else is requested."""
 
 import io
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def test_a_face_is_the_same_however_many_are_drawn(engine: Engine, run: Run) -> 
     assert np.array_equal(pixels(many[3]), pixels(pngs(run(engine, faces(seed=10)))[0]))
 
 
-def test_jobs_side_by_side_do_not_mix(engine: Engine, run: Run) -> None:
+def test_jobs_do_not_change_each_others_faces(engine: Engine, run: Run) -> None:
     events = run(engine, faces("a", seed=1, count=3), faces("b", seed=50, count=2))
     for name, job in (("a", faces("a", seed=1, count=3)), ("b", faces("b", seed=50, count=2))):
         assert pngs(events, name) == pngs(run(engine, job), name)
@@ -67,14 +67,14 @@ def test_a_grid_is_one_picture_of_the_same_faces(engine: Engine, run: Run) -> No
         assert np.array_equal(whole[top : top + 16, left : left + 16], separate[place])
 
 
-def test_size_enlarges_each_face(engine: Engine, run: Run) -> None:
+def test_the_size_enlarges_each_face(engine: Engine, run: Run) -> None:
     assert pixels(pngs(run(engine, faces(size=48)))[0]).shape == (48, 48, 3)
     assert pixels(pngs(run(engine, faces(size=48, count=2, layout="grid")))[0]).shape == (48, 100, 3)
 
 
-def test_a_picture_says_what_made_it(engine: Engine, run: Run) -> None:
-    made = Image.open(io.BytesIO(pngs(run(engine, faces(count=2, truncation=0.5)))[1])).text
-    assert made == {"Software": "Tempera", "model": "tiny", "truncation": "0.5", "seed": "8", "index": "1"}
+def test_the_text_fields_of_a_picture_say_what_made_it(engine: Engine, run: Run) -> None:
+    text_fields = Image.open(io.BytesIO(pngs(run(engine, faces(count=2, truncation=0.5)))[1])).text
+    assert text_fields == {"Software": "Tempera", "model": "tiny", "truncation": "0.5", "seed": "8", "index": "1"}
     whole = Image.open(io.BytesIO(pngs(run(engine, faces(count=2, layout="grid")))[0])).text
     assert whole == {"Software": "Tempera", "model": "tiny", "truncation": "1", "seed": "7", "count": "2"}
 
@@ -87,7 +87,7 @@ def test_truncation_makes_faces_alike(engine: Engine, run: Run) -> None:
     assert spread(1.0) > spread(0.6) > 2 * spread(0.1) > 0
 
 
-def test_a_removed_job_is_silent(engine: Engine) -> None:
+def test_a_removed_job_causes_no_events(engine: Engine) -> None:
     engine.add(faces(count=9))
     assert len(engine.step()) == 3
     engine.remove("a")

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import numpy as np
 import pytest
-from fakes.engines.diffusion import imagine, opened
+from fakes.engines.diffusion import make_job, open_image
 from fakes.engines.plain_diffusers import drawn_elsewhere
 from fakes.model_server.client import events_of
 from fakes.programs.deployment import model_server
@@ -94,13 +94,13 @@ def test_plain_diffusers_draws_the_same_picture(whole: Path, tmp_path: Path) -> 
     theirs = drawn_elsewhere(whole, tmp_path)
     engine = open_engine(EngineSpec(name=NAME, engine="diffusion", folder=whole, device="cpu", dtype="float32"))
     engine.load()
-    engine.add(imagine(prompt="a red apple", seed=7, steps=5, guidance=4.0))
+    engine.add(make_job(prompt="a red apple", seed=7, steps=5, guidance=4.0))
     events = list(engine.step())
     while not isinstance(events[-1], Finished):
         events += engine.step()
     [ours] = [event.data for event in events if isinstance(event, Picture)]
     assert theirs.std() > 5
-    assert np.abs(np.asarray(opened(ours).convert("RGB")) - theirs).max() <= 1.5
+    assert np.abs(np.asarray(open_image(ours).convert("RGB")) - theirs).max() <= 1.5
 
 
 @pytest.mark.processes

@@ -1,9 +1,9 @@
-"""Models of the Llama family on a CPU with AVX-512 VNNI: weights and activations of 8 bits, one C++ call per step.
+"""A runner for the Llama family on CPUs with AVX-512 VNNI: 8-bit weights and activations, one C++ call per step.
 
-What it does not know: sliding windows, mixtures of experts, biases outside of queries, keys and values.
+What it does not know: sliding windows, mixtures of experts, biases other than those of queries, keys and values.
 
-A row of numbers never depends on its neighbours: products are exact within groups of 32 inputs, and every float is
-summed in an order that follows from its own row and position alone.
+It is batch-invariant: products are exact within groups of 32 inputs, and floats are added in an order that depends on
+their own row and position alone.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import torch
 from transformers import AutoConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from model_server.engines.language.runners import native, torch_runner
-from model_server.engines.language.runners.native import Unavailable
-from model_server.engines.language.runners.native.weights import head_width, load_weights
+from model_server.engines.language.runners import architecture, native
+from model_server.engines.language.runners.architecture import head_width
+from model_server.engines.language.runners.native import RunnerUnavailable
+from model_server.engines.language.runners.native.weights import load_weights
 
 if TYPE_CHECKING:
     import ctypes
@@ -27,24 +28,24 @@ if TYPE_CHECKING:
     from model_server.engines.language.runners.native.weights import PackedWeights
     from model_server.engines.language.runners.runner import Chunk
 
-__all__ = ["PackedRunner", "Unavailable"]
+__all__ = ["PackedRunner", "RunnerUnavailable"]
 
-ROWS = 256
-"""Tokens in one pass through the weights; more of them are read in several passes."""
+MAX_ROWS = 256
+"""The most tokens in one pass through the weights; more tokens take several passes."""
 
 
 class PackedRunner:
-    """The model in `folder`, on `threads` threads. See `Runner` for the rest.
+    """Runs the model in `folder` on `threads` threads. See `Runner` for the rest.
 
-    Weights take 1.06 bytes each, packed at first use under TEMPERA_CACHE, which takes seconds. The cache has `slots` ×
-    `context` tokens in float16, and takes memory as far as it was ever filled.
-    Raises Unavailable when this machine or this model needs another runner.
+    Weights take 1.06 bytes each; packing them under TEMPERA_CACHE at first use takes seconds. The cache has `slots` ×
+    `context` tokens in float16, and takes memory only as far as it was ever filled.
+    Raises RunnerUnavailable if this machine or this model needs another runner.
     """
 
     def __init__(self, folder: Path, slots: int, context: int, threads: int) -> None:
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
-        if why := unsupported(config):
-            raise Unavailable(why)
+        if why := unsupported_reason(config):
+            raise RunnerUnavailable(why)
         self._library = native.load()
         self.slots, self.context = slots, context
         self.description = f"8-bit weights and activations, AVX-512 VNNI, {threads} threads"
@@ -52,10 +53,12 @@ class PackedRunner:
         self._weights = load_weights(folder, config)
         self._rotations = _rotations(config, context)
         self._decoder = self._library.decoder_create(
-            _shape(config, slots, context, threads), _layers(config, self._weights), self._ends()
+            _make_shape(config, slots, context, threads),
+            _layer_addresses(config, self._weights),
+            self._shared_addresses(),
         )
         if not self._decoder:
-            raise Unavailable(f"there is no memory for {slots} slots of {context:,} tokens")
+            raise RunnerUnavailable(f"there is no memory for {slots} slots of {context:,} tokens")
         weakref.finalize(self, self._library.decoder_destroy, self._decoder)
 
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
@@ -64,21 +67,21 @@ class PackedRunner:
         tokens = torch.tensor([token for chunk in chunks for token in chunk.tokens])
         rows = [(chunk.slot, chunk.start + offset) for chunk in chunks for offset in range(len(chunk.tokens))]
         slots, places = torch.tensor(rows, dtype=torch.int32).T.contiguous()
-        lasts = torch.tensor([len(chunk.tokens) for chunk in chunks]).cumsum(0) - 1
+        last_rows = torch.tensor([len(chunk.tokens) for chunk in chunks]).cumsum(0) - 1
         logits = torch.empty(len(chunks), self._vocabulary)
-        for first in range(0, len(rows), ROWS):
-            part = slice(first, first + ROWS)
+        for first in range(0, len(rows), MAX_ROWS):
+            part = slice(first, first + MAX_ROWS)
             embedded = self._weights.embedding[tokens[part]].float()
-            begin, end = torch.searchsorted(lasts, torch.tensor([first, first + ROWS])).tolist()
-            asked = (lasts[begin:end] - first).int()
+            begin, end = torch.searchsorted(last_rows, torch.tensor([first, first + MAX_ROWS])).tolist()
+            wanted = (last_rows[begin:end] - first).int()
             self._library.decoder_step(
                 self._decoder,
                 len(embedded),
                 embedded.data_ptr(),
                 slots[part].data_ptr(),
                 places[part].data_ptr(),
-                len(asked),
-                asked.data_ptr(),
+                len(wanted),
+                wanted.data_ptr(),
                 logits[begin:end].data_ptr(),
             )
         return logits
@@ -90,31 +93,31 @@ class PackedRunner:
         self._library.decoder_copy(self._decoder, source, target, length)
 
     def _check(self, chunks: Sequence[Chunk]) -> None:
-        """Addresses in C++ are only as good as these numbers."""
+        """Raise ValueError for numbers with which C++ would leave its memory."""
         for chunk in chunks:
             if not (0 <= chunk.slot < self.slots and 0 <= chunk.start <= self.context - len(chunk.tokens)):
                 raise ValueError(f"slot {chunk.slot} has no room for {len(chunk.tokens)} tokens from {chunk.start} on")
             if not chunk.tokens or not 0 <= min(chunk.tokens) <= max(chunk.tokens) < self._vocabulary:
                 raise ValueError("a chunk should have tokens, all of them of the vocabulary")
 
-    def _ends(self) -> native.EndAddresses:
+    def _shared_addresses(self) -> native.SharedAddresses:
         cosines, sines = self._rotations
         parts = self._weights.parts
-        return native.EndAddresses(
+        return native.SharedAddresses(
             norm=parts["norm"], cosines=cosines.data_ptr(), sines=sines.data_ptr(), logits=parts["logits"]
         )
 
 
-def unsupported(config: Any) -> str | None:
-    """Why a model with transformers' `config` needs another runner; None when it does not."""
-    if why := torch_runner.unsupported(config):
+def unsupported_reason(config: Any) -> str | None:
+    """Return why PackedRunner cannot run a model with transformers' `config`; None if it can."""
+    if why := architecture.unsupported_reason(config):
         return why
     if getattr(config, "attention_bias", False) or getattr(config, "mlp_bias", False):
         return "it has biases outside of queries, keys and values"
     return None
 
 
-def _shape(config: Any, slots: int, context: int, threads: int) -> native.ModelShape:
+def _make_shape(config: Any, slots: int, context: int, threads: int) -> native.ModelShape:
     return native.ModelShape(
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
@@ -125,22 +128,22 @@ def _shape(config: Any, slots: int, context: int, threads: int) -> native.ModelS
         vocabulary=config.vocab_size,
         context=context,
         slots=slots,
-        rows=ROWS,
+        rows=MAX_ROWS,
         threads=threads,
         epsilon=config.rms_norm_eps,
     )
 
 
-def _layers(config: Any, weights: PackedWeights) -> ctypes.Array[native.LayerAddresses]:
+def _layer_addresses(config: Any, weights: PackedWeights) -> ctypes.Array[native.LayerAddresses]:
     layers = [
-        native.LayerAddresses(**{name: weights.parts.get(f"{number}.{name}") for name in native.LAYER_PARTS})
+        native.LayerAddresses(**{name: weights.parts.get(f"{number}.{name}") for name in native.LAYER_PART_NAMES})
         for number in range(config.num_hidden_layers)
     ]
     return (native.LayerAddresses * len(layers))(*layers)
 
 
 def _rotations(config: Any, context: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines [context, width / 2] in float32, scaled as the configuration says."""
+    """Return cosines and sines [context, width / 2] in float32, scaled as the configuration says."""
     rotary: Any = LlamaRotaryEmbedding(config)
     both = rotary(torch.empty(0, dtype=torch.float32), torch.arange(context)[None])
     cosines, sines = (table[0, :, : head_width(config) // 2].contiguous() for table in both)

@@ -1,7 +1,7 @@
-"""The seam between the language engine, which knows requests, and whatever computes the model's numbers.
+"""The interface of runners, which compute logits for the language engine.
 
-A runner holds the keys and values of a fixed number of sequences, each in a slot of its own. What a row of logits is
-must not depend on what else is in the same call: same tokens in a slot, same numbers, to the last bit.
+A runner holds the keys and values of a fixed number of sequences, each in its own slot. A row of logits must not depend
+on the other chunks of a call: the same tokens in a slot give the same numbers, to the last bit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Tokens to append to a slot: the first one has position `start`, so the slot holds `start` tokens already."""
+    """Tokens to append to a slot, which holds `start` tokens already: the first one gets position `start`."""
 
     slot: int
     start: int
@@ -25,20 +25,20 @@ class Chunk:
 
 
 class Runner(Protocol):
-    """A loaded model with its cache."""
+    """A loaded model with its cache of keys and values."""
 
     slots: int
-    """How many sequences it holds."""
+    """Number of sequences that it holds."""
     context: int
-    """How many tokens one slot holds."""
+    """Number of tokens that one slot holds."""
     description: str
-    """Which numbers it computes with, for the log: "int8 rows, AVX-512 VNNI, 2 threads"."""
+    """How it computes, for the log, such as "torch, bfloat16, 2 threads"."""
 
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
-        """Read the chunks, at most one per slot; float32 logits [len(chunks), V] after each one's last token.
+        """Compute chunks, at most one per slot; return float32 logits [len(chunks), V] after the last token of each.
 
-        Tokens of a slot from `start` on are overwritten, so that a slot can be cut back by reading on from earlier.
+        Tokens of a slot from `start` on are overwritten, so that a chunk with an earlier `start` cuts the slot back.
         """
 
     def copy(self, source: int, target: int, length: int) -> None:
-        """Make the first `length` tokens of slot `target` those of slot `source`."""
+        """Copy the first `length` tokens of slot `source` to slot `target`."""

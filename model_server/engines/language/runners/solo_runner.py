@@ -1,10 +1,12 @@
-"""Any causal language model of transformers, one sequence at a time, with transformers' own cache."""
+"""A runner for any causal language model of transformers: one sequence at a time, with transformers' own cache."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from model_server.engines.common.device import dtype_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class SoloRunner:
-    """For models whose cache does not fit slots of a fixed size: sliding windows, hybrids, unknown architectures.
+    """Runs models whose cache does not fit slots of a fixed size: sliding windows, hybrids, unknown architectures.
 
-    It never reads on from earlier than where it is: not every cache can be cut, and reading a text in other pieces than
-    at first would change the last bits, and with them what a seed gives. See `Runner` for the rest.
+    A chunk must start where the sequence ends, or at 0: not every cache can be cut back, and other chunks would change
+    the last bits of the logits, and so the text of a seed. See `Runner` for the rest.
     """
 
     slots = 1
 
     def __init__(self, model: Any, *, context: int) -> None:
         self.context = context
-        self.description = f"transformers, {str(model.dtype).removeprefix('torch.')}, one text at a time"
+        self.description = f"transformers, {dtype_name(model.dtype)}, one text at a time"
         self._model = model
         self._cache: Any = None
 
@@ -40,5 +42,5 @@ class SoloRunner:
         return logits
 
     def copy(self, source: int, target: int, length: int) -> None:
-        """There is no other slot to copy to."""
+        """Always fails, because there is only one slot."""
         raise NotImplementedError

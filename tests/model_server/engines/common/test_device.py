@@ -1,4 +1,4 @@
-"""Where a model runs."""
+"""The choice of device and dtype."""
 
 import pytest
 import torch
@@ -14,18 +14,18 @@ def test_auto_is_the_gpu_where_there_is_one() -> None:
     assert pick_device("cpu") == CPU
 
 
-def test_a_device_that_is_not_there_is_named() -> None:
+def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(Misconfigured, match="no device named 'toaster'"):
         pick_device("toaster")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_a_gpu_that_is_not_there_is_a_sentence() -> None:
+def test_a_missing_gpu_is_refused() -> None:
     with pytest.raises(Misconfigured, match="torch sees no GPU"):
         pick_device("cuda:1")
 
 
-def test_dtype_by_name_and_by_device() -> None:
+def test_a_dtype_is_chosen_by_name_or_by_device() -> None:
     assert pick_dtype("float16", CPU) is torch.float16
     assert pick_dtype("auto", torch.device("cuda")) is torch.bfloat16
     with pytest.raises(Misconfigured, match="no dtype named 'int3'"):
@@ -37,20 +37,20 @@ def test_dtype_by_name_and_by_device() -> None:
     [
         ({"cpu_name": "Intel Xeon", "amx_bf16": True, "avx512_bf16": True}, torch.bfloat16),
         ({"cpu_name": "AMD EPYC", "amx_bf16": False, "avx512_bf16": True}, torch.bfloat16),
-        # The tiles hidden by a virtual machine, and what is left is slow.
+        # A virtual machine hides AMX, and AVX-512 BF16 alone is slow.
         ({"cpu_name": "Intel Xeon", "amx_bf16": False, "avx512_bf16": True}, torch.float32),
         ({"cpu_name": "AMD Ryzen", "avx512_bf16": False}, torch.float32),
         ({"avx512_bf16": True}, torch.float32),
         ({}, torch.float32),
     ],
 )
-def test_auto_on_a_processor_is_what_it_multiplies_more_quickly(
+def test_auto_on_a_processor_is_the_dtype_that_it_multiplies_faster(
     capabilities: dict[str, bool | str], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert pick_dtype("auto", CPU) is expected
 
 
-def test_an_older_torch_that_does_not_tell_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_float32_where_torch_does_not_know_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert pick_dtype("auto", CPU) is torch.float32

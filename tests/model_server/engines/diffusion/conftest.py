@@ -1,4 +1,4 @@
-"""Pipelines of diffusers that are tiny and random, made on the spot."""
+"""Tiny random pipelines of diffusers, and engines that run them."""
 
 import json
 import shutil
@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from diffusers import DDIMScheduler, StableDiffusionPipeline
-from fakes.engines.diffusion import EDGE, autoencoder, unet
-from fakes.engines.pipelines import saved
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from fakes.engines.diffusion import EDGE, make_autoencoder, make_unet
+from fakes.engines.language import make_letter_tokenizer
+from fakes.engines.pipelines import save_pipeline
+from tokenizers import processors
 from transformers import BertModel, PreTrainedTokenizerFast
 
 from model_server.engines.contract import Engine
@@ -21,15 +22,15 @@ TOKENS = 16
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Path:
-    """A Stable Diffusion with a BERT, as the embedded model is one."""
+    """A Stable Diffusion with BERT as its text encoder, like the embedded model."""
     folder = tmp_path_factory.mktemp("plain")
     encoder = BertModel.from_pretrained(bert)
     encoder.config.use_attention_mask = True
     StableDiffusionPipeline(
-        vae=autoencoder(),
+        vae=make_autoencoder(),
         text_encoder=encoder,
         tokenizer=word_tokenizer(TOKENS),
-        unet=unet(encoder.config.hidden_size),
+        unet=make_unet(encoder.config.hidden_size),
         scheduler=DDIMScheduler(
             beta_schedule="squaredcos_cap_v2",
             prediction_type="v_prediction",
@@ -46,62 +47,59 @@ def plain(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def pooling(tmp_path_factory: pytest.TempPathFactory, plain: Path) -> Path:
-    """The same with a UNet that also reads what the text says as a whole, as the embedded model's does."""
+    """The same with a UNet that also reads pooled embeddings, like that of the embedded model."""
     folder = tmp_path_factory.mktemp("pooling")
     shutil.copytree(plain, folder, dirs_exist_ok=True)
     width = json.loads((plain / "unet" / "config.json").read_text("utf-8"))["cross_attention_dim"]
-    unet(width, addition_embed_type="text", addition_embed_type_num_heads=4).save_pretrained(folder / "unet")
+    make_unet(width, addition_embed_type="text", addition_embed_type_num_heads=4).save_pretrained(folder / "unet")
     return folder
 
 
 @pytest.fixture(scope="session")
 def engine(loaded: Callable[..., Engine], plain: Path) -> Engine:
-    """The one that takes steps with many pictures."""
+    """A BatchedEngine."""
     return loaded("diffusion", plain)
 
 
 @pytest.fixture(scope="session")
 def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """`family(name)`: the folder of a pipeline of fakes.engines.pipelines.FAMILIES."""
-    made: dict[str, Path] = {}
+    cache: dict[str, Path] = {}
 
     def folder(name: str) -> Path:
-        if name not in made:
-            made[name] = saved(name, word_tokenizer(TOKENS), tmp_path_factory.mktemp(name))
-        return made[name]
+        if name not in cache:
+            cache[name] = save_pipeline(name, word_tokenizer(TOKENS), tmp_path_factory.mktemp(name))
+        return cache[name]
 
     return folder
 
 
 @pytest.fixture(scope="session")
-def opened_as(loaded: Callable[..., Engine], family: Callable[[str], Path]) -> Callable[..., PipelineEngine]:
-    """`opened_as(family, **options)`: an engine that is ready; the same one for the same options."""
-    made: dict[object, PipelineEngine] = {}
+def open_family(loaded: Callable[..., Engine], family: Callable[[str], Path]) -> Callable[..., PipelineEngine]:
+    """`open_family(family, **options)`: a loaded PipelineEngine, the same one for the same options."""
+    cache: dict[object, PipelineEngine] = {}
 
     def engine(name: str, **options: Any) -> PipelineEngine:
         key = (name, *sorted(options.items()))
-        if key not in made:
-            # Slicing is not for plain engines, so that a plain Stable Diffusion is called, too.
+        if key not in cache:
+            # BatchedEngine has no slicing, so that a plain Stable Diffusion gets a PipelineEngine, too.
             found = loaded("diffusion", family(name), **{"size": EDGE, "slicing": True} | options)
             assert isinstance(found, PipelineEngine)
-            made[key] = found
-        return made[key]
+            cache[key] = found
+        return cache[key]
 
     return engine
 
 
-def word_tokenizer(longest: int) -> PreTrainedTokenizerFast:
-    """Like BERT's, with a mark at each end; letter by letter."""
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{letter}" for letter in letters)]
-    backend = Tokenizer(models.WordPiece({piece: place for place, piece in enumerate(pieces)}, unk_token="[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+def word_tokenizer(max_length: int) -> PreTrainedTokenizerFast:
+    """A tokenizer like BERT's, which splits words into letters and marks both ends."""
+    backend = make_letter_tokenizer()
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        model_max_length=longest,
+        model_max_length=max_length,
         unk_token="[UNK]",
         pad_token="[PAD]",
         cls_token="[CLS]",

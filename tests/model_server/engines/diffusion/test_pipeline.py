@@ -1,9 +1,9 @@
-"""What pipelines are seen to do with the guidance, those of models among them that are made for few steps."""
+"""How pipelines use the guidance, including models for few steps."""
 
 from collections.abc import Callable
 
 import pytest
-from fakes.engines.diffusion import difference, imagine, pictures
+from fakes.engines.diffusion import difference, make_job, pictures_of
 
 from model_server.engines.diffusion.pipeline_engine import PipelineEngine
 from model_server.jobs import Event, Picture
@@ -30,26 +30,26 @@ Open = Callable[..., PipelineEngine]
         ("z-image", (0.0, 0.5, 1.0), "prompt"),
     ],
 )
-def test_what_led_each_step_is_told(
-    opened_as: Open, run: Run, name: str, guidances: tuple[float, ...], guided_by: str
+def test_pictures_say_what_guided_them(
+    open_family: Open, run: Run, name: str, guidances: tuple[float, ...], guided_by: str
 ) -> None:
-    engine = opened_as(name)
-    jobs = [imagine(str(guidance), guidance=guidance, count=2, steps=2) for guidance in guidances]
-    told = [event.guided_by for event in run(engine, *jobs) if isinstance(event, Picture)]
-    assert told == [guided_by] * 2 * len(jobs)
+    engine = open_family(name)
+    jobs = [make_job(str(guidance), guidance=guidance, count=2, steps=2) for guidance in guidances]
+    reported = [event.guided_by for event in run(engine, *jobs) if isinstance(event, Picture)]
+    assert reported == [guided_by] * 2 * len(jobs)
 
 
 @pytest.mark.parametrize("name", ["sd", "flux", "flux-dev", "lcm"])
-def test_the_guidance_changes_what_it_is_told_to_change(opened_as: Open, run: Run, name: str) -> None:
-    weak, strong = [run(opened_as(name), imagine(guidance=guidance)) for guidance in (2.0, 20.0)]
-    [told] = {event.guided_by for event in strong if isinstance(event, Picture)}
-    assert (difference(pictures(weak)[0], pictures(strong)[0]) == 0) == (told == "prompt")
+def test_guidance_changes_a_picture_unless_the_prompt_alone_guides_it(open_family: Open, run: Run, name: str) -> None:
+    weak, strong = [run(open_family(name), make_job(guidance=guidance)) for guidance in (2.0, 20.0)]
+    [reported] = {event.guided_by for event in strong if isinstance(event, Picture)}
+    assert (difference(pictures_of(weak)[0], pictures_of(strong)[0]) == 0) == (reported == "prompt")
 
 
-def test_guidance_counts_from_1_in_every_family(opened_as: Open, run: Run) -> None:
-    engine = opened_as("z-image")
+def test_guidance_counts_from_1_in_every_family(open_family: Open, run: Run) -> None:
+    engine = open_family("z-image")
     usual = engine._pipeline._parameters["guidance_scale"].default
-    assert engine._pipeline.can.guidance == usual + 1
-    alone, stronger = [run(engine, imagine(guidance=guidance)) for guidance in (1.0, 8.0)]
-    assert difference(pictures(alone)[0], pictures(run(engine, imagine(guidance=0.0)))[0]) == 0
-    assert difference(pictures(alone)[0], pictures(stronger)[0]) > 1
+    assert engine._pipeline.capabilities.guidance == usual + 1
+    alone, stronger = [run(engine, make_job(guidance=guidance)) for guidance in (1.0, 8.0)]
+    assert difference(pictures_of(alone)[0], pictures_of(run(engine, make_job(guidance=0.0)))[0]) == 0
+    assert difference(pictures_of(alone)[0], pictures_of(stronger)[0]) > 1

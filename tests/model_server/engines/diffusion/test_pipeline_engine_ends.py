@@ -1,58 +1,54 @@
-"""How calls of pipelines end before their time: everybody leaves, some do, the memory or the pipeline gives up."""
+"""Calls of pipelines that end early: all or some jobs are removed, memory runs out, or the pipeline fails."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from fakes.engines.diffusion import EDGE, difference, failures, imagine, pictures
-from fakes.engines.pipeline_calls import NO_MEMORY, Calls
+from fakes.engines.diffusion import EDGE, difference, draw, failures_of, make_job, pictures_of
+from fakes.engines.pipeline_calls import OUT_OF_MEMORY_MESSAGE, CallRecorder
 from fakes.model_server.gateway import eventually
 
 from model_server.engines.contract import Engine
-from model_server.engines.diffusion.drawing import PictureJob
+from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.pipeline import StepState
 from model_server.engines.diffusion.pipeline_engine import PipelineEngine
-from model_server.jobs import Event, Finished, Imagine, Job
+from model_server.jobs import Event, Finished, Imagine
 
 Run = Callable[..., list[Event]]
 Open = Callable[..., PipelineEngine]
 
 
-def only(run: Run, engine: Engine, job: Job) -> list[bytes]:
-    return pictures(run(engine, job), job.id)
-
-
-# Everybody leaves, or some do
+# Jobs are removed
 
 
 @pytest.mark.parametrize("others", [False, True])
-def test_a_call_that_nobody_wants_ends_behind_its_step(
-    opened_as: Open, run: Run, monkeypatch: pytest.MonkeyPatch, others: bool
+def test_a_call_whose_jobs_are_removed_ends_after_its_step(
+    open_family: Open, run: Run, monkeypatch: pytest.MonkeyPatch, others: bool
 ) -> None:
-    engine = opened_as("flux")
-    calls = Calls(engine, monkeypatch)
-    engine.add(imagine("a", steps=100))
+    engine = open_family("flux")
+    calls = CallRecorder(engine, monkeypatch)
+    engine.add(make_job("a", steps=100))
     if others:
-        engine.add(imagine("b", steps=100, count=2))
+        engine.add(make_job("b", steps=100, count=2))
     for _ in range(3):
         engine.step()
     for name in "ab":
         engine.remove(name)
     engine.remove("unknown")
     before = calls.steps
-    events = run(engine, imagine("c"))
+    events = run(engine, make_job("c"))
     assert calls.steps <= before + 1 + 4
     assert {event.job for event in events} == {"c"}
 
 
-async def test_a_call_that_nobody_wants_ends_without_anybody_asking(
-    opened_as: Open, run: Run, monkeypatch: pytest.MonkeyPatch
+async def test_a_call_whose_jobs_are_removed_ends_without_another_step_of_the_engine(
+    open_family: Open, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = opened_as("flux")
-    calls = Calls(engine, monkeypatch)
+    engine = open_family("flux")
+    calls = CallRecorder(engine, monkeypatch)
     for name in "ab":
-        engine.add(imagine(name, steps=100))
+        engine.add(make_job(name, steps=100))
     for _ in range(2):
         engine.step()
     freed: list[None] = []
@@ -62,49 +58,49 @@ async def test_a_call_that_nobody_wants_ends_without_anybody_asking(
             engine.remove(name)
         await eventually(lambda: freed == [None])
     assert (calls.sizes, calls.steps) == ([2], 3)
-    assert len(only(run, engine, imagine("c"))) == 1
+    assert len(draw(run, engine, make_job("c"))) == 1
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_who_leaves_at_any_step_leaves_the_next_call_whole(
-    opened_as: Open, run: Run, monkeypatch: pytest.MonkeyPatch, steps: int
+def test_a_job_removed_at_any_step_does_not_shorten_the_next_call(
+    open_family: Open, run: Run, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    engine = opened_as("sd")
-    engine.add(imagine("a", steps=3))
+    engine = open_family("sd")
+    engine.add(make_job("a", steps=3))
     for _ in range(steps):
         engine.step()
     engine.remove("a")
     engine.remove("a")
-    calls = Calls(engine, monkeypatch)
-    assert len(only(run, engine, imagine("a", steps=5))) == 1
+    calls = CallRecorder(engine, monkeypatch)
+    assert len(draw(run, engine, make_job("a", steps=5))) == 1
     assert calls.steps == 5
 
 
-def test_those_who_stay_get_their_pictures(opened_as: Open, run: Run) -> None:
-    engine = opened_as("sd")
-    jobs = [imagine("a", steps=9), imagine("b", steps=9, seed=3)]
+def test_jobs_that_stay_get_their_pictures(open_family: Open, run: Run) -> None:
+    engine = open_family("sd")
+    jobs = [make_job("a", steps=9), make_job("b", steps=9, seed=3)]
     for job in jobs:
         engine.add(job)
     events = [*engine.step(), *engine.step()]
     engine.remove("a")
     while not any(isinstance(event, Finished) for event in events):
         events += engine.step()
-    assert difference(pictures(events, "b")[0], only(run, engine, jobs[1])[0]) <= 1
-    assert not pictures(events, "a")
+    assert difference(pictures_of(events, "b")[0], draw(run, engine, jobs[1])[0]) <= 1
+    assert not pictures_of(events, "a")
 
 
-# The memory, or the pipeline
+# Memory runs out, or the pipeline fails
 
 
-def test_what_was_brought_to_the_card_goes_back_however_a_call_ends(
-    opened_as: Open, monkeypatch: pytest.MonkeyPatch
+def test_the_parts_leave_the_graphics_card_however_a_call_ends(
+    open_family: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline = opened_as("sd")._pipeline
+    pipeline = open_family("sd")._pipeline
     freed: list[None] = []
     monkeypatch.setattr(pipeline._pipe, "maybe_free_model_hooks", lambda: freed.append(None))
 
     def cramped(_: StepState) -> None:
-        raise RuntimeError(NO_MEMORY)
+        raise RuntimeError(OUT_OF_MEMORY_MESSAGE)
 
     task = Imagine(prompt="a cat", seed=3, steps=2, guidance=3.0, width=EDGE, height=EDGE)
     with pytest.raises(RuntimeError, match="memory"):
@@ -112,45 +108,45 @@ def test_what_was_brought_to_the_card_goes_back_however_a_call_ends(
     assert freed == [None]
 
 
-def test_what_does_not_fit_at_once_is_drawn_in_parts(
+def test_pictures_that_do_not_fit_the_memory_together_are_drawn_in_parts(
     loaded: Callable[..., Engine], family: Callable[[str], Path], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
     assert isinstance(engine, PipelineEngine)
-    wanted = only(run, engine, imagine(count=4))
-    calls = Calls(engine, monkeypatch)
-    calls.room = 1
-    parts = only(run, engine, imagine(count=4))
+    wanted = draw(run, engine, make_job(count=4))
+    calls = CallRecorder(engine, monkeypatch)
+    calls.max_pictures = 1
+    parts = draw(run, engine, make_job(count=4))
     assert max(difference(one, other) for one, other in zip(wanted, parts, strict=True)) <= 1
     assert calls.sizes == [4, 2, 1, 1, 1, 1]
-    calls.room = 0
-    [failed] = failures(run(engine, imagine())).values()
+    calls.max_pictures = 0
+    [failed] = failures_of(run(engine, make_job())).values()
     assert (failed.status, failed.code) == (503, "out_of_memory")
 
 
-def test_who_stays_is_drawn_again_where_it_did_not_fit_with_those_who_left(
+def test_a_call_that_ran_out_of_memory_is_repeated_without_removed_jobs(
     loaded: Callable[..., Engine], family: Callable[[str], Path], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
     assert isinstance(engine, PipelineEngine)
-    [wanted] = only(run, engine, imagine("d", seed=3))
-    calls = Calls(engine, monkeypatch)
-    calls.room_at_end = 2
+    [wanted] = draw(run, engine, make_job("d", seed=3))
+    calls = CallRecorder(engine, monkeypatch)
+    calls.max_pictures_at_end = 2
     for name in "abc":
-        engine.add(imagine(name))
-    engine.add(imagine("d", seed=3))
+        engine.add(make_job(name))
+    engine.add(make_job("d", seed=3))
     events = [*engine.step(), *engine.step()]
     for name in "abc":
         engine.remove(name)
-    while not failures(events) and not pictures(events, "d"):
+    while not failures_of(events) and not pictures_of(events, "d"):
         events += engine.step()
-    assert not failures(events)
-    assert difference(pictures(events, "d")[0], wanted) <= 1
-    assert len(only(run, engine, imagine(count=4))) == 4
+    assert not failures_of(events)
+    assert difference(pictures_of(events, "d")[0], wanted) <= 1
+    assert len(draw(run, engine, make_job(count=4))) == 4
     assert calls.sizes == [4, 1, 2, 2]
 
 
-def test_memory_that_ends_at_a_preview_ends_only_that_job(
+def test_running_out_of_memory_at_a_preview_fails_only_that_job(
     loaded: Callable[..., Engine], family: Callable[[str], Path], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
@@ -161,27 +157,27 @@ def test_memory_that_ends_at_a_preview_ends_only_that_job(
 
     with monkeypatch.context() as patch:
         patch.setattr(engine._pipeline, "decode", cramped)
-        [failed] = failures(run(engine, imagine(previews=1))).values()
+        [failed] = failures_of(run(engine, make_job(previews=1))).values()
     assert failed.code == "out_of_memory"
-    assert len(only(run, engine, imagine(previews=1))) == 1
+    assert len(draw(run, engine, make_job(previews=1))) == 1
 
 
 @pytest.mark.parametrize("frames", [(), (2,)])
-def test_memory_that_ends_behind_a_call_leaves_nobody_waiting(
-    opened_as: Open, run: Run, monkeypatch: pytest.MonkeyPatch, frames: tuple[int, ...]
+def test_running_out_of_memory_after_a_call_is_raised(
+    open_family: Open, run: Run, monkeypatch: pytest.MonkeyPatch, frames: tuple[int, ...]
 ) -> None:
-    """Whether the call came to its end or ended before: its pictures are done, and no smaller call would help them."""
-    engine = opened_as("sd-ancestral")
+    """The pictures are drawn by then, so that a smaller call would not help."""
+    engine = open_family("sd-ancestral")
 
     def cramped(*_: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(PictureJob, "finish", cramped)
     with pytest.raises(MemoryError):
-        run(engine, imagine(layout="strip", frames=frames))
+        run(engine, make_job(layout="strip", frames=frames))
 
 
-def test_what_is_wrong_with_the_pipeline_is_no_failure_of_a_job(
+def test_a_fault_of_the_pipeline_is_raised(
     loaded: Callable[..., Engine], family: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
@@ -191,6 +187,6 @@ def test_what_is_wrong_with_the_pipeline_is_no_failure_of_a_job(
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     monkeypatch.setattr(engine._pipeline, "call", broken)
-    engine.add(imagine())
+    engine.add(make_job())
     with pytest.raises(RuntimeError, match="CUDA error"):
         engine.step()

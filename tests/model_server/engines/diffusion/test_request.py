@@ -1,16 +1,16 @@
-"""What a text encoder sees of a prompt: the tokens that fit, and the words without any. What is told, and refused."""
+"""Requests for pictures: the tokens that are read of a prompt, the start event, and refusals."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes.engines.diffusion import failures, imagine
+from fakes.engines.diffusion import failures_of, make_job
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from model_server.engines.contract import Engine, Misconfigured
-from model_server.engines.diffusion.drawing import PictureJob
-from model_server.engines.diffusion.request import Capabilities, complete, read
+from model_server.engines.diffusion.picture_job import PictureJob
+from model_server.engines.diffusion.request import Capabilities, complete_task, encode_prompt
 from model_server.jobs import Chosen, Embed, EncodedPrompt, Event, Finished, Imagine, Job
 
 Run = Callable[..., list[Event]]
@@ -23,7 +23,7 @@ STRIP_TOO_LARGE = (
 
 
 def tokenizer(unknown: str) -> PreTrainedTokenizerFast:
-    """Of two words, with a mark at the end; `unknown` stands for all others."""
+    """A tokenizer that knows two words and marks the end; `unknown` stands for all other words."""
     backend = Tokenizer(models.WordLevel({"<unk>": 0, "<end>": 1, "an": 2, "apple": 3}, unk_token=unknown))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.post_processor = processors.TemplateProcessing(single="$A <end>", special_tokens=[("<end>", 1)])
@@ -31,7 +31,7 @@ def tokenizer(unknown: str) -> PreTrainedTokenizerFast:
 
 
 @pytest.mark.parametrize(
-    ("text", "reading"),
+    ("text", "expected"),
     [
         ("an apple", EncodedPrompt(("an", "apple", "<end>"), (), 5)),
         ("🍎", EncodedPrompt(("<unk>", "<end>"), (), 5, ("🍎",))),
@@ -39,22 +39,30 @@ def tokenizer(unknown: str) -> PreTrainedTokenizerFast:
         ("🍎 an 🍎 apple 猫", EncodedPrompt(("<unk>", "an", "<unk>", "apple", "<end>"), ("<unk>",), 5, ("🍎",))),
     ],
 )
-def test_words_that_are_not_known_are_named_as_far_as_they_are_read(text: str, reading: EncodedPrompt) -> None:
-    assert read(tokenizer("<unk>"), text, 5) == reading
+def test_unknown_words_are_reported_among_the_tokens_that_are_read(text: str, expected: EncodedPrompt) -> None:
+    assert encode_prompt(tokenizer("<unk>"), text, 5) == expected
 
 
-def test_a_mark_for_the_end_is_no_word_though_it_is_the_same_token() -> None:
-    assert read(tokenizer("<end>"), "an apple", 5).unknown == ()
-    assert read(tokenizer("<end>"), "an 🍎", 5).unknown == ("🍎",)
+def test_the_mark_at_the_end_is_not_an_unknown_word() -> None:
+    assert encode_prompt(tokenizer("<end>"), "an apple", 5).unknown == ()
+    assert encode_prompt(tokenizer("<end>"), "an 🍎", 5).unknown == ("🍎",)
 
 
 @pytest.mark.parametrize(("starts", "shows"), [(True, True), (False, True), (True, False)])
-def test_what_the_model_can_do_with_a_picture_is_told(starts: bool, shows: bool) -> None:
+def test_the_start_event_says_what_the_model_can_do_with_a_picture(starts: bool, shows: bool) -> None:
     can = Capabilities(
-        name="m", sampler="DDIM", steps=4, guidance=3.0, width=16, height=16, multiple=8, starts=starts, shows=shows
+        name="m",
+        sampler="DDIM",
+        steps=4,
+        guidance=3.0,
+        width=16,
+        height=16,
+        multiple=8,
+        can_start_from_picture=starts,
+        can_show_steps=shows,
     )
-    drawing = PictureJob("a", complete(Imagine(prompt="a cat", seed=7), can), can, [4])
-    [_, chosen] = drawing.opening(EncodedPrompt(("a", "cat"), (), 8), None)
+    drawing = PictureJob("a", complete_task(Imagine(prompt="a cat", seed=7), can), can, [4])
+    [_, chosen] = drawing.make_start_events(lambda text: EncodedPrompt(tuple(text.split()), (), 8))
     assert isinstance(chosen, Chosen)
     assert (chosen.starts, chosen.shows) == (starts, shows)
 
@@ -89,8 +97,8 @@ def test_what_the_model_can_do_with_a_picture_is_told(starts: bool, shows: bool)
 def test_bad_input_fails_that_job_alone(
     engine: Engine, run: Run, fields: dict[str, object], sentence: str, param: str
 ) -> None:
-    events = run(engine, imagine(**fields), imagine("b"))
-    failed = failures(events)
+    events = run(engine, make_job(**fields), make_job("b"))
+    failed = failures_of(events)
     assert (failed["a"].message, failed["a"].status, failed["a"].param) == (sentence, 400, param)
     assert list(failed) == ["a"]
     assert isinstance(events[-1], Finished)
@@ -98,7 +106,7 @@ def test_bad_input_fails_that_job_alone(
 
 def test_another_task_is_refused(engine: Engine, run: Run) -> None:
     [failed] = run(engine, Job(id="a", model="tiny", task=Embed(texts=("x",))))
-    assert failures([failed])["a"].message == "tiny only draws pictures; it cannot do this."
+    assert failures_of([failed])["a"].message == "tiny only draws pictures; it cannot do this."
 
 
 @pytest.mark.parametrize(
@@ -113,13 +121,13 @@ def test_another_task_is_refused(engine: Engine, run: Run) -> None:
         ({"offload": "cloud"}, "The option offload of tiny must be one of none, model, sequential."),
     ],
 )
-def test_wrong_options_stop_the_start(
+def test_wrong_options_stop_loading(
     loaded: Callable[..., Engine], plain: Path, options: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(Misconfigured, match=sentence):
         loaded("diffusion", plain, **options)
 
 
-def test_a_folder_without_a_pipeline_stops_the_start(loaded: Callable[..., Engine], bert: Path) -> None:
+def test_a_folder_without_a_pipeline_stops_loading(loaded: Callable[..., Engine], bert: Path) -> None:
     with pytest.raises(Misconfigured, match=r"tiny should be a folder that diffusers opens, with model_index.json\."):
         loaded("diffusion", bert)

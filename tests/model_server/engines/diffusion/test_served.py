@@ -1,4 +1,4 @@
-"""A tiny pipeline behind the real server: what a client asks for pictures, and what it is told while they come."""
+"""A tiny pipeline behind the real server: answers, streams, variations and mistakes as clients see them."""
 
 import asyncio
 import base64
@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
-from fakes.engines.diffusion import EDGE, difference, opened
+from fakes.engines.diffusion import EDGE, difference, open_image
 from fakes.model_server.client import error_of, events_of
 from fakes.model_server.gateway import eventually
 from fakes.programs.deployment import model_server
@@ -25,12 +25,12 @@ from model_server.images import MOST_PIXELS, encode, identify
 DRAW, VARY = "/v1/images/generations", "/v1/images/variations"
 AT_ONCE = 2
 ENDLESS = {"steps": 150, "n": 16}
-"""Much longer than anything that waits for it."""
+"""Takes much longer than any test waits."""
 
 
 @pytest.fixture(scope="session")
 def server_url(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of its own, whose one model takes two jobs at once."""
+    """A server with one model, which takes two jobs at once."""
     catalogue = tmp_path_factory.mktemp("catalogue") / "tiny.toml"
     catalogue.write_text(
         f'[models.tiny]\nengine = "diffusion"\ndescription = "Draws"\nlicence = "MIT"\nfolder = "{plain}"\n'
@@ -74,7 +74,7 @@ async def stream(http: aiohttp.ClientSession, **fields: Any) -> list[Any]:
 
 @contextlib.asynccontextmanager
 async def busy(http: aiohttp.ClientSession) -> AsyncIterator[list[aiohttp.ClientResponse]]:
-    """All slots taken for long; closing one of these responses frees its slot."""
+    """Occupy all slots for long, and yield the responses; closing one frees its slot."""
     async with contextlib.AsyncExitStack() as stack:
         holding = []
         for _ in range(AT_ONCE):
@@ -86,7 +86,7 @@ async def busy(http: aiohttp.ClientSession) -> AsyncIterator[list[aiohttp.Client
             response.close()
 
 
-async def test_the_model_says_what_it_is_for(http: aiohttp.ClientSession) -> None:
+async def test_the_model_names_its_task(http: aiohttp.ClientSession) -> None:
     async with http.get("/v1/models/tiny") as response:
         assert (await response.json())["tempera"]["task"] == "images"
 
@@ -94,18 +94,18 @@ async def test_the_model_says_what_it_is_for(http: aiohttp.ClientSession) -> Non
 # Whole answers
 
 
-async def test_pictures_with_everything_that_made_them(http: aiohttp.ClientSession) -> None:
+async def test_an_answer_has_pictures_and_everything_that_made_them(http: aiohttp.ClientSession) -> None:
     body = await draw(http, n=2, guidance=5.5, negative_prompt="a dog", size="48x32")
     assert body.keys() == {"created", "data", "output_format", "tempera"}
     assert body["output_format"] == "png"
     for place, item in enumerate(body["data"]):
-        assert opened(unpacked(item)).size == (48, 32)
+        assert open_image(unpacked(item)).size == (48, 32)
         assert identify(unpacked(item))[1]["seed"] == str(7 + place)
-    made = body["tempera"]
-    assert made.pop("job").startswith("job_")
-    assert made.pop("seconds") > 0
+    details = body["tempera"]
+    assert details.pop("job").startswith("job_")
+    assert details.pop("seconds") > 0
     all_read = {"dropped": [], "unknown": [], "limit": 16}
-    assert made == {
+    assert details == {
         "seed": 7,
         "steps": 4,
         "guidance": 5.5,
@@ -121,14 +121,14 @@ async def test_pictures_with_everything_that_made_them(http: aiohttp.ClientSessi
     }
 
 
-async def test_a_seed_is_drawn_and_told_where_none_is_named(http: aiohttp.ClientSession) -> None:
+async def test_a_request_without_a_seed_gets_one_that_is_reported(http: aiohttp.ClientSession) -> None:
     first, second = [await draw(http, seed=None) for _ in range(2)]
     assert first["tempera"]["seed"] != second["tempera"]["seed"]
     again = await draw(http, seed=first["tempera"]["seed"])
     assert again["data"] == first["data"]
 
 
-async def test_the_same_seed_alone_and_in_company(http: aiohttp.ClientSession) -> None:
+async def test_the_same_seed_gives_the_same_picture_alone_and_in_a_batch(http: aiohttp.ClientSession) -> None:
     wanted = [{"seed": 1, "steps": 9}, {"seed": 2, "prompt": "a dog", "guidance": 1}, {"seed": 3, "n": 3}, {"seed": 4}]
     together = await asyncio.gather(*(draw(http, **fields) for fields in wanted))
     for fields, body in zip(wanted, together, strict=True):
@@ -139,30 +139,30 @@ async def test_the_same_seed_alone_and_in_company(http: aiohttp.ClientSession) -
 async def test_an_animation_is_a_gif(http: aiohttp.ClientSession) -> None:
     body = await draw(http, layout="animation", frames=[0, 2, 4], enlarge=64, output_format="gif")
     assert body["output_format"] == "gif"
-    gif = opened(unpacked(body["data"][0]))
+    gif = open_image(unpacked(body["data"][0]))
     assert (gif.format, gif.n_frames, gif.size) == ("GIF", 3, (64, 64))
 
 
 async def test_a_sweep_is_one_row(http: aiohttp.ClientSession) -> None:
     body = await draw(http, sweep={"guidance": [1, 3, 7]})
     [row] = body["data"]
-    assert opened(unpacked(row)).width == 3 * EDGE + 2 * 4
+    assert open_image(unpacked(row)).width == 3 * EDGE + 2 * 4
     assert identify(unpacked(row))[1]["guidance"] == "1, 3, 7"
 
 
 # Streams
 
 
-async def test_a_stream_of_the_official_client(client: AsyncOpenAI) -> None:
+async def test_the_official_client_reads_a_stream(client: AsyncOpenAI) -> None:
     events = [
         event
         async for event in await client.images.generate(
             model="tiny", prompt="a cat", n=1, stream=True, partial_images=2, extra_body={"seed": 7, "steps": 8}
         )
     ]
-    told = [event.model_extra["tempera"] for event in events if event.type == "tempera.progress"]
-    steps = [one["step"] for one in told if "step" in one]
-    # A reader that is slow misses what is outdated.
+    reported = [event.model_extra["tempera"] for event in events if event.type == "tempera.progress"]
+    steps = [one["step"] for one in reported if "step" in one]
+    # A slow reader does not get outdated events.
     assert steps == sorted(set(steps))
     assert steps[-1] == 8
     partial = [event for event in events if event.type == "image_generation.partial_image"]
@@ -181,7 +181,7 @@ async def test_a_stream_of_the_official_client(client: AsyncOpenAI) -> None:
     assert (ended["step"], ended["steps"]) == (8, 8)
 
 
-async def test_events_have_names_and_an_end(http: aiohttp.ClientSession) -> None:
+async def test_events_have_names_and_the_stream_has_an_end(http: aiohttp.ClientSession) -> None:
     async with http.post(DRAW, json=asked(stream=True, n=2, steps=3)) as response:
         text = (await response.read()).decode()
     *blocks, last, rest = text.split("\n\n")
@@ -196,23 +196,23 @@ async def test_several_pictures_share_a_preview(http: aiohttp.ClientSession) -> 
     events = await stream(http, n=4, partial_images=1)
     [partial] = [event for event in events if "partial_image_index" in event]
     assert partial["size"] == f"{2 * EDGE + 4}x{2 * EDGE + 4}"
-    assert opened(unpacked(partial)).size == (2 * EDGE + 4, 2 * EDGE + 4)
+    assert open_image(unpacked(partial)).size == (2 * EDGE + 4, 2 * EDGE + 4)
 
 
-async def test_who_waits_hears_the_place_and_who_leaves_frees_a_slot(http: aiohttp.ClientSession) -> None:
+async def test_a_waiting_job_gets_its_place_and_a_closed_stream_frees_a_slot(http: aiohttp.ClientSession) -> None:
     async with busy(http) as holding, http.post(DRAW, json=asked(stream=True)) as waiting:
         events = events_of(waiting)
         first = await anext(events)
         assert first["type"] == "tempera.progress"
         assert first["tempera"]["queue"]["place"] == 1
         holding[0].close()
-        told = [event async for event in events]
-        assert told[-1] == "[DONE]"
-        assert told[-2]["type"] == "image_generation.completed"
+        reported = [event async for event in events]
+        assert reported[-1] == "[DONE]"
+        assert reported[-2]["type"] == "image_generation.completed"
         assert not holding[1].closed
 
 
-async def test_a_cancelled_drawing_is_told_so(http: aiohttp.ClientSession) -> None:
+async def test_the_stream_of_a_cancelled_job_ends_with_that_error(http: aiohttp.ClientSession) -> None:
     async with http.post(DRAW, json=asked(stream=True, **ENDLESS)) as response:
         events = events_of(response)
         await anext(events)
@@ -229,7 +229,7 @@ async def _is_idle(http: aiohttp.ClientSession) -> bool:
         return bool(queue["running"] == queue["waiting"] == 0)
 
 
-async def test_what_the_engine_refuses_after_a_wait_ends_the_stream(http: aiohttp.ClientSession) -> None:
+async def test_a_refusal_after_a_wait_ends_the_stream(http: aiohttp.ClientSession) -> None:
     async with busy(http) as holding, http.post(DRAW, json=asked(stream=True, guidance=31)) as waiting:
         events = events_of(waiting)
         await anext(events)
@@ -247,54 +247,54 @@ def source() -> bytes:
     return encode(Image.linear_gradient("L").resize((64, 64)).convert("RGB"), {})
 
 
-async def test_variations_with_the_official_client(client: AsyncOpenAI, source: bytes) -> None:
+async def test_the_official_client_draws_variations(client: AsyncOpenAI, source: bytes) -> None:
     wanted = {"prompt": "a cat", "seed": 5, "strength": 0.5, "steps": 8, "layout": "grid"}
     body = await client.images.create_variation(model="tiny", image=source, n=4, extra_body=wanted)
     assert len(body.data) == 1
-    made = body.model_extra["tempera"]
-    assert (made["strength"], made["steps"], made["seed"]) == (0.5, 8, 5)
-    assert opened(base64.b64decode(body.data[0].b64_json)).size == (2 * EDGE + 4, 2 * EDGE + 4)
+    details = body.model_extra["tempera"]
+    assert (details["strength"], details["steps"], details["seed"]) == (0.5, 8, 5)
+    assert open_image(base64.b64decode(body.data[0].b64_json)).size == (2 * EDGE + 4, 2 * EDGE + 4)
     with pytest.raises(openai.BadRequestError, match="`prompt` is missing, and the picture has none of its own"):
         await client.images.create_variation(model="tiny", image=source)
 
 
-async def test_a_plain_variation_has_the_prompt_of_its_picture(client: AsyncOpenAI) -> None:
+async def test_a_variation_without_a_prompt_uses_that_of_its_picture(client: AsyncOpenAI) -> None:
     drawn = await client.images.generate(model="tiny", prompt="a größe")
     body = await client.images.create_variation(model="tiny", image=base64.b64decode(drawn.data[0].b64_json))
     assert identify(base64.b64decode(body.data[0].b64_json))[1]["prompt"] == "a größe"
 
 
 def form(picture: bytes | None, **fields: str) -> aiohttp.FormData:
-    made = aiohttp.FormData(default_to_multipart=True)
+    data = aiohttp.FormData(default_to_multipart=True)
     for name, value in (fields | {"model": fields.get("model", "tiny")}).items():
-        made.add_field(name.replace("_list", "[]"), value)
+        data.add_field(name.replace("_list", "[]"), value)
     if picture is not None:
-        made.add_field("image", io.BytesIO(picture), filename="source.png")
-    return made
+        data.add_field("image", io.BytesIO(picture), filename="source.png")
+    return data
 
 
-async def test_a_stream_of_a_variation(http: aiohttp.ClientSession, source: bytes) -> None:
+async def test_a_variation_can_be_streamed(http: aiohttp.ClientSession, source: bytes) -> None:
     fields = {"prompt": "a cat", "strength": "0.5", "steps": "8", "stream": "true", "partial_images": "1", "seed": ""}
     async with http.post(VARY, data=form(source, **fields)) as response:
         events = [event async for event in events_of(response)]
     progress = [event["tempera"] for event in events[:-1] if event["type"] == "tempera.progress"]
-    # Whoever reads slowly misses what is outdated.
-    steps = [told["step"] for told in progress]
+    # A slow reader does not get outdated events.
+    steps = [reported["step"] for reported in progress]
     assert steps == sorted(set(steps))
     assert steps[-1] == 4
-    assert {told["steps"] for told in progress} == {4}
+    assert {reported["steps"] for reported in progress} == {4}
     assert events[-2]["type"] == "image_generation.completed"
     assert events[-2]["tempera"]["strength"] == 0.5
 
 
 @pytest.mark.parametrize("fields", [{"frames": "[0, 2]"}, {"frames_list": "2"}], ids=str)
-async def test_lists_in_a_form(http: aiohttp.ClientSession, source: bytes, fields: dict[str, str]) -> None:
+async def test_a_form_can_carry_lists(http: aiohttp.ClientSession, source: bytes, fields: dict[str, str]) -> None:
     asked_for = {"prompt": "a cat", "strength": "1", "layout": "strip"} | fields
     async with http.post(VARY, data=form(source, **asked_for)) as response:
         body = await response.json()
     count = 2 if "frames" in fields else 1
     numbers_below = 13 if count > 1 else 0
-    assert opened(unpacked(body["data"][0])).size == (count * EDGE + (count - 1) * 4, EDGE + numbers_below)
+    assert open_image(unpacked(body["data"][0])).size == (count * EDGE + (count - 1) * 4, EDGE + numbers_below)
 
 
 def bomb() -> bytes:
@@ -333,7 +333,7 @@ def broken_off() -> bytes:
     ],
     ids=lambda value: str(value)[:20],
 )
-async def test_mistakes_in_a_form(
+async def test_mistakes_in_a_form_are_refused(
     http: aiohttp.ClientSession, source: bytes, picture: Any, fields: dict[str, str], param: str, sentence: str
 ) -> None:
     data = source if picture == "source" else picture() if callable(picture) else picture
@@ -343,19 +343,19 @@ async def test_mistakes_in_a_form(
     assert (error["param"], error["message"]) == (param, sentence)
 
 
-async def test_a_picture_with_an_odd_text_field_disturbs_nobody(http: aiohttp.ClientSession) -> None:
+async def test_a_picture_with_an_odd_text_field_does_not_disturb_other_jobs(http: aiohttp.ClientSession) -> None:
     odd = encode(Image.new("RGB", (64, 64)), {"transparency": "x"})
-    async with http.post(DRAW, json=asked(stream=True, **ENDLESS)) as beside:
-        events = events_of(beside)
+    async with http.post(DRAW, json=asked(stream=True, **ENDLESS)) as other:
+        events = events_of(other)
         await anext(events)
         async with http.post(VARY, data=form(odd, prompt="a cat")) as response:
             assert response.status == 200, await response.text()
         further = [await anext(events) for _ in range(3)]
         assert all("tempera" in event for event in further)
-        beside.close()
+        other.close()
 
 
-async def test_bodies_that_are_no_form(http: aiohttp.ClientSession) -> None:
+async def test_bodies_that_are_not_a_form_are_refused(http: aiohttp.ClientSession) -> None:
     async with http.post(VARY, json=asked()) as response:
         assert response.status == 400
         assert "multipart/form-data" in (await error_of(response))["message"]
@@ -389,7 +389,7 @@ async def test_many_parts_are_refused(http: aiohttp.ClientSession, source: bytes
     ],
     ids=str,
 )
-async def test_mistakes_have_a_status_before_any_stream(
+async def test_mistakes_are_refused_with_a_status_instead_of_a_stream(
     http: aiohttp.ClientSession, fields: dict[str, Any], param: str
 ) -> None:
     async with http.post(DRAW, json=asked(**fields)) as response:

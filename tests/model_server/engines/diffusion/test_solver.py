@@ -1,4 +1,4 @@
-"""The solver beside diffusers' own, and pictures at different places in one step."""
+"""The solver, compared with that of diffusers, and for pictures at different steps."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ LINEAR = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_lin
 
 
 def network(noisy: torch.Tensor, timestep: int) -> torch.Tensor:
-    """Something smooth that depends on both."""
+    """A smooth function of both, in place of a network."""
     return torch.tanh(noisy * 0.7 + timestep / 1000)
 
 
 def solved(solver: Solver, steps: int, noisy: torch.Tensor) -> torch.Tensor:
     before: list[torch.Tensor | None] = [None]
-    for move in solver.moves(steps):
-        noisy, clean = advance([move], noisy, network(noisy, move.timestep), before)
+    for solver_step in solver.schedule(steps):
+        noisy, clean = advance([solver_step], noisy, network(noisy, solver_step.timestep), before)
         before = [clean[0]]
     return noisy
 
@@ -34,7 +34,7 @@ def solved(solver: Solver, steps: int, noisy: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     "config", [COSINE, LINEAR, LINEAR | {"use_karras_sigmas": True}, COSINE | {"prediction_type": "sample"}], ids=str
 )
-def test_the_steps_are_those_of_diffusers(config: dict[str, Any], steps: int) -> None:
+def test_the_solver_computes_what_diffusers_computes(config: dict[str, Any], steps: int) -> None:
     theirs = DPMSolverMultistepScheduler(
         **{name: value for name, value in config.items() if name != "clip_sample"}, final_sigmas_type="zero"
     )
@@ -47,59 +47,63 @@ def test_the_steps_are_those_of_diffusers(config: dict[str, Any], steps: int) ->
 
 
 @pytest.mark.parametrize("kind", [DDIMScheduler, EulerDiscreteScheduler])
-def test_any_known_configuration_is_understood(kind: type) -> None:
-    moves = Solver(dict(kind(**LINEAR).config)).moves(5)
-    assert [move.timestep for move in moves] == sorted((move.timestep for move in moves), reverse=True)
-    assert all(move.alpha**2 + move.sigma**2 == pytest.approx(1) for move in moves)
+def test_configurations_of_other_schedulers_are_understood(kind: type) -> None:
+    schedule = Solver(dict(kind(**LINEAR).config)).schedule(5)
+    assert [solver_step.timestep for solver_step in schedule] == sorted(
+        (solver_step.timestep for solver_step in schedule), reverse=True
+    )
+    assert all(solver_step.alpha**2 + solver_step.sigma**2 == pytest.approx(1) for solver_step in schedule)
 
 
 def test_the_first_step_begins_with_noise_alone_and_the_last_ends_with_the_picture() -> None:
-    moves = Solver(COSINE).moves(30)
-    assert (moves[0].timestep, len(moves)) == (999, 30)
-    assert moves[0].alpha < 1e-3
-    assert (moves[-1].keep, moves[-1].new, moves[-1].old) == (0, 1, 0)
+    schedule = Solver(COSINE).schedule(30)
+    assert (schedule[0].timestep, len(schedule)) == (999, 30)
+    assert schedule[0].alpha < 1e-3
+    assert (schedule[-1].noisy_weight, schedule[-1].clean_weight, schedule[-1].previous_weight) == (0, 1, 0)
 
 
 @pytest.mark.parametrize("steps", [1, 29, 61, 122, 150])
-def test_there_are_as_many_steps_as_were_asked_for(steps: int) -> None:
-    moves = Solver(COSINE).moves(steps)
-    assert len({move.timestep for move in moves}) == len(moves) == steps
-    assert moves[-1].timestep >= 0
+def test_a_schedule_has_the_requested_number_of_steps(steps: int) -> None:
+    schedule = Solver(COSINE).schedule(steps)
+    assert len({solver_step.timestep for solver_step in schedule}) == len(schedule) == steps
+    assert schedule[-1].timestep >= 0
 
 
-def test_pictures_at_different_places_share_a_step() -> None:
+def test_pictures_at_different_steps_can_be_advanced_together() -> None:
     solver = Solver(COSINE)
-    moves = [solver.moves(30)[12], solver.moves(5)[0], solver.moves(8)[7]]
+    schedule = [solver.schedule(30)[12], solver.schedule(5)[0], solver.schedule(8)[7]]
     generator = torch.Generator().manual_seed(1)
     noisy, output, past = torch.randn(3, 3, 4, 8, 8, generator=generator)
     before = [past[0], None, past[2]]
-    together = advance(moves, noisy, output, before)
+    together = advance(schedule, noisy, output, before)
     for place in range(3):
         row = slice(place, place + 1)
-        alone = advance(moves[row], noisy[row], output[row], before[row])
+        alone = advance(schedule[row], noisy[row], output[row], before[row])
         assert torch.equal(alone[0], together[0][row])
         assert torch.equal(alone[1], together[1][row])
 
 
-def test_a_network_that_knows_the_picture_ends_with_it() -> None:
+def test_a_perfect_network_leads_to_its_picture() -> None:
     solver = Solver(COSINE)
     picture, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(2))
     noisy, before = noise, [None]
-    for move in solver.moves(6):
-        speed = (move.alpha * noisy - picture) / move.sigma
-        noisy, clean = advance([move], noisy, speed, before)
+    for solver_step in solver.schedule(6):
+        speed = (solver_step.alpha * noisy - picture) / solver_step.sigma
+        noisy, clean = advance([solver_step], noisy, speed, before)
         before = [clean[0]]
         torch.testing.assert_close(clean, picture, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(noisy, picture, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(("strength", "start"), [(1.0, 0), (0.6, 12), (0.5, 15), (0.01, 29)])
-def test_the_strength_says_where_to_begin(strength: float, start: int) -> None:
-    assert Solver(COSINE).start(30, strength) == start
+def test_the_strength_decides_the_first_step(strength: float, start: int) -> None:
+    assert Solver(COSINE).find_first_step(30, strength) == start
 
 
-def test_a_picture_that_begins_in_the_middle_needs_no_past() -> None:
-    move = Solver(COSINE).moves(30)[12]
+def test_the_first_step_of_a_variation_is_of_first_order() -> None:
+    solver_step = Solver(COSINE).schedule(30)[12]
     noisy, output = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(4))
-    after, clean = advance([move], noisy, output, [None])
-    torch.testing.assert_close(after, move.keep * noisy + (move.new + move.old) * clean)
+    after, clean = advance([solver_step], noisy, output, [None])
+    torch.testing.assert_close(
+        after, solver_step.noisy_weight * noisy + (solver_step.clean_weight + solver_step.previous_weight) * clean
+    )

@@ -1,3 +1,5 @@
+"""GGUF models become folders that transformers opens."""
+
 from __future__ import annotations
 
 import hashlib
@@ -19,13 +21,13 @@ from model_server.files.cache import ModelCache
 pytestmark = pytest.mark.processes
 
 WIDTH, HIDDEN, LAYERS, HEADS, KV_HEADS = 32, 64, 2, 4, 2
-Converted = tuple[Path, dict[str, np.ndarray], ModelCache, CatalogueEntry, "Steps"]
+Converted = tuple[Path, dict[str, np.ndarray], ModelCache, CatalogueEntry, "ProgressRecorder"]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
 
 
 def write_gguf(path: Path, *, tied: bool) -> dict[str, np.ndarray]:
-    """A random Qwen2 of two layers with a byte-level tokenizer; what comes back are its tensors."""
+    """Write a random Qwen2 of two layers with a byte-level tokenizer, and return its tensors."""
     letters = list(bytes_to_unicode().values())
     tokens = [*letters, "he", "ll", *SPECIAL]
     writer = gguf.GGUFWriter(path, "qwen2")
@@ -95,25 +97,27 @@ def entry_for(path: Path) -> CatalogueEntry:
     )
 
 
-class Steps:
+class ProgressRecorder:
+    """Records the phases of a download, each once."""
+
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.phases: list[str] = []
 
     def update(self, what: str, done: int, total: int | None) -> None:
-        if what not in self.heard:
-            self.heard.append(what)
+        if what not in self.phases:
+            self.phases.append(what)
 
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
-    """An untied model that went through the store."""
+    """An untied model that the store has converted."""
     folder = tmp_path_factory.mktemp("convert")
     tensors = write_gguf(folder / "tiny.gguf", tied=False)
-    store, entry, steps = ModelCache(folder / "cache"), entry_for(folder / "tiny.gguf"), Steps()
-    return store.ensure(entry, steps), tensors, store, entry, steps
+    store, entry, progress = ModelCache(folder / "cache"), entry_for(folder / "tiny.gguf"), ProgressRecorder()
+    return store.ensure(entry, progress), tensors, store, entry, progress
 
 
-def test_the_folder_opens_as_any_model_does(converted: Converted) -> None:
+def test_transformers_opens_the_folder(converted: Converted) -> None:
     folder = converted[0]
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
@@ -144,13 +148,13 @@ def test_the_weights_are_those_of_the_file(converted: Converted) -> None:
 def test_a_conversion_happens_once_and_keeps_the_source(
     converted: Converted,
 ) -> None:
-    folder, _, store, entry, steps = converted
-    assert "converting tiny.gguf" in steps.heard
+    folder, _, store, entry, progress = converted
+    assert "converting tiny.gguf" in progress.phases
     assert folder.name == entry.files[0].sha256
     assert (store.cache / "models/tiny/tiny.gguf").is_file()
-    again = Steps()
+    again = ProgressRecorder()
     assert store.ensure(entry, again) == folder
-    assert again.heard == []
+    assert again.phases == []
 
 
 def test_a_tied_output_layer_stays_tied(tmp_path: Path) -> None:
@@ -162,7 +166,7 @@ def test_a_tied_output_layer_stays_tied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not one", b"GGUF and then nothing"])
-def test_what_is_no_gguf_gets_a_sentence(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_gguf_is_refused_with_a_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.gguf").write_bytes(content)
     command = [
         sys.executable,

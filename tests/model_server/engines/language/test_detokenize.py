@@ -1,4 +1,4 @@
-"""Text as it comes: whole characters, right spaces, no stop strings."""
+"""Streamed text: whole characters, correct spaces, no stop strings."""
 
 import copy
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from model_server.engines.contract import Misconfigured
-from model_server.engines.language.detokenize import BREAK, TextStream, TokenBytes
+from model_server.engines.language.detokenize import SPLIT_MARK, TextStream, TokenBytes
 
 SENTENCE = "Größe: über 🐉👩‍🔬 e\u0301, 日本 — \ufffd fine\n\tx"
 
 
-class Pieces:
+class FakeVocabulary:
     """A vocabulary of the given pieces, by default of all single bytes."""
 
     special: frozenset[int] = frozenset()
@@ -27,16 +27,16 @@ class Pieces:
         return self._pieces[token]
 
 
-def stream(*stop: str) -> TextStream:
-    return TextStream(Pieces(), stop)  # type: ignore[arg-type]
+def make_stream(*stop: str) -> TextStream:
+    return TextStream(FakeVocabulary(), stop)  # type: ignore[arg-type]
 
 
-def pushed(text: TextStream, data: bytes) -> list[str]:
+def push_bytes(text: TextStream, data: bytes) -> list[str]:
     return [text.push(byte) for byte in data]
 
 
 @pytest.mark.parametrize("family", ["byte_level", "sentence_piece"])
-def test_tokens_give_their_text_back_without_half_characters(family: str, request: pytest.FixtureRequest) -> None:
+def test_tokens_become_their_text_without_partial_characters(family: str, request: pytest.FixtureRequest) -> None:
     tokenizer: PreTrainedTokenizerFast = request.getfixturevalue(family)
     vocabulary = TokenBytes(tokenizer)
     ids = tokenizer(SENTENCE, add_special_tokens=False).input_ids
@@ -47,7 +47,7 @@ def test_tokens_give_their_text_back_without_half_characters(family: str, reques
     assert b"".join(map(vocabulary.bytes, ids)).decode().removeprefix(" ") == SENTENCE
 
 
-def test_sentence_piece_keeps_the_space_where_a_text_goes_on(sentence_piece: PreTrainedTokenizerFast) -> None:
+def test_sentence_piece_keeps_the_space_where_a_text_continues(sentence_piece: PreTrainedTokenizerFast) -> None:
     vocabulary = TokenBytes(sentence_piece)
     cat = sentence_piece.convert_tokens_to_ids("▁cat")
     assert TextStream(vocabulary).push(cat) == " cat"
@@ -70,24 +70,26 @@ def test_special_tokens_have_a_name_but_are_not_shown(byte_level: PreTrainedToke
 def test_ids_that_only_pad_the_model_are_unused(byte_level: PreTrainedTokenizerFast) -> None:
     size = len(byte_level)
     converted = copy.deepcopy(byte_level)
-    # As a converted GGUF names them, and one that only looks like it.
+    # Names as in a converted GGUF, and one that only looks like them.
     converted.add_tokens([f"[PAD{size}]", f"[PAD{size + 1}]", f"[PAD{size}0]"])
-    assert TokenBytes(converted).unused(size + 5) == [size, size + 1, size + 3, size + 4]
-    assert TokenBytes(byte_level).unused(size) == []
+    assert TokenBytes(converted).find_unused(size + 5) == [size, size + 1, size + 3, size + 4]
+    assert TokenBytes(byte_level).find_unused(size) == []
 
 
-@pytest.mark.parametrize("text", ["<|end|>", "a<|start|><|end|>b", "<|en<|end|>d|>", f"<{BREAK}|end|>", "<<|end|>"])
+@pytest.mark.parametrize(
+    "text", ["<|end|>", "a<|start|><|end|>b", "<|en<|end|>d|>", f"<{SPLIT_MARK}|end|>", "<<|end|>"]
+)
 def test_names_of_special_tokens_are_broken(byte_level: PreTrainedTokenizerFast, text: str) -> None:
     vocabulary = TokenBytes(byte_level)
-    parts = vocabulary.broken(text).split(BREAK)
-    assert "".join(parts) == text.replace(BREAK, "")
+    parts = vocabulary.break_special_tokens(text).split(SPLIT_MARK)
+    assert "".join(parts) == text.replace(SPLIT_MARK, "")
     assert len(parts) > 1
     ids = [token for part in parts for token in byte_level(part).input_ids]
     assert not vocabulary.special & set(ids)
 
 
 def test_other_text_is_left_alone(byte_level: PreTrainedTokenizerFast) -> None:
-    assert TokenBytes(byte_level).broken(SENTENCE + "<|END|> <|end|") == SENTENCE + "<|END|> <|end|"
+    assert TokenBytes(byte_level).break_special_tokens(SENTENCE + "<|END|> <|end|") == SENTENCE + "<|END|> <|end|"
 
 
 def test_a_tokenizer_of_another_kind_is_refused(word_piece: PreTrainedTokenizerFast) -> None:
@@ -96,34 +98,34 @@ def test_a_tokenizer_of_another_kind_is_refused(word_piece: PreTrainedTokenizerF
 
 
 def test_a_character_comes_out_with_its_last_byte() -> None:
-    assert pushed(stream(), "aü🐉".encode()) == ["a", "", "ü", "", "", "", "🐉"]
+    assert push_bytes(make_stream(), "aü🐉".encode()) == ["a", "", "ü", "", "", "", "🐉"]
 
 
 def test_half_a_character_at_the_end_is_left_out() -> None:
-    text = stream()
-    assert pushed(text, "ok 🐉".encode()[:-1]) == ["o", "k", " ", "", "", ""]
+    text = make_stream()
+    assert push_bytes(text, "ok 🐉".encode()[:-1]) == ["o", "k", " ", "", "", ""]
     assert text.finish() == ""
 
 
 def test_bytes_that_are_no_character_are_marked() -> None:
-    assert "".join(pushed(stream(), b"a\xffb")) == "a\ufffdb"
+    assert "".join(push_bytes(make_stream(), b"a\xffb")) == "a\ufffdb"
 
 
-def test_a_stop_string_is_held_back_while_it_may_still_come() -> None:
-    text = stream("END")
-    assert pushed(text, b"an ENd") == ["a", "n", " ", "", "", "ENd"]
-    assert pushed(text, b" EN") == [" ", "", ""]
+def test_text_is_held_back_while_it_may_become_a_stop_string() -> None:
+    text = make_stream("END")
+    assert push_bytes(text, b"an ENd") == ["a", "n", " ", "", "", "ENd"]
+    assert push_bytes(text, b" EN") == [" ", "", ""]
     assert text.finish() == "EN"
     assert not text.stopped
 
 
-def test_nothing_is_shown_from_a_stop_string_on() -> None:
-    text = stream("END", "now")
-    assert "".join(pushed(text, b"the END is now")) + text.finish() == "the "
+def test_text_ends_before_a_stop_string() -> None:
+    text = make_stream("END", "now")
+    assert "".join(push_bytes(text, b"the END is now")) + text.finish() == "the "
     assert text.stopped
 
 
-def test_the_first_of_two_stop_strings_in_one_token_counts(byte_level: PreTrainedTokenizerFast) -> None:
+def test_of_two_stop_strings_in_one_token_the_first_counts(byte_level: PreTrainedTokenizerFast) -> None:
     (cat,) = byte_level(" cat").input_ids
     text = TextStream(TokenBytes(byte_level), ("t", "a", ""))
     assert text.push(cat) == " c"
@@ -139,7 +141,7 @@ def test_any_text_is_cut_before_the_stop_string_that_is_complete_first(
     pieces: list[bytes], stops: list[str], bytewise: bool
 ) -> None:
     whole = b"".join(pieces).decode()
-    vocabulary = Pieces([bytes([byte]) for byte in whole.encode()] if bytewise else pieces)
+    vocabulary = FakeVocabulary([bytes([byte]) for byte in whole.encode()] if bytewise else pieces)
     text = TextStream(vocabulary, stops)  # type: ignore[arg-type]
     count = len(whole.encode()) if bytewise else len(pieces)
     shown = "".join(map(text.push, range(count))) + text.finish()

@@ -1,12 +1,12 @@
-"""The dial against a float64 softmax at every temperature."""
+"""The dial, compared with softmax in float64 at every temperature."""
 
 import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from model_server.engines.common.seeding import seeded
+from model_server.engines.common.seeding import make_generator
 from model_server.engines.language.detokenize import TokenBytes
-from model_server.engines.language.dial import TEMPERATURES, TOKENS, dial
+from model_server.engines.language.dial import SHOWN_TOKENS, TEMPERATURES, make_dial
 from model_server.engines.language.sampling import distribution
 from model_server.jobs import Dial, Sampling
 
@@ -18,10 +18,10 @@ def logits(byte_level: PreTrainedTokenizerFast) -> torch.Tensor:
     return row
 
 
-def dialled(
-    logits: torch.Tensor, tokenizer: PreTrainedTokenizerFast, prompt: tuple[int, ...] = (), **how: float
+def dial_of(
+    logits: torch.Tensor, tokenizer: PreTrainedTokenizerFast, prompt: tuple[int, ...] = (), **sampling: float
 ) -> Dial:
-    return dial("a", logits, TokenBytes(tokenizer), Sampling(**{"seed": 1} | how), prompt)
+    return make_dial("a", logits, TokenBytes(tokenizer), Sampling(**{"seed": 1} | sampling), prompt)
 
 
 def test_forty_temperatures_from_a_twentieth_to_two() -> None:
@@ -29,7 +29,7 @@ def test_forty_temperatures_from_a_twentieth_to_two() -> None:
 
 
 def test_sums_and_entropies_are_those_of_float64(logits: torch.Tensor, byte_level: PreTrainedTokenizerFast) -> None:
-    found = dialled(logits, byte_level)
+    found = dial_of(logits, byte_level)
     wide = logits[:-8].double()
     for temperature, log_sum, entropy in zip(found.temperatures, found.log_sum_exp, found.entropy, strict=True):
         logs = torch.log_softmax(wide / temperature, 0)
@@ -37,13 +37,13 @@ def test_sums_and_entropies_are_those_of_float64(logits: torch.Tensor, byte_leve
         assert entropy == pytest.approx(float(-(logs.exp() * logs).sum()), abs=1e-12)
 
 
-def test_any_temperatures_distribution_follows_from_it(
+def test_the_distribution_at_any_temperature_follows_from_the_dial(
     logits: torch.Tensor, byte_level: PreTrainedTokenizerFast
 ) -> None:
-    found = dialled(logits, byte_level)
+    found = dial_of(logits, byte_level)
     at = found.temperatures.index(0.7)
     shown = [float(torch.tensor(one.logit / 0.7 - found.log_sum_exp[at]).exp()) for one in found.tokens]
-    exact = torch.softmax(logits.double() / 0.7, 0).topk(TOKENS)
+    exact = torch.softmax(logits.double() / 0.7, 0).topk(SHOWN_TOKENS)
     assert shown == pytest.approx(exact.values.tolist(), rel=1e-5)
     assert [one.id for one in found.tokens] == exact.indices.tolist()
     assert found.tokens[0].bytes == TokenBytes(byte_level).bytes(found.tokens[0].id)
@@ -52,52 +52,54 @@ def test_any_temperatures_distribution_follows_from_it(
 def test_impossible_tokens_are_not_shown(byte_level: PreTrainedTokenizerFast) -> None:
     row = torch.full((len(byte_level),), float("-inf"))
     row[[5, 9]] = torch.tensor([1.0, 2.0])
-    found = dialled(row, byte_level)
+    found = dial_of(row, byte_level)
     assert [one.id for one in found.tokens] == [9, 5]
     assert all(entropy >= 0 for entropy in found.entropy)
 
 
 @pytest.mark.parametrize("top_p", [1.0, 0.6])
-def test_what_can_be_drawn_is_told_too(logits: torch.Tensor, byte_level: PreTrainedTokenizerFast, top_p: float) -> None:
-    found = dialled(logits, byte_level, temperature=2.0, top_p=top_p)
+def test_probabilities_after_temperature_and_cuts_are_shown(
+    logits: torch.Tensor, byte_level: PreTrainedTokenizerFast, top_p: float
+) -> None:
+    found = dial_of(logits, byte_level, temperature=2.0, top_p=top_p)
     exact = torch.softmax(logits.double() / 2, 0)
     cut = exact.clone()
     order = exact.argsort(descending=True)
     nucleus = int((exact[order].cumsum(0) < top_p).sum()) + 1
     cut[order[nucleus:]] = 0
     cut /= cut.sum()
-    assert 1 < nucleus < TOKENS or top_p == 1.0
+    assert 1 < nucleus < SHOWN_TOKENS or top_p == 1.0
     assert [one.after for one in found.tokens] == pytest.approx([float(cut[one.id]) for one in found.tokens], rel=1e-4)
-    assert sum(one.after for one in found.tokens) == pytest.approx(float(cut[order[:TOKENS]].sum()), rel=1e-4)
+    assert sum(one.after for one in found.tokens) == pytest.approx(float(cut[order[:SHOWN_TOKENS]].sum()), rel=1e-4)
 
 
-def test_the_seed_draws_what_an_answer_would_begin_with(
+def test_the_drawn_token_is_the_first_of_an_answer_with_that_seed(
     logits: torch.Tensor, byte_level: PreTrainedTokenizerFast
 ) -> None:
     drawn = set()
     for seed in range(40):
         sampling = Sampling(seed=seed, temperature=3.0)
-        token = dialled(logits, byte_level, seed=seed, temperature=3.0).drawn
-        assert token.id == distribution(logits.clone(), sampling).draw(seeded(seed))
+        token = dial_of(logits, byte_level, seed=seed, temperature=3.0).drawn
+        assert token.id == distribution(logits.clone(), sampling).draw(make_generator(seed))
         assert token.logit == float(logits[token.id])
         drawn.add(token.id)
     assert len(drawn) > 3
 
 
-def test_what_was_read_comes_back_token_by_token(logits: torch.Tensor, byte_level: PreTrainedTokenizerFast) -> None:
+def test_the_prompt_comes_back_token_by_token(logits: torch.Tensor, byte_level: PreTrainedTokenizerFast) -> None:
     ids = tuple(byte_level("the cat").input_ids)
-    read = dialled(logits, byte_level, ids).prompt
+    read = dial_of(logits, byte_level, ids).prompt
     assert tuple(token.id for token in read) == ids
     assert b"".join(token.bytes for token in read) == b"the cat"
 
 
-def test_what_was_read_without_being_text_is_marked(logits: torch.Tensor, byte_level: PreTrainedTokenizerFast) -> None:
+def test_special_tokens_of_the_prompt_are_marked(logits: torch.Tensor, byte_level: PreTrainedTokenizerFast) -> None:
     ids = (min(TokenBytes(byte_level).special), *byte_level("the cat").input_ids)
-    assert [token.special for token in dialled(logits, byte_level, ids).prompt] == [True] + [False] * (len(ids) - 1)
+    assert [token.special for token in dial_of(logits, byte_level, ids).prompt] == [True] + [False] * (len(ids) - 1)
 
 
-def test_tokens_that_are_none_of_the_text_are_marked(byte_level: PreTrainedTokenizerFast) -> None:
+def test_special_tokens_are_marked(byte_level: PreTrainedTokenizerFast) -> None:
     special = min(TokenBytes(byte_level).special)
     row = torch.full((len(byte_level),), float("-inf"))
     row[[special, special + 5]] = torch.tensor([2.0, 1.0])
-    assert [one.special for one in dialled(row, byte_level).tokens] == [True, False]
+    assert [one.special for one in dial_of(row, byte_level).tokens] == [True, False]

@@ -1,4 +1,4 @@
-"""The language engine against the plain model it runs."""
+"""The language engine, compared with the plain model that it runs."""
 
 import json
 import math
@@ -37,7 +37,7 @@ from model_server.jobs import (
 
 Run = Callable[..., list[Event]]
 PROMPT = (5, 80, 300, 9)
-PIECE = CPU_BUDGET.alone
+PIECE = CPU_BUDGET.without_decoding
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def logprobs_of(events: list[Event]) -> list[TokenLogprob]:
 
 
 def greedy_by_hand(folder: Path, prompt: tuple[int, ...], count: int) -> tuple[list[int], torch.Tensor]:
-    """Tokens and the logits that they were taken from, each from a forward pass over everything before."""
+    """Return `count` tokens and the logits of each, from a forward pass over all tokens before it."""
     model = AutoModelForCausalLM.from_pretrained(folder)
-    # What comes after only pads the embedding.
+    # Later rows only pad the embedding.
     size = len(AutoTokenizer.from_pretrained(folder))
     ids, rows = list(prompt), []
     with torch.inference_mode():
@@ -98,7 +98,7 @@ def test_events_come_in_order_and_usage_counts(engine: Engine, run: Run) -> None
 def test_the_streamed_text_is_that_of_all_tokens_together(engine: Engine, run: Run) -> None:
     events = run(engine, completion(temperature=1.5, logprobs=0, max_tokens=60))
     whole = b"".join(one.bytes for one in logprobs_of(events)).decode(errors="replace")
-    # Half a character at the very end is left out.
+    # Part of a character at the very end is left out.
     assert text_of(events) in (whole, whole.removesuffix("\ufffd"))
 
 
@@ -117,7 +117,7 @@ def test_a_chat_is_answered_through_its_template(engine: Engine, run: Run) -> No
     assert finished == Finished("a", "length", started.prompt_tokens, 4)
 
 
-def test_a_long_prompt_is_read_in_steps_and_gives_the_same_answer(engine: Engine, run: Run, qwen: Path) -> None:
+def test_a_long_prompt_is_computed_in_chunks_and_gives_the_same_answer(engine: Engine, run: Run, qwen: Path) -> None:
     prompt = tuple(3 + place * 7 % 300 for place in range(2 * PIECE + 100))
     events = run(engine, completion(prompt=prompt, temperature=0, logprobs=0, max_tokens=3))
     assert [event for event in events if isinstance(event, Progress)] == [
@@ -141,7 +141,7 @@ def test_a_stop_string_across_tokens_ends_the_text_before_it(engine: Engine, run
     assert (finished.reason, finished.completion_tokens) == ("stop", 3)
 
 
-def test_a_held_back_tail_comes_when_the_length_ends_the_text(engine: Engine, run: Run) -> None:
+def test_held_back_text_is_shown_when_the_limit_ends_the_answer(engine: Engine, run: Run) -> None:
     text = text_of(run(engine, completion(temperature=0, max_tokens=6)))
     events = run(engine, completion(temperature=0, max_tokens=6, stop=(text[-2:] + "never",)))
     assert text_of(events) == text
@@ -179,7 +179,7 @@ def test_without_max_tokens_the_default_ends_the_text(run: Run, loaded: Callable
     assert events[-1] == Finished("a", "length", len(PROMPT), 5)
 
 
-def test_a_removed_job_is_silent_and_the_next_one_starts_afresh(engine: Engine, run: Run) -> None:
+def test_a_removed_job_causes_no_events_and_does_not_change_the_next_one(engine: Engine, run: Run) -> None:
     alone = text_of(run(engine, completion("b", seed=5)), "b")
     engine.add(completion("a"))
     for _ in range(6):
@@ -190,7 +190,7 @@ def test_a_removed_job_is_silent_and_the_next_one_starts_afresh(engine: Engine, 
     assert text_of(run(engine, completion("b", seed=5)), "b") == alone
 
 
-def test_a_job_can_be_removed_while_its_prompt_is_read_and_while_it_waits(engine: Engine) -> None:
+def test_a_job_can_be_removed_while_its_prompt_is_computed_and_while_it_waits(engine: Engine) -> None:
     engine.add(completion("a", prompt=(9,) * (PIECE + 9)))
     assert engine.step() == [Started("a", PIECE + 9), Progress("a", PIECE, PIECE + 9)]
     engine.add(completion("b"))
@@ -199,7 +199,7 @@ def test_a_job_can_be_removed_while_its_prompt_is_read_and_while_it_waits(engine
     assert engine.step() == []
 
 
-def test_what_is_wrong_with_one_job_fails_that_job_alone(engine: Engine, run: Run) -> None:
+def test_a_mistake_in_a_job_fails_that_job_alone(engine: Engine, run: Run) -> None:
     wrong = Job(id="w", model="tiny", task=Embed(texts=("x",)))
     events = run(engine, wrong, completion("e", prompt=""), completion("ok"))
     failed = {event.job: event for event in events if isinstance(event, Failed)}
@@ -209,14 +209,14 @@ def test_what_is_wrong_with_one_job_fails_that_job_alone(engine: Engine, run: Ru
     assert any(isinstance(event, Finished) and event.job == "ok" for event in events)
 
 
-def test_numbers_that_are_none_are_refused(byte_level: PreTrainedTokenizerFast) -> None:
+def test_logits_that_are_not_numbers_are_refused(byte_level: PreTrainedTokenizerFast) -> None:
     prompt = Prompt(ids=PROMPT, max_tokens=4, stop=())
     generation = Generation("a", prompt, Sampling(seed=1), TokenBytes(byte_level), frozenset())
     with pytest.raises(JobRefused, match="not finite"):
         generation.accept(torch.tensor([0.0, float("nan"), 1.0]), 0)
 
 
-def test_the_model_itself_and_what_was_drawn_from_stand_beside_each_other(engine: Engine, run: Run) -> None:
+def test_log_probabilities_before_and_after_sampling_are_reported(engine: Engine, run: Run) -> None:
     events = run(engine, completion(temperature=0.5, top_k=3, logprobs=5, max_tokens=8))
     for before, after in [(e.logprobs[0], e.logprobs_after[0]) for e in events if isinstance(e, Text)]:
         assert (len(before.top), len(after.top)) == (5, 3)
@@ -229,7 +229,7 @@ def test_the_model_itself_and_what_was_drawn_from_stand_beside_each_other(engine
         )
 
 
-def test_rows_that_stand_for_no_token_are_never_among_the_most_probable(engine: Engine, run: Run) -> None:
+def test_unused_ids_are_never_among_the_most_probable(engine: Engine, run: Run) -> None:
     tops = [one.top for one in logprobs_of(run(engine, completion(temperature=2.0, logprobs=20)))]
     assert all(len(top) == 20 and all(one.bytes for one in top) for top in tops)
 
@@ -247,7 +247,7 @@ def test_a_dial_shows_the_next_token_and_draws_none(engine: Engine, run: Run, qw
     assert shown.log_sum_exp[at_one] == pytest.approx(float(logits[0].double().logsumexp(0)), abs=1e-5)
 
 
-def test_a_begun_answer_is_gone_on_with(engine: Engine, run: Run) -> None:
+def test_a_begun_answer_is_continued(engine: Engine, run: Run) -> None:
     question = ChatTurn("user", "the cat")
     sampling = Sampling(seed=1, temperature=0, max_tokens=16)
     whole = run(engine, Job(id="a", model="tiny", task=Chat(messages=(question,), sampling=sampling)))

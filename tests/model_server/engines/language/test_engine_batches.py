@@ -1,4 +1,4 @@
-"""Many texts at once: each as if it were alone, whoever else comes and goes."""
+"""Batches: each text is the same as alone, whichever jobs join and leave."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,19 +23,19 @@ def job(name: str, prompt: Sequence[int], **fields: object) -> Job:
     return Job(id=name, model="tiny", task=Completion(prompt=tuple(prompt), sampling=sampling))
 
 
-def fifty() -> list[Job]:
-    """Short and long prompts, some with a common beginning, at all kinds of temperatures."""
-    dice = Random(5)
+def make_fifty_jobs() -> list[Job]:
+    """Return jobs with short and long prompts, half of them with a common prefix, at several temperatures."""
+    rng = Random(5)
     jobs = []
     for place in range(50):
-        own = [dice.randrange(3, 300) for _ in range(dice.choice([1, 9, 30, 130, 300]))]
-        how = {"temperature": dice.choice([0.0, 0.7, 1.5]), "top_p": dice.choice([1.0, 0.9]), "logprobs": 2}
+        own = [rng.randrange(3, 300) for _ in range(rng.choice([1, 9, 30, 130, 300]))]
+        how = {"temperature": rng.choice([0.0, 0.7, 1.5]), "top_p": rng.choice([1.0, 0.9]), "logprobs": 2}
         jobs.append(job(str(place), [*SYSTEM, *own] if place % 2 else own, seed=place, **how))
     return jobs
 
 
 def answers(events: Sequence[Event]) -> Answers:
-    """Texts and all log-probabilities, to the last bit."""
+    """Return texts with all log-probabilities, to the last bit, by job."""
     texts = [event for event in events if isinstance(event, Text)]
     return {name: [text for text in texts if text.job == name] for name in {text.job for text in texts}}
 
@@ -46,22 +46,22 @@ def ends(events: Sequence[Event]) -> dict[str, Finished]:
 
 @pytest.fixture(scope="module")
 def alone(loaded: Callable[..., Engine], qwen: Path, run: Run) -> Answers:
-    """What each of the fifty gives in an engine that has nothing else to do and nothing in its cache."""
+    """The answer to each of the fifty jobs in an engine without other jobs and with nothing in its cache."""
     engine = loaded("language", qwen, slots=1)
     events: list[Event] = []
-    for each in fifty():
+    for each in make_fifty_jobs():
         run(engine, job("other", (299,) * 20, max_tokens=1))
         events += run(engine, each)
     assert [end.cached_tokens for end in ends(events).values()] == [0] * 50
     return answers(events)
 
 
-def test_fifty_texts_in_full_batches_are_those_they_are_alone(
+def test_fifty_texts_in_full_batches_are_the_same_as_alone(
     loaded: Callable[..., Engine], qwen: Path, run: Run, alone: Answers
 ) -> None:
     engine = loaded("language", qwen, slots=16)
     assert engine.capacity == 16
-    assert answers(run(engine, *fifty())) == alone
+    assert answers(run(engine, *make_fifty_jobs())) == alone
 
 
 def test_after_a_prefix_hit_the_texts_are_the_same(
@@ -69,7 +69,7 @@ def test_after_a_prefix_hit_the_texts_are_the_same(
 ) -> None:
     engine = loaded("language", qwen, slots=16)
     run(engine, job("system", SYSTEM))
-    alike = fifty()[1::2]
+    alike = make_fifty_jobs()[1::2]
     events = run(engine, *alike)
     assert answers(events) == {each.id: alone[each.id] for each in alike}
     assert all(end.cached_tokens >= len(SYSTEM) for end in ends(events).values())
@@ -79,14 +79,16 @@ def test_after_a_prefix_hit_the_texts_are_the_same(
     assert answers(again) == {each.id: alone[each.id] for each in latest}
 
 
-@pytest.mark.parametrize("budget", [TokenBudget(beside=1, alone=5), TokenBudget(beside=23, alone=37)])
-def test_joining_late_and_the_size_of_the_pieces_change_nothing(
+@pytest.mark.parametrize(
+    "budget", [TokenBudget(with_decoding=1, without_decoding=5), TokenBudget(with_decoding=23, without_decoding=37)]
+)
+def test_joining_late_and_the_size_of_chunks_change_nothing(
     loaded: Callable[..., Engine], qwen: Path, alone: Answers, budget: TokenBudget
 ) -> None:
     engine = loaded("language", qwen, slots=8)
     engine._planner = StepPlanner(engine._table, budget)  # type: ignore[attr-defined]
     events: list[Event] = []
-    waiting = fifty()[:20]
+    waiting = make_fifty_jobs()[:20]
     expected = {each.id for each in waiting}
     while waiting or expected != ends(events).keys():
         if waiting:
@@ -97,9 +99,7 @@ def test_joining_late_and_the_size_of_the_pieces_change_nothing(
     assert answers(events) == {name: alone[name] for name in expected}
 
 
-def test_ten_of_thirty_two_leave_and_their_slots_are_free_in_the_next_step(
-    loaded: Callable[..., Engine], qwen: Path
-) -> None:
+def test_the_slots_of_removed_jobs_are_free_in_the_next_step(loaded: Callable[..., Engine], qwen: Path) -> None:
     engine = loaded("language", qwen, slots=32)
     first = [job(f"a{place}", (5 + place, 9), temperature=2.0, max_tokens=400, seed=place) for place in range(32)]
     for each in first:
@@ -123,8 +123,8 @@ def test_a_prompt_that_is_too_large_is_refused_alone(loaded: Callable[..., Engin
     assert ends(events).keys() == {"a", "b"}
 
 
-class Tight:
-    """A runner with memory for so many tokens in one call."""
+class LimitedRunner:
+    """A runner that runs out of memory above a number of tokens in one call."""
 
     def __init__(self, runner: Runner, tokens: int) -> None:
         self._runner, self._tokens = runner, tokens
@@ -135,12 +135,12 @@ class Tight:
         return self._runner.forward(chunks)
 
 
-def test_when_memory_ends_the_batch_is_halved_and_only_what_does_not_fit_alone_fails(
+def test_a_batch_that_does_not_fit_the_memory_is_halved_until_only_single_jobs_fail(
     loaded: Callable[..., Engine], qwen: Path, run: Run, alone: Answers
 ) -> None:
     engine = loaded("language", qwen, slots=16)
-    engine._runner = Tight(engine._runner, 150)  # type: ignore[attr-defined]
-    jobs = fifty()[:16]
+    engine._runner = LimitedRunner(engine._runner, 150)  # type: ignore[attr-defined]
+    jobs = make_fifty_jobs()[:16]
     events = run(engine, *jobs)
     failed = {event.job: event for event in events if isinstance(event, Failed)}
     assert 0 < len(failed) < 16
@@ -164,7 +164,7 @@ def test_an_error_that_is_not_about_memory_ends_the_engine(loaded: Callable[...,
 
 @pytest.fixture(scope="module")
 def windowed(tmp_path_factory: pytest.TempPathFactory, byte_level: PreTrainedTokenizerFast) -> Path:
-    """A model that looks back eight tokens."""
+    """A model with a sliding window of eight tokens."""
     folder = tmp_path_factory.mktemp("windowed")
     torch.manual_seed(4)
     config = MistralConfig(

@@ -1,4 +1,4 @@
-"""How far a runner is from a reference, with numbers that are known beforehand."""
+"""The divergence of a runner from a reference, with numbers that are known beforehand."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from model_server.engines.language.quality import PARTING, TEXTS, measure
+from model_server.engines.language.quality import SEPARATOR, TEXTS, measure
 from model_server.engines.language.runners.runner import Chunk
 
 V = 11
 
 
 def logits_after(ids: Sequence[int]) -> torch.Tensor:
-    """What a model could say after these tokens."""
+    """Return random logits that depend on these tokens alone."""
     generator = torch.Generator().manual_seed(hash(tuple(ids)) % 2**31)
     return torch.randn(V, generator=generator)
 
@@ -24,7 +24,7 @@ def reference(input_ids: torch.Tensor) -> SimpleNamespace:
 
 
 class Echo:
-    """A runner that says what the reference says, but for `shift` added to the first token's logit."""
+    """A runner with the logits of the reference, but `shift` added to that of the first token."""
 
     context = 100
     description = "echo"
@@ -50,12 +50,12 @@ TOKENS = [(1, 2, 3), (4,), (5, 6), (7, 8, 9, 10), (1, 2)]
 
 
 @pytest.mark.parametrize("slots", [1, 2, 8])
-def test_what_says_the_same_has_no_distance(slots: int) -> None:
+def test_a_runner_equal_to_the_reference_has_no_divergence(slots: int) -> None:
     found = measure(Echo(slots), reference, TOKENS)
     assert found == {"kl": pytest.approx(0, abs=1e-6), "top1": 1.0, "positions": 12}
 
 
-def test_the_distance_is_that_from_the_reference() -> None:
+def test_the_divergence_is_measured_from_the_reference() -> None:
     expected = 0.0
     for ids in TOKENS:
         for end in range(len(ids)):
@@ -67,7 +67,7 @@ def test_the_distance_is_that_from_the_reference() -> None:
     assert found["top1"] < 1
 
 
-def test_the_text_is_long_enough_to_mean_something() -> None:
-    texts = TEXTS.read_text("utf-8").split(PARTING)
+def test_the_texts_are_long_enough() -> None:
+    texts = TEXTS.read_text("utf-8").split(SEPARATOR)
     assert len(texts) == 8
     assert all(len(text.split()) > 30 for text in texts)

@@ -1,4 +1,4 @@
-"""The moderation engine: a text is as bad as its worst sentence, and the model of words is the original's."""
+"""The moderation engine: a text gets the scores of its worst piece, and the model of words is the original."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from model_server.engines.contract import Engine, EngineSpec
 from model_server.engines.factory import create
-from model_server.engines.moderation.engine import LONGEST, Head, ModerationEngine, pieces
+from model_server.engines.moderation.engine import MAX_PIECE_CHARACTERS, Head, ModerationEngine, split_into_pieces
 from model_server.engines.moderation.grams import COLUMNS, columns
 from model_server.engines.moderation.profanity import Profanity
 from model_server.jobs import Embed, Event, Failed, Job, Moderate, Scores, Started
@@ -28,29 +28,29 @@ ORIGINAL = {
     "class assessment": 0.01026619,
     "make a bomb": 0.04709016,
 }
-"""What predict_prob of alt-profanity-check 1.9.1 says of these."""
+"""The results of predict_prob of alt-profanity-check 1.9.1."""
 
 
 @pytest.mark.parametrize("text", ORIGINAL)
-def test_the_model_of_words_says_what_the_original_says(text: str) -> None:
+def test_the_model_of_words_computes_what_the_original_computes(text: str) -> None:
     assert Profanity.load(WEIGHTS).probability(text) == pytest.approx(ORIGINAL[text], abs=1e-6)
 
 
-def test_pieces_are_the_sentences_and_the_whole() -> None:
-    assert pieces("Hello there. How are you?\nWell!") == [
+def test_pieces_are_the_sentences_and_the_whole_text() -> None:
+    assert split_into_pieces("Hello there. How are you?\nWell!") == [
         "Hello there.",
         "How are you?",
         "Well!",
         "Hello there. How are you? Well!",
     ]
-    assert pieces("one") == ["one"]
-    assert pieces("") == [""]
+    assert split_into_pieces("one") == ["one"]
+    assert split_into_pieces("") == [""]
 
 
-def test_what_is_long_is_cut_between_words() -> None:
-    found = pieces("word " * 300)
+def test_long_sentences_are_cut_between_words() -> None:
+    found = split_into_pieces("word " * 300)
     assert len(found) > 2
-    assert all(len(piece) <= LONGEST for piece in found)
+    assert all(len(piece) <= MAX_PIECE_CHARACTERS for piece in found)
     assert " ".join(found).split() == ["word"] * 300
 
 
@@ -64,12 +64,12 @@ def test_what_is_long_is_cut_between_words() -> None:
         ("What?!?! No... (well!) 👍👍👍 10,000.00", "What?!?! No... (well!) 👍👍👍 10,000.00"),
     ],
 )
-def test_of_many_signs_in_a_row_a_few_are_read(text: str, read: str) -> None:
-    assert pieces(text)[-1] == read
+def test_rows_of_symbols_are_shortened(text: str, read: str) -> None:
+    assert split_into_pieces(text)[-1] == read
 
 
-def test_rows_of_signs_end_no_line() -> None:
-    assert pieces(f"First\n{'=' * 20}\nSecond")[:3] == ["First", "===", "Second"]
+def test_a_row_of_symbols_does_not_join_lines() -> None:
+    assert split_into_pieces(f"First\n{'=' * 20}\nSecond")[:3] == ["First", "===", "Second"]
 
 
 def test_a_head_reads_weights_and_bias(tmp_path: Path) -> None:
@@ -80,10 +80,10 @@ def test_a_head_reads_weights_and_bias(tmp_path: Path) -> None:
     tensors = {"weight": weight, "grams": grams, "bias": bias}
     save_file(tensors, tmp_path / "h", metadata={"categories": json.dumps(["fine", "hate"])})
     head = Head(tmp_path / "h")
-    even, bad, said = head.scores(["yes", "yes", "no"], torch.tensor([[0.0, 9.0], [5.0, 0.0], [0.0, 9.0]]).numpy())
+    even, bad, hashed = head.scores(["yes", "yes", "no"], torch.tensor([[0.0, 9.0], [5.0, 0.0], [0.0, 9.0]]).numpy())
     assert list(even) == [0.5, 0.5]
     assert bad[1] == pytest.approx(0.99331, abs=1e-5)
-    assert said[1] == pytest.approx(1 / (1 + math.exp(-3 * math.sqrt(len(word)))), abs=1e-5)
+    assert hashed[1] == pytest.approx(1 / (1 + math.exp(-3 * math.sqrt(len(word)))), abs=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_one_bad_sentence_among_many_good_ones_is_found(engine: Engine, run: Run
 @pytest.mark.parametrize(
     "padding", ["!" * 300, "?!.,;" * 60, " ,;" * 100, "😀" * 300, "_" * 300], ids=lambda text: text[:3]
 )
-def test_signs_around_a_threat_hide_nothing(engine: Engine, run: Run, padding: str) -> None:
+def test_symbols_around_a_threat_do_not_hide_it(engine: Engine, run: Run, padding: str) -> None:
     for text in (f"{padding}kill all of them", f"kill all of them{padding}"):
         [found] = scores_of(run(engine, Job(id="a", model="m", task=Moderate(texts=(text,)))))
         assert sum(found.values()) > 0.8
@@ -131,9 +131,9 @@ def test_signs_around_a_threat_hide_nothing(engine: Engine, run: Run, padding: s
 
 @pytest.mark.weights
 @pytest.mark.parametrize("filler", ["字", "1.", "3.1 "])
-def test_what_has_more_tokens_than_are_read_at_once_is_cut(engine: Engine, run: Run, filler: str) -> None:
+def test_a_piece_with_too_many_tokens_is_cut(engine: Engine, run: Run, filler: str) -> None:
     text = f"{filler * (360 // len(filler))}I will kill you"
-    assert len(text) <= LONGEST
+    assert len(text) <= MAX_PIECE_CHARACTERS
     events = run(engine, Job(id="a", model="m", task=Moderate(texts=(text,))))
     [tokens] = [event.prompt_tokens for event in events if isinstance(event, Started)]
     assert tokens > 270
@@ -141,7 +141,7 @@ def test_what_has_more_tokens_than_are_read_at_once_is_cut(engine: Engine, run: 
 
 
 @pytest.mark.weights
-def test_what_was_removed_is_forgotten_and_other_tasks_are_refused(engine: Engine, run: Run) -> None:
+def test_a_removed_job_causes_no_events_and_other_tasks_are_refused(engine: Engine, run: Run) -> None:
     engine.add(Job(id="gone", model="m", task=Moderate(texts=("hello",) * 100)))
     engine.step()
     engine.remove("gone")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model_server.engines.moderation.engine import HEAD, Head
+from model_server.engines.moderation.engine import HEAD_FILE, Head
 from model_server.training.moderation import head
 from model_server.training.moderation.texts import Example
 
@@ -22,7 +22,7 @@ EXAMPLES = [
 def test_words_alone_are_learnt_and_known_again_in_other_forms(tmp_path: Path) -> None:
     nothing = torch.zeros(len(EXAMPLES), 3)
     head.save(tmp_path, head.fit(nothing, EXAMPLES), head.categories_of(EXAMPLES))
-    learnt = Head(tmp_path / HEAD)
+    learnt = Head(tmp_path / HEAD_FILE)
     assert learnt.categories == ("fine", "hate", "violence")
     scores = learnt.scores(["a lovely thing", "vilest", "punching"], np.zeros((3, 3), dtype=np.float32))
     assert scores.argmax(axis=1).tolist() == [0, 1, 2]
@@ -33,10 +33,10 @@ def test_vectors_alone_are_learnt(tmp_path: Path) -> None:
     same = [Example("thing", example.category) for example in EXAMPLES]
     vectors = torch.eye(3).repeat_interleave(2, dim=0)
     head.save(tmp_path, head.fit(vectors, same), head.categories_of(same))
-    scores = Head(tmp_path / HEAD).scores(["thing"] * 3, np.eye(3, dtype=np.float32))
+    scores = Head(tmp_path / HEAD_FILE).scores(["thing"] * 3, np.eye(3, dtype=np.float32))
     assert scores.argmax(axis=1).tolist() == [0, 1, 2]
 
 
 def test_a_text_without_words_is_judged_by_its_vector(tmp_path: Path) -> None:
     head.save(tmp_path, head.fit(torch.zeros(len(EXAMPLES), 3), EXAMPLES), head.categories_of(EXAMPLES))
-    assert Head(tmp_path / HEAD).scores(["…"], np.zeros((1, 3), dtype=np.float32)).shape == (1, 3)
+    assert Head(tmp_path / HEAD_FILE).scores(["…"], np.zeros((1, 3), dtype=np.float32)).shape == (1, 3)

@@ -1,6 +1,7 @@
 """A decoder step in C++ for processors with AVX-512 VNNI, built with the system's compiler at first use.
 
-`load` gives the library. It is kept under TEMPERA_CACHE, else ~/.cache/tempera, by its source, command and compiler.
+The library is kept under TEMPERA_CACHE, else ~/.cache/tempera, in a file named after the hash of its source, of the
+compiler and of its options.
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ import tempfile
 from pathlib import Path
 
 SOURCES = ("vectors.h", "matrix.h", "attention.h", "team.h", "decoder.cpp")
-NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "f16c", "fma")
-"""As Linux names them in /proc/cpuinfo; the compiler's names have no underscore."""
-OPTIONS = (
+REQUIRED_FEATURES = ("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "f16c", "fma")
+"""Names as in /proc/cpuinfo of Linux; the compiler's options have no underscores."""
+COMPILER_OPTIONS = (
     *("-O3", "-std=c++17", "-fopenmp", "-shared", "-fPIC"),
-    # Contraction would let the compiler choose where a sum is rounded, and so differ between two copies of one loop.
+    # Contraction lets the compiler choose where a sum is rounded, which may differ between two copies of a loop.
     "-ffp-contract=off",
-    *(f"-m{feature.replace('_', '')}" for feature in NEEDED),
+    *(f"-m{feature.replace('_', '')}" for feature in REQUIRED_FEATURES),
 )
-BUILD_SECONDS = 120
-LAYER_PARTS = (
+BUILD_TIMEOUT_SECONDS = 120
+LAYER_PART_NAMES = (
     *("attention_norm", "inner_norm", "query_norm", "key_norm", "qkv_bias"),
     *("qkv", "output", "gate_up", "down"),
 )
 
 
-class Unavailable(Exception):
-    """This machine or this model needs another runner. The text says why, as the end of "because …"."""
+class RunnerUnavailable(Exception):
+    """This machine or this model needs another runner. `str()` of it completes "because …"."""
 
 
 class ModelShape(ctypes.Structure):
-    """Sizes of a model and of its cache; `rows` is the most that one step takes."""
+    """`Shape` of decoder.cpp: sizes of a model and its cache. `rows`: the most rows in one step."""
 
     _fields_ = (
         *((name, ctypes.c_int) for name in ("layers", "hidden", "inner", "heads", "key_heads", "head_width")),
@@ -45,41 +46,41 @@ class ModelShape(ctypes.Structure):
 
 
 class LayerAddresses(ctypes.Structure):
-    """Addresses of one layer's weights; null for the norms and biases that it lacks."""
+    """`Layer` of decoder.cpp: addresses of one layer's weights; null for norms and biases that it lacks."""
 
-    _fields_ = tuple((name, ctypes.c_void_p) for name in LAYER_PARTS)
+    _fields_ = tuple((name, ctypes.c_void_p) for name in LAYER_PART_NAMES)
 
 
-class EndAddresses(ctypes.Structure):
-    """Addresses of what comes before and after the layers."""
+class SharedAddresses(ctypes.Structure):
+    """`Shared` of decoder.cpp: addresses of the weights that belong to no layer."""
 
     _fields_ = tuple((name, ctypes.c_void_p) for name in ("norm", "cosines", "sines", "logits"))
 
 
 def cache_folder() -> Path:
-    """Where this machine keeps what was made for it."""
+    """Return the folder for files that are made for this machine."""
     return Path(os.environ.get("TEMPERA_CACHE") or "~/.cache/tempera").expanduser().absolute()
 
 
 @functools.cache
 def load() -> ctypes.CDLL:
-    """The library. Blocks for seconds when it is built; raises Unavailable when it cannot be, or cannot run here."""
-    if lacking := [feature for feature in NEEDED if feature not in _features()]:
-        raise Unavailable(f"the processor lacks {', '.join(lacking)}")
+    """Return the library, built if necessary, which takes seconds. Raises RunnerUnavailable if that fails."""
+    if missing := [feature for feature in REQUIRED_FEATURES if feature not in _read_cpu_features()]:
+        raise RunnerUnavailable(f"the processor lacks {', '.join(missing)}")
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
-        raise Unavailable("there is no C++ compiler; install g++ for a several times faster model")
+        raise RunnerUnavailable("there is no C++ compiler; install g++ for a several times faster model")
     try:
-        library = ctypes.CDLL(str(_built(compiler)))
+        library = ctypes.CDLL(str(_build(compiler)))
     except subprocess.CalledProcessError as error:
-        complaints = [line for line in error.stderr.decode(errors="replace").splitlines() if "error" in line]
-        raise Unavailable(f"the C++ part did not build ({(complaints or ['no reason given'])[0]})") from error
+        errors = [line for line in error.stderr.decode(errors="replace").splitlines() if "error" in line]
+        raise RunnerUnavailable(f"the C++ part did not build ({(errors or ['no reason given'])[0]})") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"the C++ part could not be built or opened ({error})") from error
-    return _declared(library)
+        raise RunnerUnavailable(f"the C++ part could not be built or opened ({error})") from error
+    return _declare_functions(library)
 
 
-def _features() -> frozenset[str]:
+def _read_cpu_features() -> frozenset[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -87,9 +88,9 @@ def _features() -> frozenset[str]:
     return frozenset(word for line in lines if line.startswith("flags") for word in line.split(":", 1)[1].split())
 
 
-def _built(compiler: str) -> Path:
+def _build(compiler: str) -> Path:
     here = Path(__file__).parent
-    key = hashlib.sha256("\0".join((compiler, *OPTIONS)).encode() + _run(compiler, "--version"))
+    key = hashlib.sha256("\0".join((compiler, *COMPILER_OPTIONS)).encode() + _run(compiler, "--version"))
     for name in SOURCES:
         key.update((here / name).read_bytes())
     target = cache_folder() / "native" / f"decoder-{key.hexdigest()[:16]}.so"
@@ -97,22 +98,22 @@ def _built(compiler: str) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        made = Path(folder) / target.name
-        _run(compiler, *OPTIONS, str(here / SOURCES[-1]), "-o", str(made))
-        made.replace(target)
+        built = Path(folder) / target.name
+        _run(compiler, *COMPILER_OPTIONS, str(here / SOURCES[-1]), "-o", str(built))
+        built.replace(target)
     return target
 
 
 def _run(*command: str) -> bytes:
-    return subprocess.run(command, check=True, capture_output=True, timeout=BUILD_SECONDS).stdout  # noqa: S603 - the compiler
+    return subprocess.run(command, check=True, capture_output=True, timeout=BUILD_TIMEOUT_SECONDS).stdout  # noqa: S603 - the compiler
 
 
-def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+def _declare_functions(library: ctypes.CDLL) -> ctypes.CDLL:
     pointer, number = ctypes.c_void_p, ctypes.c_int
     library.decoder_create.argtypes = [
         ctypes.POINTER(ModelShape),
         ctypes.POINTER(LayerAddresses),
-        ctypes.POINTER(EndAddresses),
+        ctypes.POINTER(SharedAddresses),
     ]
     library.decoder_create.restype = pointer
     library.decoder_destroy.argtypes = [pointer]

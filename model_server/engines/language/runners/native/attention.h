@@ -11,8 +11,9 @@
 
 constexpr int kQueries = 8;
 
-// Half-precision keys and values of every slot, layer and head. Keys lie in blocks of 16 positions, a block
-// by dimension, so that the scores of 16 positions are one vector; values lie by position.
+// Half-precision keys and values of every slot, layer and head. Keys are stored in blocks of 16 positions,
+// each block ordered by dimension, so that the scores of 16 positions are one vector. Values are ordered by
+// position.
 class Cache {
 public:
     Cache(int slots, int layers, int heads, int context, int width)
@@ -27,7 +28,7 @@ public:
         void* memory =
             mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) throw std::bad_alloc();
-        // A large page would make a whole slot resident for the first few tokens of it.
+        // A huge page would make a whole slot resident for its first few tokens.
         madvise(memory, bytes_, MADV_NOHUGEPAGE);
         data_ = static_cast<uint16_t*>(memory);
     }
@@ -71,11 +72,11 @@ private:
     uint16_t* data_;
 };
 
-// Raw scores of `Count` queries against `length` keys into `scores` [Count][context], minus infinity behind
-// the last.
+// Write the raw scores of `Count` queries with `length` keys to `scores` [Count][context], and minus
+// infinity after the last one, up to a whole vector. `best` gets the largest score of each lane.
 template <int Count>
-inline void score(const Cache& cache, const float* queries, const uint16_t* keys, int length, float* scores,
-                  Floats* best) {
+inline void compute_scores(const Cache& cache, const float* queries, const uint16_t* keys, int length,
+                           float* scores, Floats* best) {
     const int width = cache.width();
     for (int i = 0; i < Count; ++i) best[i] = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
     for (int from = 0; from < length; from += kLanes) {
@@ -97,8 +98,8 @@ inline void score(const Cache& cache, const float* queries, const uint16_t* keys
     }
 }
 
-// Turn the scores of one query into weights, not yet divided by their sum, which is returned.
-inline float soften(float* scores, int length, Floats best) {
+// Turn the scores of one query into unnormalised softmax weights, and return their sum.
+inline float exponentiate_scores(float* scores, int length, Floats best) {
     const Floats top = _mm512_set1_ps(_mm512_reduce_max_ps(best));
     Floats total = _mm512_setzero_ps();
     for (int from = 0; from < length; from += kLanes) {
@@ -112,17 +113,18 @@ inline float soften(float* scores, int length, Floats best) {
     return _mm512_reduce_add_ps(total);
 }
 
-// `out` [Count][width]: what `Count` queries [Count][width] that share a head of keys read from `length`
-// positions. `scores` is room for [Count][context] numbers.
+// Write to `out` [Count][width] the attention of `Count` queries [Count][width], which share a head of keys,
+// over `length` positions. `scores` is scratch memory for [Count][context] numbers.
 template <int Count>
 void attend(const Cache& cache, int slot, int layer, int head, int length, const float* queries,
             float* scores, float* out) {
     const int width = cache.width();
     Floats best[Count];
     float shrink[Count];
-    score<Count>(cache, queries, cache.keys(slot, layer, head), length, scores, best);
+    compute_scores<Count>(cache, queries, cache.keys(slot, layer, head), length, scores, best);
     for (int i = 0; i < Count; ++i)
-        shrink[i] = 1.0f / soften(scores + static_cast<size_t>(i) * cache.context(), length, best[i]);
+        shrink[i] =
+            1.0f / exponentiate_scores(scores + static_cast<size_t>(i) * cache.context(), length, best[i]);
     const uint16_t* values = cache.values(slot, layer, head);
     for (int d = 0; d < width; d += kLanes) {
         Floats sums[Count];

@@ -1,4 +1,4 @@
-// One step of a decoder like Llama's and Qwen2's, for rows of any sequences side by side.
+// One step of a decoder like Llama's and Qwen2's, for a batch of rows from any sequences.
 #include <omp.h>
 
 #include <algorithm>
@@ -17,14 +17,16 @@ struct Shape {
     float epsilon;
 };
 
-// Pointers into memory that outlives the decoder. All that is as wide as a row is padded with zeros to a
-// multiple of 64; the norms of single heads are not. Null: the layer has no norm of heads, no bias.
+// The weights of one layer: pointers into memory that outlives the decoder. Vectors as wide as a row are
+// padded with zeros to a multiple of 64; norms of single heads are not. Null: the layer has no such norm or
+// bias.
 struct Layer {
     const float *attention_norm, *inner_norm, *query_norm, *key_norm, *qkv_bias;
     const Block *qkv, *output, *gate_up, *down;
 };
 
-struct Ends {
+// The weights that belong to no layer.
+struct Shared {
     const float *norm, *cosines, *sines;  // rotations: [context][head_width / 2]
     const Block* logits;
 };
@@ -79,26 +81,26 @@ struct Positions {
 
 class Decoder {
 public:
-    Decoder(const Shape& shape, const Layer* layers, const Ends& ends)
+    Decoder(const Shape& shape, const Layer* layers, const Shared& shared)
         : shape_(shape),
           layers_(layers, layers + shape.layers),
-          ends_(ends),
+          shared_(shared),
           hidden_(round_up(shape.hidden, kColumns)),
           inner_(round_up(shape.inner, kColumns)),
-          read_(round_up(shape.heads * shape.head_width, kColumns)),
+          attended_width_(round_up(shape.heads * shape.head_width, kColumns)),
           qkv_(round_up((shape.heads + 2 * shape.key_heads) * shape.head_width, kColumns)),
           cache_(shape.slots, shape.layers, shape.key_heads, shape.context, shape.head_width),
           stream_(static_cast<size_t>(shape.rows) * hidden_),
           projected_(static_cast<size_t>(shape.rows) * qkv_),
-          attended_(static_cast<size_t>(shape.rows) * read_),
-          entering_(shape.rows, hidden_),
-          reading_(shape.rows, read_),
-          inside_(shape.rows, inner_) {
+          attended_(static_cast<size_t>(shape.rows) * attended_width_),
+          quantised_input_(shape.rows, hidden_),
+          quantised_attended_(shape.rows, attended_width_),
+          quantised_inner_(shape.rows, inner_) {
         for (int i = 0; i < shape.threads; ++i)
             scratch_.push_back(std::make_unique<Scratch>(cache_.context()));
     }
 
-    void step(int rows, const float* embedded, Positions positions, int asked, const int* asked_rows,
+    void step(int rows, const float* embedded, Positions positions, int wanted, const int* wanted_rows,
               float* logits) {
         for (int row = 0; row < rows; ++row)
             std::memcpy(stream(row), embedded + static_cast<size_t>(row) * shape_.hidden,
@@ -112,7 +114,7 @@ public:
                 attention(layer, rows, positions, scratch);
                 feed_forward(layers_[layer], rows, scratch);
             }
-            predict(asked, asked_rows, logits, scratch);
+            predict(wanted, wanted_rows, logits, scratch);
         }
     }
 
@@ -121,18 +123,18 @@ public:
 private:
     float* stream(int row) { return stream_.get() + static_cast<size_t>(row) * hidden_; }
     float* projected(int row) { return projected_.get() + static_cast<size_t>(row) * qkv_; }
-    float* attended(int row) { return attended_.get() + static_cast<size_t>(row) * read_; }
+    float* attended(int row) { return attended_.get() + static_cast<size_t>(row) * attended_width_; }
 
     void attention(int index, int rows, Positions positions, Scratch& scratch) {
         const Layer& layer = layers_[index];
         team_.share(rows, [&](int row) { normalise(stream(row), layer.attention_norm, row); });
-        product({layer.qkv, qkv_ / kColumns, hidden_ / kGroup}, entering_.rows(), rows, scratch,
+        multiply({layer.qkv, qkv_ / kColumns, hidden_ / kGroup}, quantised_input_.rows(), rows, scratch,
                 [&](int row, int column, const float* sums) {
                     float* to = projected(row) + column;
                     std::memcpy(to, sums, sizeof(float) * kColumns);
                     for (int i = 0; layer.qkv_bias && i < kColumns; ++i) to[i] += layer.qkv_bias[column + i];
                 });
-        team_.share(rows, [&](int row) { remember(index, row, positions); });
+        team_.share(rows, [&](int row) { store_keys_and_values(index, row, positions); });
         const int sharing = shape_.heads / shape_.key_heads;
         team_.share(rows * shape_.key_heads, [&](int piece) {
             const int row = piece / shape_.key_heads, head = piece % shape_.key_heads;
@@ -140,64 +142,68 @@ private:
             attend(cache_, positions.slots[row], index, head, positions.places[row] + 1, sharing,
                    projected(row) + place, scratch.scores.get(), attended(row) + place);
         });
-        team_.share(rows, [&](int row) { reading_.rows().quantise(row, 0, read_ / kGroup, attended(row)); });
-        add_product({layer.output, hidden_ / kColumns, read_ / kGroup}, reading_.rows(), rows, scratch);
+        team_.share(rows, [&](int row) {
+            quantised_attended_.rows().quantise(row, 0, attended_width_ / kGroup, attended(row));
+        });
+        add_product({layer.output, hidden_ / kColumns, attended_width_ / kGroup}, quantised_attended_.rows(),
+                    rows, scratch);
     }
 
     void feed_forward(const Layer& layer, int rows, Scratch& scratch) {
         team_.share(rows, [&](int row) { normalise(stream(row), layer.inner_norm, row); });
         const Matrix gate_up{layer.gate_up, 2 * inner_ / kColumns, hidden_ / kGroup};
         const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
-        Rows inside = inside_.rows();
+        Rows inner = quantised_inner_.rows();
         constexpr int groups = kColumns / kGroup;
-        // Tiles of the gate and of what it opens alternate, so that a pair of them ends as whole groups of
-        // the next product.
+        // Tiles of gate and up projection alternate, so that a pair of them gives whole groups of inputs for
+        // the down projection.
         team_.share(inner_ / kColumns * parts, [&](int piece) {
             const int pair = piece / parts, first = piece % parts * kRowsAtOnce;
             const int count = std::min(rows - first, kRowsAtOnce);
             float *gate = scratch.sums.get(), *up = scratch.more_sums.get();
-            multiply_tile(gate_up, 2 * pair, entering_.rows(), first, count, gate);
-            multiply_tile(gate_up, 2 * pair + 1, entering_.rows(), first, count, up);
+            multiply_tile(gate_up, 2 * pair, quantised_input_.rows(), first, count, gate);
+            multiply_tile(gate_up, 2 * pair + 1, quantised_input_.rows(), first, count, up);
             for (int row = 0; row < count; ++row) {
                 for (int i = row * kColumns; i < (row + 1) * kColumns; i += kLanes)
                     _mm512_store_ps(gate + i,
                                     _mm512_mul_ps(silu(_mm512_load_ps(gate + i)), _mm512_load_ps(up + i)));
-                inside.quantise(first + row, pair * groups, (pair + 1) * groups, gate + row * kColumns);
+                inner.quantise(first + row, pair * groups, (pair + 1) * groups, gate + row * kColumns);
             }
         });
-        add_product({layer.down, hidden_ / kColumns, inner_ / kGroup}, inside, rows, scratch);
+        add_product({layer.down, hidden_ / kColumns, inner_ / kGroup}, inner, rows, scratch);
     }
 
-    void predict(int asked, const int* asked_rows, float* logits, Scratch& scratch) {
-        team_.share(asked, [&](int i) { normalise(stream(asked_rows[i]), ends_.norm, i); });
+    void predict(int wanted, const int* wanted_rows, float* logits, Scratch& scratch) {
+        team_.share(wanted, [&](int i) { normalise(stream(wanted_rows[i]), shared_.norm, i); });
         const int tiles = round_up(shape_.vocabulary, kColumns) / kColumns;
-        product({ends_.logits, tiles, hidden_ / kGroup}, entering_.rows(), asked, scratch,
+        multiply({shared_.logits, tiles, hidden_ / kGroup}, quantised_input_.rows(), wanted, scratch,
                 [&](int row, int column, const float* sums) {
                     float* to = logits + static_cast<size_t>(row) * shape_.vocabulary + column;
                     std::memcpy(to, sums, sizeof(float) * std::min(kColumns, shape_.vocabulary - column));
                 });
     }
 
-    // Multiply, and give each row's 64 numbers of a tile to `take(row, first column, numbers)`.
-    template <typename Take>
-    void product(Matrix matrix, const Rows& from, int rows, Scratch& scratch, Take&& take) {
+    // Multiply rows by a matrix, and call `consume(row, first column, numbers)` for each row's 64 numbers of
+    // a tile.
+    template <typename Consume>
+    void multiply(Matrix matrix, const Rows& from, int rows, Scratch& scratch, Consume&& consume) {
         const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
         team_.share(matrix.tiles * parts, [&](int piece) {
             const int tile = piece / parts, first = piece % parts * kRowsAtOnce;
             const int count = std::min(rows - first, kRowsAtOnce);
             multiply_tile(matrix, tile, from, first, count, scratch.sums.get());
             for (int row = 0; row < count; ++row)
-                take(first + row, tile * kColumns, scratch.sums.get() + row * kColumns);
+                consume(first + row, tile * kColumns, scratch.sums.get() + row * kColumns);
         });
     }
 
     void add_product(Matrix matrix, const Rows& from, int rows, Scratch& scratch) {
-        product(matrix, from, rows, scratch, [&](int row, int column, const float* sums) {
+        multiply(matrix, from, rows, scratch, [&](int row, int column, const float* sums) {
             for (int i = 0; i < kColumns; ++i) stream(row)[column + i] += sums[i];
         });
     }
 
-    // Root-mean-square norm of `from`, quantised into row `row` of what enters the next product.
+    // Quantise the root-mean-square norm of `from` into row `row` of the next product's input.
     void normalise(const float* from, const float* weights, int row) {
         Floats squares = _mm512_setzero_ps();
         for (int i = 0; i < hidden_; i += kLanes) {
@@ -212,13 +218,13 @@ private:
                 const Floats scaled = _mm512_mul_ps(_mm512_load_ps(from + g * kGroup + i), factor);
                 _mm512_store_ps(group + i, _mm512_mul_ps(scaled, _mm512_load_ps(weights + g * kGroup + i)));
             }
-            entering_.rows().quantise(row, g, group);
+            quantised_input_.rows().quantise(row, g, group);
         }
     }
 
-    // Rotate the row's queries and keys to its position, shrink the queries by the root of their width, and
-    // keep keys and values.
-    void remember(int layer, int row, Positions positions) {
+    // Rotate the row's queries and keys to its position, divide the queries by the square root of their
+    // width, and write keys and values to the cache.
+    void store_keys_and_values(int layer, int row, Positions positions) {
         const int width = shape_.head_width, place = positions.places[row];
         float* queries = projected(row);
         float* keys = queries + shape_.heads * width;
@@ -246,8 +252,8 @@ private:
 
     void rotate(float* head, int place, float factor) const {
         const int half = shape_.head_width / 2;
-        const float* cosines = ends_.cosines + static_cast<size_t>(place) * half;
-        const float* sines = ends_.sines + static_cast<size_t>(place) * half;
+        const float* cosines = shared_.cosines + static_cast<size_t>(place) * half;
+        const float* sines = shared_.sines + static_cast<size_t>(place) * half;
         for (int i = 0; i < half; ++i) {
             const float left = head[i], right = head[i + half];
             head[i] = (left * cosines[i] - right * sines[i]) * factor;
@@ -257,11 +263,11 @@ private:
 
     Shape shape_;
     std::vector<Layer> layers_;
-    Ends ends_;
-    int hidden_, inner_, read_, qkv_;  // padded widths
+    Shared shared_;
+    int hidden_, inner_, attended_width_, qkv_;  // padded widths
     Cache cache_;
     Buffer<float> stream_, projected_, attended_;
-    RowBuffers entering_, reading_, inside_;
+    RowBuffers quantised_input_, quantised_attended_, quantised_inner_;
     std::vector<std::unique_ptr<Scratch>> scratch_;
     Team team_;
 };
@@ -270,10 +276,10 @@ private:
 
 extern "C" {
 
-// Null when there is not enough memory.
-Decoder* decoder_create(const Shape* shape, const Layer* layers, const Ends* ends) {
+// Returns null if there is not enough memory.
+Decoder* decoder_create(const Shape* shape, const Layer* layers, const Shared* shared) {
     try {
-        return new Decoder(*shape, layers, *ends);
+        return new Decoder(*shape, layers, *shared);
     } catch (const std::bad_alloc&) {
         return nullptr;
     }
@@ -281,10 +287,10 @@ Decoder* decoder_create(const Shape* shape, const Layer* layers, const Ends* end
 
 void decoder_destroy(Decoder* decoder) { delete decoder; }
 
-// `embedded` [rows][hidden]; logits [asked][vocabulary] after the rows that `asked_rows` names.
+// `embedded` is [rows][hidden]. Writes logits [wanted][vocabulary] after the rows in `wanted_rows`.
 void decoder_step(Decoder* decoder, int rows, const float* embedded, const int* slots, const int* positions,
-                  int asked, const int* asked_rows, float* logits) {
-    decoder->step(rows, embedded, {slots, positions}, asked, asked_rows, logits);
+                  int wanted, const int* wanted_rows, float* logits) {
+    decoder->step(rows, embedded, {slots, positions}, wanted, wanted_rows, logits);
 }
 
 void decoder_copy(Decoder* decoder, int source, int target, int length) {

@@ -1,7 +1,7 @@
 // Products of 8-bit weights and 8-bit activations, exact within a group of inputs and then summed in float.
 //
-// A number of the result is computed from its own row and column in one fixed order, so that it is the same
-// to the last bit whatever other rows stand beside it.
+// Each number of a product is computed from its own row and column in a fixed order, so that other rows do
+// not change it by a bit.
 #pragma once
 
 #include <cstring>
@@ -11,16 +11,16 @@
 constexpr int kColumns = 64;
 constexpr int kGroup = 2 * kLanes;
 constexpr int kVectors = kColumns / kLanes;
-constexpr int kAhead = 4352;  // bytes to prefetch: two blocks
+constexpr int kPrefetchBytes = 4352;  // bytes to prefetch: two blocks
 
-// The weights from one group of inputs to one tile of columns. Four inputs of a column are neighbours, as
-// VNNI reads them; 128 is added to each, because VNNI's first operand has no sign.
+// The weights of one group of inputs and one tile of columns. Four inputs of a column are adjacent, as VNNI
+// reads them; 128 is added to each weight, because VNNI's first operand is unsigned.
 struct alignas(64) Block {
     uint16_t scales[kColumns];  // bfloat16
     uint8_t weights[kGroup / 4][kColumns][4];
 };
 
-// Blocks by tile, then by group: what one tile needs lies in one piece.
+// Blocks ordered by tile, then by group, so that the blocks of a tile are contiguous.
 struct Matrix {
     const Block* blocks;
     int tiles;
@@ -28,9 +28,9 @@ struct Matrix {
 };
 
 // Multiply a group by the Hadamard matrix whose entries are 1 and -1. The weights are multiplied by its
-// inverse, which leaves the products as they are. A single large number, which would make the steps coarse
-// for its whole group, is spread over all of it (arXiv 2404.00456).
-inline void spread(Floats& low, Floats& high) {
+// inverse, so that products stay the same. A single large number, which would make quantisation of its group
+// coarse, is spread over all of the group (QuaRot, arXiv 2404.00456).
+inline void hadamard_transform(Floats& low, Floats& high) {
     const Floats sum = _mm512_add_ps(low, high);
     high = _mm512_sub_ps(low, high);
     low = sum;
@@ -46,16 +46,16 @@ inline void spread(Floats& low, Floats& high) {
     }
 }
 
-// Rows of activations, each group spread and then divided by its own scale.
+// Rows of quantised activations: each group is transformed, and then divided by its own scale.
 struct Rows {
     int8_t* values;    // [rows][groups * kGroup]
     float* scales;     // [rows][groups]
-    int32_t* offsets;  // [rows][groups]: -128 times the sum of the group, what the weights' 128 added
+    int32_t* offsets;  // [rows][groups]: -128 times the sum of a group, which undoes the weights' 128
     int groups;
 
     void quantise(int row, int group, const float* from) {
         Floats part[] = {_mm512_load_ps(from), _mm512_load_ps(from + kLanes)};
-        spread(part[0], part[1]);
+        hadamard_transform(part[0], part[1]);
         const Floats largest = _mm512_max_ps(_mm512_abs_ps(part[0]), _mm512_abs_ps(part[1]));
         const float bound = _mm512_reduce_max_ps(largest);
         const Floats factor = _mm512_set1_ps(bound > 0 ? 127.0f / bound : 0.0f);
@@ -71,14 +71,14 @@ struct Rows {
         offsets[place] = -128 * _mm512_reduce_add_epi32(sum);
     }
 
-    // `from`: numbers for all groups from `group` to `end`.
+    // Quantise the groups from `group` to `end`; `from` has the numbers of all of them.
     void quantise(int row, int group, int end, const float* from) {
         for (; group < end; ++group, from += kGroup) quantise(row, group, from);
     }
 };
 
-// Add to `sums` [Count][64] what one block gives for `Count` neighbouring rows. `Cold`: the weights come from
-// memory.
+// Add the products of one block with `Count` adjacent rows to `sums` [Count][64]. `Cold`: the weights are not
+// in the processor's cache yet.
 template <int Count, bool Cold>
 inline void multiply_block(const Block& block, const Rows& rows, int row, int group, float* sums) {
     const size_t first = static_cast<size_t>(row) * rows.groups + group;
@@ -90,9 +90,9 @@ inline void multiply_block(const Block& block, const Rows& rows, int row, int gr
         __m512i weights[kVectors];
         for (int i = 0; i < kVectors; ++i) {
             const char* from = reinterpret_cast<const char*>(block.weights[k][i * kLanes]);
-            // The processor's own prefetcher stops at every page, and waits while the rows after the first
-            // four are busy.
-            if constexpr (Cold) _mm_prefetch(from + kAhead, _MM_HINT_T0);
+            // The hardware prefetcher stops at every page, and while the rows after the first four are
+            // computed.
+            if constexpr (Cold) _mm_prefetch(from + kPrefetchBytes, _MM_HINT_T0);
             weights[i] = _mm512_load_si512(from);
         }
         for (int r = 0; r < Count; ++r) {
@@ -112,7 +112,7 @@ inline void multiply_block(const Block& block, const Rows& rows, int row, int gr
     }
 }
 
-// `sums` [count][64]: the product of rows `first` to `first + count` with one tile of columns.
+// Write the product of rows `first` to `first + count` with one tile of columns to `sums` [count][64].
 inline void multiply_tile(const Matrix& matrix, int tile, const Rows& rows, int first, int count,
                           float* sums) {
     std::memset(sums, 0, sizeof(float) * kColumns * count);

@@ -1,4 +1,4 @@
-// Threads that go through one step together.
+// Threads that compute one step together.
 #pragma once
 
 #include <immintrin.h>
@@ -6,9 +6,8 @@
 #include <atomic>
 #include <thread>
 
-// Work is handed out piece by piece, because another process may hold up any of the threads at any time.
-// Waiting spins for a moment, since the pieces take microseconds, and then yields the core to whoever needs
-// it.
+// Work is handed out piece by piece, because other processes may interrupt any of the threads at any time.
+// A waiting thread spins briefly, since a piece takes microseconds, and then yields its core.
 class Team {
 public:
     void begin(int size) {
@@ -17,18 +16,18 @@ public:
         next_ = 0;
     }
 
-    // Called by all threads: `work(i)` is done once for each i below `count`, by any of them, and finished
-    // for all on return.
+    // Called by all threads: `work(i)` runs once for each i below `count`, on any thread, and all are
+    // finished on return.
     template <typename Work>
     void share(int count, Work&& work) {
         for (int i = next_.fetch_add(1, std::memory_order_relaxed); i < count;
              i = next_.fetch_add(1, std::memory_order_relaxed))
             work(i);
-        meet();
+        wait_for_all();
     }
 
 private:
-    void meet() {
+    void wait_for_all() {
         const unsigned round = round_.load(std::memory_order_acquire);
         if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
             waiting_.store(0, std::memory_order_relaxed);

@@ -1,4 +1,4 @@
-// Sixteen floats at a time: the few functions that the instruction set lacks.
+// Functions on sixteen floats at a time that the instruction set lacks.
 #pragma once
 
 #include <immintrin.h>
@@ -20,7 +20,7 @@ inline Floats exponential(Floats x) {
     x = _mm512_max_ps(_mm512_min_ps(x, _mm512_set1_ps(88.0f)), _mm512_set1_ps(-87.0f));
     const Floats power = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
                                               _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    // ln 2 in two parts, so that the remainder keeps its last bits.
+    // ln 2 is subtracted in two parts, so that the remainder keeps its last bits.
     Floats rest = _mm512_fnmadd_ps(power, _mm512_set1_ps(0.693359375f), x);
     rest = _mm512_fnmadd_ps(power, _mm512_set1_ps(-2.12194440e-4f), rest);
     Floats series = _mm512_set1_ps(1.0f / 720);

@@ -1,4 +1,4 @@
-"""The C++ runner, on small random models of every kind that it takes."""
+"""PackedRunner, with small random models of every architecture that it runs."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from fakes.engines.language import LLAMA3_ROPE, divergence
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
@@ -22,8 +23,8 @@ from transformers import (
 )
 
 from model_server.engines.language.runners import native
-from model_server.engines.language.runners.native import Unavailable
-from model_server.engines.language.runners.packed import ROWS, PackedRunner, unsupported
+from model_server.engines.language.runners.native import RunnerUnavailable
+from model_server.engines.language.runners.packed import MAX_ROWS, PackedRunner, unsupported_reason
 from model_server.engines.language.runners.runner import Chunk
 
 VOCABULARY, CONTEXT, SLOTS = 101, 400, 6
@@ -37,14 +38,6 @@ SIZES = {
     "max_position_embeddings": CONTEXT,
     "initializer_range": 0.3,
 }
-LLAMA3_ROPE = {
-    "rope_type": "llama3",
-    "rope_theta": 10000.0,
-    "factor": 4.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-}
 KINDS: dict[str, Callable[[], Any]] = {
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=24)),
@@ -54,15 +47,15 @@ KINDS: dict[str, Callable[[], Any]] = {
         LlamaConfig(**{**SIZES, "num_attention_heads": 10, "num_key_value_heads": 1}, head_dim=4)
     ),
 }
-READ = 80
-"""Tokens that every kind of model reads one by one; more than the original context of LLAMA3_ROPE."""
+COMPUTED_TOKENS = 80
+"""Number of tokens that are computed one by one; more than the original context of LLAMA3_ROPE."""
 TEXT = tuple(torch.randint(VOCABULARY, (CONTEXT,), generator=torch.Generator().manual_seed(5)).tolist())
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    # What was compiled before lies in the cache of whoever runs this.
-    with contextlib.suppress(Unavailable):
+    # Loaded before the cache is replaced, to use a library that was compiled earlier.
+    with contextlib.suppress(RunnerUnavailable):
         native.load()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPERA_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -71,30 +64,30 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """`folder(kind)`: a random model; the processor can run it, or the test is skipped."""
+    """`folder(kind)`: a random model. The test is skipped if the processor cannot run it."""
     try:
         native.load()
-    except Unavailable as why:
+    except RunnerUnavailable as why:
         pytest.skip(f"{why}")
-    made: dict[str, Path] = {}
+    cache: dict[str, Path] = {}
 
     def make(kind: str) -> Path:
-        if kind not in made:
-            made[kind] = tmp_path_factory.mktemp("model")
+        if kind not in cache:
+            cache[kind] = tmp_path_factory.mktemp("model")
             torch.manual_seed(1)
             model = KINDS[kind]()
             for name, weight in model.named_parameters():
                 if "norm" in name or "bias" in name:
                     torch.nn.init.normal_(weight, 0.6, 0.3)
-            model.save_pretrained(made[kind])
-        return made[kind]
+            model.save_pretrained(cache[kind])
+        return cache[kind]
 
     return make
 
 
 @pytest.fixture(scope="module")
 def reference(folder: Callable[[str], Path]) -> torch.Tensor:
-    """Logits after each token of TEXT, read by the qwen2 one at a time, alone."""
+    """The logits of qwen2 after each token of TEXT, computed one at a time and alone."""
     runner = PackedRunner(folder("qwen2"), 1, CONTEXT, 1)
     return torch.cat([runner.forward([Chunk(0, place, (token,))]) for place, token in enumerate(TEXT)])
 
@@ -104,27 +97,23 @@ def runner(folder: Callable[[str], Path]) -> PackedRunner:
     return PackedRunner(folder("qwen2"), SLOTS, CONTEXT, 2)
 
 
-def divergence(expected: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
-    """KL of each row, in nats."""
-    wanted, got = expected.log_softmax(-1), found.log_softmax(-1)
-    return (wanted.exp() * (wanted - got)).sum(-1)
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_says_what_transformers_says(folder: Callable[[str], Path], kind: str) -> None:
+def test_logits_are_close_to_those_of_transformers(folder: Callable[[str], Path], kind: str) -> None:
     model = AutoModelForCausalLM.from_pretrained(folder(kind), dtype=torch.float32).eval()
     with torch.inference_mode():
-        expected = model(torch.tensor([TEXT[:READ]])).logits[0]
+        expected = model(torch.tensor([TEXT[:COMPUTED_TOKENS]])).logits[0]
     runner = PackedRunner(folder(kind), 1, CONTEXT, 1)
-    found = torch.cat([runner.forward([Chunk(0, place, (token,))]) for place, token in enumerate(TEXT[:READ])])
+    found = torch.cat(
+        [runner.forward([Chunk(0, place, (token,))]) for place, token in enumerate(TEXT[:COMPUTED_TOKENS])]
+    )
     assert found.dtype == torch.float32
     assert divergence(expected, found).mean() < 0.01
     assert (expected.argmax(-1) == found.argmax(-1)).float().mean() > 0.85
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 17, 64, 131, ROWS, ROWS + 40])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 17, 64, 131, MAX_ROWS, MAX_ROWS + 40])
 def test_the_size_of_chunks_changes_nothing(folder: Callable[[str], Path], reference: torch.Tensor, size: int) -> None:
-    # Two threads wait for each other in every layer of a call, and of small chunks there are many calls.
+    # Threads wait for each other in every layer of a call, and small chunks take many calls.
     runner = PackedRunner(folder("qwen2"), SLOTS, CONTEXT, 2 if size >= 16 else 1)
     for start in range(0, CONTEXT, size):
         part = TEXT[start : start + size]
@@ -132,7 +121,7 @@ def test_the_size_of_chunks_changes_nothing(folder: Callable[[str], Path], refer
         assert torch.equal(found[0], reference[start + len(part) - 1])
 
 
-def test_neighbours_change_nothing(runner: PackedRunner, reference: torch.Tensor) -> None:
+def test_other_sequences_change_nothing(runner: PackedRunner, reference: torch.Tensor) -> None:
     others = [TEXT[::-1], TEXT[7:] + TEXT[:7], (3,) * CONTEXT]
     places = [0, 0, 0, 0]
     for step in range(40):
@@ -149,7 +138,7 @@ def test_neighbours_change_nothing(runner: PackedRunner, reference: torch.Tensor
 
 
 def test_the_rows_of_a_call_keep_their_order_over_several_passes(runner: PackedRunner, reference: torch.Tensor) -> None:
-    lengths = [200, 1, ROWS - 201, 100, 300, 7]
+    lengths = [200, 1, MAX_ROWS - 201, 100, 300, 7]
     found = runner.forward([Chunk(slot, 0, TEXT[:length]) for slot, length in enumerate(lengths)])
     assert torch.equal(found, reference[[length - 1 for length in lengths]])
 
@@ -164,14 +153,14 @@ def test_the_number_of_threads_changes_nothing(
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 50])
-def test_a_copy_goes_on_like_the_original(runner: PackedRunner, reference: torch.Tensor, length: int) -> None:
+def test_a_copy_continues_like_the_original(runner: PackedRunner, reference: torch.Tensor, length: int) -> None:
     runner.forward([Chunk(0, 0, TEXT[:60]), Chunk(5, 0, TEXT[::-1][:80])])
     runner.copy(0, 5, length)
     runner.forward([Chunk(0, 0, TEXT[100:160])])
     assert torch.equal(runner.forward([Chunk(5, length, TEXT[length:70])])[0], reference[69])
 
 
-def test_a_slot_is_cut_back_by_reading_on_from_earlier(runner: PackedRunner, reference: torch.Tensor) -> None:
+def test_an_earlier_start_cuts_a_slot_back(runner: PackedRunner, reference: torch.Tensor) -> None:
     runner.forward([Chunk(2, 0, TEXT[:37] + TEXT[::-1][:200])])
     assert torch.equal(runner.forward([Chunk(2, 37, TEXT[37:39])])[0], reference[38])
 
@@ -189,7 +178,7 @@ def test_a_slot_is_cut_back_by_reading_on_from_earlier(runner: PackedRunner, ref
         Chunk(0, 0, (-1,)),
     ],
 )
-def test_what_does_not_fit_the_cache_is_refused(runner: PackedRunner, chunk: Chunk) -> None:
+def test_chunks_that_do_not_fit_the_cache_are_refused(runner: PackedRunner, chunk: Chunk) -> None:
     with pytest.raises(ValueError, match=r"room|vocabulary"):
         runner.forward([Chunk(1, 0, (1,)), chunk])
 
@@ -236,22 +225,22 @@ def test_weights_are_packed_once_and_again_when_the_model_changes(
         (PreTrainedConfig(), "architecture"),
     ],
 )
-def test_other_models_are_named(config: PreTrainedConfig, why: str) -> None:
-    assert why in (unsupported(config) or "")
+def test_unsupported_configurations_have_a_reason(config: PreTrainedConfig, why: str) -> None:
+    assert why in (unsupported_reason(config) or "")
 
 
 def test_a_model_that_lacks_a_tensor_needs_another_runner(folder: Callable[[str], Path], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((folder("qwen2") / "config.json").read_bytes())
-    with pytest.raises(Unavailable, match=r"no model\.safetensors"):
+    with pytest.raises(RunnerUnavailable, match=r"no model\.safetensors"):
         PackedRunner(tmp_path, 1, 16, 1)
     tensors = load_file(folder("qwen2") / "model.safetensors")
     name = "model.layers.1.mlp.down_proj.weight"
     save_file({**tensors, name: tensors[name][:, 1:].contiguous()}, tmp_path / "model.safetensors")
-    with pytest.raises(Unavailable, match="down_proj"):
+    with pytest.raises(RunnerUnavailable, match="down_proj"):
         PackedRunner(tmp_path, 1, 16, 1)
     del tensors[name]
     save_file(tensors, tmp_path / "model.safetensors")
-    with pytest.raises(Unavailable, match=f"no {name}"):
+    with pytest.raises(RunnerUnavailable, match=f"no {name}"):
         PackedRunner(tmp_path, 1, 16, 1)
 
 
@@ -267,7 +256,7 @@ def test_a_model_in_several_files_is_read(
 
 def test_without_a_compiler_another_runner_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.devnull)
-    with pytest.raises(Unavailable, match=r"compiler|processor"):
+    with pytest.raises(RunnerUnavailable, match=r"compiler|processor"):
         native.load.__wrapped__()
 
 
@@ -276,5 +265,5 @@ def test_a_compiler_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.Mon
     compiler.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "x.cpp: error: too old" >&2\nexit 1\n')
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Unavailable, match=r"too old|processor"):
+    with pytest.raises(RunnerUnavailable, match=r"too old|processor"):
         native.load.__wrapped__()

@@ -1,0 +1,235 @@
+"""The state of one job for pictures: its progress, frames and previews, and the events that report them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from model_server.engines.diffusion.request import (
+    ANIMATION_FRAMES,
+    MAX_FILE_PIXELS,
+    MAX_REQUEST_PIXELS,
+    STRIP_FRAMES,
+    count_files,
+    count_pictures_per_file,
+    split_task,
+)
+from model_server.images import NUMBER, animate, captions, encode, enlarge, grid, rows, stamped, strip
+from model_server.jobs import Chosen, Finished, Picture, Preview, Progress, Started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from PIL import Image
+
+    from model_server.engines.diffusion.request import Capabilities
+    from model_server.jobs import EncodedPrompt, Event, GuidedBy, Imagine
+
+MAX_FIRST_PREVIEW_STEP = 3
+"""The first preview comes after this step or an earlier one."""
+MAX_PREVIEW_EDGE_PIXELS = 256
+"""The largest longer side to which previews are enlarged; they are small because there are many."""
+
+
+class PictureJob:
+    """The pictures of one job, numbered from 0, one for each of `request.split_task`.
+
+    `task` comes from `request.complete_task`. `steps_each`: the steps that each picture takes, which are fewer than its
+    task's `steps` when it starts from a picture, or when only earlier frames of it are asked for.
+    """
+
+    def __init__(self, job_id: str, task: Imagine, capabilities: Capabilities, steps_each: Sequence[int]) -> None:
+        self.job_id = job_id
+        self.task = task
+        self.single_tasks = split_task(task)
+        self.steps = max(1, *steps_each)
+        self._capabilities = capabilities
+        self._steps_each = steps_each
+        self._done = [0] * len(steps_each)
+        self._preview_steps = choose_preview_steps(self.steps, task.previews)
+        self._preview_count = 0
+        self._frame_steps = frozenset(task.frames) or choose_frame_steps(task.layout, self.steps)
+        self._frames: list[dict[int, Image.Image]] = [{} for _ in steps_each]
+        self._finished: dict[int, Image.Image] = {}
+        self._guided_by: dict[int, GuidedBy] = {}
+        self._next_index = 0
+        self._edge = choose_edge(task)
+        self._source_seed = "" if task.initial is None else _read_seed(task.initial)
+
+    @property
+    def step(self) -> int:
+        """Number of steps done, on average over the pictures and scaled to `steps`."""
+        return sum(self._done) * self.steps // max(1, sum(self._steps_each))
+
+    @property
+    def is_finished(self) -> bool:
+        """True if all pictures are finished."""
+        return len(self._finished) == len(self._steps_each)
+
+    def make_start_events(self, encode_prompt: Callable[[str], EncodedPrompt]) -> list[Event]:
+        """Return the events that open the job. `encode_prompt` returns the tokens that the model reads of a text."""
+        task = self.task
+        chosen = Chosen(
+            job=self.job_id,
+            steps=max(one.steps or 0 for one in self.single_tasks),
+            guidance=max(one.guidance or 0.0 for one in self.single_tasks),
+            width=task.width or 0,
+            height=task.height or 0,
+            sampler=self._capabilities.sampler,
+            strength=None if task.initial is None else task.strength,
+            prompt=encode_prompt(task.prompt),
+            negative_prompt=encode_prompt(task.negative_prompt) if task.negative_prompt else None,
+            starts=self._capabilities.can_start_from_picture,
+            shows=self._capabilities.can_show_steps,
+        )
+        return [Started(self.job_id), chosen]
+
+    def needs_frame(self, step: int) -> bool:
+        """Return whether the strip or the animation has a frame after `step` steps."""
+        return step in self._frame_steps
+
+    def add_frame(self, index: int, step: int, frame: Image.Image) -> None:
+        """Keep picture `index` as it looks after `step` steps, with its noise."""
+        self._frames[index][step] = self._resize(frame)
+
+    def advance(self, index: int, step: int) -> None:
+        """Record that `step` steps of picture `index` are done."""
+        self._done[index] = step
+
+    @property
+    def is_preview_due(self) -> bool:
+        """True if the next preview is to be made now."""
+        return (
+            self._preview_count < len(self._preview_steps)
+            and self.step >= self._preview_steps[self._preview_count]
+            and not self.is_finished
+        )
+
+    def make_preview_event(self, pictures: Sequence[Image.Image]) -> Preview:
+        """Return the event with the next preview; `pictures` are all predicted pictures, in order."""
+        edge = min(MAX_PREVIEW_EDGE_PIXELS, self.task.edge or max(pictures[0].size))
+        sized = [enlarge(picture, edge) for picture in pictures]
+        index, self._preview_count = self._preview_count, self._preview_count + 1
+        combined = sized[0] if len(sized) == 1 else self._combine(sized)
+        return Preview(self.job_id, encode(combined, {}), index, self.step, self.steps)
+
+    def skip_preview(self) -> None:
+        """Leave out the preview that is due."""
+        self._preview_count += 1
+
+    def make_progress_event(self) -> Progress:
+        """Return the event that reports the number of steps done."""
+        return Progress(self.job_id, self.step, self.steps)
+
+    def finish(self, index: int, picture: Image.Image, guided_by: GuidedBy) -> list[Event]:
+        """Record that picture `index` is finished; return the events of all pictures that can be sent now, in order."""
+        self._guided_by[index] = guided_by
+        self._done[index] = self._steps_each[index]
+        self._finished[index] = self._resize(picture)
+        in_one = self.task.sweep is not None or self.task.layout == "grid"
+        events: list[Event] = []
+        while not in_one and self._next_index in self._finished:
+            events.append(self._make_picture_event(self._next_index))
+            self._next_index += 1
+        if self.is_finished:
+            if in_one:
+                pictures = [self._finished[index] for index in range(len(self._steps_each))]
+                combined = encode(self._combine(pictures), self._describe(0))
+                events.append(Picture(self.job_id, combined, guided_by=self._guided_by[0]))
+            events.append(Finished(self.job_id))
+        return events
+
+    def _combine(self, pictures: Sequence[Image.Image]) -> Image.Image:
+        sweep = self.task.sweep
+        if sweep is None:
+            return grid(pictures)
+        return rows(captions(pictures, [f"{sweep.knob} {value:g}" for value in sweep.values]))
+
+    def _make_picture_event(self, index: int) -> Picture:
+        made_by, guided_by = self._describe(index), self._guided_by[index]
+        frames = [*self._frames[index].values(), self._finished[index]]
+        match self.task.layout:
+            case "strip":
+                if len(frames) > 1:
+                    steps = [*self._frames[index], self._steps_each[index]]
+                    frames = captions(frames, [str(step) for step in steps], NUMBER)
+                return Picture(self.job_id, encode(strip(frames), made_by), guided_by=guided_by)
+            case "animation":
+                return Picture(self.job_id, animate(frames, made_by), "image/gif", guided_by)
+            case _:
+                return Picture(self.job_id, encode(self._finished[index], made_by), guided_by=guided_by)
+
+    def _resize(self, picture: Image.Image) -> Image.Image:
+        return picture if self._edge is None else enlarge(picture, self._edge)
+
+    def _describe(self, index: int) -> dict[str, str]:
+        task = self.single_tasks[index]
+        made_by = {
+            "model": self._capabilities.name,
+            "prompt": task.prompt,
+            "seed": str(task.seed),
+            "steps": str(task.steps),
+            "guidance": f"{task.guidance:g}",
+            "sampler": self._capabilities.sampler,
+            "size": f"{task.width}x{task.height}",
+        }
+        if self._capabilities.guidance_rescale:
+            made_by["guidance_rescale"] = f"{self._capabilities.guidance_rescale:g}"
+        if task.negative_prompt:
+            made_by["negative_prompt"] = task.negative_prompt
+        if task.initial is not None:
+            made_by["strength"] = f"{task.strength:g}"
+            made_by |= {"source_seed": self._source_seed} if self._source_seed else {}
+        if sweep := self.task.sweep:
+            made_by[sweep.knob] = ", ".join(f"{value:g}" for value in sweep.values)
+        elif task.layout != "separate":
+            made_by["layout"] = task.layout
+            made_by |= {"count": str(self.task.count)} if task.layout == "grid" else {}
+        if task.frames:
+            made_by["frames"] = ", ".join(map(str, task.frames))
+        return made_by
+
+
+def _read_seed(picture: bytes) -> str:
+    """Return the seed in the text fields of an encoded picture that was drawn here; "" for any other picture."""
+    # Anybody can write text fields, and this one is copied into the next file.
+    seed = re.fullmatch(r"-?[0-9]{1,20}", stamped(picture).get("seed", ""))
+    return seed[0] if seed else ""
+
+
+def choose_preview_steps(steps: int, count: int) -> list[int]:
+    """Return the steps after which previews come, evenly spaced: the first by MAX_FIRST_PREVIEW_STEP, none last."""
+    count = min(count, steps - 1)
+    if count < 1:
+        return []
+    first = min(MAX_FIRST_PREVIEW_STEP, max(1, steps // (count + 1)))
+    return [first + place * (steps - first) // count for place in range(count)]
+
+
+def choose_frame_steps(layout: str, steps: int) -> frozenset[int]:
+    """Return the numbers of steps done in the frames of a strip or an animation, without the finished picture."""
+    frame_count = {"strip": STRIP_FRAMES, "animation": ANIMATION_FRAMES}.get(layout, 1)
+    intervals = min(frame_count - 1, steps)
+    return frozenset(round(place * steps / intervals) for place in range(intervals))
+
+
+def choose_edge(task: Imagine) -> int | None:
+    """Return the longer side in pixels to which pictures are resized; None leaves them as they are drawn.
+
+    `task.edge` shrinks the pictures of a strip, an animation or a sweep, but never a picture that stands by itself.
+    """
+    in_row = task.layout in ("strip", "animation") or task.sweep is not None
+    if task.edge is not None and (in_row or task.edge > max(task.width or 0, task.height or 0)):
+        return task.edge
+    return fit_edge(task)
+
+
+def fit_edge(task: Imagine) -> int | None:
+    """Return the longer side in pixels to which pictures must be shrunk to keep a file within its limit; None if not.
+
+    All files of a request together are limited, too, because a single step can finish all of them.
+    """
+    width, height, frames = task.width or 0, task.height or 0, count_pictures_per_file(task)
+    scale = math.sqrt(min(MAX_FILE_PIXELS, MAX_REQUEST_PIXELS / count_files(task)) / max(1, frames * width * height))
+    return int(max(width, height) * scale) if scale < 1 and frames > 1 else None
