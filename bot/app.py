@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bot.commands.command import Command
+    from bot.core.adapters import Capabilities
     from bot.core.messages import Action, Page, Place, Request, User
     from bot.core.model_events import Token
     from bot.inference.client import ModelClient
@@ -91,15 +92,17 @@ class Bot:
         sections: Mapping[str, object] | None = None,
         web_url: str = "",
         limits: str = MEMORY,
+        platforms: Mapping[str, Capabilities] | None = None,
     ) -> None:
         """`sections` are the tables of the configuration that are for a plugin, by its name.
 
+        `platforms` has what each known platform can do, by its name, whether it runs in this process or not.
         `limits` is where it is counted who asks how often: "memory", or the address of a Redis server.
         """
         self.models = models
         self.database = database
-        self.hands = Adapters()
-        self.settings = Settings(settings or {}, models, self.hands)
+        self.adapters = Adapters(platforms)
+        self.settings = Settings(settings or {}, models, self.adapters)
         self.settings.declare("safety", SETTINGS)
         self.registry = Registry(plugins, self.settings)
         self.defaults = Defaults()
@@ -107,8 +110,8 @@ class Bot:
         self.timeouts = TimeOuts(database)
         self.limits = RateLimiter(self.settings, limits)
         self.safety = Safety(self.settings, models)
-        self.log_channel = LogChannel(database, self.settings, self.audit)
-        self.refusals = Refusals(self.audit, keeps=retention_days > 0)
+        self.log_channel = LogChannel(database, self.settings, self.audit, self.adapters)
+        self.refusals = Refusals(self.audit, self.adapters, keeps=retention_days > 0)
         policy = Policy(self.settings, self.timeouts)
         self.gate = Admission(
             settings=self.settings,
@@ -128,7 +131,7 @@ class Bot:
             runs=self.runs,
             timeouts=self.timeouts,
             policy=policy,
-            hands=self.hands,
+            adapters=self.adapters,
         )
         self._default = default_command
         self.retention_days = retention_days
@@ -136,7 +139,11 @@ class Bot:
         self.contexts = self._make_contexts(web_url)
         self.answering = self._make_answering()
         self.pressing = ButtonActions(
-            registry=self.registry, journal=self.journal, answering=self.answering, gate=self.gate
+            registry=self.registry,
+            journal=self.journal,
+            answering=self.answering,
+            gate=self.gate,
+            adapters=self.adapters,
         )
         self._lifetime = AsyncExitStack()
 
@@ -158,7 +165,7 @@ class Bot:
                 defaults=self.defaults,
                 timeouts=self.timeouts,
                 moderation=self.moderation,
-                hands=self.hands,
+                adapters=self.adapters,
             ),
             web_url=web_url,
         )
@@ -173,7 +180,7 @@ class Bot:
             refusals=self.refusals,
             log_channel=self.log_channel,
             runs=self.runs,
-            hands=self.hands,
+            adapters=self.adapters,
             keeps=self.retention_days > 0,
         )
 

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 
 from bot import Button, Context, Plugin, Range, Reply, UserError, command
 
-SHOWN_ELSEWHERE = frozenset({"discord", "slack"})
-"""Platforms that keep messages themselves."""
 FILES = 9
 """How many an answer has at most, so that every platform takes them."""
 
@@ -49,7 +47,7 @@ class PrivacyPlugin(Plugin):
                 "stays until it ends."
             ),
         ]
-        if ctx.place.platform in SHOWN_ELSEWHERE:
+        if ctx.capabilities().keeps_messages:
             sentence = "What is shown here is kept by {platform}, too: delete there what shall not be read any more."
             lines.append(ctx.translate(sentence, platform=ctx.place.platform.capitalize()))
         button = Button(ctx.translate("Delete all of it"), "privacy-delete", style="danger")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bot.access.admission import Admission
     from bot.answers.executor import AnswerExecutor
     from bot.commands.command import Command
+    from bot.core.adapters import Adapters
     from bot.core.messages import Button, Form, Place, Request, User
     from bot.plugin_host.registry import Registry
     from bot.storage.audit import AuditEntry
@@ -33,12 +34,19 @@ class ButtonActions:
     """The buttons of stored answers. Whatever they lead to passes the gate once more."""
 
     def __init__(
-        self, *, registry: Registry, journal: MessageStore, answering: AnswerExecutor, gate: Admission
+        self,
+        *,
+        registry: Registry,
+        journal: MessageStore,
+        answering: AnswerExecutor,
+        gate: Admission,
+        adapters: Adapters,
     ) -> None:
         self._registry = registry
         self._journal = journal
         self._answering = answering
         self._gate = gate
+        self._adapters = adapters
 
     async def form(self, request: Request, row_id: int) -> Form:
         """The form behind Edit, filled in with what was asked. Raises UserError if whoever presses may not have it."""
@@ -65,8 +73,9 @@ class ButtonActions:
         `turns` says that it takes that answer's place.
         """
         row = await self._pressed(request, action, row_id)
-        # One message is there for many people: it keeps the asker's language, and the web chat translates for each.
-        locale = "en" if request.place.platform == "web" else row.resume.get("locale") or request.user.locale
+        # One message is there for many people: it keeps the asker's language, or is translated for each reader.
+        is_translated = self._adapters.capabilities(request.place.platform).translates_notes
+        locale = "en" if is_translated else row.resume.get("locale") or request.user.locale
         match action:
             case "stop":
                 await self._stop(row, None if _is_own(row, request) else about(request.user, "cancel", row))

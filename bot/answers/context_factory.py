@@ -75,20 +75,22 @@ class ContextFactory:
                 alone=request.alone,
                 is_reply=bool(request.reply_to),
             ),
-            audit=AuditHere(self.audit, user),
+            audit=AuditHere(self.audit, user, self.settings.adapters),
             statistics=StatisticsHere(self.database, user, {known.name for known in self.registry.commands}),
             moderation=ModerationHere(self.moderation, user, place),
             privacy=PrivacyHere(self.privacy, user, place, question.id if question else 0),
             plugins=self.registry,
             _gate=self.gate,
             _safety=self.safety,
+            _adapters=self.settings.adapters,
             pages=self._pages(command.plugin, place),
         )
 
     def _pages(self, plugin: str, place: Place) -> str:
         path = f"{PAGES}/{plugin}"
-        if place.platform == "web":
+        platform = self.settings.adapters.capabilities(place.platform)
+        if platform.has_pages:
             return path
         # What only this machine can open is no link for people elsewhere.
-        is_reachable = place.platform == "terminal" or urlsplit(self.web_url).hostname not in LOOPBACK
+        is_reachable = platform.is_local or urlsplit(self.web_url).hostname not in LOOPBACK
         return f"{self.web_url}{path}" if self.web_url and is_reachable else ""

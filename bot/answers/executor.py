@@ -16,7 +16,6 @@ from bot.core.errors import RequestRefused, UserError
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Channel, Place, Reply
 from bot.core.splitting import closing, flowing, put_together
-from bot.settings.setting import IDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +54,7 @@ class AnswerExecutor:
         refusals: Refusals,
         log_channel: LogChannel,
         runs: ActiveRuns,
-        hands: Adapters,
+        adapters: Adapters,
         keeps: bool = True,
     ) -> None:
         """`keeps` says whether answers are stored once they are done."""
@@ -68,7 +67,7 @@ class AnswerExecutor:
         self._log_channel = log_channel
         self._keeps = keeps
         self._runs = runs
-        self._hands = hands
+        self._adapters = adapters
 
     def stop(self, row_id: int) -> bool:
         """Stop an answer; False if it is not being made here."""
@@ -174,9 +173,9 @@ class AnswerExecutor:
 
     async def _known(self, value: Any, place: Place) -> Any:
         """A value with its id, where it is a channel that was typed by its name and has an id beside it."""
-        if not isinstance(value, Channel) or place.platform not in IDS:
+        if not isinstance(value, Channel) or self._adapters.capabilities(place.platform).ids is None:
             return value
-        return replace(value, id=await self._hands.channel(value.id, place))
+        return replace(value, id=await self._adapters.resolve_channel(value.id, place))
 
     async def _end(self, row: MessageRow, reply: Reply, state: str, waited: float | None, *, keeps: bool) -> bool:
         """Store the last reply, or forget all of the answer; False if it was deleted meanwhile."""

@@ -60,14 +60,14 @@ class Moderation:
         runs: ActiveRuns,
         timeouts: TimeOuts,
         policy: Policy,
-        hands: Adapters,
+        adapters: Adapters,
     ) -> None:
         self.audit = audit
         self.journal = journal
         self.runs = runs
         self.timeouts = timeouts
         self.policy = policy
-        self.hands = hands
+        self.adapters = adapters
 
     async def heed(self) -> None:
         """Stop what is made here and was cancelled or deleted in another process."""
@@ -95,8 +95,8 @@ class ModerationHere:
         False if the platform still shows it. Raises UserError if there is none of the bot's in this server.
         """
         self._check()
-        hand = self._all.hands.of(self._place.platform)
-        shown = hand.message(link, self._place) if hand is not None else _numbered(link, self._place)
+        adapter = self._all.adapters.get(self._place.platform)
+        shown = adapter.parse_link(link, self._place) if adapter is not None else _numbered(link, self._place)
         if shown is None:
             sentence = "“{text}” is no link to a message; the menu of each message has one to copy."
             raise UserError(sentence, text=link[:60])
@@ -115,7 +115,7 @@ class ModerationHere:
             question = "" if asked is None else asked.external
             place = Place(row.platform, row.channel, row.server, row.thread)
             where = ShownMessage(place, shown.external, row.id, row.resume, is_last, question)
-            is_gone = (hand is None or await hand.take_down(where, externals)) and is_gone
+            is_gone = (adapter is None or await adapter.delete_messages(where, externals)) and is_gone
         return is_gone
 
     async def _rows(self, shown: ShownMessage) -> list[MessageRow]:
@@ -130,8 +130,8 @@ class ModerationHere:
 
     async def _remove_unknown(self, shown: ShownMessage) -> bool:
         """Delete what is not stored, or no longer: a greeting, or an old answer."""
-        hand = self._all.hands.of(self._place.platform)
-        if hand is None or not await hand.take_down(shown, [shown.external]):
+        adapter = self._all.adapters.get(self._place.platform)
+        if adapter is None or not await adapter.delete_messages(shown, [shown.external]):
             raise UserError("There is no message of mine there.")
         await self._all.audit.record(AuditEntry(actor=self._user, place=shown.place, kind=MODERATION, what="remove"))
         return True
@@ -160,14 +160,14 @@ class ModerationHere:
         Raises UserError if nobody can say.
         """
         self._check()
-        is_run_here = self._all.hands.of(self._place.platform) is not None
+        is_run_here = self._all.adapters.get(self._place.platform) is not None
         return await self._found(user, home(self._place)) if is_run_here else user
 
     async def _found(self, user: User, scope: Scope) -> User:
         if user.roles is not None:
             return user
-        hand = self._all.hands.of(scope.platform)
-        person = None if hand is None else await hand.person(user.id, scope.place)
+        adapter = self._all.adapters.get(scope.platform)
+        person = None if adapter is None else await adapter.find_user(user.id, scope.place)
         if person is None:
             sentence = "I could not find out who “{name}” is here. Pick them from the list, or give their id."
             raise UserError(sentence, name=user.name[:60])

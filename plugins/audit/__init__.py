@@ -104,17 +104,17 @@ def _page(ctx: Context, rows: Sequence[AuditRow], given: Mapping[str, Any]) -> R
     if not rows:
         return Reply(text=ctx.translate("There is no such entry."), final=True)
     shown = rows[:PAGE]
-    lines = [f"- `#{row.id}` {_when(row)} {ctx.audit.line(row)}" for row in shown]
+    lines = [f"- `#{row.id}` {_when(ctx, row)} {ctx.audit.line(row)}" for row in shown]
     buttons = [Button(ctx.translate("All as a CSV file"), "audit", {**given, "csv": True})]
     if len(rows) > PAGE:
         buttons.insert(0, Button(ctx.translate("Older ones"), "audit", {**given, "before": shown[-1].id}))
     return Reply(text="\n".join(lines), buttons=tuple(buttons), final=True)
 
 
-def _when(row: AuditRow) -> str:
-    """On Discord in the reader's own zone."""
-    if row.platform == "discord":
-        return f"<t:{int(row.created.timestamp())}:f>"
+def _when(ctx: Context, row: AuditRow) -> str:
+    """Return when it happened, in the reader's own zone where the platform can show that."""
+    if mention := ctx.capabilities(row.platform).time_mention:
+        return mention.format(seconds=int(row.created.timestamp()))
     return f"{row.created.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 

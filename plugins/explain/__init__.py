@@ -265,7 +265,7 @@ class ExplainPlugin(Plugin):
 
     async def _until_ready(self, ctx: Context, library: Library) -> AsyncIterator[Reply]:
         """Tell how far the lessons' embeddings are, until they are there or it has taken too long."""
-        patience = PATIENCE_AT_A_TERMINAL if ctx.place.platform == "terminal" else PATIENCE_SECONDS
+        patience = PATIENCE_AT_A_TERMINAL if ctx.capabilities().is_local else PATIENCE_SECONDS
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 async for done, total in library.waiting():
@@ -286,7 +286,7 @@ class ExplainPlugin(Plugin):
 
     async def _note_gap(self, ctx: Context, question: str) -> None:
         # In a direct message there is no teacher who could read it.
-        if ctx.place.server or ctx.place.platform == "terminal":
+        if ctx.place.server or ctx.capabilities().is_local:
             await self.gaps.asked(_here(ctx.place), question)
 
     async def _prepare(self) -> None:

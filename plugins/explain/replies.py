@@ -39,7 +39,7 @@ def link(ctx: Context, library: Library, passage: Passage) -> str:
     """The address of the passage on the lesson's page; "" where nobody here could open it."""
     book = library.book(passage.lesson)
     # A server's own lessons are for that server, and the pages are those of the web chat.
-    if book is None or (book.version is not None and ctx.place.platform != "web"):
+    if book is None or (book.version is not None and not ctx.capabilities().has_pages):
         return ""
     return ctx.link(book.page.name, passage.anchor)
 

@@ -13,7 +13,7 @@ from fakes.model_server.model_api import FakeModels
 from bot import UserError
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.core.adapters import ShownMessage
+from bot.core.adapters import Capabilities, ShownMessage
 from bot.core.messages import Place, Request, User
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
@@ -32,27 +32,29 @@ def timeout(user: User, duration: str = "10m", actor: User = MODERATOR, **more: 
     return Request(user=actor, place=ROOM, command="timeout", options={"user": user, "duration": duration, **more})
 
 
-class Hand:
+class FakeAdapter:
     """A platform that knows a few people, and shows messages."""
+
+    capabilities = Capabilities()
 
     def __init__(self, *people: User) -> None:
         self.people = {person.id: person for person in people}
         self.shown = {"m1", "m2", "hello"}
         self.keeps = False
 
-    async def person(self, name: str, place: Place) -> User | None:
+    async def find_user(self, name: str, place: Place) -> User | None:
         return self.people.get(name)
 
-    def message(self, link: str, place: Place) -> ShownMessage | None:
+    def parse_link(self, link: str, place: Place) -> ShownMessage | None:
         server, _, external = link.removeprefix("https://chat/").partition("/")
         return ShownMessage(Place("test", "room", server), external) if link.startswith("https://chat/") else None
 
-    async def take_down(self, shown: ShownMessage, externals: list[str]) -> bool:
+    async def delete_messages(self, shown: ShownMessage, externals: list[str]) -> bool:
         known = not self.keeps and set(externals) <= self.shown
         self.shown -= set(externals) if known else set()
         return known
 
-    async def forget(self, user_id: str, gone: Collection[int]) -> None:
+    async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
         self.people.pop(user_id, None)
 
 
@@ -114,10 +116,10 @@ async def test_whoever_is_typed_must_be_known_for_sure(bot: Bot) -> None:
     line = ask("/timeout user:@ben 10m", MODERATOR)
     unknown = "I could not find out who “ben” is here. Pick them from the list, or give their id."
     assert (await last(bot, line)).text == unknown
-    with bot.hands.lent("test", Hand(ADA)):
+    with bot.adapters.registered("test", FakeAdapter(ADA)):
         assert (await last(bot, line)).text == unknown
         assert (await last(bot, ask("/timeout user:@ada 10m", MODERATOR))).text == "Moderators cannot be timed out."
-    with bot.hands.lent("test", Hand(BEN)):
+    with bot.adapters.registered("test", FakeAdapter(BEN)):
         assert (await last(bot, line)).text.startswith("Ben cannot use me until")
 
 
@@ -125,7 +127,7 @@ async def test_whoever_is_no_member_must_have_done_something_here(bot: Bot) -> N
     gone = replace(BEN, roles=None)
     refused = "Ben is no member of this server, and nothing of theirs is stored here: I cannot time them out."
     await last(bot, ask("/ask hi", BEN, ELSEWHERE))
-    with bot.hands.lent("test", Hand(gone)):
+    with bot.adapters.registered("test", FakeAdapter(gone)):
         assert (await last(bot, timeout(gone))).text == refused
         await last(bot, ask("/queue", BEN))
         # The refusal is on record.
@@ -163,10 +165,10 @@ def test_what_is_no_time_is_told(typed: str) -> None:
 async def test_a_message_is_removed_by_its_link_with_what_is_stored(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
     await bot.sent(answer.row, ["m1", "m2"])
-    with bot.hands.lent("test", hand := Hand()):
+    with bot.adapters.registered("test", adapter := FakeAdapter()):
         reply = await last(bot, ask("/mod remove https://chat/school/m2", MODERATOR))
         assert (reply.text, reply.private, reply.error) == ("The message is removed.", True, False)
-        assert hand.shown == {"hello"}
+        assert adapter.shown == {"hello"}
         assert await bot.journal.get(answer.row) is None
         (entry,) = await bot.audit.find("test", "school", AuditFilter(kind="moderation"))
         assert (entry.what, entry.actor, entry.subject, entry.after) == ("remove", "mod", "ben", {"command": "ask"})
@@ -186,8 +188,8 @@ async def test_a_message_is_removed_by_its_link_with_what_is_stored(bot: Bot) ->
 async def test_what_the_platform_keeps_is_told(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
     await bot.sent(answer.row, ["m1"])
-    with bot.hands.lent("test", hand := Hand()):
-        hand.keeps = True
+    with bot.adapters.registered("test", adapter := FakeAdapter()):
+        adapter.keeps = True
         assert (await last(bot, ask("/mod remove https://chat/school/m1", MODERATOR))).text == (
             "What was stored of it is deleted; the message itself could not be removed there."
         )
@@ -203,11 +205,11 @@ async def test_an_answer_of_another_server_stays(bot: Bot) -> None:
 async def test_in_direct_messages_those_of_others_stay(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN, Place("test", "room")))
     await bot.sent(answer.row, ["m1"])
-    with bot.hands.lent("test", hand := Hand()):
+    with bot.adapters.registered("test", adapter := FakeAdapter()):
         for message in ("m1", "hello"):
             reply = await last(bot, ask(f"/mod remove https://chat//{message}", MODERATOR, Place("test", "dm-mod")))
             assert reply.text == "That message is not of this server."
-    assert hand.shown == {"m1", "m2", "hello"}
+    assert adapter.shown == {"m1", "m2", "hello"}
     assert await bot.journal.get(answer.row) is not None
 
 

@@ -5,6 +5,7 @@ import pytest
 from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, speaking
 
 from bot.app import Bot
+from bot.core.adapters import Capabilities
 from bot.core.messages import Place, Reply, Request, User
 
 
@@ -81,17 +82,19 @@ async def test_whoever_types_their_own_name_asks_about_themselves(bot: Bot) -> N
     assert told.text == "You can use /audit here."
 
 
-class Hand:
+class FakeAdapter:
     """A platform where Ben is known by his name."""
 
-    async def person(self, name: str, place: Place) -> User | None:
+    capabilities = Capabilities()
+
+    async def find_user(self, name: str, place: Place) -> User | None:
         return BEN if name == "Ben" else None
 
 
 async def test_whoever_is_typed_is_looked_up(bot: Bot) -> None:
     await moderate(bot, "limits.user.hour 1")
     await last(bot, ask("/ask hi", BEN))
-    with bot.hands.lent("test", Hand()):
+    with bot.adapters.registered("test", FakeAdapter()):
         assert (await why(bot, "ask user:Ben", MODERATOR)).text.startswith("- The limit here is 1 per hour")
         assert (await why(bot, "help user:Ben", MODERATOR)).text == "Ben can use /help here."
         assert (await why(bot, "ask user:Bob", MODERATOR)).text == (

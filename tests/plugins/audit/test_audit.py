@@ -9,6 +9,7 @@ from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, 
 from bot import Channel, Place, Reply, User
 from bot.app import Bot
 from bot.core.messages import Request
+from bot.platforms.capabilities import WEB
 from bot.storage.audit import AuditEntry, AuditRow
 from bot.storage.database import now
 
@@ -211,15 +212,17 @@ async def test_a_typed_interface_names_people_and_channels(bot: Bot) -> None:
 
 
 class Rooms:
-    """A platform's hand where every room was closed."""
+    """A web chat where every room was closed."""
 
-    async def channels(self, name: str, place: Place) -> list[str]:
+    capabilities = WEB
+
+    async def find_channels(self, name: str, place: Place) -> list[str]:
         return []
 
 
 async def test_what_happened_in_a_room_is_told_when_the_room_is_closed(bot: Bot) -> None:
     attic = Place("web", "attic", server="web")
     await bot.audit.record(AuditEntry(actor=ANN, place=attic, kind="refusal", what="ask", reason="off"))
-    with bot.hands.lent("web", Rooms()):
+    with bot.adapters.registered("web", Rooms()):
         found = await audit(bot, "channel:#attic", place=attic)
     assert told(found) == ["⛔ **Ann** was refused `ask` (channel `attic`) (off)"]
