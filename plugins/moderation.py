@@ -22,7 +22,7 @@ LISTED = 20
 
 
 class ModerationPlugin(Plugin):
-    """Moderators' hands."""
+    """What moderators do: delete messages, time people out, and look at the queue."""
 
     title = "Messages, people and the queue (/mod, /timeout, /queue)"
 

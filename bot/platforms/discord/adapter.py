@@ -45,7 +45,7 @@ class DiscordAdapter:
         self._client = client
 
     async def find_user(self, name: str, place: Place) -> User | None:
-        """A member by their id, or somebody who is not in the server, and whose roles are nothing to be known."""
+        """Return a member by their id, or, without roles, somebody who is not in the server."""
         guild = self._client.get_guild(int(place.server)) if place.server else None
         if guild is None or not ID.fullmatch(name):
             return None
@@ -65,7 +65,7 @@ class DiscordAdapter:
         return User(str(found.id), found.display_name, roles=None)
 
     async def find_channels(self, name: str, place: Place) -> Sequence[str]:
-        """Those of a server, however they are capitalised; not what they are sorted under. A thread is its channel."""
+        """Return channels of a server in any capitalisation, but no categories; for a thread, its channel."""
         guild = self._client.get_guild(int(place.server)) if place.server.isdecimal() else None
         if DISCORD.is_id(name):
             known = guild and guild.get_channel_or_thread(int(name))
@@ -77,16 +77,16 @@ class DiscordAdapter:
         return [str(one.id) for one in wanted if one.name.casefold() == name.casefold()]
 
     def parse_link(self, link: str, place: Place) -> ShownMessage | None:
-        """From the link that Discord's menu copies."""
+        """Read the link that Discord's menu copies."""
         if (match := LINK.fullmatch(link.strip())) is None:
             return None
         server = "" if match["server"] == "@me" else match["server"]
         return ShownMessage(Place(PLATFORM, match["channel"], server), match["message"])
 
     async def delete_messages(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
-        """Delete messages, those of answers under way, too, and the question above a thread of its own.
+        """Delete messages, also of answers under way, and the question above a thread of its own.
 
-        One that is not stored is deleted only if it is the bot's, and in the server that its place names.
+        A message that is not stored is deleted only if it is the bot's, and in the server that its place names.
         """
         is_gone, place = await self._delete(shown, externals), shown.place
         if shown.is_last and not await self._answers.withdraw(place.channel, place.thread, shown.question):
@@ -116,7 +116,7 @@ class DiscordAdapter:
         return True
 
     async def _is_in(self, channel: int, server: str) -> bool:
-        """Whether a channel or a thread is in a server, or among the direct messages where `server` is ""."""
+        """Return whether a channel or a thread is in a server, or a direct message where `server` is ""."""
         guild = self._client.get_guild(int(server)) if server else None
         if guild is not None and guild.get_channel_or_thread(channel) is not None:
             return True

@@ -39,7 +39,7 @@ OUT_OF_REACH = Sentence("Slack cannot be reached right now.")
 
 
 def link_to(channel: str, ts: str) -> str:
-    """A link to a message, as `LINK` reads it."""
+    """Return a link to a message, as `LINK` reads it."""
     return f"https://slack.com/archives/{channel}/p{ts.replace('.', '')}"
 
 
@@ -54,11 +54,11 @@ class SlackAdapter:
         self._me = me
 
     async def find_user(self, name: str, place: Place) -> User | None:
-        """Somebody by their id."""
+        """Return somebody by their id."""
         return await self._people.surely(name) if ID.fullmatch(name) else None
 
     async def find_channels(self, name: str, place: Place) -> Sequence[str]:
-        """Public ones of the workspace, and whatever has an id."""
+        """Return public channels of the workspace by their name; an id as it is, since private ones are not listed."""
         if SLACK.is_id(name):
             return [name]
         if place.server != self._me.team:
@@ -71,7 +71,7 @@ class SlackAdapter:
             raise UserError(sentence, name=name[:60]) from error
 
     def parse_link(self, link: str, place: Place) -> ShownMessage | None:
-        """From the link that Slack's menu copies."""
+        """Read the link that Slack's menu copies."""
         if (match := LINK.fullmatch(link.strip())) is None:
             return None
         server = "" if match["channel"].startswith("D") else self._me.team

@@ -37,7 +37,7 @@ class WebAdapter:
         self._uploads = uploads
 
     async def find_user(self, name: str, place: Place) -> User | None:
-        """A visitor by their id, or by a name that one visitor alone has who spoke here lately."""
+        """Return a visitor by their id, or by a name that only one of those who wrote here lately has."""
         await self._moderators.start()
         names = {author.id: author.name for author in self._rooms.authors()}
         found = [name] if name in names or ID.fullmatch(name) else [one for one in names if names[one] == name]
@@ -46,25 +46,25 @@ class WebAdapter:
         return User(found[0], names.get(found[0], found[0]), is_moderator=found[0] in self._moderators)
 
     async def find_channels(self, name: str, place: Place) -> Sequence[str]:
-        """The room that is called so."""
+        """Return the room of this name."""
         return [name] if name in self._rooms.names else []
 
     def parse_link(self, link: str, place: Place) -> ShownMessage | None:
-        """From the address of an answer's thread, or its number alone."""
+        """Read the address of an answer's thread, or its number alone."""
         match = NUMBER.fullmatch(link.strip())
         return None if match is None else ShownMessage(Place("web", place.channel, "web"), row=int(match["row"]))
 
     async def delete_messages(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
-        """Show an answer no longer, in whatever room it is."""
+        """Stop showing an answer, whichever room it is in."""
         found = self._rooms.with_row(shown.row)
         for room, exchange in found:
             room.show(exchange, Reply(deleted=True, final=True))
         return bool(found)
 
     async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
-        """Show no longer what a visitor asked, nor what is `gone` with it.
+        """Stop showing what a visitor asked, and what is `gone` with it.
 
-        Their forms and the files that they sent are known no longer then, nor they themselves as a moderator.
+        Their forms, the files that they sent and their rights as a moderator are forgotten, too.
         """
         self._answers.forget(user_id)
         self._uploads.forget(user_id)
