@@ -88,3 +88,20 @@ def test_capabilities_are_read_without_a_platform_s_library() -> None:
     tree = ast.parse(Path(capabilities.__file__).read_text("utf-8"))
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {module for module in modules if module and module.startswith("bot.platforms")} == set()
+
+
+@pytest.mark.parametrize(
+    ("capability", "platforms"),
+    [
+        ("keeps_messages", {"discord", "slack"}),
+        ("is_local", {"terminal"}),
+        ("has_pages", {"web"}),
+        ("translates_notes", {"web"}),
+        ("home", {"web", "terminal"}),
+        ("ids", {"discord", "slack"}),
+        ("channel_mention", {"discord"}),
+        ("time_mention", {"discord"}),
+    ],
+)
+def test_each_platform_can_do_what_is_said_of_it(capability: str, platforms: set[str]) -> None:
+    assert {name for name, known in PLATFORMS.items() if getattr(known, capability)} == platforms
