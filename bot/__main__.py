@@ -92,6 +92,7 @@ def _load(options: argparse.Namespace) -> Config:
 def _bot(configuration: Config, key: str = "") -> Bot:
     from bot.app import Bot
     from bot.inference.client import ModelClient
+    from bot.platforms.capabilities import PLATFORMS
     from bot.plugin_host import plugin
     from bot.storage.database import Database
 
@@ -105,6 +106,7 @@ def _bot(configuration: Config, key: str = "") -> Bot:
         sections={"explain": configuration.explain},
         web_url=configuration.web.address,
         limits=configuration.limits.storage.get_secret_value(),
+        platforms=PLATFORMS,
     )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from bot.answers.decision import Decision
     from bot.commands.command import Command
+    from bot.core.adapters import Capabilities
     from bot.core.messages import Page, Place, Request, User
     from bot.core.model_events import Token
     from bot.inference.client import ModelClient
@@ -55,16 +56,24 @@ class Bot:
         sections: Mapping[str, object] | None = None,
         web_url: str = "",
         limits: str = MEMORY,
+        platforms: Mapping[str, Capabilities] | None = None,
     ) -> None:
         """`sections` are the tables of the configuration that are for a plugin, by its name.
 
-        `limits` is where uses are counted: "memory", or the address of a Redis server.
+        `limits` is where uses are counted: "memory", or the address of a Redis server. `platforms` has what each known
+        platform can do, by its name, whether it runs in this process or not.
         """
         self.services = services = Services.wire(
-            models, plugins, database, settings=settings or {}, limits=limits, keeps_answers=retention_days > 0
+            models,
+            plugins,
+            database,
+            settings=settings or {},
+            limits=limits,
+            keeps_answers=retention_days > 0,
+            platforms=platforms,
         )
         self.models, self.database = models, database
-        self.hands = services.adapters
+        self.adapters = services.adapters
         self.settings = services.settings
         self.registry = services.registry
         self.defaults = services.defaults

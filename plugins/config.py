@@ -205,8 +205,8 @@ def _format_value(ctx: Context, value: object) -> str:
 
 def _format_full(ctx: Context, setting: Setting, value: object) -> str:
     """Return a value as people read it; Discord shows channels by their names."""
-    if setting.ids == "channels" and ctx.place.platform == "discord" and value:
-        return " ".join(f"<#{one}>" for one in str(value).split())
+    if setting.ids == "channels" and ctx.capabilities().channel_mention and value:
+        return " ".join(map(ctx.capabilities().mention_channel, str(value).split()))
     return _format_value(ctx, value)
 
 
@@ -218,7 +218,8 @@ def _name_scope(ctx: Context, scope: Scope) -> str:
     if scope.role:
         return ctx.translate("role {id}", id=scope.role)
     if scope.channel and scope.server:
-        return ctx.translate("channel {id}", id=f"<#{scope.channel}>" if scope.platform == "discord" else scope.channel)
+        mention = ctx.capabilities(scope.platform).mention_channel(scope.channel)
+        return ctx.translate("channel {id}", id=mention or scope.channel)
     if scope == ctx.settings.scope():
         return ctx.translate("this server") if scope.server else ctx.translate("here")
     return ctx.translate("server {id}", id=f"{scope.platform}:{scope.server}" if scope.server else scope.platform)

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 
 from bot import Button, Context, Plugin, Range, Reply, UserError, command
 
-PLATFORMS_WITH_OWN_COPIES = frozenset({"discord", "slack"})
-"""Platforms that store the messages they show."""
 MAX_FILES = 9
 """Limit of the files in one answer, which every platform takes."""
 
@@ -49,7 +47,7 @@ class PrivacyPlugin(Plugin):
                 "stays until it ends."
             ),
         ]
-        if ctx.place.platform in PLATFORMS_WITH_OWN_COPIES:
+        if ctx.capabilities().keeps_messages:
             sentence = "What is shown here is kept by {platform}, too: delete there what shall not be read any more."
             lines.append(ctx.translate(sentence, platform=ctx.place.platform.capitalize()))
         button = Button(ctx.translate("Delete all of it"), "privacy-delete", style="danger")

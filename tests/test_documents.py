@@ -12,6 +12,7 @@ from bot import Attachment
 from bot.app import Bot
 from bot.config import Config, PluginsSection
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import DISCORD, PLATFORMS
 from bot.plugin_host import plugin
 from bot.storage.database import Database
 
@@ -86,7 +87,12 @@ def test_the_readme_leads_to_every_page() -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Bot:
     """The bot with its own plugins, not started."""
     database = Database(f"sqlite:///{tmp_path_factory.mktemp('documents')}/tempera.db")
-    return Bot(ModelClient("http://127.0.0.1:1"), plugin.load(PluginsSection(entry_points=False)), database)
+    return Bot(
+        ModelClient("http://127.0.0.1:1"),
+        plugin.load(PluginsSection(entry_points=False)),
+        database,
+        platforms=PLATFORMS,
+    )
 
 
 def spoken(path: Path) -> Iterator[str]:
@@ -120,7 +126,7 @@ def check(made: Bot, line: str) -> None:
             setting = made.settings.find(name)
             assert setting.name == name
             if value:
-                setting.convert(value, "discord")
+                setting.convert(value, DISCORD.ids)
 
 
 @pytest.mark.parametrize("path", [*SHORT, ROOT / "PRIVACY.md"], ids=named)

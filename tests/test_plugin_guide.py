@@ -13,6 +13,7 @@ from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core.messages import Place, Request, User
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
 from bot.storage.database import Database
 
@@ -54,7 +55,9 @@ async def running(tmp_path: Path) -> AsyncIterator[Bot]:
     plugins = plugin.load(PluginsSection(enabled=(), folder=tmp_path, entry_points=False))
     async with (
         FakeModels() as models,
-        Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as made,
+        Bot(
+            ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db"), platforms=PLATFORMS
+        ) as made,
     ):
         yield made
 

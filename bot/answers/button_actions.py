@@ -33,6 +33,7 @@ class ButtonActions:
         self._registry = services.registry
         self._messages = services.messages
         self._admission = services.admission
+        self._adapters = services.adapters
         self._executor = executor
 
     async def form(self, request: Request, row_id: int) -> Form:
@@ -60,8 +61,9 @@ class ButtonActions:
         `turns` says that what comes takes that answer's place.
         """
         row = await self._pressed(request, action, row_id)
-        # One message is there for many people: it keeps the asker's language, and the web chat translates for each.
-        locale = "en" if request.place.platform == "web" else row.resume.get("locale") or request.user.locale
+        # One message is there for many people: it keeps the asker's language, or is translated for each reader.
+        is_translated = self._adapters.capabilities(request.place.platform).translates_notes
+        locale = "en" if is_translated else row.resume.get("locale") or request.user.locale
         match action:
             case "stop":
                 await self._stop(row, None if _is_own(row, request) else about(request.user, "cancel", row))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bot.access.admission import Admission, Reason
     from bot.answers.history import History
     from bot.commands.command import Command
+    from bot.core.adapters import Adapters, Capabilities
     from bot.core.caller import Caller
     from bot.core.messages import Place, Reference, Request, User
     from bot.core.model_events import Dial
@@ -68,6 +69,7 @@ class Context:
     """The plugins that are loaded; for the plugin that manages them."""
     _admission: Admission
     _safety: Safety
+    _adapters: Adapters
     pages: str
     """The address of the plugin's pages, for `link`; "" where nobody could open it."""
 
@@ -85,10 +87,14 @@ class Context:
         """`sentence` in the asker's language, if a translation exists, with its `{name}` fields filled in."""
         return translate(sentence, self.user.locale, **values)
 
+    def capabilities(self, platform: str = "") -> Capabilities:
+        """Return what a platform can do; the platform of this place, unless `platform` names another one."""
+        return self._adapters.capabilities(platform or self.place.platform)
+
     def link(self, page: str, anchor: str = "") -> str:
         """The address of a page of this plugin's, for a link; "" where nobody here could open it."""
         # Beside the web chat, a page shows what there is in the room that it was opened from.
-        query = f"?room={quote(self.place.channel)}" if self.place.platform == "web" else ""
+        query = f"?room={quote(self.place.channel)}" if self.capabilities().has_pages else ""
         return f"{self.pages}/{page}{query}{'#' if anchor else ''}{anchor}" if self.pages else ""
 
     async def screened(self, dial: Dial) -> Dial:

@@ -30,7 +30,7 @@ class ContextFactory:
     def __init__(self, services: Services, web_url: str = "") -> None:
         self._services = services
         self._settings_editor = SettingsEditor(services.settings)
-        self._audit = AuditReader(services.audit)
+        self._audit = AuditReader(services.audit, services.adapters)
         self._statistics = Statistics(services.database, services.registry)
         self.web_url = web_url
 
@@ -67,13 +67,15 @@ class ContextFactory:
             plugins=services.registry,
             _admission=services.admission,
             _safety=services.safety,
+            _adapters=services.adapters,
             pages=self._pages(command.plugin, request.place),
         )
 
     def _pages(self, plugin: str, place: Place) -> str:
         path = f"{PAGES}/{plugin}"
-        if place.platform == "web":
+        platform = self._services.adapters.capabilities(place.platform)
+        if platform.has_pages:
             return path
         # What only this machine can open is no link for people elsewhere.
-        is_reachable = place.platform == "terminal" or urlsplit(self.web_url).hostname not in LOOPBACK
+        is_reachable = platform.is_local or urlsplit(self.web_url).hostname not in LOOPBACK
         return f"{self.web_url}{path}" if self.web_url and is_reachable else ""

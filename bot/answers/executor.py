@@ -16,7 +16,6 @@ from bot.core.errors import RequestRefused, UserError
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Channel, Place, Reply
 from bot.core.splitting import closing, flowing, put_together
-from bot.settings.setting import IDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -209,10 +208,11 @@ class AnswerExecutor:
 
     async def _with_ids(self, options: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Return the options with the id of each channel that was typed by its name, where channels have ids."""
-        resolve = self._services.adapters.channel
+        adapters = self._services.adapters
+        has_ids = adapters.capabilities(place.platform).ids is not None
         return {
-            name: replace(value, id=await resolve(value.id, place))
-            if isinstance(value, Channel) and place.platform in IDS
+            name: replace(value, id=await adapters.resolve_channel(value.id, place))
+            if isinstance(value, Channel) and has_ids
             else value
             for name, value in options.items()
         }

@@ -27,6 +27,7 @@ from bot.storage.messages import MessageStore
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bot.core.adapters import Capabilities
     from bot.inference.client import ModelClient
     from bot.plugin_host.plugin import Plugin
     from bot.storage.database import Database
@@ -66,9 +67,10 @@ class Services:
         settings: Mapping[str, Any],
         limits: str,
         keeps_answers: bool,
+        platforms: Mapping[str, Capabilities] | None = None,
     ) -> Self:
         """Make all services; none of them is started. `limits` is the address where uses are counted."""
-        adapters = Adapters()
+        adapters = Adapters(platforms)
         resolved = Settings(settings, models, adapters)
         resolved.declare("safety", SETTINGS)
         registry, defaults, audit, timeouts = (
@@ -103,8 +105,8 @@ class Services:
                 safety=safety,
                 timeouts=timeouts,
             ),
-            log_channel=LogChannel(database, resolved, audit),
-            refusals=Refusals(audit, keeps=keeps_answers),
+            log_channel=LogChannel(database, resolved, audit, adapters),
+            refusals=Refusals(audit, adapters, keeps=keeps_answers),
             instance=instance,
             messages=messages,
             runs=runs,
@@ -116,7 +118,7 @@ class Services:
                 defaults=defaults,
                 timeouts=timeouts,
                 moderation=moderation,
-                hands=adapters,
+                adapters=adapters,
             ),
             keeps_answers=keeps_answers,
         )

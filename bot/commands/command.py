@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bot.commands.grammar import first_pair, last_pair, unquote
 from bot.core.errors import OptionError
 from bot.core.text import nearest
 
@@ -18,26 +18,13 @@ if TYPE_CHECKING:
 
     Handler = Callable[..., AsyncIterator[Reply]]
 
-QUOTED = r"\"[^\"]*\"(?=\s|$)|\".*\"(?=\s*$)|\"[^\"]*\"|“[^”]*”|'[^']*'(?=\s|$)"
-"""A value in quotation marks. The last one of a line may have some inside."""
-PAIR = re.compile(rf"\s*(?P<name>[A-Za-z_][\w-]*):(?P<value>{QUOTED}|\S*)", re.DOTALL)
-TAIL = re.compile(r"(?:^|\s)(?P<name>[A-Za-z_][\w-]*):(?P<value>\"[^\"]*\"|“[^”]*”|[^\s\"]+)\s*$")
 FORM_FIELDS = 5
 """Discord's limit for a modal, and so how many options a form shows."""
-QUOTES = {'"': '"', "“": "”", "'": "'"}
 
 
 def family(name: str) -> str:
     """The command that people type where a hidden one belongs to it: “count” of “count-on”."""
     return name.partition("-")[0]
-
-
-def unquote(value: str) -> str:
-    """The value without the pair of quotation marks around it, if it has one: “to be” or “not to be” are two."""
-    inside = value[1:-1]
-    if len(value) >= 2 and QUOTES.get(value[0]) == value[-1] and value[0] not in inside and value[-1] not in inside:
-        return inside
-    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,16 +139,16 @@ class Command(Traits):
         return found
 
     def _leading(self, text: str, found: dict[str, str]) -> str:
-        while match := PAIR.match(text):
-            name, value = match["name"].casefold().replace("-", "_"), match["value"]
+        while pair := first_pair(text):
+            name, value = pair.option, pair.value
             option = self.option(name)
             if option is None:
-                if match["name"] != name or len(name) < 2 or not value or value.startswith("//"):
+                if pair.name != name or len(name) < 2 or not value or value.startswith("//"):
                     break
                 raise self._unknown(name)
-            text = text[match.end() :]
+            text = text[pair.end :]
             # A quotation that words follow is a part of the text, as it is where nobody names the option.
-            is_begun = bool(text.strip()) and PAIR.match(text) is None
+            is_begun = bool(text.strip()) and first_pair(text) is None
             if option.free_text and (is_begun or unquote(value) == value):
                 return f"{value}{text}"
             if not value:
@@ -170,13 +157,12 @@ class Command(Traits):
         return text
 
     def _trailing(self, rest: str, found: dict[str, str]) -> str:
-        while match := TAIL.search(rest):
-            name = match["name"].casefold().replace("-", "_")
-            option = self.option(name)
+        while pair := last_pair(rest):
+            option = self.option(pair.option)
             if option is None or option.free_text:
                 break
-            self._note(found, name, match["value"])
-            rest = rest[: match.start()].rstrip()
+            self._note(found, option.name, pair.value)
+            rest = rest[: pair.start].rstrip()
         return rest
 
     def _note(self, found: dict[str, str], name: str, value: str) -> None:

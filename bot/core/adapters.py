@@ -1,4 +1,4 @@
-"""What the adapters of platforms do for the core unasked: tell who somebody is, take messages down, forget people."""
+"""What the core asks of a platform: to find people and channels, to post, to delete messages and to forget people."""
 
 from __future__ import annotations
 
@@ -9,9 +9,40 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bot.core.errors import UserError
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from bot.core.messages import Place, User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a platform can do, and what its ids look like. The defaults describe a chat that can do none of it."""
+
+    ids: re.Pattern[str] | None = None
+    """The form of an id. None where the name of a channel or a role is its id."""
+    home: Place | None = None
+    """The one place that settings are for. None where there are many servers, each with its own moderators."""
+    is_local: bool = False
+    """True if its only user sits at this machine and runs the bot."""
+    has_pages: bool = False
+    """True if it shows the pages of plugins itself."""
+    translates_notes: bool = False
+    """True if it translates the notes below an answer for each reader."""
+    keeps_messages: bool = False
+    """True if it stores messages itself, so that the bot's deleting its data does not remove them there."""
+    channel_mention: str = ""
+    """The Markdown that shows a channel by its name, with “{id}” for its id. Empty if there is none."""
+    time_mention: str = ""
+    """The Markdown that shows a time in the reader's own zone, with “{seconds}” since 1970. Empty if there is none."""
+
+    def is_id(self, text: str) -> bool:
+        """Return whether this is an id; False where names are ids."""
+        return self.ids is not None and self.ids.fullmatch(text) is not None
+
+    def mention_channel(self, channel: str) -> str:
+        """Return the Markdown that shows a channel by its name, or "" if there is none."""
+        return self.channel_mention.format(id=channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,61 +62,83 @@ class ShownMessage:
 
 
 class PlatformAdapter(Protocol):
-    """One platform's."""
+    """One platform, as the core uses it."""
 
-    async def person(self, name: str, place: Place) -> User | None:
-        """Who has this id or, where there are no ids to see, this name, with the rights that they have in `place`.
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the platform can do."""
 
-        Without roles (None) whoever is not in its server. None where it cannot be found out for sure.
+    async def find_user(self, name: str, place: Place) -> User | None:
+        """Return who has this id or, where ids are not shown, this name, with the rights that they have in `place`.
+
+        Somebody who is not in its server has no roles (None). Returns None where it cannot be found out for sure.
         """
 
-    async def channels(self, name: str, place: Place) -> Sequence[str]:
-        """The ids of the channels that are called so, or have this id, in the server of `place`.
+    async def find_channels(self, name: str, place: Place) -> Sequence[str]:
+        """Return the ids of the channels in the server of `place` that have this name or this id.
 
-        Raises UserError if nobody can say.
+        Raises UserError if they cannot be looked up.
         """
 
-    def message(self, link: str, place: Place) -> ShownMessage | None:
-        """The message that a link leads to; None if it is no such link."""
+    def parse_link(self, link: str, place: Place) -> ShownMessage | None:
+        """Return the message that a link leads to; None if it is not a link to a message."""
 
-    async def take_down(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
-        """Delete messages of the bot where one of them is; False if that is none of the bot's, or cannot be deleted."""
+    async def delete_messages(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
+        """Delete messages of the bot; False if one of them is not the bot's, or cannot be deleted."""
 
-    async def forget(self, user_id: str, gone: Collection[int]) -> None:
-        """Show no longer what somebody said, nor others' answers whose rows are `gone` with it.
+    async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
+        """Stop showing what somebody wrote, and the answers of others whose rows are in `gone`.
 
-        As far as these are shown from here, and not by the platform.
+        This concerns what this process shows; what the platform itself stores stays.
         """
+
+    def locale(self, server: str) -> str:
+        """Return the language of a server."""
+
+    async def post(self, server: str, channel: str, text: str) -> None:
+        """Post Markdown of at most 1800 characters in a channel, so that it notifies nobody. Raises CannotPost."""
 
 
 class Adapters:
-    """Those of all platforms that run in this process."""
+    """The adapters of the platforms that run in this process, and the capabilities of all known platforms."""
 
-    def __init__(self) -> None:
-        self._hands: dict[str, PlatformAdapter] = {}
+    def __init__(self, known: Mapping[str, Capabilities] | None = None) -> None:
+        """`known` has the platforms by their names, those included that do not run in this process."""
+        self._known = dict(known or {})
+        self._adapters: dict[str, PlatformAdapter] = {}
 
     @contextmanager
-    def lent(self, platform: str, hand: PlatformAdapter) -> Iterator[None]:
-        """Use `hand` for as long as the context lasts."""
-        self._hands[platform] = hand
+    def registered(self, platform: str, adapter: PlatformAdapter) -> Iterator[None]:
+        """Use `adapter` for as long as the context lasts."""
+        self._adapters[platform] = adapter
         try:
             yield
         finally:
-            del self._hands[platform]
+            del self._adapters[platform]
 
-    def of(self, platform: str) -> PlatformAdapter | None:
-        """The one of a platform, if that runs here."""
-        return self._hands.get(platform)
+    def get(self, platform: str) -> PlatformAdapter | None:
+        """Return the adapter of a platform, or None if the platform does not run in this process."""
+        return self._adapters.get(platform)
 
-    async def channel(self, typed: str, place: Place) -> str:
-        """The id of the channel that somebody typed as #name, or as its id; as typed where its platform runs elsewhere.
+    def is_known(self, platform: str) -> bool:
+        """Return whether there is a platform of this name, here or in another process."""
+        return platform in self._known or platform in self._adapters
 
-        Raises UserError for what none is called, or several.
+    def capabilities(self, platform: str) -> Capabilities:
+        """Return what a platform can do, wherever it runs."""
+        if (adapter := self.get(platform)) is not None:
+            return adapter.capabilities
+        return self._known.get(platform, Capabilities())
+
+    async def resolve_channel(self, typed: str, place: Place) -> str:
+        """Return the id of a channel given as #name or as its id; as typed where its platform runs elsewhere.
+
+        Raises UserError if no channel has this name, or several have it.
         """
-        if (hand := self.of(place.platform)) is None:
+        if (adapter := self.get(place.platform)) is None:
             return typed
         name = typed.removeprefix("#")
-        found = await hand.channels(name, place)
+        found = await adapter.find_channels(name, place)
         if len(found) == 1:
             return found[0]
         sentence = "I know no channel “{name}” here. Pick it from the list that appears, or give its id."

@@ -3,6 +3,7 @@
     BotError
     ├── ConfigError          the deployment's files or environment
     ├── PluginError          a plugin cannot be loaded; names it
+    ├── CannotPost           a channel cannot be written to; `reason` says why
     └── UserError            safe to show: a sentence for whoever asked
         ├── OptionError      an option is missing, unknown or out of range
         ├── UnknownCommand
@@ -32,6 +33,14 @@ class ConfigError(BotError):
 
 class PluginError(BotError):
     """A plugin cannot be loaded; the text names it and says why."""
+
+
+class CannotPost(BotError):
+    """A channel cannot be written to. `reason` is the end of a sentence that says why."""
+
+    def __init__(self, reason: Sentence) -> None:
+        self.reason = reason
+        super().__init__(reason.in_language("en"))
 
 
 class UserError(BotError):

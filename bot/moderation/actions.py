@@ -83,8 +83,8 @@ class Moderation:
         False if the platform still shows it. Raises UserError if there is none of the bot's in this server.
         """
         caller.require_moderator()
-        hand = self._adapters.of(caller.place.platform)
-        shown = hand.message(link, caller.place) if hand is not None else _numbered(link, caller.place)
+        adapter = self._adapters.get(caller.place.platform)
+        shown = adapter.parse_link(link, caller.place) if adapter is not None else _numbered(link, caller.place)
         if shown is None:
             sentence = "“{text}” is no link to a message; the menu of each message has one to copy."
             raise UserError(sentence, text=link[:60])
@@ -103,7 +103,7 @@ class Moderation:
             question = "" if asked is None else asked.external
             place = Place(row.platform, row.channel, row.server, row.thread)
             where = ShownMessage(place, shown.external, row.id, row.resume, is_last, question)
-            is_gone = (hand is None or await hand.take_down(where, externals)) and is_gone
+            is_gone = (adapter is None or await adapter.delete_messages(where, externals)) and is_gone
         return is_gone
 
     async def _rows(self, shown: ShownMessage) -> list[MessageRow]:
@@ -118,8 +118,8 @@ class Moderation:
 
     async def _remove_unknown(self, caller: Caller, shown: ShownMessage) -> bool:
         """Delete what is not stored, or no longer: a greeting, or an old answer."""
-        hand = self._adapters.of(caller.place.platform)
-        if hand is None or not await hand.take_down(shown, [shown.external]):
+        adapter = self._adapters.get(caller.place.platform)
+        if adapter is None or not await adapter.delete_messages(shown, [shown.external]):
             raise UserError("There is no message of mine there.")
         await self._audit.record(AuditEntry(actor=caller.user, place=shown.place, kind=MODERATION, what="remove"))
         return True
@@ -148,14 +148,14 @@ class Moderation:
         Raises UserError if nobody can say.
         """
         caller.require_moderator()
-        is_run_here = self._adapters.of(caller.place.platform) is not None
+        is_run_here = self._adapters.get(caller.place.platform) is not None
         return await self._found(user, home(caller.place)) if is_run_here else user
 
     async def _found(self, user: User, scope: Scope) -> User:
         if user.roles is not None:
             return user
-        hand = self._adapters.of(scope.platform)
-        person = None if hand is None else await hand.person(user.id, scope.place)
+        adapter = self._adapters.get(scope.platform)
+        person = None if adapter is None else await adapter.find_user(user.id, scope.place)
         if person is None:
             sentence = "I could not find out who “{name}” is here. Pick them from the list, or give their id."
             raise UserError(sentence, name=user.name[:60])

@@ -15,6 +15,7 @@ from bot.storage.audit import APPEAL, MODERATION, REFUSAL, SETTING, AuditEntry
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from bot.core.adapters import Adapters, Capabilities
     from bot.core.caller import Caller
     from bot.settings.setting import Scope
     from bot.storage.audit import Audit, AuditFilter, AuditRow
@@ -35,8 +36,9 @@ PLAIN = str.maketrans({"*": "∗", "`": "ˋ", "<": "‹", ">": "›", "[": "(", 
 class AuditReader:
     """The entries of a server, for its moderators alone; everybody else is refused with PermissionDenied."""
 
-    def __init__(self, audit: Audit) -> None:
+    def __init__(self, audit: Audit, adapters: Adapters) -> None:
         self._audit = audit
+        self._adapters = adapters
 
     async def find(self, caller: Caller, scope: Scope, wanted: AuditFilter, *, most: int) -> Sequence[AuditRow]:
         """What happened in a server, the newest first, `most` at most."""
@@ -71,29 +73,33 @@ class AuditReader:
         await self._audit.record(entry)
 
     def line(self, caller: Caller, row: AuditRow) -> str:
-        """An entry in a line of Markdown in the reader's language, without its time."""
-        return line(row, caller.user.locale)
+        """Return an entry as a line of Markdown in the reader's language, without its time."""
+        return line(row, caller.user.locale, self._adapters.capabilities(row.platform))
 
     def before(self, row: AuditRow) -> Any:
         """What was before, as far as moderators are shown it: the words of a refusal only once somebody appealed."""
         return None if row.kind == REFUSAL else row.before
 
 
-def line(row: AuditRow, locale: str) -> str:
-    """An entry as a line of Markdown, without its time. What its people are called is in it as plain text."""
-    return f"{SIGNS.get(row.kind, '🛡️')} {_told(row, locale)}"
+def line(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
+    """Return an entry as a line of Markdown, without its time. The names of people stand in it as plain text.
+
+    `capabilities` are those of the platform where it happened.
+    """
+    return f"{SIGNS.get(row.kind, '🛡️')} {_told(row, locale, capabilities)}"
 
 
-def _told(row: AuditRow, locale: str) -> str:
+def _told(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
     who = _name(row.actor_name or row.actor)
     what = _code(row.what)
+    where = _where(row, locale, capabilities)
     if row.kind == SETTING:
-        change = " → ".join(_set(row, value, locale) for value in (row.before, row.after))
+        change = " → ".join(_set(row, value, locale, capabilities) for value in (row.before, row.after))
         sentence = "{who} set {what}{where}: {change}"
-        return translate(sentence, locale, who=who, what=what, where=_where(row, locale), change=change)
+        return translate(sentence, locale, who=who, what=what, where=where, change=change)
     if row.kind == REFUSAL:
         sentence = "{who} was refused {what}{where} ({reason})"
-        about = {"who": who, "what": what, "where": _where(row, locale), "reason": row.reason}
+        about = {"who": who, "what": what, "where": where, "reason": row.reason}
         return translate(sentence, locale, **about)
     if row.kind == APPEAL:
         sentence = "{who} appeals against refusal {number} of {what} ({reason}): {text}"
@@ -108,24 +114,24 @@ def _told(row: AuditRow, locale: str) -> str:
     known = [_value(value, locale) for value in (row.before, row.after) if value is not None]
     change = f": {' → '.join(known)}" if known else ""
     reason = f" ({_code(row.reason)})" if row.reason else ""
-    return f"{who}: {what}{whom}{_where(row, locale)}{change}{reason}"
+    return f"{who}: {what}{whom}{where}{change}{reason}"
 
 
-def _where(row: AuditRow, locale: str) -> str:
+def _where(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
     if row.kind == SETTING and row.subject:
         return f" ({translate('role {id}', locale, id=row.subject)})"
     if not row.channel or not row.server:
         return ""
-    named = f"<#{row.channel}>" if row.platform == "discord" else _code(row.channel)
+    named = capabilities.mention_channel(row.channel) or _code(row.channel)
     return f" ({translate('channel {id}', locale, id=named)})"
 
 
-def _set(row: AuditRow, value: Any, locale: str) -> str:
-    """The value of a setting; channels by their names, where a platform writes these for their ids."""
-    if not value or row.platform != "discord" or row.what not in CHANNELS:
+def _set(row: AuditRow, value: Any, locale: str, capabilities: Capabilities) -> str:
+    """Return the value of a setting; channels by their names, where the platform shows these for their ids."""
+    if not value or not capabilities.channel_mention or row.what not in CHANNELS:
         return _value(value, locale)
     first, more = str(value).split()[:NAMED], str(value).split()[NAMED:]
-    return " ".join([*(f"<#{one}>" for one in first), *(["…"] if more else [])])
+    return " ".join([*map(capabilities.mention_channel, first), *(["…"] if more else [])])
 
 
 def _name(text: str) -> str:

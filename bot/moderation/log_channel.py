@@ -1,6 +1,6 @@
 """The log channel: what is noted in the audit is told in the channel that the moderators of a server chose for it.
 
-A platform's adapter lends its voice. What nobody could write is still in the audit; that a channel cannot be written to
+The platform's adapter posts it. What nobody could write is still in the audit; that a channel cannot be written to
 keeps nothing else from being done, and moderators are told once.
 """
 
@@ -10,10 +10,10 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from bot.core.background import repeated
-from bot.core.errors import BotError, OptionError
+from bot.core.errors import BotError, CannotPost, OptionError
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Place
 from bot.moderation.audit_view import line
@@ -23,6 +23,7 @@ from bot.storage.key_value import Store
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from bot.core.adapters import Adapters, Capabilities, PlatformAdapter
     from bot.settings.resolver import Settings
     from bot.settings.setting import Scope
     from bot.storage.audit import Audit, AuditRow
@@ -34,62 +35,40 @@ SECONDS = 2.0
 """How often it is looked for something new: what comes meanwhile is one message, so that nothing floods a channel."""
 POST_SECONDS = 20.0
 AT_ONCE = 200
-MOST_CHARACTERS = 1800
-"""Of a message; what is more is counted. Discord takes 2000."""
+MAX_CHARACTERS = 1800
+"""Of a message, so that every platform takes it; the lines that do not fit are counted."""
 POSTED, TROUBLE = "posted", "trouble"
 TOO_SLOW = Sentence("it takes too long.")
 BROKEN = Sentence("something went wrong; the log of the bot says more.")
 
 
-class CannotPost(BotError):
-    """A channel cannot be written to; `reason` is the end of a sentence that says why."""
-
-    def __init__(self, reason: Sentence) -> None:
-        self.reason = reason
-        super().__init__(reason.in_language("en"))
-
-
-class Voice(Protocol):
-    """How a platform says something in a channel without being asked."""
-
-    def locale(self, server: str) -> str:
-        """The language of a server."""
-
-    async def say(self, server: str, channel: str, text: str) -> None:
-        """Post Markdown of at most MOST_CHARACTERS that pings nobody. Raises CannotPost."""
-
-
 class LogChannel:
     """The log channels of all servers."""
 
-    def __init__(self, database: Database, settings: Settings, audit: Audit) -> None:
+    def __init__(self, database: Database, settings: Settings, audit: Audit, adapters: Adapters) -> None:
         self._settings = settings
         self._audit = audit
+        self._adapters = adapters
         self._store = Store(database, "log channel")
-        self._voices: dict[str, Voice] = {}
         settings.guards[LOG_CHANNEL] = self.try_out
 
     @asynccontextmanager
-    async def spoken(self, platform: str, voice: Voice) -> AsyncIterator[None]:
-        """Tell what happens on a platform for as long as the context lasts."""
-        self._voices[platform] = voice
-        try:
-            async with repeated(partial(self._round, platform), SECONDS, at_once=True):
-                yield
-        finally:
-            del self._voices[platform]
+    async def following(self, platform: str) -> AsyncIterator[None]:
+        """Post what happens on a platform, whose adapter is registered, for as long as the context lasts."""
+        async with repeated(partial(self._round, platform), SECONDS, at_once=True):
+            yield
 
     async def try_out(self, scope: Scope, channel: str | None) -> None:
-        """Say in a channel what will be told there, before it is set. Raises OptionError if that cannot be done."""
-        voice = self._voices.get(scope.platform)
-        if voice is None or not channel:
+        """Post in a channel what it will be used for, before it is set. Raises OptionError if that cannot be done."""
+        adapter = self._adapters.get(scope.platform)
+        if adapter is None or not channel:
             return
         hello = translate(
             "From now on I tell here what moderators change and do, what is refused, and who appeals against it.",
-            self._locale(scope.platform, scope.server),
+            self._locale(adapter, scope.platform, scope.server),
         )
         try:
-            await self._say(voice, scope.server, channel, hello)
+            await self._post(adapter, scope.server, channel, hello)
         except CannotPost as error:
             sentence = "{name}: I cannot write to {channel}: {reason}"
             raise OptionError(LOG_CHANNEL, sentence, name=LOG_CHANNEL, channel=channel, reason=error.reason) from error
@@ -110,12 +89,14 @@ class LogChannel:
         """The log channel of a server; "" for none."""
         return str(self._settings.value(LOG_CHANNEL, Place(platform, "", server))) if server else ""
 
-    def _locale(self, platform: str, server: str) -> str:
+    def _locale(self, adapter: PlatformAdapter, platform: str, server: str) -> str:
         chosen = str(self._settings.value("answers.language", Place(platform, "", server)))
-        return self._voices[platform].locale(server) if chosen == "each" else chosen
+        return adapter.locale(server) if chosen == "each" else chosen
 
     async def _round(self, platform: str) -> None:
-        """Tell what is new, each server in its channel. Of several processes one tells it."""
+        """Post what is new, for each server in its channel. Of several processes one does so."""
+        if (adapter := self._adapters.get(platform)) is None:
+            return
         before = await self._store.get(platform, scope=POSTED)
         if before is None:
             await self._store.set(platform, await self._audit.newest(), scope=POSTED)
@@ -123,20 +104,23 @@ class LogChannel:
         if not (rows := await self._audit.after(platform, before, AT_ONCE)):
             return
         try:
-            await self._store.change(platform, partial(_taken, before, rows[-1].id), scope=POSTED)
-        except _Taken:
+            await self._store.change(platform, partial(_advance, before, rows[-1].id), scope=POSTED)
+        except _PostedElsewhere:
             return
         channels: dict[tuple[str, str], list[AuditRow]] = {}
         for row in rows:
             if channel := self._channel(platform, row.server):
                 channels.setdefault((row.server, channel), []).append(row)
-        await asyncio.gather(*(self._tell(platform, *where, told) for where, told in channels.items()))
+        await asyncio.gather(*(self._post_rows(adapter, platform, *where, told) for where, told in channels.items()))
 
-    async def _tell(self, platform: str, server: str, channel: str, rows: Sequence[AuditRow]) -> None:
+    async def _post_rows(
+        self, adapter: PlatformAdapter, platform: str, server: str, channel: str, rows: Sequence[AuditRow]
+    ) -> None:
         key = _key(platform, server)
         known = await self._store.get(key, scope=TROUBLE)
         try:
-            await self._say(self._voices[platform], server, channel, _text(rows, self._locale(platform, server)))
+            text = _text(rows, self._locale(adapter, platform, server), adapter.capabilities)
+            await self._post(adapter, server, channel, text)
         except CannotPost as error:
             log.info("The log channel %s of %s cannot be written to: %s", channel, key, error)
             if not known or known["channel"] != channel:
@@ -146,27 +130,27 @@ class LogChannel:
             if known:
                 await self._store.delete(key, scope=TROUBLE)
 
-    async def _say(self, voice: Voice, server: str, channel: str, text: str) -> None:
-        """Say it in time, or raise CannotPost, whatever an adapter or its library runs into."""
+    async def _post(self, adapter: PlatformAdapter, server: str, channel: str, text: str) -> None:
+        """Post it in time, or raise CannotPost, whatever an adapter or its library runs into."""
         try:
             async with asyncio.timeout(POST_SECONDS):
-                await voice.say(server, channel, text)
+                await adapter.post(server, channel, text)
         except CannotPost:
             raise
         except TimeoutError as error:
             raise CannotPost(TOO_SLOW) from error
         except Exception as error:
-            log.exception("Nothing could be said in the log channel %s", channel)
+            log.exception("The log channel %s could not be written to", channel)
             raise CannotPost(BROKEN) from error
 
 
-class _Taken(BotError):
-    """Another process tells it."""
+class _PostedElsewhere(BotError):
+    """Another process posts it."""
 
 
-def _taken(before: int, last: int, now: Any) -> int:
+def _advance(before: int, last: int, now: Any) -> int:
     if now != before:
-        raise _Taken
+        raise _PostedElsewhere
     return last
 
 
@@ -174,12 +158,12 @@ def _key(platform: str, server: str) -> str:
     return f"{platform}:{server}"
 
 
-def _text(rows: Sequence[AuditRow], locale: str) -> str:
+def _text(rows: Sequence[AuditRow], locale: str, capabilities: Capabilities) -> str:
     """A line for each entry, as far as there is room, and how many more there are."""
     lines, size = list[str](), 0
     for row in rows:
-        told = line(row, locale)
-        if size + len(told) > MOST_CHARACTERS - 100:
+        told = line(row, locale, capabilities)
+        if size + len(told) > MAX_CHARACTERS - 100:
             more = translate("… and {count} more; /audit lists them.", locale, count=len(rows) - len(lines))
             return "\n".join([*lines, more])
         lines.append(told)

@@ -15,6 +15,7 @@ from bot.safety.verdict import ANSWER, Unsafe
 from bot.storage.audit import APPEAL, REFUSAL, AuditEntry, AuditFilter
 
 if TYPE_CHECKING:
+    from bot.core.adapters import Adapters
     from bot.core.messages import Request
     from bot.storage.audit import Audit
 
@@ -27,9 +28,10 @@ KEPT = 1000
 class Refusals:
     """Writes to the audit; whoever was refused hears of it even if that cannot be reached."""
 
-    def __init__(self, audit: Audit, *, keeps: bool = True) -> None:
+    def __init__(self, audit: Audit, adapters: Adapters, *, keeps: bool = True) -> None:
         """`keeps` says whether the words are stored that were refused, or held back of an answer."""
         self._audit = audit
+        self._adapters = adapters
         self._keeps = keeps
 
     async def told(self, reply: Reply, request: Request, error: UserError) -> Reply:
@@ -44,7 +46,7 @@ class Refusals:
             return replace(reply, error=False)
         locale = request.user.locale
         status = translate("Reason: {reason}", locale, reason=error.reason)
-        if number is None or not _is_moderated(request.place):
+        if number is None or not self._is_moderated(request.place):
             return replace(reply, status=status)
         appeal = Button(translate("Appeal", locale), action=APPEAL, id=f"t:{APPEAL}:{number}")
         return replace(reply, status=status, buttons=(appeal,))
@@ -72,7 +74,7 @@ class Refusals:
         user, place = request.user, request.place
         if row is None or row.kind != REFUSAL or (row.platform, row.actor) != (place.platform, user.id):
             raise Expired("This has expired: it is no longer stored.")
-        if not _is_moderated(Place(row.platform, row.channel, row.server)):
+        if not self._is_moderated(Place(row.platform, row.channel, row.server)):
             raise UserError("Direct messages have no moderators, so nobody could see your appeal.")
         wanted = AuditFilter(kind=APPEAL, subject=str(number))
         if await self._audit.find(row.platform, row.server, wanted, most=1):
@@ -98,7 +100,6 @@ class Refusals:
             sentence = "The moderators can now see what you wrote and why it was refused."
         return Reply(text=translate(sentence, user.locale), private=True, final=True)
 
-
-def _is_moderated(place: Place) -> bool:
-    """Whether there is somebody who can see an appeal: moderators, or at a terminal whoever runs the bot."""
-    return bool(place.server) or place.platform == "terminal"
+    def _is_moderated(self, place: Place) -> bool:
+        """Return whether somebody can see an appeal: moderators, or whoever runs the bot at their own machine."""
+        return bool(place.server) or self._adapters.capabilities(place.platform).is_local

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-import re
 import signal
 import sys
 from contextlib import aclosing, suppress
@@ -17,7 +16,9 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
+from bot.commands import grammar
 from bot.core.errors import UserError
+from bot.core.files import MAX_FILE_BYTES, require_size
 from bot.core.i18n import translate
 from bot.core.messages import Action, Attachment, Place, Reply, Request, User
 
@@ -35,10 +36,6 @@ HERE = Place("terminal", "terminal")
 CLEAR_LINE = "\r\x1b[K"
 CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """What a model must not send to a terminal: it could move the cursor, or hide what was said."""
-PAIRS = re.compile(r"(?:\s*[A-Za-z_][\w-]*:(?:\"[^\"]*\"|[^\s\"]+)\s)*\s*")
-"""The options before the free text, each with its value."""
-MOST_BYTES = 25 * 2**20
-"""Of a file that an option names; as much as one may have that is attached elsewhere."""
 WELCOME = "Type a question, or / for the commands; Ctrl-C stops an answer, Ctrl-D ends."
 
 
@@ -260,12 +257,10 @@ def _opened(named: str) -> Attachment:
         if not path.is_file():
             raise UserError("There is no file {path}.", path=named)
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise UserError("{path} cannot be read ({reason}).", path=named, reason=error.strerror) from None
-    if len(data) > MOST_BYTES:
-        sentence = "{file} is too large: I take files of up to {most} MB."
-        raise UserError(sentence, file=path.name, most=MOST_BYTES // 2**20)
+    require_size(path.name, len(data))
     return Attachment(path.name, data)
 
 
@@ -311,14 +306,14 @@ class _Completer(Completer):
             earlier = text.removesuffix(word)
             request = Request(user=self._user, place=HERE, command=command.name, text=earlier)
             for value in await self._bot.complete(request, name, typed):
-                quoted = f'"{value}"' if " " in value else value
-                yield Completion(quoted, -len(typed), display=value)
+                yield Completion(grammar.quote(value), -len(typed), display=value)
             return
         for option in command.options:
             if option.name.startswith(word) and f" {option.name}:" not in text and not option.free_text:
                 yield Completion(f"{option.name}:", -len(word), display_meta=option.description)
         if (free := command.free_text) is not None and free.complete is not None:
-            typed = PAIRS.sub("", text.removeprefix(f"/{command.name} "), count=1)
+            rest = text.removeprefix(f"/{command.name} ")
+            typed = rest[grammar.leading_pairs_end(rest) :]
             request = Request(user=self._user, place=HERE, command=command.name)
             for value in await self._bot.complete(request, free.name, typed):
                 yield Completion(value, -len(typed))

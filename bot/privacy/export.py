@@ -54,7 +54,7 @@ class PrivacyService:
         defaults: Defaults,
         timeouts: TimeOuts,
         moderation: Moderation,
-        hands: Adapters,
+        adapters: Adapters,
     ) -> None:
         self._database = database
         self._registry = registry
@@ -62,7 +62,7 @@ class PrivacyService:
         self._defaults = defaults
         self._timeouts = timeouts
         self._moderation = moderation
-        self._hands = hands
+        self._adapters = adapters
 
     async def export(self, caller: Caller, asking: int = 0) -> Sequence[Attachment]:
         """Return all that is stored about the caller on their platform, as JSON; `asking` is the row of the question.
@@ -122,8 +122,8 @@ class PrivacyService:
         await self._settings.refresh()
         await self._timeouts.refresh()
         await self._moderation.heed()
-        if (hand := self._hands.of(person.platform)) is not None:
-            await hand.forget(person.id, gone)
+        if (adapter := self._adapters.get(person.platform)) is not None:
+            await adapter.forget_user(person.id, gone)
 
     async def _person(self, user: User, place: Place) -> Person:
         mine = (MessageRow.platform == place.platform) & (MessageRow.author == user.id)

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from bot.settings.setting import Changed, Setting
 
 NOT_ALLOWED = "Only moderators can change settings."
-SERVERS = {"web": Scope("web", "web"), "terminal": Scope("terminal", "", "terminal")}
-"""What the person at the terminal may name beside a server of Discord or Slack."""
-ELSEWHERE = ("discord", "slack")
 MOVED = frozenset({"set", "reset", "load"})
 """Methods that plugins written for 0.1 call on `ctx.settings`."""
 TABLES = {"server": "", "channel": "channel", "role": "role"}
@@ -78,9 +75,11 @@ class SettingsView:
         if not self._caller.user.is_operator:
             raise UserError("Only whoever runs this bot can name another server, from the terminal.")
         platform, _, number = server.strip().partition(":")
-        if platform in SERVERS and not number:
-            return SERVERS[platform]
-        if platform in ELSEWHERE and number.strip():
+        adapters = self._settings.adapters
+        only = adapters.capabilities(platform).home
+        if only is not None and not number:
+            return home(only)
+        if adapters.is_known(platform) and only is None and number.strip():
             return Scope(platform, number.strip())
         sentence = "server must be web, or discord: or slack: with an id, such as discord:123; you gave “{text}”."
         raise UserError(sentence, text=server[:60])

@@ -18,7 +18,7 @@ from bot.core.i18n import translate
 from bot.core.text import nearest
 from bot.settings.builtin import CORE, GROUPS
 from bot.settings.scopes import Change, Scopes, above, home
-from bot.settings.setting import CHANNEL, IDS, ROLE, SERVER, Changed, Scope, Setting, is_id
+from bot.settings.setting import CHANNEL, ROLE, SERVER, Changed, Scope, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,12 +45,12 @@ class Settings:
     """Every declared setting with its values. Reading needs no database and never waits."""
 
     def __init__(
-        self, overrides: Mapping[str, Any], models: ModelClient | None = None, hands: Adapters | None = None
+        self, overrides: Mapping[str, Any], models: ModelClient | None = None, adapters: Adapters | None = None
     ) -> None:
-        """`overrides` are the deployment's. `models` tells which models there are to name, `hands` which channels."""
+        """`overrides` are the deployment's. `models` tells which models can be named, `adapters` which channels."""
         self._overrides = dict(overrides)
         self._models = models
-        self._hands = hands or Adapters()
+        self.adapters = adapters or Adapters()
         self._declared: dict[str, Setting] = {}
         self._owners: dict[str, str] = {}
         self._titles: dict[str, str] = dict(GROUPS)
@@ -186,7 +186,7 @@ class Settings:
         if (raw := self.scopes.at(scope).get(setting.name)) is None:
             return None
         try:
-            return setting.convert(raw, scope.platform)
+            return setting.convert(raw, self.adapters.capabilities(scope.platform).ids)
         except OptionError:
             return None
 
@@ -205,10 +205,11 @@ class Settings:
                 SERVER: "{name} is set for a role; name one.",
             }[where]
             raise UserError(sentence, name=setting.name)
+        platform = self.adapters.capabilities(scope.platform)
         for one in filter(None, (scope.channel, scope.role)):
-            if scope.platform in IDS and scope.server and not is_id(one, scope.platform):
+            if platform.ids is not None and scope.server and not platform.is_id(one):
                 raise UserError("There is no channel or role with the id “{text}” there.", text=one[:60])
-        return Change(scope, setting.name, None if raw is None else setting.convert(raw, scope.platform))
+        return Change(scope, setting.name, None if raw is None else setting.convert(raw, platform.ids))
 
     async def checked(self, name: str, raw: Any, scope: Scope) -> Change:
         """The same, once it is known which models there are.
@@ -227,9 +228,9 @@ class Settings:
         setting = self.find(name)
         # What was set for a channel that is no more can still be taken back.
         if raw is not None and scope.channel and scope.server:
-            scope = replace(scope, channel=await self._hands.channel(scope.channel, scope.place))
+            scope = replace(scope, channel=await self.adapters.resolve_channel(scope.channel, scope.place))
         if setting.ids == "channels" and isinstance(raw, str):
-            raw = " ".join([await self._hands.channel(word, scope.place) for word in setting.words(raw)])
+            raw = " ".join([await self.adapters.resolve_channel(word, scope.place) for word in setting.words(raw)])
         return await self.checked(name, raw, scope)
 
     async def write(self, changes: Sequence[Change], actor: User) -> list[Changed]:

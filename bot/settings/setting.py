@@ -19,9 +19,8 @@ EVERYWHERE = frozenset({SERVER, CHANNEL})
 """What a setting can be set for, unless its declaration says otherwise."""
 LONGEST_LIST = 4000
 MENTION = re.compile(r"<(?:@&|@!?|#)(?P<id>[^<>|]+)(?:\|[^<>]*)?>")
-IDS = {"discord": re.compile(r"[0-9]{5,20}"), "slack": re.compile(r"[A-Z][A-Z0-9]{5,20}")}
 ANY_ID = re.compile(r"[\w.-]{1,64}")
-"""What ids look like, elsewhere and in the configuration of a deployment."""
+"""The form of ids where the platform has no form of its own, and in the configuration of a deployment."""
 KINDS_OF_IDS = {
     "channels": Sentence(
         "channels, such as #name, picked from the list that appears, or their ids, with spaces between"
@@ -29,11 +28,6 @@ KINDS_OF_IDS = {
     "roles": Sentence("roles, such as @name, picked from the list that appears, or their ids, with spaces between"),
     "users": Sentence("members, such as @name, picked from the list that appears, or their ids, with spaces between"),
 }
-
-
-def is_id(text: str, platform: str) -> bool:
-    """Whether this is an id on a platform that has ids beside names."""
-    return platform in IDS and IDS[platform].fullmatch(text) is not None
 
 
 def most_or_all(values: Iterable[int]) -> int:
@@ -99,8 +93,11 @@ class Setting:
         """What would be right, as part of a sentence."""
         return KINDS_OF_IDS[self.ids] if self.ids else self.option.expects()
 
-    def convert(self, raw: Any, platform: str = "") -> Any:
-        """`raw` as this setting's type. Raises OptionError with a sentence."""
+    def convert(self, raw: Any, id_form: re.Pattern[str] | None = None) -> Any:
+        """Return `raw` as this setting's type. `id_form` is the form of the platform's ids, if it has one.
+
+        Raises OptionError with a sentence.
+        """
         if raw is None and self.default is None:
             return None
         if not isinstance(raw, (str, int, float)):
@@ -109,17 +106,17 @@ class Setting:
         value = self.option.convert(raw)
         if self.check is not None:
             self.check(value)
-        return self._ids(value, platform) if self.ids else value
+        return self._ids(value, id_form) if self.ids else value
 
     def words(self, text: str) -> list[str]:
         """The ids, or what was typed for them, in a text of ids."""
         words = re.split(r"[\s,]+", MENTION.sub(r" \g<id> ", text))
         return [word for word in words if word.strip("#")]
 
-    def _ids(self, text: str, platform: str) -> str:
-        form = IDS.get(platform, ANY_ID)
+    def _ids(self, text: str, id_form: re.Pattern[str] | None) -> str:
+        form = id_form or ANY_ID
         # Where a channel has its name for an id, it may be typed as people write it.
-        names = [name.removeprefix("#") if form is ANY_ID else name for name in self.words(text)]
+        names = [name.removeprefix("#") if id_form is None else name for name in self.words(text)]
         for name in names:
             if not form.fullmatch(name):
                 sentence = "{name} must be {expected}; “{text}” is none."

@@ -108,17 +108,17 @@ def _build_page(ctx: Context, rows: Sequence[AuditRow], options: Mapping[str, An
     if not rows:
         return Reply(text=ctx.translate("There is no such entry."), final=True)
     shown = rows[:PAGE_ENTRIES]
-    lines = [f"- `#{row.id}` {_format_time(row)} {ctx.audit.line(ctx.caller, row)}" for row in shown]
+    lines = [f"- `#{row.id}` {_format_time(ctx, row)} {ctx.audit.line(ctx.caller, row)}" for row in shown]
     buttons = [Button(ctx.translate("All as a CSV file"), "audit", {**options, "csv": True})]
     if len(rows) > PAGE_ENTRIES:
         buttons.insert(0, Button(ctx.translate("Older ones"), "audit", {**options, "before": shown[-1].id}))
     return Reply(text="\n".join(lines), buttons=tuple(buttons), final=True)
 
 
-def _format_time(row: AuditRow) -> str:
-    """Return the time of an entry; Discord shows it in the time zone of the reader."""
-    if row.platform == "discord":
-        return f"<t:{int(row.created.timestamp())}:f>"
+def _format_time(ctx: Context, row: AuditRow) -> str:
+    """Return the time of an entry, in the time zone of the reader where the platform can show that."""
+    if mention := ctx.capabilities(row.platform).time_mention:
+        return mention.format(seconds=int(row.created.timestamp()))
     return format_utc(row.created)
 
 

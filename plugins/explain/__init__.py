@@ -268,7 +268,7 @@ class ExplainPlugin(Plugin):
 
     async def _show_progress(self, ctx: Context, lesson_set: LessonSet) -> AsyncIterator[Reply]:
         """Show how many passages are embedded, until all are or the time is up."""
-        max_seconds = TERMINAL_WAIT_SECONDS if ctx.place.platform == "terminal" else EMBEDDINGS_WAIT_SECONDS
+        max_seconds = TERMINAL_WAIT_SECONDS if ctx.capabilities().is_local else EMBEDDINGS_WAIT_SECONDS
         with suppress(TimeoutError):
             async with asyncio.timeout(max_seconds):
                 async for done, total in lesson_set.watch_progress():
@@ -290,7 +290,7 @@ class ExplainPlugin(Plugin):
 
     async def _count_gap(self, ctx: Context, question: str) -> None:
         # No teacher could read the gaps of a direct message.
-        if ctx.place.server or ctx.place.platform == "terminal":
+        if ctx.place.server or ctx.capabilities().is_local:
             await self.gaps.count_question(_server_of(ctx.place), question)
 
     async def _prepare_lessons(self) -> None:

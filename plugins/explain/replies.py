@@ -40,7 +40,7 @@ def page_link(ctx: Context, lesson_set: LessonSet, passage: Passage) -> str:
     """Return the address of a passage on its lesson's page; "" if nobody here could open it."""
     lesson = lesson_set.lesson(passage.lesson_title)
     # The web chat serves the pages, and it shows the own lessons of no other server.
-    if lesson is None or (lesson.version is not None and ctx.place.platform != "web"):
+    if lesson is None or (lesson.version is not None and not ctx.capabilities().has_pages):
         return ""
     return ctx.link(lesson.page.name, passage.anchor)
 

@@ -12,6 +12,7 @@ from bot import Plugin
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
 from bot.storage.database import Database
 
@@ -43,7 +44,7 @@ async def database(address: str) -> AsyncIterator[Database]:
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     plugins = plugin.load(PluginsSection(enabled=("ask", "imagine", "face", "help"), entry_points=False))
     database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(ModelClient(models.url), plugins, database, settings=UNCHECKED) as running:
+    async with Bot(ModelClient(models.url), plugins, database, settings=UNCHECKED, platforms=PLATFORMS) as running:
         yield running
 
 
@@ -59,6 +60,6 @@ def make_bot(tmp_path: Path) -> Callable[..., Bot]:
     def make(*plugins: Plugin, **options: object) -> Bot:
         database = Database(f"sqlite:///{tmp_path}/tempera.db")
         options["settings"] = UNCHECKED | options.get("settings", {})
-        return Bot(ModelClient("http://127.0.0.1:9"), plugins, database, **options)
+        return Bot(ModelClient("http://127.0.0.1:9"), plugins, database, platforms=PLATFORMS, **options)
 
     return make

@@ -21,6 +21,7 @@ from fakes.programs.terminal_chat import TEMPERA, Ended, Person, ended
 from bot import config
 from bot.__main__ import _bot
 from bot.core.errors import ConfigError
+from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web.access.teachers import WebModerators
 from bot.storage.database import Database
 
@@ -173,6 +174,7 @@ def test_what_the_configuration_says_reaches_the_bot(tmp_path: Path, monkeypatch
     monkeypatch.setenv("TEMPERA_WEB__URL", "https://chat.example.org")
     bot = _bot(config.load())
     assert (bot.retention_days, bot.contexts.web_url) == (7, "https://chat.example.org")
+    assert {name: bot.adapters.capabilities(name) for name in PLATFORMS} == PLATFORMS
     monkeypatch.setenv("TEMPERA_LIMITS__STORAGE", "disk")
     with pytest.raises(ConfigError, match="limits.storage must be"):
         _bot(config.load())

@@ -13,7 +13,7 @@ from fakes.model_server.model_api import FakeModels
 from bot import UserError
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.core.adapters import ShownMessage
+from bot.core.adapters import Capabilities, ShownMessage
 from bot.core.messages import Place, Request, User
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
@@ -35,24 +35,26 @@ def timeout(user: User, duration: str = "10m", actor: User = MODERATOR, **more: 
 class FakeAdapter:
     """A platform adapter that knows a few people and shows messages."""
 
+    capabilities = Capabilities()
+
     def __init__(self, *people: User) -> None:
         self.people = {person.id: person for person in people}
         self.shown = {"m1", "m2", "hello"}
         self.keeps = False
 
-    async def person(self, name: str, place: Place) -> User | None:
+    async def find_user(self, name: str, place: Place) -> User | None:
         return self.people.get(name)
 
-    def message(self, link: str, place: Place) -> ShownMessage | None:
+    def parse_link(self, link: str, place: Place) -> ShownMessage | None:
         server, _, external = link.removeprefix("https://chat/").partition("/")
         return ShownMessage(Place("test", "room", server), external) if link.startswith("https://chat/") else None
 
-    async def take_down(self, shown: ShownMessage, externals: list[str]) -> bool:
+    async def delete_messages(self, shown: ShownMessage, externals: list[str]) -> bool:
         known = not self.keeps and set(externals) <= self.shown
         self.shown -= set(externals) if known else set()
         return known
 
-    async def forget(self, user_id: str, gone: Collection[int]) -> None:
+    async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
         self.people.pop(user_id, None)
 
 
@@ -114,10 +116,10 @@ async def test_a_typed_user_must_be_known_to_the_platform(bot: Bot) -> None:
     line = ask("/timeout user:@ben 10m", MODERATOR)
     unknown = "I could not find out who “ben” is here. Pick them from the list, or give their id."
     assert (await last(bot, line)).text == unknown
-    with bot.hands.lent("test", FakeAdapter(ADA)):
+    with bot.adapters.registered("test", FakeAdapter(ADA)):
         assert (await last(bot, line)).text == unknown
         assert (await last(bot, ask("/timeout user:@ada 10m", MODERATOR))).text == "Moderators cannot be timed out."
-    with bot.hands.lent("test", FakeAdapter(BEN)):
+    with bot.adapters.registered("test", FakeAdapter(BEN)):
         assert (await last(bot, line)).text.startswith("Ben cannot use me until")
 
 
@@ -125,7 +127,7 @@ async def test_a_former_member_must_have_used_the_bot_here(bot: Bot) -> None:
     gone = replace(BEN, roles=None)
     refused = "Ben is no member of this server, and nothing of theirs is stored here: I cannot time them out."
     await last(bot, ask("/ask hi", BEN, ELSEWHERE))
-    with bot.hands.lent("test", FakeAdapter(gone)):
+    with bot.adapters.registered("test", FakeAdapter(gone)):
         assert (await last(bot, timeout(gone))).text == refused
         await last(bot, ask("/queue", BEN))
         # The audit has the refusal.
@@ -163,7 +165,7 @@ def test_malformed_durations_are_refused(typed: str) -> None:
 async def test_a_message_is_removed_by_its_link_with_its_stored_data(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
     await bot.sent(answer.row, ["m1", "m2"])
-    with bot.hands.lent("test", adapter := FakeAdapter()):
+    with bot.adapters.registered("test", adapter := FakeAdapter()):
         reply = await last(bot, ask("/mod remove https://chat/school/m2", MODERATOR))
         assert (reply.text, reply.private, reply.error) == ("The message is removed.", True, False)
         assert adapter.shown == {"hello"}
@@ -186,7 +188,7 @@ async def test_a_message_is_removed_by_its_link_with_its_stored_data(bot: Bot) -
 async def test_a_message_that_the_platform_keeps_is_reported(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
     await bot.sent(answer.row, ["m1"])
-    with bot.hands.lent("test", adapter := FakeAdapter()):
+    with bot.adapters.registered("test", adapter := FakeAdapter()):
         adapter.keeps = True
         assert (await last(bot, ask("/mod remove https://chat/school/m1", MODERATOR))).text == (
             "What was stored of it is deleted; the message itself could not be removed there."
@@ -203,7 +205,7 @@ async def test_an_answer_of_another_server_is_not_removed(bot: Bot) -> None:
 async def test_direct_messages_of_others_are_not_removed(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN, Place("test", "room")))
     await bot.sent(answer.row, ["m1"])
-    with bot.hands.lent("test", adapter := FakeAdapter()):
+    with bot.adapters.registered("test", adapter := FakeAdapter()):
         for message in ("m1", "hello"):
             reply = await last(bot, ask(f"/mod remove https://chat//{message}", MODERATOR, Place("test", "dm-mod")))
             assert reply.text == "That message is not of this server."

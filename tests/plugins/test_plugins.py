@@ -8,6 +8,7 @@ from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core.messages import Place, Request
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
 from bot.storage.database import Database
 
@@ -31,7 +32,12 @@ def write(tmp_path: Path) -> Callable[[str], None]:
 async def dice_bot(tmp_path: Path, write: Callable[[str], None]) -> AsyncIterator[Bot]:
     write(DICE.format(answer="one"))
     plugins = plugin.load(PluginsSection(folder=tmp_path / "mine", entry_points=False))
-    async with Bot(ModelClient("http://127.0.0.1:9"), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as made:
+    async with Bot(
+        ModelClient("http://127.0.0.1:9"),
+        plugins,
+        Database(f"sqlite:///{tmp_path}/tempera.db"),
+        platforms=PLATFORMS,
+    ) as made:
         yield made
 
 

@@ -5,6 +5,7 @@ import pytest
 from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, speaking
 
 from bot.app import Bot
+from bot.core.adapters import Capabilities
 from bot.core.messages import Place, Reply, Request, User
 
 
@@ -84,14 +85,16 @@ async def test_ones_own_name_asks_about_oneself(bot: Bot) -> None:
 class FakeAdapter:
     """A platform adapter that finds Ben by his name."""
 
-    async def person(self, name: str, place: Place) -> User | None:
+    capabilities = Capabilities()
+
+    async def find_user(self, name: str, place: Place) -> User | None:
         return BEN if name == "Ben" else None
 
 
 async def test_a_typed_user_is_looked_up(bot: Bot) -> None:
     await moderate(bot, "limits.user.hour 1")
     await last(bot, ask("/ask hi", BEN))
-    with bot.hands.lent("test", FakeAdapter()):
+    with bot.adapters.registered("test", FakeAdapter()):
         assert (await why(bot, "ask user:Ben", MODERATOR)).text.startswith("- The limit here is 1 per hour")
         assert (await why(bot, "help user:Ben", MODERATOR)).text == "Ben can use /help here."
         assert (await why(bot, "ask user:Bob", MODERATOR)).text == (

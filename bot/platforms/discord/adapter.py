@@ -1,4 +1,4 @@
-"""What moderators have done on Discord by the core: messages taken down, people looked at."""
+"""Discord as the core uses it: people and channels found, messages posted and deleted."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import aiohttp
 import discord
 
 from bot.core.adapters import ShownMessage
-from bot.core.errors import BotError
+from bot.core.errors import BotError, CannotPost
+from bot.core.i18n import Sentence
 from bot.core.messages import Place, User
+from bot.platforms.capabilities import DISCORD
 from bot.platforms.discord.convert.requests import PLATFORM, member
-from bot.platforms.discord.outgoing.targets import MessageGone
-from bot.settings.setting import is_id
+from bot.platforms.discord.outgoing.targets import NO_PINGS, MessageGone
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -29,17 +30,22 @@ LINK = re.compile(
     r"(?P<channel>[0-9]{1,20})/(?P<message>[0-9]{1,20})/?>?"
 )
 ID = re.compile(r"[0-9]{1,20}")
+NO_CHANNEL = Sentence("there is no such channel in this server, or I cannot see it.")
+NO_RIGHTS = Sentence("I may not write there; I need the permissions View Channel and Send Messages.")
+OUT_OF_REACH = Sentence("Discord cannot be reached right now.")
 
 
 class DiscordAdapter:
-    """Reaches what the bot reaches in its servers."""
+    """Finds, posts and deletes in the servers that the bot is in."""
+
+    capabilities = DISCORD
 
     def __init__(self, answers: DiscordAnswers, client: discord.Client) -> None:
         self._answers = answers
         self._client = client
 
-    async def person(self, name: str, place: Place) -> User | None:
-        """A member by their id, or somebody who is not in the server, and whose roles are nothing to be known."""
+    async def find_user(self, name: str, place: Place) -> User | None:
+        """Return a member by their id, or, without roles, somebody who is not in the server."""
         guild = self._client.get_guild(int(place.server)) if place.server else None
         if guild is None or not ID.fullmatch(name):
             return None
@@ -58,10 +64,10 @@ class DiscordAdapter:
             return None
         return User(str(found.id), found.display_name, roles=None)
 
-    async def channels(self, name: str, place: Place) -> Sequence[str]:
-        """Those of a server, however they are capitalised; not what they are sorted under. A thread is its channel."""
+    async def find_channels(self, name: str, place: Place) -> Sequence[str]:
+        """Return channels of a server in any capitalisation, but no categories; for a thread, its channel."""
         guild = self._client.get_guild(int(place.server)) if place.server.isdecimal() else None
-        if is_id(name, PLATFORM):
+        if DISCORD.is_id(name):
             known = guild and guild.get_channel_or_thread(int(name))
             if isinstance(known, discord.CategoryChannel):
                 return []
@@ -70,17 +76,17 @@ class DiscordAdapter:
         wanted = (one for one in there if not isinstance(one, discord.CategoryChannel))
         return [str(one.id) for one in wanted if one.name.casefold() == name.casefold()]
 
-    def message(self, link: str, place: Place) -> ShownMessage | None:
-        """From the link that Discord's menu copies."""
+    def parse_link(self, link: str, place: Place) -> ShownMessage | None:
+        """Read the link that Discord's menu copies."""
         if (match := LINK.fullmatch(link.strip())) is None:
             return None
         server = "" if match["server"] == "@me" else match["server"]
         return ShownMessage(Place(PLATFORM, match["channel"], server), match["message"])
 
-    async def take_down(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
-        """Delete messages, those of answers under way, too, and the question above a thread of its own.
+    async def delete_messages(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
+        """Delete messages, also of answers under way, and the question above a thread of its own.
 
-        One that is not stored is deleted only if it is the bot's, and in the server that its place names.
+        A message that is not stored is deleted only if it is the bot's, and in the server that its place names.
         """
         is_gone, place = await self._delete(shown, externals), shown.place
         if shown.is_last and not await self._answers.withdraw(place.channel, place.thread, shown.question):
@@ -110,12 +116,33 @@ class DiscordAdapter:
         return True
 
     async def _is_in(self, channel: int, server: str) -> bool:
-        """Whether a channel or a thread is in a server, or among the direct messages where `server` is ""."""
+        """Return whether a channel or a thread is in a server, or a direct message where `server` is ""."""
         guild = self._client.get_guild(int(server)) if server else None
         if guild is not None and guild.get_channel_or_thread(channel) is not None:
             return True
         found = await self._client.fetch_channel(channel)
         return server == ("" if isinstance(found, discord.abc.PrivateChannel) else str(found.guild.id))
 
-    async def forget(self, user_id: str, gone: Collection[int]) -> None:
-        """Nothing: what is on Discord is Discord's to show."""
+    async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
+        """Do nothing: Discord itself stores and shows what was written there."""
+
+    def locale(self, server: str) -> str:
+        """Return the language that a server has on Discord."""
+        guild = self._client.get_guild(int(server))
+        return "en" if guild is None else guild.preferred_locale.value
+
+    async def post(self, server: str, channel: str, text: str) -> None:
+        """Post in a channel or a thread of that server, and of no other. Raises CannotPost."""
+        guild = self._client.get_guild(int(server))
+        place = None if guild is None else guild.get_channel_or_thread(int(channel))
+        if not isinstance(place, discord.abc.Messageable):
+            raise CannotPost(NO_CHANNEL)
+        try:
+            await place.send(text, allowed_mentions=NO_PINGS, suppress_embeds=True)
+        except discord.NotFound as error:
+            raise CannotPost(NO_CHANNEL) from error
+        except discord.Forbidden as error:
+            raise CannotPost(NO_RIGHTS) from error
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            log.warning("Discord did not take a message: %s", error)
+            raise CannotPost(OUT_OF_REACH) from error

@@ -17,7 +17,6 @@ from bot.platforms.discord.incoming.messages import MessageListener
 from bot.platforms.discord.incoming.sync import synchronise
 from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS, DiscordAnswers
 from bot.platforms.discord.outgoing.targets import NO_PINGS
-from bot.platforms.discord.voice import DiscordVoice
 
 if TYPE_CHECKING:
     from bot.app import Bot
@@ -52,7 +51,7 @@ class Client(discord.AutoShardedClient):
         )
         self._was_ready = False
         self._log_channel = bot.log_channel
-        self._speaking: AsyncExitStack | None = None
+        self._following: AsyncExitStack | None = None
 
     async def launch_shards(self) -> None:
         """Connect where the configuration says, else where Discord says; each time, and not only at first."""
@@ -63,8 +62,8 @@ class Client(discord.AutoShardedClient):
 
     async def close(self) -> None:
         """End the answers while they can still say so, then the connections."""
-        if self._speaking is not None:
-            await self._speaking.aclose()
+        if self._following is not None:
+            await self._following.aclose()
         await self.answers.close()
         await super().close()
 
@@ -78,9 +77,9 @@ class Client(discord.AutoShardedClient):
 
     async def on_ready(self) -> None:
         """Once the servers and their channels are known, again after each new connection: what is noted can be told."""
-        if self._speaking is None and not self.is_closed():
-            self._speaking = AsyncExitStack()
-            await self._speaking.enter_async_context(self._log_channel.spoken(PLATFORM, DiscordVoice(self)))
+        if self._following is None and not self.is_closed():
+            self._following = AsyncExitStack()
+            await self._following.enter_async_context(self._log_channel.following(PLATFORM))
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Buttons and forms; commands come through the tree."""

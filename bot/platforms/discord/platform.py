@@ -61,7 +61,7 @@ class DiscordPlatform:
     async def _connect(self) -> None:
         client = Client(self._bot, self._section, self._token_seconds)
         async with client:
-            with self._bot.hands.lent(self.name, DiscordAdapter(client.answers, client)):
+            with self._bot.adapters.registered(self.name, DiscordAdapter(client.answers, client)):
                 await client.start(self._section.token.get_secret_value())
 
 

@@ -1,4 +1,4 @@
-"""What moderators have done on Slack by the core: messages taken down, people looked at."""
+"""Slack as the core uses it: people and channels found, messages posted and deleted."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import re
 from typing import TYPE_CHECKING
 
 from bot.core.adapters import ShownMessage
-from bot.core.errors import UserError
+from bot.core.errors import CannotPost, UserError
+from bot.core.i18n import Sentence
 from bot.core.messages import Place, User
-from bot.platforms.slack.api.api import MessageGone, SlackError
+from bot.platforms.capabilities import SLACK
+from bot.platforms.slack.api import message_format
+from bot.platforms.slack.api.api import ChannelClosed, MessageGone, NotInChannel, SlackError
+from bot.platforms.slack.convert import commands
 from bot.platforms.slack.convert.requests import PLATFORM
-from bot.settings.setting import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,28 +30,36 @@ LINK = re.compile(
     r"(?:\?[^|>\s]*)?(?:\|[^>]*)?>?"
 )
 ID = re.compile(r"[UW][A-Z0-9]{1,20}")
+CHANNELS = ("C", "G")
+"""How ids of channels begin; one of a person would become a direct message."""
+NO_CHANNEL = Sentence("there is no such channel.")
+NOT_A_MEMBER = Sentence("I am not in that channel; somebody there has to invite {name}.")
+CLOSED = Sentence("nobody can write there.")
+OUT_OF_REACH = Sentence("Slack cannot be reached right now.")
 
 
 def link_to(channel: str, ts: str) -> str:
-    """A link to a message, as `LINK` reads it."""
+    """Return a link to a message, as `LINK` reads it."""
     return f"https://slack.com/archives/{channel}/p{ts.replace('.', '')}"
 
 
 class SlackAdapter:
-    """Reaches the bot's own messages in its workspace."""
+    """Finds, posts and deletes in the workspace that the bot is in."""
+
+    capabilities = SLACK
 
     def __init__(self, web: SlackApi, people: UserDirectory, me: BotIdentity) -> None:
         self._web = web
         self._people = people
         self._me = me
 
-    async def person(self, name: str, place: Place) -> User | None:
-        """Somebody by their id."""
+    async def find_user(self, name: str, place: Place) -> User | None:
+        """Return somebody by their id."""
         return await self._people.surely(name) if ID.fullmatch(name) else None
 
-    async def channels(self, name: str, place: Place) -> Sequence[str]:
-        """Public ones of the workspace, and whatever has an id."""
-        if is_id(name, PLATFORM):
+    async def find_channels(self, name: str, place: Place) -> Sequence[str]:
+        """Return public channels of the workspace by their name; an id as it is, since private ones are not listed."""
+        if SLACK.is_id(name):
             return [name]
         if place.server != self._me.team:
             return []
@@ -59,14 +70,14 @@ class SlackAdapter:
             sentence = "I could not look up the channel “{name}”. Pick it from the list that appears, or give its id."
             raise UserError(sentence, name=name[:60]) from error
 
-    def message(self, link: str, place: Place) -> ShownMessage | None:
-        """From the link that Slack's menu copies."""
+    def parse_link(self, link: str, place: Place) -> ShownMessage | None:
+        """Read the link that Slack's menu copies."""
         if (match := LINK.fullmatch(link.strip())) is None:
             return None
         server = "" if match["channel"].startswith("D") else self._me.team
         return ShownMessage(Place(PLATFORM, match["channel"], server), f"{match['seconds']}.{match['rest']}")
 
-    async def take_down(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
+    async def delete_messages(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
         """Delete messages and files, and the question that the bot posted; Slack deletes none but the bot's own."""
         is_gone = True
         question = shown.resume.get("question") if shown.is_last else None
@@ -83,5 +94,23 @@ class SlackAdapter:
                 is_gone = False
         return is_gone
 
-    async def forget(self, user_id: str, gone: Collection[int]) -> None:
-        """Nothing: what is on Slack is Slack's to show."""
+    async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
+        """Do nothing: Slack itself stores and shows what was written there."""
+
+    def locale(self, server: str) -> str:
+        """Return English: a workspace has no language."""
+        return "en"
+
+    async def post(self, server: str, channel: str, text: str) -> None:
+        """Post in a channel. Raises CannotPost."""
+        if server != self._me.team or not channel.startswith(CHANNELS):
+            raise CannotPost(NO_CHANNEL)
+        try:
+            await self._web.post(channel, message_format.note(commands.typed(text.replace("\n", "\n\n"), ["audit"])))
+        except NotInChannel as error:
+            raise CannotPost(Sentence(NOT_A_MEMBER.text, {"name": f"@{self._me.name}"})) from error
+        except ChannelClosed as error:
+            raise CannotPost(CLOSED) from error
+        except SlackError as error:
+            log.warning("Slack did not take a message: %s", error)
+            raise CannotPost(OUT_OF_REACH) from error

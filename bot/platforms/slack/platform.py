@@ -25,7 +25,6 @@ from bot.platforms.slack.convert.people import UserDirectory
 from bot.platforms.slack.convert.requests import BotIdentity
 from bot.platforms.slack.incoming.app import build
 from bot.platforms.slack.outgoing.answers import SlackAnswers
-from bot.platforms.slack.voice import SlackVoice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -82,9 +81,8 @@ class SlackPlatform:
             me = await _sign_in(api.client)
             answers = await ending.enter_async_context(SlackAnswers(self._bot, api, me))
             people = await ending.enter_async_context(UserDirectory(api))
-            voice = self._bot.log_channel.spoken(self.name, SlackVoice(api, me))
-            await ending.enter_async_context(voice)
-            ending.enter_context(self._bot.hands.lent(self.name, SlackAdapter(api, people, me)))
+            ending.enter_context(self._bot.adapters.registered(self.name, SlackAdapter(api, people, me)))
+            await ending.enter_async_context(self._bot.log_channel.following(self.name))
             app = build(answers, people, self._section, session)
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             watching = asyncio.create_task(_watch(api.worthless, ended), name="slack token")

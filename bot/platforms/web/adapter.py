@@ -1,4 +1,4 @@
-"""What is done in the web chat by the core: messages taken down, people looked at and forgotten."""
+"""The web chat as the core uses it: people and rooms found, messages posted and deleted, people forgotten."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from bot.core.adapters import ShownMessage
+from bot.core.errors import CannotPost
+from bot.core.i18n import Sentence
 from bot.core.messages import Place, Reply, User
+from bot.platforms.capabilities import WEB
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -18,10 +21,14 @@ if TYPE_CHECKING:
 
 NUMBER = re.compile(r"(?:https?://\S+#[^/\s]+/|#)?(?P<row>[0-9]{1,18})")
 ID = re.compile(r"[0-9a-f]{16}")
+NO_ROOM = Sentence("there is no such room.")
+BOT = User("", "Tempera")
 
 
 class WebAdapter:
-    """Reaches all rooms."""
+    """Finds, posts and deletes in all rooms."""
+
+    capabilities = WEB
 
     def __init__(self, rooms: Rooms, moderators: WebModerators, answers: WebAnswers, uploads: Files) -> None:
         self._rooms = rooms
@@ -29,8 +36,8 @@ class WebAdapter:
         self._answers = answers
         self._uploads = uploads
 
-    async def person(self, name: str, place: Place) -> User | None:
-        """A visitor by their id, or by a name that one visitor alone has who spoke here lately."""
+    async def find_user(self, name: str, place: Place) -> User | None:
+        """Return a visitor by their id, or by a name that only one of those who wrote here lately has."""
         await self._moderators.start()
         names = {author.id: author.name for author in self._rooms.authors()}
         found = [name] if name in names or ID.fullmatch(name) else [one for one in names if names[one] == name]
@@ -38,26 +45,26 @@ class WebAdapter:
             return None
         return User(found[0], names.get(found[0], found[0]), is_moderator=found[0] in self._moderators)
 
-    async def channels(self, name: str, place: Place) -> Sequence[str]:
-        """The room that is called so."""
+    async def find_channels(self, name: str, place: Place) -> Sequence[str]:
+        """Return the room of this name."""
         return [name] if name in self._rooms.names else []
 
-    def message(self, link: str, place: Place) -> ShownMessage | None:
-        """From the address of an answer's thread, or its number alone."""
+    def parse_link(self, link: str, place: Place) -> ShownMessage | None:
+        """Read the address of an answer's thread, or its number alone."""
         match = NUMBER.fullmatch(link.strip())
         return None if match is None else ShownMessage(Place("web", place.channel, "web"), row=int(match["row"]))
 
-    async def take_down(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
-        """Show an answer no longer, in whatever room it is."""
+    async def delete_messages(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
+        """Stop showing an answer, whichever room it is in."""
         found = self._rooms.with_row(shown.row)
         for room, exchange in found:
             room.show(exchange, Reply(deleted=True, final=True))
         return bool(found)
 
-    async def forget(self, user_id: str, gone: Collection[int]) -> None:
-        """Show no longer what a visitor asked, nor what is `gone` with it.
+    async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
+        """Stop showing what a visitor asked, and what is `gone` with it.
 
-        Their forms and the files that they sent are known no longer then, nor they themselves as a moderator.
+        Their forms, the files that they sent and their rights as a moderator are forgotten, too.
         """
         self._answers.forget(user_id)
         self._uploads.forget(user_id)
@@ -66,3 +73,15 @@ class WebAdapter:
             if exchange.reply.final or exchange.reply.row in gone:
                 room.show(exchange, Reply(deleted=True, final=True))
         await self._moderators.start()
+
+    def locale(self, server: str) -> str:
+        """Return English: the chat has no language of its own."""
+        return "en"
+
+    async def post(self, server: str, channel: str, text: str) -> None:
+        """Show it in a room, which everybody may enter, to the moderators of the chat alone. Raises CannotPost."""
+        if channel not in self._rooms.names:
+            raise CannotPost(NO_ROOM)
+        room = self._rooms.get(channel)
+        exchange = room.begin(BOT, "", private=True, for_moderators=True)
+        room.show(exchange, Reply(text=text.replace("\n", "\n\n"), final=True, private=True))

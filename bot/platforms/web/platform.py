@@ -24,7 +24,6 @@ from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.rooms import Rooms
 from bot.platforms.web.chat.services import WebServices
 from bot.platforms.web.site import Site
-from bot.platforms.web.voice import WebVoice
 from bot.settings.builtin import DAY_SECONDS
 from bot.storage.key_value import Store
 
@@ -92,9 +91,9 @@ class WebPlatform:
             ending.push_async_callback(runner.cleanup)
             await self._listen(runner)
             # Not before it listens: another chat of the same bot may have this name already, and keeps it.
-            await ending.enter_async_context(self._bot.log_channel.spoken(self.name, WebVoice(rooms)))
-            hand = WebAdapter(rooms, self._moderators, answers, uploads)
-            ending.enter_context(self._bot.hands.lent(self.name, hand))
+            adapter = WebAdapter(rooms, self._moderators, answers, uploads)
+            ending.enter_context(self._bot.adapters.registered(self.name, adapter))
+            await ending.enter_async_context(self._bot.log_channel.following(self.name))
             yield self._section.at(runner.addresses[0][1])
 
     async def _forget(self, rooms: Rooms, days: float) -> None:

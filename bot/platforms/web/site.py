@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from bot.config import WebSection
     from bot.platforms.web.chat.services import WebServices
 
-MOST_UPLOAD = 8 << 20
+MAX_UPLOAD_BYTES = 8 * 2**20
+"""Of one file: less than files may have elsewhere, because uploads are kept in memory."""
 UPLOADS_AT_ONCE = 4
 STALLED_SECONDS, UPLOAD_SECONDS = 30.0, 600.0
 """How long nothing of a file may arrive, and how long all of it may take, before it gives its place to others."""
@@ -149,10 +150,10 @@ async def _body(request: web.Request) -> bytes:
         async for chunk in request.content.iter_chunked(1 << 16):
             deadline.reschedule(min(now() + STALLED_SECONDS, end))
             data += chunk
-            if len(data) > MOST_UPLOAD:
+            if len(data) > MAX_UPLOAD_BYTES:
                 sentence = "A file may have {most} MB; this one has more."
-                text = translate(sentence, language_of(request), most=MOST_UPLOAD >> 20)
-                raise web.HTTPRequestEntityTooLarge(MOST_UPLOAD, len(data), text=text)
+                text = translate(sentence, language_of(request), most=MAX_UPLOAD_BYTES // 2**20)
+                raise web.HTTPRequestEntityTooLarge(MAX_UPLOAD_BYTES, len(data), text=text)
     return bytes(data)
 
 

@@ -14,6 +14,7 @@ from bot.config import PluginsSection
 from bot.core.errors import PermissionDenied
 from bot.core.messages import Place, Request, User
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.slack.convert.requests import AnswerPlace
 from bot.platforms.terminal import HERE, operator
 from bot.plugin_host import plugin
@@ -176,7 +177,12 @@ PEOPLE = {
 @pytest.fixture
 async def everything(tmp_path: Path) -> AsyncIterator[Bot]:
     plugins = plugin.load(PluginsSection(entry_points=False))
-    async with Bot(ModelClient("http://127.0.0.1:9"), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as bot:
+    async with Bot(
+        ModelClient("http://127.0.0.1:9"),
+        plugins,
+        Database(f"sqlite:///{tmp_path}/tempera.db"),
+        platforms=PLATFORMS,
+    ) as bot:
         for scope, name, value in [
             (Scope("discord", "1"), "moderators.users", "70000007"),
             (Scope("discord", "1"), "moderators.roles", "70000077"),

@@ -12,6 +12,7 @@ from bot import Context, Page, Part, Place, Plugin, Reference, Reply, User, User
 from bot.answers import context
 from bot.app import Bot
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.settings.scopes import home
 from bot.storage.database import Database
 
@@ -61,7 +62,13 @@ class Sage(Plugin):
 @pytest.fixture
 def make_bot(tmp_path: Path) -> Callable[..., Bot]:
     def make(*plugins: Plugin, **options: object) -> Bot:
-        return Bot(ModelClient("http://127.0.0.1:9"), plugins, Database(f"sqlite:///{tmp_path}/t.db"), **options)
+        return Bot(
+            ModelClient("http://127.0.0.1:9"),
+            plugins,
+            Database(f"sqlite:///{tmp_path}/t.db"),
+            platforms=PLATFORMS,
+            **options,
+        )
 
     return make
 

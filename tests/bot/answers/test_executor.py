@@ -14,6 +14,7 @@ from bot.config import PluginsSection
 from bot.core.i18n import Sentence
 from bot.core.messages import Attachment, Place, Reply, Request, User
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
 from bot.storage.database import Database
 
@@ -43,7 +44,15 @@ async def test_a_drawing_that_breaks_off_keeps_its_preview(tmp_path: Path) -> No
     cut = broken_off(f"event: {kind}\ndata: {json.dumps(seen)}\n\n".encode())
     plugins = plugin.load(PluginsSection(enabled=("imagine",), entry_points=False))
     database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with crooked(cut, "/v1/images/generations") as url, Bot(ModelClient(url), plugins, database) as bot:
+    async with (
+        crooked(cut, "/v1/images/generations") as url,
+        Bot(
+            ModelClient(url),
+            plugins,
+            database,
+            platforms=PLATFORMS,
+        ) as bot,
+    ):
         broken = await last(bot, ask("/imagine a cat"))
         assert (broken.error, broken.final, broken.private) == (True, True, False)
         assert [file.data for file in broken.attachments] == [png(7)]

@@ -5,18 +5,21 @@ import logging
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last
 
 from bot.app import Bot
 from bot.config import PluginsSection
-from bot.core.errors import OptionError
+from bot.core.adapters import Adapters, Capabilities
+from bot.core.errors import CannotPost, OptionError
 from bot.core.i18n import Sentence
 from bot.core.messages import Place
 from bot.inference.client import ModelClient
 from bot.moderation import log_channel
-from bot.moderation.log_channel import CannotPost, LogChannel
+from bot.moderation.log_channel import LogChannel
+from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
 from bot.settings.setting import Scope
 from bot.storage.audit import Audit, AuditEntry, note
@@ -27,35 +30,39 @@ HELLO = "From now on I tell here what moderators change and do, what is refused,
 
 
 class Recorder:
-    """A platform's voice: keeps what was said, and fails as it is told to."""
+    """A platform's adapter: keeps what was posted, and fails as it is told to."""
+
+    capabilities = Capabilities()
 
     def __init__(self) -> None:
-        self.said: list[tuple[str, str, str]] = []
+        self.posted: list[tuple[str, str, str]] = []
         self.failure: Exception | None = None
         self.language = "en"
 
     def locale(self, server: str) -> str:
         return self.language
 
-    async def say(self, server: str, channel: str, text: str) -> None:
+    async def post(self, server: str, channel: str, text: str) -> None:
         if self.failure is not None:
             raise self.failure
-        self.said.append((server, channel, text))
+        self.posted.append((server, channel, text))
 
     @property
     def lines(self) -> list[str]:
-        return [line for _, _, text in self.said for line in text.splitlines()]
+        return [line for _, _, text in self.posted for line in text.splitlines()]
 
 
 @pytest.fixture
-def voice() -> Recorder:
+def adapter() -> Recorder:
     return Recorder()
 
 
 @pytest.fixture
 async def bot(database: Database) -> AsyncIterator[Bot]:
     plugins = plugin.load(PluginsSection(enabled=("ask", "config", "help"), entry_points=False))
-    async with Bot(ModelClient("http://127.0.0.1:9"), plugins, database, settings={"safety.level": "off"}) as running:
+    async with Bot(
+        ModelClient("http://127.0.0.1:9"), plugins, database, settings={"safety.level": "off"}, platforms=PLATFORMS
+    ) as running:
         yield running
 
 
@@ -67,6 +74,14 @@ async def refuse(bot: Bot, what: str = "ask", place: Place = ROOM) -> None:
 
 async def choose(bot: Bot, channel: str | None = "log", scope: Scope = SCHOOL) -> None:
     await bot.settings.write([bot.settings.plan("audit.channel", channel, scope)], MODERATOR)
+
+
+@asynccontextmanager
+async def followed(channel: LogChannel, adapter: Recorder) -> AsyncIterator[None]:
+    """As a platform does while it runs."""
+    with channel._adapters.registered("test", adapter):
+        async with channel.following("test"):
+            yield
 
 
 class Rounds:
@@ -100,16 +115,16 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> Rounds:
 
 
 async def test_what_is_noted_is_told_in_short_lines_without_what_was_written(
-    bot: Bot, voice: Recorder, rounds: Rounds
+    bot: Bot, adapter: Recorder, rounds: Rounds
 ) -> None:
     await refuse(bot, "before")
-    async with bot.log_channel.spoken("test", voice):
+    async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
         await refuse(bot)
         await rounds.quiet(bot.log_channel)
-    assert {(server, channel) for server, channel, _ in voice.said} == {("school", "log")}
-    assert voice.lines == [
+    assert {(server, channel) for server, channel, _ in adapter.posted} == {("school", "log")}
+    assert adapter.lines == [
         HELLO,
         "⚙️ **Mod** set `audit.channel`: – → `log`",
         "⛔ **Ann** was refused `ask` (channel `room`) (hate)",
@@ -117,26 +132,26 @@ async def test_what_is_noted_is_told_in_short_lines_without_what_was_written(
 
 
 async def test_where_no_channel_is_chosen_nothing_is_told_and_nothing_later_either(
-    bot: Bot, voice: Recorder, rounds: Rounds
+    bot: Bot, adapter: Recorder, rounds: Rounds
 ) -> None:
-    async with bot.log_channel.spoken("test", voice):
+    async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await refuse(bot)
         await refuse(bot, place=Place("other", "room", server="school"))
         await rounds.quiet(bot.log_channel)
-        assert voice.said == []
+        assert adapter.posted == []
         await choose(bot)
         await rounds.quiet(bot.log_channel)
         await choose(bot, None)
         await refuse(bot)
         await rounds.quiet(bot.log_channel)
-    assert [line for line in voice.lines if "refused" in line][1:] == []
+    assert [line for line in adapter.lines if "refused" in line][1:] == []
 
 
 async def test_an_entry_whose_transaction_ends_late_is_told_too(
-    address: str, bot: Bot, voice: Recorder, rounds: Rounds
+    address: str, bot: Bot, adapter: Recorder, rounds: Rounds
 ) -> None:
-    async with bot.log_channel.spoken("test", voice), Database(address) as another:
+    async with followed(bot.log_channel, adapter), Database(address) as another:
         await rounds.quiet(bot.log_channel)
         await choose(bot)
         await rounds.quiet(bot.log_channel)
@@ -149,11 +164,11 @@ async def test_an_entry_whose_transaction_ends_late_is_told_too(
             await rounds.quiet(bot.log_channel)
         await next_one
         await rounds.quiet(bot.log_channel)
-    assert [re.findall("late|soon", line) for line in voice.lines[2:]] == [["late"], ["soon"]]
+    assert [re.findall("late|soon", line) for line in adapter.lines[2:]] == [["late"], ["soon"]]
 
 
-async def test_each_server_has_its_own(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
-    async with bot.log_channel.spoken("test", voice):
+async def test_each_server_has_its_own(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+    async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
         await choose(bot, "theirs", Scope("test", "other"))
@@ -161,49 +176,49 @@ async def test_each_server_has_its_own(bot: Bot, voice: Recorder, rounds: Rounds
         await refuse(bot, "there", Place("test", "room", server="other"))
         await rounds.quiet(bot.log_channel)
     for server, channel, word in (("school", "log", "here"), ("other", "theirs", "there")):
-        told = "\n".join(text for where, at, text in voice.said if (where, at) == (server, channel))
+        told = "\n".join(text for where, at, text in adapter.posted if (where, at) == (server, channel))
         assert f"`{word}`" in told
-    assert {(server, channel) for server, channel, _ in voice.said} == {("school", "log"), ("other", "theirs")}
+    assert {(server, channel) for server, channel, _ in adapter.posted} == {("school", "log"), ("other", "theirs")}
 
 
-async def test_many_at_once_are_one_message_that_counts_the_rest(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
-    async with bot.log_channel.spoken("test", voice):
+async def test_many_at_once_are_one_message_that_counts_the_rest(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+    async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
         await rounds.quiet(bot.log_channel)
-    before = len(voice.said)
+    before = len(adapter.posted)
     for number in range(100):
         await refuse(bot, f"n{number}")
-    async with bot.log_channel.spoken("test", voice):
+    async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
-    [(_, _, text)] = voice.said[before:]
+    [(_, _, text)] = adapter.posted[before:]
     lines = text.splitlines()
     assert len(text) < 2000
     assert lines[-1] == f"… and {101 - len(lines)} more; /audit lists them."
     assert lines[0].startswith("⛔ **Ann** was refused `n0`")
 
 
-async def test_of_two_processes_one_tells_it(bot: Bot, database: Database, voice: Recorder, rounds: Rounds) -> None:
-    other = LogChannel(database, bot.settings, bot.audit)
-    async with bot.log_channel.spoken("test", voice), other.spoken("test", voice):
+async def test_of_two_processes_one_tells_it(bot: Bot, database: Database, adapter: Recorder, rounds: Rounds) -> None:
+    other = LogChannel(database, bot.settings, bot.audit, Adapters())
+    async with followed(bot.log_channel, adapter), followed(other, adapter):
         await rounds.quiet(bot.log_channel, other)
         await choose(bot)
         for number in range(20):
             await refuse(bot, f"n{number}")
         await rounds.quiet(bot.log_channel, other)
     for number in range(20):
-        assert len([line for line in voice.lines if f"`n{number}`" in line]) == 1
+        assert len([line for line in adapter.lines if f"`n{number}`" in line]) == 1
 
 
-async def test_what_was_noted_while_nobody_listened_is_told_later(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
-    async with bot.log_channel.spoken("test", voice):
+async def test_what_was_noted_while_nobody_listened_is_told_later(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+    async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
         await rounds.quiet(bot.log_channel)
     await refuse(bot, "meanwhile")
-    async with bot.log_channel.spoken("test", voice):
+    async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
-    assert "`meanwhile`" in voice.lines[-1]
+    assert "`meanwhile`" in adapter.lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -215,13 +230,13 @@ async def test_what_was_noted_while_nobody_listened_is_told_later(bot: Bot, voic
     ],
 )
 async def test_a_channel_that_cannot_be_written_to_disturbs_nothing_and_is_told_once(
-    bot: Bot, voice: Recorder, rounds: Rounds, failure: Exception, reason: str, caplog: pytest.LogCaptureFixture
+    bot: Bot, adapter: Recorder, rounds: Rounds, failure: Exception, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with bot.log_channel.spoken("test", voice):
+    async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
-        voice.failure = failure
+        adapter.failure = failure
         for _ in range(3):
             await refuse(bot)
             await rounds.quiet(bot.log_channel)
@@ -232,24 +247,24 @@ async def test_a_channel_that_cannot_be_written_to_disturbs_nothing_and_is_told_
     assert (await bot.audit.find("test", "school"))[0].kind == "refusal"
 
 
-async def test_it_is_told_again_once_it_had_worked_meanwhile(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
-    async with bot.log_channel.spoken("test", voice):
+async def test_it_is_told_again_once_it_had_worked_meanwhile(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+    async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
         notes = []
         for failure in (RuntimeError(), None, RuntimeError()):
-            voice.failure = failure
+            adapter.failure = failure
             await refuse(bot)
             await rounds.quiet(bot.log_channel)
             notes.append(bool((await last(bot, ask("/config show", MODERATOR))).status))
     assert notes == [True, False, True]
 
 
-async def test_others_than_moderators_are_not_told(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
-    async with bot.log_channel.spoken("test", voice):
+async def test_others_than_moderators_are_not_told(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+    async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
-        voice.failure = RuntimeError()
+        adapter.failure = RuntimeError()
         await refuse(bot)
         await rounds.quiet(bot.log_channel)
     assert (await last(bot, ask("/help"))).status == ""
@@ -258,25 +273,25 @@ async def test_others_than_moderators_are_not_told(bot: Bot, voice: Recorder, ro
     assert "log channel" in (await last(bot, ask("/config show", MODERATOR))).status
 
 
-async def test_a_channel_is_tried_out_before_it_is_set(bot: Bot, voice: Recorder, rounds: Rounds) -> None:
-    voice.failure = CannotPost(Sentence("there is no such room."))
-    async with bot.log_channel.spoken("test", voice):
+async def test_a_channel_is_tried_out_before_it_is_set(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+    adapter.failure = CannotPost(Sentence("there is no such room."))
+    async with followed(bot.log_channel, adapter):
         with pytest.raises(OptionError) as caught:
             await choose(bot)
         assert str(caught.value) == "audit.channel: I cannot write to log: there is no such room."
         assert bot.settings.value("audit.channel", ROOM) == ""
-        voice.failure, voice.language = None, "de"
+        adapter.failure, adapter.language = None, "de"
         await choose(bot)
-    assert voice.said[0][2].startswith("Von jetzt an sage ich hier")
+    assert adapter.posted[0][2].startswith("Von jetzt an sage ich hier")
 
 
 async def test_a_language_that_moderators_chose_goes_before_that_of_the_place(
-    bot: Bot, voice: Recorder, rounds: Rounds
+    bot: Bot, adapter: Recorder, rounds: Rounds
 ) -> None:
     await bot.settings.write([bot.settings.plan("answers.language", "es", SCHOOL)], MODERATOR)
-    async with bot.log_channel.spoken("test", voice):
+    async with followed(bot.log_channel, adapter):
         await choose(bot)
-    assert voice.lines[0].startswith("Desde ahora")
+    assert adapter.lines[0].startswith("Desde ahora")
 
 
 async def test_it_is_one_channel_of_a_server(bot: Bot) -> None:

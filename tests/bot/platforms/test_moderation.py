@@ -1,4 +1,4 @@
-"""Moderators' hands on each platform: messages removed, people timed out, and everybody's own data deleted."""
+"""What moderators do on each platform: messages removed, people timed out, and everybody's own data deleted."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -20,6 +20,7 @@ from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web.access.teachers import WebModerators
 from bot.plugin_host import plugin
 from bot.settings.setting import Scope
@@ -36,7 +37,9 @@ async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     enabled = ("ask", "face", "help", "moderation", "privacy")
     plugins = plugin.load(PluginsSection(enabled=enabled, entry_points=False))
     database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(ModelClient(models.url), plugins, database, settings={"safety.level": "off"}) as running:
+    async with Bot(
+        ModelClient(models.url), plugins, database, settings={"safety.level": "off"}, platforms=PLATFORMS
+    ) as running:
         yield running
 
 
@@ -245,15 +248,15 @@ async def test_on_discord_what_safety_refuses_is_told_alone_and_appealed_against
 
 
 async def test_on_discord_rights_are_looked_up_where_somebody_was_typed(discord: FakeDiscord, bot: Bot) -> None:
-    hand = bot.hands.of("discord")
-    assert hand is not None
+    adapter = bot.adapters.get("discord")
+    assert adapter is not None
     place = Place("discord", discord.channel.id, discord.guild.id)
-    ann, mod = await hand.person(discord.ann.id, place), await hand.person(discord.mod.id, place)
+    ann, mod = await adapter.find_user(discord.ann.id, place), await adapter.find_user(discord.mod.id, place)
     assert ann is not None
     assert mod is not None
     assert (ann.name, ann.is_moderator, mod.is_moderator) == ("Ann", False, True)
-    assert await hand.person("Ann", place) is None
-    assert await hand.person(discord.ann.id, Place("discord", "1")) is None
+    assert await adapter.find_user("Ann", place) is None
+    assert await adapter.find_user(discord.ann.id, Place("discord", "1")) is None
 
 
 # Slack

@@ -12,6 +12,7 @@ from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core.model_events import Token
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.discord.outgoing.targets import SMALL
 from bot.plugin_host import plugin
 from bot.storage.database import AttachmentRow, Database, MessageRow, TokensRow, now
@@ -34,7 +35,9 @@ REST = {
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     plugins = plugin.load(PluginsSection(enabled=("privacy",), entry_points=False))
-    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as running:
+    async with Bot(
+        ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db"), platforms=PLATFORMS
+    ) as running:
         yield running
 
 

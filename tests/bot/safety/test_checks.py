@@ -13,6 +13,7 @@ from bot.app import Bot
 from bot.core.messages import Action, Button, Place
 from bot.inference.client import ModelClient
 from bot.moderation.audit_view import line
+from bot.platforms.capabilities import PLATFORMS
 from bot.safety.verdict import HELP, REASONS, SENTENCES, WITHHELD
 from bot.storage.audit import AuditFilter
 from bot.storage.database import Database
@@ -57,7 +58,14 @@ class Toys(Plugin):
 async def bot(request: pytest.FixtureRequest, models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     settings = WITH | {"safety.level": getattr(request, "param", "classroom")}
     database = Database(f"sqlite:///{tmp_path}/safety.db")
-    async with Bot(ModelClient(models.url), [Toys()], database, settings=settings, default_command="say") as running:
+    async with Bot(
+        ModelClient(models.url),
+        [Toys()],
+        database,
+        settings=settings,
+        default_command="say",
+        platforms=PLATFORMS,
+    ) as running:
         yield running
 
 
@@ -263,7 +271,14 @@ async def test_what_is_no_longer_stored_is_not_said_to_be_seen(bot: Bot) -> None
 
 async def test_what_was_never_stored_is_not_said_to_be_seen(models: FakeModels, tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/safety.db")
-    async with Bot(ModelClient(models.url), [Toys()], database, settings=WITH, retention_days=0) as bot:
+    async with Bot(
+        ModelClient(models.url),
+        [Toys()],
+        database,
+        settings=WITH,
+        retention_days=0,
+        platforms=PLATFORMS,
+    ) as bot:
         (button,) = (await last(bot, ask("/say a turnip"))).buttons
         assert (await last(bot, ask("", action=Action(button.id)))).text == NOT_STORED
 

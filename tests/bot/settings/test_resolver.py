@@ -6,8 +6,10 @@ from fakes.core.requests import ANN, MODERATOR, ROOM
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.core.adapters import Adapters
 from bot.core.errors import ConfigError, PluginError, UserError
 from bot.core.messages import Place, User
+from bot.platforms.capabilities import PLATFORMS
 from bot.settings.builtin import CORE, FOR_ROLES, FOR_SERVERS
 from bot.settings.resolver import Settings
 from bot.settings.scopes import Change
@@ -22,7 +24,7 @@ HALL = Place("test", "hall", server="school")
 
 
 def declared(*settings: Setting, **overrides: Any) -> Settings:
-    made = Settings({f"ask.{name}": value for name, value in overrides.items()})
+    made = Settings({f"ask.{name}": value for name, value in overrides.items()}, adapters=Adapters(PLATFORMS))
     made.declare("ask", settings or [WARMTH, QUOTA])
     made.check()
     return made
@@ -124,13 +126,13 @@ IDS = Setting(name="ask.where", type=str, default="", description="Where.", ids=
     ],
 )
 def test_ids_are_read_out_of_mentions(platform: str, typed: str, value: str) -> None:
-    assert IDS.convert(typed, platform) == value
+    assert IDS.convert(typed, PLATFORMS[platform].ids) == value
 
 
 @pytest.mark.parametrize(("platform", "typed"), [("discord", "#general"), ("slack", "general"), ("web", "a:b")])
 def test_what_is_no_id_is_refused(platform: str, typed: str) -> None:
     with pytest.raises(UserError) as caught:
-        IDS.convert(f"{typed}", platform)
+        IDS.convert(typed, PLATFORMS[platform].ids)
     assert str(caught.value) == (
         "ask.where must be channels, such as #name, picked from the list that appears, or their ids, with spaces "
         f"between; “{typed}” is none."

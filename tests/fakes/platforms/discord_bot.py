@@ -13,6 +13,7 @@ from bot import Attachment, Context, Plugin, Reply, UserError, command
 from bot.app import Bot
 from bot.config import DiscordSection, PluginsSection
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.discord import DiscordPlatform
 from bot.plugin_host import plugin
 from bot.storage.database import Database
@@ -84,7 +85,13 @@ def bot_with_toys(models: FakeModels, folder: Path, toys: Toys, **options: Any) 
         PluginsSection(enabled=("ask", "explain", "face", "inspect", "help", "config"), entry_points=False)
     )
     options["settings"] = {"safety.level": "off"} | options.get("settings", {})
-    return Bot(ModelClient(models.url), [*plugins, toys], Database(f"sqlite:///{folder}/tempera.db"), **options)
+    return Bot(
+        ModelClient(models.url),
+        [*plugins, toys],
+        Database(f"sqlite:///{folder}/tempera.db"),
+        platforms=PLATFORMS,
+        **options,
+    )
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, 
 from bot import Channel, Place, Reply, User
 from bot.app import Bot
 from bot.core.messages import Request
+from bot.platforms.capabilities import WEB
 from bot.storage.audit import AuditEntry, AuditRow
 from bot.storage.database import now
 
@@ -215,13 +216,15 @@ async def test_typed_options_name_people_and_channels(bot: Bot) -> None:
 class AdapterWithClosedRooms:
     """A platform adapter whose rooms are all closed."""
 
-    async def channels(self, name: str, place: Place) -> list[str]:
+    capabilities = WEB
+
+    async def find_channels(self, name: str, place: Place) -> list[str]:
         return []
 
 
 async def test_entries_of_a_closed_room_are_shown(bot: Bot) -> None:
     attic = Place("web", "attic", server="web")
     await bot.audit.record(AuditEntry(actor=ANN, place=attic, kind="refusal", what="ask", reason="off"))
-    with bot.hands.lent("web", AdapterWithClosedRooms()):
+    with bot.adapters.registered("web", AdapterWithClosedRooms()):
         found = await audit(bot, "channel:#attic", place=attic)
     assert entry_lines(found) == ["⛔ **Ann** was refused `ask` (channel `attic`) (off)"]

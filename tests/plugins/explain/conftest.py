@@ -13,6 +13,7 @@ from fakes.model_server.model_api import FakeModels
 from bot.app import Bot
 from bot.config import DEFAULT_FILE, ExplainSection, PluginsSection
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
 from bot.storage.database import Database
 from plugins.explain.lessons.passages import Passage
@@ -69,6 +70,7 @@ def make_bot(models: FakeModels, tmp_path: Path) -> MakeBot:
             retention_days=retention_days,
             sections={"explain": ExplainSection(lessons=files, embeddings=embeddings)},
             web_url=web_url,
+            platforms=PLATFORMS,
         )
 
     return make

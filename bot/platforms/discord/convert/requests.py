@@ -10,14 +10,13 @@ import aiohttp
 import discord
 
 from bot.core.errors import UserError
+from bot.core.files import require_size
 from bot.core.messages import PRIVATE_THREAD, Attachment, Place, Request, User
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PLATFORM = "discord"
-MOST_BYTES = 25 * 2**20
-"""The largest file that is fetched for an option."""
 MENTION = re.compile(r"<(?P<kind>@!?|@&|#)(?P<id>[0-9]{1,20})>")
 
 
@@ -155,7 +154,5 @@ def _with_values(request: Request, values: Mapping[str, Any]) -> Request:
 
 
 def _empty(file: discord.Attachment) -> Attachment:
-    if file.size > MOST_BYTES:
-        sentence = "{file} is too large: I take files of up to {most} MB."
-        raise UserError(sentence, file=file.filename, most=MOST_BYTES // 2**20)
+    require_size(file.filename, file.size)
     return Attachment(file.filename, b"", file.content_type or "application/octet-stream")

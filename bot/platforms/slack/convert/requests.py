@@ -6,7 +6,9 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bot.commands.grammar import join_pairs
 from bot.core.errors import UserError
+from bot.core.files import MAX_FILE_BYTES, require_size
 from bot.core.messages import Attachment, Place, Request, User
 from bot.core.splitting import filled, given_back
 from bot.platforms.slack.api.api import SlackError
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     Json = Mapping[str, Any]
 
 PLATFORM = "slack"
-MOST_BYTES = 25 * 2**20
-"""The largest file that is fetched for an option."""
 PAGES = (".html", ".htm", ".xhtml")
 SPECIAL = re.compile(r"<(?P<sign>[@#!]?)(?P<what>[^<>|]+)(?:\|(?P<label>[^<>]*))?>")
 
@@ -122,8 +122,8 @@ def asked(decision: Decision, *, quoted: bool) -> str:
     free = command.free_text
     if free is not None and str(given.get(free.name) or "").strip():
         return str(given[free.name]).strip()
-    pairs = [f"{name}:{_value(value)}" for name, value in given.items() if value not in ("", None)]
-    return " ".join([name, *pairs])
+    pairs = {option: _text(value) for option, value in given.items() if value not in ("", None)}
+    return f"{name} {join_pairs(pairs)}" if pairs else name
 
 
 def with_typed(reply: Reply, request: Request) -> Reply:
@@ -134,9 +134,8 @@ def with_typed(reply: Reply, request: Request) -> Reply:
     return replace(reply, text=given_back(reply.text, typed, request.user.locale))
 
 
-def _value(value: Any) -> str:
-    text = value.filename if isinstance(value, Attachment) else str(value)
-    return f'"{text}"' if " " in text else text
+def _text(value: Any) -> str:
+    return value.filename if isinstance(value, Attachment) else str(value)
 
 
 # Files: a request is decided on with their names alone, and fetches them once it is acknowledged.
@@ -166,12 +165,10 @@ def _with_files(request: Request, found: Mapping[str, Attachment]) -> Request:
 
 async def _fetch(file: Mapping[str, Any], web: SlackApi) -> Attachment:
     made = _empty(file)
-    if int(file.get("size") or 0) > MOST_BYTES:
-        sentence = "{file} is too large: I take files of up to {most} MB."
-        raise UserError(sentence, file=made.filename, most=MOST_BYTES // 2**20)
+    require_size(made.filename, int(file.get("size") or 0))
     try:
         is_page = made.media_type == "text/html" or made.filename.lower().endswith(PAGES)
-        data = await web.fetch(str(file.get("url_private") or ""), MOST_BYTES, is_page=is_page)
+        data = await web.fetch(str(file.get("url_private") or ""), MAX_FILE_BYTES, is_page=is_page)
     except SlackError as error:
         raise UserError("{file} could not be fetched from Slack; send it again.", file=made.filename) from error
     return replace(made, data=data)

@@ -9,6 +9,7 @@ from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 
 from bot.app import Bot
 from bot.moderation import log_channel
+from bot.platforms.discord.adapter import DiscordAdapter
 from bot.settings.setting import Scope
 
 HELLO = "From now on I tell here what moderators change and do, what is refused, and who appeals against it."
@@ -29,12 +30,23 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def ready(impatient: None, discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only once Discord has told of all servers it can be known which channels there are."""
     monkeypatch.setattr(log_channel, "SECONDS", 0.02)
-    await discord.until(lambda: "discord" in toy_bot.log_channel._voices)
+    await discord.until(lambda: _is_ready(toy_bot))
 
 
 @pytest.fixture
 async def log(discord: FakeDiscord) -> FakeChannel:
     return discord.guild.add_channel("log")
+
+
+def _is_ready(bot: Bot) -> bool:
+    adapter = bot.adapters.get("discord")
+    return isinstance(adapter, DiscordAdapter) and adapter._client._following is not None
+
+
+def _locale(bot: Bot, server: str) -> str:
+    adapter = bot.adapters.get("discord")
+    assert adapter is not None
+    return adapter.locale(server)
 
 
 async def choose(discord: FakeDiscord, value: str, setting: str = "audit.channel") -> FakeMessage:
@@ -73,8 +85,8 @@ async def test_it_speaks_the_language_of_the_server(discord: FakeDiscord, toy_bo
     guild.locale = "de"
     discord.remove_bot(guild)
     discord.add_bot(guild)
-    await discord.until(lambda: toy_bot.log_channel._voices["discord"].locale(guild.id) == "de")
-    assert toy_bot.log_channel._voices["discord"].locale("1") == "en"
+    await discord.until(lambda: _locale(toy_bot, guild.id) == "de")
+    assert _locale(toy_bot, "1") == "en"
 
 
 async def test_a_channel_that_the_bot_may_not_write_to_is_not_taken(discord: FakeDiscord, log: FakeChannel) -> None:

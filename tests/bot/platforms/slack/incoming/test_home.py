@@ -17,6 +17,7 @@ from bot.core.caller import Caller
 from bot.core.i18n import translate
 from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.slack import SlackPlatform
 from bot.platforms.slack.incoming import home, home_settings
 from bot.plugin_host import plugin
@@ -32,7 +33,13 @@ LOCALES = ("en-US", "de-DE", "es-ES")
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     plugins = plugin.load(PluginsSection(entry_points=False))
     database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(ModelClient(models.url), plugins, database, settings={"moderators.users": "U7"}) as running:
+    async with Bot(
+        ModelClient(models.url),
+        plugins,
+        database,
+        settings={"moderators.users": "U7"},
+        platforms=PLATFORMS,
+    ) as running:
         yield running
 
 

@@ -180,11 +180,11 @@ async def test_of_all_forms_the_last_ones_alone_are_known(
 async def test_what_somebody_sent_is_known_no_longer_once_they_are_deleted(
     bot: Bot, asking: WebAnswers, rooms: Rooms
 ) -> None:
-    hand = WebAdapter(rooms, WebModerators(bot.database), asking, Files())
+    adapter = WebAdapter(rooms, WebModerators(bot.database), asking, Files())
     for deleted, begun in (("b", 1), ("a", 1), ("a", 2)):
         await sending(asking, rooms, "Why?")
         assert rooms.get("general").exchanges[-1].id == begun
-        await hand.forget(deleted, ())
+        await adapter.forget_user(deleted, ())
 
 
 async def test_files_that_somebody_sent_are_kept_no_longer_once_they_are_deleted(
@@ -193,5 +193,5 @@ async def test_files_that_somebody_sent_are_kept_no_longer_once_they_are_deleted
     uploads = Files()
     file = Attachment("cells.txt", b"Cells divide.", "text/plain")
     hers, his = uploads.keep(file, "a"), uploads.keep(file, "b")
-    await WebAdapter(rooms, WebModerators(bot.database), asking, uploads).forget("a", ())
+    await WebAdapter(rooms, WebModerators(bot.database), asking, uploads).forget_user("a", ())
     assert (uploads.get(hers, "a"), uploads.get(his, "b")) == (None, file)

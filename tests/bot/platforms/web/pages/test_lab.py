@@ -18,6 +18,7 @@ from bot.app import Bot
 from bot.config import PluginsSection, WebSection
 from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat.protocol import tokens
@@ -189,7 +190,12 @@ async def test_what_is_typed_and_drawn_passes_the_safety_checks(ann: Visitor, bo
 async def with_lab(models: FakeModels, tmp_path: Path) -> AsyncIterator[tuple[Bot, Visitor]]:
     """A bot that has /odds, and somebody who visits its web chat."""
     plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
-    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"))
+    bot = Bot(
+        ModelClient(models.url),
+        plugins,
+        Database(f"sqlite:///{tmp_path}/lab.db"),
+        platforms=PLATFORMS,
+    )
     async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one:
         yield bot, one
 

@@ -1,0 +1,79 @@
+"""The grammar of a typed line: `name:value` pairs before and after free text, and values in quotation marks.
+
+`temperature:0.2 style:"two words" Why is the sky blue? seed:7` has three pairs. The page of the web chat reads the same
+grammar in line.js.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+QUOTES = {'"': '"', "“": "”", "'": "'"}
+NAME = r"(?P<name>[A-Za-z_][\w-]*)"
+QUOTED = r"\"[^\"]*\"(?=\s|$)|\".*\"(?=\s*$)|\"[^\"]*\"|“[^”]*”|'[^']*'(?=\s|$)"
+"""A value in quotation marks. The last one of a line may have some inside."""
+FIRST = re.compile(rf"\s*{NAME}:(?P<value>{QUOTED}|\S*)", re.DOTALL)
+LAST = re.compile(rf"(?:^|\s){NAME}:(?P<value>\"[^\"]*\"|“[^”]*”|[^\s\"]+)\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A `name:value` pair in a line, from `start` to `end`: both parts as typed, quotation marks included."""
+
+    name: str
+    value: str
+    start: int
+    end: int
+
+    @property
+    def option(self) -> str:
+        """The option that the name stands for: in small letters, with “_” for “-”."""
+        return self.name.casefold().replace("-", "_")
+
+
+def first_pair(text: str, position: int = 0) -> Pair | None:
+    """Return the pair that begins at `position`, or after the space there; None if there is none."""
+    return _pair(FIRST.match(text, position))
+
+
+def last_pair(text: str) -> Pair | None:
+    """Return the pair that the text ends with, or None. An empty value is none, so that a colon may end a sentence."""
+    return _pair(LAST.search(text))
+
+
+def _pair(match: re.Match[str] | None) -> Pair | None:
+    return None if match is None else Pair(match["name"], match["value"], match.start(), match.end())
+
+
+def leading_pairs_end(text: str) -> int:
+    """Return where the free text begins: after all pairs that are complete, so that a space follows each."""
+    end = 0
+    while (pair := first_pair(text, end)) is not None and text[pair.end : pair.end + 1].isspace():
+        # Of a quotation that is still open, the value goes on after the space.
+        if not pair.value or (pair.value[0] in '"“' and unquote(pair.value) == pair.value):
+            break
+        end = pair.end
+    return len(text) - len(text[end:].lstrip())
+
+
+def unquote(value: str) -> str:
+    """Return the value without the quotation marks around it, if it has any: “to be” or “not to be” are two."""
+    inside = value[1:-1]
+    if len(value) >= 2 and QUOTES.get(value[0]) == value[-1] and value[0] not in inside and value[-1] not in inside:
+        return inside
+    return value
+
+
+def quote(value: str) -> str:
+    """Return the value as it has to be typed: in quotation marks if there is a space in it."""
+    return f'"{value}"' if " " in value else value
+
+
+def join_pairs(values: Mapping[str, str]) -> str:
+    """Return the pairs of these names and values as they are typed."""
+    return " ".join(f"{name}:{quote(value)}" for name, value in values.items())

@@ -1,0 +1,15 @@
+"""How large the files are that people may attach."""
+
+from __future__ import annotations
+
+from bot.core.errors import UserError
+
+MAX_FILE_BYTES = 25 * 2**20
+"""Of one file, wherever a platform sets no lower limit of its own."""
+
+
+def require_size(filename: str, size: int) -> None:
+    """Raise UserError for a file of more than MAX_FILE_BYTES."""
+    if size > MAX_FILE_BYTES:
+        sentence = "{file} is too large: I take files of up to {most} MB."
+        raise UserError(sentence, file=filename, most=MAX_FILE_BYTES // 2**20)

@@ -1,0 +1,107 @@
+"""The platforms as the core knows them: those that run here, and what the others can do."""
+
+import ast
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bot.core.adapters import Adapters, Capabilities, PlatformAdapter
+from bot.core.errors import UserError
+from bot.core.messages import Place
+from bot.moderation.log_channel import MAX_CHARACTERS
+from bot.platforms import capabilities
+from bot.platforms.capabilities import DISCORD, PLATFORMS, SLACK, TERMINAL, WEB
+from bot.platforms.discord.adapter import DiscordAdapter
+from bot.platforms.slack.adapter import SlackAdapter
+from bot.platforms.web.adapter import WebAdapter
+
+ROOM = Place("test", "room", "school")
+SCHOOL = Capabilities(is_local=True)
+
+
+class FakeAdapter:
+    """A platform with two rooms called “hall”."""
+
+    capabilities = SCHOOL
+
+    async def find_channels(self, name: str, place: Place) -> Sequence[str]:
+        return {"room": ["1"], "hall": ["2", "3"]}.get(name, [])
+
+
+def test_an_adapter_is_there_as_long_as_its_platform_runs() -> None:
+    adapters, adapter = Adapters(PLATFORMS), FakeAdapter()
+    assert adapters.get("test") is None
+    assert not adapters.is_known("test")
+    with adapters.registered("test", adapter):
+        assert adapters.get("test") is adapter
+        assert adapters.is_known("test")
+    assert adapters.get("test") is None
+
+
+def test_what_a_platform_can_do_is_known_wherever_it_runs() -> None:
+    adapters = Adapters(PLATFORMS)
+    assert adapters.is_known("discord")
+    assert adapters.capabilities("discord") is DISCORD
+    assert adapters.capabilities("test") == Capabilities()
+    with adapters.registered("test", FakeAdapter()):
+        assert adapters.capabilities("test") is SCHOOL
+
+
+async def test_a_channel_is_resolved_where_its_platform_runs() -> None:
+    adapters = Adapters()
+    assert await adapters.resolve_channel("#room", ROOM) == "#room"
+    with adapters.registered("test", FakeAdapter()):
+        assert await adapters.resolve_channel("#room", ROOM) == "1"
+        with pytest.raises(UserError, match="I know no channel “attic” here."):
+            await adapters.resolve_channel("#attic", ROOM)
+        with pytest.raises(UserError, match="2 channels are called “hall” here."):
+            await adapters.resolve_channel("hall", ROOM)
+
+
+@pytest.mark.parametrize(
+    ("platform", "text", "is_id"),
+    [(DISCORD, "123456", True), (DISCORD, "room", False), (SLACK, "C012345", True), (SLACK, "c1", False)],
+)
+def test_ids_are_told_from_names(platform: Capabilities, text: str, is_id: bool) -> None:
+    assert platform.is_id(text) is is_id
+
+
+@pytest.mark.parametrize("platform", [WEB, TERMINAL, Capabilities()])
+def test_where_names_are_ids_nothing_is_an_id_beside_them(platform: Capabilities) -> None:
+    assert not platform.is_id("123456")
+    assert platform.mention_channel("room") == ""
+
+
+@pytest.mark.parametrize(("adapter", "platform"), [(DiscordAdapter, DISCORD), (SlackAdapter, SLACK), (WebAdapter, WEB)])
+def test_every_adapter_has_the_whole_protocol(adapter: type, platform: Capabilities) -> None:
+    wanted = {name for name in vars(PlatformAdapter) if not name.startswith("_")}
+    assert wanted <= set(dir(adapter))
+    assert adapter.capabilities is platform
+
+
+def test_the_length_of_a_post_is_the_one_that_the_protocol_promises() -> None:
+    assert f"at most {MAX_CHARACTERS} characters" in (PlatformAdapter.post.__doc__ or "")
+
+
+def test_capabilities_are_read_without_a_platform_s_library() -> None:
+    tree = ast.parse(Path(capabilities.__file__).read_text("utf-8"))
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {module for module in modules if module and module.startswith("bot.platforms")} == set()
+
+
+@pytest.mark.parametrize(
+    ("capability", "platforms"),
+    [
+        ("keeps_messages", {"discord", "slack"}),
+        ("is_local", {"terminal"}),
+        ("has_pages", {"web"}),
+        ("translates_notes", {"web"}),
+        ("home", {"web", "terminal"}),
+        ("ids", {"discord", "slack"}),
+        ("channel_mention", {"discord"}),
+        ("time_mention", {"discord"}),
+    ],
+)
+def test_each_platform_can_do_what_is_said_of_it(capability: str, platforms: set[str]) -> None:
+    assert {name for name, known in PLATFORMS.items() if getattr(known, capability)} == platforms
