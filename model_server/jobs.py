@@ -247,7 +247,7 @@ class EncodedPrompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class ResolvedSettings:
     """With what the pictures are drawn, where the request left it open, too. `strength` is None without a start."""
 
     job: str
@@ -331,4 +331,4 @@ class Failed:
     param: str | None = field(default=None)
 
 
-Event = Started | Text | Dial | Progress | Chosen | Preview | Picture | Vectors | Scores | Finished | Failed
+Event = Started | Text | Dial | Progress | ResolvedSettings | Preview | Picture | Vectors | Scores | Finished | Failed

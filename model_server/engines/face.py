@@ -16,7 +16,7 @@ from torch import nn
 from model_server.engines.common.device import pick_device
 from model_server.engines.common.refusal import JobRefused
 from model_server.engines.common.seeding import seeded
-from model_server.images import encode, enlarge, grid
+from model_server.images import encode, enlarge, make_grid
 from model_server.jobs import Faces, Finished, Picture, Progress, Started
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class FaceEngine:
         events.append(Progress(sitting.job_id, sitting.done, task.count))
         if sitting.done == task.count:
             if task.layout == "grid":
-                events.append(self._picture(sitting, grid(sitting.faces), seed=task.seed, count=task.count))
+                events.append(self._picture(sitting, make_grid(sitting.faces), seed=task.seed, count=task.count))
             events.append(Finished(sitting.job_id))
         return events
 

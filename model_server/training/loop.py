@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import torch
 
 from model_server.catalogue import StoreError
-from model_server.files.cache import short
+from model_server.files.cache import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +95,7 @@ class TrainingRun(Generic[SomeTask]):
         except (RuntimeError, ValueError, KeyError) as error:
             raise StoreError(
                 f"The saved training of {self.plan.name} is of another shape than this version's. "
-                f"Move {short(self.plan.folder)} away to start afresh, or use the version that made it."
+                f"Move {shorten(self.plan.folder)} away to start afresh, or use the version that made it."
             ) from error
         self.step = state["step"]
         return True
@@ -190,7 +190,7 @@ def _check_seed(state: dict[str, Any], seed: int, path: Path) -> None:
     if before != seed:
         raise StoreError(
             f"The saved training of {path.stem} has the seed {before}, and {seed} was asked for. Go on with --seed "
-            f"{before}, or move {short(path.parent)} away to start afresh."
+            f"{before}, or move {shorten(path.parent)} away to start afresh."
         )
 
 
@@ -216,7 +216,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise StoreError(
-            f"{path.name} could not be written under {short(path.parent)}: {error.strerror or type(error).__name__}. "
+            f"{path.name} could not be written under {shorten(path.parent)}: {error.strerror or type(error).__name__}. "
             "Make room there, or set TEMPERA_CACHE to a folder on another disk. "
             "The same command goes on from what was saved last."
         ) from error

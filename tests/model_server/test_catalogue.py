@@ -73,7 +73,7 @@ def test_an_overlay_with_a_repository_takes_the_files_back(tmp_path: Path) -> No
     assert (entry.repository, entry.files, entry.sources) == ("some/model", (), ())
 
 
-TRAINED = """
+PIPELINE_PARTS = """
 [models.trained]
 engine = "diffusion"
 description = "Draws"
@@ -84,7 +84,7 @@ text_encoder = "tiny"
 
 
 def test_what_was_trained_here_names_its_text_encoder(tmp_path: Path) -> None:
-    base = written(tmp_path, TRAINED + ENTRY + FILES)
+    base = written(tmp_path, PIPELINE_PARTS + ENTRY + FILES)
     catalogue = load_catalogue(base)
     assert list(catalogue) == ["trained", "tiny"]
     assert catalogue["trained"].weights == tmp_path / "weights/trained"
@@ -97,10 +97,13 @@ def test_what_was_trained_here_names_its_text_encoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        (TRAINED, "model 'trained': its text_encoder should be the name of a model that has none itself, but 'tiny'"),
-        (TRAINED.replace('"tiny"', '"trained"'), "but 'trained' is not."),
-        (TRAINED.replace('"tiny"', '["tiny"]') + ENTRY + FILES, "but ['tiny'] is not."),
-        (TRAINED.replace('text_encoder = "tiny"', ""), "weights and text_encoder should come together"),
+        (
+            PIPELINE_PARTS,
+            "model 'trained': its text_encoder should be the name of a model that has none itself, but 'tiny'",
+        ),
+        (PIPELINE_PARTS.replace('"tiny"', '"trained"'), "but 'trained' is not."),
+        (PIPELINE_PARTS.replace('"tiny"', '["tiny"]') + ENTRY + FILES, "but ['tiny'] is not."),
+        (PIPELINE_PARTS.replace('text_encoder = "tiny"', ""), "weights and text_encoder should come together"),
         (ENTRY + FILES + 'weights = "a"', "exactly one of files, repository, folder and weights"),
     ],
     ids=str,

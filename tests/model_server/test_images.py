@@ -12,17 +12,17 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from model_server.images import (
     LAST_FRAME_MS,
-    NUMBER,
+    NUMBER_RATIO,
+    add_captions,
     animate,
-    captions,
     decode,
     encode,
     enlarge,
-    grid,
     identify,
-    measure,
-    stamped,
-    strip,
+    make_grid,
+    make_strip,
+    measure_size,
+    read_stamp,
 )
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -37,12 +37,12 @@ def square(colour: tuple[int, int, int] = RED, width: int = 10, height: int = 10
     [(1, 1, 1), (2, 2, 1), (3, 2, 2), (4, 2, 2), (5, 3, 2), (7, 3, 3), (12, 4, 3), (16, 4, 4)],
 )
 def test_a_grid_is_as_nearly_square_as_can_be(count: int, columns: int, rows: int) -> None:
-    whole = grid([square()] * count, gap=3)
+    whole = make_grid([square()] * count, gap=3)
     assert whole.size == (columns * 10 + (columns - 1) * 3, rows * 10 + (rows - 1) * 3)
 
 
 def test_pictures_lie_in_rows_with_gaps_of_the_background() -> None:
-    whole = grid([square(RED), square(BLUE), square(BLUE)], gap=2, background=(1, 2, 3))
+    whole = make_grid([square(RED), square(BLUE), square(BLUE)], gap=2, background=(1, 2, 3))
     assert whole.getpixel((9, 9)) == RED
     assert whole.getpixel((12, 0)) == BLUE
     assert whole.getpixel((0, 12)) == BLUE
@@ -51,9 +51,9 @@ def test_pictures_lie_in_rows_with_gaps_of_the_background() -> None:
 
 def test_a_grid_of_nothing_or_of_different_sizes_is_an_error() -> None:
     with pytest.raises(ValueError, match="these have 0"):
-        grid([])
+        make_grid([])
     with pytest.raises(ValueError, match="these have 2"):
-        grid([square(), square(width=11)])
+        make_grid([square(), square(width=11)])
 
 
 def test_enlarging_keeps_the_shape_and_blends_smoothly() -> None:
@@ -77,14 +77,14 @@ def test_a_png_says_what_made_it_in_the_same_bytes_each_time() -> None:
 
 
 def test_a_strip_is_one_row() -> None:
-    whole = strip([square(RED), square(BLUE), square(RED)], gap=2)
+    whole = make_strip([square(RED), square(BLUE), square(RED)], gap=2)
     assert whole.size == (34, 10)
     assert [whole.getpixel((x, 5)) for x in (0, 12, 24)] == [RED, BLUE, RED]
 
 
 @pytest.mark.parametrize("width", [48, 64, 512])
 def test_a_caption_lies_under_the_picture_and_inside_its_width(width: int) -> None:
-    [named] = captions([square(RED, width, 20)], ["steps 30"])
+    [named] = add_captions([square(RED, width, 20)], ["steps 30"])
     assert named.width == width
     assert named.crop((0, 0, width, 20)).getcolors() == [(width * 20, RED)]
     below = named.crop((0, 20, width, named.height))
@@ -95,15 +95,17 @@ def test_a_caption_lies_under_the_picture_and_inside_its_width(width: int) -> No
 
 
 def test_captions_are_as_large_as_the_longest_may_be() -> None:
-    short, long = captions([square(RED, 256)] * 2, ["guidance 1", "guidance 7.33333"])
-    alone, _ = captions([square(RED, 256)] * 2, ["guidance 1", "guidance 2"])
+    short, long = add_captions([square(RED, 256)] * 2, ["guidance 1", "guidance 7.33333"])
+    alone, _ = add_captions([square(RED, 256)] * 2, ["guidance 1", "guidance 2"])
     assert short.size == long.size
     assert short.height < alone.height
 
 
 def test_numbers_under_a_strip_can_be_read_where_it_is_shown_small() -> None:
     frames = [square((255, 255, 255), 128)] * 10
-    whole = strip(captions(frames, ["0", "17", "33", "50", "67", "83", "100", "117", "133", "150"], NUMBER))
+    whole = make_strip(
+        add_captions(frames, ["0", "17", "33", "50", "67", "83", "100", "117", "133", "150"], NUMBER_RATIO)
+    )
     small = whole.resize((600, whole.height * 600 // whole.width), Image.Resampling.LANCZOS).convert("L")
     below = small.crop((0, 10 * 600 // whole.width + 2, *small.size)).point(lambda value: 255 if value > 100 else 0)
     left, top, right, bottom = below.getbbox() or (0, 0, 0, 0)
@@ -113,8 +115,8 @@ def test_numbers_under_a_strip_can_be_read_where_it_is_shown_small() -> None:
 
 
 def test_what_was_encoded_here_is_measured_without_reading_its_pixels() -> None:
-    assert measure(encode(square(width=12), {})) == (12, 10)
-    assert measure(animate([square(width=12)], {})) == (12, 10)
+    assert measure_size(encode(square(width=12), {})) == (12, 10)
+    assert measure_size(animate([square(width=12)], {})) == (12, 10)
 
 
 def test_an_animation_rests_at_its_last_frame_and_says_what_made_it() -> None:
@@ -136,7 +138,7 @@ def test_a_picture_of_ours_is_identified_by_its_stamp() -> None:
     size, made_by = identify(encode(square(width=12), {"prompt": "größe-模型", "seed": "7"}))
     assert size == (12, 10)
     assert made_by == {"Software": "Tempera", "prompt": "größe-模型", "seed": "7"}
-    assert stamped(encode(square(), {"seed": "7"})) == {"Software": "Tempera", "seed": "7"}
+    assert read_stamp(encode(square(), {"seed": "7"})) == {"Software": "Tempera", "seed": "7"}
 
 
 def test_what_other_programs_write_into_a_picture_is_no_stamp() -> None:
@@ -145,7 +147,7 @@ def test_what_other_programs_write_into_a_picture_is_no_stamp() -> None:
     fields.add_text("prompt", '{"3": {"class_type": "KSampler"}}')
     square().save(buffer, "PNG", pnginfo=fields)
     assert "prompt" in identify(buffer.getvalue())[1]
-    assert stamped(buffer.getvalue()) == {}
+    assert read_stamp(buffer.getvalue()) == {}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])

@@ -222,7 +222,7 @@ def test_ctrl_c_says_of_what_is_saved_alone_that_it_goes_on(
     def interrupted(name: str, arguments: list[str]) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("model_server.__main__._train_or_judge", interrupted)
+    monkeypatch.setattr("model_server.__main__._run_training_command", interrupted)
     assert main([command, "emoji-diffusion"]) == 130
     assert capsys.readouterr().err == f"\nStopped.{more}\n"
 

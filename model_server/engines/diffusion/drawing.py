@@ -15,8 +15,18 @@ from model_server.engines.diffusion.request import (
     frames_in,
     singles,
 )
-from model_server.images import NUMBER, animate, captions, encode, enlarge, grid, rows, stamped, strip
-from model_server.jobs import Chosen, Finished, Picture, Preview, Progress, Started
+from model_server.images import (
+    NUMBER_RATIO,
+    add_captions,
+    animate,
+    encode,
+    enlarge,
+    make_grid,
+    make_rows,
+    make_strip,
+    read_stamp,
+)
+from model_server.jobs import Finished, Picture, Preview, Progress, ResolvedSettings, Started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +80,7 @@ class PictureJob:
     def opening(self, prompt: EncodedPrompt, negative_prompt: EncodedPrompt | None) -> list[Event]:
         """What to tell when the work begins."""
         task = self.task
-        chosen = Chosen(
+        chosen = ResolvedSettings(
             job=self.job_id,
             steps=max(one.steps or 0 for one in self.singles),
             guidance=max(one.guidance or 0.0 for one in self.singles),
@@ -139,8 +149,8 @@ class PictureJob:
     def _together(self, pictures: Sequence[Image.Image]) -> Image.Image:
         sweep = self.task.sweep
         if sweep is None:
-            return grid(pictures)
-        return rows(captions(pictures, [f"{sweep.knob} {value:g}" for value in sweep.values]))
+            return make_grid(pictures)
+        return make_rows(add_captions(pictures, [f"{sweep.knob} {value:g}" for value in sweep.values]))
 
     def _whole(self, index: int) -> Picture:
         made_by, guided_by = self._made_by(index), self._guided[index]
@@ -149,8 +159,8 @@ class PictureJob:
             case "strip":
                 if len(frames) > 1:
                     steps = [*self._frames[index], self._each[index]]
-                    frames = captions(frames, [str(step) for step in steps], NUMBER)
-                return Picture(self.job_id, encode(strip(frames), made_by), guided_by=guided_by)
+                    frames = add_captions(frames, [str(step) for step in steps], NUMBER_RATIO)
+                return Picture(self.job_id, encode(make_strip(frames), made_by), guided_by=guided_by)
             case "animation":
                 return Picture(self.job_id, animate(frames, made_by), "image/gif", guided_by)
             case _:
@@ -190,7 +200,7 @@ class PictureJob:
 def _seed_in(picture: bytes) -> str:
     """The seed that drew an encoded picture, if it was drawn here; "" else."""
     # Anybody can write into a file whatever they like, and this goes into the next one.
-    seed = re.fullmatch(r"-?[0-9]{1,20}", stamped(picture).get("seed", ""))
+    seed = re.fullmatch(r"-?[0-9]{1,20}", read_stamp(picture).get("seed", ""))
     return seed[0] if seed else ""
 
 

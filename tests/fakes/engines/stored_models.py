@@ -22,9 +22,9 @@ def put(path: Path, content: bytes) -> str:
     return str(path)
 
 
-def refusal(store: ModelCache, entry: CatalogueEntry) -> str:
+def refusal(model_cache: ModelCache, entry: CatalogueEntry) -> str:
     """The sentence with which a model is not there."""
     with pytest.raises(StoreError) as caught:
-        store.ensure(entry)
+        model_cache.ensure(entry)
     assert "\n" not in str(caught.value)
     return str(caught.value)

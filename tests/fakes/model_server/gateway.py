@@ -63,11 +63,11 @@ def running_gateway(folder: Path, api_key: str | None = None) -> Iterator[Gatewa
 
 @contextlib.asynccontextmanager
 async def serving(
-    folder: Path, store: Any = None, models: Iterable[str] = ("parrot",), **keys: str | None
+    folder: Path, model_cache: Any = None, models: Iterable[str] = ("parrot",), **keys: str | None
 ) -> AsyncIterator[str]:
     """A gateway with fake engines in this process. `keys`: `api_key` and `trusted_key`."""
     chosen = [entry for entry in [*entries(folder), flock(folder), sketcher(folder)] if entry.name in models]
-    async with listening(entries=chosen, store=store or ModelCache(folder), factory=FACTORY, **keys) as url:
+    async with listening(entries=chosen, model_cache=model_cache or ModelCache(folder), factory=FACTORY, **keys) as url:
         yield url
 
 
@@ -174,7 +174,7 @@ async def _main(port: int, folder: Path, api_key: str | None) -> None:
             host="127.0.0.1",
             port=port,
             entries=entries(folder),
-            store=ModelCache(folder),
+            model_cache=ModelCache(folder),
             api_key=api_key,
             factory=FACTORY,
         )

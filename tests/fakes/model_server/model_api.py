@@ -16,7 +16,7 @@ from aiohttp import web
 from fakes.model_server.gateway import PATIENCE_SECONDS
 from fakes.model_server.strict_requests import ARTIST, Strictly, chosen
 
-from model_server.api.app import LARGEST_BODY, shape_errors
+from model_server.api.app import MAX_BODY_BYTES, render_errors
 from model_server.api.multipart import read_form
 from model_server.errors import ApiError
 
@@ -96,7 +96,7 @@ class FakeModels:
         self._lifetime = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[shape_errors, self._noting_refusals])
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[render_errors, self._noting_refusals])
         app.add_routes(
             [
                 web.get("/v1/models", self._models),

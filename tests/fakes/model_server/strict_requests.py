@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from model_server.api.image_requests import BOUNDS, ImageRequest, VariationRequest
+from model_server.api.image_requests import BOUND_FIELDS, ImageRequest, VariationRequest
 from model_server.api.requests import ChatRequest, CompletionRequest, EmbeddingRequest, ModerationRequest, parse
-from model_server.api.responses import failure
+from model_server.api.responses import to_api_error
 from model_server.engines.common.refusal import JobRefused, check_encodable, check_texts
 from model_server.engines.diffusion.request import Capabilities, complete, last_step
 from model_server.engines.language.prompt import check_turns
@@ -26,37 +26,37 @@ class Strictly:
         self.listed = listed
 
     def chat(self, body: bytes) -> None:
-        asked = parse(ChatRequest, body)
-        self._find(asked.model, "chat")
+        parsed = parse(ChatRequest, body)
+        self._find(parsed.model, "chat")
         with _refusing():
-            check_turns(asked.task())
+            check_turns(parsed.to_task())
 
     def completion(self, body: bytes) -> None:
-        asked = parse(CompletionRequest, body)
-        self._find(asked.model, "chat")
-        asked.task()
+        parsed = parse(CompletionRequest, body)
+        self._find(parsed.model, "chat")
+        parsed.to_task()
 
     def picture(self, body: bytes) -> None:
-        asked = parse(ImageRequest, body)
-        if self._find(asked.model, "faces", "images") == "faces":
-            asked.faces()
+        parsed = parse(ImageRequest, body)
+        if self._find(parsed.model, "faces", "images") == "faces":
+            parsed.to_faces()
         else:
-            _drawn(asked.imagine())
+            _drawn(parsed.to_imagine())
 
     def variation(self, fields: bytes, picture: bytes) -> None:
-        asked = parse(VariationRequest, fields)
-        self._find(asked.model, "images")
-        _drawn(asked.variation(picture))
+        parsed = parse(VariationRequest, fields)
+        self._find(parsed.model, "images")
+        _drawn(parsed.to_variation(picture))
 
     def embedding(self, body: bytes) -> None:
-        asked = parse(EmbeddingRequest, body)
-        self._find(asked.model, "embeddings")
+        parsed = parse(EmbeddingRequest, body)
+        self._find(parsed.model, "embeddings")
         with _refusing():
-            check_texts(asked.task().texts, "input")
+            check_texts(parsed.to_task().texts, "input")
 
     def moderation(self, body: bytes) -> None:
         with _refusing():
-            for text in parse(ModerationRequest, body).task().texts:
+            for text in parse(ModerationRequest, body).to_task().texts:
                 check_encodable(text, "input")
 
     def _find(self, model: str, *tasks: str) -> str:
@@ -67,14 +67,14 @@ class Strictly:
 
 def chosen(body: Mapping[str, Any]) -> dict[str, Any]:
     """The steps and the guidance of pictures, where their request leaves them open, too."""
-    names = ("steps", "guidance", *BOUNDS)
+    names = ("steps", "guidance", *BOUND_FIELDS)
     whole = complete(Imagine(prompt="", seed=0, **{name: body.get(name) for name in names}), ARTIST)
     return {"steps": whole.steps, "guidance": whole.guidance}
 
 
-def _drawn(asked: Imagine) -> None:
+def _drawn(parsed: Imagine) -> None:
     with _refusing():
-        last_step(asked, complete(asked, ARTIST).steps or 0)
+        last_step(parsed, complete(parsed, ARTIST).steps or 0)
 
 
 @contextmanager
@@ -82,4 +82,4 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except JobRefused as refused:
-        raise failure(refused.event("fake")) from None
+        raise to_api_error(refused.event("fake")) from None

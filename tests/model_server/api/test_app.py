@@ -18,12 +18,12 @@ from fakes.model_server.client import CHAT, chat, collect, error_of, events_of
 from fakes.model_server.gateway import Gateway, eventually, free_port, is_ready, running_gateway, serving
 from openai import AsyncOpenAI
 
-from model_server.api.app import LARGEST_BODY, serve
+from model_server.api.app import MAX_BODY_BYTES, serve
 from model_server.api.auth import Authenticator, check_exposure
 from model_server.catalogue import StoreError
 from model_server.errors import ApiError
 from model_server.files.cache import ModelCache
-from model_server.files.download import ProgressListener
+from model_server.files.download import FetchListener
 
 # Errors
 
@@ -38,7 +38,7 @@ from model_server.files.download import ProgressListener
         ("POST", CHAT, b"{", 400, "invalid_value"),
         ("POST", CHAT, b"[1]", 400, "invalid_value"),
         ("POST", CHAT, b"{}", 400, "invalid_value"),
-        ("POST", CHAT, b" " * (LARGEST_BODY + 1), 413, "request_entity_too_large"),
+        ("POST", CHAT, b" " * (MAX_BODY_BYTES + 1), 413, "request_entity_too_large"),
         ("POST", CHAT, json.dumps(chat("x") | {"model": "parot"}).encode(), 404, "model_not_found"),
         ("POST", CHAT, json.dumps(chat("x") | {"model": "ruler"}).encode(), 400, "wrong_model"),
         ("POST", "/v1/embeddings", b'{"model": "parrot", "input": "x"}', 400, "wrong_model"),
@@ -254,15 +254,15 @@ def _runs(pid: int) -> bool:
 # Before everything is there
 
 
-class SlowStore:
-    """A store that has fetched 43% until it is told to go on, or to fail."""
+class SlowCache:
+    """A model_cache that has fetched 43% until it is told to go on, or to fail."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.go_on = threading.Event()
         self.problem = ""
 
-    def ensure(self, _: object, progress: ProgressListener) -> Path:
+    def ensure(self, _: object, progress: FetchListener) -> Path:
         progress.update("fetching weights.bin", 43, 100)
         self.go_on.wait()
         if self.problem:
@@ -271,8 +271,8 @@ class SlowStore:
 
 
 async def test_readiness_names_what_is_missing_and_how_far_it_is(tmp_path: Path) -> None:
-    store = SlowStore(tmp_path)
-    async with serving(tmp_path, store) as url, aiohttp.ClientSession(url) as http:
+    model_cache = SlowCache(tmp_path)
+    async with serving(tmp_path, model_cache) as url, aiohttp.ClientSession(url) as http:
         async with http.get("/health/ready") as response:
             assert response.status == 503
             body = await response.json()
@@ -283,21 +283,21 @@ async def test_readiness_names_what_is_missing_and_how_far_it_is(tmp_path: Path)
         assert error["message"] == "parrot is not ready yet: fetching weights.bin, 43%."
         async with http.get("/v1/models") as response:
             assert (await response.json())["data"][0]["tempera"]["ready"] is False
-        store.go_on.set()
+        model_cache.go_on.set()
         await eventually(lambda: is_ready(url))
         async with http.get("/health/ready") as response:
             assert await response.json() == {"status": "ready", "models": ["parrot"]}
 
 
 async def test_files_that_cannot_be_had_are_explained_to_the_operator_alone(tmp_path: Path) -> None:
-    store = SlowStore(tmp_path)
-    store.problem = "weights.bin has the wrong hash; put it into ~/.cache/tempera."
-    store.go_on.set()
-    async with serving(tmp_path, store) as url, aiohttp.ClientSession(url) as http:
+    model_cache = SlowCache(tmp_path)
+    model_cache.problem = "weights.bin has the wrong hash; put it into ~/.cache/tempera."
+    model_cache.go_on.set()
+    async with serving(tmp_path, model_cache) as url, aiohttp.ClientSession(url) as http:
 
         async def is_failed() -> bool:
             async with http.get("/health/ready") as response:
-                return bool((await response.json())["missing"]["parrot"] == f"failed: {store.problem}")
+                return bool((await response.json())["missing"]["parrot"] == f"failed: {model_cache.problem}")
 
         await eventually(is_failed)
         async with http.post(CHAT, json=chat("a")) as response:
@@ -391,10 +391,10 @@ def test_what_listens_on_every_address_answers_to_every_name_but_not_to_other_si
 
 async def test_the_server_does_not_start_where_it_must_not(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs an API key"):
-        await serve(host="0.0.0.0", port=free_port(), entries=[], store=ModelCache(tmp_path), api_key=None)
+        await serve(host="0.0.0.0", port=free_port(), entries=[], model_cache=ModelCache(tmp_path), api_key=None)
 
 
 async def test_a_taken_port_is_an_os_error(server_url: str, tmp_path: Path) -> None:
     port = int(server_url.rpartition(":")[2])
     with pytest.raises(OSError, match=str(port)):
-        await serve(host="127.0.0.1", port=port, entries=[], store=ModelCache(tmp_path), api_key=None)
+        await serve(host="127.0.0.1", port=port, entries=[], model_cache=ModelCache(tmp_path), api_key=None)

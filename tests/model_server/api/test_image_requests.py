@@ -16,16 +16,16 @@ def request(**fields: Any) -> ImageRequest:
 
 
 def faces(**fields: Any) -> Faces:
-    return request(**fields).faces()
+    return request(**fields).to_faces()
 
 
 def imagine(**fields: Any) -> Imagine:
-    return request(**{"prompt": "a cat"} | fields).imagine()
+    return request(**{"prompt": "a cat"} | fields).to_imagine()
 
 
 def variation(**fields: Any) -> Imagine:
     body = json.dumps({"model": "m", "prompt": "a cat", **fields}).encode()
-    return parse(VariationRequest, body).variation(b"picture")
+    return parse(VariationRequest, body).to_variation(b"picture")
 
 
 def test_faces() -> None:

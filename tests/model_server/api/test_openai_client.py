@@ -78,6 +78,7 @@ async def test_a_streamed_chat_says_the_same_as_a_whole_one(client: AsyncOpenAI,
     ]
     assert chunks[-1].choices == []
     assert chunks[-1].usage == whole.usage
+    assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
     assert len({chunk.id for chunk in chunks}) == 1
     assert all(chunk.usage is None for chunk in chunks[:-1])
 

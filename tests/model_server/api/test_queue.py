@@ -284,7 +284,7 @@ async def test_thirty_two_streams_of_which_ten_are_dropped_in_the_middle(tmp_pat
 async def test_real_streams_are_dropped_in_the_middle(weights: Callable[[str], EngineSpec]) -> None:
     name = weights("qwen2.5-coder-0.5b-instruct").name
     entry = load_catalogue(CATALOGUE)[name]
-    async with listening(entries=[entry], store=ModelCache()) as url, aiohttp.ClientSession(url) as http:
+    async with listening(entries=[entry], model_cache=ModelCache()) as url, aiohttp.ClientSession(url) as http:
         await eventually(lambda: is_ready(url))
 
         async def at_once() -> bool:

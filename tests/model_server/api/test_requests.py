@@ -13,15 +13,15 @@ HI = [{"role": "user", "content": "hi"}]
 
 
 def chat(**fields: Any) -> Chat:
-    return parse(ChatRequest, json.dumps({"model": "m", "messages": HI, **fields}).encode()).task()
+    return parse(ChatRequest, json.dumps({"model": "m", "messages": HI, **fields}).encode()).to_task()
 
 
 def completion(**fields: Any) -> Completion:
-    return parse(CompletionRequest, json.dumps({"model": "m", "prompt": "hi", **fields}).encode()).task()
+    return parse(CompletionRequest, json.dumps({"model": "m", "prompt": "hi", **fields}).encode()).to_task()
 
 
 def embed(**fields: Any) -> Embed:
-    return parse(EmbeddingRequest, json.dumps({"model": "m", **fields}).encode()).task()
+    return parse(EmbeddingRequest, json.dumps({"model": "m", **fields}).encode()).to_task()
 
 
 def test_a_chat_with_everything() -> None:

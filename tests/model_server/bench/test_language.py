@@ -27,8 +27,8 @@ from model_server.bench.language import (
     measure_sameness,
     rows,
 )
-from model_server.bench.sides import BenchServer, Neighbours, need_peer
-from model_server.bench.streams import ask, prompt, together
+from model_server.bench.servers import BenchServer, OtherProcesses, require_peer
+from model_server.bench.streams import ask, ask_together, make_prompt
 from model_server.bench.table import Goal, TableRow, markdown
 from model_server.catalogue import StoreError
 
@@ -109,7 +109,7 @@ async def test_an_answer_is_timed_and_counted() -> None:
 
 async def test_together_means_at_once() -> None:
     async with side_of(Scribe().chat) as side:
-        answers = await together(side.session, "m", ["a", "b", "c"], 50)
+        answers = await ask_together(side.session, "m", [(text, {}) for text in "abc"], 50)
     assert max(answer.asked for answer in answers) < min(answer.last for answer in answers)
 
 
@@ -128,9 +128,9 @@ async def test_what_the_server_says_is_passed_on(handler: Any, sentence: str) ->
 
 
 def test_prompts_differ_from_the_start_and_come_again_for_the_same_seed() -> None:
-    assert prompt(400, "a") == prompt(400, "a")
-    assert len({prompt(400, seed).split()[0] for seed in "abcdefgh"}) > 1
-    assert len(prompt(400, "a").split()) > len(prompt(50, "a").split())
+    assert make_prompt(400, "a") == make_prompt(400, "a")
+    assert len({make_prompt(400, seed).split()[0] for seed in "abcdefgh"}) > 1
+    assert len(make_prompt(400, "a").split()) > len(make_prompt(50, "a").split())
 
 
 # Measures
@@ -151,7 +151,7 @@ async def test_tokens_that_depend_on_company_are_found_out(fickle: bool, monkeyp
     # The module is not to be had by its name, which the package gives to its function.
     monkeypatch.setitem(measure_sameness.__globals__, "SAME_PROMPTS", 16)
     async with side_of(Scribe(fickle=fickle).chat) as side:
-        same = await measure_sameness(side, "m", apart=0.01)
+        same = await measure_sameness(side, "m", delay=0.01)
     # On a busy machine a few of those that should meet others are alone all the same.
     assert (same == 16) if not fickle else (same < 8)
 
@@ -171,20 +171,20 @@ async def test_fairness_is_measured_on_a_real_queue(tmp_path: Path) -> None:
 
 def test_memory_is_that_of_the_process_that_holds_the_model() -> None:
     side = BenchServer("Tempera", None, psutil.Process())  # type: ignore[arg-type]
-    side.look()
+    side.sample_memory()
     assert side.peak > 1_000_000
     other = BenchServer("Tempera", None, psutil.Process(), worker="no such worker")  # type: ignore[arg-type]
-    other.look()
+    other.sample_memory()
     assert other.peak == 0
 
 
 def test_what_a_side_does_is_not_the_neighbours_doing() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         child = psutil.Process(busy.pid)
-        stranger, known = Neighbours([]), Neighbours([BenchServer("busy", None, child)])  # type: ignore[arg-type]
+        stranger, known = OtherProcesses([]), OtherProcesses([BenchServer("busy", None, child)])  # type: ignore[arg-type]
         while child.cpu_times().user < 0.5:
             time.sleep(0.01)
-        shares = stranger.share(), known.share()
+        shares = stranger.cpu_share(), known.cpu_share()
         busy.kill()
     assert shares[0] > shares[1] >= 0
 
@@ -210,7 +210,7 @@ def results(**changes: Any) -> LanguageResults:
 
 
 def test_every_goal_can_be_met() -> None:
-    assert all(row.goal.met_by(row.judged) for row in rows(results()))
+    assert all(row.goal.is_met_by(row.figure) for row in rows(results()))
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_miss_is_printed_as_a_miss(changes: dict[str, Any], said: str) -> None
 def test_a_ratio_is_judged_by_medians() -> None:
     first = markdown(rows(results()), "llama.cpp").splitlines()[2]
     assert first == "| one stream, tokens/s | 50.0 | 50.0 | 1.00 × | ≥ 1 × | yes |"
-    slow = TableRow(what="x", ours="", judged=0.4, ratio=True, goal=Goal("≥", 1.0))
+    slow = TableRow(what="x", ours="", figure=0.4, ratio=True, goal=Goal("≥", 1.0))
     assert slow.cells()[-3:] == ("0.40 ×", "≥ 1 ×", "no, by 60%")
 
 
@@ -253,4 +253,4 @@ def test_numbers_that_mean_nothing(wrong: list[str]) -> None:
 
 def test_without_llama_cpp_it_is_said_how_to_get_it() -> None:
     with pytest.raises(StoreError, match=r"install it with pip install not_there\."):
-        need_peer("not_there")
+        require_peer("not_there")

@@ -12,7 +12,7 @@ from model_server.engines.contract import Engine, EngineSpec
 from model_server.engines.diffusion import open_engine
 from model_server.engines.diffusion.batched_engine import BatchedEngine
 from model_server.images import identify
-from model_server.jobs import Chosen, EncodedPrompt, Event, Finished, Job, Picture, Progress, Started
+from model_server.jobs import EncodedPrompt, Event, Finished, Job, Picture, Progress, ResolvedSettings, Started
 
 Run = Callable[..., list[Event]]
 
@@ -133,7 +133,7 @@ def test_events_come_in_order(engine: Engine, run: Run) -> None:
     assert kinds == ["Started", "Chosen", "Preview", "Progress", "Progress", "Progress", "Picture", "Finished"]
     assert [event for event in events if isinstance(event, Progress)] == [Progress("a", n, 3) for n in (1, 2, 3)]
     assert events[0] == Started("a")
-    assert events[1] == Chosen(
+    assert events[1] == ResolvedSettings(
         job="a",
         steps=3,
         guidance=3.0,
@@ -148,7 +148,7 @@ def test_events_come_in_order(engine: Engine, run: Run) -> None:
 
 def test_what_the_text_encoder_did_not_see_is_told_and_changes_nothing(engine: Engine, run: Run) -> None:
     long = "abcdefghijklmn"
-    chosen = next(event for event in run(engine, imagine(prompt=long + " zz")) if isinstance(event, Chosen))
+    chosen = next(event for event in run(engine, imagine(prompt=long + " zz")) if isinstance(event, ResolvedSettings))
     assert chosen.prompt.tokens == ("[CLS]", "a", *(f"##{letter}" for letter in long[1:]), "[SEP]")
     assert chosen.prompt.dropped == ("z", "##z")
     assert only(run, engine, imagine(prompt=long + " zz")) != only(run, engine, imagine(prompt=long[:-1]))
@@ -158,14 +158,14 @@ def test_what_the_text_encoder_did_not_see_is_told_and_changes_nothing(engine: E
 
 
 def test_words_that_the_text_encoder_does_not_know_are_told(engine: Engine, run: Run) -> None:
-    chosen = next(event for event in run(engine, imagine(prompt="a 🍎 cat 猫")) if isinstance(event, Chosen))
+    chosen = next(event for event in run(engine, imagine(prompt="a 🍎 cat 猫")) if isinstance(event, ResolvedSettings))
     assert chosen.prompt.tokens == ("[CLS]", "a", "[UNK]", "c", "##a", "##t", "[UNK]", "[SEP]")
     assert chosen.prompt.unknown == ("🍎", "猫")
 
 
 def test_choices_left_open_are_made(engine: Engine, run: Run) -> None:
     events = run(engine, imagine(steps=None, guidance=None))
-    chosen = next(event for event in events if isinstance(event, Chosen))
+    chosen = next(event for event in events if isinstance(event, ResolvedSettings))
     assert (chosen.steps, chosen.guidance, chosen.width, chosen.height) == (30, 3.0, EDGE, EDGE)
 
 
@@ -185,14 +185,16 @@ def test_the_engines_choices_go_no_further_than_they_may(
     engine: Engine, run: Run, asked: dict[str, object], steps: int, guidance: float
 ) -> None:
     events = run(engine, imagine(**{"steps": None, "guidance": None} | asked))
-    chosen = next(event for event in events if isinstance(event, Chosen))
+    chosen = next(event for event in events if isinstance(event, ResolvedSettings))
     assert (chosen.steps, chosen.guidance) == (steps, guidance)
 
 
 def test_the_operators_choices_come_before_the_engines(loaded: Callable[..., Engine], plain: Path, run: Run) -> None:
     engine = loaded("diffusion", plain, steps=2, guidance=5, size=48, batch=3)
     assert engine.capacity == 3
-    chosen = next(event for event in run(engine, imagine(steps=None, guidance=None)) if isinstance(event, Chosen))
+    chosen = next(
+        event for event in run(engine, imagine(steps=None, guidance=None)) if isinstance(event, ResolvedSettings)
+    )
     assert (chosen.steps, chosen.guidance, chosen.width) == (2, 5.0, 48)
 
 

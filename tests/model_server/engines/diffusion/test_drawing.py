@@ -10,8 +10,8 @@ from PIL import Image
 from model_server.engines.contract import Engine
 from model_server.engines.diffusion.drawing import final_edge, fitting_edge
 from model_server.engines.diffusion.request import MOST_KEPT
-from model_server.images import NUMBER, captions, encode, identify
-from model_server.jobs import Chosen, Event, Finished, Imagine, Job, Picture, Progress, Sweep
+from model_server.images import NUMBER_RATIO, add_captions, encode, identify
+from model_server.jobs import Event, Finished, Imagine, Job, Picture, Progress, ResolvedSettings, Sweep
 
 Run = Callable[..., list[Event]]
 
@@ -60,7 +60,7 @@ def test_a_strip_has_the_number_of_its_step_under_each_picture(
 ) -> None:
     frames = _frames(only(run, engine, imagine(**fields, layout="strip", edge=64))[0], 64)
     blank = [Image.new("RGB", (64, 64))] * len(numbers)
-    named = captions(blank, [str(number) for number in numbers], NUMBER)
+    named = add_captions(blank, [str(number) for number in numbers], NUMBER_RATIO)
     assert [frame[64:].tolist() for frame in frames] == [np.asarray(one)[64:].tolist() for one in named]
 
 
@@ -104,7 +104,7 @@ def test_a_single_frame_needs_no_further_steps(engine: Engine, run: Run, step: i
     [frame] = pictures(events)
     whole = only(run, engine, imagine(**asked))[0]
     assert np.array_equal(pixels(frame), _frames(whole)[step][:EDGE])
-    assert next(event for event in events if isinstance(event, Chosen)).steps == 6
+    assert next(event for event in events if isinstance(event, ResolvedSettings)).steps == 6
 
 
 def test_single_frames_of_several_pictures(engine: Engine, run: Run) -> None:

@@ -17,7 +17,7 @@ from model_server.engines.diffusion import pipeline_engine
 from model_server.engines.diffusion.pipeline import Pipeline, StepState
 from model_server.engines.diffusion.pipeline_engine import PipelineEngine
 from model_server.images import encode, identify
-from model_server.jobs import Chosen, Embed, Event, Finished, Imagine, Job, Progress, Started, Sweep
+from model_server.jobs import Embed, Event, Finished, Imagine, Job, Progress, ResolvedSettings, Started, Sweep
 
 Run = Callable[..., list[Event]]
 Open = Callable[..., PipelineEngine]
@@ -111,7 +111,7 @@ def test_each_step_is_told_and_shown(opened_as: Open, run: Run, name: str) -> No
     events = run(opened_as(name), imagine(steps=5, previews=2))
     assert isinstance(events[0], Started)
     chosen = events[1]
-    assert isinstance(chosen, Chosen)
+    assert isinstance(chosen, ResolvedSettings)
     assert (chosen.width, chosen.steps, chosen.prompt.tokens[:2]) == (EDGE, 5, ("[CLS]", "a"))
     assert steps_told(events) == [(step, 5) for step in range(6)]
     assert previews(events)[0].step <= 3

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from model_server.engines.contract import Engine, Misconfigured
 from model_server.engines.diffusion.drawing import PictureJob
 from model_server.engines.diffusion.request import Capabilities, complete, read
-from model_server.jobs import Chosen, Embed, EncodedPrompt, Event, Finished, Imagine, Job
+from model_server.jobs import Embed, EncodedPrompt, Event, Finished, Imagine, Job, ResolvedSettings
 
 Run = Callable[..., list[Event]]
 MANY_TOO_LARGE = (
@@ -55,7 +55,7 @@ def test_what_the_model_can_do_with_a_picture_is_told(starts: bool, shows: bool)
     )
     drawing = PictureJob("a", complete(Imagine(prompt="a cat", seed=7), can), can, [4])
     [_, chosen] = drawing.opening(EncodedPrompt(("a", "cat"), (), 8), None)
-    assert isinstance(chosen, Chosen)
+    assert isinstance(chosen, ResolvedSettings)
     assert (chosen.starts, chosen.shows) == (starts, shows)
 
 

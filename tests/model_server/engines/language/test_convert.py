@@ -106,11 +106,11 @@ class Steps:
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
-    """An untied model that went through the store."""
+    """An untied model that went through the model_cache."""
     folder = tmp_path_factory.mktemp("convert")
     tensors = write_gguf(folder / "tiny.gguf", tied=False)
-    store, entry, steps = ModelCache(folder / "cache"), entry_for(folder / "tiny.gguf"), Steps()
-    return store.ensure(entry, steps), tensors, store, entry, steps
+    model_cache, entry, steps = ModelCache(folder / "cache"), entry_for(folder / "tiny.gguf"), Steps()
+    return model_cache.ensure(entry, steps), tensors, model_cache, entry, steps
 
 
 def test_the_folder_opens_as_any_model_does(converted: Converted) -> None:
@@ -144,12 +144,12 @@ def test_the_weights_are_those_of_the_file(converted: Converted) -> None:
 def test_a_conversion_happens_once_and_keeps_the_source(
     converted: Converted,
 ) -> None:
-    folder, _, store, entry, steps = converted
+    folder, _, model_cache, entry, steps = converted
     assert "converting tiny.gguf" in steps.heard
     assert folder.name == entry.files[0].sha256
-    assert (store.cache / "models/tiny/tiny.gguf").is_file()
+    assert (model_cache.folder / "models/tiny/tiny.gguf").is_file()
     again = Steps()
-    assert store.ensure(entry, again) == folder
+    assert model_cache.ensure(entry, again) == folder
     assert again.heard == []
 
 
