@@ -179,7 +179,7 @@ class ChatRequest(_BaseTextRequest):
         return bool(self.logprobs)
 
     def to_task(self) -> Chat:
-        """What the engine is asked for."""
+        """Return the task for the engine."""
         return Chat(
             messages=tuple(message.to_turn() for message in self.messages),
             sampling=self.to_sampling(
@@ -226,7 +226,7 @@ class CompletionRequest(_BaseTextRequest):
         return self.logprobs is not None
 
     def to_task(self) -> Completion:
-        """What the engine is asked for."""
+        """Return the task for the engine."""
         prompt = self.prompt
         if isinstance(prompt, list) and isinstance(prompt[0], str | list):
             prompt = prompt[0]
@@ -248,7 +248,7 @@ class EmbeddingRequest(ApiRequest):
     encoding_format: Literal["float", "base64"] | None = None
 
     def to_task(self) -> Embed:
-        """What the engine is asked for."""
+        """Return the task for the engine."""
         return Embed(texts=(self.input,) if isinstance(self.input, str) else tuple(self.input))
 
 
@@ -259,7 +259,7 @@ class ModerationRequest(ApiRequest):
     input: str | Annotated[list[str], Field(min_length=1, max_length=256)]
 
     def to_task(self) -> Moderate:
-        """What the engine is asked for."""
+        """Return the task for the engine."""
         return Moderate(texts=(self.input,) if isinstance(self.input, str) else tuple(self.input))
 
 

@@ -25,7 +25,7 @@ from model_server.bench.servers import (
     start_llama_cpp,
     start_tempera,
 )
-from model_server.bench.streams import StreamResult, ask, ask_together, make_prompt
+from model_server.bench.streams import Request, StreamResult, ask, ask_together, make_prompt
 from model_server.bench.table import Goal, TableRow, markdown
 from model_server.catalogue import StoreError, choose
 from model_server.files.cache import ModelCache
@@ -136,13 +136,13 @@ async def _alone(side: BenchServer, model: str, seed: str, figures: LanguageSpee
 
 
 async def _together(side: BenchServer, model: str, seed: str, figures: LanguageSpeeds) -> None:
-    requests = [(make_prompt(SHORT, f"together {seed} {number}"), {}) for number in range(CLIENTS)]
+    requests: list[Request] = [(make_prompt(SHORT, f"together {seed} {number}"), {}) for number in range(CLIENTS)]
     answers = await ask_together(side.session, model, requests, TOGETHER_TOKENS)
     figures.together.append(_total_rate(answers))
 
 
 async def _waits(side: BenchServer, model: str, seed: str, figures: LanguageSpeeds) -> None:
-    requests = [(make_prompt(LONG, f"wait {seed} {number}"), {}) for number in range(CLIENTS)]
+    requests: list[Request] = [(make_prompt(LONG, f"wait {seed} {number}"), {}) for number in range(CLIENTS)]
     for waits in (figures.wait, figures.wait_cached):
         answers = await ask_together(side.session, model, requests, 2)
         waits.append(statistics.median(answer.wait for answer in answers))

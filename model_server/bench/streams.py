@@ -25,6 +25,8 @@ WORDS = (
 TASK = "Write a long and detailed explanation of how these things could be connected:"
 TOKENS_AROUND = 42
 """Approximate length of the chat template and TASK in a prompt."""
+Request = tuple[str, dict[str, Any]]
+"""The text of a chat and further fields of its request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,7 @@ async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int
 async def ask_together(
     session: aiohttp.ClientSession,
     model: str,
-    requests: Sequence[tuple[str, dict[str, Any]]],
+    requests: Sequence[Request],
     tokens: int,
     *,
     delay: float = 0.0,

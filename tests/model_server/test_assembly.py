@@ -1,4 +1,4 @@
-"""Weights of this project and a text encoder from elsewhere, put together in the cache."""
+"""Assembles weights of this project and a text encoder in the cache."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def put(folder: Path, files: dict[str, bytes]) -> None:
 
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Path:
-    """A model of trained weights, whose text encoder is another model."""
+    """A catalogue with a model of trained weights whose text encoder is another model."""
     put(tmp_path / "encoder", ENCODER)
     for part in PIPELINE_PARTS:
         put(tmp_path / "weights" / part, {"config.json": b"{}", ".hidden": b""})
@@ -52,7 +52,7 @@ def drawer(catalogue: Path) -> CatalogueEntry:
     return load_catalogue(catalogue)["drawer"]
 
 
-def test_the_folder_is_a_whole_pipeline(model_cache: ModelCache, catalogue: Path) -> None:
+def test_the_assembled_folder_is_a_whole_pipeline(model_cache: ModelCache, catalogue: Path) -> None:
     entry = drawer(catalogue)
     assert model_cache.find_ready_folder(entry) is None
     folder = model_cache.ensure(entry)
@@ -67,7 +67,7 @@ def test_the_folder_is_a_whole_pipeline(model_cache: ModelCache, catalogue: Path
     assert not model_cache.has_partial(entry)
 
 
-def test_it_is_put_together_once_and_again_when_the_weights_change(model_cache: ModelCache, catalogue: Path) -> None:
+def test_a_model_is_assembled_once_and_again_when_its_weights_change(model_cache: ModelCache, catalogue: Path) -> None:
     entry = drawer(catalogue)
     made = model_cache.ensure(entry).stat().st_ino
     assert ModelCache(model_cache.folder).ensure(entry).stat().st_ino == made
@@ -79,7 +79,7 @@ def test_it_is_put_together_once_and_again_when_the_weights_change(model_cache: 
     assert (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == b"better"
 
 
-def test_what_is_missing_is_named(model_cache: ModelCache, catalogue: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_named(model_cache: ModelCache, catalogue: Path, tmp_path: Path) -> None:
     (tmp_path / "weights" / "vae").rename(tmp_path / "elsewhere")
     with pytest.raises(StoreError, match=r"no weights: .*weights should hold the folders unet, vae and scheduler"):
         model_cache.ensure(drawer(catalogue))
@@ -89,7 +89,7 @@ def test_what_is_missing_is_named(model_cache: ModelCache, catalogue: Path, tmp_
         model_cache.ensure(drawer(catalogue))
 
 
-def test_its_folder_is_printed(
+def test_the_path_command_prints_the_assembled_folder(
     model_cache: ModelCache, catalogue: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TEMPERA_CACHE", str(model_cache.folder))

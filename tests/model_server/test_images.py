@@ -1,4 +1,4 @@
-"""Grids, enlargements, and the stamp of what made a picture."""
+"""Layouts, enlargement, metadata and decoding of images."""
 
 import io
 import json
@@ -49,7 +49,7 @@ def test_pictures_lie_in_rows_with_gaps_of_the_background() -> None:
     assert {whole.getpixel(place) for place in ((10, 0), (11, 9), (0, 10), (15, 15))} == {(1, 2, 3)}
 
 
-def test_a_grid_of_nothing_or_of_different_sizes_is_an_error() -> None:
+def test_a_grid_needs_pictures_of_one_size() -> None:
     with pytest.raises(ValueError, match="these have 0"):
         make_grid([])
     with pytest.raises(ValueError, match="these have 2"):
@@ -66,7 +66,7 @@ def test_enlarging_keeps_the_shape_and_blends_smoothly() -> None:
     assert enlarge(same, 10) is same
 
 
-def test_a_png_says_what_made_it_in_the_same_bytes_each_time() -> None:
+def test_a_png_has_its_metadata_and_is_reproducible() -> None:
     made_by = {"model": "größe-模型", "seed": "7"}
     png = encode(square(), made_by)
     assert png == encode(square(), made_by)
@@ -94,7 +94,7 @@ def test_a_caption_lies_under_the_picture_and_inside_its_width(width: int) -> No
     assert text[2] < width
 
 
-def test_captions_are_as_large_as_the_longest_may_be() -> None:
+def test_captions_share_the_largest_size_at_which_the_longest_fits() -> None:
     short, long = add_captions([square(RED, 256)] * 2, ["guidance 1", "guidance 7.33333"])
     alone, _ = add_captions([square(RED, 256)] * 2, ["guidance 1", "guidance 2"])
     assert short.size == long.size
@@ -114,12 +114,12 @@ def test_numbers_under_a_strip_can_be_read_where_it_is_shown_small() -> None:
     assert 0 < top < bottom < below.height
 
 
-def test_what_was_encoded_here_is_measured_without_reading_its_pixels() -> None:
+def test_size_is_measured_without_reading_the_pixels() -> None:
     assert measure_size(encode(square(width=12), {})) == (12, 10)
     assert measure_size(animate([square(width=12)], {})) == (12, 10)
 
 
-def test_an_animation_rests_at_its_last_frame_and_says_what_made_it() -> None:
+def test_an_animation_rests_at_its_last_frame_and_has_its_metadata() -> None:
     gif = animate([square(RED), square(BLUE), square((0, 255, 0))], {"seed": "7", "prompt": "größe"})
     assert gif == animate([square(RED), square(BLUE), square((0, 255, 0))], {"seed": "7", "prompt": "größe"})
     read = Image.open(io.BytesIO(gif))
@@ -134,14 +134,14 @@ def test_an_animation_rests_at_its_last_frame_and_says_what_made_it() -> None:
     assert json.loads(read.info["comment"]) == {"Software": "Tempera", "seed": "7", "prompt": "größe"}
 
 
-def test_a_picture_of_ours_is_identified_by_its_stamp() -> None:
+def test_our_own_picture_is_recognised_by_its_metadata() -> None:
     size, made_by = identify(encode(square(width=12), {"prompt": "größe-模型", "seed": "7"}))
     assert size == (12, 10)
     assert made_by == {"Software": "Tempera", "prompt": "größe-模型", "seed": "7"}
     assert read_stamp(encode(square(), {"seed": "7"})) == {"Software": "Tempera", "seed": "7"}
 
 
-def test_what_other_programs_write_into_a_picture_is_no_stamp() -> None:
+def test_metadata_of_other_programs_is_not_read_as_ours() -> None:
     # Some keep a whole workflow as the `prompt`.
     fields, buffer = PngInfo(), io.BytesIO()
     fields.add_text("prompt", '{"3": {"class_type": "KSampler"}}')
@@ -151,7 +151,7 @@ def test_what_other_programs_write_into_a_picture_is_no_stamp() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_pictures_of_others_are_read_as_colours(kind: str) -> None:
+def test_pictures_of_other_formats_are_decoded_to_rgb(kind: str) -> None:
     buffer = io.BytesIO()
     square().save(buffer, kind, quality=100)
     assert identify(buffer.getvalue())[0] == (10, 10)
@@ -161,7 +161,7 @@ def test_pictures_of_others_are_read_as_colours(kind: str) -> None:
 
 
 def lying(orientation: int, kind: str) -> bytes:
-    """Red on the left and blue on the right, as its camera saw it."""
+    """A photograph that is red on the left and blue on the right in the camera's view."""
     picture = square(width=32, height=16)
     picture.paste(BLUE, (16, 0, 32, 16))
     exif, buffer = picture.getexif(), io.BytesIO()
@@ -179,7 +179,7 @@ def lying(orientation: int, kind: str) -> bytes:
         (9, (32, 16), (2, 8)),
     ],
 )
-def test_a_photograph_is_upright_however_its_camera_was_held(
+def test_a_photograph_is_rotated_by_its_exif_orientation(
     kind: str, orientation: int, size: tuple[int, int], red: tuple[int, int]
 ) -> None:
     upright = decode(lying(orientation, kind))
@@ -188,7 +188,7 @@ def test_a_photograph_is_upright_however_its_camera_was_held(
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_a_photograph_whose_camera_wrote_nonsense_is_read_all_the_same(kind: str) -> None:
+def test_a_photograph_with_broken_exif_data_is_read(kind: str) -> None:
     data = lying(6, kind)
     header = next(mark for mark in (b"MM\0*", b"II*\0") if mark in data)
     assert decode(rechecked(data.replace(header, b"XXXX"))).size == (32, 16)
@@ -210,18 +210,18 @@ def test_sixteen_bits_of_grey_are_as_bright_as_eight() -> None:
     assert np.array_equal(np.asarray(decode(buffer.getvalue()))[:, :, 0], bright)
 
 
-def test_what_is_transparent_is_white() -> None:
+def test_transparent_pixels_become_white() -> None:
     buffer = io.BytesIO()
     Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(buffer, "PNG")
     assert decode(buffer.getvalue()).getpixel((0, 0)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "RGBA"])
-def test_a_text_field_that_is_called_like_something_of_pillows_does_no_harm(mode: str) -> None:
+def test_a_text_field_named_transparency_is_harmless(mode: str) -> None:
     assert decode(encode(square().convert(mode), {"transparency": "x"})).size == (10, 10)
 
 
-def test_whatever_pillow_stumbles_over_is_a_damaged_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_of_pillow_is_reported_as_a_damaged_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     def stumble(_: Image.Image) -> None:
         raise TypeError
 
@@ -232,14 +232,14 @@ def test_whatever_pillow_stumbles_over_is_a_damaged_picture(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"])
-def test_what_is_no_picture_is_refused(data: bytes) -> None:
+def test_data_that_is_not_a_picture_is_refused(data: bytes) -> None:
     for read in (identify, decode):
         with pytest.raises(ValueError, match="no picture that can be read"):
             read(data)
 
 
 def moving(told: int) -> bytes:
-    """A picture with two frames that tells of more."""
+    """A picture of two frames whose header claims more."""
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 90).save(
         buffer, "PNG", save_all=True, append_images=[Image.effect_noise((64, 64), 50)]
@@ -250,14 +250,14 @@ def moving(told: int) -> bytes:
     return buffer.getvalue().replace(*chunks)
 
 
-def test_of_an_animation_only_the_first_frame_is_read() -> None:
+def test_only_the_first_frame_of_an_animation_is_read() -> None:
     lying = moving(told=9)
     assert identify(lying) == ((64, 64), {})
     assert decode(lying).size == (64, 64)
 
 
 def ending_with(kind: bytes) -> bytes:
-    """A picture with an empty chunk of that kind behind its pixels."""
+    """A picture with an empty chunk of that kind after its pixels."""
     whole, end = encode(square(), {}), struct.pack(">I", 0) + b"IEND"
     return whole.replace(end, struct.pack(">I", 0) + kind + struct.pack(">I", zlib.crc32(kind)) + end)
 
@@ -277,7 +277,7 @@ def test_a_damaged_picture_is_refused(data: bytes) -> None:
         identify(data)
 
 
-def test_a_picture_that_breaks_off_is_not_drawn_from() -> None:
+def test_a_truncated_picture_is_refused() -> None:
     whole = encode(Image.effect_noise((64, 64), 90), {})
     with pytest.raises(ValueError, match="damaged"):
         decode(whole[: len(whole) // 2])

@@ -1,6 +1,4 @@
-"""Requests read as the real model server and its engines read them, as far as that takes no network: what they refuse
-is refused here, in their words.
-"""
+"""Validates requests as the real model server and its engines do, as far as that needs no neural network."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,11 +14,11 @@ from model_server.errors import ApiError
 from model_server.jobs import Imagine
 
 ARTIST = Capabilities(name="fake-images", sampler="DDIM", steps=4, guidance=3.0, width=16, height=16, multiple=8)
-"""What the image model can, and does where a request leaves it open."""
+"""The capabilities and defaults of the fake image model."""
 
 
 class Strictly:
-    """Reads bodies for the models in `listed`, which are told with their tasks. Raises ApiError."""
+    """Validates request bodies for the models in `listed`, which maps names to tasks. Raises ApiError."""
 
     def __init__(self, listed: Mapping[str, str]) -> None:
         self.listed = listed
@@ -66,10 +64,10 @@ class Strictly:
 
 
 def chosen(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The steps and the guidance of pictures, where their request leaves them open, too."""
+    """Return the steps and the guidance of pictures, with defaults where the request leaves them open."""
     names = ("steps", "guidance", *BOUND_FIELDS)
-    whole = complete(Imagine(prompt="", seed=0, **{name: body.get(name) for name in names}), ARTIST)
-    return {"steps": whole.steps, "guidance": whole.guidance}
+    completed = complete(Imagine(prompt="", seed=0, **{name: body.get(name) for name in names}), ARTIST)
+    return {"steps": completed.steps, "guidance": completed.guidance}
 
 
 def _drawn(parsed: Imagine) -> None:

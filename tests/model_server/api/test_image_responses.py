@@ -46,7 +46,7 @@ def answer(task: Faces | Imagine) -> ImageAnswer:
     return ImageAnswer(ticket, task)
 
 
-def test_faces_pass_untouched() -> None:
+def test_face_images_are_returned_unchanged() -> None:
     made = answer(Faces(seed=7))
     for event in (Started("job_1"), Picture("job_1", b"\x89PNG\x00"), Picture("job_1", b"\xff"), Finished("job_1")):
         made.add(event)
@@ -55,7 +55,7 @@ def test_faces_pass_untouched() -> None:
     assert body["tempera"] == {"job": "job_1", "seed": 7, "seconds": 1.235}
 
 
-def test_the_end_says_what_was_chosen_and_what_was_read() -> None:
+def test_the_response_has_the_chosen_parameters_and_the_encoded_prompts() -> None:
     made = answer(Imagine(prompt="a cat", seed=7))
     picture = Picture("job_1", PNG, guided_by="input")
     for event in (Started("job_1"), CHOSEN, Progress("job_1", 30, 30), picture, Finished("job_1")):
@@ -83,7 +83,7 @@ def test_the_end_says_what_was_chosen_and_what_was_read() -> None:
     }
 
 
-def test_the_end_says_how_many_steps_were_taken() -> None:
+def test_the_last_event_has_the_number_of_steps_taken() -> None:
     made = answer(Imagine(prompt="a cat", seed=7, initial=PNG, strength=0.5))
     steps = [Progress("job_1", step, 15) for step in range(1, 16)]
     for event in (Started("job_1"), CHOSEN, *steps, Picture("job_1", PNG), Finished("job_1")):
@@ -93,7 +93,7 @@ def test_the_end_says_how_many_steps_were_taken() -> None:
     assert (last["tempera"]["step"], last["tempera"]["steps"]) == (15, 30)
 
 
-def test_an_animation_says_its_kind_and_size() -> None:
+def test_an_animation_has_its_format_and_size() -> None:
     made = answer(Imagine(prompt="a cat", seed=7, layout="animation"))
     for event in (CHOSEN, Picture("job_1", GIF, "image/gif"), Finished("job_1")):
         made.add(event)
@@ -102,7 +102,7 @@ def test_an_animation_says_its_kind_and_size() -> None:
     assert (last["output_format"], last["size"]) == ("gif", "6x5")
 
 
-def test_what_is_told_on_the_way() -> None:
+def test_places_progress_and_previews_are_events() -> None:
     made = answer(Imagine(prompt="a cat", seed=7))
     assert made.build_event(Queued(2, 7.5)) == {
         "type": "tempera.progress",
@@ -124,6 +124,6 @@ def test_what_is_told_on_the_way() -> None:
     )
 
 
-def test_a_failure_is_raised() -> None:
+def test_a_failed_job_raises_an_api_error() -> None:
     with pytest.raises(ApiError, match="no memory"):
         answer(Imagine(prompt="a cat", seed=7)).add(Failed("job_1", "no memory", 503, "out_of_memory"))

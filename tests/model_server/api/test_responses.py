@@ -1,4 +1,4 @@
-"""What engines say, as clients read it, where the official client cannot tell the difference."""
+"""Details of text responses that the official client does not check."""
 
 import base64
 import json
@@ -87,7 +87,7 @@ def test_offsets_of_a_stream_go_on_from_chunk_to_chunk() -> None:
     assert [offsets(chunk["choices"][0], chunk) for chunk in chunks] == [[0], [0], [1, 4], [4]]
 
 
-def test_minus_infinity_can_be_written_down() -> None:
+def test_minus_infinity_is_written_as_a_finite_number() -> None:
     answer = ChatAnswer(ticket(), TASK)
     for event in (Started("job_1"), Text("job_1", "\ufffd", (HALF,)), Finished("job_1", "length", 3, 1)):
         answer.add(event)
@@ -103,7 +103,7 @@ def test_minus_infinity_can_be_written_down() -> None:
     }
 
 
-def test_a_chat_whose_text_is_held_back_says_nothing_meanwhile() -> None:
+def test_an_empty_text_event_has_no_chunk() -> None:
     answer = ChatAnswer(ticket(), TASK)
     assert answer.build_chunk(Text("job_1", ""), progress=True) is None
 

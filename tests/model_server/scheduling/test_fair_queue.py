@@ -1,4 +1,4 @@
-"""Who is served next, and what each job costs."""
+"""The order of jobs and their costs."""
 
 import pytest
 from hypothesis import given
@@ -47,7 +47,7 @@ def names(queue: FairQueue) -> list[str]:
 
 
 def work(queue: FairQueue, served: Ticket, tokens: int) -> None:
-    """A job begins, writes `tokens` and ends."""
+    """Start a job, write `tokens` and end it."""
     queue.charge(served, Started(served.job.id, 1))
     for _ in range(tokens):
         queue.charge(served, Text(served.job.id, "x"))
@@ -55,7 +55,7 @@ def work(queue: FairQueue, served: Ticket, tokens: int) -> None:
     queue.discard(served)
 
 
-# What a job costs
+# Costs
 
 
 def test_a_prompt_is_estimated_until_its_tokens_are_known() -> None:
@@ -75,7 +75,7 @@ def test_written_tokens_cost_twice_and_more_than_expected_cost_too() -> None:
     assert job_cost.tokens == 5
 
 
-def test_several_texts_of_one_token_are_not_given_back() -> None:
+def test_counted_tokens_are_not_refunded() -> None:
     job_cost = JobCost(SHORT, 50)
     job_cost.record(Text("a", "x"))
     job_cost.record(Text("a", "y"))
@@ -83,7 +83,7 @@ def test_several_texts_of_one_token_are_not_given_back() -> None:
 
 
 @pytest.mark.parametrize(("max_tokens", "expected"), [(None, 50), (5, 5), (500, 50)])
-def test_an_answer_is_expected_to_be_as_long_as_usual_or_as_allowed(max_tokens: int | None, expected: int) -> None:
+def test_the_expected_answer_is_as_long_as_usual_or_as_allowed(max_tokens: int | None, expected: int) -> None:
     assert (
         JobCost(Completion(prompt=(1,), sampling=Sampling(seed=0, max_tokens=max_tokens)), 50).remaining
         == 1 + 2 * expected
@@ -161,7 +161,7 @@ def test_a_failure_costs_nothing_more() -> None:
     assert JobCost(SHORT, 50).record(Failed("a", "no")) == 0
 
 
-# Who is next
+# Order
 
 
 def test_users_take_turns_and_each_keeps_their_own_order() -> None:
@@ -169,7 +169,7 @@ def test_users_take_turns_and_each_keeps_their_own_order() -> None:
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=12))
-def test_the_order_that_is_told_is_the_order_in_which_they_are_taken(users: list[str]) -> None:
+def test_jobs_run_in_the_order_of_iteration(users: list[str]) -> None:
     queue = queue_of(*users)
     told = names(queue)
     taken = []
@@ -181,25 +181,25 @@ def test_the_order_that_is_told_is_the_order_in_which_they_are_taken(users: list
     assert taken == told
 
 
-def test_who_has_written_much_waits_for_who_has_written_little() -> None:
+def test_a_user_with_more_work_done_waits_for_a_user_with_less() -> None:
     queue = queue_of("a", "b")
     work(queue, queue.pop(), 100)
     work(queue, queue.pop(), 10)
     for number in range(4):
         queue.add(ticket(f"a{number}", "a"))
         queue.add(ticket(f"b{number}", "b"))
-    # Nobody was left when these came, so that all debts were forgotten.
+    # There were no active users when these jobs came, so all counters were forgotten.
     assert names(queue) == ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "b3"]
     work(queue, queue.pop(), 100)
     assert names(queue)[:4] == ["b0", "b1", "b2", "b3"]
 
 
-def test_free_slots_do_not_all_go_to_whoever_came_first() -> None:
+def test_free_slots_do_not_all_go_to_the_first_user() -> None:
     queue = queue_of("a", "a", "a", "a", "b", "b")
     assert [queue.pop().job.user for _ in range(4)] == ["a", "b", "a", "b"]
 
 
-def test_a_newcomer_waits_for_nobody_that_waits_already() -> None:
+def test_a_newcomer_goes_before_the_waiting_jobs_of_a_served_user() -> None:
     queue = queue_of(*"a" * 50)
     running = queue.pop()
     queue.charge(running, Started(running.job.id, 1))
@@ -209,7 +209,7 @@ def test_a_newcomer_waits_for_nobody_that_waits_already() -> None:
 
 
 @pytest.mark.parametrize("end", [Finished("a0", "stop", 1, 1), Failed("a0", "no")])
-def test_a_job_that_turns_out_shorter_than_expected_puts_nobody_before_a_newcomer(end: Finished | Failed) -> None:
+def test_a_job_shorter_than_expected_does_not_put_its_user_before_a_newcomer(end: Finished | Failed) -> None:
     queue = queue_of("a", "a", "a")
     running = queue.pop()
     queue.add(ticket("new", "b"))
@@ -218,25 +218,25 @@ def test_a_job_that_turns_out_shorter_than_expected_puts_nobody_before_a_newcome
     assert names(queue)[0] == "new"
 
 
-def test_being_away_saves_nothing_up() -> None:
+def test_an_absent_user_saves_up_no_turns() -> None:
     queue = queue_of("a", "b", "b", "b")
     work(queue, queue.pop(), 10)
     for _ in range(2):
         work(queue, queue.pop(), 10)
     for number in range(10, 14):
         queue.add(ticket(f"a{number}", "a"))
-    # "a" paid for one answer and "b" for two, but "a" was away: it gets no two in a row.
+    # "a" had one answer and "b" two, but "a" was away, so it does not get two in a row.
     assert names(queue) == ["a10", "b3", "a11", "a12", "a13"]
 
 
-def test_who_comes_back_soon_still_owes_what_they_owed() -> None:
+def test_a_user_who_comes_back_soon_keeps_the_counter() -> None:
     queue = queue_of("a", "b", "b")
     work(queue, queue.pop(), 1000)
     queue.add(ticket("again", "a"))
     assert names(queue) == ["b1", "b2", "again"]
 
 
-def test_users_who_are_gone_are_forgotten() -> None:
+def test_accounts_of_absent_users_are_forgotten() -> None:
     queue = FairQueue()
     for number in range(100):
         queue.add(ticket(f"job{number}", f"user{number}"))

@@ -1,4 +1,4 @@
-"""Places, streams and ends of jobs, with a worker that only notes what it is calls."""
+"""Places, events and ends of jobs, with a worker that only records its calls."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from model_server.scheduling.ticket import Queued, Ticket, TicketEvent
 
 
 class RecordingWorker:
-    """A worker that does nothing."""
+    """A worker that records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -23,7 +23,7 @@ class RecordingWorker:
 
 
 class Clock:
-    """Time that stands still until it is moved."""
+    """A clock that is set by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -45,7 +45,7 @@ def open_queue(
 
 
 async def read_available(ticket: Ticket) -> list[TicketEvent]:
-    """All that is there for the reader, until it would have to wait."""
+    """Return all events that the reader gets without waiting."""
     events: list[TicketEvent] = []
     while True:
         try:
@@ -55,7 +55,7 @@ async def read_available(ticket: Ticket) -> list[TicketEvent]:
             return events
 
 
-def test_as_many_run_as_the_worker_takes_and_the_rest_follow_in_order() -> None:
+def test_capacity_jobs_run_at_once_and_the_rest_follow_in_order() -> None:
     queue, worker = open_queue(capacity=2)
     for name in "abcd":
         queue.submit(job(name))
@@ -65,7 +65,7 @@ def test_as_many_run_as_the_worker_takes_and_the_rest_follow_in_order() -> None:
     assert worker.calls == ["add a", "add b", "add c", "add d"]
 
 
-async def test_places_are_told_and_only_the_latest_is_kept() -> None:
+async def test_only_the_latest_place_is_kept_for_the_reader() -> None:
     queue, _ = open_queue()
     tickets = [queue.submit(job(name)) for name in "abcd"]
     assert await read_available(tickets[3]) == [Queued(3, None)]
@@ -74,7 +74,7 @@ async def test_places_are_told_and_only_the_latest_is_kept() -> None:
     assert await read_available(tickets[3]) == [Queued(1, 0.0)]
 
 
-async def test_the_estimate_comes_from_what_was_measured() -> None:
+async def test_the_expected_wait_comes_from_measured_jobs() -> None:
     clock = Clock()
     queue, _ = open_queue(capacity=2, clock=clock)
     queue.submit(job("first"))
@@ -87,7 +87,7 @@ async def test_the_estimate_comes_from_what_was_measured() -> None:
     assert await read_available(waiting[1]) == [Queued(2, 8.0)]
 
 
-async def test_failures_do_not_count_as_speed() -> None:
+async def test_failed_jobs_do_not_count_in_the_mean_duration() -> None:
     queue, _ = open_queue()
     queue.submit(job("refused"))
     queue.handle_event(Failed("refused", "no", 400))
@@ -116,7 +116,7 @@ async def test_text_is_never_lost_while_progress_is() -> None:
     ]
 
 
-async def test_only_the_latest_preview_is_kept_and_every_picture() -> None:
+async def test_only_the_latest_preview_is_kept_but_every_picture() -> None:
     queue, _ = open_queue()
     ticket = queue.submit(job("a"))
     for step in range(1, 5):
@@ -136,7 +136,7 @@ async def test_only_the_latest_preview_is_kept_and_every_picture() -> None:
     ]
 
 
-async def test_a_reader_that_waits_is_woken() -> None:
+async def test_a_waiting_reader_is_woken_by_an_event() -> None:
     queue, _ = open_queue()
     ticket = queue.submit(job("a"))
     reader = asyncio.ensure_future(anext(ticket))
@@ -145,7 +145,7 @@ async def test_a_reader_that_waits_is_woken() -> None:
     assert await reader == Text("a", "hello")
 
 
-async def test_cancelling_in_the_line_moves_the_others_up() -> None:
+async def test_cancelling_a_waiting_job_moves_the_others_up() -> None:
     queue, worker = open_queue()
     queue.submit(job("a"))
     second, third = queue.submit(job("b")), queue.submit(job("c"))
@@ -155,7 +155,7 @@ async def test_cancelling_in_the_line_moves_the_others_up() -> None:
     assert await read_available(third) == [Queued(1, None)]
 
 
-def test_cancelling_what_runs_frees_its_slot_in_the_right_order() -> None:
+def test_cancelling_a_running_job_removes_it_before_the_next_is_added() -> None:
     queue, worker = open_queue()
     with queue.submit(job("a")):
         queue.submit(job("b"))
@@ -173,7 +173,7 @@ async def test_nothing_comes_after_the_end_and_cancelling_again_changes_nothing(
     assert worker.calls == ["add a", "remove a"]
 
 
-def test_a_full_line_says_when_to_come_again() -> None:
+def test_a_full_queue_has_a_retry_time() -> None:
     clock = Clock()
     queue, _ = open_queue(limit=2, clock=clock)
     for name in "abc":
@@ -188,7 +188,7 @@ def test_a_full_line_says_when_to_come_again() -> None:
     assert (unmeasured.value.retry_after, measured.value.retry_after) == (5, 13)
 
 
-def test_one_user_cannot_fill_the_line_of_all() -> None:
+def test_one_user_cannot_fill_the_queue() -> None:
     clock = Clock()
     queue, _ = open_queue(limit=4, user_limit=2, clock=clock)
     for number in range(3):
@@ -203,7 +203,7 @@ def test_one_user_cannot_fill_the_line_of_all() -> None:
     assert not all_of_them.value.is_user_limit
 
 
-def test_a_user_may_come_again_when_their_own_next_job_has_left_the_line() -> None:
+def test_a_users_retry_time_is_that_of_their_own_next_job() -> None:
     clock = Clock()
     queue, _ = open_queue(user_limit=1, clock=clock)
     queue.submit(job("first", "a"))
@@ -213,11 +213,11 @@ def test_a_user_may_come_again_when_their_own_next_job_has_left_the_line() -> No
         queue.submit(job(name, user))
     with pytest.raises(QueueFull) as own:
         queue.submit(job("a3", "a"))
-    # "b" goes before it: two answers of ten seconds.
+    # "b" goes first, so it takes two answers of ten seconds.
     assert own.value.retry_after == 20
 
 
-def test_one_user_with_fifty_jobs_against_another_with_one() -> None:
+def test_a_user_with_one_job_goes_before_a_user_with_fifty() -> None:
     queue, worker = open_queue()
     for number in range(50):
         queue.submit(job(f"a{number}", "a"))
@@ -227,7 +227,7 @@ def test_one_user_with_fifty_jobs_against_another_with_one() -> None:
     assert worker.calls[-1] == "add b"
 
 
-async def test_a_newcomer_moves_those_back_who_had_their_turn() -> None:
+async def test_a_newcomer_moves_jobs_of_served_users_back() -> None:
     queue, _ = open_queue()
     mine = [queue.submit(job(f"a{number}", "a")) for number in range(3)]
     queue.submit(job("b", "b"))
@@ -235,7 +235,7 @@ async def test_a_newcomer_moves_those_back_who_had_their_turn() -> None:
     assert await read_available(mine[1]) == [Queued(2, None)]
 
 
-async def test_what_takes_too_long_is_taken_back() -> None:
+async def test_a_job_past_its_deadline_fails_and_is_removed() -> None:
     queue, worker = open_queue()
     running = queue.submit(job("a"), deadline_s=0.01)
     waiting = queue.submit(job("b"), deadline_s=0.01)
@@ -260,7 +260,7 @@ async def test_a_deadline_that_was_met_does_nothing() -> None:
     assert worker.calls == ["add a"]
 
 
-def test_all_that_run_and_wait_can_be_seen() -> None:
+def test_snapshots_show_running_and_waiting_jobs() -> None:
     clock = Clock()
     queue, _ = open_queue(clock=clock)
     queue.submit(job("a0", "a"))
@@ -275,7 +275,7 @@ def test_all_that_run_and_wait_can_be_seen() -> None:
     ]
 
 
-def test_what_is_written_is_measured() -> None:
+def test_written_tokens_are_measured() -> None:
     clock = Clock()
     queue, _ = open_queue(clock=clock)
     queue.submit(job("a"))
@@ -287,7 +287,7 @@ def test_what_is_written_is_measured() -> None:
     assert (queue.throughput.mean_seconds, queue.throughput.prefix_hit_rate) == (2.0, 0.25)
 
 
-async def test_those_who_wait_survive_the_worker_and_those_who_run_do_not() -> None:
+async def test_waiting_jobs_survive_their_worker_and_running_jobs_fail() -> None:
     queue, _ = open_queue()
     running, waiting = queue.submit(job("a")), queue.submit(job("b"))
     queue.detach_worker("It died.", 503, "worker_died")
@@ -300,7 +300,7 @@ async def test_those_who_wait_survive_the_worker_and_those_who_run_do_not() -> N
     assert not late.has_ended
 
 
-async def test_a_closed_lane_tells_everybody_and_takes_nobody() -> None:
+async def test_closing_the_queue_fails_all_jobs_and_takes_no_new_ones() -> None:
     queue, _ = open_queue()
     tickets = [queue.submit(job("a")), queue.submit(job("b"))]
     queue.close("It cannot be loaded.", 503, "model_failed")
@@ -315,7 +315,7 @@ def test_no_job_is_taken_before_the_first_worker() -> None:
         JobQueue().submit(job("a"))
 
 
-def test_tickets_are_found_wherever_they_are() -> None:
+def test_running_and_waiting_tickets_are_found_by_id() -> None:
     queue, _ = open_queue()
     running, waiting = queue.submit(job("a")), queue.submit(job("b"))
     assert queue.find("a") is running

@@ -1,4 +1,4 @@
-"""Figures about a queue's work."""
+"""The measured speed of a queue."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from model_server.jobs import Finished
 from model_server.scheduling.throughput import DECAY_SECONDS, ThroughputMeter
 
 
-def test_nothing_is_known_before_anything_happened() -> None:
+def test_before_the_first_job_there_are_no_figures() -> None:
     throughput = ThroughputMeter()
     assert (throughput.mean_seconds, throughput.tokens_per_second, throughput.prefix_hit_rate) == (None, None, None)
     assert throughput.expected_output_tokens > 0
 
 
-def test_the_rate_counts_time_at_work_and_no_other() -> None:
+def test_the_rate_only_counts_busy_time() -> None:
     throughput = ThroughputMeter()
     throughput.tick(0.0, 0, busy=True)
     for second in range(1, 11):
@@ -22,7 +22,7 @@ def test_the_rate_counts_time_at_work_and_no_other() -> None:
     assert throughput.tokens_per_second == pytest.approx(20, rel=0.05)
 
 
-def test_the_rate_follows_what_happens_now() -> None:
+def test_the_rate_follows_the_recent_past() -> None:
     throughput = ThroughputMeter()
     throughput.tick(0.0, 0, busy=True)
     for second in range(1, 1 + int(10 * DECAY_SECONDS)):
@@ -39,7 +39,7 @@ def test_means_move_towards_the_newest() -> None:
     assert 100 < throughput.expected_output_tokens < 200
 
 
-def test_what_writes_nothing_says_nothing_of_how_much_is_written() -> None:
+def test_jobs_without_text_do_not_change_the_expected_output() -> None:
     throughput = ThroughputMeter()
     throughput.record_finished(Finished("a", "stop", 10, 100), 2.0)
     throughput.record_finished(Finished("dial", "length", 10, 0), 2.0)

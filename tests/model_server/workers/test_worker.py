@@ -1,4 +1,4 @@
-"""Real worker processes: they answer, die, hang, and are started again."""
+"""Real worker processes: they answer, end, hang, and are restarted."""
 
 import asyncio
 import contextlib
@@ -72,7 +72,7 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # A zombie takes signals too; whoever inherited it may not have looked yet.
+    # A zombie takes signals, too, until its parent has waited for it.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
@@ -97,7 +97,7 @@ async def test_jobs_join_and_leave_between_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.chaos
-async def test_a_killed_worker_fails_what_was_in_it_and_comes_back(tmp_path: Path) -> None:
+async def test_a_killed_worker_fails_its_job_and_is_restarted(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (queue, supervisor):
         await eventually(lambda: queue.is_open)
         victim, waiting = queue.submit(chat("pid", "victim")), queue.submit(chat("a b", "waiting"))
@@ -110,7 +110,7 @@ async def test_a_killed_worker_fails_what_was_in_it_and_comes_back(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("prompt", "code"), [("crash", "engine_error"), ("exhaust", "out_of_memory")])
-async def test_an_exception_becomes_a_sentence_with_a_mark(
+async def test_an_exception_becomes_a_sentence_with_an_error_id(
     tmp_path: Path, prompt: str, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -137,7 +137,7 @@ async def test_a_step_that_hangs_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.chaos
-async def test_a_process_that_falls_silent_is_killed(tmp_path: Path) -> None:
+async def test_a_process_without_heartbeats_is_killed(tmp_path: Path) -> None:
     async with supervised(tmp_path, HASTY) as (queue, _):
         await eventually(lambda: queue.is_open)
         frozen = queue.submit(chat("pid"))
@@ -148,7 +148,7 @@ async def test_a_process_that_falls_silent_is_killed(tmp_path: Path) -> None:
         assert await answer(queue, "still here") == "still here"
 
 
-async def test_a_model_that_cannot_be_loaded_says_so_and_is_tried_again(tmp_path: Path) -> None:
+async def test_a_model_that_cannot_be_loaded_is_reported_and_retried(tmp_path: Path) -> None:
     sign = tmp_path / "sign"
     async with supervised(tmp_path, fails_until=str(sign)) as (queue, supervisor):
         await eventually(lambda: supervisor.state.startswith("failed"))
@@ -161,16 +161,14 @@ async def test_a_model_that_cannot_be_loaded_says_so_and_is_tried_again(tmp_path
         assert await answer(queue, "at last") == "at last"
 
 
-async def test_what_is_wrong_with_a_model_reaches_the_operator(tmp_path: Path) -> None:
+async def test_a_misconfigured_model_is_reported_to_the_operator(tmp_path: Path) -> None:
     async with supervised(tmp_path, factory="fakes.engines.text_engine:misconfigured") as (_, supervisor):
         await eventually(lambda: supervisor.state.startswith("failed"))
         assert supervisor.state == "failed: parrot knows no such thing."
 
 
 @pytest.mark.parametrize("engine", ENGINE_OPTIONS)
-async def test_the_operator_of_a_model_that_does_not_fit_is_told_what_its_entry_takes(
-    tmp_path: Path, engine: str
-) -> None:
+async def test_out_of_memory_advice_names_options_that_the_engine_has(tmp_path: Path, engine: str) -> None:
     async with supervised(tmp_path, factory="fakes.engines.text_engine:starved", engine=engine) as (_, supervisor):
         await eventually(lambda: supervisor.state.startswith("failed"))
         assert supervisor.state.startswith("failed: Loading parrot took more memory than there is (error ")
@@ -180,7 +178,7 @@ async def test_the_operator_of_a_model_that_does_not_fit_is_told_what_its_entry_
     assert len(advice) > 1 or engine not in {"language", "diffusion"}
 
 
-async def test_only_who_was_loaded_for_long_is_soon_started_again(
+async def test_the_restart_pause_grows_until_a_worker_was_loaded(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def pauses() -> list[str]:
@@ -197,12 +195,12 @@ async def test_only_who_was_loaded_for_long_is_soon_started_again(
     assert pauses()[:3] == ["0.1", "0.2", "0.4"]
 
 
-async def test_a_factory_that_does_not_exist_is_a_failure_to_load(tmp_path: Path) -> None:
+async def test_a_missing_factory_is_reported_as_a_failed_load(tmp_path: Path) -> None:
     async with supervised(tmp_path, factory="fakes.engines.text_engine:nothing") as (_, supervisor):
         await eventually(lambda: supervisor.state.startswith("failed"))
 
 
-async def test_the_end_of_the_supervisor_is_the_end_of_the_worker(tmp_path: Path) -> None:
+async def test_the_worker_ends_with_its_supervisor(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (queue, _):
         await eventually(lambda: queue.is_open)
         ticket = queue.submit(chat("pid"))
@@ -213,7 +211,7 @@ async def test_the_end_of_the_supervisor_is_the_end_of_the_worker(tmp_path: Path
     assert last.code == "stopping"
 
 
-async def test_what_a_worker_prints_is_logged_with_its_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_output_of_a_worker_is_logged_with_its_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with supervised(tmp_path) as (queue, _):
         await eventually(lambda: queue.is_open)
@@ -255,13 +253,13 @@ async def test_a_worker_does_not_outlive_a_killed_gateway() -> None:
     await eventually(lambda: not alive(pid))
 
 
-def test_the_gateway_and_a_worker_before_its_engine_bring_in_no_torch() -> None:
+def test_the_gateway_and_a_worker_without_engine_do_not_import_torch() -> None:
     probe = "import model_server.api.app, model_server.workers.worker, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
-def test_an_event_survives_the_journey() -> None:
+def test_packed_messages_are_received_unchanged() -> None:
     batch = StepEvents((Failed("a", "no", 400, "code", "param"), Finished("b", "length", 1, 2)))
     assert receive(io.BytesIO(pack(batch))) == batch
     assert receive(io.BytesIO(pack(batch)[:-1])) is None
