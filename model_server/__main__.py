@@ -14,7 +14,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server.catalogue import CatalogueEntry, StoreError, choose, load_catalogue
+from model_server.catalogue import CatalogueEntry, choose, load_catalogue
+from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, check_trained, format_size
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments[:1] in (["train"], ["judge"]):
             return _run_training_command(arguments[0], arguments[1:])
         return _run(_build_parser().parse_args(arguments))
-    except StoreError as error:
+    except OperatorError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
@@ -88,7 +89,7 @@ def _run(options: argparse.Namespace) -> int:
             [entry] = choose(catalogue, [options.name])
             check_trained(entry)
             if (folder := model_cache.find_ready_folder(entry)) is None:
-                raise StoreError(f"{entry.name} is not in place; tempera-models pull {entry.name} fetches it.")
+                raise OperatorError(f"{entry.name} is not in place; tempera-models pull {entry.name} fetches it.")
             print(folder)
     return 0
 
@@ -152,7 +153,7 @@ def _run_training_command(name: str, arguments: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("model_server.training"):
             raise
-        raise StoreError(f"`tempera-models {name}` works in a checkout of the repository only.") from error
+        raise OperatorError(f"`tempera-models {name}` works in a checkout of the repository only.") from error
 
     return command.main(arguments) if name == "train" else judging.main(arguments)
 
@@ -191,12 +192,12 @@ def _serve(options: argparse.Namespace, entries: Sequence[CatalogueEntry], model
 
     _require_packages()
     if not entries:
-        raise StoreError("No model of the catalogue is served by default; name one with --model.")
+        raise OperatorError("No model of the catalogue is served by default; name one with --model.")
     for entry in entries:
         check_trained(entry)
     api_key, trusted_key = _read_keys()
     if not api_key and not is_loopback(options.host):
-        raise StoreError(
+        raise OperatorError(
             f"Listening on {options.host} opens the server to the network, which needs a key: set "
             "TEMPERA_MODEL_SERVER__API_KEY, or listen on 127.0.0.1."
         )
@@ -208,7 +209,7 @@ def _serve(options: argparse.Namespace, entries: Sequence[CatalogueEntry], model
     except OSError as error:
         # A failed name lookup has a negative errno, for which `strerror` has no text.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise StoreError(f"The server cannot listen on {options.host}, port {options.port}: {reason}.") from error
+        raise OperatorError(f"The server cannot listen on {options.host}, port {options.port}: {reason}.") from error
     return 0
 
 
@@ -266,7 +267,7 @@ def _read_keys() -> tuple[str | None, str | None]:
 
 def _require_packages() -> None:
     if any(importlib.util.find_spec(package) is None for package in REQUIRED_PACKAGES):
-        raise StoreError(
+        raise OperatorError(
             "The model server's packages are not installed. Install them with pip install 'tempera-bot[models]'."
         )
 

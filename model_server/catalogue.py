@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from model_server.assembly import is_trained
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,10 +58,6 @@ ENGINE_OPTIONS: Mapping[str, Mapping[str, bool | int | float | str]] = {
 }
 """The options of each engine with their least valid value, whose type is the type of the option."""
 KIND_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-
-
-class StoreError(Exception):
-    """An error that ends a command, such as a bad catalogue or missing files. Its text is a sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +175,7 @@ def load_catalogue(*paths: Path) -> dict[str, CatalogueEntry]:
     """Read catalogues; a later file overlays an earlier one, model by model and key by key.
 
     Relative local paths are relative to the folder of the file that they are written in.
-    Raises StoreError with one sentence for a missing file, bad TOML, an unknown key or a bad value.
+    Raises OperatorError with one sentence for a missing file, bad TOML, an unknown key or a bad value.
     """
     tables: dict[str, dict[str, Any]] = {}
     origin: dict[str, Path] = {}
@@ -196,7 +193,7 @@ def load_catalogue(*paths: Path) -> dict[str, CatalogueEntry]:
     for name in tables.keys() - plain.keys():
         encoder = tables[name]["text_encoder"]
         if not isinstance(encoder, str) or encoder not in entries:
-            raise StoreError(
+            raise OperatorError(
                 f"{origin[name].name}, model {name!r}: its text_encoder should be the name of a model that has none "
                 f"itself, but {encoder!r} is not."
             )
@@ -208,12 +205,12 @@ def choose(catalogue: Mapping[str, CatalogueEntry], names: Iterable[str]) -> lis
     """Return the entries called `names`, or the entries served by default if no name is given.
 
     A model without weights is only chosen by name, because the server would never become ready with it.
-    Raises StoreError for an unknown name.
+    Raises OperatorError for an unknown name.
     """
     wanted = list(dict.fromkeys(names))
     for name in wanted:
         if name not in catalogue:
-            raise StoreError(f"There is no model {name!r} in the catalogue{_suggest_nearest(name, catalogue)}.")
+            raise OperatorError(f"There is no model {name!r} in the catalogue{_suggest_nearest(name, catalogue)}.")
     return [catalogue[name] for name in wanted] or [
         entry for entry in catalogue.values() if entry.serve and not entry.is_untrained
     ]
@@ -224,15 +221,15 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
         with path.open("rb") as file:
             document = tomllib.load(file)
     except OSError as error:
-        raise StoreError(f"The catalogue {path} cannot be read: {error.strerror}.") from error
+        raise OperatorError(f"The catalogue {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StoreError(f"The catalogue {path} is not valid TOML: {error}.") from error
+        raise OperatorError(f"The catalogue {path} is not valid TOML: {error}.") from error
     for key in document:
         if key != "models":
-            raise StoreError(f"{path.name} has an unknown key {key!r}; a catalogue only has [models.NAME] tables.")
+            raise OperatorError(f"{path.name} has an unknown key {key!r}; a catalogue only has [models.NAME] tables.")
     models = document.get("models", {})
     if not isinstance(models, dict) or not all(isinstance(table, dict) for table in models.values()):
-        raise StoreError(f"{path.name} should hold one [models.NAME] table for each model (quote names with dots).")
+        raise OperatorError(f"{path.name} should hold one [models.NAME] table for each model (quote names with dots).")
     return models
 
 
@@ -251,10 +248,10 @@ def _build_entry(name: str, table: dict[str, Any], path: Path) -> CatalogueEntry
     try:
         entry = CatalogueEntry.model_validate(table | {"name": name})
     except ValidationError as error:
-        raise StoreError(f"{path.name}, model {name!r}: {_describe_error(error)}.") from error
+        raise OperatorError(f"{path.name}, model {name!r}: {_describe_error(error)}.") from error
     for option, value in entry.options.items():
         if problem := _find_option_problem(entry.engine, option, value):
-            raise StoreError(f"{path.name}, model {name!r}: {problem}.")
+            raise OperatorError(f"{path.name}, model {name!r}: {problem}.")
     return entry
 
 

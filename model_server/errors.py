@@ -1,4 +1,4 @@
-"""Errors that the API answers with, in the shape that OpenAI's clients read."""
+"""The errors of the model server: for HTTP clients in the shape of OpenAI's API, and for the operator."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Any
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 RETRY_AFTER_SECONDS = 5
 """Time after which a model that is loading, or a worker that is being restarted, may be ready."""
+
+
+class OperatorError(Exception):
+    """An error that ends a command, such as a bad catalogue. Its text is a sentence for the operator."""
 
 
 class ApiError(Exception):

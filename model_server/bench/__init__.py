@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from model_server.bench.diffusion import diffusion
 from model_server.bench.language import language
 from model_server.bench.machine import BenchOptions
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the named benchmark, or list all of them. Raises StoreError if it cannot be run here."""
+    """Run the named benchmark, or list all of them. Raises OperatorError if it cannot be run here."""
     parser = argparse.ArgumentParser(prog="tempera-models bench", description=__doc__)
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK")
     for name, (summary, model, _) in BENCHMARKS.items():
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.print_help()
         return 0
     if options.runs < 1 or options.threads < 1:
-        raise StoreError("--runs and --threads should be at least 1.")
+        raise OperatorError("--runs and --threads should be at least 1.")
     bench_options = BenchOptions(
         model=options.model,
         runs=options.runs,

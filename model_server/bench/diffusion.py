@@ -22,7 +22,8 @@ from model_server.bench.machine import child_environment, describe_machine, repo
 from model_server.bench.servers import CLIENTS, BenchServer, OtherProcesses, start_tempera
 from model_server.bench.streams import read_error
 from model_server.bench.table import Goal, TableRow, markdown
-from model_server.catalogue import StoreError, choose
+from model_server.catalogue import choose
+from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
 
 if TYPE_CHECKING:
@@ -82,12 +83,12 @@ class PeerProcess:
         return (await self.read_reply())["seconds"]
 
     async def read_reply(self) -> dict[str, Any]:
-        """Return its next line. Raises StoreError if the process has ended."""
+        """Return its next line. Raises OperatorError if the process has ended."""
         assert self.child.stdout is not None  # noqa: S101 - it was started with a pipe
         if line := await self.child.stdout.readline():
             reply: dict[str, Any] = json.loads(line)
             return reply
-        raise StoreError("The process that is compared with ended; the reason is above.")
+        raise OperatorError("The process that is compared with ended; the reason is above.")
 
 
 @contextlib.asynccontextmanager
@@ -109,10 +110,10 @@ async def start_peer(entry: CatalogueEntry, folder: Path, threads: int) -> Async
 
 
 async def diffusion(options: BenchOptions) -> AsyncIterator[str]:
-    """Run the comparison and return the text to print, part by part. Raises StoreError if it cannot be made here."""
+    """Run the comparison and return the text to print, part by part. Raises OperatorError if it cannot be made here."""
     [entry] = choose(options.catalogue(), [options.model])
     if entry.engine != "diffusion":
-        raise StoreError(f"{options.model} draws no pictures of prompts.")
+        raise OperatorError(f"{options.model} draws no pictures of prompts.")
     folder = await asyncio.to_thread(ModelCache().ensure, entry)
     yield f"{describe_machine(options, 'torch', 'diffusers')}\n"
     async with contextlib.AsyncExitStack() as stack:
@@ -163,7 +164,7 @@ async def _draw(session: aiohttp.ClientSession, model: str, prompt: str, seed: i
     body = {"model": model, "prompt": prompt, "seed": seed, "steps": STEPS, "guidance": GUIDANCE, "user": str(seed)}
     async with session.post(GENERATIONS_PATH, json=body) as response:
         if response.status != 200:
-            raise StoreError(f"The model server refused: {await read_error(response)}")
+            raise OperatorError(f"The model server refused: {await read_error(response)}")
         await response.read()
     return time.perf_counter() - started
 
@@ -207,7 +208,7 @@ class DrawStream:
 
     async def _handle_event(self, event: dict[str, Any]) -> None:
         if "error" in event:
-            raise StoreError(f"The model server failed: {event['error']['message']}")
+            raise OperatorError(f"The model server failed: {event['error']['message']}")
         progress = event["tempera"]
         async with self._changed:
             self.job, self.step = progress["job"], progress.get("step", 0)
@@ -245,7 +246,7 @@ async def measure_slot_release(session: aiohttp.ClientSession, model: str) -> in
         return running[-1].step - before - 1
     finally:
         for drawing in filter(None, [*running, waiting]):
-            with contextlib.suppress(StoreError):
+            with contextlib.suppress(OperatorError):
                 await drawing.cancel()
 
 

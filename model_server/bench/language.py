@@ -27,7 +27,8 @@ from model_server.bench.servers import (
 )
 from model_server.bench.streams import Request, StreamResult, ask, ask_together, make_prompt
 from model_server.bench.table import Goal, TableRow, markdown
-from model_server.catalogue import StoreError, choose
+from model_server.catalogue import choose
+from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
 
 if TYPE_CHECKING:
@@ -75,17 +76,17 @@ class LanguageResults:
 
 
 async def language(options: BenchOptions) -> AsyncIterator[str]:
-    """Run the comparison and return the text to print, part by part. Raises StoreError if it cannot be made here."""
+    """Run the comparison and return the text to print, part by part. Raises OperatorError if it cannot be made here."""
     require_peer()
     model, threads = options.model, options.threads
     [entry] = choose(options.catalogue(), [model])
     if entry.engine != "language" or entry.gguf is None:
-        raise StoreError(f"{model} is no language model that comes as a GGUF, which llama.cpp could read too.")
+        raise OperatorError(f"{model} is no language model that comes as a GGUF, which llama.cpp could read too.")
     model_cache = ModelCache()
     folder = await asyncio.to_thread(model_cache.ensure, entry)
     gguf = model_cache.folder / "models" / entry.name / entry.gguf.name
     if not gguf.is_file():
-        raise StoreError(f"llama.cpp needs {gguf.name} itself, which is no longer there; please put it back.")
+        raise OperatorError(f"llama.cpp needs {gguf.name} itself, which is no longer there; please put it back.")
     yield f"{describe_machine(options, 'torch', 'transformers', PEER)} (built for {await read_peer_build()})\n"
     report_stage("quality")
     quality = await measure_quality(entry, folder, threads)
@@ -215,7 +216,7 @@ async def measure_quality(entry: CatalogueEntry, folder: Path, threads: int) -> 
     )
     out, _ = await child.communicate()
     if child.returncode:
-        raise StoreError("The quality of the served weights could not be measured; the reason is above.")
+        raise OperatorError("The quality of the served weights could not be measured; the reason is above.")
     report: dict[str, Any] = json.loads(out.splitlines()[-1])
     return report
 

@@ -31,7 +31,7 @@ class BenchOptions:
     """Files that overlay the built-in catalogue."""
 
     def catalogue(self) -> dict[str, CatalogueEntry]:
-        """Return all models. Raises StoreError for an invalid overlay."""
+        """Return all models. Raises OperatorError for an invalid overlay."""
         return load_catalogue(CATALOGUE, *self.overlays)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import psutil
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -78,9 +78,9 @@ class OtherProcesses:
 
 
 def require_peer(package: str = PEER) -> None:
-    """Raise StoreError if llama.cpp is not installed."""
+    """Raise OperatorError if llama.cpp is not installed."""
     if importlib.util.find_spec(package) is None:
-        raise StoreError(f"The comparison needs llama.cpp; install it with pip install {package}.")
+        raise OperatorError(f"The comparison needs llama.cpp; install it with pip install {package}.")
 
 
 async def read_peer_build() -> str:
@@ -109,7 +109,7 @@ async def start_tempera(options: BenchOptions) -> AsyncIterator[BenchServer]:
 
 @contextlib.asynccontextmanager
 async def start_llama_cpp(gguf: Path, threads: int) -> AsyncIterator[BenchServer]:
-    """Run llama.cpp's server with the same file. Raises StoreError if it is not installed."""
+    """Run llama.cpp's server with the same file. Raises OperatorError if it is not installed."""
     require_peer()
     port = _free_port()
     command = ["-m", "model_server.bench.peer", str(gguf), *map(str, (port, threads, CLIENTS, PEER_CONTEXT))]
@@ -156,7 +156,7 @@ async def _start_server(
         ) as session:
             while not await _is_ready(session, ready):
                 if child.returncode is not None:
-                    raise StoreError(f"{name} ended before anything was measured: {await log}")
+                    raise OperatorError(f"{name} ended before anything was measured: {await log}")
                 await asyncio.sleep(POLL_SECONDS)
             yield BenchServer(name, session, psutil.Process(child.pid))
     finally:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def make_prompt(tokens: int, seed: object) -> str:
 
 
 async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int, **fields: Any) -> StreamResult:
-    """Stream one answer of at most `tokens` tokens. Raises StoreError if the server refuses."""
+    """Stream one answer of at most `tokens` tokens. Raises OperatorError if the server refuses."""
     body = {
         "model": model,
         "messages": [{"role": "user", "content": text}],
@@ -76,13 +76,13 @@ async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int
     places, named = list[int](), list[str]()
     async with session.post("/v1/chat/completions", json=body) as response:
         if response.status != 200:
-            raise StoreError(f"The model server refused: {await read_error(response)}")
+            raise OperatorError(f"The model server refused: {await read_error(response)}")
         async for line in response.content:
             if not line.startswith(b"data: {"):
                 continue
             chunk = json.loads(line.removeprefix(b"data: "))
             if "error" in chunk:
-                raise StoreError(f"The model server failed: {chunk['error']['message']}")
+                raise OperatorError(f"The model server failed: {chunk['error']['message']}")
             usage = chunk.get("usage") or usage
             if queue := (chunk.get("tempera") or {}).get("queue"):
                 places.append(queue["place"])
@@ -91,7 +91,7 @@ async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int
                     texts.append(time.perf_counter())
                 named += [token["token"] for token in (choice.get("logprobs") or {}).get("content") or ()]
     if not texts:
-        raise StoreError("The model server sent no text.")
+        raise OperatorError("The model server sent no text.")
     return StreamResult(
         asked=asked,
         first=texts[0],

@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_server.assembly import PIPELINE_PARTS, assemble, is_trained
-from model_server.catalogue import CatalogueEntry, ModelFile, StoreError
+from model_server.errors import OperatorError
 from model_server.files.download import Download, FetchListener, read_json, write_json
 from model_server.files.sources import PROGRESS, SourceError, Sources, folder_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from model_server.catalogue import CatalogueEntry, ModelFile
 
 LOCK_POLL_SECONDS = 0.3
 CONVERSION_FACTOR = 2.6
@@ -69,20 +71,20 @@ class ModelCache:
     def ensure(self, entry: CatalogueEntry, progress: FetchListener | None = None) -> Path:
         """Fetch, verify and convert what is missing; return the folder that an engine opens. Blocks.
 
-        Raises StoreError with a sentence for the user, or StoppedError after `stop`.
+        Raises OperatorError with a sentence for the user, or StoppedError after `stop`.
         """
         if folder := self.find_ready_folder(entry):
             return folder
         if entry.folder is not None:
             wanted = "model_index.json" if entry.engine == "diffusion" else "config.json"
-            raise StoreError(f"{entry.name}: {entry.folder} should be a folder with {wanted} and safetensors.")
+            raise OperatorError(f"{entry.name}: {entry.folder} should be a folder with {wanted} and safetensors.")
         check_trained(entry)
         listener = progress or _NoProgress()
         try:
             with self._lock(entry, listener):
                 return self.find_ready_folder(entry) or self._install(entry, listener)
         except OSError as error:
-            raise StoreError(self._disk_sentence(entry, error)) from error
+            raise OperatorError(self._disk_sentence(entry, error)) from error
 
     def _install(self, entry: CatalogueEntry, progress: FetchListener) -> Path:
         scratch = self.folder / "partial" / entry.name
@@ -110,7 +112,7 @@ class ModelCache:
         for file in missing:
             downloaded = downloads[file].fetch(entry.sources, failed)
             if downloaded is None:
-                raise StoreError(_unavailable_sentence(entry, file, failed, target))
+                raise OperatorError(_unavailable_sentence(entry, file, failed, target))
             path = target / file.name
             path.parent.mkdir(parents=True, exist_ok=True)
             downloaded.replace(path)
@@ -131,7 +133,7 @@ class ModelCache:
                 lambda done, total: progress.update(f"fetching {entry.repository}", done, total),
             )
         except SourceError as error:
-            raise StoreError(
+            raise OperatorError(
                 f"{entry.name} could not be fetched from the Hugging Face repository {entry.repository}: {error}."
             ) from error
         shutil.rmtree(staging / ".cache", ignore_errors=True)
@@ -169,9 +171,11 @@ class ModelCache:
         result = self._sources.run_module(module, staging, report, {"OMP_WAIT_POLICY": "passive"})
         if result.status < 0:
             need = format_size(7 * source.stat().st_size)
-            raise StoreError(f"Converting {source.name} was ended by the system; it needs about {need} of free memory.")
+            raise OperatorError(
+                f"Converting {source.name} was ended by the system; it needs about {need} of free memory."
+            )
         if result.status:
-            raise StoreError(result.last)
+            raise OperatorError(result.last)
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.is_dir():
             staging.rename(target)
@@ -215,9 +219,9 @@ class ModelCache:
 
 
 def check_trained(entry: CatalogueEntry) -> None:
-    """Raise StoreError for a model of our own that has not been trained yet."""
+    """Raise OperatorError for a model of our own that has not been trained yet."""
     if entry.is_untrained:
-        raise StoreError(
+        raise OperatorError(
             f"{entry.name} has no weights: {shorten(Path(str(entry.weights)))} should hold the folders unet, vae and "
             "scheduler, as tempera-models train writes them with --export."
         )
@@ -279,10 +283,10 @@ def _record_verified(folder: Path, file: ModelFile) -> None:
 
 
 def check_free_space(folder: Path, who: str, needed: float) -> None:
-    """Raise StoreError if fewer than `needed` bytes are free for `folder`; `who` begins the sentence: “x needs”."""
+    """Raise OperatorError if fewer than `needed` bytes are free for `folder`; `who` begins the sentence: “x needs”."""
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise StoreError(
+        raise OperatorError(
             f"The disk has too little room: {who} {format_size(needed)} under {shorten(folder)}, and "
             f"{format_size(free)} are free. Make room, or set TEMPERA_CACHE to a folder on another disk."
         )

@@ -22,10 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from model_server.catalogue import Location, StoreError
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from model_server.catalogue import Location
 
 POLL_SECONDS = 0.2
 PROGRESS = re.compile(r"(\d+) (\d+)")
@@ -51,7 +53,7 @@ class SourceError(Exception):
     """A source does not have the file or cannot be reached. Its text is a reason that continues a sentence."""
 
 
-class StoppedError(StoreError):
+class StoppedError(OperatorError):
     """The work was stopped on purpose; files that were fetched so far are kept."""
 
 

@@ -12,8 +12,9 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from filelock import FileLock, Timeout
 
-from model_server.catalogue import StoreError, load_catalogue
+from model_server.catalogue import load_catalogue
 from model_server.engines.common.device import pick_device
+from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, shorten
 from model_server.files.progress import progress_on_stderr
 from model_server.training import stages
@@ -37,7 +38,7 @@ with the very weights that it would have had without the break (on as many threa
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train, or export what was trained. Raises StoreError with a sentence."""
+    """Train, or export what was trained. Raises OperatorError with a sentence."""
     options = _parser().parse_args(arguments)
     model_cache = ModelCache()
     folder = model_cache.folder / "training" / options.model
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         device = str(pick_device(options.device))
     except ValueError as error:
-        raise StoreError(str(error)) from error
+        raise OperatorError(str(error)) from error
     if options.threads:
         torch.set_num_threads(options.threads)
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         with FileLock(folder / "training.lock", timeout=0):
             _train(model_cache, folder, name, options, device)
     except Timeout:
-        raise StoreError(
+        raise OperatorError(
             f"{options.model} is being trained by another process, which this one would disturb."
         ) from None
     return 0
@@ -99,7 +100,7 @@ def _run_name(start: Path | None) -> str:
     try:
         weights = (start / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     except OSError as error:
-        raise StoreError(f"{start} should hold weights of this model: the folders unet and vae.") from error
+        raise OperatorError(f"{start} should hold weights of this model: the folders unet and vae.") from error
     return f"unet-from-{hashlib.sha256(weights).hexdigest()[:8]}"
 
 

@@ -9,9 +9,8 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from model_server.catalogue import StoreError
 from model_server.engines.contract import EngineSpec
-from model_server.errors import RETRY_AFTER_SECONDS, ApiError
+from model_server.errors import RETRY_AFTER_SECONDS, ApiError, OperatorError
 from model_server.scheduling.queue import JobQueue, QueueClosed, QueueFull
 from model_server.workers.supervisor import FACTORY, Supervisor
 
@@ -121,7 +120,7 @@ class ServedModel:
                 return await asyncio.get_running_loop().run_in_executor(
                     threads, self._model_cache.ensure, self.entry, self
                 )
-            except StoreError as error:
+            except OperatorError as error:
                 self._problem = str(error)
                 log.warning("%s", error)
             except Exception:

@@ -8,7 +8,8 @@ import pytest
 
 from model_server.__main__ import main
 from model_server.assembly import MAX_TOKENS, PIPELINE_PARTS
-from model_server.catalogue import CatalogueEntry, StoreError, load_catalogue
+from model_server.catalogue import CatalogueEntry, load_catalogue
+from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
 
 ENCODER = {
@@ -81,11 +82,11 @@ def test_a_model_is_assembled_once_and_again_when_its_weights_change(model_cache
 
 def test_missing_weights_are_named(model_cache: ModelCache, catalogue: Path, tmp_path: Path) -> None:
     (tmp_path / "weights" / "vae").rename(tmp_path / "elsewhere")
-    with pytest.raises(StoreError, match=r"no weights: .*weights should hold the folders unet, vae and scheduler"):
+    with pytest.raises(OperatorError, match=r"no weights: .*weights should hold the folders unet, vae and scheduler"):
         model_cache.ensure(drawer(catalogue))
     (tmp_path / "elsewhere").rename(tmp_path / "weights" / "vae")
     (tmp_path / "encoder" / "model.safetensors").unlink()
-    with pytest.raises(StoreError, match=r"model.safetensors of encoder could not be fetched"):
+    with pytest.raises(OperatorError, match=r"model.safetensors of encoder could not be fetched"):
         model_cache.ensure(drawer(catalogue))
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from model_server.catalogue import Location, StoreError, choose, load_catalogue
+from model_server.catalogue import Location, choose, load_catalogue
+from model_server.errors import OperatorError
 
 CONFIG = Path(__file__).parents[2] / "config"
 ENTRY = """
@@ -25,7 +26,7 @@ def written(folder: Path, text: str, name: str = "models.toml") -> Path:
 
 
 def sentence(*paths: Path) -> str:
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(OperatorError) as caught:
         load_catalogue(*paths)
     return str(caught.value)
 
@@ -161,7 +162,7 @@ def test_a_missing_catalogue_is_reported_by_name(tmp_path: Path) -> None:
 
 def test_an_unknown_model_gets_the_nearest_name_as_a_hint() -> None:
     catalogue = load_catalogue(CONFIG / "models.toml")
-    with pytest.raises(StoreError, match="no model 'digiface'.*nearest is 'digiface-dcgan'"):
+    with pytest.raises(OperatorError, match="no model 'digiface'.*nearest is 'digiface-dcgan'"):
         choose(catalogue, ["digiface"])
 
 

@@ -46,7 +46,7 @@ class TextEncoder:
 def encode_all(encoder: TextEncoder, texts: Sequence[str], path: Path, tell: Tell) -> np.ndarray:
     """The states of all `texts`, in half precision, in a file at `path` that is made only once.
 
-    Raises StoreError where the disk has too little room.
+    Raises OperatorError where the disk has too little room.
     """
     if not path.is_file():
         # The file is written through memory, where a full disk would kill the process.

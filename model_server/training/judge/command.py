@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from model_server.assembly import assemble, is_trained
-from model_server.catalogue import StoreError, load_catalogue
+from model_server.catalogue import load_catalogue
 from model_server.engines.contract import EngineSpec
 from model_server.engines.factory import create
+from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, shorten
 from model_server.files.progress import progress_on_stderr
 from model_server.training import stages
@@ -44,7 +45,7 @@ Training it takes some ten minutes of one core.
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Judge, and write the figures and pictures. Raises StoreError with a sentence."""
+    """Judge, and write the figures and pictures. Raises OperatorError with a sentence."""
     options = _parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -178,7 +179,7 @@ def _spec(model_cache: ModelCache, folder: Path, name: str, start: Path | None) 
         elif is_trained(start):
             assemble(start, model_cache.ensure(catalogue[TEXT_ENCODER], progress), pipeline)
         else:
-            raise StoreError(f"{start} should hold weights of this model: the folders unet, vae and scheduler.")
+            raise OperatorError(f"{start} should hold weights of this model: the folders unet, vae and scheduler.")
     return EngineSpec(name=name, engine="diffusion", folder=pipeline, options=catalogue[name].options)
 
 

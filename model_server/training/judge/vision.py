@@ -88,7 +88,7 @@ class VisionNetwork:
 
 
 def open_vision(model_cache: ModelCache, progress: FetchListener | None = None) -> VisionNetwork:
-    """The network, fetched where it is missing. Blocks; raises StoreError with a sentence."""
+    """The network, fetched where it is missing. Blocks; raises OperatorError with a sentence."""
     path = model_cache.ensure(WEIGHTS, progress) / WEIGHTS.files[0].name
     return VisionNetwork(torch.load(path, map_location="cpu", weights_only=True))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def put(path: Path, content: bytes) -> str:
 
 def refusal(model_cache: ModelCache, entry: CatalogueEntry) -> str:
     """The sentence with which a model is not there."""
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(OperatorError) as caught:
         model_cache.ensure(entry)
     assert "\n" not in str(caught.value)
     return str(caught.value)

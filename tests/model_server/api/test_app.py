@@ -20,8 +20,7 @@ from openai import AsyncOpenAI
 
 from model_server.api.app import MAX_BODY_BYTES, serve
 from model_server.api.auth import Authenticator, check_exposure
-from model_server.catalogue import StoreError
-from model_server.errors import ApiError
+from model_server.errors import ApiError, OperatorError
 from model_server.files.cache import ModelCache
 from model_server.files.download import FetchListener
 
@@ -270,7 +269,7 @@ class SlowCache:
         progress.update("fetching weights.bin", 43, 100)
         self.go_on.wait()
         if self.problem:
-            raise StoreError(self.problem)
+            raise OperatorError(self.problem)
         return self._folder
 
 

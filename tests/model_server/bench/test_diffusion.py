@@ -26,7 +26,7 @@ from model_server.bench.diffusion import (
     rows,
 )
 from model_server.bench.table import markdown
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 TICK_SECONDS = 0.01
 
@@ -142,7 +142,7 @@ async def test_a_refusal_by_the_server_is_raised_with_its_sentence() -> None:
     easel = Easel()
     easel.draw = refuse  # type: ignore[method-assign]
     async with served(easel) as session:
-        with pytest.raises(StoreError, match="refused: There is no such model"):
+        with pytest.raises(OperatorError, match="refused: There is no such model"):
             await compare(session, Stopwatch(), "m", runs=1)  # type: ignore[arg-type]
 
 
@@ -150,7 +150,7 @@ async def test_a_peer_that_ended_raises_an_error() -> None:
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "input()"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    with pytest.raises(StoreError, match="ended; the reason is above"):
+    with pytest.raises(OperatorError, match="ended; the reason is above"):
         await PeerProcess(child).ask(what="loop")
     await child.wait()
 
@@ -193,12 +193,12 @@ def test_a_missed_goal_is_printed_as_missed(changes: dict[str, Any], said: str) 
 
 
 def test_models_of_another_kind_are_refused() -> None:
-    with pytest.raises(StoreError, match="all-minilm-l6-v2 draws no pictures of prompts"):
+    with pytest.raises(OperatorError, match="all-minilm-l6-v2 draws no pictures of prompts"):
         bench.main(["diffusion", "--model", "all-minilm-l6-v2"])
 
 
 def test_an_overlay_can_name_the_model(tmp_path: Path) -> None:
     overlay = tmp_path / "own.toml"
     overlay.write_text('[models.own]\nengine = "diffusion"\ndescription = "x"\nlicence = "x"\nfolder = "nowhere"\n')
-    with pytest.raises(StoreError, match="own: .*nowhere should be a folder with model_index.json"):
+    with pytest.raises(OperatorError, match="own: .*nowhere should be a folder with model_index.json"):
         bench.main(["diffusion", "--model", "own", "--catalogue", str(overlay)])

@@ -30,7 +30,7 @@ from model_server.bench.language import (
 from model_server.bench.servers import BenchServer, OtherProcesses, require_peer
 from model_server.bench.streams import ask, ask_together, make_prompt
 from model_server.bench.table import Goal, TableRow, markdown
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 
 class Scribe:
@@ -122,7 +122,7 @@ async def test_requests_together_run_at_the_same_time() -> None:
 )
 async def test_errors_of_the_server_are_raised_with_their_sentence(handler: Any, sentence: str) -> None:
     async with side_of(handler) as side:
-        with pytest.raises(StoreError) as error:
+        with pytest.raises(OperatorError) as error:
             await ask(side.session, "m", "text", 5)
     assert str(error.value) == sentence
 
@@ -247,10 +247,10 @@ def test_the_benchmarks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("wrong", [["--runs", "0"], ["--threads", "0"]])
 def test_options_below_one_are_refused(wrong: list[str]) -> None:
-    with pytest.raises(StoreError, match="should be at least 1"):
+    with pytest.raises(OperatorError, match="should be at least 1"):
         bench.main(["language", *wrong])
 
 
 def test_without_llama_cpp_the_error_says_how_to_install_it() -> None:
-    with pytest.raises(StoreError, match=r"install it with pip install not_there\."):
+    with pytest.raises(OperatorError, match=r"install it with pip install not_there\."):
         require_peer("not_there")

@@ -18,7 +18,8 @@ from fakes.engines.stored_models import put, refusal
 from fakes.registries.hub import fake_hub
 from fakes.registries.wheels import make_wheel
 
-from model_server.catalogue import CatalogueEntry, ModelFile, StoreError
+from model_server.catalogue import CatalogueEntry, ModelFile
+from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
 from model_server.files.sources import StoppedError, folder_size
 
@@ -373,7 +374,7 @@ def test_stop_ends_a_download_that_hangs(model_cache: ModelCache, monkeypatch: p
     def pull() -> None:
         try:
             model_cache.ensure(tiny("hf:some/model"), RecordingListener({"fetching": fetching}))
-        except StoreError as error:
+        except OperatorError as error:
             ended.append(error)
 
     with fake_hub({}, silent=threading.Event()) as url:
