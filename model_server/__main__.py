@@ -1,4 +1,4 @@
-"""The command line `tempera-models`: serves models, and fetches, lists and finds their files."""
+"""The command line `tempera-models`: serves models and manages their files."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server.catalogue import CatalogueEntry, StoreError, choose, load_catalogue
-from model_server.files.cache import ModelCache, check_trained, size_text
+from model_server.catalogue import CatalogueEntry, choose, load_catalogue
+from model_server.errors import OperatorError
+from model_server.files.cache import ModelCache, check_trained, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CONFIG = Path(__file__).resolve().parent.parent / "config"
-INTERRUPTED = 130
-PACKAGES = ("torch", "transformers", "diffusers", "filelock", "tqdm")
+CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "config"
+INTERRUPTED_STATUS = 130
+REQUIRED_PACKAGES = ("torch", "transformers", "diffusers", "filelock", "tqdm")
 
 DESCRIPTION = """\
-Serves the models of Tempera over HTTP, in OpenAI's formats, and looks after their files.
+Serves the models of Tempera over HTTP, in OpenAI's formats, and manages their files.
 
-Model files are kept under ~/.cache/tempera, or where TEMPERA_CACHE points. A chat model that comes as a GGUF is
-converted once, which doubles to triples its size; the GGUF is kept beside it, under models/NAME.
+Model files are kept under ~/.cache/tempera, or in the folder that TEMPERA_CACHE names. A chat model that comes as a
+GGUF is converted once, which doubles to triples its size; the GGUF is kept as well, under models/NAME.
 """
 EXAMPLES = """\
 examples:
-  tempera-models serve                          every model that is served by default, on 127.0.0.1:8400
+  tempera-models serve                          serve the default models on 127.0.0.1:8400
   tempera-models serve --model all-minilm-l6-v2 --port 9000
   tempera-models serve --catalogue gpu          the models of config/presets/gpu.toml
-  tempera-models pull                           fetch what `serve` needs, and go on where a pull was interrupted
+  tempera-models pull                           fetch the files of the default models; resumes an interrupted pull
   tempera-models list
   ls $(tempera-models path digiface-dcgan)
 
 environment:
   TEMPERA_CACHE                       the folder for model files
-  TEMPERA_MODEL_SERVER__API_KEY       the key that clients must send (also read from .env); needed to listen beyond
-                                      this machine
-  TEMPERA_MODEL_SERVER__TRUSTED_KEY   clients that send it are believed for which users they ask, where no key is
-                                      needed; the others count as one user for each address
-  HF_TOKEN, HF_ENDPOINT, PIP_INDEX_URL, PIP_FIND_LINKS … are heeded by the sources
+  TEMPERA_MODEL_SERVER__API_KEY       the key that clients must send (also read from .env); required to listen on
+                                      other addresses than this machine's own
+  TEMPERA_MODEL_SERVER__TRUSTED_KEY   where no API key is required: the server believes the user names of clients that
+                                      send this key; other clients count as one user for each address
+  HF_TOKEN, HF_ENDPOINT, PIP_INDEX_URL, PIP_FIND_LINKS … are passed on to the Hugging Face hub and to pip
 """
 CATALOGUE_HELP = """a TOML file that overlays the built-in catalogue, or the name of a preset (gpu); may be repeated"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command: 0, or 1 with a sentence on stderr, or 130 after Ctrl-C."""
+    """Run one command. Return 0, or 1 with a sentence on stderr, or 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if arguments[:1] == ["bench"]:
@@ -59,41 +60,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return bench.main(arguments[1:])
         if arguments[:1] in (["train"], ["judge"]):
-            return _train_or_judge(arguments[0], arguments[1:])
-        return _run(_parser().parse_args(arguments))
-    except StoreError as error:
+            return _run_training_command(arguments[0], arguments[1:])
+        return _run(_build_parser().parse_args(arguments))
+    except OperatorError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
         more = " The same command goes on from here." if arguments[:1] in (["pull"], ["train"]) else ""
         sys.stderr.write(f"\nStopped.{more}\n")
-        return INTERRUPTED
+        return INTERRUPTED_STATUS
     except BrokenPipeError:
-        # Whoever read our output has seen enough; the flush at exit must not complain about it.
+        # The reader closed the pipe; the flush at exit must not fail because of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def _run(options: argparse.Namespace) -> int:
-    catalogue = load_catalogue(CONFIG / "models.toml", *map(_catalogue_file, options.catalogue))
-    store = ModelCache()
+    catalogue = load_catalogue(CONFIG_FOLDER / "models.toml", *map(_find_catalogue_file, options.catalogue))
+    model_cache = ModelCache()
     match options.command:
         case "serve":
-            return _serve(options, choose(catalogue, options.model), store)
+            return _serve(options, choose(catalogue, options.model), model_cache)
         case "pull":
-            _pull(choose(catalogue, options.names), store)
+            _pull(choose(catalogue, options.names), model_cache)
         case "list":
-            _list(list(catalogue.values()), store)
+            _list(list(catalogue.values()), model_cache)
         case "path":
             [entry] = choose(catalogue, [options.name])
             check_trained(entry)
-            if (folder := store.ready(entry)) is None:
-                raise StoreError(f"{entry.name} is not in place; tempera-models pull {entry.name} fetches it.")
+            if (folder := model_cache.find_ready_folder(entry)) is None:
+                raise OperatorError(f"{entry.name} is not in place; tempera-models pull {entry.name} fetches it.")
             print(folder)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="tempera-models", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=layout
@@ -104,46 +105,46 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", parents=[shared], help="serve models over HTTP")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    serve.add_argument("--port", type=_port, default=8400, help="the port to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=_parse_port, default=8400, help="the port to listen on (default: %(default)s)")
     serve.add_argument("--model", action="append", default=[], metavar="NAME", help="serve this model; may be repeated")
     serve.add_argument(
-        "--exit-on-eof", action="store_true", help="end when standard input ends, as it does when a parent process dies"
+        "--exit-on-eof", action="store_true", help="end when standard input is closed, as when a parent process dies"
     )
     pull = commands.add_parser("pull", parents=[shared], help="fetch model files")
-    pull.add_argument("names", nargs="*", metavar="NAME", help="a model (default: those served by default)")
+    pull.add_argument("names", nargs="*", metavar="NAME", help="a model (default: all models served by default)")
     commands.add_parser("list", parents=[shared], help="show the models of the catalogue")
     path = commands.add_parser("path", parents=[shared], help="print the folder that a model's engine opens")
-    path.add_argument("name", metavar="NAME", help="a model that is in place")
-    commands.add_parser("bench", help="measure what is served", add_help=False)
-    commands.add_parser("train", help="make the weights of our own models again", add_help=False)
-    commands.add_parser("judge", help="say how well our own models draw", add_help=False)
+    path.add_argument("name", metavar="NAME", help="a model whose files are fetched")
+    commands.add_parser("bench", help="measure the speed of served models", add_help=False)
+    commands.add_parser("train", help="train the weights of our own models", add_help=False)
+    commands.add_parser("judge", help="measure how well our own image models draw", add_help=False)
     return parser
 
 
-def _port(text: str) -> int:
+def _parse_port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise argparse.ArgumentTypeError(f"{text!r} should be a number from 1 to 65535")
     return int(text)
 
 
-def _catalogue_file(name: str) -> Path:
-    preset = CONFIG / "presets" / f"{name}.toml"
+def _find_catalogue_file(name: str) -> Path:
+    preset = CONFIG_FOLDER / "presets" / f"{name}.toml"
     return preset if preset.is_file() else Path(name)
 
 
-def _pull(entries: Sequence[CatalogueEntry], store: ModelCache) -> None:
-    from model_server.files.progress import on_stderr
+def _pull(entries: Sequence[CatalogueEntry], model_cache: ModelCache) -> None:
+    from model_server.files.progress import progress_on_stderr
 
-    _need_packages()
+    _require_packages()
     for entry in entries:
-        with on_stderr() as progress:
-            folder = store.ensure(entry, progress)
+        with progress_on_stderr() as progress:
+            folder = model_cache.ensure(entry, progress)
         print(f"{entry.name} is in {folder}")
 
 
-def _train_or_judge(name: str, arguments: Sequence[str]) -> int:
-    _need_packages()
-    # Threads that spin while they wait would slow down whatever else runs here; torch reads this when it is imported.
+def _run_training_command(name: str, arguments: Sequence[str]) -> int:
+    _require_packages()
+    # Threads that spin while they wait would slow down other programs; torch reads this when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
@@ -152,15 +153,21 @@ def _train_or_judge(name: str, arguments: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("model_server.training"):
             raise
-        raise StoreError(f"`tempera-models {name}` works in a checkout of the repository only.") from error
+        raise OperatorError(f"`tempera-models {name}` works in a checkout of the repository only.") from error
 
     return command.main(arguments) if name == "train" else judging.main(arguments)
 
 
-def _list(entries: Sequence[CatalogueEntry], store: ModelCache) -> None:
+def _list(entries: Sequence[CatalogueEntry], model_cache: ModelCache) -> None:
     rows = [("NAME", "WHAT", "LICENCE", "SIZE", "STATE")]
     rows += [
-        (entry.name, entry.engine, entry.licence, size_text(entry.size) if entry.size else "-", _state(entry, store))
+        (
+            entry.name,
+            entry.engine,
+            entry.licence,
+            format_size(entry.size) if entry.size else "-",
+            _describe_state(entry, model_cache),
+        )
         for entry in entries
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -170,43 +177,46 @@ def _list(entries: Sequence[CatalogueEntry], store: ModelCache) -> None:
             print(f"  {entry.description}")
 
 
-def _state(entry: CatalogueEntry, store: ModelCache) -> str:
-    if entry.untrained:
+def _describe_state(entry: CatalogueEntry, model_cache: ModelCache) -> str:
+    if entry.is_untrained:
         return "without weights"
-    state = "ready" if store.ready(entry) else "begun" if store.begun(entry) else "not fetched"
+    if model_cache.find_ready_folder(entry):
+        state = "ready"
+    else:
+        state = "begun" if model_cache.has_partial(entry) else "not fetched"
     return state if entry.serve else f"{state}, only served when named"
 
 
-def _serve(options: argparse.Namespace, entries: Sequence[CatalogueEntry], store: ModelCache) -> int:
+def _serve(options: argparse.Namespace, entries: Sequence[CatalogueEntry], model_cache: ModelCache) -> int:
     from model_server.api.auth import is_loopback
 
-    _need_packages()
+    _require_packages()
     if not entries:
-        raise StoreError("No model of the catalogue is served by default; name one with --model.")
+        raise OperatorError("No model of the catalogue is served by default; name one with --model.")
     for entry in entries:
         check_trained(entry)
-    api_key, trusted_key = _keys()
+    api_key, trusted_key = _read_keys()
     if not api_key and not is_loopback(options.host):
-        raise StoreError(
+        raise OperatorError(
             f"Listening on {options.host} opens the server to the network, which needs a key: set "
             "TEMPERA_MODEL_SERVER__API_KEY, or listen on 127.0.0.1."
         )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(_serve_until_told(options, entries, store, api_key, trusted_key))
+        asyncio.run(_serve_until_cancelled(options, entries, model_cache, api_key, trusted_key))
     except asyncio.CancelledError:
         return 0
     except OSError as error:
-        # A failed look-up of a name has a number below zero, which no table of the system knows.
+        # A failed name lookup has a negative errno, for which `strerror` has no text.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise StoreError(f"The server cannot listen on {options.host}, port {options.port}: {reason}.") from error
+        raise OperatorError(f"The server cannot listen on {options.host}, port {options.port}: {reason}.") from error
     return 0
 
 
-async def _serve_until_told(
+async def _serve_until_cancelled(
     options: argparse.Namespace,
     entries: Sequence[CatalogueEntry],
-    store: ModelCache,
+    model_cache: ModelCache,
     api_key: str | None,
     trusted_key: str | None,
 ) -> None:
@@ -224,25 +234,25 @@ async def _serve_until_told(
             host=options.host,
             port=options.port,
             entries=entries,
-            store=store,
+            model_cache=model_cache,
             api_key=api_key,
             trusted_key=trusted_key,
         )
     finally:
-        # A fetch runs in a thread, which knows nothing of cancellation.
-        store.stop()
+        # A fetch runs in a thread, which is not cancelled with its task.
+        model_cache.stop()
 
 
 def _cancel_at_eof(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
-    # Not sys.stdin: its lock, held by this thread, would make the interpreter's own shutdown fail.
+    # Not sys.stdin, because this thread would hold its lock and the interpreter could not shut down.
     while os.read(0, 1024):
         pass
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(task.cancel)
 
 
-def _keys() -> tuple[str | None, str | None]:
-    """The key that every request needs, and the one by which a bot on this machine is believed for whom it asks."""
+def _read_keys() -> tuple[str | None, str | None]:
+    """Return the API key, which every request needs, and the trusted key, by which user names are believed."""
     from pydantic import SecretStr
     from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -255,9 +265,9 @@ def _keys() -> tuple[str | None, str | None]:
     return secrets.api_key.get_secret_value() or None, secrets.trusted_key.get_secret_value() or None
 
 
-def _need_packages() -> None:
-    if any(importlib.util.find_spec(package) is None for package in PACKAGES):
-        raise StoreError(
+def _require_packages() -> None:
+    if any(importlib.util.find_spec(package) is None for package in REQUIRED_PACKAGES):
+        raise OperatorError(
             "The model server's packages are not installed. Install them with pip install 'tempera-bot[models]'."
         )
 

@@ -1,7 +1,7 @@
-"""Puts what was trained and the frozen text encoder together: to a folder that any diffusers program opens, or, for a
-head that reads the encoder's vectors, to one that the moderation engine opens.
+"""Assembles trained weights and the frozen text encoder into one folder.
 
-Reads and writes files only: nothing here imports torch.
+For an image model that is a pipeline that any diffusers program opens; for a moderation head, which reads the encoder's
+vectors, it is a folder that the moderation engine opens. Only copies files and does not import torch.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_TOKENS = 20
-"""How many tokens of a prompt are read, the two at its ends included; those left over are padded, in training too."""
-INDEX = {
+"""Length of a prompt in tokens, with the two special tokens at its ends; shorter prompts are padded, as in training."""
+MODEL_INDEX = {
     "_class_name": "StableDiffusionPipeline",
     "feature_extractor": [None, None],
     "image_encoder": [None, None],
@@ -28,56 +28,56 @@ INDEX = {
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
-TRAINED = ("unet", "vae", "scheduler")
-HEAD = ("moderation.safetensors", "profanity.safetensors", "profanity.txt")
+PIPELINE_PARTS = ("unet", "vae", "scheduler")
+HEAD_FILES = ("moderation.safetensors", "profanity.safetensors", "profanity.txt")
 
 
 def is_trained(weights: Path) -> bool:
-    """Whether the folder holds all parts that come out of a training, of one kind or the other."""
-    return all((weights / part).is_dir() for part in TRAINED) or is_head(weights)
+    """Return whether the folder has all trained parts of an image model, or of a moderation head."""
+    return all((weights / part).is_dir() for part in PIPELINE_PARTS) or is_head(weights)
 
 
 def is_head(weights: Path) -> bool:
-    """Whether the folder holds what is put on top of a text encoder."""
-    return all((weights / file).is_file() for file in HEAD)
+    """Return whether the folder has the files of a moderation head, which is put on top of a text encoder."""
+    return all((weights / file).is_file() for file in HEAD_FILES)
 
 
 def assemble(weights: Path, text_encoder: Path, target: Path) -> None:
-    """Make `target` a whole pipeline of `weights` (unet, vae, scheduler) and the folder of MiniLM, or a head beside it.
+    """Assemble `weights` (unet, vae and scheduler, or a head) and the MiniLM in `text_encoder` in the folder `target`.
 
-    Big files are linked where the disk allows it. `target` appears whole or not at all, and replaces what was there.
+    Big files are hard-linked where the disk allows it. `target` is replaced as a whole or not at all.
     """
-    fresh = target.with_name(f".{target.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    staging = target.with_name(f".{target.name}.new")
+    shutil.rmtree(staging, ignore_errors=True)
     if is_head(weights):
-        _adopt(text_encoder, fresh)
-        for file in HEAD:
-            _link(weights / file, fresh / file)
+        _link_files(text_encoder, staging)
+        for file in HEAD_FILES:
+            _link(weights / file, staging / file)
     else:
-        _assemble_pipeline(weights, text_encoder, fresh)
+        _assemble_pipeline(weights, text_encoder, staging)
     shutil.rmtree(target, ignore_errors=True)
-    fresh.rename(target)
+    staging.rename(target)
 
 
-def _assemble_pipeline(weights: Path, text_encoder: Path, fresh: Path) -> None:
-    for part in TRAINED:
-        _adopt(weights / part, fresh / part)
-    _adopt(text_encoder, fresh / "text_encoder", only=("config.json", "model.safetensors"))
-    _adopt(
-        text_encoder, fresh / "tokenizer", only=("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+def _assemble_pipeline(weights: Path, text_encoder: Path, staging: Path) -> None:
+    for part in PIPELINE_PARTS:
+        _link_files(weights / part, staging / part)
+    _link_files(text_encoder, staging / "text_encoder", only=("config.json", "model.safetensors"))
+    _link_files(
+        text_encoder, staging / "tokenizer", only=("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
     )
-    # Without the mask, the empty rest of a prompt would steer the picture.
-    _change(fresh / "text_encoder" / "config.json", use_attention_mask=True)
-    _change(fresh / "tokenizer" / "tokenizer_config.json", model_max_length=MAX_TOKENS)
-    write_index(fresh)
+    # Without the mask, the padding of a prompt would influence the image.
+    _update_json(staging / "text_encoder" / "config.json", use_attention_mask=True)
+    _update_json(staging / "tokenizer" / "tokenizer_config.json", model_max_length=MAX_TOKENS)
+    write_index(staging)
 
 
 def write_index(folder: Path) -> None:
-    """The file that says which class opens which part."""
-    (folder / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n", "utf-8")
+    """Write the file that names the class of each part of a pipeline."""
+    (folder / "model_index.json").write_text(json.dumps(MODEL_INDEX, indent=2) + "\n", "utf-8")
 
 
-def _adopt(source: Path, target: Path, only: tuple[str, ...] = ()) -> None:
+def _link_files(source: Path, target: Path, only: tuple[str, ...] = ()) -> None:
     target.mkdir(parents=True)
     for file in sorted(source.iterdir()):
         if file.is_file() and not file.name.startswith(".") and (not only or file.name in only):
@@ -94,5 +94,5 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _change(path: Path, **values: Any) -> None:
+def _update_json(path: Path, **values: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | values, indent=2) + "\n", "utf-8")

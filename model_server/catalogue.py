@@ -1,4 +1,4 @@
-"""The catalogue: which models there are, where their files come from, and what those files must be.
+"""The catalogue of models: where their files come from, and the size and hash of each file.
 
 A catalogue is a TOML file with one table per model:
 
@@ -10,9 +10,9 @@ A catalogue is a TOML file with one table per model:
     sources = ["hf:sentence-transformers/all-MiniLM-L6-v2", "pypi:some-wheel==0.1.0/folder"]
 
 A source that is a string is a folder with the files under their own names; a source that is a list of strings names the
-parts of the only file, which are joined in order. `repository` (with an optional `revision`) or `folder` may stand in
-place of `files` and `sources`; or `weights`, a folder of what was trained here, with the name of the model that is its
-`text_encoder`.
+parts of the only file, which are joined in order. In place of `files` and `sources` an entry may have `repository`
+(with an optional `revision`), `folder`, or `weights`, a folder of weights that were trained in this project, together
+with `text_encoder`, the name of another model.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from model_server.assembly import is_trained
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-HUB = re.compile(r"hf:(?P<place>[^/@]+/[^/@]+(@[^/]+)?)(/(?P<path>.*))?")
-INDEX = re.compile(r"pypi:(?P<place>[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+)(/(?P<path>.*))?")
-ORIGINS = (("files", "sources"), ("repository", "revision"), ("folder",), ("weights", "text_encoder"))
-"""The four ways to say where a model is; an overlay that uses one of them takes back the others."""
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+HUB_LOCATION = re.compile(r"hf:(?P<place>[^/@]+/[^/@]+(@[^/]+)?)(/(?P<path>.*))?")
+PACKAGE_LOCATION = re.compile(r"pypi:(?P<place>[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+)(/(?P<path>.*))?")
+ORIGIN_KEYS = (("files", "sources"), ("repository", "revision"), ("folder",), ("weights", "text_encoder"))
+"""The four ways to name a model's origin; an overlay that uses one of them removes the others."""
 
-OPTIONS: Mapping[str, Mapping[str, bool | int | float | str]] = {
+ENGINE_OPTIONS: Mapping[str, Mapping[str, bool | int | float | str]] = {
     "language": {"slots": 1, "context": 16, "max_tokens": 1},
     "diffusion": {
         "steps": 1,
@@ -55,12 +56,8 @@ OPTIONS: Mapping[str, Mapping[str, bool | int | float | str]] = {
     "embedding": {"context": 16},
     "moderation": {"context": 16},
 }
-"""What each engine can be told, each with the least value that makes sense, which says what kind of value it is."""
-KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-
-
-class StoreError(Exception):
-    """What is wrong with a catalogue or with a model's files. `str()` of it is a sentence for the user."""
+"""The options of each engine with their least valid value, whose type is the type of the option."""
+KIND_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +72,11 @@ class Location:
     def parse(cls, text: str) -> Self:
         """Read `hf:org/repo[@revision][/path]`, `pypi:name==version[/path]`, `file:path` or a plain path."""
         if text.startswith("hf:"):
-            if not (match := HUB.fullmatch(text)):
+            if not (match := HUB_LOCATION.fullmatch(text)):
                 raise ValueError(f"{text!r} should look like hf:organisation/repository, with /path if need be")
             return cls("hf", match["place"], (match["path"] or "").rstrip("/"))
         if text.startswith("pypi:"):
-            if not (match := INDEX.fullmatch(text)):
+            if not (match := PACKAGE_LOCATION.fullmatch(text)):
                 raise ValueError(f"{text!r} should look like pypi:name==version/path, with an exact version")
             return cls("pypi", match["place"], (match["path"] or "").rstrip("/"))
         return cls("file", text.removeprefix("file:"))
@@ -99,14 +96,14 @@ class _Strict(BaseModel):
 
 
 class ModelFile(_Strict):
-    """One file as it must be: `size` in bytes, `sha256` in lower-case hexadecimal."""
+    """One expected file: `size` in bytes, `sha256` in lower-case hexadecimal."""
 
     name: str
     size: Annotated[int, Field(gt=0)]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
     @model_validator(mode="after")
-    def _stays_inside(self) -> Self:
+    def _check_path(self) -> Self:
         path = PurePosixPath(self.name)
         if path.is_absolute() or ".." in path.parts or not path.parts:
             raise ValueError(f"the file name {self.name!r} should be a path inside the model's folder")
@@ -127,7 +124,7 @@ class CatalogueEntry(_Strict):
     folder: Path | None = None
     weights: Path | None = None
     text_encoder: CatalogueEntry | None = None
-    """In a catalogue, the name of it."""
+    """In the TOML file, the name of that model."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     serve: bool = True
@@ -135,22 +132,22 @@ class CatalogueEntry(_Strict):
 
     @property
     def gguf(self) -> ModelFile | None:
-        """The file that has to be converted before an engine can open it, if there is one."""
+        """The file that must be converted before an engine can open it, or None."""
         return next((file for file in self.files if file.name.endswith(".gguf")), None)
 
     @property
-    def untrained(self) -> bool:
-        """Whether it is a model of our own whose weights are not there."""
+    def is_untrained(self) -> bool:
+        """True if this is a model of our own whose weights do not exist yet."""
         return self.weights is not None and not is_trained(self.weights)
 
     @property
     def size(self) -> int | None:
-        """Bytes of all files; None where the catalogue does not list them."""
+        """The bytes of all files, or None if the catalogue does not list them."""
         return sum(file.size for file in self.files) or None
 
     @model_validator(mode="after")
-    def _says_where_it_is(self) -> Self:
-        if not NAME.fullmatch(self.name):
+    def _check_origin(self) -> Self:
+        if not NAME_PATTERN.fullmatch(self.name):
             raise ValueError("a model's name should consist of letters, digits, dots, dashes and underscores")
         given = [bool(self.files), self.repository is not None, self.folder is not None, self.weights is not None]
         if sum(given) != 1:
@@ -177,66 +174,66 @@ class CatalogueEntry(_Strict):
 def load_catalogue(*paths: Path) -> dict[str, CatalogueEntry]:
     """Read catalogues; a later file overlays an earlier one, model by model and key by key.
 
-    Relative local paths count from the folder of the file that they are written in.
-    Raises StoreError with one sentence for a missing file, bad TOML, an unknown key or a bad value.
+    Relative local paths are relative to the folder of the file that they are written in.
+    Raises OperatorError with one sentence for a missing file, bad TOML, an unknown key or a bad value.
     """
     tables: dict[str, dict[str, Any]] = {}
     origin: dict[str, Path] = {}
     for path in paths:
-        for name, table in _read(path).items():
+        for name, table in _read_tables(path).items():
             merged = tables.get(name, {})
-            own = next((keys for keys in ORIGINS if any(key in table for key in keys)), None)
+            own = next((keys for keys in ORIGIN_KEYS if any(key in table for key in keys)), None)
             if own:
-                others = {key for keys in ORIGINS if keys != own for key in keys}
+                others = {key for keys in ORIGIN_KEYS if keys != own for key in keys}
                 merged = {key: value for key, value in merged.items() if key not in others}
-            tables[name] = merged | _anchored(table, path.parent)
+            tables[name] = merged | _resolve_paths(table, path.parent)
             origin[name] = path
     plain = {name: table for name, table in tables.items() if "text_encoder" not in table}
-    entries = {name: _entry(name, table, origin[name]) for name, table in plain.items()}
+    entries = {name: _build_entry(name, table, origin[name]) for name, table in plain.items()}
     for name in tables.keys() - plain.keys():
         encoder = tables[name]["text_encoder"]
         if not isinstance(encoder, str) or encoder not in entries:
-            raise StoreError(
+            raise OperatorError(
                 f"{origin[name].name}, model {name!r}: its text_encoder should be the name of a model that has none "
                 f"itself, but {encoder!r} is not."
             )
-        entries[name] = _entry(name, tables[name] | {"text_encoder": entries[encoder]}, origin[name])
+        entries[name] = _build_entry(name, tables[name] | {"text_encoder": entries[encoder]}, origin[name])
     return {name: entries[name] for name in tables}
 
 
 def choose(catalogue: Mapping[str, CatalogueEntry], names: Iterable[str]) -> list[CatalogueEntry]:
-    """The entries called `names`, or those served by default when no name is given.
+    """Return the entries called `names`, or the entries served by default if no name is given.
 
-    What has yet to be trained is served only when it is named, for it would keep the server from ever being ready.
-    Raises StoreError for an unknown name.
+    A model without weights is only chosen by name, because the server would never become ready with it.
+    Raises OperatorError for an unknown name.
     """
     wanted = list(dict.fromkeys(names))
     for name in wanted:
         if name not in catalogue:
-            raise StoreError(f"There is no model {name!r} in the catalogue{_nearest(name, catalogue)}.")
+            raise OperatorError(f"There is no model {name!r} in the catalogue{_suggest_nearest(name, catalogue)}.")
     return [catalogue[name] for name in wanted] or [
-        entry for entry in catalogue.values() if entry.serve and not entry.untrained
+        entry for entry in catalogue.values() if entry.serve and not entry.is_untrained
     ]
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
+def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     try:
         with path.open("rb") as file:
             document = tomllib.load(file)
     except OSError as error:
-        raise StoreError(f"The catalogue {path} cannot be read: {error.strerror}.") from error
+        raise OperatorError(f"The catalogue {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StoreError(f"The catalogue {path} is not valid TOML: {error}.") from error
+        raise OperatorError(f"The catalogue {path} is not valid TOML: {error}.") from error
     for key in document:
         if key != "models":
-            raise StoreError(f"{path.name} has an unknown key {key!r}; a catalogue only has [models.NAME] tables.")
+            raise OperatorError(f"{path.name} has an unknown key {key!r}; a catalogue only has [models.NAME] tables.")
     models = document.get("models", {})
     if not isinstance(models, dict) or not all(isinstance(table, dict) for table in models.values()):
-        raise StoreError(f"{path.name} should hold one [models.NAME] table for each model (quote names with dots).")
+        raise OperatorError(f"{path.name} should hold one [models.NAME] table for each model (quote names with dots).")
     return models
 
 
-def _anchored(table: dict[str, Any], base: Path) -> dict[str, Any]:
+def _resolve_paths(table: dict[str, Any], base: Path) -> dict[str, Any]:
     def local(text: Any) -> Any:
         if isinstance(text, list):
             return [local(part) for part in text]
@@ -247,45 +244,49 @@ def _anchored(table: dict[str, Any], base: Path) -> dict[str, Any]:
     return {key: local(value) if key in {"sources", "folder", "weights"} else value for key, value in table.items()}
 
 
-def _entry(name: str, table: dict[str, Any], path: Path) -> CatalogueEntry:
+def _build_entry(name: str, table: dict[str, Any], path: Path) -> CatalogueEntry:
     try:
         entry = CatalogueEntry.model_validate(table | {"name": name})
     except ValidationError as error:
-        raise StoreError(f"{path.name}, model {name!r}: {_sentence(error)}.") from error
+        raise OperatorError(f"{path.name}, model {name!r}: {_describe_error(error)}.") from error
     for option, value in entry.options.items():
-        if problem := _problem(entry.engine, option, value):
-            raise StoreError(f"{path.name}, model {name!r}: {problem}.")
+        if problem := _find_option_problem(entry.engine, option, value):
+            raise OperatorError(f"{path.name}, model {name!r}: {problem}.")
     return entry
 
 
-def _problem(engine: str, option: str, value: bool | int | float | str) -> str:
-    """What is wrong with an option, or ""."""
-    known = OPTIONS[engine]
+def _find_option_problem(engine: str, option: str, value: bool | int | float | str) -> str:
+    """Return what is wrong with an option, or ""."""
+    known = ENGINE_OPTIONS[engine]
     if option not in known:
-        return f"unknown option {option!r}{_nearest(option, known)}" if known else f"{engine} models have no options"
-    least = known[option]
-    if type(value) is not type(least) and not (isinstance(least, float) and type(value) is int):
-        return f"the option {option!r} should be {KINDS[type(least)]}"
-    # What is no number at all (nan) is not at least anything either.
-    if isinstance(least, int | float) and isinstance(value, int | float) and not value >= least:
-        return f"the option {option!r} should be at least {least:g}"
+        return (
+            f"unknown option {option!r}{_suggest_nearest(option, known)}"
+            if known
+            else f"{engine} models have no options"
+        )
+    minimum = known[option]
+    if type(value) is not type(minimum) and not (isinstance(minimum, float) and type(value) is int):
+        return f"the option {option!r} should be {KIND_NAMES[type(minimum)]}"
+    # Written with `not`, so that nan is refused, too.
+    if isinstance(minimum, int | float) and isinstance(value, int | float) and not value >= minimum:
+        return f"the option {option!r} should be at least {minimum:g}"
     return ""
 
 
-def _sentence(error: ValidationError) -> str:
-    # A misspelt key is unknown and missing at once; the first says more.
+def _describe_error(error: ValidationError) -> str:
+    # A misspelt key is reported as unknown and as missing; "unknown" says more.
     problem = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = ModelFile.model_fields if where.startswith("files") else CatalogueEntry.model_fields
-        return f"unknown key {where!r}{_nearest(str(problem['loc'][-1]), known)}"
+        return f"unknown key {where!r}{_suggest_nearest(str(problem['loc'][-1]), known)}"
     if problem["type"] == "missing":
         return f"the key {where!r} is missing"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{where!r} is wrong: {message}" if where else message
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _suggest_nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     lowered = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)

@@ -1,18 +1,22 @@
-"""What goes wrong on purpose, in the shape that OpenAI's clients read."""
+"""The errors of the model server: for HTTP clients in the shape of OpenAI's API, and for the operator."""
 
 from __future__ import annotations
 
 from typing import Any
 
-TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 RETRY_AFTER_SECONDS = 5
-"""After which what is not ready now may be: a model that loads, a worker that is started again."""
+"""Time after which a model that is loading, or a worker that is being restarted, may be ready."""
+
+
+class OperatorError(Exception):
+    """An error that ends a command, such as a bad catalogue. Its text is a sentence for the operator."""
 
 
 class ApiError(Exception):
-    """An answer with `status` whose `message` is one sentence for the user. `retry_after` is in whole seconds.
+    """An error response with `status` whose `message` is one sentence for the user. `retry_after` is in whole seconds.
 
-    `final` tells OpenAI's clients, which try again by themselves after a 5xx, that this would end the same way.
+    OpenAI's clients retry by themselves after a 5xx; `final` tells them that a retry would fail the same way.
     """
 
     def __init__(
@@ -34,6 +38,11 @@ class ApiError(Exception):
             self.headers["x-should-retry"] = "false"
 
     def body(self) -> dict[str, Any]:
-        """The JSON object of the answer, or of the event in a stream."""
-        kind = TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        """Return the JSON object of the response, or of the event in a stream."""
+        kind = ERROR_TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+def invalid_value(message: str, param: str | None = None) -> ApiError:
+    """Return the error (400) for a field `param` whose value is refused."""
+    return ApiError(400, message, code="invalid_value", param=param)

@@ -1,4 +1,4 @@
-"""What becomes of a picture after the model: enlarged, put beside others, stamped with what made it, encoded.
+"""Processes images after the model: enlarges, lays out, captions and encodes them, with metadata; and reads images.
 
 The same input gives the same bytes. Gaps and edges are in pixels.
 """
@@ -20,61 +20,65 @@ if TYPE_CHECKING:
 SOFTWARE = "Tempera"
 BACKGROUND = (24, 24, 27)
 TEXT_COLOUR = (228, 228, 231)
-SMALLEST_TEXT = 9
-CAPTION, NUMBER = 8, 4
-"""How many times as wide as its text is high a picture is at least, above a few words and above a number alone."""
+MIN_TEXT_PIXELS = 9
+CAPTION_RATIO, NUMBER_RATIO = 8, 4
+"""The least ratio of an image's width to the height of its caption, for a few words and for a number."""
 GAP = 4
-MOST_IN_ROW = 4
-"""More would be too small to read where a chat shows them."""
+MAX_PER_ROW = 4
+"""More images in a row would be too small to recognise in a chat."""
 FRAME_MS, LAST_FRAME_MS = 120, 2500
-"""How long an animation shows each frame, and the last one, which is what it is about."""
-MOST_PIXELS = 16_000_000
-"""In a picture from outside: a small file may hold a great many."""
+"""The time for which an animation shows each frame, and the last one, which is the finished image."""
+MAX_PIXELS = 16_000_000
+"""Limit for an image from a user, because a small file may decode to a huge image."""
 Size = tuple[int, int]
 
 
 def enlarge(picture: Image.Image, edge: int) -> Image.Image:
-    """The picture with its longer side `edge` pixels long, smoothly interpolated (Lanczos)."""
+    """Return the picture scaled (Lanczos) so that its longer side has `edge` pixels."""
     scale = edge / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def grid(pictures: Sequence[Image.Image], gap: int = GAP, background: tuple[int, int, int] = BACKGROUND) -> Image.Image:
-    """Pictures of one size in rows from the top left, as nearly square as their number allows, never higher than wide.
-
-    Raises ValueError when there are none or their sizes differ.
-    """
-    return _laid_out(pictures, math.ceil(math.sqrt(len(pictures))), gap, background)
-
-
-def strip(
+def make_grid(
     pictures: Sequence[Image.Image], gap: int = GAP, background: tuple[int, int, int] = BACKGROUND
 ) -> Image.Image:
-    """Pictures of one size in a single row. Raises ValueError as `grid` does."""
-    return _laid_out(pictures, len(pictures), gap, background)
+    """Lay pictures of one size out in rows, as nearly square as their number allows and never higher than wide.
+
+    Raises ValueError if there are none or their sizes differ.
+    """
+    return _lay_out(pictures, math.ceil(math.sqrt(len(pictures))), gap, background)
 
 
-def rows(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of one size in as few rows of at most MOST_IN_ROW as there can be. Raises ValueError as `grid` does."""
-    count = math.ceil(len(pictures) / MOST_IN_ROW)
-    return _laid_out(pictures, math.ceil(len(pictures) / max(1, count)), GAP, BACKGROUND)
+def make_strip(
+    pictures: Sequence[Image.Image], gap: int = GAP, background: tuple[int, int, int] = BACKGROUND
+) -> Image.Image:
+    """Lay pictures of one size out in a single row. Raises ValueError as `make_grid` does."""
+    return _lay_out(pictures, len(pictures), gap, background)
 
 
-def captions(pictures: Sequence[Image.Image], texts: Sequence[str], part: int = CAPTION) -> list[Image.Image]:
-    """Pictures of one width, each with a line of text under it, all as large as the width allows the longest one.
+def make_rows(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Lay pictures of one size out in rows of at most MAX_PER_ROW. Raises ValueError as `make_grid` does."""
+    count = math.ceil(len(pictures) / MAX_PER_ROW)
+    return _lay_out(pictures, math.ceil(len(pictures) / max(1, count)), GAP, BACKGROUND)
 
-    They are at most one `part`th of the width high.
+
+def add_captions(
+    pictures: Sequence[Image.Image], texts: Sequence[str], ratio: int = CAPTION_RATIO
+) -> list[Image.Image]:
+    """Return the pictures, which have the same width, each with a line of text below it.
+
+    All texts have the largest font size at which the longest one fits, at most the width divided by `ratio`.
     """
     width = pictures[0].width
-    size = max(SMALLEST_TEXT, width // part)
-    while size > SMALLEST_TEXT and max(map(ImageFont.load_default(size).getlength, texts)) > width:
+    size = max(MIN_TEXT_PIXELS, width // ratio)
+    while size > MIN_TEXT_PIXELS and max(map(ImageFont.load_default(size).getlength, texts)) > width:
         size -= 1
-    return [_captioned(picture, text, size) for picture, text in zip(pictures, texts, strict=True)]
+    return [_add_caption(picture, text, size) for picture, text in zip(pictures, texts, strict=True)]
 
 
 def encode(picture: Image.Image, made_by: Mapping[str, str]) -> bytes:
-    """A PNG that carries what made it as text fields: `Software`, and each of `made_by` under its own name."""
+    """Return a PNG with the text fields `Software` and each of `made_by` under its own name."""
     stamp = PngInfo()
     for name, value in {"Software": SOFTWARE, **made_by}.items():
         stamp.add_text(name, value)
@@ -84,10 +88,10 @@ def encode(picture: Image.Image, made_by: Mapping[str, str]) -> bytes:
 
 
 def animate(frames: Sequence[Image.Image], made_by: Mapping[str, str]) -> bytes:
-    """A GIF that repeats for ever and rests at its last frame; its comment holds `made_by` as JSON.
+    """Return a GIF that repeats for ever and rests at its last frame; its comment holds `made_by` as JSON.
 
-    Each frame has its own 256 colours, since those of static and of the picture have little in common. The last one's
-    are chosen with care; for a frame of static alone that would take most of a second.
+    Each frame has its own 256 colours, because noise and the finished image have few in common. The last frame gets the
+    better and slower quantiser, which would take most of a second for a frame of noise.
     """
     *passing, last = [frame.convert("RGB") for frame in frames]
     colours = [frame.quantize(256, Image.Quantize.FASTOCTREE) for frame in passing]
@@ -106,77 +110,77 @@ def animate(frames: Sequence[Image.Image], made_by: Mapping[str, str]) -> bytes:
 
 
 def identify(data: bytes) -> tuple[Size, dict[str, str]]:
-    """Width and height of an encoded picture, and its text fields: what made it, if `encode` wrote it.
+    """Return width and height of an encoded picture, and its text fields, such as those that `encode` wrote.
 
-    A PNG may have such fields behind its pixels, so that these are read, too. Raises ValueError, with a sentence for
-    the user, when it is none, has too many pixels, or is seen to be damaged.
+    A PNG may have text fields after its pixels, so the whole file is read. Raises ValueError, with a sentence for the
+    user, if it is not an image, has too many pixels, or is found to be damaged.
     """
-    with _reading(data) as picture:
-        # Of an animation Pillow would draw every frame to find those behind the last one, which may take minutes.
+    with _open_checked(data) as picture:
+        # For an animation Pillow would draw every frame to find the fields after the last one, which may take minutes.
         fields = {} if getattr(picture, "is_animated", False) else getattr(picture, "text", {})
         return picture.size, {str(name): str(value) for name, value in fields.items()}
 
 
-def stamped(data: bytes) -> dict[str, str]:
-    """The text fields of a picture that `encode` wrote; none of any other's. Raises ValueError as `identify` does."""
+def read_stamp(data: bytes) -> dict[str, str]:
+    """Return the text fields of a picture if `encode` wrote it, else none. Raises ValueError as `identify` does."""
     _, fields = identify(data)
     return fields if fields.get("Software") == SOFTWARE else {}
 
 
-def measure(data: bytes) -> Size:
-    """Width and height of a picture or an animation that was encoded here."""
+def measure_size(data: bytes) -> Size:
+    """Return width and height of a picture or an animation that was encoded here."""
     with Image.open(io.BytesIO(data), formats=("PNG", "GIF")) as picture:
         return picture.size
 
 
 def decode(data: bytes) -> Image.Image:
-    """The RGB picture in `data`, upright, on white where it is transparent. Raises ValueError as `identify` does."""
-    with _reading(data) as picture:
+    """Decode a picture to RGB, upright, and white where it is transparent. Raises ValueError as `identify` does."""
+    with _open_checked(data) as picture:
         picture.load()
-        # Pillow keeps a text field of that name in the same place as the colour that is transparent.
+        # Pillow mixes up a text field of this name with the transparent colour.
         if isinstance(picture.info.get("transparency"), str):
             del picture.info["transparency"]
-        upright = _upright(picture)
-        # Pillow would cut off what is above 255.
+        upright = _turn_upright(picture)
+        # Pillow would clip 16-bit values at 255.
         deep = upright.mode.startswith("I")
         whole = (upright.point(lambda value: value * (1 / 257)).convert("L") if deep else upright).convert("RGBA")
     white = Image.new("RGBA", whole.size, "white")
     return Image.alpha_composite(white, whole).convert("RGB")
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as it says that its camera was held, if it does."""
+def _turn_upright(picture: Image.Image) -> Image.Image:
+    """Rotate a picture by the camera orientation in its EXIF data, if it has any."""
     try:
         return ImageOps.exif_transpose(picture)
-    except Exception:  # noqa: BLE001 - whatever its camera wrote there, the picture can be seen without it
+    except Exception:  # noqa: BLE001 - broken EXIF data does not make the picture unusable
         return picture
 
 
 @contextlib.contextmanager
-def _reading(data: bytes) -> Iterator[Image.Image]:
-    """The opened picture, whose pixels may turn out to be damaged."""
-    opened = _opened(data)
+def _open_checked(data: bytes) -> Iterator[Image.Image]:
+    """Open a picture; an error while its pixels are read becomes a ValueError."""
+    opened = _open_image(data)
     try:
         with opened as picture:
             yield picture
     except MemoryError:
         raise
-    except Exception as error:  # whatever Pillow stumbles over in a file, only its sender may come to harm
+    except Exception as error:  # Pillow raises many types for damaged files
         raise ValueError("The picture is damaged; send another copy of it.") from error
 
 
-def _opened(data: bytes) -> Image.Image:
+def _open_image(data: bytes) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError("This is no picture that can be read; send a PNG, JPEG or WebP file.") from error
-    if picture.width * picture.height > MOST_PIXELS:
+    if picture.width * picture.height > MAX_PIXELS:
         size = f"{picture.width}×{picture.height}"
-        raise ValueError(f"The picture has {size} pixels; it may have up to {MOST_PIXELS // 10**6} million.")
+        raise ValueError(f"The picture has {size} pixels; it may have up to {MAX_PIXELS // 10**6} million.")
     return picture
 
 
-def _captioned(picture: Image.Image, text: str, size: int) -> Image.Image:
+def _add_caption(picture: Image.Image, text: str, size: int) -> Image.Image:
     width, height = picture.size
     whole = Image.new("RGB", (width, height + 3 * size // 2), BACKGROUND)
     whole.paste(picture)
@@ -185,13 +189,13 @@ def _captioned(picture: Image.Image, text: str, size: int) -> Image.Image:
     return whole
 
 
-def _laid_out(pictures: Sequence[Image.Image], columns: int, gap: int, background: tuple[int, int, int]) -> Image.Image:
+def _lay_out(pictures: Sequence[Image.Image], columns: int, gap: int, background: tuple[int, int, int]) -> Image.Image:
     sizes = {picture.size for picture in pictures}
     if len(sizes) != 1:
         raise ValueError(f"Pictures that lie side by side need one size; these have {len(sizes)}.")
     width, height = sizes.pop()
-    rows = math.ceil(len(pictures) / columns)
-    whole = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), background)
+    make_rows = math.ceil(len(pictures) / columns)
+    whole = Image.new("RGB", (columns * (width + gap) - gap, make_rows * (height + gap) - gap), background)
     for place, picture in enumerate(pictures):
         row, column = divmod(place, columns)
         whole.paste(picture, (column * (width + gap), row * (height + gap)))

@@ -1,6 +1,6 @@
-"""What the gateway and the engines say to each other: a `Job` goes in, `Event`s come out.
+"""The messages between the gateway and the engines: a `Job` goes in, `Event`s come out.
 
-Plain, picklable dataclasses without torch, because they cross the border between two processes.
+Plain, picklable dataclasses without torch, because they are sent between two processes.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from typing import Literal
 
 FinishReason = Literal["stop", "length"]
 Layout = Literal["separate", "grid", "strip", "animation"]
-"""Each picture by itself; all in one; each as a row of its steps; each as a GIF of them."""
+"""Each image by itself; all images in one; each image as a row of its steps; each image as a GIF of its steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen. `temperature` 0 is greedy decoding; `max_tokens` None is up to the context."""
+    """Parameters of sampling. `temperature` 0 is greedy decoding; `max_tokens` None is limited by the context."""
 
     seed: int
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int | None = None
-    """None: all tokens; k: only the k most probable ones, cut before `top_p` and `min_p` look at what is left."""
+    """None: all tokens; k: only the k most probable ones. Applied before `top_p` and `min_p`."""
     min_p: float = 0.0
-    """Only tokens at least this many times as probable as the most probable one."""
+    """Only tokens whose probability is at least this share of the highest one."""
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
-    """None: no log-probabilities; k: those of the drawn token and of the k most probable ones."""
+    """None: no log-probabilities; k: the log-probabilities of the drawn token and of the k most probable ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Chat:
     sampling: Sampling
     truncation: Literal["auto", "disabled"] = "disabled"
     continue_final: bool = False
-    """The last message is an assistant's, begun by hand: go on with it. Only what is new is answered."""
+    """Continue the last message, which is the beginning of an assistant's, and answer with the new text only."""
     dial: bool = False
     """Write nothing; answer with one `Dial` about the next token."""
 
@@ -66,19 +66,19 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faces:
-    """Draw `count` faces. `truncation` in (0, 1] pulls them towards an ordinary one: small is alike, 1 is varied."""
+    """Draw `count` faces. `truncation` in (0, 1] scales the latent vector: small values look alike, 1 is varied."""
 
     seed: int
     count: int = 1
     truncation: float = 1.0
     layout: Literal["separate", "grid"] = "separate"
     size: int | None = None
-    """Edge of one face in pixels; None: as the generator makes it."""
+    """Edge of one face in pixels; None: the size of the generator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The same picture once for each of `values` of one knob."""
+    """The same image once for each of `values` of one parameter."""
 
     knob: Literal["guidance", "steps"]
     values: tuple[float, ...]
@@ -86,9 +86,9 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imagine:
-    """Draw `count` pictures of what `prompt` says by taking noise away; picture i starts from the seed `seed + i`.
+    """Draw `count` images of `prompt` by diffusion; image i has the seed `seed + i`.
 
-    None leaves a choice to the model.
+    None leaves the choice to the model.
     """
 
     prompt: str
@@ -99,24 +99,24 @@ class Imagine:
     most_steps: int | None = None
     least_guidance: float | None = None
     most_guidance: float | None = None
-    """Within which the model's own choice stays; where they exclude each other, the upper one counts."""
+    """Bounds of the model's own choice; where they exclude each other, the upper bound counts."""
     guidance: float | None = None
-    """How far beyond what it draws without the prompt: 0 is without it, 1 is with it, more exaggerates."""
+    """Classifier-free guidance: 0 ignores the prompt, 1 follows it without guidance, more exaggerates it."""
     count: int = 1
     width: int | None = None
     height: int | None = None
-    """In pixels, as the model draws."""
+    """Size in pixels at which the model draws."""
     edge: int | None = None
-    """The longer side of each picture in pixels, smoothly enlarged; None: as it was drawn."""
+    """Longer side in pixels to which each image is enlarged; None: as it was drawn."""
     layout: Layout = "separate"
     frames: tuple[int, ...] = ()
-    """How many steps are behind each picture of a strip or an animation; none named: some spread ones."""
+    """The number of steps done in each frame of a strip or an animation; empty: a few, evenly spread."""
     sweep: Sweep | None = None
-    """Draw the one picture several times instead, and lay them in rows with the values under them."""
+    """Draw one image several times instead, and lay the results out in rows with the values below them."""
     previews: int = 0
-    """How many times to show what the picture is going to be, while it is drawn."""
+    """Number of previews while the image is drawn."""
     initial: bytes | None = None
-    """An encoded picture to start from, under so much noise as `strength` in (0, 1] says, instead of noise alone."""
+    """An encoded image to start from, with as much noise as `strength` in (0, 1] says, instead of pure noise."""
     strength: float = 0.6
 
 
@@ -129,7 +129,7 @@ class Embed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moderate:
-    """Tell what is wrong with each of `texts`."""
+    """Score each of `texts` in the categories of harmful content."""
 
     texts: tuple[str, ...]
 
@@ -139,7 +139,7 @@ Task = Chat | Completion | Faces | Imagine | Embed | Moderate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One request to one model. `user` is whoever the queue must be fair to."""
+    """One request to one model. The queue is fair between values of `user`."""
 
     id: str
     model: str
@@ -149,43 +149,43 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """One token with the natural logarithm of its probability, and the most probable ones beside it."""
+    """One token with the natural logarithm of its probability, and the most probable alternatives."""
 
     text: str
     bytes: bytes
     logprob: float
     top: tuple[TokenLogprob, ...] = ()
     special: bool = False
-    """Whether it is none of the text's tokens, such as the one that ends it."""
+    """True if the token is not part of the text, such as the one that ends it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLogit:
-    """One token with its raw logit, as the model gave it."""
+    """One token with the model's raw logit."""
 
     text: str
     bytes: bytes
     id: int
     logit: float
     after: float = 0.0
-    """Its probability to be drawn: after temperature, top_k, top_p and min_p; 0 for what they cut."""
+    """The probability of drawing it after temperature, top_k, top_p and min_p; 0 if they cut it."""
     special: bool = False
-    """Whether it is none of the text's tokens, such as the one that ends it."""
+    """True if the token is not part of the text, such as the one that ends it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptToken:
-    """One token of what the model read."""
+    """One token of the prompt."""
 
     bytes: bytes
     id: int
     special: bool = False
-    """Whether it is none of the text's tokens, such as the one that some models begin every text with."""
+    """True if the token is not part of the text, such as the one that some models begin every text with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The job left the queue and fits. Sent once, before anything else."""
+    """The engine accepted the job. Sent once, before all other events."""
 
     job: str
     prompt_tokens: int = 0
@@ -194,25 +194,25 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """New text (perhaps empty, while a multi-byte character or a possible stop string is held back)."""
+    """New text, which may be empty while a multi-byte character or a possible stop string is held back."""
 
     job: str
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
-    """Of the model itself, whatever the sampling is."""
+    """In the model's own distribution, before sampling parameters apply."""
     logprobs_after: tuple[TokenLogprob, ...] = ()
-    """Of the distribution that was drawn from: after temperature, top_k, top_p and min_p. What they cut is left out."""
+    """In the distribution after temperature, top_k, top_p and min_p, without the tokens that they cut."""
     entropies: tuple[float, ...] = ()
-    """Of that distribution, in nats, one for each of these tokens."""
+    """The entropy of that distribution in nats, for each of these tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Everything that is needed to show the distribution of the next token at any of `temperatures`.
+    """The distribution of the next token at each of `temperatures`.
 
     P(token at temperature T) = exp(logit / T - log_sum_exp at T). `tokens` are the most probable ones, best first;
     `log_sum_exp` (of logits / T) and `entropy` (in nats) are over the whole vocabulary, one for each temperature.
-    `drawn` is what the request's seed draws, perhaps none of `tokens`; `prompt` is what was read.
+    `drawn` is the token that the request's seed draws, perhaps none of `tokens`; `prompt` holds the prompt's tokens.
     """
 
     job: str
@@ -235,9 +235,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """A prompt as its encoder saw it: `tokens` as the tokenizer writes them, `dropped` those behind its `limit`.
+    """A prompt as the text encoder reads it: `tokens` in the tokenizer's form, and `dropped`, those beyond `limit`.
 
-    `unknown` are the words of the prompt that it has no tokens for, so that one stands for each of them.
+    `unknown` are the words of the prompt that the tokenizer replaced by its token for unknown words.
     """
 
     tokens: tuple[str, ...]
@@ -247,8 +247,8 @@ class EncodedPrompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """With what the pictures are drawn, where the request left it open, too. `strength` is None without a start."""
+class ResolvedSettings:
+    """The parameters of the images, also where the request left them open. `strength` is None without a start image."""
 
     job: str
     steps: int
@@ -260,14 +260,14 @@ class Chosen:
     prompt: EncodedPrompt
     negative_prompt: EncodedPrompt | None
     starts: bool = True
-    """Whether the model can start from a picture."""
+    """True if the model can start from an image."""
     shows: bool = True
-    """Whether it can be looked at between its steps."""
+    """True if the model can show its intermediate steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What the picture is going to be, told after `step` of `steps`: the `index`-th such PNG, from 0."""
+    """A prediction of the finished image after `step` of `steps`; previews are numbered by `index` from 0."""
 
     job: str
     png: bytes
@@ -277,13 +277,13 @@ class Preview:
 
 
 GuidedBy = Literal["comparison", "input", "prompt", "nothing"]
-"""What led each step: two guesses, with the prompt and without, that were compared; a network's only guess, which was
-told the guidance as a number; such a guess that knew the prompt alone; or one that did not know it."""
+"""The guidance of each step: by comparing two predictions, with and without the prompt; by one prediction of a network
+that takes the guidance as an input; by one prediction with the prompt; or by one without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One finished picture, encoded; of several in one file, `guided_by` is that of the first."""
+    """One finished image, encoded. If the file has several images, `guided_by` is that of the first."""
 
     job: str
     data: bytes
@@ -301,7 +301,7 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """For each text, in order, how probable it is that it belongs into each of `categories`."""
+    """For each text, in order, the probability of each of `categories`."""
 
     job: str
     categories: tuple[str, ...]
@@ -317,12 +317,12 @@ class Finished:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
-    """How many of the prompt's tokens were not computed again, because the cache held them."""
+    """Number of prompt tokens that came from the cache and were not computed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job cannot be done. `message` is safe to show; `status` and `code` are what HTTP says of it."""
+    """The job failed. `message` is safe to show; `status` and `code` are those of the HTTP response."""
 
     job: str
     message: str
@@ -331,4 +331,4 @@ class Failed:
     param: str | None = field(default=None)
 
 
-Event = Started | Text | Dial | Progress | Chosen | Preview | Picture | Vectors | Scores | Finished | Failed
+Event = Started | Text | Dial | Progress | ResolvedSettings | Preview | Picture | Vectors | Scores | Finished | Failed

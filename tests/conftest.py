@@ -10,8 +10,9 @@ from fakes.model_server.model_api import FakeModels
 from fakes.storage.compiled_statements import shared_statements
 from fakes.storage.migrated_tables import remembered_tables
 
-from model_server.catalogue import StoreError, load_catalogue
+from model_server.catalogue import load_catalogue
 from model_server.engines.contract import EngineSpec
+from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
 
 CATALOGUE = Path(__file__).parent.parent / "config" / "models.toml"
@@ -47,7 +48,7 @@ def weights() -> Callable[[str], EngineSpec]:
         entry = load_catalogue(CATALOGUE)[name]
         try:
             folder = ModelCache().ensure(entry)
-        except StoreError as error:
+        except OperatorError as error:
             if os.environ.get("CI") == "true":
                 raise
             pytest.skip(f"{name} cannot be had here: {error}")

@@ -1,1 +1,1 @@
-"""The HTTP API in the formats of OpenAI: requests are validated, queued and answered."""
+"""The HTTP API in OpenAI's formats: validates, queues and answers requests."""

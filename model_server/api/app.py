@@ -1,4 +1,4 @@
-"""The gateway: an aiohttp application that listens at once, and the lifetimes of what stands behind it."""
+"""The gateway: an aiohttp application that listens at once, and the lifetimes of its models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from aiohttp import web
 from model_server.api.auth import Authenticator, check_exposure
 from model_server.api.routes import JOB, STREAM, TRUSTED, Routes
 from model_server.errors import RETRY_AFTER_SECONDS, ApiError
-from model_server.workers.served_model import ServedModel, lookup
+from model_server.scheduling.ticket import CANCELLED_STATUS
+from model_server.workers.served_model import ServedModel, find_model
 from model_server.workers.supervisor import FACTORY
 
 if TYPE_CHECKING:
@@ -28,16 +29,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger("model_server.requests")
 
-ERROR = web.RequestKey("ERROR", str)
-LARGEST_BODY = 1 << 20
+ERROR_CODE = web.RequestKey("ERROR_CODE", str)
+MAX_BODY_BYTES = 1 << 20
 SHUTDOWN_SECONDS = 2.0
 LIVE = "/health/live"
-GONE_STATUS = 499
 
-SENTENCES = {
+HTTP_ERROR_SENTENCES = {
     404: "There is nothing at this address; the API is under /v1.",
     405: "This address does not take that method.",
-    413: f"The body is larger than {LARGEST_BODY:,} bytes, which is all this server reads.",
+    413: f"The body is larger than {MAX_BODY_BYTES:,} bytes, which is all this server reads.",
 }
 
 
@@ -46,23 +46,23 @@ async def serve(
     host: str,
     port: int,
     entries: Sequence[CatalogueEntry],
-    store: ModelCache,
+    model_cache: ModelCache,
     api_key: str | None,
     trusted_key: str | None = None,
     factory: str = FACTORY,
 ) -> None:
     """Listen at once, then fetch and start each model; serve until cancelled.
 
-    `api_key` is needed for every request. Without one, requests that bear `trusted_key` are believed for whom they
-    ask, and all others are served too, as one user for each address that they come from.
-    `factory` is where workers find the function that makes engines, as `module:function`.
-    Raises ValueError when `host` is open to the network without a key, OSError when it cannot be listened on.
+    Every request needs `api_key` if there is one. Otherwise the `user` field is believed of requests that bear
+    `trusted_key`; all other requests are served, too, as one user for each client address.
+    `factory` names the function that creates engines in the workers, as `module:function`.
+    Raises ValueError if `host` is open to the network without a key, OSError if it cannot be listened on.
     """
     check_exposure(host, api_key)
-    models = [ServedModel(entry, store, factory=factory) for entry in entries]
+    models = [ServedModel(entry, model_cache, factory=factory) for entry in entries]
     runner = web.AppRunner(
-        application(models, guard=Authenticator(host, api_key, trusted_key)),
-        # Off by default: it is what ends a job whose client has gone.
+        build_application(models, authenticator=Authenticator(host, api_key, trusted_key)),
+        # Cancels the job of a client that closed its connection; aiohttp's default is off.
         handler_cancellation=True,
         access_log=None,
         shutdown_timeout=SHUTDOWN_SECONDS,
@@ -79,16 +79,18 @@ async def serve(
         await runner.cleanup()
 
 
-def application(models: Sequence[ServedModel], *, guard: Authenticator) -> web.Application:
-    """The routes and what every request passes: the log, the errors' shape, the guard."""
-    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_account, shape_errors, _guarded_by(guard)])
+def build_application(models: Sequence[ServedModel], *, authenticator: Authenticator) -> web.Application:
+    """Return the application: the routes, and middlewares that log, render errors and check access."""
+    app = web.Application(
+        client_max_size=MAX_BODY_BYTES, middlewares=[_log_request, render_errors, _check_access_with(authenticator)]
+    )
     app.add_routes(Routes(models).table())
-    app.add_routes(_Catalogue(models).table())
+    app.add_routes(_StatusRoutes(models).table())
     return app
 
 
-class _Catalogue:
-    """What there is, and how it fares."""
+class _StatusRoutes:
+    """The routes that list the models and tell whether they are ready."""
 
     def __init__(self, models: Sequence[ServedModel]) -> None:
         self._models = models
@@ -103,11 +105,11 @@ class _Catalogue:
         ]
 
     async def models(self, _: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [self._described(model) for model in self._models]})
+        return web.json_response({"object": "list", "data": [self._describe_model(model) for model in self._models]})
 
     async def model(self, request: web.Request) -> web.Response:
         models = {model.name: model for model in self._models}
-        return web.json_response(self._described(lookup(models, request.match_info["id"])))
+        return web.json_response(self._describe_model(find_model(models, request.match_info["id"])))
 
     async def live(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
@@ -123,7 +125,7 @@ class _Catalogue:
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
 
-    def _described(self, model: ServedModel) -> dict[str, object]:
+    def _describe_model(self, model: ServedModel) -> dict[str, object]:
         entry = model.entry
         return {
             "id": model.name,
@@ -140,10 +142,10 @@ class _Catalogue:
 
 
 @web.middleware
-async def _account(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """One line per request, and nothing of what was asked."""
-    began = time.monotonic()
-    status = GONE_STATUS
+async def _log_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Log one line for each request, without its content."""
+    started = time.monotonic()
+    status = CANCELLED_STATUS
     try:
         response = await handler(request)
         status = response.status
@@ -156,51 +158,51 @@ async def _account(request: web.Request, handler: Handler) -> web.StreamResponse
             request.method,
             route.canonical if route else "-",
             status,
-            1000 * (time.monotonic() - began),
+            1000 * (time.monotonic() - started),
             job.model if job else "-",
             job.id if job else "-",
-            request.get(ERROR, "-"),
+            request.get(ERROR_CODE, "-"),
         )
 
 
 @web.middleware
-async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error in OpenAI's shape; of an unforeseen one, the client learns no more than a mark."""
+async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every error in OpenAI's shape. An unexpected one is logged, and the client gets the id in the log."""
     try:
         return await handler(request)
     except ApiError as error:
-        return await _response(request, error)
+        return await _error_response(request, error)
     except web.HTTPException as error:
-        sentence = SENTENCES.get(error.status, f"The request was refused: {error.reason}.")
+        sentence = HTTP_ERROR_SENTENCES.get(error.status, f"The request was refused: {error.reason}.")
         shaped = ApiError(error.status, sentence, code=error.reason.lower().replace(" ", "_"))
         if "Allow" in error.headers:
             shaped.headers["Allow"] = error.headers["Allow"]
-        return await _response(request, shaped)
+        return await _error_response(request, shaped)
     except ConnectionResetError:
-        # The client left between two events of its stream; there is nobody to answer.
+        # The client closed the connection between two events of its stream.
         raise
     except Exception:
-        mark = secrets.token_hex(4)
-        log.exception("A request to %s failed (error %s).", request.path, mark)
-        sentence = f"The server failed at this request (error {mark}; its log says more)."
-        return await _response(request, ApiError(500, sentence, code="internal_error", final=True))
+        error_id = secrets.token_hex(4)
+        log.exception("A request to %s failed (error %s).", request.path, error_id)
+        sentence = f"The server failed at this request (error {error_id}; its log says more)."
+        return await _error_response(request, ApiError(500, sentence, code="internal_error", final=True))
 
 
-def _guarded_by(guard: Authenticator) -> Middleware:
+def _check_access_with(authenticator: Authenticator) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        guard.check_source(request.headers.get("Host"), request.headers.get("Origin"))
+        authenticator.check_source(request.headers.get("Host"), request.headers.get("Origin"))
         if request.path != LIVE:
-            request[TRUSTED] = guard.check_key(request.headers.get("Authorization"))
+            request[TRUSTED] = authenticator.check_key(request.headers.get("Authorization"))
         return await handler(request)
 
     return check
 
 
-async def _response(request: web.Request, error: ApiError) -> web.StreamResponse:
-    request[ERROR] = error.code or "-"
+async def _error_response(request: web.Request, error: ApiError) -> web.StreamResponse:
+    request[ERROR_CODE] = error.code or "-"
     stream: EventStream | None = request.get(STREAM)
-    if stream and stream.begun:
+    if stream and stream.has_begun:
         return await stream.fail(error)
     if JOB in request:
         error.headers["X-Job-Id"] = request[JOB].id

@@ -1,11 +1,12 @@
-"""The wire, outwards, for pictures: OpenAI's responses and events, with an object `tempera` in each.
+"""Responses with images, in OpenAI's formats, with an object `tempera` in each response and event.
 
-In `tempera`: `job` and `seed`, and `seconds` at the end; of what a prompt describes also `steps`, `guidance`, `width`,
-`height`, `sampler`, `strength`, `starts`, `shows`, what the text encoder read of `prompt` and `negative_prompt`, and,
-at the end, `guided_by` (see `job.GuidedBy`). In the events before the last it has `queue` {place, eta_s}, or `step` and
-`steps`.
-There `steps` is how many are taken in all. At the end `steps` is what a request names to have the same again, and
-`step`, in a stream, how many were taken: fewer from a start, or where only frames before the end are wanted.
+`tempera` has `job` and `seed`, and at the end `seconds`. For images of a prompt it also has `steps`, `guidance`,
+`width`, `height`, `sampler`, `strength`, `starts`, `shows`, the tokens that the text encoder read of `prompt` and
+`negative_prompt`, and at the end `guided_by` (see `jobs.GuidedBy`). Events before the last have `queue` {place, eta_s},
+or `step` and `steps`.
+In these events `steps` is the number of steps to take. At the end `steps` is the value that reproduces the image in a
+new request, and, in a stream, `step` is the number of steps taken: fewer after a start from an image, or if all wanted
+frames come before the last step.
 """
 
 from __future__ import annotations
@@ -15,89 +16,92 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from model_server.api.responses import failure
-from model_server.images import measure
-from model_server.jobs import Chosen, Failed, Finished, Picture, Preview, Progress
+from model_server.api.responses import to_api_error
+from model_server.images import measure_size
+from model_server.jobs import Failed, Finished, Picture, Preview, Progress, ResolvedSettings
 from model_server.scheduling.ticket import Queued
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from model_server.jobs import Faces, Imagine
-    from model_server.scheduling.ticket import Heard, Ticket
+    from model_server.scheduling.ticket import Ticket, TicketEvent
 
-PROGRESS = "tempera.progress"
-PARTIAL = "image_generation.partial_image"
-COMPLETED = "image_generation.completed"
+PROGRESS_EVENT = "tempera.progress"
+PARTIAL_EVENT = "image_generation.partial_image"
+COMPLETED_EVENT = "image_generation.completed"
 
 
 class ImageAnswer:
-    """The pictures of one job, gathered event by event. `news` gives each event's part of a stream."""
+    """Collects the images of one job event by event and builds the response or the events of a stream."""
 
     def __init__(self, ticket: Ticket, task: Faces | Imagine) -> None:
         self._ticket = ticket
         self._created = int(time.time())
         self._pictures: list[Picture] = []
-        self._tokens = 0
-        self._taken = 0
+        self._prompt_tokens = 0
+        self._steps_done = 0
         self._tempera: dict[str, Any] = {"job": ticket.job.id, "seed": task.seed}
 
-    def take(self, event: Heard) -> None:
-        """Note what happened. Raises ApiError when the job failed."""
+    def add(self, event: TicketEvent) -> None:
+        """Collect an event. Raises ApiError if the job failed."""
         match event:
-            case Chosen():
+            case ResolvedSettings():
                 chosen = asdict(event)
                 del chosen["job"]
                 self._tempera |= chosen
-                read = [event.prompt, *filter(None, [event.negative_prompt])]
-                self._tokens = sum(len(reading.tokens) for reading in read)
+                prompts = [event.prompt, *filter(None, [event.negative_prompt])]
+                self._prompt_tokens = sum(len(prompt.tokens) for prompt in prompts)
             case Progress(step=step):
-                self._taken = step
+                self._steps_done = step
             case Picture():
                 self._pictures.append(event)
                 if event.guided_by is not None:
                     self._tempera["guided_by"] = event.guided_by
             case Finished():
-                self._tempera["seconds"] = round(self._ticket.seconds, 3)
+                self._tempera["seconds"] = round(self._ticket.run_seconds, 3)
             case Failed():
-                raise failure(event)
+                raise to_api_error(event)
 
-    def whole(self) -> dict[str, Any]:
-        """The response, once `Finished` was taken."""
+    def build_response(self) -> dict[str, Any]:
+        """Return the response, once `Finished` was added."""
         return {
             "created": self._created,
-            "data": [{"b64_json": _packed(picture.data)} for picture in self._pictures],
-            "output_format": _kind(self._pictures[0]),
+            "data": [{"b64_json": _encode_base64(picture.data)} for picture in self._pictures],
+            "output_format": _format_name(self._pictures[0]),
             "tempera": self._tempera,
         }
 
-    def news(self, event: Heard) -> dict[str, Any] | None:
-        """What a stream tells of an event; None when that is nothing, or is told at the end."""
+    def build_event(self, event: TicketEvent) -> dict[str, Any] | None:
+        """Return an event's part of a stream; None if it has none, or comes at the end."""
         match event:
             case Queued(place, eta_s):
-                return {"type": PROGRESS, "tempera": self._about({"queue": {"place": place, "eta_s": eta_s}})}
+                return {
+                    "type": PROGRESS_EVENT,
+                    "tempera": self._tempera_fields({"queue": {"place": place, "eta_s": eta_s}}),
+                }
             case Progress(step=step, steps=steps):
-                return {"type": PROGRESS, "tempera": self._about({"step": step, "steps": steps})}
+                return {"type": PROGRESS_EVENT, "tempera": self._tempera_fields({"step": step, "steps": steps})}
             case Preview(png=png, index=index):
-                shown = self._shown(png, "png") | {"partial_image_index": index}
-                tempera = self._about({"step": event.step, "steps": event.steps})
-                return {"type": PARTIAL, **shown, "tempera": tempera}
+                shown = self._image_fields(png, "png") | {"partial_image_index": index}
+                tempera = self._tempera_fields({"step": event.step, "steps": event.steps})
+                return {"type": PARTIAL_EVENT, **shown, "tempera": tempera}
         return None
 
-    def completed(self) -> Iterator[dict[str, Any]]:
-        """The last events of a stream, one for each picture, once `Finished` was taken."""
-        tempera = self._tempera | {"step": self._taken}
+    def build_completed_events(self) -> Iterator[dict[str, Any]]:
+        """Return the last events of a stream, one for each image, once `Finished` was added."""
+        tempera = self._tempera | {"step": self._steps_done}
         for picture in self._pictures:
-            shown = self._shown(picture.data, _kind(picture))
-            yield {"type": COMPLETED, **shown, "usage": self._usage(), "tempera": tempera}
+            shown = self._image_fields(picture.data, _format_name(picture))
+            yield {"type": COMPLETED_EVENT, **shown, "usage": self._usage(), "tempera": tempera}
 
-    def _about(self, news: dict[str, Any]) -> dict[str, Any]:
+    def _tempera_fields(self, news: dict[str, Any]) -> dict[str, Any]:
         return {"job": self._ticket.job.id, **news}
 
-    def _shown(self, data: bytes, kind: str) -> dict[str, Any]:
-        width, height = measure(data)
+    def _image_fields(self, data: bytes, kind: str) -> dict[str, Any]:
+        width, height = measure_size(data)
         return {
-            "b64_json": _packed(data),
+            "b64_json": _encode_base64(data),
             "created_at": int(time.time()),
             "size": f"{width}x{height}",
             "quality": "auto",
@@ -106,18 +110,18 @@ class ImageAnswer:
         }
 
     def _usage(self) -> dict[str, Any]:
-        """Pictures have no tokens here, so only those of the prompts are counted."""
+        """Return the usage, which counts the tokens of the prompts only, because images have none here."""
         return {
-            "input_tokens": self._tokens,
-            "input_tokens_details": {"text_tokens": self._tokens, "image_tokens": 0},
+            "input_tokens": self._prompt_tokens,
+            "input_tokens_details": {"text_tokens": self._prompt_tokens, "image_tokens": 0},
             "output_tokens": 0,
-            "total_tokens": self._tokens,
+            "total_tokens": self._prompt_tokens,
         }
 
 
-def _packed(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _kind(picture: Picture) -> str:
+def _format_name(picture: Picture) -> str:
     return picture.media_type.removeprefix("image/")

@@ -1,7 +1,7 @@
-"""The wire, inwards: OpenAI's request formats, checked and turned into tasks. Those for pictures are in image_protocol.
+"""Requests in OpenAI's formats, validated and turned into tasks. Requests for images are in `image_requests`.
 
-Fields that this server does not know are ignored, so that newer clients go on working; fields that it knows and that
-would change the answer in a way it cannot do are refused.
+Unknown fields are ignored, so that newer clients go on working; known fields that would change the answer in a way
+that this server does not support are refused.
 """
 
 from __future__ import annotations
@@ -12,43 +12,43 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from model_server.errors import ApiError
+from model_server.errors import invalid_value
 from model_server.jobs import Chat, ChatTurn, Completion, Embed, Moderate, Sampling
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Truncation = Literal["auto", "disabled"]
 LEGACY_MAX_TOKENS = 16
-"""What OpenAI's older route writes when the request names no limit."""
+"""The length of an answer on OpenAI's older route if the request names no limit."""
 
 
 class ApiRequest(BaseModel):
-    """What all requests have."""
+    """The fields that all requests share."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
-    neutral: ClassVar[dict[str, tuple[Any, ...]]] = {}
-    """Fields of OpenAI's that are not supported, each with the values that change nothing (None always does not)."""
+    neutral_values: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    """OpenAI's fields that are not supported, each with the values that change nothing (None never does)."""
 
     model: NonEmpty
     user: Annotated[str, StringConstraints(max_length=256)] | None = None
     deadline_s: Annotated[float, Field(gt=0, le=86400)] | None = None
-    """This server's own: the request fails when it has not been answered in full after so many seconds."""
+    """This server's own field: the request fails if it has not been answered in full after so many seconds."""
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_what_would_be_ignored(cls, data: Any) -> Any:
+    def _refuse_unsupported_fields(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            for name, harmless in cls.neutral.items():
+            for name, neutral in cls.neutral_values.items():
                 value = data.get(name)
                 # Compared with its type, because True == 1.
-                if value is not None and (type(value), value) not in [(type(known), known) for known in harmless]:
+                if value is not None and (type(value), value) not in [(type(known), known) for known in neutral]:
                     raise ValueError(f"`{name}` is not supported here; please leave it out.")
         return data
 
 
 class StreamOptions(BaseModel):
-    """What a stream tells beside the answer. `include_progress` is this server's own."""
+    """The extra content of a stream. `include_progress` is this server's own field."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -56,11 +56,11 @@ class StreamOptions(BaseModel):
     include_progress: bool | None = None
 
 
-class _TextRequest(ApiRequest):
+class _BaseTextRequest(ApiRequest):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    """0 leaves all tokens, as no value does."""
+    """0 keeps all tokens, as None does."""
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     max_tokens: Count | None = None
     stop: NonEmpty | Annotated[list[NonEmpty], Field(max_length=16)] | None = None
@@ -68,16 +68,16 @@ class _TextRequest(ApiRequest):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     dial: bool | None = None
-    """This server's own: write nothing, and tell what the next token may be, at any temperature."""
+    """This server's own field: write nothing, and answer with the distribution of the next token."""
 
     @model_validator(mode="after")
-    def _options_belong_to_a_stream(self) -> _TextRequest:
+    def _check_stream_options(self) -> _BaseTextRequest:
         if self.stream_options and not self.stream:
             raise ValueError("`stream_options` only has a meaning with `stream`: true.")
         return self
 
     @model_validator(mode="after")
-    def _a_dial_is_whole_and_writes_nothing(self) -> _TextRequest:
+    def _check_dial(self) -> _BaseTextRequest:
         if self.dial and self.stream:
             raise ValueError("`dial` is answered as a whole; please leave `stream` out.")
         if self.dial and self.wants_logprobs:
@@ -86,11 +86,11 @@ class _TextRequest(ApiRequest):
 
     @property
     def wants_logprobs(self) -> bool:
-        """Whether the tokens that are written shall come with their log-probabilities."""
+        """True if the written tokens shall come with their log-probabilities."""
         raise NotImplementedError
 
-    def sampling(self, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
-        """The choices of this request; a seed is drawn where it names none."""
+    def to_sampling(self, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
+        """Return the sampling parameters of this request, with a new random seed if it names none."""
         return Sampling(
             seed=new_seed() if self.seed is None else self.seed,
             temperature=1.0 if self.temperature is None else self.temperature,
@@ -104,14 +104,14 @@ class _TextRequest(ApiRequest):
 
 
 class TextPart(BaseModel):
-    """A piece of a message; pictures and sound are not read."""
+    """A text part of a message. Images and audio are not supported."""
 
     type: Literal["text"]
     text: str
 
 
 class ChatMessage(BaseModel):
-    """One turn. `developer` is what newer clients call `system`."""
+    """One turn of a chat. Newer clients call the role `system` `developer`."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -120,22 +120,22 @@ class ChatMessage(BaseModel):
 
     @field_validator("content", mode="before")
     @classmethod
-    def _only_text(cls, content: Any) -> Any:
+    def _check_text_only(cls, content: Any) -> Any:
         if isinstance(content, list) and any(isinstance(part, dict) and part.get("type") != "text" for part in content):
             raise ValueError("`content` may only have parts of type `text`; this model reads nothing else.")
         return content
 
-    def message(self) -> ChatTurn:
-        """The turn as engines read it."""
+    def to_turn(self) -> ChatTurn:
+        """Return the turn as engines read it."""
         parts = self.content if isinstance(self.content, list) else []
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in parts)
         return ChatTurn("system" if self.role == "developer" else self.role, text)
 
 
-class ChatRequest(_TextRequest):
+class ChatRequest(_BaseTextRequest):
     """POST /v1/chat/completions."""
 
-    neutral = {
+    neutral_values = {
         "n": (1,),
         "tools": ([],),
         "functions": ([],),
@@ -157,10 +157,10 @@ class ChatRequest(_TextRequest):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     truncation: Truncation | None = None
     continue_final_message: bool | None = None
-    """Known from other servers: go on with the last message, an assistant's, instead of answering it."""
+    """As in other servers: continue the last message, which is an assistant's, instead of answering it."""
 
     @model_validator(mode="after")
-    def _only_an_assistants_message_is_continued(self) -> ChatRequest:
+    def _check_continued_message(self) -> ChatRequest:
         if self.continue_final_message and self.messages[-1].role != "assistant":
             raise ValueError(
                 "`continue_final_message` goes on with a last message of the role assistant, "
@@ -169,7 +169,7 @@ class ChatRequest(_TextRequest):
         return self
 
     @model_validator(mode="after")
-    def _top_logprobs_need_logprobs(self) -> ChatRequest:
+    def _check_top_logprobs(self) -> ChatRequest:
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError("`top_logprobs` only has a meaning with `logprobs`: true.")
         return self
@@ -178,11 +178,11 @@ class ChatRequest(_TextRequest):
     def wants_logprobs(self) -> bool:
         return bool(self.logprobs)
 
-    def task(self) -> Chat:
-        """What the engine is asked for."""
+    def to_task(self) -> Chat:
+        """Return the task for the engine."""
         return Chat(
-            messages=tuple(message.message() for message in self.messages),
-            sampling=self.sampling(
+            messages=tuple(message.to_turn() for message in self.messages),
+            sampling=self.to_sampling(
                 max_tokens=self.max_completion_tokens or self.max_tokens,
                 logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             ),
@@ -192,10 +192,10 @@ class ChatRequest(_TextRequest):
         )
 
 
-class CompletionRequest(_TextRequest):
+class CompletionRequest(_BaseTextRequest):
     """POST /v1/completions."""
 
-    neutral = {
+    neutral_values = {
         "n": (1,),
         "best_of": (1,),
         "echo": (False,),
@@ -215,7 +215,7 @@ class CompletionRequest(_TextRequest):
 
     @field_validator("prompt", mode="before")
     @classmethod
-    def _one_prompt(cls, prompt: Any) -> Any:
+    def _check_one_prompt(cls, prompt: Any) -> Any:
         several = isinstance(prompt, list) and len(prompt) > 1 and not all(type(part) is int for part in prompt)
         if several or not prompt:
             raise ValueError("`prompt` must be one text, or the token ids of one.")
@@ -225,16 +225,16 @@ class CompletionRequest(_TextRequest):
     def wants_logprobs(self) -> bool:
         return self.logprobs is not None
 
-    def task(self) -> Completion:
-        """What the engine is asked for."""
+    def to_task(self) -> Completion:
+        """Return the task for the engine."""
         prompt = self.prompt
         if isinstance(prompt, list) and isinstance(prompt[0], str | list):
             prompt = prompt[0]
-        # A dial writes nothing, so that nothing needs room behind its prompt.
+        # A dial writes nothing, so it needs no room behind its prompt.
         limit = None if self.dial else self.max_tokens or LEGACY_MAX_TOKENS
         return Completion(
             prompt=prompt if isinstance(prompt, str) else tuple(token for token in prompt if isinstance(token, int)),
-            sampling=self.sampling(max_tokens=limit, logprobs=self.logprobs),
+            sampling=self.to_sampling(max_tokens=limit, logprobs=self.logprobs),
             dial=bool(self.dial),
         )
 
@@ -242,24 +242,24 @@ class CompletionRequest(_TextRequest):
 class EmbeddingRequest(ApiRequest):
     """POST /v1/embeddings."""
 
-    neutral = {"dimensions": ()}
+    neutral_values = {"dimensions": ()}
 
     input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
     encoding_format: Literal["float", "base64"] | None = None
 
-    def task(self) -> Embed:
-        """What the engine is asked for."""
+    def to_task(self) -> Embed:
+        """Return the task for the engine."""
         return Embed(texts=(self.input,) if isinstance(self.input, str) else tuple(self.input))
 
 
 class ModerationRequest(ApiRequest):
-    """POST /v1/moderations. Without a model, the first there is answers, as at OpenAI's."""
+    """POST /v1/moderations. Without a model, the server's first moderation model answers, as at OpenAI."""
 
     model: str = ""
     input: str | Annotated[list[str], Field(min_length=1, max_length=256)]
 
-    def task(self) -> Moderate:
-        """What the engine is asked for."""
+    def to_task(self) -> Moderate:
+        """Return the task for the engine."""
         return Moderate(texts=(self.input,) if isinstance(self.input, str) else tuple(self.input))
 
 
@@ -267,16 +267,16 @@ RequestT = TypeVar("RequestT", bound=ApiRequest)
 
 
 def parse(kind: type[RequestT], body: bytes) -> RequestT:
-    """The request in `body`. Raises ApiError (400) with a sentence that names the field and what it may be."""
+    """Return the request in `body`. Raises ApiError (400) with a sentence that names the field and its valid values."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
         message, param = _explain(error, kind)
-        raise ApiError(400, message, code="invalid_value", param=param) from None
+        raise invalid_value(message, param) from None
 
 
 def new_seed() -> int:
-    """A seed drawn at random, small enough for every JSON reader."""
+    """Return a random seed that is small enough for every JSON reader."""
     return secrets.randbelow(2**31)
 
 
@@ -300,11 +300,11 @@ BOUNDS = {
 
 
 def _explain(error: ValidationError, kind: type[ApiRequest]) -> tuple[str, str | None]:
-    """One sentence about the first thing that is wrong, and the field it is about."""
+    """Return one sentence about the first problem, and the field that it is about."""
     problems = error.errors(include_url=False)
-    # Of a union's branches, the one that got furthest says best what was meant, and a limit says more than a type.
-    field = [found for found in problems if found["loc"][:1] == problems[0]["loc"][:1]]
-    problem = max(field, key=lambda found: (found["type"] not in EXPECTED, len(found["loc"])))
+    # Of the branches of a union, the one that got furthest is most likely meant, and a limit says more than a type.
+    field = [other for other in problems if other["loc"][:1] == problems[0]["loc"][:1]]
+    problem = max(field, key=lambda other: (other["type"] not in EXPECTED, len(other["loc"])))
     what, given, context = problem["type"], problem["input"], problem.get("ctx", {})
     names = [str(part) for part in problem["loc"] if not _is_branch(part, kind)]
     param = ".".join(names) or None
@@ -332,17 +332,17 @@ def _explain(error: ValidationError, kind: type[ApiRequest]) -> tuple[str, str |
         return f"`{param}` must be a list of {limit}, but {context['actual_length']} were given.", param
     else:
         rule = f"must be {EXPECTED[what]}" if what in EXPECTED else f"is wrong ({problem['msg']})"
-    return f"`{param}` {rule}, but {shown(given)} was given.", param
+    return f"`{param}` {rule}, but {quote_value(given)} was given.", param
 
 
 def _is_branch(part: int | str, kind: type[ApiRequest]) -> bool:
-    """Whether pydantic put this into the path to name a branch of a union, which no client knows of."""
+    """Return whether this part of a path only names a branch of a union, which clients do not know."""
     return part in {"str", "int"} or (
         isinstance(part, str) and part not in kind.model_fields and not part.isidentifier()
     )
 
 
-def shown(value: Any) -> str:
-    """A value as a sentence quotes it."""
+def quote_value(value: Any) -> str:
+    """Return a value, shortened, as an error sentence quotes it."""
     text = repr(value) if isinstance(value, str) else type(value).__name__ if isinstance(value, dict) else str(value)
     return text if len(text) <= 40 else f"{text[:40]}…"

@@ -1,10 +1,10 @@
-"""The wire, outwards: what engines say, in the shapes of OpenAI's responses and chunks.
+"""Responses and stream chunks in OpenAI's formats, built from the events of engines.
 
-What OpenAI's formats have no place for is in one object `tempera`: `job` and `seed` always; `dropped_turns` once the
-work began; `seconds` at the end; `queue` {place, eta_s}, or `step` and `steps`, in the chunks that only tell progress;
-`logprobs_after`, in the same form as the choice's log-probabilities and beside them, and `entropy`, in nats, of what
-each of these tokens was drawn from; `dial` where it was asked for. Tokens that are none of the text's, such as the one
-that ends it, are `special`.
+Everything that OpenAI's formats have no place for is in one object `tempera`: `job` and `seed` always; `dropped_turns`
+once the job has started; `seconds` at the end; `queue` {place, eta_s}, or `step` and `steps`, in chunks that only tell
+progress; `logprobs_after`, in the form of the choice's log-probabilities, and `entropy`, in nats, of the distribution
+that each token was drawn from; `dial` if the request asked for it. Tokens that are not part of the text, such as the
+one that ends it, are `special`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from model_server.jobs import PromptToken, TokenLogit, TokenLogprob
-    from model_server.scheduling.ticket import Heard, Ticket
+    from model_server.scheduling.ticket import Ticket, TicketEvent
 
-LEAST_LOGPROB = -9999.0
-"""Stands for minus infinity, which JSON does not know."""
-FINAL = frozenset({500, 504})
-"""Failures after which the same request would fail again, or come too late."""
+MIN_LOGPROB = -9999.0
+"""The value for minus infinity, which JSON does not have."""
+FINAL_STATUSES = frozenset({500, 504})
+"""Statuses after which a retry would fail again, or come too late."""
 
 
 class TextAnswer:
-    """One answer in text, gathered event by event; `chunk` gives each event's part of a stream, `whole` all of it."""
+    """Collects the text of one job event by event and builds the response or the chunks of a stream."""
 
     prefix = ""
     whole_object = ""
@@ -49,8 +49,8 @@ class TextAnswer:
         self._finished: Finished | None = None
         self.tempera: dict[str, Any] = {"job": ticket.job.id, "seed": task.sampling.seed}
 
-    def take(self, event: Heard) -> None:
-        """Note what happened. Raises ApiError when the job failed."""
+    def add(self, event: TicketEvent) -> None:
+        """Collect an event. Raises ApiError if the job failed."""
         match event:
             case Started(dropped_turns=dropped):
                 self.tempera["dropped_turns"] = dropped
@@ -60,45 +60,48 @@ class TextAnswer:
                 self._logprobs_after += event.logprobs_after
                 self._entropies += event.entropies
             case Dial():
-                self.tempera["dial"] = _dial(event)
+                self.tempera["dial"] = _dial_fields(event)
             case Finished():
                 self._finished = event
-                self.tempera["seconds"] = round(self._ticket.seconds, 3)
+                self.tempera["seconds"] = round(self._ticket.run_seconds, 3)
             case Failed():
-                raise failure(event)
+                raise to_api_error(event)
 
-    def whole(self) -> dict[str, Any]:
-        """The response, once `Finished` was taken."""
+    def build_response(self) -> dict[str, Any]:
+        """Return the response, once `Finished` was added."""
         reason = self._finished.reason if self._finished else None
-        after = self._after(self._logprobs_after, self._entropies)
-        choice = self._choice("".join(self._text), self._logprobs, reason)
-        return self._envelope(self.whole_object, [choice]) | {"usage": self.usage(), "tempera": self.tempera | after}
+        after = self._sampled_fields(self._logprobs_after, self._entropies)
+        choice = self._whole_choice("".join(self._text), self._logprobs, reason)
+        return self._envelope(self.whole_object, [choice]) | {
+            "usage": self._build_usage(),
+            "tempera": self.tempera | after,
+        }
 
-    def chunk(self, event: Heard, *, progress: bool) -> dict[str, Any] | None:
-        """What a stream tells of an event that was taken; None when that is nothing."""
+    def build_chunk(self, event: TicketEvent, *, progress: bool) -> dict[str, Any] | None:
+        """Return the chunk of a stream for an event that was added; None if it has none."""
         after: dict[str, Any] = {}
         match event:
             case Started():
-                choice = self._part("", (), None, first=True)
+                choice = self._delta_choice("", (), None, first=True)
             case Text(text=text, logprobs=logprobs) if text or logprobs:
-                after = self._after(event.logprobs_after, event.entropies)
-                choice = self._part(text, logprobs, None)
+                after = self._sampled_fields(event.logprobs_after, event.entropies)
+                choice = self._delta_choice(text, logprobs, None)
             case Finished(reason=reason):
-                choice = self._part("", (), reason)
+                choice = self._delta_choice("", (), reason)
             case Queued(place, eta_s) if progress:
-                return self._aside({"queue": {"place": place, "eta_s": eta_s}})
+                return self._progress_chunk({"queue": {"place": place, "eta_s": eta_s}})
             case Progress(step=step, steps=steps) if progress:
-                return self._aside({"step": step, "steps": steps})
+                return self._progress_chunk({"step": step, "steps": steps})
             case _:
                 return None
         return self._envelope(self.chunk_object, [choice]) | {"tempera": self.tempera | after}
 
-    def usage_chunk(self) -> dict[str, Any]:
-        """The last chunk of a stream that was asked to include the usage."""
-        return self._envelope(self.chunk_object, []) | {"usage": self.usage(), "tempera": self.tempera}
+    def build_usage_chunk(self) -> dict[str, Any]:
+        """Return the last chunk of a stream that includes the usage."""
+        return self._envelope(self.chunk_object, []) | {"usage": self._build_usage(), "tempera": self.tempera}
 
-    def usage(self) -> dict[str, Any]:
-        """How many tokens were read, and of these taken from the cache, and written."""
+    def _build_usage(self) -> dict[str, Any]:
+        """Return the numbers of tokens read, of these found in the cache, and written."""
         end = self._finished or Finished(self._ticket.job.id)
         return {
             "prompt_tokens": end.prompt_tokens,
@@ -107,10 +110,10 @@ class TextAnswer:
             "prompt_tokens_details": {"cached_tokens": end.cached_tokens},
         }
 
-    def _after(self, logprobs: Sequence[TokenLogprob], entropies: Sequence[float]) -> dict[str, Any]:
-        return {"logprobs_after": self._listed(logprobs), "entropy": list(entropies)} if logprobs else {}
+    def _sampled_fields(self, logprobs: Sequence[TokenLogprob], entropies: Sequence[float]) -> dict[str, Any]:
+        return {"logprobs_after": self._format_logprobs(logprobs), "entropy": list(entropies)} if logprobs else {}
 
-    def _aside(self, news: dict[str, Any]) -> dict[str, Any]:
+    def _progress_chunk(self, news: dict[str, Any]) -> dict[str, Any]:
         return self._envelope(self.chunk_object, []) | {"tempera": self.tempera | news}
 
     def _envelope(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
@@ -122,50 +125,50 @@ class TextAnswer:
             "choices": choices,
         }
 
-    def _listed(self, logprobs: Sequence[TokenLogprob]) -> Any:
-        """Log-probabilities in the form of this route."""
+    def _format_logprobs(self, logprobs: Sequence[TokenLogprob]) -> Any:
+        """Return log-probabilities in the form of this route."""
         raise NotImplementedError
 
-    def _choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
+    def _whole_choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
         raise NotImplementedError
 
-    def _part(
+    def _delta_choice(
         self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None, *, first: bool = False
     ) -> dict[str, Any]:
         raise NotImplementedError
 
 
 class ChatAnswer(TextAnswer):
-    """The answer of /v1/chat/completions."""
+    """Builds the responses of /v1/chat/completions."""
 
     prefix = "chatcmpl-"
     whole_object = "chat.completion"
     chunk_object = "chat.completion.chunk"
 
-    def _choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
+    def _whole_choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
         message = {"role": "assistant", "content": text, "refusal": None}
-        return {"index": 0, "message": message, "logprobs": self._shown(logprobs), "finish_reason": reason}
+        return {"index": 0, "message": message, "logprobs": self._content_logprobs(logprobs), "finish_reason": reason}
 
-    def _part(
+    def _delta_choice(
         self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None, *, first: bool = False
     ) -> dict[str, Any]:
         delta = {"role": "assistant", "content": ""} if first else {"content": text} if reason is None else {}
         return {
             "index": 0,
             "delta": delta,
-            "logprobs": self._shown(logprobs) if logprobs else None,
+            "logprobs": self._content_logprobs(logprobs) if logprobs else None,
             "finish_reason": reason,
         }
 
-    def _shown(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
-        return {"content": self._listed(logprobs), "refusal": None} if self._wants_logprobs else None
+    def _content_logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        return {"content": self._format_logprobs(logprobs), "refusal": None} if self._wants_logprobs else None
 
-    def _listed(self, logprobs: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
-        return [_detail(token) | {"top_logprobs": list(map(_detail, token.top))} for token in logprobs]
+    def _format_logprobs(self, logprobs: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+        return [_logprob_fields(token) | {"top_logprobs": list(map(_logprob_fields, token.top))} for token in logprobs]
 
 
 class CompletionAnswer(TextAnswer):
-    """The answer of /v1/completions, with log-probabilities in their older form."""
+    """Builds the responses of /v1/completions, with log-probabilities in their older form."""
 
     prefix = "cmpl-"
     whole_object = "text_completion"
@@ -177,67 +180,71 @@ class CompletionAnswer(TextAnswer):
         self._characters = 0
         self._offsets: list[int] = []
 
-    def take(self, event: Heard) -> None:
-        """As for any text; notes where in it each token begins, too."""
-        super().take(event)
+    def add(self, event: TicketEvent) -> None:
+        """Collect an event, and the offset in the text at which each token begins."""
+        super().add(event)
         if isinstance(event, Text):
             for token in event.logprobs:
                 self._offsets.append(self._characters)
                 self._characters += 0 if token.special else len(self._decoder.decode(token.bytes))
 
-    def chunk(self, event: Heard, *, progress: bool) -> dict[str, Any] | None:
-        """As for any text, but without the opening chunk that a chat's role needs."""
-        return None if isinstance(event, Started) else super().chunk(event, progress=progress)
+    def build_chunk(self, event: TicketEvent, *, progress: bool) -> dict[str, Any] | None:
+        """Return the chunk for an event; unlike a chat, there is no first chunk with the role."""
+        return None if isinstance(event, Started) else super().build_chunk(event, progress=progress)
 
-    def _choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
-        columns = self._listed(logprobs) if self._wants_logprobs else None
+    def _whole_choice(self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None) -> dict[str, Any]:
+        columns = self._format_logprobs(logprobs) if self._wants_logprobs else None
         return {"index": 0, "text": text, "logprobs": columns, "finish_reason": reason}
 
-    def _part(
+    def _delta_choice(
         self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None, *, first: bool = False
     ) -> dict[str, Any]:
-        return self._choice(text, logprobs, reason) if logprobs else self._choice(text, (), reason) | {"logprobs": None}
+        return (
+            self._whole_choice(text, logprobs, reason)
+            if logprobs
+            else self._whole_choice(text, (), reason) | {"logprobs": None}
+        )
 
-    def _listed(self, logprobs: Sequence[TokenLogprob]) -> dict[str, list[Any]]:
+    def _format_logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, list[Any]]:
         columns: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
-        # Of a stream these are the tokens that were taken last, and else all of them.
+        # In a stream these are the tokens that were added last, otherwise all tokens.
         for token, offset in zip(logprobs, self._offsets[-len(logprobs) :], strict=False):
-            columns["tokens"].append(_legacy_name(token))
-            columns["token_logprobs"].append(_finite(token.logprob))
+            columns["tokens"].append(_legacy_token_text(token))
+            columns["token_logprobs"].append(_clamp_logprob(token.logprob))
             columns["top_logprobs"].append(
-                {_legacy_name(other): _finite(other.logprob) for other in (*token.top, token)}
+                {_legacy_token_text(other): _clamp_logprob(other.logprob) for other in (*token.top, token)}
             )
             columns["text_offset"].append(offset)
         return columns
 
 
-def failure(event: Failed) -> ApiError:
-    """The error that a failed job is answered with."""
+def to_api_error(event: Failed) -> ApiError:
+    """Return the error for a failed job."""
     return ApiError(
         event.status,
         event.message,
         code=event.code,
         param=event.param,
         retry_after=RETRY_AFTER_SECONDS if event.status == 503 else None,
-        final=event.status in FINAL,
+        final=event.status in FINAL_STATUSES,
     )
 
 
-def embeddings(ticket: Ticket, found: Vectors, end: Finished, *, packed: bool) -> dict[str, Any]:
-    """The response of /v1/embeddings; `packed` vectors are base64 of little-endian float32."""
+def build_embeddings(ticket: Ticket, vectors: Vectors, end: Finished, *, packed: bool) -> dict[str, Any]:
+    """Return the response of /v1/embeddings; `packed` vectors are base64 of little-endian float32."""
 
-    def shown(vector: tuple[float, ...]) -> str | list[float]:
+    def encode(vector: tuple[float, ...]) -> str | list[float]:
         return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode() if packed else list(vector)
 
     return {
         "object": "list",
         "model": ticket.job.model,
         "data": [
-            {"object": "embedding", "index": index, "embedding": shown(vector)}
-            for index, vector in enumerate(found.vectors)
+            {"object": "embedding", "index": index, "embedding": encode(vector)}
+            for index, vector in enumerate(vectors.vectors)
         ],
         "usage": {"prompt_tokens": end.prompt_tokens, "total_tokens": end.prompt_tokens},
-        "tempera": {"job": ticket.job.id, "seconds": round(ticket.seconds, 3)},
+        "tempera": {"job": ticket.job.id, "seconds": round(ticket.run_seconds, 3)},
     }
 
 
@@ -256,18 +263,20 @@ CATEGORIES = (
     "violence",
     "violence/graphic",
 )
-"""All of OpenAI's, which clients expect; those that a model does not tell apart have the probability 0."""
-FLAGGED = 0.5
-"""How probable it has to be that something is wrong with a text."""
+"""All of OpenAI's categories, which clients expect; categories that a model does not know have the probability 0."""
+FLAG_THRESHOLD = 0.5
+"""The probability of any category from which a text is flagged."""
 
 
-def moderations(ticket: Ticket, found: Scores) -> dict[str, Any]:
-    """The response of /v1/moderations. A flagged text is in its most probable category, if in no other one."""
+def build_moderations(ticket: Ticket, moderated: Scores) -> dict[str, Any]:
+    """Return the response of /v1/moderations. A flagged text is at least in its most probable category."""
     results = []
-    for row in found.scores:
-        scores = dict.fromkeys(CATEGORIES, 0.0) | dict(zip(found.categories, row, strict=True))
-        flagged, worst = sum(row) >= FLAGGED, max(row)
-        categories = {name: flagged and score > 0 and score >= min(FLAGGED, worst) for name, score in scores.items()}
+    for row in moderated.scores:
+        scores = dict.fromkeys(CATEGORIES, 0.0) | dict(zip(moderated.categories, row, strict=True))
+        flagged, worst = sum(row) >= FLAG_THRESHOLD, max(row)
+        categories = {
+            name: flagged and score > 0 and score >= min(FLAG_THRESHOLD, worst) for name, score in scores.items()
+        }
         applied = {name: ["text"] for name in scores}
         results.append(
             {
@@ -281,41 +290,43 @@ def moderations(ticket: Ticket, found: Scores) -> dict[str, Any]:
         "id": f"modr-{ticket.job.id.removeprefix('job_')}",
         "model": ticket.job.model,
         "results": results,
-        "tempera": {"job": ticket.job.id, "seconds": round(ticket.seconds, 3)},
+        "tempera": {"job": ticket.job.id, "seconds": round(ticket.run_seconds, 3)},
     }
 
 
-def _dial(event: Dial) -> dict[str, Any]:
+def _dial_fields(event: Dial) -> dict[str, Any]:
     return {
-        "tokens": list(map(_logit, event.tokens)),
+        "tokens": list(map(_logit_fields, event.tokens)),
         "temperatures": event.temperatures,
         "log_sum_exp": event.log_sum_exp,
         "entropy": event.entropy,
-        "drawn": _logit(event.drawn),
-        "prompt": [{"id": token.id, "bytes": list(token.bytes)} | _marked(token) for token in event.prompt],
+        "drawn": _logit_fields(event.drawn),
+        "prompt": [{"id": token.id, "bytes": list(token.bytes)} | _special_field(token) for token in event.prompt],
     }
 
 
-def _logit(token: TokenLogit) -> dict[str, Any]:
+def _logit_fields(token: TokenLogit) -> dict[str, Any]:
     named = {"token": token.text, "id": token.id, "bytes": list(token.bytes), "logit": token.logit}
-    return named | {"after": token.after} | _marked(token)
+    return named | {"after": token.after} | _special_field(token)
 
 
-def _detail(token: TokenLogprob) -> dict[str, Any]:
-    return {"token": token.text, "bytes": list(token.bytes), "logprob": _finite(token.logprob)} | _marked(token)
+def _logprob_fields(token: TokenLogprob) -> dict[str, Any]:
+    return {"token": token.text, "bytes": list(token.bytes), "logprob": _clamp_logprob(token.logprob)} | _special_field(
+        token
+    )
 
 
-def _marked(token: TokenLogprob | TokenLogit | PromptToken) -> dict[str, bool]:
+def _special_field(token: TokenLogprob | TokenLogit | PromptToken) -> dict[str, bool]:
     return {"special": True} if token.special else {}
 
 
-def _legacy_name(token: TokenLogprob) -> str:
-    """The token's text, or, for a part of a character, its bytes as OpenAI writes them."""
+def _legacy_token_text(token: TokenLogprob) -> str:
+    """Return the token's text, or, for a part of a character, its bytes as OpenAI writes them."""
     try:
         return token.bytes.decode()
     except UnicodeDecodeError:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.bytes)
 
 
-def _finite(logprob: float) -> float:
-    return max(logprob, LEAST_LOGPROB)
+def _clamp_logprob(logprob: float) -> float:
+    return max(logprob, MIN_LOGPROB)

@@ -1,4 +1,4 @@
-"""The routes that ask a model for something: decode, submit, and answer whole or as a stream."""
+"""The routes that use a model: parse the request, submit a job, and answer in one response or as a stream."""
 
 from __future__ import annotations
 
@@ -20,28 +20,35 @@ from model_server.api.requests import (
     StreamOptions,
     parse,
 )
-from model_server.api.responses import ChatAnswer, CompletionAnswer, TextAnswer, embeddings, failure, moderations
+from model_server.api.responses import (
+    ChatAnswer,
+    CompletionAnswer,
+    TextAnswer,
+    build_embeddings,
+    build_moderations,
+    to_api_error,
+)
 from model_server.api.sse import EventStream
 from model_server.errors import ApiError
 from model_server.jobs import Chat, Completion, Failed, Finished, Job, Scores, Vectors
-from model_server.workers.served_model import ServedModel, lookup
+from model_server.workers.served_model import ServedModel, find_model
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from model_server.jobs import Faces, Imagine, Task
-    from model_server.scheduling.ticket import Heard, Ticket
+    from model_server.scheduling.ticket import Ticket, TicketEvent
 
 ImageRequests = ImageRequest | VariationRequest
-AnyRequest = ChatRequest | CompletionRequest | ImageRequests | EmbeddingRequest | ModerationRequest
+ParsedRequest = ChatRequest | CompletionRequest | ImageRequests | EmbeddingRequest | ModerationRequest
 KEEP_ALIVE_SECONDS = 15.0
 JOB = web.RequestKey("JOB", Job)
 STREAM = web.RequestKey("STREAM", EventStream)
-"""What a request became, for those who log it and shape its errors."""
+"""The job and the stream of a request, for the middlewares that log it and render its errors."""
 TRUSTED = web.RequestKey("TRUSTED", bool)
-"""Whether the client showed a key, so that it is believed for whom it asks."""
+"""True if the client has a key, so that the `user` field of its requests is believed."""
 
-ASK = {
+TASK_ENDPOINTS = {
     "chat": "answers in text at /v1/chat/completions and /v1/completions",
     "images": "draws pictures at /v1/images/generations and /v1/images/variations",
     "faces": "draws faces at /v1/images/generations",
@@ -51,13 +58,13 @@ ASK = {
 
 
 class Routes:
-    """The handlers, with the models that they ask."""
+    """The handlers and the models that they use."""
 
     def __init__(self, models: Iterable[ServedModel]) -> None:
         self._models = {model.name: model for model in models}
 
     def table(self) -> list[web.RouteDef]:
-        """What to serve under which path."""
+        """Return the route definitions."""
         return [
             web.post("/v1/chat/completions", self.chat),
             web.post("/v1/completions", self.complete),
@@ -71,141 +78,149 @@ class Routes:
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions."""
-        return await self._write(request, parse(ChatRequest, await request.read()), ChatAnswer)
+        return await self._answer_text(request, parse(ChatRequest, await request.read()), ChatAnswer)
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/completions."""
-        return await self._write(request, parse(CompletionRequest, await request.read()), CompletionAnswer)
+        return await self._answer_text(request, parse(CompletionRequest, await request.read()), CompletionAnswer)
 
     async def draw(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/images/generations."""
-        asked = parse(ImageRequest, await request.read())
-        model = self._find(asked, "faces", "images")
-        return await self._draw(request, asked, asked.faces() if model.task == "faces" else asked.imagine())
+        parsed = parse(ImageRequest, await request.read())
+        model = self._find_model(parsed, "faces", "images")
+        return await self._answer_images(
+            request, parsed, parsed.to_faces() if model.task == "faces" else parsed.to_imagine()
+        )
 
     async def vary(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/images/variations."""
         fields, picture = await read_form(request)
-        asked = parse(VariationRequest, fields)
-        self._find(asked, "images")
-        return await self._draw(request, asked, asked.variation(picture))
+        parsed = parse(VariationRequest, fields)
+        self._find_model(parsed, "images")
+        return await self._answer_images(request, parsed, parsed.to_variation(picture))
 
     async def embed(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/embeddings."""
-        asked = parse(EmbeddingRequest, await request.read())
-        packed = asked.encoding_format == "base64"
-        self._find(asked, "embeddings")
-        with self._submit(request, asked, asked.task()) as ticket:
-            events = await _all(ticket)
-            found = next(event for event in events if isinstance(event, Vectors))
+        parsed = parse(EmbeddingRequest, await request.read())
+        packed = parsed.encoding_format == "base64"
+        self._find_model(parsed, "embeddings")
+        with self._submit(request, parsed, parsed.to_task()) as ticket:
+            events = await _collect_events(ticket)
+            vectors = next(event for event in events if isinstance(event, Vectors))
             end = next(event for event in events if isinstance(event, Finished))
-            return await _whole(ticket, lambda: json.dumps(embeddings(ticket, found, end, packed=packed)))
+            return await _json_response(
+                ticket, lambda: json.dumps(build_embeddings(ticket, vectors, end, packed=packed))
+            )
 
     async def moderate(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/moderations."""
-        asked = parse(ModerationRequest, await request.read())
-        if not asked.model:
-            asked = asked.model_copy(update={"model": self._first("moderations")})
-        self._find(asked, "moderations")
-        with self._submit(request, asked, asked.task()) as ticket:
-            found = next(event for event in await _all(ticket) if isinstance(event, Scores))
-            return await _whole(ticket, lambda: json.dumps(moderations(ticket, found)))
+        parsed = parse(ModerationRequest, await request.read())
+        if not parsed.model:
+            parsed = parsed.model_copy(update={"model": self._first_model_name("moderations")})
+        self._find_model(parsed, "moderations")
+        with self._submit(request, parsed, parsed.to_task()) as ticket:
+            scores = next(event for event in await _collect_events(ticket) if isinstance(event, Scores))
+            return await _json_response(ticket, lambda: json.dumps(build_moderations(ticket, scores)))
 
     async def queue(self, request: web.Request) -> web.Response:
-        """GET /v1/queue: every model's jobs, without what they ask; whose they are is told to holders of a key."""
-        data = [_queue_of(model, with_users=request[TRUSTED]) for model in self._models.values()]
+        """GET /v1/queue: the jobs of every model, without their content; their users only for clients with a key."""
+        data = [_describe_queue(model, with_users=request[TRUSTED]) for model in self._models.values()]
         return web.json_response({"object": "list", "data": data})
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """DELETE /v1/jobs/{id}. Without a key, only jobs from the same address are there to be cancelled."""
+        """DELETE /v1/jobs/{id}. A client without a key can only cancel jobs from its own address."""
         job_id = request.match_info["id"]
-        tickets = (model.lane.find(job_id) for model in self._models.values())
+        tickets = (model.queue.find(job_id) for model in self._models.values())
         ticket = next(filter(None, tickets), None)
-        if ticket is None or not (request[TRUSTED] or ticket.job.user == _owner(request, None)):
+        if ticket is None or not (request[TRUSTED] or ticket.job.user == _queue_user(request, None)):
             raise ApiError(404, "There is no such job; it may have ended already.", code="job_not_found")
         ticket.cancel()
         return web.json_response({"id": job_id, "object": "job", "status": "cancelled"})
 
-    def _find(self, asked: AnyRequest, *purposes: str) -> ServedModel:
-        """The model that is asked. Raises ApiError when there is none, or when it is for something else."""
-        model = lookup(self._models, asked.model)
+    def _find_model(self, parsed: ParsedRequest, *purposes: str) -> ServedModel:
+        """Return the requested model. Raises ApiError if there is none, or if its task is not among `purposes`."""
+        model = find_model(self._models, parsed.model)
         if model.task not in purposes:
-            sentence = f"{model.name} {ASK[model.task]}, and does nothing else."
+            sentence = f"{model.name} {TASK_ENDPOINTS[model.task]}, and does nothing else."
             raise ApiError(400, sentence, code="wrong_model", param="model")
         return model
 
-    def _first(self, purpose: str) -> str:
-        """The name of the first model that is for `purpose`. Raises ApiError (404) when there is none."""
+    def _first_model_name(self, purpose: str) -> str:
+        """Return the name of the first model whose task is `purpose`. Raises ApiError (404) if there is none."""
         for model in self._models.values():
             if model.task == purpose:
                 return model.name
         raise ApiError(404, f"No model here is for {purpose}.", code="model_not_found", param="model")
 
-    def _submit(self, request: web.Request, asked: AnyRequest, task: Task) -> Ticket:
-        job = Job(id=f"job_{secrets.token_hex(12)}", model=asked.model, task=task, user=_owner(request, asked.user))
+    def _submit(self, request: web.Request, parsed: ParsedRequest, task: Task) -> Ticket:
+        job = Job(
+            id=f"job_{secrets.token_hex(12)}", model=parsed.model, task=task, user=_queue_user(request, parsed.user)
+        )
         request[JOB] = job
-        return lookup(self._models, asked.model).submit(job, deadline_s=asked.deadline_s)
+        return find_model(self._models, parsed.model).submit(job, deadline_s=parsed.deadline_s)
 
-    async def _write(
-        self, request: web.Request, asked: ChatRequest | CompletionRequest, kind: type[TextAnswer]
+    async def _answer_text(
+        self, request: web.Request, parsed: ChatRequest | CompletionRequest, kind: type[TextAnswer]
     ) -> web.StreamResponse:
-        self._find(asked, "chat")
-        task: Chat | Completion = asked.task()
-        with self._submit(request, asked, task) as ticket:
+        self._find_model(parsed, "chat")
+        task: Chat | Completion = parsed.to_task()
+        with self._submit(request, parsed, task) as ticket:
             answer = kind(ticket, task)
-            if asked.stream:
-                options = asked.stream_options or StreamOptions()
-                stream = request[STREAM] = EventStream(request, _headers(ticket))
-                return await _streamed(stream, ticket, answer, options)
-            for event in await _all(ticket):
-                answer.take(event)
-            return await _whole(ticket, lambda: json.dumps(answer.whole(), allow_nan=False))
+            if parsed.stream:
+                options = parsed.stream_options or StreamOptions()
+                stream = request[STREAM] = EventStream(request, _job_headers(ticket))
+                return await _stream_text(stream, ticket, answer, options)
+            for event in await _collect_events(ticket):
+                answer.add(event)
+            return await _json_response(ticket, lambda: json.dumps(answer.build_response(), allow_nan=False))
 
-    async def _draw(self, request: web.Request, asked: ImageRequests, task: Faces | Imagine) -> web.StreamResponse:
-        with self._submit(request, asked, task) as ticket:
+    async def _answer_images(
+        self, request: web.Request, parsed: ImageRequests, task: Faces | Imagine
+    ) -> web.StreamResponse:
+        with self._submit(request, parsed, task) as ticket:
             answer = ImageAnswer(ticket, task)
-            if asked.stream:
-                stream = request[STREAM] = EventStream(request, _headers(ticket))
-                return await _drawn(stream, ticket, answer)
-            for event in await _all(ticket):
-                answer.take(event)
-            return await _whole(ticket, lambda: json.dumps(answer.whole()))
+            if parsed.stream:
+                stream = request[STREAM] = EventStream(request, _job_headers(ticket))
+                return await _stream_images(stream, ticket, answer)
+            for event in await _collect_events(ticket):
+                answer.add(event)
+            return await _json_response(ticket, lambda: json.dumps(answer.build_response()))
 
 
-async def _all(ticket: Ticket) -> list[Heard]:
-    """All that happens until the job is finished. Raises ApiError when it fails."""
-    events: list[Heard] = []
+async def _collect_events(ticket: Ticket) -> list[TicketEvent]:
+    """Return all events of the job until it has finished. Raises ApiError if it failed."""
+    events: list[TicketEvent] = []
     async for event in ticket:
         if isinstance(event, Failed):
-            raise failure(event)
+            raise to_api_error(event)
         events.append(event)
     return events
 
 
-async def _streamed(
+async def _stream_text(
     stream: EventStream, ticket: Ticket, answer: TextAnswer, options: StreamOptions
 ) -> web.StreamResponse:
-    async for event in _heard(stream, ticket):
-        answer.take(event)
-        if chunk := answer.chunk(event, progress=bool(options.include_progress)):
+    async for event in _events_with_keep_alive(stream, ticket):
+        answer.add(event)
+        if chunk := answer.build_chunk(event, progress=bool(options.include_progress)):
             await stream.send(chunk | ({"usage": None} if options.include_usage else {}))
     if options.include_usage:
-        await stream.send(answer.usage_chunk())
+        await stream.send(answer.build_usage_chunk())
     return await stream.finish()
 
 
-async def _drawn(stream: EventStream, ticket: Ticket, answer: ImageAnswer) -> web.StreamResponse:
-    async for event in _heard(stream, ticket):
-        answer.take(event)
-        if news := answer.news(event):
-            await stream.send(news, news["type"])
-    for last in answer.completed():
-        await stream.send(last, last["type"])
+async def _stream_images(stream: EventStream, ticket: Ticket, answer: ImageAnswer) -> web.StreamResponse:
+    async for event in _events_with_keep_alive(stream, ticket):
+        answer.add(event)
+        if part := answer.build_event(event):
+            await stream.send(part, part["type"])
+    for completed in answer.build_completed_events():
+        await stream.send(completed, completed["type"])
     return await stream.finish()
 
 
-async def _heard(stream: EventStream, ticket: Ticket) -> AsyncIterator[Heard]:
-    """What happens to a job; where that is nothing for long, the client is told at least that it waits."""
+async def _events_with_keep_alive(stream: EventStream, ticket: Ticket) -> AsyncIterator[TicketEvent]:
+    """Iterate over the events of a job; send a keep-alive to the client while there are none for long."""
     while True:
         try:
             async with asyncio.timeout(KEEP_ALIVE_SECONDS):
@@ -218,40 +233,40 @@ async def _heard(stream: EventStream, ticket: Ticket) -> AsyncIterator[Heard]:
         yield event
 
 
-def _owner(request: web.Request, user: str | None) -> str:
-    """Whom the queue must be fair to. A client without a key could invent users; its address is all that is known."""
+def _queue_user(request: web.Request, user: str | None) -> str:
+    """Return the user of a job for the queue. A client without a key could invent users, so its address counts."""
     return user or "" if request[TRUSTED] else f"address:{request.remote}"
 
 
-def _queue_of(model: ServedModel, *, with_users: bool) -> dict[str, Any]:
-    lane = model.lane
+def _describe_queue(model: ServedModel, *, with_users: bool) -> dict[str, Any]:
+    queue = model.queue
     jobs = [
         {"id": job.id, "state": "waiting" if job.place else "running", "place": job.place, "age_s": round(job.age_s, 3)}
         | ({"user": job.user} if with_users else {})
-        for job in lane.sights()
+        for job in queue.snapshots()
     ]
     waiting = sum(job["state"] == "waiting" for job in jobs)
     return {
         "model": model.name,
-        "capacity": lane.capacity,
+        "capacity": queue.capacity,
         "running": len(jobs) - waiting,
         "waiting": waiting,
-        "mean_seconds": _rounded(lane.meter.mean_seconds),
-        "tokens_per_second": _rounded(lane.meter.tokens_per_second),
-        "prefix_hit_rate": _rounded(lane.meter.prefix_hit_rate),
+        "mean_seconds": _round(queue.throughput.mean_seconds),
+        "tokens_per_second": _round(queue.throughput.tokens_per_second),
+        "prefix_hit_rate": _round(queue.throughput.prefix_hit_rate),
         "jobs": jobs,
     }
 
 
-def _rounded(figure: float | None) -> float | None:
+def _round(figure: float | None) -> float | None:
     return None if figure is None else round(figure, 3)
 
 
-def _headers(ticket: Ticket) -> dict[str, str]:
+def _job_headers(ticket: Ticket) -> dict[str, str]:
     return {"X-Job-Id": ticket.job.id}
 
 
-async def _whole(ticket: Ticket, render: Callable[[], str]) -> web.Response:
-    # A thousand vectors take long enough to write down that other requests would notice.
+async def _json_response(ticket: Ticket, render: Callable[[], str]) -> web.Response:
+    # In a thread, because encoding a thousand vectors would block the event loop noticeably.
     text = await asyncio.to_thread(render)
-    return web.Response(text=text, content_type="application/json", headers=_headers(ticket))
+    return web.Response(text=text, content_type="application/json", headers=_job_headers(ticket))

@@ -1,4 +1,4 @@
-"""Measures what is served, next to what people would run instead, and says which goals are met."""
+"""Benchmarks that compare served models with the programs that people would use otherwise, and with goals."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from model_server.bench.diffusion import diffusion
 from model_server.bench.language import language
 from model_server.bench.machine import BenchOptions
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the benchmark that is named, or say which there are. Raises StoreError when it cannot be run here."""
+    """Run the named benchmark, or list all of them. Raises OperatorError if it cannot be run here."""
     parser = argparse.ArgumentParser(prog="tempera-models bench", description=__doc__)
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK")
     for name, (summary, model, _) in BENCHMARKS.items():
@@ -27,21 +27,23 @@ def main(arguments: Sequence[str]) -> int:
         command.add_argument(
             "--catalogue", action="append", default=[], metavar="FILE", help="overlays the built-in catalogue"
         )
-        command.add_argument("--runs", type=int, default=3, help="of which the medians count (default: %(default)s)")
-        command.add_argument("--threads", type=int, default=2, help="for each side (default: %(default)s)")
+        command.add_argument(
+            "--runs", type=int, default=3, help="number of runs; the medians are shown (default: %(default)s)"
+        )
+        command.add_argument("--threads", type=int, default=2, help="threads of each server (default: %(default)s)")
     options = parser.parse_args(arguments)
     if options.benchmark is None:
         parser.print_help()
         return 0
     if options.runs < 1 or options.threads < 1:
-        raise StoreError("--runs and --threads should be at least 1.")
-    wanted = BenchOptions(
+        raise OperatorError("--runs and --threads should be at least 1.")
+    bench_options = BenchOptions(
         model=options.model,
         runs=options.runs,
         threads=options.threads,
         overlays=tuple(map(Path, options.catalogue)),
     )
-    asyncio.run(_print(BENCHMARKS[options.benchmark][2](wanted)))
+    asyncio.run(_print(BENCHMARKS[options.benchmark][2](bench_options)))
     return 0
 
 
@@ -53,12 +55,12 @@ async def _print(parts: AsyncIterator[str]) -> None:
 
 BENCHMARKS: dict[str, tuple[str, str, Callable[[BenchOptions], AsyncIterator[str]]]] = {
     "language": (
-        "a chat model beside llama.cpp: speed, waiting, memory, quality, fairness",
+        "a chat model beside llama.cpp: speed, waiting times, memory, quality, fairness",
         "qwen2.5-coder-0.5b-instruct",
         language,
     ),
     "diffusion": (
-        "pictures beside diffusers: speed alone and for many, first preview, cancelling",
+        "pictures beside diffusers: speed for one and many users, first preview, cancelling",
         "emoji-diffusion",
         diffusion,
     ),

@@ -1,9 +1,10 @@
-"""What a benchmark is asked for, and the machine that it runs on."""
+"""Parts that the benchmarks share: their options, the machine that they run on, and engines in child processes."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import json
 import os
 import platform
 import sys
@@ -21,32 +22,52 @@ CATALOGUE = Path(__file__).resolve().parents[2] / "config" / "models.toml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchOptions:
-    """One comparison: of which model, how often, with how many threads for each side."""
+    """The options of a benchmark: the model, the number of runs, and the threads of each server."""
 
     model: str
     runs: int
     threads: int
     overlays: tuple[Path, ...] = ()
-    """Of the built-in catalogue."""
+    """Files that overlay the built-in catalogue."""
 
     def catalogue(self) -> dict[str, CatalogueEntry]:
-        """All models. Raises StoreError for an overlay that is wrong."""
+        """Return all models. Raises OperatorError for an invalid overlay."""
         return load_catalogue(CATALOGUE, *self.overlays)
 
 
-def machine(wanted: BenchOptions, *packages: str) -> str:
-    """What was measured on what, and with which versions of `packages`."""
+def describe_machine(options: BenchOptions, *packages: str) -> str:
+    """Describe the model, the machine, and the versions of Python and `packages`."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
     return (
-        f"{wanted.model}, {_processor()}, {wanted.threads} threads for each, medians of {wanted.runs} runs in turns\n"
+        f"{options.model}, {_processor()}, {options.threads} threads for each, "
+        f"medians of {options.runs} runs in turns\n"
         f"Python {platform.python_version()}, {', '.join(versions)}"
     )
 
 
-def say(what: str) -> None:
-    """Minutes pass; the table on stdout stays alone there."""
+def report_stage(what: str) -> None:
+    """Write the current stage to stderr, because stages take minutes and stdout is for the table."""
     sys.stderr.write(f"measuring {what} …\n")
     sys.stderr.flush()
+
+
+def spec_as_json(entry: CatalogueEntry, folder: Path) -> str:
+    """Return the fields of an EngineSpec for a program that loads the engine in a child process."""
+    return json.dumps(
+        {
+            "name": entry.name,
+            "engine": entry.engine,
+            "folder": str(folder),
+            "device": entry.device,
+            "dtype": entry.dtype,
+            "options": entry.options,
+        }
+    )
+
+
+def child_environment(threads: int) -> dict[str, str]:
+    """Return the environment of a child process that computes with so many threads."""
+    return os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
 
 
 def _processor() -> str:

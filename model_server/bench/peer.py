@@ -1,6 +1,6 @@
-"""llama.cpp's server as `xllamacpp` brings it: `python -m model_server.bench.peer GGUF PORT THREADS SLOTS CONTEXT`.
+"""Runs llama.cpp's server, from `xllamacpp`: `python -m model_server.bench.peer GGUF PORT THREADS SLOTS CONTEXT`.
 
-It ends with its standard input.
+It ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 
 def main() -> None:
-    """Serve `GGUF` with so many threads, to so many clients at once, each with `CONTEXT` tokens."""
+    """Serve `GGUF` with THREADS threads to SLOTS clients at once, each with CONTEXT tokens."""
     xllamacpp = importlib.import_module("xllamacpp")
     gguf, port, threads, slots, context = sys.argv[1], *map(int, sys.argv[2:6])
     settings = xllamacpp.CommonParams()

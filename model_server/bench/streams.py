@@ -1,4 +1,4 @@
-"""Chats over HTTP as a client sees them, and the texts that are asked about."""
+"""Streams chats over HTTP and measures them, and makes the prompts for that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,27 +21,29 @@ WORDS = (
     *("engine", "forest", "candle", "mirror", "harbor", "planet", "village", "doctor", "kitchen", "summer", "pencil"),
     *("castle", "shadow", "button", "farmer", "island", "ticket", "valley", "orange", "bottle", "carpet", "hammer"),
 )
-"""Most are one token each."""
+"""Words of which most are one token."""
 TASK = "Write a long and detailed explanation of how these things could be connected:"
 TOKENS_AROUND = 42
-"""About what the chat template and TASK take of a prompt."""
+"""Approximate length of the chat template and TASK in a prompt."""
+Request = tuple[str, dict[str, Any]]
+"""The text of a chat and further fields of its request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamResult:
-    """One streamed answer. When it was asked for, and when its first and its last text came, in seconds."""
+    """One streamed answer: the times of the request, the first and the last text, in seconds, and its tokens."""
 
     asked: float
     first: float
     last: float
     read: int
-    """Tokens of the prompt, `cached` of which needed no work."""
+    """Tokens of the prompt, of which `cached` came from the cache."""
     cached: int
     written: int
     places: tuple[int, ...] = ()
-    """In the queue, as they were told one after the other."""
+    """The places in the queue that the server reported, in order."""
     tokens: tuple[str, ...] = ()
-    """What was written, one by one, where it was asked for."""
+    """The text of each written token, if the request asked for log-probabilities."""
 
     @property
     def wait(self) -> float:
@@ -54,14 +56,14 @@ class StreamResult:
         return (self.written - 1) / (self.last - self.first) if self.last > self.first else 0.0
 
 
-def prompt(tokens: int, seed: object) -> str:
-    """A request for a long text whose prompt has about so many tokens; another seed, another text from the start."""
+def make_prompt(tokens: int, seed: object) -> str:
+    """Return a prompt of about `tokens` tokens that asks for a long text; each seed gives other words."""
     chosen = random.Random(str(seed)).choices(WORDS, k=max(1, tokens - TOKENS_AROUND))  # noqa: S311 - no secret
     return f"{' '.join(chosen)}\n{TASK}"
 
 
 async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int, **fields: Any) -> StreamResult:
-    """One answer of at most `tokens` tokens. Raises StoreError when the server refuses."""
+    """Stream one answer of at most `tokens` tokens. Raises OperatorError if the server refuses."""
     body = {
         "model": model,
         "messages": [{"role": "user", "content": text}],
@@ -74,13 +76,13 @@ async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int
     places, named = list[int](), list[str]()
     async with session.post("/v1/chat/completions", json=body) as response:
         if response.status != 200:
-            raise StoreError(f"The model server refused: {await _refusal(response)}")
+            raise OperatorError(f"The model server refused: {await read_error(response)}")
         async for line in response.content:
             if not line.startswith(b"data: {"):
                 continue
             chunk = json.loads(line.removeprefix(b"data: "))
             if "error" in chunk:
-                raise StoreError(f"The model server failed: {chunk['error']['message']}")
+                raise OperatorError(f"The model server failed: {chunk['error']['message']}")
             usage = chunk.get("usage") or usage
             if queue := (chunk.get("tempera") or {}).get("queue"):
                 places.append(queue["place"])
@@ -89,7 +91,7 @@ async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int
                     texts.append(time.perf_counter())
                 named += [token["token"] for token in (choice.get("logprobs") or {}).get("content") or ()]
     if not texts:
-        raise StoreError("The model server sent no text.")
+        raise OperatorError("The model server sent no text.")
     return StreamResult(
         asked=asked,
         first=texts[0],
@@ -102,21 +104,27 @@ async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int
     )
 
 
-async def together(
-    session: aiohttp.ClientSession, model: str, texts: Sequence[str], tokens: int, *, apart: float = 0.0
+async def ask_together(
+    session: aiohttp.ClientSession,
+    model: str,
+    requests: Sequence[Request],
+    tokens: int,
+    *,
+    delay: float = 0.0,
 ) -> list[StreamResult]:
-    """Answers to texts that are asked at once, or each `apart` seconds after the one before."""
+    """Stream the answers to texts with their fields at the same time, or each `delay` seconds after the one before."""
 
-    async def later(place: int, text: str) -> StreamResult:
-        await asyncio.sleep(place * apart)
-        return await ask(session, model, text, tokens)
+    async def ask_later(index: int, text: str, fields: dict[str, Any]) -> StreamResult:
+        await asyncio.sleep(index * delay)
+        return await ask(session, model, text, tokens, **fields)
 
     async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(later(place, text)) for place, text in enumerate(texts)]
-    return [task.result() for task in asked]
+        running = [tasks.create_task(ask_later(index, *request)) for index, request in enumerate(requests)]
+    return [task.result() for task in running]
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> str:
+async def read_error(response: aiohttp.ClientResponse) -> str:
+    """Return the sentence of an error response, or its status."""
     try:
         return str((await response.json(content_type=None))["error"]["message"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What was measured, as a table in Markdown."""
+"""The table of results in Markdown."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A figure should be at least, or at most, `bound`."""
+    """The least or the greatest value that a figure should have."""
 
-    sense: Literal["≥", "≤"]
+    comparison: Literal["≥", "≤"]
     bound: float
 
-    def met_by(self, figure: float) -> bool:
-        """Whether it is."""
-        return figure >= self.bound if self.sense == "≥" else figure <= self.bound
+    def is_met_by(self, figure: float) -> bool:
+        """Return whether `figure` meets the goal."""
+        return figure >= self.bound if self.comparison == "≥" else figure <= self.bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRow:
-    """One line. The goal is about `judged`: a ratio, shown with ×, or the figure itself."""
+    """One row. The goal is about `figure`, which is shown with × if it is a ratio."""
 
     what: str
     ours: str
     theirs: str = ""
-    judged: float
+    figure: float
     ratio: bool = False
     goal: Goal
 
     def cells(self) -> tuple[str, ...]:
-        """What stands under each heading; a miss says by how much."""
+        """Return the text of each column; a missed goal says by how much."""
         sign = " ×" if self.ratio else ""
-        met = "yes" if self.goal.met_by(self.judged) else f"no, by {_percent(self.judged, self.goal.bound)}"
-        compared = f"{self.judged:.2f} ×" if self.ratio else ""
-        return (self.what, self.ours, self.theirs, compared, f"{self.goal.sense} {self.goal.bound:g}{sign}", met)
+        met = "yes" if self.goal.is_met_by(self.figure) else f"no, by {_percent(self.figure, self.goal.bound)}"
+        compared = f"{self.figure:.2f} ×" if self.ratio else ""
+        return (self.what, self.ours, self.theirs, compared, f"{self.goal.comparison} {self.goal.bound:g}{sign}", met)
 
 
 def markdown(rows: Iterable[TableRow], peer: str) -> str:
-    """The table beside `peer`."""
+    """Return the table of `rows`, in which the compared program is called `peer`."""
     headings = ("", "Tempera", peer, "compared", "goal", "met")
     lines = [headings, ("---", *["---:"] * 4, "---"), *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

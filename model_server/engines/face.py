@@ -16,7 +16,7 @@ from model_server.engines.common.device import pick_device
 from model_server.engines.common.images import to_images
 from model_server.engines.common.refusal import JobRefused
 from model_server.engines.common.seeding import make_generator
-from model_server.images import encode, enlarge, grid
+from model_server.images import encode, enlarge, make_grid
 from model_server.jobs import Faces, Finished, Picture, Progress, Started
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class FaceEngine:
         events.append(Progress(face_job.job_id, face_job.done, task.count))
         if face_job.done == task.count:
             if task.layout == "grid":
-                events.append(self._make_picture(face_job, grid(face_job.faces), seed=task.seed, count=task.count))
+                events.append(self._make_picture(face_job, make_grid(face_job.faces), seed=task.seed, count=task.count))
             events.append(Finished(face_job.job_id))
         return events
 

@@ -1,1 +1,1 @@
-"""Model files: found, downloaded, verified and kept in the cache."""
+"""Downloads, verifies and converts model files and keeps them in a cache."""

@@ -1,14 +1,14 @@
-"""Model files: fetch, verify, convert once, keep.
+"""The cache of model files: fetches and verifies them, converts them once, and keeps them.
 
-    <cache>/models/NAME/        the files of a model, each with the hash that the catalogue demands; or what was
-                                assembled from weights of this project and another model
-    <cache>/converted/SHA256/   what a GGUF with that hash became; what the language engine opens
-    <cache>/partial/NAME/       work in progress; gone once the model is in place
+    <cache>/models/NAME/        the files of a model, each with the hash that the catalogue demands; or a folder that
+                                was assembled from weights of this project and another model
+    <cache>/converted/SHA256/   the converted GGUF with that hash, which the language engine opens
+    <cache>/partial/NAME/       work in progress; deleted once the model is in place
     <cache>/locks/NAME.lock     held by the one process that works on a model
 
-A file gets its own name only by a rename, after its hash was right, so that no half file is ever seen. A run that was
-killed leaves whole parts in `partial`, and the next run goes on from there; those of a repository are gone on with for
-the same revision and variant alone.
+A file gets its name by a rename after its hash was verified, so that a partial file is never seen. A killed run leaves
+whole parts in `partial`, from which the next run resumes; a repository is only resumed for the same revision and
+variant.
 """
 
 from __future__ import annotations
@@ -21,73 +21,75 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_server.assembly import TRAINED, assemble, is_trained
-from model_server.catalogue import CatalogueEntry, ModelFile, StoreError
-from model_server.files.download import Download, ProgressListener, read_json, write_json
-from model_server.files.sources import PROGRESS, SourceError, Sources, bytes_in
+from model_server.assembly import PIPELINE_PARTS, assemble, is_trained
+from model_server.errors import OperatorError
+from model_server.files.download import Download, FetchListener, read_json, write_json
+from model_server.files.sources import PROGRESS, SourceError, Sources, folder_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WAIT_SECONDS = 0.3
-CONVERTED = 2.6
-"""How many times the size of a GGUF of 4 bits is what it becomes, beside which it stays."""
+    from model_server.catalogue import CatalogueEntry, ModelFile
+
+LOCK_POLL_SECONDS = 0.3
+CONVERSION_FACTOR = 2.6
+"""Ratio of the size of a converted 4-bit GGUF to the GGUF, which is kept beside it."""
 
 
 class ModelCache:
-    """The models in a cache folder: `cache`, else TEMPERA_CACHE, else ~/.cache/tempera."""
+    """The models in a cache folder: `folder`, else TEMPERA_CACHE, else ~/.cache/tempera."""
 
-    def __init__(self, cache: Path | None = None) -> None:
-        chosen = cache or Path(os.environ.get("TEMPERA_CACHE") or "~/.cache/tempera")
-        self.cache = chosen.expanduser().absolute()
+    def __init__(self, folder: Path | None = None) -> None:
+        chosen = folder or Path(os.environ.get("TEMPERA_CACHE") or "~/.cache/tempera")
+        self.folder = chosen.expanduser().absolute()
         self._stopping = threading.Event()
         self._sources = Sources(self._stopping)
 
     def stop(self) -> None:
-        """End every `ensure` that is under way, in any thread, with StoppedError; what was fetched is kept."""
+        """Make every running `ensure`, in any thread, raise StoppedError; files that were fetched are kept."""
         self._stopping.set()
 
-    def ready(self, entry: CatalogueEntry) -> Path | None:
-        """The folder that an engine opens when all of `entry` is in place, else None. Reads no big file."""
+    def find_ready_folder(self, entry: CatalogueEntry) -> Path | None:
+        """Return the folder that an engine opens if all of `entry` is in place, else None. Reads no big file."""
         if entry.folder is not None:
-            return entry.folder if _is_model(entry.folder) else None
-        folder = self.cache / "models" / entry.name
+            return entry.folder if _is_model_folder(entry.folder) else None
+        folder = self.folder / "models" / entry.name
         if entry.repository is not None:
             return folder if read_json(folder / ".origin.json") == _origin(entry) else None
         if entry.weights is not None:
             whole = read_json(folder / ".assembled.json") == self._recipe(entry)
             return folder if whole and is_trained(folder) else None
         if entry.gguf is not None:
-            converted = self._converted(entry.gguf)
+            converted = self._converted_folder(entry.gguf)
             return converted if converted.is_dir() else None
         return folder if all(_is_verified(folder, file) for file in entry.files) else None
 
-    def begun(self, entry: CatalogueEntry) -> bool:
-        """Whether a run was cut off that `ensure` will go on with."""
-        return (self.cache / "partial" / entry.name).is_dir()
+    def has_partial(self, entry: CatalogueEntry) -> bool:
+        """Return whether there is an interrupted run that `ensure` will resume."""
+        return (self.folder / "partial" / entry.name).is_dir()
 
-    def ensure(self, entry: CatalogueEntry, progress: ProgressListener | None = None) -> Path:
-        """The folder that an engine opens, after fetching, verifying and converting what is missing. Blocks.
+    def ensure(self, entry: CatalogueEntry, progress: FetchListener | None = None) -> Path:
+        """Fetch, verify and convert what is missing; return the folder that an engine opens. Blocks.
 
-        Raises StoreError with a sentence for the user, or StoppedError after `stop`.
+        Raises OperatorError with a sentence for the user, or StoppedError after `stop`.
         """
-        if folder := self.ready(entry):
+        if folder := self.find_ready_folder(entry):
             return folder
         if entry.folder is not None:
             wanted = "model_index.json" if entry.engine == "diffusion" else "config.json"
-            raise StoreError(f"{entry.name}: {entry.folder} should be a folder with {wanted} and safetensors.")
+            raise OperatorError(f"{entry.name}: {entry.folder} should be a folder with {wanted} and safetensors.")
         check_trained(entry)
-        listener = progress or _Silence()
+        listener = progress or _NoProgress()
         try:
             with self._lock(entry, listener):
-                return self.ready(entry) or self._put_in_place(entry, listener)
+                return self.find_ready_folder(entry) or self._install(entry, listener)
         except OSError as error:
-            raise StoreError(self._disk_sentence(entry, error)) from error
+            raise OperatorError(self._disk_sentence(entry, error)) from error
 
-    def _put_in_place(self, entry: CatalogueEntry, progress: ProgressListener) -> Path:
-        scratch = self.cache / "partial" / entry.name
+    def _install(self, entry: CatalogueEntry, progress: FetchListener) -> Path:
+        scratch = self.folder / "partial" / entry.name
         scratch.mkdir(parents=True, exist_ok=True)
-        target = self.cache / "models" / entry.name
+        target = self.folder / "models" / entry.name
         if entry.repository is not None:
             self._fetch_repository(entry, scratch, target, progress)
         elif entry.weights is not None:
@@ -95,52 +97,52 @@ class ModelCache:
         else:
             self._fetch_files(entry, scratch, target, progress)
         if entry.gguf is not None:
-            target = self._convert(target / entry.gguf.name, self._converted(entry.gguf), scratch, progress)
+            target = self._convert(target / entry.gguf.name, self._converted_folder(entry.gguf), scratch, progress)
         shutil.rmtree(scratch)
         return target
 
-    def _fetch_files(self, entry: CatalogueEntry, scratch: Path, target: Path, progress: ProgressListener) -> None:
+    def _fetch_files(self, entry: CatalogueEntry, scratch: Path, target: Path, progress: FetchListener) -> None:
         target.mkdir(parents=True, exist_ok=True)
         failed: dict[str, str] = {}
         downloads = {file: Download(file, scratch, self._sources, progress) for file in entry.files}
-        missing = [file for file in entry.files if not _adopt(target, file, downloads[file])]
-        converted = CONVERTED * entry.gguf.size if entry.gguf else 0
-        needed = sum(file.size for file in missing) + converted - bytes_in(scratch)
-        check_room(self.cache, f"{entry.name} needs", needed)
+        missing = [file for file in entry.files if not _is_in_place(target, file, downloads[file])]
+        converted = CONVERSION_FACTOR * entry.gguf.size if entry.gguf else 0
+        needed = sum(file.size for file in missing) + converted - folder_size(scratch)
+        check_free_space(self.folder, f"{entry.name} needs", needed)
         for file in missing:
-            whole = downloads[file].fetch(entry.sources, failed)
-            if whole is None:
-                raise StoreError(_nowhere(entry, file, failed, target))
+            downloaded = downloads[file].fetch(entry.sources, failed)
+            if downloaded is None:
+                raise OperatorError(_unavailable_sentence(entry, file, failed, target))
             path = target / file.name
             path.parent.mkdir(parents=True, exist_ok=True)
-            whole.replace(path)
-            _remember(target, file)
+            downloaded.replace(path)
+            _record_verified(target, file)
 
-    def _fetch_repository(self, entry: CatalogueEntry, scratch: Path, target: Path, progress: ProgressListener) -> None:
-        fresh, mark, origin = scratch / "repository", scratch / "origin.json", _origin(entry)
-        # What a killed run left of another repository, revision or variant would be taken for this one's.
-        if read_json(mark) != origin:
-            shutil.rmtree(fresh, ignore_errors=True)
-            write_json(mark, origin)
+    def _fetch_repository(self, entry: CatalogueEntry, scratch: Path, target: Path, progress: FetchListener) -> None:
+        staging, origin_file, origin = scratch / "repository", scratch / "origin.json", _origin(entry)
+        # Files that a killed run left of another repository, revision or variant must not be resumed.
+        if read_json(origin_file) != origin:
+            shutil.rmtree(staging, ignore_errors=True)
+            write_json(origin_file, origin)
         try:
-            self._sources.repository(
+            self._sources.fetch_repository(
                 str(entry.repository),
                 entry.revision,
                 str(entry.options.get("variant", "")),
-                fresh,
+                staging,
                 lambda done, total: progress.update(f"fetching {entry.repository}", done, total),
             )
         except SourceError as error:
-            raise StoreError(
+            raise OperatorError(
                 f"{entry.name} could not be fetched from the Hugging Face repository {entry.repository}: {error}."
             ) from error
-        shutil.rmtree(fresh / ".cache", ignore_errors=True)
-        write_json(fresh / ".origin.json", origin)
+        shutil.rmtree(staging / ".cache", ignore_errors=True)
+        write_json(staging / ".origin.json", origin)
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh.rename(target)
+        staging.rename(target)
 
-    def _assemble(self, entry: CatalogueEntry, target: Path, progress: ProgressListener) -> None:
+    def _assemble(self, entry: CatalogueEntry, target: Path, progress: FetchListener) -> None:
         weights, encoder = entry.weights, entry.text_encoder
         assert weights is not None  # noqa: S101 - the catalogue has checked that
         assert encoder is not None  # noqa: S101
@@ -150,58 +152,60 @@ class ModelCache:
         write_json(target / ".assembled.json", self._recipe(entry))
 
     def _recipe(self, entry: CatalogueEntry) -> dict[str, Any]:
-        """What tells that neither the weights nor the text encoder were changed since they were assembled."""
-        encoder = None if entry.text_encoder is None else self.ready(entry.text_encoder)
+        """Return fingerprints that change when the weights or the text encoder change after assembly."""
+        encoder = None if entry.text_encoder is None else self.find_ready_folder(entry.text_encoder)
         if entry.weights is None or encoder is None:
             return {}
-        folders = [entry.weights, *(entry.weights / part for part in TRAINED), encoder]
-        return {str(folder): _listing(folder) for folder in folders}
+        folders = [entry.weights, *(entry.weights / part for part in PIPELINE_PARTS), encoder]
+        return {str(folder): _list_fingerprints(folder) for folder in folders}
 
-    def _convert(self, source: Path, target: Path, scratch: Path, progress: ProgressListener) -> Path:
-        fresh = scratch / "converted"
-        shutil.rmtree(fresh, ignore_errors=True)
+    def _convert(self, source: Path, target: Path, scratch: Path, progress: FetchListener) -> Path:
+        staging = scratch / "converted"
+        shutil.rmtree(staging, ignore_errors=True)
 
-        def tick(line: str, _: int) -> None:
+        def report(line: str, _: int) -> None:
             if match := PROGRESS.fullmatch(line):
                 progress.update(f"converting {source.name}", int(match[1]), int(match[2]))
 
-        module = ["model_server.engines.language.convert", str(source), str(fresh)]
-        ended = self._sources.run(module, fresh, tick, {"OMP_WAIT_POLICY": "passive"})
-        if ended.status < 0:
-            need = size_text(7 * source.stat().st_size)
-            raise StoreError(f"Converting {source.name} was ended by the system; it needs about {need} of free memory.")
-        if ended.status:
-            raise StoreError(ended.last)
+        module = ["model_server.engines.language.convert", str(source), str(staging)]
+        result = self._sources.run_module(module, staging, report, {"OMP_WAIT_POLICY": "passive"})
+        if result.status < 0:
+            need = format_size(7 * source.stat().st_size)
+            raise OperatorError(
+                f"Converting {source.name} was ended by the system; it needs about {need} of free memory."
+            )
+        if result.status:
+            raise OperatorError(result.last)
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.is_dir():
-            fresh.rename(target)
+            staging.rename(target)
         return target
 
-    def _converted(self, file: ModelFile) -> Path:
-        return self.cache / "converted" / file.sha256
+    def _converted_folder(self, file: ModelFile) -> Path:
+        return self.folder / "converted" / file.sha256
 
     @contextmanager
-    def _lock(self, entry: CatalogueEntry, progress: ProgressListener) -> Iterator[None]:
+    def _lock(self, entry: CatalogueEntry, progress: FetchListener) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
-        folder = self.cache / "locks"
+        folder = self.folder / "locks"
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f"{entry.name}.lock")
         while True:
-            self._sources.check()
+            self._sources.check_stopping()
             try:
                 lock.acquire(timeout=0)
                 break
             except Timeout:
                 progress.update(f"waiting for another process that fetches {entry.name}", 0, None)
-                self._stopping.wait(WAIT_SECONDS)
+                self._stopping.wait(LOCK_POLL_SECONDS)
         try:
             yield
         finally:
             lock.release()
 
     def _disk_sentence(self, entry: CatalogueEntry, error: OSError) -> str:
-        place = short(self.cache)
+        place = shorten(self.folder)
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return (
                 f"The disk is full: {entry.name} does not fit under {place}. Make room and run it again, "
@@ -215,21 +219,21 @@ class ModelCache:
 
 
 def check_trained(entry: CatalogueEntry) -> None:
-    """Raises StoreError for a model of our own that has yet to be trained."""
-    if entry.untrained:
-        raise StoreError(
-            f"{entry.name} has no weights: {short(Path(str(entry.weights)))} should hold the folders unet, vae and "
+    """Raise OperatorError for a model of our own that has not been trained yet."""
+    if entry.is_untrained:
+        raise OperatorError(
+            f"{entry.name} has no weights: {shorten(Path(str(entry.weights)))} should hold the folders unet, vae and "
             "scheduler, as tempera-models train writes them with --export."
         )
 
 
-class _Silence:
+class _NoProgress:
     def update(self, what: str, done: int, total: int | None) -> None:
-        """Nobody listens."""
+        """Ignore the progress."""
 
 
-def size_text(size: float) -> str:
-    """A number of bytes for people: 491 MB."""
+def format_size(size: float) -> str:
+    """Format a number of bytes for people: 491 MB."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} {unit}"
@@ -237,13 +241,13 @@ def size_text(size: float) -> str:
     return f"{size:,.0f} TB"
 
 
-def short(path: Path) -> str:
-    """`path` with ~ for the home folder."""
+def shorten(path: Path) -> str:
+    """Return `path` with ~ for the home folder."""
     return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
-def _is_model(folder: Path) -> bool:
-    """Whether transformers can open the folder, or diffusers, whose pipelines have a folder for each part."""
+def _is_model_folder(folder: Path) -> bool:
+    """Return whether transformers can open the folder, or diffusers, whose pipelines have a folder for each part."""
     single = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
     return single or ((folder / "model_index.json").is_file() and any(folder.glob("*/*.safetensors")))
 
@@ -253,14 +257,14 @@ def _origin(entry: CatalogueEntry) -> dict[str, Any]:
     return origin | ({"variant": entry.options["variant"]} if "variant" in entry.options else {})
 
 
-def _listing(folder: Path) -> list[Any]:
-    """The files of a folder, with what changes when they do."""
+def _list_fingerprints(folder: Path) -> list[Any]:
+    """Return name, size and modification time of each file in a folder."""
     files = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
 
 
-def _stamp(folder: Path, file: ModelFile) -> list[Any]:
-    """What tells that a verified file was not touched since, without reading it again."""
+def _fingerprint(folder: Path, file: ModelFile) -> list[Any]:
+    """Return values that show without reading a verified file that it has not changed since."""
     try:
         status = (folder / file.name).stat()
     except OSError:
@@ -269,39 +273,39 @@ def _stamp(folder: Path, file: ModelFile) -> list[Any]:
 
 
 def _is_verified(folder: Path, file: ModelFile) -> bool:
-    stamp = _stamp(folder, file)
-    return bool(stamp) and read_json(folder / ".verified.json").get(file.name) == stamp
+    fingerprint = _fingerprint(folder, file)
+    return bool(fingerprint) and read_json(folder / ".verified.json").get(file.name) == fingerprint
 
 
-def _remember(folder: Path, file: ModelFile) -> None:
-    stamps = read_json(folder / ".verified.json")
-    write_json(folder / ".verified.json", stamps | {file.name: _stamp(folder, file)})
+def _record_verified(folder: Path, file: ModelFile) -> None:
+    verified = read_json(folder / ".verified.json")
+    write_json(folder / ".verified.json", verified | {file.name: _fingerprint(folder, file)})
 
 
-def check_room(folder: Path, who: str, needed: float) -> None:
-    """Raise StoreError where so many bytes are more than is free for `folder`; `who` begins the sentence: “x needs”."""
+def check_free_space(folder: Path, who: str, needed: float) -> None:
+    """Raise OperatorError if fewer than `needed` bytes are free for `folder`; `who` begins the sentence: “x needs”."""
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise StoreError(
-            f"The disk has too little room: {who} {size_text(needed)} under {short(folder)}, and {size_text(free)} are "
-            "free. Make room, or set TEMPERA_CACHE to a folder on another disk."
+        raise OperatorError(
+            f"The disk has too little room: {who} {format_size(needed)} under {shorten(folder)}, and "
+            f"{format_size(free)} are free. Make room, or set TEMPERA_CACHE to a folder on another disk."
         )
 
 
-def _adopt(folder: Path, file: ModelFile, download: Download) -> bool:
-    """Whether the file is in place already, be it that somebody else put it there."""
+def _is_in_place(folder: Path, file: ModelFile, download: Download) -> bool:
+    """Return whether the verified file is in place already, also if the user put it there."""
     if _is_verified(folder, file):
         return True
     path = folder / file.name
-    if not path.is_file() or path.stat().st_size != file.size or download.hash(path) != file.sha256:
+    if not path.is_file() or path.stat().st_size != file.size or download.hash_file(path) != file.sha256:
         return False
-    _remember(folder, file)
+    _record_verified(folder, file)
     return True
 
 
-def _nowhere(entry: CatalogueEntry, file: ModelFile, failed: dict[str, str], target: Path) -> str:
+def _unavailable_sentence(entry: CatalogueEntry, file: ModelFile, failed: dict[str, str], target: Path) -> str:
     tried = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
     return (
         f"{file.name} of {entry.name} could not be fetched. Tried {tried}. Check the network and run "
-        f"tempera-models pull {entry.name} again, or put the file into {short(target)} yourself."
+        f"tempera-models pull {entry.name} again, or put the file into {shorten(target)} yourself."
     )

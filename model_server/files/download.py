@@ -1,4 +1,4 @@
-"""One file on its way: pieces from the first source that has them, joined in order, then held against its hash."""
+"""Downloads one file: joins its pieces from the first source that has them and verifies the hash."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-CHUNK = 1 << 20
+CHUNK_BYTES = 1 << 20
 
 
-class ProgressListener(Protocol):
-    """Hears how the work goes."""
+class FetchListener(Protocol):
+    """Receives the progress of fetching a model."""
 
     def update(self, what: str, done: int, total: int | None) -> None:
-        """`what` is being done; `done` of `total` (None: unknown) bytes, or steps of a conversion, are over."""
+        """Note that `done` of `total` (None: unknown) bytes, or steps of a conversion, of the work `what` are done."""
 
 
 class Download:
-    """Builds `file` in the folder `scratch`, which belongs to this process alone."""
+    """Downloads `file` in the folder `scratch`, which only this process uses."""
 
-    def __init__(self, file: ModelFile, scratch: Path, sources: Sources, progress: ProgressListener) -> None:
+    def __init__(self, file: ModelFile, scratch: Path, sources: Sources, progress: FetchListener) -> None:
         self._file = file
         self._scratch = scratch
         self._sources = sources
         self._progress = progress
         self._part = scratch / (file.name.replace("/", "_") + ".part")
-        self._shown = 0
+        self._reported = 0
         self._journal = self._part.with_name(self._part.name + ".json")
 
     def fetch(self, sources: Sequence[str | tuple[str, ...]], failed: dict[str, str]) -> Path | None:
-        """The whole and verified file, from the first of `sources` that gives it; None when none does.
+        """Return the complete, verified file from the first of `sources` that has it, or None.
 
-        `failed` collects the reason of every source that did not; what stands there already is not tried. A run after
-        a kill goes on behind the last whole piece. Raises OSError when the file cannot be written.
+        `failed` collects the reason for each source that failed; sources in it are not tried again. After a kill, the
+        next run resumes after the last complete piece. Raises OSError if the file cannot be written.
         """
         for source in sources:
             name = source if isinstance(source, str) else f"{source[0]} and its other parts"
@@ -53,20 +53,20 @@ class Download:
             except SourceError as error:
                 failed[name] = str(error)
                 continue
-            if (digest := self.hash(self._part)) == self._file.sha256:
+            if (digest := self.hash_file(self._part)) == self._file.sha256:
                 self._journal.unlink()
                 return self._part
-            self._forget(pieces)
+            self._discard(pieces)
             failed[name] = f"{self._file.name} is another file there, its sha256 starts with {digest[:12]}"
         return None
 
-    def hash(self, path: Path) -> str:
-        """The sha256 of a file, in lower-case hexadecimal."""
+    def hash_file(self, path: Path) -> str:
+        """Return the SHA-256 of a file in lower-case hexadecimal."""
         digest = hashlib.sha256()
         done, total = 0, path.stat().st_size
         with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                self._sources.check()
+            while chunk := file.read(CHUNK_BYTES):
+                self._sources.check_stopping()
                 digest.update(chunk)
                 done += len(chunk)
                 self._progress.update(f"checking {self._file.name}", done, total)
@@ -78,60 +78,60 @@ class Download:
         return [Location.parse(text) for text in source]
 
     def _join(self, pieces: Sequence[Location]) -> None:
-        self._shown = 0
+        self._reported = 0
         names = [str(piece) for piece in pieces]
-        count, size = self._left_off(names)
+        count, size = self._find_resume_point(names)
         for index in range(count, len(pieces)):
-            watch = partial(self._tell, size)
-            whole = self._sources.take(pieces[0], self._scratch, watch) if len(pieces) == 1 else None
+            on_bytes = partial(self._report, size)
+            whole = self._sources.download_file(pieces[0], self._scratch, on_bytes) if len(pieces) == 1 else None
             if whole is not None:
-                size = self._move(whole)
+                size = self._move_into_part(whole)
             else:
-                with self._sources.open(pieces[index], self._scratch, watch) as piece:
+                with self._sources.open(pieces[index], self._scratch, on_bytes) as piece:
                     size = self._append(piece, size)
             write_json(self._journal, {"pieces": names, "count": index + 1, "size": size})
             if len(pieces) > 1:
                 self._sources.discard(pieces[index], self._scratch)
 
-    def _left_off(self, names: list[str]) -> tuple[int, int]:
-        """How many of the pieces were joined by an earlier run, and the size that this came to."""
+    def _find_resume_point(self, names: list[str]) -> tuple[int, int]:
+        """Return how many pieces an earlier run joined, and their total size."""
         journal = read_json(self._journal)
         if journal.get("pieces") == names and self._part.is_file() and self._part.stat().st_size >= journal["size"]:
             return journal["count"], journal["size"]
         return 0, 0
 
-    def _move(self, whole: Path) -> int:
-        """Make the part of a file that was downloaded, without a second copy of it; its size."""
+    def _move_into_part(self, whole: Path) -> int:
+        """Turn a complete downloaded file into the part without copying it; return its size."""
         with whole.open("rb") as file:
-            # Where it was downloaded to, it is found again after a kill; as the part, only with the journal.
+            # Synced before the move: after a kill the download is found again, the part only with its journal.
             os.fsync(file.fileno())
         whole.replace(self._part)
         return self._part.stat().st_size
 
     def _append(self, piece: IO[bytes], size: int) -> int:
-        """Write `piece` behind the first `size` bytes of the part, which may be longer after a kill."""
+        """Write `piece` after the first `size` bytes of the part, which may be longer after a kill."""
         with self._part.open("r+b" if size else "wb") as part:
             if size:
                 part.truncate(size)
                 part.seek(size)
-            while chunk := piece.read(CHUNK):
-                self._sources.check()
+            while chunk := piece.read(CHUNK_BYTES):
+                self._sources.check_stopping()
                 size += len(chunk)
                 if size > self._file.size:
                     raise SourceError(f"{self._file.name} is longer there than {self._file.size} bytes")
                 part.write(chunk)
-                self._tell(size, 0)
+                self._report(size, 0)
             part.flush()
             os.fsync(part.fileno())
         return size
 
-    def _tell(self, joined: int, arriving: int) -> None:
+    def _report(self, joined: int, arriving: int) -> None:
         total = self._file.size
-        # A wheel is first downloaded and then unpacked; who watches should see one way, not two.
-        self._shown = max(self._shown, min(joined + arriving, total))
-        self._progress.update(f"fetching {self._file.name}", self._shown, total)
+        # A wheel is downloaded and then unpacked; the progress must not run twice.
+        self._reported = max(self._reported, min(joined + arriving, total))
+        self._progress.update(f"fetching {self._file.name}", self._reported, total)
 
-    def _forget(self, pieces: Sequence[Location]) -> None:
+    def _discard(self, pieces: Sequence[Location]) -> None:
         self._journal.unlink()
         self._part.unlink()
         for piece in pieces:
@@ -139,7 +139,7 @@ class Download:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a small file that `write_json` wrote; empty when there is none."""
+    """Return the object in a file that `write_json` wrote; empty if there is none."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -148,7 +148,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Replace a small file in one step."""
+    """Write a small JSON file atomically."""
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(json.dumps(content))
     fresh.replace(path)

@@ -1,10 +1,10 @@
-"""Brings files from the Hugging Face hub to a folder; run by the store as a child process.
+"""Downloads files from the Hugging Face hub to a folder. The model cache runs it as a child process.
 
     python -m model_server.files.hub ORGANISATION/REPOSITORY REVISION FOLDER [--variant=NAME | FILE …]
 
-Without FILE it brings what a model consists of (safetensors, tokenizer and JSON files; of a diffusers pipeline those in
-the folders of its parts) and prints `DONE TOTAL` in bytes, a line per file. Failures end it with status 1 and a reason
-that continues a sentence, on stderr.
+Without FILE it downloads a whole model (safetensors, tokenizer and JSON files; of a diffusers pipeline those in the
+folders of its parts). It prints `DONE TOTAL` in bytes, one line for each file. A failure ends it with status 1 and the
+reason, which continues a sentence, on stderr.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-HUB_SECONDS = 10.0
-WANTED = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "vocab*", "merges.txt", "*.model")
-UNWANTED = ("*/*", ".*", "README*")
-"""Folders hold other formats of the same weights (onnx, openvino, original); the top holds what is opened."""
-INDEX = "model_index.json"
-"""What a pipeline of diffusers has at its top; its parts are in folders."""
+HUB_TIMEOUT_SECONDS = 10.0
+INCLUDED = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "vocab*", "merges.txt", "*.model")
+EXCLUDED = ("*/*", ".*", "README*")
+"""Folders hold other formats of the same weights (onnx, openvino, original); the top level holds the model itself."""
+PIPELINE_INDEX = "model_index.json"
+"""The file at the top level of a diffusers pipeline, whose parts are in folders."""
 
 
-def bring(repository: str, revision: str, folder: str, files: Sequence[str], variant: str = "") -> None:
-    """Download `files`, or the whole model when there are none. Raises what huggingface_hub raises."""
+def download_model(repository: str, revision: str, folder: str, files: Sequence[str], variant: str = "") -> None:
+    """Download `files`, or the whole model if there are none. Raises the exceptions of huggingface_hub."""
     from huggingface_hub import HfApi, hf_hub_download
 
-    # This question comes back at once where there is no network, while a download asks again for half a minute.
-    info = HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=HUB_SECONDS)
+    # Without a network this request fails at once, while a download retries for half a minute.
+    info = HfApi().model_info(repository, revision=revision, files_metadata=True, timeout=HUB_TIMEOUT_SECONDS)
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     if not files:
-        files = [name for name in sizes if _wanted(name)]
-        if INDEX in sizes:
-            index = hf_hub_download(repository, INDEX, revision=info.sha or revision, local_dir=folder)
-            files = [INDEX, *_parts(json.loads(Path(index).read_text("utf-8")), sizes, variant)]
+        files = [name for name in sizes if _is_included(name)]
+        if PIPELINE_INDEX in sizes:
+            index = hf_hub_download(repository, PIPELINE_INDEX, revision=info.sha or revision, local_dir=folder)
+            files = [PIPELINE_INDEX, *_list_pipeline_files(json.loads(Path(index).read_text("utf-8")), sizes, variant)]
         if not any(name.endswith(".safetensors") for name in files):
             raise LookupError("it has no safetensors, and no other format of weights is opened")
     done = 0
@@ -52,21 +52,21 @@ def bring(repository: str, revision: str, folder: str, files: Sequence[str], var
         done += sizes[name]
 
 
-def _parts(index: Mapping[str, Any], names: Iterable[str], variant: str) -> list[str]:
-    """The files of a pipeline's parts: of each part's weights those of `variant`, where it has them, else the plain."""
-    found: list[str] = []
+def _list_pipeline_files(index: Mapping[str, Any], names: Iterable[str], variant: str) -> list[str]:
+    """Return the files of a pipeline's parts, with each part's weights of `variant`, or its plain weights."""
+    files: list[str] = []
     for part, kind in index.items():
         if part.startswith("_") or not isinstance(kind, list) or kind[0] is None:
             continue
-        own = [name for name in names if name.startswith(f"{part}/") and _wanted(name.removeprefix(f"{part}/"))]
-        chosen = {name for name in own if _is_of(name, variant)} if variant else set()
-        weights = chosen or {name for name in own if _is_of(name, "")}
-        found += [name for name in own if ".safetensors" not in name or name in weights]
-    return found
+        own = [name for name in names if name.startswith(f"{part}/") and _is_included(name.removeprefix(f"{part}/"))]
+        chosen = {name for name in own if _is_weights_of(name, variant)} if variant else set()
+        weights = chosen or {name for name in own if _is_weights_of(name, "")}
+        files += [name for name in own if ".safetensors" not in name or name in weights]
+    return files
 
 
-def _is_of(name: str, variant: str) -> bool:
-    """Whether the name is one of weights, or of an index of them, of that variant; of the plain ones, without one."""
+def _is_weights_of(name: str, variant: str) -> bool:
+    """Return whether a file has weights, or the index of weights, of a variant; "" is the plain weights."""
     kind = rf"\.{re.escape(variant)}" if variant else ""
     piece = r"(-\d+-of-\d+)?"
     return bool(
@@ -74,11 +74,11 @@ def _is_of(name: str, variant: str) -> bool:
     )
 
 
-def _wanted(name: str) -> bool:
+def _is_included(name: str) -> bool:
     def matches(patterns: Sequence[str]) -> bool:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
-    return matches(WANTED) and not matches(UNWANTED)
+    return matches(INCLUDED) and not matches(EXCLUDED)
 
 
 def _report(done: int, total: int) -> None:
@@ -86,7 +86,7 @@ def _report(done: int, total: int) -> None:
     sys.stdout.flush()
 
 
-def _reason(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     from huggingface_hub import errors
 
     match error:
@@ -109,13 +109,13 @@ def _reason(error: Exception) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line: 0, or 1 with a reason on stderr."""
+    """Run the command line. Return 0, or 1 with a reason on stderr."""
     repository, revision, folder, *files = arguments
     variants = [file.removeprefix("--variant=") for file in files if file.startswith("--variant=")]
     try:
-        bring(repository, revision, folder, [] if variants else files, "".join(variants))
-    except Exception as error:  # noqa: BLE001 - this process ends here, and the reason is all that may leave it
-        sys.stderr.write(f"{_reason(error)}\n")
+        download_model(repository, revision, folder, [] if variants else files, "".join(variants))
+    except Exception as error:  # noqa: BLE001 - the process ends and passes only the reason on
+        sys.stderr.write(f"{_explain(error)}\n")
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""How far fetching is, for people: bars on a terminal, now and then a line elsewhere. Both write to stderr."""
+"""Shows the progress of fetching on stderr: bars on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import sys
 import time
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from model_server.files.cache import size_text
+from model_server.files.cache import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LINE_SECONDS = 5.0
+LINE_INTERVAL_SECONDS = 5.0
 
 
 class Bars:
-    """One tqdm bar per thing that is being done."""
+    """A FetchListener with one tqdm bar for each piece of work."""
 
     def __init__(self) -> None:
         self._what = ""
         self._bar: Any = None
 
     def update(self, what: str, done: int, total: int | None) -> None:
-        """See `Progress`."""
+        """Show the progress (see `FetchListener`)."""
         if what != self._what:
             self._close()
-            self._bar = self._make(what, total)
+            self._bar = self._make_bar(what, total)
             self._what = what
         self._bar.total = total
         self._bar.update(done - self._bar.n)
@@ -36,7 +36,7 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def _make(self, what: str, total: int | None) -> Any:
+    def _make_bar(self, what: str, total: int | None) -> Any:
         from tqdm import tqdm
 
         if what.startswith("waiting"):
@@ -51,38 +51,38 @@ class Bars:
 
 
 class Lines:
-    """A line when something new begins, and then one every few seconds."""
+    """A FetchListener that writes a line when new work begins, and then one every few seconds."""
 
     def __init__(self, stream: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
         self._what = ""
-        self._told = 0.0
+        self._last_report = 0.0
 
     def update(self, what: str, done: int, total: int | None) -> None:
-        """See `Progress`."""
+        """Show the progress (see `FetchListener`)."""
         now = self._clock()
-        if what == self._what and now - self._told < LINE_SECONDS:
+        if what == self._what and now - self._last_report < LINE_INTERVAL_SECONDS:
             return
-        self._what, self._told = what, now
-        self._stream.write(f"{what}{_amount(what, done, total)}\n")
+        self._what, self._last_report = what, now
+        self._stream.write(f"{what}{_format_amount(what, done, total)}\n")
         self._stream.flush()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is held."""
+        """Do nothing; there is no bar to close."""
 
 
-def on_stderr() -> Bars | Lines:
-    """What suits stderr."""
+def progress_on_stderr() -> Bars | Lines:
+    """Return the listener that suits stderr."""
     return Bars() if sys.stderr.isatty() else Lines(sys.stderr)
 
 
-def _amount(what: str, done: int, total: int | None) -> str:
+def _format_amount(what: str, done: int, total: int | None) -> str:
     if what.startswith("waiting"):
         return ""
     if total is None:
-        return f": {size_text(done)}"
+        return f": {format_size(done)}"
     return f": {100 * done // total if total else 100}%"

@@ -1,1 +1,1 @@
-"""Decides which job is next, and tells waiting requests their place."""
+"""The queue of each model: decides which job is next and tells waiting requests their place."""

@@ -1,4 +1,4 @@
-"""What a job costs its user, in tokens read and written or in pixels drawn."""
+"""The cost of a job to its user, in tokens read and written or in pixels drawn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from model_server.jobs import (
     Chat,
-    Chosen,
     Completion,
     Embed,
     Event,
@@ -16,6 +15,7 @@ from model_server.jobs import (
     Imagine,
     Moderate,
     Progress,
+    ResolvedSettings,
     Started,
     Text,
 )
@@ -24,65 +24,70 @@ if TYPE_CHECKING:
     from model_server.jobs import Task
 
 OUTPUT_WEIGHT = 2.0
-"""A written token costs about as much as this many that are read."""
+"""The cost of a written token, in tokens read."""
 CHARACTERS_PER_TOKEN = 4
-USUAL_PICTURE = 64
-USUAL_STEPS = 30
-"""The edge in pixels, and the steps, that a picture is counted with when its request names none."""
+DEFAULT_EDGE_PIXELS = 64
+DEFAULT_STEPS = 30
+"""The edge and the number of steps by which a picture is counted when its request names none."""
 
 
 class JobCost:
-    """What one job costs its user: tokens read and twice those written, or the pixels of each step of its pictures."""
+    """The cost of one job: tokens read plus twice the tokens written, or the pixels of each step of its pictures."""
 
-    def __init__(self, task: Task, usual_output: float) -> None:
-        """`usual_output` is how many tokens an answer has here as a rule."""
+    def __init__(self, task: Task, expected_output_tokens: float) -> None:
+        """Take the length that answers of this model usually have, as `expected_output_tokens`."""
         self.tokens = 0
-        """Tokens written so far."""
+        """Number of tokens written so far."""
         self._task = task
-        self._unread = prompt_cost(task)
-        self._pixels = picture_cost(task)
-        self._drawn = 0.0
-        self._output = 0.0
+        self._unread_tokens = estimate_prompt_tokens(task)
+        self._pixels = compute_picture_pixels(task)
+        self._drawn_pixels = 0.0
+        self._expected_tokens = 0.0
         if isinstance(task, Chat | Completion) and not task.dial:
             limit = task.sampling.max_tokens
-            self._output = usual_output if limit is None else min(usual_output, limit)
+            self._expected_tokens = expected_output_tokens if limit is None else min(expected_output_tokens, limit)
 
     @property
-    def ahead(self) -> float:
-        """What the job is still expected to cost."""
-        return self._unread + OUTPUT_WEIGHT * max(0.0, self._output - self.tokens) + self._pixels - self._drawn
+    def remaining(self) -> float:
+        """The cost that is still expected of the job."""
+        return (
+            self._unread_tokens
+            + OUTPUT_WEIGHT * max(0.0, self._expected_tokens - self.tokens)
+            + self._pixels
+            - self._drawn_pixels
+        )
 
-    def hear(self, event: Event) -> float:
-        """What an event of the job adds to what its user must pay; never below zero."""
+    def record(self, event: Event) -> float:
+        """Note an event of the job and return the cost that it adds, which is never below zero."""
         match event:
             case Started(prompt_tokens=tokens):
-                self._unread = 0.0
+                self._unread_tokens = 0.0
                 return float(tokens)
             case Text():
-                return self._write(self.tokens + 1)
-            case Chosen(steps=steps, width=width, height=height) if isinstance(self._task, Imagine):
-                self._pixels = picture_cost(replace(self._task, steps=steps, width=width, height=height))
+                return self._add_tokens(self.tokens + 1)
+            case ResolvedSettings(steps=steps, width=width, height=height) if isinstance(self._task, Imagine):
+                self._pixels = compute_picture_pixels(replace(self._task, steps=steps, width=width, height=height))
                 return 0.0
             case Progress(step=step, steps=steps):
-                return self._draw(self._pixels * step / steps)
+                return self._add_pixels(self._pixels * step / steps)
             case Finished(completion_tokens=tokens):
-                return self._write(tokens) + self._draw(self._pixels)
+                return self._add_tokens(tokens) + self._add_pixels(self._pixels)
             case _:
                 return 0.0
 
-    def _write(self, tokens: int) -> float:
+    def _add_tokens(self, tokens: int) -> float:
         new = max(0, tokens - self.tokens)
         self.tokens += new
         return OUTPUT_WEIGHT * new
 
-    def _draw(self, pixels: float) -> float:
-        new = max(0.0, pixels - self._drawn)
-        self._drawn += new
+    def _add_pixels(self, pixels: float) -> float:
+        new = max(0.0, pixels - self._drawn_pixels)
+        self._drawn_pixels += new
         return new
 
 
-def prompt_cost(task: Task) -> float:
-    """About how many tokens a task has to read, told from its characters."""
+def estimate_prompt_tokens(task: Task) -> float:
+    """Estimate from the number of characters how many tokens a task has to read."""
     match task:
         case Chat(messages=messages):
             characters = sum(len(message.content) for message in messages)
@@ -97,24 +102,27 @@ def prompt_cost(task: Task) -> float:
     return 1 + characters / CHARACTERS_PER_TOKEN
 
 
-def picture_cost(task: Task) -> float:
-    """The pixels of a task's pictures, once for each step that they take."""
+def compute_picture_pixels(task: Task) -> float:
+    """Return the pixels of all pictures of a task, counted once for each of their steps."""
     match task:
         case Faces(count=count, size=size):
-            return float(count * (size or USUAL_PICTURE) ** 2)
+            return float(count * (size or DEFAULT_EDGE_PIXELS) ** 2)
         case Imagine():
-            pixels = (task.width or USUAL_PICTURE) * (task.height or USUAL_PICTURE)
-            return float(pixels * sum(steps_of(task)))
+            pixels = (task.width or DEFAULT_EDGE_PIXELS) * (task.height or DEFAULT_EDGE_PIXELS)
+            return float(pixels * sum(count_steps(task)))
         case _:
             return 0.0
 
 
-def steps_of(task: Imagine) -> list[int]:
-    """How many steps each picture of a task takes: a start leaves out the first ones, frames those behind the last."""
-    steps: list[float] = [task.steps or USUAL_STEPS] * task.count
+def count_steps(task: Imagine) -> list[int]:
+    """Return the number of steps of each picture of a task.
+
+    A picture to start from saves the first steps; `frames` saves the steps after the last frame.
+    """
+    steps: list[float] = [task.steps or DEFAULT_STEPS] * task.count
     if task.sweep is not None:
-        swept = task.sweep.values
-        steps = list(swept) if task.sweep.knob == "steps" else [task.steps or USUAL_STEPS] * len(swept)
-    part = 1.0 if task.initial is None else task.strength
-    taken = [max(1, int(each * part)) for each in steps]
-    return [min(each, max(task.frames, default=each)) for each in taken]
+        values = task.sweep.values
+        steps = list(values) if task.sweep.knob == "steps" else [task.steps or DEFAULT_STEPS] * len(values)
+    share = 1.0 if task.initial is None else task.strength
+    shortened = [max(1, int(count * share)) for count in steps]
+    return [min(count, max(task.frames, default=count)) for count in shortened]

@@ -1,7 +1,7 @@
-"""Who waits, who runs, and what each of them hears. Knows jobs, places and workers, and neither models nor HTTP.
+"""Queues jobs in front of a worker and passes their events on. Knows neither models nor HTTP.
 
-One `JobQueue` stands before each worker. It lives in the gateway, so that waiting jobs keep their places when the
-worker dies; jobs that had begun fail at once. The fair queue decides which waiting job is next.
+Each worker has one `JobQueue`. It lives in the gateway, so that waiting jobs keep their places when the worker dies;
+running jobs fail at once. The fair queue decides which waiting job is next.
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ if TYPE_CHECKING:
 
     from model_server.jobs import Job
 
-LIMIT = 256
-"""Jobs that may wait in one lane."""
-USER_LIMIT = 64
-"""Jobs of one user that may wait in one lane."""
-UNKNOWN_RETRY_SECONDS = 5
-LONGEST_RETRY_SECONDS = 60
+MAX_WAITING = 256
+"""Jobs that may wait in one queue."""
+MAX_WAITING_PER_USER = 64
+"""Jobs of one user that may wait in one queue."""
+DEFAULT_RETRY_SECONDS = 5
+MAX_RETRY_SECONDS = 60
 
 
 class QueueFull(Exception):
-    """As many wait as may. `retry_after` is in whole seconds; `own`: all of them are of the user who asks."""
+    """The queue takes no more jobs, or, if `is_user_limit`, no more of this user. `retry_after` is in whole seconds."""
 
-    def __init__(self, waiting: int, retry_after: int, *, own: bool) -> None:
-        whose = f"{waiting} of your requests are" if own else f"{waiting} requests are"
-        super().__init__(f"{whose} waiting already; please try again in {retry_after} seconds.")
+    def __init__(self, waiting: int, retry_after: int, *, is_user_limit: bool) -> None:
+        subject = f"{waiting} of your requests are" if is_user_limit else f"{waiting} requests are"
+        super().__init__(f"{subject} waiting already; please try again in {retry_after} seconds.")
         self.retry_after = retry_after
-        self.own = own
+        self.is_user_limit = is_user_limit
 
 
 class QueueClosed(Exception):
-    """No worker takes jobs from this lane, and none is expected soon."""
+    """No worker takes jobs from this queue, and none is expected soon."""
 
 
-class Worker(Protocol):
-    """What the lane hands jobs to. Neither call may block."""
+class WorkerHandle(Protocol):
+    """A worker as the queue sees it. Neither call may block."""
 
     def add(self, job: Job) -> None:
-        """Take a job in; its events come to `JobQueue.happened`."""
+        """Start a job; its events come to `JobQueue.handle_event`."""
 
     def remove(self, job_id: str) -> None:
-        """Forget a job before anything that is added later is looked at."""
+        """Drop a job before any job that is added later starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
-    """One job as the queue shows it. `place` is None while it runs; `age_s` counts from when it came."""
+    """One job as the queue shows it. `place` is None while it runs; `age_s` is the time since it was submitted."""
 
     id: str
     user: str
@@ -65,121 +65,129 @@ class JobSnapshot:
 
 
 class JobQueue:
-    """The jobs of one worker: at most `limit` wait, `user_limit` of each user, and as many run as the worker takes.
+    """The jobs of one worker. At most `limit` jobs wait, and `user_limit` of each user; `capacity` jobs run at once.
 
-    It is open from the first `up` until `close`: while a dead worker is started again, jobs may go on to queue.
+    The queue is open from the first `attach_worker` until `close`, also while a dead worker is being restarted.
     """
 
     def __init__(
-        self, *, limit: int = LIMIT, user_limit: int = USER_LIMIT, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        limit: int = MAX_WAITING,
+        user_limit: int = MAX_WAITING_PER_USER,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.meter = ThroughputMeter()
+        self.throughput = ThroughputMeter()
         self.capacity = 1
-        """How many jobs the worker takes at once."""
+        """Number of jobs that the worker runs at once."""
         self._limit = limit
         self._user_limit = user_limit
         self._clock = clock
-        self._line = FairQueue()
-        self._worker: Worker | None = None
+        self._fair_queue = FairQueue()
+        self._worker: WorkerHandle | None = None
         self._open = False
 
     @property
-    def open(self) -> bool:
-        """Whether jobs are taken."""
+    def is_open(self) -> bool:
+        """True if jobs may be submitted."""
         return self._open
 
     def submit(self, job: Job, *, deadline_s: float | None = None) -> Ticket:
-        """Let a job wait its turn, which may come at once. Raises QueueFull or LaneClosed.
+        """Queue a job, which may start at once. Raises QueueFull or QueueClosed.
 
-        A job that has not ended `deadline_s` seconds later fails with status 504.
+        A job that has not ended after `deadline_s` seconds fails with status 504.
         """
         if not self._open:
             raise QueueClosed
-        if len(self._line) >= self._limit:
-            raise QueueFull(len(self._line), self._retry_after(1), own=False)
-        own = self._line.waiting_for(job.user)
+        if len(self._fair_queue) >= self._limit:
+            raise QueueFull(len(self._fair_queue), self._retry_after(1), is_user_limit=False)
+        own = self._fair_queue.waiting_for(job.user)
         if len(own) >= self._user_limit:
-            raise QueueFull(len(own), self._retry_after(own[0].place), own=True)
-        ticket = Ticket(job, JobCost(job.task, self.meter.usual_output), self._withdraw, came=self._clock())
-        self._line.add(ticket)
+            raise QueueFull(len(own), self._retry_after(own[0].place), is_user_limit=True)
+        ticket = Ticket(
+            job, JobCost(job.task, self.throughput.expected_output_tokens), self._withdraw, submitted_at=self._clock()
+        )
+        self._fair_queue.add(ticket)
         if deadline_s is not None:
             ticket.expire_in(deadline_s)
-        self._advance()
+        self._schedule()
         return ticket
 
     def find(self, job_id: str) -> Ticket | None:
-        """The ticket of a job that waits or runs here."""
-        known = (ticket for ticket in (*self._line.running, *self._line) if ticket.job.id == job_id)
+        """Return the ticket of a waiting or running job, or None."""
+        known = (ticket for ticket in (*self._fair_queue.running, *self._fair_queue) if ticket.job.id == job_id)
         return next(known, None)
 
-    def sights(self) -> list[JobSnapshot]:
-        """Those that run, then those that wait, in the order in which they are expected to be taken."""
+    def snapshots(self) -> list[JobSnapshot]:
+        """Return the running jobs, then the waiting ones in the order in which they are expected to start."""
         now = self._clock()
-        places = [(ticket, None) for ticket in self._line.running] + [
-            (ticket, place) for place, ticket in enumerate(self._line, 1)
+        places = [(ticket, None) for ticket in self._fair_queue.running] + [
+            (ticket, place) for place, ticket in enumerate(self._fair_queue, 1)
         ]
-        return [JobSnapshot(ticket.job.id, ticket.job.user, place, now - ticket.came) for ticket, place in places]
+        return [
+            JobSnapshot(ticket.job.id, ticket.job.user, place, now - ticket.submitted_at) for ticket, place in places
+        ]
 
-    def up(self, worker: Worker, capacity: int) -> None:
-        """A worker is there that takes `capacity` jobs at once."""
+    def attach_worker(self, worker: WorkerHandle, capacity: int) -> None:
+        """Use a worker that runs `capacity` jobs at once, and open the queue."""
         self._worker, self.capacity, self._open = worker, capacity, True
-        self._advance()
+        self._schedule()
 
-    def happened(self, event: Event) -> None:
-        """The worker says something of a job. Those that were cancelled meanwhile are no longer known."""
-        ticket = self._line.find_running(event.job)
+    def handle_event(self, event: Event) -> None:
+        """Pass an event from the worker on to its job; events of jobs that were cancelled meanwhile are dropped."""
+        ticket = self._fair_queue.find_running(event.job)
         if ticket is None:
             return
-        before = ticket.bill.tokens
-        self._line.charge(ticket, event)
-        self.meter.tick(self._clock(), ticket.bill.tokens - before, busy=True)
+        before = ticket.cost.tokens
+        self._fair_queue.charge(ticket, event)
+        self.throughput.tick(self._clock(), ticket.cost.tokens - before, busy=True)
         if not isinstance(event, Finished | Failed):
             ticket.put(event)
             return
-        self._line.discard(ticket)
-        ticket.seconds = self._clock() - (ticket.begun or 0.0)
+        self._fair_queue.discard(ticket)
+        ticket.run_seconds = self._clock() - (ticket.started_at or 0.0)
         if isinstance(event, Finished):
-            self.meter.finished(event, ticket.seconds)
+            self.throughput.record_finished(event, ticket.run_seconds)
         ticket.put(event)
-        self._advance()
+        self._schedule()
 
-    def lost(self, message: str, status: int, code: str) -> None:
-        """The worker is gone, and what was in it fails with this; those who wait go on waiting."""
+    def detach_worker(self, message: str, status: int, code: str) -> None:
+        """Forget the worker that ended. Its running jobs fail with this error; waiting jobs go on waiting."""
         self._worker = None
-        for ticket in self._line.running:
-            self._line.discard(ticket)
+        for ticket in self._fair_queue.running:
+            self._fair_queue.discard(ticket)
             ticket.put(Failed(ticket.job.id, message, status, code))
-        self.meter.tick(self._clock(), 0, busy=False)
+        self.throughput.tick(self._clock(), 0, busy=False)
 
     def close(self, message: str, status: int, code: str) -> None:
-        """No worker will be there for a while: everybody is told so, and nobody may come until the next `up`."""
-        self.lost(message, status, code)
+        """Fail all jobs with this error and take none until the next `attach_worker`."""
+        self.detach_worker(message, status, code)
         self._open = False
-        for ticket in list(self._line):
-            self._line.discard(ticket)
+        for ticket in list(self._fair_queue):
+            self._fair_queue.discard(ticket)
             ticket.put(Failed(ticket.job.id, message, status, code))
 
     def _withdraw(self, ticket: Ticket) -> None:
-        if self._line.discard(ticket) and self._worker:
+        if self._fair_queue.discard(ticket) and self._worker:
             self._worker.remove(ticket.job.id)
-        self._advance()
+        self._schedule()
 
-    def _advance(self) -> None:
-        while self._worker and self._line and len(self._line.running) < self.capacity:
-            ticket = self._line.take()
-            ticket.begun = self._clock()
+    def _schedule(self) -> None:
+        while self._worker and self._fair_queue and len(self._fair_queue.running) < self.capacity:
+            ticket = self._fair_queue.pop()
+            ticket.started_at = self._clock()
             self._worker.add(ticket.job)
-        self.meter.tick(self._clock(), 0, busy=bool(self._line.running))
-        for place, ticket in enumerate(self._line, 1):
+        self.throughput.tick(self._clock(), 0, busy=bool(self._fair_queue.running))
+        for place, ticket in enumerate(self._fair_queue, 1):
             if ticket.place != place:
                 ticket.place = place
-                ticket.put(Queued(place, self._eta(place)))
+                ticket.put(Queued(place, self._estimate_wait(place)))
 
-    def _eta(self, place: int) -> float | None:
-        mean = self.meter.mean_seconds
+    def _estimate_wait(self, place: int) -> float | None:
+        mean = self.throughput.mean_seconds
         return None if mean is None else round(place * mean / self.capacity, 1)
 
     def _retry_after(self, place: int) -> int:
-        """Whole seconds until whoever is at `place` has left the line."""
-        eta = self._eta(place)
-        return UNKNOWN_RETRY_SECONDS if eta is None else min(max(1, math.ceil(eta)), LONGEST_RETRY_SECONDS)
+        """Return the whole seconds after which the job at `place` has probably left the queue."""
+        eta = self._estimate_wait(place)
+        return DEFAULT_RETRY_SECONDS if eta is None else min(max(1, math.ceil(eta)), MAX_RETRY_SECONDS)

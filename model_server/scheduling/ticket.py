@@ -1,4 +1,4 @@
-"""One job's way through the gateway, as the request that brought it sees it."""
+"""One job as the request that submitted it sees it: a stream of events that can be cancelled."""
 
 from __future__ import annotations
 
@@ -16,78 +16,80 @@ if TYPE_CHECKING:
     from model_server.scheduling.cost import JobCost
 
 CANCELLED_STATUS = 499
-"""What nginx and others log for a request that its client gave up."""
+"""The status that nginx and others log for a request whose client closed the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Still waiting: `place` 1 is next; `eta_s` is in how many seconds it will start, None before any was measured."""
+    """The job waits: `place` 1 is next; `eta_s` is the expected wait in seconds, None before any job was measured."""
 
     place: int
     eta_s: float | None
 
 
-Heard = Queued | Event
-PASSING = (Queued, Progress, Preview)
-"""What is outdated as soon as there is newer of it."""
+TicketEvent = Queued | Event
+REPLACEABLE = (Queued, Progress, Preview)
+"""Events that are outdated as soon as there is a newer one of their kind."""
 
 
 class Ticket:
-    """Iterate it for what happens to the job; leaving its `with` block cancels what has not ended.
+    """The events of one job, to be iterated by one reader. Leaving its `with` block cancels a job that has not ended.
 
-    For one reader. A reader that is slow misses outdated progress, places and previews, never anything else.
+    A slow reader misses outdated progress, places and previews, and nothing else.
     """
 
-    def __init__(self, job: Job, bill: JobCost, withdraw: Callable[[Ticket], None], *, came: float = 0.0) -> None:
+    def __init__(
+        self, job: Job, cost: JobCost, withdraw: Callable[[Ticket], None], *, submitted_at: float = 0.0
+    ) -> None:
         self.job = job
-        self.bill = bill
-        self.ended = False
+        self.cost = cost
+        self.has_ended = False
         self.place = 0
-        """The place in the line that the reader was last told."""
-        self.came = came
-        """When it was submitted, in seconds of the lane's clock."""
-        self.begun: float | None = None
-        """When the worker got it, in seconds of the same clock."""
-        self.seconds = 0.0
-        """For how long the worker had it, once it ended."""
+        """The last place in the queue that was passed on to the reader."""
+        self.submitted_at = submitted_at
+        """Time of submission, in seconds of the queue's clock."""
+        self.started_at: float | None = None
+        """Time at which the worker got the job, in seconds of the same clock."""
+        self.run_seconds = 0.0
+        """Time that the job spent in the worker; set when it ends."""
         self._withdraw = withdraw
         self._deadline: asyncio.TimerHandle | None = None
-        self._events: deque[Heard] = deque()
+        self._events: deque[TicketEvent] = deque()
         self._wake = asyncio.Event()
 
-    def put(self, event: Heard) -> None:
-        """Pass something on to the reader; nothing comes after `Finished` or `Failed`."""
-        if self.ended:
+    def put(self, event: TicketEvent) -> None:
+        """Pass an event on to the reader; nothing comes after `Finished` or `Failed`."""
+        if self.has_ended:
             return
-        self.ended = isinstance(event, Finished | Failed)
-        if self.ended and self._deadline:
+        self.has_ended = isinstance(event, Finished | Failed)
+        if self.has_ended and self._deadline:
             self._deadline.cancel()
-        if isinstance(event, PASSING):
-            self._drop_outdated(picture=isinstance(event, Preview))
+        if isinstance(event, REPLACEABLE):
+            self._drop_outdated(is_preview=isinstance(event, Preview))
         self._events.append(event)
         self._wake.set()
 
-    def _drop_outdated(self, *, picture: bool) -> None:
-        """Forget the unread preview, or the unread place or progress, that stands last: there is one at most."""
-        kept: list[Heard] = []
-        while self._events and isinstance(self._events[-1], PASSING):
+    def _drop_outdated(self, *, is_preview: bool) -> None:
+        """Drop the last unread preview, or the last unread place or progress; there is one at most."""
+        kept: list[TicketEvent] = []
+        while self._events and isinstance(self._events[-1], REPLACEABLE):
             last = self._events.pop()
-            if isinstance(last, Preview) != picture:
+            if isinstance(last, Preview) != is_preview:
                 kept.append(last)
         self._events.extend(reversed(kept))
 
     def cancel(self) -> None:
-        """Take the job back, wherever it is; the reader hears `Failed`. Nothing happens when it has ended."""
+        """End the job wherever it is; the reader gets `Failed`. Does nothing after the job has ended."""
         self._fail("The request was cancelled.", CANCELLED_STATUS, "cancelled")
 
     def expire_in(self, seconds: float) -> None:
-        """Take the job back when it has not ended after so long. Needs a running event loop."""
+        """Fail the job if it has not ended after `seconds`. Needs a running event loop."""
         message = f"The answer was not complete within the {seconds:g} seconds that `deadline_s` gave it."
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(seconds, self._fail, message, 504, "deadline_exceeded")
 
     def _fail(self, message: str, status: int, code: str) -> None:
-        if not self.ended:
+        if not self.has_ended:
             self._withdraw(self)
             self.put(Failed(self.job.id, message, status, code))
 
@@ -100,9 +102,9 @@ class Ticket:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Heard:
+    async def __anext__(self) -> TicketEvent:
         while not self._events:
-            if self.ended:
+            if self.has_ended:
                 raise StopAsyncIteration
             self._wake.clear()
             await self._wake.wait()

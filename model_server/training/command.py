@@ -12,10 +12,11 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from filelock import FileLock, Timeout
 
-from model_server.catalogue import StoreError, load_catalogue
+from model_server.catalogue import load_catalogue
 from model_server.engines.common.device import pick_device
-from model_server.files.cache import ModelCache, short
-from model_server.files.progress import on_stderr
+from model_server.errors import OperatorError
+from model_server.files.cache import ModelCache, shorten
+from model_server.files.progress import progress_on_stderr
 from model_server.training import stages
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
@@ -37,10 +38,10 @@ with the very weights that it would have had without the break (on as many threa
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train, or export what was trained. Raises StoreError with a sentence."""
+    """Train, or export what was trained. Raises OperatorError with a sentence."""
     options = _parser().parse_args(arguments)
-    store = ModelCache()
-    folder = store.cache / "training" / options.model
+    model_cache = ModelCache()
+    folder = model_cache.folder / "training" / options.model
     name = _run_name(options.start)
     if options.export:
         _export(folder, name, options.start, options.export)
@@ -48,26 +49,26 @@ def main(arguments: Sequence[str]) -> int:
     try:
         device = str(pick_device(options.device))
     except ValueError as error:
-        raise StoreError(str(error)) from error
+        raise OperatorError(str(error)) from error
     if options.threads:
         torch.set_num_threads(options.threads)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "training.lock", timeout=0):
-            _train(store, folder, name, options, device)
+            _train(model_cache, folder, name, options, device)
     except Timeout:
-        raise StoreError(
+        raise OperatorError(
             f"{options.model} is being trained by another process, which this one would disturb."
         ) from None
     return 0
 
 
-def _train(store: ModelCache, folder: Path, name: str, options: argparse.Namespace, device: str) -> None:
+def _train(model_cache: ModelCache, folder: Path, name: str, options: argparse.Namespace, device: str) -> None:
     plan = Plan(-(-options.pictures // DenoiserTask.batch), options.seed, folder, name)
     # Names come first: nobody can teach by them what descriptions mean, or see things in blots, before they are known.
     known = 0 if options.start else plan.steps * 2 // 3
-    with on_stderr() as progress:
-        encoder = TextEncoder(store.ensure(load_catalogue(CATALOGUE)[TEXT_ENCODER], progress), device)
+    with progress_on_stderr() as progress:
+        encoder = TextEncoder(model_cache.ensure(load_catalogue(CATALOGUE)[TEXT_ENCODER], progress), device)
     if options.start:
         autoencoder = stages.load_part(AutoencoderKL, options.start / "vae").to(device)
         unet = stages.load_part(UNet2DConditionModel, options.start / "unet").to(device)
@@ -83,13 +84,13 @@ def _train(store: ModelCache, folder: Path, name: str, options: argparse.Namespa
     if options.start:
         run.task.rate = RATE_FROM_WEIGHTS
     stages.learn(run, lesson, known, tell)
-    tell(f"Done: {run.step:,} steps. Samples are in {short(folder / 'samples')}; --export FOLDER writes the weights.")
+    tell(f"Done: {run.step:,} steps. Samples are in {shorten(folder / 'samples')}; --export FOLDER writes the weights.")
 
 
 def _export(folder: Path, name: str, start: Path | None, target: Path) -> None:
     unet = stages.learnt_unet(folder, name, start)
     stages.export(unet, stages.load_part(AutoencoderKL, (start or folder) / "vae"), target)
-    tell(f"The weights are in {short(target.absolute())}.")
+    tell(f"The weights are in {shorten(target.absolute())}.")
 
 
 def _run_name(start: Path | None) -> str:
@@ -99,7 +100,7 @@ def _run_name(start: Path | None) -> str:
     try:
         weights = (start / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     except OSError as error:
-        raise StoreError(f"{start} should hold weights of this model: the folders unet and vae.") from error
+        raise OperatorError(f"{start} should hold weights of this model: the folders unet and vae.") from error
     return f"unet-from-{hashlib.sha256(weights).hexdigest()[:8]}"
 
 

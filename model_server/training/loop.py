@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 
-from model_server.catalogue import StoreError
-from model_server.files.cache import short
+from model_server.errors import OperatorError
+from model_server.files.cache import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,7 +83,7 @@ class TrainingRun(Generic[SomeTask]):
         return self.plan.folder / f"{self.plan.name}.pt"
 
     def resume(self) -> bool:
-        """Take up the state that was saved, if there is one. Raises StoreError for another seed or network."""
+        """Take up the state that was saved, if there is one. Raises OperatorError for another seed or network."""
         if not self._state.is_file():
             return False
         state = torch.load(self._state, map_location="cpu", weights_only=True)
@@ -93,9 +93,9 @@ class TrainingRun(Generic[SomeTask]):
             self.averaged.load_state_dict(state["averaged"])
             self._optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise StoreError(
+            raise OperatorError(
                 f"The saved training of {self.plan.name} is of another shape than this version's. "
-                f"Move {short(self.plan.folder)} away to start afresh, or use the version that made it."
+                f"Move {shorten(self.plan.folder)} away to start afresh, or use the version that made it."
             ) from error
         self.step = state["step"]
         return True
@@ -180,7 +180,7 @@ def schedule(step: int, steps: int) -> float:
 
 
 def check_seed(state: Path, seed: int) -> None:
-    """Raise StoreError where the run whose state is saved there has another seed."""
+    """Raise OperatorError where the run whose state is saved there has another seed."""
     if state.is_file():
         _check_seed(torch.load(state, map_location="cpu", mmap=True, weights_only=True), seed, state)
 
@@ -188,14 +188,14 @@ def check_seed(state: Path, seed: int) -> None:
 def _check_seed(state: dict[str, Any], seed: int, path: Path) -> None:
     before = state.get("seed", seed)
     if before != seed:
-        raise StoreError(
+        raise OperatorError(
             f"The saved training of {path.stem} has the seed {before}, and {seed} was asked for. Go on with --seed "
-            f"{before}, or move {short(path.parent)} away to start afresh."
+            f"{before}, or move {shorten(path.parent)} away to start afresh."
         )
 
 
 def save(content: Any, path: Path) -> None:
-    """Write what torch can load again. Raises StoreError where the disk does not take it."""
+    """Write what torch can load again. Raises OperatorError where the disk does not take it."""
     # Writing itself, torch would tell a full disk by a RuntimeError about positions.
     stream = io.BytesIO()
     torch.save(content, stream)
@@ -205,7 +205,7 @@ def save(content: Any, path: Path) -> None:
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Let `write` make a file beside `path`, and give it that name once it is on the disk.
 
-    Raises StoreError where the disk does not take it; what was there before stays.
+    Raises OperatorError where the disk does not take it; what was there before stays.
     """
     fresh = path.with_name(f".{path.name}.new")
     try:
@@ -215,8 +215,8 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         fresh.replace(path)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise StoreError(
-            f"{path.name} could not be written under {short(path.parent)}: {error.strerror or type(error).__name__}. "
+        raise OperatorError(
+            f"{path.name} could not be written under {shorten(path.parent)}: {error.strerror or type(error).__name__}. "
             "Make room there, or set TEMPERA_CACHE to a folder on another disk. "
             "The same command goes on from what was saved last."
         ) from error
@@ -234,7 +234,7 @@ class _ProgressLog(Generic[SomeTask]):
 
     def add(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise StoreError(
+            raise OperatorError(
                 f"The training of {self._run.plan.name} broke down: its loss is {loss} at {self._run.step}."
             )
         if not self._warm:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +151,7 @@ WORDS = (EMOJILIB, CLDR)
 
 
 def fetch(packages: list[Package], folder: Path, tell: Tell) -> None:
-    """Put the tarballs of `packages` into `folder`, each verified. Blocks; raises StoreError with a sentence."""
+    """Put the tarballs of `packages` into `folder`, each verified. Blocks; raises OperatorError with a sentence."""
     folder.mkdir(parents=True, exist_ok=True)
     # Who judges fetches, too, perhaps while something is trained.
     with FileLock(folder / "packages.lock"):
@@ -163,14 +163,14 @@ def fetch(packages: list[Package], folder: Path, tell: Tell) -> None:
 
 
 def verify(package: Package, folder: Path) -> None:
-    """Raise StoreError, and delete the file, where the tarball in `folder` is not the one that was named."""
+    """Raise OperatorError, and delete the file, where the tarball in `folder` is not the one that was named."""
     digest = hashlib.sha512()
     with (folder / package.file).open("rb") as stream:
         while chunk := stream.read(CHUNK):
             digest.update(chunk)
     if base64.b64encode(digest.digest()).decode() != package.sha512:
         (folder / package.file).unlink()
-        raise StoreError(
+        raise OperatorError(
             f"{package.name} {package.version} has other contents than expected, so it was deleted. "
             "Run the command again; if it stays so, the registry in use holds a changed package."
         )
@@ -178,7 +178,7 @@ def verify(package: Package, folder: Path) -> None:
 
 def _pack(package: Package, folder: Path) -> None:
     if (npm := shutil.which("npm")) is None:
-        raise StoreError(
+        raise OperatorError(
             "The emoji sets come through npm, which is not installed here. Install Node.js with npm first."
         )
     scratch = folder / "partial"
@@ -187,7 +187,7 @@ def _pack(package: Package, folder: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)  # noqa: S603 - no shell
     if done.returncode or not (scratch / package.file).is_file():
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise StoreError(f"npm could not fetch {package.name} {package.version}: {reason}")
+        raise OperatorError(f"npm could not fetch {package.name} {package.version}: {reason}")
     (scratch / package.file).replace(folder / package.file)
     shutil.rmtree(scratch)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 from model_server.training import forecast
 from model_server.training.images.autoencoder import AutoencoderTask, encode, fidelity
 from model_server.training.images.clarity import clarity
@@ -78,7 +78,7 @@ def foresee(
 def learn_latents(
     folder: Path, seed: int, collection: Collection, autoencoder: AutoencoderKL, tell: Tell
 ) -> AutoencoderKL:
-    """`autoencoder`, trained, or the one that `folder` has. Raises StoreError where that is of another seed."""
+    """`autoencoder`, trained, or the one that `folder` has. Raises OperatorError where that is of another seed."""
     if (folder / "vae").is_dir():
         check_seed(folder / "autoencoder.pt", seed)
         return load_part(AutoencoderKL, folder / "vae").to(autoencoder.device)
@@ -191,11 +191,11 @@ def export(unet: UNet2DConditionModel, autoencoder: AutoencoderKL, target: Path)
 def learnt_unet(folder: Path, name: str, start: Path | None) -> UNet2DConditionModel:
     """The averaged weights of the run called `name`, from `start` or from nothing, as far as they were saved.
 
-    Raises StoreError without any.
+    Raises OperatorError without any.
     """
     state = folder / f"{name}.pt"
     if not state.is_file():
-        raise StoreError("Nothing was trained yet: run tempera-models train emoji-diffusion first.")
+        raise OperatorError("Nothing was trained yet: run tempera-models train emoji-diffusion first.")
     # Weights that were continued are of the shape that they had, whatever is made from nothing today.
     unet = load_part(UNet2DConditionModel, start / "unet") if start else make_unet(Sizes(), 0)
     unet.load_state_dict(torch.load(state, map_location="cpu", weights_only=True)["averaged"])
@@ -203,11 +203,13 @@ def learnt_unet(folder: Path, name: str, start: Path | None) -> UNet2DConditionM
 
 
 def load_part(kind: Any, folder: Path) -> Any:
-    """A network from its folder, in single precision. Raises StoreError where it is none."""
+    """A network from its folder, in single precision. Raises OperatorError where it is none."""
     try:
         return kind.from_pretrained(folder, torch_dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{folder} should hold a diffusers {kind.__name__}: config.json and safetensors.") from error
+        raise OperatorError(
+            f"{folder} should hold a diffusers {kind.__name__}: config.json and safetensors."
+        ) from error
 
 
 def save_part(part: torch.nn.Module, target: Path, dtype: torch.dtype = torch.float32) -> None:

@@ -1,1 +1,1 @@
-"""Worker processes: one engine each, started, watched and restarted by a supervisor."""
+"""Worker processes: each runs one engine and is started, watched and restarted by a supervisor."""

@@ -1,6 +1,6 @@
-"""What the gateway and a worker say over the socket between them: pickles, each behind its length.
+"""Messages between the gateway and a worker: pickles with a length prefix over a socket pair.
 
-The socket is a pair that the gateway made and that one process inherited, so nobody else can write into it.
+The gateway creates the pair and one child process inherits one end, so nobody else can write into it.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The first message to a worker: load this. `factory` is `module:function`, which makes an Engine of a spec."""
+    """The first message to a worker: the engine to load. `factory` names a function `module:function` of the spec."""
 
     spec: EngineSpec
     factory: str
 
 
 @dataclass(frozen=True, slots=True)
-class Add:
-    """Take this job in."""
+class AddJob:
+    """Start this job."""
 
     job: Job
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
-    """Forget the job with this id."""
+class RemoveJob:
+    """Drop the job with this id."""
 
     job: str
 
@@ -49,37 +49,37 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A sign of life. `busy` is for how many seconds the current step, or the loading, has been running."""
+    """A sign of life. `busy_seconds` is the time for which the current step, or loading, has been running."""
 
-    busy: float
+    busy_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class StepEvents:
-    """What one step brought."""
+    """The events of one step of the engine."""
 
     events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFailed:
-    """The engine raised; the process ends after this. `message` is a sentence that is safe to show."""
+    """The engine raised an exception and the process will end. `message` is a sentence that is safe to show."""
 
     message: str
     code: str
 
 
-IpcMessage = Launch | Add | Remove | Loaded | Heartbeat | StepEvents | EngineFailed
+IpcMessage = Launch | AddJob | RemoveJob | Loaded | Heartbeat | StepEvents | EngineFailed
 
 
 def pack(message: IpcMessage) -> bytes:
-    """The bytes to send."""
+    """Return the bytes to send."""
     body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(body)) + body
 
 
 def receive(stream: BinaryIO) -> IpcMessage | None:
-    """Wait for the next message; None when the other side is gone, also in the middle of one."""
+    """Wait for the next message. Return None if the other side is gone, also in the middle of a message."""
     header = stream.read(LENGTH.size)
     if len(header) < LENGTH.size:
         return None
@@ -89,7 +89,7 @@ def receive(stream: BinaryIO) -> IpcMessage | None:
 
 
 async def receive_async(stream: asyncio.StreamReader) -> IpcMessage | None:
-    """The same without blocking."""
+    """Do the same as `receive` without blocking the event loop."""
     try:
         (length,) = LENGTH.unpack(await stream.readexactly(LENGTH.size))
         return _unpack(await stream.readexactly(length))

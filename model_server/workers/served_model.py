@@ -1,4 +1,4 @@
-"""One served model: its files are fetched, its worker is kept alive, and its lane takes jobs."""
+"""A model that the gateway serves: fetches its files, keeps its worker alive and queues its jobs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from model_server.catalogue import StoreError
 from model_server.engines.contract import EngineSpec
-from model_server.errors import RETRY_AFTER_SECONDS, ApiError
+from model_server.errors import RETRY_AFTER_SECONDS, ApiError, OperatorError
 from model_server.scheduling.queue import JobQueue, QueueClosed, QueueFull
 from model_server.workers.supervisor import FACTORY, Supervisor
 
@@ -26,67 +25,67 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 30.0, 3600.0
-LONGEST_NAME = 80
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 30.0, 3600.0
+MAX_SHOWN_NAME_LENGTH = 80
 
-TASKS = {
+TASK_OF_ENGINE = {
     "language": "chat",
     "diffusion": "images",
     "face": "faces",
     "embedding": "embeddings",
     "moderation": "moderations",
 }
-"""What the models of each kind of engine are for, as /v1/models tells it."""
+"""The task of the models of each kind of engine, as /v1/models names it."""
 
 
-def lookup(models: Mapping[str, ServedModel], name: str) -> ServedModel:
-    """The model called `name`. Raises ApiError (404), with the nearest name."""
+def find_model(models: Mapping[str, ServedModel], name: str) -> ServedModel:
+    """Return the model called `name`. Raises ApiError (404) that suggests the nearest name."""
     if name in models:
         return models[name]
     close = difflib.get_close_matches(name, models, n=1, cutoff=0.4)
     hint = f"the nearest is {close[0]}" if close else f"there is {', '.join(models) or 'none'}"
-    shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+    shown = name if len(name) <= MAX_SHOWN_NAME_LENGTH else f"{name[:MAX_SHOWN_NAME_LENGTH]}…"
     raise ApiError(404, f"There is no model {shown} here; {hint}.", code="model_not_found", param="model")
 
 
 class ServedModel:
-    """One entry of the catalogue, served."""
+    """One entry of the catalogue with its queue and its worker."""
 
-    def __init__(self, entry: CatalogueEntry, store: ModelCache, *, factory: str = FACTORY) -> None:
+    def __init__(self, entry: CatalogueEntry, model_cache: ModelCache, *, factory: str = FACTORY) -> None:
         self.name = entry.name
         self.entry = entry
-        self.task = TASKS[entry.engine]
-        self.lane = JobQueue()
-        self._store = store
+        self.task = TASK_OF_ENGINE[entry.engine]
+        self.queue = JobQueue()
+        self._model_cache = model_cache
         self._factory = factory
-        self._fetching = "looking for its files"
+        self._fetch_status = "looking for its files"
         self._problem = ""
-        """Why the files cannot be had; it may name folders, so it is not for the users."""
+        """The reason why the files cannot be fetched. It may name folders, so users never see it."""
         self._supervisor: Supervisor | None = None
 
     @property
     def state(self) -> str:
-        """ "ready", or a phrase for what the model is doing instead, for whoever runs the server."""
+        """ "ready", or a phrase that tells the operator what the model is doing instead."""
         if self._supervisor:
             return self._supervisor.state
-        return f"failed: {self._problem}" if self._problem else self._fetching
+        return f"failed: {self._problem}" if self._problem else self._fetch_status
 
     def update(self, what: str, done: int, total: int | None) -> None:
-        """Note how far the store is; called from its thread."""
-        self._fetching = f"{what}, {100 * done // total}%" if total else what
+        """Note the progress of fetching (see `FetchListener`). Called from the thread that fetches."""
+        self._fetch_status = f"{what}, {100 * done // total}%" if total else what
 
     def submit(self, job: Job, *, deadline_s: float | None = None) -> Ticket:
-        """Queue a job. Raises ApiError: 503 while the model is not loaded, 429 when too many wait."""
+        """Queue a job. Raises ApiError: 503 while the model is not loaded, 429 if too many jobs wait."""
         try:
-            return self.lane.submit(job, deadline_s=deadline_s)
+            return self.queue.submit(job, deadline_s=deadline_s)
         except QueueFull as full:
-            code = "user_queue_full" if full.own else "queue_full"
+            code = "user_queue_full" if full.is_user_limit else "queue_full"
             raise ApiError(429, str(full), code=code, retry_after=full.retry_after) from None
         except QueueClosed:
-            excuse = "its files could not be fetched" if self._problem else self.state
+            reason = "its files could not be fetched" if self._problem else self.state
             raise ApiError(
                 503,
-                f"{self.name} is not ready yet: {excuse.rstrip('.')}.",
+                f"{self.name} is not ready yet: {reason.rstrip('.')}.",
                 code="model_not_ready",
                 retry_after=RETRY_AFTER_SECONDS,
             ) from None
@@ -103,11 +102,11 @@ class ServedModel:
             dtype=entry.dtype,
             options=dict(entry.options),
         )
-        self._supervisor = Supervisor(spec, self.lane, factory=self._factory)
+        self._supervisor = Supervisor(spec, self.queue, factory=self._factory)
         await self._supervisor.run()
 
     async def _fetch(self) -> Path:
-        # Not the loop's own threads: a few long downloads would keep everybody else out of them.
+        # A thread of its own, because a few long downloads would fill the loop's shared pool.
         threads = ThreadPoolExecutor(1, thread_name_prefix=f"fetch {self.name}")
         try:
             return await self._fetch_in(threads)
@@ -118,13 +117,15 @@ class ServedModel:
         pause = FIRST_RETRY_SECONDS
         while True:
             try:
-                return await asyncio.get_running_loop().run_in_executor(threads, self._store.ensure, self.entry, self)
-            except StoreError as error:
+                return await asyncio.get_running_loop().run_in_executor(
+                    threads, self._model_cache.ensure, self.entry, self
+                )
+            except OperatorError as error:
                 self._problem = str(error)
                 log.warning("%s", error)
             except Exception:
                 self._problem = f"its files could not be fetched (error {secrets.token_hex(4)}; see the server's log)"
                 log.exception("%s: %s", self.name, self._problem)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+            pause = min(2 * pause, MAX_RETRY_SECONDS)
             self._problem = ""

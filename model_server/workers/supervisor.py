@@ -1,4 +1,4 @@
-"""Keeps one worker process alive: starts it, listens to it, kills it when it hangs, starts it again when it dies."""
+"""Keeps one worker process alive: starts it, reads its messages, kills it if it hangs, restarts it after it ended."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from model_server.workers.ipc import (
-    Add,
+    AddJob,
     EngineFailed,
     Heartbeat,
     Launch,
     Loaded,
-    Remove,
+    RemoveJob,
     StepEvents,
     pack,
     receive_async,
@@ -30,129 +30,130 @@ if TYPE_CHECKING:
 
     from model_server.engines.contract import EngineSpec
     from model_server.jobs import Event, Job
-    from model_server.scheduling.queue import Worker
+    from model_server.scheduling.queue import WorkerHandle
 
 log = logging.getLogger(__name__)
 
 FACTORY = "model_server.engines.factory:create"
-LONGEST_LOG_LINE = 2000
+MAX_LOG_LINE_LENGTH = 2000
 
 
 class WorkerListener(Protocol):
-    """Whom the supervisor tells what becomes of its worker and of the jobs in it."""
+    """Receives the state of the worker and the events of its jobs; `JobQueue` is one."""
 
-    def up(self, worker: Worker, capacity: int) -> None:
-        """The worker takes `capacity` jobs at once from now on."""
+    def attach_worker(self, worker: WorkerHandle, capacity: int) -> None:
+        """Use this worker, which runs `capacity` jobs at once, from now on."""
 
-    def happened(self, event: Event) -> None:
-        """The worker says something of a job."""
+    def handle_event(self, event: Event) -> None:
+        """Handle an event of a job."""
 
-    def lost(self, message: str, status: int, code: str) -> None:
-        """The worker is gone and will soon be back."""
+    def detach_worker(self, message: str, status: int, code: str) -> None:
+        """Forget the worker, which ended and will be restarted soon."""
 
     def close(self, message: str, status: int, code: str) -> None:
-        """There is no worker, and it may be long before there is one."""
+        """Take no jobs, because there is no worker and none is expected soon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """For how long what is waited for, in seconds."""
+    """The supervisor's limits and pauses, in seconds."""
 
     silence: float = 60.0
-    """Without a sign of life."""
+    """Time without a heartbeat after which the worker is killed."""
     step: float = 300.0
-    """One step of the engine."""
+    """Limit of one step of the engine."""
     load: float = 1800.0
-    """Reading the weights."""
+    """Limit of loading the weights."""
     first_pause: float = 0.5
-    """Before the first new start after a death; doubled at each further one."""
-    longest_pause: float = 30.0
-    healthy: float = 60.0
-    """A worker that was loaded for so long makes the pauses short again."""
-    look: float = 1.0
-    """Between two looks at whether it still lives."""
+    """Pause before the first restart; doubled at each further one, up to `max_pause`."""
+    max_pause: float = 30.0
+    healthy_after: float = 60.0
+    """Time for which a worker must have been loaded to reset the pause."""
+    poll_interval: float = 1.0
+    """Time between two checks of the worker."""
 
 
-class WorkerHandle:
-    """A living worker, as the lane sees it."""
+class WorkerConnection:
+    """Sends jobs to a running worker over its socket."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
 
     def add(self, job: Job) -> None:
-        """Send it a job."""
-        self._writer.write(pack(Add(job)))
+        """Start a job in the worker."""
+        self._writer.write(pack(AddJob(job)))
 
     def remove(self, job_id: str) -> None:
-        """Make it forget a job."""
-        self._writer.write(pack(Remove(job_id)))
+        """Drop a job from the worker."""
+        self._writer.write(pack(RemoveJob(job_id)))
 
 
 class Supervisor:
-    """Owns the worker of one model. `state` is "ready", or a phrase that says what is being waited for."""
+    """Owns the worker process of one model. `state` is "ready", or a phrase that says what it is waiting for."""
 
     def __init__(
-        self, spec: EngineSpec, lane: WorkerListener, *, factory: str = FACTORY, patience: Timeouts | None = None
+        self, spec: EngineSpec, listener: WorkerListener, *, factory: str = FACTORY, timeouts: Timeouts | None = None
     ) -> None:
         self.state = "loading"
         self._spec = spec
-        self._lane = lane
+        self._listener = listener
         self._factory = factory
-        self._patience = patience or Timeouts()
+        self._timeouts = timeouts or Timeouts()
         self._loaded_at: float | None = None
-        self._broken: EngineFailed | None = None
-        self._hung = False
-        self._unheard = 0.0
-        """Seconds without a sign of life, counted in looks, so that a machine that slept counts as one."""
-        self._busy = 0.0
+        self._engine_failure: EngineFailed | None = None
+        self._has_hung = False
+        self._silent_seconds = 0.0
+        """Seconds without a heartbeat. Counted in polls, so that a machine that slept adds one interval only."""
+        self._busy_seconds = 0.0
 
     async def run(self) -> None:
-        """Keep a worker running until cancelled; then its process has ended."""
-        pause = self._patience.first_pause
+        """Keep a worker running until cancelled. Its process has ended when this returns."""
+        pause = self._timeouts.first_pause
         try:
             while True:
-                status = await self._live()
-                if self._loaded_at is not None and time.monotonic() - self._loaded_at > self._patience.healthy:
-                    pause = self._patience.first_pause
-                self._mourn(status, pause)
+                status = await self._run_process()
+                if self._loaded_at is not None and time.monotonic() - self._loaded_at > self._timeouts.healthy_after:
+                    pause = self._timeouts.first_pause
+                self._report_exit(status, pause)
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, self._patience.longest_pause)
+                pause = min(2 * pause, self._timeouts.max_pause)
         finally:
-            self._lane.close("The server is stopping.", 503, "stopping")
+            self._listener.close("The server is stopping.", 503, "stopping")
 
-    async def _live(self) -> int:
-        """One life of the process: its exit status."""
-        self._loaded_at, self._broken, self._hung, self._unheard, self._busy = None, None, False, 0.0, 0.0
-        ours, theirs = socket.socketpair()
+    async def _run_process(self) -> int:
+        """Start the process, serve it until it ends, and return its exit status."""
+        self._loaded_at, self._engine_failure, self._has_hung = None, None, False
+        self._silent_seconds = self._busy_seconds = 0.0
+        our_end, worker_end = socket.socketpair()
         try:
-            child = await self._spawn(theirs)
+            child = await self._spawn(worker_end)
         except OSError as error:
             log.warning("No process could be started for %s: %s.", self._spec.name, error.strerror)
-            ours.close()
+            our_end.close()
             return -1
         finally:
-            theirs.close()
+            worker_end.close()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._copy_log(child))
-                watch = tasks.create_task(self._watch(child))
+                watch = tasks.create_task(self._watch_liveness(child))
                 try:
-                    await self._listen(ours)
+                    await self._receive_messages(our_end)
                 finally:
                     watch.cancel()
-                    _kill(child)
+                    _kill_group(child)
         finally:
             await child.wait()
         return child.returncode or 0
 
     async def _spawn(self, link: socket.socket) -> Process:
         environment = os.environ | {
-            # Spinning threads slow down everything else on the machine, and the next engine most of all.
+            # Threads that spin while they wait would slow down the other workers.
             "OMP_WAIT_POLICY": "passive",
             "TQDM_DISABLE": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
-        # A session of its own keeps a Ctrl-C in the terminal for the gateway, which then ends its workers.
+        # In a session of its own, the worker gets no Ctrl-C from the terminal; the gateway ends it.
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "model_server.workers.worker", str(link.fileno()), self._spec.name),
             stdin=asyncio.subprocess.DEVNULL,
@@ -163,38 +164,38 @@ class Supervisor:
             env=environment,
         )
 
-    async def _listen(self, link: socket.socket) -> None:
+    async def _receive_messages(self, link: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(sock=link)
         try:
             writer.write(pack(Launch(self._spec, self._factory)))
             while (message := await receive_async(reader)) is not None:
-                self._unheard = 0.0
+                self._silent_seconds = 0.0
                 match message:
                     case Loaded(capacity):
-                        self._loaded_at, self._busy, self.state = time.monotonic(), 0.0, "ready"
+                        self._loaded_at, self._busy_seconds, self.state = time.monotonic(), 0.0, "ready"
                         log.info("%s is ready.", self._spec.name)
-                        self._lane.up(WorkerHandle(writer), capacity)
-                    case Heartbeat(busy):
-                        self._busy = busy
+                        self._listener.attach_worker(WorkerConnection(writer), capacity)
+                    case Heartbeat(busy_seconds):
+                        self._busy_seconds = busy_seconds
                     case StepEvents(events):
                         for event in events:
-                            self._lane.happened(event)
+                            self._listener.handle_event(event)
                     case EngineFailed():
-                        self._broken = message
+                        self._engine_failure = message
         finally:
             writer.close()
 
-    async def _watch(self, child: Process) -> None:
-        patience = self._patience
+    async def _watch_liveness(self, child: Process) -> None:
+        timeouts = self._timeouts
         while True:
-            await asyncio.sleep(patience.look)
-            limit = patience.load if self._loaded_at is None else patience.step
-            if self._unheard > patience.silence or self._busy > limit:
-                log.error("The worker of %s hangs and is killed.", self._spec.name)
-                self._hung = True
-                _kill(child)
+            await asyncio.sleep(timeouts.poll_interval)
+            limit = timeouts.load if self._loaded_at is None else timeouts.step
+            if self._silent_seconds > timeouts.silence or self._busy_seconds > limit:
+                log.error("The worker of %s hangs and is being killed.", self._spec.name)
+                self._has_hung = True
+                _kill_group(child)
                 return
-            self._unheard += patience.look
+            self._silent_seconds += timeouts.poll_interval
 
     async def _copy_log(self, child: Process) -> None:
         assert child.stdout is not None  # noqa: S101 - it was started with a pipe
@@ -203,29 +204,33 @@ class Supervisor:
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 self._log_line(line)
-            rest = rest[-LONGEST_LOG_LINE:]
+            rest = rest[-MAX_LOG_LINE_LENGTH:]
         self._log_line(rest)
 
     def _log_line(self, line: bytes) -> None:
-        if text := line.rsplit(b"\r", 1)[-1].decode(errors="replace").rstrip()[:LONGEST_LOG_LINE]:
+        if text := line.rsplit(b"\r", 1)[-1].decode(errors="replace").rstrip()[:MAX_LOG_LINE_LENGTH]:
             log.info("[%s] %s", self._spec.name, text)
 
-    def _mourn(self, status: int, pause: float) -> None:
-        """Tell the lane why the worker is gone."""
+    def _report_exit(self, status: int, pause: float) -> None:
+        """Log that the worker ended and tell the listener why."""
         name = self._spec.name
         log.warning("The worker of %s ended with status %d; starting it again in %.1f s.", name, status, pause)
         if self._loaded_at is None:
-            reason = self._broken.message if self._broken else _silent_death(name, status, hung=self._hung)
+            reason = (
+                self._engine_failure.message
+                if self._engine_failure
+                else _explain_failed_load(name, status, hung=self._has_hung)
+            )
             self.state = f"failed: {reason}"
-            self._lane.close(reason, 503, "model_failed")
+            self._listener.close(reason, 503, "model_failed")
             return
         self.state = "starting again after its process ended"
-        if self._broken:
-            self._lane.lost(self._broken.message, 500, self._broken.code)
-        elif self._hung:
-            self._lane.lost(f"{name} hung on this request and is being started again.", 500, "worker_hung")
+        if self._engine_failure:
+            self._listener.detach_worker(self._engine_failure.message, 500, self._engine_failure.code)
+        elif self._has_hung:
+            self._listener.detach_worker(f"{name} hung on this request and is being started again.", 500, "worker_hung")
         else:
-            self._lane.lost(
+            self._listener.detach_worker(
                 f"The process of {name} ended in the middle of this request and is being started again; please ask "
                 "again.",
                 503,
@@ -233,7 +238,7 @@ class Supervisor:
             )
 
 
-def _silent_death(name: str, status: int, *, hung: bool) -> str:
+def _explain_failed_load(name: str, status: int, *, hung: bool) -> str:
     if hung:
         return f"Loading {name} took too long."
     if status == -signal.SIGKILL:
@@ -241,8 +246,8 @@ def _silent_death(name: str, status: int, *, hung: bool) -> str:
     return f"The process of {name} ended while it loaded; the server's log says more."
 
 
-def _kill(child: Process) -> None:
-    """End the process and all that it started."""
+def _kill_group(child: Process) -> None:
+    """Kill the process and all processes that it started."""
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)

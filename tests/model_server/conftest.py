@@ -47,6 +47,6 @@ async def http(server_url: str) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelCache:
+def model_cache(tmp_path: Path) -> ModelCache:
     """A cache that is empty."""
     return ModelCache(tmp_path / "cache")

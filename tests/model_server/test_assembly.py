@@ -1,4 +1,4 @@
-"""Weights of this project and a text encoder from elsewhere, put together in the cache."""
+"""Assembles weights of this project and a text encoder in the cache."""
 
 import hashlib
 import json
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from model_server.__main__ import main
-from model_server.assembly import MAX_TOKENS, TRAINED
-from model_server.catalogue import CatalogueEntry, StoreError, load_catalogue
+from model_server.assembly import MAX_TOKENS, PIPELINE_PARTS
+from model_server.catalogue import CatalogueEntry, load_catalogue
+from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
 
 ENCODER = {
@@ -28,9 +29,9 @@ def put(folder: Path, files: dict[str, bytes]) -> None:
 
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Path:
-    """A model of trained weights, whose text encoder is another model."""
+    """A catalogue with a model of trained weights whose text encoder is another model."""
     put(tmp_path / "encoder", ENCODER)
-    for part in TRAINED:
+    for part in PIPELINE_PARTS:
         put(tmp_path / "weights" / part, {"config.json": b"{}", ".hidden": b""})
     for part in ("unet", "vae"):
         put(tmp_path / "weights" / part, {"diffusion_pytorch_model.safetensors": part.encode()})
@@ -52,51 +53,51 @@ def drawer(catalogue: Path) -> CatalogueEntry:
     return load_catalogue(catalogue)["drawer"]
 
 
-def test_the_folder_is_a_whole_pipeline(store: ModelCache, catalogue: Path) -> None:
+def test_the_assembled_folder_is_a_whole_pipeline(model_cache: ModelCache, catalogue: Path) -> None:
     entry = drawer(catalogue)
-    assert store.ready(entry) is None
-    folder = store.ensure(entry)
-    assert folder == store.ready(entry) == store.cache / "models" / "drawer"
+    assert model_cache.find_ready_folder(entry) is None
+    folder = model_cache.ensure(entry)
+    assert folder == model_cache.find_ready_folder(entry) == model_cache.folder / "models" / "drawer"
     assert (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == b"unet"
     assert (folder / "text_encoder" / "model.safetensors").read_bytes() == b"encoder"
     assert json.loads((folder / "text_encoder" / "config.json").read_text())["use_attention_mask"] is True
     assert json.loads((folder / "tokenizer" / "tokenizer_config.json").read_text())["model_max_length"] == MAX_TOKENS
     index = json.loads((folder / "model_index.json").read_text())
-    assert {part for part in index if (folder / part).is_dir()} == {*TRAINED, "text_encoder", "tokenizer"}
+    assert {part for part in index if (folder / part).is_dir()} == {*PIPELINE_PARTS, "text_encoder", "tokenizer"}
     assert not list(folder.rglob(".hidden"))
-    assert not store.begun(entry)
+    assert not model_cache.has_partial(entry)
 
 
-def test_it_is_put_together_once_and_again_when_the_weights_change(store: ModelCache, catalogue: Path) -> None:
+def test_a_model_is_assembled_once_and_again_when_its_weights_change(model_cache: ModelCache, catalogue: Path) -> None:
     entry = drawer(catalogue)
-    made = store.ensure(entry).stat().st_ino
-    assert ModelCache(store.cache).ensure(entry).stat().st_ino == made
+    made = model_cache.ensure(entry).stat().st_ino
+    assert ModelCache(model_cache.folder).ensure(entry).stat().st_ino == made
     better = catalogue.parent / "better"
     better.write_bytes(b"better")
     better.replace(catalogue.parent / "weights" / "unet" / "diffusion_pytorch_model.safetensors")
-    assert store.ready(entry) is None
-    folder = store.ensure(entry)
+    assert model_cache.find_ready_folder(entry) is None
+    folder = model_cache.ensure(entry)
     assert (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == b"better"
 
 
-def test_what_is_missing_is_named(store: ModelCache, catalogue: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_named(model_cache: ModelCache, catalogue: Path, tmp_path: Path) -> None:
     (tmp_path / "weights" / "vae").rename(tmp_path / "elsewhere")
-    with pytest.raises(StoreError, match=r"no weights: .*weights should hold the folders unet, vae and scheduler"):
-        store.ensure(drawer(catalogue))
+    with pytest.raises(OperatorError, match=r"no weights: .*weights should hold the folders unet, vae and scheduler"):
+        model_cache.ensure(drawer(catalogue))
     (tmp_path / "elsewhere").rename(tmp_path / "weights" / "vae")
     (tmp_path / "encoder" / "model.safetensors").unlink()
-    with pytest.raises(StoreError, match=r"model.safetensors of encoder could not be fetched"):
-        store.ensure(drawer(catalogue))
+    with pytest.raises(OperatorError, match=r"model.safetensors of encoder could not be fetched"):
+        model_cache.ensure(drawer(catalogue))
 
 
-def test_its_folder_is_printed(
-    store: ModelCache, catalogue: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_path_command_prints_the_assembled_folder(
+    model_cache: ModelCache, catalogue: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("TEMPERA_CACHE", str(store.cache))
+    monkeypatch.setenv("TEMPERA_CACHE", str(model_cache.folder))
     path = ["path", "drawer", "--catalogue", str(catalogue)]
     assert main(path) == 1
     assert "tempera-models pull drawer fetches it" in capsys.readouterr().err
     assert main(["pull", "drawer", "--catalogue", str(catalogue)]) == 0
     capsys.readouterr()
     assert main(path) == 0
-    assert capsys.readouterr().out.strip() == str(store.cache / "models" / "drawer")
+    assert capsys.readouterr().out.strip() == str(model_cache.folder / "models" / "drawer")

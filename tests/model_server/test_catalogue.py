@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from model_server.catalogue import Location, StoreError, choose, load_catalogue
+from model_server.catalogue import Location, choose, load_catalogue
+from model_server.errors import OperatorError
 
 CONFIG = Path(__file__).parents[2] / "config"
 ENTRY = """
@@ -25,7 +26,7 @@ def written(folder: Path, text: str, name: str = "models.toml") -> Path:
 
 
 def sentence(*paths: Path) -> str:
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(OperatorError) as caught:
         load_catalogue(*paths)
     return str(caught.value)
 
@@ -51,7 +52,7 @@ def test_a_preset_overlays_the_built_in_catalogue(preset: Path) -> None:
     assert language.repository
 
 
-def test_the_preset_for_a_card_says_how_much_of_it_the_cache_takes() -> None:
+def test_the_gpu_preset_states_the_memory_of_the_kv_cache() -> None:
     catalogue = load_catalogue(CONFIG / "models.toml", CONFIG / "presets" / "gpu.toml")
     options = catalogue["qwen3-4b-instruct-2507"].options
     layers, heads, width, key_and_value, bytes_of_one = 36, 8, 128, 2, 2
@@ -66,14 +67,14 @@ def test_an_overlay_changes_single_keys(tmp_path: Path) -> None:
     assert (entry.device, entry.serve, entry.files[0].name) == ("cuda:1", False, "a.bin")
 
 
-def test_an_overlay_with_a_repository_takes_the_files_back(tmp_path: Path) -> None:
+def test_an_overlay_with_a_repository_removes_the_files(tmp_path: Path) -> None:
     base = written(tmp_path, ENTRY + FILES)
     overlay = written(tmp_path, '[models.tiny]\nrepository = "some/model"\n', "overlay.toml")
     entry = load_catalogue(base, overlay)["tiny"]
     assert (entry.repository, entry.files, entry.sources) == ("some/model", (), ())
 
 
-TRAINED = """
+PIPELINE_PARTS = """
 [models.trained]
 engine = "diffusion"
 description = "Draws"
@@ -83,8 +84,8 @@ text_encoder = "tiny"
 """
 
 
-def test_what_was_trained_here_names_its_text_encoder(tmp_path: Path) -> None:
-    base = written(tmp_path, TRAINED + ENTRY + FILES)
+def test_a_model_with_weights_names_its_text_encoder(tmp_path: Path) -> None:
+    base = written(tmp_path, PIPELINE_PARTS + ENTRY + FILES)
     catalogue = load_catalogue(base)
     assert list(catalogue) == ["trained", "tiny"]
     assert catalogue["trained"].weights == tmp_path / "weights/trained"
@@ -97,19 +98,22 @@ def test_what_was_trained_here_names_its_text_encoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        (TRAINED, "model 'trained': its text_encoder should be the name of a model that has none itself, but 'tiny'"),
-        (TRAINED.replace('"tiny"', '"trained"'), "but 'trained' is not."),
-        (TRAINED.replace('"tiny"', '["tiny"]') + ENTRY + FILES, "but ['tiny'] is not."),
-        (TRAINED.replace('text_encoder = "tiny"', ""), "weights and text_encoder should come together"),
+        (
+            PIPELINE_PARTS,
+            "model 'trained': its text_encoder should be the name of a model that has none itself, but 'tiny'",
+        ),
+        (PIPELINE_PARTS.replace('"tiny"', '"trained"'), "but 'trained' is not."),
+        (PIPELINE_PARTS.replace('"tiny"', '["tiny"]') + ENTRY + FILES, "but ['tiny'] is not."),
+        (PIPELINE_PARTS.replace('text_encoder = "tiny"', ""), "weights and text_encoder should come together"),
         (ENTRY + FILES + 'weights = "a"', "exactly one of files, repository, folder and weights"),
     ],
     ids=str,
 )
-def test_weights_without_a_text_encoder(tmp_path: Path, text: str, part: str) -> None:
+def test_weights_without_a_valid_text_encoder_are_refused(tmp_path: Path, text: str, part: str) -> None:
     assert part in sentence(written(tmp_path, text))
 
 
-def test_local_paths_count_from_the_catalogue_that_names_them(tmp_path: Path) -> None:
+def test_local_paths_are_relative_to_their_catalogue(tmp_path: Path) -> None:
     entry = load_catalogue(written(tmp_path, ENTRY + FILES))["tiny"]
     assert entry.sources == (str(tmp_path / "somewhere"),)
     folder = load_catalogue(written(tmp_path, ENTRY + 'folder = "weights"\n'))["tiny"].folder
@@ -144,7 +148,7 @@ def test_local_paths_count_from_the_catalogue_that_names_them(tmp_path: Path) ->
         (ENTRY + FILES + 'revision = "main"', ["revision should only stand beside repository"]),
     ],
 )
-def test_what_is_wrong_in_a_catalogue_is_said_in_a_sentence(tmp_path: Path, text: str, expected: list[str]) -> None:
+def test_each_error_in_a_catalogue_has_a_sentence(tmp_path: Path, text: str, expected: list[str]) -> None:
     said = sentence(written(tmp_path, text))
     assert "models.toml" in said
     assert "\n" not in said
@@ -152,13 +156,13 @@ def test_what_is_wrong_in_a_catalogue_is_said_in_a_sentence(tmp_path: Path, text
         assert part in said
 
 
-def test_a_missing_catalogue_is_named(tmp_path: Path) -> None:
+def test_a_missing_catalogue_is_reported_by_name(tmp_path: Path) -> None:
     assert "none.toml cannot be read: No such file" in sentence(tmp_path / "none.toml")
 
 
-def test_an_unknown_model_gets_the_nearest_name() -> None:
+def test_an_unknown_model_gets_the_nearest_name_as_a_hint() -> None:
     catalogue = load_catalogue(CONFIG / "models.toml")
-    with pytest.raises(StoreError, match="no model 'digiface'.*nearest is 'digiface-dcgan'"):
+    with pytest.raises(OperatorError, match="no model 'digiface'.*nearest is 'digiface-dcgan'"):
         choose(catalogue, ["digiface"])
 
 
@@ -172,11 +176,11 @@ def test_an_unknown_model_gets_the_nearest_name() -> None:
         ("/somewhere/else", Location("file", "/somewhere/else")),
     ],
 )
-def test_locations(text: str, expected: Location) -> None:
+def test_locations_are_parsed(text: str, expected: Location) -> None:
     assert Location.parse(text) == expected
 
 
-def test_the_examples_of_the_page_on_models_are_catalogues(tmp_path: Path) -> None:
+def test_the_examples_in_the_documentation_are_valid_catalogues(tmp_path: Path) -> None:
     text = (CONFIG.parent / "docs" / "operate" / "models.md").read_text("utf-8")
     examples = [block.partition("```")[0] for block in text.split("```toml\n")[1:]]
     assert examples

@@ -1,4 +1,4 @@
-"""Grids, enlargements, and the stamp of what made a picture."""
+"""Layouts, enlargement, metadata and decoding of images."""
 
 import io
 import json
@@ -12,17 +12,17 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from model_server.images import (
     LAST_FRAME_MS,
-    NUMBER,
+    NUMBER_RATIO,
+    add_captions,
     animate,
-    captions,
     decode,
     encode,
     enlarge,
-    grid,
     identify,
-    measure,
-    stamped,
-    strip,
+    make_grid,
+    make_strip,
+    measure_size,
+    read_stamp,
 )
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -37,23 +37,23 @@ def square(colour: tuple[int, int, int] = RED, width: int = 10, height: int = 10
     [(1, 1, 1), (2, 2, 1), (3, 2, 2), (4, 2, 2), (5, 3, 2), (7, 3, 3), (12, 4, 3), (16, 4, 4)],
 )
 def test_a_grid_is_as_nearly_square_as_can_be(count: int, columns: int, rows: int) -> None:
-    whole = grid([square()] * count, gap=3)
+    whole = make_grid([square()] * count, gap=3)
     assert whole.size == (columns * 10 + (columns - 1) * 3, rows * 10 + (rows - 1) * 3)
 
 
 def test_pictures_lie_in_rows_with_gaps_of_the_background() -> None:
-    whole = grid([square(RED), square(BLUE), square(BLUE)], gap=2, background=(1, 2, 3))
+    whole = make_grid([square(RED), square(BLUE), square(BLUE)], gap=2, background=(1, 2, 3))
     assert whole.getpixel((9, 9)) == RED
     assert whole.getpixel((12, 0)) == BLUE
     assert whole.getpixel((0, 12)) == BLUE
     assert {whole.getpixel(place) for place in ((10, 0), (11, 9), (0, 10), (15, 15))} == {(1, 2, 3)}
 
 
-def test_a_grid_of_nothing_or_of_different_sizes_is_an_error() -> None:
+def test_a_grid_needs_pictures_of_one_size() -> None:
     with pytest.raises(ValueError, match="these have 0"):
-        grid([])
+        make_grid([])
     with pytest.raises(ValueError, match="these have 2"):
-        grid([square(), square(width=11)])
+        make_grid([square(), square(width=11)])
 
 
 def test_enlarging_keeps_the_shape_and_blends_smoothly() -> None:
@@ -66,7 +66,7 @@ def test_enlarging_keeps_the_shape_and_blends_smoothly() -> None:
     assert enlarge(same, 10) is same
 
 
-def test_a_png_says_what_made_it_in_the_same_bytes_each_time() -> None:
+def test_a_png_has_its_metadata_and_is_reproducible() -> None:
     made_by = {"model": "größe-模型", "seed": "7"}
     png = encode(square(), made_by)
     assert png == encode(square(), made_by)
@@ -77,14 +77,14 @@ def test_a_png_says_what_made_it_in_the_same_bytes_each_time() -> None:
 
 
 def test_a_strip_is_one_row() -> None:
-    whole = strip([square(RED), square(BLUE), square(RED)], gap=2)
+    whole = make_strip([square(RED), square(BLUE), square(RED)], gap=2)
     assert whole.size == (34, 10)
     assert [whole.getpixel((x, 5)) for x in (0, 12, 24)] == [RED, BLUE, RED]
 
 
 @pytest.mark.parametrize("width", [48, 64, 512])
 def test_a_caption_lies_under_the_picture_and_inside_its_width(width: int) -> None:
-    [named] = captions([square(RED, width, 20)], ["steps 30"])
+    [named] = add_captions([square(RED, width, 20)], ["steps 30"])
     assert named.width == width
     assert named.crop((0, 0, width, 20)).getcolors() == [(width * 20, RED)]
     below = named.crop((0, 20, width, named.height))
@@ -94,16 +94,18 @@ def test_a_caption_lies_under_the_picture_and_inside_its_width(width: int) -> No
     assert text[2] < width
 
 
-def test_captions_are_as_large_as_the_longest_may_be() -> None:
-    short, long = captions([square(RED, 256)] * 2, ["guidance 1", "guidance 7.33333"])
-    alone, _ = captions([square(RED, 256)] * 2, ["guidance 1", "guidance 2"])
+def test_captions_share_the_largest_size_at_which_the_longest_fits() -> None:
+    short, long = add_captions([square(RED, 256)] * 2, ["guidance 1", "guidance 7.33333"])
+    alone, _ = add_captions([square(RED, 256)] * 2, ["guidance 1", "guidance 2"])
     assert short.size == long.size
     assert short.height < alone.height
 
 
 def test_numbers_under_a_strip_can_be_read_where_it_is_shown_small() -> None:
     frames = [square((255, 255, 255), 128)] * 10
-    whole = strip(captions(frames, ["0", "17", "33", "50", "67", "83", "100", "117", "133", "150"], NUMBER))
+    whole = make_strip(
+        add_captions(frames, ["0", "17", "33", "50", "67", "83", "100", "117", "133", "150"], NUMBER_RATIO)
+    )
     small = whole.resize((600, whole.height * 600 // whole.width), Image.Resampling.LANCZOS).convert("L")
     below = small.crop((0, 10 * 600 // whole.width + 2, *small.size)).point(lambda value: 255 if value > 100 else 0)
     left, top, right, bottom = below.getbbox() or (0, 0, 0, 0)
@@ -112,12 +114,12 @@ def test_numbers_under_a_strip_can_be_read_where_it_is_shown_small() -> None:
     assert 0 < top < bottom < below.height
 
 
-def test_what_was_encoded_here_is_measured_without_reading_its_pixels() -> None:
-    assert measure(encode(square(width=12), {})) == (12, 10)
-    assert measure(animate([square(width=12)], {})) == (12, 10)
+def test_size_is_measured_without_reading_the_pixels() -> None:
+    assert measure_size(encode(square(width=12), {})) == (12, 10)
+    assert measure_size(animate([square(width=12)], {})) == (12, 10)
 
 
-def test_an_animation_rests_at_its_last_frame_and_says_what_made_it() -> None:
+def test_an_animation_rests_at_its_last_frame_and_has_its_metadata() -> None:
     gif = animate([square(RED), square(BLUE), square((0, 255, 0))], {"seed": "7", "prompt": "größe"})
     assert gif == animate([square(RED), square(BLUE), square((0, 255, 0))], {"seed": "7", "prompt": "größe"})
     read = Image.open(io.BytesIO(gif))
@@ -132,24 +134,24 @@ def test_an_animation_rests_at_its_last_frame_and_says_what_made_it() -> None:
     assert json.loads(read.info["comment"]) == {"Software": "Tempera", "seed": "7", "prompt": "größe"}
 
 
-def test_a_picture_of_ours_is_identified_by_its_stamp() -> None:
+def test_our_own_picture_is_recognised_by_its_metadata() -> None:
     size, made_by = identify(encode(square(width=12), {"prompt": "größe-模型", "seed": "7"}))
     assert size == (12, 10)
     assert made_by == {"Software": "Tempera", "prompt": "größe-模型", "seed": "7"}
-    assert stamped(encode(square(), {"seed": "7"})) == {"Software": "Tempera", "seed": "7"}
+    assert read_stamp(encode(square(), {"seed": "7"})) == {"Software": "Tempera", "seed": "7"}
 
 
-def test_what_other_programs_write_into_a_picture_is_no_stamp() -> None:
+def test_metadata_of_other_programs_is_not_read_as_ours() -> None:
     # Some keep a whole workflow as the `prompt`.
     fields, buffer = PngInfo(), io.BytesIO()
     fields.add_text("prompt", '{"3": {"class_type": "KSampler"}}')
     square().save(buffer, "PNG", pnginfo=fields)
     assert "prompt" in identify(buffer.getvalue())[1]
-    assert stamped(buffer.getvalue()) == {}
+    assert read_stamp(buffer.getvalue()) == {}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_pictures_of_others_are_read_as_colours(kind: str) -> None:
+def test_pictures_of_other_formats_are_decoded_to_rgb(kind: str) -> None:
     buffer = io.BytesIO()
     square().save(buffer, kind, quality=100)
     assert identify(buffer.getvalue())[0] == (10, 10)
@@ -159,7 +161,7 @@ def test_pictures_of_others_are_read_as_colours(kind: str) -> None:
 
 
 def lying(orientation: int, kind: str) -> bytes:
-    """Red on the left and blue on the right, as its camera saw it."""
+    """A photograph that is red on the left and blue on the right in the camera's view."""
     picture = square(width=32, height=16)
     picture.paste(BLUE, (16, 0, 32, 16))
     exif, buffer = picture.getexif(), io.BytesIO()
@@ -177,7 +179,7 @@ def lying(orientation: int, kind: str) -> bytes:
         (9, (32, 16), (2, 8)),
     ],
 )
-def test_a_photograph_is_upright_however_its_camera_was_held(
+def test_a_photograph_is_rotated_by_its_exif_orientation(
     kind: str, orientation: int, size: tuple[int, int], red: tuple[int, int]
 ) -> None:
     upright = decode(lying(orientation, kind))
@@ -186,7 +188,7 @@ def test_a_photograph_is_upright_however_its_camera_was_held(
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_a_photograph_whose_camera_wrote_nonsense_is_read_all_the_same(kind: str) -> None:
+def test_a_photograph_with_broken_exif_data_is_read(kind: str) -> None:
     data = lying(6, kind)
     header = next(mark for mark in (b"MM\0*", b"II*\0") if mark in data)
     assert decode(rechecked(data.replace(header, b"XXXX"))).size == (32, 16)
@@ -208,18 +210,18 @@ def test_sixteen_bits_of_grey_are_as_bright_as_eight() -> None:
     assert np.array_equal(np.asarray(decode(buffer.getvalue()))[:, :, 0], bright)
 
 
-def test_what_is_transparent_is_white() -> None:
+def test_transparent_pixels_become_white() -> None:
     buffer = io.BytesIO()
     Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(buffer, "PNG")
     assert decode(buffer.getvalue()).getpixel((0, 0)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "RGBA"])
-def test_a_text_field_that_is_called_like_something_of_pillows_does_no_harm(mode: str) -> None:
+def test_a_text_field_named_transparency_is_harmless(mode: str) -> None:
     assert decode(encode(square().convert(mode), {"transparency": "x"})).size == (10, 10)
 
 
-def test_whatever_pillow_stumbles_over_is_a_damaged_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_of_pillow_is_reported_as_a_damaged_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     def stumble(_: Image.Image) -> None:
         raise TypeError
 
@@ -230,14 +232,14 @@ def test_whatever_pillow_stumbles_over_is_a_damaged_picture(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"])
-def test_what_is_no_picture_is_refused(data: bytes) -> None:
+def test_data_that_is_not_a_picture_is_refused(data: bytes) -> None:
     for read in (identify, decode):
         with pytest.raises(ValueError, match="no picture that can be read"):
             read(data)
 
 
 def moving(told: int) -> bytes:
-    """A picture with two frames that tells of more."""
+    """A picture of two frames whose header claims more."""
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 90).save(
         buffer, "PNG", save_all=True, append_images=[Image.effect_noise((64, 64), 50)]
@@ -248,14 +250,14 @@ def moving(told: int) -> bytes:
     return buffer.getvalue().replace(*chunks)
 
 
-def test_of_an_animation_only_the_first_frame_is_read() -> None:
+def test_only_the_first_frame_of_an_animation_is_read() -> None:
     lying = moving(told=9)
     assert identify(lying) == ((64, 64), {})
     assert decode(lying).size == (64, 64)
 
 
 def ending_with(kind: bytes) -> bytes:
-    """A picture with an empty chunk of that kind behind its pixels."""
+    """A picture with an empty chunk of that kind after its pixels."""
     whole, end = encode(square(), {}), struct.pack(">I", 0) + b"IEND"
     return whole.replace(end, struct.pack(">I", 0) + kind + struct.pack(">I", zlib.crc32(kind)) + end)
 
@@ -275,7 +277,7 @@ def test_a_damaged_picture_is_refused(data: bytes) -> None:
         identify(data)
 
 
-def test_a_picture_that_breaks_off_is_not_drawn_from() -> None:
+def test_a_truncated_picture_is_refused() -> None:
     whole = encode(Image.effect_noise((64, 64), 90), {})
     with pytest.raises(ValueError, match="damaged"):
         decode(whole[: len(whole) // 2])

@@ -28,7 +28,7 @@ supervisor.FACTORY = "fakes.engines.text_engine:create"
 from model_server.__main__ import main
 sys.exit(main(["serve", *sys.argv[1:]]))
 """
-"""`tempera-models serve`, whose workers have fake engines."""
+"""A program that runs `tempera-models serve` with fake engines."""
 SHA = hashlib.sha256(b"weights").hexdigest()
 
 
@@ -64,7 +64,7 @@ def run(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_the_command_line_brings_in_nothing_heavy() -> None:
+def test_the_command_line_imports_no_heavy_packages() -> None:
     heavy = "{'torch', 'transformers', 'huggingface_hub', 'numpy', 'aiohttp'}"
     code = f"import sys, model_server.__main__ as m; m.main(['list']); print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -117,7 +117,7 @@ def test_an_unknown_key_in_a_catalogue_exits_with_a_sentence(
     )
 
 
-def test_a_preset_goes_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_preset_is_selected_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--catalogue", "gpu"]) == 0
     assert "only served when named" in capsys.readouterr().out
 
@@ -128,13 +128,13 @@ def test_serving_beyond_this_machine_needs_a_key(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
-def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["serve", "--port", port])
     assert f"'{port}' should be a number from 1 to 65535" in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -146,7 +146,7 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("told", ["signal", "eof"])
-def test_serving_ends_cleanly_while_it_still_fetches(tmp_path: Path, catalogue: str, told: str) -> None:
+def test_serving_ends_cleanly_while_files_are_fetched(tmp_path: Path, catalogue: str, told: str) -> None:
     os.mkfifo(tmp_path / "source/weights.bin")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -172,7 +172,7 @@ def test_serving_ends_cleanly_while_it_still_fetches(tmp_path: Path, catalogue: 
 
 @contextlib.asynccontextmanager
 async def served(folder: Path) -> AsyncIterator[str]:
-    """Where a server with a parrot listens, started in `folder`, which is the current one."""
+    """Start a server with a parrot in the current folder `folder`; yield its address."""
     for name in ("config.json", "model.safetensors"):
         (folder / name).touch()
     (folder / "parrot.toml").write_text(
@@ -192,7 +192,7 @@ async def served(folder: Path) -> AsyncIterator[str]:
 
 
 @pytest.mark.processes
-async def test_a_key_in_the_file_is_needed_on_this_machine_too(tmp_path: Path) -> None:
+async def test_a_key_in_the_env_file_is_needed_on_loopback_too(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TEMPERA_MODEL_SERVER__API_KEY=open\n")
     async with served(tmp_path) as url, aiohttp.ClientSession(url) as http:
         for key, status in (("open", 200), ("wrong", 401), ("", 401)):
@@ -201,7 +201,7 @@ async def test_a_key_in_the_file_is_needed_on_this_machine_too(tmp_path: Path) -
 
 
 @pytest.mark.processes
-async def test_users_are_named_to_those_alone_who_have_the_trusted_key(
+async def test_user_names_are_only_shown_to_clients_with_the_trusted_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEMPERA_MODEL_SERVER__TRUSTED_KEY", "trusted")
@@ -216,19 +216,19 @@ async def test_users_are_named_to_those_alone_who_have_the_trusted_key(
 
 
 @pytest.mark.parametrize(("command", "more"), [("train", " The same command goes on from here."), ("judge", "")])
-def test_ctrl_c_says_of_what_is_saved_alone_that_it_goes_on(
+def test_ctrl_c_only_promises_to_resume_commands_that_can(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, more: str
 ) -> None:
     def interrupted(name: str, arguments: list[str]) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("model_server.__main__._train_or_judge", interrupted)
+    monkeypatch.setattr("model_server.__main__._run_training_command", interrupted)
     assert main([command, "emoji-diffusion"]) == 130
     assert capsys.readouterr().err == f"\nStopped.{more}\n"
 
 
 @pytest.mark.chaos
-def test_ctrl_c_stops_a_pull_cleanly_and_it_goes_on_next_time(
+def test_ctrl_c_stops_a_pull_cleanly_and_the_next_one_resumes(
     tmp_path: Path, catalogue: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "source/weights.bin"
@@ -245,6 +245,6 @@ def test_ctrl_c_stops_a_pull_cleanly_and_it_goes_on_next_time(
     assert main(["pull", "tiny", "--catalogue", catalogue]) == 0
 
 
-def test_bench_says_which_benchmarks_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench"]) == 0
     assert "language" in capsys.readouterr().out

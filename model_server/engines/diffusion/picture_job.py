@@ -15,8 +15,18 @@ from model_server.engines.diffusion.request import (
     count_pictures_per_file,
     split_task,
 )
-from model_server.images import NUMBER, animate, captions, encode, enlarge, grid, rows, stamped, strip
-from model_server.jobs import Chosen, Finished, Picture, Preview, Progress, Started
+from model_server.images import (
+    NUMBER_RATIO,
+    add_captions,
+    animate,
+    encode,
+    enlarge,
+    make_grid,
+    make_rows,
+    make_strip,
+    read_stamp,
+)
+from model_server.jobs import Finished, Picture, Preview, Progress, ResolvedSettings, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +80,7 @@ class PictureJob:
     def make_start_events(self, encode_prompt: Callable[[str], EncodedPrompt]) -> list[Event]:
         """Return the events that open the job. `encode_prompt` returns the tokens that the model reads of a text."""
         task = self.task
-        chosen = Chosen(
+        chosen = ResolvedSettings(
             job=self.job_id,
             steps=max(one.steps or 0 for one in self.single_tasks),
             guidance=max(one.guidance or 0.0 for one in self.single_tasks),
@@ -143,8 +153,8 @@ class PictureJob:
     def _combine(self, pictures: Sequence[Image.Image]) -> Image.Image:
         sweep = self.task.sweep
         if sweep is None:
-            return grid(pictures)
-        return rows(captions(pictures, [f"{sweep.knob} {value:g}" for value in sweep.values]))
+            return make_grid(pictures)
+        return make_rows(add_captions(pictures, [f"{sweep.knob} {value:g}" for value in sweep.values]))
 
     def _make_picture_event(self, index: int) -> Picture:
         made_by, guided_by = self._describe(index), self._guided_by[index]
@@ -153,8 +163,8 @@ class PictureJob:
             case "strip":
                 if len(frames) > 1:
                     steps = [*self._frames[index], self._steps_each[index]]
-                    frames = captions(frames, [str(step) for step in steps], NUMBER)
-                return Picture(self.job_id, encode(strip(frames), made_by), guided_by=guided_by)
+                    frames = add_captions(frames, [str(step) for step in steps], NUMBER_RATIO)
+                return Picture(self.job_id, encode(make_strip(frames), made_by), guided_by=guided_by)
             case "animation":
                 return Picture(self.job_id, animate(frames, made_by), "image/gif", guided_by)
             case _:
@@ -194,7 +204,7 @@ class PictureJob:
 def _read_seed(picture: bytes) -> str:
     """Return the seed in the text fields of an encoded picture that was drawn here; "" for any other picture."""
     # Anybody can write text fields, and this one is copied into the next file.
-    seed = re.fullmatch(r"-?[0-9]{1,20}", stamped(picture).get("seed", ""))
+    seed = re.fullmatch(r"-?[0-9]{1,20}", read_stamp(picture).get("seed", ""))
     return seed[0] if seed else ""
 
 

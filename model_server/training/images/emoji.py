@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 from model_server.training.packages import CLDR, EMOJILIB, GOOGLE, read_files, read_json
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _rasterizer() -> Any:
     try:
         import resvg_py
     except ImportError as error:
-        raise StoreError(
+        raise OperatorError(
             "Some emoji sets are drawings, which resvg-py turns into pixels. "
             "Install it with pip install 'tempera-bot[train]'."
         ) from error

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from model_server.assembly import MAX_TOKENS
-from model_server.files.cache import check_room
+from model_server.files.cache import check_free_space
 from model_server.training.images.networks import TEXT_WIDTH, mixed_precision
 from model_server.training.loop import write_atomically
 
@@ -46,11 +46,11 @@ class TextEncoder:
 def encode_all(encoder: TextEncoder, texts: Sequence[str], path: Path, tell: Tell) -> np.ndarray:
     """The states of all `texts`, in half precision, in a file at `path` that is made only once.
 
-    Raises StoreError where the disk has too little room.
+    Raises OperatorError where the disk has too little room.
     """
     if not path.is_file():
         # The file is written through memory, where a full disk would kill the process.
-        check_room(path.parent, "the captions take", len(texts) * MAX_TOKENS * TEXT_WIDTH * 2)
+        check_free_space(path.parent, "the captions take", len(texts) * MAX_TOKENS * TEXT_WIDTH * 2)
         write_atomically(path, lambda fresh: _write(encoder, texts, fresh, tell))
     states: np.ndarray = np.load(path, mmap_mode="r")
     return states

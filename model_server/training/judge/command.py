@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from model_server.assembly import assemble, is_trained
-from model_server.catalogue import StoreError, load_catalogue
+from model_server.catalogue import load_catalogue
 from model_server.engines.contract import EngineSpec
 from model_server.engines.factory import create
-from model_server.files.cache import ModelCache, short
-from model_server.files.progress import on_stderr
+from model_server.errors import OperatorError
+from model_server.files.cache import ModelCache, shorten
+from model_server.files.progress import progress_on_stderr
 from model_server.training import stages
 from model_server.training.command import CATALOGUE, TEXT_ENCODER, count, tell
 from model_server.training.images.emoji import read_by_any_name, read_emoji, read_pictures
@@ -44,21 +45,21 @@ Training it takes some ten minutes of one core.
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Judge, and write the figures and pictures. Raises StoreError with a sentence."""
+    """Judge, and write the figures and pictures. Raises OperatorError with a sentence."""
     options = _parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    store = ModelCache()
-    folder = store.cache / "training" / options.model
+    model_cache = ModelCache()
+    folder = model_cache.folder / "training" / options.model
     things = read_things()
     if options.only_judge:
-        learn(folder / "packages", things, _vision(store))
+        learn(folder / "packages", things, _vision(model_cache))
         return 0
-    engine = create(_spec(store, folder, options.model, options.start))
+    engine = create(_spec(model_cache, folder, options.model, options.start))
     engine.load()
     out: Path = options.out or folder / "judged"
     out.mkdir(parents=True, exist_ok=True)
-    judging = learn(folder / "packages", things, _vision(store))
+    judging = learn(folder / "packages", things, _vision(model_cache))
     examine(judging, things, engine, folder, out)
     return 0
 
@@ -109,7 +110,7 @@ def examine(
     known = [caption for caption in captions if caption in collection.texts]
     text = report(things, seen, knobs, novel, copies, known)
     (out / "report.md").write_text(text, "utf-8")
-    tell(f"\n{text}\nThis and the pictures are in {short(out.absolute())}.")
+    tell(f"\n{text}\nThis and the pictures are in {shorten(out.absolute())}.")
 
 
 def report(
@@ -168,23 +169,23 @@ def _yes(is_so: bool) -> str:
     return "yes" if is_so else "no"
 
 
-def _spec(store: ModelCache, folder: Path, name: str, start: Path | None) -> EngineSpec:
+def _spec(model_cache: ModelCache, folder: Path, name: str, start: Path | None) -> EngineSpec:
     """The catalogue's model, or with its options one of the weights in `start`."""
     catalogue = load_catalogue(CATALOGUE)
     pipeline = folder / "pipeline"
-    with on_stderr() as progress:
+    with progress_on_stderr() as progress:
         if start is None:
-            pipeline = store.ensure(catalogue[name], progress)
+            pipeline = model_cache.ensure(catalogue[name], progress)
         elif is_trained(start):
-            assemble(start, store.ensure(catalogue[TEXT_ENCODER], progress), pipeline)
+            assemble(start, model_cache.ensure(catalogue[TEXT_ENCODER], progress), pipeline)
         else:
-            raise StoreError(f"{start} should hold weights of this model: the folders unet, vae and scheduler.")
+            raise OperatorError(f"{start} should hold weights of this model: the folders unet, vae and scheduler.")
     return EngineSpec(name=name, engine="diffusion", folder=pipeline, options=catalogue[name].options)
 
 
-def _vision(store: ModelCache) -> VisionNetwork:
-    with on_stderr() as progress:
-        return open_vision(store, progress)
+def _vision(model_cache: ModelCache) -> VisionNetwork:
+    with progress_on_stderr() as progress:
+        return open_vision(model_cache, progress)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 from model_server.jobs import Failed, Finished, Imagine, Job, Picture
 from model_server.training.images.colours import HUES
 from model_server.training.judge.classifier import ranks
@@ -82,7 +82,7 @@ def draw(engine: Engine, tasks: Sequence[Imagine]) -> np.ndarray:
         while left:
             for event in engine.step():
                 if isinstance(event, Failed):
-                    raise StoreError(f"A picture could not be drawn: {event.message}")
+                    raise OperatorError(f"A picture could not be drawn: {event.message}")
                 if isinstance(event, Picture):
                     found[event.job] = event.data
                 left -= isinstance(event, Finished)

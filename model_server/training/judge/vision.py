@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from model_server.files.cache import ModelCache
-    from model_server.files.download import ProgressListener
+    from model_server.files.download import FetchListener
 
 WEIGHTS = CatalogueEntry(
     name="efficientnet-lite2",
@@ -87,9 +87,9 @@ class VisionNetwork:
         return torch.cat([*found, _convolved(seen, self._head).clamp(0, 6).mean(dim=(2, 3))], dim=1)
 
 
-def open_vision(store: ModelCache, progress: ProgressListener | None = None) -> VisionNetwork:
-    """The network, fetched where it is missing. Blocks; raises StoreError with a sentence."""
-    path = store.ensure(WEIGHTS, progress) / WEIGHTS.files[0].name
+def open_vision(model_cache: ModelCache, progress: FetchListener | None = None) -> VisionNetwork:
+    """The network, fetched where it is missing. Blocks; raises OperatorError with a sentence."""
+    path = model_cache.ensure(WEIGHTS, progress) / WEIGHTS.files[0].name
     return VisionNetwork(torch.load(path, map_location="cpu", weights_only=True))
 
 

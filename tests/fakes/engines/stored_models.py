@@ -1,4 +1,4 @@
-"""Helpers for tests of stored models."""
+"""What tests of stored models share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def put(path: Path, content: bytes) -> str:
-    """Write a new file, and return its address."""
+    """The address of a new file with that content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return str(path)
 
 
-def refusal(store: ModelCache, entry: CatalogueEntry) -> str:
-    """Return the sentence with which `store` refuses `entry`."""
-    with pytest.raises(StoreError) as caught:
-        store.ensure(entry)
+def refusal(model_cache: ModelCache, entry: CatalogueEntry) -> str:
+    """The sentence with which a model is not there."""
+    with pytest.raises(OperatorError) as caught:
+        model_cache.ensure(entry)
     assert "\n" not in str(caught.value)
     return str(caught.value)

@@ -1,7 +1,7 @@
-"""Engines without torch that do what a prompt tells them, for tests of the gateway and its workers.
+"""Fake engines without torch whose behaviour depends on the prompt, for tests of the gateway and its workers.
 
-A text engine repeats its prompt word by word, one in each step, except for these: `forever` never ends; `pid` says
-its process's number and then never ends; `hang`, `crash`, `exhaust` and `refuse` do in their first step what they say.
+The text engine repeats its prompt, one word in each step, except for these prompts: `forever` never ends; `pid` writes
+the process id and never ends; `hang`, `crash`, `exhaust` and `refuse` do so in the first step.
 """
 
 import os
@@ -38,9 +38,9 @@ WIDTH = 8
 
 
 class Parrot:
-    """The text engine. Options: `messages`, a file that is told of every job that comes and is taken back;
-    `fails_until`, a file without which loading fails; `capacity`; `notes_steps`, whether the journal has them too.
-    Its cache holds every prompt that it was given before.
+    """The text engine. Options: `journal`, a file to which each added or removed job is written; `fails_until`, a file
+    without which loading fails; `capacity`; `notes_steps`, True to write steps to the journal as well. Its prefix cache
+    holds every earlier prompt.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -110,7 +110,7 @@ class Parrot:
 
 
 class Painter:
-    """The face engine: one "picture" in each step, whose bytes name its seed."""
+    """The face engine: one fake picture in each step, whose bytes contain its seed."""
 
     capacity = 1
 
@@ -141,7 +141,7 @@ class Painter:
 
 
 class Ruler:
-    """The embedding engine: numbers in [0, 1) that depend on a text alone."""
+    """The embedding engine: numbers in [0, 1) that depend only on the text."""
 
     capacity = 4
 
@@ -169,7 +169,7 @@ class Ruler:
 
 
 class Judge(Ruler):
-    """The moderation engine: a text that says the name of a category is in it for sure."""
+    """The moderation engine: a text with the name of a category has the probability 1 in it."""
 
     categories = ("hate", "violence")
 
@@ -180,7 +180,7 @@ class Judge(Ruler):
 
 
 def create(spec: EngineSpec) -> Engine:
-    """The engine for a spec, as `model_server.engines.factory.create` makes real ones."""
+    """Return the engine for a spec, as `model_server.engines.factory.create` does."""
     match spec.engine:
         case "face":
             return Painter()
@@ -189,7 +189,7 @@ def create(spec: EngineSpec) -> Engine:
         case "moderation":
             return Judge()
         case "diffusion":
-            # Most workers speak, and start without what draws.
+            # Imported here because most workers do not need it.
             from fakes.engines.image_engine import Sketcher
 
             return Sketcher(spec)
@@ -198,31 +198,31 @@ def create(spec: EngineSpec) -> Engine:
 
 
 def starved(spec: EngineSpec) -> Engine:
-    """A factory whose engine does not fit the memory."""
+    """Fail like an engine that does not fit into memory."""
     raise MemoryError
 
 
 def misconfigured(spec: EngineSpec) -> Engine:
-    """A factory that takes its engine for one that cannot be."""
+    """Fail like an engine whose configuration is invalid."""
     raise Misconfigured(f"{spec.name} knows no such thing.")
 
 
 def prompt_of(task: Chat | Completion) -> str:
-    """What a text engine is told to do."""
+    """Return the prompt of a task for the text engine."""
     if isinstance(task, Chat):
         return task.messages[-1].content
     return task.prompt if isinstance(task.prompt, str) else " ".join(map(str, task.prompt))
 
 
 def dial(job_id: str) -> Dial:
-    """Two tokens at two temperatures."""
+    """Return a dial with two tokens at two temperatures."""
     tokens = (TokenLogit("a", b"a", 7, 2.0, 0.75), TokenLogit("\ufffd", b"\xe2\x82", 9, 1.0, 0.25))
     prompt = (PromptToken(b"<", 1, special=True), PromptToken(b"x", 3))
     return Dial(job_id, tokens, (0.5, 1.0), (4.127, 2.313), (0.365, 0.582), tokens[0], prompt)
 
 
 def logprobs(text: str, count: int | None, drawn: float = -0.5) -> tuple[TokenLogprob, ...]:
-    """The drawn token with `count` others, the first of which is half a character."""
+    """Return the drawn token with `count` alternatives, the first of which is a part of a character."""
     if count is None:
         return ()
     others = [

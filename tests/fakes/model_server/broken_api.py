@@ -1,4 +1,4 @@
-"""A model server that answers one path just as a test says, however wrong that is."""
+"""A fake model server whose response on one path is set by the test and may be wrong."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +12,7 @@ LISTED = {"data": [{"id": "fake", "tempera": {"task": task}} for task in ("chat"
 
 @contextlib.asynccontextmanager
 async def crooked(answer: Answer, path: str = "/v1/chat/completions") -> AsyncIterator[str]:
-    """A server whose `path` gives `answer`, and that lists a model for every task; yields its address."""
+    """Run a server that answers `path` with `answer` and lists a model for every task; yield its address."""
 
     async def models(request: web.Request) -> web.Response:
         return web.json_response(LISTED)
@@ -31,7 +31,7 @@ async def crooked(answer: Answer, path: str = "/v1/chat/completions") -> AsyncIt
 
 
 def plainly(body: bytes, status: int = 200, **headers: str) -> Answer:
-    """Always this body. A header's `_` stands for `-`."""
+    """Return a handler that always sends this body. In header names `_` stands for `-`."""
 
     async def answer(request: web.Request) -> web.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -41,7 +41,7 @@ def plainly(body: bytes, status: int = 200, **headers: str) -> Answer:
 
 
 def broken_off(body: bytes) -> Answer:
-    """This much of a stream, and then the connection is cut."""
+    """Return a handler that sends this part of a stream and then closes the connection."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

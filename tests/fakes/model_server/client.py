@@ -1,4 +1,4 @@
-"""What tests say to the gateway, and what they read from its answers."""
+"""Requests to the gateway and the parsing of its responses, for tests."""
 
 import json
 from collections.abc import AsyncIterator
@@ -10,12 +10,12 @@ CHAT = "/v1/chat/completions"
 
 
 def chat(prompt: str, **fields: Any) -> dict[str, Any]:
-    """The body of a chat of one turn."""
+    """Return the request body of a chat of one turn."""
     return {"model": "parrot", "messages": [{"role": "user", "content": prompt}], **fields}
 
 
 async def error_of(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    """The error of a response that must be in OpenAI's shape."""
+    """Return the error of a response, which must have OpenAI's shape."""
     body = await response.json()
     assert body.keys() == {"error"}
     assert body["error"].keys() == {"message", "type", "param", "code"}
@@ -24,7 +24,7 @@ async def error_of(response: aiohttp.ClientResponse) -> dict[str, Any]:
 
 
 async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
-    """The data of each event as it comes; text where it is no JSON."""
+    """Iterate over the data of the events of a stream; `[DONE]` is a text."""
     async for line in response.content:
         if line.startswith(b"data: "):
             data = line.removeprefix(b"data: ").strip()
@@ -32,7 +32,7 @@ async def events_of(response: aiohttp.ClientResponse) -> AsyncIterator[Any]:
 
 
 async def collect(http: aiohttp.ClientSession, body: dict[str, Any]) -> list[Any]:
-    """All events of a stream that begins well."""
+    """Return all events of a stream, which must start with status 200."""
     async with http.post(CHAT, json=body) as response:
         assert response.status == 200
         return [event async for event in events_of(response)]

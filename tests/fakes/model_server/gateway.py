@@ -1,6 +1,6 @@
 """The real gateway with fake engines: `python -m fakes.model_server.gateway PORT FOLDER [API_KEY]`.
 
-Or in the process of the test, with `serving`.
+`serving` runs it in the process of the test.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from model_server.files.cache import ModelCache
 
 FACTORY = "fakes.engines.text_engine:create"
 PATIENCE_SECONDS = 60
-"""When a test that waits gives up; none of them is about time."""
+"""Time after which a waiting test gives up."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Gateway:
     process: subprocess.Popen[bytes]
     folder: Path
 
-    def messages(self) -> list[str]:
-        """What the parrot was told, line by line."""
+    def journal(self) -> list[str]:
+        """Return the lines that the parrot wrote to its journal."""
         with contextlib.suppress(FileNotFoundError):
             return (self.folder / "journal").read_text().splitlines()
         return []
@@ -48,7 +48,7 @@ class Gateway:
 
 @contextlib.contextmanager
 def running_gateway(folder: Path, api_key: str | None = None) -> Iterator[Gateway]:
-    """A gateway in a process of its own, ready; SIGTERM ends it."""
+    """Run a gateway in a process of its own, wait until it is ready, and end it with SIGTERM."""
     port = free_port()
     command = [sys.executable, "-m", "fakes.model_server.gateway", str(port), str(folder), *filter(None, [api_key])]
     process = subprocess.Popen(command, env=environment())
@@ -63,17 +63,17 @@ def running_gateway(folder: Path, api_key: str | None = None) -> Iterator[Gatewa
 
 @contextlib.asynccontextmanager
 async def serving(
-    folder: Path, store: Any = None, models: Iterable[str] = ("parrot",), **keys: str | None
+    folder: Path, model_cache: Any = None, models: Iterable[str] = ("parrot",), **keys: str | None
 ) -> AsyncIterator[str]:
-    """A gateway with fake engines in this process. `keys`: `api_key` and `trusted_key`."""
+    """Run a gateway with fake engines in this process; yield its address. `keys` are `api_key` and `trusted_key`."""
     chosen = [entry for entry in [*entries(folder), flock(folder), sketcher(folder)] if entry.name in models]
-    async with listening(entries=chosen, store=store or ModelCache(folder), factory=FACTORY, **keys) as url:
+    async with listening(entries=chosen, model_cache=model_cache or ModelCache(folder), factory=FACTORY, **keys) as url:
         yield url
 
 
 @contextlib.asynccontextmanager
 async def listening(**settings: Any) -> AsyncIterator[str]:
-    """A gateway in this process that listens, made of what `serve` takes; not waited for to be ready."""
+    """Run a gateway in this process with arguments of `serve`; yield its address once it listens, ready or not."""
     port = free_port()
     task = asyncio.create_task(serve(**{"host": "127.0.0.1", "port": port, "api_key": None, **settings}))
     try:
@@ -87,7 +87,7 @@ async def listening(**settings: Any) -> AsyncIterator[str]:
 
 
 async def answers(url: str) -> bool:
-    """Whether a model server listens there, ready or not."""
+    """Return whether a model server listens there, ready or not."""
     with contextlib.suppress(aiohttp.ClientError):
         async with aiohttp.request("GET", f"{url}/health/live") as response:
             return response.status == 200
@@ -95,18 +95,18 @@ async def answers(url: str) -> bool:
 
 
 async def is_ready(url: str) -> bool:
-    """Whether every model of the server at `url` is loaded."""
+    """Return whether every model of the server at `url` is loaded."""
     async with aiohttp.request("GET", f"{url}/health/ready") as response:
         return response.status == 200
 
 
-async def eventually(happened: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until something is so."""
+async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Wait until `condition` is true."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
-                seen = happened()
-                if seen if isinstance(seen, bool) else await seen:
+                result = condition()
+                if result if isinstance(result, bool) else await result:
                     return
                 await asyncio.sleep(0.02)
     except TimeoutError:
@@ -115,18 +115,18 @@ async def eventually(happened: Callable[[], bool | Awaitable[bool]]) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 def environment() -> dict[str, str]:
-    """For a child process that imports what we can import."""
+    """Return the environment for a child process with the import path of this one."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def entries(folder: Path) -> list[CatalogueEntry]:
-    """One model of each kind. Their files are empty ones in `folder`, and so is the parrot's journal."""
+    """Return one model of each kind. Their files in `folder` are empty; the parrot's journal is there, too."""
     for name in ("config.json", "model.safetensors"):
         (folder / name).touch()
     options = {"journal": str(folder / "journal")}
@@ -141,7 +141,7 @@ def entries(folder: Path) -> list[CatalogueEntry]:
 
 
 def flock(folder: Path) -> CatalogueEntry:
-    """Eight parrots that speak at once. Its journal has their steps, too."""
+    """Return a text model with eight slots, whose journal has the steps as well."""
     options = {"journal": str(folder / "journal"), "capacity": 8, "notes_steps": True}
     return CatalogueEntry(
         name="flock", engine="language", description="Repeats", licence="MIT", folder=folder, options=options
@@ -149,7 +149,7 @@ def flock(folder: Path) -> CatalogueEntry:
 
 
 def sketcher(folder: Path, **options: float) -> CatalogueEntry:
-    """An image model. `options`: `pause`, how long a step takes."""
+    """Return an image model. The option `pause` is the time of a step in seconds."""
     return CatalogueEntry(
         name="sketcher", engine="diffusion", description="Sketches", licence="MIT", folder=folder, options=options
     )
@@ -174,7 +174,7 @@ async def _main(port: int, folder: Path, api_key: str | None) -> None:
             host="127.0.0.1",
             port=port,
             entries=entries(folder),
-            store=ModelCache(folder),
+            model_cache=ModelCache(folder),
             api_key=api_key,
             factory=FACTORY,
         )

@@ -1,4 +1,4 @@
-"""A model server of few words: OpenAI's wire over a real socket, with answers that a test can hold back."""
+"""A fake model server: OpenAI's format over a real socket, with answers that a test can hold back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aiohttp import web
 from fakes.model_server.gateway import PATIENCE_SECONDS
 from fakes.model_server.strict_requests import ARTIST, Strictly, chosen
 
-from model_server.api.app import LARGEST_BODY, shape_errors
+from model_server.api.app import MAX_BODY_BYTES, render_errors
 from model_server.api.multipart import read_form
 from model_server.errors import ApiError
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 LISTED = {"fake-chat": "chat", "fake-faces": "faces", "fake-images": "images", "fake-embeddings": "embeddings"}
 EDGE = ARTIST.width
-"""Of the image model's pictures, in pixels."""
+"""Size of the image model's pictures in pixels."""
 VOCABULARY = (" mat", " floor", " roof", "\n", "…", "<end>", " bed", " sofa", " table", " moon", " grass", " sun")
 START = 100
-"""The id of a prompt's first token; the others follow."""
+"""The id of a prompt's first token; the ids of the others follow it."""
 PIECES = re.compile(r"\s?\S+")
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAAAAAAALAAAAAABAAEAAAIBRAA7")
 
 
 def png(seed: int, width: int = 16, height: int = 16) -> bytes:
-    """A picture of one colour, which `seed` decides."""
+    """Return a picture of one colour, which depends on `seed`."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -48,22 +48,22 @@ def png(seed: int, width: int = 16, height: int = 16) -> bytes:
 
 
 class FakeModels:
-    """Use it as an async context manager; `url` is then its address.
+    """An async context manager; `url` is the address while it is open.
 
-    It takes only what the real server takes. Whatever became of a request that the bot should not have sent, leaving
-    the context fails with the sentences in `refused`; a test that means to send such a thing clears them.
+    It refuses every request that the real server would refuse. If there was such a request, leaving the context fails
+    with the sentences in `refused`; a test that sends one on purpose clears them.
 
-    A chat streams the pieces of `answer`. Clear `gate` to hold chats back after their first `before_gate` pieces,
-    drawings after their first preview, dials and faces altogether; `embedding_gate` holds embeddings,
-    `moderation_gate` moderations, `listing_gate` the list of models. `requests` holds the bodies received, `running`
-    how many are being answered, and `dropped` how many were left by their client before the end. `failure` (status,
-    sentence) refuses what is `failing`; `place` puts every chat and drawing into a queue first, while the gate is
-    closed. `listed` are its models with their tasks; `candidates` is how many tokens a dial names. `scores` maps what
-    a text has in it to how its moderation is answered, None stands for a server without one; `moderated` holds the
-    texts that were asked about, `moderated_for` whom for; the first `crowd` of these requests find the queue full.
-    `guided_by` is told of pictures, whatever their guidance, and so is what is in `told`. `unlikely` says how probable
-    pieces of the answer are that hardly are; `unshown` are pieces behind it that only its tokens tell of. `opening` is
-    a special token before the text of a dial.
+    A chat streams the pieces of `answer`. Clear `gate` to hold back chats after their first `before_gate` pieces,
+    drawings after their first preview, and dials and faces altogether; `embedding_gate` holds back embeddings,
+    `moderation_gate` moderations, `listing_gate` the list of models. `requests` are the bodies received, `running` is
+    the number of requests being answered, `dropped` that of requests whose client left before the end. `failure`
+    (status, sentence) refuses the requests for which `failing` is true; `place` puts every chat and drawing into a
+    queue first, while the gate is closed. `listed` maps its models to their tasks; `candidates` is the number of tokens
+    in a dial. `scores` maps a part of a text to its moderation scores; None is a server without moderation.
+    `moderated` are the texts of moderations and `moderated_for` their users; the first `crowd` of them find the queue
+    full. `guided_by` and the fields in `told` are added to pictures. `unlikely` sets the probability of pieces of the
+    answer; `unshown` are further pieces that only have tokens and no text. `opening` is a special token before the text
+    of a dial.
     """
 
     def __init__(self, *answer: str) -> None:
@@ -96,7 +96,7 @@ class FakeModels:
         self._lifetime = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[shape_errors, self._noting_refusals])
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[render_errors, self._noting_refusals])
         app.add_routes(
             [
                 web.get("/v1/models", self._models),
@@ -255,7 +255,7 @@ class FakeModels:
         return await self._drawn(request, await self._noted(json.loads(fields) | {"image": picture}))
 
     async def _drawn(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        """A stream of pictures: half of the steps have a preview, which is the picture in another colour."""
+        """Stream pictures; every second step has a preview, which is the picture in another colour."""
         if refusal := self._refusal(body):
             return refusal
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Job-Id": "fake"})
@@ -324,7 +324,7 @@ class FakeModels:
 
 
 def token(text: str, number: int, count: int) -> dict[str, Any]:
-    """A token of an answer with its runners-up. Every second one was not the most probable."""
+    """Return a token of an answer with its alternatives. Every second token is not the most probable one."""
 
     def named(text: str, share: float, **more: Any) -> dict[str, Any]:
         return {"token": text, "bytes": list(text.encode()), "logprob": math.log(share), **more}
@@ -337,9 +337,9 @@ def token(text: str, number: int, count: int) -> dict[str, Any]:
 
 
 def dialled(body: dict[str, Any], pieces: dict[int, str], opening: str = "") -> dict[str, Any]:
-    """What comes after any prompt: the words of `VOCABULARY`, by their ids, each half as probable as the last one.
+    """Return the dial of any prompt: the words of `VOCABULARY`, each half as probable as the one before it.
 
-    Temperature and top-p do what they do; the seed draws the word of its own number. `pieces` are those of the last
+    Temperature and top-p apply as usual; the seed draws the word of its own number. `pieces` are the tokens of the last
     prompt that was a text.
     """
     ids = body["prompt"]
@@ -375,7 +375,7 @@ def dialled(body: dict[str, Any], pieces: dict[int, str], opening: str = "") -> 
 
 
 def made_with(body: dict[str, Any], steps: int, guided_by: str = "") -> dict[str, Any]:
-    """What the server tells of finished pictures. The text encoder reads the first eight words."""
+    """Return the `tempera` object of finished pictures. The text encoder reads the first eight words."""
 
     def reading(text: str) -> dict[str, Any]:
         words = text.split()

@@ -1,14 +1,12 @@
-"""Requests read as the real model server and its engines read them, as far as that takes no network: what they refuse
-is refused here, in their words.
-"""
+"""Validates requests as the real model server and its engines do, as far as that needs no neural network."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from model_server.api.image_requests import BOUNDS, ImageRequest, VariationRequest
+from model_server.api.image_requests import BOUND_FIELDS, ImageRequest, VariationRequest
 from model_server.api.requests import ChatRequest, CompletionRequest, EmbeddingRequest, ModerationRequest, parse
-from model_server.api.responses import failure
+from model_server.api.responses import to_api_error
 from model_server.engines.common.refusal import JobRefused, check_encodable, check_texts
 from model_server.engines.diffusion.request import Capabilities, complete_task, count_needed_steps
 from model_server.engines.language.prompt import check_turns
@@ -16,47 +14,47 @@ from model_server.errors import ApiError
 from model_server.jobs import Imagine
 
 ARTIST = Capabilities(name="fake-images", sampler="DDIM", steps=4, guidance=3.0, width=16, height=16, multiple=8)
-"""What the image model can, and does where a request leaves it open."""
+"""The capabilities and defaults of the fake image model."""
 
 
 class Strictly:
-    """Reads bodies for the models in `listed`, which are told with their tasks. Raises ApiError."""
+    """Validates request bodies for the models in `listed`, which maps names to tasks. Raises ApiError."""
 
     def __init__(self, listed: Mapping[str, str]) -> None:
         self.listed = listed
 
     def chat(self, body: bytes) -> None:
-        asked = parse(ChatRequest, body)
-        self._find(asked.model, "chat")
+        parsed = parse(ChatRequest, body)
+        self._find(parsed.model, "chat")
         with _refusing():
-            check_turns(asked.task())
+            check_turns(parsed.to_task())
 
     def completion(self, body: bytes) -> None:
-        asked = parse(CompletionRequest, body)
-        self._find(asked.model, "chat")
-        asked.task()
+        parsed = parse(CompletionRequest, body)
+        self._find(parsed.model, "chat")
+        parsed.to_task()
 
     def picture(self, body: bytes) -> None:
-        asked = parse(ImageRequest, body)
-        if self._find(asked.model, "faces", "images") == "faces":
-            asked.faces()
+        parsed = parse(ImageRequest, body)
+        if self._find(parsed.model, "faces", "images") == "faces":
+            parsed.to_faces()
         else:
-            _drawn(asked.imagine())
+            _drawn(parsed.to_imagine())
 
     def variation(self, fields: bytes, picture: bytes) -> None:
-        asked = parse(VariationRequest, fields)
-        self._find(asked.model, "images")
-        _drawn(asked.variation(picture))
+        parsed = parse(VariationRequest, fields)
+        self._find(parsed.model, "images")
+        _drawn(parsed.to_variation(picture))
 
     def embedding(self, body: bytes) -> None:
-        asked = parse(EmbeddingRequest, body)
-        self._find(asked.model, "embeddings")
+        parsed = parse(EmbeddingRequest, body)
+        self._find(parsed.model, "embeddings")
         with _refusing():
-            check_texts(asked.task().texts, "input")
+            check_texts(parsed.to_task().texts, "input")
 
     def moderation(self, body: bytes) -> None:
         with _refusing():
-            for text in parse(ModerationRequest, body).task().texts:
+            for text in parse(ModerationRequest, body).to_task().texts:
                 check_encodable(text, "input")
 
     def _find(self, model: str, *tasks: str) -> str:
@@ -66,15 +64,15 @@ class Strictly:
 
 
 def chosen(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The steps and the guidance of pictures, where their request leaves them open, too."""
-    names = ("steps", "guidance", *BOUNDS)
-    whole = complete_task(Imagine(prompt="", seed=0, **{name: body.get(name) for name in names}), ARTIST)
-    return {"steps": whole.steps, "guidance": whole.guidance}
+    """Return the steps and the guidance of pictures, with defaults where the request leaves them open."""
+    names = ("steps", "guidance", *BOUND_FIELDS)
+    completed = complete_task(Imagine(prompt="", seed=0, **{name: body.get(name) for name in names}), ARTIST)
+    return {"steps": completed.steps, "guidance": completed.guidance}
 
 
-def _drawn(asked: Imagine) -> None:
+def _drawn(parsed: Imagine) -> None:
     with _refusing():
-        count_needed_steps(asked, complete_task(asked, ARTIST).steps or 0)
+        count_needed_steps(parsed, complete_task(parsed, ARTIST).steps or 0)
 
 
 @contextmanager
@@ -82,4 +80,4 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except JobRefused as refused:
-        raise failure(refused.to_event("fake")) from None
+        raise to_api_error(refused.to_event("fake")) from None

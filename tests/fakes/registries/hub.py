@@ -1,4 +1,4 @@
-"""A Hugging Face hub on a real socket, with the three answers that a download asks for."""
+"""A fake Hugging Face hub on a real socket, with the three routes that a download uses."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ COMMIT = "c" * 40
 def fake_hub(
     files: Mapping[str, bytes], *, status: int = 200, code: str = "", silent: threading.Event | None = None
 ) -> Iterator[str]:
-    """The URL of a hub where every repository holds `files`.
+    """Run a hub where every repository holds `files`; yield its URL.
 
-    `status` and `code` (the header X-Error-Code) make it refuse; `silent` makes it answer only once that is set.
+    With another `status`, and the `code` of the header X-Error-Code, it refuses; with `silent`, it answers only once
+    that event is set.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -32,7 +33,7 @@ def fake_hub(
             self._answer(body=False)
 
         def log_message(self, *_: object) -> None:
-            """Tests look at what the client says."""
+            """Log nothing."""
 
         def _answer(self, *, body: bool) -> None:
             if silent is not None:

@@ -1,4 +1,4 @@
-"""Packages of npm that tests need: fetched once, and held against their checksum."""
+"""npm packages for tests, downloaded once and checked against their checksum."""
 
 import base64
 import hashlib
@@ -12,11 +12,11 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "temp
 
 
 class UnavailableError(Exception):
-    """Something cannot be had on this machine, in one sentence."""
+    """The package cannot be fetched on this machine. The text is one sentence."""
 
 
 def fetched(package: str, version: str, integrity: str, member: str) -> Path:
-    """One file of a package. `integrity` is the SHA-512 of its archive. Raises UnavailableError."""
+    """Return one file of a package. `integrity` is the SHA-512 of its archive. Raises UnavailableError."""
     kept = CACHE / f"{package}-{version}" / Path(member).name
     if kept.is_file():
         return kept
@@ -27,8 +27,8 @@ def fetched(package: str, version: str, integrity: str, member: str) -> Path:
     if subprocess.run(command, capture_output=True, check=False).returncode:
         raise UnavailableError(f"npm cannot fetch {package}.")
     archive = kept.parent / f"{package}-{version}.tgz"
-    found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    assert found == integrity, f"{archive} is not the package that was looked at"
+    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    assert digest == integrity, f"{archive} has another checksum than the package that was reviewed"
     with tarfile.open(archive) as files:
         content = files.extractfile(f"package/{member}")
         assert content is not None

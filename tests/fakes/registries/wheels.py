@@ -1,4 +1,4 @@
-"""Wheels made on the spot, in a folder that pip takes for its index."""
+"""Builds wheels in a folder that pip uses as its index."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def make_wheel(
     folder: Path, name: str, version: str, members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED
 ) -> Path:
-    """A wheel for every Python that holds `members`; `name` with underscores."""
+    """Build a pure Python wheel with `members`; `name` is written with underscores. Return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{version}-py3-none-any.whl"
     about = f"{name}-{version}.dist-info"

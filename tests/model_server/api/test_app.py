@@ -1,4 +1,4 @@
-"""The gateway over real sockets: its errors, its streams, its door, and what happens when somebody leaves or dies."""
+"""The gateway over real sockets: errors, streams, access, cancelled requests and killed processes."""
 
 import asyncio
 import contextlib
@@ -18,12 +18,11 @@ from fakes.model_server.client import CHAT, chat, collect, error_of, events_of
 from fakes.model_server.gateway import Gateway, eventually, free_port, is_ready, running_gateway, serving
 from openai import AsyncOpenAI
 
-from model_server.api.app import LARGEST_BODY, serve
+from model_server.api.app import MAX_BODY_BYTES, serve
 from model_server.api.auth import Authenticator, check_exposure
-from model_server.catalogue import StoreError
-from model_server.errors import ApiError
+from model_server.errors import ApiError, OperatorError
 from model_server.files.cache import ModelCache
-from model_server.files.download import ProgressListener
+from model_server.files.download import FetchListener
 
 # Errors
 
@@ -38,7 +37,7 @@ from model_server.files.download import ProgressListener
         ("POST", CHAT, b"{", 400, "invalid_value"),
         ("POST", CHAT, b"[1]", 400, "invalid_value"),
         ("POST", CHAT, b"{}", 400, "invalid_value"),
-        ("POST", CHAT, b" " * (LARGEST_BODY + 1), 413, "request_entity_too_large"),
+        ("POST", CHAT, b" " * (MAX_BODY_BYTES + 1), 413, "request_entity_too_large"),
         ("POST", CHAT, json.dumps(chat("x") | {"model": "parot"}).encode(), 404, "model_not_found"),
         ("POST", CHAT, json.dumps(chat("x") | {"model": "ruler"}).encode(), 400, "wrong_model"),
         ("POST", "/v1/embeddings", b'{"model": "parrot", "input": "x"}', 400, "wrong_model"),
@@ -47,7 +46,7 @@ from model_server.files.download import ProgressListener
         ("POST", CHAT, json.dumps(chat("refuse", stream=True)).encode(), 400, "context_length_exceeded"),
     ],
 )
-async def test_every_mistake_has_its_status_and_shape(
+async def test_each_request_error_has_its_status_and_openais_shape(
     http: aiohttp.ClientSession, method: str, path: str, body: bytes | None, status: int, code: str
 ) -> None:
     async with http.request(method, path, data=body and io.BytesIO(body)) as response:
@@ -56,7 +55,7 @@ async def test_every_mistake_has_its_status_and_shape(
     assert (error["type"], error["code"]) == ("invalid_request_error", code)
 
 
-async def test_a_failing_engine_is_answered_with_a_mark_and_no_trace(http: aiohttp.ClientSession) -> None:
+async def test_an_engine_error_is_answered_with_an_error_id_and_no_details(http: aiohttp.ClientSession) -> None:
     async with http.post(CHAT, json=chat("crash")) as response:
         assert (response.status, response.headers["x-should-retry"]) == (500, "false")
         error = await error_of(response)
@@ -70,7 +69,7 @@ async def test_a_failing_engine_is_answered_with_a_mark_and_no_trace(http: aioht
 # Streams, progress, jobs
 
 
-async def test_progress_is_told_only_to_those_who_ask(http: aiohttp.ClientSession) -> None:
+async def test_progress_is_only_streamed_to_requests_that_ask_for_it(http: aiohttp.ClientSession) -> None:
     async with http.post(CHAT, json=chat("forever", stream=True)) as running:
         job = running.headers["X-Job-Id"]
         asks = asyncio.create_task(collect(http, chat("a b", stream=True, stream_options={"include_progress": True})))
@@ -91,7 +90,7 @@ async def test_progress_is_told_only_to_those_who_ask(http: aiohttp.ClientSessio
 
 
 async def _is_waiting(http: aiohttp.ClientSession) -> bool:
-    """Whether a newcomer would be third in the line."""
+    """Return whether a new request would be third in the queue."""
     body = chat("probe", stream=True, stream_options={"include_progress": True})
     async with http.post(CHAT, json=body) as response:
         async for event in events_of(response):
@@ -99,7 +98,7 @@ async def _is_waiting(http: aiohttp.ClientSession) -> bool:
     return False
 
 
-async def test_the_last_chunk_says_how_long_it_took(http: aiohttp.ClientSession) -> None:
+async def test_the_last_chunk_has_the_duration(http: aiohttp.ClientSession) -> None:
     *_, last, done = await collect(http, chat("a b", stream=True, seed=9))
     assert done == "[DONE]"
     assert last["choices"][0]["finish_reason"] == "stop"
@@ -108,11 +107,13 @@ async def test_the_last_chunk_says_how_long_it_took(http: aiohttp.ClientSession)
     assert last["tempera"]["dropped_turns"] == 0
 
 
-async def test_a_cancelled_whole_request_is_told_so(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    before = len(gateway.messages())
+async def test_a_cancelled_request_without_a_stream_is_answered_with_499(
+    http: aiohttp.ClientSession, gateway: Gateway
+) -> None:
+    before = len(gateway.journal())
     request = asyncio.create_task(_status_of(http, chat("forever")))
-    await eventually(lambda: len(gateway.messages()) > before)
-    job = gateway.messages()[before].split()[1]
+    await eventually(lambda: len(gateway.journal()) > before)
+    job = gateway.journal()[before].split()[1]
     async with http.delete(f"/v1/jobs/{job}") as response:
         assert response.status == 200
     assert await request == (499, "cancelled", job)
@@ -125,28 +126,30 @@ async def _status_of(http: aiohttp.ClientSession, body: dict[str, Any]) -> tuple
         return response.status, (await error_of(response))["code"], response.headers["X-Job-Id"]
 
 
-async def test_who_closes_a_stream_takes_its_job_back(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+async def test_closing_a_stream_cancels_its_job(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     async with http.post(CHAT, json=chat("forever", stream=True)) as response:
         job = response.headers["X-Job-Id"]
         await anext(events_of(response))
         response.close()
-    await eventually(lambda: f"remove {job}" in gateway.messages())
+    await eventually(lambda: f"remove {job}" in gateway.journal())
 
 
-async def test_who_leaves_a_whole_request_takes_its_job_back(gateway: Gateway) -> None:
-    before = len(gateway.messages())
+async def test_leaving_a_request_without_a_stream_cancels_its_job(gateway: Gateway) -> None:
+    before = len(gateway.journal())
     async with aiohttp.ClientSession(gateway.url) as leaver:
         request = asyncio.create_task(leaver.post(CHAT, json=chat("forever")))
-        await eventually(lambda: len(gateway.messages()) > before)
+        await eventually(lambda: len(gateway.journal()) > before)
         request.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await request
-    added, job = gateway.messages()[before].split()
+    added, job = gateway.journal()[before].split()
     assert added == "add"
-    await eventually(lambda: f"remove {job}" in gateway.messages())
+    await eventually(lambda: f"remove {job}" in gateway.journal())
 
 
-async def test_who_leaves_the_queue_never_reaches_the_worker(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+async def test_a_job_that_is_cancelled_while_it_waits_never_reaches_the_worker(
+    gateway: Gateway, http: aiohttp.ClientSession
+) -> None:
     progress = {"stream": True, "stream_options": {"include_progress": True}}
     async with http.post(CHAT, json=chat("forever", stream=True)) as running:
         async with http.post(CHAT, json=chat("a", **progress)) as waiting:
@@ -158,11 +161,11 @@ async def test_who_leaves_the_queue_never_reaches_the_worker(gateway: Gateway, h
         running.close()
     async with http.post(CHAT, json=chat("b")) as response:
         assert response.status == 200
-    assert not [line for line in gateway.messages() if job in line]
+    assert not [line for line in gateway.journal() if job in line]
 
 
 async def _is_gone(http: aiohttp.ClientSession, job: str) -> bool:
-    """Whether the line is empty again behind the running job."""
+    """Return whether no job waits behind the running one."""
     body = chat("probe", stream=True, stream_options={"include_progress": True})
     async with http.post(CHAT, json=body) as response:
         assert response.headers["X-Job-Id"] != job
@@ -172,7 +175,7 @@ async def _is_gone(http: aiohttp.ClientSession, job: str) -> bool:
 
 
 @pytest.mark.load
-async def test_a_full_queue_says_when_to_come_again(http: aiohttp.ClientSession) -> None:
+async def test_a_full_queue_says_when_to_retry(http: aiohttp.ClientSession) -> None:
     async with http.post(CHAT, json=chat("forever", stream=True)) as running:
         requests = [asyncio.create_task(_refusal(http)) for _ in range(80)]
         done, _ = await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
@@ -190,11 +193,11 @@ async def _refusal(http: aiohttp.ClientSession) -> tuple[int, str, str]:
         return response.status, (await error_of(response))["code"], response.headers["Retry-After"]
 
 
-# Workers that die
+# Workers that end
 
 
 @pytest.mark.chaos
-async def test_a_worker_killed_in_the_middle_of_an_answer(gateway: Gateway) -> None:
+async def test_a_stream_fails_when_its_worker_is_killed_and_the_next_request_is_answered(gateway: Gateway) -> None:
     async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client:
         stream = await client.chat.completions.create(**chat("pid"), stream=True)
         with pytest.raises(openai.APIError, match="please ask again"):  # noqa: PT012 - it raises while it is read
@@ -211,9 +214,9 @@ async def test_a_worker_killed_in_the_middle_of_an_answer(gateway: Gateway) -> N
 
 @pytest.mark.chaos
 async def test_the_gateway_answers_while_a_worker_is_stuck(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    before = len(gateway.messages())
+    before = len(gateway.journal())
     stuck = asyncio.create_task(http.post(CHAT, json=chat("hang")))
-    await eventually(lambda: len(gateway.messages()) > before)
+    await eventually(lambda: len(gateway.journal()) > before)
     for path in ("/health/live", "/health/ready", "/v1/models"):
         async with http.get(path) as response:
             assert response.status == 200
@@ -227,7 +230,7 @@ async def test_the_gateway_answers_while_a_worker_is_stuck(http: aiohttp.ClientS
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-async def test_the_end_of_the_gateway_is_the_end_of_its_workers(tmp_path: Path, end: signal.Signals) -> None:
+async def test_workers_end_when_the_gateway_ends(tmp_path: Path, end: signal.Signals) -> None:
     with running_gateway(tmp_path) as gateway:
         workers = _children(gateway.process.pid)
         assert len(workers) == 4
@@ -251,28 +254,28 @@ def _runs(pid: int) -> bool:
     return False
 
 
-# Before everything is there
+# While models are fetched
 
 
-class SlowStore:
-    """A store that has fetched 43% until it is told to go on, or to fail."""
+class SlowCache:
+    """A model cache that stops at 43% until `go_on` is set; then it fails with `problem` if there is one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.go_on = threading.Event()
         self.problem = ""
 
-    def ensure(self, _: object, progress: ProgressListener) -> Path:
+    def ensure(self, _: object, progress: FetchListener) -> Path:
         progress.update("fetching weights.bin", 43, 100)
         self.go_on.wait()
         if self.problem:
-            raise StoreError(self.problem)
+            raise OperatorError(self.problem)
         return self._folder
 
 
-async def test_readiness_names_what_is_missing_and_how_far_it_is(tmp_path: Path) -> None:
-    store = SlowStore(tmp_path)
-    async with serving(tmp_path, store) as url, aiohttp.ClientSession(url) as http:
+async def test_readiness_names_missing_models_and_their_progress(tmp_path: Path) -> None:
+    model_cache = SlowCache(tmp_path)
+    async with serving(tmp_path, model_cache) as url, aiohttp.ClientSession(url) as http:
         async with http.get("/health/ready") as response:
             assert response.status == 503
             body = await response.json()
@@ -283,21 +286,21 @@ async def test_readiness_names_what_is_missing_and_how_far_it_is(tmp_path: Path)
         assert error["message"] == "parrot is not ready yet: fetching weights.bin, 43%."
         async with http.get("/v1/models") as response:
             assert (await response.json())["data"][0]["tempera"]["ready"] is False
-        store.go_on.set()
+        model_cache.go_on.set()
         await eventually(lambda: is_ready(url))
         async with http.get("/health/ready") as response:
             assert await response.json() == {"status": "ready", "models": ["parrot"]}
 
 
-async def test_files_that_cannot_be_had_are_explained_to_the_operator_alone(tmp_path: Path) -> None:
-    store = SlowStore(tmp_path)
-    store.problem = "weights.bin has the wrong hash; put it into ~/.cache/tempera."
-    store.go_on.set()
-    async with serving(tmp_path, store) as url, aiohttp.ClientSession(url) as http:
+async def test_a_failed_fetch_is_explained_to_the_operator_only(tmp_path: Path) -> None:
+    model_cache = SlowCache(tmp_path)
+    model_cache.problem = "weights.bin has the wrong hash; put it into ~/.cache/tempera."
+    model_cache.go_on.set()
+    async with serving(tmp_path, model_cache) as url, aiohttp.ClientSession(url) as http:
 
         async def is_failed() -> bool:
             async with http.get("/health/ready") as response:
-                return bool((await response.json())["missing"]["parrot"] == f"failed: {store.problem}")
+                return bool((await response.json())["missing"]["parrot"] == f"failed: {model_cache.problem}")
 
         await eventually(is_failed)
         async with http.post(CHAT, json=chat("a")) as response:
@@ -305,7 +308,9 @@ async def test_files_that_cannot_be_had_are_explained_to_the_operator_alone(tmp_
             assert "~" not in (await error_of(response))["message"]
 
 
-async def test_a_request_leaves_one_line_without_its_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_request_is_logged_in_one_line_without_its_text(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     async with serving(tmp_path, ModelCache(tmp_path)) as url, aiohttp.ClientSession(url) as http:
         await eventually(lambda: is_ready(url))
@@ -321,7 +326,7 @@ async def test_a_request_leaves_one_line_without_its_text(tmp_path: Path, caplog
     assert "confidential" not in caplog.text
 
 
-# The door
+# Access
 
 
 @pytest.mark.parametrize(
@@ -335,7 +340,9 @@ async def test_a_request_leaves_one_line_without_its_text(tmp_path: Path, caplog
     ],
     ids=str,
 )
-async def test_web_pages_of_others_are_refused(http: aiohttp.ClientSession, headers: dict[str, str], code: str) -> None:
+async def test_requests_from_web_pages_of_other_sites_are_refused(
+    http: aiohttp.ClientSession, headers: dict[str, str], code: str
+) -> None:
     async with http.get("/v1/models", headers=headers) as response:
         assert response.status == 403
         assert (await error_of(response))["code"] == code
@@ -344,7 +351,7 @@ async def test_web_pages_of_others_are_refused(http: aiohttp.ClientSession, head
         assert not [name for name in response.headers if name.lower().startswith("access-control-")]
 
 
-async def test_names_of_this_machine_are_fine(http: aiohttp.ClientSession) -> None:
+async def test_the_host_names_of_this_machine_are_accepted(http: aiohttp.ClientSession) -> None:
     for host in ("localhost", "LOCALHOST:8400", "127.0.0.1:1", "[::1]:8400"):
         async with http.get("/v1/models", headers={"Host": host}) as response:
             assert response.status == 200
@@ -354,7 +361,7 @@ async def test_names_of_this_machine_are_fine(http: aiohttp.ClientSession) -> No
         assert response.status == 200
 
 
-async def test_a_key_is_needed_where_there_is_one(tmp_path: Path) -> None:
+async def test_every_request_needs_the_api_key_if_there_is_one(tmp_path: Path) -> None:
     with running_gateway(tmp_path, api_key="open sesame") as gateway:
         async with aiohttp.ClientSession(gateway.url) as http:
             for given in (None, "open sesame", "Bearer", "Bearer wrong", "Basic open sesame", "Bearer \udcff"):
@@ -378,23 +385,23 @@ def test_listening_to_the_network_needs_a_key(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_loopback_needs_none(host: str) -> None:
+def test_listening_on_loopback_needs_no_key(host: str) -> None:
     check_exposure(host, None)
 
 
-def test_what_listens_on_every_address_answers_to_every_name_but_not_to_other_sites() -> None:
-    guard = Authenticator("0.0.0.0", "key")
-    guard.check_source("models.internal:8400", None)
+def test_a_server_on_every_address_accepts_every_host_name_but_no_other_sites() -> None:
+    authenticator = Authenticator("0.0.0.0", "key")
+    authenticator.check_source("models.internal:8400", None)
     with pytest.raises(ApiError):
-        guard.check_source("models.internal:8400", "https://evil.example")
+        authenticator.check_source("models.internal:8400", "https://evil.example")
 
 
-async def test_the_server_does_not_start_where_it_must_not(tmp_path: Path) -> None:
+async def test_the_server_does_not_start_on_the_network_without_a_key(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs an API key"):
-        await serve(host="0.0.0.0", port=free_port(), entries=[], store=ModelCache(tmp_path), api_key=None)
+        await serve(host="0.0.0.0", port=free_port(), entries=[], model_cache=ModelCache(tmp_path), api_key=None)
 
 
 async def test_a_taken_port_is_an_os_error(server_url: str, tmp_path: Path) -> None:
     port = int(server_url.rpartition(":")[2])
     with pytest.raises(OSError, match=str(port)):
-        await serve(host="127.0.0.1", port=port, entries=[], store=ModelCache(tmp_path), api_key=None)
+        await serve(host="127.0.0.1", port=port, entries=[], model_cache=ModelCache(tmp_path), api_key=None)

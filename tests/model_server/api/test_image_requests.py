@@ -1,4 +1,4 @@
-"""What requests for pictures may say, and the sentence that each mistake gets."""
+"""Requests for images: valid fields, and the error sentence of each mistake."""
 
 import json
 from typing import Any
@@ -16,16 +16,16 @@ def request(**fields: Any) -> ImageRequest:
 
 
 def faces(**fields: Any) -> Faces:
-    return request(**fields).faces()
+    return request(**fields).to_faces()
 
 
 def imagine(**fields: Any) -> Imagine:
-    return request(**{"prompt": "a cat"} | fields).imagine()
+    return request(**{"prompt": "a cat"} | fields).to_imagine()
 
 
 def variation(**fields: Any) -> Imagine:
     body = json.dumps({"model": "m", "prompt": "a cat", **fields}).encode()
-    return parse(VariationRequest, body).variation(b"picture")
+    return parse(VariationRequest, body).to_variation(b"picture")
 
 
 def test_faces() -> None:
@@ -35,13 +35,13 @@ def test_faces() -> None:
     assert faces(seed=1, size="auto", stream=False, partial_images=0).size is None
 
 
-def test_what_is_left_open_is_the_models_choice() -> None:
+def test_fields_that_are_left_open_are_the_models_choice() -> None:
     assert imagine(seed=1) == Imagine(prompt="a cat", seed=1)
     assert imagine(seed=1, size="auto", steps=None, partial_images=0, layout=None) == Imagine(prompt="a cat", seed=1)
     assert len({imagine().seed for _ in range(5)}) > 1
 
 
-def test_everything_that_can_be_chosen() -> None:
+def test_all_fields_reach_the_task() -> None:
     full = imagine(
         n=4,
         size="48x32",
@@ -177,7 +177,7 @@ def test_mistakes_about_faces(fields: dict[str, Any], param: str, sentence: str)
     ],
     ids=str,
 )
-def test_mistakes_about_what_is_imagined(fields: dict[str, Any], param: str, sentence: str) -> None:
+def test_mistakes_about_images_of_a_prompt(fields: dict[str, Any], param: str, sentence: str) -> None:
     with pytest.raises(ApiError) as error:
         imagine(**fields)
     assert (error.value.status, error.value.param, error.value.message) == (400, param, sentence)

@@ -10,7 +10,6 @@ from model_server.api.image_responses import ImageAnswer
 from model_server.errors import ApiError
 from model_server.images import animate, encode
 from model_server.jobs import (
-    Chosen,
     EncodedPrompt,
     Faces,
     Failed,
@@ -20,6 +19,7 @@ from model_server.jobs import (
     Picture,
     Preview,
     Progress,
+    ResolvedSettings,
     Started,
 )
 from model_server.scheduling.cost import JobCost
@@ -27,7 +27,7 @@ from model_server.scheduling.ticket import Queued, Ticket
 
 PNG = encode(Image.new("RGB", (12, 10)), {})
 GIF = animate([Image.new("RGB", (6, 5))] * 2, {})
-CHOSEN = Chosen(
+CHOSEN = ResolvedSettings(
     job="job_1",
     steps=30,
     guidance=3.0,
@@ -42,29 +42,29 @@ CHOSEN = Chosen(
 
 def answer(task: Faces | Imagine) -> ImageAnswer:
     ticket = Ticket(Job(id="job_1", model="m", task=task), JobCost(task, 50), lambda _: None)
-    ticket.seconds = 1.23456
+    ticket.run_seconds = 1.23456
     return ImageAnswer(ticket, task)
 
 
-def test_faces_pass_untouched() -> None:
+def test_face_images_are_returned_unchanged() -> None:
     made = answer(Faces(seed=7))
     for event in (Started("job_1"), Picture("job_1", b"\x89PNG\x00"), Picture("job_1", b"\xff"), Finished("job_1")):
-        made.take(event)
-    body = made.whole()
+        made.add(event)
+    body = made.build_response()
     assert [base64.b64decode(item["b64_json"]) for item in body["data"]] == [b"\x89PNG\x00", b"\xff"]
     assert body["tempera"] == {"job": "job_1", "seed": 7, "seconds": 1.235}
 
 
-def test_the_end_says_what_was_chosen_and_what_was_read() -> None:
+def test_the_response_has_the_chosen_parameters_and_the_encoded_prompts() -> None:
     made = answer(Imagine(prompt="a cat", seed=7))
     picture = Picture("job_1", PNG, guided_by="input")
     for event in (Started("job_1"), CHOSEN, Progress("job_1", 30, 30), picture, Finished("job_1")):
-        made.take(event)
+        made.add(event)
     chosen = asdict(CHOSEN)
     del chosen["job"]
     about = {"job": "job_1", "seed": 7, "seconds": 1.235, "guided_by": "input", **chosen}
-    assert made.whole()["tempera"] == about
-    [last] = made.completed()
+    assert made.build_response()["tempera"] == about
+    [last] = made.build_completed_events()
     assert last.pop("created_at") > 0
     assert last == {
         "type": "image_generation.completed",
@@ -83,42 +83,47 @@ def test_the_end_says_what_was_chosen_and_what_was_read() -> None:
     }
 
 
-def test_the_end_says_how_many_steps_were_taken() -> None:
+def test_the_last_event_has_the_number_of_steps_taken() -> None:
     made = answer(Imagine(prompt="a cat", seed=7, initial=PNG, strength=0.5))
     steps = [Progress("job_1", step, 15) for step in range(1, 16)]
     for event in (Started("job_1"), CHOSEN, *steps, Picture("job_1", PNG), Finished("job_1")):
-        made.take(event)
-    [last] = made.completed()
+        made.add(event)
+    [last] = made.build_completed_events()
     # The same picture takes a request for 30 again, of which strength 0.5 leaves 15.
     assert (last["tempera"]["step"], last["tempera"]["steps"]) == (15, 30)
 
 
-def test_an_animation_says_its_kind_and_size() -> None:
+def test_an_animation_has_its_format_and_size() -> None:
     made = answer(Imagine(prompt="a cat", seed=7, layout="animation"))
     for event in (CHOSEN, Picture("job_1", GIF, "image/gif"), Finished("job_1")):
-        made.take(event)
-    assert made.whole()["output_format"] == "gif"
-    [last] = made.completed()
+        made.add(event)
+    assert made.build_response()["output_format"] == "gif"
+    [last] = made.build_completed_events()
     assert (last["output_format"], last["size"]) == ("gif", "6x5")
 
 
-def test_what_is_told_on_the_way() -> None:
+def test_places_progress_and_previews_are_events() -> None:
     made = answer(Imagine(prompt="a cat", seed=7))
-    assert made.news(Queued(2, 7.5)) == {
+    assert made.build_event(Queued(2, 7.5)) == {
         "type": "tempera.progress",
         "tempera": {"job": "job_1", "queue": {"place": 2, "eta_s": 7.5}},
     }
-    assert made.news(Progress("job_1", 3, 30)) == {
+    assert made.build_event(Progress("job_1", 3, 30)) == {
         "type": "tempera.progress",
         "tempera": {"job": "job_1", "step": 3, "steps": 30},
     }
-    partial = made.news(Preview("job_1", PNG, 1, 3, 30))
+    partial = made.build_event(Preview("job_1", PNG, 1, 3, 30))
     assert partial is not None
     assert (partial["type"], partial["partial_image_index"]) == ("image_generation.partial_image", 1)
     assert (partial["size"], partial["tempera"]) == ("12x10", {"job": "job_1", "step": 3, "steps": 30})
-    assert made.news(CHOSEN) is made.news(Picture("job_1", PNG)) is made.news(Finished("job_1")) is None
+    assert (
+        made.build_event(CHOSEN)
+        is made.build_event(Picture("job_1", PNG))
+        is made.build_event(Finished("job_1"))
+        is None
+    )
 
 
-def test_a_failure_is_raised() -> None:
+def test_a_failed_job_raises_an_api_error() -> None:
     with pytest.raises(ApiError, match="no memory"):
-        answer(Imagine(prompt="a cat", seed=7)).take(Failed("job_1", "no memory", 503, "out_of_memory"))
+        answer(Imagine(prompt="a cat", seed=7)).add(Failed("job_1", "no memory", 503, "out_of_memory"))

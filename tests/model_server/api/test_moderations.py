@@ -12,7 +12,7 @@ async def moderate(http: aiohttp.ClientSession, **body: object) -> tuple[int, di
         return response.status, await response.json()
 
 
-async def test_the_official_client_reads_it(server_url: str) -> None:
+async def test_the_official_client_reads_moderations(server_url: str) -> None:
     async with AsyncOpenAI(base_url=f"{server_url}/v1", api_key="none", max_retries=0) as client:
         answer = await client.moderations.create(input=["a nice day", "so much hate"], model="judge")
     fine, bad = answer.results
@@ -46,7 +46,9 @@ async def test_without_a_model_the_first_one_answers(http: aiohttp.ClientSession
         ({"input": "x", "model": "nobody"}, 404, "There is no model nobody here"),
     ],
 )
-async def test_what_cannot_be_answered(http: aiohttp.ClientSession, body: dict, status: int, sentence: str) -> None:
+async def test_invalid_moderation_requests_are_refused(
+    http: aiohttp.ClientSession, body: dict, status: int, sentence: str
+) -> None:
     got, answer = await moderate(http, **body)
     assert got == status
     assert answer["error"]["message"].startswith(sentence)

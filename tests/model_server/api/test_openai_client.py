@@ -1,4 +1,4 @@
-"""The official client drives every route, once before fake engines and once before the real ones."""
+"""The official client uses every route, once with fake engines and once with real ones."""
 
 import base64
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +15,7 @@ HELLO = ChatCompletionUserMessageParam(role="user", content="Say hello to all of
 
 @pytest.fixture(scope="module", params=["fakes", pytest.param("real", marks=pytest.mark.weights)])
 def served(request: pytest.FixtureRequest) -> Iterator[tuple[str, object]]:
-    """Where the server is, and what its models are called."""
+    """The address of the server and the names of its models."""
     if request.param == "fakes":
         fake = {"chat": "parrot", "faces": "painter", "embeddings": "ruler"}
         yield request.getfixturevalue("gateway").url, SimpleNamespace(**fake)
@@ -43,7 +43,7 @@ async def client(server_url: str) -> AsyncIterator[AsyncOpenAI]:
         yield client
 
 
-async def test_models_are_listed_and_found(client: AsyncOpenAI, names) -> None:
+async def test_models_are_listed_and_retrieved(client: AsyncOpenAI, names) -> None:
     listed = [model.id async for model in client.models.list()]
     assert {names.chat, names.faces, names.embeddings} <= set(listed)
     model = await client.models.retrieve(names.chat)
@@ -51,7 +51,7 @@ async def test_models_are_listed_and_found(client: AsyncOpenAI, names) -> None:
     assert model.model_extra["tempera"]["task"] == "chat"
 
 
-async def test_a_whole_chat(client: AsyncOpenAI, names) -> None:
+async def test_a_chat_without_a_stream(client: AsyncOpenAI, names) -> None:
     answer = await client.chat.completions.create(
         model=names.chat, messages=[HELLO], temperature=0, seed=3, max_tokens=5
     )
@@ -65,7 +65,7 @@ async def test_a_whole_chat(client: AsyncOpenAI, names) -> None:
     assert answer.model_extra["tempera"]["seed"] == 3
 
 
-async def test_a_streamed_chat_says_the_same_as_a_whole_one(client: AsyncOpenAI, names) -> None:
+async def test_a_streamed_chat_has_the_same_content_as_one_without_a_stream(client: AsyncOpenAI, names) -> None:
     asked = {"model": names.chat, "messages": [HELLO], "temperature": 0, "max_completion_tokens": 5}
     whole = await client.chat.completions.create(**asked)
     stream = await client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
@@ -78,6 +78,7 @@ async def test_a_streamed_chat_says_the_same_as_a_whole_one(client: AsyncOpenAI,
     ]
     assert chunks[-1].choices == []
     assert chunks[-1].usage == whole.usage
+    assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
     assert len({chunk.id for chunk in chunks}) == 1
     assert all(chunk.usage is None for chunk in chunks[:-1])
 

@@ -1,4 +1,4 @@
-"""The queue over real sockets: who is believed, what is shown, who is served, and what those who leave leave behind."""
+"""The queue over real sockets: trusted clients, its listing, deadlines, cancellation and fairness."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +22,7 @@ KEY = {"Authorization": "Bearer trusted"}
 
 @pytest.fixture
 async def parrot(tmp_path: Path) -> AsyncIterator[str]:
-    """The address of a server that needs no key and knows a trusted one; one job at a time."""
+    """The address of a server that has a trusted key but needs none, and runs one job at a time."""
     async with serving(tmp_path, trusted_key="trusted") as url:
         await eventually(lambda: is_ready(url))
         yield url
@@ -36,17 +36,17 @@ async def queue_of(http: aiohttp.ClientSession) -> dict[str, Any]:
 
 
 async def first_place(http: aiohttp.ClientSession, user: str) -> int:
-    """The place that a newcomer is told at first; the newcomer leaves."""
+    """Return the first place in the queue of a new request, which is then cancelled."""
     async with http.post(CHAT, json=chat("a", user=user, **PROGRESS)) as response:
         async for event in events_of(response):
             return int(event["tempera"]["queue"]["place"])
     raise AssertionError("the stream ended without a place")
 
 
-# Who is believed
+# Trusted clients
 
 
-async def test_users_are_told_apart_by_those_with_a_key_alone(parrot: str) -> None:
+async def test_user_names_are_only_believed_from_clients_with_a_key(parrot: str) -> None:
     async with aiohttp.ClientSession(parrot) as stranger, aiohttp.ClientSession(parrot, headers=KEY) as bot:
         async with bot.post(CHAT, json=chat("forever", stream=True, user="ann")):
             waiting = [asyncio.create_task(collect(bot, chat("a", user="ann", **PROGRESS))) for _ in range(3)]
@@ -65,7 +65,7 @@ async def test_users_are_told_apart_by_those_with_a_key_alone(parrot: str) -> No
             assert told[-1] == "[DONE]"
 
 
-async def test_a_key_that_nobody_knows_is_no_key(parrot: str) -> None:
+async def test_an_unknown_key_counts_as_no_key(parrot: str) -> None:
     wrong = {"Authorization": "Bearer wrong"}
     async with aiohttp.ClientSession(parrot, headers=wrong) as stranger:
         async with stranger.post(CHAT, json=chat("hello", user="ann")) as response:
@@ -77,14 +77,14 @@ async def test_a_key_that_nobody_knows_is_no_key(parrot: str) -> None:
             assert [job["user"] for job in (await queue_of(bot))["jobs"]] == ["address:127.0.0.1"]
 
 
-async def test_where_a_key_is_needed_both_open_the_door(tmp_path: Path) -> None:
+async def test_the_api_key_and_the_trusted_key_are_both_accepted(tmp_path: Path) -> None:
     async with serving(tmp_path, api_key="open", trusted_key="trusted") as url, aiohttp.ClientSession(url) as http:
         for key, status in (("open", 200), ("trusted", 200), ("wrong", 401), ("", 401)):
             async with http.get("/v1/queue", headers={"Authorization": f"Bearer {key}"}) as response:
                 assert response.status == status
 
 
-async def test_a_stranger_cannot_cancel_what_the_bot_asked(parrot: str) -> None:
+async def test_a_client_without_a_key_cannot_cancel_the_bots_job(parrot: str) -> None:
     async with (
         aiohttp.ClientSession(parrot) as stranger,
         aiohttp.ClientSession(parrot, headers=KEY) as bot,
@@ -97,10 +97,10 @@ async def test_a_stranger_cannot_cancel_what_the_bot_asked(parrot: str) -> None:
             assert response.status == 200
 
 
-# What is shown
+# The listing
 
 
-async def test_the_queue_shows_jobs_and_figures_and_no_prompts(parrot: str) -> None:
+async def test_the_queue_shows_jobs_and_statistics_and_no_prompts(parrot: str) -> None:
     async with aiohttp.ClientSession(parrot) as http:
         empty = await queue_of(http)
         assert empty == {
@@ -139,7 +139,7 @@ async def _waits(http: aiohttp.ClientSession, count: int) -> bool:
 # Deadlines
 
 
-async def test_a_deadline_ends_a_whole_request_and_a_stream(parrot: str) -> None:
+async def test_a_deadline_ends_requests_with_and_without_a_stream(parrot: str) -> None:
     async with aiohttp.ClientSession(parrot) as http:
         async with http.post(CHAT, json=chat("forever", deadline_s=0.2)) as response:
             assert (response.status, response.headers["x-should-retry"]) == (504, "false")
@@ -183,7 +183,7 @@ async def _outcome(http: aiohttp.ClientSession, body: dict[str, Any]) -> str:
         return str(last["error"]["code"])
 
 
-# What the teaching tools read
+# Dials and log-probabilities
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,9 @@ async def _outcome(http: aiohttp.ClientSession, body: dict[str, Any]) -> str:
     [(CHAT, chat("x")), ("/v1/completions", {"model": "parrot", "prompt": "x"})],
     ids=["chat", "completion"],
 )
-async def test_a_dial(http: aiohttp.ClientSession, path: str, asked: dict[str, Any]) -> None:
+async def test_a_dial_returns_the_distribution_of_the_next_token(
+    http: aiohttp.ClientSession, path: str, asked: dict[str, Any]
+) -> None:
     async with http.post(path, json=asked | {"dial": True}) as response:
         answer = await response.json()
     assert answer["tempera"]["dial"] == {
@@ -238,7 +240,7 @@ async def test_columns_after_temperature_have_the_offsets_of_their_own_chunk(htt
 
 
 @pytest.mark.load
-async def test_one_user_with_fifty_requests_against_another_with_one(tmp_path: Path) -> None:
+async def test_a_user_with_one_request_goes_before_a_user_with_fifty(tmp_path: Path) -> None:
     async with serving(tmp_path, trusted_key="trusted") as url:
         await eventually(lambda: is_ready(url))
         everybody = aiohttp.TCPConnector(limit=0)
@@ -260,7 +262,7 @@ async def test_one_user_with_fifty_requests_against_another_with_one(tmp_path: P
 
 
 @pytest.mark.load
-async def test_thirty_two_streams_of_which_ten_are_dropped_in_the_middle(tmp_path: Path) -> None:
+async def test_dropping_ten_of_thirty_two_streams_leaves_the_others_complete(tmp_path: Path) -> None:
     words = " ".join(f"w{number}" for number in range(20))
     async with serving(tmp_path, models=["flock"]) as url, aiohttp.ClientSession(url) as http:
         await eventually(lambda: is_ready(url))
@@ -281,10 +283,10 @@ async def test_thirty_two_streams_of_which_ten_are_dropped_in_the_middle(tmp_pat
 
 @pytest.mark.load
 @pytest.mark.weights
-async def test_real_streams_are_dropped_in_the_middle(weights: Callable[[str], EngineSpec]) -> None:
+async def test_dropping_streams_of_a_real_model_leaves_the_others_equal(weights: Callable[[str], EngineSpec]) -> None:
     name = weights("qwen2.5-coder-0.5b-instruct").name
     entry = load_catalogue(CATALOGUE)[name]
-    async with listening(entries=[entry], store=ModelCache()) as url, aiohttp.ClientSession(url) as http:
+    async with listening(entries=[entry], model_cache=ModelCache()) as url, aiohttp.ClientSession(url) as http:
         await eventually(lambda: is_ready(url))
 
         async def at_once() -> bool:
@@ -299,7 +301,7 @@ async def test_real_streams_are_dropped_in_the_middle(weights: Callable[[str], E
 async def _drop_and_read(
     url: str, model: str, endless: str, finite: str, may_drop: Callable[[], Awaitable[bool]], **fields: Any
 ) -> tuple[list[str], list[str]]:
-    """Ten streams that are closed in the middle once that is allowed, and 22 that are read: job ids, and texts."""
+    """Close ten streams in the middle, once `may_drop` allows it, and read 22 others; return job ids and texts."""
 
     async def drop() -> str:
         asked = chat(endless, temperature=0) | {"model": model}
@@ -335,7 +337,7 @@ async def test_a_slot_is_free_within_a_step_of_the_cancellation(tmp_path: Path) 
                 before = len(_journal(tmp_path))
             await eventually(lambda: f"remove {job}" in _journal(tmp_path))
     journal = _journal(tmp_path)
-    # The step that was running may end; none may begin that still has the job in it.
+    # The running step may end, but no step with the job may begin.
     assert journal[before : journal.index(f"remove {job}")].count("step") <= 1
 
 

@@ -1,4 +1,4 @@
-"""What requests may say, and the sentence that each mistake gets."""
+"""Requests for text and vectors: valid fields, and the error sentence of each mistake."""
 
 import json
 from typing import Any
@@ -13,18 +13,18 @@ HI = [{"role": "user", "content": "hi"}]
 
 
 def chat(**fields: Any) -> Chat:
-    return parse(ChatRequest, json.dumps({"model": "m", "messages": HI, **fields}).encode()).task()
+    return parse(ChatRequest, json.dumps({"model": "m", "messages": HI, **fields}).encode()).to_task()
 
 
 def completion(**fields: Any) -> Completion:
-    return parse(CompletionRequest, json.dumps({"model": "m", "prompt": "hi", **fields}).encode()).task()
+    return parse(CompletionRequest, json.dumps({"model": "m", "prompt": "hi", **fields}).encode()).to_task()
 
 
 def embed(**fields: Any) -> Embed:
-    return parse(EmbeddingRequest, json.dumps({"model": "m", **fields}).encode()).task()
+    return parse(EmbeddingRequest, json.dumps({"model": "m", **fields}).encode()).to_task()
 
 
-def test_a_chat_with_everything() -> None:
+def test_all_fields_of_a_chat_reach_the_task() -> None:
     task = chat(
         temperature=0.2,
         top_p=0.9,
@@ -55,18 +55,18 @@ def test_temperature_zero_stays_zero() -> None:
     assert chat(temperature=0).sampling.temperature == 0
 
 
-def test_a_seed_is_drawn_when_none_is_named() -> None:
+def test_a_random_seed_is_chosen_if_none_is_given() -> None:
     assert len({chat().sampling.seed for _ in range(5)}) > 1
     assert chat(seed=0).sampling.seed == 0
 
 
-def test_no_cut_is_the_default_and_so_is_zero() -> None:
+def test_zero_means_no_top_k_and_no_min_p() -> None:
     for task in (chat(), chat(top_k=0, min_p=0), completion(top_k=None, min_p=None)):
         assert (task.sampling.top_k, task.sampling.min_p) == (None, 0.0)
     assert completion(top_k=3, min_p=0.1).sampling.top_k == 3
 
 
-def test_a_dial_and_a_turn_begun_by_hand() -> None:
+def test_a_chat_can_ask_for_a_dial_of_a_continued_message() -> None:
     begun = [*HI, {"role": "assistant", "content": "Well, "}]
     task = chat(messages=begun, continue_final_message=True, dial=True)
     assert (task.continue_final, task.dial) == (True, True)
@@ -93,7 +93,7 @@ def test_text_parts_and_the_developers_role() -> None:
     )
 
 
-def test_what_newer_clients_may_send_is_ignored() -> None:
+def test_unknown_fields_of_newer_clients_are_ignored() -> None:
     assert chat(invented_next_year={"a": 1}, store=True, service_tier="auto").messages == (ChatTurn("user", "hi"),)
 
 
@@ -104,7 +104,7 @@ def test_forms_of_a_prompt(given: Any, prompt: str | tuple[int, ...]) -> None:
     assert completion(prompt=given).prompt == prompt
 
 
-def test_an_older_completion_is_short_unless_told() -> None:
+def test_a_completion_has_sixteen_tokens_by_default() -> None:
     assert completion().sampling.max_tokens == 16
     assert completion(max_tokens=99, logprobs=0).sampling.logprobs == 0
 
@@ -190,19 +190,19 @@ def test_mistakes_in_a_chat(fields: dict[str, Any], param: str, sentence: str) -
     ],
     ids=str,
 )
-def test_what_would_silently_change_the_answer_is_refused(fields: dict[str, Any]) -> None:
+def test_unsupported_fields_that_would_change_the_answer_are_refused(fields: dict[str, Any]) -> None:
     [name] = fields
     with pytest.raises(ApiError, match=f"`{name}` is not supported here; please leave it out.") as error:
         chat(**fields)
     assert error.value.param == name
 
 
-def test_neutral_values_of_what_is_not_supported_are_fine() -> None:
+def test_neutral_values_of_unsupported_fields_are_accepted() -> None:
     chat(n=1, tools=[], tool_choice="none", response_format={"type": "text"}, frequency_penalty=0, logit_bias={})
 
 
 @pytest.mark.parametrize("prompt", ["", [], ["a", "b"], [[1], [2]], [1, "a"], None], ids=str)
-def test_only_one_prompt(prompt: Any) -> None:
+def test_several_prompts_are_refused(prompt: Any) -> None:
     with pytest.raises(ApiError, match="`prompt` must be one text, or the token ids of one."):
         completion(prompt=prompt)
 
@@ -237,23 +237,23 @@ def test_mistakes_about_embeddings(fields: dict[str, Any], sentence: str) -> Non
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'"\xff"', b'{"a": "\\ud800"}'], ids=str)
-def test_bodies_that_are_no_json(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(ApiError, match="The body is not valid JSON"):
         parse(ChatRequest, body)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"3", b"null"], ids=str)
-def test_bodies_that_are_no_object(body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_refused(body: bytes) -> None:
     with pytest.raises(ApiError, match="The body must be a JSON object."):
         parse(ChatRequest, body)
 
 
-def test_numbers_that_are_none() -> None:
+def test_values_that_are_not_finite_numbers_are_refused() -> None:
     with pytest.raises(ApiError, match="`temperature` must be a finite number"):
         parse(ChatRequest, b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "temperature": NaN}')
 
 
-def test_a_long_value_is_not_repeated_whole() -> None:
+def test_a_long_value_is_shortened_in_the_error() -> None:
     with pytest.raises(ApiError) as error:
         chat(truncation="x" * 1000)
     assert len(error.value.message) < 150

@@ -1,4 +1,4 @@
-"""What engines say, as clients read it, where the official client cannot tell the difference."""
+"""Details of text responses that the official client does not check."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model_server.api.responses import ChatAnswer, CompletionAnswer, TextAnswer, embeddings, failure
+from model_server.api.responses import ChatAnswer, CompletionAnswer, TextAnswer, build_embeddings, to_api_error
 from model_server.errors import ApiError
 from model_server.jobs import (
     Completion,
@@ -38,8 +38,8 @@ def ticket() -> Ticket:
 def streamed(answer: TextAnswer, *events: Event) -> list[dict[str, Any] | None]:
     chunks = []
     for event in events:
-        answer.take(event)
-        chunks.append(answer.chunk(event, progress=False))
+        answer.add(event)
+        chunks.append(answer.build_chunk(event, progress=False))
     return chunks
 
 
@@ -76,8 +76,8 @@ def told(*tokens: TokenLogprob) -> Text:
 def test_offsets_count_the_characters_of_the_text() -> None:
     answer, events = CompletionAnswer(ticket(), TASK), [told(*SPLIT), told(*ENDING), told(WORD)]
     for event in events:
-        answer.take(event)
-    whole = answer.whole()
+        answer.add(event)
+    whole = answer.build_response()
     assert offsets(whole["choices"][0], whole) == [0, 0, 1, 4, 4]
 
 
@@ -87,11 +87,11 @@ def test_offsets_of_a_stream_go_on_from_chunk_to_chunk() -> None:
     assert [offsets(chunk["choices"][0], chunk) for chunk in chunks] == [[0], [0], [1, 4], [4]]
 
 
-def test_minus_infinity_can_be_written_down() -> None:
+def test_minus_infinity_is_written_as_a_finite_number() -> None:
     answer = ChatAnswer(ticket(), TASK)
     for event in (Started("job_1"), Text("job_1", "\ufffd", (HALF,)), Finished("job_1", "length", 3, 1)):
-        answer.take(event)
-    whole = answer.whole()
+        answer.add(event)
+    whole = answer.build_response()
     json.dumps(whole, allow_nan=False)
     [token] = whole["choices"][0]["logprobs"]["content"]
     assert token == {"token": "\ufffd", "bytes": [0xE2, 0x82], "logprob": -9999.0, "top_logprobs": []}
@@ -103,17 +103,17 @@ def test_minus_infinity_can_be_written_down() -> None:
     }
 
 
-def test_a_chat_whose_text_is_held_back_says_nothing_meanwhile() -> None:
+def test_an_empty_text_event_has_no_chunk() -> None:
     answer = ChatAnswer(ticket(), TASK)
-    assert answer.chunk(Text("job_1", ""), progress=True) is None
+    assert answer.build_chunk(Text("job_1", ""), progress=True) is None
 
 
 def test_progress_and_places_have_no_choices() -> None:
     answer = ChatAnswer(ticket(), TASK)
     step, place = Progress("job_1", 2, 5), Queued(3, 1.5)
-    assert answer.chunk(step, progress=False) is None
-    assert answer.chunk(place, progress=False) is None
-    told = [answer.chunk(event, progress=True) for event in (step, place)]
+    assert answer.build_chunk(step, progress=False) is None
+    assert answer.build_chunk(place, progress=False) is None
+    told = [answer.build_chunk(event, progress=True) for event in (step, place)]
     assert [chunk["choices"] for chunk in told if chunk] == [[], []]
     assert [chunk["tempera"] for chunk in told if chunk] == [
         {"job": "job_1", "seed": 4, "step": 2, "steps": 5},
@@ -123,7 +123,7 @@ def test_progress_and_places_have_no_choices() -> None:
 
 def test_a_failure_is_an_error_with_its_own_status() -> None:
     with pytest.raises(ApiError, match="Too long") as error:
-        ChatAnswer(ticket(), TASK).take(Failed("job_1", "Too long.", 400, "context_length_exceeded", "messages"))
+        ChatAnswer(ticket(), TASK).add(Failed("job_1", "Too long.", 400, "context_length_exceeded", "messages"))
     assert error.value.body() == {
         "error": {
             "message": "Too long.",
@@ -139,11 +139,11 @@ def test_a_failure_is_an_error_with_its_own_status() -> None:
     [(400, {}), (500, {"x-should-retry": "false"}), (503, {"Retry-After": "5"}), (504, {"x-should-retry": "false"})],
 )
 def test_a_failure_says_whether_to_try_again(status: int, headers: dict[str, str]) -> None:
-    assert failure(Failed("job_1", "No.", status)).headers == headers
+    assert to_api_error(Failed("job_1", "No.", status)).headers == headers
 
 
 def test_packed_vectors_are_little_endian_floats() -> None:
     found = Vectors("job_1", ((0.5, -2.0),))
-    body = embeddings(ticket(), found, Finished("job_1", "stop", 3), packed=True)
+    body = build_embeddings(ticket(), found, Finished("job_1", "stop", 3), packed=True)
     assert struct.unpack("<2f", base64.b64decode(body["data"][0]["embedding"])) == (0.5, -2.0)
     assert body["usage"] == {"prompt_tokens": 3, "total_tokens": 3}

@@ -1,4 +1,4 @@
-"""The benchmark of pictures against a server that behaves, and one that does not."""
+"""The image benchmark with fake servers, some of which are wrong or slow."""
 
 import asyncio
 import contextlib
@@ -16,25 +16,25 @@ from aiohttp.test_utils import TestServer
 from model_server import bench
 from model_server.bench.diffusion import (
     CLIENTS,
-    DRAW,
+    GENERATIONS_PATH,
     DiffusionResults,
     DiffusionSpeeds,
-    Peer,
+    PeerProcess,
     compare,
-    measure_freed,
     measure_preview,
+    measure_slot_release,
     rows,
 )
 from model_server.bench.table import markdown
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 TICK_SECONDS = 0.01
 
 
 class Easel:
-    """A server that draws with two at once, a step for all of them at every tick.
+    """A server that draws two pictures at once and takes a step of each at every tick.
 
-    Previews begin after step `first`; a slot that was given up is taken again only `late` ticks later.
+    Previews begin after step `first`; the slot of a cancelled job is used again only `late` ticks later.
     """
 
     def __init__(self, first: int = 2, late: int = 0) -> None:
@@ -89,7 +89,7 @@ async def send(response: web.StreamResponse, event: object) -> None:
 @contextlib.asynccontextmanager
 async def served(easel: Easel) -> AsyncIterator[aiohttp.ClientSession]:
     app = web.Application()
-    app.router.add_post(DRAW, easel.draw)
+    app.router.add_post(GENERATIONS_PATH, easel.draw)
     app.router.add_get("/v1/queue", easel.queue)
     app.router.add_delete("/v1/jobs/{id}", easel.cancel)
     connector = aiohttp.TCPConnector(limit=0)
@@ -104,13 +104,13 @@ async def test_the_step_of_the_first_preview(first: int) -> None:
 
 
 @pytest.mark.parametrize(("late", "least", "most"), [(0, -1, 1), (20, 10, 30)])
-async def test_a_slot_that_is_free_late_is_found_out(late: int, least: int, most: int) -> None:
+async def test_a_slot_that_is_released_late_is_measured(late: int, least: int, most: int) -> None:
     async with served(Easel(late=late)) as session:
-        assert least <= await measure_freed(session, "m") <= most
+        assert least <= await measure_slot_release(session, "m") <= most
 
 
 class Stopwatch:
-    """A peer that has measured everything already."""
+    """A peer whose every measurement is two seconds."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -135,23 +135,23 @@ async def test_all_sides_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {asked["steps"] for asked in easel.asked} == {2}
 
 
-async def test_a_refusal_is_passed_on() -> None:
+async def test_a_refusal_by_the_server_is_raised_with_its_sentence() -> None:
     async def refuse(_: web.Request) -> web.Response:
         return web.json_response({"error": {"message": "There is no such model."}}, status=404)
 
     easel = Easel()
     easel.draw = refuse  # type: ignore[method-assign]
     async with served(easel) as session:
-        with pytest.raises(StoreError, match="refused: There is no such model"):
+        with pytest.raises(OperatorError, match="refused: There is no such model"):
             await compare(session, Stopwatch(), "m", runs=1)  # type: ignore[arg-type]
 
 
-async def test_a_peer_that_ends_is_noticed() -> None:
+async def test_a_peer_that_ended_raises_an_error() -> None:
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "input()"), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    with pytest.raises(StoreError, match="ended; the reason is above"):
-        await Peer(child).ask(what="loop")
+    with pytest.raises(OperatorError, match="ended; the reason is above"):
+        await PeerProcess(child).ask(what="loop")
     await child.wait()
 
 
@@ -160,12 +160,19 @@ async def test_a_peer_that_ends_is_noticed() -> None:
 
 def results(**changes: Any) -> DiffusionResults:
     figures = DiffusionSpeeds(alone=[1.0, 1.2, 1.1], loop=[1.1], together=[1.6], stock=[1.0], stock_served=[1.5])
-    met = {"figures": figures, "dtype": "bfloat16", "preview": 3, "freed": 1, "passes": (0.02, 0.1), "others": 0.0}
+    met = {
+        "figures": figures,
+        "dtype": "bfloat16",
+        "preview": 3,
+        "slot_release_steps": 1,
+        "passes": (0.02, 0.1),
+        "others": 0.0,
+    }
     return DiffusionResults(**met | changes)
 
 
 def test_every_goal_can_be_met() -> None:
-    assert all(row.goal.met_by(row.judged) for row in rows(results()))
+    assert all(row.goal.is_met_by(row.figure) for row in rows(results()))
     assert "| Tempera | diffusers |" in markdown(rows(results()), "diffusers")
 
 
@@ -173,7 +180,7 @@ def test_every_goal_can_be_met() -> None:
     ("changes", "said"),
     [
         ({"preview": 6}, "| 6 |  |  | ≤ 3 | no, by 100%"),
-        ({"freed": 2}, "| 2 |  |  | ≤ 1 | no, by 100%"),
+        ({"slot_release_steps": 2}, "| 2 |  |  | ≤ 1 | no, by 100%"),
         (
             {"figures": DiffusionSpeeds(alone=[2.0], loop=[1.0], together=[1.0], stock=[1.0], stock_served=[1.0])},
             "| 2.00 | 1.00 | 2.00 × | ≤ 1.1 × | no, by 82%",
@@ -181,17 +188,17 @@ def test_every_goal_can_be_met() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_miss_is_printed_as_a_miss(changes: dict[str, Any], said: str) -> None:
+def test_a_missed_goal_is_printed_as_missed(changes: dict[str, Any], said: str) -> None:
     assert said in markdown(rows(results(**changes)), "diffusers")
 
 
 def test_models_of_another_kind_are_refused() -> None:
-    with pytest.raises(StoreError, match="all-minilm-l6-v2 draws no pictures of prompts"):
+    with pytest.raises(OperatorError, match="all-minilm-l6-v2 draws no pictures of prompts"):
         bench.main(["diffusion", "--model", "all-minilm-l6-v2"])
 
 
 def test_an_overlay_can_name_the_model(tmp_path: Path) -> None:
     overlay = tmp_path / "own.toml"
     overlay.write_text('[models.own]\nengine = "diffusion"\ndescription = "x"\nlicence = "x"\nfolder = "nowhere"\n')
-    with pytest.raises(StoreError, match="own: .*nowhere should be a folder with model_index.json"):
+    with pytest.raises(OperatorError, match="own: .*nowhere should be a folder with model_index.json"):
         bench.main(["diffusion", "--model", "own", "--catalogue", str(overlay)])

@@ -1,4 +1,4 @@
-"""The benchmark against servers that behave, and servers that do not."""
+"""The language benchmark with fake servers, some of which are wrong."""
 
 import asyncio
 import contextlib
@@ -27,14 +27,14 @@ from model_server.bench.language import (
     measure_sameness,
     rows,
 )
-from model_server.bench.sides import BenchServer, Neighbours, need_peer
-from model_server.bench.streams import ask, prompt, together
+from model_server.bench.servers import BenchServer, OtherProcesses, require_peer
+from model_server.bench.streams import ask, ask_together, make_prompt
 from model_server.bench.table import Goal, TableRow, markdown
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 
 class Scribe:
-    """A server that answers each chat with tokens drawn from its text and seed. `fickle`: in company, with others."""
+    """A server whose tokens depend on the text and seed, and, if `fickle`, on whether other requests run."""
 
     def __init__(self, *, fickle: bool = False) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -107,9 +107,9 @@ async def test_an_answer_is_timed_and_counted() -> None:
     assert answer.wait == answer.first - answer.asked
 
 
-async def test_together_means_at_once() -> None:
+async def test_requests_together_run_at_the_same_time() -> None:
     async with side_of(Scribe().chat) as side:
-        answers = await together(side.session, "m", ["a", "b", "c"], 50)
+        answers = await ask_together(side.session, "m", [(text, {}) for text in "abc"], 50)
     assert max(answer.asked for answer in answers) < min(answer.last for answer in answers)
 
 
@@ -120,23 +120,23 @@ async def test_together_means_at_once() -> None:
         (fail, "The model server failed: It broke."),
     ],
 )
-async def test_what_the_server_says_is_passed_on(handler: Any, sentence: str) -> None:
+async def test_errors_of_the_server_are_raised_with_their_sentence(handler: Any, sentence: str) -> None:
     async with side_of(handler) as side:
-        with pytest.raises(StoreError) as error:
+        with pytest.raises(OperatorError) as error:
             await ask(side.session, "m", "text", 5)
     assert str(error.value) == sentence
 
 
-def test_prompts_differ_from_the_start_and_come_again_for_the_same_seed() -> None:
-    assert prompt(400, "a") == prompt(400, "a")
-    assert len({prompt(400, seed).split()[0] for seed in "abcdefgh"}) > 1
-    assert len(prompt(400, "a").split()) > len(prompt(50, "a").split())
+def test_prompts_of_different_seeds_differ_from_the_start() -> None:
+    assert make_prompt(400, "a") == make_prompt(400, "a")
+    assert len({make_prompt(400, seed).split()[0] for seed in "abcdefgh"}) > 1
+    assert len(make_prompt(400, "a").split()) > len(make_prompt(50, "a").split())
 
 
 # Measures
 
 
-async def test_both_sides_are_asked_the_same_and_take_turns() -> None:
+async def test_both_sides_get_the_same_requests_and_take_turns() -> None:
     ours, theirs = Scribe(), Scribe()
     async with side_of(ours.chat) as our_side, side_of(theirs.chat, "llama.cpp") as their_side:
         figures = await compare(our_side, their_side, "m", runs=2)
@@ -147,12 +147,12 @@ async def test_both_sides_are_asked_the_same_and_take_turns() -> None:
 
 
 @pytest.mark.parametrize("fickle", [False, True])
-async def test_tokens_that_depend_on_company_are_found_out(fickle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The module is not to be had by its name, which the package gives to its function.
+async def test_tokens_that_depend_on_other_requests_are_detected(fickle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The package has a function of the module's name, so the module cannot be imported by name.
     monkeypatch.setitem(measure_sameness.__globals__, "SAME_PROMPTS", 16)
     async with side_of(Scribe(fickle=fickle).chat) as side:
-        same = await measure_sameness(side, "m", apart=0.01)
-    # On a busy machine a few of those that should meet others are alone all the same.
+        same = await measure_sameness(side, "m", delay=0.01)
+    # On a busy machine a few requests run alone although they were sent together.
     assert (same == 16) if not fickle else (same < 8)
 
 
@@ -171,20 +171,20 @@ async def test_fairness_is_measured_on_a_real_queue(tmp_path: Path) -> None:
 
 def test_memory_is_that_of_the_process_that_holds_the_model() -> None:
     side = BenchServer("Tempera", None, psutil.Process())  # type: ignore[arg-type]
-    side.look()
+    side.sample_memory()
     assert side.peak > 1_000_000
     other = BenchServer("Tempera", None, psutil.Process(), worker="no such worker")  # type: ignore[arg-type]
-    other.look()
+    other.sample_memory()
     assert other.peak == 0
 
 
-def test_what_a_side_does_is_not_the_neighbours_doing() -> None:
+def test_the_cpu_time_of_the_servers_does_not_count_as_that_of_other_processes() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         child = psutil.Process(busy.pid)
-        stranger, known = Neighbours([]), Neighbours([BenchServer("busy", None, child)])  # type: ignore[arg-type]
+        stranger, known = OtherProcesses([]), OtherProcesses([BenchServer("busy", None, child)])  # type: ignore[arg-type]
         while child.cpu_times().user < 0.5:
             time.sleep(0.01)
-        shares = stranger.share(), known.share()
+        shares = stranger.cpu_share(), known.cpu_share()
         busy.kill()
     assert shares[0] > shares[1] >= 0
 
@@ -210,7 +210,7 @@ def results(**changes: Any) -> LanguageResults:
 
 
 def test_every_goal_can_be_met() -> None:
-    assert all(row.goal.met_by(row.judged) for row in rows(results()))
+    assert all(row.goal.is_met_by(row.figure) for row in rows(results()))
 
 
 @pytest.mark.parametrize(
@@ -226,14 +226,14 @@ def test_every_goal_can_be_met() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_miss_is_printed_as_a_miss(changes: dict[str, Any], said: str) -> None:
+def test_a_missed_goal_is_printed_as_missed(changes: dict[str, Any], said: str) -> None:
     assert said in markdown(rows(results(**changes)), "llama.cpp")
 
 
 def test_a_ratio_is_judged_by_medians() -> None:
     first = markdown(rows(results()), "llama.cpp").splitlines()[2]
     assert first == "| one stream, tokens/s | 50.0 | 50.0 | 1.00 × | ≥ 1 × | yes |"
-    slow = TableRow(what="x", ours="", judged=0.4, ratio=True, goal=Goal("≥", 1.0))
+    slow = TableRow(what="x", ours="", figure=0.4, ratio=True, goal=Goal("≥", 1.0))
     assert slow.cells()[-3:] == ("0.40 ×", "≥ 1 ×", "no, by 60%")
 
 
@@ -246,11 +246,11 @@ def test_the_benchmarks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("wrong", [["--runs", "0"], ["--threads", "0"]])
-def test_numbers_that_mean_nothing(wrong: list[str]) -> None:
-    with pytest.raises(StoreError, match="should be at least 1"):
+def test_options_below_one_are_refused(wrong: list[str]) -> None:
+    with pytest.raises(OperatorError, match="should be at least 1"):
         bench.main(["language", *wrong])
 
 
-def test_without_llama_cpp_it_is_said_how_to_get_it() -> None:
-    with pytest.raises(StoreError, match=r"install it with pip install not_there\."):
-        need_peer("not_there")
+def test_without_llama_cpp_the_error_says_how_to_install_it() -> None:
+    with pytest.raises(OperatorError, match=r"install it with pip install not_there\."):
+        require_peer("not_there")

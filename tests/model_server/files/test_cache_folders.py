@@ -22,36 +22,38 @@ def other(**origin: object) -> CatalogueEntry:
     )
 
 
-def test_a_folder_with_safetensors_is_used_as_it_is(store: ModelCache, tmp_path: Path) -> None:
+def test_a_folder_with_safetensors_is_used_as_it_is(model_cache: ModelCache, tmp_path: Path) -> None:
     entry = other(folder=tmp_path / "model")
-    assert "should be a folder with config.json and safetensors" in refusal(store, entry)
+    assert "should be a folder with config.json and safetensors" in refusal(model_cache, entry)
     put(tmp_path / "model" / "config.json", b"{}")
     put(tmp_path / "model" / "model.safetensors", b"")
-    assert store.ensure(entry) == store.ready(entry) == tmp_path / "model"
+    assert model_cache.ensure(entry) == model_cache.find_ready_folder(entry) == tmp_path / "model"
 
 
-def test_a_folder_with_a_pipeline_is_used_as_it_is(store: ModelCache, tmp_path: Path) -> None:
+def test_a_folder_with_a_pipeline_is_used_as_it_is(model_cache: ModelCache, tmp_path: Path) -> None:
     entry = other(engine="diffusion", folder=tmp_path / "model")
-    assert "should be a folder with model_index.json and safetensors" in refusal(store, entry)
+    assert "should be a folder with model_index.json and safetensors" in refusal(model_cache, entry)
     put(tmp_path / "model" / "model_index.json", b"{}")
     put(tmp_path / "model" / "unet" / "model.safetensors", b"")
-    assert store.ensure(entry) == tmp_path / "model"
+    assert model_cache.ensure(entry) == tmp_path / "model"
 
 
-def test_a_repository_is_brought_without_other_formats(store: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_is_downloaded_without_other_formats(
+    model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.model": b"t"}
     more = {"README.md": b"", "onnx/model.safetensors": b"", "pytorch_model.bin": b"pickle", ".gitattributes": b""}
     entry = other(repository="some/model")
     with fake_hub(files | more) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
-        folder = store.ensure(entry)
+        folder = model_cache.ensure(entry)
     assert {path.name for path in folder.iterdir()} == set(files) | {".origin.json"}
-    assert store.ensure(entry) == folder
-    assert store.ready(other(repository="some/model", revision="v2")) is None
+    assert model_cache.ensure(entry) == folder
+    assert model_cache.find_ready_folder(other(repository="some/model", revision="v2")) is None
 
 
 class BreaksOff(dict[str, bytes]):
-    """The files of a repository, of which the last one that it lists cannot be had."""
+    """The files of a repository whose last listed file cannot be downloaded."""
 
     def get(self, name: str, default: Any = None) -> Any:
         return default if name == list(self)[-1] else super().get(name, default)
@@ -66,16 +68,16 @@ class BreaksOff(dict[str, bytes]):
     ],
     ids=["the same", "another repository", "another revision"],
 )
-def test_what_is_left_of_a_repository_is_gone_on_with_for_that_one_alone(
-    store: ModelCache, monkeypatch: pytest.MonkeyPatch, origin: dict[str, str], kept: bool
+def test_a_partial_repository_is_only_resumed_for_the_same_origin(
+    model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch, origin: dict[str, str], kept: bool
 ) -> None:
     first = BreaksOff({"config.json": b"{}", "first.safetensors": b"first", "missing.safetensors": b""})
     with fake_hub(first) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
-        refusal(store, other(repository="some/model"))
+        refusal(model_cache, other(repository="some/model"))
     with fake_hub({"config.json": b"[]", "second.safetensors": b"second"}) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
-        folder = store.ensure(other(**origin))
+        folder = model_cache.ensure(other(**origin))
     assert (folder / "config.json").read_bytes() == (b"{}" if kept else b"[]")
     assert (folder / "first.safetensors").exists() == kept
     assert (folder / "second.safetensors").exists()
@@ -92,10 +94,15 @@ def test_what_is_left_of_a_repository_is_gone_on_with_for_that_one_alone(
         ({}, 500, "", "the hub answered with status 500"),
     ],
 )
-def test_why_a_repository_cannot_be_had(
-    store: ModelCache, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], status: int, code: str, reason: str
+def test_the_reason_why_a_repository_cannot_be_fetched(
+    model_cache: ModelCache,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, bytes],
+    status: int,
+    code: str,
+    reason: str,
 ) -> None:
     with fake_hub(files, status=status, code=code) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
-        assert reason in refusal(store, other(repository="some/model"))
-    assert not (store.cache / "models/tiny").exists()
+        assert reason in refusal(model_cache, other(repository="some/model"))
+    assert not (model_cache.folder / "models/tiny").exists()

@@ -1,4 +1,4 @@
-"""Which files of a repository make a model."""
+"""The choice of files of a repository that make up a model."""
 
 import json
 from pathlib import Path
@@ -38,10 +38,10 @@ def pipeline(options: dict[str, bool | int | float | str]) -> CatalogueEntry:
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
-def test_a_pipeline_is_brought_with_its_parts_alone(
+def test_of_a_pipeline_only_its_parts_are_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str | None
 ) -> None:
-    store = ModelCache(tmp_path)
+    model_cache = ModelCache(tmp_path)
     names = ("unet", "text_encoder", "vae", "tokenizer")
     index = {name: ["diffusers", "X"] for name in names} | {"_class_name": "P", "safety_checker": [None, None]}
     more = {
@@ -55,11 +55,11 @@ def test_a_pipeline_is_brought_with_its_parts_alone(
     entry = pipeline({"variant": variant} if variant else {})
     with fake_hub(PIPELINE | more) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
-        folder = store.ensure(entry)
+        folder = model_cache.ensure(entry)
     brought = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     half = {name for name in PIPELINE if "fp16" in name}
     plain = {name for name in PIPELINE if ".safetensors" in name} - half
     chosen = half | {"vae/diffusion_pytorch_model.safetensors"} if variant else plain
     others = {name for name in PIPELINE if ".safetensors" not in name}
     assert brought == others | chosen | {"model_index.json", ".origin.json"}
-    assert store.ready(pipeline({"variant": "bf16"})) is None
+    assert model_cache.find_ready_folder(pipeline({"variant": "bf16"})) is None

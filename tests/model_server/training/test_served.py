@@ -55,7 +55,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def whole(catalogue: str, cache: Path) -> Path:
-    """The folder that the store put together."""
+    """The folder that the cache put together."""
     assert main(["pull", NAME, "--catalogue", catalogue]) == 0
     return cache / "models" / NAME
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from model_server.assembly import MAX_TOKENS, assemble
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 from model_server.training import stages
 from model_server.training.images import samples
 from model_server.training.images.collection import Collection
@@ -147,5 +147,5 @@ def test_a_run_that_stops_around_the_descriptions_goes_on_as_if_it_had_not(
 
 
 def test_there_is_nothing_to_export_before_training(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="Nothing was trained yet"):
+    with pytest.raises(OperatorError, match="Nothing was trained yet"):
         stages.learnt_unet(tmp_path, "unet", None)

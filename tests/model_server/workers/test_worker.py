@@ -1,4 +1,4 @@
-"""Real worker processes: they answer, die, hang, and are started again."""
+"""Real worker processes: they answer, end, hang, and are restarted."""
 
 import asyncio
 import contextlib
@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 from fakes.model_server.gateway import FACTORY, PATIENCE_SECONDS, environment, eventually
 
-from model_server.catalogue import OPTIONS
+from model_server.catalogue import ENGINE_OPTIONS
 from model_server.engines.contract import EngineSpec
 from model_server.jobs import Chat, ChatTurn, Failed, Finished, Job, Sampling, Text
 from model_server.scheduling.queue import JobQueue, QueueClosed
-from model_server.scheduling.ticket import Heard, Ticket
+from model_server.scheduling.ticket import Ticket, TicketEvent
 from model_server.workers.ipc import StepEvents, pack, receive
 from model_server.workers.supervisor import Supervisor, Timeouts
 
-HASTY = Timeouts(silence=2.0, step=1.0, load=60.0, first_pause=0.01, longest_pause=0.05, look=0.1)
-CALM = Timeouts(first_pause=0.01, longest_pause=0.05)
+HASTY = Timeouts(silence=2.0, step=1.0, load=60.0, first_pause=0.01, max_pause=0.05, poll_interval=0.1)
+CALM = Timeouts(first_pause=0.01, max_pause=0.05)
 
 
 def chat(prompt: str, name: str = "job") -> Job:
@@ -34,15 +34,15 @@ def chat(prompt: str, name: str = "job") -> Job:
 
 @contextlib.asynccontextmanager
 async def supervised(
-    tmp_path: Path, patience: Timeouts = CALM, factory: str = FACTORY, engine: str = "language", **options: str | int
+    tmp_path: Path, timeouts: Timeouts = CALM, factory: str = FACTORY, engine: str = "language", **options: str | int
 ) -> AsyncIterator[tuple[JobQueue, Supervisor]]:
-    """A lane with a parrot behind it, until the block ends."""
-    lane = JobQueue()
+    """A queue with a parrot behind it, until the block ends."""
+    queue = JobQueue()
     spec = EngineSpec(name="parrot", engine=engine, folder=tmp_path, options=options)
-    supervisor = Supervisor(spec, lane, factory=factory, patience=patience)
+    supervisor = Supervisor(spec, queue, factory=factory, timeouts=timeouts)
     running = asyncio.create_task(supervisor.run())
     try:
-        yield lane, supervisor
+        yield queue, supervisor
     finally:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -57,13 +57,13 @@ async def until_text(ticket: Ticket) -> str:
     pytest.fail("the job ended without a text")
 
 
-async def rest_of(ticket: Ticket) -> list[Heard]:
+async def rest_of(ticket: Ticket) -> list[TicketEvent]:
     async with asyncio.timeout(PATIENCE_SECONDS):
         return [event async for event in ticket]
 
 
-async def answer(lane: JobQueue, prompt: str) -> str:
-    ticket = lane.submit(chat(prompt))
+async def answer(queue: JobQueue, prompt: str) -> str:
+    ticket = queue.submit(chat(prompt))
     return "".join(event.text for event in await rest_of(ticket) if isinstance(event, Text))
 
 
@@ -72,35 +72,35 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # A zombie takes signals too; whoever inherited it may not have looked yet.
+    # A zombie takes signals, too, until its parent has waited for it.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 async def test_a_job_goes_in_and_its_events_come_out(tmp_path: Path) -> None:
-    async with supervised(tmp_path) as (lane, _):
-        await eventually(lambda: lane.open)
-        events = await rest_of(lane.submit(chat("a b c")))
+    async with supervised(tmp_path) as (queue, _):
+        await eventually(lambda: queue.is_open)
+        events = await rest_of(queue.submit(chat("a b c")))
     assert [event.text for event in events if isinstance(event, Text)] == ["a", " b", " c"]
     assert events[-1] == Finished("job", "stop", 3, 3)
 
 
 async def test_jobs_join_and_leave_between_steps(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    async with supervised(tmp_path, capacity=2, messages=str(journal)) as (lane, _):
-        await eventually(lambda: lane.open)
-        endless = lane.submit(chat("forever", "endless"))
+    async with supervised(tmp_path, capacity=2, journal=str(journal)) as (queue, _):
+        await eventually(lambda: queue.is_open)
+        endless = queue.submit(chat("forever", "endless"))
         await until_text(endless)
-        assert await answer(lane, "x y") == "x y"
+        assert await answer(queue, "x y") == "x y"
         endless.cancel()
-        assert await answer(lane, "z") == "z"
+        assert await answer(queue, "z") == "z"
     assert journal.read_text().split("\n")[:4] == ["add endless", "add job", "remove endless", "add job"]
 
 
 @pytest.mark.chaos
-async def test_a_killed_worker_fails_what_was_in_it_and_comes_back(tmp_path: Path) -> None:
-    async with supervised(tmp_path) as (lane, supervisor):
-        await eventually(lambda: lane.open)
-        victim, waiting = lane.submit(chat("pid", "victim")), lane.submit(chat("a b", "waiting"))
+async def test_a_killed_worker_fails_its_job_and_is_restarted(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as (queue, supervisor):
+        await eventually(lambda: queue.is_open)
+        victim, waiting = queue.submit(chat("pid", "victim")), queue.submit(chat("a b", "waiting"))
         os.kill(int(await until_text(victim)), signal.SIGKILL)
         last = (await rest_of(victim))[-1]
         assert isinstance(last, Failed)
@@ -110,102 +110,100 @@ async def test_a_killed_worker_fails_what_was_in_it_and_comes_back(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("prompt", "code"), [("crash", "engine_error"), ("exhaust", "out_of_memory")])
-async def test_an_exception_becomes_a_sentence_with_a_mark(
+async def test_an_exception_becomes_a_sentence_with_an_error_id(
     tmp_path: Path, prompt: str, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with supervised(tmp_path) as (lane, _):
-        await eventually(lambda: lane.open)
-        last = (await rest_of(lane.submit(chat(prompt))))[-1]
+    async with supervised(tmp_path) as (queue, _):
+        await eventually(lambda: queue.is_open)
+        last = (await rest_of(queue.submit(chat(prompt))))[-1]
         assert isinstance(last, Failed)
         assert (last.status, last.code) == (500, code)
         assert "secret" not in last.message
         mark = last.message.partition("(error ")[2][:8]
         assert mark in caplog.text
         assert "Traceback" in caplog.text
-        assert await answer(lane, "still here") == "still here"
+        assert await answer(queue, "still here") == "still here"
 
 
 @pytest.mark.chaos
 async def test_a_step_that_hangs_is_killed(tmp_path: Path) -> None:
-    async with supervised(tmp_path, HASTY) as (lane, _):
-        await eventually(lambda: lane.open)
-        last = (await rest_of(lane.submit(chat("hang"))))[-1]
+    async with supervised(tmp_path, HASTY) as (queue, _):
+        await eventually(lambda: queue.is_open)
+        last = (await rest_of(queue.submit(chat("hang"))))[-1]
         assert isinstance(last, Failed)
         assert last.code == "worker_hung"
-        assert await answer(lane, "still here") == "still here"
+        assert await answer(queue, "still here") == "still here"
 
 
 @pytest.mark.chaos
-async def test_a_process_that_falls_silent_is_killed(tmp_path: Path) -> None:
-    async with supervised(tmp_path, HASTY) as (lane, _):
-        await eventually(lambda: lane.open)
-        frozen = lane.submit(chat("pid"))
+async def test_a_process_without_heartbeats_is_killed(tmp_path: Path) -> None:
+    async with supervised(tmp_path, HASTY) as (queue, _):
+        await eventually(lambda: queue.is_open)
+        frozen = queue.submit(chat("pid"))
         os.kill(int(await until_text(frozen)), signal.SIGSTOP)
         last = (await rest_of(frozen))[-1]
         assert isinstance(last, Failed)
         assert last.code == "worker_hung"
-        assert await answer(lane, "still here") == "still here"
+        assert await answer(queue, "still here") == "still here"
 
 
-async def test_a_model_that_cannot_be_loaded_says_so_and_is_tried_again(tmp_path: Path) -> None:
+async def test_a_model_that_cannot_be_loaded_is_reported_and_retried(tmp_path: Path) -> None:
     sign = tmp_path / "sign"
-    async with supervised(tmp_path, fails_until=str(sign)) as (lane, supervisor):
+    async with supervised(tmp_path, fails_until=str(sign)) as (queue, supervisor):
         await eventually(lambda: supervisor.state.startswith("failed"))
         assert supervisor.state.startswith("failed: Loading parrot failed (error ")
         assert "secret" not in supervisor.state
         with pytest.raises(QueueClosed):
-            lane.submit(chat("a"))
+            queue.submit(chat("a"))
         sign.touch()
-        await eventually(lambda: lane.open)
-        assert await answer(lane, "at last") == "at last"
+        await eventually(lambda: queue.is_open)
+        assert await answer(queue, "at last") == "at last"
 
 
-async def test_what_is_wrong_with_a_model_reaches_the_operator(tmp_path: Path) -> None:
+async def test_a_misconfigured_model_is_reported_to_the_operator(tmp_path: Path) -> None:
     async with supervised(tmp_path, factory="fakes.engines.text_engine:misconfigured") as (_, supervisor):
         await eventually(lambda: supervisor.state.startswith("failed"))
         assert supervisor.state == "failed: parrot knows no such thing."
 
 
-@pytest.mark.parametrize("engine", OPTIONS)
-async def test_the_operator_of_a_model_that_does_not_fit_is_told_what_its_entry_takes(
-    tmp_path: Path, engine: str
-) -> None:
+@pytest.mark.parametrize("engine", ENGINE_OPTIONS)
+async def test_out_of_memory_advice_names_options_that_the_engine_has(tmp_path: Path, engine: str) -> None:
     async with supervised(tmp_path, factory="fakes.engines.text_engine:starved", engine=engine) as (_, supervisor):
         await eventually(lambda: supervisor.state.startswith("failed"))
         assert supervisor.state.startswith("failed: Loading parrot took more memory than there is (error ")
     advice = set(re.findall("`([a-z]+)`", supervisor.state))
     assert "device" in advice
-    assert advice - {"device"} <= OPTIONS[engine].keys()
+    assert advice - {"device"} <= ENGINE_OPTIONS[engine].keys()
     assert len(advice) > 1 or engine not in {"language", "diffusion"}
 
 
-async def test_only_who_was_loaded_for_long_is_soon_started_again(
+async def test_the_restart_pause_grows_until_a_worker_was_loaded(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def pauses() -> list[str]:
         return re.findall(r"starting it again in (\S+) s", caplog.text)
 
     sign = tmp_path / "sign"
-    patience = Timeouts(first_pause=0.1, longest_pause=0.4, healthy=0.0)
-    async with supervised(tmp_path, patience, fails_until=str(sign)) as (lane, _):
+    timeouts = Timeouts(first_pause=0.1, max_pause=0.4, healthy_after=0.0)
+    async with supervised(tmp_path, timeouts, fails_until=str(sign)) as (queue, _):
         await eventually(lambda: len(pauses()) == 3)
         sign.touch()
-        await eventually(lambda: lane.open)
-        os.kill(int(await until_text(lane.submit(chat("pid")))), signal.SIGKILL)
+        await eventually(lambda: queue.is_open)
+        os.kill(int(await until_text(queue.submit(chat("pid")))), signal.SIGKILL)
         await eventually(lambda: pauses()[-1] == "0.1")
     assert pauses()[:3] == ["0.1", "0.2", "0.4"]
 
 
-async def test_a_factory_that_does_not_exist_is_a_failure_to_load(tmp_path: Path) -> None:
+async def test_a_missing_factory_is_reported_as_a_failed_load(tmp_path: Path) -> None:
     async with supervised(tmp_path, factory="fakes.engines.text_engine:nothing") as (_, supervisor):
         await eventually(lambda: supervisor.state.startswith("failed"))
 
 
-async def test_the_end_of_the_supervisor_is_the_end_of_the_worker(tmp_path: Path) -> None:
-    async with supervised(tmp_path) as (lane, _):
-        await eventually(lambda: lane.open)
-        ticket = lane.submit(chat("pid"))
+async def test_the_worker_ends_with_its_supervisor(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as (queue, _):
+        await eventually(lambda: queue.is_open)
+        ticket = queue.submit(chat("pid"))
         pid = int(await until_text(ticket))
     assert not alive(pid)
     last = (await rest_of(ticket))[-1]
@@ -213,10 +211,10 @@ async def test_the_end_of_the_supervisor_is_the_end_of_the_worker(tmp_path: Path
     assert last.code == "stopping"
 
 
-async def test_what_a_worker_prints_is_logged_with_its_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_output_of_a_worker_is_logged_with_its_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    async with supervised(tmp_path) as (lane, _):
-        await eventually(lambda: lane.open)
+    async with supervised(tmp_path) as (queue, _):
+        await eventually(lambda: queue.is_open)
     assert "[parrot] loading in process" in caplog.text
 
 
@@ -225,14 +223,14 @@ import asyncio
 import os
 from pathlib import Path
 from model_server.engines.contract import EngineSpec
-from model_server.scheduling.queue import Lane
+from model_server.scheduling.queue import JobQueue
 from model_server.workers.supervisor import Supervisor
 
 async def main():
-    lane = Lane()
+    queue = JobQueue()
     spec = EngineSpec(name="parrot", engine="language", folder=Path())
-    task = asyncio.create_task(Supervisor(spec, lane, factory="fakes.engines.text_engine:create").run())
-    while not lane.open:
+    task = asyncio.create_task(Supervisor(spec, queue, factory="fakes.engines.text_engine:create").run())
+    while not queue.is_open:
         await asyncio.sleep(0.05)
     [child] = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     print(child, flush=True)
@@ -255,13 +253,13 @@ async def test_a_worker_does_not_outlive_a_killed_gateway() -> None:
     await eventually(lambda: not alive(pid))
 
 
-def test_the_gateway_and_a_worker_before_its_engine_bring_in_no_torch() -> None:
+def test_the_gateway_and_a_worker_without_engine_do_not_import_torch() -> None:
     probe = "import model_server.api.app, model_server.workers.worker, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
-def test_an_event_survives_the_journey() -> None:
+def test_packed_messages_are_received_unchanged() -> None:
     batch = StepEvents((Failed("a", "no", 400, "code", "param"), Finished("b", "length", 1, 2)))
     assert receive(io.BytesIO(pack(batch))) == batch
     assert receive(io.BytesIO(pack(batch)[:-1])) is None

@@ -23,7 +23,7 @@ from model_server.engines.contract import Engine, EngineSpec
 from model_server.engines.diffusion import open_engine
 from model_server.engines.diffusion.batched_engine import BatchedEngine
 from model_server.images import identify
-from model_server.jobs import Chosen, EncodedPrompt, Event, Finished, Picture, Progress, Started
+from model_server.jobs import EncodedPrompt, Event, Finished, Picture, Progress, ResolvedSettings, Started
 
 Run = Callable[..., list[Event]]
 
@@ -140,7 +140,7 @@ def test_events_come_in_order(engine: Engine, run: Run) -> None:
     assert kinds == ["Started", "Chosen", "Preview", "Progress", "Progress", "Progress", "Picture", "Finished"]
     assert [event for event in events if isinstance(event, Progress)] == [Progress("a", n, 3) for n in (1, 2, 3)]
     assert events[0] == Started("a")
-    assert events[1] == Chosen(
+    assert events[1] == ResolvedSettings(
         job="a",
         steps=3,
         guidance=3.0,
@@ -155,7 +155,7 @@ def test_events_come_in_order(engine: Engine, run: Run) -> None:
 
 def test_dropped_tokens_are_reported_and_change_nothing(engine: Engine, run: Run) -> None:
     long = "abcdefghijklmn"
-    chosen = next(event for event in run(engine, make_job(prompt=long + " zz")) if isinstance(event, Chosen))
+    chosen = next(event for event in run(engine, make_job(prompt=long + " zz")) if isinstance(event, ResolvedSettings))
     assert chosen.prompt.tokens == ("[CLS]", "a", *(f"##{letter}" for letter in long[1:]), "[SEP]")
     assert chosen.prompt.dropped == ("z", "##z")
     assert draw(run, engine, make_job(prompt=long + " zz")) != draw(run, engine, make_job(prompt=long[:-1]))
@@ -165,14 +165,14 @@ def test_dropped_tokens_are_reported_and_change_nothing(engine: Engine, run: Run
 
 
 def test_unknown_words_are_reported(engine: Engine, run: Run) -> None:
-    chosen = next(event for event in run(engine, make_job(prompt="a 🍎 cat 猫")) if isinstance(event, Chosen))
+    chosen = next(event for event in run(engine, make_job(prompt="a 🍎 cat 猫")) if isinstance(event, ResolvedSettings))
     assert chosen.prompt.tokens == ("[CLS]", "a", "[UNK]", "c", "##a", "##t", "[UNK]", "[SEP]")
     assert chosen.prompt.unknown == ("🍎", "猫")
 
 
 def test_choices_that_a_request_leaves_open_get_defaults(engine: Engine, run: Run) -> None:
     events = run(engine, make_job(steps=None, guidance=None))
-    chosen = next(event for event in events if isinstance(event, Chosen))
+    chosen = next(event for event in events if isinstance(event, ResolvedSettings))
     assert (chosen.steps, chosen.guidance, chosen.width, chosen.height) == (30, 3.0, EDGE, EDGE)
 
 
@@ -192,14 +192,16 @@ def test_defaults_stay_within_the_bounds_of_the_request(
     engine: Engine, run: Run, fields: dict[str, object], steps: int, guidance: float
 ) -> None:
     events = run(engine, make_job(**{"steps": None, "guidance": None} | fields))
-    chosen = next(event for event in events if isinstance(event, Chosen))
+    chosen = next(event for event in events if isinstance(event, ResolvedSettings))
     assert (chosen.steps, chosen.guidance) == (steps, guidance)
 
 
 def test_options_of_the_catalogue_change_the_defaults(loaded: Callable[..., Engine], plain: Path, run: Run) -> None:
     engine = loaded("diffusion", plain, steps=2, guidance=5, size=48, batch=3)
     assert engine.capacity == 3
-    chosen = next(event for event in run(engine, make_job(steps=None, guidance=None)) if isinstance(event, Chosen))
+    chosen = next(
+        event for event in run(engine, make_job(steps=None, guidance=None)) if isinstance(event, ResolvedSettings)
+    )
     assert (chosen.steps, chosen.guidance, chosen.width) == (2, 5.0, 48)
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 from model_server.engines.contract import Engine
 from model_server.engines.diffusion.picture_job import choose_edge, fit_edge
 from model_server.engines.diffusion.request import MAX_REQUEST_PIXELS
-from model_server.images import NUMBER, captions, encode, identify
-from model_server.jobs import Chosen, Event, Finished, Imagine, Picture, Progress, Sweep
+from model_server.images import NUMBER_RATIO, add_captions, encode, identify
+from model_server.jobs import Event, Finished, Imagine, Picture, Progress, ResolvedSettings, Sweep
 
 Run = Callable[..., list[Event]]
 
@@ -56,7 +56,7 @@ def test_the_frames_of_a_strip_are_captioned_with_their_steps(
 ) -> None:
     frames = _frames(draw(run, engine, make_job(**fields, layout="strip", edge=64))[0], 64)
     blank = [Image.new("RGB", (64, 64))] * len(numbers)
-    named = captions(blank, [str(number) for number in numbers], NUMBER)
+    named = add_captions(blank, [str(number) for number in numbers], NUMBER_RATIO)
     assert [frame[64:].tolist() for frame in frames] == [np.asarray(one)[64:].tolist() for one in named]
 
 
@@ -102,7 +102,7 @@ def test_no_steps_are_taken_after_the_last_requested_frame(engine: Engine, run: 
     [frame] = pictures_of(events)
     whole = draw(run, engine, make_job(**asked))[0]
     assert np.array_equal(pixels(frame), _frames(whole)[step][:EDGE])
-    assert next(event for event in events if isinstance(event, Chosen)).steps == 6
+    assert next(event for event in events if isinstance(event, ResolvedSettings)).steps == 6
 
 
 def test_several_pictures_can_have_a_single_frame_each(engine: Engine, run: Run) -> None:

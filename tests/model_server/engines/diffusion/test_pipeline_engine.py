@@ -27,7 +27,7 @@ from model_server.engines.diffusion import pipeline_engine
 from model_server.engines.diffusion.pipeline import Pipeline, StepState
 from model_server.engines.diffusion.pipeline_engine import PipelineEngine
 from model_server.images import encode, identify
-from model_server.jobs import Chosen, Embed, Event, Finished, Imagine, Job, Progress, Started, Sweep
+from model_server.jobs import Embed, Event, Finished, Imagine, Job, Progress, ResolvedSettings, Started, Sweep
 
 Run = Callable[..., list[Event]]
 Open = Callable[..., PipelineEngine]
@@ -119,7 +119,7 @@ def test_each_step_is_reported_and_previews_are_shown(open_family: Open, run: Ru
     events = run(open_family(name), make_job(steps=5, previews=2))
     assert isinstance(events[0], Started)
     chosen = events[1]
-    assert isinstance(chosen, Chosen)
+    assert isinstance(chosen, ResolvedSettings)
     assert (chosen.width, chosen.steps, chosen.prompt.tokens[:2]) == (EDGE, 5, ("[CLS]", "a"))
     assert progress_of(events) == [(step, 5) for step in range(6)]
     assert previews_of(events)[0].step <= 3

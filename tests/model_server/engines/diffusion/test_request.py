@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from model_server.engines.contract import Engine, Misconfigured
 from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.request import Capabilities, complete_task, encode_prompt
-from model_server.jobs import Chosen, Embed, EncodedPrompt, Event, Finished, Imagine, Job
+from model_server.jobs import Embed, EncodedPrompt, Event, Finished, Imagine, Job, ResolvedSettings
 
 Run = Callable[..., list[Event]]
 MANY_TOO_LARGE = (
@@ -63,7 +63,7 @@ def test_the_start_event_says_what_the_model_can_do_with_a_picture(starts: bool,
     )
     drawing = PictureJob("a", complete_task(Imagine(prompt="a cat", seed=7), can), can, [4])
     [_, chosen] = drawing.make_start_events(lambda text: EncodedPrompt(tuple(text.split()), (), 8))
-    assert isinstance(chosen, Chosen)
+    assert isinstance(chosen, ResolvedSettings)
     assert (chosen.starts, chosen.shows) == (starts, shows)
 
 

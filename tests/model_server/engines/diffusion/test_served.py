@@ -20,7 +20,7 @@ from openai import AsyncOpenAI
 from PIL import Image
 
 from model_server.api.multipart import LARGEST_PICTURE
-from model_server.images import MOST_PIXELS, encode, identify
+from model_server.images import MAX_PIXELS, encode, identify
 
 DRAW, VARY = "/v1/images/generations", "/v1/images/variations"
 AT_ONCE = 2
@@ -298,7 +298,7 @@ async def test_a_form_can_carry_lists(http: aiohttp.ClientSession, source: bytes
 
 
 def bomb() -> bytes:
-    return encode(Image.new("1", (5000, MOST_PIXELS // 5000 + 1)), {})
+    return encode(Image.new("1", (5000, MAX_PIXELS // 5000 + 1)), {})
 
 
 def broken_off() -> bytes:

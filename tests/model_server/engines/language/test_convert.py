@@ -151,7 +151,7 @@ def test_a_conversion_happens_once_and_keeps_the_source(
     folder, _, store, entry, progress = converted
     assert "converting tiny.gguf" in progress.phases
     assert folder.name == entry.files[0].sha256
-    assert (store.cache / "models/tiny/tiny.gguf").is_file()
+    assert (store.folder / "models/tiny/tiny.gguf").is_file()
     again = ProgressRecorder()
     assert store.ensure(entry, again) == folder
     assert again.phases == []

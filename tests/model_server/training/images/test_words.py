@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model_server.assembly import MAX_TOKENS
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 from model_server.training.images.networks import TEXT_WIDTH
 from model_server.training.images.words import TextEncoder, encode_all
 
@@ -54,7 +54,7 @@ def test_captions_that_do_not_fit_on_the_disk_are_not_begun(
     encoder: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=20_000))
-    with pytest.raises(StoreError, match=r"the captions take \d+ kB under .*, and 20 kB are free\. Make room"):
+    with pytest.raises(OperatorError, match=r"the captions take \d+ kB under .*, and 20 kB are free\. Make room"):
         encode_all(encoder, ["a cat"] * 10, tmp_path / "texts.npy", lambda _: None)
     assert not list(tmp_path.iterdir())
     assert len(encode_all(encoder, ["a cat"], tmp_path / "texts.npy", lambda _: None)) == 1

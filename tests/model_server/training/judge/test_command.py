@@ -66,7 +66,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -
     monkeypatch.setattr(judging, "read_pictures", pictures)
     monkeypatch.setattr(judging, "read_by_any_name", pictures)
     monkeypatch.setattr(judging, "read_things", lambda: THOSE_ASKED)
-    monkeypatch.setattr(judging, "open_vision", lambda store, progress: Blurred())
+    monkeypatch.setattr(judging, "open_vision", lambda model_cache, progress: Blurred())
     monkeypatch.setattr(stages, "gather", gather)
     monkeypatch.setattr(classifier, "ROUNDS", 1)
     monkeypatch.setattr(classifier, "WAVES", 16)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 from model_server.jobs import Event, Failed, Finished, Imagine, Job, Picture, Started
 from model_server.training.images.things import Thing, Unseen
 from model_server.training.judge import verdict
@@ -79,7 +79,7 @@ def test_pictures_come_in_the_order_of_their_prompts() -> None:
 
 
 def test_what_cannot_be_drawn_ends_it_with_a_sentence() -> None:
-    with pytest.raises(StoreError, match="could not be drawn: The paint ran out"):
+    with pytest.raises(OperatorError, match="could not be drawn: The paint ran out"):
         verdict.draw(Painter(), [Imagine(prompt="broken", seed=1)])
 
 

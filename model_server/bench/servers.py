@@ -1,4 +1,4 @@
-"""The two servers that are compared, each in processes of its own, started for the measurement and ended after it."""
+"""Starts the two servers that are compared in processes of their own, and measures their memory and CPU time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import psutil
 
-from model_server.catalogue import StoreError
+from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
 PEER = "xllamacpp"
 CLIENTS = 8
 PEER_CONTEXT = 2048
-"""Tokens that llama.cpp holds for each client."""
-LOOK_SECONDS = 0.5
-GRACE_SECONDS = 10.0
+"""Context of each client of llama.cpp, in tokens."""
+POLL_SECONDS = 0.5
+STOP_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(slots=True)
 class BenchServer:
-    """A server that is ready. `session` is trusted with the names of users where there are any."""
+    """A server that is ready. `session` has the key by which our server believes user names."""
 
     name: str
     session: aiohttp.ClientSession
     process: psutil.Process
     worker: str = ""
-    """A word in the command of the child that holds the model; none where the process itself does."""
+    """A word in the command line of the child that holds the model; empty if the process itself holds it."""
     peak: int = 0
-    """The most memory that it was seen to have, in bytes."""
+    """The highest memory that was sampled, in bytes."""
 
-    def look(self) -> None:
-        """Note how much memory it has now."""
+    def sample_memory(self) -> None:
+        """Sample the memory of the process that holds the model."""
         holders = self.process.children(recursive=True) if self.worker else [self.process]
         for holder in holders:
             with contextlib.suppress(psutil.Error):
@@ -55,16 +55,16 @@ class BenchServer:
                     self.peak = max(self.peak, holder.memory_info().rss)
 
 
-class Neighbours:
-    """What everything else on the machine does meanwhile, for it makes figures worse."""
+class OtherProcesses:
+    """Measures the CPU time of all other processes of the machine, which make the results worse."""
 
-    def __init__(self, sides: Sequence[BenchServer]) -> None:
-        self._roots = [psutil.Process(), *(side.process for side in sides)]
+    def __init__(self, servers: Sequence[BenchServer]) -> None:
+        self._roots = [psutil.Process(), *(server.process for server in servers)]
         self._began = time.monotonic()
         self._busy, self._own = self._seconds()
 
-    def share(self) -> float:
-        """The part of the machine's processors that others took since this was made, from 0 to 1."""
+    def cpu_share(self) -> float:
+        """Return the share of the machine's CPU time that others took since this was created, from 0 to 1."""
         busy, own = self._seconds()
         others = (busy - self._busy) - (own - self._own)
         return max(0.0, others / ((time.monotonic() - self._began) * (psutil.cpu_count() or 1)))
@@ -77,14 +77,14 @@ class Neighbours:
         return busy, sum(times.user + times.system for times in own)
 
 
-def need_peer(package: str = PEER) -> None:
-    """Raises StoreError when llama.cpp is not installed."""
+def require_peer(package: str = PEER) -> None:
+    """Raise OperatorError if llama.cpp is not installed."""
     if importlib.util.find_spec(package) is None:
-        raise StoreError(f"The comparison needs llama.cpp; install it with pip install {package}.")
+        raise OperatorError(f"The comparison needs llama.cpp; install it with pip install {package}.")
 
 
-async def peer_build() -> str:
-    """Which instructions llama.cpp was built for: a wheel for every processor uses none of the newest."""
+async def read_peer_build() -> str:
+    """Return the CPU features that llama.cpp was built for; a generic wheel uses none of the newest."""
     code = f"import {PEER}; print({PEER}.get_system_info())"
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -95,49 +95,49 @@ async def peer_build() -> str:
 
 
 @contextlib.asynccontextmanager
-async def tempera(wanted: BenchOptions) -> AsyncIterator[BenchServer]:
-    """`tempera-models serve` with one model."""
+async def start_tempera(options: BenchOptions) -> AsyncIterator[BenchServer]:
+    """Run `tempera-models serve` with one model."""
     port, key = _free_port(), secrets.token_hex(16)
-    command = ["-m", "model_server", "serve", "--model", wanted.model, "--port", str(port), "--exit-on-eof"]
-    command += [f"--catalogue={overlay}" for overlay in wanted.overlays]
-    environment = {"OMP_NUM_THREADS": str(wanted.threads), "TEMPERA_MODEL_SERVER__TRUSTED_KEY": key}
+    command = ["-m", "model_server", "serve", "--model", options.model, "--port", str(port), "--exit-on-eof"]
+    command += [f"--catalogue={overlay}" for overlay in options.overlays]
+    environment = {"OMP_NUM_THREADS": str(options.threads), "TEMPERA_MODEL_SERVER__TRUSTED_KEY": key}
     headers = {"Authorization": f"Bearer {os.environ.get('TEMPERA_MODEL_SERVER__API_KEY') or key}"}
-    async with _running("Tempera", command, environment, port, "/health/ready", headers) as side:
+    async with _start_server("Tempera", command, environment, port, "/health/ready", headers) as side:
         side.worker = "model_server.workers.worker"
         yield side
 
 
 @contextlib.asynccontextmanager
-async def llama_cpp(gguf: Path, threads: int) -> AsyncIterator[BenchServer]:
-    """llama.cpp's server with the same file. Raises StoreError when it is not installed."""
-    need_peer()
+async def start_llama_cpp(gguf: Path, threads: int) -> AsyncIterator[BenchServer]:
+    """Run llama.cpp's server with the same file. Raises OperatorError if it is not installed."""
+    require_peer()
     port = _free_port()
     command = ["-m", "model_server.bench.peer", str(gguf), *map(str, (port, threads, CLIENTS, PEER_CONTEXT))]
-    async with _running("llama.cpp", command, {}, port, "/health", {}) as side:
+    async with _start_server("llama.cpp", command, {}, port, "/health", {}) as side:
         yield side
 
 
 @contextlib.asynccontextmanager
-async def watched(sides: Sequence[BenchServer]) -> AsyncIterator[None]:
-    """Look at the sides' memory again and again, until the block ends."""
+async def sampling_memory(servers: Sequence[BenchServer]) -> AsyncIterator[None]:
+    """Sample the memory of the servers regularly until the block ends."""
 
-    async def watch() -> None:
+    async def sample() -> None:
         while True:
-            for side in sides:
-                side.look()
-            await asyncio.sleep(LOOK_SECONDS)
+            for server in servers:
+                server.sample_memory()
+            await asyncio.sleep(POLL_SECONDS)
 
-    watcher = asyncio.create_task(watch())
+    sampler = asyncio.create_task(sample())
     try:
         yield
     finally:
-        watcher.cancel()
+        sampler.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await watcher
+            await sampler
 
 
 @contextlib.asynccontextmanager
-async def _running(
+async def _start_server(
     name: str, command: list[str], environment: dict[str, str], port: int, ready: str, headers: dict[str, str]
 ) -> AsyncIterator[BenchServer]:
     child = await asyncio.create_subprocess_exec(
@@ -149,23 +149,23 @@ async def _running(
         env=os.environ | environment,
     )
     timeout, connector = aiohttp.ClientTimeout(total=None), aiohttp.TCPConnector(limit=0)
-    log = asyncio.create_task(_last_lines(child))
+    log = asyncio.create_task(_read_last_line(child))
     try:
         async with aiohttp.ClientSession(
             f"http://127.0.0.1:{port}", headers=headers, timeout=timeout, connector=connector
         ) as session:
             while not await _is_ready(session, ready):
                 if child.returncode is not None:
-                    raise StoreError(f"{name} ended before anything was measured: {await log}")
-                await asyncio.sleep(LOOK_SECONDS)
+                    raise OperatorError(f"{name} ended before anything was measured: {await log}")
+                await asyncio.sleep(POLL_SECONDS)
             yield BenchServer(name, session, psutil.Process(child.pid))
     finally:
-        await _end(child)
+        await _stop(child)
         await log
 
 
-async def _last_lines(child: asyncio.subprocess.Process) -> str:
-    """What the child said last; read all along, because a full pipe would stop it."""
+async def _read_last_line(child: asyncio.subprocess.Process) -> str:
+    """Return the child's last line on stderr. Reads all along, because a full pipe would block the child."""
     assert child.stderr is not None  # noqa: S101 - it was started with a pipe
     last = b""
     while line := await child.stderr.readline():
@@ -181,11 +181,11 @@ async def _is_ready(session: aiohttp.ClientSession, path: str) -> bool:
         return False
 
 
-async def _end(child: asyncio.subprocess.Process) -> None:
+async def _stop(child: asyncio.subprocess.Process) -> None:
     if child.returncode is None:
         child.terminate()
     try:
-        async with asyncio.timeout(GRACE_SECONDS):
+        async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
             await child.wait()
     except TimeoutError:
         child.kill()
