@@ -236,7 +236,7 @@ class Bot:
             options = self.gate.admit(request, command, given)
         except UserError as error:
             return Decision(self._refuse(request, error), private=True, refused=True)
-        private = command.private or self._is_private(request, self.safety.texts(command, options))
+        private = command.private or self._is_private(request, self.safety.free_texts(command, options))
         replies = self.answering.answer(request, command, options, private=private)
         replies = self.gate.renewed(request, self.gate.metered(request, command, replies), command)
         replies = self._guarded(request, replies)
@@ -301,7 +301,7 @@ class Bot:
         row = await self.journal.get(row_id)
         if row is None or not seen(row, user, place):
             raise Expired("This has expired: it is no longer stored.")
-        return await self.safety.tokens(await self.journal.tokens(row_id), place)
+        return await self.safety.filter_tokens(await self.journal.tokens(row_id), place)
 
     async def snapshot(self, row: MessageRow, locale: str, *, files: bool = True) -> Reply:
         """A stored answer as it should look now; without `files`, those that are stored are not read."""
@@ -350,7 +350,9 @@ class Bot:
 
     def _is_private(self, request: Request, texts: Sequence[str]) -> bool:
         """Whether every answer there is for its asker alone, or this one is, as it warns them of what is in `texts`."""
-        return self.settings.value("answers.private", request.place) or bool(self.safety.warning(texts, request.place))
+        return self.settings.value("answers.private", request.place) or bool(
+            self.safety.personal_data_warning(texts, request.place)
+        )
 
     # Buttons and forms
 

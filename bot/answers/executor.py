@@ -199,7 +199,7 @@ class AnswerExecutor:
         try:
             # Loading made sure that the handler is an async generator function.
             handler = cast(AsyncGenerator[Reply, None], command.handler(context, **options))
-            guarded = self._safety.guarded(handler, command, context.place, user=context.user.id)
+            guarded = self._safety.filter_replies(handler, command, context.place, user=context.user.id)
             async with aclosing(guarded) as replies:
                 async for reply in replies:
                     if reply.columns:

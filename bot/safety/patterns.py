@@ -12,12 +12,12 @@ from bot.core.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MEMORY = 8 << 20
+MAX_PATTERN_BYTES = 8 << 20
 """Bytes that one compiled pattern may take."""
 
 
 @lru_cache(maxsize=64)
-def compiled(lines: str) -> Any:
+def compile_lines(lines: str) -> Any:
     """One pattern that finds whatever any line of `lines` does, in capitals or not; None where there is no line.
 
     Raises OptionError that says which line is wrong, and why.
@@ -25,10 +25,10 @@ def compiled(lines: str) -> Any:
     patterns = [line.strip() for line in lines.splitlines() if line.strip()]
     for pattern in patterns:
         _compile(pattern, pattern)
-    return either(patterns) if patterns else None
+    return compile_any(patterns) if patterns else None
 
 
-def either(patterns: Iterable[str]) -> Any:
+def compile_any(patterns: Iterable[str]) -> Any:
     """One pattern that finds whatever any of `patterns` does."""
     whole = "|".join(f"(?:{pattern})" for pattern in patterns)
     return _compile(whole, whole[:60])
@@ -38,7 +38,7 @@ def _compile(pattern: str, shown: str) -> Any:
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
-    options.max_mem = MEMORY
+    options.max_mem = MAX_PATTERN_BYTES
     try:
         return re2.compile(pattern, options)
     except re2.error as error:

@@ -6,20 +6,20 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.safety.normalize import words_of
-from bot.safety.words import Words
+from bot.safety.normalize import plain_words
+from bot.safety.words import WordMatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bot.safety.normalize import NormalizedText
 
-FILE = Path(__file__).parent / "people.txt"
-FEWEST_LETTERS = 8
+PEOPLE_FILE = Path(__file__).parent / "people.txt"
+MIN_LETTERS = 8
 """Of a name that is known again with one letter wrong, missing, too much, or two exchanged."""
-FIRM = 3
+MAX_EXACT_LETTERS = 3
 """Letters of the longest word that has to be right: too many words are one letter away from a short one."""
-MOST_WORDS = 4
+MAX_WORDS = 4
 
 
 class FamousPeople:
@@ -27,41 +27,41 @@ class FamousPeople:
 
     def __init__(self, path: Path) -> None:
         lines = path.read_text("utf-8").splitlines()
-        names = [words_of(name) for line in lines if not line.startswith("#") for name in line.split(";")]
+        names = [plain_words(name) for line in lines if not line.startswith("#") for name in line.split(";")]
         names = list(filter(None, names))
-        long = [name for name in names if len(name) > FEWEST_LETTERS]
+        long = [name for name in names if len(name) > MIN_LETTERS]
         # Long names are known without their spaces, too.
         written = [*names, *(name.replace(" ", "") for name in long)]
-        self._names = Words({"people": "\n".join([*written, *(f"{name}s" for name in written)])})
-        self._nearly = {shorter for name in long for shorter in _without_one(name)}
+        self._names = WordMatcher({"people": "\n".join([*written, *(f"{name}s" for name in written)])})
+        self._nearly = {shorter for name in long for shorter in _deletions(name)}
 
     def find(self, reading: NormalizedText) -> bool:
         """Whether somebody is named."""
         return self._names.find(reading) is not None or any(
-            shorter in self._nearly for words in _runs(reading.plain.split(" ")) for shorter in _without_one(words)
+            shorter in self._nearly for words in _word_runs(reading.plain.split(" ")) for shorter in _deletions(words)
         )
 
 
-def _runs(words: list[str]) -> Iterator[str]:
+def _word_runs(words: list[str]) -> Iterator[str]:
     for start in range(len(words)):
-        for end in range(start + 1, min(start + MOST_WORDS, len(words)) + 1):
+        for end in range(start + 1, min(start + MAX_WORDS, len(words)) + 1):
             run = " ".join(words[start:end])
-            if len(run) >= FEWEST_LETTERS:
+            if len(run) >= MIN_LETTERS:
                 yield run
 
 
-def _without_one(name: str) -> set[str]:
+def _deletions(name: str) -> set[str]:
     """`name`, and `name` without one of its letters: two that differ by one error have one of these in common."""
     words = name.split(" ")
     found = {name}
     for number, word in enumerate(words):
-        if len(word) > FIRM:
+        if len(word) > MAX_EXACT_LETTERS:
             shorter = (word[:place] + word[place + 1 :] for place in range(len(word)))
             found |= {" ".join([*words[:number], short, *words[number + 1 :]]) for short in shorter}
     return found
 
 
 @cache
-def famous() -> FamousPeople:
+def famous_people() -> FamousPeople:
     """The people of people.txt, read once."""
-    return FamousPeople(FILE)
+    return FamousPeople(PEOPLE_FILE)

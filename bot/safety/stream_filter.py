@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from bot.core.messages import Reply
     from bot.core.model_events import Token
 
-END = re.compile(r"[.!?…][\"'”’»)\]*_`]*(?=\s)|[。！？]+[」』）”’»)\]*_`]*|\n")
+SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]*_`]*(?=\s)|[。！？]+[」』）”’»)\]*_`]*|\n")
 """Chinese and Japanese write no space behind a sentence."""
-LONGEST = 300
+MAX_SENTENCE_CHARACTERS = 300
 """Characters of an unfinished sentence; a longer one is looked at up to its last word, so that the answer moves on.
 
 All of it where it has no space: there are scripts that write none.
 """
 
 
-def settled(text: str, start: int) -> int:
+def end_of_finished(text: str, start: int) -> int:
     """Up to where the sentences and lines after `start` are finished; `start` if none is."""
     end = start
-    for match in END.finditer(text, start):
+    for match in SENTENCE_END.finditer(text, start):
         end = match.end()
-    if len(text) - end > LONGEST:
+    if len(text) - end > MAX_SENTENCE_CHARACTERS:
         space = text.rfind(" ", end + 1)
         end = space + 1 if space > 0 else len(text)
     return end
@@ -54,7 +54,7 @@ class HeldText:
         """As much of `text` as may be shown; all of it, once it is `final`."""
         if not text.startswith(self._shown):
             self._shown, self._before = "", 0
-        end = len(text) if final else settled(text, len(self._shown))
+        end = len(text) if final else end_of_finished(text, len(self._shown))
         if text[len(self._shown) : end].strip():
             await self._check(text[self._before : end])
             self._before = len(self._shown)
@@ -62,7 +62,7 @@ class HeldText:
         return self._shown
 
 
-def told(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
+def tokens_within(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
     """The first of `tokens`, as far as `text` has them whole."""
     end = 0
     for count, token in enumerate(tokens):
@@ -72,7 +72,7 @@ def told(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
     return tuple(tokens)
 
 
-async def held(
+async def filter_replies(
     replies: AsyncGenerator[Reply, None], check: Callable[[str], Awaitable[None]]
 ) -> AsyncGenerator[Reply, None]:
     """`replies` with as much of their text, tokens and columns as passes; what `check` raises ends them."""
@@ -87,7 +87,9 @@ async def held(
             whole.skip(flowing(columns))
             return replace(reply, columns=tuple(columns))
         text = await whole.grow(reply.text, final=final)
-        return replace(reply, text=text, tokens=reply.tokens if text == reply.text else told(reply.tokens, text))
+        return replace(
+            reply, text=text, tokens=reply.tokens if text == reply.text else tokens_within(reply.tokens, text)
+        )
 
     newest = shown = None
     async with aclosing(replies):

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     Forbids = Callable[[str], bool]
 
-BEFORE = 40
+CONTEXT_CHARACTERS = 40
 """Characters before a token that are looked at with it, as a word has often more tokens than one."""
 
 
-def of_dial(dial: Dial, forbids: Forbids) -> Dial:
+def filter_dial(dial: Dial, forbids: Forbids) -> Dial:
     """`dial`, in which the candidates that make a text that `forbids` is true of are hidden."""
-    before = b"".join(dial.prompt[-BEFORE:]).decode(errors="replace")[-BEFORE:]
+    before = b"".join(dial.prompt[-CONTEXT_CHARACTERS:]).decode(errors="replace")[-CONTEXT_CHARACTERS:]
 
     def screened(one: Candidate) -> Candidate:
         text = one.bytes.decode(errors="replace")
@@ -29,20 +29,20 @@ def of_dial(dial: Dial, forbids: Forbids) -> Dial:
     return replace(dial, candidates=candidates, drawn=screened(dial.drawn))
 
 
-def of_answer(tokens: Sequence[Token], forbids: Forbids) -> tuple[Token, ...]:
+def filter_tokens(tokens: Sequence[Token], forbids: Forbids) -> tuple[Token, ...]:
     """`tokens`, in which what was likely beside them and makes a text that `forbids` is true of is hidden."""
     # The same tokens come again and again.
-    return tuple(_of_answer(tokens, cache(forbids)))
+    return tuple(_filter_tokens(tokens, cache(forbids)))
 
 
-def _of_answer(tokens: Sequence[Token], forbids: Forbids) -> Iterator[Token]:
+def _filter_tokens(tokens: Sequence[Token], forbids: Forbids) -> Iterator[Token]:
     before = ""
     for token in tokens:
         # What was written was looked at, and is shown.
         hidden = {one for one in token.likely if one.text != token.text and _is_hidden(before, one.text, forbids)}
         likely = (replace(one, text="", hidden=True) if one in hidden else one for one in token.likely)
         yield replace(token, likely=tuple(likely))
-        before = (before + token.text)[-BEFORE:]
+        before = (before + token.text)[-CONTEXT_CHARACTERS:]
 
 
 def _is_hidden(before: str, text: str, forbids: Forbids) -> bool:

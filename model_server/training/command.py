@@ -19,7 +19,7 @@ from model_server.files.progress import on_stderr
 from model_server.training import stages
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
-from model_server.training.images.words import TextEncoder
+from model_server.training.images.text_encoder import TextEncoder
 from model_server.training.loop import Plan
 
 if TYPE_CHECKING:

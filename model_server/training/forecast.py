@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    from model_server.training.images.words import TextEncoder
+    from model_server.training.images.text_encoder import TextEncoder
     from model_server.training.loop import Task
 
 THINGS = 1000

@@ -20,7 +20,7 @@ from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.emoji import read_emoji, read_pictures
 from model_server.training.images.networks import Sizes, make_scheduler, make_unet, normalise
 from model_server.training.images.recogniser import RecogniserTask, make_recogniser
-from model_server.training.images.words import TextEncoder, encode_all
+from model_server.training.images.text_encoder import TextEncoder, encode_all
 from model_server.training.loop import Plan, TrainingRun, check_seed, clock, save
 from model_server.training.packages import SETS, WORDS, fetch
 

@@ -20,8 +20,8 @@ from bot.core.errors import ModelError
 from bot.core.messages import Place
 from bot.inference.client import ModelClient
 from bot.safety.checks import Safety
+from bot.safety.errors import Unsafe
 from bot.safety.settings import CLASSROOM, SETTINGS, STANDARD
-from bot.safety.verdict import Unsafe
 from bot.settings.resolver import Settings
 
 if TYPE_CHECKING:
@@ -76,12 +76,12 @@ async def outcomes(examples: Sequence[Example], safety: Safety, *, classifier: b
     for example in examples:
         code = ""
         try:
-            safety.look([example.text], PLACE, draws=example.draws)
+            safety.check_rules([example.text], PLACE, draws=example.draws)
             if classifier:
-                await safety.ask([example.text], PLACE)
+                await safety.check_with_classifier([example.text], PLACE)
         except Unsafe as refused:
             code = refused.code
-        if example.kind == PERSONAL and safety.warning([example.text], PLACE):
+        if example.kind == PERSONAL and safety.personal_data_warning([example.text], PLACE):
             # What is promised for it is a warning and a private answer, no refusal.
             code = PERSONAL
         found.append(Outcome(example, code))
@@ -109,7 +109,7 @@ def milliseconds(examples: list[Example], safety: Safety) -> float:
     begin = time.perf_counter()
     for example in examples * REPEATS:
         try:
-            safety.look([example.text], PLACE, draws=example.draws)
+            safety.check_rules([example.text], PLACE, draws=example.draws)
         except Unsafe:
             continue
     return (time.perf_counter() - begin) * 1000 / (REPEATS * len(examples))

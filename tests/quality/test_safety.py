@@ -10,8 +10,8 @@ from fakes.programs.deployment import model_server
 from quality.safety import outcomes, rate, read, report, safety_at
 
 from bot.inference.client import ModelClient
-from bot.safety.checks import ANSWERS, THRESHOLDS
-from bot.safety.rules import rules
+from bot.safety.checks import ANSWER_THRESHOLDS, PROMPT_THRESHOLDS
+from bot.safety.rules import built_in_rules
 from model_server.engines.contract import EngineSpec
 
 DEVELOPMENT = Path(__file__).parents[1] / "data" / "safety_development.jsonl"
@@ -93,8 +93,8 @@ async def test_code_is_no_attack(weights: Callable[[str], EngineSpec]) -> None:
     with model_server("--model", "classroom-moderation") as url:
         async with ModelClient(url) as models:
             judged = await models.moderate(pairs)
-    assert max(sum(scores.values()) for scores in judged) < min(ANSWERS.values())
-    assert not [pair for pair in pairs if rules().kinds(pair)]
+    assert max(sum(scores.values()) for scores in judged) < min(ANSWER_THRESHOLDS.values())
+    assert not [pair for pair in pairs if built_in_rules().categories(pair)]
 
 
 @pytest.mark.weights
@@ -120,6 +120,8 @@ async def test_bare_words_are_no_attacks(weights: Callable[[str], EngineSpec]) -
         async with ModelClient(url) as models:
             judged = await models.moderate(words)
     refused = [
-        word for word, scores in zip(words, judged, strict=True) if sum(scores.values()) >= THRESHOLDS["classroom"]
+        word
+        for word, scores in zip(words, judged, strict=True)
+        if sum(scores.values()) >= PROMPT_THRESHOLDS["classroom"]
     ]
     assert refused == []

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     from model_server.training.images.dataset import TrainingSet
-    from model_server.training.images.words import TextEncoder
+    from model_server.training.images.text_encoder import TextEncoder
 
 SNR_LIMIT = 5.0
 NOISIEST = 0.2

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from model_server.training.judge.verdict import GuidanceScore
+    from model_server.training.judge.evaluation import GuidanceScore
 
 WIDTH, HEIGHT, MARGIN = 480, 300, 50
 COLUMNS, GAP = 20, 4

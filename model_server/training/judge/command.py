@@ -19,7 +19,7 @@ from model_server.training import stages
 from model_server.training.command import CATALOGUE, TEXT_ENCODER, count, tell
 from model_server.training.images.emoji import read_by_any_name, read_emoji, read_pictures
 from model_server.training.images.things import read_things, read_unseen
-from model_server.training.judge import classifier, verdict
+from model_server.training.judge import classifier, evaluation
 from model_server.training.judge.charts import guidance_chart, sheet
 from model_server.training.judge.vision import VisionNetwork, open_vision
 from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, fetch
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from model_server.engines.contract import Engine
     from model_server.training.images.things import Thing
-    from model_server.training.judge.verdict import GuidanceScore, Recognised, UnseenResult
+    from model_server.training.judge.evaluation import GuidanceScore, Recognised, UnseenResult
 
 SEED = 7
 FEW = 5
@@ -91,20 +91,20 @@ def examine(
     """All figures, told and written to `out` with the pictures."""
     tell(f"drawing {len(things)} things, {DRAWS} pictures of each")
     prompts = [(thing.prompt, number) for number, thing in enumerate(things)]
-    seen = verdict.recognise(judging, engine, prompts * DRAWS)
+    seen = evaluation.recognise(judging, engine, prompts * DRAWS)
     sheet(seen.pictures[: len(things)]).save(out / "things.png")
     tell("drawing at several values of guidance")
-    knobs = verdict.turn_guidance(judging, things, engine)
+    knobs = evaluation.turn_guidance(judging, things, engine)
     (out / "guidance.svg").write_text(guidance_chart(knobs), "utf-8")
     collection = stages.gather(folder, SEED, tell)
     learnt = np.stack(collection.pictures)
     collection.pictures.clear()
     unseen = read_unseen()
     tell(f"drawing {len(unseen)} prompts that are in no set, {DRAWS} pictures of each")
-    novel = verdict.imagine_unseen(judging, things, engine, unseen * DRAWS, learnt)
+    novel = evaluation.imagine_unseen(judging, things, engine, unseen * DRAWS, learnt)
     first = slice(len(unseen))
     sheet(novel.recognised.pictures[first], learnt[novel.nearest[first]], columns=18).save(out / "unseen.png")
-    copies = verdict.nearest(seen.pictures, learnt)[1]
+    copies = evaluation.nearest(seen.pictures, learnt)[1]
     captions = [thing.paraphrase for thing in things] + [one.prompt for one in unseen]
     known = [caption for caption in captions if caption in collection.texts]
     text = report(things, seen, knobs, novel, copies, known)

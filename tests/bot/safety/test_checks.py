@@ -13,7 +13,7 @@ from bot.app import Bot
 from bot.core.messages import Action, Button, Place
 from bot.inference.client import ModelClient
 from bot.moderation.audit_view import line
-from bot.safety.verdict import HELP, REASONS, SENTENCES, WITHHELD
+from bot.safety.errors import HELP, REASONS, SENTENCES, WITHHELD
 from bot.storage.audit import AuditFilter
 from bot.storage.database import Database
 
@@ -165,7 +165,7 @@ async def test_without_a_classifier_a_classroom_waits(bot: Bot, models: FakeMode
 async def test_where_many_are_checked_at_once_one_waits(
     bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.safety.checks.AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("bot.safety.checks.RETRY_SECONDS", 0.01)
     models.scores, models.crowd = {"vile": {"hate": 0.99}}, 2
     assert (await last(bot, ask("/say something vile"))).text == SENTENCES["hate"].text
 
@@ -173,7 +173,7 @@ async def test_where_many_are_checked_at_once_one_waits(
 async def test_a_queue_that_stays_full_is_out_of_reach(
     bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.safety.checks.SECONDS", 0.7)
+    monkeypatch.setattr("bot.safety.checks.CLASSIFIER_TIMEOUT_SECONDS", 0.7)
     models.crowd = 1000
     assert (await last(bot, ask("/say hello"))).text == SENTENCES["unchecked"].text
 

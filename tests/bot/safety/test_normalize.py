@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.safety.normalize import undisguised
+from bot.safety.normalize import remove_disguises
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from bot.safety.normalize import undisguised
     ],
 )
 def test_a_disguise_is_undone(text: str, meant: str) -> None:
-    assert undisguised(text).replace("?", "") == meant
+    assert remove_disguises(text).replace("?", "") == meant
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_a_disguise_is_undone(text: str, meant: str) -> None:
     ],
 )
 def test_what_is_none_stays_as_it_is(text: str) -> None:
-    assert undisguised(text) == ""
+    assert remove_disguises(text) == ""

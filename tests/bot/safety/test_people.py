@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.safety.normalize import read
-from bot.safety.people import FamousPeople, famous
+from bot.safety.normalize import normalize
+from bot.safety.people import FamousPeople, famous_people
 
 
 @pytest.fixture
@@ -28,16 +28,16 @@ def people(tmp_path: Path) -> FamousPeople:
     ],
 )
 def test_a_name_is_known_also_with_an_error(people: FamousPeople, text: str) -> None:
-    assert people.find(read(text))
+    assert people.find(normalize(text))
 
 
 @pytest.mark.parametrize("text", ["annabel", "longname", "a singer in a forest", "singer by the sea", "anabel lonname"])
 def test_another_word_is_no_name(people: FamousPeople, text: str) -> None:
-    assert not people.find(read(text))
+    assert not people.find(normalize(text))
 
 
 @pytest.mark.parametrize(
     "text", ["a zapatero at work", "ein Schuhmacher", "templo cristiano", "a starter kit", "trumpets"]
 )
 def test_ordinary_words_are_nobody(text: str) -> None:
-    assert not famous().find(read(text))
+    assert not famous_people().find(normalize(text))

@@ -6,7 +6,7 @@ import pytest
 
 from bot.core.messages import Column, Reply
 from bot.core.model_events import Token
-from bot.safety.stream_filter import LONGEST, held
+from bot.safety.stream_filter import MAX_SENTENCE_CHARACTERS, filter_replies
 
 
 class StoppedError(Exception):
@@ -31,7 +31,7 @@ async def shown(replies: AsyncGenerator[Reply, None], *, stop: str = "") -> tupl
             raise StoppedError
 
     try:
-        async for reply in held(replies, check):
+        async for reply in filter_replies(replies, check):
             seen.append(reply.text)  # noqa: PERF401 - what was shown before a check stops it counts
     except StoppedError:
         seen.append("stopped")
@@ -64,7 +64,7 @@ async def test_tokens_are_held_back_with_the_text_that_they_make() -> None:
     async def check(text: str) -> None:
         pass
 
-    seen = [(reply.text, len(reply.tokens)) for reply in [one async for one in held(written(), check)]]
+    seen = [(reply.text, len(reply.tokens)) for reply in [one async for one in filter_replies(written(), check)]]
     assert seen == [
         ("", 0),
         ("", 0),
@@ -83,7 +83,7 @@ async def test_the_end_is_looked_at_though_no_sentence_ends_there(final: bool) -
 
 
 async def test_a_sentence_without_an_end_moves_on() -> None:
-    long = "word " * (LONGEST // 5 + 2)
+    long = "word " * (MAX_SENTENCE_CHARACTERS // 5 + 2)
     seen, looked = await shown(growing(long + "tail"))
     assert seen[0] == long
     assert looked[0] == long
@@ -100,13 +100,18 @@ async def test_a_sentence_without_a_space_behind_it_is_shown_when_it_is_over(mar
 @pytest.mark.parametrize("first", ["", "One.", "One. ", "你好。"])
 @pytest.mark.parametrize("sign", ["ก", "x"])
 async def test_a_text_without_spaces_moves_on_again_and_again(first: str, sign: str) -> None:
-    runs = [first + sign * count * (LONGEST + 2) for count in range(1, 5)]
+    runs = [first + sign * count * (MAX_SENTENCE_CHARACTERS + 2) for count in range(1, 5)]
     seen, _ = await shown(growing(*runs))
     assert [len(text) for text in seen[1:4]] == [len(run) for run in runs[1:]]
 
 
 async def test_nothing_hides_where_a_text_without_spaces_is_cut() -> None:
-    seen, _ = await shown(growing("x" * LONGEST + "ba", "x" * LONGEST + "bad" + "x" * LONGEST), stop="bad")
+    seen, _ = await shown(
+        growing(
+            "x" * MAX_SENTENCE_CHARACTERS + "ba", "x" * MAX_SENTENCE_CHARACTERS + "bad" + "x" * MAX_SENTENCE_CHARACTERS
+        ),
+        stop="bad",
+    )
     assert seen[-1] == "stopped"
 
 
@@ -127,7 +132,7 @@ async def test_parts_that_grow_side_by_side_are_held_back_each_by_itself_and_loo
     async def check(text: str) -> None:
         looked.append(text)
 
-    seen = [reply async for reply in held(beside(), check)]
+    seen = [reply async for reply in filter_replies(beside(), check)]
     assert [[column.text for column in reply.columns] for reply in seen] == [
         ["One.", ""],
         ["One. Two.", "Un."],
@@ -146,4 +151,4 @@ async def test_what_does_not_pass_in_a_later_part_is_never_shown() -> None:
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        assert [reply async for reply in held(beside(), check)] == []
+        assert [reply async for reply in filter_replies(beside(), check)] == []

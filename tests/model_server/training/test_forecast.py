@@ -10,7 +10,7 @@ import torch
 from model_server.training import forecast
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
-from model_server.training.images.words import TextEncoder
+from model_server.training.images.text_encoder import TextEncoder
 
 
 def test_pictures_with_descriptions_are_measured_by_themselves(

@@ -18,7 +18,7 @@ from model_server.training.images.dataset import ThingWords, TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
 from model_server.training.images.recogniser import RecogniserTask, make_recogniser
-from model_server.training.images.words import TextEncoder
+from model_server.training.images.text_encoder import TextEncoder
 from model_server.training.loop import Plan, TrainingRun
 
 DRAW = """

@@ -8,7 +8,7 @@ from diffusers import StableDiffusionPipeline
 
 from model_server.training.images.networks import Sizes, make_autoencoder, make_scheduler, make_unet
 from model_server.training.images.samples import COLUMNS, PROMPTS, draw_sheet
-from model_server.training.images.words import TextEncoder
+from model_server.training.images.text_encoder import TextEncoder
 
 
 @pytest.fixture(scope="module")

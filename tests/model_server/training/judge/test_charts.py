@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model_server.training.judge.charts import GAP, guidance_chart, sheet
-from model_server.training.judge.verdict import GuidanceScore
+from model_server.training.judge.evaluation import GuidanceScore
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -15,9 +15,9 @@ from model_server.training.images.collection import Collection
 from model_server.training.images.emoji import Emoji
 from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
 from model_server.training.images.things import Thing, read_things, read_unseen
-from model_server.training.judge import classifier, verdict
+from model_server.training.judge import classifier, evaluation
 from model_server.training.judge import command as judging
-from model_server.training.judge.verdict import GuidanceScore, Recognised, UnseenResult
+from model_server.training.judge.evaluation import GuidanceScore, Recognised, UnseenResult
 from model_server.training.packages import JUDGE_SET, EmojiSet
 
 MODEL = "emoji-diffusion"
@@ -71,8 +71,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -
     monkeypatch.setattr(classifier, "ROUNDS", 1)
     monkeypatch.setattr(classifier, "WAVES", 16)
     monkeypatch.setattr(classifier, "VIEWS", ((1.0, 0.0, 0.0),))
-    monkeypatch.setattr(verdict, "STEPS", 1)
-    monkeypatch.setattr(verdict, "EVERY", 100)
+    monkeypatch.setattr(evaluation, "STEPS", 1)
+    monkeypatch.setattr(evaluation, "EVERY", 100)
     monkeypatch.setattr(judging, "DRAWS", 2)
     return folder
 

@@ -11,7 +11,7 @@ import torch
 from model_server.assembly import MAX_TOKENS
 from model_server.catalogue import StoreError
 from model_server.training.images.networks import TEXT_WIDTH
-from model_server.training.images.words import TextEncoder, encode_all
+from model_server.training.images.text_encoder import TextEncoder, encode_all
 
 
 @pytest.fixture(scope="module")

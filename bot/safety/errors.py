@@ -49,10 +49,10 @@ HELP = Sentence(
     "helpline near you. If you are in danger right now, call the emergency number: 112 in Europe, 911 in America."
 )
 WITHHELD = Sentence("The rest of this answer is held back: it did not pass the safety check of this server.")
-WARNING = Sentence(
+PERSONAL_DATA_WARNING = Sentence(
     "Your message seems to have {what} in it, so this answer is shown to you alone. Better keep such data to yourself."
 )
-KINDS_OF_DATA = {
+KINDS_OF_PERSONAL_DATA = {
     "a mail address": Sentence("a mail address"),
     "a phone number": Sentence("a phone number"),
     "a street address": Sentence("a street address"),
@@ -63,8 +63,8 @@ KINDS_OF_DATA = {
     "a user name": Sentence("a user name"),
     "an identity number": Sentence("an identity number"),
 }
-HELPED = "self_harm"
-ANSWER = "answer_"
+SELF_HARM = "self_harm"
+ANSWER_PREFIX = "answer_"
 """What the codes of answers begin with."""
 
 
@@ -78,14 +78,14 @@ class Unsafe(RequestRefused):
     @property
     def reason(self) -> Sentence:
         """The code in words; an answer is held back for the same reasons as a message."""
-        return REASONS[self.code.removeprefix(ANSWER)]
+        return REASONS[self.code.removeprefix(ANSWER_PREFIX)]
 
     @property
-    def helps(self) -> bool:
+    def is_help(self) -> bool:
         """Whether it is no refusal but help, which needs no reason and no appeal."""
-        return self.code == HELPED
+        return self.code == SELF_HARM
 
 
-def refusal(code: str, text: str) -> Unsafe:
+def make_refusal(code: str, text: str) -> Unsafe:
     """The refusal of what somebody asked."""
     return Unsafe(SENTENCES[code], code=code, text=text)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.safety.personal import found
+from bot.safety.personal_data import find_personal_data
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from bot.safety.personal import found
     ],
 )
 def test_personal_data_is_found(text: str, what: str) -> None:
-    assert found([text]) == what
+    assert find_personal_data([text]) == what
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ def test_personal_data_is_found(text: str, what: str) -> None:
     ],
 )
 def test_what_only_looks_like_it_is_none(text: str) -> None:
-    assert found([text]) == ""
+    assert find_personal_data([text]) == ""
