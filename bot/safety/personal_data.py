@@ -1,7 +1,7 @@
-"""Personal data that somebody is about to tell: how to reach people, where they live, what opens their accounts.
+"""Finds personal data in messages: contact data, addresses, account numbers, passwords and dates of birth.
 
-Meant to warn, not to prove: a number counts as one to call only when it is written like one, so that those of
-arithmetic, dates and code do not.
+It is meant to warn and not to prove. A number counts as a phone number only if it is written like one, so that numbers
+in arithmetic, dates and code do not.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ PHONE_WORDS = (
     "|nummer ist|ruf mich|tel[eé]fono|m[oó]vil|celular|n[uú]mero es|ll[aá]mame"
 )
 STREET_WORDS = "street|st|road|rd|avenue|ave|lane|drive|court|boulevard|blvd|crescent|square|terrace|way"
-PASSWORD_WORDS = "pass ?words?|pass ?codes?|passw[oö]rt|kennwort|pin|pw|contraseña|clave"
+LOGIN_WORDS = "pass ?words?|pass ?codes?|passw[oö]rt|kennwort|pin|pw|contraseña|clave"
 APPS = "snap|snapchat|insta|instagram|discord|tiktok|telegram|skype|roblox|steam"
 MAIL = compile_any(
     [
         r"\b[\w.+-]{1,64}@(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}\b",
-        # Written so that programs do not see it: ann (at) example.org, ann at example dot org.
+        # Disguised from programs: ann (at) example.org, ann at example dot org.
         r"\b[\w.+-]{2,64} ?[(\[](?:at|arroba)[)\]] ?[\w-]{2,63} ?(?:\.|[(\[](?:dot|punkt|punto)[)\]]) ?[a-z]{2,24}\b",
         r"\b[\w.+-]{2,64} (?:at|arroba) [\w-]{2,63} (?:dot|punkt|punto) (?:com|org|net|de|es|at|ch|uk|edu|eu)\b",
     ]
 )
 PHONE = compile_any(
     [
-        # With a country's code: +49 30 1234567, 0041 44 123 45 67.
+        # With a country code: +49 30 1234567, 0041 44 123 45 67.
         r"(?:^|[^\w+.])(?:\+|00)[1-9]\d{0,2}[ ./-]?(?:\(0?\d{1,4}\)[ ./-]?)?\d{2,5}(?:[ ./-]?\d{2,4}){1,4}\b",
-        # An area code apart from the rest: (030) 1234567, 0171 1234567, 555-867-5309.
+        # With a separate area code: (030) 1234567, 0171 1234567, 555-867-5309.
         r"(?:^|[^\w.])\(0?\d{2,4}\) ?\d{3}[ -]?\d{3,5}\b",
         r"(?:^|[^\w.,-])0\d{2,4}[ /-]\d{3}(?:[ -]?\d{2,5}){1,3}\b",
         r"(?:^|[^\w.,+*/-])[2-9]\d{2}[.-][2-9]\d{2}[.-]\d{4}\b",
-        # Of mobile phones, without a break.
+        # Mobile numbers without spaces.
         r"(?:^|[^\w.,-])0(?:1[5-7]\d{8,9}|7\d{9})\b",
-        # Said to be one.
+        # After a word that announces a phone number.
         rf"\b(?:{PHONE_WORDS})\b[^\d\n]{{0,25}}\d(?:[ ./-]?\d){{5,14}}\b",
     ]
 )
@@ -67,9 +67,9 @@ ACCOUNT = compile_any(
 )
 PASSWORD = compile_any(
     [
-        rf"\b(?:{PASSWORD_WORDS})\b(?: \w+){{0,5}} (?:is|ist|es|lautet):? [\"'“„«]?(?:[^\s\d]\S*\d|\d{{3,}})",
-        rf"\b(?:my|mein|meine|mi|his|her) (?:\w+ ){{0,3}}(?:{PASSWORD_WORDS})\b ?[:=]? [\"'“„«]?(?:[^\s\d]\S*\d|\d{{4,}})",
-        rf"\b(?:{PASSWORD_WORDS}) ?: ?[^\s\"'()]*\d",
+        rf"\b(?:{LOGIN_WORDS})\b(?: \w+){{0,5}} (?:is|ist|es|lautet):? [\"'“„«]?(?:[^\s\d]\S*\d|\d{{3,}})",
+        rf"\b(?:my|mein|meine|mi|his|her) (?:\w+ ){{0,3}}(?:{LOGIN_WORDS})\b ?[:=]? [\"'“„«]?(?:[^\s\d]\S*\d|\d{{4,}})",
+        rf"\b(?:{LOGIN_WORDS}) ?: ?[^\s\"'()]*\d",
     ]
 )
 DATE = r"\d{1,2}(?:[./ -]+|\.? (?:de )?)(?:\d{1,2}|[a-zä]{3,10})(?:[./ -]+| de )(?:199\d|20[0-2]\d)\b"
@@ -101,6 +101,6 @@ KIND_OF_PATTERN = {
 
 
 def find_personal_data(texts: Iterable[str]) -> str:
-    """What kind of personal data `texts` seem to have, in English words; "" for none."""
+    """Return the first kind of personal data that `texts` seem to have, in English words; "" for none."""
     texts = tuple(texts)
-    return next((what for pattern, what in KIND_OF_PATTERN.items() if any(map(pattern.search, texts))), "")
+    return next((kind for pattern, kind in KIND_OF_PATTERN.items() if any(map(pattern.search, texts))), "")

@@ -1,4 +1,4 @@
-"""The built-in lists and patterns: which kinds of harm a text shows, and whom it names."""
+"""The built-in word lists and patterns (lists.toml), and the word lists of servers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from bot.safety.normalize import NormalizedText
 
-HERE = Path(__file__).parent
+LISTS_FILE = Path(__file__).parent / "lists.toml"
 MAX_COMPILED_LISTS = 64
-"""How many servers' own lists are kept compiled."""
+"""How many word lists of servers are kept compiled."""
 
 
 class BuiltInRules:
-    """lists.toml, ready to be looked up."""
+    """The word lists and patterns of a file such as lists.toml, compiled."""
 
     def __init__(self, path: Path) -> None:
         document = tomllib.loads(path.read_text("utf-8"))
@@ -33,34 +33,40 @@ class BuiltInRules:
         self._meaning: Any = compile_any(document["meaning"])
         self._words = WordMatcher(document["words"], stretch=2)
         self._patterns: dict[str, Any] = {
-            kind: compile_any(patterns) for kind, patterns in document["patterns"].items()
+            category: compile_any(patterns) for category, patterns in document["patterns"].items()
         }
 
     def categories(self, text: str) -> set[str]:
-        """What is in `text`: "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm"."""
-        return self.categories_of(self.readings(text))
+        """Return the categories of harm in `text`.
 
-    def readings(self, text: str) -> list[NormalizedText]:
-        """`text` as it stands and as it is meant where it is disguised, without the phrases that only look bad."""
-        found = [normalize(one) for one in (text, remove_disguises(text)) if one]
-        return [replace(reading, plain=self._innocent.sub(" ", reading.plain)) for reading in found]
+        They are "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm" and, for people who are
+        described rather than named, "real_person".
+        """
+        return self.categories_of(self.normalize(text))
 
-    def categories_of(self, readings: Sequence[NormalizedText]) -> set[str]:
-        """What `categories` finds in a text with these readings."""
-        seen = [reading.plain for reading in readings]
-        found = {kind for reading in readings for kind in self._words.categories(reading)}
-        if self._meaning.search(seen[0]):
-            found.discard("profanity")
-        return found | {kind for kind, pattern in self._patterns.items() if any(map(pattern.search, seen))}
+    def normalize(self, text: str) -> list[NormalizedText]:
+        """Return `text`, and also `text` without its disguises if it has any, each without innocent phrases."""
+        versions = [normalize(version) for version in (text, remove_disguises(text)) if version]
+        return [replace(version, plain=self._innocent.sub(" ", version.plain)) for version in versions]
+
+    def categories_of(self, versions: Sequence[NormalizedText]) -> set[str]:
+        """Return the categories of a text from its `versions`, which `normalize` gave."""
+        texts = [version.plain for version in versions]
+        categories = {category for version in versions for category in self._words.categories(version)}
+        if self._meaning.search(texts[0]):
+            categories.discard("profanity")
+        return categories | {
+            category for category, pattern in self._patterns.items() if any(map(pattern.search, texts))
+        }
 
 
 @cache
 def built_in_rules() -> BuiltInRules:
-    """The built-in ones, read once."""
-    return BuiltInRules(HERE / "lists.toml")
+    """Return the rules of lists.toml, which is read once."""
+    return BuiltInRules(LISTS_FILE)
 
 
 @lru_cache(maxsize=MAX_COMPILED_LISTS)
 def compile_word_list(listed: str) -> WordMatcher:
-    """The words of a server's own list."""
-    return WordMatcher({"own": listed})
+    """Return a matcher for a server's own word list."""
+    return WordMatcher({"server": listed})

@@ -1,4 +1,4 @@
-"""What moderators set about safety."""
+"""The safety settings of moderators."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bot.settings.setting import Setting
 
 OFF, STANDARD, CLASSROOM = "off", "standard", "classroom"
 MAX_LIST_CHARACTERS, MAX_HELP_CHARACTERS = 200_000, 2000
-"""Characters: ten thousand words, and a help text."""
+"""Room for about ten thousand words, and for a help text."""
 
 
 def _check_patterns(lines: str) -> None:

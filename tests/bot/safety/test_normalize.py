@@ -1,4 +1,4 @@
-"""What a text is meant to say, whatever it is spelt like, for those who read sentences."""
+"""Disguised spellings are undone, and ordinary text stays as it is."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from bot.safety.normalize import remove_disguises
         ("\U0001f595 you", "fuck you you"),
     ],
 )
-def test_a_disguise_is_undone(text: str, meant: str) -> None:
+def test_disguises_are_removed(text: str, meant: str) -> None:
     assert remove_disguises(text).replace("?", "") == meant
 
 
@@ -39,5 +39,5 @@ def test_a_disguise_is_undone(text: str, meant: str) -> None:
         "",
     ],
 )
-def test_what_is_none_stays_as_it_is(text: str) -> None:
+def test_text_without_disguise_gives_an_empty_string(text: str) -> None:
     assert remove_disguises(text) == ""
