@@ -23,7 +23,7 @@ MODEL = "emoji-diffusion"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: Sizes, squares: np.ndarray, encoder: Path) -> Path:
     """The folder of the training, in which nothing is yet."""
 
-    def gather(folder: Path, seed: int, tell: object) -> Collection:
+    def build_collection(folder: Path, seed: int, tell: object) -> Collection:
         folder.mkdir(parents=True, exist_ok=True)
         made = Collection()
         for number, picture in enumerate(squares):
@@ -31,9 +31,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: Sizes, squares:
         return made
 
     monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(stages, "gather", gather)
+    monkeypatch.setattr(stages, "build_collection", build_collection)
     monkeypatch.setattr(DenoiserTask, "batch", 8)
-    monkeypatch.setattr(DenoiserTask, "described", 2)
+    monkeypatch.setattr(DenoiserTask, "descriptions_per_batch", 2)
     for module in (stages, command):
         monkeypatch.setattr(module, "Sizes", lambda: sizes)
     monkeypatch.setattr(command, "CATALOGUE", encoder)
@@ -53,7 +53,7 @@ def encoder(tmp_path: Path, text_encoder: Path) -> Path:
 
 def weights(folder: Path, kind: type = UNet2DConditionModel) -> list[torch.Tensor]:
     part = "unet" if kind is UNet2DConditionModel else "vae"
-    return list(stages.load_part(kind, folder / part).state_dict().values())
+    return list(stages.load_network(kind, folder / part).state_dict().values())
 
 
 def furthest(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
@@ -62,13 +62,13 @@ def furthest(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
 
 def test_it_starts_from_weights_and_exports_what_became_of_them(home: Path, tmp_path: Path, sizes: Sizes) -> None:
     start, out = tmp_path / "start", tmp_path / "out"
-    stages.export(make_unet(sizes, 5), make_autoencoder(sizes, 5), start)
+    stages.export_weights(make_unet(sizes, 5), make_autoencoder(sizes, 5), start)
     from_start = ["train", MODEL, "--from", str(start)]
     assert main([*from_start, "--pictures", "16", "--threads", "1"]) == 0
     assert main([*from_start, "--export", str(out)]) == 0
     # Two steps, at the beginning of a rising rate, lead a little away from there and from nowhere else.
     assert 0 < furthest(weights(start), weights(out)) < 0.01
-    stages.export(make_unet(sizes, 7), make_autoencoder(sizes, 7), tmp_path / "other")
+    stages.export_weights(make_unet(sizes, 7), make_autoencoder(sizes, 7), tmp_path / "other")
     assert furthest(weights(tmp_path / "other"), weights(out)) > 0.1
     assert furthest(weights(start, AutoencoderKL), weights(out, AutoencoderKL)) == 0
     assert (out / "scheduler" / "scheduler_config.json").is_file()
@@ -80,7 +80,7 @@ def test_weights_keep_the_shape_that_they_were_made_in(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: Sizes
 ) -> None:
     start, out = tmp_path / "start", tmp_path / "out"
-    stages.export(make_unet(sizes, 5), make_autoencoder(sizes, 5), start)
+    stages.export_weights(make_unet(sizes, 5), make_autoencoder(sizes, 5), start)
     wider = Sizes(sizes.autoencoder, (16, 16, 16), sizes.groups, sizes.head)
     for module in (stages, command):
         monkeypatch.setattr(module, "Sizes", lambda: wider)
@@ -112,7 +112,7 @@ def test_from_nothing_to_weights_and_further_when_asked_again(
         r"the UNet 8 pictures with descriptions, too, at [0-9.]+ ms, 0 min; about 0 min in all",
         plan,
     )
-    assert told.index(plan) < told.index("autoencoder: pictures come back with")
+    assert told.index(plan) < told.index("autoencoder: decoded pictures have a PSNR of")
     assert "Done: 1 steps." in told
     assert main(["train", MODEL, "--pictures", "24", "--threads", "1"]) == 0
     told = capsys.readouterr().out

@@ -29,7 +29,7 @@ def test_pictures_with_descriptions_are_measured_by_themselves(
     unet, autoencoder = make_unet(sizes, 1), make_autoencoder(sizes, 1)
     before = copy.deepcopy(unet.state_dict())
     encoder = TextEncoder(text_encoder, "cpu")
-    line, seconds = forecast.of_unet(unet, autoencoder, encoder, (60_000, 30_000), tmp_path)
+    line, seconds = forecast.forecast_unet(unet, autoencoder, encoder, (60_000, 30_000), tmp_path)
     assert line == (
         "the UNet 60,000 pictures with names at 40.0 ms and 30,000 pictures with descriptions, too, at 160.0 ms, "
         "2 h 00 min"
@@ -43,7 +43,7 @@ def test_pictures_with_descriptions_are_measured_by_themselves(
 def test_the_autoencoder_is_measured_and_stays(sizes: Sizes, tmp_path: Path) -> None:
     autoencoder = make_autoencoder(sizes, 1)
     before = copy.deepcopy(autoencoder.state_dict())
-    line, seconds = forecast.of_autoencoder(autoencoder, 1_000_000, tmp_path)
+    line, seconds = forecast.forecast_autoencoder(autoencoder, 1_000_000, tmp_path)
     assert line.startswith("the autoencoder 1,000,000 pictures at ")
     assert seconds > 0
     assert all(torch.equal(before[name], value) for name, value in autoencoder.state_dict().items())

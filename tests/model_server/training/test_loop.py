@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from model_server.catalogue import StoreError
-from model_server.training.images.autoencoder import AutoencoderTask, encode, fidelity
+from model_server.training.images.autoencoder import AutoencoderTask, encode, mean_psnr
 from model_server.training.images.dataset import TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
-from model_server.training.images.networks import Sizes, make_autoencoder, make_unet, normalise
+from model_server.training.images.networks import Sizes, make_autoencoder, make_unet, normalise_latents
 from model_server.training.loop import Plan, TrainingRun, check_seed
 
 ROOT = Path(__file__).parents[3]
@@ -84,7 +84,7 @@ KILLED = """
 import sys
 from pathlib import Path
 import torch
-from model_server.training.loop import Plan, Run, check_seed
+from model_server.training.loop import Plan, TrainingRun, check_seed
 
 class Line:
     module, batch, rate, decay = torch.nn.Linear(3, 1), 4, 0.1, 0.9
@@ -95,7 +95,7 @@ class Line:
         print(step, flush=True)
 
 torch.nn.init.ones_(Line.module.weight); torch.nn.init.zeros_(Line.module.bias)
-run = Run(Line(), Plan(400, 1, Path(sys.argv[1]), "line", show_steps=1, save_seconds=float(sys.argv[2])))
+run = TrainingRun(Line(), Plan(400, 1, Path(sys.argv[1]), "line", show_steps=1, save_seconds=float(sys.argv[2])))
 run.resume()
 print("from", run.step, flush=True)
 run.train(lambda line: None)
@@ -162,9 +162,9 @@ def test_the_autoencoder_learns_and_shows_it(squares: np.ndarray, sizes: Sizes, 
     task = AutoencoderTask(make_autoencoder(sizes, 1), squares, np.full(8, 1 / 8), tmp_path / "samples")
     task.batch, task.decay, task.rate = 4, 0.5, 0.2
     run = TrainingRun(task, Plan(20, 1, tmp_path, "autoencoder", show_steps=20))
-    before = fidelity(run.averaged, squares)
+    before = mean_psnr(run.averaged, squares)
     run.train(print)
-    assert fidelity(run.averaged, squares) > before + 1
+    assert mean_psnr(run.averaged, squares) > before + 1
     assert list((tmp_path / "samples").glob("*.png"))
 
 
@@ -174,7 +174,7 @@ def test_latents_are_centred_and_pictures_stay(squares: np.ndarray, sizes: Sizes
         autoencoder.quant_conv.bias += torch.arange(8)
     latents = encode(autoencoder, squares).float()
     before = autoencoder.decode(latents).sample
-    normalise(autoencoder, latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3)))
+    normalise_latents(autoencoder, latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3)))
     centred = encode(autoencoder, squares).float()
     assert centred.mean(dim=(0, 2, 3)).abs().max() < 0.02
     assert (centred.std(dim=(0, 2, 3)) - 1).abs().max() < 0.02

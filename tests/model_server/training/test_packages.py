@@ -12,7 +12,16 @@ import pytest
 from filelock import FileLock
 
 from model_server.catalogue import StoreError
-from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, Package, fetch, read_json, verify
+from model_server.training.packages import (
+    EMOJI_SETS,
+    JUDGE_TEST_SET,
+    JUDGE_TRAINING_SETS,
+    WORD_PACKAGES,
+    Package,
+    fetch,
+    read_json,
+    verify,
+)
 
 
 def tarball(text: str) -> bytes:
@@ -83,7 +92,7 @@ def test_a_package_that_lies_there_is_verified_too(tmp_path: Path) -> None:
     (tmp_path / PACKAGE.file).write_bytes(TARBALL)
     verify(PACKAGE, tmp_path)
     with pytest.raises(StoreError):
-        verify(replace(PACKAGE, sha512=SETS[0].package.sha512), tmp_path)
+        verify(replace(PACKAGE, sha512=EMOJI_SETS[0].package.sha512), tmp_path)
 
 
 @pytest.mark.usefixtures("npm")
@@ -99,9 +108,9 @@ def test_without_npm_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_licences_allow_it_and_the_judges_set_is_kept_apart() -> None:
-    used = {one.package.name: one.package.licence for one in (*SETS, *JUDGE_SETS, JUDGE_SET)} | {
-        one.name: one.licence for one in WORDS
+    used = {one.package.name: one.package.licence for one in (*EMOJI_SETS, *JUDGE_TRAINING_SETS, JUDGE_TEST_SET)} | {
+        one.name: one.licence for one in WORD_PACKAGES
     }
     assert set(used.values()) <= {"MIT", "Apache-2.0", "CC-BY-4.0", "Unicode-3.0"}
     assert not [name for name in used if "apple" in name or "facebook" in name]
-    assert JUDGE_SET.package not in {one.package for one in (*SETS, *JUDGE_SETS)}
+    assert JUDGE_TEST_SET.package not in {one.package for one in (*EMOJI_SETS, *JUDGE_TRAINING_SETS)}

@@ -41,7 +41,7 @@ def overlay(folder: Path, weights: Path, text_encoder: Path) -> str:
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory, sizes: Sizes, text_encoder: Path) -> str:
     folder = tmp_path_factory.mktemp("catalogue")
-    stages.export(make_unet(sizes, 1), make_autoencoder(sizes, 1), folder / "weights")
+    stages.export_weights(make_unet(sizes, 1), make_autoencoder(sizes, 1), folder / "weights")
     return overlay(folder, folder / "weights", text_encoder)
 
 

@@ -34,7 +34,7 @@ print(type(pipeline).__name__, picture.shape, pipeline.tokenizer.model_max_lengt
 
 
 def export(folder: Path, sizes: Sizes) -> Path:
-    stages.export(make_unet(sizes, 1), make_autoencoder(sizes, 1), folder)
+    stages.export_weights(make_unet(sizes, 1), make_autoencoder(sizes, 1), folder)
     return folder
 
 
@@ -61,7 +61,7 @@ def test_the_pipeline_reads_prompts_as_the_training_did(tmp_path: Path, sizes: S
 def test_exported_weights_are_halves_and_come_back(tmp_path: Path, sizes: Sizes) -> None:
     folder = export(tmp_path / "weights", sizes)
     unet = make_unet(sizes, 1)
-    kept = stages.load_part(type(unet), folder / "unet")
+    kept = stages.load_network(type(unet), folder / "unet")
     assert all(
         torch.equal(one.half().float(), other)
         for one, other in zip(unet.state_dict().values(), kept.state_dict().values(), strict=True)
@@ -92,9 +92,9 @@ def test_stages_lead_to_a_run_that_is_taken_up_again(
     def prepared() -> tuple[object, list[str]]:
         told: list[str] = []
         encoder = TextEncoder(text_encoder, "cpu")
-        lesson = stages.prepare(tmp_path, collection(), make_autoencoder(sizes, 1), encoder, told.append)
+        lesson = stages.build_training_set(tmp_path, collection(), make_autoencoder(sizes, 1), encoder, told.append)
         plan = Plan(2, 1, tmp_path, "unet")
-        run = stages.denoising(tmp_path, plan, lesson, make_autoencoder(sizes, 1), encoder, make_unet(sizes, 1))
+        run = stages.open_unet_run(tmp_path, plan, lesson, make_autoencoder(sizes, 1), encoder, make_unet(sizes, 1))
         run.task.batch = 2
         return run, told
 
@@ -115,12 +115,12 @@ def test_a_run_that_stops_around_the_descriptions_goes_on_as_if_it_had_not(
     monkeypatch.setattr(stages, "make_recogniser", functools.partial(make_recogniser, widths=(8, 8)))
     monkeypatch.setattr(RecogniserTask, "batch", 4)
     described = dataclasses.replace(
-        lesson, wordings=[ThingWords(1, torch.tensor([2, 3]), torch.tensor([0, 1]), torch.ones(2))]
+        lesson, thing_words=[ThingWords(1, torch.tensor([2, 3]), torch.tensor([0, 1]), torch.ones(2))]
     )
 
     def run(name: str, known: TrainingSet = described) -> TrainingRun[DenoiserTask]:
         task = DenoiserTask(make_unet(sizes, 1), known, None, None, tmp_path)  # type: ignore[arg-type]
-        task.batch, task.described = 4, 2
+        task.batch, task.descriptions_per_batch = 4, 2
         taken_up = TrainingRun(task, Plan(5, 1, tmp_path / name, "unet"))
         taken_up.resume()
         return taken_up
@@ -129,8 +129,8 @@ def test_a_run_that_stops_around_the_descriptions_goes_on_as_if_it_had_not(
         return torch.cat([value.flatten() for value in done.averaged.state_dict().values()])
 
     whole, undescribed = run("whole"), run("undescribed", lesson)
-    stages.learn(whole, described, 3, print)
-    stages.learn(undescribed, lesson, 3, print)
+    stages.train_unet(whole, described, 3, print)
+    stages.train_unet(undescribed, lesson, 3, print)
     assert whole.step == undescribed.step == 5
     assert not torch.equal(weights(undescribed), weights(whole))
     for stopped_at in (2, 3, 4):
@@ -139,13 +139,13 @@ def test_a_run_that_stops_around_the_descriptions_goes_on_as_if_it_had_not(
         if stopped_at > 3:
             before.train(print, until=3)
             before.task.teacher = before.averaged
-            before.task.recogniser = stages.learn_to_recognise(before, described, print)
+            before.task.recogniser = stages.train_recogniser(before, described, print)
         before.train(print, until=stopped_at)
         after = run(name)
-        stages.learn(after, described, 3, print)
+        stages.train_unet(after, described, 3, print)
         assert torch.equal(weights(after), weights(whole)), name
 
 
 def test_there_is_nothing_to_export_before_training(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="Nothing was trained yet"):
-        stages.learnt_unet(tmp_path, "unet", None)
+        stages.load_trained_unet(tmp_path, "unet", None)

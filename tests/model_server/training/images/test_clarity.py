@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model_server.training.images.clarity import SELDOM, clarity
+from model_server.training.images.clarity import LOWEST_FREQUENCY, description_frequencies
 
 THINGS, EACH, TOKENS = 12, 10, 4
 
@@ -16,7 +16,7 @@ def descriptions() -> tuple[np.ndarray, list[np.ndarray]]:
 
 def test_what_says_its_thing_is_shown_often() -> None:
     states, rows = descriptions()
-    often = clarity(states, rows)
+    often = description_frequencies(states, rows)
     assert [len(one) for one in often] == [EACH] * THINGS
     assert all((one == 1).all() for one in often)
 
@@ -27,12 +27,12 @@ def test_what_can_only_be_learnt_by_heart_is_shown_seldom() -> None:
     states[3, :, :THINGS] = 1
     states[3, :, 0] = -1
     states[3, :, 39] = 50
-    often = np.concatenate(clarity(states, rows))
-    assert often[3] == SELDOM
+    often = np.concatenate(description_frequencies(states, rows))
+    assert often[3] == LOWEST_FREQUENCY
     assert np.delete(often, 3).mean() > 0.9
 
 
 def test_the_only_thing_there_is_has_clear_descriptions_alone() -> None:
     states, _ = descriptions()
-    [often] = clarity(states, [np.array([1, 5])])
+    [often] = description_frequencies(states, [np.array([1, 5])])
     assert often.tolist() == [1, 1]

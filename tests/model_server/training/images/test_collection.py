@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from model_server.training.images import captions, scenes
-from model_server.training.images.collection import SHARES, TWO_SIDED, Collection, collect
-from model_server.training.images.colours import COLOURS, HUES, name_of, recolour
+from model_server.training.images.collection import ORIENTED_WORDS, SHARES, Collection, collect
+from model_server.training.images.colours import COLOURS, HUES, colour_name, recolour
 from model_server.training.images.emoji import TONES, Emoji
 from model_server.training.images.things import read_descriptions
 
@@ -76,7 +76,7 @@ def test_what_has_a_direction_is_never_mirrored(collection: Collection) -> None:
     for place in shown(collection, "right arrow"):
         dark = collection.pictures[place].mean(axis=(0, 2)) < 200
         assert np.flatnonzero(dark).mean() < 32
-    assert "left" in TWO_SIDED
+    assert "left" in ORIENTED_WORDS
 
 
 def test_each_kind_gets_its_share(collection: Collection) -> None:
@@ -182,11 +182,11 @@ def test_the_same_seed_makes_the_same_collection(collection: Collection) -> None
 
 @pytest.mark.parametrize("colour", ["red", "orange", "yellow", "green", "blue", "purple"])
 def test_what_was_recoloured_is_recognised_as_that_colour(colour: str) -> None:
-    assert name_of(recolour(disc((220, 30, 30)), colour)) == colour
+    assert colour_name(recolour(disc((220, 30, 30)), colour)) == colour
 
 
 def test_a_picture_without_colour_has_no_name_for_one() -> None:
-    assert name_of(disc((128, 128, 128))) is None
+    assert colour_name(disc((128, 128, 128))) is None
 
 
 def test_white_is_seen_on_white() -> None:
@@ -199,5 +199,5 @@ def test_white_is_seen_on_white() -> None:
 def test_the_thing_is_seen_in_each_scene(scene: str) -> None:
     from random import Random
 
-    picture = scenes.in_scene(disc((230, 0, 230)), scene, Random(1), flip=False)
+    picture = scenes.place_in_scene(disc((230, 0, 230)), scene, Random(1), flip=False)
     assert (np.abs(picture.astype(int) - (230, 0, 230)).sum(axis=2) < 40).sum() > 500

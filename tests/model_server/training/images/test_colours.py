@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model_server.training.images.colours import BACKGROUNDS, COLOURS, main_hue, name_of, recolour, tint
+from model_server.training.images.colours import BACKGROUNDS, COLOURS, colour_name, main_hue, recolour, tint
 
 
 def drawn(*bands: tuple[int, int, int]) -> np.ndarray:
@@ -33,11 +33,11 @@ def test_the_main_hue_and_how_much_has_it(bands: list[tuple[int, int, int]], hue
 def test_what_is_invisible_has_no_colour() -> None:
     picture = drawn((255, 0, 0), (0, 0, 255))
     picture[:32, :, 3] = 0
-    assert name_of(picture) == "blue"
+    assert colour_name(picture) == "blue"
 
 
 def test_a_colour_without_a_common_name_has_none() -> None:
-    assert name_of(drawn((0, 210, 200))) is None
+    assert colour_name(drawn((0, 210, 200))) is None
 
 
 @pytest.mark.parametrize("colour", COLOURS)
@@ -54,7 +54,7 @@ def test_only_the_main_hue_changes(colour: str) -> None:
 @pytest.mark.parametrize("colour", ["red", "orange", "yellow", "green", "blue", "purple", "pink"])
 def test_what_is_white_and_grey_can_be_dyed_and_its_outline_stays(colour: str) -> None:
     dyed = recolour(drawn((240, 240, 240), (120, 130, 135), (20, 20, 20), (200, 40, 40)), colour)
-    assert name_of(dyed) == colour
+    assert colour_name(dyed) == colour
     assert dyed[40, 32, :3].tolist() == pytest.approx([20, 20, 20], abs=3)
     assert dyed[4, 32, :3].sum() > dyed[20, 32, :3].sum()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.training.images.dataset import EMPTY_SHARE, NOTHING, ThingWords, TrainingSet
+from model_server.training.images.dataset import EMPTY_CAPTION_SHARE, NO_THING, ThingWords, TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import make_scheduler
 
@@ -45,7 +45,7 @@ def loss(wrong_at: int) -> float:
         starts=torch.tensor([0, 1]),
         states=np.zeros((2, 1, 1), np.float16),
         empty=0,
-        things=torch.tensor([NOTHING]),
+        things=torch.tensor([NO_THING]),
     )
     task = EveryStep(Knowing(wrong_at), lesson, None, None, Path())
     return float(task.loss(torch.Generator().manual_seed(1)).detach())
@@ -80,10 +80,10 @@ def test_a_caption_of_the_picture_is_drawn_and_at_times_none(lesson: TrainingSet
     rows = torch.from_numpy(lesson.states[:, 0, 0]).float()
     drawn = (rows[None] == states[:, 0, 0, None]).int().argmax(1)
     empty = drawn == lesson.empty
-    assert 0.8 * EMPTY_SHARE < empty.float().mean() < 1.2 * EMPTY_SHARE
+    assert 0.8 * EMPTY_CAPTION_SHARE < empty.float().mean() < 1.2 * EMPTY_CAPTION_SHARE
     own = (drawn == 2 * numbers + 1) | (drawn == 2 * numbers + 2)
     assert (own | empty).all()
-    assert torch.equal(things, torch.where(empty, NOTHING, lesson.things[numbers]))
+    assert torch.equal(things, torch.where(empty, NO_THING, lesson.things[numbers]))
     assert len(set(drawn.tolist())) == len(rows)
 
 
@@ -115,12 +115,12 @@ def push(teacher: Saying) -> tuple[float, list[torch.Tensor]]:
         starts=torch.tensor([0, 1]),
         states=np.array([0, 3, 5], np.float16)[:, None, None],
         empty=0,
-        things=torch.tensor([NOTHING]),
-        wordings=[ThingWords(1, torch.tensor([2]), torch.tensor([0]), torch.ones(1))],
+        things=torch.tensor([NO_THING]),
+        thing_words=[ThingWords(1, torch.tensor([2]), torch.tensor([0]), torch.ones(1))],
     )
     pupil = Saying(1.0)
     task = EveryStep(pupil, lesson, None, None, Path())
-    task.described = 1000
+    task.descriptions_per_batch = 1000
     task.teacher = teacher  # type: ignore[assignment]
     task.loss(torch.Generator().manual_seed(1)).backward()
     assert pupil.loudness.grad is not None
@@ -144,7 +144,7 @@ def test_clear_descriptions_are_shown_more_often() -> None:
         states=np.arange(4, dtype=np.float16)[:, None, None],
         empty=0,
         things=torch.tensor([0]),
-        wordings=[ThingWords(1, torch.tensor([2, 3]), torch.tensor([0]), torch.tensor([0.2, 0.6]))],
+        thing_words=[ThingWords(1, torch.tensor([2, 3]), torch.tensor([0]), torch.tensor([0.2, 0.6]))],
     )
     shown, names = lesson.draw_described(4000, torch.Generator().manual_seed(1))
     assert {float(name) for name in names.flatten()} == {1}
@@ -199,4 +199,4 @@ def test_the_thing_that_is_asked_for_should_be_seen_in_the_guess() -> None:
 
 def test_where_nothing_is_asked_for_or_several_things_are_shown_none_is_looked_for() -> None:
     assert pull(thing=1, caption=0) == 0
-    assert pull(thing=NOTHING, caption=1) == 0
+    assert pull(thing=NO_THING, caption=1) == 0

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from model_server.training.images import emoji as module
-from model_server.training.images.emoji import TONES, Emoji, read_by_any_name, read_emoji, read_pictures
+from model_server.training.images.emoji import TONES, Emoji, read_emoji, read_pictures, read_pictures_by_any_name
 from model_server.training.packages import CLDR, EMOJILIB, GOOGLE, EmojiSet, Package
 
 SQUARE = '<rect width="16" height="16" fill="{colour}"/>'
@@ -104,7 +104,7 @@ def test_drawings_are_found_by_their_name(packages: Path) -> None:
 
 def test_drawings_are_found_by_any_of_their_names(packages: Path) -> None:
     listed = read_emoji(packages)
-    found = read_by_any_name(drawings(packages, apple="#ff0000", wavinghandsign="#00ff00"), listed, packages)
+    found = read_pictures_by_any_name(drawings(packages, apple="#ff0000", wavinghandsign="#00ff00"), listed, packages)
     assert found["1f34e"][30, 30].tolist() == [255, 0, 0, 255]
     assert found["1f44b"][30, 30].tolist() == [0, 255, 0, 255]
     assert found.keys() == {"1f34e", "1f44b"}

@@ -5,9 +5,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from model_server.training.images.dataset import NOTHING, TrainingSet
+from model_server.training.images.dataset import NO_THING, TrainingSet
 from model_server.training.images.networks import Sizes, make_scheduler, make_unet
-from model_server.training.images.recogniser import FARTHEST, RecogniserTask, cross_entropy, guessed, make_recogniser
+from model_server.training.images.recogniser import (
+    MAX_SHIFT,
+    RecogniserTask,
+    cross_entropy,
+    denoised_estimate,
+    make_recogniser,
+)
 
 NARROW = (8, 8)
 
@@ -17,7 +23,7 @@ def test_the_velocity_of_a_latent_and_its_noise_means_the_latent() -> None:
     scheduler, steps = make_scheduler(), torch.tensor([0, 400, 999])
     latents, noise = torch.randn(2, 3, 4, 2, 2, generator=random)
     velocity = scheduler.get_velocity(latents, noise, steps)
-    found = guessed(scheduler.add_noise(latents, noise, steps), velocity, scheduler.alphas_cumprod[steps])
+    found = denoised_estimate(scheduler.add_noise(latents, noise, steps), velocity, scheduler.alphas_cumprod[steps])
     assert torch.allclose(found, latents, atol=1e-5)
 
 
@@ -30,7 +36,7 @@ def test_things_are_told_apart_after_a_while(lesson: TrainingSet, sizes: Sizes) 
         task.loss(torch.Generator().manual_seed(step)).backward()
         optimizer.step()
         optimizer.zero_grad()
-    named = lesson.things != NOTHING
+    named = lesson.things != NO_THING
     assert 0 < named.sum() < len(named)
     found = module.eval()(lesson.latents[named].float()).argmax(1)
     assert (found == lesson.things[named]).float().mean() > 0.8
@@ -73,4 +79,4 @@ def test_what_is_taken_for_another_thing_is_further_away_and_is_moved_a_little()
     for _ in range(40):
         cross_entropy(module, spot[:1], torch.tensor([0]), random)
         places.add(divmod(int(module.shown[0, 0].argmax()), 16))
-    assert {down for down, _ in places} == {across for _, across in places} == set(range(8 - FARTHEST, 9 + FARTHEST))
+    assert {down for down, _ in places} == {across for _, across in places} == set(range(8 - MAX_SHIFT, 9 + MAX_SHIFT))

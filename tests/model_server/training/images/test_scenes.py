@@ -48,7 +48,7 @@ def test_the_colour_of_what_is_invisible_does_not_bleed() -> None:
 
 
 def test_two_stand_side_by_side() -> None:
-    picture = scenes.pair(block(RED), block(BLUE), Random(1))
+    picture = scenes.place_pair(block(RED), block(BLUE), Random(1))
     red, blue = where(picture, RED), where(picture, BLUE)
     assert len(red) > 600
     assert len(blue) > 600
@@ -57,7 +57,7 @@ def test_two_stand_side_by_side() -> None:
 
 @pytest.mark.parametrize(("colour", "channel"), [("red", 0), ("green", 1), ("blue", 2)])
 def test_a_ground_of_one_colour(colour: str, channel: int) -> None:
-    picture = scenes.on_colour(block((250, 250, 250)), colour, Random(1), flip=False)
+    picture = scenes.place_on_colour(block((250, 250, 250)), colour, Random(1), flip=False)
     assert np.argmax(picture[0, 0]) == channel
     assert (picture[:4] == picture[0, 0]).all()
     assert len(where(picture, (250, 250, 250))) > 1500
@@ -65,7 +65,7 @@ def test_a_ground_of_one_colour(colour: str, channel: int) -> None:
 
 @pytest.mark.parametrize(("place", "top", "bottom"), [("eyes", 5, 56), ("head", 0, 32)])
 def test_what_is_worn_is_over_the_face_and_the_face_is_seen(place: str, top: int, bottom: int) -> None:
-    worn = scenes.wearing(block(RED), block(BLUE), where=place)
+    worn = scenes.put_on(block(RED), block(BLUE), position=place)
     rows = where(worn, BLUE)[:, 0]
     assert (rows.min(), rows.max()) >= (top, 25)
     assert rows.max() <= bottom
@@ -79,7 +79,7 @@ def test_every_scene_has_words() -> None:
 
 @pytest.mark.parametrize("scene", scenes.SCENES)
 def test_scenes_differ_in_detail_and_follow_from_the_seed(scene: str) -> None:
-    first, again, other = (scenes.in_scene(block(RED), scene, Random(seed), flip=False) for seed in (1, 1, 2))
+    first, again, other = (scenes.place_in_scene(block(RED), scene, Random(seed), flip=False) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert first[0].std() + np.abs(first[0].astype(int) - 255).mean() > 5

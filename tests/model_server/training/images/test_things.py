@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from model_server.training.images.scenes import SCENES
-from model_server.training.images.things import read_descriptions, read_things, read_unseen
+from model_server.training.images.things import read_descriptions, read_things, read_unseen_prompts
 
 
 def test_two_hundred_things_half_of_them_in_other_words() -> None:
@@ -24,7 +24,7 @@ def test_a_thing_is_an_emoji_a_name_and_perhaps_other_words(tmp_path: Path) -> N
 
 
 def test_fifty_four_prompts_forty_with_a_colour_the_rest_in_a_scene_and_all_of_known_things() -> None:
-    unseen = read_unseen()
+    unseen = read_unseen_prompts()
     assert len({one.prompt for one in unseen}) == 54
     assert sum(bool(one.colour) for one in unseen) == 40
     assert all(one.scene in SCENES for one in unseen if not one.colour)
@@ -35,7 +35,7 @@ def test_fifty_four_prompts_forty_with_a_colour_the_rest_in_a_scene_and_all_of_k
 def test_a_line_of_an_unseen_prompt(tmp_path: Path) -> None:
     lines = "🌶️ blue: a blue chili pepper\n🐱 in the rain: a cat: asleep\n"
     (tmp_path / "unseen.txt").write_text(lines, "utf-8")
-    pepper, cat = read_unseen(tmp_path / "unseen.txt")
+    pepper, cat = read_unseen_prompts(tmp_path / "unseen.txt")
     assert (pepper.code, pepper.colour, pepper.scene, pepper.prompt) == ("1f336", "blue", "", "a blue chili pepper")
     assert (cat.colour, cat.scene, cat.prompt) == ("", "in the rain", "a cat: asleep")
 

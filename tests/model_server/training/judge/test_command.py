@@ -14,14 +14,14 @@ from model_server.training import stages
 from model_server.training.images.collection import Collection
 from model_server.training.images.emoji import Emoji
 from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
-from model_server.training.images.things import Thing, read_things, read_unseen
+from model_server.training.images.things import Thing, read_things, read_unseen_prompts
 from model_server.training.judge import classifier, evaluation
 from model_server.training.judge import command as judging
-from model_server.training.judge.evaluation import GuidanceScore, Recognised, UnseenResult
-from model_server.training.packages import JUDGE_SET, EmojiSet
+from model_server.training.judge.evaluation import GuidanceScore, RecognitionResult, UnseenResult
+from model_server.training.packages import JUDGE_TEST_SET, EmojiSet
 
 MODEL = "emoji-diffusion"
-ASKED = {prompt.code for prompt in read_unseen()}
+ASKED = {prompt.code for prompt in read_unseen_prompts()}
 THOSE_ASKED = [thing for thing in read_things() if thing.code in ASKED]
 """A quarter of the things: the judge learns them as it learns all, and sooner."""
 
@@ -54,7 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -
     def pictures(one: EmojiSet, emoji: list[Emoji], target: Path) -> dict[str, np.ndarray]:
         return {each.code: drawing(number) for number, each in enumerate(emoji)}
 
-    def gather(target: Path, seed: int, tell: object) -> Collection:
+    def build_collection(target: Path, seed: int, tell: object) -> Collection:
         made = Collection()
         for picture in squares:
             made.add("plain", picture, 1.0, ["a cat in the snow", "a blue apple"])
@@ -64,16 +64,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np.ndarray) -
     monkeypatch.setattr(judging, "fetch", fetch)
     monkeypatch.setattr(judging, "read_emoji", lambda target: listed)
     monkeypatch.setattr(judging, "read_pictures", pictures)
-    monkeypatch.setattr(judging, "read_by_any_name", pictures)
+    monkeypatch.setattr(judging, "read_pictures_by_any_name", pictures)
     monkeypatch.setattr(judging, "read_things", lambda: THOSE_ASKED)
     monkeypatch.setattr(judging, "open_vision", lambda store, progress: Blurred())
-    monkeypatch.setattr(stages, "gather", gather)
-    monkeypatch.setattr(classifier, "ROUNDS", 1)
-    monkeypatch.setattr(classifier, "WAVES", 16)
+    monkeypatch.setattr(stages, "build_collection", build_collection)
+    monkeypatch.setattr(classifier, "AUGMENTATIONS", 1)
+    monkeypatch.setattr(classifier, "RANDOM_FEATURES", 16)
     monkeypatch.setattr(classifier, "VIEWS", ((1.0, 0.0, 0.0),))
     monkeypatch.setattr(evaluation, "STEPS", 1)
-    monkeypatch.setattr(evaluation, "EVERY", 100)
-    monkeypatch.setattr(judging, "DRAWS", 2)
+    monkeypatch.setattr(evaluation, "THING_STRIDE", 100)
+    monkeypatch.setattr(judging, "PICTURES_PER_PROMPT", 2)
     return folder
 
 
@@ -93,7 +93,7 @@ def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text_encoder: Pat
 @pytest.mark.usefixtures("home")
 def test_it_draws_as_the_catalogue_says(catalogue: Path, tmp_path: Path, sizes: Sizes) -> None:
     catalogue.write_text(catalogue.read_text("utf-8") + "options = { guidance_rescale = 2.0 }\n", "utf-8")
-    stages.export(make_unet(sizes, 1), make_autoencoder(sizes, 1), tmp_path / "weights")
+    stages.export_weights(make_unet(sizes, 1), make_autoencoder(sizes, 1), tmp_path / "weights")
     with pytest.raises(Misconfigured, match=r"The guidance_rescale is 2; it must be from 0 to 1\."):
         main(["judge", MODEL, "--from", str(tmp_path / "weights"), "--threads", "1"])
 
@@ -102,18 +102,18 @@ def test_it_draws_as_the_catalogue_says(catalogue: Path, tmp_path: Path, sizes: 
 def test_weights_are_judged_and_figures_and_pictures_written(
     home: Path, tmp_path: Path, sizes: Sizes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stages.export(make_unet(sizes, 1), make_autoencoder(sizes, 1), tmp_path / "weights")
+    stages.export_weights(make_unet(sizes, 1), make_autoencoder(sizes, 1), tmp_path / "weights")
     command = ["judge", MODEL, "--from", str(tmp_path / "weights"), "--out", str(tmp_path / "out"), "--threads", "1"]
     assert main(command) == 0
     told = capsys.readouterr().out
     report = (tmp_path / "out" / "report.md").read_text("utf-8")
     assert report in told
-    assert "as emojione draws them, of which nothing was learnt, the judge names " in told
-    assert JUDGE_SET.package.name in (home / "packages" / "fetched").read_text("utf-8").splitlines()
+    assert "as emojione draws them, which nothing was trained on, the judge names " in told
+    assert JUDGE_TEST_SET.package.name in (home / "packages" / "fetched").read_text("utf-8").splitlines()
     assert "| things recognised first |" in report
     [apart] = [line for line in report.splitlines() if "in each draw" in line]
     assert apart.count(";") == 1
-    assert "- Prompts that should be no captions and are: a blue apple." in report
+    assert "- Test prompts that are also captions: a blue apple." in report
     assert Image.open(tmp_path / "out" / "things.png").size == (20 * 64, 3 * 68)
     assert Image.open(tmp_path / "out" / "unseen.png").size == (18 * 64, 3 * 132)
     assert (tmp_path / "out" / "guidance.svg").read_text("utf-8").startswith("<svg")
@@ -122,7 +122,7 @@ def test_weights_are_judged_and_figures_and_pictures_written(
 def test_the_judge_alone_draws_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["judge", MODEL, "--only-judge", "--threads", "1"]) == 0
     told = capsys.readouterr().out
-    assert f"training the judge on {8 * len(THOSE_ASKED)} pictures, each disturbed in 1 ways" in told
+    assert f"training the judge on {8 * len(THOSE_ASKED)} pictures, each augmented in 1 ways" in told
     assert f"of {len(THOSE_ASKED)} things first" in told
     assert [path.name for path in home.iterdir()] == ["packages"]
 
@@ -140,11 +140,13 @@ NONE = np.zeros((0, 64, 64, 3), np.uint8)
 
 
 def told(places: list[int], **changes: object) -> str:
-    seen = Recognised(NONE, np.asarray(places), np.zeros(len(places)))
+    seen = RecognitionResult(NONE, np.asarray(places), np.zeros(len(places)))
     unseen = np.asarray(changes.pop("unseen", [0, 1]))
-    novel = UnseenResult(Recognised(NONE, unseen, np.zeros(2)), [True, False], distances=np.asarray([0.25, 0.25]))
+    novel = UnseenResult(
+        RecognitionResult(NONE, unseen, np.zeros(2)), [True, False], nearest_distances=np.asarray([0.25, 0.25])
+    )
     knobs = changes.pop("knobs", [GuidanceScore(1, 0.2, 0.3), GuidanceScore(7, 0.5, 0.1)])
-    return judging.report(THINGS, seen, knobs, replace(novel, **changes), np.asarray([0.1, 0.2, 0.3]), [])
+    return judging.format_report(THINGS, seen, knobs, replace(novel, **changes), np.asarray([0.1, 0.2, 0.3]), [])
 
 
 def test_figures_stand_beside_their_goals() -> None:
@@ -154,10 +156,10 @@ def test_figures_stand_beside_their_goals() -> None:
     assert "| named things first | 50.0% | | |" in lines
     assert "| paraphrased things first | 100.0% | | |" in lines
     assert "| unseen prompts: the thing first | 50.0% | ≥ 50% | yes |" in lines
-    assert "| unseen prompts: the colour rules | 50.0% | ≥ 70% | no |" in lines
+    assert "| unseen prompts: the right main colour | 50.0% | ≥ 70% | no |" in lines
     assert "- Not among the first five in most draws: cat." in lines
     assert "- Things first, among the first five, and unseen things first, in each draw: 66.7%, 66.7%, 50.0%." in lines
-    assert "- Prompts that should be no captions and are: none." in lines
+    assert "- Test prompts that are also captions: none." in lines
     assert any("0.200" in line and "0.250" in line for line in lines)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from model_server.catalogue import StoreError
 from model_server.jobs import Event, Failed, Finished, Imagine, Job, Picture, Started
-from model_server.training.images.things import Thing, Unseen
+from model_server.training.images.things import Thing, UnseenPrompt
 from model_server.training.judge import evaluation
 
 COLOURS = {"red": (230, 20, 20), "green": (20, 200, 20), "blue": (20, 60, 230)}
@@ -73,31 +73,31 @@ def flat(*colour: int) -> np.ndarray:
 def test_pictures_come_in_the_order_of_their_prompts() -> None:
     painter = Painter()
     prompts = ["red", "green", "blue", "red", "green"]
-    made = evaluation.draw(painter, [Imagine(prompt=prompt, seed=1, guidance=9.0) for prompt in prompts])
+    made = evaluation.draw_pictures(painter, [Imagine(prompt=prompt, seed=1, guidance=9.0) for prompt in prompts])
     assert made.shape == (5, 64, 64, 3)
     assert [int(picture.mean(axis=(0, 1)).argmax()) for picture in made] == [0, 1, 2, 0, 1]
 
 
 def test_what_cannot_be_drawn_ends_it_with_a_sentence() -> None:
     with pytest.raises(StoreError, match="could not be drawn: The paint ran out"):
-        evaluation.draw(Painter(), [Imagine(prompt="broken", seed=1)])
+        evaluation.draw_pictures(Painter(), [Imagine(prompt="broken", seed=1)])
 
 
 def test_recognised_is_what_the_judge_names() -> None:
     painter = Painter()
-    seen = evaluation.recognise(ColourJudge(), painter, [("red", 0), ("green", 1), ("blue", 0)])
-    assert seen.places.tolist()[:2] == [0, 0]
-    assert seen.share(1) == pytest.approx(2 / 3)
-    assert seen.share(3) == 1
+    seen = evaluation.evaluate_recognition(ColourJudge(), painter, [("red", 0), ("green", 1), ("blue", 0)])
+    assert seen.ranks.tolist()[:2] == [0, 0]
+    assert seen.top_share(1) == pytest.approx(2 / 3)
+    assert seen.top_share(3) == 1
     assert seen.scores[0] > 0.8 > 0.2 > seen.scores[2]
     assert [task.seed for task in painter.tasks] == [0, 1, 2]
     assert {task.steps for task in painter.tasks} == {evaluation.STEPS}
 
 
 def test_more_guidance_is_recognised_better_and_varies_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "EVERY", 2)
+    monkeypatch.setattr(evaluation, "THING_STRIDE", 2)
     painter = Painter()
-    knobs = evaluation.turn_guidance(ColourJudge(), THINGS, painter)
+    knobs = evaluation.evaluate_guidance(ColourJudge(), THINGS, painter)
     assert [knob.guidance for knob in knobs] == list(evaluation.GUIDANCES)
     assert knobs[-1].score > knobs[0].score
     assert knobs[-1].diversity < knobs[0].diversity
@@ -108,23 +108,23 @@ def test_more_guidance_is_recognised_better_and_varies_less(monkeypatch: pytest.
 
 def test_unseen_prompts_are_judged_by_thing_and_by_colour() -> None:
     unseen = [
-        Unseen("a", "red", colour="red"),
-        Unseen("b", "green", colour="blue"),
-        Unseen("a", "blue in the snow", scene="in the snow"),
+        UnseenPrompt("a", "red", colour="red"),
+        UnseenPrompt("b", "green", colour="blue"),
+        UnseenPrompt("a", "blue in the snow", scene="in the snow"),
     ]
     learnt = np.stack([flat(255, 255, 255), flat(*COLOURS["green"]), flat(*COLOURS["red"])])
-    novel = evaluation.imagine_unseen(ColourJudge(), THINGS, Painter(), unseen, learnt)
-    assert novel.recognised.places.tolist()[:2] == [0, 0]
-    assert novel.recognised.places[2] > 0
-    assert novel.coloured == [True, False]
+    novel = evaluation.evaluate_unseen(ColourJudge(), THINGS, Painter(), unseen, learnt)
+    assert novel.recognised.ranks.tolist()[:2] == [0, 0]
+    assert novel.recognised.ranks[2] > 0
+    assert novel.colour_is_right == [True, False]
     assert novel.nearest.tolist()[:2] == [2, 1]
-    assert novel.distances[0] < 0.1 < novel.distances[2]
+    assert novel.nearest_distances[0] < 0.1 < novel.nearest_distances[2]
 
 
 def test_the_nearest_is_found_in_any_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "COMPARED_AT_ONCE", 2)
+    monkeypatch.setattr(evaluation, "COMPARISON_BATCH", 2)
     learnt = np.stack([flat(level, 0, 0) for level in (0, 50, 100, 150, 200)])
-    where, distances = evaluation.nearest(np.stack([flat(150, 0, 0), flat(205, 0, 0), flat(0, 0, 0)]), learnt)
+    where, distances = evaluation.find_nearest(np.stack([flat(150, 0, 0), flat(205, 0, 0), flat(0, 0, 0)]), learnt)
     assert where.tolist() == [3, 4, 0]
     # Five 255ths in one of three channels.
     assert distances.tolist() == pytest.approx([0, 5 / 255 / 3**0.5, 0], abs=1e-3)
@@ -132,7 +132,7 @@ def test_the_nearest_is_found_in_any_part(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_diversity_is_the_mean_distance_of_pairs() -> None:
     pictures = np.stack([flat(0, 0, 0), flat(0, 0, 0), flat(255, 255, 255)])
-    assert evaluation.diversity(pictures) == pytest.approx(2 / 3)
+    assert evaluation.mean_distance(pictures) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ def test_the_colour_that_rules(colour: tuple[int, int, int], word: str) -> None:
     picture = flat(255, 255, 255)
     picture[10:50, 10:50] = (0, 255, 255)
     picture[12:50, 10:50] = colour
-    assert evaluation.dominant(picture) == word
+    assert evaluation.dominant_colour(picture) == word
 
 
 def test_blank_paper_has_no_colour() -> None:
-    assert evaluation.dominant(flat(250, 252, 250)) == ""
+    assert evaluation.dominant_colour(flat(250, 252, 250)) == ""

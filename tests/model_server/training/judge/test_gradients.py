@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model_server.training.judge.gradients import DIRECTIONS, features
+from model_server.training.judge.gradients import DIRECTIONS, hog_features
 
 CELL = 15 * 15
 """The finer cells come first, direction by direction."""
@@ -19,7 +19,7 @@ def stripes(angle: float) -> torch.Tensor:
 
 def strengths(picture: torch.Tensor) -> torch.Tensor:
     """The mean of each direction in the finer cells."""
-    return features(picture)[0, : DIRECTIONS * CELL].reshape(DIRECTIONS, CELL).mean(dim=1)
+    return hog_features(picture)[0, : DIRECTIONS * CELL].reshape(DIRECTIONS, CELL).mean(dim=1)
 
 
 @pytest.mark.parametrize("direction", [0, 2, 4, 7])
@@ -37,7 +37,7 @@ def test_from_light_to_dark_is_as_from_dark_to_light_and_contrast_does_not_matte
 
 def test_a_plain_picture_has_no_edges_but_a_tint() -> None:
     plain = torch.tensor([0.2, 0.4, 0.8])[None, :, None, None].expand(2, 3, 64, 64)
-    found = features(plain)
+    found = hog_features(plain)
     assert found.shape == (2, 2613)
     assert found[:, : -3 * 49].abs().max() == 0
     assert torch.allclose(found[0, -3 * 49 :].reshape(3, 49).mean(dim=1), 1.5 * torch.tensor([0.2, 0.4, 0.8]))
