@@ -1,4 +1,4 @@
-"""What is told of a training before it begins: made of what a few steps take, which change nothing."""
+"""The forecast of a training is computed from the time of a few steps, which change nothing."""
 
 import copy
 import time
@@ -13,10 +13,10 @@ from model_server.training.images.networks import Sizes, make_autoencoder, make_
 from model_server.training.images.text_encoder import TextEncoder
 
 
-def test_pictures_with_descriptions_are_measured_by_themselves(
+def test_pictures_with_descriptions_are_measured_separately(
     sizes: Sizes, text_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which kind a step is of is told by whether there is a teacher; here those take four times as long."""
+    """Steps with a teacher, that is with descriptions, take four times as long here."""
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     loss = DenoiserTask.loss
@@ -40,7 +40,7 @@ def test_pictures_with_descriptions_are_measured_by_themselves(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_autoencoder_is_measured_and_stays(sizes: Sizes, tmp_path: Path) -> None:
+def test_the_autoencoder_is_measured_and_does_not_change(sizes: Sizes, tmp_path: Path) -> None:
     autoencoder = make_autoencoder(sizes, 1)
     before = copy.deepcopy(autoencoder.state_dict())
     line, seconds = forecast.forecast_autoencoder(autoencoder, 1_000_000, tmp_path)

@@ -1,4 +1,4 @@
-"""Figures about pictures, against pictures whose figures are known."""
+"""The evaluation gives the right figures for pictures whose figures are known."""
 
 import io
 from collections import deque
@@ -16,8 +16,8 @@ from model_server.training.judge import evaluation
 COLOURS = {"red": (230, 20, 20), "green": (20, 200, 20), "blue": (20, 60, 230)}
 
 
-class Painter:
-    """Paints the colour that the prompt names all over, the paler the less guidance; two at once, later ones first."""
+class PaintingEngine:
+    """Paints the colour in the prompt, paler with less guidance; takes two jobs and finishes the later one first."""
 
     capacity = 2
 
@@ -26,7 +26,7 @@ class Painter:
         self._jobs: deque[Job] = deque()
 
     def load(self) -> None:
-        """There is nothing to load."""
+        """Do nothing: there is nothing to load."""
 
     def add(self, job: Job) -> None:
         assert len(self._jobs) < self.capacity
@@ -52,11 +52,11 @@ class Painter:
         ]
 
     def remove(self, job_id: str) -> None:
-        """Nobody cancels."""
+        """Do nothing: no test cancels a job."""
 
 
 class ColourJudge:
-    """Knows three things: what is red, green and blue."""
+    """Scores three things by the red, green and blue of a picture."""
 
     def scores(self, pictures: np.ndarray) -> np.ndarray:
         sure = np.exp(pictures.mean(axis=(1, 2)) / 32)
@@ -71,61 +71,63 @@ def flat(*colour: int) -> np.ndarray:
 
 
 def test_pictures_come_in_the_order_of_their_prompts() -> None:
-    painter = Painter()
+    painter = PaintingEngine()
     prompts = ["red", "green", "blue", "red", "green"]
-    made = evaluation.draw_pictures(painter, [Imagine(prompt=prompt, seed=1, guidance=9.0) for prompt in prompts])
-    assert made.shape == (5, 64, 64, 3)
-    assert [int(picture.mean(axis=(0, 1)).argmax()) for picture in made] == [0, 1, 2, 0, 1]
+    pictures = evaluation.draw_pictures(painter, [Imagine(prompt=prompt, seed=1, guidance=9.0) for prompt in prompts])
+    assert pictures.shape == (5, 64, 64, 3)
+    assert [int(picture.mean(axis=(0, 1)).argmax()) for picture in pictures] == [0, 1, 2, 0, 1]
 
 
-def test_what_cannot_be_drawn_ends_it_with_a_sentence() -> None:
+def test_a_failed_picture_raises_store_error() -> None:
     with pytest.raises(StoreError, match="could not be drawn: The paint ran out"):
-        evaluation.draw_pictures(Painter(), [Imagine(prompt="broken", seed=1)])
+        evaluation.draw_pictures(PaintingEngine(), [Imagine(prompt="broken", seed=1)])
 
 
-def test_recognised_is_what_the_judge_names() -> None:
-    painter = Painter()
-    seen = evaluation.evaluate_recognition(ColourJudge(), painter, [("red", 0), ("green", 1), ("blue", 0)])
-    assert seen.ranks.tolist()[:2] == [0, 0]
-    assert seen.top_share(1) == pytest.approx(2 / 3)
-    assert seen.top_share(3) == 1
-    assert seen.scores[0] > 0.8 > 0.2 > seen.scores[2]
+def test_recognition_is_ranked_by_the_scores_of_the_judge() -> None:
+    painter = PaintingEngine()
+    result = evaluation.evaluate_recognition(ColourJudge(), painter, [("red", 0), ("green", 1), ("blue", 0)])
+    assert result.ranks.tolist()[:2] == [0, 0]
+    assert result.top_share(1) == pytest.approx(2 / 3)
+    assert result.top_share(3) == 1
+    assert result.scores[0] > 0.8 > 0.2 > result.scores[2]
     assert [task.seed for task in painter.tasks] == [0, 1, 2]
     assert {task.steps for task in painter.tasks} == {evaluation.STEPS}
 
 
-def test_more_guidance_is_recognised_better_and_varies_less(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_guidance_raises_the_score_and_lowers_the_diversity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "THING_STRIDE", 2)
-    painter = Painter()
-    knobs = evaluation.evaluate_guidance(ColourJudge(), THINGS, painter)
-    assert [knob.guidance for knob in knobs] == list(evaluation.GUIDANCES)
-    assert knobs[-1].score > knobs[0].score
-    assert knobs[-1].diversity < knobs[0].diversity
-    asked = [(task.prompt, task.seed) for task in painter.tasks]
-    assert asked[: len(asked) // len(knobs)] * len(knobs) == asked
-    assert {prompt for prompt, _ in asked} == {"red", "blue"}
+    painter = PaintingEngine()
+    scores = evaluation.evaluate_guidance(ColourJudge(), THINGS, painter)
+    assert [score.guidance for score in scores] == list(evaluation.GUIDANCES)
+    assert scores[-1].score > scores[0].score
+    assert scores[-1].diversity < scores[0].diversity
+    prompts_and_seeds = [(task.prompt, task.seed) for task in painter.tasks]
+    assert prompts_and_seeds[: len(prompts_and_seeds) // len(scores)] * len(scores) == prompts_and_seeds
+    assert {prompt for prompt, _ in prompts_and_seeds} == {"red", "blue"}
 
 
-def test_unseen_prompts_are_judged_by_thing_and_by_colour() -> None:
+def test_unseen_prompts_are_evaluated_by_thing_and_by_colour() -> None:
     unseen = [
         UnseenPrompt("a", "red", colour="red"),
         UnseenPrompt("b", "green", colour="blue"),
         UnseenPrompt("a", "blue in the snow", scene="in the snow"),
     ]
-    learnt = np.stack([flat(255, 255, 255), flat(*COLOURS["green"]), flat(*COLOURS["red"])])
-    novel = evaluation.evaluate_unseen(ColourJudge(), THINGS, Painter(), unseen, learnt)
-    assert novel.recognised.ranks.tolist()[:2] == [0, 0]
-    assert novel.recognised.ranks[2] > 0
-    assert novel.colour_is_right == [True, False]
-    assert novel.nearest.tolist()[:2] == [2, 1]
-    assert novel.nearest_distances[0] < 0.1 < novel.nearest_distances[2]
+    training_pictures = np.stack([flat(255, 255, 255), flat(*COLOURS["green"]), flat(*COLOURS["red"])])
+    result = evaluation.evaluate_unseen(ColourJudge(), THINGS, PaintingEngine(), unseen, training_pictures)
+    assert result.recognised.ranks.tolist()[:2] == [0, 0]
+    assert result.recognised.ranks[2] > 0
+    assert result.colour_is_right == [True, False]
+    assert result.nearest.tolist()[:2] == [2, 1]
+    assert result.nearest_distances[0] < 0.1 < result.nearest_distances[2]
 
 
-def test_the_nearest_is_found_in_any_part(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nearest_picture_is_found_in_any_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "COMPARISON_BATCH", 2)
-    learnt = np.stack([flat(level, 0, 0) for level in (0, 50, 100, 150, 200)])
-    where, distances = evaluation.find_nearest(np.stack([flat(150, 0, 0), flat(205, 0, 0), flat(0, 0, 0)]), learnt)
-    assert where.tolist() == [3, 4, 0]
+    training_pictures = np.stack([flat(level, 0, 0) for level in (0, 50, 100, 150, 200)])
+    numbers, distances = evaluation.find_nearest(
+        np.stack([flat(150, 0, 0), flat(205, 0, 0), flat(0, 0, 0)]), training_pictures
+    )
+    assert numbers.tolist() == [3, 4, 0]
     # Five 255ths in one of three channels.
     assert distances.tolist() == pytest.approx([0, 5 / 255 / 3**0.5, 0], abs=1e-3)
 
@@ -150,12 +152,12 @@ def test_diversity_is_the_mean_distance_of_pairs() -> None:
         ((150, 150, 155), "grey"),
     ],
 )
-def test_the_colour_that_rules(colour: tuple[int, int, int], word: str) -> None:
+def test_the_dominant_colour_is_named(colour: tuple[int, int, int], word: str) -> None:
     picture = flat(255, 255, 255)
     picture[10:50, 10:50] = (0, 255, 255)
     picture[12:50, 10:50] = colour
     assert evaluation.dominant_colour(picture) == word
 
 
-def test_blank_paper_has_no_colour() -> None:
+def test_a_blank_picture_has_no_colour() -> None:
     assert evaluation.dominant_colour(flat(250, 252, 250)) == ""
