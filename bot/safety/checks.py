@@ -68,7 +68,7 @@ class PlaceRules:
 
     @property
     def restrict_answers(self) -> bool:
-        """Whether there is anything that an answer may not contain."""
+        """True if there is anything that an answer may not contain."""
         return self.level != OFF or bool(self.words or self.patterns)
 
     def forbids(self, text: str) -> bool:

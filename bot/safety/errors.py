@@ -83,7 +83,7 @@ class Unsafe(RequestRefused):
 
     @property
     def is_help(self) -> bool:
-        """Whether it offers help instead of refusing, so that it needs no reason and no appeal."""
+        """True if it offers help instead of refusing, so that it needs no reason and no appeal."""
         return self.code == SELF_HARM
 
 

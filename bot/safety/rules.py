@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LISTS_FILE = Path(__file__).parent / "lists.toml"
 MAX_COMPILED_LISTS = 64
-"""How many word lists of servers are kept compiled."""
+"""The number of servers' word lists that are kept compiled."""
 
 
 class BuiltInRules:

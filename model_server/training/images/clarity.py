@@ -18,9 +18,9 @@ BATCH = 2048
 RIDGE = 30.0
 """The penalty that keeps the classifier from memorising single descriptions."""
 FREQUENCY_BY_RANK = ((3, 1.0), (10, 0.3))
-"""How often a description is shown if its own thing is among so many that the classifier ranks first."""
+"""Pairs of a rank and a frequency: a description is shown so often if its own thing is ranked before that rank."""
 LOWEST_FREQUENCY = 0.05
-"""How often all other descriptions are shown."""
+"""The frequency of all other descriptions."""
 
 
 def description_frequencies(states: np.ndarray, rows: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -149,7 +149,7 @@ SCENES: dict[str, tuple[Painter, Painter]] = {
     "under water": (_gradient((70, 170, 225), (20, 90, 170)), _dots("#c8ecff", 10, 4)),
     "at sunset": (_ground((95, 60, 95), _gradient((255, 120, 70), (255, 205, 120))), _nothing),
 }
-"""What is painted behind the emoji, and in front of it."""
+"""For each scene, the functions that paint behind the emoji and in front of it."""
 SCENE_WORDS = {
     "in the snow": ("in the snow", "in snow", "in winter", "on a snowy day", "while it is snowing"),
     "in the rain": ("in the rain", "on a rainy day", "while it rains"),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_BEND = 0.06
-"""How far a drawing is bent at most, relative to half a side."""
+"""The strength by which a drawing is bent at most, relative to half a side."""
 MAX_STAIN = 0.2
 """The largest standard deviation of the stains."""
 

@@ -37,7 +37,7 @@ WEIGHTS = CatalogueEntry(
 """Trained by Google, packaged by ML Illustrated. It is not served: only the judge uses it."""
 
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Those of the photographs' colours, by which inputs are standardised."""
+"""The mean and deviation of the photographs' colours, by which inputs are standardised."""
 SIDE = 128
 """The side of its inputs in pixels: 64 would leave 2 × 2 cells at the end, its native 260 take four times as long."""
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
