@@ -236,7 +236,7 @@ class Bot:
             options = self.gate.admit(request, command, given)
         except UserError as error:
             return Decision(self._refuse(request, error), private=True, refused=True)
-        private = command.private or self._is_private(request, self.safety.free_texts(command, options))
+        private = command.private or self._is_private(request, self.safety.read_free_texts(command, options))
         replies = self.answering.answer(request, command, options, private=private)
         replies = self.gate.renewed(request, self.gate.metered(request, command, replies), command)
         replies = self._guarded(request, replies)
@@ -351,7 +351,7 @@ class Bot:
     def _is_private(self, request: Request, texts: Sequence[str]) -> bool:
         """Whether every answer there is for its asker alone, or this one is, as it warns them of what is in `texts`."""
         return self.settings.value("answers.private", request.place) or bool(
-            self.safety.personal_data_warning(texts, request.place)
+            self.safety.find_personal_data_warning(texts, request.place)
         )
 
     # Buttons and forms

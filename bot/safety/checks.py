@@ -67,7 +67,7 @@ class PlaceRules:
     people: str
 
     @property
-    def restrict_answers(self) -> bool:
+    def has_answer_rules(self) -> bool:
         """True if there is anything that an answer may not contain."""
         return self.level != OFF or bool(self.words or self.patterns)
 
@@ -78,7 +78,7 @@ class PlaceRules:
     def find_reason(self, text: str, *, draws: bool) -> str:
         """Return the code of the reason to refuse `text`, or "". `draws` says that a picture of it is asked for."""
         versions = built_in_rules().normalize(text)
-        categories = built_in_rules().categories_of(versions)
+        categories = built_in_rules().find_categories_in(versions)
         counting = categories & CATEGORIES[self.level]
         if reason := next((category for category in CATEGORY_ORDER if category in counting), ""):
             return reason
@@ -111,7 +111,7 @@ class Safety:
         self._settings = settings
         self._models = models
 
-    def free_texts(self, command: Command, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def read_free_texts(self, command: Command, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the free text in `options`; nothing for commands that only moderators may use."""
         if command.moderator:
             return ()
@@ -133,12 +133,12 @@ class Safety:
         self, command: Command, options: Mapping[str, Any], place: Place, *, user: str = ""
     ) -> Sentence | None:
         """Raise Unsafe for what the classifier finds; otherwise return a warning of personal data, if there is any."""
-        texts = self.free_texts(command, options)
+        texts = self.read_free_texts(command, options)
         # A free command gives no model anything new, and its text is often a bare name like “imagine”, of which the
         # classifier can tell little.
         if not command.free:
             await self.check_with_classifier(texts, place, user=user)
-        return self.personal_data_warning(texts, place)
+        return self.find_personal_data_warning(texts, place)
 
     async def check_with_classifier(self, texts: Sequence[str], place: Place, *, user: str = "") -> None:
         """Raise Unsafe for what the classifier finds and, at level classroom, also when it cannot be reached."""
@@ -149,7 +149,7 @@ class Safety:
         if code := await self._classify([*texts, *undisguised], level, PROMPT_THRESHOLDS[level], user):
             raise self._make_refusal(code, "\n".join(texts), place)
 
-    def personal_data_warning(self, texts: Sequence[str], place: Place) -> Sentence | None:
+    def find_personal_data_warning(self, texts: Sequence[str], place: Place) -> Sentence | None:
         """Return the warning for a message that seems to contain personal data, else None."""
         if self._level(place) == OFF or not (kind := find_personal_data(texts)):
             return None
@@ -162,7 +162,7 @@ class Safety:
 
         Only answers of commands that take free text are checked.
         """
-        if not self.takes_free_text(command) or not self._rules_at(place).restrict_answers:
+        if not self.takes_free_text(command) or not self._rules_at(place).has_answer_rules:
             return replies
         return filter_replies(replies, lambda text: self.check_answer(text, place, user=user))
 
@@ -179,12 +179,12 @@ class Safety:
     async def filter_dial(self, dial: Dial, place: Place) -> Dial:
         """Return `dial` with those candidates hidden that the rules forbid in an answer."""
         rules = self._rules_at(place)
-        return await asyncio.to_thread(filter_dial, dial, rules.forbids) if rules.restrict_answers else dial
+        return await asyncio.to_thread(filter_dial, dial, rules.forbids) if rules.has_answer_rules else dial
 
     async def filter_tokens(self, tokens: Sequence[Token], place: Place) -> Sequence[Token]:
         """Return the `tokens` of an answer with those alternatives hidden that the rules forbid."""
         rules = self._rules_at(place)
-        return await asyncio.to_thread(filter_tokens, tokens, rules.forbids) if rules.restrict_answers else tokens
+        return await asyncio.to_thread(filter_tokens, tokens, rules.forbids) if rules.has_answer_rules else tokens
 
     def takes_free_text(self, command: Command) -> bool:
         """Return whether people write free text to `command`."""

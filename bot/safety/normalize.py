@@ -136,7 +136,7 @@ def fold(text: str) -> str:
     return "".join(kept).translate(LOOKALIKES).translate(EMOJI_WORDS)
 
 
-def plain_words(text: str) -> str:
+def to_plain_words(text: str) -> str:
     """Return the words of `text` in the form of `NormalizedText.plain`."""
     return _with_single_spaces(fold(text))
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.safety.normalize import plain_words
+from bot.safety.normalize import to_plain_words
 from bot.safety.words import WordMatcher
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class FamousPeople:
 
     def __init__(self, path: Path) -> None:
         lines = path.read_text("utf-8").splitlines()
-        names = [plain_words(name) for line in lines if not line.startswith("#") for name in line.split(";")]
+        names = [to_plain_words(name) for line in lines if not line.startswith("#") for name in line.split(";")]
         names = list(filter(None, names))
         long = [name for name in names if len(name) > MIN_LETTERS]
         # Long names are also recognised without their spaces.

@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.safety.normalize import normalize, plain_words, remove_disguises
+from bot.safety.normalize import normalize, remove_disguises, to_plain_words
 from bot.safety.patterns import compile_any
 from bot.safety.words import WordMatcher
 
@@ -28,7 +28,7 @@ class BuiltInRules:
 
     def __init__(self, path: Path) -> None:
         document = tomllib.loads(path.read_text("utf-8"))
-        phrases = sorted(filter(None, map(plain_words, document["innocent"].replace("\n", ",").split(","))), key=len)
+        phrases = sorted(filter(None, map(to_plain_words, document["innocent"].replace("\n", ",").split(","))), key=len)
         self._innocent: Any = compile_any(rf"\b{phrase}\b" for phrase in reversed(phrases))
         self._meaning: Any = compile_any(document["meaning"])
         self._words = WordMatcher(document["words"], stretch=2)
@@ -36,23 +36,23 @@ class BuiltInRules:
             category: compile_any(patterns) for category, patterns in document["patterns"].items()
         }
 
-    def categories(self, text: str) -> set[str]:
+    def find_categories(self, text: str) -> set[str]:
         """Return the categories of harm in `text`.
 
         They are "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm" and, for people who are
         described rather than named, "real_person".
         """
-        return self.categories_of(self.normalize(text))
+        return self.find_categories_in(self.normalize(text))
 
     def normalize(self, text: str) -> list[NormalizedText]:
         """Return `text`, and also `text` without its disguises if it has any, each without innocent phrases."""
         versions = [normalize(version) for version in (text, remove_disguises(text)) if version]
         return [replace(version, plain=self._innocent.sub(" ", version.plain)) for version in versions]
 
-    def categories_of(self, versions: Sequence[NormalizedText]) -> set[str]:
+    def find_categories_in(self, versions: Sequence[NormalizedText]) -> set[str]:
         """Return the categories of a text from its `versions`, which `normalize` gave."""
         texts = [version.plain for version in versions]
-        categories = {category for version in versions for category in self._words.categories(version)}
+        categories = {category for version in versions for category in self._words.find_categories(version)}
         if self._meaning.search(texts[0]):
             categories.discard("profanity")
         return categories | {

@@ -25,7 +25,7 @@ If it has no space, as in some scripts, all of it is checked.
 """
 
 
-def end_of_finished(text: str, start: int) -> int:
+def find_finished_end(text: str, start: int) -> int:
     """Return the index after the last finished sentence or line that follows `start`; `start` if there is none."""
     end = start
     for match in SENTENCE_END.finditer(text, start):
@@ -54,7 +54,7 @@ class HeldText:
         """Check what is new in `text` and return as much of it as may be shown; all of it if it is `final`."""
         if not text.startswith(self._passed):
             self._passed, self._sentence_start = "", 0
-        end = len(text) if final else end_of_finished(text, len(self._passed))
+        end = len(text) if final else find_finished_end(text, len(self._passed))
         if text[len(self._passed) : end].strip():
             await self._check(text[self._sentence_start : end])
             self._sentence_start = len(self._passed)
@@ -62,7 +62,7 @@ class HeldText:
         return self._passed
 
 
-def tokens_within(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
+def take_tokens_within(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
     """Return the leading `tokens` that lie completely within `text`."""
     end = 0
     for count, token in enumerate(tokens):
@@ -87,7 +87,7 @@ async def filter_replies(
             held_text.mark_passed(flowing(columns))
             return replace(reply, columns=tuple(columns))
         text = await held_text.release(reply.text, final=final)
-        tokens = reply.tokens if text == reply.text else tokens_within(reply.tokens, text)
+        tokens = reply.tokens if text == reply.text else take_tokens_within(reply.tokens, text)
         return replace(reply, text=text, tokens=tokens)
 
     newest = newest_filtered = None

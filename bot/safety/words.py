@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import ahocorasick
 
-from bot.safety.normalize import RunLengths, plain_words
+from bot.safety.normalize import RunLengths, to_plain_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -61,7 +61,7 @@ class WordMatcher:
         """Return the first listed word in any form of the text, or None."""
         return next(self._find_all(normalized), None)
 
-    def categories(self, normalized: NormalizedText) -> set[str]:
+    def find_categories(self, normalized: NormalizedText) -> set[str]:
         """Return the categories of all listed words in the text."""
         return {word.category for word in self._find_all(normalized)}
 
@@ -106,7 +106,7 @@ class WordMatcher:
 
 def _parse_list(category: str, listed: str) -> Iterator[ListedWord]:
     for entry in SEPARATOR.split(listed):
-        text = plain_words(entry)
+        text = to_plain_words(entry)
         if text:
             entry = entry.strip()
             yield ListedWord(text, category, RunLengths.of(text), entry.startswith("*"), entry.endswith("*"))

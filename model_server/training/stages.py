@@ -13,8 +13,8 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from model_server.catalogue import StoreError
 from model_server.training import forecast
 from model_server.training.console import format_duration
-from model_server.training.images.autoencoder import AutoencoderTask, encode, mean_psnr
-from model_server.training.images.clarity import description_frequencies
+from model_server.training.images.autoencoder import AutoencoderTask, encode, measure_psnr
+from model_server.training.images.clarity import rate_descriptions
 from model_server.training.images.collection import collect, count_by_kind
 from model_server.training.images.dataset import NO_THING, ThingWords, TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
@@ -96,7 +96,7 @@ def train_autoencoder(
     normalise_latents(
         trained, latents.mean(dim=(0, 2, 3)).to(trained.device), latents.std(dim=(0, 2, 3)).to(trained.device)
     )
-    log(f"autoencoder: decoded pictures have a PSNR of {mean_psnr(trained, pictures[:: 5 * MEASURED_EVERY]):.1f} dB")
+    log(f"autoencoder: decoded pictures have a PSNR of {measure_psnr(trained, pictures[:: 5 * MEASURED_EVERY]):.1f} dB")
     save_network(trained, folder / "vae")
     return trained
 
@@ -137,7 +137,7 @@ def build_training_set(
 def _thing_words(collection: Collection, states: np.ndarray) -> list[ThingWords]:
     """Return the words of all things with descriptions, as rows of `states`, whose first row is the empty caption."""
     described = {name + 1: (np.array(thing.descriptions) + 1, thing) for name, thing in collection.described.items()}
-    frequencies = description_frequencies(states, [rows for rows, _ in described.values()]) if described else []
+    frequencies = rate_descriptions(states, [rows for rows, _ in described.values()]) if described else []
     return [
         ThingWords(name, torch.from_numpy(rows), torch.tensor(thing.pictures), torch.from_numpy(frequency))
         for (name, (rows, thing)), frequency in zip(described.items(), frequencies, strict=True)

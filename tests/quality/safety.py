@@ -81,7 +81,7 @@ async def run_checks(examples: Sequence[Example], safety: Safety, *, classifier:
                 await safety.check_with_classifier([example.text], PLACE)
         except Unsafe as refused:
             code = refused.code
-        if example.kind == PERSONAL_DATA and safety.personal_data_warning([example.text], PLACE):
+        if example.kind == PERSONAL_DATA and safety.find_personal_data_warning([example.text], PLACE):
             # Personal data is to be warned of and answered in private, not refused.
             code = PERSONAL_DATA
         outcomes.append(Outcome(example, code))

@@ -94,7 +94,7 @@ async def test_source_code_is_no_attack(weights: Callable[[str], EngineSpec]) ->
         async with ModelClient(url) as models:
             scores_of_texts = await models.moderate(pairs)
     assert max(sum(scores.values()) for scores in scores_of_texts) < min(ANSWER_THRESHOLDS.values())
-    assert not [pair for pair in pairs if built_in_rules().categories(pair)]
+    assert not [pair for pair in pairs if built_in_rules().find_categories(pair)]
 
 
 @pytest.mark.weights

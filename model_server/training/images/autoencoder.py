@@ -92,7 +92,7 @@ def encode(autoencoder: AutoencoderKL, pictures: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def mean_psnr(autoencoder: AutoencoderKL, pictures: np.ndarray) -> float:
+def measure_psnr(autoencoder: AutoencoderKL, pictures: np.ndarray) -> float:
     """Return the mean peak signal-to-noise ratio of pictures after encoding and decoding, in decibels."""
     device = next(autoencoder.parameters()).device
     ratios = []

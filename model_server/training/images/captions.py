@@ -27,39 +27,39 @@ COLOUR_FORMS = (
 TONE_FORMS = ("{thing}, {tone}", "{thing} with {tone}", "a picture of {a_thing} with {tone}", "{thing}: {tone}")
 
 
-def with_article(thing: str) -> str:
+def add_article(thing: str) -> str:
     """Return `thing` with “a” or “an”, or unchanged if it looks like a plural."""
     if thing.endswith("s") and not thing.endswith(("ss", "us", "is")):
         return thing
     return f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}"
 
 
-def names_of(emoji: Emoji) -> list[str]:
+def list_names(emoji: Emoji) -> list[str]:
     """Return the name and the synonyms of an emoji, the most usual first."""
     return [emoji.name, *(synonym for synonym in emoji.synonyms if len(synonym) > 1)]
 
 
-def uncoloured_names(emoji: Emoji) -> list[str]:
+def list_uncoloured_names(emoji: Emoji) -> list[str]:
     """Return the names without a colour or the word “face”, so that a colour can be put before them."""
-    uncoloured = [COLOUR_WORD.sub("", name) for name in names_of(emoji)]
+    uncoloured = [COLOUR_WORD.sub("", name) for name in list_names(emoji)]
     if emoji.group == "Animals & Nature":
         uncoloured += [name.removesuffix(" face") for name in uncoloured]
     return list(dict.fromkeys(uncoloured))
 
 
-def plain_captions(emoji: Emoji, random: Random) -> list[str]:
+def write_plain_captions(emoji: Emoji, random: Random) -> list[str]:
     """Return captions for the picture of one emoji; repeated ones are meant to be drawn more often."""
     if emoji.tone:
-        words = {"thing": emoji.name, "a_thing": with_article(emoji.name), "tone": emoji.tone}
+        words = {"thing": emoji.name, "a_thing": add_article(emoji.name), "tone": emoji.tone}
         return [form.format(**words) for form in TONE_FORMS]
-    all_names = names_of(emoji)
-    texts = [emoji.name] * 4 + [with_article(emoji.name)] * 2
+    all_names = list_names(emoji)
+    texts = [emoji.name] * 4 + [add_article(emoji.name)] * 2
     for name in all_names:
-        texts += [name, with_article(name), f"a picture of {with_article(name)}"]
+        texts += [name, add_article(name), f"a picture of {add_article(name)}"]
     texts += [
         f"{emoji.name} emoji",
-        f"an emoji of {with_article(emoji.name)}",
-        f"a drawing of {with_article(all_names[-1])}",
+        f"an emoji of {add_article(emoji.name)}",
+        f"a drawing of {add_article(all_names[-1])}",
     ]
     keywords = [word for word in emoji.keywords if word not in all_names]
     if keywords:
@@ -71,15 +71,15 @@ def plain_captions(emoji: Emoji, random: Random) -> list[str]:
     return texts
 
 
-def colour_captions(emoji: Emoji, colour: str) -> list[str]:
+def write_colour_captions(emoji: Emoji, colour: str) -> list[str]:
     """Return captions for an emoji that is mostly of one colour."""
     texts = []
-    for thing in uncoloured_names(emoji)[:3]:
+    for thing in list_uncoloured_names(emoji)[:3]:
         words = {
             "colour": colour,
-            "a_colour": with_article(f"{colour} x")[:-2],
+            "a_colour": add_article(f"{colour} x")[:-2],
             "thing": thing,
-            "a_thing": with_article(thing),
+            "a_thing": add_article(thing),
         }
         texts += [form.format(**words) for form in COLOUR_FORMS]
     return texts

@@ -23,7 +23,7 @@ LOWEST_FREQUENCY = 0.05
 """The frequency of all other descriptions."""
 
 
-def description_frequencies(states: np.ndarray, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+def rate_descriptions(states: np.ndarray, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return how often each description is to be shown, from 0.05 to 1; `rows` are those of each thing in `states`.
 
     The classifier is a ridge regression from the mean over the tokens of `states` (N × tokens × width) to the things.

@@ -15,8 +15,8 @@ from model_server.training.images.colours import (
     COLOURS,
     GREYS,
     MIN_HUE_SHARE,
-    colour_name,
-    main_hue,
+    find_main_hue,
+    name_colour,
     recolour,
 )
 from model_server.training.images.emoji import SIZE
@@ -144,7 +144,7 @@ def collect(
     for name, pictures in sets.items():
         for one in emoji:
             if one.code in pictures:
-                weight = weights.get(name, 1.0) * draw_weight(one, descriptions)
+                weight = weights.get(name, 1.0) * compute_draw_weight(one, descriptions)
                 own_descriptions = descriptions.get(strip_selector(one.code), ())
                 _add_plain(collection, one, pictures[one.code], random, variants, weight, own_descriptions)
                 _add_colours(collection, one, pictures[one.code], random, weight)
@@ -155,16 +155,16 @@ def collect(
 def _add_prompt_name(emoji: Emoji, prompt_names: Mapping[str, str]) -> Emoji:
     """Add the name by which prompts ask for a common thing (by code), such as “fir tree” for “evergreen tree”."""
     name = prompt_names.get(strip_selector(emoji.code))
-    if name is None or emoji.tone or name in captions.names_of(emoji):
+    if name is None or emoji.tone or name in captions.list_names(emoji):
         return emoji
     return replace(emoji, synonyms=(name, *emoji.synonyms))
 
 
-def draw_weight(emoji: Emoji, common: Container[str]) -> float:
+def compute_draw_weight(emoji: Emoji, common: Container[str]) -> float:
     """Return how often a picture of an emoji is drawn, relative to others; `common` has the codes of common things."""
     if strip_selector(emoji.code) in common and not emoji.tone:
         return COMMON_WEIGHT
-    words = min(len(name.split()) for name in captions.uncoloured_names(emoji))
+    words = min(len(name.split()) for name in captions.list_uncoloured_names(emoji))
     return GROUP_WEIGHTS[emoji.group] * NAME_WEIGHTS[min(words, len(NAME_WEIGHTS)) - 1]
 
 
@@ -184,10 +184,10 @@ def _add_plain(
 ) -> None:
     kind = "tone" if emoji.tone else "plain"
     count = 1 if emoji.tone else variants
-    texts = captions.plain_captions(emoji, random)
-    colour = colour_name(picture)
+    texts = captions.write_plain_captions(emoji, random)
+    colour = name_colour(picture)
     if colour and not emoji.tone and emoji.group in NAMEABLE:
-        texts += captions.colour_captions(emoji, colour)[:6]
+        texts += captions.write_colour_captions(emoji, colour)[:6]
     for number in range(count):
         flip = _can_flip(emoji) and number % 4 == 3
         collection.add(
@@ -202,16 +202,16 @@ def _add_plain(
 def _add_colours(collection: Collection, emoji: Emoji, picture: Rgba, random: Random, weight: float) -> None:
     if emoji.tone or emoji.group not in {*NAMEABLE, "Smileys & Emotion"}:
         return
-    name = captions.uncoloured_names(emoji)[0]
-    has_hue = main_hue(picture)[1] >= MIN_HUE_SHARE
+    name = captions.list_uncoloured_names(emoji)[0]
+    has_hue = find_main_hue(picture)[1] >= MIN_HUE_SHARE
     for colour in COLOURS:
         if captions.is_held_out(name, colour) or (colour in GREYS and not has_hue):
             continue
         recoloured = recolour(picture, colour)
-        if colour not in GREYS and main_hue(recoloured)[1] < MIN_HUE_SHARE:
+        if colour not in GREYS and find_main_hue(recoloured)[1] < MIN_HUE_SHARE:
             continue
         placed = scenes.place(recoloured, random, flip=_can_flip(emoji) and random.random() < 0.5)
-        texts = random.sample(captions.colour_captions(emoji, colour), 5)
+        texts = random.sample(captions.write_colour_captions(emoji, colour), 5)
         collection.add("colour", placed, weight, texts, emoji.code)
 
 
@@ -225,7 +225,9 @@ class _SceneMaker:
         self._animal_faces = [one for one in subjects if one.group == "Animals & Nature" and one.name.endswith(" face")]
         self._subjects = {name: [one for one in subjects if one.code in pictures] for name, pictures in sets.items()}
         # Without weights, a common thing would hardly ever be seen outside plain white, and be drawn as a blob there.
-        self._weights = {name: [draw_weight(one, common) for one in those] for name, those in self._subjects.items()}
+        self._weights = {
+            name: [compute_draw_weight(one, common) for one in those] for name, those in self._subjects.items()
+        }
         self._held_out: dict[str, set[str]] = defaultdict(set)
         for prompt in read_unseen_prompts():
             self._held_out[prompt.code].add(prompt.scene)
@@ -248,27 +250,27 @@ class _SceneMaker:
 
     def _draw_subject(self, name: str) -> tuple[Emoji, Rgba, str]:
         emoji = self._random.choices(self._subjects[name], self._weights[name])[0]
-        return emoji, self._sets[name][emoji.code], self._random.choice(captions.names_of(emoji)[:3])
+        return emoji, self._sets[name][emoji.code], self._random.choice(captions.list_names(emoji)[:3])
 
     def _draw_flip(self) -> bool:
         return self._random.random() < 0.5
 
     def _make_pair(self, name: str) -> tuple[Rgb, list[str], str]:
         (_, left, first), (_, right, second) = self._draw_subject(name), self._draw_subject(name)
-        a, b = captions.with_article(first), captions.with_article(second)
+        a, b = captions.add_article(first), captions.add_article(second)
         texts = [f"{a} and {b}", f"{first} and {second}", f"{a} next to {b}", f"{a} beside {b}"]
         return scenes.place_pair(left, right, self._random), self._random.sample(texts, 2), ""
 
     def _make_background(self, name: str) -> tuple[Rgb, list[str], str]:
         emoji, picture, thing = self._draw_subject(name)
         colour = self._random.choice(list(BACKGROUNDS))
-        ending = f"on {captions.with_article(f'{colour} background')}"
-        texts = [f"{thing} {ending}", f"{captions.with_article(thing)} {ending}", f"{thing}, {colour} background"]
+        ending = f"on {captions.add_article(f'{colour} background')}"
+        texts = [f"{thing} {ending}", f"{captions.add_article(thing)} {ending}", f"{thing}, {colour} background"]
         return scenes.place_on_colour(picture, colour, self._random, flip=self._draw_flip()), texts, emoji.code
 
     def _make_scene(self, name: str) -> tuple[Rgb, list[str], str]:
         emoji, picture, thing = self._draw_subject(name)
-        return self._place_in_scene(emoji, picture, captions.with_article(thing), thing)
+        return self._place_in_scene(emoji, picture, captions.add_article(thing), thing)
 
     def _make_dressed(self, name: str) -> tuple[Rgb, list[str], str] | None:
         random, pictures = self._random, self._sets[name]
@@ -278,8 +280,8 @@ class _SceneMaker:
             return None
         position, phrases = WORN[worn.name]
         dressed = scenes.put_on(pictures[emoji.code], pictures[worn.code], position=position)
-        names = captions.uncoloured_names(emoji)[:3]
-        texts = [f"{captions.with_article(thing)} {phrase}" for thing in names for phrase in phrases]
+        names = captions.list_uncoloured_names(emoji)[:3]
+        texts = [f"{captions.add_article(thing)} {phrase}" for thing in names for phrase in phrases]
         if random.random() < 0.3:
             text = random.choice(texts)
             return self._place_in_scene(emoji, dressed, text, text)

@@ -46,7 +46,7 @@ DYED_SATURATION = 0.75
 """The saturation that white and grey parts get when they are dyed."""
 
 
-def main_hue(picture: Rgba) -> tuple[float, float]:
+def find_main_hue(picture: Rgba) -> tuple[float, float]:
     """Return the main hue in degrees, and the share (0 to 1) of the visible picture that is vivid and near that hue."""
     hue, saturation, value, alpha = _split_hsv(picture)
     visible = alpha > 0.5
@@ -60,9 +60,9 @@ def main_hue(picture: Rgba) -> tuple[float, float]:
     return mean % 360, float(near.sum() / visible.sum())
 
 
-def colour_name(picture: Rgba) -> str | None:
+def name_colour(picture: Rgba) -> str | None:
     """Return the colour word for a picture that is mostly of one vivid colour, else None."""
-    hue, share = main_hue(picture)
+    hue, share = find_main_hue(picture)
     if share < 0.6:
         return None
     return next((name for name, (low, high) in HUE_RANGES.items() if low <= (hue + 20) % 360 - 20 <= high), None)
@@ -74,7 +74,7 @@ def recolour(picture: Rgba, colour: str) -> Rgba:
     If the picture is not mostly of one hue, its white and grey parts are dyed, too, unless `colour` is one of GREYS.
     """
     hue, saturation, value, alpha = _split_hsv(picture)
-    peak, share = main_hue(picture)
+    peak, share = find_main_hue(picture)
     # The change fades out towards neighbouring hues; otherwise shading would break at a sharp line.
     near = np.clip((HUE_TOLERANCE + 14 - np.abs(wrap_angle(hue - peak))) / 14, 0, 1) * np.clip(saturation / 0.15, 0, 1)
     if share < MIN_HUE_SHARE and colour not in GREYS:

@@ -15,7 +15,7 @@ from diffusers import StableDiffusionPipeline
 
 from model_server.training.images.dataset import NO_THING
 from model_server.training.images.networks import make_scheduler, predict_velocity, timesteps_at, use_plain_attention
-from model_server.training.images.recogniser import cross_entropy, denoised_estimate
+from model_server.training.images.recogniser import cross_entropy, estimate_clean_latents
 from model_server.training.images.samples import draw_sheet
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class DenoiserTask:
         """Return the weighted cross entropy of the recogniser for the requested things; 0 if there are none."""
         has_thing = rows.things != NO_THING
         alphas = self._scheduler.alphas_cumprod[rows.steps[has_thing]].to(self._device)
-        estimates = denoised_estimate(
+        estimates = estimate_clean_latents(
             rows.noisy[has_thing].to(self._device), predicted[has_thing.to(self._device)], alphas
         )
         losses = cross_entropy(recogniser, estimates, rows.things[has_thing].to(self._device), random)

@@ -85,7 +85,7 @@ def cross_entropy(
     return losses
 
 
-def denoised_estimate(noisy: torch.Tensor, velocity: torch.Tensor, alphas: torch.Tensor) -> torch.Tensor:
+def estimate_clean_latents(noisy: torch.Tensor, velocity: torch.Tensor, alphas: torch.Tensor) -> torch.Tensor:
     """Return the clean latents that a predicted velocity implies, from the `alphas_cumprod` of each row."""
     alphas = alphas.view(-1, 1, 1, 1)
     return alphas.sqrt() * noisy - (1 - alphas).sqrt() * velocity
@@ -126,7 +126,7 @@ class RecogniserTask:
         alphas = self._scheduler.alphas_cumprod[steps].to(self._device)
         noise = torch.randn(latents.shape, generator=random).to(self._device)
         noisy = self._scheduler.add_noise(latents, noise, steps.to(self._device))
-        return denoised_estimate(noisy, predict_velocity(self._unet, self._device, noisy, steps, states), alphas)
+        return estimate_clean_latents(noisy, predict_velocity(self._unet, self._device, noisy, steps, states), alphas)
 
     def show(self, averaged: nn.Module, step: int) -> None:
         """Do nothing, as a classifier makes no pictures."""

@@ -48,7 +48,7 @@ def read_things(path: Path = THINGS_FILE) -> list[Thing]:
     for line in path.read_text("utf-8").splitlines():
         character, _, words = line.partition(" ")
         name, _, paraphrase = words.partition(": ")
-        things.append(Thing(code_of(character), name, paraphrase))
+        things.append(Thing(to_code(character), name, paraphrase))
     return things
 
 
@@ -60,7 +60,7 @@ def read_descriptions(path: Path = DESCRIPTIONS_FILE) -> dict[str, list[str]]:
     descriptions = {}
     for line in path.read_text("utf-8").splitlines():
         character, _, words = line.partition(" ")
-        descriptions[code_of(character)] = words.split("; ")
+        descriptions[to_code(character)] = words.split("; ")
     return descriptions
 
 
@@ -71,11 +71,11 @@ def read_unseen_prompts(path: Path = UNSEEN_FILE) -> list[UnseenPrompt]:
         subject, _, prompt = line.partition(": ")
         character, _, setting = subject.partition(" ")
         fields = {"scene": setting} if setting in SCENES else {"colour": setting}
-        prompts.append(UnseenPrompt(code_of(character), prompt, **fields))
+        prompts.append(UnseenPrompt(to_code(character), prompt, **fields))
     return prompts
 
 
-def code_of(character: str) -> str:
+def to_code(character: str) -> str:
     """Return an emoji's code points in hexadecimal, without variation selectors."""
     return strip_selector("-".join(f"{ord(point):x}" for point in character))
 

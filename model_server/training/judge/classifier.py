@@ -20,7 +20,7 @@ from model_server.training.images.emoji import SIZE
 from model_server.training.images.scenes import EMOJI_SIDE, resize
 from model_server.training.images.things import strip_selector
 from model_server.training.judge.augmentation import augment
-from model_server.training.judge.gradients import hog_features
+from model_server.training.judge.gradients import compute_hog_features
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,9 +71,9 @@ class PictureClassifier:
         premultiplied = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], dim=1)
         gradient_features, vision_features = [], []
         for repetition in range(AUGMENTATIONS):
-            for batch in premultiplied.split(BATCH):
+            for batch in torch.split(premultiplied, BATCH):
                 augmented = augment(batch, random)
-                gradient_features.append(hog_features(augmented))
+                gradient_features.append(compute_hog_features(augmented))
                 if repetition < VISION_AUGMENTATIONS:
                     vision_features.append(vision(augmented))
         targets = functional.one_hot(torch.as_tensor(classes).repeat(AUGMENTATIONS), class_count).float()
@@ -86,7 +86,7 @@ class PictureClassifier:
         parts = []
         for start in range(0, len(pictures), BATCH):
             images = (to_tensor(pictures[start : start + BATCH]) + 1) / 2
-            by_gradients = _mean_over_views(images, VIEWS, lambda view: self._by_gradients(hog_features(view)))
+            by_gradients = _mean_over_views(images, VIEWS, lambda view: self._by_gradients(compute_hog_features(view)))
             by_vision = _mean_over_views(images, VISION_VIEWS, lambda view: self._by_vision(self._vision(view)))
             parts.append((1 - VISION_SHARE) * by_gradients + VISION_SHARE * by_vision)
         return torch.cat(parts).numpy()
@@ -111,11 +111,11 @@ class _RidgeRegression:
         self._frequencies = KERNEL_SCALE * torch.randn(inputs.shape[1], random_features, generator=random)
         self._phases = 2 * math.pi * torch.rand(random_features, generator=random)
         self._target_means = targets.mean(dim=0)
-        batches = inputs.split(BATCH)
+        batches = torch.split(inputs, BATCH)
         self._feature_means = torch.stack([self._map(batch).sum(dim=0) for batch in batches]).sum(dim=0) / len(inputs)
         width = len(self._feature_means)
         products, sums = torch.zeros(width, width), torch.zeros(width, targets.shape[1])
-        for batch, batch_targets in zip(batches, targets.split(BATCH), strict=True):
+        for batch, batch_targets in zip(batches, torch.split(targets, BATCH), strict=True):
             mapped = self._map(batch) - self._feature_means
             products += mapped.T @ mapped
             sums += mapped.T @ batch_targets
@@ -168,7 +168,7 @@ def place_on_white(picture: Rgba) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def rank_of_right(scores: np.ndarray, right: Sequence[int]) -> np.ndarray:
+def rank_right_things(scores: np.ndarray, right: Sequence[int]) -> np.ndarray:
     """Return the rank of the right thing in each row of `scores`, 0 for the first.
 
     Things with the same score as the right one count as ranked before it.

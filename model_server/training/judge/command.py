@@ -79,7 +79,7 @@ def train_judge(packages: Path, things: Sequence[Thing], vision: VisionNetwork) 
     test = read_pictures(JUDGE_TEST_SET, emoji, packages)
     codes = {number: code for code, number in classes.items()}
     test_pictures = np.stack([classifier.place_on_white(test[codes[number]]) for number in range(len(things))])
-    ranks = classifier.rank_of_right(judge.scores(test_pictures), range(len(things)))
+    ranks = classifier.rank_right_things(judge.scores(test_pictures), range(len(things)))
     first, among_five = np.mean(ranks == 0), np.mean(ranks < TOP_FIVE)
     print_line(
         f"as {JUDGE_TEST_SET.name} draws them, which nothing was trained on, the judge names {first:.1%} of "

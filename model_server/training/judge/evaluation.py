@@ -12,7 +12,7 @@ from PIL import Image
 from model_server.catalogue import StoreError
 from model_server.jobs import Failed, Finished, Imagine, Job, Picture
 from model_server.training.images.colours import HUES, wrap_angle
-from model_server.training.judge.classifier import rank_of_right
+from model_server.training.judge.classifier import rank_right_things
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +102,7 @@ def evaluate_recognition(
     pictures = draw_pictures(engine, tasks)
     right = [thing for _, thing in prompts]
     scores = judge.scores(pictures)
-    return RecognitionResult(pictures, rank_of_right(scores, right), scores[np.arange(len(right)), right])
+    return RecognitionResult(pictures, rank_right_things(scores, right), scores[np.arange(len(right)), right])
 
 
 def evaluate_guidance(judge: Judge, things: Sequence[Thing], engine: Engine) -> list[GuidanceScore]:
@@ -113,7 +113,7 @@ def evaluate_guidance(judge: Judge, things: Sequence[Thing], engine: Engine) -> 
     for guidance in GUIDANCES:
         result = evaluate_recognition(judge, engine, repeated, guidance)
         groups = result.pictures.reshape(len(prompts), SEEDS_PER_THING, *result.pictures.shape[1:])
-        diversity = float(np.mean([mean_distance(group) for group in groups]))
+        diversity = float(np.mean([measure_diversity(group) for group in groups]))
         scores.append(GuidanceScore(guidance, float(result.scores.mean()), diversity))
     return scores
 
@@ -125,14 +125,14 @@ def evaluate_unseen(
     numbers = {thing.code: number for number, thing in enumerate(things)}
     recognised = evaluate_recognition(judge, engine, [(prompt.prompt, numbers[prompt.code]) for prompt in unseen])
     colour_is_right = [
-        dominant_colour(picture) == prompt.colour
+        find_dominant_colour(picture) == prompt.colour
         for picture, prompt in zip(recognised.pictures, unseen, strict=True)
         if prompt.colour
     ]
     return UnseenResult(recognised, colour_is_right, *find_nearest(recognised.pictures, training_pictures))
 
 
-def mean_distance(pictures: np.ndarray) -> float:
+def measure_diversity(pictures: np.ndarray) -> float:
     """Return the mean distance between two different pictures of N × …, uint8."""
     flat = pictures.reshape(len(pictures), -1).astype(np.float64) / 255
     distances = np.sqrt(np.square(flat[:, None] - flat[None]).mean(axis=2))
@@ -155,7 +155,7 @@ def find_nearest(pictures: np.ndarray, training_pictures: np.ndarray) -> tuple[n
     return nearest, np.sqrt(np.maximum(least, 0) / flat.shape[1])
 
 
-def dominant_colour(picture: np.ndarray) -> str:
+def find_dominant_colour(picture: np.ndarray) -> str:
     """Return the colour word for most of what is not white background, or "": of 64 × 64 × 3, uint8."""
     hsv = np.asarray(Image.fromarray(picture).convert("HSV"), np.float32) / 255
     visible = picture.min(axis=2) < PAPER_BRIGHTNESS * 255

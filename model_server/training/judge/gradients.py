@@ -15,7 +15,7 @@ MAX_CELL_SHARE = 0.6
 TINT_WEIGHT = 1.5
 
 
-def hog_features(pictures: torch.Tensor) -> torch.Tensor:
+def compute_hog_features(pictures: torch.Tensor) -> torch.Tensor:
     """Return N × 2613 features of N × 3 × 64 × 64, 0 to 1: histograms of oriented gradients, and mean colours.
 
     Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005; directions have no sign.

@@ -43,4 +43,4 @@ def test_an_empty_list_finds_nothing(listed: str) -> None:
 
 
 def test_categories_are_those_of_the_lists() -> None:
-    assert WordMatcher({"a": "one", "b": "two", "c": "three"}).categories(normalize("two and one")) == {"a", "b"}
+    assert WordMatcher({"a": "one", "b": "two", "c": "three"}).find_categories(normalize("two and one")) == {"a", "b"}

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from model_server.catalogue import StoreError
-from model_server.training.images.autoencoder import AutoencoderTask, encode, mean_psnr
+from model_server.training.images.autoencoder import AutoencoderTask, encode, measure_psnr
 from model_server.training.images.dataset import TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import Sizes, make_autoencoder, make_unet, normalise_latents
@@ -166,9 +166,9 @@ def test_the_autoencoder_improves_and_saves_samples(squares: np.ndarray, sizes: 
     task = AutoencoderTask(make_autoencoder(sizes, 1), squares, np.full(8, 1 / 8), tmp_path / "samples")
     task.batch, task.decay, task.rate = 4, 0.5, 0.2
     run = TrainingRun(task, Plan(20, 1, tmp_path, "autoencoder", show_steps=20))
-    before = mean_psnr(run.averaged, squares)
+    before = measure_psnr(run.averaged, squares)
     run.train(print)
-    assert mean_psnr(run.averaged, squares) > before + 1
+    assert measure_psnr(run.averaged, squares) > before + 1
     assert list((tmp_path / "samples").glob("*.png"))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.training.images.autoencoder import AutoencoderTask, encode, mean_psnr, to_pixels, to_tensor
+from model_server.training.images.autoencoder import AutoencoderTask, encode, measure_psnr, to_pixels, to_tensor
 from model_server.training.images.networks import Sizes, make_autoencoder
 
 
@@ -41,7 +41,7 @@ def test_pixels_survive_the_conversion() -> None:
 @pytest.mark.parametrize(("brightness", "decibels"), [(1, 48.13), (16, 24.05)])
 def test_psnr_is_in_decibels(brightness: int, decibels: float) -> None:
     grey = np.full((2, 64, 64, 3), 100, np.uint8)
-    assert mean_psnr(CopyingAutoencoder(brightness=brightness), grey) == pytest.approx(decibels, abs=0.01)
+    assert measure_psnr(CopyingAutoencoder(brightness=brightness), grey) == pytest.approx(decibels, abs=0.01)
 
 
 def test_latents_are_means_in_half_precision(squares: np.ndarray, sizes: Sizes) -> None:

@@ -10,36 +10,36 @@ CAT = Emoji("1f431", "cat face", ("cat",), ("pet", "kitten"), "Animals & Nature"
 
 
 def test_an_emoji_has_many_captions_and_its_name_most_often() -> None:
-    texts = captions.plain_captions(APPLE, Random(0))
+    texts = captions.write_plain_captions(APPLE, Random(0))
     assert max(texts, key=texts.count) == "red apple"
     assert {"apple", "an apple", "a picture of a red apple", "fruit"} <= set(texts)
 
 
 def test_keywords_are_combined_with_each_other() -> None:
-    texts = captions.plain_captions(APPLE, Random(0))
+    texts = captions.write_plain_captions(APPLE, Random(0))
     assert any(" " in text and set(text.split()) <= {"fruit", "food", "ripe"} for text in texts)
 
 
 def test_another_colour_replaces_the_one_in_the_name() -> None:
-    texts = captions.colour_captions(APPLE, "purple")
+    texts = captions.write_colour_captions(APPLE, "purple")
     assert {"purple apple", "a purple apple", "apple in purple"} <= set(texts)
     assert not [text for text in texts if "red" in text.split()]
 
 
 def test_articles_are_right() -> None:
-    assert "an orange apple" in captions.colour_captions(APPLE, "orange")
-    assert captions.with_article("umbrella") == "an umbrella"
-    assert captions.with_article("glasses") == "glasses"
-    assert captions.with_article("octopus") == "an octopus"
+    assert "an orange apple" in captions.write_colour_captions(APPLE, "orange")
+    assert captions.add_article("umbrella") == "an umbrella"
+    assert captions.add_article("glasses") == "glasses"
+    assert captions.add_article("octopus") == "an octopus"
 
 
 def test_the_face_of_an_animal_is_called_by_the_animal() -> None:
-    assert "blue cat" in captions.colour_captions(CAT, "blue")
+    assert "blue cat" in captions.write_colour_captions(CAT, "blue")
 
 
 def test_a_skin_tone_is_always_named() -> None:
     toned = Emoji("1f44b-1f3ff", "waving hand", (), (), "People & Body", "dark skin tone")
-    assert all("dark skin tone" in text for text in captions.plain_captions(toned, Random(0)))
+    assert all("dark skin tone" in text for text in captions.write_plain_captions(toned, Random(0)))
 
 
 def test_a_quarter_of_things_and_colours_is_held_out_reproducibly() -> None:

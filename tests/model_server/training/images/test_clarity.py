@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model_server.training.images.clarity import LOWEST_FREQUENCY, description_frequencies
+from model_server.training.images.clarity import LOWEST_FREQUENCY, rate_descriptions
 
 THINGS, PER_THING, TOKENS = 12, 10, 4
 
@@ -16,7 +16,7 @@ def descriptions() -> tuple[np.ndarray, list[np.ndarray]]:
 
 def test_clear_descriptions_are_shown_often() -> None:
     states, rows = descriptions()
-    frequencies = description_frequencies(states, rows)
+    frequencies = rate_descriptions(states, rows)
     assert [len(one) for one in frequencies] == [PER_THING] * THINGS
     assert all((one == 1).all() for one in frequencies)
 
@@ -27,12 +27,12 @@ def test_descriptions_that_must_be_memorised_are_shown_seldom() -> None:
     states[3, :, :THINGS] = 1
     states[3, :, 0] = -1
     states[3, :, 39] = 50
-    frequencies = np.concatenate(description_frequencies(states, rows))
+    frequencies = np.concatenate(rate_descriptions(states, rows))
     assert frequencies[3] == LOWEST_FREQUENCY
     assert np.delete(frequencies, 3).mean() > 0.9
 
 
 def test_all_descriptions_of_a_single_thing_are_clear() -> None:
     states, _ = descriptions()
-    [frequencies] = description_frequencies(states, [np.array([1, 5])])
+    [frequencies] = rate_descriptions(states, [np.array([1, 5])])
     assert frequencies.tolist() == [1, 1]

@@ -5,7 +5,7 @@ import pytest
 
 from model_server.training.images import captions, scenes
 from model_server.training.images.collection import ORIENTED_WORDS, SHARES, Collection, collect
-from model_server.training.images.colours import COLOURS, HUES, colour_name, recolour
+from model_server.training.images.colours import COLOURS, HUES, name_colour, recolour
 from model_server.training.images.emoji import TONES, Emoji
 from model_server.training.images.things import read_descriptions
 
@@ -183,11 +183,11 @@ def test_the_same_seed_makes_the_same_collection(collection: Collection) -> None
 
 @pytest.mark.parametrize("colour", ["red", "orange", "yellow", "green", "blue", "purple"])
 def test_a_recoloured_picture_has_that_colour(colour: str) -> None:
-    assert colour_name(recolour(disc((220, 30, 30)), colour)) == colour
+    assert name_colour(recolour(disc((220, 30, 30)), colour)) == colour
 
 
 def test_a_picture_without_colour_has_no_name_for_one() -> None:
-    assert colour_name(disc((128, 128, 128))) is None
+    assert name_colour(disc((128, 128, 128))) is None
 
 
 def test_white_things_are_visible_on_white() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model_server.training.images.colours import BACKGROUNDS, COLOURS, colour_name, main_hue, recolour, tint
+from model_server.training.images.colours import BACKGROUNDS, COLOURS, find_main_hue, name_colour, recolour, tint
 
 
 def bands_picture(*bands: tuple[int, int, int]) -> np.ndarray:
@@ -25,7 +25,7 @@ def bands_picture(*bands: tuple[int, int, int]) -> np.ndarray:
     ],
 )
 def test_the_main_hue_and_its_share(bands: list[tuple[int, int, int]], hue: float, share: float) -> None:
-    found, part = main_hue(bands_picture(*bands))
+    found, part = find_main_hue(bands_picture(*bands))
     assert abs((found - hue + 180) % 360 - 180) < 6
     assert part == pytest.approx(share, abs=0.01)
 
@@ -33,11 +33,11 @@ def test_the_main_hue_and_its_share(bands: list[tuple[int, int, int]], hue: floa
 def test_invisible_pixels_have_no_colour() -> None:
     picture = bands_picture((255, 0, 0), (0, 0, 255))
     picture[:32, :, 3] = 0
-    assert colour_name(picture) == "blue"
+    assert name_colour(picture) == "blue"
 
 
 def test_a_colour_without_a_common_name_has_none() -> None:
-    assert colour_name(bands_picture((0, 210, 200))) is None
+    assert name_colour(bands_picture((0, 210, 200))) is None
 
 
 @pytest.mark.parametrize("colour", COLOURS)
@@ -54,7 +54,7 @@ def test_only_the_main_hue_changes(colour: str) -> None:
 @pytest.mark.parametrize("colour", ["red", "orange", "yellow", "green", "blue", "purple", "pink"])
 def test_white_and_grey_are_dyed_and_outlines_stay(colour: str) -> None:
     dyed = recolour(bands_picture((240, 240, 240), (120, 130, 135), (20, 20, 20), (200, 40, 40)), colour)
-    assert colour_name(dyed) == colour
+    assert name_colour(dyed) == colour
     assert dyed[40, 32, :3].tolist() == pytest.approx([20, 20, 20], abs=3)
     assert dyed[4, 32, :3].sum() > dyed[20, 32, :3].sum()
 

@@ -11,7 +11,7 @@ from model_server.training.images.recogniser import (
     MAX_SHIFT,
     RecogniserTask,
     cross_entropy,
-    denoised_estimate,
+    estimate_clean_latents,
     make_recogniser,
 )
 
@@ -23,7 +23,9 @@ def test_the_estimate_from_the_true_velocity_is_the_latent() -> None:
     scheduler, steps = make_scheduler(), torch.tensor([0, 400, 999])
     latents, noise = torch.randn(2, 3, 4, 2, 2, generator=random)
     velocity = scheduler.get_velocity(latents, noise, steps)
-    predicted = denoised_estimate(scheduler.add_noise(latents, noise, steps), velocity, scheduler.alphas_cumprod[steps])
+    predicted = estimate_clean_latents(
+        scheduler.add_noise(latents, noise, steps), velocity, scheduler.alphas_cumprod[steps]
+    )
     assert torch.allclose(predicted, latents, atol=1e-5)
 
 

@@ -85,8 +85,8 @@ def test_the_judge_recognises_shapes_in_a_new_colour() -> None:
     pictures_on_white = np.stack([classifier.place_on_white(shape(GREEN, tall=tall)) for tall in (True, False)] * 3)
     scores = judge.scores(pictures_on_white)
     assert scores.shape == (6, 2)
-    assert classifier.rank_of_right(scores, [0, 1] * 3).tolist() == [0] * 6
-    assert classifier.rank_of_right(scores, [1, 0] * 3).tolist() == [1] * 6
+    assert classifier.rank_right_things(scores, [0, 1] * 3).tolist() == [0] * 6
+    assert classifier.rank_right_things(scores, [1, 0] * 3).tolist() == [1] * 6
 
 
 @pytest.mark.usefixtures("quick")
@@ -98,7 +98,7 @@ def test_the_judge_recognises_shifted_and_mirrored_pictures() -> None:
     )
     aside = np.roll(classifier.place_on_white(half), (3, 4), axis=(0, 1))[:, ::-1]
     scores = judge.scores(np.stack([aside, classifier.place_on_white(shape(RED, tall=True))]))
-    assert classifier.rank_of_right(scores, [0, 1]).tolist() == [0, 0]
+    assert classifier.rank_right_things(scores, [0, 1]).tolist() == [0, 0]
     assert scores[1, 1] > 0.6 > 0.4 > scores[1, 0]
 
 
@@ -131,7 +131,7 @@ def test_the_same_seed_makes_the_same_judge() -> None:
 
 def test_ranks_count_from_the_highest_score_and_ties_come_first() -> None:
     scores = np.asarray([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.25, 0.5, 0.25]])
-    assert classifier.rank_of_right(scores, [0, 0, 0]).tolist() == [0, 2, 2]
+    assert classifier.rank_right_things(scores, [0, 0, 0]).tolist() == [0, 2, 2]
 
 
 def test_emoji_on_white_have_the_size_that_the_generator_draws() -> None:

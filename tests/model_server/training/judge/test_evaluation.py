@@ -134,7 +134,7 @@ def test_the_nearest_picture_is_found_in_any_batch(monkeypatch: pytest.MonkeyPat
 
 def test_diversity_is_the_mean_distance_of_pairs() -> None:
     pictures = np.stack([flat(0, 0, 0), flat(0, 0, 0), flat(255, 255, 255)])
-    assert evaluation.mean_distance(pictures) == pytest.approx(2 / 3)
+    assert evaluation.measure_diversity(pictures) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_the_dominant_colour_is_named(colour: tuple[int, int, int], word: str) -
     picture = flat(255, 255, 255)
     picture[10:50, 10:50] = (0, 255, 255)
     picture[12:50, 10:50] = colour
-    assert evaluation.dominant_colour(picture) == word
+    assert evaluation.find_dominant_colour(picture) == word
 
 
 def test_a_blank_picture_has_no_colour() -> None:
-    assert evaluation.dominant_colour(flat(250, 252, 250)) == ""
+    assert evaluation.find_dominant_colour(flat(250, 252, 250)) == ""

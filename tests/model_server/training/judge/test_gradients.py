@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model_server.training.judge.gradients import DIRECTIONS, hog_features
+from model_server.training.judge.gradients import DIRECTIONS, compute_hog_features
 
 CELL = 15 * 15
 """The number of finer cells, which come first, direction by direction."""
@@ -19,7 +19,7 @@ def stripes(angle: float) -> torch.Tensor:
 
 def mean_strengths(picture: torch.Tensor) -> torch.Tensor:
     """The mean feature of each direction over the finer cells."""
-    return hog_features(picture)[0, : DIRECTIONS * CELL].reshape(DIRECTIONS, CELL).mean(dim=1)
+    return compute_hog_features(picture)[0, : DIRECTIONS * CELL].reshape(DIRECTIONS, CELL).mean(dim=1)
 
 
 @pytest.mark.parametrize("direction", [0, 2, 4, 7])
@@ -37,7 +37,7 @@ def test_the_sign_of_a_gradient_and_the_contrast_do_not_matter() -> None:
 
 def test_a_plain_picture_has_only_a_tint() -> None:
     plain = torch.tensor([0.2, 0.4, 0.8])[None, :, None, None].expand(2, 3, 64, 64)
-    strengths = hog_features(plain)
+    strengths = compute_hog_features(plain)
     assert strengths.shape == (2, 2613)
     assert strengths[:, : -3 * 49].abs().max() == 0
     assert torch.allclose(strengths[0, -3 * 49 :].reshape(3, 49).mean(dim=1), 1.5 * torch.tensor([0.2, 0.4, 0.8]))
