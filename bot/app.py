@@ -204,7 +204,7 @@ class Bot:
         row = await self.messages.get(row_id)
         if row is None or not is_visible(row, user, place):
             raise Expired("This has expired: it is no longer stored.")
-        return await self.safety.tokens(await self.messages.tokens(row_id), place)
+        return await self.safety.filter_tokens(await self.messages.tokens(row_id), place)
 
     async def snapshot(self, row: MessageRow, locale: str, *, files: bool = True) -> Reply:
         """Return a stored answer as it should look now; without `files`, stored files are not read."""

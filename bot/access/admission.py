@@ -112,7 +112,7 @@ class Admission:
         """The options of an opened command, bound; raises UserError if they are wrong, or seen to be unsafe."""
         options = command.bind(given)
         try:
-            self._safety.look(self._safety.texts(command, options), request.place, draws=command.draws)
+            self._safety.check_rules(self._safety.read_free_texts(command, options), request.place, draws=command.draws)
         except RequestRefused as refused:
             refused.what = command.name
             raise

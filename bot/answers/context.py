@@ -99,7 +99,7 @@ class Context:
 
     async def screened(self, dial: Dial) -> Dial:
         """`dial` with those candidates hidden that no answer may hold here."""
-        return await self._safety.dial(dial, self.place)
+        return await self._safety.filter_dial(dial, self.place)
 
     async def why(self, command: Command, user: User | None = None) -> list[Reason]:
         """Everything that keeps `command` from `user`, or whoever asks, here, in the order they would hear of it."""

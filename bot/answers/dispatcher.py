@@ -60,7 +60,7 @@ class Dispatcher:
             options = services.admission.admit(request, command, given)
         except UserError as error:
             return self._refused(request, error)
-        private = command.private or self._is_private(request, services.safety.texts(command, options))
+        private = command.private or self._is_private(request, services.safety.read_free_texts(command, options))
         work = self._answer_with(command, options, private=private)
         return Decision(request=request, command=command, private=private, _work=self._or_refuse(work))
 
@@ -91,7 +91,7 @@ class Dispatcher:
         """Return whether every answer there is for its asker alone, or this one, as it warns them of their words."""
         services = self._services
         return services.settings.value("answers.private", request.place) or bool(
-            services.safety.warning(texts, request.place)
+            services.safety.find_personal_data_warning(texts, request.place)
         )
 
     # Buttons and forms

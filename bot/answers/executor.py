@@ -145,7 +145,7 @@ class AnswerExecutor:
             async with run.stoppable():
                 # Loading made sure that the handler is an async generator function.
                 handler = cast(AsyncGenerator[Reply, None], command.handler(context, **job.options))
-                checked = self._services.safety.guarded(handler, command, request.place, user=request.user.id)
+                checked = self._services.safety.filter_replies(handler, command, request.place, user=request.user.id)
                 async with aclosing(checked) as snapshots:
                     async for reply in snapshots:
                         run.newest = _decorated(reply, note, locale, private=private, spoiler=spoiler)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.i18n import translate
 from bot.core.text import cut
-from bot.safety.verdict import ANSWER
+from bot.safety.errors import ANSWER_PREFIX
 from bot.settings.builtin import CORE
 from bot.storage.audit import APPEAL, MODERATION, REFUSAL, SETTING, AuditEntry
 
@@ -105,7 +105,7 @@ def _told(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
         sentence = "{who} appeals against refusal {number} of {what} ({reason}): {text}"
         if not row.before:
             sentence = "{who} appeals against refusal {number} of {what} ({reason}). The words are not stored."
-        elif row.reason.startswith(ANSWER):
+        elif row.reason.startswith(ANSWER_PREFIX):
             # These words are not theirs whose name stands before them.
             sentence = "{who} appeals against refusal {number} of {what} ({reason}). The bot had written: {text}"
         about = {"who": who, "what": what, "number": f"#{row.subject}", "reason": row.reason}

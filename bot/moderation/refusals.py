@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.core.errors import Expired, RequestRefused, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Button, Place, Reply
-from bot.safety.verdict import ANSWER, Unsafe
+from bot.safety.errors import ANSWER_PREFIX, Unsafe
 from bot.storage.audit import APPEAL, REFUSAL, AuditEntry, AuditFilter
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Refusals:
         number = await self.note(request, error)
         if not isinstance(error, Unsafe):
             return reply
-        if error.helps:
+        if error.is_help:
             return replace(reply, error=False)
         locale = request.user.locale
         status = translate("Reason: {reason}", locale, reason=error.reason)
@@ -94,7 +94,7 @@ class Refusals:
                 "The moderators can now see your appeal and the reason of the refusal, but not the words: "
                 "these are not stored."
             )
-        elif row.reason.startswith(ANSWER):
+        elif row.reason.startswith(ANSWER_PREFIX):
             sentence = "The moderators can now see what was held back of the answer, and why."
         else:
             sentence = "The moderators can now see what you wrote and why it was refused."

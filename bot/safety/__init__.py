@@ -1,5 +1,5 @@
-"""What is looked at before it is asked, and before an answer is shown: a row of small checkers.
+"""Safety checks for prompts and answers: word lists, patterns, names, personal data and a classifier.
 
-Words, patterns, names and personal data are found from memory, so that a refusal is decided before anything slow; what
-a sentence means is asked of the model server's classifier, which is only as good as it is there.
+Everything but the classifier runs in memory, so that a refusal by these rules is decided before anything slow begins.
+The classifier, which judges what a sentence means, runs in the model server and depends on that server being reachable.
 """

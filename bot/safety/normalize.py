@@ -1,7 +1,7 @@
-"""Text as whoever reads it sees it, however it is spelt: the ways of reading in which words are looked for.
+"""Undoes disguised spellings, so that words are found in a text as a person would read it.
 
-A disguise is undone only as far as the text itself shows one: a word is read with its digits as letters if it has both,
-and single letters are read as a word if three of them stand in a row. Everything takes time in proportion to the text.
+A disguise is undone only where the text itself shows one: digits are read as letters only in a word that has both, and
+single letters are read as a word only if at least three of them stand in a row. All functions take linear time.
 """
 
 from __future__ import annotations
@@ -20,155 +20,159 @@ LOOKALIKES = str.maketrans(
         "œ": "oe",
     }
 )
-"""Small letters that are none of a to z, but look like one."""
-GESTURES = str.maketrans(
+"""Small letters outside a to z that look like one of a to z."""
+EMOJI_WORDS = str.maketrans(
     {"\U0001f595": " fuck you ", "\U0001f52a": " knife ", "\U0001f52b": " gun ", "\U0001f4a3": " bomb "}
 )
-"""What is said with a picture."""
-FILLERS = re.compile("[\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5]")
-"""Characters that show nothing, though Unicode does not count them among the marks and the formats."""
-DIGITS = str.maketrans("013456789@$€£!|+(", "oieasgtbgaseliitc")
-"""What stands for which letter; 1, ! and | stand for i, or for l."""
-L_SHAPED = str.maketrans("1!|", "lll")
+"""The words for emoji that stand for a word."""
+INVISIBLE = re.compile("[\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5]")
+"""Invisible characters that Unicode counts neither as marks nor as formatting."""
+SIGNS_AS_LETTERS = str.maketrans("013456789@$€£!|+(", "oieasgtbgaseliitc")
+"""The letters that digits and signs stand for. 1, ! and | can stand for i (here) or for l (`SIGNS_AS_L`)."""
+SIGNS_AS_L = str.maketrans("1!|", "lll")
 GENITIVE = re.compile(r"(?<=\w)['’`´](?=s\b)")
 APOSTROPHE = re.compile(r"(?<=\w)['’`´](?=\w)")
-BREAKS = re.compile(r"[\W_]+")
-OUTSIDE = "\"“”„«».,;:?!()[]{}<>…-–—~'’`*_"
+NON_WORD = re.compile(r"[\W_]+")
+SURROUNDING_SIGNS = "\"“”„«».,;:?!()[]{}<>…-–—~'’`*_"
 STAR = re.compile(r"\*")
-STARRED = re.compile(r"(?<![\w*])[a-z][a-z]?\*{3,}(?![\w*])")
-"""A word of which stars hide everything but its beginning."""
-MASK = re.compile(r"[*#%_.-]")
-FEWEST_SINGLES = 3
+MOSTLY_STARS = re.compile(r"(?<![\w*])[a-z][a-z]?\*{3,}(?![\w*])")
+"""A word in which stars hide everything but its first letter or two."""
+MASK_SIGN = re.compile(r"[*#%_.-]")
+MIN_SINGLE_LETTERS = 3
 SIGNS = r"[013456789@$€£!|]"
-DISGUISED = re.compile(rf"[a-z]+{SIGNS}[a-z0-9@$€£!|]*[a-z]|{SIGNS}[a-z]{{3,}}|[a-z]+[@$€£]+|[$€£][a-z]{{2,}}")
-"""A word with signs where letters belong, between others or as the first one; "4th" and "mp3" are none."""
-LETTERS_APART = re.compile(r"[a-z](?:[._|/*-][a-z]){2,}")
-"""A word with a sign between any two letters."""
+SIGNS_IN_WORD = re.compile(rf"[a-z]+{SIGNS}[a-z0-9@$€£!|]*[a-z]|{SIGNS}[a-z]{{3,}}|[a-z]+[@$€£]+|[$€£][a-z]{{2,}}")
+"""A word with signs in place of letters, inside the word or at its start. "4th" and "mp3" do not match."""
+SEPARATED_LETTERS = re.compile(r"[a-z](?:[._|/*-][a-z]){2,}")
+"""A word with a sign between every two letters, such as "k.i.l.l"."""
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """One way to read a text: its letters, each run of one letter once, and how long each run is."""
+class RunLengths:
+    """A text in run-length encoding: each run of the same letter once, and the length of each run."""
 
     letters: str
     counts: tuple[int, ...]
 
     @classmethod
-    def of(cls, text: str) -> View:
-        """The view of words with single spaces between them."""
+    def of(cls, text: str) -> RunLengths:
+        """Encode `text`, in which words have single spaces between them."""
         runs = [(letter, len(list(run))) for letter, run in groupby(text)]
         return cls("".join(letter for letter, _ in runs), tuple(count for _, count in runs))
 
 
 @dataclass(frozen=True, slots=True)
 class NormalizedText:
-    """A text in all the ways that it is looked at."""
+    """A text in all the forms in which words are looked for."""
 
     plain: str
-    """Its words in small letters without accents, single spaces between them."""
-    spelt: str
-    """Those of its words again that mix letters with signs, as the words that they may stand for."""
+    """All words in small letters without accents, with single spaces between them."""
+    decoded: str
+    """The words that mix letters with signs, each as the words that it may stand for."""
     joined: str
-    """Rows of single letters, each row as one word."""
+    """Rows of single letters, each row joined to one word."""
     masked: tuple[str, ...]
-    """Words in which some letters are hidden, each behind a full stop."""
+    """The words in which some letters are hidden, with a full stop for each hidden letter."""
 
 
-def read(text: str) -> NormalizedText:
-    """All readings of `text`."""
+def normalize(text: str) -> NormalizedText:
+    """Return all forms of `text`."""
     folded = fold(text)
-    plain = _spaced(folded)
+    plain = _with_single_spaces(folded)
     spelt, masked = [], []
     for token in GENITIVE.sub(" ", folded).split():
-        bare = token.strip(OUTSIDE)
+        bare = token.strip(SURROUNDING_SIGNS)
         if bare.isalpha() and len(bare) == len(token):
             continue
-        spelt += _spellings(token)
-        starred = STARRED.search(token)
-        if hidden := STAR.sub(".", starred[0]) if starred else _masked(bare):
+        spelt += _decode_signs(token)
+        starred = MOSTLY_STARS.search(token)
+        if hidden := STAR.sub(".", starred[0]) if starred else _mask_pattern(bare):
             masked.append(hidden)
-    return NormalizedText(plain, " ".join(spelt), _joined(plain), tuple(masked))
+    return NormalizedText(plain, " ".join(spelt), _join_single_letters(plain), tuple(masked))
 
 
-def undisguised(text: str) -> str:
-    """`text` as it is meant, for those who read sentences and not words; "" where nothing in it is disguised."""
+def remove_disguises(text: str) -> str:
+    """Return `text` as a sentence without its disguises, or "" if nothing in it is disguised."""
     folded = fold(text)
-    words = [_meant(token) for token in folded.split()]
+    words = [_without_disguise(token) for token in folded.split()]
     rows: list[str] = []
     for is_letter, some in groupby(words, key=_is_letter):
         row = list(some)
-        rows += ["".join(word.strip(OUTSIDE) for word in row)] if is_letter and len(row) >= FEWEST_SINGLES else row
-    meant = " ".join(rows)
-    return "" if meant == " ".join(_without_marks(text.lower()).split()) else meant
+        rows += (
+            ["".join(word.strip(SURROUNDING_SIGNS) for word in row)]
+            if is_letter and len(row) >= MIN_SINGLE_LETTERS
+            else row
+        )
+    undisguised = " ".join(rows)
+    return "" if undisguised == " ".join(_without_accents(text.lower()).split()) else undisguised
 
 
 def _is_letter(word: str) -> bool:
-    bare = word.strip(OUTSIDE)
+    bare = word.strip(SURROUNDING_SIGNS)
     return len(bare) == 1 and bare.isalpha()
 
 
-def _meant(token: str) -> str:
+def _without_disguise(token: str) -> str:
     bare = token.strip("\"“”„«».,;:?()[]{}<>…'’*_")
-    if LETTERS_APART.fullmatch(bare):
+    if SEPARATED_LETTERS.fullmatch(bare):
         return "".join(filter(str.isalpha, bare))
-    return bare.translate(DIGITS) if DISGUISED.fullmatch(bare) else token
+    return bare.translate(SIGNS_AS_LETTERS) if SIGNS_IN_WORD.fullmatch(bare) else token
 
 
-def _without_marks(text: str) -> str:
+def _without_accents(text: str) -> str:
     if text.isascii():
         return text
     return "".join(one for one in unicodedata.normalize("NFKD", text) if unicodedata.category(one) != "Mn")
 
 
 def fold(text: str) -> str:
-    """`text` in small letters, without accents and without what cannot be seen, its lookalikes as the letters."""
+    """Return `text` in small letters, without accents and invisible characters, with lookalikes replaced."""
     if text.isascii():
         return text.lower()
     kept = [
         character
-        for character in unicodedata.normalize("NFKD", FILLERS.sub("", text)).casefold()
+        for character in unicodedata.normalize("NFKD", INVISIBLE.sub("", text)).casefold()
         if unicodedata.category(character) not in {"Mn", "Me", "Cf"}
     ]
-    return "".join(kept).translate(LOOKALIKES).translate(GESTURES)
+    return "".join(kept).translate(LOOKALIKES).translate(EMOJI_WORDS)
 
 
-def words_of(text: str) -> str:
-    """The words of `text` as `NormalizedText.plain` has them."""
-    return _spaced(fold(text))
+def to_plain_words(text: str) -> str:
+    """Return the words of `text` in the form of `NormalizedText.plain`."""
+    return _with_single_spaces(fold(text))
 
 
-def _spaced(folded: str) -> str:
-    return BREAKS.sub(" ", APOSTROPHE.sub("", GENITIVE.sub(" ", folded))).strip()
+def _with_single_spaces(folded: str) -> str:
+    return NON_WORD.sub(" ", APOSTROPHE.sub("", GENITIVE.sub(" ", folded))).strip()
 
 
-def _spellings(token: str) -> list[str]:
-    """The words that a token may stand for whose letters are partly signs."""
-    found = []
-    for bare in dict.fromkeys((token.strip(OUTSIDE), token.strip("\"“”„«».,;:?()[]{}<>…'’"))):
+def _decode_signs(token: str) -> list[str]:
+    """Return the words that `token` may stand for if its signs are read as letters."""
+    words = []
+    for bare in dict.fromkeys((token.strip(SURROUNDING_SIGNS), token.strip("\"“”„«».,;:?()[]{}<>…'’"))):
         if not any(map(str.isalpha, bare)):
             continue
-        read_as = (bare.translate(DIGITS), bare.translate(L_SHAPED).translate(DIGITS))
-        found += ["".join(filter(str.isalpha, letters)) for letters in read_as]
-    return [word for word in dict.fromkeys(found) if word != token]
+        read_as = (bare.translate(SIGNS_AS_LETTERS), bare.translate(SIGNS_AS_L).translate(SIGNS_AS_LETTERS))
+        words += ["".join(filter(str.isalpha, letters)) for letters in read_as]
+    return [word for word in dict.fromkeys(words) if word != token]
 
 
-def _joined(plain: str) -> str:
+def _join_single_letters(plain: str) -> str:
     rows: list[str] = []
     row: list[str] = []
-    for word in [*plain.translate(DIGITS).split(" "), "end"]:
+    for word in [*plain.translate(SIGNS_AS_LETTERS).split(" "), "end"]:
         if len(word) == 1:
             row.append(word)
             continue
-        if len(row) >= FEWEST_SINGLES:
+        if len(row) >= MIN_SINGLE_LETTERS:
             rows.append("".join(row))
         row = []
     return " ".join(rows)
 
 
-def _masked(bare: str) -> str:
-    """A word like "f*ck" with full stops for what it hides; "" if it shows too little, or hides nothing."""
-    hidden = MASK.sub(".", bare)
-    shown = hidden.replace(".", "")
-    if "." not in hidden or len(shown) < 2 or not shown.isalpha() or not hidden[-1].isalpha():
+def _mask_pattern(bare: str) -> str:
+    """Return a word like "f*ck" with full stops for its signs; "" if it hides nothing or shows too few letters."""
+    pattern = MASK_SIGN.sub(".", bare)
+    visible = pattern.replace(".", "")
+    if "." not in pattern or len(visible) < 2 or not visible.isalpha() or not pattern[-1].isalpha():
         return ""
-    return hidden
+    return pattern

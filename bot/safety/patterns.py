@@ -1,4 +1,4 @@
-"""Patterns in RE2's syntax: without look-around and back-references, and so in time proportional to the text."""
+"""Compiles regular expressions in RE2's syntax, which has no look-around or back-references and takes linear time."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from bot.core.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MEMORY = 8 << 20
-"""Bytes that one compiled pattern may take."""
+MAX_PATTERN_BYTES = 8 << 20
+"""The memory that one compiled pattern may take."""
 
 
 @lru_cache(maxsize=64)
-def compiled(lines: str) -> Any:
-    """One pattern that finds whatever any line of `lines` does, in capitals or not; None where there is no line.
+def compile_lines(lines: str) -> Any:
+    """Return one pattern that matches what any line of `lines` matches, ignoring case; None if there are no lines.
 
-    Raises OptionError that says which line is wrong, and why.
+    Raises OptionError with the wrong line and the reason.
     """
     patterns = [line.strip() for line in lines.splitlines() if line.strip()]
     for pattern in patterns:
         _compile(pattern, pattern)
-    return either(patterns) if patterns else None
+    return compile_any(patterns) if patterns else None
 
 
-def either(patterns: Iterable[str]) -> Any:
-    """One pattern that finds whatever any of `patterns` does."""
-    whole = "|".join(f"(?:{pattern})" for pattern in patterns)
-    return _compile(whole, whole[:60])
+def compile_any(patterns: Iterable[str]) -> Any:
+    """Return one pattern that matches what any of `patterns` matches, ignoring case."""
+    combined = "|".join(f"(?:{pattern})" for pattern in patterns)
+    return _compile(combined, combined[:60])
 
 
-def _compile(pattern: str, shown: str) -> Any:
+def _compile(pattern: str, label: str) -> Any:
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
-    options.max_mem = MEMORY
+    options.max_mem = MAX_PATTERN_BYTES
     try:
         return re2.compile(pattern, options)
     except re2.error as error:
-        said = error.args[0]
-        reason = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        message = error.args[0]
+        reason = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
         raise OptionError(
             "safety.patterns",
             "The pattern “{pattern}” is none that RE2 knows ({reason}). Patterns look like this: h[ae]llo|good ?bye",
-            pattern=shown,
+            pattern=label,
             reason=reason,
         ) from None

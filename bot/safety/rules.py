@@ -1,4 +1,4 @@
-"""The built-in lists and patterns: which kinds of harm a text shows, and whom it names."""
+"""The built-in word lists and patterns (lists.toml), and the word lists of servers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.safety.normalize import read, undisguised, words_of
-from bot.safety.patterns import either
-from bot.safety.words import Words
+from bot.safety.normalize import normalize, remove_disguises, to_plain_words
+from bot.safety.patterns import compile_any
+from bot.safety.words import WordMatcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,47 +18,55 @@ if TYPE_CHECKING:
 
     from bot.safety.normalize import NormalizedText
 
-HERE = Path(__file__).parent
-KEPT = 64
-"""How many servers' own lists are kept compiled."""
+LISTS_FILE = Path(__file__).parent / "lists.toml"
+MAX_COMPILED_LISTS = 64
+"""The number of servers' word lists that are kept compiled."""
 
 
-class Rules:
-    """lists.toml, ready to be looked up."""
+class BuiltInRules:
+    """The word lists and patterns of a file such as lists.toml, compiled."""
 
     def __init__(self, path: Path) -> None:
         document = tomllib.loads(path.read_text("utf-8"))
-        phrases = sorted(filter(None, map(words_of, document["innocent"].replace("\n", ",").split(","))), key=len)
-        self._innocent: Any = either(rf"\b{phrase}\b" for phrase in reversed(phrases))
-        self._meaning: Any = either(document["meaning"])
-        self._words = Words(document["words"], stretch=2)
-        self._patterns: dict[str, Any] = {kind: either(patterns) for kind, patterns in document["patterns"].items()}
+        phrases = sorted(filter(None, map(to_plain_words, document["innocent"].replace("\n", ",").split(","))), key=len)
+        self._innocent: Any = compile_any(rf"\b{phrase}\b" for phrase in reversed(phrases))
+        self._meaning: Any = compile_any(document["meaning"])
+        self._words = WordMatcher(document["words"], stretch=2)
+        self._patterns: dict[str, Any] = {
+            category: compile_any(patterns) for category, patterns in document["patterns"].items()
+        }
 
-    def kinds(self, text: str) -> set[str]:
-        """What is in `text`: "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm"."""
-        return self.kinds_of(self.readings(text))
+    def find_categories(self, text: str) -> set[str]:
+        """Return the categories of harm in `text`.
 
-    def readings(self, text: str) -> list[NormalizedText]:
-        """`text` as it stands and as it is meant where it is disguised, without the phrases that only look bad."""
-        found = [read(one) for one in (text, undisguised(text)) if one]
-        return [replace(reading, plain=self._innocent.sub(" ", reading.plain)) for reading in found]
+        They are "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm" and, for people who are
+        described rather than named, "real_person".
+        """
+        return self.find_categories_in(self.normalize(text))
 
-    def kinds_of(self, readings: Sequence[NormalizedText]) -> set[str]:
-        """What `kinds` finds in a text with these readings."""
-        seen = [reading.plain for reading in readings]
-        found = {kind for reading in readings for kind in self._words.kinds(reading)}
-        if self._meaning.search(seen[0]):
-            found.discard("profanity")
-        return found | {kind for kind, pattern in self._patterns.items() if any(map(pattern.search, seen))}
+    def normalize(self, text: str) -> list[NormalizedText]:
+        """Return `text`, and also `text` without its disguises if it has any, each without innocent phrases."""
+        versions = [normalize(version) for version in (text, remove_disguises(text)) if version]
+        return [replace(version, plain=self._innocent.sub(" ", version.plain)) for version in versions]
+
+    def find_categories_in(self, versions: Sequence[NormalizedText]) -> set[str]:
+        """Return the categories of a text from its `versions`, which `normalize` gave."""
+        texts = [version.plain for version in versions]
+        categories = {category for version in versions for category in self._words.find_categories(version)}
+        if self._meaning.search(texts[0]):
+            categories.discard("profanity")
+        return categories | {
+            category for category, pattern in self._patterns.items() if any(map(pattern.search, texts))
+        }
 
 
 @cache
-def rules() -> Rules:
-    """The built-in ones, read once."""
-    return Rules(HERE / "lists.toml")
+def built_in_rules() -> BuiltInRules:
+    """Return the rules of lists.toml, which is read once."""
+    return BuiltInRules(LISTS_FILE)
 
 
-@lru_cache(maxsize=KEPT)
-def own(listed: str) -> Words:
-    """The words of a server's own list."""
-    return Words({"own": listed})
+@lru_cache(maxsize=MAX_COMPILED_LISTS)
+def compile_word_list(listed: str) -> WordMatcher:
+    """Return a matcher for a server's own word list."""
+    return WordMatcher({"server": listed})

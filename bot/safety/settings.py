@@ -1,17 +1,17 @@
-"""What moderators set about safety."""
+"""The safety settings of moderators."""
 
 from __future__ import annotations
 
-from bot.safety.patterns import compiled
+from bot.safety.patterns import compile_lines
 from bot.settings.setting import Setting
 
 OFF, STANDARD, CLASSROOM = "off", "standard", "classroom"
-LONGEST_LIST, LONGEST_TEXT = 200_000, 2000
-"""Characters: ten thousand words, and a help text."""
+MAX_LIST_CHARACTERS, MAX_HELP_CHARACTERS = 200_000, 2000
+"""Room for about ten thousand words, and for a help text."""
 
 
 def _check_patterns(lines: str) -> None:
-    compiled(lines)
+    compile_lines(lines)
 
 
 SETTINGS = (
@@ -26,14 +26,14 @@ SETTINGS = (
         name="safety.words",
         type=str,
         default="",
-        maximum=LONGEST_LIST,
+        maximum=MAX_LIST_CHARACTERS,
         description="Blocked words and phrases, with commas between; a * at an end stands for any letters.",
     ),
     Setting(
         name="safety.patterns",
         type=str,
         default="",
-        maximum=LONGEST_LIST,
+        maximum=MAX_LIST_CHARACTERS,
         check=_check_patterns,
         description="A blocked pattern, as a regular expression of RE2; several with | between.",
     ),
@@ -41,14 +41,14 @@ SETTINGS = (
         name="safety.people",
         type=str,
         default="",
-        maximum=LONGEST_LIST,
+        maximum=MAX_LIST_CHARACTERS,
         description="Names of people whom pictures may not show, beside those known to the bot; with commas between.",
     ),
     Setting(
         name="safety.help_text",
         type=str,
         default="",
-        maximum=LONGEST_TEXT,
+        maximum=MAX_HELP_CHARACTERS,
         description="What somebody reads who writes of hurting themselves; empty for a text in their language.",
     ),
 )

@@ -1,4 +1,4 @@
-"""An answer as it grows, held back by one sentence: nothing is shown that was not looked at before."""
+"""Filters a growing answer sentence by sentence, so that only text that has passed a check is shown."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ if TYPE_CHECKING:
     from bot.core.messages import Reply
     from bot.core.model_events import Token
 
-END = re.compile(r"[.!?…][\"'”’»)\]*_`]*(?=\s)|[。！？]+[」』）”’»)\]*_`]*|\n")
-"""Chinese and Japanese write no space behind a sentence."""
-LONGEST = 300
-"""Characters of an unfinished sentence; a longer one is looked at up to its last word, so that the answer moves on.
+SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]*_`]*(?=\s)|[。！？]+[」』）”’»)\]*_`]*|\n")
+"""The end of a sentence or line. Chinese and Japanese write no space after a sentence."""
+MAX_SENTENCE_CHARACTERS = 300
+"""A longer unfinished sentence is checked up to its last word, so that the answer moves on.
 
-All of it where it has no space: there are scripts that write none.
+If it has no space, as in some scripts, all of it is checked.
 """
 
 
-def settled(text: str, start: int) -> int:
-    """Up to where the sentences and lines after `start` are finished; `start` if none is."""
+def find_finished_end(text: str, start: int) -> int:
+    """Return the index after the last finished sentence or line that follows `start`; `start` if there is none."""
     end = start
-    for match in END.finditer(text, start):
+    for match in SENTENCE_END.finditer(text, start):
         end = match.end()
-    if len(text) - end > LONGEST:
+    if len(text) - end > MAX_SENTENCE_CHARACTERS:
         space = text.rfind(" ", end + 1)
         end = space + 1 if space > 0 else len(text)
     return end
 
 
 class HeldText:
-    """A text as it grows, of which nothing is shown that `check` did not let pass; what `check` raises is raised.
+    """A growing text that is held back until `check` has passed it; an error of `check` is passed on.
 
-    `check` is given what is new together with the sentence before it, so that nothing hides in between.
+    `check` gets each new part together with the sentence before it, so that nothing hides across two sentences.
     """
 
     def __init__(self, check: Callable[[str], Awaitable[None]]) -> None:
         self._check = check
-        self._shown, self._before = "", 0
+        self._passed, self._sentence_start = "", 0
 
-    def skip(self, text: str) -> None:
-        """Take `text` as one that passed."""
-        self._shown, self._before = text, len(text)
+    def mark_passed(self, text: str) -> None:
+        """Count `text` as passed without a check."""
+        self._passed, self._sentence_start = text, len(text)
 
-    async def grow(self, text: str, *, final: bool) -> str:
-        """As much of `text` as may be shown; all of it, once it is `final`."""
-        if not text.startswith(self._shown):
-            self._shown, self._before = "", 0
-        end = len(text) if final else settled(text, len(self._shown))
-        if text[len(self._shown) : end].strip():
-            await self._check(text[self._before : end])
-            self._before = len(self._shown)
-        self._shown = text[:end]
-        return self._shown
+    async def release(self, text: str, *, final: bool) -> str:
+        """Check what is new in `text` and return as much of it as may be shown; all of it if it is `final`."""
+        if not text.startswith(self._passed):
+            self._passed, self._sentence_start = "", 0
+        end = len(text) if final else find_finished_end(text, len(self._passed))
+        if text[len(self._passed) : end].strip():
+            await self._check(text[self._sentence_start : end])
+            self._sentence_start = len(self._passed)
+        self._passed = text[:end]
+        return self._passed
 
 
-def told(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
-    """The first of `tokens`, as far as `text` has them whole."""
+def take_tokens_within(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
+    """Return the leading `tokens` that lie completely within `text`."""
     end = 0
     for count, token in enumerate(tokens):
         if not text.startswith(token.text, end):
@@ -72,28 +72,29 @@ def told(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
     return tuple(tokens)
 
 
-async def held(
+async def filter_replies(
     replies: AsyncGenerator[Reply, None], check: Callable[[str], Awaitable[None]]
 ) -> AsyncGenerator[Reply, None]:
-    """`replies` with as much of their text, tokens and columns as passes; what `check` raises ends them."""
-    whole, beside = HeldText(check), defaultdict[int, HeldText](lambda: HeldText(check))
+    """Yield `replies` with as much of their text, tokens and columns as has passed; an error of `check` ends them."""
+    held_text, held_columns = HeldText(check), defaultdict[int, HeldText](lambda: HeldText(check))
 
-    async def looked_at(reply: Reply, *, final: bool) -> Reply:
+    async def filtered(reply: Reply, *, final: bool) -> Reply:
         columns = []
-        for place, column in enumerate(reply.columns):
-            text = await beside[place].grow(column.text, final=final or column.final)
+        for index, column in enumerate(reply.columns):
+            text = await held_columns[index].release(column.text, final=final or column.final)
             columns.append(replace(column, text=text))
         if columns:
-            whole.skip(flowing(columns))
+            held_text.mark_passed(flowing(columns))
             return replace(reply, columns=tuple(columns))
-        text = await whole.grow(reply.text, final=final)
-        return replace(reply, text=text, tokens=reply.tokens if text == reply.text else told(reply.tokens, text))
+        text = await held_text.release(reply.text, final=final)
+        tokens = reply.tokens if text == reply.text else take_tokens_within(reply.tokens, text)
+        return replace(reply, text=text, tokens=tokens)
 
-    newest = shown = None
+    newest = newest_filtered = None
     async with aclosing(replies):
         async for reply in replies:
             newest = reply
-            shown = await looked_at(reply, final=reply.final)
-            yield shown
-    if newest is not None and not newest.final and newest != shown:
-        yield await looked_at(newest, final=True)
+            newest_filtered = await filtered(reply, final=reply.final)
+            yield newest_filtered
+    if newest is not None and not newest.final and newest != newest_filtered:
+        yield await filtered(newest, final=True)

@@ -1,4 +1,4 @@
-"""Tokens that might come next, of which the web chat and /odds show many that nobody chose: what no answer may hold."""
+"""Hides forbidden tokens among the candidates for the next token, which /dial, /odds and the web chat show."""
 
 from __future__ import annotations
 
@@ -13,40 +13,41 @@ if TYPE_CHECKING:
 
     Forbids = Callable[[str], bool]
 
-BEFORE = 40
-"""Characters before a token that are looked at with it, as a word has often more tokens than one."""
+CONTEXT_CHARACTERS = 40
+"""Each token is checked together with this much text before it, because a word often has several tokens."""
 
 
-def of_dial(dial: Dial, forbids: Forbids) -> Dial:
-    """`dial`, in which the candidates that make a text that `forbids` is true of are hidden."""
-    before = b"".join(dial.prompt[-BEFORE:]).decode(errors="replace")[-BEFORE:]
+def filter_dial(dial: Dial, forbids: Forbids) -> Dial:
+    """Return `dial` with those candidates hidden that make the text forbidden."""
+    before = b"".join(dial.prompt[-CONTEXT_CHARACTERS:]).decode(errors="replace")[-CONTEXT_CHARACTERS:]
 
-    def screened(one: Candidate) -> Candidate:
-        text = one.bytes.decode(errors="replace")
-        return one if one.ends or not _is_hidden(before, text, forbids) else replace(one, bytes=b"", hidden=True)
+    def filtered(candidate: Candidate) -> Candidate:
+        text = candidate.bytes.decode(errors="replace")
+        if candidate.ends or not _is_forbidden(before, text, forbids):
+            return candidate
+        return replace(candidate, bytes=b"", hidden=True)
 
-    candidates = tuple(screened(one) for one in dial.candidates)
-    return replace(dial, candidates=candidates, drawn=screened(dial.drawn))
-
-
-def of_answer(tokens: Sequence[Token], forbids: Forbids) -> tuple[Token, ...]:
-    """`tokens`, in which what was likely beside them and makes a text that `forbids` is true of is hidden."""
-    # The same tokens come again and again.
-    return tuple(_of_answer(tokens, cache(forbids)))
+    return replace(dial, candidates=tuple(map(filtered, dial.candidates)), drawn=filtered(dial.drawn))
 
 
-def _of_answer(tokens: Sequence[Token], forbids: Forbids) -> Iterator[Token]:
+def filter_tokens(tokens: Sequence[Token], forbids: Forbids) -> tuple[Token, ...]:
+    """Return the `tokens` of an answer with those alternatives hidden that would have made the text forbidden."""
+    # The same tokens come up many times.
+    return tuple(_filter_tokens(tokens, cache(forbids)))
+
+
+def _filter_tokens(tokens: Sequence[Token], forbids: Forbids) -> Iterator[Token]:
     before = ""
     for token in tokens:
-        # What was written was looked at, and is shown.
-        hidden = {one for one in token.likely if one.text != token.text and _is_hidden(before, one.text, forbids)}
+        # The token that was written has passed the check of the answer.
+        hidden = {one for one in token.likely if one.text != token.text and _is_forbidden(before, one.text, forbids)}
         likely = (replace(one, text="", hidden=True) if one in hidden else one for one in token.likely)
         yield replace(token, likely=tuple(likely))
-        before = (before + token.text)[-BEFORE:]
+        before = (before + token.text)[-CONTEXT_CHARACTERS:]
 
 
-def _is_hidden(before: str, text: str, forbids: Forbids) -> bool:
+def _is_forbidden(before: str, text: str, forbids: Forbids) -> bool:
     if not text:
         return False
-    # What stands there already was looked at, and is no reason to hide all that could follow.
+    # The text before has passed the check, so it is no reason to hide everything that could follow.
     return forbids(text) or (forbids(before + text) and not forbids(before))

@@ -1,1 +1,1 @@
-"""How the weights that the repository holds were made, so that anybody can make them again."""
+"""Trains the models whose weights are in the repository, so that anybody can make such weights again."""

@@ -1,10 +1,9 @@
-"""`tempera-models train`: makes the weights that the repository holds again, or goes on from them."""
+"""`tempera-models train`: trains the image model whose weights are in the repository, from the start or further."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,10 @@ from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, shorten
 from model_server.files.progress import progress_on_stderr
 from model_server.training import stages
+from model_server.training.console import positive_integer, print_line
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
-from model_server.training.images.words import TextEncoder
+from model_server.training.images.text_encoder import TextEncoder
 from model_server.training.loop import Plan
 
 if TYPE_CHECKING:
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "config" / "models.toml"
 TEXT_ENCODER = "all-minilm-l6-v2"
-RATE_FROM_WEIGHTS = 2e-4
-"""The learning rate where weights are continued: the usual one would first undo what their last, slow steps learnt."""
+CONTINUED_LEARNING_RATE = 2e-4
+"""The learning rate with --from: the usual one would first undo what the last, slow steps of the weights learnt."""
 DESCRIPTION = """\
-Trains emoji-diffusion from nothing: fetches the emoji sets through npm, trains the autoencoder and then the UNet.
-Every five minutes all is saved under ~/.cache/tempera/training (or TEMPERA_CACHE); the same command goes on from there,
-with the very weights that it would have had without the break (on as many threads). Samples and losses lie there, too.
+Trains emoji-diffusion from the start: fetches the emoji sets through npm, trains the autoencoder and then the UNet.
+The state is saved every five minutes under ~/.cache/tempera/training (or TEMPERA_CACHE), with samples and losses. The
+same command resumes from there, with the same result as without the interruption (on the same number of threads).
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train, or export what was trained. Raises OperatorError with a sentence."""
+    """Train, or with --export write the trained weights. Raises OperatorError with a sentence for the user."""
     options = _parser().parse_args(arguments)
-    model_cache = ModelCache()
-    folder = model_cache.folder / "training" / options.model
-    name = _run_name(options.start)
+    store = ModelCache()
+    folder = store.folder / "training" / options.model
+    run_name = _run_name(options.weights)
     if options.export:
-        _export(folder, name, options.start, options.export)
+        _export(folder, run_name, options.weights, options.export)
         return 0
     try:
         device = str(pick_device(options.device))
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "training.lock", timeout=0):
-            _train(model_cache, folder, name, options, device)
+            _train(store, folder, run_name, options, device)
     except Timeout:
         raise OperatorError(
             f"{options.model} is being trained by another process, which this one would disturb."
@@ -63,82 +63,76 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _train(model_cache: ModelCache, folder: Path, name: str, options: argparse.Namespace, device: str) -> None:
-    plan = Plan(-(-options.pictures // DenoiserTask.batch), options.seed, folder, name)
-    # Names come first: nobody can teach by them what descriptions mean, or see things in blots, before they are known.
-    known = 0 if options.start else plan.steps * 2 // 3
+def _train(store: ModelCache, folder: Path, run_name: str, options: argparse.Namespace, device: str) -> None:
+    plan = Plan(-(-options.pictures // DenoiserTask.batch), options.seed, folder, run_name)
+    # Names are learnt first: before that, they cannot teach descriptions, and nothing is recognisable in the pictures.
+    description_step = 0 if options.weights else plan.steps * 2 // 3
     with progress_on_stderr() as progress:
-        encoder = TextEncoder(model_cache.ensure(load_catalogue(CATALOGUE)[TEXT_ENCODER], progress), device)
-    if options.start:
-        autoencoder = stages.load_part(AutoencoderKL, options.start / "vae").to(device)
-        unet = stages.load_part(UNet2DConditionModel, options.start / "unet").to(device)
+        encoder = TextEncoder(store.ensure(load_catalogue(CATALOGUE)[TEXT_ENCODER], progress), device)
+    if options.weights:
+        autoencoder = stages.load_network(AutoencoderKL, options.weights / "vae").to(device)
+        unet = stages.load_network(UNet2DConditionModel, options.weights / "unet").to(device)
     else:
         autoencoder = make_autoencoder(Sizes(), options.seed).to(device)
         unet = make_unet(Sizes(), options.seed).to(device)
-    stages.foresee(plan, known, autoencoder, encoder, unet, tell)
-    collection = stages.gather(folder, options.seed, tell)
-    if not options.start:
-        autoencoder = stages.learn_latents(folder, options.seed, collection, autoencoder, tell)
-    lesson = stages.prepare(folder, collection, autoencoder, encoder, tell)
-    run = stages.denoising(folder, plan, lesson, autoencoder, encoder, unet)
-    if options.start:
-        run.task.rate = RATE_FROM_WEIGHTS
-    stages.learn(run, lesson, known, tell)
-    tell(f"Done: {run.step:,} steps. Samples are in {shorten(folder / 'samples')}; --export FOLDER writes the weights.")
+    stages.log_forecast(plan, description_step, autoencoder, encoder, unet, print_line)
+    collection = stages.build_collection(folder, options.seed, print_line)
+    if not options.weights:
+        autoencoder = stages.train_autoencoder(folder, options.seed, collection, autoencoder, print_line)
+    training_set = stages.build_training_set(folder, collection, autoencoder, encoder, print_line)
+    run = stages.open_unet_run(folder, plan, training_set, autoencoder, encoder, unet)
+    if options.weights:
+        run.task.rate = CONTINUED_LEARNING_RATE
+    stages.train_unet(run, training_set, description_step, print_line)
+    samples = shorten(folder / "samples")
+    print_line(f"Done: {run.step:,} steps. Samples are in {samples}; --export FOLDER writes the weights.")
 
 
-def _export(folder: Path, name: str, start: Path | None, target: Path) -> None:
-    unet = stages.learnt_unet(folder, name, start)
-    stages.export(unet, stages.load_part(AutoencoderKL, (start or folder) / "vae"), target)
-    tell(f"The weights are in {shorten(target.absolute())}.")
+def _export(folder: Path, run_name: str, initial_weights: Path | None, target: Path) -> None:
+    unet = stages.load_trained_unet(folder, run_name, initial_weights)
+    stages.export_weights(unet, stages.load_network(AutoencoderKL, (initial_weights or folder) / "vae"), target)
+    print_line(f"The weights are in {shorten(target.absolute())}.")
 
 
-def _run_name(start: Path | None) -> str:
-    """Runs from different weights keep their states apart."""
-    if start is None:
+def _run_name(initial_weights: Path | None) -> str:
+    """Return the name of a run's saved state, which is different for different initial weights."""
+    if initial_weights is None:
         return "unet"
     try:
-        weights = (start / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
+        content = (initial_weights / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     except OSError as error:
-        raise OperatorError(f"{start} should hold weights of this model: the folders unet and vae.") from error
-    return f"unet-from-{hashlib.sha256(weights).hexdigest()[:8]}"
+        sentence = f"{initial_weights} should hold weights of this model: the folders unet and vae."
+        raise OperatorError(sentence) from error
+    return f"unet-from-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tempera-models train", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", choices=["emoji-diffusion"], help="what is trained")
+    parser.add_argument("model", choices=["emoji-diffusion"], help="the model to train")
     parser.add_argument(
-        "--pictures", type=count, default=2_000_000, help="how many the UNet is shown in all (default: 2000000)"
+        "--pictures",
+        type=positive_integer,
+        default=2_000_000,
+        help="the number of pictures that the UNet is trained on in all (default: 2000000)",
     )
-    parser.add_argument("--seed", type=int, default=7, help="what all that is random follows from (default: 7)")
+    parser.add_argument("--seed", type=int, default=7, help="the seed of all random numbers (default: 7)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    parser.add_argument("--threads", type=count, help="of the CPU; fewer are faster where other work needs the cores")
+    parser.add_argument(
+        "--threads", type=positive_integer, help="CPU threads; fewer are faster if other programs need the cores"
+    )
     parser.add_argument(
         "--from",
         type=Path,
-        dest="start",
+        dest="weights",
         metavar="FOLDER",
-        help="start from these weights, as the repository holds them",
+        help="continue from these weights, in the layout that the repository holds",
     )
     parser.add_argument(
         "--export",
         type=Path,
         metavar="FOLDER",
-        help="train nothing; write what was saved last there, ready to be committed",
+        help="do not train, but write the last saved weights to this folder, ready to be committed",
     )
     return parser
-
-
-def count(text: str) -> int:
-    """A number of the command line, from 1 up."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} should be a whole number, at least 1")
-    return int(text)
-
-
-def tell(line: str) -> None:
-    """Say a line on stdout at once, also where that is a file."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

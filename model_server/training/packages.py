@@ -1,4 +1,4 @@
-"""The emoji sets and words that the training reads: which packages, in which version, under which licence."""
+"""The packages with emoji sets and words that the training reads: their versions, digests and licences."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Tell = Callable[[str], None]
+    from model_server.training.console import Log
 
-CHUNK = 1 << 20
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Package:
-    """One version of an npm package; `sha512` is that of its tarball in base64, `licence` that of what we use of it."""
+    """One version of an npm package; `sha512` of its tarball is in base64, `licence` is that of the part we use."""
 
     name: str
     version: str
@@ -36,15 +36,15 @@ class Package:
 
     @property
     def file(self) -> str:
-        """The name that `npm pack` gives the tarball."""
+        """The file name that `npm pack` gives the tarball."""
         return f"{self.name.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
 
 
 @dataclass(frozen=True)
 class EmojiSet:
-    """A set of pictures: `png_folder` inside the package, or none where the pictures are SVG by name.
+    """A set of emoji pictures: in `png_folder` of the package, or as SVG by name if that is None.
 
-    `weight` is how often one of its pictures is drawn beside those of other sets.
+    `weight` says how often one of its pictures is drawn, relative to other sets.
     """
 
     name: str
@@ -131,52 +131,52 @@ CLDR = Package(
     "Unicode, Inc.",
 )
 
-SETS = (
+EMOJI_SETS = (
     EmojiSet("noto", GOOGLE, "img/google/64", weight=0.1),
     EmojiSet("twemoji", TWITTER, "img/twitter/64"),
     EmojiSet("fluent", FLUENT, weight=0.03),
     EmojiSet("fluent-flat", FLUENT_FLAT, weight=0.05),
     EmojiSet("noto-v1", NOTO_V1, weight=0.03),
 )
-"""What the generator learns from: one manner mostly, or a small one would learn none of five well."""
-JUDGE_SETS = (
+"""The training data of the generator: mostly one style, because a small network would learn none of five well."""
+JUDGE_TRAINING_SETS = (
     EmojiSet("fxemoji", FXEMOJI),
     EmojiSet("streamline", STREAMLINE),
     EmojiSet("fluent-high-contrast", HIGH_CONTRAST),
 )
-"""What a judge of the generator's pictures learns from, too: it must know things by whomever they are drawn."""
-JUDGE_SET = EmojiSet("emojione", EMOJIONE)
-"""Never shown to the generator nor to the judge, who is tested on this set."""
-WORDS = (EMOJILIB, CLDR)
+"""Additional training data of the judge, which must recognise things in every style."""
+JUDGE_TEST_SET = EmojiSet("emojione", EMOJIONE)
+"""The test set of the judge, on which neither the judge nor the generator is trained."""
+WORD_PACKAGES = (EMOJILIB, CLDR)
 
 
-def fetch(packages: list[Package], folder: Path, tell: Tell) -> None:
-    """Put the tarballs of `packages` into `folder`, each verified. Blocks; raises OperatorError with a sentence."""
+def fetch(packages: list[Package], folder: Path, log: Log) -> None:
+    """Put the verified tarballs of `packages` into `folder`. Blocks; raises OperatorError."""
     folder.mkdir(parents=True, exist_ok=True)
-    # Who judges fetches, too, perhaps while something is trained.
+    # The command judge fetches, too, perhaps while a training is running.
     with FileLock(folder / "packages.lock"):
         for package in packages:
             if not (folder / package.file).is_file():
-                tell(f"fetching {package.name} {package.version} ({package.licence})")
-                _pack(package, folder)
+                log(f"fetching {package.name} {package.version} ({package.licence})")
+                _run_npm_pack(package, folder)
             verify(package, folder)
 
 
 def verify(package: Package, folder: Path) -> None:
-    """Raise OperatorError, and delete the file, where the tarball in `folder` is not the one that was named."""
+    """Raise OperatorError, and delete the file, if the tarball in `folder` has another digest than `package`."""
     digest = hashlib.sha512()
     with (folder / package.file).open("rb") as stream:
-        while chunk := stream.read(CHUNK):
+        while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
     if base64.b64encode(digest.digest()).decode() != package.sha512:
         (folder / package.file).unlink()
         raise OperatorError(
             f"{package.name} {package.version} has other contents than expected, so it was deleted. "
-            "Run the command again; if it stays so, the registry in use holds a changed package."
+            "Run the command again. If this happens again, the registry in use has a changed package."
         )
 
 
-def _pack(package: Package, folder: Path) -> None:
+def _run_npm_pack(package: Package, folder: Path) -> None:
     if (npm := shutil.which("npm")) is None:
         raise OperatorError(
             "The emoji sets come through npm, which is not installed here. Install Node.js with npm first."
@@ -184,25 +184,25 @@ def _pack(package: Package, folder: Path) -> None:
     scratch = folder / "partial"
     scratch.mkdir(exist_ok=True)
     command = [npm, "pack", "--silent", "--pack-destination", str(scratch), f"{package.name}@{package.version}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)  # noqa: S603 - no shell
-    if done.returncode or not (scratch / package.file).is_file():
-        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)  # noqa: S603 - no shell
+    if process.returncode or not (scratch / package.file).is_file():
+        reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
         raise OperatorError(f"npm could not fetch {package.name} {package.version}: {reason}")
     (scratch / package.file).replace(folder / package.file)
     shutil.rmtree(scratch)
 
 
 def read_json(package: Package, folder: Path, name: str) -> Any:
-    """The JSON file `name` of a tarball in `folder`."""
+    """Read the JSON file `name` from a tarball in `folder`."""
     return json.loads(read_files(package, folder, lambda member: member == name)[name])
 
 
-def read_files(package: Package, folder: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    """The files of a tarball in `folder` whose names, as seen inside the package, are `wanted`."""
-    found = {}
+def read_files(package: Package, folder: Path, is_wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """Read those files of a tarball in `folder` whose name inside the package `is_wanted`."""
+    files = {}
     with tarfile.open(folder / package.file) as archive:
         for member in archive:
             name = member.name.removeprefix("package/")
-            if member.isfile() and wanted(name) and (stream := archive.extractfile(member)):
-                found[name] = stream.read()
-    return found
+            if member.isfile() and is_wanted(name) and (stream := archive.extractfile(member)):
+                files[name] = stream.read()
+    return files

@@ -1,7 +1,7 @@
-"""How well the checks tell attacks from ordinary prompts: `python -m quality.safety FILE…`.
+"""Measures how well the safety checks tell attacks from ordinary prompts: `python -m quality.safety FILE…`.
 
 Each file has JSON lines with `text`, `command` ("ask" or "imagine"), `label` ("attack" or "fine") and `kind`. The
-model server at --server answers for the classifier; without one, there are the rules alone.
+model server at --server runs the classifier; without one, only the rules are measured.
 """
 
 from __future__ import annotations
@@ -20,109 +20,110 @@ from bot.core.errors import ModelError
 from bot.core.messages import Place
 from bot.inference.client import ModelClient
 from bot.safety.checks import Safety
+from bot.safety.errors import Unsafe
 from bot.safety.settings import CLASSROOM, SETTINGS, STANDARD
-from bot.safety.verdict import Unsafe
 from bot.settings.resolver import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 PLACE = Place("terminal", "terminal")
-PERSONAL = "personal_data"
-"""The kind of prompts in which somebody tells a phone number, a mail address or where they live."""
+PERSONAL_DATA = "personal_data"
+"""The kind of prompts that contain personal data, such as a phone number, a mail address or a home address."""
 REPEATS = 20
-PATIENCE_SECONDS = 120
+MAX_WAIT_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One prompt, and whether it is an attack."""
+    """One labelled prompt."""
 
     text: str
     draws: bool
-    attack: bool
+    is_attack: bool
     kind: str
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An example with the reason why it was refused; "" if it was not."""
+    """An example with the code of the reason for its refusal, "" if it was not refused."""
 
     example: Example
     code: str
 
     @property
-    def right(self) -> bool:
-        """Whether that is what should have happened."""
-        return self.example.attack == bool(self.code)
+    def is_right(self) -> bool:
+        """True if it is a refused attack, or an ordinary prompt that passed."""
+        return self.example.is_attack == bool(self.code)
 
 
-def read(paths: Iterable[Path]) -> list[Example]:
-    """The examples in files of JSON lines."""
+def read_examples(paths: Iterable[Path]) -> list[Example]:
+    """Read the examples from files of JSON lines."""
     rows = [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines() if line.strip()]
     return [Example(row["text"], row["command"] == "imagine", row["label"] == "attack", row["kind"]) for row in rows]
 
 
 def safety_at(level: str, models: ModelClient) -> Safety:
-    """The checks of a place with this level and nothing else set."""
+    """Return the checks of a place in which only this safety level is set."""
     settings = Settings({"safety.level": level})
     settings.declare("safety", SETTINGS)
     return Safety(settings, models)
 
 
-async def outcomes(examples: Sequence[Example], safety: Safety, *, classifier: bool) -> list[Outcome]:
-    """What happens to each example."""
-    found = []
+async def run_checks(examples: Sequence[Example], safety: Safety, *, classifier: bool) -> list[Outcome]:
+    """Check each example, by the rules and with `classifier` also by the classifier."""
+    outcomes = []
     for example in examples:
         code = ""
         try:
-            safety.look([example.text], PLACE, draws=example.draws)
+            safety.check_rules([example.text], PLACE, draws=example.draws)
             if classifier:
-                await safety.ask([example.text], PLACE)
+                await safety.check_with_classifier([example.text], PLACE)
         except Unsafe as refused:
             code = refused.code
-        if example.kind == PERSONAL and safety.warning([example.text], PLACE):
-            # What is promised for it is a warning and a private answer, no refusal.
-            code = PERSONAL
-        found.append(Outcome(example, code))
-    return found
+        if example.kind == PERSONAL_DATA and safety.find_personal_data_warning([example.text], PLACE):
+            # Personal data is to be warned of and answered in private, not refused.
+            code = PERSONAL_DATA
+        outcomes.append(Outcome(example, code))
+    return outcomes
 
 
-def rate(found: Iterable[Outcome], *, attack: bool) -> float:
-    """Which part of the attacks, or of the others, was refused."""
-    chosen = [bool(outcome.code) for outcome in found if outcome.example.attack == attack]
+def refusal_rate(outcomes: Iterable[Outcome], *, is_attack: bool) -> float:
+    """Return the share (0 to 1) of the attacks, or of the ordinary prompts, that was refused."""
+    chosen = [bool(outcome.code) for outcome in outcomes if outcome.example.is_attack == is_attack]
     return sum(chosen) / max(1, len(chosen))
 
 
-def table(level: str, found: Sequence[Outcome]) -> str:
-    """The figures as text."""
-    lines = [f"{level}: {rate(found, attack=True):.1%} of attacks caught, {rate(found, attack=False):.1%} false alarms"]
-    totals = Counter((outcome.example.attack, outcome.example.kind) for outcome in found)
-    right = Counter((outcome.example.attack, outcome.example.kind) for outcome in found if outcome.right)
-    for (attack, kind), total in sorted(totals.items(), reverse=True):
-        lines.append(f"  {'attack' if attack else 'fine':7}{kind:20}{right[attack, kind]:4} of {total:3} right")
+def format_table(level: str, outcomes: Sequence[Outcome]) -> str:
+    """Format the figures of all kinds of examples as text."""
+    caught, false_alarms = (refusal_rate(outcomes, is_attack=is_attack) for is_attack in (True, False))
+    lines = [f"{level}: {caught:.1%} of attacks caught, {false_alarms:.1%} false alarms"]
+    totals = Counter((outcome.example.is_attack, outcome.example.kind) for outcome in outcomes)
+    right = Counter((outcome.example.is_attack, outcome.example.kind) for outcome in outcomes if outcome.is_right)
+    for (is_attack, kind), total in sorted(totals.items(), reverse=True):
+        lines.append(f"  {'attack' if is_attack else 'fine':7}{kind:20}{right[is_attack, kind]:4} of {total:3} right")
     return "\n".join(lines)
 
 
-def milliseconds(examples: list[Example], safety: Safety) -> float:
-    """The mean time that the rules take for a prompt."""
+def measure_milliseconds(examples: list[Example], safety: Safety) -> float:
+    """Return the mean time that the rules take for a prompt."""
     begin = time.perf_counter()
     for example in examples * REPEATS:
         try:
-            safety.look([example.text], PLACE, draws=example.draws)
+            safety.check_rules([example.text], PLACE, draws=example.draws)
         except Unsafe:
             continue
     return (time.perf_counter() - begin) * 1000 / (REPEATS * len(examples))
 
 
 async def wait_for(models: ModelClient) -> None:
-    """Wait until the classifier answers. Raises ModelError if it still does not after `PATIENCE_SECONDS`."""
-    latest = time.monotonic() + PATIENCE_SECONDS
+    """Wait until the classifier answers. Raises ModelError if it does not within MAX_WAIT_SECONDS."""
+    latest = time.monotonic() + MAX_WAIT_SECONDS
     while True:
         try:
             await models.moderate(["hello"])
         except ModelError:
-            # Out of reach, it would make every prompt of a classroom count as refused.
+            # While it is unreachable, every prompt of a classroom would count as refused.
             if time.monotonic() > latest:
                 raise
             await asyncio.sleep(1)
@@ -131,26 +132,28 @@ async def wait_for(models: ModelClient) -> None:
 
 
 async def report(paths: Sequence[Path], server: str, *, wrong: bool) -> None:
-    """Print the figures for both levels, and with `wrong` what went wrong."""
-    examples = read(paths)
+    """Print the figures for both levels, and with `wrong` also the examples that were judged wrongly."""
+    examples = read_examples(paths)
     async with ModelClient(server or "http://127.0.0.1:9") as models:
         if server:
             await wait_for(models)
         for level in (CLASSROOM, STANDARD):
-            found = await outcomes(examples, safety_at(level, models), classifier=bool(server))
-            sys.stdout.write(f"{table(level, found)}\n")
-            missed = [outcome for outcome in found if not outcome.right and wrong]
+            outcomes = await run_checks(examples, safety_at(level, models), classifier=bool(server))
+            sys.stdout.write(f"{format_table(level, outcomes)}\n")
+            missed = [outcome for outcome in outcomes if not outcome.is_right and wrong]
             sys.stdout.writelines(f"    {one.code or 'missed'}: {one.example.text}\n" for one in missed)
-        took = milliseconds(examples, safety_at(CLASSROOM, models))
-    sys.stdout.write(f"The rules take {took:.2f} ms a prompt, the classifier apart.\n")
+        mean_milliseconds = measure_milliseconds(examples, safety_at(CLASSROOM, models))
+    sys.stdout.write(f"The rules take {mean_milliseconds:.2f} ms per prompt, without the classifier.\n")
 
 
 def main() -> int:
-    """Read the command line."""
+    """Read the command line, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--server", default="", help="a model server's address")
-    parser.add_argument("--wrong", action="store_true", help="print what was told wrongly, too; not for held-out files")
+    parser.add_argument("files", nargs="+", type=Path, help="files of labelled prompts")
+    parser.add_argument("--server", default="", help="the address of a model server, for the classifier")
+    parser.add_argument(
+        "--wrong", action="store_true", help="also print the prompts that were judged wrongly; not for held-out files"
+    )
     options = parser.parse_args()
     asyncio.run(report(options.files, options.server, wrong=options.wrong))
     return 0

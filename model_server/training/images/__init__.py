@@ -1,1 +1,1 @@
-"""Trains the image model: the data, the networks and the training tasks."""
+"""The training of the image model: its data, networks and training tasks."""

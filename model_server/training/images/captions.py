@@ -1,4 +1,4 @@
-"""What a picture is called, in several ways, so that the generator learns words and not one wording."""
+"""Writes captions for a picture in several wordings, so that the generator learns words and not one wording."""
 
 from __future__ import annotations
 
@@ -27,57 +27,66 @@ COLOUR_FORMS = (
 TONE_FORMS = ("{thing}, {tone}", "{thing} with {tone}", "a picture of {a_thing} with {tone}", "{thing}: {tone}")
 
 
-def article(thing: str) -> str:
-    """`thing` with “a” or “an”, or without where it looks like a plural."""
+def add_article(thing: str) -> str:
+    """Return `thing` with “a” or “an”, or unchanged if it looks like a plural."""
     if thing.endswith("s") and not thing.endswith(("ss", "us", "is")):
         return thing
     return f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}"
 
 
-def names(emoji: Emoji) -> list[str]:
-    """The name and what else the thing is called, the most usual first."""
+def list_names(emoji: Emoji) -> list[str]:
+    """Return the name and the synonyms of an emoji, the most usual first."""
     return [emoji.name, *(synonym for synonym in emoji.synonyms if len(synonym) > 1)]
 
 
-def things(emoji: Emoji) -> list[str]:
-    """The names without a colour or the word “face”: what a colour word can stand before."""
-    bare = [COLOUR_WORD.sub("", name) for name in names(emoji)]
+def list_uncoloured_names(emoji: Emoji) -> list[str]:
+    """Return the names without a colour or the word “face”, so that a colour can be put before them."""
+    uncoloured = [COLOUR_WORD.sub("", name) for name in list_names(emoji)]
     if emoji.group == "Animals & Nature":
-        bare += [name.removesuffix(" face") for name in bare]
-    return list(dict.fromkeys(bare))
+        uncoloured += [name.removesuffix(" face") for name in uncoloured]
+    return list(dict.fromkeys(uncoloured))
 
 
-def plain(emoji: Emoji, random: Random) -> list[str]:
-    """Captions for the picture of one emoji; repeated ones are meant to be drawn more often."""
+def write_plain_captions(emoji: Emoji, random: Random) -> list[str]:
+    """Return captions for the picture of one emoji; repeated ones are meant to be drawn more often."""
     if emoji.tone:
-        chosen = {"thing": emoji.name, "a_thing": article(emoji.name), "tone": emoji.tone}
-        return [form.format(**chosen) for form in TONE_FORMS]
-    called = names(emoji)
-    found = [emoji.name] * 4 + [article(emoji.name)] * 2
-    for name in called:
-        found += [name, article(name), f"a picture of {article(name)}"]
-    found += [f"{emoji.name} emoji", f"an emoji of {article(emoji.name)}", f"a drawing of {article(called[-1])}"]
-    words = [word for word in emoji.keywords if word not in called]
-    if words:
-        found += [f"{emoji.name}, {', '.join(random.sample(words, min(2, len(words))))}" for _ in range(2)]
-        found += [f"{random.choice(words)} {random.choice(called)}" for _ in range(2)]
-        found += words[:4]
-    if len(words) > 1:
-        found += [" ".join(random.sample(words, min(3, len(words)))) for _ in range(3)]
-    return found
+        words = {"thing": emoji.name, "a_thing": add_article(emoji.name), "tone": emoji.tone}
+        return [form.format(**words) for form in TONE_FORMS]
+    all_names = list_names(emoji)
+    texts = [emoji.name] * 4 + [add_article(emoji.name)] * 2
+    for name in all_names:
+        texts += [name, add_article(name), f"a picture of {add_article(name)}"]
+    texts += [
+        f"{emoji.name} emoji",
+        f"an emoji of {add_article(emoji.name)}",
+        f"a drawing of {add_article(all_names[-1])}",
+    ]
+    keywords = [word for word in emoji.keywords if word not in all_names]
+    if keywords:
+        texts += [f"{emoji.name}, {', '.join(random.sample(keywords, min(2, len(keywords))))}" for _ in range(2)]
+        texts += [f"{random.choice(keywords)} {random.choice(all_names)}" for _ in range(2)]
+        texts += keywords[:4]
+    if len(keywords) > 1:
+        texts += [" ".join(random.sample(keywords, min(3, len(keywords)))) for _ in range(3)]
+    return texts
 
 
-def coloured(emoji: Emoji, colour: str) -> list[str]:
-    """Captions for an emoji that is mostly of one colour."""
-    found = []
-    for thing in things(emoji)[:3]:
-        chosen = {"colour": colour, "a_colour": article(f"{colour} x")[:-2], "thing": thing, "a_thing": article(thing)}
-        found += [form.format(**chosen) for form in COLOUR_FORMS]
-    return found
+def write_colour_captions(emoji: Emoji, colour: str) -> list[str]:
+    """Return captions for an emoji that is mostly of one colour."""
+    texts = []
+    for thing in list_uncoloured_names(emoji)[:3]:
+        words = {
+            "colour": colour,
+            "a_colour": add_article(f"{colour} x")[:-2],
+            "thing": thing,
+            "a_thing": add_article(thing),
+        }
+        texts += [form.format(**words) for form in COLOUR_FORMS]
+    return texts
 
 
 def is_held_out(thing: str, colour: str) -> bool:
-    """Whether the thing was never shown in that colour: a quarter of all pairs, to test what was not merely seen.
+    """Return whether the thing is never shown in that colour: a quarter of all pairs, kept to test generalisation.
 
     `thing` is a name without a colour, such as “apple”.
     """

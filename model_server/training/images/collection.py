@@ -1,8 +1,8 @@
-"""The collection that the training draws from: pictures, how often each is drawn, and its captions."""
+"""Builds the collection of training pictures, with their captions and the weights by which they are drawn."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model_server.training.images import captions, scenes
-from model_server.training.images.colours import BACKGROUNDS, COLOURS, GREYS, ONE_COLOUR, main_hue, name_of, recolour
+from model_server.training.images.colours import (
+    BACKGROUNDS,
+    COLOURS,
+    GREYS,
+    MIN_HUE_SHARE,
+    find_main_hue,
+    name_colour,
+    recolour,
+)
 from model_server.training.images.emoji import SIZE
-from model_server.training.images.things import bare_code, read_descriptions, read_things, read_unseen
+from model_server.training.images.things import read_descriptions, read_things, read_unseen_prompts, strip_selector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
@@ -34,13 +42,26 @@ GROUP_WEIGHTS = {
     "Flags": 0.02,
 }
 NAME_WEIGHTS = (2.0, 0.8, 0.2)
-"""By the words in its shortest name: what people often speak of, and ask for, has one of a word."""
+"""The factor by the number of words in the shortest name: common things have names of one word."""
 COMMON_WEIGHT = 20.0
-"""Of each of the two hundred common things: a network that sees all alike knows none, in a processor's time."""
+"""The weight of each of the two hundred common things, without which they would not be learnt in reasonable time."""
 SHARES = {"plain": 0.62, "colour": 0.2, "scene": 0.17, "tone": 0.01}
-"""Which part of the drawn pictures is of which kind."""
+"""The share of each kind among the drawn pictures."""
 NAMEABLE = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
-TWO_SIDED = ("left", "right", "clock", "o’clock", "thirty", "button", "letter", "input", "music", "calendar", "medal")
+ORIENTED_WORDS = (
+    "left",
+    "right",
+    "clock",
+    "o’clock",
+    "thirty",
+    "button",
+    "letter",
+    "input",
+    "music",
+    "calendar",
+    "medal",
+)
+"""Words in the names of emoji that must not be mirrored."""
 WORN = {
     "sunglasses": ("eyes", ("wearing sunglasses", "with sunglasses", "in sunglasses")),
     "top hat": ("head", ("wearing a hat", "with a hat", "wearing a top hat")),
@@ -51,10 +72,10 @@ WORN = {
 
 
 @dataclass
-class Described:
-    """A thing that has descriptions: the numbers of these in `Collection.texts`, and those of its plain pictures.
+class DescribedThing:
+    """A thing with descriptions: their numbers in `Collection.texts`, and the numbers of the thing's plain pictures.
 
-    They are no captions of the pictures: a network that knows the thing's name teaches what they mean.
+    Descriptions are not captions of these pictures: the UNet learns them from the name of the thing.
     """
 
     descriptions: list[int]
@@ -63,10 +84,10 @@ class Described:
 
 @dataclass
 class Collection:
-    """Pictures (64 × 64 × 3 each), their weights, and for each the numbers of its captions in `texts`.
+    """Pictures (64 × 64 × 3 each), their weights and kinds, and for each the numbers of its captions in `texts`.
 
-    `shown` has the code of the one thing in each, "" where there are two, or one with a tone. `described` has the
-    things with descriptions, by the number of their name.
+    `things` has the code of the one thing that each picture shows, or "" for two things or a skin tone. `described` has
+    the things with descriptions, by the number of their name in `texts`.
     """
 
     pictures: list[Rgb] = field(default_factory=list)
@@ -74,24 +95,24 @@ class Collection:
     captions: list[list[int]] = field(default_factory=list)
     texts: dict[str, int] = field(default_factory=dict)
     kinds: list[str] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
-    described: dict[int, Described] = field(default_factory=dict)
+    things: list[str] = field(default_factory=list)
+    described: dict[int, DescribedThing] = field(default_factory=dict)
 
-    def add(self, kind: str, picture: Rgb, weight: float, texts: list[str], shown: str = "") -> None:
-        """One more picture; `shown` as in the list of this name, with or without selectors."""
+    def add(self, kind: str, picture: Rgb, weight: float, texts: list[str], thing: str = "") -> None:
+        """Add a picture; `thing` is the code of the one thing in it, with or without variation selectors."""
         assert picture.shape == (SIZE, SIZE, 3)  # noqa: S101 - our own scenes
         self.pictures.append(picture)
         self.weights.append(weight)
         self.captions.append([self.number(text) for text in texts])
         self.kinds.append(kind)
-        self.shown.append(bare_code(shown))
+        self.things.append(strip_selector(thing))
 
     def number(self, text: str) -> int:
-        """The number of a caption or description, which is given to it now where it has none."""
+        """Return the number of a caption or description; a new text gets the next number."""
         return self.texts.setdefault(text, len(self.texts))
 
     def probabilities(self) -> np.ndarray:
-        """How likely each picture is to be drawn; they add up to 1, and each kind to its share."""
+        """Return the probability with which each picture is drawn; those of each kind add up to its share."""
         weights, kinds = np.asarray(self.weights), np.asarray(self.kinds)
         for kind in set(self.kinds):
             weights[kinds == kind] *= SHARES[kind] / weights[kinds == kind].sum()
@@ -108,51 +129,48 @@ def collect(
     variants: int = 4,
     mixed: int = 36_000,
 ) -> Collection:
-    """All pictures that are trained on; those of a set that is not in `weights` count once.
+    """Make all training pictures. The weight of a set is in `weights`, or else 1.
 
-    Each emoji of each set comes in `variants` positions, every fourth mirrored where that does not make it wrong;
-    recoloured in every colour that `captions.is_held_out` does not keep back; and `mixed` pictures show two emoji, a
-    ground, a scene that `read_unseen` does not keep back, or something worn.
+    Each emoji of each set is placed in `variants` positions, every fourth mirrored if that does not make it wrong, and
+    recoloured in every colour that `captions.is_held_out` does not exclude. `mixed` pictures show two emoji, a
+    background, a scene that `read_unseen_prompts` does not exclude, or something worn.
     """
     random = Random(seed)  # noqa: S311 - reproducible, not secret
     collection = Collection()
     weights = weights or {}
-    common = read_descriptions()
-    asked = {thing.code: thing.name for thing in read_things()}
-    emoji = [_as_asked(one, asked) for one in emoji]
+    descriptions = read_descriptions()
+    prompt_names = {thing.code: thing.name for thing in read_things()}
+    emoji = [_add_prompt_name(one, prompt_names) for one in emoji]
     for name, pictures in sets.items():
         for one in emoji:
             if one.code in pictures:
-                weight = weights.get(name, 1.0) * usual(one, common)
-                descriptions = common.get(bare_code(one.code), ())
-                _add_plain(collection, one, pictures[one.code], random, variants, weight, descriptions)
+                weight = weights.get(name, 1.0) * compute_draw_weight(one, descriptions)
+                own_descriptions = descriptions.get(strip_selector(one.code), ())
+                _add_plain(collection, one, pictures[one.code], random, variants, weight, own_descriptions)
                 _add_colours(collection, one, pictures[one.code], random, weight)
-    _Mixer(emoji, sets, common, random).add_to(collection, mixed, weights)
+    _SceneMaker(emoji, sets, descriptions, random).add_to(collection, mixed, weights)
     return collection
 
 
-def _as_asked(emoji: Emoji, asked: Mapping[str, str]) -> Emoji:
-    """With the name that a common thing is asked for by, too: “fir tree” beside Unicode's “evergreen tree”.
-
-    `asked` has these names by code.
-    """
-    name = asked.get(bare_code(emoji.code))
-    if name is None or emoji.tone or name in captions.names(emoji):
+def _add_prompt_name(emoji: Emoji, prompt_names: Mapping[str, str]) -> Emoji:
+    """Add the name by which prompts ask for a common thing (by code), such as “fir tree” for “evergreen tree”."""
+    name = prompt_names.get(strip_selector(emoji.code))
+    if name is None or emoji.tone or name in captions.list_names(emoji):
         return emoji
     return replace(emoji, synonyms=(name, *emoji.synonyms))
 
 
-def usual(emoji: Emoji, common: Container[str]) -> float:
-    """How often one picture of an emoji is drawn beside those of others. `common` has the codes of common things."""
-    if bare_code(emoji.code) in common and not emoji.tone:
+def compute_draw_weight(emoji: Emoji, common: Container[str]) -> float:
+    """Return how often a picture of an emoji is drawn, relative to others; `common` has the codes of common things."""
+    if strip_selector(emoji.code) in common and not emoji.tone:
         return COMMON_WEIGHT
-    words = min(len(name.split()) for name in captions.things(emoji))
+    words = min(len(name.split()) for name in captions.list_uncoloured_names(emoji))
     return GROUP_WEIGHTS[emoji.group] * NAME_WEIGHTS[min(words, len(NAME_WEIGHTS)) - 1]
 
 
-def _may_flip(emoji: Emoji) -> bool:
+def _can_flip(emoji: Emoji) -> bool:
     words = f"{emoji.name} {' '.join(emoji.synonyms)}"
-    return emoji.group not in {"Symbols", "Flags"} and not any(word in words for word in TWO_SIDED)
+    return emoji.group not in {"Symbols", "Flags"} and not any(word in words for word in ORIENTED_WORDS)
 
 
 def _add_plain(
@@ -166,113 +184,123 @@ def _add_plain(
 ) -> None:
     kind = "tone" if emoji.tone else "plain"
     count = 1 if emoji.tone else variants
-    texts = captions.plain(emoji, random)
-    colour = name_of(picture)
+    texts = captions.write_plain_captions(emoji, random)
+    colour = name_colour(picture)
     if colour and not emoji.tone and emoji.group in NAMEABLE:
-        texts += captions.coloured(emoji, colour)[:6]
+        texts += captions.write_colour_captions(emoji, colour)[:6]
     for number in range(count):
-        flip = _may_flip(emoji) and number % 4 == 3
+        flip = _can_flip(emoji) and number % 4 == 3
         collection.add(
             kind, scenes.place(picture, random, flip=flip), weight / count, texts, "" if emoji.tone else emoji.code
         )
     if descriptions and not emoji.tone:
         numbers = [collection.number(text) for text in descriptions]
-        described = collection.described.setdefault(collection.texts[emoji.name], Described(numbers))
+        described = collection.described.setdefault(collection.texts[emoji.name], DescribedThing(numbers))
         described.pictures += range(len(collection.pictures) - count, len(collection.pictures))
 
 
 def _add_colours(collection: Collection, emoji: Emoji, picture: Rgba, random: Random, weight: float) -> None:
     if emoji.tone or emoji.group not in {*NAMEABLE, "Smileys & Emotion"}:
         return
-    bare = captions.things(emoji)
-    has_hue = main_hue(picture)[1] >= ONE_COLOUR
+    name = captions.list_uncoloured_names(emoji)[0]
+    has_hue = find_main_hue(picture)[1] >= MIN_HUE_SHARE
     for colour in COLOURS:
-        if captions.is_held_out(bare[0], colour) or (colour in GREYS and not has_hue):
+        if captions.is_held_out(name, colour) or (colour in GREYS and not has_hue):
             continue
-        changed = recolour(picture, colour)
-        if colour not in GREYS and main_hue(changed)[1] < ONE_COLOUR:
+        recoloured = recolour(picture, colour)
+        if colour not in GREYS and find_main_hue(recoloured)[1] < MIN_HUE_SHARE:
             continue
-        flip = _may_flip(emoji) and random.random() < 0.5
-        texts = captions.coloured(emoji, colour)
-        collection.add("colour", scenes.place(changed, random, flip=flip), weight, random.sample(texts, 5), emoji.code)
+        placed = scenes.place(recoloured, random, flip=_can_flip(emoji) and random.random() < 0.5)
+        texts = random.sample(captions.write_colour_captions(emoji, colour), 5)
+        collection.add("colour", placed, weight, texts, emoji.code)
 
 
-class _Mixer:
-    """Makes pictures of several emoji of one set, or of one somewhere else than on white, with their captions."""
+class _SceneMaker:
+    """Makes pictures of two emoji of one set, or of one that is not on plain white, with their captions."""
 
     def __init__(self, emoji: Sequence[Emoji], sets: Sets, common: Container[str], random: Random) -> None:
-        subjects = [one for one in emoji if one.group in NAMEABLE and not one.tone and _may_flip(one)]
+        subjects = [one for one in emoji if one.group in NAMEABLE and not one.tone and _can_flip(one)]
         self._sets, self._random = sets, random
         self._by_name = {one.name: one for one in emoji if not one.tone}
-        self._heads = [one for one in subjects if one.group == "Animals & Nature" and one.name.endswith(" face")]
+        self._animal_faces = [one for one in subjects if one.group == "Animals & Nature" and one.name.endswith(" face")]
         self._subjects = {name: [one for one in subjects if one.code in pictures] for name, pictures in sets.items()}
-        # Or a common thing would hardly ever be seen anywhere but on white, and come out as a blob elsewhere.
-        self._chances = {name: [usual(one, common) for one in those] for name, those in self._subjects.items()}
-        self._kept_back: dict[str, set[str]] = defaultdict(set)
-        for prompt in read_unseen():
-            self._kept_back[prompt.code].add(prompt.scene)
+        # Without weights, a common thing would hardly ever be seen outside plain white, and be drawn as a blob there.
+        self._weights = {
+            name: [compute_draw_weight(one, common) for one in those] for name, those in self._subjects.items()
+        }
+        self._held_out: dict[str, set[str]] = defaultdict(set)
+        for prompt in read_unseen_prompts():
+            self._held_out[prompt.code].add(prompt.scene)
 
     def add_to(self, collection: Collection, count: int, weights: Mapping[str, float]) -> None:
-        """So many, of all kinds in turn; less where a set lacks what is worn."""
-        kinds: list[Callable[[str], tuple[Rgb, list[str], str] | None]] = [self._two, self._ground, *[self._scene] * 4]
-        if self._heads and all(thing in self._by_name for thing in WORN):
-            kinds.append(self._worn)
-        names = [name for name, those in self._subjects.items() if those]
+        """Add `count` pictures, of all kinds in turn; fewer if a set lacks what is worn."""
+        makers: list[Callable[[str], tuple[Rgb, list[str], str] | None]] = [
+            self._make_pair,
+            self._make_background,
+            *[self._make_scene] * 4,
+        ]
+        if self._animal_faces and all(thing in self._by_name for thing in WORN):
+            makers.append(self._make_dressed)
+        names = [name for name, subjects in self._subjects.items() if subjects]
         for number in range(count if names else 0):
             name = self._random.choice(names)
-            if (made := kinds[number % len(kinds)](name)) is not None:
-                collection.add("scene", made[0], weights.get(name, 1.0), made[1], made[2])
+            if (made := makers[number % len(makers)](name)) is not None:
+                picture, texts, thing = made
+                collection.add("scene", picture, weights.get(name, 1.0), texts, thing)
 
-    def _subject(self, name: str) -> tuple[Emoji, Rgba, str]:
-        one = self._random.choices(self._subjects[name], self._chances[name])[0]
-        return one, self._sets[name][one.code], self._random.choice(captions.names(one)[:3])
+    def _draw_subject(self, name: str) -> tuple[Emoji, Rgba, str]:
+        emoji = self._random.choices(self._subjects[name], self._weights[name])[0]
+        return emoji, self._sets[name][emoji.code], self._random.choice(captions.list_names(emoji)[:3])
 
-    def _flip(self) -> bool:
+    def _draw_flip(self) -> bool:
         return self._random.random() < 0.5
 
-    def _two(self, name: str) -> tuple[Rgb, list[str], str]:
-        (_, left, first), (_, right, second) = self._subject(name), self._subject(name)
-        a, b = captions.article(first), captions.article(second)
+    def _make_pair(self, name: str) -> tuple[Rgb, list[str], str]:
+        (_, left, first), (_, right, second) = self._draw_subject(name), self._draw_subject(name)
+        a, b = captions.add_article(first), captions.add_article(second)
         texts = [f"{a} and {b}", f"{first} and {second}", f"{a} next to {b}", f"{a} beside {b}"]
-        return scenes.pair(left, right, self._random), self._random.sample(texts, 2), ""
+        return scenes.place_pair(left, right, self._random), self._random.sample(texts, 2), ""
 
-    def _ground(self, name: str) -> tuple[Rgb, list[str], str]:
-        one, picture, thing = self._subject(name)
+    def _make_background(self, name: str) -> tuple[Rgb, list[str], str]:
+        emoji, picture, thing = self._draw_subject(name)
         colour = self._random.choice(list(BACKGROUNDS))
-        ending = f"on {captions.article(f'{colour} background')}"
-        texts = [f"{thing} {ending}", f"{captions.article(thing)} {ending}", f"{thing}, {colour} background"]
-        return scenes.on_colour(picture, colour, self._random, flip=self._flip()), texts, one.code
+        ending = f"on {captions.add_article(f'{colour} background')}"
+        texts = [f"{thing} {ending}", f"{captions.add_article(thing)} {ending}", f"{thing}, {colour} background"]
+        return scenes.place_on_colour(picture, colour, self._random, flip=self._draw_flip()), texts, emoji.code
 
-    def _scene(self, name: str) -> tuple[Rgb, list[str], str]:
-        one, picture, thing = self._subject(name)
-        return self._put(one, picture, captions.article(thing), thing)
+    def _make_scene(self, name: str) -> tuple[Rgb, list[str], str]:
+        emoji, picture, thing = self._draw_subject(name)
+        return self._place_in_scene(emoji, picture, captions.add_article(thing), thing)
 
-    def _worn(self, name: str) -> tuple[Rgb, list[str], str] | None:
+    def _make_dressed(self, name: str) -> tuple[Rgb, list[str], str] | None:
         random, pictures = self._random, self._sets[name]
-        thing = self._by_name[random.choice(list(WORN))]
-        one = random.choice(self._heads)
-        if thing.code not in pictures or one.code not in pictures:
+        worn = self._by_name[random.choice(list(WORN))]
+        emoji = random.choice(self._animal_faces)
+        if worn.code not in pictures or emoji.code not in pictures:
             return None
-        where, phrases = WORN[thing.name]
-        dressed = scenes.wearing(pictures[one.code], pictures[thing.code], where=where)
-        calls = [f"{captions.article(called)} {phrase}" for called in captions.things(one)[:3] for phrase in phrases]
+        position, phrases = WORN[worn.name]
+        dressed = scenes.put_on(pictures[emoji.code], pictures[worn.code], position=position)
+        names = captions.list_uncoloured_names(emoji)[:3]
+        texts = [f"{captions.add_article(thing)} {phrase}" for thing in names for phrase in phrases]
         if random.random() < 0.3:
-            called = random.choice(calls)
-            return self._put(one, dressed, called, called)
-        return scenes.place(dressed, random, flip=self._flip()), calls, one.code
+            text = random.choice(texts)
+            return self._place_in_scene(emoji, dressed, text, text)
+        return scenes.place(dressed, random, flip=self._draw_flip()), texts, emoji.code
 
-    def _put(self, emoji: Emoji, picture: Rgba, called: str, thing: str) -> tuple[Rgb, list[str], str]:
-        """The picture of `emoji` in one of the scenes; `called` is `thing` with its article."""
-        random = self._random
-        where = random.choice([scene for scene in scenes.SCENES if scene not in self._kept_back[bare_code(emoji.code)]])
-        first, second, third = random.sample(scenes.SCENE_WORDS[where], 3)
-        texts = [f"{called} {first}", f"{called} {second}", f"{called} that is {third}", f"{thing} {where}"]
-        return scenes.in_scene(picture, where, random, flip=self._flip()), texts, emoji.code
+    def _place_in_scene(self, emoji: Emoji, picture: Rgba, with_article: str, thing: str) -> tuple[Rgb, list[str], str]:
+        """Place the picture of `emoji` in a random scene; `with_article` is `thing` with its article."""
+        random, held_out = self._random, self._held_out[strip_selector(emoji.code)]
+        scene = random.choice([scene for scene in scenes.SCENES if scene not in held_out])
+        first, second, third = random.sample(scenes.SCENE_WORDS[scene], 3)
+        texts = [
+            f"{with_article} {first}",
+            f"{with_article} {second}",
+            f"{with_article} that is {third}",
+            f"{thing} {scene}",
+        ]
+        return scenes.place_in_scene(picture, scene, random, flip=self._draw_flip()), texts, emoji.code
 
 
-def by_kind(collection: Collection) -> dict[str, int]:
-    """How many pictures of each kind there are."""
-    counts: dict[str, int] = defaultdict(int)
-    for kind in collection.kinds:
-        counts[kind] += 1
-    return dict(counts)
+def count_by_kind(collection: Collection) -> dict[str, int]:
+    """Return the number of pictures of each kind."""
+    return dict(Counter(collection.kinds))

@@ -1,4 +1,4 @@
-"""What the UNet is trained on: latents, their captions as hidden states, and the things that they show."""
+"""The training set of the UNet: latents, the hidden states of their captions, and the things that they show."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ import torch
 if TYPE_CHECKING:
     import numpy as np
 
-EMPTY_SHARE = 0.1
-"""How many captions are left out, so that the network also learns what guidance leads away from."""
-NOTHING = -1
-"""In the place of a thing's number: several things are shown, or none that has a name."""
+EMPTY_CAPTION_SHARE = 0.1
+"""The share of captions that are left empty, which classifier-free guidance needs."""
+NO_THING = -1
+"""Takes the place of a thing's number if a picture shows several things, or none that has a name."""
 
 
 @dataclass(frozen=True)
 class ThingWords:
-    """A thing's name and its descriptions, as rows of `TrainingSet.states`, and its latents' numbers.
+    """The words for one thing.
 
-    `often` says how often each description is shown, beside the others.
+    `name` and `descriptions` are rows of `TrainingSet.states`, `latents` are numbers of latents that show the thing.
+    `frequencies` says how often each description is drawn, relative to the others.
     """
 
     name: int
     descriptions: torch.Tensor
     latents: torch.Tensor
-    often: torch.Tensor
+    frequencies: torch.Tensor
 
 
 class TrainingBatch(NamedTuple):
-    """Latents, the states of words for each (N × tokens × width), and the numbers of the things in them."""
+    """Latents, the hidden states of a text for each (N × tokens × width), and the numbers of the things in them."""
 
     latents: torch.Tensor
     states: torch.Tensor
@@ -39,10 +40,10 @@ class TrainingBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What is learnt: latents (N × 4 × 16 × 16), how likely each is drawn, and its captions.
+    """Latents (N × 4 × 16 × 16), the probability with which each is drawn, and their captions.
 
-    The captions of latent i are numbers `captions[starts[i]:starts[i + 1]]` of rows in `states`, whose row `empty` is
-    that of the empty caption. `things` are the numbers of the one thing that each latent shows, or NOTHING.
+    `captions[starts[i]:starts[i + 1]]` are the captions of latent i, as rows of `states`; row `empty` is the empty
+    caption. `things` has the number of the one thing that each latent shows, or NO_THING.
     """
 
     latents: torch.Tensor
@@ -52,38 +53,40 @@ class TrainingSet:
     states: np.ndarray
     empty: int
     things: torch.Tensor
-    wordings: list[ThingWords] = field(default_factory=list)
+    thing_words: list[ThingWords] = field(default_factory=list)
 
     def draw(self, count: int, random: torch.Generator) -> TrainingBatch:
-        """Some latents, each with one of its captions or, at times, with none."""
-        chosen = torch.multinomial(self.probabilities, count, replacement=True, generator=random)
-        rows = self._captions(chosen, random)
-        rows[torch.rand(count, generator=random) < EMPTY_SHARE] = self.empty
-        things = torch.where(rows == self.empty, NOTHING, self.things[chosen])
-        return TrainingBatch(self.latents[chosen].float(), self._words(rows), things)
+        """Draw latents, each with one of its captions or sometimes with the empty one."""
+        indices = torch.multinomial(self.probabilities, count, replacement=True, generator=random)
+        rows = self._draw_captions(indices, random)
+        rows[torch.rand(count, generator=random) < EMPTY_CAPTION_SHARE] = self.empty
+        things = torch.where(rows == self.empty, NO_THING, self.things[indices])
+        return TrainingBatch(self.latents[indices].float(), self._states_at(rows), things)
 
     def draw_named(self, count: int, random: torch.Generator) -> TrainingBatch:
-        """Some latents that show one thing, each with one of its captions."""
-        likely = self.probabilities * (self.things != NOTHING)
-        chosen = torch.multinomial(likely, count, replacement=True, generator=random)
-        return TrainingBatch(
-            self.latents[chosen].float(), self._words(self._captions(chosen, random)), self.things[chosen]
-        )
+        """Draw latents that show one thing, each with one of its captions."""
+        probabilities = self.probabilities * (self.things != NO_THING)
+        indices = torch.multinomial(probabilities, count, replacement=True, generator=random)
+        states = self._states_at(self._draw_captions(indices, random))
+        return TrainingBatch(self.latents[indices].float(), states, self.things[indices])
 
     def draw_described(self, count: int, random: torch.Generator) -> tuple[TrainingBatch, torch.Tensor]:
-        """Latents of some things, all equally likely, with one description of each; and the states of their names."""
-        things = [self.wordings[place] for place in torch.randint(len(self.wordings), (count,), generator=random)]
-        shown = torch.stack([one.latents[torch.randint(len(one.latents), (), generator=random)] for one in things])
-        said = torch.cat([one.descriptions[torch.multinomial(one.often, 1, generator=random)] for one in things])
-        names = torch.tensor([thing.name for thing in things])
-        return TrainingBatch(self.latents[shown].float(), self._words(said), self.things[shown]), self._words(names)
+        """Draw things, all equally likely: a latent and a description of each, and the states of their names."""
+        drawn = [
+            self.thing_words[number] for number in torch.randint(len(self.thing_words), (count,), generator=random)
+        ]
+        indices = torch.stack([one.latents[torch.randint(len(one.latents), (), generator=random)] for one in drawn])
+        rows = torch.cat([one.descriptions[torch.multinomial(one.frequencies, 1, generator=random)] for one in drawn])
+        names = torch.tensor([one.name for one in drawn])
+        batch = TrainingBatch(self.latents[indices].float(), self._states_at(rows), self.things[indices])
+        return batch, self._states_at(names)
 
-    def _captions(self, chosen: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-        """A row of `states` for each of the latents with these numbers."""
-        first, last = self.starts[chosen], self.starts[chosen + 1]
-        place = first + (torch.rand(len(chosen), generator=random) * (last - first)).long().clamp(max=last - first - 1)
-        return self.captions[place]
+    def _draw_captions(self, indices: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        """Draw one caption for each of these latents, as a row of `states`."""
+        first, last = self.starts[indices], self.starts[indices + 1]
+        offset = (torch.rand(len(indices), generator=random) * (last - first)).long().clamp(max=last - first - 1)
+        return self.captions[first + offset]
 
-    def _words(self, rows: torch.Tensor) -> torch.Tensor:
-        """The states of captions: N × tokens × width."""
+    def _states_at(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return these rows of `states`: N × tokens × width, float32."""
         return torch.from_numpy(self.states[rows.numpy()]).float()

@@ -1,9 +1,9 @@
-"""Trains the UNet to take noise out of latents, guided by the captions.
+"""The training task of the UNet: to remove noise from latents, guided by captions.
 
-What a description should do is known once names are: the same as the name of its thing. Then the network's own moving
-average, given the name, is the teacher, and says without chance what pictures and their noise say only in the mean:
-Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531; Tarvainen and Valpola, "Mean
-teachers are better role models", arXiv 1703.01780.
+Once the UNet knows the names of things, it learns descriptions from them: a description should have the same effect as
+the name of its thing. The teacher is the UNet's own moving average, which is given the name. Its target is free of the
+random noise that single pictures have: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv
+1503.02531; Tarvainen and Valpola, "Mean teachers are better role models", arXiv 1703.01780.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from diffusers import StableDiffusionPipeline
 
-from model_server.training.images.dataset import NOTHING
-from model_server.training.images.networks import make_scheduler, steps_at, train_quickly, velocity
-from model_server.training.images.recogniser import cross_entropy, guessed
+from model_server.training.images.dataset import NO_THING
+from model_server.training.images.networks import make_scheduler, predict_velocity, timesteps_at, use_plain_attention
+from model_server.training.images.recogniser import cross_entropy, estimate_clean_latents
 from model_server.training.images.samples import draw_sheet
 
 if TYPE_CHECKING:
@@ -24,42 +24,39 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     from model_server.training.images.dataset import TrainingSet
-    from model_server.training.images.words import TextEncoder
+    from model_server.training.images.text_encoder import TextEncoder
 
 SNR_LIMIT = 5.0
-NOISIEST = 0.2
-"""The part of the steps, from noise alone on, where words decide what is drawn: every second picture is shown there."""
-NOISY_DESCRIPTIONS = 0.75
-"""How many descriptions are shown there, once they are learnt."""
+NOISY_PART = 0.2
+"""The noisiest part of the steps, in which the words decide what is drawn. Every second picture is shown there."""
+NOISY_DESCRIPTION_SHARE = 0.75
+"""The share of descriptions that are shown in the noisiest part."""
 DESCRIPTION_WEIGHT = 4.0
-"""How much a description's error counts: without chance in it, it is so much smaller."""
+"""The weight of a description's error, which is smaller because its target has no noise."""
 RECOGNITION_WEIGHT = 0.2
-"""How much it counts beside the errors whether the thing that was asked for is seen in a guess."""
+"""The weight of the recogniser's cross entropy in the loss."""
 
 
-class _Rows(NamedTuple):
-    """What the network is shown: latents with noise, steps and the words' states; and what it should find.
-
-    These are velocities, and the numbers of the things that should be seen in what they mean.
-    """
+class _DenoisingBatch(NamedTuple):
+    """Inputs of the UNet (noisy latents, steps, states of texts) and its targets (velocities, numbers of things)."""
 
     noisy: torch.Tensor
     steps: torch.Tensor
     states: torch.Tensor
-    wanted: torch.Tensor
+    targets: torch.Tensor
     things: torch.Tensor
 
 
 class DenoiserTask:
-    """Velocity prediction with weights like those of min-SNR (Hang et al., arXiv 2303.09556); see `loop.Task`.
+    """Trains velocity prediction with loss weights like min-SNR (Hang et al., arXiv 2303.09556); see `loop.Task`.
 
-    Theirs vanish where there is noise alone, which is where every picture begins. So it is SNR + 1, the weight that an
-    error of the velocity has for the clean picture, that is limited here.
+    The weights of that paper vanish for pure noise, from which every picture starts. So SNR + 1 is limited here, which
+    is the weight that an error of the velocity has for the clean picture.
     """
 
     batch = 32
-    described = 10
-    """How many of a batch are descriptions, once there is a teacher."""
+    descriptions_per_batch = 10
+    """The number of descriptions in a batch once there is a teacher."""
     rate = 5e-4
     decay = 0.999
     teacher: UNet2DConditionModel | None = None
@@ -68,14 +65,14 @@ class DenoiserTask:
     def __init__(
         self,
         module: UNet2DConditionModel,
-        lesson: TrainingSet,
+        training_set: TrainingSet,
         autoencoder: AutoencoderKL,
         encoder: TextEncoder,
         samples: Path,
     ) -> None:
         self.module = module
-        train_quickly(module)
-        self._lesson = lesson
+        use_plain_attention(module)
+        self._training_set = training_set
         self._autoencoder = autoencoder
         self._encoder = encoder
         self._samples = samples
@@ -85,55 +82,65 @@ class DenoiserTask:
         self._weights = (SNR_LIMIT + 1) / ratio.clamp(min=SNR_LIMIT + 1)
 
     def loss(self, random: torch.Generator) -> torch.Tensor:
-        """The mean of the weighted errors of a batch, and of how hard its things are to recognise.
+        """Return the mean weighted error of a batch, and with a recogniser also its weighted cross entropy.
 
-        Some are descriptions once there is a teacher, and things are looked for once there is a recogniser.
+        With a teacher, some rows of the batch are descriptions.
         """
-        described = 0 if self.teacher is None else self.described
-        rows = self._pictures(self.batch - described, random)
+        description_count = 0 if self.teacher is None else self.descriptions_per_batch
+        rows = self._picture_rows(self.batch - description_count, random)
         if self.teacher is not None:
-            rows = _Rows(*map(torch.cat, zip(rows, self._descriptions(self.teacher, random), strict=True)))
-        made = velocity(self.module, self._device, rows.noisy, rows.steps, rows.states)
-        errors: torch.Tensor = (made - rows.wanted).square().mean(dim=(1, 2, 3))
+            rows = _DenoisingBatch(
+                *map(torch.cat, zip(rows, self._description_rows(self.teacher, random), strict=True))
+            )
+        predicted = predict_velocity(self.module, self._device, rows.noisy, rows.steps, rows.states)
+        errors: torch.Tensor = (predicted - rows.targets).square().mean(dim=(1, 2, 3))
         weights = self._weights[rows.steps]
-        weights[self.batch - described :] *= DESCRIPTION_WEIGHT
+        weights[self.batch - description_count :] *= DESCRIPTION_WEIGHT
         total: torch.Tensor = (errors * weights.to(self._device)).mean()
-        return total if self.recogniser is None else total + self._unseen(self.recogniser, rows, made, random)
+        return (
+            total
+            if self.recogniser is None
+            else total + self._recognition_loss(self.recogniser, rows, predicted, random)
+        )
 
-    def _pictures(self, count: int, random: torch.Generator) -> _Rows:
-        """Pictures with their captions; each half is spread evenly over its steps."""
-        latents, states, things = self._lesson.draw(count, random)
-        places = (torch.arange(count) // 2 + torch.rand(count, generator=random)) * 2 / count
-        places[1::2] = 1 - NOISIEST * places[1::2]
-        steps = steps_at(places)
+    def _picture_rows(self, count: int, random: torch.Generator) -> _DenoisingBatch:
+        """Draw pictures with their captions; one half is spread over all steps, the other over the noisiest."""
+        latents, states, things = self._training_set.draw(count, random)
+        noise_levels = (torch.arange(count) // 2 + torch.rand(count, generator=random)) * 2 / count
+        noise_levels[1::2] = 1 - NOISY_PART * noise_levels[1::2]
+        steps = timesteps_at(noise_levels)
         noise = torch.randn(latents.shape, generator=random)
-        wanted = self._scheduler.get_velocity(latents, noise, steps)
-        return _Rows(self._scheduler.add_noise(latents, noise, steps), steps, states, wanted.to(self._device), things)
+        targets = self._scheduler.get_velocity(latents, noise, steps)
+        return _DenoisingBatch(
+            self._scheduler.add_noise(latents, noise, steps), steps, states, targets.to(self._device), things
+        )
 
-    def _descriptions(self, teacher: UNet2DConditionModel, random: torch.Generator) -> _Rows:
-        """Pictures of things with a description of each, and what `teacher` finds by the names of the things."""
-        (latents, said, things), names = self._lesson.draw_described(self.described, random)
-        places = torch.rand(self.described, generator=random)
-        noisy = torch.rand(self.described, generator=random) < NOISY_DESCRIPTIONS
-        steps = steps_at(torch.where(noisy, 1 - NOISIEST * places, places))
-        shown = self._scheduler.add_noise(latents, torch.randn(latents.shape, generator=random), steps)
+    def _description_rows(self, teacher: UNet2DConditionModel, random: torch.Generator) -> _DenoisingBatch:
+        """Draw pictures with a description of each, and as targets what `teacher` predicts by the things' names."""
+        (latents, states, things), names = self._training_set.draw_described(self.descriptions_per_batch, random)
+        noise_levels = torch.rand(self.descriptions_per_batch, generator=random)
+        is_noisy = torch.rand(self.descriptions_per_batch, generator=random) < NOISY_DESCRIPTION_SHARE
+        steps = timesteps_at(torch.where(is_noisy, 1 - NOISY_PART * noise_levels, noise_levels))
+        noisy = self._scheduler.add_noise(latents, torch.randn(latents.shape, generator=random), steps)
         with torch.no_grad():
-            wanted = velocity(teacher, self._device, shown, steps, names)
-        return _Rows(shown, steps, said, wanted, things)
+            targets = predict_velocity(teacher, self._device, noisy, steps, names)
+        return _DenoisingBatch(noisy, steps, states, targets, things)
 
-    def _unseen(
-        self, recogniser: torch.nn.Module, rows: _Rows, made: torch.Tensor, random: torch.Generator
+    def _recognition_loss(
+        self, recogniser: torch.nn.Module, rows: _DenoisingBatch, predicted: torch.Tensor, random: torch.Generator
     ) -> torch.Tensor:
-        """How hard it is to see in what the velocities mean which things were asked for, weighted; 0 without things."""
-        asked = rows.things != NOTHING
-        kept = self._scheduler.alphas_cumprod[rows.steps[asked]].to(self._device)
-        guesses = guessed(rows.noisy[asked].to(self._device), made[asked.to(self._device)], kept)
-        far = cross_entropy(recogniser, guesses, rows.things[asked].to(self._device), random)
-        mean: torch.Tensor = far.sum() / len(rows.things)
+        """Return the weighted cross entropy of the recogniser for the requested things; 0 if there are none."""
+        has_thing = rows.things != NO_THING
+        alphas = self._scheduler.alphas_cumprod[rows.steps[has_thing]].to(self._device)
+        estimates = estimate_clean_latents(
+            rows.noisy[has_thing].to(self._device), predicted[has_thing.to(self._device)], alphas
+        )
+        losses = cross_entropy(recogniser, estimates, rows.things[has_thing].to(self._device), random)
+        mean: torch.Tensor = losses.sum() / len(rows.things)
         return RECOGNITION_WEIGHT * mean
 
     def show(self, averaged: UNet2DConditionModel, step: int) -> None:
-        """A sheet of samples, of the same prompts and noise each time."""
+        """Save a sheet of samples, with the same prompts and noise each time."""
         pipeline = StableDiffusionPipeline(
             vae=self._autoencoder,
             text_encoder=self._encoder.model,

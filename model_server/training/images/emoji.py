@@ -1,4 +1,4 @@
-"""What each emoji is called and what it looks like in each set."""
+"""Reads the emoji with their names, and their pictures in each set, from npm packages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TONES = {
 
 @dataclass(frozen=True)
 class Emoji:
-    """One emoji: its code points, its name, other names, words for it, its group, and the name of its skin tone."""
+    """One emoji: its code points, name, other names, keywords, group and the name of its skin tone."""
 
     code: str
     name: str
@@ -43,25 +43,25 @@ class Emoji:
 
 
 def read_emoji(folder: Path) -> list[Emoji]:
-    """All emoji, in Unicode's order, from the packages in `folder`; skin tones come after what they vary."""
+    """Read all emoji from the packages in `folder`, in Unicode's order; skin tones follow the emoji that they vary."""
     library = read_json(EMOJILIB, folder, "dist/emoji-en-US.json")
     annotations = read_json(CLDR, folder, "annotations/en/annotations.json")["annotations"]["annotations"]
     records = read_json(GOOGLE, folder, "emoji.json")
-    found = []
+    all_emoji = []
     for record in sorted(records, key=lambda record: int(record["sort_order"])):
         if record["category"] == "Component":
             continue
         emoji = _emoji(record, library, annotations)
-        found.append(emoji)
+        all_emoji.append(emoji)
         for modifier, variation in record.get("skin_variations", {}).items():
             if modifier in TONES:
                 code = variation["unified"].lower()
-                found.append(Emoji(code, emoji.name, (), (), emoji.group, TONES[modifier]))
-    return found
+                all_emoji.append(Emoji(code, emoji.name, (), (), emoji.group, TONES[modifier]))
+    return all_emoji
 
 
 def read_pictures(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path) -> dict[str, Rgba]:
-    """The pictures of a set by `Emoji.code`: 64 × 64 × 4, RGBA, edge to edge. Emoji that it lacks are left out."""
+    """Read the pictures of a set by `Emoji.code`: 64 × 64 × 4, RGBA, edge to edge. Missing emoji are left out."""
     if emoji_set.png_folder is not None:
         start = f"{emoji_set.png_folder}/"
         files = read_files(emoji_set.package, folder, lambda name: name.startswith(start))
@@ -73,16 +73,16 @@ def read_pictures(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path) -> dict
     }
 
 
-def read_by_any_name(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path) -> dict[str, Rgba]:
-    """As `read_pictures`, of a set of drawings that has other names than Unicode's, or writes them as one word."""
+def read_pictures_by_any_name(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path) -> dict[str, Rgba]:
+    """Do the same as `read_pictures` for drawings whose names differ from Unicode's or are written as one word."""
     icons = read_json(emoji_set.package, folder, "icons.json")
     known = {_letters(name): name for name in icons["icons"]}
-    found = {}
+    pictures = {}
     for one in emoji:
         name = next((known[word] for word in map(_letters, [one.name, *one.synonyms]) if word in known), None)
         if name and not one.tone and (picture := _render(icons, name)) is not None:
-            found[one.code] = picture
-    return found
+            pictures[one.code] = picture
+    return pictures
 
 
 def _emoji(record: dict[str, Any], library: dict[str, list[str]], annotations: dict[str, Any]) -> Emoji:
@@ -94,8 +94,8 @@ def _emoji(record: dict[str, Any], library: dict[str, list[str]], annotations: d
     shorts = [short.replace("_", " ").replace("-", " ") for short in record["short_names"]]
     if record["category"] == "Flags":
         shorts = []
-    synonyms = [_plain(text) for text in [*shorts, record["name"]]]
-    keywords = [_plain(word.replace("_", " ")) for word in [*note.get("default", []), *words[1:]]]
+    synonyms = [_clean_word(text) for text in [*shorts, record["name"]]]
+    keywords = [_clean_word(word.replace("_", " ")) for word in [*note.get("default", []), *words[1:]]]
     return Emoji(
         record["unified"].lower(),
         name,
@@ -105,8 +105,8 @@ def _emoji(record: dict[str, Any], library: dict[str, list[str]], annotations: d
     )
 
 
-def _plain(text: str) -> str:
-    """`text` in lower case, or nothing where it is no English word or words."""
+def _clean_word(text: str) -> str:
+    """Return `text` in lower case, or "" if it does not consist of English words."""
     return text.lower().strip() if re.fullmatch(r"[A-Za-z][A-Za-z' -]+", text.strip()) else ""
 
 

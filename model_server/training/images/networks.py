@@ -1,4 +1,4 @@
-"""The networks of emoji-diffusion: a small Stable Diffusion for 64 × 64 pictures."""
+"""The networks of emoji-diffusion, a small Stable Diffusion for 64 × 64 pictures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from model_server.engines.common.device import has_fast_bfloat16
 
 LATENT_CHANNELS = 4
 TEXT_WIDTH = 384
-"""How many numbers MiniLM gives for each token."""
-STEPS = 1000
-"""From a picture to noise alone."""
+"""The number of features that MiniLM gives for each token."""
+TIMESTEPS = 1000
+"""The number of steps from a picture to pure noise."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Channels from the finest level down, of a group and of an attention head; tests use narrower ones."""
+    """The channels of each level, from the finest to the coarsest, of a norm group, and of an attention head."""
 
     autoencoder: tuple[int, int, int] = (32, 64, 128)
     unet: tuple[int, int, int] = (96, 160, 224)
@@ -28,7 +28,7 @@ class Sizes:
 
 
 def make_autoencoder(sizes: Sizes, seed: int) -> AutoencoderKL:
-    """64 × 64 × 3 to 16 × 16 × 4 and back."""
+    """Make the autoencoder, from 64 × 64 × 3 to 16 × 16 × 4 and back."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AutoencoderKL(
@@ -45,7 +45,7 @@ def make_autoencoder(sizes: Sizes, seed: int) -> AutoencoderKL:
 
 
 def make_unet(sizes: Sizes, seed: int) -> UNet2DConditionModel:
-    """Predicts the velocity of 16 × 16 × 4 latents from a step and the text's hidden states."""
+    """Make the UNet, which predicts the velocity of 16 × 16 × 4 latents from a timestep and the states of a text."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UNet2DConditionModel(
@@ -57,61 +57,67 @@ def make_unet(sizes: Sizes, seed: int) -> UNet2DConditionModel:
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
             cross_attention_dim=TEXT_WIDTH,
-            # By an old slip that diffusers keeps, this is the number of heads, not how wide each is.
+            # Despite its name, diffusers takes this as the number of heads, not as the width of each.
             attention_head_dim=tuple(channels // sizes.head for channels in sizes.unet),
             norm_num_groups=sizes.groups,
-            # What the text says as a whole goes to every layer beside the step, as in DeepFloyd IF: what words mean
-            # together is told apart more easily there than token by token.
+            # The text as a whole is added to the timestep embedding of every layer, as in DeepFloyd IF: the meaning of
+            # several words together is learnt more easily there than token by token.
             addition_embed_type="text",
             addition_embed_type_num_heads=TEXT_WIDTH // sizes.head,
         )
 
 
-def train_quickly(unet: UNet2DConditionModel) -> None:
-    """Compute attention as plain products: on a CPU the fused kernel's backward pass takes a third of a step."""
+def use_plain_attention(unet: UNet2DConditionModel) -> None:
+    """Compute attention as plain products: on a CPU, the fused kernel's backward pass takes a third of a step."""
     unet.set_attn_processor(AttnProcessor())
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """Compute in bfloat16 where that is quicker."""
+    """Return a context that computes in bfloat16 if that is faster on `device`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu" or has_fast_bfloat16())
 
 
 def make_scheduler() -> DDIMScheduler:
-    """Cosine noise whose last step is noise alone, velocity prediction, steps counted from that end.
+    """Make a scheduler with velocity prediction, cosine noise that ends as pure noise, and steps counted from there.
 
     Nichol and Dhariwal, arXiv 2102.09672; Lin et al., arXiv 2305.08891.
     """
     return DDIMScheduler(
-        num_train_timesteps=STEPS,
+        num_train_timesteps=TIMESTEPS,
         beta_schedule="squaredcos_cap_v2",
         prediction_type="v_prediction",
         timestep_spacing="trailing",
         clip_sample=False,
         set_alpha_to_one=True,
-        steps_offset=1,  # without effect here, but diffusers warns of others
+        steps_offset=1,  # without effect here, but diffusers warns of other values
     )
 
 
-def steps_at(places: torch.Tensor) -> torch.Tensor:
-    """The steps of the noise at places from 0, where hardly any is, to 1, where there is nothing else."""
-    return (places * STEPS).long().clamp(max=STEPS - 1)
+def timesteps_at(noise_levels: torch.Tensor) -> torch.Tensor:
+    """Return the timesteps of noise levels from 0 (hardly any noise) to 1 (pure noise)."""
+    return (noise_levels * TIMESTEPS).long().clamp(max=TIMESTEPS - 1)
 
 
-def velocity(unet: UNet2DConditionModel, device: torch.device, *shown: torch.Tensor) -> torch.Tensor:
-    """What `unet`, on `device`, finds in what it is shown: latents with noise, steps and the words' states."""
+def predict_velocity(
+    unet: UNet2DConditionModel,
+    device: torch.device,
+    noisy: torch.Tensor,
+    timesteps: torch.Tensor,
+    states: torch.Tensor,
+) -> torch.Tensor:
+    """Return the velocity that `unet`, on `device`, predicts for noisy latents, timesteps and states of texts."""
     with mixed_precision(device):
-        made = unet(*(part.to(device) for part in shown)).sample
-    found: torch.Tensor = made.float()
-    return found
+        predicted = unet(noisy.to(device), timesteps.to(device), states.to(device)).sample
+    velocity: torch.Tensor = predicted.float()
+    return velocity
 
 
 @torch.no_grad()
-def normalise(autoencoder: AutoencoderKL, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-    """Change the layers beside the latents so that each channel gets mean 0 and deviation 1.
+def normalise_latents(autoencoder: AutoencoderKL, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+    """Change the layers next to the latents so that each latent channel has mean 0 and deviation 1.
 
-    `mean` and `deviation` hold one number for each latent channel, measured before. What is decoded stays the same.
-    Stable Diffusion has one common factor for this, which leaves the channels different and off centre.
+    `mean` and `deviation` are the measured values of each channel. Decoded pictures stay the same. Stable Diffusion has
+    one factor for all channels instead, which leaves them with different deviations and means.
     """
     into, out = autoencoder.quant_conv, autoencoder.post_quant_conv
     channels = len(mean)

@@ -1,8 +1,8 @@
-"""Names the thing in a latent that the UNet guesses, so that the UNet is told when nobody would know it again.
+"""The recogniser: a classifier of latents that tells the UNet whether the requested thing can be recognised.
 
-The mean of squared errors hardly sees which thing a guess shows: a brown blob is near to a dog and to a bear. What a
-classifier says of a guess, and passes back, is what Xu et al. call reward feedback (“ImageReward”, arXiv 2304.05977,
-section 3): here the reward is that the thing that was asked for is seen.
+The mean squared error hardly sees which thing an estimate shows: a brown blob is near to a dog and to a bear. So the
+cross entropy of a classifier is added to the loss, which Xu et al. call reward feedback (“ImageReward”, arXiv
+2304.05977, section 3). Here the reward is that the requested thing is recognised.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from model_server.training.images.networks import LATENT_CHANNELS, make_scheduler, mixed_precision, steps_at, velocity
+from model_server.training.images.networks import (
+    LATENT_CHANNELS,
+    make_scheduler,
+    mixed_precision,
+    predict_velocity,
+    timesteps_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,17 +30,17 @@ if TYPE_CHECKING:
     from model_server.training.images.dataset import TrainingSet
 
 WIDTHS = (48, 96, 192)
-"""Channels from the finest level down."""
+"""The channels of each level, from the finest to the coarsest."""
 GROUPS = 8
 SMOOTHING = 0.05
-FARTHEST = 2
-"""By how many places latents are moved at most, each way."""
-NOISIEST = 0.35
-"""How much noise is laid over latents at most, of their own deviation."""
+MAX_SHIFT = 2
+"""The number of positions by which latents are shifted at most in each direction."""
+MAX_NOISE = 0.35
+"""The standard deviation of the noise that is added to latents, at most, relative to their own of 1."""
 
 
-class _Residual(nn.Module):
-    """Two convolutions beside a short cut."""
+class _ResidualBlock(nn.Module):
+    """Two convolutions with a residual connection. The names of its layers are keys of saved states."""
 
     def __init__(self, width: int, out: int, stride: int = 1) -> None:
         super().__init__()
@@ -50,12 +56,12 @@ class _Residual(nn.Module):
 
 
 def make_recogniser(things: int, seed: int, widths: Sequence[int] = WIDTHS) -> nn.Sequential:
-    """N × 4 × 16 × 16 latents to N × things."""
+    """Make the network from N × 4 × 16 × 16 latents to N × things scores."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layers: list[nn.Module] = [nn.Conv2d(LATENT_CHANNELS, widths[0], 3, 1, 1), _Residual(widths[0], widths[0])]
+        layers: list[nn.Module] = [nn.Conv2d(LATENT_CHANNELS, widths[0], 3, 1, 1), _ResidualBlock(widths[0], widths[0])]
         for width, out in pairwise(widths):
-            layers += [_Residual(width, out, 2), _Residual(out, out)]
+            layers += [_ResidualBlock(width, out, 2), _ResidualBlock(out, out)]
         last = [nn.GroupNorm(GROUPS, widths[-1]), nn.SiLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()]
         return nn.Sequential(*layers, *last, nn.Linear(4 * widths[-1], things))
 
@@ -63,63 +69,64 @@ def make_recogniser(things: int, seed: int, widths: Sequence[int] = WIDTHS) -> n
 def cross_entropy(
     recogniser: nn.Module, latents: torch.Tensor, things: torch.Tensor, random: torch.Generator
 ) -> torch.Tensor:
-    """How far each of N × 4 × 16 × 16 latents is from showing its thing: N numbers.
+    """Return the cross entropy of each of N × 4 × 16 × 16 latents for its thing: N numbers.
 
-    All are moved alike and have noise laid over them, so that no single place or number decides.
+    All latents are shifted alike and get noise, so that no single position or number decides.
     """
-    down, across = (int(shift) for shift in torch.randint(-FARTHEST, FARTHEST + 1, (2,), generator=random))
-    edges = functional.pad(latents, (FARTHEST,) * 4, mode="replicate")
+    down, across = (int(shift) for shift in torch.randint(-MAX_SHIFT, MAX_SHIFT + 1, (2,), generator=random))
+    edges = functional.pad(latents, (MAX_SHIFT,) * 4, mode="replicate")
     side = latents.shape[-1]
-    moved = edges[..., FARTHEST + down : FARTHEST + down + side, FARTHEST + across : FARTHEST + across + side]
-    strength = NOISIEST * torch.rand(len(latents), 1, 1, 1, generator=random)
+    moved = edges[..., MAX_SHIFT + down : MAX_SHIFT + down + side, MAX_SHIFT + across : MAX_SHIFT + across + side]
+    strength = MAX_NOISE * torch.rand(len(latents), 1, 1, 1, generator=random)
     noise = (strength * torch.randn(latents.shape, generator=random)).to(latents.device)
     with mixed_precision(latents.device):
-        seen = recogniser(moved + noise)
-    far: torch.Tensor = functional.cross_entropy(seen.float(), things, reduction="none", label_smoothing=SMOOTHING)
-    return far
+        scores = recogniser(moved + noise)
+    losses: torch.Tensor = functional.cross_entropy(scores.float(), things, reduction="none", label_smoothing=SMOOTHING)
+    return losses
 
 
-def guessed(noisy: torch.Tensor, found: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    """The clean latents that the velocity `found` means; `kept` is each row's part of the picture, `alphas_cumprod`."""
-    kept = kept.view(-1, 1, 1, 1)
-    return kept.sqrt() * noisy - (1 - kept).sqrt() * found
+def estimate_clean_latents(noisy: torch.Tensor, velocity: torch.Tensor, alphas: torch.Tensor) -> torch.Tensor:
+    """Return the clean latents that a predicted velocity implies, from the `alphas_cumprod` of each row."""
+    alphas = alphas.view(-1, 1, 1, 1)
+    return alphas.sqrt() * noisy - (1 - alphas).sqrt() * velocity
 
 
 class RecogniserTask:
-    """Learns from pictures that show one thing: half as they are, half as `unet` guesses them; see `loop.Task`.
+    """Trains the recogniser on latents that show one thing (see `loop.Task`).
 
-    Guesses are blurred the more, the noisier what they are made of is, and are recognised all the same.
+    Half of each batch are clean latents, half are estimates of `unet` from noisy ones. The noisier its input is, the
+    more blurred an estimate is; the recogniser learns to name those, too.
     """
 
     batch = 128
     rate = 2e-3
     decay = 0.99
 
-    def __init__(self, module: nn.Module, lesson: TrainingSet, unet: UNet2DConditionModel) -> None:
+    def __init__(self, module: nn.Module, training_set: TrainingSet, unet: UNet2DConditionModel) -> None:
         self.module = module
-        self._lesson = lesson
+        self._training_set = training_set
         self._unet = unet
         self._scheduler = make_scheduler()
         self._device = next(module.parameters()).device
 
     def loss(self, random: torch.Generator) -> torch.Tensor:
-        """The mean cross entropy of a batch."""
-        latents, states, things = self._lesson.draw_named(self.batch, random)
+        """Return the mean cross entropy of a batch."""
+        latents, states, things = self._training_set.draw_named(self.batch, random)
         half = self.batch // 2
         latents = latents.to(self._device)
-        shown = torch.cat([latents[:half], self._guesses(latents[half:], states[half:], random)])
-        return cross_entropy(self.module, shown, things.to(self._device), random).mean()
+        inputs = torch.cat([latents[:half], self._estimates(latents[half:], states[half:], random)])
+        return cross_entropy(self.module, inputs, things.to(self._device), random).mean()
 
     @torch.no_grad()
-    def _guesses(self, latents: torch.Tensor, states: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-        """What the UNet makes of latents under noise; every second one under much, where guesses are hard to tell."""
-        places = torch.rand(len(latents), generator=random)
-        places[1::2] = 1 - places[1::2] / 4
-        steps = steps_at(places)
-        kept = self._scheduler.alphas_cumprod[steps].to(self._device)
+    def _estimates(self, latents: torch.Tensor, states: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        """Return what the UNet estimates from noisy latents; every second has much noise and is hard to recognise."""
+        noise_levels = torch.rand(len(latents), generator=random)
+        noise_levels[1::2] = 1 - noise_levels[1::2] / 4
+        steps = timesteps_at(noise_levels)
+        alphas = self._scheduler.alphas_cumprod[steps].to(self._device)
         noise = torch.randn(latents.shape, generator=random).to(self._device)
         noisy = self._scheduler.add_noise(latents, noise, steps.to(self._device))
-        return guessed(noisy, velocity(self._unet, self._device, noisy, steps, states), kept)
+        return estimate_clean_latents(noisy, predict_velocity(self._unet, self._device, noisy, steps, states), alphas)
 
     def show(self, averaged: nn.Module, step: int) -> None:
-        """It makes no pictures."""
+        """Do nothing, as a classifier makes no pictures."""

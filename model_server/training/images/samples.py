@@ -1,4 +1,4 @@
-"""A sheet of pictures by which people judge how far the training is."""
+"""Draws the sample sheet by which people judge the progress of the training."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ PROMPTS = (
 COLUMNS = 8
 STEPS = 25
 GUIDANCE, GUIDANCE_RESCALE = 5.0, 0.4
-AT_ONCE = 16
+BATCH = 16
 
 
 def draw_sheet(pipeline: StableDiffusionPipeline, prompts: tuple[str, ...] = PROMPTS, seed: int = 0) -> Image.Image:
-    """One picture for each prompt, each from its own seed, in rows of eight."""
+    """Draw one picture for each prompt, each from its own seed, in rows of eight."""
     pipeline.set_progress_bar_config(disable=True)
     pictures: list[Image.Image] = []
-    for start in range(0, len(prompts), AT_ONCE):
-        part = list(prompts[start : start + AT_ONCE])
+    for start in range(0, len(prompts), BATCH):
+        part = list(prompts[start : start + BATCH])
         noise = [torch.Generator().manual_seed(seed + start + number) for number in range(len(part))]
         pictures += pipeline(
             part,

@@ -1,4 +1,4 @@
-"""Pictures of one emoji or of several: placed, turned, on a ground, in weather, with something on the head."""
+"""Composes training pictures: emoji on white, in pairs, on coloured backgrounds, in scenes, and with things worn."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from model_server.training.images.emoji import Rgba
 
     Rgb = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
-    Ground = Callable[[Image.Image, Random], None]
+    Painter = Callable[[Image.Image, Random], None]
 
-USUAL_SIZE = 56
-SIDES_ON_GROUND = (46, 52)
-"""From and to how many pixels: smaller things came out as blobs, since the network sees four pixels as one."""
+EMOJI_SIDE = 56
+SCENE_SIDES = (46, 52)
+"""The smallest and the largest side in pixels; smaller emoji became blobs, as a latent covers 4 × 4 pixels."""
 
 
 def place(picture: Rgba, random: Random, *, flip: bool) -> Rgb:
-    """The emoji on white, a little larger or smaller, a little beside the middle, and mirrored where `flip`."""
+    """Place the emoji on white, slightly scaled and shifted, and mirrored with `flip`."""
     canvas = Image.new("RGB", (SIZE, SIZE), "white")
-    # Of a network that had to learn wider shifts, outlines came as blurred as the shifts are wide.
-    side = USUAL_SIZE + random.randint(-2, 2)
+    # With wider shifts, the network drew outlines that were as blurred as the shifts were wide.
+    side = EMOJI_SIDE + random.randint(-2, 2)
     spare = SIZE - side
     corner = (spare // 2 + random.randint(-1, 1), spare // 2 + random.randint(-1, 1))
     _paste(canvas, picture, side, corner, flip=flip)
     return np.asarray(canvas)
 
 
-def pair(left: Rgba, right: Rgba, random: Random) -> Rgb:
-    """Two emoji side by side on white."""
+def place_pair(left: Rgba, right: Rgba, random: Random) -> Rgb:
+    """Place two emoji side by side on white."""
     canvas = Image.new("RGB", (SIZE, SIZE), "white")
     side = random.randint(30, 33)
     height = (SIZE - side) // 2 + random.randint(-4, 4)
@@ -45,50 +45,51 @@ def pair(left: Rgba, right: Rgba, random: Random) -> Rgb:
     return np.asarray(canvas)
 
 
-def on_colour(picture: Rgba, colour: str, random: Random, *, flip: bool) -> Rgb:
-    """The emoji on a ground of one colour."""
+def place_on_colour(picture: Rgba, colour: str, random: Random, *, flip: bool) -> Rgb:
+    """Place the emoji on a background of one colour."""
     canvas = Image.new("RGB", (SIZE, SIZE), tint(colour, random.uniform(-1, 1)))
-    side = random.randint(*SIDES_ON_GROUND)
+    side = random.randint(*SCENE_SIDES)
     _paste(canvas, picture, side, ((SIZE - side) // 2, (SIZE - side) // 2 + random.randint(-2, 2)), flip=flip)
     return np.asarray(canvas)
 
 
-def in_scene(picture: Rgba, scene: str, random: Random, *, flip: bool) -> Rgb:
-    """The emoji in one of SCENES."""
+def place_in_scene(picture: Rgba, scene: str, random: Random, *, flip: bool) -> Rgb:
+    """Place the emoji in one of SCENES."""
     canvas = Image.new("RGB", (SIZE, SIZE), "white")
     behind, before = SCENES[scene]
     behind(canvas, random)
-    side = random.randint(*SIDES_ON_GROUND)
+    side = random.randint(*SCENE_SIDES)
     _paste(canvas, picture, side, ((SIZE - side) // 2 + random.randint(-3, 3), SIZE - side - 5), flip=flip)
     before(canvas, random)
     return np.asarray(canvas)
 
 
-def wearing(picture: Rgba, thing: Rgba, *, where: str) -> Rgba:
-    """The emoji with `thing` over the eyes (`where` is “eyes”) or on the head (“head”), still on no ground."""
+def put_on(picture: Rgba, thing: Rgba, *, position: str) -> Rgba:
+    """Put `thing` on the emoji, at the `position` “eyes” or “head”; the background stays transparent."""
     canvas = Image.new("RGBA", (SIZE, SIZE))
-    if where == "eyes":
+    if position == "eyes":
         canvas.alpha_composite(Image.fromarray(picture))
-        canvas.alpha_composite(_sized(thing, 44), (10, 9))
+        canvas.alpha_composite(resize(thing, 44), (10, 9))
     else:
-        canvas.alpha_composite(_sized(picture, 48), (8, 16))
-        canvas.alpha_composite(_sized(thing, 30), (17, 0))
+        canvas.alpha_composite(resize(picture, 48), (8, 16))
+        canvas.alpha_composite(resize(thing, 30), (17, 0))
     return np.asarray(canvas)
 
 
-def _sized(picture: Rgba, side: int) -> Image.Image:
-    # Premultiplied, or the colour that invisible pixels have would bleed into the edge.
+def resize(picture: Rgba, side: int) -> Image.Image:
+    """Scale a picture to `side` × `side` pixels."""
+    # Premultiplied alpha, so that the colour of invisible pixels does not bleed into the edges.
     return Image.fromarray(picture).convert("RGBa").resize((side, side), Image.Resampling.LANCZOS).convert("RGBA")
 
 
 def _paste(canvas: Image.Image, picture: Rgba, side: int, corner: tuple[int, int], *, flip: bool) -> None:
-    small = _sized(picture, side)
+    small = resize(picture, side)
     if flip:
         small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     canvas.paste(small, corner, small)
 
 
-def _fade(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> Ground:
+def _gradient(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> Painter:
     def paint(canvas: Image.Image, _: Random) -> None:
         part = np.linspace(0, 1, SIZE)[:, None, None]
         rows = np.asarray(top) * (1 - part) + np.asarray(bottom) * part
@@ -97,7 +98,7 @@ def _fade(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> Ground:
     return paint
 
 
-def _floor(colour: tuple[int, int, int], sky: Ground) -> Ground:
+def _ground(colour: tuple[int, int, int], sky: Painter) -> Painter:
     def paint(canvas: Image.Image, random: Random) -> None:
         sky(canvas, random)
         edge = 44 + random.randint(-2, 2)
@@ -106,7 +107,7 @@ def _floor(colour: tuple[int, int, int], sky: Ground) -> Ground:
     return paint
 
 
-def _dots(colour: str, count: int, radius: int, lowest: int = SIZE) -> Ground:
+def _dots(colour: str, count: int, radius: int, lowest: int = SIZE) -> Painter:
     def paint(canvas: Image.Image, random: Random) -> None:
         draw = ImageDraw.Draw(canvas)
         for _ in range(count):
@@ -124,13 +125,13 @@ def _rain(canvas: Image.Image, random: Random) -> None:
 
 
 def _night(canvas: Image.Image, random: Random) -> None:
-    _fade((18, 24, 66), (52, 58, 120))(canvas, random)
+    _gradient((18, 24, 66), (52, 58, 120))(canvas, random)
     _dots("#fff6c8", 14, 2)(canvas, random)
     ImageDraw.Draw(canvas).ellipse((50, 4, 60, 14), fill="#fff0a0")
 
 
 def _sunny(canvas: Image.Image, random: Random) -> None:
-    _fade((125, 200, 250), (215, 240, 255))(canvas, random)
+    _gradient((125, 200, 250), (215, 240, 255))(canvas, random)
     ImageDraw.Draw(canvas).ellipse((50, 2, 62, 14), fill="#ffd93b")
 
 
@@ -138,17 +139,17 @@ def _nothing(canvas: Image.Image, random: Random) -> None:
     del canvas, random
 
 
-_COLD = _floor((250, 252, 255), _fade((150, 190, 225), (205, 225, 243)))
-SCENES: dict[str, tuple[Ground, Ground]] = {
-    "in the snow": (_COLD, _dots("white", 26, 3)),
-    "in the rain": (_fade((150, 165, 185), (195, 205, 215)), _rain),
+_SNOWY_GROUND = _ground((250, 252, 255), _gradient((150, 190, 225), (205, 225, 243)))
+SCENES: dict[str, tuple[Painter, Painter]] = {
+    "in the snow": (_SNOWY_GROUND, _dots("white", 26, 3)),
+    "in the rain": (_gradient((150, 165, 185), (195, 205, 215)), _rain),
     "at night": (_night, _nothing),
-    "on the grass": (_floor((110, 190, 80), _sunny), _nothing),
-    "in the desert": (_floor((240, 205, 130), _sunny), _nothing),
-    "under water": (_fade((70, 170, 225), (20, 90, 170)), _dots("#c8ecff", 10, 4)),
-    "at sunset": (_floor((95, 60, 95), _fade((255, 120, 70), (255, 205, 120))), _nothing),
+    "on the grass": (_ground((110, 190, 80), _sunny), _nothing),
+    "in the desert": (_ground((240, 205, 130), _sunny), _nothing),
+    "under water": (_gradient((70, 170, 225), (20, 90, 170)), _dots("#c8ecff", 10, 4)),
+    "at sunset": (_ground((95, 60, 95), _gradient((255, 120, 70), (255, 205, 120))), _nothing),
 }
-"""What is painted behind the emoji, and before it."""
+"""For each scene, the functions that paint behind the emoji and in front of it."""
 SCENE_WORDS = {
     "in the snow": ("in the snow", "in snow", "in winter", "on a snowy day", "while it is snowing"),
     "in the rain": ("in the rain", "on a rainy day", "while it rains"),

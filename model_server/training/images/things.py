@@ -1,4 +1,4 @@
-"""Two hundred common things, which the generator is to draw best and the judge tells apart; and how to ask for them."""
+"""The two hundred common things that the generator is to draw best, their descriptions, and the unseen prompts."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 from model_server.training.images.scenes import SCENES
 
-THINGS = Path(__file__).with_name("things.txt")
-DESCRIPTIONS = Path(__file__).with_name("descriptions.txt")
-UNSEEN = Path(__file__).with_name("unseen.txt")
+THINGS_FILE = Path(__file__).with_name("things.txt")
+DESCRIPTIONS_FILE = Path(__file__).with_name("descriptions.txt")
+UNSEEN_FILE = Path(__file__).with_name("unseen.txt")
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One of the two hundred: its emoji's `code` without variation selectors, and what a generator is asked for.
+    """One of the common things: the `code` of its emoji without variation selectors, and its name.
 
-    A `paraphrase` describes the thing in words that are in no caption, in place of its `name`.
+    A `paraphrase` describes the thing in words that are in no caption; prompts use it in place of the name.
     """
 
     code: str
@@ -25,14 +25,15 @@ class Thing:
 
     @property
     def prompt(self) -> str:
+        """The words that ask a generator for the thing."""
         return self.paraphrase or self.name
 
 
 @dataclass(frozen=True)
-class Unseen:
-    """A prompt that is in no emoji set: the thing in it by `code`, and the colour or the scene that it is put in.
+class UnseenPrompt:
+    """A prompt for something that is in no emoji set: the `code` of its thing, in an unusual colour or scene.
 
-    `scene` is one of `scenes.SCENES`; of a prompt that names several, the one in which the thing is never shown.
+    `scene` is one of `scenes.SCENES`. If a prompt names several, it is the one in which the thing is never shown.
     """
 
     code: str
@@ -41,44 +42,44 @@ class Unseen:
     scene: str = ""
 
 
-def read_things(path: Path = THINGS) -> list[Thing]:
-    """One thing a line: the emoji, a space, its name, and perhaps a colon with a paraphrase."""
-    found = []
+def read_things(path: Path = THINGS_FILE) -> list[Thing]:
+    """Read the things, one per line: the emoji, a space, its name, and optionally a colon and a paraphrase."""
+    things = []
     for line in path.read_text("utf-8").splitlines():
         character, _, words = line.partition(" ")
         name, _, paraphrase = words.partition(": ")
-        found.append(Thing(code_of(character), name, paraphrase))
-    return found
+        things.append(Thing(to_code(character), name, paraphrase))
+    return things
 
 
-def read_descriptions(path: Path = DESCRIPTIONS) -> dict[str, list[str]]:
-    """What else people call the two hundred, by code: an emoji a line, a space, and descriptions between semicolons.
+def read_descriptions(path: Path = DESCRIPTIONS_FILE) -> dict[str, list[str]]:
+    """Read the descriptions of the things, by code. Each line has an emoji, a space, and descriptions with semicolons.
 
-    None is, or is nearly, the paraphrase that its thing is asked for by.
+    No description is equal or nearly equal to the paraphrase of its thing.
     """
-    found = {}
+    descriptions = {}
     for line in path.read_text("utf-8").splitlines():
         character, _, words = line.partition(" ")
-        found[code_of(character)] = words.split("; ")
-    return found
+        descriptions[to_code(character)] = words.split("; ")
+    return descriptions
 
 
-def read_unseen(path: Path = UNSEEN) -> list[Unseen]:
-    """One prompt a line: the emoji, a space, its colour or its scene, a colon, the prompt."""
-    found = []
+def read_unseen_prompts(path: Path = UNSEEN_FILE) -> list[UnseenPrompt]:
+    """Read the unseen prompts, one per line: the emoji, a space, its colour or scene, a colon and the prompt."""
+    prompts = []
     for line in path.read_text("utf-8").splitlines():
-        what, _, prompt = line.partition(": ")
-        character, _, way = what.partition(" ")
-        known = {"scene": way} if way in SCENES else {"colour": way}
-        found.append(Unseen(code_of(character), prompt, **known))
-    return found
+        subject, _, prompt = line.partition(": ")
+        character, _, setting = subject.partition(" ")
+        fields = {"scene": setting} if setting in SCENES else {"colour": setting}
+        prompts.append(UnseenPrompt(to_code(character), prompt, **fields))
+    return prompts
 
 
-def code_of(character: str) -> str:
-    """An emoji's code points in hexadecimal, as `bare_code` gives them."""
-    return bare_code("-".join(f"{ord(point):x}" for point in character))
+def to_code(character: str) -> str:
+    """Return an emoji's code points in hexadecimal, without variation selectors."""
+    return strip_selector("-".join(f"{ord(point):x}" for point in character))
 
 
-def bare_code(code: str) -> str:
-    """Without the selector that asks for a coloured picture, which some lists write and others leave out."""
+def strip_selector(code: str) -> str:
+    """Return `code` without the selector for coloured pictures, which some lists write and others leave out."""
     return "-".join(point for point in code.split("-") if point != "fe0f")

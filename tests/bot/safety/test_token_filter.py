@@ -1,4 +1,4 @@
-"""Tokens that might come next, some of which no answer may hold."""
+"""Forbidden tokens are hidden among the candidates for the next token."""
 
 from bot import Candidate, Dial, LikelyToken, Token
 from bot.safety import token_filter
@@ -25,43 +25,43 @@ def dial(*prompt: bytes, drawn: Candidate, shown: tuple[Candidate, ...]) -> Dial
     )
 
 
-def test_a_candidate_is_hidden_that_is_forbidden_or_makes_a_word_that_is() -> None:
+def test_candidates_that_are_or_complete_a_forbidden_word_are_hidden() -> None:
     shown = (candidate(1, b" turnip"), candidate(2, b"nip"), candidate(3, b"key"), candidate(4, b"\xe2\x82"))
-    found = token_filter.of_dial(dial(b"a", b" tur", drawn=shown[1], shown=shown), forbids)
-    assert [(one.id, one.bytes, one.hidden) for one in found.candidates] == [
+    filtered = token_filter.filter_dial(dial(b"a", b" tur", drawn=shown[1], shown=shown), forbids)
+    assert [(one.id, one.bytes, one.hidden) for one in filtered.candidates] == [
         (1, b"", True),
         (2, b"", True),
         (3, b"key", False),
         (4, b"\xe2\x82", False),
     ]
-    assert (found.drawn.id, found.drawn.bytes, found.drawn.hidden) == (2, b"", True)
-    assert {(one.before, one.after) for one in found.candidates} == {(0.5, 0.25)}
+    assert (filtered.drawn.id, filtered.drawn.bytes, filtered.drawn.hidden) == (2, b"", True)
+    assert {(one.before, one.after) for one in filtered.candidates} == {(0.5, 0.25)}
 
 
-def test_what_stands_there_already_hides_nothing_after_it_and_an_end_is_none() -> None:
+def test_forbidden_words_in_the_prompt_and_end_tokens_hide_nothing() -> None:
     shown = (candidate(1, b" soup"), candidate(2, b"turnip", ends=True))
-    found = token_filter.of_dial(dial(b"turnip", drawn=shown[0], shown=shown), forbids)
-    assert found.candidates == shown
+    filtered = token_filter.filter_dial(dial(b"turnip", drawn=shown[0], shown=shown), forbids)
+    assert filtered.candidates == shown
 
 
-def test_what_was_likely_beside_tokens_of_an_answer_is_hidden_in_the_same_way() -> None:
+def test_forbidden_alternatives_to_tokens_of_an_answer_are_hidden() -> None:
     tokens = (
         Token("a tur", 0.5, (LikelyToken("a tur", 0.5), LikelyToken("turnips", 0.25), LikelyToken("", 0.125))),
         Token("key", 0.5, (LikelyToken("key", 0.5), LikelyToken("nip", 0.25), LikelyToken("tle", 0.125))),
     )
-    first, second = token_filter.of_answer(tokens, forbids)
+    first, second = token_filter.filter_tokens(tokens, forbids)
     assert first.likely == (LikelyToken("a tur", 0.5), LikelyToken("", 0.25, hidden=True), LikelyToken("", 0.125))
     assert second.likely == (LikelyToken("key", 0.5), LikelyToken("", 0.25, hidden=True), LikelyToken("tle", 0.125))
     assert "".join(token.text for token in (first, second)) == "a turkey"
 
 
-def test_what_was_likely_again_and_again_is_looked_at_once() -> None:
-    asked: list[str] = []
+def test_each_text_is_checked_once() -> None:
+    checked: list[str] = []
 
-    def noting(text: str) -> bool:
-        asked.append(text)
+    def recording(text: str) -> bool:
+        checked.append(text)
         return forbids(text)
 
     tokens = (Token("a", 0.5, (LikelyToken("a", 0.5), LikelyToken("nip", 0.25))),) * 3
-    token_filter.of_answer(tokens, noting)
-    assert asked == ["nip", "anip", "aanip"]
+    token_filter.filter_tokens(tokens, recording)
+    assert checked == ["nip", "anip", "aanip"]

@@ -1,11 +1,11 @@
-"""Listed words behind disguises, and words that only look like them; how texts are read is in bot/safety/normal.py."""
+"""Listed words are found in every disguise (bot/safety/normalize.py), and words that only look like them are not."""
 
 import pytest
 
-from bot.safety.normalize import read
-from bot.safety.words import Words
+from bot.safety.normalize import normalize
+from bot.safety.words import WordMatcher
 
-LISTED = Words({"own": "turnip, old cabbage\nboom*, *quark"})
+MATCHER = WordMatcher({"own": "turnip, old cabbage\nboom*, *quark"})
 
 
 @pytest.mark.parametrize(
@@ -28,19 +28,19 @@ LISTED = Words({"own": "turnip, old cabbage\nboom*, *quark"})
         "antiquark",
     ],
 )
-def test_a_disguise_hides_nothing(text: str) -> None:
-    assert LISTED.find(read(text)) is not None
+def test_listed_words_are_found_in_every_disguise(text: str) -> None:
+    assert MATCHER.find(normalize(text)) is not None
 
 
 @pytest.mark.parametrize("text", ["turnips", "saturnip", "old, and a cabbage", "taboom", "quarks", "turning point", ""])
-def test_other_words_are_none(text: str) -> None:
-    assert LISTED.find(read(text)) is None
+def test_other_words_are_not_found(text: str) -> None:
+    assert MATCHER.find(normalize(text)) is None
 
 
 @pytest.mark.parametrize("listed", ["", " , \n,"])
 def test_an_empty_list_finds_nothing(listed: str) -> None:
-    assert Words({"own": listed}).find(read("turnip")) is None
+    assert WordMatcher({"own": listed}).find(normalize("turnip")) is None
 
 
-def test_the_kind_of_the_list_is_told() -> None:
-    assert Words({"a": "one", "b": "two", "c": "three"}).kinds(read("two and one")) == {"a", "b"}
+def test_categories_are_those_of_the_lists() -> None:
+    assert WordMatcher({"a": "one", "b": "two", "c": "three"}).find_categories(normalize("two and one")) == {"a", "b"}

@@ -1,4 +1,4 @@
-"""A lesson, networks and a text encoder so small that a training step takes milliseconds."""
+"""A training set, networks and a text encoder so small that a training step takes milliseconds."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +13,12 @@ from model_server.training.images.networks import TEXT_WIDTH, Sizes
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks as small as these only wait for more threads, and long where other tests run beside them."""
-    before = torch.get_num_threads()
+def _single_thread() -> Iterator[None]:
+    """Tiny networks only lose time with more threads, above all while other tests run."""
+    thread_count = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(thread_count)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def sizes() -> Sizes:
 
 
 @pytest.fixture(scope="session")
-def lesson() -> TrainingSet:
+def training_set() -> TrainingSet:
     random = torch.Generator().manual_seed(1)
     return TrainingSet(
         latents=torch.randn(12, 4, 16, 16, generator=random).half(),
@@ -42,7 +42,7 @@ def lesson() -> TrainingSet:
 
 @pytest.fixture(scope="session")
 def squares() -> np.ndarray:
-    """Pictures of one coloured square each: 8 × 64 × 64 × 3."""
+    """Pictures with one coloured square each: 8 × 64 × 64 × 3."""
     pictures = np.full((8, 64, 64, 3), 255, np.uint8)
     for number, picture in enumerate(pictures):
         picture[8 + 2 * number : 40, 16:48] = (30 * number, 200 - 20 * number, 90)
@@ -51,7 +51,7 @@ def squares() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def text_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a BERT with MiniLM's width and nothing else of it."""
+    """The folder of a tiny BERT that has only the width of MiniLM."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""What is told of a training before it begins: made of what a few steps take, which change nothing."""
+"""The forecast of a training is computed from the time of a few steps, which change nothing."""
 
 import copy
 import time
@@ -10,13 +10,13 @@ import torch
 from model_server.training import forecast
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.networks import Sizes, make_autoencoder, make_unet
-from model_server.training.images.words import TextEncoder
+from model_server.training.images.text_encoder import TextEncoder
 
 
-def test_pictures_with_descriptions_are_measured_by_themselves(
+def test_pictures_with_descriptions_are_measured_separately(
     sizes: Sizes, text_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which kind a step is of is told by whether there is a teacher; here those take four times as long."""
+    """Steps with a teacher, that is with descriptions, take four times as long here."""
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     loss = DenoiserTask.loss
@@ -29,7 +29,7 @@ def test_pictures_with_descriptions_are_measured_by_themselves(
     unet, autoencoder = make_unet(sizes, 1), make_autoencoder(sizes, 1)
     before = copy.deepcopy(unet.state_dict())
     encoder = TextEncoder(text_encoder, "cpu")
-    line, seconds = forecast.of_unet(unet, autoencoder, encoder, (60_000, 30_000), tmp_path)
+    line, seconds = forecast.forecast_unet(unet, autoencoder, encoder, (60_000, 30_000), tmp_path)
     assert line == (
         "the UNet 60,000 pictures with names at 40.0 ms and 30,000 pictures with descriptions, too, at 160.0 ms, "
         "2 h 00 min"
@@ -40,10 +40,10 @@ def test_pictures_with_descriptions_are_measured_by_themselves(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_autoencoder_is_measured_and_stays(sizes: Sizes, tmp_path: Path) -> None:
+def test_the_autoencoder_is_measured_and_does_not_change(sizes: Sizes, tmp_path: Path) -> None:
     autoencoder = make_autoencoder(sizes, 1)
     before = copy.deepcopy(autoencoder.state_dict())
-    line, seconds = forecast.of_autoencoder(autoencoder, 1_000_000, tmp_path)
+    line, seconds = forecast.forecast_autoencoder(autoencoder, 1_000_000, tmp_path)
     assert line.startswith("the autoencoder 1,000,000 pictures at ")
     assert seconds > 0
     assert all(torch.equal(before[name], value) for name, value in autoencoder.state_dict().items())

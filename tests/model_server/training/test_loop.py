@@ -1,4 +1,4 @@
-"""A run learns, and a break leaves no trace in it."""
+"""A training run learns, and an interruption does not change its result."""
 
 import os
 import resource
@@ -12,33 +12,33 @@ import pytest
 import torch
 
 from model_server.errors import OperatorError
-from model_server.training.images.autoencoder import AutoencoderTask, encode, fidelity
+from model_server.training.images.autoencoder import AutoencoderTask, encode, measure_psnr
 from model_server.training.images.dataset import TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
-from model_server.training.images.networks import Sizes, make_autoencoder, make_unet, normalise
+from model_server.training.images.networks import Sizes, make_autoencoder, make_unet, normalise_latents
 from model_server.training.loop import Plan, TrainingRun, check_seed
 
 ROOT = Path(__file__).parents[3]
 
 
 class SmallTask(DenoiserTask):
-    """The UNet's own task in small batches, without pictures to look at."""
+    """The task of the UNet with small batches and without samples."""
 
     batch = 8
     rate = 2e-2
     decay = 0.9
 
-    def __init__(self, lesson: TrainingSet, sizes: Sizes) -> None:
-        super().__init__(make_unet(sizes, 5), lesson, None, None, Path())
+    def __init__(self, training_set: TrainingSet, sizes: Sizes) -> None:
+        super().__init__(make_unet(sizes, 5), training_set, None, None, Path())
 
     def show(self, averaged: torch.nn.Module, step: int) -> None:
-        """Nobody looks."""
+        """Save no samples."""
 
 
 def small_run(
-    lesson: TrainingSet, sizes: Sizes, folder: Path, steps: int = 20, save_seconds: float = 300
+    training_set: TrainingSet, sizes: Sizes, folder: Path, steps: int = 20, save_seconds: float = 300
 ) -> TrainingRun:
-    return TrainingRun(SmallTask(lesson, sizes), Plan(steps, 11, folder, "unet", save_seconds=save_seconds))
+    return TrainingRun(SmallTask(training_set, sizes), Plan(steps, 11, folder, "unet", save_seconds=save_seconds))
 
 
 def weights(run: TrainingRun) -> list[torch.Tensor]:
@@ -46,7 +46,7 @@ def weights(run: TrainingRun) -> list[torch.Tensor]:
     return [value.detach().clone() for part in parts for value in part.state_dict().values()]
 
 
-def same(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
+def are_equal(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
     return all(torch.equal(one, other) for one, other in zip(left, right, strict=True))
 
 
@@ -56,35 +56,39 @@ def mean_loss(run: TrainingRun) -> float:
     return float(torch.stack([run.task.loss(random) for _ in range(20)]).mean())
 
 
-def test_steps_change_the_weights_and_lower_the_loss(lesson: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
-    told: list[str] = []
-    run = small_run(lesson, sizes, tmp_path)
+def test_training_changes_the_weights_and_lowers_the_loss(
+    training_set: TrainingSet, sizes: Sizes, tmp_path: Path
+) -> None:
+    log: list[str] = []
+    run = small_run(training_set, sizes, tmp_path)
     before, untrained = mean_loss(run), weights(run)
-    run.train(told.append)
+    run.train(log.append)
     assert mean_loss(run) < before
-    assert not same(weights(run), untrained)
-    assert "ms a picture" in told[0]
-    assert "to go, about" in told[0]
-    assert "20 of 20 steps, loss" in told[-1]
+    assert not are_equal(weights(run), untrained)
+    assert "ms a picture" in log[0]
+    assert "to go, about" in log[0]
+    assert "20 of 20 steps, loss" in log[-1]
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(lesson: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
-    whole = small_run(lesson, sizes, tmp_path / "whole")
+def test_a_resumed_run_gives_the_same_weights_as_an_uninterrupted_one(
+    training_set: TrainingSet, sizes: Sizes, tmp_path: Path
+) -> None:
+    whole = small_run(training_set, sizes, tmp_path / "whole")
     whole.train(print)
-    first = small_run(lesson, sizes, tmp_path / "broken")
+    first = small_run(training_set, sizes, tmp_path / "broken")
     first.train(print, until=7)
-    second = small_run(lesson, sizes, tmp_path / "broken")
+    second = small_run(training_set, sizes, tmp_path / "broken")
     assert second.resume()
     assert second.step == 7
     second.train(print)
-    assert same(weights(second), weights(whole))
+    assert are_equal(weights(second), weights(whole))
 
 
-KILLED = """
+PROGRAM = """
 import sys
 from pathlib import Path
 import torch
-from model_server.training.loop import Plan, Run, check_seed
+from model_server.training.loop import Plan, TrainingRun, check_seed
 
 class Line:
     module, batch, rate, decay = torch.nn.Linear(3, 1), 4, 0.1, 0.9
@@ -95,7 +99,7 @@ class Line:
         print(step, flush=True)
 
 torch.nn.init.ones_(Line.module.weight); torch.nn.init.zeros_(Line.module.bias)
-run = Run(Line(), Plan(400, 1, Path(sys.argv[1]), "line", show_steps=1, save_seconds=float(sys.argv[2])))
+run = TrainingRun(Line(), Plan(400, 1, Path(sys.argv[1]), "line", show_steps=1, save_seconds=float(sys.argv[2])))
 run.resume()
 print("from", run.step, flush=True)
 run.train(lambda line: None)
@@ -104,12 +108,12 @@ print([value.tolist() for part in (run.task.module, run.averaged) for value in p
 
 
 def start(folder: Path, save_seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", KILLED, str(folder), str(save_seconds)]
+    command = [sys.executable, "-c", PROGRAM, str(folder), str(save_seconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
 
 
-def tell_at(step: str, victim: subprocess.Popen[str], number: int) -> int:
-    """What the process ends with that is sent the signal after `step`."""
+def signal_at_step(step: str, victim: subprocess.Popen[str], number: int) -> int:
+    """Send the process the signal after `step`, and return its exit status."""
     assert victim.stdout is not None
     for line in victim.stdout:
         if line.strip() == step:
@@ -120,11 +124,11 @@ def tell_at(step: str, victim: subprocess.Popen[str], number: int) -> int:
 
 
 @pytest.mark.processes
-def test_a_killed_process_leaves_no_trace(tmp_path: Path) -> None:
+def test_a_killed_process_resumes_with_the_same_result(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     whole = start(tmp_path / "whole", 0).communicate()[0].splitlines()[-1]
     for last in ("50", "51", "200"):
-        assert tell_at(last, start(tmp_path / "broken", 0), signal.SIGKILL) == -signal.SIGKILL
+        assert signal_at_step(last, start(tmp_path / "broken", 0), signal.SIGKILL) == -signal.SIGKILL
     lines = start(tmp_path / "broken", 0).communicate()[0].splitlines()
     assert int(lines[0].removeprefix("from ")) >= 199
     assert lines[-1] == whole
@@ -132,58 +136,58 @@ def test_a_killed_process_leaves_no_trace(tmp_path: Path) -> None:
 
 @pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_who_stops_it_loses_nothing(tmp_path: Path, number: int) -> None:
+def test_a_stopped_process_has_saved_its_last_step(tmp_path: Path, number: int) -> None:
     never = 1e9
     whole = start(tmp_path / "whole", never).communicate()[0].splitlines()[-1]
-    assert tell_at("50", start(tmp_path / "broken", never), number) != 0
+    assert signal_at_step("50", start(tmp_path / "broken", never), number) != 0
     lines = start(tmp_path / "broken", never).communicate()[0].splitlines()
     assert int(lines[0].removeprefix("from ")) >= 50
     assert lines[-1] == whole
 
 
-def test_a_state_of_other_networks_is_refused_with_a_sentence(
-    lesson: TrainingSet, sizes: Sizes, tmp_path: Path
+def test_a_state_of_another_network_is_refused_with_a_sentence(
+    training_set: TrainingSet, sizes: Sizes, tmp_path: Path
 ) -> None:
-    small_run(lesson, sizes, tmp_path).save()
+    small_run(training_set, sizes, tmp_path).save()
     wider = Sizes(sizes.autoencoder, (16, 16, 16), sizes.groups, sizes.head)
     with pytest.raises(OperatorError, match="another shape"):
-        small_run(lesson, wider, tmp_path).resume()
+        small_run(training_set, wider, tmp_path).resume()
 
 
-def test_a_loss_that_is_no_number_ends_the_run(lesson: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
-    run = small_run(lesson, sizes, tmp_path)
+def test_a_loss_that_is_not_a_number_ends_the_run(training_set: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
+    run = small_run(training_set, sizes, tmp_path)
     with torch.no_grad():
         next(run.task.module.parameters()).fill_(float("nan"))
     with pytest.raises(OperatorError, match="broke down"):
         run.train(print)
 
 
-def test_the_autoencoder_learns_and_shows_it(squares: np.ndarray, sizes: Sizes, tmp_path: Path) -> None:
+def test_the_autoencoder_improves_and_saves_samples(squares: np.ndarray, sizes: Sizes, tmp_path: Path) -> None:
     task = AutoencoderTask(make_autoencoder(sizes, 1), squares, np.full(8, 1 / 8), tmp_path / "samples")
     task.batch, task.decay, task.rate = 4, 0.5, 0.2
     run = TrainingRun(task, Plan(20, 1, tmp_path, "autoencoder", show_steps=20))
-    before = fidelity(run.averaged, squares)
+    before = measure_psnr(run.averaged, squares)
     run.train(print)
-    assert fidelity(run.averaged, squares) > before + 1
+    assert measure_psnr(run.averaged, squares) > before + 1
     assert list((tmp_path / "samples").glob("*.png"))
 
 
-def test_latents_are_centred_and_pictures_stay(squares: np.ndarray, sizes: Sizes) -> None:
+def test_normalised_latents_are_centred_and_decode_to_the_same_pictures(squares: np.ndarray, sizes: Sizes) -> None:
     autoencoder = make_autoencoder(sizes, 1)
     with torch.no_grad():
         autoencoder.quant_conv.bias += torch.arange(8)
     latents = encode(autoencoder, squares).float()
     before = autoencoder.decode(latents).sample
-    normalise(autoencoder, latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3)))
+    normalise_latents(autoencoder, latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3)))
     centred = encode(autoencoder, squares).float()
     assert centred.mean(dim=(0, 2, 3)).abs().max() < 0.02
     assert (centred.std(dim=(0, 2, 3)) - 1).abs().max() < 0.02
     assert (autoencoder.decode(centred).sample - before).abs().max() < 0.02
 
 
-def test_another_seed_does_not_go_on_with_what_was_saved(lesson: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
-    small_run(lesson, sizes, tmp_path, steps=2).train(lambda _: None)
-    other = TrainingRun(SmallTask(lesson, sizes), Plan(2, 12, tmp_path, "unet"))
+def test_a_saved_run_is_refused_for_another_seed(training_set: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
+    small_run(training_set, sizes, tmp_path, steps=2).train(lambda _: None)
+    other = TrainingRun(SmallTask(training_set, sizes), Plan(2, 12, tmp_path, "unet"))
     with pytest.raises(
         OperatorError, match=r"unet has the seed 11, and 12 was asked for\. Go on with --seed 11, or move"
     ):
@@ -194,10 +198,8 @@ def test_another_seed_does_not_go_on_with_what_was_saved(lesson: TrainingSet, si
     check_seed(tmp_path / "autoencoder.pt", 12)
 
 
-def test_a_state_that_the_disk_does_not_take_leaves_the_one_before(
-    lesson: TrainingSet, sizes: Sizes, tmp_path: Path
-) -> None:
-    run = small_run(lesson, sizes, tmp_path)
+def test_a_full_disk_leaves_the_last_saved_state(training_set: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
+    run = small_run(training_set, sizes, tmp_path)
     run.save()
     before = (tmp_path / "unet.pt").read_bytes()
     run.step = 5

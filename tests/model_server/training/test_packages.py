@@ -1,4 +1,4 @@
-"""Data that is not what was named is refused."""
+"""Packages are fetched and verified, and changed ones are refused."""
 
 import base64
 import hashlib
@@ -12,7 +12,16 @@ import pytest
 from filelock import FileLock
 
 from model_server.errors import OperatorError
-from model_server.training.packages import JUDGE_SET, JUDGE_SETS, SETS, WORDS, Package, fetch, read_json, verify
+from model_server.training.packages import (
+    EMOJI_SETS,
+    JUDGE_TEST_SET,
+    JUDGE_TRAINING_SETS,
+    WORD_PACKAGES,
+    Package,
+    fetch,
+    read_json,
+    verify,
+)
 
 
 def tarball(text: str) -> bytes:
@@ -31,7 +40,7 @@ PACKAGE = Package("@some/words", "1.2.3", base64.b64encode(hashlib.sha512(TARBAL
 
 @pytest.fixture
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program called npm that puts `served` where it is told to; it says what it was asked in `asked`."""
+    """A fake npm that copies the file `served` to its destination and writes its arguments to `asked`."""
     folder = tmp_path / "bin"
     folder.mkdir()
     program = folder / "npm"
@@ -50,15 +59,15 @@ echo "$@" > {folder}/asked
 
 def test_a_package_is_fetched_once_and_read(npm: Path, tmp_path: Path) -> None:
     (npm / "served").write_bytes(TARBALL)
-    told: list[str] = []
-    fetch([PACKAGE], tmp_path / "data", told.append)
-    fetch([PACKAGE], tmp_path / "data", told.append)
-    assert told == ["fetching @some/words 1.2.3 (MIT)"]
+    log: list[str] = []
+    fetch([PACKAGE], tmp_path / "data", log.append)
+    fetch([PACKAGE], tmp_path / "data", log.append)
+    assert log == ["fetching @some/words 1.2.3 (MIT)"]
     assert "@some/words@1.2.3" in (npm / "asked").read_text("utf-8")
     assert read_json(PACKAGE, tmp_path / "data", "words.json") == {"apple": "fruit"}
 
 
-def test_one_waits_for_another_that_fetches(npm: Path, tmp_path: Path) -> None:
+def test_fetching_waits_for_another_process_that_fetches(npm: Path, tmp_path: Path) -> None:
     (npm / "served").write_bytes(TARBALL)
     folder = tmp_path / "packages"
     folder.mkdir()
@@ -79,29 +88,29 @@ def test_a_changed_package_is_refused_and_deleted(npm: Path, tmp_path: Path) -> 
     assert not (tmp_path / "data" / PACKAGE.file).exists()
 
 
-def test_a_package_that_lies_there_is_verified_too(tmp_path: Path) -> None:
+def test_an_existing_package_is_verified_too(tmp_path: Path) -> None:
     (tmp_path / PACKAGE.file).write_bytes(TARBALL)
     verify(PACKAGE, tmp_path)
     with pytest.raises(OperatorError):
-        verify(replace(PACKAGE, sha512=SETS[0].package.sha512), tmp_path)
+        verify(replace(PACKAGE, sha512=EMOJI_SETS[0].package.sha512), tmp_path)
 
 
 @pytest.mark.usefixtures("npm")
-def test_what_npm_says_is_passed_on(tmp_path: Path) -> None:
+def test_the_error_of_npm_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match=r"npm could not fetch @some/words 1\.2\.3: npm error 404 not there"):
         fetch([PACKAGE], tmp_path / "data", lambda _: None)
 
 
-def test_without_npm_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_npm_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OperatorError, match="Install Node.js"):
         fetch([PACKAGE], tmp_path / "data", lambda _: None)
 
 
-def test_licences_allow_it_and_the_judges_set_is_kept_apart() -> None:
-    used = {one.package.name: one.package.licence for one in (*SETS, *JUDGE_SETS, JUDGE_SET)} | {
-        one.name: one.licence for one in WORDS
-    }
-    assert set(used.values()) <= {"MIT", "Apache-2.0", "CC-BY-4.0", "Unicode-3.0"}
-    assert not [name for name in used if "apple" in name or "facebook" in name]
-    assert JUDGE_SET.package not in {one.package for one in (*SETS, *JUDGE_SETS)}
+def test_licences_are_free_and_the_test_set_of_the_judge_is_kept_apart() -> None:
+    licences = {
+        one.package.name: one.package.licence for one in (*EMOJI_SETS, *JUDGE_TRAINING_SETS, JUDGE_TEST_SET)
+    } | {one.name: one.licence for one in WORD_PACKAGES}
+    assert set(licences.values()) <= {"MIT", "Apache-2.0", "CC-BY-4.0", "Unicode-3.0"}
+    assert not [name for name in licences if "apple" in name or "facebook" in name]
+    assert JUDGE_TEST_SET.package not in {one.package for one in (*EMOJI_SETS, *JUDGE_TRAINING_SETS)}

@@ -1,4 +1,4 @@
-"""Our own model from trained weights to pictures: named in the catalogue, put together, opened by others, served."""
+"""The trained model is in the catalogue, is assembled, opened by diffusers and served."""
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
@@ -25,7 +25,7 @@ NAME, ENCODER = "emoji-diffusion", "all-minilm-l6-v2"
 
 
 def overlay(folder: Path, weights: Path, text_encoder: Path) -> str:
-    """A catalogue that leaves the built-in entry as it is but for its weights, and has a tiny text encoder."""
+    """A catalogue that changes only the weights of the built-in entry, and has a tiny text encoder."""
     files = ", ".join(
         f'{{ name = "{path.name}", size = {path.stat().st_size}, '
         f'sha256 = "{hashlib.sha256(path.read_bytes()).hexdigest()}" }}'
@@ -41,7 +41,7 @@ def overlay(folder: Path, weights: Path, text_encoder: Path) -> str:
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory, sizes: Sizes, text_encoder: Path) -> str:
     folder = tmp_path_factory.mktemp("catalogue")
-    stages.export(make_unet(sizes, 1), make_autoencoder(sizes, 1), folder / "weights")
+    stages.export_weights(make_unet(sizes, 1), make_autoencoder(sizes, 1), folder / "weights")
     return overlay(folder, folder / "weights", text_encoder)
 
 
@@ -55,7 +55,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def whole(catalogue: str, cache: Path) -> Path:
-    """The folder that the cache put together."""
+    """The folder of the assembled model."""
     assert main(["pull", NAME, "--catalogue", catalogue]) == 0
     return cache / "models" / NAME
 
@@ -72,41 +72,43 @@ async def http(server_url: str) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def test_its_weights_belong_into_the_package() -> None:
+def test_the_catalogue_names_the_weights_of_the_package() -> None:
     entry = load_catalogue(ROOT / "config" / "models.toml")[NAME]
     assert entry.weights == ROOT / "model_server" / "weights" / NAME
     assert entry.text_encoder is not None
     assert entry.text_encoder.name == ENCODER
 
 
-def test_it_is_served_without_being_named_and_draws_for_everybody(catalogue: str) -> None:
+def test_the_model_is_served_by_default_as_the_only_diffusion_model(catalogue: str) -> None:
     entries = load_catalogue(ROOT / "config" / "models.toml", Path(catalogue))
     assert [entry.name for entry in choose(entries, []) if entry.engine == "diffusion"] == [NAME]
 
 
-def test_its_folder_is_printed(catalogue: str, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_path_command_prints_the_folder_of_the_model(
+    catalogue: str, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["path", NAME, "--catalogue", catalogue]) == 0
     assert capsys.readouterr().out.strip() == str(whole)
 
 
 @pytest.mark.processes
 def test_plain_diffusers_draws_the_same_picture(whole: Path, tmp_path: Path) -> None:
-    theirs = drawn_elsewhere(whole, tmp_path)
+    from_diffusers = drawn_elsewhere(whole, tmp_path)
     engine = open_engine(EngineSpec(name=NAME, engine="diffusion", folder=whole, device="cpu", dtype="float32"))
     engine.load()
     engine.add(make_job(prompt="a red apple", seed=7, steps=5, guidance=4.0))
     events = list(engine.step())
     while not isinstance(events[-1], Finished):
         events += engine.step()
-    [ours] = [event.data for event in events if isinstance(event, Picture)]
-    assert theirs.std() > 5
-    assert np.abs(np.asarray(open_image(ours).convert("RGB")) - theirs).max() <= 1.5
+    [from_engine] = [event.data for event in events if isinstance(event, Picture)]
+    assert from_diffusers.std() > 5
+    assert np.abs(np.asarray(open_image(from_engine).convert("RGB")) - from_diffusers).max() <= 1.5
 
 
 @pytest.mark.processes
-async def test_it_is_served_with_previews(http: aiohttp.ClientSession) -> None:
-    asked = {"model": NAME, "prompt": "a red apple", "seed": 7, "steps": 6, "stream": True, "partial_images": 2}
-    async with http.post("/v1/images/generations", json=asked) as response:
+async def test_the_server_streams_previews(http: aiohttp.ClientSession) -> None:
+    body = {"model": NAME, "prompt": "a red apple", "seed": 7, "steps": 6, "stream": True, "partial_images": 2}
+    async with http.post("/v1/images/generations", json=body) as response:
         assert response.status == 200, await response.text()
         events = [event async for event in events_of(response)]
     kinds = [event.get("type") for event in events if isinstance(event, dict)]
@@ -114,7 +116,7 @@ async def test_it_is_served_with_previews(http: aiohttp.ClientSession) -> None:
     assert "image_generation.completed" in kinds
 
 
-def test_without_weights_all_else_goes_on(
+def test_missing_weights_affect_only_their_own_model(
     tmp_path: Path, text_encoder: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     empty = tmp_path / "weights"
@@ -127,8 +129,8 @@ def test_without_weights_all_else_goes_on(
     ]
     for command in (["pull", NAME], ["path", NAME], ["serve", "--model", NAME], ["bench", "diffusion"]):
         assert main([*command, "--catalogue", catalogue]) == 1
-        said = capsys.readouterr().err
-        assert f"{NAME} has no weights: " in said
-        assert "should hold the folders unet, vae and scheduler, as tempera-models train writes them" in said
+        error = capsys.readouterr().err
+        assert f"{NAME} has no weights: " in error
+        assert "should hold the folders unet, vae and scheduler, as tempera-models train writes them" in error
     assert main(["list", "--catalogue", catalogue]) == 0
     assert "without weights" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The weights of our own model that come with the package: others open them, too."""
+"""The committed weights of emoji-diffusion work without this package."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from model_server.engines.contract import EngineSpec
 
 
 @pytest.mark.weights
-def test_plain_diffusers_draws_with_them(weights: Callable[[str], EngineSpec], tmp_path: Path) -> None:
+def test_plain_diffusers_draws_with_the_weights(weights: Callable[[str], EngineSpec], tmp_path: Path) -> None:
     drawn = drawn_elsewhere(weights("emoji-diffusion").folder, tmp_path)
     assert drawn.shape == (64, 64, 3)
     assert drawn.std() > 5, "it is of one colour"

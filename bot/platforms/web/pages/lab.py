@@ -89,8 +89,8 @@ class Lab:
         self._asking[user_id] += 1
         try:
             if asked.text:
-                bot.safety.look([asked.text], place, draws=False)
-                await bot.safety.ask([asked.text], place, user=user_id)
+                bot.safety.check_rules([asked.text], place, draws=False)
+                await bot.safety.check_with_classifier([asked.text], place, user=user_id)
             dial = await bot.models.dial(
                 asked.ids or asked.text,
                 temperature=asked.temperature,
@@ -100,8 +100,8 @@ class Lab:
                 user=user_id,
             )
             if asked.ids:
-                await bot.safety.answer(b"".join(dial.prompt).decode(errors="replace"), place, user=user_id)
-            return await bot.safety.dial(dial, place)
+                await bot.safety.check_answer(b"".join(dial.prompt).decode(errors="replace"), place, user=user_id)
+            return await bot.safety.filter_dial(dial, place)
         finally:
             self._asking -= Counter({user_id: 1})
 

@@ -137,7 +137,16 @@ def test_pictures_say_what_guided_them(engine: Engine, run: Run, guidance: float
 def test_events_come_in_order(engine: Engine, run: Run) -> None:
     events = run(engine, make_job(steps=3, previews=1, negative_prompt="a dog"))
     kinds = [type(event).__name__ for event in events]
-    assert kinds == ["Started", "Chosen", "Preview", "Progress", "Progress", "Progress", "Picture", "Finished"]
+    assert kinds == [
+        "Started",
+        "ResolvedSettings",
+        "Preview",
+        "Progress",
+        "Progress",
+        "Progress",
+        "Picture",
+        "Finished",
+    ]
     assert [event for event in events if isinstance(event, Progress)] == [Progress("a", n, 3) for n in (1, 2, 3)]
     assert events[0] == Started("a")
     assert events[1] == ResolvedSettings(

@@ -19,7 +19,7 @@ from fakes.programs.deployment import model_server
 from openai import AsyncOpenAI
 from PIL import Image
 
-from model_server.api.multipart import LARGEST_PICTURE
+from model_server.api.multipart import MAX_PICTURE_BYTES
 from model_server.images import MAX_PIXELS, encode, identify
 
 DRAW, VARY = "/v1/images/generations", "/v1/images/variations"
@@ -312,7 +312,7 @@ def broken_off() -> bytes:
         (b"no picture", {}, "image", "This is no picture that can be read; send a PNG, JPEG or WebP file."),
         (bomb, {}, "image", "The picture has 5000×3201 pixels; it may have up to 16 million."),
         (broken_off, {}, "image", "The picture is damaged; send another copy of it."),
-        (bytes(LARGEST_PICTURE + 1), {}, "image", "The picture is larger than 16 MB; send a smaller one."),
+        (bytes(MAX_PICTURE_BYTES + 1), {}, "image", "The picture is larger than 16 MB; send a smaller one."),
         ("source", {"prompt": " "}, "prompt", "`prompt` must not be empty."),
         ("source", {"strength": "2"}, "strength", "`strength` must be at most 1, but 2 was given."),
         ("source", {"steps": "many"}, "steps", "`steps` must be a whole number, but 'many' was given."),

@@ -1,4 +1,4 @@
-"""What pictures are called."""
+"""Captions name things, colours and skin tones in several wordings."""
 
 from random import Random
 
@@ -10,40 +10,40 @@ CAT = Emoji("1f431", "cat face", ("cat",), ("pet", "kitten"), "Animals & Nature"
 
 
 def test_an_emoji_has_many_captions_and_its_name_most_often() -> None:
-    found = captions.plain(APPLE, Random(0))
-    assert max(found, key=found.count) == "red apple"
-    assert {"apple", "an apple", "a picture of a red apple", "fruit"} <= set(found)
+    texts = captions.write_plain_captions(APPLE, Random(0))
+    assert max(texts, key=texts.count) == "red apple"
+    assert {"apple", "an apple", "a picture of a red apple", "fruit"} <= set(texts)
 
 
-def test_a_word_for_it_comes_with_the_name_or_with_other_words() -> None:
-    found = captions.plain(APPLE, Random(0))
-    assert any(" " in text and set(text.split()) <= {"fruit", "food", "ripe"} for text in found)
+def test_keywords_are_combined_with_each_other() -> None:
+    texts = captions.write_plain_captions(APPLE, Random(0))
+    assert any(" " in text and set(text.split()) <= {"fruit", "food", "ripe"} for text in texts)
 
 
-def test_another_colour_takes_the_place_of_the_one_in_the_name() -> None:
-    found = captions.coloured(APPLE, "purple")
-    assert {"purple apple", "a purple apple", "apple in purple"} <= set(found)
-    assert not [text for text in found if "red" in text.split()]
+def test_another_colour_replaces_the_one_in_the_name() -> None:
+    texts = captions.write_colour_captions(APPLE, "purple")
+    assert {"purple apple", "a purple apple", "apple in purple"} <= set(texts)
+    assert not [text for text in texts if "red" in text.split()]
 
 
-def test_the_articles_fit() -> None:
-    assert "an orange apple" in captions.coloured(APPLE, "orange")
-    assert captions.article("umbrella") == "an umbrella"
-    assert captions.article("glasses") == "glasses"
-    assert captions.article("octopus") == "an octopus"
+def test_articles_are_right() -> None:
+    assert "an orange apple" in captions.write_colour_captions(APPLE, "orange")
+    assert captions.add_article("umbrella") == "an umbrella"
+    assert captions.add_article("glasses") == "glasses"
+    assert captions.add_article("octopus") == "an octopus"
 
 
-def test_an_animals_face_is_the_animal() -> None:
-    assert "blue cat" in captions.coloured(CAT, "blue")
+def test_the_face_of_an_animal_is_called_by_the_animal() -> None:
+    assert "blue cat" in captions.write_colour_captions(CAT, "blue")
 
 
-def test_a_skin_tone_is_always_said() -> None:
+def test_a_skin_tone_is_always_named() -> None:
     toned = Emoji("1f44b-1f3ff", "waving hand", (), (), "People & Body", "dark skin tone")
-    assert all("dark skin tone" in text for text in captions.plain(toned, Random(0)))
+    assert all("dark skin tone" in text for text in captions.write_plain_captions(toned, Random(0)))
 
 
-def test_about_a_quarter_of_things_and_colours_is_held_out_always_the_same() -> None:
+def test_a_quarter_of_things_and_colours_is_held_out_reproducibly() -> None:
     pairs = [(f"thing {number}", colour) for number in range(100) for colour in ("red", "blue", "green")]
-    held = [captions.is_held_out(*pair) for pair in pairs]
-    assert 50 < sum(held) < 100
-    assert held == [captions.is_held_out(*pair) for pair in pairs]
+    held_out = [captions.is_held_out(*pair) for pair in pairs]
+    assert 50 < sum(held_out) < 100
+    assert held_out == [captions.is_held_out(*pair) for pair in pairs]

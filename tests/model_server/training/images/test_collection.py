@@ -1,11 +1,11 @@
-"""The pictures that are learnt from."""
+"""The collection has the right pictures, captions and weights."""
 
 import numpy as np
 import pytest
 
 from model_server.training.images import captions, scenes
-from model_server.training.images.collection import SHARES, TWO_SIDED, Collection, collect
-from model_server.training.images.colours import COLOURS, HUES, name_of, recolour
+from model_server.training.images.collection import ORIENTED_WORDS, SHARES, Collection, collect
+from model_server.training.images.colours import COLOURS, HUES, name_colour, recolour
 from model_server.training.images.emoji import TONES, Emoji
 from model_server.training.images.things import read_descriptions
 
@@ -17,7 +17,7 @@ HAND = Emoji("1f44b-1f3ff", "waving hand", (), (), "People & Body", TONES["1F3FF
 
 
 def disc(colour: tuple[int, int, int], *, left_half: bool = False) -> np.ndarray:
-    """A disc, or its left half, of one colour on nothing."""
+    """A disc, or its left half, of one colour on a transparent background."""
     down, across = np.mgrid[:64, :64]
     inside = (down - 32) ** 2 + (across - 32) ** 2 < 28**2
     if left_half:
@@ -37,7 +37,7 @@ def collection() -> Collection:
     return collect([FRUIT, ARROW, HAND], {"one set": pictures}, seed=3, mixed=20)
 
 
-def shown(collection: Collection, text: str) -> list[int]:
+def pictures_with_caption(collection: Collection, text: str) -> list[int]:
     number = collection.texts[text]
     return [place for place, numbers in enumerate(collection.captions) if number in numbers]
 
@@ -46,7 +46,7 @@ def middle(picture: np.ndarray) -> np.ndarray:
     return picture[24:40, 24:40].reshape(-1, 3).mean(axis=0)
 
 
-def test_a_red_thing_is_shown_in_other_colours_but_not_in_those_held_out(collection: Collection) -> None:
+def test_a_red_thing_is_recoloured_except_in_held_out_colours(collection: Collection) -> None:
     for colour in COLOURS:
         shows = any(
             f"{colour} " in text or text.endswith(f" {colour}")
@@ -56,14 +56,14 @@ def test_a_red_thing_is_shown_in_other_colours_but_not_in_those_held_out(collect
         assert shows == (not captions.is_held_out("apple", colour)) or colour == "red"
 
 
-def test_the_colour_that_the_caption_names_is_the_colour_that_is_seen(collection: Collection) -> None:
+def test_the_colour_of_the_picture_is_the_one_in_the_caption(collection: Collection) -> None:
     checked = 0
     for colour, channel in (("green", 1), ("blue", 2), ("red", 0)):
         places = [
             place
             for text in collection.texts
             if colour in text.split() and "apple" in text.split()
-            for place in shown(collection, text)
+            for place in pictures_with_caption(collection, text)
         ]
         for place in places:
             if collection.kinds[place] == "colour":
@@ -72,11 +72,11 @@ def test_the_colour_that_the_caption_names_is_the_colour_that_is_seen(collection
     assert checked
 
 
-def test_what_has_a_direction_is_never_mirrored(collection: Collection) -> None:
-    for place in shown(collection, "right arrow"):
+def test_things_with_a_direction_are_never_mirrored(collection: Collection) -> None:
+    for place in pictures_with_caption(collection, "right arrow"):
         dark = collection.pictures[place].mean(axis=(0, 2)) < 200
         assert np.flatnonzero(dark).mean() < 32
-    assert "left" in TWO_SIDED
+    assert "left" in ORIENTED_WORDS
 
 
 def test_each_kind_gets_its_share(collection: Collection) -> None:
@@ -88,84 +88,85 @@ def test_each_kind_gets_its_share(collection: Collection) -> None:
 
 def test_symbols_are_drawn_less_often_than_food(collection: Collection) -> None:
     probabilities = collection.probabilities()
-    food, symbol = (probabilities[shown(collection, name)[0]] for name in ("red apple", "right arrow"))
+    food, symbol = (probabilities[pictures_with_caption(collection, name)[0]] for name in ("red apple", "right arrow"))
     assert food > 5 * symbol
 
 
-def test_what_has_a_short_name_is_drawn_more_often() -> None:
+def test_things_with_a_short_name_are_drawn_more_often() -> None:
     long = Emoji("1f362", "oden on a stick", (), (), "Food & Drink")
-    assert chance(MATE, beside=long) > 2 * chance(long, beside=MATE)
+    assert draw_probability(MATE, beside=long) > 2 * draw_probability(long, beside=MATE)
 
 
 def test_a_common_thing_is_drawn_more_often_than_others_of_its_kind() -> None:
-    assert chance(FRUIT, beside=MATE) > 3 * chance(MATE, beside=FRUIT)
+    assert draw_probability(FRUIT, beside=MATE) > 3 * draw_probability(MATE, beside=FRUIT)
 
 
-def chance(one: Emoji, *, beside: Emoji) -> float:
-    """How likely a picture of it is drawn where there are those of two emoji."""
-    pictures = {each.code: disc((128, 128, 128)) for each in (one, beside)}
-    made = collect([one, beside], {"one set": pictures}, seed=3, mixed=0)
-    return float(made.probabilities()[shown(made, one.name)[0]])
+def draw_probability(emoji: Emoji, *, beside: Emoji) -> float:
+    """The probability of a picture of the emoji in a collection of two emoji."""
+    pictures = {each.code: disc((128, 128, 128)) for each in (emoji, beside)}
+    collection = collect([emoji, beside], {"one set": pictures}, seed=3, mixed=0)
+    return float(collection.probabilities()[pictures_with_caption(collection, emoji.name)[0]])
 
 
-def in_scenes(*emoji: Emoji) -> list[str]:
-    """The captions of each picture of these in a scene."""
-    made = collect(list(emoji), {"one set": {one.code: disc((220, 30, 30)) for one in emoji}}, seed=3, mixed=300)
+def scene_captions(*emoji: Emoji) -> list[str]:
+    """The captions of all pictures of these emoji in scenes."""
+    pictures = {one.code: disc((220, 30, 30)) for one in emoji}
+    made = collect(list(emoji), {"one set": pictures}, seed=3, mixed=300)
     words = tuple(phrase for phrases in scenes.SCENE_WORDS.values() for phrase in phrases)
     texts = list(made.texts)
-    said = [texts[number] for numbers in made.captions for number in numbers]
-    return [text for text in said if text.endswith(words)]
+    drawn = [texts[number] for numbers in made.captions for number in numbers]
+    return [text for text in drawn if text.endswith(words)]
 
 
-def test_a_thing_is_never_shown_in_the_scene_that_it_is_asked_for_in() -> None:
-    said = [text for text in in_scenes(PIZZA, FRUIT) if text.startswith("a pizza ")]
-    found = {scene for scene, phrases in scenes.SCENE_WORDS.items() if any(text.endswith(phrases) for text in said)}
+def test_a_thing_is_never_shown_in_the_scene_of_its_unseen_prompt() -> None:
+    texts = [text for text in scene_captions(PIZZA, FRUIT) if text.startswith("a pizza ")]
+    found = {scene for scene, phrases in scenes.SCENE_WORDS.items() if any(text.endswith(phrases) for text in texts)}
     assert found == scenes.SCENES.keys() - {"on the grass"}
 
 
 def test_a_common_thing_is_in_scenes_more_often_than_others() -> None:
-    texts = in_scenes(PIZZA, MATE)
+    texts = scene_captions(PIZZA, MATE)
     pizzas, mates = (sum(thing in text for text in texts) for thing in ("pizza", "mate"))
     assert pizzas > 3 * mates > 0
 
 
-def test_a_common_thing_also_has_the_name_that_it_is_asked_for_by() -> None:
+def test_a_common_thing_also_has_the_name_from_its_prompt() -> None:
     tree = Emoji("1f332", "evergreen tree", (), (), "Animals & Nature")
-    made = collect([tree], {"one set": {tree.code: disc((30, 160, 30))}}, seed=3, mixed=20)
-    assert {"evergreen tree", "fir tree"} <= made.texts.keys()
-    assert any("fir tree" in text and "red" in text for text in made.texts)
-    assert any(text.startswith("a fir tree ") for text in in_scenes(tree))
+    collection = collect([tree], {"one set": {tree.code: disc((30, 160, 30))}}, seed=3, mixed=20)
+    assert {"evergreen tree", "fir tree"} <= collection.texts.keys()
+    assert any("fir tree" in text and "red" in text for text in collection.texts)
+    assert any(text.startswith("a fir tree ") for text in scene_captions(tree))
 
 
 def test_a_white_thing_is_shown_in_colours_but_not_in_greys() -> None:
-    made = collect([MATE], {"one set": {MATE.code: disc((235, 235, 235))}}, seed=3, mixed=0)
-    shown_in = {colour for colour in COLOURS if any(f"{colour} " in text for text in made.texts)}
+    collection = collect([MATE], {"one set": {MATE.code: disc((235, 235, 235))}}, seed=3, mixed=0)
+    shown_in = {colour for colour in COLOURS if any(f"{colour} " in text for text in collection.texts)}
     assert shown_in == {colour for colour in (*HUES, "brown") if not captions.is_held_out("mate", colour)}
 
 
 def test_a_set_with_less_weight_is_drawn_less_often_in_all_kinds() -> None:
     pictures = {FRUIT.code: disc((220, 30, 30))}
     sets = {"much": pictures, "little": pictures}
-    made = collect([FRUIT], sets, seed=3, weights={"little": 0.25}, mixed=40)
-    kinds = np.asarray(made.kinds)
+    collection = collect([FRUIT], sets, seed=3, weights={"little": 0.25}, mixed=40)
+    kinds = np.asarray(collection.kinds)
     for kind in ("plain", "colour"):
-        first, *_, last = made.probabilities()[kinds == kind]
+        first, *_, last = collection.probabilities()[kinds == kind]
         assert first == pytest.approx(4 * last)
-    scenes_drawn = made.probabilities()[kinds == "scene"]
+    scenes_drawn = collection.probabilities()[kinds == "scene"]
     assert scenes_drawn.max() == pytest.approx(4 * scenes_drawn.min())
 
 
-def test_a_thing_that_is_described_knows_its_descriptions_and_plain_pictures() -> None:
+def test_a_described_thing_has_its_descriptions_and_plain_pictures() -> None:
     pictures = {FRUIT.code: disc((220, 30, 30)), ARROW.code: disc((10, 10, 10))}
-    made = collect([ARROW, FRUIT], {"one set": pictures, "other set": pictures}, seed=3, mixed=20)
-    assert list(made.described) == [made.texts[FRUIT.name]]
-    thing = made.described[made.texts[FRUIT.name]]
-    assert {text for text, number in made.texts.items() if number in thing.descriptions} == set(
+    collection = collect([ARROW, FRUIT], {"one set": pictures, "other set": pictures}, seed=3, mixed=20)
+    assert list(collection.described) == [collection.texts[FRUIT.name]]
+    thing = collection.described[collection.texts[FRUIT.name]]
+    assert {text for text, number in collection.texts.items() if number in thing.descriptions} == set(
         read_descriptions()[FRUIT.code]
     )
-    assert not set(thing.descriptions) & {number for numbers in made.captions for number in numbers}
-    plain = [place for place, kind in enumerate(made.kinds) if kind == "plain"]
-    assert thing.pictures == [place for place in plain if place in shown(made, FRUIT.name)]
+    assert not set(thing.descriptions) & {number for numbers in collection.captions for number in numbers}
+    plain = [place for place, kind in enumerate(collection.kinds) if kind == "plain"]
+    assert thing.pictures == [place for place in plain if place in pictures_with_caption(collection, FRUIT.name)]
 
 
 def test_the_same_seed_makes_the_same_collection(collection: Collection) -> None:
@@ -181,23 +182,23 @@ def test_the_same_seed_makes_the_same_collection(collection: Collection) -> None
 
 
 @pytest.mark.parametrize("colour", ["red", "orange", "yellow", "green", "blue", "purple"])
-def test_what_was_recoloured_is_recognised_as_that_colour(colour: str) -> None:
-    assert name_of(recolour(disc((220, 30, 30)), colour)) == colour
+def test_a_recoloured_picture_has_that_colour(colour: str) -> None:
+    assert name_colour(recolour(disc((220, 30, 30)), colour)) == colour
 
 
 def test_a_picture_without_colour_has_no_name_for_one() -> None:
-    assert name_of(disc((128, 128, 128))) is None
+    assert name_colour(disc((128, 128, 128))) is None
 
 
-def test_white_is_seen_on_white() -> None:
+def test_white_things_are_visible_on_white() -> None:
     white = recolour(disc((220, 30, 30)), "white")[32, 32, :3]
     assert white.min() > 180
     assert white.max() < 245
 
 
 @pytest.mark.parametrize("scene", scenes.SCENES)
-def test_the_thing_is_seen_in_each_scene(scene: str) -> None:
+def test_the_thing_is_visible_in_each_scene(scene: str) -> None:
     from random import Random
 
-    picture = scenes.in_scene(disc((230, 0, 230)), scene, Random(1), flip=False)
+    picture = scenes.place_in_scene(disc((230, 0, 230)), scene, Random(1), flip=False)
     assert (np.abs(picture.astype(int) - (230, 0, 230)).sum(axis=2) < 40).sum() > 500

@@ -1,4 +1,4 @@
-"""What emoji are called and look like, from packages as npm packs them."""
+"""The names and pictures of emoji are read from packages in npm's format."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from model_server.training.images import emoji as module
-from model_server.training.images.emoji import TONES, Emoji, read_by_any_name, read_emoji, read_pictures
+from model_server.training.images.emoji import TONES, Emoji, read_emoji, read_pictures, read_pictures_by_any_name
 from model_server.training.packages import CLDR, EMOJILIB, GOOGLE, EmojiSet, Package
 
 SQUARE = '<rect width="16" height="16" fill="{colour}"/>'
@@ -63,8 +63,8 @@ def packages(tmp_path: Path) -> Path:
     words = {"🍎": ["red_apple", "fruit", "mac", "ripe_thing", "4ever"]}
     pack(EMOJILIB, tmp_path, {"dist/emoji-en-US.json": json.dumps(words).encode()})
     notes = {"🍎": {"tts": ["red apple"], "default": ["apple", "red", "fruit"]}, "👋": {"tts": ["waving hand"]}}
-    told = {"annotations": {"annotations": notes}}
-    pack(CLDR, tmp_path, {"annotations/en/annotations.json": json.dumps(told).encode()})
+    annotations = {"annotations": {"annotations": notes}}
+    pack(CLDR, tmp_path, {"annotations/en/annotations.json": json.dumps(annotations).encode()})
     return tmp_path
 
 
@@ -78,15 +78,15 @@ def test_emoji_come_in_order_with_their_names_and_tones(packages: Path) -> None:
     assert (flag.name, flag.synonyms) == ("germany flag", ())
 
 
-def test_pixels_are_taken_as_they_are_or_brought_to_size(packages: Path) -> None:
-    found = read_pictures(EmojiSet("noto", GOOGLE, "img/google/64"), read_emoji(packages), packages)
-    assert found.keys() == {"1f34e", "1f44b"}
-    assert {picture.shape for picture in found.values()} == {(64, 64, 4)}
-    assert found["1f44b"][32, 32].tolist() == [0, 200, 0, 255]
+def test_pictures_are_read_and_scaled_to_the_right_size(packages: Path) -> None:
+    pictures = read_pictures(EmojiSet("noto", GOOGLE, "img/google/64"), read_emoji(packages), packages)
+    assert pictures.keys() == {"1f34e", "1f44b"}
+    assert {picture.shape for picture in pictures.values()} == {(64, 64, 4)}
+    assert pictures["1f44b"][32, 32].tolist() == [0, 200, 0, 255]
 
 
 def drawings(folder: Path, **names: str) -> EmojiSet:
-    """A set of squares, named and coloured."""
+    """A set of coloured squares with these names."""
     icons = {name: {"body": SQUARE.format(colour=colour)} for name, colour in names.items()}
     content = json.dumps({"icons": icons, "width": 16, "height": 16}).encode()
     digest = base64.b64encode(hashlib.sha512(content).digest()).decode()
@@ -97,20 +97,22 @@ def drawings(folder: Path, **names: str) -> EmojiSet:
 
 def test_drawings_are_found_by_their_name(packages: Path) -> None:
     listed = read_emoji(packages)
-    found = read_pictures(drawings(packages, **{"red-apple": "#ff0000", "waving-hand": "#00ff00"}), listed, packages)
-    assert found.keys() == {"1f34e", "1f44b"}
-    assert np.array_equal(found["1f34e"][30, 30], [255, 0, 0, 255])
+    pictures = read_pictures(drawings(packages, **{"red-apple": "#ff0000", "waving-hand": "#00ff00"}), listed, packages)
+    assert pictures.keys() == {"1f34e", "1f44b"}
+    assert np.array_equal(pictures["1f34e"][30, 30], [255, 0, 0, 255])
 
 
 def test_drawings_are_found_by_any_of_their_names(packages: Path) -> None:
     listed = read_emoji(packages)
-    found = read_by_any_name(drawings(packages, apple="#ff0000", wavinghandsign="#00ff00"), listed, packages)
-    assert found["1f34e"][30, 30].tolist() == [255, 0, 0, 255]
-    assert found["1f44b"][30, 30].tolist() == [0, 255, 0, 255]
-    assert found.keys() == {"1f34e", "1f44b"}
+    pictures = read_pictures_by_any_name(
+        drawings(packages, apple="#ff0000", wavinghandsign="#00ff00"), listed, packages
+    )
+    assert pictures["1f34e"][30, 30].tolist() == [255, 0, 0, 255]
+    assert pictures["1f44b"][30, 30].tolist() == [0, 255, 0, 255]
+    assert pictures.keys() == {"1f34e", "1f44b"}
 
 
-def test_names_of_drawings_leave_out_what_is_no_letter() -> None:
+def test_names_of_drawings_leave_out_signs() -> None:
     assert module._slug("woman’s hat") == "womans-hat"
     assert module._slug("flag: côte") == "flag-c-te"
     assert module._letters("Red-Apple 2") == "redapple2"

@@ -1,4 +1,4 @@
-"""The sheet by which people judge a training."""
+"""The sample sheet has one picture for each prompt."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from diffusers import StableDiffusionPipeline
 
 from model_server.training.images.networks import Sizes, make_autoencoder, make_scheduler, make_unet
 from model_server.training.images.samples import COLUMNS, PROMPTS, draw_sheet
-from model_server.training.images.words import TextEncoder
+from model_server.training.images.text_encoder import TextEncoder
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def cell(sheet: object, number: int) -> np.ndarray:
     return np.asarray(sheet)[64 * row : 64 * row + 64, 64 * column : 64 * column + 64].astype(int)
 
 
-def test_each_prompt_has_its_place_and_its_own_noise(pipeline: StableDiffusionPipeline) -> None:
+def test_each_prompt_has_its_own_cell_and_noise(pipeline: StableDiffusionPipeline) -> None:
     sheet = draw_sheet(pipeline, ("a cat",) * 9)
     assert sheet.size == (64 * COLUMNS, 128)
     assert np.abs(cell(sheet, 0) - cell(sheet, 1)).max() > 20
@@ -40,5 +40,5 @@ def test_each_prompt_has_its_place_and_its_own_noise(pipeline: StableDiffusionPi
     assert (cell(sheet, 9) == 255).all()
 
 
-def test_the_sheet_is_full_and_nothing_is_on_it_twice() -> None:
+def test_the_sheet_is_full_and_has_no_prompt_twice() -> None:
     assert len(PROMPTS) == len(set(PROMPTS)) == 64

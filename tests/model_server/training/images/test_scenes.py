@@ -1,4 +1,4 @@
-"""Where things stand in a picture, and what is around them."""
+"""Emoji are placed on white, on backgrounds and in scenes."""
 
 from random import Random
 
@@ -11,75 +11,75 @@ RED, BLUE = (230, 20, 20), (20, 20, 230)
 
 
 def block(colour: tuple[int, int, int], columns: slice = slice(None)) -> np.ndarray:
-    """Some columns of one colour, the rest invisible, and of a green that must never be seen."""
+    """Some columns of one colour; the rest is transparent, with a green that must never become visible."""
     picture = np.zeros((64, 64, 4), np.uint8)
     picture[..., 1] = 255
     picture[:, columns] = (*colour, 255)
     return picture
 
 
-def where(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Rows and columns of the pixels that have about this colour."""
+def find_pixels(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """The rows and columns of the pixels that have about this colour."""
     return np.argwhere(np.abs(picture[..., :3].astype(int) - colour).sum(axis=2) < 60)
 
 
-def test_an_emoji_moves_and_grows_a_little_and_keeps_clear_of_the_rest() -> None:
+def test_an_emoji_is_shifted_and_scaled_a_little() -> None:
     random = Random(1)
     corners, edges = set(), set()
     for _ in range(40):
-        found = where(scenes.place(block(RED), random, flip=False), RED)
-        corners.add(tuple(found.min(axis=0)))
-        edges.add(int(np.ptp(found[:, 0])) + 1)
+        pixels = find_pixels(scenes.place(block(RED), random, flip=False), RED)
+        corners.add(tuple(pixels.min(axis=0)))
+        edges.add(int(np.ptp(pixels[:, 0])) + 1)
     assert len(corners) > 10
     assert {min(edges), max(edges)} <= set(range(52, 60))
     assert len(edges) > 4
 
 
 @pytest.mark.parametrize(("flip", "left"), [(False, True), (True, False)])
-def test_mirrored_is_mirrored(flip: bool, left: bool) -> None:
+def test_flip_mirrors_the_emoji(flip: bool, left: bool) -> None:
     picture = scenes.place(block(RED, slice(0, 20)), Random(1), flip=flip)
-    assert (where(picture, RED)[:, 1].mean() < 32) == left
+    assert (find_pixels(picture, RED)[:, 1].mean() < 32) == left
 
 
-def test_the_colour_of_what_is_invisible_does_not_bleed() -> None:
+def test_the_colour_of_invisible_pixels_does_not_bleed() -> None:
     picture = scenes.place(block(RED, slice(16, 48)), Random(1), flip=False).astype(int)
     # Between white and red there is always much red.
     assert picture[..., 0].min() > 210
 
 
-def test_two_stand_side_by_side() -> None:
-    picture = scenes.pair(block(RED), block(BLUE), Random(1))
-    red, blue = where(picture, RED), where(picture, BLUE)
+def test_a_pair_is_placed_side_by_side() -> None:
+    picture = scenes.place_pair(block(RED), block(BLUE), Random(1))
+    red, blue = find_pixels(picture, RED), find_pixels(picture, BLUE)
     assert len(red) > 600
     assert len(blue) > 600
     assert red[:, 1].max() < blue[:, 1].min() + 3
 
 
 @pytest.mark.parametrize(("colour", "channel"), [("red", 0), ("green", 1), ("blue", 2)])
-def test_a_ground_of_one_colour(colour: str, channel: int) -> None:
-    picture = scenes.on_colour(block((250, 250, 250)), colour, Random(1), flip=False)
+def test_an_emoji_is_placed_on_a_background_of_one_colour(colour: str, channel: int) -> None:
+    picture = scenes.place_on_colour(block((250, 250, 250)), colour, Random(1), flip=False)
     assert np.argmax(picture[0, 0]) == channel
     assert (picture[:4] == picture[0, 0]).all()
-    assert len(where(picture, (250, 250, 250))) > 1500
+    assert len(find_pixels(picture, (250, 250, 250))) > 1500
 
 
 @pytest.mark.parametrize(("place", "top", "bottom"), [("eyes", 5, 56), ("head", 0, 32)])
-def test_what_is_worn_is_over_the_face_and_the_face_is_seen(place: str, top: int, bottom: int) -> None:
-    worn = scenes.wearing(block(RED), block(BLUE), where=place)
-    rows = where(worn, BLUE)[:, 0]
+def test_worn_things_cover_the_face_only_partly(place: str, top: int, bottom: int) -> None:
+    dressed = scenes.put_on(block(RED), block(BLUE), position=place)
+    rows = find_pixels(dressed, BLUE)[:, 0]
     assert (rows.min(), rows.max()) >= (top, 25)
     assert rows.max() <= bottom
-    assert len(where(worn, RED)) > 500
-    assert worn.shape == (64, 64, 4)
+    assert len(find_pixels(dressed, RED)) > 500
+    assert dressed.shape == (64, 64, 4)
 
 
-def test_every_scene_has_words() -> None:
+def test_every_scene_has_captions() -> None:
     assert scenes.SCENES.keys() == scenes.SCENE_WORDS.keys()
 
 
 @pytest.mark.parametrize("scene", scenes.SCENES)
-def test_scenes_differ_in_detail_and_follow_from_the_seed(scene: str) -> None:
-    first, again, other = (scenes.in_scene(block(RED), scene, Random(seed), flip=False) for seed in (1, 1, 2))
+def test_scenes_vary_and_are_reproducible_from_the_seed(scene: str) -> None:
+    first, again, other = (scenes.place_in_scene(block(RED), scene, Random(seed), flip=False) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert first[0].std() + np.abs(first[0].astype(int) - 255).mean() > 5

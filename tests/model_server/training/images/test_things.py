@@ -1,4 +1,4 @@
-"""The two hundred common things."""
+"""The files of things, descriptions and unseen prompts are complete and well-formed."""
 
 import re
 from pathlib import Path
@@ -6,25 +6,25 @@ from pathlib import Path
 import pytest
 
 from model_server.training.images.scenes import SCENES
-from model_server.training.images.things import read_descriptions, read_things, read_unseen
+from model_server.training.images.things import read_descriptions, read_things, read_unseen_prompts
 
 
-def test_two_hundred_things_half_of_them_in_other_words() -> None:
+def test_there_are_two_hundred_things_half_of_them_with_a_paraphrase() -> None:
     things = read_things()
     assert len({thing.code for thing in things}) == len({thing.prompt for thing in things}) == 200
     assert sum(bool(thing.paraphrase) for thing in things) == 100
     assert not [thing for thing in things if thing.name in thing.paraphrase.split(" ")]
 
 
-def test_a_thing_is_an_emoji_a_name_and_perhaps_other_words(tmp_path: Path) -> None:
+def test_a_line_of_a_thing_has_an_emoji_a_name_and_optionally_a_paraphrase(tmp_path: Path) -> None:
     (tmp_path / "things.txt").write_text("🍎 apple: the fruit that fell on Newton\n❤️ heart\n", "utf-8")
     apple, heart = read_things(tmp_path / "things.txt")
     assert (apple.code, apple.name, apple.prompt) == ("1f34e", "apple", "the fruit that fell on Newton")
     assert (heart.code, heart.prompt) == ("2764", "heart")
 
 
-def test_fifty_four_prompts_forty_with_a_colour_the_rest_in_a_scene_and_all_of_known_things() -> None:
-    unseen = read_unseen()
+def test_there_are_fifty_four_unseen_prompts_forty_with_a_colour() -> None:
+    unseen = read_unseen_prompts()
     assert len({one.prompt for one in unseen}) == 54
     assert sum(bool(one.colour) for one in unseen) == 40
     assert all(one.scene in SCENES for one in unseen if not one.colour)
@@ -32,22 +32,22 @@ def test_fifty_four_prompts_forty_with_a_colour_the_rest_in_a_scene_and_all_of_k
     assert all(f" {one.colour} " in one.prompt for one in unseen if one.colour)
 
 
-def test_a_line_of_an_unseen_prompt(tmp_path: Path) -> None:
+def test_a_line_of_an_unseen_prompt_has_an_emoji_a_setting_and_the_prompt(tmp_path: Path) -> None:
     lines = "🌶️ blue: a blue chili pepper\n🐱 in the rain: a cat: asleep\n"
     (tmp_path / "unseen.txt").write_text(lines, "utf-8")
-    pepper, cat = read_unseen(tmp_path / "unseen.txt")
+    pepper, cat = read_unseen_prompts(tmp_path / "unseen.txt")
     assert (pepper.code, pepper.colour, pepper.scene, pepper.prompt) == ("1f336", "blue", "", "a blue chili pepper")
     assert (cat.colour, cat.scene, cat.prompt) == ("", "in the rain", "a cat: asleep")
 
 
-def test_each_of_them_is_described_in_many_ways() -> None:
+def test_each_thing_has_at_least_ten_different_descriptions() -> None:
     described = read_descriptions()
     assert list(described) == [thing.code for thing in read_things()]
     assert min(map(len, described.values())) >= 10
     assert not [code for code, ways in described.items() if len(set(ways)) < len(ways)]
 
 
-def test_no_description_says_nearly_what_a_thing_is_asked_for_by() -> None:
+def test_no_description_is_nearly_the_paraphrase_of_its_thing() -> None:
     descriptions = read_descriptions()
     assert not [
         (thing.name, description)
@@ -67,19 +67,19 @@ def test_no_description_says_nearly_what_a_thing_is_asked_for_by() -> None:
         ("marks left by bare feet in sand", "traces of bare feet in the sand"),
     ],
 )
-def test_what_is_nearly_said_is_noticed(description: str, paraphrase: str) -> None:
+def test_near_paraphrases_are_recognised_by_this_test(description: str, paraphrase: str) -> None:
     assert is_near(description, paraphrase)
     assert not is_near(description, "a visitor from Mars with a big head")
 
 
 def is_near(description: str, paraphrase: str) -> bool:
-    """All words of the paraphrase that mean something are in it, or half of those of both are the same."""
-    said, asked = meant(description), meant(paraphrase)
-    both = said & asked
-    return asked <= said or (bool(both) and 2 * len(both) >= len(said | asked))
+    """Return whether the description has all content words of the paraphrase, or half of their words are the same."""
+    words, paraphrase_words = content_words(description), content_words(paraphrase)
+    both = words & paraphrase_words
+    return paraphrase_words <= words or (bool(both) and 2 * len(both) >= len(words | paraphrase_words))
 
 
-LITTLE = frozenset(
+STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
         "a an and are as at been but by can did do does down for from had has have he her his how in into "
@@ -90,10 +90,10 @@ LITTLE = frozenset(
 ENDINGS = ("ings", "ing", "ers", "er", "ies", "es", "ed", "s", "y", "e")
 
 
-def meant(sentence: str) -> set[str]:
-    """Its words that are not little ones, without their endings."""
+def content_words(sentence: str) -> set[str]:
+    """The words of a sentence without stop words and without endings."""
     words = re.findall(r"[a-z0-9]{2,}", sentence.lower().replace("'s", ""))
-    return {stem(word) for word in words if word not in LITTLE}
+    return {stem(word) for word in words if word not in STOP_WORDS}
 
 
 def stem(word: str) -> str:

@@ -1,19 +1,19 @@
-"""What people look at."""
+"""The chart and the sheets of the evaluation are drawn correctly."""
 
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 
-from model_server.training.judge.charts import GAP, guidance_chart, sheet
-from model_server.training.judge.verdict import GuidanceScore
+from model_server.training.judge.charts import GAP, make_guidance_chart, make_sheet
+from model_server.training.judge.evaluation import GuidanceScore
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_each_value_of_guidance_is_a_point_of_both_lines() -> None:
     chart = ElementTree.fromstring(
-        guidance_chart([GuidanceScore(1, 0.2, 0.3), GuidanceScore(3, 0.4, 0.2), GuidanceScore(7, 0.8, 0.1)])
+        make_guidance_chart([GuidanceScore(1, 0.2, 0.3), GuidanceScore(3, 0.4, 0.2), GuidanceScore(7, 0.8, 0.1)])
     )
     score, diversity = (
         [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
@@ -28,9 +28,11 @@ def test_each_value_of_guidance_is_a_point_of_both_lines() -> None:
     assert all(text in words for text in ("0.20", "0.80", "0.30", "guidance", "diversity"))
 
 
-def test_numbers_of_the_two_lines_do_not_lie_on_each_other() -> None:
+def test_labels_of_the_two_lines_do_not_overlap() -> None:
     chart = ElementTree.fromstring(
-        guidance_chart([GuidanceScore(1, 0.25, 0.21), GuidanceScore(2, 0.33, 0.175), GuidanceScore(7, 0.36, 0.135)])
+        make_guidance_chart(
+            [GuidanceScore(1, 0.25, 0.21), GuidanceScore(2, 0.33, 0.175), GuidanceScore(7, 0.36, 0.135)]
+        )
     )
     score, diversity = (
         [float(text.attrib["y"]) for text in chart.iter(f"{SVG}text") if text.attrib.get("fill") == colour][:3]
@@ -39,13 +41,13 @@ def test_numbers_of_the_two_lines_do_not_lie_on_each_other() -> None:
     assert all(abs(one - other) >= 26 for one, other in zip(score, diversity, strict=True))
 
 
-def test_no_score_at_all_can_be_drawn() -> None:
-    assert "nan" not in guidance_chart([GuidanceScore(1, 0, 0), GuidanceScore(7, 0, 0)])
+def test_scores_of_zero_can_be_drawn() -> None:
+    assert "nan" not in make_guidance_chart([GuidanceScore(1, 0, 0), GuidanceScore(7, 0, 0)])
 
 
 def test_a_sheet_has_the_second_row_under_the_first() -> None:
     upper = np.stack([np.full((4, 4, 3), 10 * number, np.uint8) for number in range(3)])
-    made = np.asarray(sheet(upper, upper + 100, columns=2))
-    assert made.shape == (2 * (8 + GAP), 8, 3)
-    assert (made[1, 1, 0], made[1, 5, 0], made[5, 1, 0], made[5, 5, 0]) == (0, 10, 100, 110)
-    assert (made[8 + GAP + 1, 1, 0], made[8 + GAP + 5, 1, 0], made[8 + GAP + 1, 5, 0]) == (20, 120, 255)
+    pixels = np.asarray(make_sheet(upper, upper + 100, columns=2))
+    assert pixels.shape == (2 * (8 + GAP), 8, 3)
+    assert (pixels[1, 1, 0], pixels[1, 5, 0], pixels[5, 1, 0], pixels[5, 5, 0]) == (0, 10, 100, 110)
+    assert (pixels[8 + GAP + 1, 1, 0], pixels[8 + GAP + 5, 1, 0], pixels[8 + GAP + 1, 5, 0]) == (20, 120, 255)

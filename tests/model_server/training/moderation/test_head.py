@@ -1,4 +1,4 @@
-"""The head learns from vectors and from words, and the engine reads what was learnt."""
+"""The head learns from vectors and from words, and the engine reads its weights."""
 
 from pathlib import Path
 
@@ -19,12 +19,12 @@ EXAMPLES = [
 ]
 
 
-def test_words_alone_are_learnt_and_known_again_in_other_forms(tmp_path: Path) -> None:
+def test_words_alone_are_learnt_and_recognised_in_other_forms(tmp_path: Path) -> None:
     nothing = torch.zeros(len(EXAMPLES), 3)
     head.save(tmp_path, head.fit(nothing, EXAMPLES), head.categories_of(EXAMPLES))
-    learnt = Head(tmp_path / HEAD_FILE)
-    assert learnt.categories == ("fine", "hate", "violence")
-    scores = learnt.scores(["a lovely thing", "vilest", "punching"], np.zeros((3, 3), dtype=np.float32))
+    trained_head = Head(tmp_path / HEAD_FILE)
+    assert trained_head.categories == ("fine", "hate", "violence")
+    scores = trained_head.scores(["a lovely thing", "vilest", "punching"], np.zeros((3, 3), dtype=np.float32))
     assert scores.argmax(axis=1).tolist() == [0, 1, 2]
     assert np.allclose(scores.sum(axis=1), 1)
 

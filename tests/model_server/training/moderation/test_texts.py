@@ -1,3 +1,5 @@
+"""The training texts of the head are reproducible, labelled and free of held-out prompts."""
+
 import json
 import random
 from collections import Counter
@@ -6,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from model_server.training.moderation.texts import (
-    FOLDER,
     SLOT,
+    WRITTEN_FOLDER,
     Example,
-    asked,
-    chatted,
-    filled,
-    measured,
-    mistyped,
-    read,
-    with_pieces,
+    add_pieces,
+    add_typo,
+    fill_template,
+    read_measured_prompts,
+    read_questions,
+    read_written,
+    to_chat_spelling,
 )
 
 DATA = Path(__file__).parents[3] / "data"
@@ -23,70 +25,70 @@ CATEGORIES = {"fine", "harassment", "hate", "self-harm", "sexual", "violence", "
 
 
 def test_the_same_seed_gives_the_same_examples_with_every_brace_filled() -> None:
-    examples = read()
-    assert examples == read()
-    assert examples != read(seed=1)
+    examples = read_written()
+    assert examples == read_written()
+    assert examples != read_written(seed=1)
     assert not [example.text for example in examples if SLOT.search(example.text)]
 
 
-def test_every_category_is_there_and_the_harmless_ones_are_the_most() -> None:
-    counts = Counter(example.category for example in read())
+def test_every_category_has_examples_and_most_are_harmless() -> None:
+    counts = Counter(example.category for example in read_written())
     assert set(counts) == CATEGORIES
     assert min(counts.values()) > 300
     assert counts.most_common(1)[0][0] == "fine"
 
 
 def test_a_text_has_one_category() -> None:
-    found: dict[str, set[str]] = {}
-    for example in read():
-        found.setdefault(example.text, set()).add(example.category)
-    assert not [text for text, categories in found.items() if len(categories) > 1]
+    categories_of_text: dict[str, set[str]] = {}
+    for example in read_written():
+        categories_of_text.setdefault(example.text, set()).add(example.category)
+    assert not [text for text, categories in categories_of_text.items() if len(categories) > 1]
 
 
-def test_words_of_one_file_stand_in_braces_of_the_others(tmp_path: Path) -> None:
+def test_words_of_one_file_fill_braces_of_other_files(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('[slots]\nanimal = ["cat"]\n[texts]\nfine = ["a dog"]\n')
     (tmp_path / "b.toml").write_text('[slots]\nlook = ["small {animal}"]\n[texts]\nhate = ["a {look} bites"]\n')
-    examples = {(example.text, example.category) for example in read(tmp_path)}
+    examples = {(example.text, example.category) for example in read_written(tmp_path)}
     assert {("a dog", "fine"), ("a small cat bites", "hate")} <= examples
 
 
-def test_a_slot_that_nobody_declared_is_noticed() -> None:
+def test_an_undeclared_slot_raises_key_error() -> None:
     with pytest.raises(KeyError, match="nothing"):
-        filled("a {nothing}", {}, random.Random(0))
+        fill_template("a {nothing}", {}, random.Random(0))
 
 
-def test_a_mistyped_text_is_nearly_the_text() -> None:
-    chance = random.Random(0)
+def test_a_typo_changes_at_most_one_letter() -> None:
+    random_source = random.Random(0)
     for _ in range(50):
-        wrong = mistyped("photosynthesis", chance)
+        wrong = add_typo("photosynthesis", random_source)
         assert abs(len(wrong) - 14) <= 1
         assert sum((Counter("photosynthesis") - Counter(wrong)).values()) <= 1
 
 
-def test_measured_prompts_are_learnt_with_their_category_and_those_for_rules_are_not(tmp_path: Path) -> None:
+def test_measured_prompts_get_their_category_except_those_for_the_rules(tmp_path: Path) -> None:
     path = tmp_path / "measured.jsonl"
     rows = [("go away", "attack", "bullying"), ("Ann on a horse", "attack", "real_person"), ("hi", "fine", "plain")]
     path.write_text("".join(f"{json.dumps(dict(zip(('text', 'label', 'kind'), row, strict=True)))}\n" for row in rows))
-    assert measured([path]) == [Example("go away", "harassment"), Example("hi", "fine")]
+    assert read_measured_prompts([path]) == [Example("go away", "harassment"), Example("hi", "fine")]
 
 
-def test_each_piece_of_an_ordinary_text_is_ordinary_and_an_attack_stays_whole() -> None:
+def test_only_ordinary_texts_are_added_in_pieces() -> None:
     long = [Example("One day. It rained.", "fine"), Example("You there. Go away.", "harassment")]
-    assert [one.text for one in with_pieces(long)] == [long[0].text, "One day.", "It rained.", long[1].text]
+    assert [one.text for one in add_pieces(long)] == [long[0].text, "One day.", "It rained.", long[1].text]
 
 
-def test_haste_changes_the_spelling_alone() -> None:
-    assert chatted("What are you, and why? I don't know!") == "wat r you, n why? i dont kno"
+def test_chat_spelling_changes_only_the_spelling() -> None:
+    assert to_chat_spelling("What are you, and why? I don't know!") == "wat r you, n why? i dont kno"
 
 
 def test_questions_are_ordinary_and_count_once(tmp_path: Path) -> None:
     path = tmp_path / "asked.jsonl"
     path.write_text('{"question": "What is a GAN?"}\n{"question": "What is a GAN?"}\n')
-    assert asked([path]) == [Example("What is a GAN?", "fine")]
+    assert read_questions([path]) == [Example("What is a GAN?", "fine")]
 
 
-def test_what_safety_is_measured_with_was_not_copied() -> None:
-    written = "\n".join(path.read_text("utf-8") for path in FOLDER.glob("*.toml")).casefold()
+def test_held_out_prompts_were_not_copied_into_the_training_texts() -> None:
+    written = "\n".join(path.read_text("utf-8") for path in WRITTEN_FOLDER.glob("*.toml")).casefold()
     held_out = [
         line for end in (3, 4) for line in (DATA / f"safety_held_out_{end}.jsonl").read_text("utf-8").splitlines()
     ]

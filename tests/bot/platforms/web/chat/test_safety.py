@@ -16,7 +16,7 @@ LINE = "/ask something that no list knows"
 @pytest.fixture(autouse=True)
 async def checked(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
     """The classifier looks at what is asked, and may take as long as it likes."""
-    monkeypatch.setattr(checks, "SECONDS", None)
+    monkeypatch.setattr(checks, "CLASSIFIER_TIMEOUT_SECONDS", None)
     plan = bot.settings.plan("safety.level", "standard", Scope("web", "web"))
     await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
     models.moderation_gate.clear()

@@ -23,7 +23,7 @@ from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat.protocol import tokens
 from bot.plugin_host import plugin
-from bot.safety.verdict import SENTENCES, WITHHELD
+from bot.safety.errors import SENTENCES, WITHHELD
 from bot.settings.scopes import home
 from bot.storage.database import Database, now
 

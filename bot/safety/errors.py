@@ -1,4 +1,4 @@
-"""What is said to whoever was refused, by reason."""
+"""The error of a failed safety check, and the sentences that users read, by reason."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ SENTENCES = {
         "The check that every message passes here cannot be reached at the moment. Please try again in a minute."
     ),
 }
+"""The refusals that users read, by code."""
 REASONS = {
     "blocked_word": Sentence("a blocked word"),
     "blocked_pattern": Sentence("something that is blocked here"),
@@ -42,17 +43,17 @@ REASONS = {
     "real_person": Sentence("a picture of a real person"),
     "unchecked": Sentence("a check that could not be made"),
 }
-"""What the codes are called where people read them; moderators have the codes in the audit."""
+"""The names of the codes for users. Moderators read the codes themselves in the audit."""
 HELP = Sentence(
     "It sounds as if you are going through something very hard. You are not alone, and it is good that you said it. "
     "Please talk to somebody you trust today: a friend, your parents, a teacher, the counsellor of your school, or a "
     "helpline near you. If you are in danger right now, call the emergency number: 112 in Europe, 911 in America."
 )
 WITHHELD = Sentence("The rest of this answer is held back: it did not pass the safety check of this server.")
-WARNING = Sentence(
+PERSONAL_DATA_WARNING = Sentence(
     "Your message seems to have {what} in it, so this answer is shown to you alone. Better keep such data to yourself."
 )
-KINDS_OF_DATA = {
+KINDS_OF_PERSONAL_DATA = {
     "a mail address": Sentence("a mail address"),
     "a phone number": Sentence("a phone number"),
     "a street address": Sentence("a street address"),
@@ -63,13 +64,13 @@ KINDS_OF_DATA = {
     "a user name": Sentence("a user name"),
     "an identity number": Sentence("an identity number"),
 }
-HELPED = "self_harm"
-ANSWER = "answer_"
-"""What the codes of answers begin with."""
+SELF_HARM = "self_harm"
+ANSWER_PREFIX = "answer_"
+"""The prefix of the codes of answers."""
 
 
 class Unsafe(RequestRefused):
-    """A safety check says no. `text` is what it is about, for those who judge an appeal; "" if it is not theirs."""
+    """A failed safety check. `text` is what was refused, for moderators who decide on an appeal, or ""."""
 
     def __init__(self, sentence: Sentence, *, code: str, text: str = "") -> None:
         super().__init__(sentence.text, code=code)
@@ -77,15 +78,15 @@ class Unsafe(RequestRefused):
 
     @property
     def reason(self) -> Sentence:
-        """The code in words; an answer is held back for the same reasons as a message."""
-        return REASONS[self.code.removeprefix(ANSWER)]
+        """The code in words; answers have the same reasons as messages."""
+        return REASONS[self.code.removeprefix(ANSWER_PREFIX)]
 
     @property
-    def helps(self) -> bool:
-        """Whether it is no refusal but help, which needs no reason and no appeal."""
-        return self.code == HELPED
+    def is_help(self) -> bool:
+        """True if it offers help instead of refusing, so that it needs no reason and no appeal."""
+        return self.code == SELF_HARM
 
 
-def refusal(code: str, text: str) -> Unsafe:
-    """The refusal of what somebody asked."""
+def make_refusal(code: str, text: str) -> Unsafe:
+    """Return the refusal of a message, by the `code` of its reason."""
     return Unsafe(SENTENCES[code], code=code, text=text)

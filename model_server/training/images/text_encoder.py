@@ -1,4 +1,4 @@
-"""What the frozen text encoder makes of captions: the hidden states that the UNet attends to."""
+"""The frozen text encoder, whose hidden states of captions the UNet attends to."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from model_server.training.images.networks import TEXT_WIDTH, mixed_precision
 from model_server.training.loop import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    Tell = Callable[[str], None]
+    from model_server.training.console import Log
 
-AT_ONCE = 256
+BATCH = 256
 
 
 class TextEncoder:
-    """MiniLM from its folder, used as Stable Diffusion's pipeline will use it: padded, with the padding masked."""
+    """MiniLM from its folder, used as in Stable Diffusion's pipeline: texts are padded, and the padding is masked."""
 
     def __init__(self, folder: Path, device: str) -> None:
         from transformers import AutoTokenizer, BertModel
@@ -34,7 +34,7 @@ class TextEncoder:
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
-        """The hidden states of the last layer, padding included: N × MAX_TOKENS × 384."""
+        """Return the hidden states of the last layer, padding included: N × MAX_TOKENS × 384."""
         tokens = self.tokenizer(
             list(texts), padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
         ).to(self.model.device)
@@ -43,24 +43,24 @@ class TextEncoder:
         return states.float()
 
 
-def encode_all(encoder: TextEncoder, texts: Sequence[str], path: Path, tell: Tell) -> np.ndarray:
-    """The states of all `texts`, in half precision, in a file at `path` that is made only once.
+def encode_all(encoder: TextEncoder, texts: Sequence[str], path: Path, log: Log) -> np.ndarray:
+    """Return the states of all `texts` in half precision, mapped from the file `path`, which is made only once.
 
-    Raises OperatorError where the disk has too little room.
+    Raises OperatorError if the disk has too little room.
     """
     if not path.is_file():
-        # The file is written through memory, where a full disk would kill the process.
+        # The file is written as mapped memory, where a full disk would kill the process.
         check_free_space(path.parent, "the captions take", len(texts) * MAX_TOKENS * TEXT_WIDTH * 2)
-        write_atomically(path, lambda fresh: _write(encoder, texts, fresh, tell))
+        write_atomically(path, lambda temporary: _write(encoder, texts, temporary, log))
     states: np.ndarray = np.load(path, mmap_mode="r")
     return states
 
 
-def _write(encoder: TextEncoder, texts: Sequence[str], path: Path, tell: Tell) -> None:
+def _write(encoder: TextEncoder, texts: Sequence[str], path: Path, log: Log) -> None:
     shape = (len(texts), MAX_TOKENS, TEXT_WIDTH)
     states = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    for start in range(0, len(texts), AT_ONCE):
-        if start % (AT_ONCE * 100) == 0:
-            tell(f"reading captions: {start:,} of {len(texts):,}")
-        states[start : start + AT_ONCE] = encoder.encode(texts[start : start + AT_ONCE]).half().cpu().numpy()
+    for start in range(0, len(texts), BATCH):
+        if start % (BATCH * 100) == 0:
+            log(f"reading captions: {start:,} of {len(texts):,}")
+        states[start : start + BATCH] = encoder.encode(texts[start : start + BATCH]).half().cpu().numpy()
     states.flush()

@@ -1,12 +1,12 @@
-"""What people had better keep to themselves, and numbers that only look like it."""
+"""Personal data is found, and numbers that only look like it are not."""
 
 import pytest
 
-from bot.safety.personal import found
+from bot.safety.personal_data import find_personal_data
 
 
 @pytest.mark.parametrize(
-    ("text", "what"),
+    ("text", "kind"),
     [
         ("write to ann@example.org", "a mail address"),
         ("write to ann (at) example.org", "a mail address"),
@@ -33,8 +33,8 @@ from bot.safety.personal import found
         ("my passport number is C01X00T47", "an identity number"),
     ],
 )
-def test_personal_data_is_found(text: str, what: str) -> None:
-    assert found([text]) == what
+def test_personal_data_is_found(text: str, kind: str) -> None:
+    assert find_personal_data([text]) == kind
 
 
 @pytest.mark.parametrize(
@@ -58,5 +58,5 @@ def test_personal_data_is_found(text: str, what: str) -> None:
         "",
     ],
 )
-def test_what_only_looks_like_it_is_none(text: str) -> None:
-    assert found([text]) == ""
+def test_lookalikes_are_not_personal_data(text: str) -> None:
+    assert find_personal_data([text]) == ""

@@ -1,4 +1,4 @@
-"""Captions as the UNet reads them."""
+"""The text encoder gives the states of captions and saves them."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ import torch
 from model_server.assembly import MAX_TOKENS
 from model_server.errors import OperatorError
 from model_server.training.images.networks import TEXT_WIDTH
-from model_server.training.images.words import TextEncoder, encode_all
+from model_server.training.images.text_encoder import TextEncoder, encode_all
 
 
 @pytest.fixture(scope="module")
@@ -19,38 +19,38 @@ def encoder(text_encoder: Path) -> TextEncoder:
     return TextEncoder(text_encoder, "cpu")
 
 
-def test_a_text_is_read_the_same_in_any_company(encoder: TextEncoder) -> None:
+def test_the_states_of_a_text_do_not_depend_on_its_batch(encoder: TextEncoder) -> None:
     alone, together = encoder.encode(["a cat"]), encoder.encode(["a cat", "a red apple", ""])
     assert together.shape == (3, MAX_TOKENS, TEXT_WIDTH)
     assert torch.allclose(alone[0], together[0], atol=0.03)
     assert not torch.allclose(together[0], together[1], atol=0.1)
 
 
-def test_padding_changes_nothing(encoder: TextEncoder) -> None:
+def test_padding_does_not_change_the_states(encoder: TextEncoder) -> None:
     with torch.no_grad():
         short = encoder.model(torch.tensor([[2, 5, 9, 3]]))[0]
     assert torch.allclose(encoder.encode(["a cat"])[:, :4], short, atol=0.05)
 
 
-def test_what_is_too_long_is_cut(encoder: TextEncoder) -> None:
+def test_texts_that_are_too_long_are_truncated(encoder: TextEncoder) -> None:
     longest = " ".join(["cat"] * (MAX_TOKENS - 2))
     assert torch.equal(encoder.encode([longest]), encoder.encode([f"{longest} red apple"]))
 
 
-def test_states_are_kept_in_a_file_that_is_made_once(encoder: TextEncoder, tmp_path: Path) -> None:
+def test_states_are_saved_to_a_file_once(encoder: TextEncoder, tmp_path: Path) -> None:
     texts = ["", *(f"{thing} {number}" for thing in ("cat", "apple") for number in range(150))]
-    told: list[str] = []
-    states = encode_all(encoder, texts, tmp_path / "texts.npy", told.append)
-    assert told == ["reading captions: 0 of 301"]
+    log: list[str] = []
+    states = encode_all(encoder, texts, tmp_path / "texts.npy", log.append)
+    assert log == ["reading captions: 0 of 301"]
     assert states.dtype == np.float16
     for place in (0, 1, 300):
         assert np.allclose(states[place], encoder.encode([texts[place]])[0].numpy(), atol=0.03)
-    again = encode_all(encoder, texts, tmp_path / "texts.npy", told.append)
-    assert np.array_equal(states, again)
-    assert len(told) == 1
+    read_again = encode_all(encoder, texts, tmp_path / "texts.npy", log.append)
+    assert np.array_equal(states, read_again)
+    assert len(log) == 1
 
 
-def test_captions_that_do_not_fit_on_the_disk_are_not_begun(
+def test_captions_that_do_not_fit_on_the_disk_are_not_written(
     encoder: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=20_000))
