@@ -1,5 +1,6 @@
 """The documents are short, their links lead somewhere, and the commands and names in them exist."""
 
+import ast
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -78,21 +79,25 @@ def test_files_that_a_page_about_the_inside_names_exist(path: Path, repository: 
     assert [name for name in sorted(files | folders) if not any(one.endswith(f"/{name}") for one in repository)] == []
 
 
-@pytest.mark.parametrize("path", INSIDE, ids=named)
-def test_classes_that_a_page_about_the_inside_names_exist(path: Path, sources: str) -> None:
-    names = re.findall(r"`([A-Z][a-z]\w*)(?:\.\w+)*(?:\([\w ,=…]*\))?`", path.read_text("utf-8"))
-    assert names
-    assert [name for name in sorted(set(names)) if not re.search(rf"^ *class {name}\b", sources, re.MULTILINE)] == []
-
-
 @pytest.fixture(scope="module")
-def sources() -> str:
-    """The text of all modules of the programs."""
-    return "\n".join(
-        path.read_text("utf-8")
-        for folder in ("bot", "plugins", "model_server")
-        for path in sorted((ROOT / folder).rglob("*.py"))
-    )
+def classes() -> dict[str, str]:
+    """The classes of the programs: their names, and the text of all classes of that name."""
+    found: dict[str, str] = {}
+    for folder in ("bot", "plugins", "model_server"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text("utf-8")
+            lines = text.splitlines()
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.ClassDef):
+                    found[node.name] = found.get(node.name, "") + "\n".join(lines[node.lineno - 1 : node.end_lineno])
+    return found
+
+
+@pytest.mark.parametrize("path", INSIDE, ids=named)
+def test_classes_and_members_that_a_page_about_the_inside_names_exist(path: Path, classes: dict[str, str]) -> None:
+    names = set(re.findall(r"`([A-Z][a-z]\w*)(?:\.(\w+))?(?:\([^`\n]*)?`", path.read_text("utf-8")))
+    assert names
+    assert [name for name, member in sorted(names) if not re.search(rf"\b{member}\b", classes.get(name, ""))] == []
 
 
 @pytest.mark.parametrize("path", LINKED, ids=named)
