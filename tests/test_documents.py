@@ -1,5 +1,6 @@
 """The documents are short, their links lead somewhere, and the commands and names in them exist."""
 
+import ast
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -18,12 +19,16 @@ from bot.storage.database import Database
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-USER, OPERATE = (sorted((ROOT / "docs" / name).glob("*.md")) for name in ("user", "operate"))
+USER, OPERATE, INTERNALS = (sorted((ROOT / "docs" / name).glob("*.md")) for name in ("user", "operate", "internals"))
+ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 OTHERS = [ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CHANGELOG", "CONTRIBUTING", "PRIVACY")]
 LINKED = [README, *OTHERS, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "model_server").rglob("*.md"))]
 SHORT = [README, *USER, *OPERATE]
-LARGEST_PAGE = 8000
-"""Bytes of a page that somebody reads in a few minutes."""
+INSIDE = [ARCHITECTURE, *INTERNALS]
+"""The pages for people who change the code: they name files, folders and classes."""
+MAX_PAGE_BYTES, MAX_ARCHITECTURE_BYTES = 8_000, 10_000
+"""The sizes of pages that somebody reads in a few minutes."""
+FOLDERS = ("bot", "plugins", "model_server", "tests", "config", "docs")
 
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
@@ -58,13 +63,41 @@ def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_the_files_that_the_architecture_names_exist() -> None:
-    text = LINK.sub("]", (ROOT / "ARCHITECTURE.md").read_text("utf-8"))
-    folders = ("bot", "plugins", "model_server", "tests", "config")
-    there = {path.name for folder in folders for path in (ROOT / folder).rglob("*")} | {"pyproject.toml", "discord.py"}
-    found = set(re.findall(r"\b\w+\.(?:py|toml)\b", text))
-    assert found
-    assert not found - there
+@pytest.fixture(scope="module")
+def repository() -> tuple[str, ...]:
+    """The paths of all files and folders of the repository, each with a slash before it."""
+    paths = [path for folder in FOLDERS for path in [ROOT / folder, *(ROOT / folder).rglob("*")]]
+    return (*(f"/{named(path)}" for path in paths), "/pyproject.toml", "/discord.py")
+
+
+@pytest.mark.parametrize("path", INSIDE, ids=named)
+def test_files_that_a_page_about_the_inside_names_exist(path: Path, repository: tuple[str, ...]) -> None:
+    text = LINK.sub("]", path.read_text("utf-8"))
+    files = set(re.findall(r"(?<![\w/])[\w./-]*\w\.(?:py|toml|js|json|jsonl|css|html)\b", text))
+    folders = set(re.findall(r"`([\w./-]+)/`", text))
+    assert files
+    assert [name for name in sorted(files | folders) if not any(one.endswith(f"/{name}") for one in repository)] == []
+
+
+@pytest.fixture(scope="module")
+def classes() -> dict[str, str]:
+    """The classes of the programs: their names, and the text of all classes of that name."""
+    found: dict[str, str] = {}
+    for folder in ("bot", "plugins", "model_server"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text("utf-8")
+            lines = text.splitlines()
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.ClassDef):
+                    found[node.name] = found.get(node.name, "") + "\n".join(lines[node.lineno - 1 : node.end_lineno])
+    return found
+
+
+@pytest.mark.parametrize("path", INSIDE, ids=named)
+def test_classes_and_members_that_a_page_about_the_inside_names_exist(path: Path, classes: dict[str, str]) -> None:
+    names = set(re.findall(r"`([A-Z][a-z]\w*)(?:\.(\w+))?(?:\([^`\n]*)?`", path.read_text("utf-8")))
+    assert names
+    assert [name for name, member in sorted(names) if not re.search(rf"\b{member}\b", classes.get(name, ""))] == []
 
 
 @pytest.mark.parametrize("path", LINKED, ids=named)
@@ -75,7 +108,22 @@ def test_modules_that_a_page_runs_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHORT, ids=named)
 def test_a_page_is_short(path: Path) -> None:
-    assert path.stat().st_size <= LARGEST_PAGE
+    assert path.stat().st_size <= MAX_PAGE_BYTES
+
+
+def test_the_architecture_is_short() -> None:
+    assert ARCHITECTURE.stat().st_size <= MAX_ARCHITECTURE_BYTES
+
+
+@pytest.mark.parametrize("path", INTERNALS, ids=named)
+def test_a_page_about_the_inside_is_short(path: Path) -> None:
+    assert path.stat().st_size <= MAX_PAGE_BYTES
+
+
+def test_the_architecture_leads_to_every_page_about_the_inside() -> None:
+    links = LINK.findall(ARCHITECTURE.read_text("utf-8"))
+    assert len(INTERNALS) > 5
+    assert {named(path) for path in INTERNALS} <= set(links)
 
 
 def test_the_readme_leads_to_every_page() -> None:
