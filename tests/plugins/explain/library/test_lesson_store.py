@@ -8,6 +8,7 @@ from fakes.core.requests import ANN, MODERATOR, OPERATOR, ROOM, ask, last, repli
 
 from bot import Attachment
 from bot.app import Bot
+from bot.core.adapters import Capabilities
 from bot.core.messages import Place, Reply, Request, User
 from bot.moderation.audit_view import line
 from plugins.explain.library import lesson_store, library
@@ -71,7 +72,7 @@ async def test_adding_and_removing_versions_is_audited(bot: Bot) -> None:
     await lesson(bot, "remove", title="Fish")
     await lesson(bot, "remove", title="pets")
     await lesson(bot, "add", OPERATOR, title="Pets", text=PETS, server="discord:7")
-    assert [line(row, "en") for row in reversed(await bot.audit.find("test", "school"))] == [
+    assert [line(row, "en", Capabilities()) for row in reversed(await bot.audit.find("test", "school"))] == [
         "🛡️ **Mod**: `lesson add` **Pets**: `version: 1, file: Pets.md`",
         "🛡️ **Mod**: `lesson add` **Pets**: `version: 1` → `version: 2, file: Pets.md`",
         "🛡️ **Mod**: `lesson remove` **Pets**: `version: 2, file: Pets.md`",
