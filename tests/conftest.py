@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes.model_server.model_api import FakeModels
+from fakes.programs.endings import interruptible_children, time_limit
 from fakes.storage.compiled_statements import shared_statements
 from fakes.storage.migrated_tables import remembered_tables
 
@@ -14,6 +15,8 @@ from model_server.catalogue import StoreError, load_catalogue
 from model_server.engines.contract import EngineSpec
 from model_server.files.cache import ModelCache
 
+LONGEST_SETUP_SECONDS, LONGEST_TEST_SECONDS = 3600, 600
+"""What is prepared for many tests may have to be downloaded first. No test is about these times."""
 CATALOGUE = Path(__file__).parent.parent / "config" / "models.toml"
 
 
@@ -31,6 +34,30 @@ def pytest_collection() -> Generator[None, object, object]:
     gc.freeze()
     gc.enable()
     return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    with time_limit(LONGEST_SETUP_SECONDS):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    with time_limit(LONGEST_TEST_SECONDS):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    with time_limit(LONGEST_TEST_SECONDS):
+        return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_can_be_interrupted() -> Iterator[None]:
+    with interruptible_children():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

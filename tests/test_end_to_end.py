@@ -135,10 +135,16 @@ async def test_an_answer_is_gone_on_from_the_middle(running: Deployment) -> None
 def test_doctor_finds_nothing_wrong(running: Deployment) -> None:
     import subprocess
 
-    from fakes.programs.deployment import TEMPERA
+    from fakes.programs.deployment import READY_SECONDS, TEMPERA
 
     done = subprocess.run(
-        [TEMPERA, "doctor"], env=running.environment, cwd=running.folder, capture_output=True, text=True, check=False
+        [TEMPERA, "doctor"],
+        env=running.environment,
+        cwd=running.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=READY_SECONDS,
     )
     assert done.returncode == 0, done.stdout
     assert all(name in done.stdout for name in MODELS)

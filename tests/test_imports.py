@@ -15,5 +15,7 @@ HEAVY = {"torch", "transformers", "diffusers"}
 )
 def test_light_things_stay_light(code: str) -> None:
     probe = f"{code}\nimport sys\nprint(*sorted({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
+    )
     assert done.stdout.strip() == ""

@@ -16,7 +16,7 @@ from fakes.core.requests import ROOM
 from fakes.model_server.broken_api import crooked
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import visitor
-from fakes.programs.terminal_chat import TEMPERA, Ended, Person, ended
+from fakes.programs.terminal_chat import PATIENCE_SECONDS, TEMPERA, Ended, Person, ended
 
 from bot import config
 from bot.__main__ import _bot
@@ -252,7 +252,7 @@ async def test_serving_ends_cleanly(person: Person, number: signal.Signals) -> N
     process = await person.start("run", "--no-models")
     assert process.stderr is not None
     said = b""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while b"The web chat is at http://" not in said:
             line = await process.stderr.readline()
             assert line, said
@@ -268,7 +268,7 @@ async def test_what_people_write_is_not_in_the_log(person: Person) -> None:
     process = await person.start("run", "--no-models")
     assert process.stderr is not None
     said = b""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (found := re.search(rb"The web chat is at (http://\S+)", said)):
             line = await process.stderr.readline()
             assert line, said
@@ -286,7 +286,9 @@ async def test_what_people_write_is_not_in_the_log(person: Person) -> None:
 def test_libraries_are_no_more_talkative_than_the_log(level: str) -> None:
     code = f"from bot.__main__ import _log; _log({level!r}); import logging; "
     code += "print(*(logging.getLogger(name).getEffectiveLevel() for name in ('bot', 'discord.http', 'aiosqlite')))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     assert done.stdout.split() == {"debug": ["10", "20", "20"], "error": ["40", "40", "40"]}[level]
 
 
@@ -300,5 +302,7 @@ def test_libraries_are_no_more_talkative_than_the_log(level: str) -> None:
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
     probe = f"{code}\nimport sys\nprint('imported', *sorted({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     assert done.stdout.splitlines()[-1] == "imported"

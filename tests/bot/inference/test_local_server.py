@@ -15,7 +15,7 @@ import psutil
 import pytest
 from aiohttp import web
 from fakes.model_server.broken_api import crooked
-from fakes.model_server.gateway import answers, eventually
+from fakes.model_server.gateway import PATIENCE_SECONDS, answers, eventually
 
 from bot.config import ModelServerSection
 from bot.core.errors import BotError
@@ -102,7 +102,7 @@ async def test_a_server_ends_with_a_bot_that_was_killed(url: str) -> None:
         (child,) = children(bot.pid)
     finally:
         bot.kill()
-        await bot.wait()
+        await asyncio.wait_for(bot.wait(), PATIENCE_SECONDS)
     await eventually(lambda: is_over(child))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fakes.core.requests import MODERATOR, ROOM
+from fakes.model_server.gateway import PATIENCE_SECONDS
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.core.messages import Place, User
@@ -132,7 +133,7 @@ def _killed_writer(processes: ForkServerContext, file: Path, begin: int, round_:
     with suppress(EOFError):
         while True:
             said = hearing.recv()
-    process.join()
+    process.join(PATIENCE_SECONDS)
     assert process.exitcode == -signal.SIGKILL
     return int(said)
 

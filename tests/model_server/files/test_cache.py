@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.engines.stored_models import put, refusal
+from fakes.model_server.gateway import PATIENCE_SECONDS
 from fakes.registries.hub import fake_hub
 from fakes.registries.wheels import make_wheel
 
@@ -30,8 +31,8 @@ PULL = """
 import sys
 from pathlib import Path
 from model_server.catalogue import CatalogueEntry
-from model_server.files.cache import Store
-print(Store(Path(sys.argv[1])).ensure(CatalogueEntry.model_validate_json(sys.argv[2])))
+from model_server.files.cache import ModelCache
+print(ModelCache(Path(sys.argv[1])).ensure(CatalogueEntry.model_validate_json(sys.argv[2])))
 """
 Source = str | tuple[str, ...]
 
@@ -72,7 +73,7 @@ def start_pull(cache: Path, entry: CatalogueEntry) -> subprocess.Popen[str]:
 
 def wait_for_size(path: Path, size: int, child: subprocess.Popen[str]) -> None:
     while not path.exists() or path.stat().st_size < size:
-        assert child.poll() is None, child.communicate()
+        assert child.poll() is None, child.communicate(timeout=PATIENCE_SECONDS)
         time.sleep(0.01)
 
 
@@ -209,7 +210,7 @@ def test_a_pull_killed_in_the_middle_goes_on_behind_the_last_whole_part(store: M
         pipe.write(rest[: MIB + MIB // 2])
         wait_for_size(store.cache / "partial/tiny/weights.bin.part", 2 * MIB, child)
         os.kill(child.pid, signal.SIGKILL)
-        child.communicate()
+        child.communicate(timeout=PATIENCE_SECONDS)
     assert store.ready(entry) is None
     assert store.begun(entry)
     assert not (store.cache / "models/tiny/weights.bin").exists()
@@ -236,12 +237,12 @@ def test_two_pulls_at_once_do_the_work_once(store: ModelCache, tmp_path: Path) -
     waiting = threading.Event()
     heard = Heard({"waiting for another process that fetches tiny": waiting})
     with source.open("wb") as pipe:
-        second = threading.Thread(target=store.ensure, args=(entry, heard))
+        second = threading.Thread(target=store.ensure, args=(entry, heard), daemon=True)
         second.start()
-        waiting.wait()
+        assert waiting.wait(PATIENCE_SECONDS)
         pipe.write(b"weights")
-    out, errors = child.communicate()
-    second.join()
+    out, errors = child.communicate(timeout=PATIENCE_SECONDS)
+    second.join(PATIENCE_SECONDS)
     assert (child.returncode, errors) == (0, "")
     assert store.ready(entry) == Path(out.strip())
     assert not any(what.startswith("fetching") for what, _, _ in heard.updates)
@@ -372,9 +373,9 @@ def test_stop_ends_a_download_that_hangs(store: ModelCache, monkeypatch: pytest.
 
     with fake_hub({}, silent=threading.Event()) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
-        thread = threading.Thread(target=pull)
+        thread = threading.Thread(target=pull, daemon=True)
         thread.start()
-        fetching.wait()
+        assert fetching.wait(PATIENCE_SECONDS)
         store.stop()
-        thread.join()
+        thread.join(PATIENCE_SECONDS)
     assert [type(error) for error in ended] == [StoppedError]

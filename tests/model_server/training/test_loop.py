@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fakes.model_server.gateway import PATIENCE_SECONDS
 
 from model_server.catalogue import StoreError
 from model_server.training.images.autoencoder import AutoencoderTask, encode, fidelity
@@ -84,7 +85,7 @@ KILLED = """
 import sys
 from pathlib import Path
 import torch
-from model_server.training.loop import Plan, Run, check_seed
+from model_server.training.loop import Plan, TrainingRun, check_seed
 
 class Line:
     module, batch, rate, decay = torch.nn.Linear(3, 1), 4, 0.1, 0.9
@@ -95,7 +96,7 @@ class Line:
         print(step, flush=True)
 
 torch.nn.init.ones_(Line.module.weight); torch.nn.init.zeros_(Line.module.bias)
-run = Run(Line(), Plan(400, 1, Path(sys.argv[1]), "line", show_steps=1, save_seconds=float(sys.argv[2])))
+run = TrainingRun(Line(), Plan(400, 1, Path(sys.argv[1]), "line", show_steps=1, save_seconds=float(sys.argv[2])))
 run.resume()
 print("from", run.step, flush=True)
 run.train(lambda line: None)
@@ -115,17 +116,17 @@ def tell_at(step: str, victim: subprocess.Popen[str], number: int) -> int:
         if line.strip() == step:
             os.kill(victim.pid, number)
             break
-    victim.communicate()
+    victim.communicate(timeout=PATIENCE_SECONDS)
     return victim.returncode
 
 
 @pytest.mark.processes
 def test_a_killed_process_leaves_no_trace(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
-    whole = start(tmp_path / "whole", 0).communicate()[0].splitlines()[-1]
+    whole = start(tmp_path / "whole", 0).communicate(timeout=PATIENCE_SECONDS)[0].splitlines()[-1]
     for last in ("50", "51", "200"):
         assert tell_at(last, start(tmp_path / "broken", 0), signal.SIGKILL) == -signal.SIGKILL
-    lines = start(tmp_path / "broken", 0).communicate()[0].splitlines()
+    lines = start(tmp_path / "broken", 0).communicate(timeout=PATIENCE_SECONDS)[0].splitlines()
     assert int(lines[0].removeprefix("from ")) >= 199
     assert lines[-1] == whole
 
@@ -134,9 +135,9 @@ def test_a_killed_process_leaves_no_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_stops_it_loses_nothing(tmp_path: Path, number: int) -> None:
     never = 1e9
-    whole = start(tmp_path / "whole", never).communicate()[0].splitlines()[-1]
+    whole = start(tmp_path / "whole", never).communicate(timeout=PATIENCE_SECONDS)[0].splitlines()[-1]
     assert tell_at("50", start(tmp_path / "broken", never), number) != 0
-    lines = start(tmp_path / "broken", never).communicate()[0].splitlines()
+    lines = start(tmp_path / "broken", never).communicate(timeout=PATIENCE_SECONDS)[0].splitlines()
     assert int(lines[0].removeprefix("from ")) >= 50
     assert lines[-1] == whole
 

@@ -67,5 +67,7 @@ def test_probabilities_as_people_read_them(share: float, text: str) -> None:
 def test_matplotlib_is_loaded_only_to_draw() -> None:
     probe = "import plugins.lab, sys; print('matplotlib' in sys.modules)"
     root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=root)
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60, cwd=root
+    )
     assert done.stdout.strip() == "False"

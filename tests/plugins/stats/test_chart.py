@@ -60,5 +60,7 @@ def test_days_without_anything_are_drawn_too() -> None:
 def test_matplotlib_is_loaded_only_to_draw() -> None:
     probe = "import plugins.stats, sys; print('matplotlib' in sys.modules)"
     root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=root)
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60, cwd=root
+    )
     assert done.stdout.strip() == "False"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes.model_server.model_api import FakeModels, png
-from fakes.programs.terminal_chat import PROMPT, Person, ended
+from fakes.programs.terminal_chat import PATIENCE_SECONDS, PROMPT, Person, ended
 
 from bot.inference.client import DOWN
 from bot.platforms.terminal import operator
@@ -150,7 +150,7 @@ async def test_a_reader_that_has_seen_enough(person: Person, models: FakeModels)
     assert await process.stdout.readexactly(5) == b"Paris"
     process.stdout._transport.close()
     models.gate.set()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await process.wait() == 141
     assert process.stderr is not None
     assert await process.stderr.read() == b""

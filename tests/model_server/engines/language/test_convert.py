@@ -10,6 +10,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from fakes.model_server.gateway import PATIENCE_SECONDS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
@@ -171,7 +172,7 @@ def test_what_is_no_gguf_gets_a_sentence(tmp_path: Path, content: bytes) -> None
         str(tmp_path / "bad.gguf"),
         str(tmp_path / "out"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
     assert done.returncode == 1
     assert done.stderr.startswith("bad.gguf cannot be converted: ")
     assert done.stderr.count("\n") == 1
