@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,6 +111,28 @@ def model_server(*arguments: str, threads: str = "") -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(READY_SECONDS)
+
+
+class SharedServer:
+    """A real model server for all tests of a session; it is started again where a test needs models that it lacks."""
+
+    def __init__(self) -> None:
+        self._running = contextlib.ExitStack()
+        self._names: set[str] = set()
+        self._url = ""
+
+    def serve(self, needed: Iterable[str], present: Iterable[str]) -> str:
+        """The address of the server with the `needed` models, and with those that are `present` if it has to start."""
+        if not self._names.issuperset(needed):
+            self.close()
+            self._names |= {*needed, *present}
+            arguments = [f"--model={name}" for name in sorted(self._names)]
+            self._url = self._running.enter_context(model_server(*arguments))
+        return self._url
+
+    def close(self) -> None:
+        """End the server."""
+        self._running.close()
 
 
 def wait_for(url: str, *, answers: bool = True) -> None:
