@@ -24,7 +24,7 @@ from bot.core.errors import ConfigError
 from bot.platforms.web.access.teachers import WebModerators
 from bot.storage.database import Database
 
-HEAVY = {"torch", "transformers", "sqlalchemy", "alembic", "prompt_toolkit", "pydantic", "psutil"}
+HEAVY = {"torch", "transformers", "diffusers", "sqlalchemy", "alembic", "prompt_toolkit", "pydantic", "psutil"}
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def run(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_the_command_line_brings_in_nothing_heavy() -> None:
-    heavy = "{'torch', 'transformers', 'huggingface_hub', 'numpy', 'aiohttp'}"
+    heavy = "{'torch', 'transformers', 'diffusers', 'huggingface_hub', 'numpy', 'aiohttp'}"
     code = f"import sys, model_server.__main__ as m; m.main(['list']); print({heavy} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes.model_server.gateway import PATIENCE_SECONDS
+from fakes.programs.deployment import READY_SECONDS
 
 from model_server.catalogue import StoreError
 from model_server.training.images.autoencoder import AutoencoderTask, encode, fidelity
@@ -104,6 +104,9 @@ print([value.tolist() for part in (run.task.module, run.averaged) for value in p
 """
 
 
+NEVER = 1e9
+
+
 def start(folder: Path, save_seconds: float) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", KILLED, str(folder), str(save_seconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
@@ -116,28 +119,31 @@ def tell_at(step: str, victim: subprocess.Popen[str], number: int) -> int:
         if line.strip() == step:
             os.kill(victim.pid, number)
             break
-    victim.communicate(timeout=PATIENCE_SECONDS)
+    victim.communicate(timeout=READY_SECONDS)
     return victim.returncode
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a process learns that nothing stops."""
+    done = start(tmp_path_factory.mktemp("whole"), NEVER).communicate(timeout=READY_SECONDS)
+    return done[0].splitlines()[-1]
+
+
 @pytest.mark.processes
-def test_a_killed_process_leaves_no_trace(tmp_path: Path) -> None:
-    (tmp_path / "whole").mkdir()
-    whole = start(tmp_path / "whole", 0).communicate(timeout=PATIENCE_SECONDS)[0].splitlines()[-1]
+def test_a_killed_process_leaves_no_trace(tmp_path: Path, whole: str) -> None:
     for last in ("50", "51", "200"):
         assert tell_at(last, start(tmp_path / "broken", 0), signal.SIGKILL) == -signal.SIGKILL
-    lines = start(tmp_path / "broken", 0).communicate(timeout=PATIENCE_SECONDS)[0].splitlines()
+    lines = start(tmp_path / "broken", 0).communicate(timeout=READY_SECONDS)[0].splitlines()
     assert int(lines[0].removeprefix("from ")) >= 199
     assert lines[-1] == whole
 
 
 @pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_who_stops_it_loses_nothing(tmp_path: Path, number: int) -> None:
-    never = 1e9
-    whole = start(tmp_path / "whole", never).communicate(timeout=PATIENCE_SECONDS)[0].splitlines()[-1]
-    assert tell_at("50", start(tmp_path / "broken", never), number) != 0
-    lines = start(tmp_path / "broken", never).communicate(timeout=PATIENCE_SECONDS)[0].splitlines()
+def test_who_stops_it_loses_nothing(tmp_path: Path, whole: str, number: int) -> None:
+    assert tell_at("50", start(tmp_path / "broken", NEVER), number) != 0
+    lines = start(tmp_path / "broken", NEVER).communicate(timeout=READY_SECONDS)[0].splitlines()
     assert int(lines[0].removeprefix("from ")) >= 50
     assert lines[-1] == whole
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes.model_server.gateway import PATIENCE_SECONDS
+from fakes.programs.deployment import READY_SECONDS
 
 from model_server.assembly import MAX_TOKENS, assemble
 from model_server.catalogue import StoreError
@@ -43,7 +43,7 @@ def export(folder: Path, sizes: Sizes) -> Path:
 def test_plain_diffusers_opens_and_draws_what_was_exported(tmp_path: Path, sizes: Sizes, text_encoder: Path) -> None:
     assemble(export(tmp_path / "weights", sizes), text_encoder, tmp_path / "whole")
     command = [sys.executable, "-c", DRAW, str(tmp_path / "whole")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=PATIENCE_SECONDS)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=READY_SECONDS)
     assert done.stdout.strip() == f"StableDiffusionPipeline (64, 64, 3) {MAX_TOKENS}", done.stderr
 
 

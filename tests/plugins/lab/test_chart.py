@@ -1,8 +1,5 @@
 import io
-import subprocess
-import sys
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,12 +59,3 @@ def test_characters_without_a_font_are_named() -> None:
 )
 def test_probabilities_as_people_read_them(share: float, text: str) -> None:
     assert percent(share) == text
-
-
-def test_matplotlib_is_loaded_only_to_draw() -> None:
-    probe = "import plugins.lab, sys; print('matplotlib' in sys.modules)"
-    root = Path(__file__).parents[3]
-    done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60, cwd=root
-    )
-    assert done.stdout.strip() == "False"

@@ -1,23 +1,23 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
+import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gguf
 import numpy as np
 import pytest
 import torch
-from fakes.model_server.gateway import PATIENCE_SECONDS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from model_server.catalogue import CatalogueEntry, ModelFile
+from model_server.engines.language.convert import main
 from model_server.files.cache import ModelCache
 
-pytestmark = pytest.mark.processes
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WIDTH, HIDDEN, LAYERS, HEADS, KV_HEADS = 32, 64, 2, 4, 2
 Converted = tuple[Path, dict[str, np.ndarray], ModelCache, CatalogueEntry, "Steps"]
@@ -114,6 +114,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
     return store.ensure(entry, steps), tensors, store, entry, steps
 
 
+@pytest.mark.processes
 def test_the_folder_opens_as_any_model_does(converted: Converted) -> None:
     folder = converted[0]
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
@@ -129,6 +130,7 @@ def test_the_folder_opens_as_any_model_does(converted: Converted) -> None:
     assert set(model.generation_config.eos_token_id) == ends
 
 
+@pytest.mark.processes
 def test_the_weights_are_those_of_the_file(converted: Converted) -> None:
     folder, tensors, *_ = converted
     state = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
@@ -142,6 +144,7 @@ def test_the_weights_are_those_of_the_file(converted: Converted) -> None:
         assert torch.equal(state[ours], expected), ours
 
 
+@pytest.mark.processes
 def test_a_conversion_happens_once_and_keeps_the_source(
     converted: Converted,
 ) -> None:
@@ -154,6 +157,7 @@ def test_a_conversion_happens_once_and_keeps_the_source(
     assert again.heard == []
 
 
+@pytest.mark.processes
 def test_a_tied_output_layer_stays_tied(tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf", tied=True)
     folder = ModelCache(tmp_path / "cache").ensure(entry_for(tmp_path / "tiny.gguf"))
@@ -162,17 +166,18 @@ def test_a_tied_output_layer_stays_tied(tmp_path: Path) -> None:
     assert model.lm_head.weight is model.model.embed_tokens.weight
 
 
+@pytest.fixture
+def log_again() -> Iterator[None]:
+    """The command line switches the log off for good."""
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("log_again")
 @pytest.mark.parametrize("content", [b"not one", b"GGUF and then nothing"])
-def test_what_is_no_gguf_gets_a_sentence(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_gguf_gets_a_sentence(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.gguf").write_bytes(content)
-    command = [
-        sys.executable,
-        "-m",
-        "model_server.engines.language.convert",
-        str(tmp_path / "bad.gguf"),
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
-    assert done.returncode == 1
-    assert done.stderr.startswith("bad.gguf cannot be converted: ")
-    assert done.stderr.count("\n") == 1
+    assert main([str(tmp_path / "bad.gguf"), str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("bad.gguf cannot be converted: ")
+    assert said.count("\n") == 1
