@@ -164,7 +164,7 @@ def _wait_until_ready(url: str, api_key: str | None) -> None:
             urllib.request.urlopen(request, timeout=PATIENCE_SECONDS),
         ):
             return
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise TimeoutError("The gateway did not become ready.")
 
 

@@ -141,7 +141,7 @@ def wait_for(url: str, *, answers: bool = True) -> None:
     while time.monotonic() < deadline:
         if _answers(url) is answers:
             return
-        time.sleep(0.2)
+        time.sleep(0.05)
     raise TimeoutError(f"{url} {'did not answer' if answers else 'still answered'} after {READY_SECONDS} s")
 
 
