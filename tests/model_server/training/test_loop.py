@@ -70,13 +70,13 @@ def test_steps_change_the_weights_and_lower_the_loss(lesson: TrainingSet, sizes:
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(lesson: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:
-    whole = small_run(lesson, sizes, tmp_path / "whole")
+    whole = small_run(lesson, sizes, tmp_path / "whole", 8)
     whole.train(print)
-    first = small_run(lesson, sizes, tmp_path / "broken")
-    first.train(print, until=7)
-    second = small_run(lesson, sizes, tmp_path / "broken")
+    first = small_run(lesson, sizes, tmp_path / "broken", 8)
+    first.train(print, until=3)
+    second = small_run(lesson, sizes, tmp_path / "broken", 8)
     assert second.resume()
-    assert second.step == 7
+    assert second.step == 3
     second.train(print)
     assert same(weights(second), weights(whole))
 
