@@ -3,13 +3,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests that need a machine to themselves run one after the other; all others side by side.
-ALONE := weights or browser or load or chaos or processes
+# Tests without a mark run side by side, heavy ones two at a time, and those that need a machine to themselves alone.
+HEAVY := browser or processes
+ALONE := weights or load or chaos
 
 # Workers and programs under test would compile every module again, each for itself.
 test: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test lint bench pictures clean setup setup-dev
+.PHONY: run test quality lint bench pictures clean setup setup-dev
 
 run: setup
 	$(BIN)/tempera run
@@ -19,8 +20,13 @@ test: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not ($(ALONE))"
-	$(BIN)/python -m pytest -m "$(ALONE)"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not ($(HEAVY) or $(ALONE) or quality)"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "($(HEAVY)) and not ($(ALONE) or quality)"
+	$(BIN)/python -m pytest -m "($(ALONE)) and not quality"
+
+# How well questions are answered and attacks are caught, with all that was held out; `make test` has samples of it.
+quality: setup-dev
+	$(BIN)/python -m pytest -m quality
 
 lint: setup-dev
 	$(BIN)/ruff format .

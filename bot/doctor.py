@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.config import Config
 
-PATIENCE_SECONDS = 10
 
-
-async def examine(load: Callable[[], Config], build: Callable[[Config], Bot]) -> int:
-    """Print one line per check; 0 when all is well, else 1."""
+async def examine(load: Callable[[], Config], build: Callable[[Config], Bot], patience_seconds: float = 10) -> int:
+    """Print one line per check; 0 when all is well, else 1. `patience_seconds`: for the model server's answer."""
     try:
         config = load()
         bot = build(config)
@@ -31,7 +29,7 @@ async def examine(load: Callable[[], Config], build: Callable[[Config], Bot]) ->
         return 1
     _say(True, "The configuration can be read.")
     _say(True, f"{len(bot.commands)} commands: " + ", ".join(f"/{command.name}" for command in bot.commands))
-    findings = [await _database(config), _port(config), await _model_server(config)]
+    findings = [await _database(config), _port(config), await _model_server(config, patience_seconds)]
     findings += [*await _discord(config, bot), *await _slack(config)]
     for good, text in findings:
         _say(good, text)
@@ -67,11 +65,11 @@ def _listening(name: str, host: str, port: int) -> tuple[bool, str]:
         return True, f"Something listens on {where} already: {name}, if Tempera is running."
 
 
-async def _model_server(config: Config) -> tuple[bool, str]:
+async def _model_server(config: Config, patience_seconds: float) -> tuple[bool, str]:
     section = config.model_server
     async with ModelClient(section.url, section.key) as client:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(patience_seconds):
                 state = await client.readiness()
         except TimeoutError:
             return False, f"The model server at {section.url} takes a connection but does not answer; restart it."

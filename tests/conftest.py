@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from fakes.model_server.model_api import FakeModels
+from fakes.programs.deployment import SharedServer
+from fakes.programs.endings import interruptible_children, time_limit
 from fakes.storage.compiled_statements import shared_statements
 from fakes.storage.migrated_tables import remembered_tables
 
@@ -15,6 +17,9 @@ from model_server.engines.contract import EngineSpec
 from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
 
+LONGEST_SETUP_SECONDS, LONGEST_TEST_SECONDS = 3600, 600
+"""What is prepared for many tests may have to be downloaded first. No test is about these times."""
+MEASURED = ("qwen2.5-coder-0.5b-instruct", "digiface-dcgan", "all-minilm-l6-v2", "classroom-moderation")
 CATALOGUE = Path(__file__).parent.parent / "config" / "models.toml"
 
 
@@ -32,6 +37,30 @@ def pytest_collection() -> Generator[None, object, object]:
     gc.freeze()
     gc.enable()
     return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    with time_limit(LONGEST_SETUP_SECONDS):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    with time_limit(LONGEST_TEST_SECONDS):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    with time_limit(LONGEST_TEST_SECONDS):
+        return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_can_be_interrupted() -> Iterator[None]:
+    with interruptible_children():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,6 +91,21 @@ def weights() -> Callable[[str], EngineSpec]:
         )
 
     return ensured
+
+
+@pytest.fixture(scope="session")
+def real_server(weights: Callable[[str], EngineSpec]) -> Iterator[Callable[..., str]]:
+    """`real_server(name, …)`: the address of the one server with real models, these among them."""
+    catalogue, server = load_catalogue(CATALOGUE), SharedServer()
+
+    def serve(*names: str) -> str:
+        for name in names:
+            weights(name)
+        # With what other tests need as well, the server has to start once.
+        return server.serve(names, [name for name in MEASURED if ModelCache().ready(catalogue[name])])
+
+    yield serve
+    server.close()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from fakes.platforms.web_page import visitor
 from fakes.programs.deployment import Deployment, deployment
-from fakes.programs.terminal_chat import PLAIN
 from PIL import Image
 
 from model_server.catalogue import load_catalogue
@@ -135,22 +134,26 @@ async def test_an_answer_is_gone_on_from_the_middle(running: Deployment) -> None
 def test_doctor_finds_nothing_wrong(running: Deployment) -> None:
     import subprocess
 
-    from fakes.programs.deployment import TEMPERA
+    from fakes.programs.deployment import READY_SECONDS, TEMPERA
 
     done = subprocess.run(
-        [TEMPERA, "doctor"], env=running.environment, cwd=running.folder, capture_output=True, text=True, check=False
+        [TEMPERA, "doctor"],
+        env=running.environment,
+        cwd=running.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=READY_SECONDS,
     )
     assert done.returncode == 0, done.stdout
     assert all(name in done.stdout for name in MODELS)
 
 
 @pytest.mark.chaos
-async def test_an_answer_that_a_kill_interrupted(weights: Callable[[str], EngineSpec], tmp_path: Path) -> None:
+async def test_an_answer_that_a_kill_interrupted(running: Deployment, tmp_path: Path) -> None:
     """SIGKILL in the middle: the message says so, Again works, and the conversation still knows the turns before."""
-    for name in MODELS:
-        weights(name)
     # Unchecked words are shown as they come, so that the kill meets a short answer, too.
-    with deployment(tmp_path, extra=PLAIN) as made:
+    with deployment(tmp_path, foreign_models=running.models_url) as made:
         async with visitor(made.web_url) as ann:
             async with ann.page("Ann") as page:
                 await page.say("/ask temperature:0 My dog is called Rex. Greet him by his name, please.")

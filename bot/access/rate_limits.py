@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HOUR, DAY = 3600, 24 * 3600
-REDIS_SECONDS = 2.0
-"""How long a Redis server may take before this process goes on alone."""
-AWAY_SECONDS = 30.0
-"""For how long it then goes on alone before it tries again, so that not every question waits."""
 MEMORY = "memory"
 MANY = 10**6
 """More than anybody can be given back."""
@@ -94,14 +90,25 @@ def span(seconds: float) -> Sentence:
     return Sentence("{count} hours", {"count": math.ceil(count / 3600)})
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Times of a RateLimiter, in seconds."""
+
+    redis: float = 2.0
+    """How long a Redis server may take before this process goes on alone."""
+    away: float = 30.0
+    """For how long it then goes on alone before it tries again, so that not every question waits."""
+
+
 class RateLimiter:
     """Counts who asks how often."""
 
-    def __init__(self, settings: Settings, storage: str = MEMORY) -> None:
+    def __init__(self, settings: Settings, storage: str = MEMORY, timing: Timing | None = None) -> None:
         """`storage` is "memory" or the address of a Redis server. Raises ConfigError if it is neither."""
         self._settings = settings
         self._here = MemoryStorage()
         self._shared = None if storage == MEMORY else _redis(storage)
+        self._timing = timing or Timing()
         self._away_until = 0.0
 
     def on(self, user: User, command: Command, place: Place) -> list[RateLimit]:
@@ -227,10 +234,10 @@ class RateLimiter:
     async def _alone_if_need_be(self) -> AsyncIterator[None]:
         """Go on without Redis if it does not do its part in time."""
         try:
-            async with asyncio.timeout(REDIS_SECONDS):
+            async with asyncio.timeout(self._timing.redis):
                 yield
         except (StorageError, OSError, TimeoutError) as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
+            self._away_until = time.monotonic() + self._timing.away
             log.warning("Redis does not count along: %s", error or type(error).__name__)
 
 

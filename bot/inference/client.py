@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -32,24 +33,31 @@ DOWN = (
     "“tempera doctor”."
 )
 BROKEN = "The connection to the model server broke off in the middle of the answer. Please ask again."
-CONNECT_SECONDS = 5
 RETRY_SECONDS = 5.0
 """When to ask a busy server again that does not say so itself."""
-SILENCE_SECONDS = 300
-"""A stream may be quiet for a queue's length, but not for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The longest times that a model server may take, in seconds."""
+
+    connect: float = 5
+    silence: float = 300
+    """Between two parts of an answer: a stream may be quiet for a queue's length, but not for ever."""
 
 
 class ModelClient:
     """A connection pool to one model server. Use it as an async context manager."""
 
-    def __init__(self, url: str, api_key: str = "") -> None:
+    def __init__(self, url: str, api_key: str = "", timing: Timing | None = None) -> None:
         self.url = url.rstrip("/")
+        self._timing = timing or Timing()
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(
-            total=None, connect=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
+            total=None, connect=None, sock_connect=self._timing.connect, sock_read=self._timing.silence
         )
         # The queue is the server's, which is fair; a limited pool here would be a second one that is not.
         connector = aiohttp.TCPConnector(limit=0)

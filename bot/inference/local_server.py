@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS, ANSWER_SECONDS = 5.0, 2.0
-FIRST_PAUSE, LONGEST_PAUSE, HEALTHY_SECONDS = 1.0, 60.0, 60.0
-GRACE_SECONDS = 10.0
 KEYLESS = (
     "it takes all who ask this bot for one person, so that who asks much keeps the others waiting. "
     "Set TEMPERA_MODEL_SERVER__API_KEY in the file .env where both programs are started"
@@ -30,12 +28,30 @@ KEYLESS = (
 """What is wrong with a server that does not know this bot."""
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Times of a LocalServer, in seconds."""
+
+    look: float = 5.0
+    """Between two looks at a server that somebody else started."""
+    answer: float = 2.0
+    """The longest time that a server may take to say that it lives."""
+    first_pause: float = 1.0
+    """Before the first new start. Each further pause is twice as long."""
+    longest_pause: float = 60.0
+    healthy: float = 60.0
+    """After so long a run the pauses begin anew."""
+    grace: float = 10.0
+    """Between SIGTERM and SIGKILL."""
+
+
 class LocalServer:
     """Keeps a model server answering at the configured address for as long as `run` runs."""
 
-    def __init__(self, section: ModelServerSection, trusted_key: str) -> None:
+    def __init__(self, section: ModelServerSection, trusted_key: str, timing: Timing | None = None) -> None:
         """`trusted_key` is what the server will know this bot by where the section has no key for that."""
         self._section = section
+        self._timing = timing or Timing()
         self._trusted_key = section.trusted_key.get_secret_value() or trusted_key
 
     async def run(self) -> None:
@@ -48,25 +64,25 @@ class LocalServer:
                 "The model server's packages are not installed. Install them with "
                 "pip install 'tempera-bot[models]', or use --no-models with a model server elsewhere."
             )
-        pause = FIRST_PAUSE
+        pause = self._timing.first_pause
         warned = bool(self._section.key)
         while True:
             if await self._answers():
                 if not warned:
                     log.warning("This bot did not start the server at %s: %s.", self._section.url, KEYLESS)
                     warned = True
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(self._timing.look)
                 continue
             started = time.monotonic()
             status = await self._child()
-            if time.monotonic() - started > HEALTHY_SECONDS:
-                pause = FIRST_PAUSE
+            if time.monotonic() - started > self._timing.healthy:
+                pause = self._timing.first_pause
             log.error("The model server ended with status %d; starting it again in %.0f s.", status, pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, self._timing.longest_pause)
 
     async def _answers(self) -> bool:
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=self._timing.answer)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
@@ -89,14 +105,14 @@ class LocalServer:
             return await child.wait()
         finally:
             if child.returncode is None:
-                await asyncio.shield(_end(child))
+                await asyncio.shield(_end(child, self._timing.grace))
 
 
-async def _end(child: asyncio.subprocess.Process) -> None:
+async def _end(child: asyncio.subprocess.Process, grace_seconds: float) -> None:
     with contextlib.suppress(ProcessLookupError):
         child.terminate()
     try:
-        async with asyncio.timeout(GRACE_SECONDS):
+        async with asyncio.timeout(grace_seconds):
             await child.wait()
     except TimeoutError:
         child.kill()

@@ -10,7 +10,6 @@ from fakes.discord import FakeDiscord
 from fakes.model_server.broken_api import crooked, plainly
 from fakes.model_server.model_api import FakeModels
 
-from bot import doctor
 from bot.app import Bot
 from bot.config import Config, load
 from bot.core.errors import ConfigError, PluginError
@@ -46,9 +45,9 @@ def build(config: Config) -> Bot:
     return Bot(ModelClient(config.model_server.url), plugin.load(config.plugins), Database(config.database.url))
 
 
-async def findings(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+async def findings(capsys: pytest.CaptureFixture[str], **options: float) -> tuple[int, list[str]]:
     """The exit status, and the lines about what is not well."""
-    status = await examine(load, build)
+    status = await examine(load, build, **options)
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith(("ok       ", "PROBLEM  ")) for line in lines)
     return status, [line.removeprefix("PROBLEM  ") for line in lines if line.startswith("PROBLEM")]
@@ -167,9 +166,7 @@ async def test_a_model_server_that_refuses_the_key(configure: Set, capsys: pytes
     assert problem.startswith("The model server refuses this bot's key")
 
 
-async def test_a_model_server_that_hangs(
-    configure: Set, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_model_server_that_hangs(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
     asked = asyncio.Event()
 
     async def hang(request: web.Request) -> web.Response:
@@ -177,11 +174,10 @@ async def test_a_model_server_that_hangs(
         await asyncio.get_running_loop().create_future()
         raise AssertionError("never")
 
-    monkeypatch.setattr(doctor, "PATIENCE_SECONDS", 0.2)
     async with crooked(hang, "/health/ready") as url:
         configure("MODEL_SERVER__URL", url)
         expected = f"The model server at {url} takes a connection but does not answer; restart it."
-        assert await findings(capsys) == (1, [expected])
+        assert await findings(capsys, patience_seconds=0.2) == (1, [expected])
     assert asked.is_set()
 
 

@@ -1,4 +1,4 @@
-"""The real `tempera` in a real process."""
+"""The real `tempera`, in a process where that is what matters."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from fakes.core.requests import ROOM
 from fakes.model_server.broken_api import crooked
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import visitor
-from fakes.programs.terminal_chat import TEMPERA, Ended, Person, ended
+from fakes.programs.terminal_chat import PATIENCE_SECONDS, TEMPERA, Caller, Ended, Person, ended
 
 from bot import config
 from bot.__main__ import _bot
@@ -25,13 +25,17 @@ from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web.access.teachers import WebModerators
 from bot.storage.database import Database
 
-pytestmark = pytest.mark.processes
-
-HEAVY = {"torch", "transformers", "sqlalchemy", "alembic", "prompt_toolkit", "pydantic", "psutil"}
+HEAVY = {"torch", "transformers", "diffusers", "sqlalchemy", "alembic", "prompt_toolkit", "pydantic", "psutil"}
 
 
 @pytest.fixture
-def person(models: FakeModels, tmp_path: Path) -> Person:
+def person(models: FakeModels, tmp_path: Path) -> Caller:
+    return Caller(tmp_path, models.url)
+
+
+@pytest.fixture
+def program(models: FakeModels, tmp_path: Path) -> Person:
+    """Somebody each of whose commands is a process."""
     return Person(tmp_path, models.url)
 
 
@@ -43,7 +47,7 @@ def one_sentence(done: Ended, status: int = 1) -> str:
     return done.err.removesuffix("\n")
 
 
-async def test_help(person: Person) -> None:
+async def test_help(person: Caller) -> None:
     done = await person.run("--help")
     assert (done.status, done.err) == (0, "")
     for command in ("run", "chat", "doctor", "commands", "teacher-link"):
@@ -51,14 +55,14 @@ async def test_help(person: Person) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("dance",), ("chat", "--nothing")])
-async def test_a_command_line_that_is_none(person: Person, arguments: tuple[str, ...]) -> None:
+async def test_a_command_line_that_is_none(person: Caller, arguments: tuple[str, ...]) -> None:
     done = await person.run(*arguments)
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith("usage: tempera")
     assert "Traceback" not in done.err
 
 
-async def test_commands_are_json_that_says_all(person: Person) -> None:
+async def test_commands_are_json_that_says_all(person: Caller) -> None:
     done = await person.run("commands")
     assert (done.status, done.err) == (0, "")
     listed = {command["name"]: command for command in json.loads(done.out)}
@@ -103,23 +107,25 @@ async def test_commands_are_json_that_says_all(person: Person) -> None:
 WORDS = ("list", "enable", "disable", "reload")
 
 
-async def test_commands_of_ones_own_plugins(person: Person) -> None:
-    (person.home / "mine").mkdir()
+@pytest.mark.processes
+async def test_commands_of_ones_own_plugins(program: Person) -> None:
+    (program.home / "mine").mkdir()
     text = "from bot import *\nclass Dice(Plugin):\n @command()\n async def roll(self, ctx: Context):\n"
-    (person.home / "mine" / "dice.py").write_text(f"{text}  '''Roll ä die.'''\n  yield Reply()\n")
-    person.more = {"TEMPERA_PLUGINS__FOLDER": "mine", "TEMPERA_PLUGINS__ENABLED": '["help"]'}
-    done = await person.run("commands")
+    (program.home / "mine" / "dice.py").write_text(f"{text}  '''Roll ä die.'''\n  yield Reply()\n")
+    program.more = {"TEMPERA_PLUGINS__FOLDER": "mine", "TEMPERA_PLUGINS__ENABLED": '["help"]'}
+    done = await program.run("commands")
     assert [command["name"] for command in json.loads(done.out)] == ["help", "roll"]
     assert "Roll ä die." in done.out
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("line", [("commands",), ("--help",), ("chat", "/face seed:7")])
-async def test_a_reader_that_is_gone_makes_no_noise(person: Person, line: tuple[str, ...]) -> None:
+async def test_a_reader_that_is_gone_makes_no_noise(program: Person, line: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
         process = await asyncio.create_subprocess_exec(
-            TEMPERA, *line, env=person.environment, cwd=person.home, stdout=writing, stderr=asyncio.subprocess.PIPE
+            TEMPERA, *line, env=program.environment, cwd=program.home, stdout=writing, stderr=asyncio.subprocess.PIPE
         )
     finally:
         os.close(writing)
@@ -144,7 +150,7 @@ async def test_a_reader_that_is_gone_makes_no_noise(person: Person, line: tuple[
 )
 @pytest.mark.parametrize("line", [("commands",), ("chat", "/help"), ("run", "--no-models")], ids=lambda line: line[0])
 async def test_a_wrong_configuration_is_one_sentence(
-    person: Person, line: tuple[str, ...], variables: dict[str, str], sentence: str
+    person: Caller, line: tuple[str, ...], variables: dict[str, str], sentence: str
 ) -> None:
     person.more = variables
     assert one_sentence(await person.run(*line)).startswith(sentence)
@@ -188,7 +194,7 @@ def test_every_setting_of_the_preset_for_a_class_is_one_of_the_bots(
     assert _bot(config.load(None, ["classroom"])).settings.value("safety.level", ROOM) == "classroom"
 
 
-async def test_a_configuration_file(person: Person) -> None:
+async def test_a_configuration_file(person: Caller) -> None:
     missing = await person.run("commands", "--config", "mine.toml")
     assert one_sentence(missing) == "There is no configuration file mine.toml."
     (person.home / "mine.toml").write_text('[plugins]\nenabled = ["help"]\n')
@@ -196,18 +202,18 @@ async def test_a_configuration_file(person: Person) -> None:
     assert [command["name"] for command in json.loads(done.out)] == ["help"]
 
 
-async def test_a_preset(person: Person) -> None:
+async def test_a_preset(person: Caller) -> None:
     assert (await person.run("commands", "--preset", "classroom")).status == 0
     missing = await person.run("commands", "--preset", "classroom", "--preset", "school")
     assert one_sentence(missing) == "There is no configuration file school."
 
 
-async def test_a_database_that_cannot_be_opened(person: Person) -> None:
+async def test_a_database_that_cannot_be_opened(person: Caller) -> None:
     person.more = {"TEMPERA_DATABASE__URL": "sqlite:////proc/nothing/tempera.db"}
     assert one_sentence(await person.run("chat", "/help")).startswith("The database /proc/nothing/tempera.db cannot")
 
 
-async def test_the_doctor_has_a_status(person: Person) -> None:
+async def test_the_doctor_has_a_status(person: Caller) -> None:
     person.more = {"TEMPERA_WEB__PORT": "0"}
     assert (await person.run("doctor")).status == 0
     person.more["TEMPERA_WEB__HOST"] = "192.0.2.1"
@@ -215,7 +221,7 @@ async def test_the_doctor_has_a_status(person: Person) -> None:
     assert (done.status, done.err) == (1, "")
 
 
-async def test_a_teachers_link_makes_somebody_a_moderator(person: Person) -> None:
+async def test_a_teachers_link_makes_somebody_a_moderator(person: Caller) -> None:
     done = await person.run("teacher-link")
     assert (done.status, done.err) == (0, "")
     link = re.fullmatch(r"http://127\.0\.0\.1:8080/teacher#(\S+)\n", done.out)
@@ -226,7 +232,7 @@ async def test_a_teachers_link_makes_somebody_a_moderator(person: Person) -> Non
         assert "ann" in moderators
 
 
-async def test_without_a_web_chat_there_is_no_teachers_link(person: Person) -> None:
+async def test_without_a_web_chat_there_is_no_teachers_link(person: Caller) -> None:
     person.more = {"TEMPERA_WEB__ENABLED": "false"}
     assert one_sentence(await person.run("teacher-link")).startswith("The web chat is switched off")
 
@@ -234,13 +240,13 @@ async def test_without_a_web_chat_there_is_no_teachers_link(person: Person) -> N
 # Serving
 
 
-async def test_nothing_to_run(person: Person) -> None:
+async def test_nothing_to_run(person: Caller) -> None:
     person.more = {"TEMPERA_WEB__ENABLED": "false"}
     sentence = "There is nothing to run: no platform is enabled in the configuration."
     assert one_sentence(await person.run("run", "--no-models")) == sentence
 
 
-async def test_a_port_that_is_taken(person: Person) -> None:
+async def test_a_port_that_is_taken(person: Caller) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         person.more = {"TEMPERA_WEB__PORT": str(port)}
@@ -248,13 +254,14 @@ async def test_a_port_that_is_taken(person: Person) -> None:
     assert said.startswith(f"Port {port} on 127.0.0.1 is taken by another program.")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_serving_ends_cleanly(person: Person, number: signal.Signals) -> None:
-    person.more = {"TEMPERA_WEB__PORT": "0"}
-    process = await person.start("run", "--no-models")
+async def test_serving_ends_cleanly(program: Person, number: signal.Signals) -> None:
+    program.more = {"TEMPERA_WEB__PORT": "0"}
+    process = await program.start("run", "--no-models")
     assert process.stderr is not None
     said = b""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while b"The web chat is at http://" not in said:
             line = await process.stderr.readline()
             assert line, said
@@ -265,12 +272,13 @@ async def test_serving_ends_cleanly(person: Person, number: signal.Signals) -> N
     assert "Traceback" not in done.err
 
 
-async def test_what_people_write_is_not_in_the_log(person: Person) -> None:
-    person.more = {"TEMPERA_WEB__PORT": "0", "TEMPERA_LOG__LEVEL": "debug"}
-    process = await person.start("run", "--no-models")
+@pytest.mark.processes
+async def test_what_people_write_is_not_in_the_log(program: Person) -> None:
+    program.more = {"TEMPERA_WEB__PORT": "0", "TEMPERA_LOG__LEVEL": "debug"}
+    process = await program.start("run", "--no-models")
     assert process.stderr is not None
     said = b""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (found := re.search(rb"The web chat is at (http://\S+)", said)):
             line = await process.stderr.readline()
             assert line, said
@@ -284,17 +292,21 @@ async def test_what_people_write_is_not_in_the_log(person: Person) -> None:
     assert b"secret" not in said
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("level", ["debug", "error"])
 def test_libraries_are_no_more_talkative_than_the_log(level: str) -> None:
     code = f"from bot.__main__ import _log; _log({level!r}); import logging; "
     code += "print(*(logging.getLogger(name).getEffectiveLevel() for name in ('bot', 'discord.http', 'aiosqlite')))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     assert done.stdout.split() == {"debug": ["10", "20", "20"], "error": ["40", "40", "40"]}[level]
 
 
 # Imports
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "code",
     ["import bot", "import bot.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass"],
@@ -302,5 +314,7 @@ def test_libraries_are_no_more_talkative_than_the_log(level: str) -> None:
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
     probe = f"{code}\nimport sys\nprint('imported', *sorted({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     assert done.stdout.splitlines()[-1] == "imported"

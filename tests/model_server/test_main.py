@@ -65,9 +65,11 @@ def run(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_the_command_line_imports_no_heavy_packages() -> None:
-    heavy = "{'torch', 'transformers', 'huggingface_hub', 'numpy', 'aiohttp'}"
+    heavy = "{'torch', 'transformers', 'diffusers', 'huggingface_hub', 'numpy', 'aiohttp'}"
     code = f"import sys, model_server.__main__ as m; m.main(['list']); print({heavy} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     assert done.stdout.splitlines()[-1] == "set()"
 
 
@@ -165,7 +167,7 @@ def test_serving_ends_cleanly_while_files_are_fetched(tmp_path: Path, catalogue:
             child.stdin = None
         assert child.stderr is not None
         assert "Listening" in child.stderr.readline()
-    _, errors = child.communicate()
+    _, errors = child.communicate(timeout=PATIENCE_SECONDS)
     assert child.returncode == 0
     assert "Traceback" not in errors
 
@@ -236,7 +238,7 @@ def test_ctrl_c_stops_a_pull_cleanly_and_the_next_one_resumes(
     child = run("pull", "tiny", "--catalogue", catalogue)
     with source.open("wb"):
         child.send_signal(signal.SIGINT)
-        _, errors = child.communicate()
+        _, errors = child.communicate(timeout=PATIENCE_SECONDS)
     assert child.returncode == 130
     assert errors == "\nStopped. The same command goes on from here.\n"
 

@@ -11,7 +11,7 @@ from fakes.core.requests import ANN, BEN, MODERATOR, ROOM
 from fakes.model_server.gateway import free_port
 from fakes.storage.redis import running_redis
 
-from bot.access.rate_limits import DAY, HOUR, RateLimiter, span
+from bot.access.rate_limits import DAY, HOUR, RateLimiter, Timing, span
 from bot.commands.command import Command
 from bot.core.errors import ConfigError, LimitReached
 from bot.core.messages import Place, User
@@ -398,11 +398,10 @@ async def broken_redis(*, hangs: bool) -> AsyncIterator[tuple[str, list[None]]]:
 async def test_a_redis_that_is_away_is_waited_for_once_in_a_while(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, hangs: bool
 ) -> None:
-    monkeypatch.setattr("bot.access.rate_limits.REDIS_SECONDS", 0.5)
     for name in ("limits.user.hour", "limits.user.day", "limits.server.hour"):
         await put(settings, name, 5)
     async with broken_redis(hangs=hangs) as (address, connections):
-        limits = RateLimiter(settings, address)
+        limits = RateLimiter(settings, address, Timing(redis=0.5))
         for _ in range(3):
             await use(limits)
             assert await limits.used_up(limits.on(ANN, ASK, ROOM)) == []
@@ -416,11 +415,11 @@ async def test_a_redis_that_is_away_is_waited_for_once_in_a_while(
 async def test_what_redis_did_not_count_is_not_given_back_there(
     settings: Settings,
     pair: tuple[RateLimiter, RateLimiter],
+    redis: str,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bot.access.rate_limits.AWAY_SECONDS", 0.0)
-    here, there = pair
+    here, there = RateLimiter(settings, redis, Timing(away=0.0)), pair[1]
     user = somebody(request)
     await put(settings, "limits.user.hour", 2)
     working = here._shared.get_moving_window
@@ -432,6 +431,7 @@ async def test_what_redis_did_not_count_is_not_given_back_there(
         await use(there, user)
     with pytest.raises(LimitReached):
         await use(here, user)
+    await here.close()
 
 
 async def refuses(*_: object) -> None:

@@ -10,8 +10,7 @@ from fakes.model_server.model_api import FakeModels, png
 from bot import Answered, Delta, Step, Turn, Waiting
 from bot.core.errors import Busy, ModelError, ModelUnavailable
 from bot.core.model_events import Pictures, Readiness
-from bot.inference import client as model_client
-from bot.inference.client import BROKEN, DOWN, ModelClient
+from bot.inference.client import BROKEN, DOWN, ModelClient, Timing
 
 QUESTION = [Turn("user", "hi")]
 
@@ -148,13 +147,12 @@ async def test_nobody_listens(unused_tcp_port: int) -> None:
             assert str(caught.value) == DOWN
 
 
-async def test_nobody_takes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_client, "CONNECT_SECONDS", 0.05)
+async def test_nobody_takes_the_connection() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first, socket.socket() as next_:
         for taken in (first, next_):
             taken.setblocking(False)
             taken.connect_ex(full.getsockname())
-        async with ModelClient(f"http://127.0.0.1:{full.getsockname()[1]}") as client:
+        async with ModelClient(f"http://127.0.0.1:{full.getsockname()[1]}", timing=Timing(connect=0.05)) as client:
             with pytest.raises(ModelUnavailable) as caught:
                 await answer(client)
     assert str(caught.value) == DOWN

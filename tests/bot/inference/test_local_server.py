@@ -15,12 +15,11 @@ import psutil
 import pytest
 from aiohttp import web
 from fakes.model_server.broken_api import crooked
-from fakes.model_server.gateway import answers, eventually
+from fakes.model_server.gateway import PATIENCE_SECONDS, answers, eventually
 
 from bot.config import ModelServerSection
 from bot.core.errors import BotError
-from bot.inference import local_server
-from bot.inference.local_server import LocalServer
+from bot.inference.local_server import LocalServer, Timing
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="the model server is not installed")
 
@@ -61,9 +60,10 @@ def is_over(process: psutil.Process) -> bool:
 
 
 @asynccontextmanager
-async def kept(url: str, **keys: str) -> AsyncIterator[None]:
+async def kept(url: str, timing: Timing | None = None, **keys: str) -> AsyncIterator[None]:
     """A server that is kept alive while the context lasts. `keys`: what the configuration has beside its address."""
-    task = asyncio.create_task(LocalServer(ModelServerSection.model_validate({"url": url, **keys}), "key").run())
+    section = ModelServerSection.model_validate({"url": url, **keys})
+    task = asyncio.create_task(LocalServer(section, "key", timing).run())
     try:
         yield
     finally:
@@ -102,24 +102,19 @@ async def test_a_server_ends_with_a_bot_that_was_killed(url: str) -> None:
         (child,) = children(bot.pid)
     finally:
         bot.kill()
-        await bot.wait()
+        await asyncio.wait_for(bot.wait(), PATIENCE_SECONDS)
     await eventually(lambda: is_over(child))
 
 
 @pytest.mark.processes
-async def test_a_server_that_cannot_start_is_tried_ever_more_seldom(
-    url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local_server, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(local_server, "LONGEST_PAUSE", 0.02)
-
+async def test_a_server_that_cannot_start_is_tried_ever_more_seldom(url: str, caplog: pytest.LogCaptureFixture) -> None:
     def pauses() -> list[float]:
         return [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
 
     with caplog.at_level(logging.ERROR, "bot.inference.local_server"), socket.create_server(("127.0.0.1", 0)) as deaf:
         # Whoever is asked here for its health never says a word, and nobody else can listen.
-        monkeypatch.setattr(local_server, "ANSWER_SECONDS", 0.1)
-        async with kept(f"http://127.0.0.1:{deaf.getsockname()[1]}"):
+        timing = Timing(answer=0.1, first_pause=0.01, longest_pause=0.02)
+        async with kept(f"http://127.0.0.1:{deaf.getsockname()[1]}", timing):
             await eventually(lambda: len(pauses()) >= 3)
     assert pauses()[:3] == [0.01, 0.02, 0.02]
 
@@ -137,9 +132,8 @@ async def test_the_server_is_told_by_what_to_know_the_bot(url: str, keys: dict[s
     ("keys", "warnings"), [({}, 1), ({"api_key": "configured"}, 0), ({"trusted_key": "configured"}, 0)]
 )
 async def test_a_server_that_answers_already_is_left_alone(
-    keys: dict[str, str], warnings: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    keys: dict[str, str], warnings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(local_server, "LOOK_SECONDS", 0.01)
     looks = 0
 
     async def live(request: web.Request) -> web.Response:
@@ -147,7 +141,7 @@ async def test_a_server_that_answers_already_is_left_alone(
         looks += 1
         return web.json_response({})
 
-    async with crooked(live, "/health/live") as url, kept(url, **keys):
+    async with crooked(live, "/health/live") as url, kept(url, Timing(look=0.01), **keys):
         await eventually(lambda: looks >= 3)
         assert children() == []
     assert caplog.text.count(f"This bot did not start the server at {url}: it takes all who ask") == warnings

@@ -1,7 +1,8 @@
 """A web chat that listens, with two who visit it; and a Discord and a Slack with a bot on them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.discord import FakeDiscord
@@ -32,6 +33,24 @@ async def ann(url: str) -> AsyncIterator[Visitor]:
 @pytest.fixture
 async def ben(url: str) -> AsyncIterator[Visitor]:
     async with visitor(url) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[str]:
+    """Where the one browser of all tests can be reached."""
+    from fakes.platforms.browser import running_chromium
+
+    with running_chromium() as address:
+        yield address
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Any]:
+    """A browser in which nobody was before; `opened` gives each visitor cookies and a storage of their own."""
+    from fakes.platforms.browser import connected
+
+    async with connected(chromium) as one:
         yield one
 
 

@@ -53,6 +53,7 @@ def test_an_installed_package_offers_a_plugin(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
+        timeout=60,
     )
     assert done.stdout.split()[-1] == "dice"
 

@@ -22,6 +22,18 @@ from bot.storage.database import Database
 
 SCHOOL = Scope("test", "school")
 KILLS = 100
+PATIENCE_SECONDS = 60
+PRELOADED = [
+    "bot.app",
+    "model_server.api.app",
+    "pytest",
+    "alembic.command",
+    "alembic.runtime.migration",
+    "aiosqlite",
+    "sqlalchemy.dialects.sqlite.aiosqlite",
+    "sqlalchemy.ext.asyncio",
+]
+"""What can be imported where the folder of the tests is in no path: a module that cannot is skipped without a word."""
 
 
 async def opened(database: Database) -> Scopes:
@@ -98,7 +110,7 @@ def test_what_was_acknowledged_survives_a_hundred_kills_in_the_middle_of_writes(
     file = tmp_path / "tempera.db"
     # One process that has imported everything, and from which each writer begins as a fork.
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__, "alembic.command", "alembic.runtime.migration", "aiosqlite"])
+    processes.set_forkserver_preload(PRELOADED)
     said = 0
     for round_ in range(KILLS):
         said = _killed_writer(processes, file, said, round_)
@@ -132,7 +144,7 @@ def _killed_writer(processes: ForkServerContext, file: Path, begin: int, round_:
     with suppress(EOFError):
         while True:
             said = hearing.recv()
-    process.join()
+    process.join(PATIENCE_SECONDS)
     assert process.exitcode == -signal.SIGKILL
     return int(said)
 

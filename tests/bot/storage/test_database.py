@@ -132,9 +132,9 @@ def test_an_event_is_handled_by_one_of_two_processes(address: str) -> None:
     workers = [context.Process(target=_claim, args=(address, names, results)) for _ in range(2)]
     for worker in workers:
         worker.start()
-    claimed = results.get(timeout=60) + results.get(timeout=60)
+    claimed = results.get(timeout=PATIENCE_SECONDS) + results.get(timeout=PATIENCE_SECONDS)
     for worker in workers:
-        worker.join()
+        worker.join(PATIENCE_SECONDS)
     assert sorted(claimed) == sorted(names)
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import psutil
 import pytest
-from fakes.model_server.gateway import eventually
+from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 from sqlalchemy import delete
 
 from bot.storage.database import Database, InstanceRow, now
@@ -33,7 +33,7 @@ async def test_a_process_that_was_killed_is_forgotten(database: Database) -> Non
     async with Instance(database) as me:
         assert await me.living() == {me.id, "child"}
         child.kill()
-        await child.wait()
+        await asyncio.wait_for(child.wait(), PATIENCE_SECONDS)
         assert await me.living() == {me.id}
         assert await me.living() == {me.id}
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from fakes.programs.deployment import READY_SECONDS
 
 DRAW = """
 import sys
@@ -25,7 +26,7 @@ numpy.save(sys.argv[2], drawn)
 def drawn_elsewhere(folder: Path, scratch: Path) -> np.ndarray:
     """Draw a red apple with seed 7, guidance 4 and 5 steps: rows of RGB pixels from 0 to 255, not rounded."""
     command = [sys.executable, "-c", DRAW, str(folder), str(scratch / "drawn.npy")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=scratch, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=scratch, check=False, timeout=READY_SECONDS)
     assert done.returncode == 0, done.stderr
     drawn: np.ndarray = np.load(scratch / "drawn.npy") * 255
     return drawn

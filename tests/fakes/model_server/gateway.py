@@ -159,9 +159,12 @@ def _wait_until_ready(url: str, api_key: str | None) -> None:
     request = urllib.request.Request(f"{url}/health/ready", headers={"Authorization": f"Bearer {api_key}"})
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(request):
+        with (
+            contextlib.suppress(urllib.error.URLError, ConnectionError),
+            urllib.request.urlopen(request, timeout=PATIENCE_SECONDS),
+        ):
             return
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise TimeoutError("The gateway did not become ready.")
 
 

@@ -1,14 +1,17 @@
-"""A real Chromium, and what it finds hard for people to use."""
+"""A real Chromium that all tests of a session share, and what it finds hard for people to use."""
 
 import os
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
+from fakes.model_server.gateway import free_port
 from fakes.registries.npm import UnavailableError, fetched
 from playwright.async_api import async_playwright, expect
+from playwright.sync_api import sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 MARKS = [
@@ -21,14 +24,32 @@ AXE_INTEGRITY = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76AS
 PATIENCE_MS = 60_000
 """When a test that waits gives up; none of them is about time."""
 expect.set_options(timeout=PATIENCE_MS)
+START_SECONDS = 60
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
+@contextmanager
+def running_chromium() -> Iterator[str]:
+    """The address at which tests, each in an event loop of its own, reach one browser."""
+    url = f"http://127.0.0.1:{free_port()}"
+    arguments = [*ARGUMENTS, f"--remote-debugging-port={url.rpartition(':')[2]}"]
+    # A thread of its own, since the tools leave an event loop running in the thread that they are used in.
+    with ThreadPoolExecutor(1) as thread:
+        tools = thread.submit(sync_playwright().start).result(START_SECONDS)
+        try:
+            launched = thread.submit(tools.chromium.launch, executable_path=CHROMIUM, args=arguments)
+            browser = launched.result(START_SECONDS)
+            yield url
+            thread.submit(browser.close).result(START_SECONDS)
+        finally:
+            thread.submit(tools.stop).result(START_SECONDS)
+
+
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Any]:
-    """The browser, for as long as the context lasts."""
+async def connected(url: str) -> AsyncIterator[Any]:
+    """The browser that listens at `url`. It goes on when the context ends, without what was opened here."""
     async with async_playwright() as tools:
-        browser = await tools.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = await tools.chromium.connect_over_cdp(url)
         try:
             yield browser
         finally:
@@ -47,9 +68,11 @@ async def opened(browser: Any, url: str, *, expected: str = "", **context: Any) 
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
-    await page.goto(url)
-    yield page
-    await person.close()
+    try:
+        await page.goto(url)
+        yield page
+    finally:
+        await person.close()
     assert [problem for problem in problems if not expected or expected not in problem] == []
 
 

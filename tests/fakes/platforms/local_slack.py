@@ -38,7 +38,12 @@ def network_of_its_own() -> list[str]:
     """What to put before a command so that nobody else can reach what it serves. Raises UnavailableError."""
     for command in (["unshare", "--net"], ["unshare", "--net", "--map-root-user"]):
         with contextlib.suppress(FileNotFoundError):
-            if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            if (
+                subprocess.run(
+                    [*command, "true"], capture_output=True, check=False, timeout=PATIENCE_SECONDS
+                ).returncode
+                == 0
+            ):
                 return command
     raise UnavailableError("unshare cannot make a network here.")
 
@@ -132,7 +137,7 @@ async def running(program: Path, folder: Path) -> AsyncIterator[LocalSlack]:
             yield LocalSlack(session)
     finally:
         process.terminate()
-        await process.wait()
+        await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
 
 
 async def _answers(session: aiohttp.ClientSession) -> None:

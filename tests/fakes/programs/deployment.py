@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,22 +113,44 @@ def model_server(*arguments: str, threads: str = "") -> Iterator[str]:
         process.wait(READY_SECONDS)
 
 
+class SharedServer:
+    """A real model server for all tests of a session; it is started again where a test needs models that it lacks."""
+
+    def __init__(self) -> None:
+        self._running = contextlib.ExitStack()
+        self._names: set[str] = set()
+        self._url = ""
+
+    def serve(self, needed: Iterable[str], present: Iterable[str]) -> str:
+        """The address of the server with the `needed` models, and with those that are `present` if it has to start."""
+        if not self._names.issuperset(needed):
+            self.close()
+            self._names |= {*needed, *present}
+            arguments = [f"--model={name}" for name in sorted(self._names)]
+            self._url = self._running.enter_context(model_server(*arguments))
+        return self._url
+
+    def close(self) -> None:
+        """End the server."""
+        self._running.close()
+
+
 def wait_for(url: str, *, answers: bool = True) -> None:
     """Wait until `url` answers well, or until nobody is there."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if _answers(url) is answers:
             return
-        time.sleep(0.2)
+        time.sleep(0.05)
     raise TimeoutError(f"{url} {'did not answer' if answers else 'still answered'} after {READY_SECONDS} s")
 
 
 def _answers(url: str) -> bool | None:
     """True for a good answer, None for another one, False if nobody is there."""
     try:
-        with urllib.request.urlopen(url):
+        with urllib.request.urlopen(url, timeout=READY_SECONDS):
             return True
     except urllib.error.HTTPError:
         return None
-    except (urllib.error.URLError, ConnectionError):
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False

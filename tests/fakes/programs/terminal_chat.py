@@ -1,18 +1,25 @@
-"""`tempera` as a user runs it, in a process of its own: with pipes, or on a pseudo-terminal of its own."""
+"""`tempera` as a user runs it: called in this process, or as a process with pipes or on a pseudo-terminal."""
 
 import asyncio
 import contextlib
 import fcntl
+import io
 import json
+import logging
 import os
 import re
 import signal
 import struct
 import sys
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.__main__ import main
 
 TEMPERA = Path(sys.executable).parent / "tempera"
 PATIENCE_SECONDS = 60
@@ -96,8 +103,59 @@ class Person:
         finally:
             if process.returncode is None:
                 process.kill()
-            await process.wait()
+            await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
             sitting.close()
+
+
+@dataclass
+class Caller(Person):
+    """Somebody whose commands are calls of `main`, for what needs no process: that takes a tenth of the time."""
+
+    async def run(self, *arguments: str) -> Ended:
+        """Call `main` in another thread, while its coroutines run in the event loop of this one, as signals need it."""
+        loop = asyncio.get_running_loop()
+
+        def wait_for(coroutine: Coroutine[Any, Any, int]) -> int:
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result(PATIENCE_SECONDS)
+
+        with _surroundings(self.environment, self.home, wait_for) as (out, err):
+            status = await asyncio.to_thread(_status, arguments)
+            return Ended(status, _written(out), _written(err))
+
+
+@contextlib.contextmanager
+def _surroundings(
+    environment: dict[str, str], folder: Path, run: Callable[[Coroutine[Any, Any, int]], int]
+) -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
+    """What a new process would find: these variables, this folder, a log that nothing was said about, empty streams."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    levels = {name: logging.getLogger(name).level for name in (None, "alembic", "aiosqlite", "discord")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", {**environment})
+        patch.chdir(folder)
+        patch.setattr(sys, "stdin", io.StringIO())
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        patch.setattr(logging.root, "handlers", [])
+        patch.setattr(asyncio, "run", run)
+        try:
+            yield out, err
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+
+
+def _status(arguments: tuple[str, ...]) -> int:
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    written = stream.buffer
+    assert isinstance(written, io.BytesIO)
+    return written.getvalue().decode(errors="replace")
 
 
 async def ended(process: asyncio.subprocess.Process) -> Ended:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 COMMIT = "c" * 40
+PATIENCE_SECONDS = 60
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def fake_hub(
 
         def _answer(self, *, body: bool) -> None:
             if silent is not None:
-                silent.wait()
+                silent.wait(PATIENCE_SECONDS)
             path = self.path.partition("?")[0]
             if status != 200:
                 self._send(status, b"{}", {"X-Error-Code": code} if code else {}, body=body)
@@ -61,7 +62,7 @@ def fake_hub(
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -70,4 +71,4 @@ def fake_hub(
             silent.set()
         server.shutdown()
         server.server_close()
-        thread.join()
+        thread.join(PATIENCE_SECONDS)

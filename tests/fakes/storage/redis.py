@@ -30,6 +30,7 @@ def running_redis(folder: Path) -> Iterator[str]:
             yield f"redis://127.0.0.1:{port}"
         finally:
             process.terminate()
+            process.wait(READY_SECONDS)
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:

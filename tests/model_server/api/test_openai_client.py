@@ -1,12 +1,11 @@
 """The official client uses every route, once with fake engines and once with real ones."""
 
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
 import openai
 import pytest
-from fakes.programs.deployment import model_server
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 
@@ -14,27 +13,23 @@ HELLO = ChatCompletionUserMessageParam(role="user", content="Say hello to all of
 
 
 @pytest.fixture(scope="module", params=["fakes", pytest.param("real", marks=pytest.mark.weights)])
-def served(request: pytest.FixtureRequest) -> Iterator[tuple[str, object]]:
-    """The address of the server and the names of its models."""
+def served(request: pytest.FixtureRequest) -> tuple[str, object]:
+    """Return the address of the server and the names of its models."""
     if request.param == "fakes":
         fake = {"chat": "parrot", "faces": "painter", "embeddings": "ruler"}
-        yield request.getfixturevalue("gateway").url, SimpleNamespace(**fake)
-        return
+        return request.getfixturevalue("gateway").url, SimpleNamespace(**fake)
     real = {"chat": "qwen2.5-coder-0.5b-instruct", "faces": "digiface-dcgan", "embeddings": "all-minilm-l6-v2"}
-    for name in real.values():
-        request.getfixturevalue("weights")(name)
-    with model_server(*(f"--model={name}" for name in real.values())) as url:
-        yield url, SimpleNamespace(**real)
+    return request.getfixturevalue("real_server")(*real.values()), SimpleNamespace(**real)
 
 
 @pytest.fixture
-def server_url(served: tuple[str, object]) -> str:
-    return served[0]
+def server_url(server: tuple[str, object]) -> str:
+    return server[0]
 
 
 @pytest.fixture
-def names(served: tuple[str, object]) -> object:
-    return served[1]
+def names(server: tuple[str, object]) -> object:
+    return server[1]
 
 
 @pytest.fixture

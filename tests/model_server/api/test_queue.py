@@ -8,14 +8,9 @@ from typing import Any
 import aiohttp
 import pytest
 from fakes.model_server.client import CHAT, chat, collect, error_of, events_of
-from fakes.model_server.gateway import Gateway, eventually, is_ready, listening, serving
+from fakes.model_server.gateway import Gateway, eventually, is_ready, serving
 from openai import AsyncOpenAI
 
-from model_server.catalogue import load_catalogue
-from model_server.engines.contract import EngineSpec
-from model_server.files.cache import ModelCache
-
-CATALOGUE = Path(__file__).parents[3] / "config" / "models.toml"
 PROGRESS = {"stream": True, "stream_options": {"include_progress": True}}
 KEY = {"Authorization": "Bearer trusted"}
 
@@ -28,11 +23,12 @@ async def parrot(tmp_path: Path) -> AsyncIterator[str]:
         yield url
 
 
-async def queue_of(http: aiohttp.ClientSession) -> dict[str, Any]:
+async def queue_of(http: aiohttp.ClientSession, model: str = "") -> dict[str, Any]:
+    """The queue of this model, or of the first one."""
     async with http.get("/v1/queue") as response:
         body = await response.json()
     assert body["object"] == "list"
-    return dict(body["data"][0])
+    return dict(next(queue for queue in body["data"] if model in ("", queue["model"])))
 
 
 async def first_place(http: aiohttp.ClientSession, user: str) -> int:
@@ -149,8 +145,8 @@ async def test_a_deadline_ends_requests_with_and_without_a_stream(parrot: str) -
         await eventually(lambda: _is_idle(http))
 
 
-async def _is_idle(http: aiohttp.ClientSession) -> bool:
-    shown = await queue_of(http)
+async def _is_idle(http: aiohttp.ClientSession, model: str = "") -> bool:
+    shown = await queue_of(http, model)
     return bool(shown["running"] == shown["waiting"] == 0)
 
 
@@ -283,11 +279,10 @@ async def test_dropping_ten_of_thirty_two_streams_leaves_the_others_complete(tmp
 
 @pytest.mark.load
 @pytest.mark.weights
-async def test_dropping_streams_of_a_real_model_leaves_the_others_equal(weights: Callable[[str], EngineSpec]) -> None:
-    name = weights("qwen2.5-coder-0.5b-instruct").name
-    entry = load_catalogue(CATALOGUE)[name]
-    async with listening(entries=[entry], model_cache=ModelCache()) as url, aiohttp.ClientSession(url) as http:
-        await eventually(lambda: is_ready(url))
+async def test_dropping_streams_of_a_real_model_leaves_the_others_equal(real_server: Callable[..., str]) -> None:
+    name = "qwen2.5-coder-0.5b-instruct"
+    url = real_server(name)
+    async with aiohttp.ClientSession(url) as http:
 
         async def at_once() -> bool:
             return True
@@ -295,7 +290,7 @@ async def test_dropping_streams_of_a_real_model_leaves_the_others_equal(weights:
         _, texts = await _drop_and_read(url, name, "Count to a thousand.", "Say hello.", at_once, max_tokens=6)
         assert len(set(texts)) == 1
         assert texts[0]
-        await eventually(lambda: _is_idle(http))
+        await eventually(lambda: _is_idle(http, name))
 
 
 async def _drop_and_read(

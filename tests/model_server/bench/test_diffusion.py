@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from fakes.model_server.gateway import PATIENCE_SECONDS
 
 from model_server import bench
 from model_server.bench.diffusion import (
@@ -152,7 +153,7 @@ async def test_a_peer_that_ended_raises_an_error() -> None:
     )
     with pytest.raises(OperatorError, match="ended; the reason is above"):
         await PeerProcess(child).ask(what="loop")
-    await child.wait()
+    await asyncio.wait_for(child.wait(), PATIENCE_SECONDS)
 
 
 # The table

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.engines.stored_models import put, refusal
+from fakes.model_server.gateway import PATIENCE_SECONDS
 from fakes.registries.hub import fake_hub
 from fakes.registries.wheels import make_wheel
 
@@ -73,7 +74,7 @@ def start_pull(cache: Path, entry: CatalogueEntry) -> subprocess.Popen[str]:
 
 def wait_for_size(path: Path, size: int, child: subprocess.Popen[str]) -> None:
     while not path.exists() or path.stat().st_size < size:
-        assert child.poll() is None, child.communicate()
+        assert child.poll() is None, child.communicate(timeout=PATIENCE_SECONDS)
         time.sleep(0.01)
 
 
@@ -214,7 +215,7 @@ def test_a_killed_pull_resumes_after_the_last_whole_part(model_cache: ModelCache
         pipe.write(rest[: MIB + MIB // 2])
         wait_for_size(model_cache.folder / "partial/tiny/weights.bin.part", 2 * MIB, child)
         os.kill(child.pid, signal.SIGKILL)
-        child.communicate()
+        child.communicate(timeout=PATIENCE_SECONDS)
     assert model_cache.find_ready_folder(entry) is None
     assert model_cache.has_partial(entry)
     assert not (model_cache.folder / "models/tiny/weights.bin").exists()
@@ -241,12 +242,12 @@ def test_two_pulls_at_once_do_the_work_once(model_cache: ModelCache, tmp_path: P
     waiting = threading.Event()
     record = RecordingListener({"waiting for another process that fetches tiny": waiting})
     with source.open("wb") as pipe:
-        second = threading.Thread(target=model_cache.ensure, args=(entry, record))
+        second = threading.Thread(target=model_cache.ensure, args=(entry, record), daemon=True)
         second.start()
-        waiting.wait()
+        assert waiting.wait(PATIENCE_SECONDS)
         pipe.write(b"weights")
-    out, errors = child.communicate()
-    second.join()
+    out, errors = child.communicate(timeout=PATIENCE_SECONDS)
+    second.join(PATIENCE_SECONDS)
     assert (child.returncode, errors) == (0, "")
     assert model_cache.find_ready_folder(entry) == Path(out.strip())
     assert not any(what.startswith("fetching") for what, _, _ in record.updates)
@@ -379,9 +380,9 @@ def test_stop_ends_a_download_that_hangs(model_cache: ModelCache, monkeypatch: p
 
     with fake_hub({}, silent=threading.Event()) as url:
         monkeypatch.setenv("HF_ENDPOINT", url)
-        thread = threading.Thread(target=pull)
+        thread = threading.Thread(target=pull, daemon=True)
         thread.start()
-        fetching.wait()
+        assert fetching.wait(PATIENCE_SECONDS)
         model_cache.stop()
-        thread.join()
+        thread.join(PATIENCE_SECONDS)
     assert [type(error) for error in ended] == [StoppedError]

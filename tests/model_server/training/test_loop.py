@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fakes.programs.deployment import READY_SECONDS
 
 from model_server.errors import OperatorError
 from model_server.training.images.autoencoder import AutoencoderTask, encode, measure_psnr
@@ -73,13 +74,13 @@ def test_training_changes_the_weights_and_lowers_the_loss(
 def test_a_resumed_run_gives_the_same_weights_as_an_uninterrupted_one(
     training_set: TrainingSet, sizes: Sizes, tmp_path: Path
 ) -> None:
-    whole = small_run(training_set, sizes, tmp_path / "whole")
+    whole = small_run(training_set, sizes, tmp_path / "whole", 8)
     whole.train(print)
-    first = small_run(training_set, sizes, tmp_path / "broken")
-    first.train(print, until=7)
-    second = small_run(training_set, sizes, tmp_path / "broken")
+    first = small_run(training_set, sizes, tmp_path / "broken", 8)
+    first.train(print, until=3)
+    second = small_run(training_set, sizes, tmp_path / "broken", 8)
     assert second.resume()
-    assert second.step == 7
+    assert second.step == 3
     second.train(print)
     assert are_equal(weights(second), weights(whole))
 
@@ -107,6 +108,9 @@ print([value.tolist() for part in (run.task.module, run.averaged) for value in p
 """
 
 
+NEVER = 1e9
+
+
 def start(folder: Path, save_seconds: float) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", PROGRAM, str(folder), str(save_seconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
@@ -119,28 +123,31 @@ def signal_at_step(step: str, victim: subprocess.Popen[str], number: int) -> int
         if line.strip() == step:
             os.kill(victim.pid, number)
             break
-    victim.communicate()
+    victim.communicate(timeout=READY_SECONDS)
     return victim.returncode
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a process learns that nothing stops."""
+    done = start(tmp_path_factory.mktemp("whole"), NEVER).communicate(timeout=READY_SECONDS)
+    return done[0].splitlines()[-1]
+
+
 @pytest.mark.processes
-def test_a_killed_process_resumes_with_the_same_result(tmp_path: Path) -> None:
-    (tmp_path / "whole").mkdir()
-    whole = start(tmp_path / "whole", 0).communicate()[0].splitlines()[-1]
+def test_a_killed_process_resumes_with_the_same_result(tmp_path: Path, whole: str) -> None:
     for last in ("50", "51", "200"):
         assert signal_at_step(last, start(tmp_path / "broken", 0), signal.SIGKILL) == -signal.SIGKILL
-    lines = start(tmp_path / "broken", 0).communicate()[0].splitlines()
+    lines = start(tmp_path / "broken", 0).communicate(timeout=READY_SECONDS)[0].splitlines()
     assert int(lines[0].removeprefix("from ")) >= 199
     assert lines[-1] == whole
 
 
 @pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_process_has_saved_its_last_step(tmp_path: Path, number: int) -> None:
-    never = 1e9
-    whole = start(tmp_path / "whole", never).communicate()[0].splitlines()[-1]
-    assert signal_at_step("50", start(tmp_path / "broken", never), number) != 0
-    lines = start(tmp_path / "broken", never).communicate()[0].splitlines()
+def test_a_stopped_process_has_saved_its_last_step(tmp_path: Path, whole: str, number: int) -> None:
+    assert signal_at_step("50", start(tmp_path / "broken", NEVER), number) != 0
+    lines = start(tmp_path / "broken", NEVER).communicate(timeout=READY_SECONDS)[0].splitlines()
     assert int(lines[0].removeprefix("from ")) >= 50
     assert lines[-1] == whole
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fakes.programs.deployment import READY_SECONDS
 
 from model_server.assembly import MAX_TOKENS, assemble
 from model_server.errors import OperatorError
@@ -42,7 +43,7 @@ def export(folder: Path, sizes: Sizes) -> Path:
 def test_plain_diffusers_draws_with_exported_weights(tmp_path: Path, sizes: Sizes, text_encoder: Path) -> None:
     assemble(export(tmp_path / "weights", sizes), text_encoder, tmp_path / "whole")
     command = [sys.executable, "-c", DRAW, str(tmp_path / "whole")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=READY_SECONDS)
     assert done.stdout.strip() == f"StableDiffusionPipeline (64, 64, 3) {MAX_TOKENS}", done.stderr
 
 

@@ -246,16 +246,18 @@ async def test_a_worker_does_not_outlive_a_killed_gateway() -> None:
         sys.executable, "-c", ORPHAN_MAKER, stdout=subprocess.PIPE, env=environment()
     )
     assert parent.stdout is not None
-    pid = int(await parent.stdout.readline())
+    pid = int(await asyncio.wait_for(parent.stdout.readline(), PATIENCE_SECONDS))
     assert alive(pid)
     parent.kill()
-    await parent.wait()
+    await asyncio.wait_for(parent.wait(), PATIENCE_SECONDS)
     await eventually(lambda: not alive(pid))
 
 
 def test_the_gateway_and_a_worker_without_engine_do_not_import_torch() -> None:
     probe = "import model_server.api.app, model_server.workers.worker, sys; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     assert done.stdout.strip() == "False"
 
 

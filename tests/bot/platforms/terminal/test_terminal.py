@@ -1,4 +1,4 @@
-"""The real `tempera chat` in a real process, in front of a model server whose answers a test can hold back."""
+"""The real `tempera chat`, in a process where that matters. A test can hold back what the model server answers."""
 
 import asyncio
 import json
@@ -7,31 +7,36 @@ from pathlib import Path
 
 import pytest
 from fakes.model_server.model_api import FakeModels, png
-from fakes.programs.terminal_chat import PROMPT, Person, ended
+from fakes.programs.terminal_chat import PATIENCE_SECONDS, PROMPT, Caller, Person, ended
 
 from bot.inference.client import DOWN
 from bot.platforms.terminal import operator
-
-pytestmark = pytest.mark.processes
 
 ANSWER = "Paris is the capital of France."
 
 
 @pytest.fixture
-def person(models: FakeModels, tmp_path: Path) -> Person:
+def person(models: FakeModels, tmp_path: Path) -> Caller:
+    return Caller(tmp_path, models.url)
+
+
+@pytest.fixture
+def program(models: FakeModels, tmp_path: Path) -> Person:
+    """Somebody each of whose commands is a process."""
     return Person(tmp_path, models.url)
 
 
 # One command
 
 
-async def test_the_answer_goes_to_stdout_and_the_card_to_stderr(person: Person) -> None:
-    done = await person.chat("/ask temperature:0.2 seed:7 What is the capital of France?")
+@pytest.mark.processes
+async def test_the_answer_goes_to_stdout_and_the_card_to_stderr(program: Person) -> None:
+    done = await program.chat("/ask temperature:0.2 seed:7 What is the capital of France?")
     assert (done.status, done.out) == (0, f"{ANSWER}\n")
     assert done.err == "model fake-chat · temperature 0.2 · seed 7 · tokens 6 · seconds 0.5\n"
 
 
-async def test_the_words_of_a_command_need_no_quotes(person: Person, models: FakeModels) -> None:
+async def test_the_words_of_a_command_need_no_quotes(person: Caller, models: FakeModels) -> None:
     done = await person.run("chat", "/ask", "temperature:0.2", "What", "is", "it?")
     assert done.status == 0
     assert models.requests[0]["messages"][-1] == {"role": "user", "content": "What is it?"}
@@ -47,12 +52,12 @@ async def test_the_words_of_a_command_need_no_quotes(person: Person, models: Fak
         ("!again 12", "This has expired: it is no longer stored."),
     ],
 )
-async def test_an_error_is_a_sentence_on_stderr(person: Person, line: str, sentence: str) -> None:
+async def test_an_error_is_a_sentence_on_stderr(person: Caller, line: str, sentence: str) -> None:
     done = await person.chat(line)
     assert (done.status, done.out, done.err) == (1, "", f"{sentence}\n")
 
 
-async def test_an_option_names_a_file_on_the_disk(person: Person) -> None:
+async def test_an_option_names_a_file_on_the_disk(person: Caller) -> None:
     (person.home / "my pets.md").write_text("# Pets\n\n## Cats\n\nCats purr.\n", "utf-8")
     told = "“Pets” is version 1 now (passages: 1). Its topics:\n\n- Cats\n"
     done = await person.chat('/lesson add title:Pets file:"~/my pets.md"')
@@ -74,7 +79,7 @@ async def test_an_option_names_a_file_on_the_disk(person: Person) -> None:
         ("lesson.md", "lesson.md has 6.0 MB; a lesson may have up to 5 MB."),
     ],
 )
-async def test_a_file_that_cannot_be_had(person: Person, path: str, sentence: str) -> None:
+async def test_a_file_that_cannot_be_had(person: Caller, path: str, sentence: str) -> None:
     for name, size in (("large.md", 26 * 2**20 + 1), ("lesson.md", 6_000_000)):
         with (person.home / name).open("wb") as file:
             file.truncate(size)
@@ -82,25 +87,26 @@ async def test_a_file_that_cannot_be_had(person: Person, path: str, sentence: st
     assert (done.status, done.out, done.err) == (1, "", f"{sentence}\n")
 
 
-async def test_a_server_that_is_down(person: Person, unused_tcp_port: int) -> None:
+async def test_a_server_that_is_down(person: Caller, unused_tcp_port: int) -> None:
     done = await person.chat("/ask hi", "--server", f"http://127.0.0.1:{unused_tcp_port}")
     assert (done.status, done.out, done.err) == (1, "", f"{DOWN}\n")
 
 
-async def test_a_server_that_loads_says_what(person: Person, models: FakeModels) -> None:
+async def test_a_server_that_loads_says_what(person: Caller, models: FakeModels) -> None:
     models.failure = (503, "fake-chat is being fetched: 40 %.")
     done = await person.chat("/ask hi")
     assert (done.status, done.out, done.err) == (1, "", "fake-chat is being fetched: 40 %.\n")
 
 
-async def test_an_address_that_is_none(person: Person) -> None:
+async def test_an_address_that_is_none(person: Caller) -> None:
     done = await person.chat("/ask hi", "--server", "nonsense")
     assert (done.status, done.err) == (1, "“nonsense” is not an address like http://127.0.0.1:8400.\n")
 
 
-async def test_ctrl_c_stops_and_keeps_what_was_said(person: Person, models: FakeModels) -> None:
+@pytest.mark.processes
+async def test_ctrl_c_stops_and_keeps_what_was_said(program: Person, models: FakeModels) -> None:
     models.gate.clear()
-    process = await person.start("chat", "/ask hi")
+    process = await program.start("chat", "/ask hi")
     assert process.stdout is not None
     assert await process.stdout.readexactly(5) == b"Paris"
     process.send_signal(signal.SIGINT)
@@ -108,15 +114,16 @@ async def test_ctrl_c_stops_and_keeps_what_was_said(person: Person, models: Fake
     done = await ended(process)
     assert (done.status, done.out, done.err) == (130, "\n", "Stopped.\n")
     models.gate.set()
-    await person.chat("/ask and then?")
+    await program.chat("/ask and then?")
     said = [turn["content"] for turn in models.requests[-1]["messages"]]
     assert said[1:] == ["hi", "Paris", "and then?"]
 
 
-async def test_ctrl_c_in_the_queue(person: Person, models: FakeModels) -> None:
+@pytest.mark.processes
+async def test_ctrl_c_in_the_queue(program: Person, models: FakeModels) -> None:
     models.place = 3
     models.gate.clear()
-    process = await person.start("chat", "/ask hi")
+    process = await program.start("chat", "/ask hi")
     await models.until(running=1)
     process.send_signal(signal.SIGINT)
     await models.until(dropped=1, running=0)
@@ -124,39 +131,41 @@ async def test_ctrl_c_in_the_queue(person: Person, models: FakeModels) -> None:
     assert (done.status, done.out) == (130, "")
 
 
-async def test_an_answer_cannot_command_the_terminal(models: FakeModels, person: Person) -> None:
+async def test_an_answer_cannot_command_the_terminal(models: FakeModels, person: Caller) -> None:
     models.answer = ("a\x1b]0;title\x07", "\x9b2J", "\tb\n", "c")
     assert (await person.chat("/ask hi")).out == "a]0;title2J\tb\nc\n"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "encoding",
     [{"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONIOENCODING": "latin-1"}],
     ids=["C", "ascii", "latin-1"],
 )
-async def test_a_locale_of_few_characters(person: Person, models: FakeModels, encoding: dict[str, str]) -> None:
+async def test_a_locale_of_few_characters(program: Person, models: FakeModels, encoding: dict[str, str]) -> None:
     models.answer = ("caf", "é ☕")
-    person.more = encoding
-    done = await person.chat("/ask hi")
+    program.more = encoding
+    done = await program.chat("/ask hi")
     assert done.status == 0
     assert done.out.startswith("caf")
     assert "Traceback" not in done.err
 
 
-async def test_a_reader_that_has_seen_enough(person: Person, models: FakeModels) -> None:
+@pytest.mark.processes
+async def test_a_reader_that_has_seen_enough(program: Person, models: FakeModels) -> None:
     models.gate.clear()
-    process = await person.start("chat", "/ask hi")
+    process = await program.start("chat", "/ask hi")
     assert process.stdout is not None
     assert await process.stdout.readexactly(5) == b"Paris"
     process.stdout._transport.close()
     models.gate.set()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await process.wait() == 141
     assert process.stderr is not None
     assert await process.stderr.read() == b""
 
 
-async def test_it_speaks_the_operators_language(person: Person) -> None:
+async def test_it_speaks_the_operators_language(person: Caller) -> None:
     person.more = {"LANG": "de_DE.UTF-8"}
     done = await person.chat("/ask temperature:9 hi")
     assert done.err == "temperature muss eine Zahl von 0 bis 2 sein; du hast „9“ eingegeben.\n"
@@ -184,7 +193,7 @@ def test_the_language_is_that_of_the_environment(
 # Pictures
 
 
-async def test_a_picture_is_saved_once_and_never_over_another(person: Person) -> None:
+async def test_a_picture_is_saved_once_and_never_over_another(person: Caller) -> None:
     first = await person.chat("/face seed:7", "--out", "faces")
     again = await person.chat("/face seed:7", "--out", "faces")
     assert first.status == again.status == 0
@@ -199,7 +208,7 @@ async def test_a_picture_is_saved_once_and_never_over_another(person: Person) ->
     assert (person.home / "faces/face-8-2.png").read_bytes() == png(8, 384, 384)
 
 
-async def test_a_folder_that_cannot_be_written(person: Person) -> None:
+async def test_a_folder_that_cannot_be_written(person: Caller) -> None:
     (person.home / "file").write_text("")
     done = await person.chat("/face seed:7", "--out", "file/faces")
     assert (done.status, done.out) == (1, "")
@@ -209,8 +218,9 @@ async def test_a_folder_that_cannot_be_written(person: Person) -> None:
 # A conversation
 
 
-async def test_a_conversation(person: Person, models: FakeModels) -> None:
-    async with person.sit_down() as chat:
+@pytest.mark.processes
+async def test_a_conversation(program: Person, models: FakeModels) -> None:
+    async with program.sit_down() as chat:
         chat.type("/ask seed:7 hi\r")
         await chat.until(ANSWER)
         await chat.until("seed 7")
@@ -239,7 +249,7 @@ async def test_a_conversation(person: Person, models: FakeModels) -> None:
 
 async def test_what_was_answered_privately_is_a_part_of_it(models: FakeModels, tmp_path: Path) -> None:
     settings = {"TEMPERA_SETTINGS": json.dumps({"safety.level": "standard"})}
-    person = Person(tmp_path, models.url, settings)
+    person = Caller(tmp_path, models.url, settings)
     secret = "Write to ann@example.org"
     for line in (secret, "To whom?", "!again 4"):
         assert (await person.chat(line)).status == 0
@@ -247,9 +257,10 @@ async def test_what_was_answered_privately_is_a_part_of_it(models: FakeModels, t
     assert given == [[secret], *[[secret, ANSWER, "To whom?"]] * 2]
 
 
-async def test_a_picture_comes_in_steps_and_its_buttons_say_what_they_do(person: Person, models: FakeModels) -> None:
+@pytest.mark.processes
+async def test_a_picture_comes_in_steps_and_its_buttons_say_what_they_do(program: Person, models: FakeModels) -> None:
     models.gate.clear()
-    async with person.sit_down() as chat:
+    async with program.sit_down() as chat:
         chat.type("/imagine seed:7 count:2 a cat\r")
         await chat.until("Step 1 of 4 …")
         models.gate.set()
@@ -264,8 +275,9 @@ async def test_a_picture_comes_in_steps_and_its_buttons_say_what_they_do(person:
     assert "preview" not in chat.screen
 
 
-async def test_ctrl_c_stops_the_answer_and_only_it(person: Person, models: FakeModels) -> None:
-    async with person.sit_down() as chat:
+@pytest.mark.processes
+async def test_ctrl_c_stops_the_answer_and_only_it(program: Person, models: FakeModels) -> None:
+    async with program.sit_down() as chat:
         models.gate.clear()
         chat.type("hi\r")
         await chat.until("Paris")
@@ -281,10 +293,11 @@ async def test_ctrl_c_stops_the_answer_and_only_it(person: Person, models: FakeM
         assert models.requests[0]["seed"] != models.requests[1]["seed"]
 
 
-async def test_a_status_is_wiped_before_the_text(person: Person, models: FakeModels) -> None:
+@pytest.mark.processes
+async def test_a_status_is_wiped_before_the_text(program: Person, models: FakeModels) -> None:
     models.place = 3
     models.gate.clear()
-    async with person.sit_down() as chat:
+    async with program.sit_down() as chat:
         chat.type("hi\r")
         await chat.until("Number 3 in the queue …")
         models.gate.set()
@@ -292,8 +305,9 @@ async def test_a_status_is_wiped_before_the_text(person: Person, models: FakeMod
         assert "queue" not in between.rsplit("\r", 1)[-1]
 
 
-async def test_edit_asks_anew_with_what_was_given(person: Person, models: FakeModels) -> None:
-    async with person.sit_down() as chat:
+@pytest.mark.processes
+async def test_edit_asks_anew_with_what_was_given(program: Person, models: FakeModels) -> None:
+    async with program.sit_down() as chat:
         chat.type("/ask temperature:0.2 hi\r")
         await chat.until("!edit")
         await chat.until(PROMPT)
@@ -318,9 +332,10 @@ async def test_edit_asks_anew_with_what_was_given(person: Person, models: FakeMo
         assert len(models.requests) == 3
 
 
-async def test_a_picture_that_cannot_be_saved_does_not_end_the_conversation(person: Person) -> None:
-    (person.home / "file").write_text("")
-    async with person.sit_down("--out", "file/faces") as chat:
+@pytest.mark.processes
+async def test_a_picture_that_cannot_be_saved_does_not_end_the_conversation(program: Person) -> None:
+    (program.home / "file").write_text("")
+    async with program.sit_down("--out", "file/faces") as chat:
         chat.type("/face\r")
         await chat.until("The file cannot be saved in file/faces")
         await chat.until(PROMPT)
@@ -328,8 +343,9 @@ async def test_a_picture_that_cannot_be_saved_does_not_end_the_conversation(pers
         await chat.until(ANSWER)
 
 
-async def test_tab_completes_commands_options_and_values(person: Person, models: FakeModels) -> None:
-    async with person.sit_down() as chat:
+@pytest.mark.processes
+async def test_tab_completes_commands_options_and_values(program: Person, models: FakeModels) -> None:
+    async with program.sit_down() as chat:
         chat.type("/as")
         await chat.until("Ask the language model a question.")
         chat.type("\tseed:1 hi\r")
@@ -351,14 +367,15 @@ async def test_tab_completes_commands_options_and_values(person: Person, models:
         await chat.until("“face” is off now.")
 
 
-async def test_what_was_typed_is_there_again_for_the_arrow_keys(person: Person, models: FakeModels) -> None:
-    async with person.sit_down() as chat:
+@pytest.mark.processes
+async def test_what_was_typed_is_there_again_for_the_arrow_keys(program: Person, models: FakeModels) -> None:
+    async with program.sit_down() as chat:
         chat.type("/ask seed:7 hi\r")
         await chat.until(ANSWER)
         await chat.until(PROMPT)
-    kept = (person.home / "state" / "tempera" / "terminal-history").read_text("utf-8")
+    kept = (program.home / "state" / "tempera" / "terminal-history").read_text("utf-8")
     assert "+/ask seed:7 hi" in kept.splitlines()
-    async with person.sit_down() as chat:
+    async with program.sit_down() as chat:
         chat.type("\x1b[A\r")
         await chat.until(ANSWER)
     assert [body["seed"] for body in models.requests] == [7, 7]
@@ -368,33 +385,34 @@ async def test_what_was_typed_is_there_again_for_the_arrow_keys(person: Person, 
 
 
 @pytest.mark.chaos
-async def test_a_killed_answer_says_so_and_can_be_asked_for_again(person: Person, models: FakeModels) -> None:
+async def test_a_killed_answer_says_so_and_can_be_asked_for_again(program: Person, models: FakeModels) -> None:
     models.gate.clear()
-    async with person.sit_down() as chat:
+    async with program.sit_down() as chat:
         chat.type("/ask temperature:0.2 hi\r")
         await chat.until("Paris")
         chat.kill()
         await chat.gone()
     await models.until(dropped=1, running=0)
     models.gate.set()
-    async with person.sit_down() as chat:
+    async with program.sit_down() as chat:
         assert "Interrupted: the bot was restarted. /ask hi  (!again 2)" in chat.screen
         chat.type("!again 2\r")
         await chat.until(ANSWER)
         await chat.until("temperature 0.2")
         assert models.requests[0]["messages"] == models.requests[1]["messages"]
-    async with person.sit_down() as chat:
+    async with program.sit_down() as chat:
         assert "Interrupted" not in chat.screen
 
 
-async def test_a_command_beside_a_conversation_interrupts_nothing(person: Person, models: FakeModels) -> None:
+@pytest.mark.processes
+async def test_a_command_beside_a_conversation_interrupts_nothing(program: Person, models: FakeModels) -> None:
     models.gate.clear()
-    async with person.sit_down() as chat:
+    async with program.sit_down() as chat:
         chat.type("first\r")
         await chat.until("Paris")
         models.before_gate = 99
-        assert (await person.chat("/ask second")).out == f"{ANSWER}\n"
-        async with person.sit_down() as other:
+        assert (await program.chat("/ask second")).out == f"{ANSWER}\n"
+        async with program.sit_down() as other:
             assert "Interrupted" not in other.screen
         models.gate.set()
         await chat.until("is the capital of France.")

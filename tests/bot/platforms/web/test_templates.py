@@ -1,9 +1,10 @@
 """The pages as they are sent: all begin alike, and each in the language of whoever reads it."""
 
 import re
+from typing import Any
 
 import pytest
-from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.browser import MARKS, opened
 from fakes.platforms.web_page import Visitor, visitor
 from playwright.async_api import expect
 from pydantic import SecretStr
@@ -93,8 +94,8 @@ class TestInABrowser:
 
     pytestmark = MARKS
 
-    async def test_the_page_and_the_bot_speak_the_first_language_that_they_know(self, url: str) -> None:
-        async with chromium() as browser, opened(browser, url, locale="es-ES") as page:
+    async def test_the_page_and_the_bot_speak_the_first_language_that_they_know(self, url: str, browser: Any) -> None:
+        async with opened(browser, url, locale="es-ES") as page:
             await expect(page.get_by_role("heading", name="¿Qué te gustaría probar?")).to_be_visible()
             await page.locator("#input").fill("/ask temperature:9 hola")
             await page.locator("#input").press("Enter")

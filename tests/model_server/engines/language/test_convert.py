@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
+import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gguf
 import numpy as np
@@ -16,9 +15,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from model_server.catalogue import CatalogueEntry, ModelFile
+from model_server.engines.language.convert import main
 from model_server.files.cache import ModelCache
 
-pytestmark = pytest.mark.processes
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WIDTH, HIDDEN, LAYERS, HEADS, KV_HEADS = 32, 64, 2, 4, 2
 Converted = tuple[Path, dict[str, np.ndarray], ModelCache, CatalogueEntry, "ProgressRecorder"]
@@ -117,6 +118,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
     return store.ensure(entry, progress), tensors, store, entry, progress
 
 
+@pytest.mark.processes
 def test_transformers_opens_the_folder(converted: Converted) -> None:
     folder = converted[0]
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
@@ -132,6 +134,7 @@ def test_transformers_opens_the_folder(converted: Converted) -> None:
     assert set(model.generation_config.eos_token_id) == ends
 
 
+@pytest.mark.processes
 def test_the_weights_are_those_of_the_file(converted: Converted) -> None:
     folder, tensors, *_ = converted
     state = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
@@ -145,6 +148,7 @@ def test_the_weights_are_those_of_the_file(converted: Converted) -> None:
         assert torch.equal(state[ours], expected), ours
 
 
+@pytest.mark.processes
 def test_a_conversion_happens_once_and_keeps_the_source(
     converted: Converted,
 ) -> None:
@@ -157,6 +161,7 @@ def test_a_conversion_happens_once_and_keeps_the_source(
     assert again.phases == []
 
 
+@pytest.mark.processes
 def test_a_tied_output_layer_stays_tied(tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf", tied=True)
     folder = ModelCache(tmp_path / "cache").ensure(entry_for(tmp_path / "tiny.gguf"))
@@ -165,17 +170,20 @@ def test_a_tied_output_layer_stays_tied(tmp_path: Path) -> None:
     assert model.lm_head.weight is model.model.embed_tokens.weight
 
 
+@pytest.fixture
+def log_again() -> Iterator[None]:
+    """The command line switches the log off for good."""
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("log_again")
 @pytest.mark.parametrize("content", [b"not one", b"GGUF and then nothing"])
-def test_a_file_that_is_not_a_gguf_is_refused_with_a_sentence(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_gguf_is_refused_with_a_sentence(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "bad.gguf").write_bytes(content)
-    command = [
-        sys.executable,
-        "-m",
-        "model_server.engines.language.convert",
-        str(tmp_path / "bad.gguf"),
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("bad.gguf cannot be converted: ")
-    assert done.stderr.count("\n") == 1
+    assert main([str(tmp_path / "bad.gguf"), str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("bad.gguf cannot be converted: ")
+    assert said.count("\n") == 1

@@ -1,5 +1,5 @@
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,9 @@ from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
 DATA = Path(__file__).parents[3] / "data"
 HELD_OUT = [DATA / f"explain_held_out{number}.jsonl" for number in ("", "_2", "_3")]
+SAMPLED = 4
+"""One of so many questions is in the sample."""
 PLAIN, HEADINGS = DATA / "plain_lesson.txt", DATA / "plain_lesson_headings.json"
-
-
-@pytest.fixture
-async def models() -> AsyncIterator[FakeModels]:
-    async with FakeModels() as running:
-        yield running
 
 
 @pytest.fixture
@@ -97,9 +93,24 @@ def test_a_synthetic_index_has_the_given_size_and_can_be_searched() -> None:
 
 
 @pytest.mark.weights
-async def test_questions_of_pupils_find_their_passages(weights: Callable[[str], EngineSpec]) -> None:
+async def test_a_sample_of_questions_finds_its_passages(weights: Callable[[str], EngineSpec]) -> None:
+    """A sample of the newest questions, with a server of its own; the next test has all of them."""
     weights("all-minilm-l6-v2")
+    questions = load_questions(HELD_OUT[-1], None)[::SAMPLED]
     async with open_model_server("") as client:
+        assert client is not None
+        index = await build_index(DEFAULT_LESSON, client)
+        counted = count_outcomes(index, questions, await rank_questions(index, questions, client))
+    shares = {name: hits / of for name, (hits, of) in counted.items()}
+    assert shares["right first"] >= 0.93
+    assert shares["right in three"] >= 0.97
+    assert shares["false answers"] <= 0.15
+
+
+@pytest.mark.weights
+@pytest.mark.quality
+async def test_questions_of_pupils_find_their_passages(real_server: Callable[..., str]) -> None:
+    async with open_model_server(real_server("all-minilm-l6-v2")) as client:
         assert client is not None
         default = await build_index(DEFAULT_LESSON, client)
         plain = await build_index(PLAIN, client, default)

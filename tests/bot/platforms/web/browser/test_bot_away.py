@@ -3,7 +3,7 @@
 from typing import Any
 
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.browser import MARKS, opened
 from playwright.async_api import expect
 from pydantic import SecretStr
 
@@ -21,8 +21,8 @@ async def alert(page: Any, sentence: str) -> None:
     await expect(page.locator(".error").first).to_have_text(sentence)
 
 
-async def test_the_dial_says_that_the_bot_is_away(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, f"{url}/dial", expected="ERR_INTERNET_DISCONNECTED") as page:
+async def test_the_dial_says_that_the_bot_is_away(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, f"{url}/dial", expected="ERR_INTERNET_DISCONNECTED") as page:
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
         await page.context.set_offline(True)
         await page.get_by_label("The text so far").fill("A dog")
@@ -33,9 +33,9 @@ async def test_the_dial_says_that_the_bot_is_away(url: str, models: FakeModels) 
         await alert(page, "")
 
 
-async def test_settings_and_statistics_say_it_until_it_is_back(bot: Bot, url: str) -> None:
+async def test_settings_and_statistics_say_it_until_it_is_back(bot: Bot, url: str, browser: Any) -> None:
     teachers = link(url, await WebModerators(bot.database).new_code())
-    async with chromium() as browser, opened(browser, teachers, expected="Failed to load resource") as page:
+    async with opened(browser, teachers, expected="Failed to load resource") as page:
         await page.get_by_role("button", name="Sign in").click()
         await page.locator("#input").wait_for()
         for address, choice, other, first in (
@@ -67,10 +67,9 @@ KEEP_SOCKETS = """
 """
 
 
-async def test_whoever_has_given_the_join_code_is_where_their_link_leads(bot: Bot) -> None:
+async def test_whoever_has_given_the_join_code_is_where_their_link_leads(bot: Bot, browser: Any) -> None:
     async with (
         WebPlatform(bot, WebSection(port=0, join_code=SecretStr("sesame"))).serve() as url,
-        chromium() as browser,
         opened(browser, url, expected="WebSocket connection") as page,
     ):
         await page.add_init_script(KEEP_SOCKETS)
@@ -92,10 +91,9 @@ async def test_whoever_has_given_the_join_code_is_where_their_link_leads(bot: Bo
         await expect(title).to_have_text("Thread in general")
 
 
-async def test_whoever_lacks_a_new_join_code_is_told_to_give_it(bot: Bot) -> None:
+async def test_whoever_lacks_a_new_join_code_is_told_to_give_it(bot: Bot, browser: Any) -> None:
     async with (
         WebPlatform(bot, WebSection(port=0, join_code=SecretStr("sesame"))).serve() as url,
-        chromium() as browser,
         opened(browser, url, expected="Failed to load resource") as page,
     ):
         await page.locator("input").fill("sesame")

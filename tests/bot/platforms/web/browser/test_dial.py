@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import START, VOCABULARY, FakeModels
-from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.browser import MARKS, opened
 from playwright.async_api import expect
 
 from bot import User
@@ -25,9 +25,8 @@ END, OUTSIDE = VOCABULARY.index("<end>"), VOCABULARY.index(" moon")
 
 
 @pytest.fixture
-async def page(url: str) -> AsyncIterator[Any]:
+async def page(url: str, browser: Any) -> AsyncIterator[Any]:
     async with (
-        chromium() as browser,
         opened(browser, f"{url}/dial#A dog", expected="422", reduced_motion="reduce") as one,
     ):
         await expect(one.locator(".bars .bar").first).to_contain_text("50 %")
@@ -143,10 +142,10 @@ async def test_the_sentence_about_the_temperature_leaves_top_p_out(page: Any) ->
     await expect(page.locator(".dial-meaning")).to_have_text(said)
 
 
-async def test_what_no_answer_may_hold_is_neither_named_nor_gone_on_with(url: str, bot: Bot) -> None:
+async def test_what_no_answer_may_hold_is_neither_named_nor_gone_on_with(url: str, bot: Bot, browser: Any) -> None:
     place, moderator = home(Place("web", "", "web")), User("m", "M", is_moderator=True)
     await bot.settings.write([bot.settings.plan("safety.words", "mat", place)], moderator)
-    async with chromium() as browser, opened(browser, f"{url}/dial#A dog", reduced_motion="reduce") as page:
+    async with opened(browser, f"{url}/dial#A dog", reduced_motion="reduce") as page:
         first = page.locator(".bars .bar").first
         await expect(first).to_contain_text("(hidden)")
         await expect(first.get_by_role("button")).to_have_count(0)
@@ -160,22 +159,22 @@ async def test_what_no_answer_may_hold_is_neither_named_nor_gone_on_with(url: st
         await expect(page.locator(".piece.new")).to_have_text("␣floor")
 
 
-async def test_the_dial_may_be_turned_before_there_are_odds(url: str, models: FakeModels) -> None:
+async def test_the_dial_may_be_turned_before_there_are_odds(url: str, models: FakeModels, browser: Any) -> None:
     models.gate.clear()
-    async with chromium() as browser, opened(browser, f"{url}/dial#A dog") as page:
+    async with opened(browser, f"{url}/dial#A dog") as page:
         await models.until(requests=1)
         await page.evaluate(TURNED, ["dial-temperature", "0"])
         models.gate.set()
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
 
 
-async def test_what_is_no_code_in_an_address_is_the_text_itself(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, f"{url}/dial#Sales rose by 5%") as page:
+async def test_what_is_no_code_in_an_address_is_the_text_itself(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, f"{url}/dial#Sales rose by 5%") as page:
         await expect(page.get_by_label("The text so far")).to_have_value("Sales rose by 5%")
 
 
-async def test_of_two_dials_each_has_names_for_its_own_knobs(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, f"{url}/dial") as page:
+async def test_of_two_dials_each_has_names_for_its_own_knobs(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, f"{url}/dial") as page:
         await page.evaluate(
             """async () => {
                 const page = document.querySelector("script[type=module]").src;

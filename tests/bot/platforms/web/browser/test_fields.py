@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.browser import MARKS, opened
 from playwright.async_api import expect
 
 from bot import Attachment, Choice, Context, Plugin, Range, Reply, command
@@ -70,10 +70,10 @@ class Paint(Plugin):
 
 
 @pytest.fixture
-async def page(models: FakeModels, tmp_path: Path) -> AsyncIterator[Any]:
+async def page(models: FakeModels, tmp_path: Path, browser: Any) -> AsyncIterator[Any]:
     bot = Bot(ModelClient(models.url), [Paint()], Database(f"sqlite:///{tmp_path}/p.db"), default_command="paint")
     platform = WebPlatform(bot, WebSection(port=0))
-    async with bot, platform.serve() as url, chromium() as browser, opened(browser, url) as one:
+    async with bot, platform.serve() as url, opened(browser, url) as one:
         yield one
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.browser import MARKS, opened
 from playwright.async_api import expect
 
 pytestmark = MARKS
@@ -23,8 +23,8 @@ MARKDOWN = (
 
 
 @pytest.fixture
-async def page(url: str) -> AsyncIterator[Any]:
-    async with chromium() as browser, opened(browser, url) as one:
+async def page(url: str, browser: Any) -> AsyncIterator[Any]:
+    async with opened(browser, url) as one:
         yield one
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.browser import MARKS, opened
 from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
@@ -22,7 +22,7 @@ pytestmark = MARKS
 
 
 @pytest.fixture
-async def page(models: FakeModels, tmp_path: Path) -> AsyncIterator[Any]:
+async def page(models: FakeModels, tmp_path: Path, browser: Any) -> AsyncIterator[Any]:
     """A chat with experiments, in which questions are not quoted."""
     plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
     database, quiet = Database(f"sqlite:///{tmp_path}/focus.db"), {"answers.quote": False}
@@ -30,7 +30,6 @@ async def page(models: FakeModels, tmp_path: Path) -> AsyncIterator[Any]:
     async with (
         bot,
         WebPlatform(bot, WebSection(port=0)).serve() as url,
-        chromium() as browser,
         opened(browser, url) as one,
     ):
         yield one
@@ -61,8 +60,8 @@ async def test_it_goes_to_the_dials_slider_and_back_to_what_opened_it(page: Any)
     await expect(tool).to_be_focused()
 
 
-async def test_it_stays_at_the_sign_under_a_page_that_is_turned(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, url) as page:
+async def test_it_stays_at_the_sign_under_a_page_that_is_turned(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, url) as page:
         await say(page, "/imagine count:1 steps:12 seed:7 a cat")
         await page.get_by_role("button", name="How it was made").press("Enter")
         await page.get_by_role("button", name="Step by step ▶").press("Enter")
@@ -76,11 +75,11 @@ async def test_it_stays_at_the_sign_under_a_page_that_is_turned(url: str, models
 
 
 async def test_it_stays_at_a_room_in_which_others_speak_and_leaves_one_that_is_closed(
-    bot: Bot, url: str, models: FakeModels
+    bot: Bot, url: str, models: FakeModels, browser: Any
 ) -> None:
     async with visitor(url) as teacher:
         await teacher.sign_in(await WebModerators(bot.database).new_code())
-        async with teacher.page() as theirs, chromium() as browser, opened(browser, url) as page:
+        async with teacher.page() as theirs, opened(browser, url) as page:
             await theirs.send("make_room", name="lesson-1")
             await theirs.until("taken")
             room = page.get_by_role("link", name="lesson-1")

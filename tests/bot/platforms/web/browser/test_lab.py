@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import START, FakeModels
-from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.browser import MARKS, opened
 from playwright.async_api import expect
 
 from bot.app import Bot
@@ -25,8 +25,8 @@ async def shares(page: Any) -> list[str]:
     return await page.locator(".bars .share").all_inner_texts()
 
 
-async def test_the_dial_is_turned_drawn_from_and_gone_on_with(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, f"{url}/dial") as page:
+async def test_the_dial_is_turned_drawn_from_and_gone_on_with(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, f"{url}/dial") as page:
         bars = page.locator(".bars .bar")
         await expect(bars.first).to_contain_text("50 %")
         assert (await shares(page))[:3] == ["50 %", "25 %", "12.5 %"]
@@ -51,8 +51,8 @@ async def test_the_dial_is_turned_drawn_from_and_gone_on_with(url: str, models: 
         await expect(page.get_by_label("The text so far")).to_have_value(re.compile(" mat$"))
 
 
-async def test_what_the_temperature_does_is_said_and_written(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, f"{url}/dial#The cat sat on the", expected="422") as page:
+async def test_what_the_temperature_does_is_said_and_written(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, f"{url}/dial#The cat sat on the", expected="422") as page:
         meaning = page.locator(".dial-meaning")
         await expect(meaning).to_have_text("At 1, the model’s own odds: of 100 draws, “mat” gets 50.")
         gauge = await page.locator(".gauge").bounding_box()
@@ -84,8 +84,8 @@ async def test_what_the_temperature_does_is_said_and_written(url: str, models: F
         await expect(tries).to_have_count(1)
 
 
-async def test_bars_are_seen_in_a_readers_own_colours(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, f"{url}/dial", forced_colors="active") as page:
+async def test_bars_are_seen_in_a_readers_own_colours(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, f"{url}/dial", forced_colors="active") as page:
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
         colour = "one => getComputedStyle(one).backgroundColor"
         ground = await page.locator("body").evaluate(colour)
@@ -93,8 +93,8 @@ async def test_bars_are_seen_in_a_readers_own_colours(url: str, models: FakeMode
             assert await page.locator(part).first.evaluate(colour) != ground
 
 
-async def test_top_p_cuts_what_is_improbable(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, f"{url}/dial#A dog", expected="422") as page:
+async def test_top_p_cuts_what_is_improbable(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, f"{url}/dial#A dog", expected="422") as page:
         await expect(page.get_by_label("The text so far")).to_have_value("A dog")
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
         await page.get_by_label("top-p").fill("0.7")
@@ -113,9 +113,11 @@ TURNED = """([label, value]) => {
 }"""
 
 
-async def test_a_cut_that_the_server_is_asked_for_is_that_of_its_own_temperature(url: str, models: FakeModels) -> None:
+async def test_a_cut_that_the_server_is_asked_for_is_that_of_its_own_temperature(
+    url: str, models: FakeModels, browser: Any
+) -> None:
     models.candidates = 3
-    async with chromium() as browser, opened(browser, f"{url}/dial#A dog") as page:
+    async with opened(browser, f"{url}/dial#A dog") as page:
         await page.clock.install()
         await page.reload()
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
@@ -133,10 +135,10 @@ async def test_a_cut_that_the_server_is_asked_for_is_that_of_its_own_temperature
 
 
 async def test_an_answer_that_comes_while_somebody_types_leaves_their_text_to_be_asked_for(
-    url: str, models: FakeModels
+    url: str, models: FakeModels, browser: Any
 ) -> None:
     models.candidates = 3
-    async with chromium() as browser, opened(browser, f"{url}/dial#A dog") as page:
+    async with opened(browser, f"{url}/dial#A dog") as page:
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
         await page.evaluate(TURNED, ["dial-top-p", "0.9"])
         await expect(page.locator(".bars .share").first).to_have_text("53.3 %")
@@ -149,9 +151,11 @@ async def test_an_answer_that_comes_while_somebody_types_leaves_their_text_to_be
         await expect(page.locator(".written")).to_have_text("A␣cow")
 
 
-async def test_a_token_that_a_model_puts_before_every_text_is_no_part_of_it(url: str, models: FakeModels) -> None:
+async def test_a_token_that_a_model_puts_before_every_text_is_no_part_of_it(
+    url: str, models: FakeModels, browser: Any
+) -> None:
     models.opening = "<|begin|>"
-    async with chromium() as browser, opened(browser, f"{url}/dial#The cat") as page:
+    async with opened(browser, f"{url}/dial#The cat") as page:
         await expect(page.locator(".written")).to_have_text("The␣cat")
         await page.get_by_role("button", name="␣floor").click()
         await expect(page.locator(".written")).to_have_text("The␣cat␣floor")
@@ -159,8 +163,8 @@ async def test_a_token_that_a_model_puts_before_every_text_is_no_part_of_it(url:
     assert models.requests[-1]["prompt"][0] == START
 
 
-async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, url) as page:
+async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, url) as page:
         await page.locator("#input").fill("/ask What is the capital of France?")
         await page.locator("#input").press("Enter")
         await page.get_by_role("button", name="Show how surprising each token was").click()
@@ -178,9 +182,11 @@ async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, mo
     assert models.requests[-1]["continue_final_message"]
 
 
-async def test_a_token_that_was_hardly_possible_is_the_more_surprising(url: str, models: FakeModels) -> None:
+async def test_a_token_that_was_hardly_possible_is_the_more_surprising(
+    url: str, models: FakeModels, browser: Any
+) -> None:
     models.answer, models.unlikely = ("Paris", " banana"), {" banana": 2.0**-40}
-    async with chromium() as browser, opened(browser, url) as page:
+    async with opened(browser, url) as page:
         await page.locator("#input").fill("/ask What is the capital of France?")
         await page.locator("#input").press("Enter")
         await page.get_by_role("button", name="Show how surprising each token was").click()
@@ -196,9 +202,11 @@ async def laboratory(models: FakeModels, tmp_path: Path) -> AsyncIterator[str]:
         yield url
 
 
-async def test_answers_at_several_temperatures_stand_side_by_side(laboratory: str, models: FakeModels) -> None:
+async def test_answers_at_several_temperatures_stand_side_by_side(
+    laboratory: str, models: FakeModels, browser: Any
+) -> None:
     models.answer = ("**Step 1**\n", "Paris is the capital.")
-    async with chromium() as browser, opened(browser, laboratory) as page:
+    async with opened(browser, laboratory) as page:
         await page.locator("#input").fill("/dial Why?")
         await page.locator("#input").press("Enter")
         columns = page.locator(".exchange .column")
@@ -221,12 +229,12 @@ async def test_answers_at_several_temperatures_stand_side_by_side(laboratory: st
 
 
 async def test_all_columns_are_read_from_their_beginning_while_they_are_written(
-    laboratory: str, models: FakeModels
+    laboratory: str, models: FakeModels, browser: Any
 ) -> None:
     models.answer = ("It begins here. ", "It goes on. ", "It ends.")
     models.gate.clear()
     models.before_gate = 2
-    async with chromium() as browser, opened(browser, laboratory) as page:
+    async with opened(browser, laboratory) as page:
         await page.locator("#input").fill("/dial Why?")
         await page.locator("#input").press("Enter")
         columns = page.locator(".exchange .column")
@@ -244,8 +252,8 @@ async def test_all_columns_are_read_from_their_beginning_while_they_are_written(
         await expect(page.locator(".exchange .compared > :not(.column)")).to_have_count(0)
 
 
-async def test_odds_in_the_chat_become_a_dial(laboratory: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, laboratory) as page:
+async def test_odds_in_the_chat_become_a_dial(laboratory: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, laboratory) as page:
         await page.locator("#input").fill("/odds temperature:0.5 The cat sat on the")
         await page.locator("#input").press("Enter")
         await expect(page.locator(".exchange .picture")).to_be_visible()
@@ -257,8 +265,10 @@ async def test_odds_in_the_chat_become_a_dial(laboratory: str, models: FakeModel
         await expect(page.locator(".exchange .picture")).to_be_visible()
 
 
-async def test_the_dial_begins_at_the_temperature_of_the_odds(laboratory: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, laboratory) as page:
+async def test_the_dial_begins_at_the_temperature_of_the_odds(
+    laboratory: str, models: FakeModels, browser: Any
+) -> None:
+    async with opened(browser, laboratory) as page:
         for place, (typed, degree) in enumerate((("0", "0"), ("0,5", "0.5"))):
             await page.locator("#input").fill(f"/odds temperature:{typed} The cat sat on the")
             await page.locator("#input").press("Enter")
@@ -268,14 +278,15 @@ async def test_the_dial_begins_at_the_temperature_of_the_odds(laboratory: str, m
             await exchange.get_by_role("button", name="Back to the text").click()
 
 
-async def test_a_press_is_one_use_however_many_tokens_it_writes(models: FakeModels, tmp_path: Path) -> None:
+async def test_a_press_is_one_use_however_many_tokens_it_writes(
+    models: FakeModels, tmp_path: Path, browser: Any
+) -> None:
     plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
     database, limits = Database(f"sqlite:///{tmp_path}/limited.db"), {"limits.user.hour": 2}
     bot = Bot(ModelClient(models.url), plugins, database, settings=limits)
     async with (
         bot,
         WebPlatform(bot, WebSection(port=0)).serve() as url,
-        chromium() as browser,
         opened(browser, url, expected="422") as page,
     ):
         await page.get_by_role("link", name="The temperature dial").click()
@@ -295,21 +306,20 @@ async def test_a_press_is_one_use_however_many_tokens_it_writes(models: FakeMode
 
 
 @asynccontextmanager
-async def dial_with(models: FakeModels, folder: Path, settings: dict[str, float]) -> AsyncIterator[Any]:
+async def dial_with(models: FakeModels, folder: Path, browser: Any, settings: dict[str, float]) -> AsyncIterator[Any]:
     plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
     bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{folder}/dial.db"), settings=settings)
     async with (
         bot,
         WebPlatform(bot, WebSection(port=0)).serve() as url,
-        chromium() as browser,
         opened(browser, f"{url}/dial#A dog") as page,
     ):
         yield page
 
 
-async def test_the_dial_turns_as_far_as_moderators_let_it(models: FakeModels, tmp_path: Path) -> None:
+async def test_the_dial_turns_as_far_as_moderators_let_it(models: FakeModels, tmp_path: Path, browser: Any) -> None:
     limits = {"odds.temperature.minimum": 0.3, "odds.temperature.maximum": 0.8, "odds.top_p.maximum": 0.7}
-    async with dial_with(models, tmp_path, limits) as page:
+    async with dial_with(models, tmp_path, browser, limits) as page:
         value = page.locator(".dial-value")
         await expect(value).to_have_text("0.5")
         # At 0.5 the first token has 75 % by itself, so that top-p leaves it alone.
@@ -326,8 +336,8 @@ async def test_the_dial_turns_as_far_as_moderators_let_it(models: FakeModels, tm
         await expect(value).to_have_text("0.5")
 
 
-async def test_the_least_top_p_leaves_the_favourite(models: FakeModels, tmp_path: Path) -> None:
-    async with dial_with(models, tmp_path, {"odds.top_p.maximum": 0}) as page:
+async def test_the_least_top_p_leaves_the_favourite(models: FakeModels, tmp_path: Path, browser: Any) -> None:
+    async with dial_with(models, tmp_path, browser, {"odds.top_p.maximum": 0}) as page:
         await expect(page.locator("output[for=dial-top-p]")).to_have_text("0")
         assert (await shares(page))[:2] == ["100 %", "0 %"]
         await page.get_by_role("button", name="Draw a token").click()
@@ -335,7 +345,7 @@ async def test_the_least_top_p_leaves_the_favourite(models: FakeModels, tmp_path
 
 
 async def test_the_dial_under_odds_has_its_text_as_it_stands_there_and_its_top_p(
-    tmp_path: Path, models: FakeModels
+    tmp_path: Path, models: FakeModels, browser: Any
 ) -> None:
     plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
     quiet = {"answers.quote": False}
@@ -343,7 +353,6 @@ async def test_the_dial_under_odds_has_its_text_as_it_stands_there_and_its_top_p
     async with (
         bot,
         WebPlatform(bot, WebSection(port=0)).serve() as url,
-        chromium() as browser,
         opened(browser, url) as page,
     ):
         await page.locator("#input").fill("/odds temperature:1 top_p:0.7 One\n```\ntwo")

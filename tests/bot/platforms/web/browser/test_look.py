@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, axe, chromium, opened, violations
+from fakes.platforms.browser import MARKS, axe, opened, violations
 from playwright.async_api import expect
 from pydantic import SecretStr
 
@@ -36,10 +36,10 @@ async def fits(page: Any) -> bool:
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-async def test_the_chat_keeps_nobody_out(colours: str, url: str, models: FakeModels) -> None:
+async def test_the_chat_keeps_nobody_out(colours: str, url: str, models: FakeModels, browser: Any) -> None:
     program = axe()
     models.answer = ANSWER
-    async with chromium() as browser, opened(browser, url, color_scheme=colours) as page:
+    async with opened(browser, url, color_scheme=colours) as page:
         await expect(page.locator("#who")).to_be_visible()
         assert await violations(page, program) == []
         await say(page, "/ask temperature:0.5 hello")
@@ -66,13 +66,12 @@ async def test_the_chat_keeps_nobody_out(colours: str, url: str, models: FakeMod
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-async def test_the_other_pages_keep_nobody_out(colours: str, bot: Bot) -> None:
+async def test_the_other_pages_keep_nobody_out(colours: str, bot: Bot, browser: Any) -> None:
     program = axe()
     section = WebSection(port=0, join_code=SecretStr("sesame"))
     platform = WebPlatform(bot, section)
     async with (
         platform.serve() as url,
-        chromium() as browser,
         opened(browser, url, color_scheme=colours, expected="403") as page,
     ):
         await page.get_by_label("Join code").fill("guess")
@@ -98,10 +97,10 @@ async def test_the_other_pages_keep_nobody_out(colours: str, bot: Bot) -> None:
             assert await violations(page, program) == []
 
 
-async def test_on_a_phone_the_rail_slides_in(url: str, models: FakeModels) -> None:
+async def test_on_a_phone_the_rail_slides_in(url: str, models: FakeModels, browser: Any) -> None:
     program = axe()
     models.answer = ANSWER
-    async with chromium() as browser, opened(browser, url, viewport=PHONE, has_touch=True) as page:
+    async with opened(browser, url, viewport=PHONE, has_touch=True) as page:
         await expect(page.locator("#rail")).to_be_hidden()
         await say(page, "/ask hello")
         await page.locator("#input").fill("/imagine a cat")
@@ -122,16 +121,16 @@ async def test_on_a_phone_the_rail_slides_in(url: str, models: FakeModels) -> No
         assert await violations(page, program) == []
 
 
-async def test_a_box_and_its_words_stay_whole_when_the_type_grows(url: str) -> None:
-    async with chromium() as browser, opened(browser, url) as page:
+async def test_a_box_and_its_words_stay_whole_when_the_type_grows(url: str, browser: Any) -> None:
+    async with opened(browser, url) as page:
         await expect(page.locator("#who")).to_be_visible()
         for _ in range(2):
             await page.get_by_role("button", name="Large type for a projector").click()
             assert await page.locator("#input").evaluate("box => box.scrollHeight - box.clientHeight") == 0
 
 
-async def test_colours_and_size_are_chosen_and_kept(url: str) -> None:
-    async with chromium() as browser, opened(browser, url, color_scheme="light") as page:
+async def test_colours_and_size_are_chosen_and_kept(url: str, browser: Any) -> None:
+    async with opened(browser, url, color_scheme="light") as page:
 
         async def ground() -> str:
             return await page.evaluate("() => getComputedStyle(document.body).backgroundColor")
@@ -152,8 +151,8 @@ async def test_colours_and_size_are_chosen_and_kept(url: str) -> None:
         assert await fits(page)
 
 
-async def test_the_page_speaks_the_readers_language(url: str) -> None:
-    async with chromium() as browser, opened(browser, url, locale="de-DE") as page:
+async def test_the_page_speaks_the_readers_language(url: str, browser: Any) -> None:
+    async with opened(browser, url, locale="de-DE") as page:
         await expect(page.get_by_role("heading", name="Was möchtest du ausprobieren?")).to_be_visible()
         await expect(page.get_by_label("Nachricht", exact=True)).to_have_attribute(
             "placeholder", "Frag, oder tipp / für Befehle"
@@ -161,9 +160,9 @@ async def test_the_page_speaks_the_readers_language(url: str) -> None:
         assert await page.evaluate("() => document.documentElement.lang") == "de"
 
 
-async def test_nothing_is_waited_for_before_the_first_paint(url: str) -> None:
+async def test_nothing_is_waited_for_before_the_first_paint(url: str, browser: Any) -> None:
     """How long it took is printed; what may hold it up is held: the page's own style and one small script."""
-    async with chromium() as browser, opened(browser, url) as page:
+    async with opened(browser, url) as page:
         await expect(page.locator("#who")).to_be_visible()
         paint = await page.evaluate("() => performance.getEntriesByName('first-contentful-paint')[0].startTime")
         print(f"first paint after {paint:.0f} ms")
@@ -176,9 +175,9 @@ async def test_nothing_is_waited_for_before_the_first_paint(url: str) -> None:
         ]
 
 
-async def test_a_browser_of_some_years_ago_shows_the_chat_and_its_settings(url: str, bot: Bot) -> None:
+async def test_a_browser_of_some_years_ago_shows_the_chat_and_its_settings(url: str, bot: Bot, browser: Any) -> None:
     teachers = link(url, await WebModerators(bot.database).new_code())
-    async with chromium() as browser, opened(browser, teachers) as page:
+    async with opened(browser, teachers) as page:
         await page.add_init_script("delete Map.groupBy; delete Object.groupBy;")
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.locator("#who")).to_contain_text("Moderator")
@@ -191,12 +190,14 @@ async def test_a_browser_of_some_years_ago_shows_the_chat_and_its_settings(url: 
         await expect(page.locator(".group .setting").first).to_be_visible()
 
 
-async def test_where_no_pairs_of_colours_are_known_there_are_the_light_ones(url: str, models: FakeModels) -> None:
+async def test_where_no_pairs_of_colours_are_known_there_are_the_light_ones(
+    url: str, models: FakeModels, browser: Any
+) -> None:
     async def aged(route: Any) -> None:
         response = await route.fetch()
         await route.fulfill(response=response, body=(await response.text()).replace("light-dark(", "no-such-pair("))
 
-    async with chromium() as browser, opened(browser, url, color_scheme="dark") as page:
+    async with opened(browser, url, color_scheme="dark") as page:
         await page.route("**/*.css", aged)
         await page.add_init_script("CSS.supports = () => false; localStorage.setItem('tempera-theme', 'dark');")
         await page.reload()
@@ -217,9 +218,11 @@ NO_POPOVERS = """
 """
 
 
-async def test_where_there_are_no_popovers_the_appearance_is_chosen_all_the_same(url: str, bot: Bot) -> None:
+async def test_where_there_are_no_popovers_the_appearance_is_chosen_all_the_same(
+    url: str, bot: Bot, browser: Any
+) -> None:
     teachers = link(url, await WebModerators(bot.database).new_code())
-    async with chromium() as browser, opened(browser, teachers) as page:
+    async with opened(browser, teachers) as page:
         await page.add_init_script(NO_POPOVERS)
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.locator("#who")).to_contain_text("Moderator")
@@ -244,8 +247,8 @@ async def test_where_there_are_no_popovers_the_appearance_is_chosen_all_the_same
         await expect(page.locator("#who")).not_to_contain_text("Moderator")
 
 
-async def test_a_picture_fills_the_screen_where_a_browser_lets_it(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, url) as page:
+async def test_a_picture_fills_the_screen_where_a_browser_lets_it(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, url) as page:
         await say(page, "/face seed:7")
         await page.locator(".picture").click()
         await page.get_by_role("button", name="Full screen").click()
@@ -263,10 +266,10 @@ async def test_a_picture_fills_the_screen_where_a_browser_lets_it(url: str, mode
         await expect(page.get_by_role("dialog", name="Picture").get_by_role("button")).to_have_count(1)
 
 
-async def test_what_a_mouse_would_uncover_is_there_for_fingers(url: str, bot: Bot) -> None:
+async def test_what_a_mouse_would_uncover_is_there_for_fingers(url: str, bot: Bot, browser: Any) -> None:
     teachers = link(url, await WebModerators(bot.database).new_code())
     phone = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
-    async with chromium() as browser, opened(browser, teachers, **phone) as page:
+    async with opened(browser, teachers, **phone) as page:
         await page.get_by_role("button", name="Sign in").tap()
         await page.get_by_role("button", name="Rooms and pages").tap()
         await page.get_by_role("button", name="Open a room").tap()
@@ -280,9 +283,9 @@ async def test_what_a_mouse_would_uncover_is_there_for_fingers(url: str, bot: Bo
         await expect(page.get_by_label("seed", exact=True)).to_have_css("font-size", "16px")
 
 
-async def test_writing_from_right_to_left_begins_at_the_right(url: str, models: FakeModels) -> None:
+async def test_writing_from_right_to_left_begins_at_the_right(url: str, models: FakeModels, browser: Any) -> None:
     models.answer = ("שלום עולם\n\n- אחת\n- two, `f()`\n\nHello.\n",)
-    async with chromium() as browser, opened(browser, url) as page:
+    async with opened(browser, url) as page:
         await page.locator("#input").fill("שלום")
         direction = "one => getComputedStyle(one).direction"
         assert await page.locator("#input").evaluate(direction) == "rtl"
@@ -299,6 +302,6 @@ async def test_writing_from_right_to_left_begins_at_the_right(url: str, models: 
         assert await page.locator(".markdown li").evaluate_all(f"found => found.map({begins})") == ["right", "right"]
 
 
-async def test_an_address_that_is_cut_short_leads_to_the_chat(url: str) -> None:
-    async with chromium() as browser, opened(browser, f"{url}/#5%") as page:
+async def test_an_address_that_is_cut_short_leads_to_the_chat(url: str, browser: Any) -> None:
+    async with opened(browser, f"{url}/#5%") as page:
         await expect(page.get_by_role("heading", level=1)).to_have_text("general")

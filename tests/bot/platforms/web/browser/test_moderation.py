@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, axe, chromium, opened, violations
+from fakes.platforms.browser import MARKS, axe, opened, violations
 from playwright.async_api import expect
 
 from bot.app import Bot
@@ -32,10 +32,10 @@ async def say(page: Any, line: str) -> None:
     await expect(page.locator(".exchange.running")).to_have_count(0)
 
 
-async def test_a_teacher_removes_an_answer_and_times_its_asker_out(url: str, bot: Bot) -> None:
+async def test_a_teacher_removes_an_answer_and_times_its_asker_out(url: str, bot: Bot, browser: Any) -> None:
     program = axe()
     teachers = link(url, await WebModerators(bot.database).new_code())
-    async with chromium() as browser, opened(browser, teachers) as hers, opened(browser, url) as his:
+    async with opened(browser, teachers) as hers, opened(browser, url) as his:
         await hers.get_by_role("button", name="Sign in").click()
         await expect(hers.locator("#who")).to_be_visible()
         await say(his, "/ask aubergine")

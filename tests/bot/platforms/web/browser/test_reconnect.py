@@ -3,7 +3,7 @@
 from typing import Any
 
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.browser import MARKS, opened
 from playwright.async_api import expect
 
 pytestmark = MARKS
@@ -40,8 +40,10 @@ async def lost_and_back(page: Any) -> None:
     await page.wait_for_function("() => told.includes('welcome')")
 
 
-async def test_a_reply_what_was_opened_and_the_place_of_a_reader_are_kept(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, url, viewport={"width": 1000, "height": 500}) as page:
+async def test_a_reply_what_was_opened_and_the_place_of_a_reader_are_kept(
+    url: str, models: FakeModels, browser: Any
+) -> None:
+    async with opened(browser, url, viewport={"width": 1000, "height": 500}) as page:
         await watched(page)
         for number in range(4):
             await say(page, f"/ask question {number}")
@@ -61,8 +63,8 @@ async def test_a_reply_what_was_opened_and_the_place_of_a_reader_are_kept(url: s
         await expect(page.locator(".to-parent:visible")).to_contain_text("Paris is the capital of France.")
 
 
-async def test_whoever_stands_somewhere_by_keyboard_stays_there(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, url) as page:
+async def test_whoever_stands_somewhere_by_keyboard_stays_there(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, url) as page:
         await watched(page)
         await say(page, "/ask hello")
         vote = page.get_by_role("button", name="👍")
@@ -78,10 +80,10 @@ async def test_whoever_stands_somewhere_by_keyboard_stays_there(url: str, models
             await expect(place).to_be_focused()
 
 
-async def test_what_is_said_meanwhile_is_there_and_can_be_found(url: str, models: FakeModels) -> None:
+async def test_what_is_said_meanwhile_is_there_and_can_be_found(url: str, models: FakeModels, browser: Any) -> None:
     models.answer = ("line\n\n" * 40, "end")
     lost = "ERR_INTERNET_DISCONNECTED"
-    async with chromium() as browser, opened(browser, url, expected=lost) as page, opened(browser, url) as his:
+    async with opened(browser, url, expected=lost) as page, opened(browser, url) as his:
         await watched(page)
         await say(page, "/ask first")
         await expect(page.locator(".markdown")).to_contain_text("end")
@@ -97,8 +99,8 @@ async def test_what_is_said_meanwhile_is_there_and_can_be_found(url: str, models
         assert await page.locator("#scroller").evaluate("shown => shown.scrollTop") == 0
 
 
-async def test_what_is_pressed_without_a_connection_says_so(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, url, expected="ERR_INTERNET_DISCONNECTED") as page:
+async def test_what_is_pressed_without_a_connection_says_so(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, url, expected="ERR_INTERNET_DISCONNECTED") as page:
         await watched(page)
         await say(page, "/ask hello")
         tokens = page.get_by_role("button", name="Show how surprising each token was")
@@ -120,9 +122,9 @@ async def test_what_is_pressed_without_a_connection_says_so(url: str, models: Fa
 
 
 async def test_a_picture_whose_download_was_cut_off_comes_once_the_connection_is_back(
-    url: str, models: FakeModels
+    url: str, models: FakeModels, browser: Any
 ) -> None:
-    async with chromium() as browser, opened(browser, url, expected="ERR_FAILED") as page:
+    async with opened(browser, url, expected="ERR_FAILED") as page:
         await watched(page)
         await page.route("**/files/*", lambda route: route.abort())
         await say(page, "/face")
@@ -149,9 +151,9 @@ LOSE_ANSWERS = """(kind) => {
 
 
 async def test_a_line_that_is_sent_again_while_the_connection_is_lost_is_said_once(
-    url: str, models: FakeModels
+    url: str, models: FakeModels, browser: Any
 ) -> None:
-    async with chromium() as browser, opened(browser, url) as page:
+    async with opened(browser, url) as page:
         await page.clock.install(time=0)
         await watched(page)
         await page.evaluate(LOSE_ANSWERS, "say")
@@ -172,8 +174,10 @@ async def test_a_line_that_is_sent_again_while_the_connection_is_lost_is_said_on
     assert len(models.requests) == 2
 
 
-async def test_a_form_whose_answer_was_lost_is_sent_again_and_done_once(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, url) as page:
+async def test_a_form_whose_answer_was_lost_is_sent_again_and_done_once(
+    url: str, models: FakeModels, browser: Any
+) -> None:
+    async with opened(browser, url) as page:
         await watched(page)
         await page.locator("#input").fill("/ask")
         await page.locator("#input").press("Enter")
@@ -192,8 +196,8 @@ async def test_a_form_whose_answer_was_lost_is_sent_again_and_done_once(url: str
     assert len(models.requests) == 2
 
 
-async def test_a_socket_that_died_in_its_sleep_is_given_up(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, url) as page:
+async def test_a_socket_that_died_in_its_sleep_is_given_up(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, url) as page:
         await page.clock.install()
         await watched(page)
         wake = "() => document.dispatchEvent(new Event('visibilitychange'))"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.browser import MARKS, opened
 from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
@@ -25,9 +25,11 @@ async def say(page: Any, line: str) -> None:
     await page.locator("#input").press("Enter")
 
 
-async def test_a_teacher_opens_a_room_and_somebody_follows(bot: Bot, url: str, models: FakeModels) -> None:
+async def test_a_teacher_opens_a_room_and_somebody_follows(
+    bot: Bot, url: str, models: FakeModels, browser: Any
+) -> None:
     teachers = link(url, await WebModerators(bot.database).new_code())
-    async with chromium() as browser, opened(browser, teachers) as hers, opened(browser, url) as his:
+    async with opened(browser, teachers) as hers, opened(browser, url) as his:
         assert "#" not in hers.url
         await hers.get_by_role("button", name="Sign in").click()
         await expect(hers.locator("#who")).to_contain_text("Moderator")
@@ -57,8 +59,8 @@ async def test_a_teacher_opens_a_room_and_somebody_follows(bot: Bot, url: str, m
         await expect(his.get_by_role("heading", level=1)).to_have_text("general")
 
 
-async def test_a_thread_and_a_reply(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, url) as page:
+async def test_a_thread_and_a_reply(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, url) as page:
         await say(page, "/ask first")
         await page.get_by_role("button", name="Go on in a thread").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Thread in general")
@@ -83,8 +85,10 @@ async def test_a_thread_and_a_reply(url: str, models: FakeModels) -> None:
     assert asked == ["first", "and why?"]
 
 
-async def test_what_is_pressed_under_the_beginning_of_a_thread_is_answered_in_it(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, url) as page:
+async def test_what_is_pressed_under_the_beginning_of_a_thread_is_answered_in_it(
+    url: str, models: FakeModels, browser: Any
+) -> None:
+    async with opened(browser, url) as page:
         await say(page, "/ask first")
         await page.get_by_role("button", name="Go on in a thread").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("Thread in general")
@@ -107,11 +111,11 @@ TELL_TYPES = """() => {
 
 
 async def test_who_is_writing_is_shown_for_as_long_as_they_do_in_their_room(
-    bot: Bot, url: str, models: FakeModels
+    bot: Bot, url: str, models: FakeModels, browser: Any
 ) -> None:
     async with visitor(url) as ben:
         await ben.sign_in(await WebModerators(bot.database).new_code())
-        async with ben.page("Ben") as his, chromium() as browser, opened(browser, url) as page:
+        async with ben.page("Ben") as his, opened(browser, url) as page:
             await his.send("make_room", name="lesson-1")
             await his.until("taken")
             await page.add_init_script(KEEP_SOCKETS)
@@ -141,9 +145,9 @@ async def test_who_is_writing_is_shown_for_as_long_as_they_do_in_their_room(
             assert await writing.text_content() == ""
 
 
-async def test_offline_and_back_while_an_answer_runs(url: str, models: FakeModels) -> None:
+async def test_offline_and_back_while_an_answer_runs(url: str, models: FakeModels, browser: Any) -> None:
     lost = "ERR_INTERNET_DISCONNECTED"
-    async with chromium() as browser, opened(browser, url, expected=lost) as page, opened(browser, url) as his:
+    async with opened(browser, url, expected=lost) as page, opened(browser, url) as his:
         await page.add_init_script(KEEP_SOCKETS)
         await page.reload()
         models.gate.clear()
@@ -169,9 +173,11 @@ async def test_offline_and_back_while_an_answer_runs(url: str, models: FakeModel
     assert models.dropped == 0
 
 
-async def test_who_has_scrolled_up_is_not_moved_and_finds_what_is_newer(url: str, models: FakeModels) -> None:
+async def test_who_has_scrolled_up_is_not_moved_and_finds_what_is_newer(
+    url: str, models: FakeModels, browser: Any
+) -> None:
     models.answer = ("line\n\n" * 40, "end")
-    async with chromium() as browser, opened(browser, url) as page, opened(browser, url) as his:
+    async with opened(browser, url) as page, opened(browser, url) as his:
         await say(page, "/ask first")
         await expect(page.locator(".markdown")).to_contain_text("end")
         await expect(page.get_by_text("end", exact=True)).to_be_in_viewport()
@@ -187,9 +193,9 @@ async def test_who_has_scrolled_up_is_not_moved_and_finds_what_is_newer(url: str
         await expect(page.locator("#announcer")).to_contain_text("end")
 
 
-async def test_what_an_answer_says_is_copied(url: str, models: FakeModels) -> None:
+async def test_what_an_answer_says_is_copied(url: str, models: FakeModels, browser: Any) -> None:
     models.answer = ("Look:\n\n```python\nprint(1)\n```",)
-    async with chromium() as browser, opened(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:
+    async with opened(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:
         await say(page, "/ask code")
         for name, text in (("Copy the code", "print(1)"), ("Copy the text", models.answer[0])):
             await page.get_by_role("button", name=name).click()
@@ -198,8 +204,8 @@ async def test_what_an_answer_says_is_copied(url: str, models: FakeModels) -> No
             await expect(page.get_by_role("button", name="Copied")).to_have_count(0)
 
 
-async def test_everything_by_keyboard(url: str, models: FakeModels) -> None:
-    async with chromium() as browser, opened(browser, url) as page:
+async def test_everything_by_keyboard(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, url) as page:
         await expect(page.locator("#who")).to_be_visible()
         keys = page.keyboard
         await keys.press("Tab")
@@ -246,13 +252,13 @@ LOSE_LINES = """() => {
 }"""
 
 
-async def test_a_line_without_an_answer_goes_out_again_in_its_own_room_alone(bot: Bot, url: str) -> None:
+async def test_a_line_without_an_answer_goes_out_again_in_its_own_room_alone(bot: Bot, url: str, browser: Any) -> None:
     async with visitor(url) as teacher:
         await teacher.sign_in(await WebModerators(bot.database).new_code())
         async with teacher.page() as rooms:
             await rooms.send("make_room", name="lesson-1")
             await rooms.until("taken")
-    async with chromium() as browser, opened(browser, url) as page:
+    async with opened(browser, url) as page:
         await expect(page.locator("#who")).to_be_visible()
         await page.evaluate(LOSE_LINES)
         asked = page.locator(".exchange .question .text")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, axe, chromium, opened, violations
+from fakes.platforms.browser import MARKS, axe, opened, violations
 from fakes.platforms.web_page import Visitor, visitor
 from playwright.async_api import expect
 
@@ -145,8 +145,8 @@ class TestInABrowser:
 
     pytestmark = MARKS
 
-    async def test_a_lesson_is_read_linked_to_and_asked_about(self, url: str) -> None:
-        async with chromium() as browser, opened(browser, f"{url}/read/explain/pets#cats") as page:
+    async def test_a_lesson_is_read_linked_to_and_asked_about(self, url: str, browser: Any) -> None:
+        async with opened(browser, f"{url}/read/explain/pets#cats") as page:
             cats = page.locator("section#cats")
             await expect(cats.locator("strong")).to_have_text("purr")
             # A line that was wrapped by hand flows on.
@@ -161,8 +161,8 @@ class TestInABrowser:
             await expect(page.locator(".pages a")).to_have_count(4)
 
     @pytest.mark.usefixtures("in_one_room")
-    async def test_whoever_reads_in_a_room_goes_back_to_it(self, url: str) -> None:
-        async with chromium() as browser, opened(browser, f"{url}/#lesson-1") as page:
+    async def test_whoever_reads_in_a_room_goes_back_to_it(self, url: str, browser: Any) -> None:
+        async with opened(browser, f"{url}/#lesson-1") as page:
             title = page.locator("#title")
             for link in ("Lessons", "The temperature dial"):
                 await page.get_by_role("link", name=link).click()
@@ -177,8 +177,8 @@ class TestInABrowser:
             await page.locator("#input").press("Enter")
             await expect(page.locator(".exchange .markdown")).to_contain_text("they sleep")
 
-    async def test_a_draft_waits_until_the_question_about_a_lesson_is_asked(self, url: str) -> None:
-        async with chromium() as browser, opened(browser, url) as page:
+    async def test_a_draft_waits_until_the_question_about_a_lesson_is_asked(self, url: str, browser: Any) -> None:
+        async with opened(browser, url) as page:
             box = page.locator("#input")
             await box.fill("What I was about to say")
             for heading in ("pets", "cats"):
@@ -193,8 +193,8 @@ class TestInABrowser:
             await box.press("Enter")
             await expect(box).to_have_value("")
 
-    async def test_a_question_that_was_never_asked_does_not_come_back(self, url: str) -> None:
-        async with chromium() as browser, opened(browser, url) as page:
+    async def test_a_question_that_was_never_asked_does_not_come_back(self, url: str, browser: Any) -> None:
+        async with opened(browser, url) as page:
             box = page.locator("#input")
             for heading in ("pets", "cats"):
                 await page.goto(f"{url}/read/explain/pets")
@@ -203,8 +203,8 @@ class TestInABrowser:
             await box.press("Enter")
             await expect(box).to_have_value("")
 
-    async def test_a_lesson_may_be_written_from_right_to_left(self, url: str) -> None:
-        async with chromium() as browser, opened(browser, f"{url}/read/explain/חתולים#5%") as page:
+    async def test_a_lesson_may_be_written_from_right_to_left(self, url: str, browser: Any) -> None:
+        async with opened(browser, f"{url}/read/explain/חתולים#5%") as page:
             await expect(page.get_by_role("heading", level=1)).to_contain_text("חתולים")
             parts = "#text h1, #text .markdown p, #headings a"
             directions = await page.locator(parts).evaluate_all(
@@ -213,8 +213,8 @@ class TestInABrowser:
             assert directions == ["rtl"] * 3
 
     @pytest.mark.parametrize("name", ["nasty", "marked"])
-    async def test_a_lesson_can_do_nothing_to_its_readers(self, url: str, name: str) -> None:
-        async with chromium() as browser, opened(browser, f"{url}/read/explain/{name}") as page:
+    async def test_a_lesson_can_do_nothing_to_its_readers(self, url: str, name: str, browser: Any) -> None:
+        async with opened(browser, f"{url}/read/explain/{name}") as page:
             await expect(page.locator("section").nth(1)).to_be_visible()
             assert await page.locator("#text :is(script, img, iframe, object, style)").count() == 0
             links = page.locator("#text .markdown a")
@@ -223,9 +223,9 @@ class TestInABrowser:
             assert ("https://example.org/" in hrefs) is (name == "marked")
 
     @pytest.mark.parametrize("colours", ["light", "dark"])
-    async def test_lessons_keep_nobody_out(self, url: str, colours: str) -> None:
+    async def test_lessons_keep_nobody_out(self, url: str, colours: str, browser: Any) -> None:
         program = axe()
-        async with chromium() as browser, opened(browser, url, color_scheme=colours, expected="404") as page:
+        async with opened(browser, url, color_scheme=colours, expected="404") as page:
             for size in ({"width": 1280, "height": 800}, {"width": 360, "height": 640}):
                 await page.set_viewport_size(size)
                 for path, there in (("", ".pages a"), ("/pets", "section#cats"), ("/gone", "#text h1")):
@@ -238,24 +238,26 @@ class TestInABrowser:
             await expect(page.locator("#headings")).to_be_visible()
             assert await violations(page, program) == []
 
-    async def test_it_fits_a_phone_and_the_dark(self, url: str) -> None:
+    async def test_it_fits_a_phone_and_the_dark(self, url: str, browser: Any) -> None:
         phone = {"viewport": {"width": 360, "height": 640}, "color_scheme": "dark"}
-        async with chromium() as browser, opened(browser, f"{url}/read/explain/pets", **phone) as page:
+        async with opened(browser, f"{url}/read/explain/pets", **phone) as page:
             await expect(page.locator("section#cats")).to_be_visible()
             await expect(page.locator("#headings")).to_be_hidden()
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             ground = await page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
             assert max(ground) < 60
 
-    async def test_a_page_that_is_gone_says_so(self, url: str) -> None:
-        async with chromium() as browser, opened(browser, f"{url}/read/explain/gone", expected="404") as page:
+    async def test_a_page_that_is_gone_says_so(self, url: str, browser: Any) -> None:
+        async with opened(browser, f"{url}/read/explain/gone", expected="404") as page:
             await expect(page.get_by_role("heading")).to_have_text("There is no such page")
             await page.get_by_role("link", name="Back to the chat").click()
             await expect(page.locator("#input")).to_be_visible()
 
     @pytest.mark.parametrize("status", [0, 502, 503])
-    async def test_a_page_that_cannot_be_had_for_now_is_not_said_to_be_gone(self, url: str, status: int) -> None:
-        async with chromium() as browser, opened(browser, url, expected="Failed to load resource") as page:
+    async def test_a_page_that_cannot_be_had_for_now_is_not_said_to_be_gone(
+        self, url: str, status: int, browser: Any
+    ) -> None:
+        async with opened(browser, url, expected="Failed to load resource") as page:
             proxy = {"status": status, "content_type": "text/html", "body": "<p>"}
             await page.route("**/reading/**", lambda route: route.fulfill(**proxy) if status else route.abort())
             for path in ("", "/pets"):
@@ -263,8 +265,10 @@ class TestInABrowser:
                 await expect(page.get_by_role("alert")).to_have_text("The chat cannot be reached. Try again.")
                 await expect(page.get_by_role("heading")).to_have_text("Lessons")
 
-    async def test_an_answer_leads_to_its_place_in_the_lesson_and_questions_complete(self, url: str) -> None:
-        async with chromium() as browser, opened(browser, url) as page:
+    async def test_an_answer_leads_to_its_place_in_the_lesson_and_questions_complete(
+        self, url: str, browser: Any
+    ) -> None:
+        async with opened(browser, url) as page:
             box = page.locator("#input")
             await box.press_sequentially("/explain why do")
             options = page.locator("#suggestions li")

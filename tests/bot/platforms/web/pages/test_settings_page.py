@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, chromium, opened
+from fakes.platforms.browser import MARKS, opened
 from fakes.platforms.web_page import Visitor
 from playwright.async_api import expect
 
@@ -146,9 +146,9 @@ async def test_what_cannot_be_is_refused_with_a_sentence(teacher: Visitor, ben: 
 
 @MARKS[0]
 @MARKS[1]
-async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels) -> None:
+async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels, browser: Any) -> None:
     teachers = link(url, await WebModerators(bot.database).new_code())
-    async with chromium() as browser, opened(browser, teachers, expected="422") as page:
+    async with opened(browser, teachers, expected="422") as page:
         await page.get_by_role("button", name="Sign in").click()
         await page.get_by_role("link", name="Settings").click()
         await page.get_by_label("Find").fill("temperature")
@@ -174,9 +174,9 @@ async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels) 
 
 
 @asynccontextmanager
-async def at_the_page(bot: Bot, url: str) -> AsyncIterator[Any]:
+async def at_the_page(bot: Bot, url: str, browser: Any) -> AsyncIterator[Any]:
     teachers = link(url, await WebModerators(bot.database).new_code())
-    async with chromium() as browser, opened(browser, teachers, expected="Failed to load resource") as page:
+    async with opened(browser, teachers, expected="Failed to load resource") as page:
         await page.get_by_role("button", name="Sign in").click()
         await page.get_by_role("link", name="Settings").click()
         await expect(page.get_by_label(MAXIMUM, exact=True)).to_be_visible()
@@ -185,8 +185,10 @@ async def at_the_page(bot: Bot, url: str) -> AsyncIterator[Any]:
 
 @MARKS[0]
 @MARKS[1]
-async def test_what_could_not_be_loaded_is_not_what_a_change_is_for(bot: Bot, url: str, teacher: Visitor) -> None:
-    async with at_the_page(bot, url) as page:
+async def test_what_could_not_be_loaded_is_not_what_a_change_is_for(
+    bot: Bot, url: str, teacher: Visitor, browser: Any
+) -> None:
+    async with at_the_page(bot, url, browser) as page:
         await page.get_by_label("For", exact=True).select_option("# general")
         # Only the whole chat has this one.
         await expect(page.get_by_role("heading", name="moderators.users")).to_have_count(0)
@@ -203,9 +205,9 @@ async def test_what_could_not_be_loaded_is_not_what_a_change_is_for(bot: Bot, ur
 
 @MARKS[0]
 @MARKS[1]
-async def test_the_last_choice_is_shown_whatever_comes_late(bot: Bot, url: str) -> None:
+async def test_the_last_choice_is_shown_whatever_comes_late(bot: Bot, url: str, browser: Any) -> None:
     held: list[Any] = []
-    async with at_the_page(bot, url) as page:
+    async with at_the_page(bot, url, browser) as page:
         chosen = page.get_by_label("For", exact=True)
         await page.route("**/data?*room=general", lambda route: held.append(route))
         async with page.expect_request("**/data?*room=general"):

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from fakes.platforms.browser import MARKS, axe, chromium, opened, violations
+from fakes.platforms.browser import MARKS, axe, opened, violations
 from fakes.platforms.web_page import Visitor
 from playwright.async_api import expect
 
@@ -69,7 +69,7 @@ async def test_others_are_told_that_it_is_not_for_them(bot: Bot, ben: Visitor, t
 
 
 @asynccontextmanager
-async def at_school(bot: Bot, url: str, **look: Any) -> AsyncIterator[Any]:
+async def at_school(bot: Bot, url: str, browser: Any, **look: Any) -> AsyncIterator[Any]:
     """The page as a teacher has it."""
     for ago in range(30):
         for number, name in enumerate(("ask", "imagine", "face", "odds", "dial", "explain", "help")):
@@ -77,7 +77,6 @@ async def at_school(bot: Bot, url: str, **look: Any) -> AsyncIterator[Any]:
     await add(bot, WAIT, "ask", "longer", 5)
     await add(bot, REFUSAL, "ask", "hate", 4)
     async with (
-        chromium() as browser,
         opened(browser, link(url, await WebModerators(bot.database).new_code()), **look) as page,
     ):
         await page.get_by_role("button").last.click()
@@ -89,9 +88,9 @@ async def at_school(bot: Bot, url: str, **look: Any) -> AsyncIterator[Any]:
 @MARKS[0]
 @MARKS[1]
 @pytest.mark.parametrize("look", [{"color_scheme": "light"}, {"color_scheme": "dark"}, {"viewport": PHONE}], ids=str)
-async def test_it_keeps_nobody_out(look: dict[str, Any], bot: Bot, url: str) -> None:
+async def test_it_keeps_nobody_out(look: dict[str, Any], bot: Bot, url: str, browser: Any) -> None:
     program = axe()
-    async with at_school(bot, url, **look) as page:
+    async with at_school(bot, url, browser, **look) as page:
         await expect(page.locator(".bars .day")).to_have_count(7)
         assert await violations(page, program) == []
         await page.get_by_label("Days").select_option("30")
@@ -102,8 +101,8 @@ async def test_it_keeps_nobody_out(look: dict[str, Any], bot: Bot, url: str) -> 
 
 @MARKS[0]
 @MARKS[1]
-async def test_what_the_chart_shows_stands_in_tables_too(bot: Bot, url: str) -> None:
-    async with at_school(bot, url) as page:
+async def test_what_the_chart_shows_stands_in_tables_too(bot: Bot, url: str, browser: Any) -> None:
+    async with at_school(bot, url, browser) as page:
         await expect(page.get_by_role("status")).to_have_text("Answers: 686, with an error: 0. Refusals: 4.")
         commands = page.get_by_role("table", name="By command")
         await expect(commands.get_by_role("row").nth(1)).to_have_text("/ask140more than 5 minmore than 5 min00")
@@ -123,7 +122,7 @@ async def test_what_the_chart_shows_stands_in_tables_too(bot: Bot, url: str) -> 
 
 @MARKS[0]
 @MARKS[1]
-async def test_a_pupil_reads_why_there_is_nothing(url: str) -> None:
-    async with chromium() as browser, opened(browser, f"{url}/statistics", expected="403") as page:
+async def test_a_pupil_reads_why_there_is_nothing(url: str, browser: Any) -> None:
+    async with opened(browser, f"{url}/statistics", expected="403") as page:
         await expect(page.get_by_role("alert")).to_have_text("Only moderators can see the statistics.")
         await expect(page.get_by_label("Days")).to_be_hidden()
