@@ -250,3 +250,14 @@ def test_ctrl_c_stops_a_pull_cleanly_and_the_next_one_resumes(
 def test_bench_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench"]) == 0
     assert "language" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train", "judge"])
+def test_research_needs_a_checkout(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in [name for name in sys.modules if name.startswith("model_server.training")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "model_server.training", None)
+    assert main([command]) == 1
+    assert capsys.readouterr().err == f"`tempera-models {command}` works in a checkout of the repository only.\n"
