@@ -27,7 +27,7 @@ def memory(made: Deployment) -> int:
 
 async def make_rooms(made: Deployment) -> list[str]:
     async with Database(made.environment["TEMPERA_DATABASE__URL"]) as database:
-        code = await WebModerators(database).new_code()
+        code = await WebModerators(database).create_code()
     async with visitor(made.web_url) as teacher:
         assert await teacher.sign_in(code) == 303
         async with teacher.page() as page:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.platforms.web.templates import HTML, NAME, NAMED, SPOKEN, STATIC, WORDS
+from bot.platforms.web.templates import HTML, LABEL_ATTRIBUTE, LABELLED_TAG, STATIC, TRANSLATED_TEXT, WORDS
 
 MOST_JAVASCRIPT = 150_000
 """Bytes, compressed: all modules, also those that are loaded when they are needed."""
@@ -24,8 +24,8 @@ def sentences() -> set[str]:
         found |= {json.loads(f'"{text}"') for text in SPOKEN_IN_SCRIPTS.findall(path.read_text("utf-8"))}
     for path in HTML.glob("*.html"):
         page = path.read_text("utf-8")
-        found |= {html.unescape(text) for _, text in SPOKEN.findall(page)}
-        found |= {html.unescape(text) for tag in NAMED.findall(page) for _, text in NAME.findall(tag)}
+        found |= {html.unescape(text) for _, text in TRANSLATED_TEXT.findall(page)}
+        found |= {html.unescape(text) for tag in LABELLED_TAG.findall(page) for _, text in LABEL_ATTRIBUTE.findall(tag)}
     return found
 
 

@@ -39,7 +39,7 @@ async def test_the_link_is_printed_and_not_logged(bot: Bot, caplog: pytest.LogCa
 
 
 async def test_a_code_works_once(bot: Bot, ann: Visitor, ben: Visitor) -> None:
-    code = await WebModerators(bot.database).new_code()
+    code = await WebModerators(bot.database).create_code()
     assert await ann.sign_in(f" {code} ") == 303
     assert await ben.sign_in(code) == 403
     assert await ben.sign_in("guess") == 403
@@ -49,7 +49,7 @@ async def test_a_code_works_once(bot: Bot, ann: Visitor, ben: Visitor) -> None:
 
 async def test_of_many_who_hurry_one_gets_in(bot: Bot) -> None:
     doors = [WebModerators(bot.database) for _ in range(8)]
-    code = await doors[0].new_code()
+    code = await doors[0].create_code()
     tried = await asyncio.gather(
         *(door.sign_in(code, f"user {number}") for number, door in enumerate(doors)), return_exceptions=True
     )
@@ -59,7 +59,7 @@ async def test_of_many_who_hurry_one_gets_in(bot: Bot) -> None:
 async def test_a_code_ends(bot: Bot) -> None:
     now = 1000.0
     moderators = WebModerators(bot.database, clock=lambda: now)
-    code, other = await moderators.new_code(), await moderators.new_code()
+    code, other = await moderators.create_code(), await moderators.create_code()
     now += LINK_SECONDS - 1
     await moderators.sign_in(code, "ann")
     now += 2
@@ -70,7 +70,7 @@ async def test_a_code_ends(bot: Bot) -> None:
 
 
 async def test_a_look_at_the_link_does_not_use_it(bot: Bot, ann: Visitor) -> None:
-    code = await WebModerators(bot.database).new_code()
+    code = await WebModerators(bot.database).create_code()
     async with ann.session.get(f"{ann.url}/teacher?code={code}") as response:
         assert (response.status, response.headers["Cache-Control"]) == (200, "no-store")
     assert await ann.sign_in(code) == 303
@@ -79,7 +79,7 @@ async def test_a_look_at_the_link_does_not_use_it(bot: Bot, ann: Visitor) -> Non
 async def test_a_teacher_needs_no_join_code(bot: Bot) -> None:
     section = WebSection(port=0, join_code=SecretStr("open sesame"))
     async with WebPlatform(bot, section).serve() as url, visitor(url) as ann:
-        assert await ann.sign_in(await WebModerators(bot.database).new_code()) == 303
+        assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
         async with ann.page() as page:
             assert page.received[0]["you"]["moderator"]
 
@@ -90,12 +90,12 @@ async def test_guessing_teachers_codes_is_slow(ann: Visitor) -> None:
 
 async def test_a_form_that_cannot_be_read_is_no_try(bot: Bot, ann: Visitor) -> None:
     assert [await ann.sign_in("x" * 20_000) for _ in range(10)] == [413] * 10
-    assert await ann.sign_in(await WebModerators(bot.database).new_code()) == 303
+    assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
 
 
 async def test_many_teachers_behind_one_address_get_in(bot: Bot, ann: Visitor) -> None:
     moderators = WebModerators(bot.database)
-    assert {await ann.sign_in(await moderators.new_code()) for _ in range(12)} == {303}
+    assert {await ann.sign_in(await moderators.create_code()) for _ in range(12)} == {303}
 
 
 def helping(folder: Path, *plugins: str) -> Bot:
@@ -111,7 +111,7 @@ def helping(folder: Path, *plugins: str) -> Bot:
 async def test_moderators_have_their_commands_and_give_them_up(tmp_path: Path) -> None:
     bot = helping(tmp_path, "plugins")
     async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one:
-        await one.sign_in(await WebModerators(bot.database).new_code())
+        await one.sign_in(await WebModerators(bot.database).create_code())
         async with one.page() as page:
             assert "plugins list" in {command["name"] for command in page.received[0]["commands"]}
             await page.send("name", name="Ann")
@@ -133,7 +133,7 @@ async def allowed(page: Page) -> bool:
 
 
 async def test_signing_out_in_one_page_counts_in_the_others(bot: Bot, ann: Visitor) -> None:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     async with ann.page() as page, ann.page() as other:
         assert await allowed(page)
         await other.send("sign_out")
@@ -145,7 +145,7 @@ async def test_a_teacher_who_has_their_data_deleted_is_none_any_more(tmp_path: P
     bot = helping(tmp_path, "privacy")
     async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one, visitor(url) as other:
         for teacher in (one, other):
-            assert await teacher.sign_in(await WebModerators(bot.database).new_code()) == 303
+            assert await teacher.sign_in(await WebModerators(bot.database).create_code()) == 303
         async with one.page() as page, other.page() as hers:
             assert await allowed(page)
             await page.say("/privacy delete")
@@ -169,7 +169,7 @@ async def test_rights_that_a_setting_gives_and_takes_count_in_a_page_that_is_ope
 async def test_moderators_have_the_buttons_under_what_others_asked_for_as_long_as_they_are_moderators(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     async with ann.page() as hers, ann.page() as elsewhere, ben.page() as his:
         models.gate.clear()
         await his.say("/ask hello")

@@ -52,7 +52,7 @@ async def test_who_has_all_answers_under_way_stops_votes_deletes_and_edits(ann: 
         await page.say("/ask hello")
         over = (await page.final())["id"]
         models.gate.clear()
-        first, *_ = await running(page, answers.MOST_PER_VISITOR)
+        first, *_ = await running(page, answers.MAX_ANSWERS_PER_VISITOR)
         await pressed(page, over, "👍")
         await pressed(page, over, "Edit")
         await pressed(page, over, "Delete")
@@ -71,7 +71,7 @@ async def test_what_starts_an_answer_waits_for_one_to_end(ann: Visitor, models: 
         await page.say("/ask hello")
         over = await page.final()
         models.gate.clear()
-        await running(page, answers.MOST_PER_VISITOR)
+        await running(page, answers.MAX_ANSWERS_PER_VISITOR)
         asked = len(models.requests)
         ref = await page.press(page.exchanges[over["id"]], "Again")
         told = await page.until("refused")
@@ -84,9 +84,9 @@ async def test_what_starts_an_answer_waits_for_one_to_end(ann: Visitor, models: 
 async def test_moderators_are_let_in_where_too_many_ask(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "MOST", 1)
+    monkeypatch.setattr(answers, "MAX_ANSWERS", 1)
     async with visitor(ann.url) as teacher:
-        await teacher.sign_in(await WebModerators(bot.database).new_code())
+        await teacher.sign_in(await WebModerators(bot.database).create_code())
         async with ann.page() as hers, ben.page() as his, teacher.page() as theirs:
             models.gate.clear()
             await running(hers, 1)
@@ -171,7 +171,7 @@ async def test_a_form_whose_first_copy_is_cut_short_is_done_by_the_next_one(
 async def test_of_all_forms_the_last_ones_alone_are_known(
     asking: WebAnswers, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "REMEMBERED", 1)
+    monkeypatch.setattr(answers, "MAX_REMEMBERED_FORMS", 1)
     for mark, begun in (("first", 1), ("second", 2), ("second", 2), ("first", 3)):
         await sending(asking, rooms, "Why?", mark)
         assert len(rooms.get("general").exchanges) == begun

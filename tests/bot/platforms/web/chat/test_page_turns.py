@@ -159,7 +159,7 @@ async def test_it_waits_for_other_answers_to_end(
         models.gate.clear()
         await page.say("/ask hello")
         await page.until("exchange", lambda told: told["reply"]["text"] == "Paris")
-        monkeypatch.setattr(answers, "MOST_PER_VISITOR", 1)
+        monkeypatch.setattr(answers, "MAX_ANSWERS_PER_VISITOR", 1)
         drawn = len(models.requests)
         ref = await page.press(first, "▶")
         told = await page.until("refused")

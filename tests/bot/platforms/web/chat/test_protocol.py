@@ -51,8 +51,8 @@ async def test_each_reader_has_stored_answers_in_their_own_language(bot: Bot, mo
     english = ["Interrupted: the bot was restarted.", "Again", "Cooler"]
     german = ["Unterbrochen: Der Bot wurde neu gestartet.", "Noch einmal", "Kühler"]
     async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, visitor(url) as ben:
-        await ann.sign_in(await WebModerators(bot.database).new_code())
-        await ben.sign_in(await WebModerators(bot.database).new_code())
+        await ann.sign_in(await WebModerators(bot.database).create_code())
+        await ben.sign_in(await WebModerators(bot.database).create_code())
         async with ann.page(locale="de") as hers, ben.page() as his:
             assert [told(page.received[0]["exchanges"][0]) for page in (hers, his)] == [german, english]
             await hers.press(hers.received[0]["exchanges"][0], "👍")

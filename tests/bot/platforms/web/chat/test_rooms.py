@@ -11,14 +11,14 @@ from bot.platforms.web import WebPlatform, platform
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat import answers, room
 from bot.platforms.web.chat.files import Files
-from bot.platforms.web.chat.room import PUBLIC, Room
+from bot.platforms.web.chat.room import MAX_PUBLIC_EXCHANGES, Room
 
 
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
     async with ann.page():
         pass
-    assert await ann.sign_in(await WebModerators(bot.database).new_code()) == 303
+    assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
     return ann
 
 
@@ -201,7 +201,7 @@ async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, mod
 async def test_a_thread_in_use_goes_on_however_much_is_said_in_its_room(
     ann: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "PUBLIC", 3)
+    monkeypatch.setattr(room, "MAX_PUBLIC_EXCHANGES", 3)
     async with ann.page() as page:
         await page.say("/ask root")
         root = (await page.final())["row"]
@@ -220,7 +220,7 @@ async def test_a_thread_in_use_goes_on_however_much_is_said_in_its_room(
 async def test_a_thread_begins_with_the_same_answer_after_a_restart(
     bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "RESTORED", 2)
+    monkeypatch.setattr(answers, "MAX_RESTORED_MESSAGES", 2)
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
         await page.say("/ask before")
         before = (await page.final())["row"]
@@ -299,12 +299,12 @@ async def test_who_is_writing_is_told_to_the_others(ann: Visitor, ben: Visitor) 
 def test_what_is_shown_keeps_its_pictures_however_many_follow() -> None:
     files = Files()
     room = Room(files)
-    for number in range(PUBLIC + 1):
-        exchange = room.begin(User("ann", "Ann"), "draw", private=False)
+    for number in range(MAX_PUBLIC_EXCHANGES + 1):
+        exchange = room.open_exchange(User("ann", "Ann"), "draw", private=False)
         room.show(exchange, Reply(attachments=(Attachment(f"{number}.png", b"x"),), final=True))
-    room.begin(User("ann", "Ann"), "more", private=False)
+    room.open_exchange(User("ann", "Ann"), "more", private=False)
     names = [name for known in room.exchanges for _, name in known.files]
-    assert len(names) == PUBLIC
+    assert len(names) == MAX_PUBLIC_EXCHANGES
     assert all(files.get(name) is not None for name in names)
 
 

@@ -66,7 +66,7 @@ async def test_what_is_refused_nobody_else_has_seen(ann: Visitor, ben: Visitor, 
 async def test_other_rooms_hear_of_a_question_once_it_has_passed(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     async with ann.page("Ann") as hers:
         await hers.send("make_room", name="lesson")
         await hers.until("taken")

@@ -21,7 +21,7 @@ from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators
-from bot.platforms.web.chat.protocol import tokens
+from bot.platforms.web.chat.protocol import tokens_json
 from bot.plugin_host import plugin
 from bot.safety.verdict import SENTENCES, WITHHELD
 from bot.settings.scopes import home
@@ -116,7 +116,7 @@ async def test_an_answer_tells_its_tokens_and_is_forked(ann: Visitor, ben: Visit
 
 
 def test_a_token_that_was_hardly_possible_is_told_with_how_improbable_it_was() -> None:
-    assert tokens([Token("x", 1.23456789e-12, (LikelyToken("y", 2e-9),))]) == [["x", 1.23457e-12, [["y", 2e-9]]]]
+    assert tokens_json([Token("x", 1.23456789e-12, (LikelyToken("y", 2e-9),))]) == [["x", 1.23457e-12, [["y", 2e-9]]]]
 
 
 async def test_what_no_answer_may_hold_is_hidden_among_what_might_come(
@@ -213,7 +213,7 @@ async def linked(person: Visitor, room: str) -> bool:
 async def test_the_dial_is_there_where_odds_is(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
     bot, ann = with_lab
     async with visitor(ann.url) as teacher:
-        await teacher.sign_in(await WebModerators(bot.database).new_code())
+        await teacher.sign_in(await WebModerators(bot.database).create_code())
         async with teacher.page() as page:
             await page.send("make_room", name="lesson-1")
             await page.until("taken")

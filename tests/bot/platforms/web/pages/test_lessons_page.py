@@ -111,7 +111,7 @@ async def test_the_chat_links_to_the_lessons(ann: Visitor) -> None:
 @pytest.fixture
 async def in_one_room(bot: Bot, ann: Visitor) -> None:
     """Lessons are off in the chat, and on in the room “lesson-1” alone."""
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     async with ann.page() as page:
         await page.send("make_room", name="lesson-1")
         await page.until("taken")

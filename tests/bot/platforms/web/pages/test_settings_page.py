@@ -14,7 +14,7 @@ from bot.app import Bot
 from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.core.messages import Place, User
-from bot.platforms.web.access.teachers import WebModerators, link
+from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.settings.editor import SettingsEditor, SettingsView
 from bot.settings.scopes import Scope
 
@@ -35,7 +35,7 @@ async def asked(person: Visitor, room: str = "", **change: Any) -> tuple[int, di
 
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     return ann
 
 
@@ -147,7 +147,7 @@ async def test_what_cannot_be_is_refused_with_a_sentence(teacher: Visitor, ben: 
 @MARKS[0]
 @MARKS[1]
 async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels) -> None:
-    teachers = link(url, await WebModerators(bot.database).new_code())
+    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with chromium() as browser, opened(browser, teachers, expected="422") as page:
         await page.get_by_role("button", name="Sign in").click()
         await page.get_by_role("link", name="Settings").click()
@@ -175,7 +175,7 @@ async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels) 
 
 @asynccontextmanager
 async def at_the_page(bot: Bot, url: str) -> AsyncIterator[Any]:
-    teachers = link(url, await WebModerators(bot.database).new_code())
+    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with chromium() as browser, opened(browser, teachers, expected="Failed to load resource") as page:
         await page.get_by_role("button", name="Sign in").click()
         await page.get_by_role("link", name="Settings").click()

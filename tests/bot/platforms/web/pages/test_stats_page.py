@@ -11,7 +11,7 @@ from fakes.platforms.web_page import Visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.platforms.web.access.teachers import WebModerators, link
+from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.storage.counters import REFUSAL, USE, VOTE, WAIT, count, day_of
 from bot.storage.database import now
 
@@ -30,7 +30,7 @@ async def asked(person: Visitor, days: str = "7", locale: str = "en") -> tuple[i
 
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     return ann
 
 
@@ -78,7 +78,7 @@ async def at_school(bot: Bot, url: str, **look: Any) -> AsyncIterator[Any]:
     await add(bot, REFUSAL, "ask", "hate", 4)
     async with (
         chromium() as browser,
-        opened(browser, link(url, await WebModerators(bot.database).new_code()), **look) as page,
+        opened(browser, teacher_link(url, await WebModerators(bot.database).create_code()), **look) as page,
     ):
         await page.get_by_role("button").last.click()
         await page.wait_for_url("**/")
