@@ -183,7 +183,7 @@ class Terminal:
         return 130 if self._was_stopped else 0
 
     async def _fill_in(self, form: Form) -> Request | None:
-        """Ask for each field of a form, beginning with its value. Returns None if the form is left with Ctrl-C or Ctrl-D."""
+        """Ask for each field of a form, offering its value. Returns None if the form is left with Ctrl-C or Ctrl-D."""
         if self._session is None:
             raise UserError("This opens a form; start “tempera chat” without a command to fill it in.")
         fields = {}

@@ -1,4 +1,4 @@
-"""The parts of the web chat that need no socket."""
+"""Unit tests of the web chat's parts, without a socket."""
 
 import struct
 from itertools import count
@@ -9,9 +9,9 @@ from fakes.model_server.model_api import png
 from bot.core.messages import Attachment, Reply, User
 from bot.platforms.web.access.origin_check import OriginCheck, is_loopback
 from bot.platforms.web.access.visitors import JoinCode, clean_filename, clean_name, create_secret, user_from_secret
-from bot.platforms.web.chat import files as stored
+from bot.platforms.web.chat import files as files_module
 from bot.platforms.web.chat import protocol
-from bot.platforms.web.chat import room as rooms
+from bot.platforms.web.chat import room as room_module
 from bot.platforms.web.chat.files import Files, picture_size
 from bot.platforms.web.chat.room import Room
 from bot.platforms.web.chat.rooms import clean_room_name
@@ -21,17 +21,17 @@ ANN, BEN = User("a", "Ann"), User("b", "Ben")
 DONE = Reply(text="done", final=True)
 
 
-class Noting:
-    """Notes what it is told."""
+class RecordingWatcher:
+    """Records the calls that it gets."""
 
     def __init__(self) -> None:
-        self.told: list[object] = []
+        self.calls: list[object] = []
 
     def exchange_changed(self, exchange_id: int) -> None:
-        self.told.append(exchange_id)
+        self.calls.append(exchange_id)
 
     def user_is_typing(self, user: User) -> None:
-        self.told.append(user.name)
+        self.calls.append(user.name)
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ class Noting:
         (b"", None),
     ],
 )
-def test_the_size_stands_in_the_header(data: bytes, size: tuple[int, int] | None) -> None:
+def test_the_size_of_a_picture_is_read_from_its_header(data: bytes, size: tuple[int, int] | None) -> None:
     assert picture_size(data) == size
 
 
-def test_files_are_kept_within_a_bound() -> None:
+def test_newer_files_push_out_older_ones_beyond_the_limit() -> None:
     files = Files(100)
     names = [files.keep(Attachment(str(number), bytes(40))) for number in range(3)]
     assert [files.get(name) is not None for name in names] == [False, True, True]
@@ -64,7 +64,7 @@ def test_files_are_kept_within_a_bound() -> None:
     assert [files.get(name) is not None for name in names[2:]] == [True, True]
 
 
-def test_an_upload_is_its_owners() -> None:
+def test_an_upload_is_only_returned_to_its_owner() -> None:
     files = Files(100)
     name = files.keep(Attachment("a", b"x"), "ann")
     assert files.get(name, "ann") is not None
@@ -91,18 +91,18 @@ def test_an_upload_is_its_owners() -> None:
         ),
     ],
 )
-def test_the_chats_own_names(host: str, names: list[str], own: list[str], others: list[str]) -> None:
-    guard = OriginCheck(host, names)
-    assert [name for name in own if not guard.is_own_name(name)] == []
-    assert [name for name in others if guard.is_own_name(name)] == []
+def test_only_the_chats_own_names_are_accepted(host: str, names: list[str], own: list[str], others: list[str]) -> None:
+    check = OriginCheck(host, names)
+    assert [name for name in own if not check.is_own_name(name)] == []
+    assert [name for name in others if check.is_own_name(name)] == []
 
 
-def test_what_is_loopback() -> None:
+def test_only_loopback_addresses_are_loopback() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.evil.example", "")))
 
 
-def test_names() -> None:
+def test_names_are_cleaned() -> None:
     assert clean_name(" A\u202en\0n\n  B ") == "Ann B"
     assert clean_name("x" * 100) == "x" * 32
     assert clean_filename("../../etc/.passwd") == "passwd"
@@ -110,7 +110,7 @@ def test_names() -> None:
     assert clean_filename("..") == "file"
 
 
-def test_the_id_does_not_give_the_secret_away() -> None:
+def test_a_user_id_does_not_reveal_the_secret() -> None:
     secret = create_secret()
     user = user_from_secret(secret, "", "de-AT")
     assert user.id not in secret
@@ -136,8 +136,8 @@ def test_tries_of_the_join_code_are_counted_by_network() -> None:
 
 
 def test_private_exchanges_do_not_push_out_public_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "MAX_PUBLIC_EXCHANGES", 3)
-    monkeypatch.setattr(rooms, "MAX_PRIVATE_EXCHANGES", 2)
+    monkeypatch.setattr(room_module, "MAX_PUBLIC_EXCHANGES", 3)
+    monkeypatch.setattr(room_module, "MAX_PRIVATE_EXCHANGES", 2)
     room = Room(Files(100))
     running = room.open_exchange(ANN, "running", private=False)
     for number in range(5):
@@ -154,7 +154,7 @@ def test_private_exchanges_do_not_push_out_public_ones(monkeypatch: pytest.Monke
     assert [exchange.question for exchange in room.visible_to(BEN) if exchange.private][-1] == "private 4"
 
 
-def test_what_is_finished_and_old_is_kept_no_longer() -> None:
+def test_old_finished_exchanges_are_dropped() -> None:
     room = Room(Files(100))
     for at in (10, 20, 30):
         room.show(room.open_exchange(ANN, str(at), private=False, began=at), DONE)
@@ -163,14 +163,14 @@ def test_what_is_finished_and_old_is_kept_no_longer() -> None:
     assert [exchange.question for exchange in room.visible_to(ANN)] == ["30", "running"]
 
 
-def test_what_was_private_stays_private() -> None:
+def test_a_private_exchange_stays_private_when_its_reply_is_not() -> None:
     room = Room(Files(100))
     exchange = room.open_exchange(ANN, "secret", private=True)
     room.show(exchange, DONE)
     assert room.visible_to(BEN) == []
 
 
-def test_what_is_unchecked_is_its_authors_until_a_reply_has_a_row() -> None:
+def test_an_unchecked_exchange_is_only_visible_to_its_author_until_its_reply_has_a_row() -> None:
     room = Room(Files(100))
     asked, refused = (room.open_exchange(ANN, "hi", private=False, unchecked=True) for _ in range(2))
     room.show(asked, Reply(status="waiting"))
@@ -199,7 +199,7 @@ def test_a_file_keeps_its_name_while_it_is_shown() -> None:
     assert [files.get(name) for name in names] == [None, None]
 
 
-def kept(number: int, file: Attachment) -> StoredFile:
+def stored_file(number: int, file: Attachment) -> StoredFile:
     about = (file.filename, file.media_type, file.alt, file.spoiler, len(file.data), file.data)
     return StoredFile(number, 7, *about)
 
@@ -213,9 +213,9 @@ def test_stored_files_leave_memory_and_keep_their_names() -> None:
     room.show(exchange, last)
     names = [name for _, name in exchange.files]
     room.release_files(exchange, [])
-    room.release_files(exchange, [kept(1, Attachment("else.png", b"x")), kept(2, pictures[1])])
+    room.release_files(exchange, [stored_file(1, Attachment("else.png", b"x")), stored_file(2, pictures[1])])
     assert [files.get(name) for name in names] == list(pictures)
-    room.release_files(exchange, [kept(1, pictures[0]), kept(2, pictures[1])])
+    room.release_files(exchange, [stored_file(1, pictures[0]), stored_file(2, pictures[1])])
     assert [files.get(name) for name in names] == [None, None]
     assert [files.find_stored(name) for name in names] == [(7, 1), (7, 2)]
     assert exchange.reply.attachments == ()
@@ -228,8 +228,8 @@ def test_stored_files_leave_memory_and_keep_their_names() -> None:
     assert [files.find_stored(name) for name in names] == [None, None]
 
 
-def test_what_was_let_go_makes_room_for_what_is_let_go_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "MAX_RETIRED_BYTES", 100)
+def test_files_retired_earlier_make_way_for_those_retired_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_module, "MAX_RETIRED_BYTES", 100)
     files = Files()
     names = [files.keep(Attachment(str(number), bytes(40))) for number in range(5)]
     for name in names[:2]:
@@ -242,8 +242,8 @@ def test_what_was_let_go_makes_room_for_what_is_let_go_later(monkeypatch: pytest
     assert [files.get(name) is not None for name in names] == [False, False, True, True, True]
 
 
-def test_watchers_are_told_until_they_leave() -> None:
-    room, watcher = Room(Files(100)), Noting()
+def test_watchers_are_told_of_changes_until_they_are_removed() -> None:
+    room, watcher = Room(Files(100)), RecordingWatcher()
     room.add_watcher(watcher)
     exchange = room.open_exchange(ANN, "hi", private=False)
     room.show(exchange, DONE)
@@ -252,11 +252,11 @@ def test_watchers_are_told_until_they_leave() -> None:
     room.remove_watcher(watcher)
     room.open_exchange(ANN, "again", private=False)
     room.notify_typing(BEN)
-    assert watcher.told == [exchange.id] * 3 + ["Ben"]
+    assert watcher.calls == [exchange.id] * 3 + ["Ben"]
     assert room.get(exchange.id) is None
 
 
-def test_only_plain_pictures_are_shown_in_place() -> None:
+def test_only_pictures_without_scripts_are_shown_inline() -> None:
     room = Room(Files(1000))
     exchange = room.open_exchange(ANN, "draw", private=False)
     svg = Attachment("x.svg", b"<svg/>", media_type="image/svg+xml")
@@ -277,11 +277,11 @@ def test_only_plain_pictures_are_shown_in_place() -> None:
         ("x" * 31 + " yz", "x" * 31),
     ],
 )
-def test_names_of_rooms(typed: str, name: str) -> None:
+def test_a_room_name_has_lower_case_letters_digits_and_single_hyphens(typed: str, name: str) -> None:
     assert clean_room_name(typed) == name
 
 
-def test_a_thread_goes_on_after_its_newest_public_answer() -> None:
+def test_the_next_message_of_a_thread_replies_to_its_newest_public_answer() -> None:
     room = Room(Files(100))
     for row, private in ((5, False), (6, True), (7, False), (8, True)):
         room.show(room.open_exchange(ANN, "more", private=private, thread=4), Reply(row=row))

@@ -1,4 +1,4 @@
-"""What the routes of the web chat do with those who keep them busy."""
+"""Limits of uploads in the web chat: time, size and owner."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +31,7 @@ async def upload(ann: Visitor, data: bytes | AsyncIterator[bytes]) -> tuple[int,
 
 
 @pytest.mark.parametrize(("limit", "sent"), [("UPLOAD_STALL_SECONDS", stalling), ("UPLOAD_TIMEOUT_SECONDS", trickling)])
-async def test_a_file_that_does_not_arrive_gives_its_place_to_others(
+async def test_a_stalled_upload_is_ended_to_let_others_in(
     ann: Visitor, monkeypatch: pytest.MonkeyPatch, limit: str, sent: Callable[[], AsyncIterator[bytes]]
 ) -> None:
     async with ann.page():
@@ -44,7 +44,7 @@ async def test_a_file_that_does_not_arrive_gives_its_place_to_others(
         assert status == 200
 
 
-def test_a_file_may_take_longer_than_it_may_stall() -> None:
+def test_an_upload_may_take_longer_than_it_may_stall() -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         connection = BaseProtocol(loop)

@@ -1,4 +1,4 @@
-"""Buttons that turn a page, in the web chat: the message shows what they lead to."""
+"""Buttons that turn a page in the web chat: the message is changed in place."""
 
 import asyncio
 from typing import Any
@@ -50,7 +50,7 @@ def labels(exchange: dict[str, Any]) -> list[str]:
     return [button["label"] for button in exchange["reply"]["buttons"]]
 
 
-async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
+async def test_turning_a_page_replaces_the_text_the_picture_and_the_buttons(
     ann: Visitor, ben: Visitor, bot: Bot, models: FakeModels
 ) -> None:
     async with ann.page("Ann") as hers, ben.page("Ben") as his:
@@ -79,7 +79,7 @@ async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
         assert again.exchanges[first["id"]]["reply"]["text"] == "After step 6 of 12."
 
 
-async def test_until_it_is_drawn_the_page_before_stays_and_the_chat_goes_on(ann: Visitor, models: FakeModels) -> None:
+async def test_the_old_page_stays_until_the_new_one_is_ready(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         first = await opened(page)
         models.place = 3
@@ -97,7 +97,7 @@ async def test_until_it_is_drawn_the_page_before_stays_and_the_chat_goes_on(ann:
         assert all(one["final"] for one in told[-2:])
 
 
-async def test_what_goes_wrong_is_told_to_whoever_presses_alone(
+async def test_an_error_is_only_shown_to_whoever_pressed(
     ann: Visitor, ben: Visitor, bot: Bot, models: FakeModels
 ) -> None:
     async with ann.page() as hers, ben.page() as his:
@@ -151,7 +151,7 @@ async def test_a_page_that_is_deleted_as_it_is_shown_does_not_come_back(
         await stays_away(page)
 
 
-async def test_it_waits_for_other_answers_to_end(
+async def test_turning_a_page_is_refused_at_the_limit_of_answers(
     ann: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ann.page() as page:
