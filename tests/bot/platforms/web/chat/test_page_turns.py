@@ -27,7 +27,7 @@ async def pressed(page: Page, exchange: dict[str, Any], label: str) -> dict[str,
 
 
 async def turned(page: Page, exchange: dict[str, Any], label: str) -> dict[str, Any]:
-    """The same message, with another page."""
+    """Read up to the same message with another page, and return it."""
     ref = await page.press(exchange, label)
     assert (await page.until("taken"))["ref"] == ref
     return await page.until("exchange", lambda told: told["id"] == exchange["id"])
@@ -40,7 +40,7 @@ async def picture(visitor: Visitor, exchange: dict[str, Any]) -> bytes:
 
 
 async def stays_away(page: Page) -> None:
-    """What was deleted has not come back by the time that a later answer is there."""
+    """Check that a deleted answer has not come back after a later one was shown."""
     await page.say("/help")
     await page.until("exchange", lambda told: told["question"] == "/help" and told["reply"]["final"])
     assert len(page.exchanges) == 3
