@@ -16,7 +16,7 @@ from bot.platforms.web.access.origin_check import OriginCheck, add_security_head
 from bot.platforms.web.chat import protocol
 from bot.platforms.web.chat.connection import Connection
 from bot.platforms.web.chat.files import PICTURE_TYPES
-from bot.platforms.web.pages.lab import Lab
+from bot.platforms.web.pages.lab import DialPage
 from bot.platforms.web.pages.lessons_page import LessonPages
 from bot.platforms.web.pages.settings_page import SettingsPage
 from bot.platforms.web.pages.stats_page import StatsPage
@@ -59,7 +59,7 @@ class Site:
         app.add_routes(
             [
                 *self._login.routes(),
-                *Lab(self._services).routes(),
+                *DialPage(self._services).routes(),
                 *SettingsPage(self._services).routes(),
                 *StatsPage(self._services).routes(),
                 *LessonPages(self._services).routes(),

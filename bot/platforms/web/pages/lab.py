@@ -51,7 +51,7 @@ class DialRequest(BaseModel):
     writes_on: bool = False
 
 
-class Lab:
+class DialPage:
     """Routes of the dial page."""
 
     def __init__(self, services: WebServices) -> None:
@@ -76,20 +76,16 @@ class Lab:
                 bot.admission.pressed(press, "dial")
             else:
                 odds = bot.admission.opened(press, odds)
-            dial_request, limits = _apply_limits(_parse_request(await request.text()), odds)
-            async with (
-                bot.admission.counted(press, odds) if odds is not None and dial_request.writes_on else nullcontext()
-            ):
-                response = web.json_response(
-                    _dial_json(await self._compute_dial(press, dial_request)) | {"limits": limits}
-                )
+            query, limits = _apply_limits(_parse_request(await request.text()), odds)
+            async with bot.admission.counted(press, odds) if odds is not None and query.writes_on else nullcontext():
+                response = web.json_response(_dial_json(await self._compute_dial(press, query)) | {"limits": limits})
         except UserError as error:
             await self._services.record_refusal(error, user, "dial" if odds is None else DIAL_COMMAND, place)
             response = error_response(error, user, status=422)
         visitors.set_visitor_cookie(response, secret)
         return response
 
-    async def _compute_dial(self, press: Request, dial_request: DialRequest) -> Dial:
+    async def _compute_dial(self, press: Request, query: DialRequest) -> Dial:
         bot, place, user_id = self._services.bot, press.place, press.user.id
         if self._in_progress[user_id] >= MAX_DIALS_PER_VISITOR:
             raise Busy("Your last distributions are still being computed; wait for them.", 1)
@@ -97,18 +93,18 @@ class Lab:
             raise Busy("Too many people are turning the dial at the moment; try again shortly.", 2)
         self._in_progress[user_id] += 1
         try:
-            if dial_request.text:
-                bot.safety.look([dial_request.text], place, draws=False)
-                await bot.safety.ask([dial_request.text], place, user=user_id)
+            if query.text:
+                bot.safety.look([query.text], place, draws=False)
+                await bot.safety.ask([query.text], place, user=user_id)
             dial = await bot.models.dial(
-                dial_request.ids or dial_request.text,
-                temperature=dial_request.temperature,
-                top_p=dial_request.top_p,
-                seed=dial_request.seed,
+                query.ids or query.text,
+                temperature=query.temperature,
+                top_p=query.top_p,
+                seed=query.seed,
                 model=await bot.settings.model("ask.model", place),
                 user=user_id,
             )
-            if dial_request.ids:
+            if query.ids:
                 await bot.safety.answer(b"".join(dial.prompt).decode(errors="replace"), place, user=user_id)
             return await bot.safety.dial(dial, place)
         finally:
@@ -117,23 +113,22 @@ class Lab:
 
 def _parse_request(body: str) -> DialRequest:
     try:
-        dial_request = DialRequest.model_validate_json(body)
+        query = DialRequest.model_validate_json(body)
     except ValidationError as error:
-        if any(
-            (problem["loc"], problem["type"]) == (("ids",), "too_long") for problem in error.errors(include_url=False)
-        ):
+        problems = [(problem["loc"], problem["type"]) for problem in error.errors(include_url=False)]
+        if (("ids",), "too_long") in problems:
             sentence = (
                 "The dial goes on with a text of up to {most} tokens, and this one has more; take some of it away."
             )
             raise UserError(sentence, most=MAX_TOKEN_IDS) from None
         sentence = "The dial takes a text of 1 to {most} characters and a temperature from 0 to 2."
         raise UserError(sentence, most=MAX_TEXT_CHARS) from None
-    if not dial_request.text and not dial_request.ids:
+    if not query.text and not query.ids:
         raise UserError("There is nothing that could be gone on with: type a few words.")
-    return dial_request
+    return query
 
 
-def _apply_limits(dial_request: DialRequest, odds: Command | None) -> tuple[DialRequest, KnobLimits]:
+def _apply_limits(query: DialRequest, odds: Command | None) -> tuple[DialRequest, KnobLimits]:
     """Return the request within the limits of /odds, and these limits. A knob that nobody turned is moved into them.
 
     Raises OptionError if a knob was turned beyond its limits.
@@ -144,12 +139,12 @@ def _apply_limits(dial_request: DialRequest, odds: Command | None) -> tuple[Dial
         if option is None or option.minimum is None or option.maximum is None:
             continue
         limits[name] = (option.minimum, option.maximum)
-        value = getattr(dial_request, name)
-        if name in dial_request.model_fields_set:
+        value = getattr(query, name)
+        if name in query.model_fields_set:
             option.convert(value)
         else:
             moved[name] = min(max(value, option.minimum), option.maximum)
-    return dial_request.model_copy(update=moved), limits
+    return query.model_copy(update=moved), limits
 
 
 def _dial_json(dial: Dial) -> dict[str, Any]:

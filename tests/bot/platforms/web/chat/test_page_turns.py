@@ -14,20 +14,20 @@ from bot.storage.database import MessageRow
 
 
 async def opened(page: Page) -> dict[str, Any]:
-    """The picture before its first step."""
+    """Draw a picture and return the message that shows it before its first step."""
     await page.say("/imagine count:1 steps:12 seed:7 a cat")
     how = await pressed(page, await page.final(), "How it was made")
     return await pressed(page, how, "Step by step ▶")
 
 
 async def pressed(page: Page, exchange: dict[str, Any], label: str) -> dict[str, Any]:
-    """The answer in a new message."""
+    """Press a button and return the answer in a new message."""
     await page.press(exchange, label)
     return await page.until("exchange", lambda told: told["id"] > exchange["id"] and told["reply"]["final"])
 
 
 async def turned(page: Page, exchange: dict[str, Any], label: str) -> dict[str, Any]:
-    """Read up to the same message with another page, and return it."""
+    """Press a button and return the same message with another page."""
     ref = await page.press(exchange, label)
     assert (await page.until("taken"))["ref"] == ref
     return await page.until("exchange", lambda told: told["id"] == exchange["id"])

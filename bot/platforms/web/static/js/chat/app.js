@@ -4,7 +4,7 @@ import { decodeFragment } from "../shared/address.js";
 import { Composer } from "./composer.js";
 import { Connection, createRef } from "./connection.js";
 import { Conversation } from "./conversation.js";
-import { byId, setIcon, element, icon } from "../shared/dom.js";
+import { byId, element, icon, setIcon } from "../shared/dom.js";
 import { closeForm, refuseForm, showForm } from "./form.js";
 import * as look from "../shared/look.js";
 import * as rail from "./rail.js";
@@ -77,12 +77,12 @@ const receive = {
   },
   gone: ({ id }) => conversation.remove(id),
   taken({ ref, room: opened }) {
-    composer.accept(ref);
+    composer.onAccepted(ref);
     if (ref === formRef) closeForm();
     if (opened && opened !== room) location.hash = encodeURIComponent(opened);
   },
   refused({ ref, text }) {
-    if (composer.refuse(ref, text)) return;
+    if (composer.onRefused(ref, text)) return;
     if (ref && ref === formRef) refuseForm(text);
     else composer.showNotice(text);
   },

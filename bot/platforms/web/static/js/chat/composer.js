@@ -1,8 +1,8 @@
 // The message box: completes commands and options, and keeps what was typed until the bot has accepted it.
 
-import { hint, toItems, suggest } from "./completion.js";
+import { hint, suggest, toItems } from "./completion.js";
 import { createRef } from "./connection.js";
-import { byId, setIcon, element } from "../shared/dom.js";
+import { byId, element, setIcon } from "../shared/dom.js";
 import { DRAFT, KEPT } from "../shared/draft.js";
 import { Fields, isComposing } from "./fields.js";
 import { uploadFile } from "./upload.js";
@@ -73,7 +73,7 @@ export class Composer {
   }
 
   // The bot has accepted the message `ref`.
-  accept(ref) {
+  onAccepted(ref) {
     if (this.#sent?.ref !== ref) return;
     if (this.input.value === this.#sent.text) {
       this.input.value = sessionStorage.getItem(KEPT) ?? "";
@@ -89,7 +89,7 @@ export class Composer {
   }
 
   // The bot has refused the message `ref`, for this reason. Returns whether it was sent from here.
-  refuse(ref, text) {
+  onRefused(ref, text) {
     if (this.#sent?.ref !== ref) return false;
     this.#sent = null;
     // The bot may no longer have the files.

@@ -2,7 +2,7 @@
 
 import { byId, element } from "../shared/dom.js";
 import { ExchangeView } from "./exchange.js";
-import { groupBy } from "../shared/grouped.js";
+import { groupBy } from "../shared/group.js";
 import { t } from "../shared/words.js";
 
 const FLASH_MS = 1600;

@@ -2,7 +2,7 @@
 
 import { Columns } from "./columns.js";
 import { copyText } from "../shared/copy.js";
-import { setIcon, element, icon } from "../shared/dom.js";
+import { element, icon, setIcon } from "../shared/dom.js";
 import { showHeat } from "../shared/heat.js";
 import { Markdown } from "../shared/markdown.js";
 import { avatar, botAvatar } from "./people.js";

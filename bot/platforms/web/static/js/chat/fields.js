@@ -1,7 +1,7 @@
 // Fields above the message box for the options of the command in it. Fields and line always agree: moving a slider
 // changes the line, and typing moves the slider.
 
-import { byId, setIcon, element } from "../shared/dom.js";
+import { byId, element, setIcon } from "../shared/dom.js";
 import { showTemperatureRange } from "../shared/heat.js";
 import { commandOf, valueOf, withValue } from "./line.js";
 import { t } from "../shared/words.js";

@@ -1,6 +1,6 @@
 // The rail at the left: rooms, pages and the visitor's name. On a narrow screen it slides in over the messages.
 
-import { byId, setIcon, element, icon } from "../shared/dom.js";
+import { byId, element, icon, setIcon } from "../shared/dom.js";
 import { avatar } from "./people.js";
 import { t } from "../shared/words.js";
 

@@ -1,6 +1,6 @@
 // The picture viewer: shows one picture large or on the whole screen, and offers it for download.
 
-import { byId, setIcon, element, icon } from "../shared/dom.js";
+import { byId, element, icon, setIcon } from "../shared/dom.js";
 import { t } from "../shared/words.js";
 
 const viewer = byId("viewer");

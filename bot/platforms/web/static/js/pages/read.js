@@ -3,7 +3,7 @@
 import { chatAddress, decodeFragment } from "../shared/address.js";
 import { byId, element } from "../shared/dom.js";
 import { ASKED, DRAFT, KEPT } from "../shared/draft.js";
-import { fetchJson } from "../shared/fetched.js";
+import { fetchJson } from "../shared/json.js";
 import * as look from "../shared/look.js";
 import { documentMarkdown, Markdown } from "../shared/markdown.js";
 import { t } from "../shared/words.js";

@@ -1,8 +1,8 @@
 // The settings page: each setting is saved by itself, and shows its old and new value and who changed it last.
 
-import { byId, setIcon, element } from "../shared/dom.js";
-import { fetchJson } from "../shared/fetched.js";
-import { groupBy } from "../shared/grouped.js";
+import { byId, element, setIcon } from "../shared/dom.js";
+import { fetchJson } from "../shared/json.js";
+import { groupBy } from "../shared/group.js";
 import * as look from "../shared/look.js";
 import { language, t } from "../shared/words.js";
 

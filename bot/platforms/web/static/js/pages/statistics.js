@@ -1,7 +1,7 @@
 // The statistics page: a chart of the days, and tables with the same numbers and more.
 
 import { byId, element } from "../shared/dom.js";
-import { fetchJson } from "../shared/fetched.js";
+import { fetchJson } from "../shared/json.js";
 import * as look from "../shared/look.js";
 import { language, t } from "../shared/words.js";
 

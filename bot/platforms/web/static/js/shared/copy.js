@@ -1,6 +1,6 @@
 // Copies text to the clipboard, also over plain HTTP, where browsers do not offer their clipboard.
 
-import { setIcon, element } from "./dom.js";
+import { element, setIcon } from "./dom.js";
 import { t } from "./words.js";
 
 const SHOWN_MS = 1500;

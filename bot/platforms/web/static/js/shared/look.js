@@ -1,6 +1,6 @@
 // The appearance of the page: light or dark, and large for a projector. The browser stores it; theme.js restores it.
 
-import { byId, setIcon, element } from "./dom.js";
+import { byId, element, setIcon } from "./dom.js";
 import { t } from "./words.js";
 
 const CHOICES = {

@@ -1,7 +1,7 @@
 // Renders Markdown. Answers are untrusted, so only HTML that can do nothing is kept.
 
 import { copyText } from "./copy.js";
-import { setIcon, element } from "./dom.js";
+import { element, setIcon } from "./dom.js";
 import { Marked } from "../../vendor/marked.esm.js";
 import DOMPurify from "../../vendor/purify.es.mjs";
 import { t } from "./words.js";

@@ -1,6 +1,6 @@
 // The numbers of the dial: computes the exact odds at every temperature from one answer of the model server.
 
-import { fetchJson } from "./fetched.js";
+import { fetchJson } from "./json.js";
 import { language } from "./words.js";
 
 const decoder = new TextDecoder();
