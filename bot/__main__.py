@@ -183,7 +183,7 @@ def _chat(options: argparse.Namespace) -> int:
     logging.basicConfig(level="ERROR", format=LOG_FORMAT, stream=sys.stderr)
     terminal = Terminal(_bot(configuration), options.out)
     line = " ".join(options.line)
-    return asyncio.run(terminal.once(line) if line else terminal.talk())
+    return asyncio.run(terminal.run_line(line) if line else terminal.converse())
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -193,7 +193,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _teacher_link(options: argparse.Namespace) -> int:
-    from bot.platforms.web.access.teachers import WebModerators, link
+    from bot.platforms.web.access.teachers import WebModerators, teacher_link
     from bot.storage.database import Database
 
     configuration = _load(options)
@@ -202,9 +202,9 @@ def _teacher_link(options: argparse.Namespace) -> int:
 
     async def made() -> str:
         async with Database(configuration.database.url) as database:
-            return await WebModerators(database).new_code()
+            return await WebModerators(database).create_code()
 
-    print(link(configuration.web.address, asyncio.run(made())))
+    print(teacher_link(configuration.web.address, asyncio.run(made())))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The terminal as a platform: one command and out, or a conversation with completion."""
+"""The terminal as a platform: runs one command, or holds a conversation with completion."""
 
 from __future__ import annotations
 
@@ -32,49 +32,49 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.core.messages import Button, Form
 
-HERE = Place("terminal", "terminal")
+PLACE = Place("terminal", "terminal")
 CLEAR_LINE = "\r\x1b[K"
-CONTROL = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-"""What a model must not send to a terminal: it could move the cursor, or hide what was said."""
+CONTROL_CHARACTERS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""A translation table that deletes control characters. With them a model could move the cursor or hide text."""
 WELCOME = "Type a question, or / for the commands; Ctrl-C stops an answer, Ctrl-D ends."
 
 
 def operator() -> User:
-    """Whoever sits at the terminal runs this deployment, and so may do everything."""
+    """Return the user at the terminal. They run this deployment, so they may do everything."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
         name = "operator"
     # Not from the locale module: a machine may lack the locale whose language its user reads.
-    wanted = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "en")
-    language = wanted.split(".")[0].replace("_", "-")
+    locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "en")
+    language = locale.split(".")[0].replace("_", "-")
     return User("operator", name, is_moderator=True, is_operator=True, locale=language)
 
 
 class Terminal:
-    """Shows replies as growing text. Answers go to stdout; status, card, buttons and errors to stderr."""
+    """Prints replies while they grow. Answers go to stdout; the status, the card, buttons and errors go to stderr."""
 
     def __init__(self, bot: Bot, out: Path) -> None:
         self.bot = bot
         self.user = operator()
         self._out = out
-        self._last = Reply()
-        self._stopped = False
+        self._last_reply = Reply()
+        self._was_stopped = False
         self._session: PromptSession[str] | None = None
 
-    async def once(self, line: str) -> int:
-        """Run one command; 0 if it was answered, 1 if it failed, 130 if it was stopped with Ctrl-C."""
+    async def run_line(self, line: str) -> int:
+        """Run one command. Returns 0 if it was answered, 1 if it failed, 130 if it was stopped with Ctrl-C."""
         async with self.bot:
-            return await self._stoppable(line)
+            return await self._answer_interruptibly(line)
 
-    async def talk(self) -> int:
-        """Read lines until end of file."""
+    async def converse(self) -> int:
+        """Answer lines until the end of input. Returns 0."""
         async with self.bot:
-            self._session = PromptSession("> ", completer=_Completer(self), history=_history())
-            _tell(f"{self.bot.welcome(self.user.locale).text}\n\n{translate(WELCOME, self.user.locale)}")
+            self._session = PromptSession("> ", completer=_Completer(self), history=_open_history())
+            _print_note(f"{self.bot.welcome(self.user.locale).text}\n\n{translate(WELCOME, self.user.locale)}")
             for row in await self.bot.interrupted(["terminal"]):
-                note = translate("Interrupted: the bot was restarted.", self.user.locale)
-                _tell(f"{note} /{row.command} {row.options.get('prompt', '')}  (!again {row.id})")
+                status = translate("Interrupted: the bot was restarted.", self.user.locale)
+                _print_note(f"{status} /{row.command} {row.options.get('prompt', '')}  (!again {row.id})")
             while True:
                 try:
                     line = await self._session.prompt_async()
@@ -83,16 +83,16 @@ class Terminal:
                 except EOFError:
                     return 0
                 if line.strip():
-                    await self._stoppable(line.strip())
+                    await self._answer_interruptibly(line.strip())
 
-    async def _stoppable(self, line: str) -> int:
-        """Answer `line` so that Ctrl-C stops the answer, and only it."""
+    async def _answer_interruptibly(self, line: str) -> int:
+        """Answer a line so that Ctrl-C stops the answer and not the program. Returns the exit status."""
         task = asyncio.create_task(self._answer(line))
 
         def interrupt() -> None:
-            # Before the answer has a row, and when it hangs on its way out, only the task can be stopped.
-            if self.bot.stop(self._last.row):
-                self._stopped = True
+            # Before the answer has a row, and after it has ended in the bot, only the task can be stopped.
+            if self.bot.stop(self._last_reply.row):
+                self._was_stopped = True
             else:
                 task.cancel()
 
@@ -107,82 +107,83 @@ class Terminal:
         finally:
             loop.remove_signal_handler(signal.SIGINT)
 
-    def _request(self, line: str) -> Request:
+    def _parse_line(self, line: str) -> Request:
+        """Return the request for a line: a question, a command, or a button of the last answer, such as “!again”."""
         if not line.startswith("!"):
-            return Request(user=self.user, place=HERE, text=line, alone=True)
+            return Request(user=self.user, place=PLACE, text=line, alone=True)
         action, _, row = line[1:].partition(" ")
-        offered = {button.id.split(":")[1]: button.id for button in self._last.buttons}
+        offered = {button.id.split(":")[1]: button.id for button in self._last_reply.buttons}
         if row.strip():
-            return self._pressed(f"t:{action}:{row.strip()}")
+            return self._action_request(f"t:{action}:{row.strip()}")
         if action in offered:
-            return self._pressed(offered[action])
+            return self._action_request(offered[action])
         if offered:
             names = "  ".join(f"!{name}" for name in offered)
             raise UserError("There is no !{action} for the last answer; there are {names}.", action=action, names=names)
         raise UserError("There is no answer here that !{action} could be for. Ask something first.", action=action)
 
-    async def _attached(self, request: Request) -> Request:
-        """`request` with the files themselves where its options name them: nothing else can be attached here.
+    async def _attach_files(self, request: Request) -> Request:
+        """Return `request` with the files whose paths its options name: a terminal has no other way to attach one.
 
-        Raises UserError for one that cannot be read.
+        Raises UserError for a file that cannot be read.
         """
         if not request.text.startswith("/"):
             return request
         try:
             command, rest = self.bot.registry.split(request.text)
-            given = command.parse(rest)
+            options = command.parse(rest)
         except UserError:
-            # Told when it is dispatched, where it is also noted.
+            # `Bot.prepare` refuses the line, and also records that.
             return request
         paths = {
-            option.name: given[option.name]
+            option.name: options[option.name]
             for option in command.options
-            if option.type is Attachment and given.get(option.name)
+            if option.type is Attachment and options.get(option.name)
         }
         if not paths:
             return request
-        files = {name: await asyncio.to_thread(_opened, path) for name, path in paths.items()}
-        return replace(request, text="", command=command.name, options={**given, **files})
+        files = {name: await asyncio.to_thread(_read_file, path) for name, path in paths.items()}
+        return replace(request, text="", command=command.name, options={**options, **files})
 
-    def _pressed(self, button_id: str, fields: dict[str, str] | None = None) -> Request:
-        return Request(user=self.user, place=HERE, action=Action(button_id, fields), alone=True)
+    def _action_request(self, button_id: str, fields: dict[str, str] | None = None) -> Request:
+        return Request(user=self.user, place=PLACE, action=Action(button_id, fields), alone=True)
 
     async def _answer(self, line: str) -> int:
         try:
-            return await self._answered(await self._attached(self._request(line)))
+            return await self._run_request(await self._attach_files(self._parse_line(line)))
         except UserError as error:
-            _tell(error.sentence.in_language(self.user.locale))
+            _print_note(error.sentence.in_language(self.user.locale))
             return 1
 
-    async def _answered(self, request: Request) -> int:
+    async def _run_request(self, request: Request) -> int:
         decision = self.bot.prepare(request)
         if decision.form is not None:
             filled_in = await self._fill_in(await decision.form())
             if filled_in is None:
                 return 130
             decision = self.bot.prepare(filled_in)
-        self._last, self._stopped = Reply(), False
+        self._last_reply, self._was_stopped = Reply(), False
         async with aclosing(decision.start()) as replies:
-            await self._show(replies)
-        last = self._last
+            await self._print_replies(replies)
+        last = self._last_reply
         if last.error:
             return 1
         for attachment in last.attachments:
             print(await asyncio.to_thread(self._save, attachment))
             if attachment.alt:
-                _tell(attachment.alt)
+                _print_note(attachment.alt)
         if last.deleted:
-            _tell(translate("Deleted.", self.user.locale))
+            _print_note(translate("Deleted.", self.user.locale))
         if last.status:
-            _tell(last.status)
+            _print_note(last.status)
         if last.card:
-            _tell(" · ".join(f"{name} {value}" for name, value in last.card.items()))
+            _print_note(" · ".join(f"{name} {value}" for name, value in last.card.items()))
         if self._session is not None and last.buttons:
-            _tell("  ".join(map(_named, last.buttons)))
-        return 130 if self._stopped else 0
+            _print_note("  ".join(map(_format_button, last.buttons)))
+        return 130 if self._was_stopped else 0
 
     async def _fill_in(self, form: Form) -> Request | None:
-        """Ask for each field of a form, with what it holds as the answer to begin with; None if it is left."""
+        """Ask for each field of a form, offering its value. Returns None if the form is left with Ctrl-C or Ctrl-D."""
         if self._session is None:
             raise UserError("This opens a form; start “tempera chat” without a command to fill it in.")
         fields = {}
@@ -193,10 +194,10 @@ class Terminal:
             return None
         finally:
             self._session.message = "> "
-        return self._pressed(form.id, fields)
+        return self._action_request(form.id, fields)
 
     def _save(self, attachment: Attachment) -> Path:
-        """Write the file under its own name; a different file of that name is kept, and this one numbered."""
+        """Write the file under its own name and return the path. If another file has the name, a number is added."""
         name = Path(attachment.filename)
         try:
             self._out.mkdir(parents=True, exist_ok=True)
@@ -217,12 +218,12 @@ class Terminal:
                 reason=error.strerror,
             ) from None
 
-    async def _show(self, replies: AsyncIterator[Reply]) -> None:
-        """Print the snapshots as they grow."""
+    async def _print_replies(self, replies: AsyncIterator[Reply]) -> None:
+        """Print the snapshots of an answer as it grows."""
         shown, status = "", ""
         on_screen = sys.stderr.isatty()
         async for reply in replies:
-            self._last = reply
+            self._last_reply = reply
             if status:
                 print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
                 status = ""
@@ -230,45 +231,50 @@ class Terminal:
                 print()
                 shown = ""
             if new := reply.text[len(shown) :]:
-                print(new.translate(CONTROL), end="", flush=True, file=sys.stderr if reply.error else sys.stdout)
+                print(
+                    new.translate(CONTROL_CHARACTERS),
+                    end="",
+                    flush=True,
+                    file=sys.stderr if reply.error else sys.stdout,
+                )
                 shown = reply.text
             if reply.status and on_screen and not shown and not reply.final:
                 status = reply.status
                 print(status, end="", file=sys.stderr, flush=True)
         if shown:
-            print(file=sys.stderr if self._last.error else sys.stdout)
+            print(file=sys.stderr if self._last_reply.error else sys.stdout)
 
 
-def _named(button: Button) -> str:
-    """What to type for a button. A plugin's has a number for a name, so it says what it does."""
+def _format_button(button: Button) -> str:
+    """Return what to type for a button. The name of a plugin's button is a number, so its label is added."""
     name = f"!{button.id.split(':')[1]}"
     return f"{name} ({button.label})" if button.command else name
 
 
-def _opened(named: str) -> Attachment:
-    """The file of this path; "~" is the home folder. Raises UserError if there is none that can be read."""
-    path = Path(named)
-    # Where nobody has that name, or no home folder, it is a name like any other.
+def _read_file(typed: str) -> Attachment:
+    """Return the file at a path, in which “~” is the home folder. Raises UserError if it cannot be read."""
+    path = Path(typed)
+    # If there is no such user, or no home folder, “~” is part of a name like any other character.
     with suppress(RuntimeError):
         path = path.expanduser()
     try:
         if path.is_dir():
-            raise UserError("{path} is a folder; name a file in it.", path=named)
+            raise UserError("{path} is a folder; name a file in it.", path=typed)
         if not path.is_file():
-            raise UserError("There is no file {path}.", path=named)
+            raise UserError("There is no file {path}.", path=typed)
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise UserError("{path} cannot be read ({reason}).", path=named, reason=error.strerror) from None
+        raise UserError("{path} cannot be read ({reason}).", path=typed, reason=error.strerror) from None
     require_size(path.name, len(data))
     return Attachment(path.name, data)
 
 
-def _tell(text: str) -> None:
+def _print_note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _history() -> History:
+def _open_history() -> History:
     folder = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "tempera"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -278,7 +284,7 @@ def _history() -> History:
 
 
 class _Completer(Completer):
-    """Completes command names, then option names, then what an option offers."""
+    """Completes the names of commands, then of options, then the values that an option offers."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._bot = terminal.bot
@@ -293,7 +299,7 @@ class _Completer(Completer):
         text = document.text_before_cursor
         if not text.startswith("/"):
             return
-        commands = self._bot.commands_for(self._user, HERE)
+        commands = self._bot.commands_for(self._user, PLACE)
         word = text.rsplit(" ", 1)[-1]
         command = next((known for known in commands if text.startswith(f"/{known.name} ")), None)
         if command is None:
@@ -304,7 +310,7 @@ class _Completer(Completer):
         name, colon, typed = word.partition(":")
         if colon:
             earlier = text.removesuffix(word)
-            request = Request(user=self._user, place=HERE, command=command.name, text=earlier)
+            request = Request(user=self._user, place=PLACE, command=command.name, text=earlier)
             for value in await self._bot.complete(request, name, typed):
                 yield Completion(grammar.quote(value), -len(typed), display=value)
             return
@@ -314,6 +320,6 @@ class _Completer(Completer):
         if (free := command.free_text) is not None and free.complete is not None:
             rest = text.removeprefix(f"/{command.name} ")
             typed = rest[grammar.leading_pairs_end(rest) :]
-            request = Request(user=self._user, place=HERE, command=command.name)
+            request = Request(user=self._user, place=PLACE, command=command.name)
             for value in await self._bot.complete(request, free.name, typed):
                 yield Completion(value, -len(typed))

@@ -19,7 +19,7 @@ from fakes.platforms.browser import ARGUMENTS, CHROMIUM
 from fakes.programs.deployment import Deployment
 from playwright.async_api import async_playwright, expect
 
-from bot.platforms.web.access.teachers import WebModerators, link
+from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.storage.database import Database
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Chat:
     async def teacher(self, name: str, **look: Any) -> Any:
         """The same, of a moderator."""
         async with Database(self.made.environment["TEMPERA_DATABASE__URL"]) as database:
-            code = await WebModerators(database).new_code()
-        page = await self.visit(name, link("", code), **look)
+            code = await WebModerators(database).create_code()
+        page = await self.visit(name, teacher_link("", code), **look)
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.locator("#who")).to_contain_text("Moderator")
         return page

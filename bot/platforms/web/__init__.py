@@ -1,4 +1,4 @@
-"""The built-in web chat: rooms, one page, one WebSocket per visitor."""
+"""The built-in web chat: rooms on one page, with one WebSocket per open page."""
 
 from bot.platforms.web.platform import WebPlatform
 

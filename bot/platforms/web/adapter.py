@@ -1,4 +1,4 @@
-"""The web chat as the core uses it: people and rooms found, messages posted and deleted, people forgotten."""
+"""The web chat as the core uses it: finds users and rooms, posts and deletes messages, forgets users."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from bot.platforms.web.chat.files import Files
     from bot.platforms.web.chat.rooms import Rooms
 
-NUMBER = re.compile(r"(?:https?://\S+#[^/\s]+/|#)?(?P<row>[0-9]{1,18})")
-ID = re.compile(r"[0-9a-f]{16}")
+ANSWER_LINK = re.compile(r"(?:https?://\S+#[^/\s]+/|#)?(?P<row>[0-9]{1,18})")
+USER_ID = re.compile(r"[0-9a-f]{16}")
 NO_ROOM = Sentence("there is no such room.")
 BOT = User("", "Tempera")
+"""The author of what the bot posts by itself."""
 
 
 class WebAdapter:
-    """Finds, posts and deletes in all rooms."""
+    """The platform adapter of the web chat, over all rooms."""
 
     capabilities = WEB
 
@@ -38,9 +39,9 @@ class WebAdapter:
 
     async def find_user(self, name: str, place: Place) -> User | None:
         """Return a visitor by their id, or by a name that only one of those who wrote here lately has."""
-        await self._moderators.start()
-        names = {author.id: author.name for author in self._rooms.authors()}
-        found = [name] if name in names or ID.fullmatch(name) else [one for one in names if names[one] == name]
+        await self._moderators.reload()
+        names = {author.id: author.name for author in self._rooms.recent_authors()}
+        found = [name] if name in names or USER_ID.fullmatch(name) else [one for one in names if names[one] == name]
         if len(found) != 1:
             return None
         return User(found[0], names.get(found[0], found[0]), is_moderator=found[0] in self._moderators)
@@ -51,37 +52,37 @@ class WebAdapter:
 
     def parse_link(self, link: str, place: Place) -> ShownMessage | None:
         """Read the address of an answer's thread, or its number alone."""
-        match = NUMBER.fullmatch(link.strip())
+        match = ANSWER_LINK.fullmatch(link.strip())
         return None if match is None else ShownMessage(Place("web", place.channel, "web"), row=int(match["row"]))
 
     async def delete_messages(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
         """Stop showing an answer, whichever room it is in."""
-        found = self._rooms.with_row(shown.row)
+        found = self._rooms.find_by_row(shown.row)
         for room, exchange in found:
             room.show(exchange, Reply(deleted=True, final=True))
         return bool(found)
 
     async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
-        """Stop showing what a visitor asked, and what is `gone` with it.
+        """Stop showing what a visitor asked, and the answers whose rows are `gone`.
 
-        Their forms, the files that they sent and their rights as a moderator are forgotten, too.
+        Their forms, the files that they uploaded and their rights as a moderator are forgotten, too.
         """
-        self._answers.forget(user_id)
-        self._uploads.forget(user_id)
-        for room, exchange in self._rooms.of_author(user_id, gone):
-            # The answer that tells of it is one of these.
+        self._answers.forget_forms(user_id)
+        self._uploads.drop_owner(user_id)
+        for room, exchange in self._rooms.find_of_user(user_id, gone):
+            # The answer to the command that deletes the data may itself be one of these, and is still being written.
             if exchange.reply.final or exchange.reply.row in gone:
                 room.show(exchange, Reply(deleted=True, final=True))
-        await self._moderators.start()
+        await self._moderators.reload()
 
     def locale(self, server: str) -> str:
         """Return English: the chat has no language of its own."""
         return "en"
 
     async def post(self, server: str, channel: str, text: str) -> None:
-        """Show it in a room, which everybody may enter, to the moderators of the chat alone. Raises CannotPost."""
+        """Show a text in a room, to the chat's moderators alone. Raises CannotPost if there is no such room."""
         if channel not in self._rooms.names:
             raise CannotPost(NO_ROOM)
         room = self._rooms.get(channel)
-        exchange = room.begin(BOT, "", private=True, for_moderators=True)
+        exchange = room.open_exchange(BOT, "", private=True, for_moderators=True)
         room.show(exchange, Reply(text=text.replace("\n", "\n\n"), final=True, private=True))

@@ -1,4 +1,4 @@
-"""The web chat as a platform: where it listens, and how it begins and ends."""
+"""The web chat as a platform: starts and stops the web server and everything behind it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.app import PURGE_SECONDS
 from bot.core.background import repeated
 from bot.core.errors import BotError, ConfigError
 from bot.platforms.web.access.origin_check import is_loopback
-from bot.platforms.web.access.teachers import SPACE, WebModerators, link
+from bot.platforms.web.access.teachers import NAMESPACE, WebModerators, teacher_link
 from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat.answers import WebAnswers
 from bot.platforms.web.chat.files import Files
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 2.0
-UPLOADED_BYTES = 64 << 20
+MAX_ALL_UPLOADS_BYTES = 64 << 20
 
 
 class WebPlatform:
-    """Serves the chat for one bot. The bot must be entered before it serves.
+    """Serves the web chat of one bot, which must be entered before.
 
-    Raises ConfigError if it would be open to the network without a join code.
+    Raises ConfigError if the chat would be open to the network without a join code.
     """
 
     name = "web"
 
     def __init__(self, bot: Bot, section: WebSection, announce: Callable[[str], None] | None = None) -> None:
-        """`announce` shows a line to whoever starts the bot, and to nobody else; the log is for more eyes."""
+        """`announce` shows a line only to whoever starts the bot: a link for teachers must not be in the log."""
         if not is_loopback(section.host) and not section.join_code.get_secret_value().strip():
             raise ConfigError(
                 f"The web chat would be open to the network on {section.host}. Set a join code in "
@@ -64,52 +64,54 @@ class WebPlatform:
         async with self.serve() as url:
             log.info("The web chat is at %s", url)
             if self._announce is not None:
-                teachers = link(self._section.url or url, await self._moderators.new_code())
-                self._announce(f"Teachers sign in here (once, within the next hour): {teachers}")
+                link = teacher_link(self._section.url or url, await self._moderators.create_code())
+                self._announce(f"Teachers sign in here (once, within the next hour): {link}")
             await asyncio.get_running_loop().create_future()
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
         """Serve for as long as the context lasts; yields the address. Raises BotError if it cannot listen.
 
-        At the end running answers are stopped, and pages are told that the chat goes.
+        At the end active answers are stopped and all WebSockets are closed.
         """
-        # Without a bound, which would take pictures off the page. All but what is not stored leaves memory at its end.
+        # Without a limit, which would remove pictures from the page. Files leave memory once they are in the database.
         files = Files()
-        rooms = Rooms(files, Store(self._bot.database, SPACE))
+        rooms = Rooms(files, Store(self._bot.database, NAMESPACE))
         await rooms.start()
-        await self._moderators.start()
+        await self._moderators.reload()
         async with WebAnswers(self._bot, rooms) as answers, AsyncExitStack() as ending:
             await answers.restore()
             if days := self._bot.retention_days:
-                forget = partial(self._forget, rooms, days)
-                await ending.enter_async_context(repeated(forget, PURGE_SECONDS, at_once=True))
-            uploads = Files(UPLOADED_BYTES)
-            house = WebServices(self._bot, rooms, answers, self._moderators, files, uploads)
-            runner = web.AppRunner(Site(house, self._section).app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+                drop_expired = partial(self._drop_expired, rooms, days)
+                await ending.enter_async_context(repeated(drop_expired, PURGE_SECONDS, at_once=True))
+            uploads = Files(MAX_ALL_UPLOADS_BYTES)
+            services = WebServices(self._bot, rooms, answers, self._moderators, files, uploads)
+            runner = web.AppRunner(
+                Site(services, self._section).build_app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
+            )
             await runner.setup()
             ending.push_async_callback(runner.cleanup)
             await self._listen(runner)
-            # Not before it listens: another chat of the same bot may have this name already, and keeps it.
+            # Only once it listens: if another chat of this bot has the port, that chat's adapter stays registered.
             adapter = WebAdapter(rooms, self._moderators, answers, uploads)
             ending.enter_context(self._bot.adapters.registered(self.name, adapter))
             await ending.enter_async_context(self._bot.log_channel.following(self.name))
             yield self._section.at(runner.addresses[0][1])
 
-    async def _forget(self, rooms: Rooms, days: float) -> None:
-        """Keep in memory no longer what the database keeps no longer."""
+    async def _drop_expired(self, rooms: Rooms, days: float) -> None:
+        """Remove the exchanges from memory whose messages the database no longer keeps."""
         for name in rooms.names:
-            rooms.get(name).forget(time.time() - days * DAY_SECONDS)
+            rooms.get(name).drop_older_than(time.time() - days * DAY_SECONDS)
 
     async def _listen(self, runner: web.AppRunner) -> None:
         host, port = self._section.host, self._section.port
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            raise BotError(_cannot_listen(error, host, port)) from None
+            raise BotError(_explain_listen_error(error, host, port)) from None
 
 
-def _cannot_listen(error: OSError, host: str, port: int) -> str:
+def _explain_listen_error(error: OSError, host: str, port: int) -> str:
     setting = "TEMPERA_WEB__PORT"
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} on {host} is taken by another program. Stop that one, or set another port in {setting}."

@@ -16,7 +16,7 @@ from bot.core.messages import Place, Request, User
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.slack.convert.requests import AnswerPlace
-from bot.platforms.terminal import HERE, operator
+from bot.platforms.terminal import PLACE, operator
 from bot.plugin_host import plugin
 from bot.settings.plugin_switches import PINNED, switches
 from bot.settings.resolver import Settings
@@ -170,7 +170,7 @@ PEOPLE = {
     "slack named": (CHANNEL.asker(User("U70007", "Cy")), CHANNEL.place("T1"), True),
     "web visitor": (User("w1", "Ann"), WEB, False),
     "web teacher": (User("w2", "Mo", is_moderator=True), WEB, True),
-    "terminal": (operator(), HERE, True),
+    "terminal": (operator(), PLACE, True),
 }
 
 

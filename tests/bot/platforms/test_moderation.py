@@ -329,7 +329,7 @@ async def test_on_slack_everybody_gets_their_data_and_has_it_deleted(slack: Fake
 
 
 async def teacher(bot: Bot, who: Visitor) -> None:
-    assert await who.sign_in(await WebModerators(bot.database).new_code()) == 303
+    assert await who.sign_in(await WebModerators(bot.database).create_code()) == 303
 
 
 async def submitted(page: Page, form: str, **fields: str) -> dict[str, object]:

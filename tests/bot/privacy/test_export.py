@@ -24,7 +24,7 @@ from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core.messages import Action, Place, Reply, Request, User
 from bot.inference.client import ModelClient
-from bot.platforms.terminal import HERE, operator
+from bot.platforms.terminal import PLACE, operator
 from bot.plugin_host import plugin
 from bot.settings.scopes import Scope, home
 from bot.storage.audit import AuditRow
@@ -360,10 +360,10 @@ async def test_an_export_comes_nine_files_at_a_time(
 async def test_whoever_runs_the_bot_can_too(tmp_path: Path, models: FakeModels) -> None:
     me = operator()
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
-        await last(bot, ask("/ask aubergine", me, HERE))
-        await last(bot, ask("/config set answers.quote no server:discord:123", me, HERE))
+        await last(bot, ask("/ask aubergine", me, PLACE))
+        await last(bot, ask("/config set answers.quote no server:discord:123", me, PLACE))
         assert await holding(bot.database, "'operator'")
-        await confirmed(bot, me, HERE)
+        await confirmed(bot, me, PLACE)
         assert await holding(bot.database, "'operator'", "aubergine") == []
 
 
@@ -377,8 +377,8 @@ async def test_a_word_that_is_somebodys_id_stays_in_settings_that_list_nobody(
             ("safety.words", "operator"),
         ):
             await bot.settings.write([await bot.settings.checked(name, value, school)], me)
-        await last(bot, ask("/ask aubergine", me, HERE))
-        await confirmed(bot, me, HERE)
+        await last(bot, ask("/ask aubergine", me, PLACE))
+        await confirmed(bot, me, PLACE)
         assert dict(bot.settings.scopes.at(school)) == {
             "ask.system_prompt": "Be an operator.\nAn operator is kind",
             "safety.words": "operator",

@@ -1,4 +1,4 @@
-"""A page of the web chat without a browser: what it sends and is sent, over a real socket."""
+"""A page of the web chat without a browser: sends and receives messages over a real WebSocket."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 PATIENCE_SECONDS = 60
-"""When a test that waits gives up; none of them is about time."""
-UNMARKED = frozenset({"name", "enter", "typing", "ping", "sign_out"})
-"""What is sent without a mark, since nothing answers it."""
+"""How long a test waits before it fails. No test depends on this time."""
+WITHOUT_REF = frozenset({"name", "enter", "typing", "ping", "sign_out"})
+"""Types of messages without a reference, since the chat does not confirm them."""
 
 
 class Page:
@@ -29,8 +29,8 @@ class Page:
         self._refs = itertools.count(1)
 
     async def read(self) -> dict[str, Any]:
-        """The next message."""
-        # The socket's own time begins anew with each heartbeat.
+        """Return the next message."""
+        # The socket's own timeout would start again with each heartbeat.
         async with asyncio.timeout(PATIENCE_SECONDS):
             message: dict[str, Any] = await self.socket.receive_json()
         self.received.append(message)
@@ -43,35 +43,35 @@ class Page:
         return message
 
     async def until(self, kind: str, holds: Callable[[dict[str, Any]], bool] = lambda _: True) -> dict[str, Any]:
-        """Read until a message of this type for which `holds`."""
+        """Read up to a message of this type for which `holds` is true, and return it."""
         while True:
             message = await self.read()
             if message["type"] == kind and holds(message):
                 return message
 
     async def final(self) -> dict[str, Any]:
-        """Read until an exchange is final."""
+        """Read up to a final exchange, and return it."""
         return await self.until("exchange", lambda message: message["reply"]["final"])
 
     async def send(self, kind: str, **values: Any) -> str:
-        """Send a message with a mark of its own, and give back the mark."""
+        """Send a message, with a new reference unless one is given, and return the reference."""
         ref = values.pop("ref", None) or f"r{next(self._refs)}"
-        marked = values if kind in UNMARKED else {**values, "ref": ref}
-        await self.socket.send_json({"type": kind, **marked})
+        fields = values if kind in WITHOUT_REF else {**values, "ref": ref}
+        await self.socket.send_json({"type": kind, **fields})
         return ref
 
     async def press(self, exchange: dict[str, Any], label: str) -> str:
-        """Press the button with this label under an exchange."""
+        """Press the button with this label under an exchange, and return the reference."""
         button = next(button for button in exchange["reply"]["buttons"] if button["label"] == label)
         return await self.send("press", exchange=exchange["id"], id=button["id"])
 
     async def say(self, text: str, ref: str | None = None, **about: Any) -> str:
-        """Send a line."""
+        """Send a typed line, and return the reference."""
         return await self.send("say", text=text, ref=ref, **about)
 
 
 class Visitor:
-    """A browser with its cookies, and nothing else of one."""
+    """A visitor: a session with cookies, as a browser has it."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.session = session
@@ -79,7 +79,7 @@ class Visitor:
 
     @asynccontextmanager
     async def page(self, name: str = "", room: str = "", locale: str = "en", **options: Any) -> AsyncIterator[Page]:
-        """Open a page and read its welcome."""
+        """Open a page and read its welcome message."""
         address = f"{self.url}/socket?name={name}&locale={locale}&room={room}"
         async with self.session.ws_connect(address, origin=self.url, max_msg_size=0, **options) as socket:
             page = Page(socket)
@@ -87,7 +87,7 @@ class Visitor:
             yield page
 
     async def sign_in(self, code: str) -> int:
-        """Give a teacher's code; the status that the chat answers with."""
+        """Send a teacher's code and return the status of the response."""
         about = {"data": {"code": code}, "headers": {"Origin": self.url}, "allow_redirects": False}
         async with self.session.post(f"{self.url}/teacher", **about) as response:
             return response.status
@@ -95,7 +95,7 @@ class Visitor:
 
 @asynccontextmanager
 async def visitor(url: str) -> AsyncIterator[Visitor]:
-    """A visitor who was never here before."""
-    # Cookies of addresses are off by default, since they have no domain; the chat's own address is one.
+    """Yield a new visitor, without cookies."""
+    # By default aiohttp keeps no cookies for IP addresses, and the chat's address is one.
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         yield Visitor(session, url)

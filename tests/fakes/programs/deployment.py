@@ -1,4 +1,4 @@
-"""`tempera run` as a user starts it, in a process of its own with a home of its own; and `tempera chat` beside it."""
+"""A bot as a user deploys it: runs `tempera run` in a process of its own, and `tempera chat` beside it."""
 
 import contextlib
 import signal
@@ -20,15 +20,15 @@ TEMPERA = Path(sys.executable).parent / "tempera"
 
 @dataclass
 class Deployment:
-    """One bot with its model server. It can be started again after it was killed."""
+    """One bot with its model server, which can be started again after it was killed."""
 
     folder: Path
     models_port: int = field(default_factory=free_port)
     foreign_models: str = ""
-    """The address of a model server that is not this deployment's own."""
+    """The address of a model server to use instead of one that the bot starts itself."""
     web_port: int = field(default_factory=free_port)
     extra: Mapping[str, str] = field(default_factory=dict)
-    """More of its environment."""
+    """Further environment variables."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,7 +51,7 @@ class Deployment:
         }
 
     def start(self) -> None:
-        """Start it and wait until the chat and every model are there."""
+        """Start the bot and wait until the chat and all models are ready."""
         options = ["--no-models"] if self.foreign_models else []
         self.process = subprocess.Popen([TEMPERA, "run", *options], env=self.environment, cwd=self.folder)
         if not self.foreign_models:
@@ -59,22 +59,22 @@ class Deployment:
         wait_for(self.web_url)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and wait for the end; the exit status."""
+        """Send a signal, wait until the process has ended, and return its exit status."""
         assert self.process is not None
         self.process.send_signal(number)
         status = self.process.wait(60)
-        # The model server is a child of its own, and notices by itself that its parent is gone.
+        # The model server is a child process, and ends by itself once it notices that its parent is gone.
         if not self.foreign_models:
             wait_for(self.models_url, answers=False)
         return status
 
     def end(self) -> None:
-        """Make sure that nothing runs any more."""
+        """Stop the bot if it still runs."""
         if self.process is not None and self.process.poll() is None:
             self.stop()
 
     def chat(self, line: str, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run one command with `tempera chat`."""
+        """Run one command with `tempera chat` and return its outcome."""
         return subprocess.run(
             [TEMPERA, "chat", *options, line],
             env=self.environment,
@@ -88,7 +88,7 @@ class Deployment:
 
 @contextlib.contextmanager
 def deployment(folder: Path, foreign_models: str = "", extra: Mapping[str, str] | None = None) -> Iterator[Deployment]:
-    """A deployment that is ready; ended at the end, however it is then."""
+    """Yield a deployment that is ready, and stop it at the end."""
     made = Deployment(folder, foreign_models=foreign_models, extra=extra or {})
     made.start()
     try:
@@ -99,7 +99,10 @@ def deployment(folder: Path, foreign_models: str = "", extra: Mapping[str, str] 
 
 @contextlib.contextmanager
 def model_server(*arguments: str, threads: str = "") -> Iterator[str]:
-    """The address of a real model server in a process of its own, ready; `arguments` are those of `serve`."""
+    """Yield the address of a real model server in a process of its own, once it is ready.
+
+    `arguments` are further ones for `serve`.
+    """
     port = free_port()
     variables = environment() | ({"OMP_NUM_THREADS": threads} if threads else {})
     process = subprocess.Popen(
@@ -136,7 +139,7 @@ class SharedServer:
 
 
 def wait_for(url: str, *, answers: bool = True) -> None:
-    """Wait until `url` answers well, or until nobody is there."""
+    """Wait until `url` answers with success or, with `answers` False, until nothing listens there."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if _answers(url) is answers:
@@ -146,7 +149,7 @@ def wait_for(url: str, *, answers: bool = True) -> None:
 
 
 def _answers(url: str) -> bool | None:
-    """True for a good answer, None for another one, False if nobody is there."""
+    """Return True for a successful answer, None for another one, False if nothing listens there."""
     try:
         with urllib.request.urlopen(url, timeout=READY_SECONDS):
             return True

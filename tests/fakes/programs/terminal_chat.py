@@ -23,17 +23,17 @@ from bot.__main__ import main
 
 TEMPERA = Path(sys.executable).parent / "tempera"
 PATIENCE_SECONDS = 60
-"""When a test that waits gives up; none of them is about time."""
+"""How long a test waits before it fails. No test depends on this time."""
 ROWS, COLUMNS = 40, 200
 PLAIN = {"TEMPERA_SETTINGS": json.dumps({"safety.level": "off"}), "TEMPERA_EXPLAIN__LESSONS": "[]"}
-"""What a model says is shown as it comes, and it is asked what people asked, and for nothing else."""
+"""Settings without safety checks and lessons, so that the model server only gets what the test asks."""
 PROMPT = "\n>"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[=>]|\x1b\][^\x07]*\x07")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command left behind."""
+    """The outcome of a command: exit status and output."""
 
     status: int
     out: str
@@ -42,7 +42,7 @@ class Ended:
 
 @dataclass
 class Person:
-    """Somebody with a home folder, a database in it, and a model server at `models`."""
+    """A user with a home folder, a database in it, and a model server at the address `models`."""
 
     home: Path
     models: str
@@ -50,7 +50,7 @@ class Person:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What their programs inherit. Nothing of a developer's own configuration is in it."""
+        """The environment of their programs, without anything of a developer's own configuration."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TEMPERA_", "LC_"))}
         return inherited | {
             "HOME": str(self.home),
@@ -66,7 +66,7 @@ class Person:
         }
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        """Start one command with its output in pipes and nothing to read."""
+        """Start one command with its output in pipes and no input."""
         return await asyncio.create_subprocess_exec(
             TEMPERA,
             *arguments,
@@ -78,16 +78,16 @@ class Person:
         )
 
     async def run(self, *arguments: str) -> Ended:
-        """Run one command to its end."""
+        """Run one command and return its outcome."""
         return await ended(await self.start(*arguments))
 
     async def chat(self, line: str, *options: str) -> Ended:
-        """Run `tempera chat` with one line."""
+        """Run `tempera chat` with one line and return the outcome."""
         return await self.run("chat", *options, line)
 
     @contextlib.asynccontextmanager
     async def sit_down(self, *options: str) -> AsyncIterator["Sitting"]:
-        """An interactive `tempera chat`, waited for until it has said hello; killed at the end if it still runs."""
+        """Yield an interactive `tempera chat` that waits for input. It is killed at the end if it still runs."""
         master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         try:
@@ -159,16 +159,16 @@ def _written(stream: io.TextIOWrapper) -> str:
 
 
 async def ended(process: asyncio.subprocess.Process) -> Ended:
-    """Wait for the end of a command."""
+    """Wait until a command has ended, and return its outcome."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         out, err = await process.communicate()
     assert process.returncode is not None
-    # Where the output went elsewhere, there is none here.
+    # Output that was redirected elsewhere is None here.
     return Ended(process.returncode, (out or b"").decode(errors="replace"), err.decode(errors="replace"))
 
 
 class Sitting:
-    """Keyboard and screen of an interactive chat. `screen` is all that was shown, without escape sequences."""
+    """Keyboard and screen of an interactive chat. `screen` is all its output, without escape sequences."""
 
     def __init__(self, process: asyncio.subprocess.Process, terminal: int) -> None:
         self.process = process
@@ -182,7 +182,7 @@ class Sitting:
         try:
             self._raw += os.read(self._terminal, 65536)
         except OSError:
-            # So Linux says that nobody has the other end open any more.
+            # On Linux this error means that the other end is closed.
             asyncio.get_running_loop().remove_reader(self._terminal)
         self._more.set()
 
@@ -195,7 +195,7 @@ class Sitting:
         os.write(self._terminal, keys.encode())
 
     async def until(self, text: str) -> str:
-        """Wait until `text` is shown after what was waited for before; gives what stands between the two."""
+        """Wait for `text` in the output after the text that was waited for last, and return what is between the two."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while (place := self.screen.find(text, self._seen)) < 0:
                 assert self.process.returncode is None, self.screen
@@ -206,15 +206,15 @@ class Sitting:
         return between
 
     async def gone(self) -> int:
-        """Wait until the program has ended; its status."""
+        """Wait until the program has ended, and return its exit status."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.process.wait()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill the program with SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Switch the terminal off."""
+        """Close the pseudo-terminal."""
         asyncio.get_running_loop().remove_reader(self._terminal)
         os.close(self._terminal)

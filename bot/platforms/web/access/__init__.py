@@ -1,1 +1,1 @@
-"""Who is let into the web chat: origin checks, join code, visitor cookies, teacher links."""
+"""Access to the web chat: origin checks, the join code, visitors' cookies and teachers' links."""

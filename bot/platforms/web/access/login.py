@@ -1,4 +1,4 @@
-"""The door: the join code that lets people in, and the link that makes somebody a teacher."""
+"""The login: the join code that opens the chat, and the code that makes a visitor a teacher."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.answers.context_factory import PAGES
 from bot.core.errors import UserError
 from bot.core.i18n import translate
 from bot.platforms.web.access import visitors
-from bot.platforms.web.templates import language_of, page, static_url
+from bot.platforms.web.templates import language_of, render_page, static_url
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -20,78 +20,79 @@ if TYPE_CHECKING:
 
 OPEN_PATHS = frozenset({"/join", "/teacher"})
 OPEN_FILES = frozenset({"css/style.css", "js/shared/theme.js", "js/pages/teacher.js", "icon.svg"})
-"""What is served to those who have not given the join code; the files are of `static/`."""
-PAGES_HERE = frozenset({"/", "/dial", "/settings", "/statistics"})
-"""These lead to the door, and no program of theirs has to be told that it is shut."""
+"""Files in `static/` that are served without the join code, since the two forms need them."""
+PAGE_PATHS = frozenset({"/", "/dial", "/settings", "/statistics"})
+"""Pages for people. Without the join code these redirect to its form, while all other paths answer with 401."""
 
 
 class Login:
-    """Asks for the join code where there is one, and takes teachers' codes."""
+    """Asks for the join code if one is set, and makes visitors with a teacher's code moderators."""
 
     def __init__(self, code: str, moderators: WebModerators) -> None:
-        self._join = visitors.JoinCode(code)
-        self._teachers = visitors.JoinCode("")
+        self._join_code = visitors.JoinCode(code)
+        self._teacher_tries = visitors.JoinCode("")
         self._moderators = moderators
 
     def routes(self) -> list[web.RouteDef]:
-        """What the door answers to."""
+        """Return the routes of both forms."""
         return [
-            web.get("/join", self._ask_code),
-            web.post("/join", self._take_code),
-            web.get("/teacher", self._ask_teacher),
-            web.post("/teacher", self._take_teacher),
+            web.get("/join", self._show_join_form),
+            web.post("/join", self._submit_join_code),
+            web.get("/teacher", self._show_teacher_form),
+            web.post("/teacher", self._submit_teacher_code),
         ]
 
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The middleware that keeps out those who do not know the code."""
-        if not _is_open(request.path) and not self._join.admits(request):
+        """Refuse requests from those who have not given the join code. An aiohttp middleware."""
+        if not _is_open(request.path) and not self._join_code.admits(request):
             if _is_page(request.path):
                 raise web.HTTPSeeOther("/join" if request.path_qs == "/" else f"/join?to={quote(request.path_qs)}")
             raise web.HTTPUnauthorized(text="Give the join code first, at /join.")
         return await handler(request)
 
-    async def _ask_code(self, request: web.Request) -> web.Response:
-        if self._join.admits(request):
-            raise web.HTTPSeeOther(_wanted(request))
-        return await _form(request, "join")
+    async def _show_join_form(self, request: web.Request) -> web.Response:
+        if self._join_code.admits(request):
+            raise web.HTTPSeeOther(_requested_page(request))
+        return await _render_form(request, "join")
 
-    async def _take_code(self, request: web.Request) -> web.Response:
-        # Nothing is awaited between a try and its verdict: pupils who come at once are no tries to each other.
-        typed = await _typed(request)
-        if wait := self._join.wait(request.remote or ""):
-            return await _too_many(request, "join", wait)
-        if not self._join.matches(typed):
+    async def _submit_join_code(self, request: web.Request) -> web.Response:
+        # Nothing is awaited between counting a try and judging it, so that pupils of one address who come at the same
+        # moment do not use up each other's tries.
+        typed = await _read_code(request)
+        if wait := self._join_code.count_try(request.remote or ""):
+            return await _refuse_too_many_tries(request, "join", wait)
+        if not self._join_code.matches(typed):
             error = translate("That is not the code. Ask whoever runs this chat for it.", language_of(request))
-            return await _form(request, "join", error, 403)
-        self._join.give_back(request.remote or "")
-        return self._let_in(web.Response(status=303, headers={"Location": _wanted(request)}))
+            return await _render_form(request, "join", error, 403)
+        self._join_code.forgive_try(request.remote or "")
+        return self._set_pass_cookie(web.Response(status=303, headers={"Location": _requested_page(request)}))
 
-    async def _ask_teacher(self, request: web.Request) -> web.Response:
-        return await _form(request, "teacher")
+    async def _show_teacher_form(self, request: web.Request) -> web.Response:
+        return await _render_form(request, "teacher")
 
-    async def _take_teacher(self, request: web.Request) -> web.Response:
-        """Take a code, and not by GET: programs that only look at links must not use it up."""
-        # A form that does not come whole is no try.
-        typed = await _typed(request)
-        if wait := self._teachers.wait(request.remote or ""):
-            return await _too_many(request, "teacher", wait)
-        secret = visitors.secret_of(request) or visitors.new_secret()
-        user = visitors.user_of(secret, "", "")
+    async def _submit_teacher_code(self, request: web.Request) -> web.Response:
+        """Sign a teacher in. Only by POST, because programs that preview links must not use the code up."""
+        # Read the form first, so that one which arrives incomplete does not count as a try.
+        typed = await _read_code(request)
+        if wait := self._teacher_tries.count_try(request.remote or ""):
+            return await _refuse_too_many_tries(request, "teacher", wait)
+        secret = visitors.read_or_create_secret(request)
+        user = visitors.user_from_secret(secret, "", "")
         try:
             await self._moderators.sign_in(typed, user.id)
         except UserError as error:
-            return await _form(request, "teacher", error.sentence.in_language(language_of(request)), 403)
-        self._teachers.give_back(request.remote or "")
+            return await _render_form(request, "teacher", error.sentence.in_language(language_of(request)), 403)
+        self._teacher_tries.forgive_try(request.remote or "")
         response = web.Response(status=303, headers={"Location": "/"})
-        visitors.remember(response, secret)
-        return self._let_in(response)
+        visitors.set_visitor_cookie(response, secret)
+        return self._set_pass_cookie(response)
 
-    def _let_in(self, response: web.Response) -> web.Response:
+    def _set_pass_cookie(self, response: web.Response) -> web.Response:
         # Lax, so that following a link to the chat does not ask for the code again.
         response.set_cookie(
             visitors.PASS_COOKIE,
-            self._join.pass_value,
+            self._join_code.pass_value,
             max_age=visitors.COOKIE_SECONDS,
             httponly=True,
             samesite="Lax",
@@ -99,33 +100,33 @@ class Login:
         return response
 
 
-async def _typed(request: web.Request) -> str:
+async def _read_code(request: web.Request) -> str:
     typed = (await request.post()).get("code", "")
     return typed if isinstance(typed, str) else ""
 
 
-async def _too_many(request: web.Request, name: str, wait: float) -> web.Response:
+async def _refuse_too_many_tries(request: web.Request, name: str, wait: float) -> web.Response:
     seconds = int(wait) + 1
     error = translate("That was too many tries. Wait {seconds} s.", language_of(request), seconds=seconds)
-    response = await _form(request, name, error, 429)
+    response = await _render_form(request, name, error, 429)
     response.headers["Retry-After"] = str(seconds)
     return response
 
 
-async def _form(request: web.Request, name: str, error: str = "", status: int = 200) -> web.Response:
-    response = await page(request, name, error=error, status=status)
+async def _render_form(request: web.Request, name: str, error: str = "", status: int = 200) -> web.Response:
+    response = await render_page(request, name, error=error, status=status)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _wanted(request: web.Request) -> str:
-    """The page that somebody wanted who was led to the door, with its query; the chat where it is none of ours."""
-    to = request.query.get("to", "")
-    return to if _is_page(to.partition("?")[0]) and to.isascii() and to.isprintable() else "/"
+def _requested_page(request: web.Request) -> str:
+    """Return the page, with its query, that redirected to the join form; the chat if it is none of our pages."""
+    target = request.query.get("to", "")
+    return target if _is_page(target.partition("?")[0]) and target.isascii() and target.isprintable() else "/"
 
 
 def _is_page(path: str) -> bool:
-    return path in PAGES_HERE or path.startswith(f"{PAGES}/")
+    return path in PAGE_PATHS or path.startswith(f"{PAGES}/")
 
 
 def _is_open(path: str) -> bool:

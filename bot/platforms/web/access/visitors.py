@@ -1,4 +1,4 @@
-"""Who visits: a cookie that makes a user, the name they chose, and the code that lets them in."""
+"""Visitors of the web chat: the cookie that identifies them, the name that they chose, and the join code."""
 
 from __future__ import annotations
 
@@ -22,52 +22,57 @@ if TYPE_CHECKING:
 VISITOR_COOKIE = "tempera_visitor"
 PASS_COOKIE = "tempera_pass"  # noqa: S105 - a name
 COOKIE_SECONDS = 365 * 24 * 3600
-SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
-LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
-NAME_LENGTH = 32
+SECRET_PATTERN = re.compile(r"[A-Za-z0-9_-]{43}")
+LOCALE_PATTERN = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
+MAX_NAME_CHARS = 32
 
-TRIES, TRIES_SECONDS = 10, 60.0
-ADDRESSES = 4096
-"""How many addresses are remembered for the limit; the longest unseen are forgotten first."""
+MAX_TRIES, TRIES_SECONDS = 10, 60.0
+MAX_ADDRESSES = 4096
+"""Number of networks whose tries are remembered; the one that has not tried for the longest time is dropped first."""
 
 
-def secret_of(request: web.Request) -> str | None:
-    """The visitor's secret from the cookie, if there is one."""
+def read_secret(request: web.Request) -> str | None:
+    """Return the visitor's secret from the cookie; None if there is no valid one."""
     value = request.cookies.get(VISITOR_COOKIE, "")
-    return value if SECRET.fullmatch(value) else None
+    return value if SECRET_PATTERN.fullmatch(value) else None
 
 
-def new_secret() -> str:
-    """A secret for a new visitor."""
+def create_secret() -> str:
+    """Return a random secret for a new visitor."""
     return secrets.token_urlsafe(32)
 
 
-def remember(response: web.StreamResponse, secret: str) -> None:
-    """Let the browser keep a visitor's secret."""
+def read_or_create_secret(request: web.Request) -> str:
+    """Return the visitor's secret from the cookie, or a new one if there is none."""
+    return read_secret(request) or create_secret()
+
+
+def set_visitor_cookie(response: web.StreamResponse, secret: str) -> None:
+    """Store a visitor's secret in the browser."""
     response.set_cookie(VISITOR_COOKIE, secret, max_age=COOKIE_SECONDS, httponly=True, samesite="Strict")
 
 
-def user_of(secret: str, name: str, locale: str) -> User:
-    """The user behind a secret. Others see the id, so the secret cannot be had from it."""
+def user_from_secret(secret: str, name: str, locale: str) -> User:
+    """Return the user who has this secret. Their id is a hash, since others see it and must not learn the secret."""
     user_id = hashlib.sha256(secret.encode()).hexdigest()[:16]
-    known = locale if LOCALE.fullmatch(locale) else "en"
+    known = locale if LOCALE_PATTERN.fullmatch(locale) else "en"
     return User(user_id, clean_name(name) or f"Guest {user_id[:4]}", locale=known)
 
 
-def clean_name(name: str, length: int = NAME_LENGTH) -> str:
-    """The name in one line of at most `length` characters, without invisible ones."""
+def clean_name(name: str, length: int = MAX_NAME_CHARS) -> str:
+    """Return the name on one line of at most `length` characters, without invisible ones."""
     visible = (" " if char.isspace() else char for char in name)
     kept = "".join(char for char in visible if not unicodedata.category(char).startswith("C"))
     return " ".join(kept.split())[:length].strip()
 
 
 def clean_filename(name: str) -> str:
-    """The last part of an uploaded file's name, harmless in any folder."""
+    """Return the last part of an uploaded file's path, as a name that is safe in any folder."""
     return clean_name(re.split(r"[/\\]", name)[-1].lstrip("."), 120) or "file"
 
 
 class JoinCode:
-    """The code that everybody must know; an empty one asks for nothing."""
+    """The join code, with a limit on wrong tries. An empty code admits everybody."""
 
     def __init__(self, code: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._code = code.encode()
@@ -76,45 +81,45 @@ class JoinCode:
 
     @property
     def is_set(self) -> bool:
-        """Whether there is a code to ask for."""
+        """True if there is a code to ask for."""
         return bool(self._code)
 
     @property
     def pass_value(self) -> str:
-        """What the cookie of those who knew the code holds. Another code makes all of them worthless."""
+        """The value of the pass cookie, which those get who gave the code. A new code makes earlier cookies invalid."""
         return hmac.new(self._code, b"tempera web pass", hashlib.sha256).hexdigest()
 
     def admits(self, request: web.Request) -> bool:
-        """Whether the request comes from somebody who gave the code."""
+        """Return whether the request comes from somebody who gave the code, or no code is set."""
         given = request.cookies.get(PASS_COOKIE, "")
         return not self.is_set or hmac.compare_digest(given.encode(), self.pass_value.encode())
 
     def matches(self, typed: str) -> bool:
-        """Whether this is the code."""
+        """Return whether this is the code."""
         return hmac.compare_digest(typed.strip().encode(errors="replace"), self._code)
 
-    def wait(self, address: str) -> float:
-        """Count a try from `address`; 0 if it is allowed, else the seconds until the next one is."""
+    def count_try(self, address: str) -> float:
+        """Count a try from `address`. Returns 0 if it is allowed, else the seconds until the next one is."""
         key, now = _network(address), self._clock()
         tries = self._tries.setdefault(key, deque())
         self._tries.move_to_end(key)
         while tries and now - tries[0] >= TRIES_SECONDS:
             tries.popleft()
-        if len(tries) >= TRIES:
+        if len(tries) >= MAX_TRIES:
             return TRIES_SECONDS - (now - tries[0])
         tries.append(now)
-        if len(self._tries) > ADDRESSES:
+        if len(self._tries) > MAX_ADDRESSES:
             self._tries.popitem(last=False)
         return 0.0
 
-    def give_back(self, address: str) -> None:
-        """Count the last try from `address` no longer, since it was right: a class may share one address."""
+    def forgive_try(self, address: str) -> None:
+        """Uncount the last try from `address`, which was right: a whole class may share one address."""
         if tries := self._tries.get(_network(address)):
             tries.pop()
 
 
 def _network(address: str) -> str:
-    """An IPv6 user owns a whole /64, so that is what counts as one."""
+    """Return what counts as one address: for IPv6 the /64 network, all of which belongs to one user."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""From what visitors send to answers in a room: each is a task that outlives the page that asked for it."""
+"""Answers of the web chat: each is a task of its own, so that it goes on after the page that asked has closed."""
 
 from __future__ import annotations
 
@@ -25,27 +25,28 @@ if TYPE_CHECKING:
     from bot.platforms.web.chat.rooms import Rooms
     from bot.storage.database import MessageRow
 
-T = TypeVar("T")
+ResultT = TypeVar("ResultT")
 
 log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.05
-RESTORED = 200
-"""Stored messages, questions and answers alike, that a room begins with, besides what their threads began with."""
-MOST_PER_VISITOR, MOST = 8, 200
-"""How many answers may be under way, for one visitor and in all; the model server's queue has its own limits.
+MAX_RESTORED_MESSAGES = 200
+"""Stored questions and answers that are shown in a room after a restart, besides the ones that began their threads."""
+MAX_ANSWERS_PER_VISITOR, MAX_ANSWERS = 8, 200
+"""How many answers may be under way for one visitor and in all; the model server's queue has limits of its own.
 
-Moderators are let in beyond the latter, and what starts no answer, such as Stop, beyond both.
+The second does not hold for moderators, and neither holds for requests that start no answer, such as Stop.
 """
-REMEMBERED = 1000
-"""How many forms, of all visitors, are known when they are sent once more."""
+MAX_REMEMBERED_FORMS = 1000
+"""How many forms of all visitors are remembered, so that one which is sent twice is carried out once."""
 
 
 @dataclass(slots=True)
-class Running:
-    """An answer under way, where it goes, the exchange that it made, once it did, and the one that it is shown in.
+class ActiveAnswer:
+    """An answer under way.
 
-    One that is `in_place` changes an exchange that is there, and makes none if that has gone.
+    `exchange` is the one that was opened for it, if any, and `shown` the one that shows it. An answer that is
+    `in_place` changes an exchange that exists, and opens none if that one has been removed.
     """
 
     user: User
@@ -57,12 +58,15 @@ class Running:
 
 
 class WebAnswers:
-    """Asks the bot and shows its replies in the rooms. As a context manager, it stops what still runs at the end."""
+    """Passes requests to the bot and shows the replies in the rooms.
+
+    A context manager: at its end the answers that are still under way are stopped.
+    """
 
     def __init__(self, bot: Bot, rooms: Rooms) -> None:
         self._bot = bot
         self._rooms = rooms
-        self._running: dict[asyncio.Task[None], Running] = {}
+        self._active: dict[asyncio.Task[None], ActiveAnswer] = {}
         self._forms: dict[tuple[str, str], asyncio.Future[Any]] = {}
 
     async def __aenter__(self) -> Self:
@@ -71,44 +75,44 @@ class WebAnswers:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        tasks = tuple(self._running)
+        tasks = tuple(self._active)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def restore(self) -> None:
-        """Fill the rooms with what was said before the bot was started; what was cut short then says so."""
+        """Show the stored messages of all rooms after a start, and mark answers that were cut short as interrupted."""
         await self._bot.interrupted(["web"])
         for name in self._rooms.names:
-            await self.fill(self._rooms.get(name))
+            await self.restore_room(self._rooms.get(name))
 
-    async def fill(self, room: Room) -> None:
-        """Show what is stored of a room that has just been opened."""
-        rows = await self._bot.messages.recent(room.place(), RESTORED, threads=True)
-        rows = [*await self._beginnings(rows), *rows]
+    async def restore_room(self, room: Room) -> None:
+        """Show the stored messages of a room that has just been opened."""
+        rows = await self._bot.messages.recent(room.place(), MAX_RESTORED_MESSAGES, threads=True)
+        rows = [*await self._read_thread_starts(rows), *rows]
         questions = {row.id: row for row in rows if row.role == "user"}
         for row in rows:
             if row.role == "assistant":
                 await self._show_stored(room, row, questions.get(row.parent or 0))
 
-    async def _beginnings(self, rows: Sequence[MessageRow]) -> list[MessageRow]:
-        """What the threads of `rows` began with, each answer with its question, as far as it is older than these."""
-        journal, known = self._bot.messages, {row.id for row in rows}
-        found = []
+    async def _read_thread_starts(self, rows: Sequence[MessageRow]) -> list[MessageRow]:
+        """Return the answers that began the threads of `rows`, each with its question, unless they are among `rows`."""
+        messages, known = self._bot.messages, {row.id for row in rows}
+        starts = []
         for number in sorted({int(row.thread) for row in rows if row.thread} - known):
-            if (answer := await journal.get(number)) is not None:
-                question = None if answer.parent in known else await journal.get(answer.parent or 0)
-                found += [row for row in (question, answer) if row is not None]
-        return found
+            if (answer := await messages.get(number)) is not None:
+                question = None if answer.parent in known else await messages.get(answer.parent or 0)
+                starts += [row for row in (question, answer) if row is not None]
+        return starts
 
     async def _show_stored(self, room: Room, row: MessageRow, question: MessageRow | None) -> None:
         reply = await self._bot.snapshot(row, "en", files=False)
         stored = await self._bot.messages.files(row.id) if reply.final and not reply.attachments else ()
-        exchange = room.begin(
+        exchange = room.open_exchange(
             User(row.author, row.author_name),
             row.resume.get("line", ""),
             private=row.private,
-            at=row.created.timestamp(),
+            began=row.created.timestamp(),
             thread=int(row.thread or 0),
             parent=(question.parent or 0) if question is not None else 0,
         )
@@ -119,22 +123,23 @@ class WebAnswers:
         user: User,
         room: Room,
         text: str,
-        ref: str,
+        client_ref: str,
         *,
         thread: int = 0,
         parent: int = 0,
         files: Mapping[str, Attachment] | None = None,
     ) -> Form | None:
-        """Take a typed line in; a form is to be shown instead of an answer. Raises UserError if it is not taken.
+        """Start the answer to a typed line, or return the form to show instead. Raises UserError if it is refused.
 
-        `thread` and `parent` are rows of answers in the room; `files` are options of the line's command.
+        `client_ref` identifies the line, so that one which is sent twice is answered once. `thread` and `parent` are
+        rows of answers in the room, or 0; `files` are values for options of the line's command.
         """
-        if room.find(user.id, ref) is not None:
+        if room.find_by_client_ref(user.id, client_ref) is not None:
             return None
         if not text.strip():
             raise UserError("There is nothing to send: type a question, or / for the commands.")
         self._check_load(user)
-        thread, parent = await self._follows(user, room, thread, parent)
+        thread, parent = await self._resolve_thread(user, room, thread, parent)
         request = Request(
             user=user,
             place=room.place(thread),
@@ -144,100 +149,106 @@ class WebAnswers:
             resume={"line": text.strip()},
         )
         if files:
-            request = self._with_files(request, files)
+            request = self._add_files(request, files)
         decision = self._bot.prepare(request)
         if decision.form is not None:
             return await decision.form()
-        # What others have read cannot be taken back, and the classifier is only asked once the replies are iterated.
-        exchange = room.begin(
-            user, text.strip(), private=decision.private, ref=ref, thread=thread, parent=parent, unchecked=True
+        # The safety classifier is asked once the replies are iterated; until then nobody else may see the question.
+        exchange = room.open_exchange(
+            user,
+            text.strip(),
+            private=decision.private,
+            client_ref=client_ref,
+            thread=thread,
+            parent=parent,
+            unchecked=True,
         )
-        self._start(Running(user, room, thread, exchange), decision.start())
+        self._start(ActiveAnswer(user, room, thread, exchange), decision.start())
         return None
 
-    async def _follows(self, user: User, room: Room, thread: int, parent: int) -> tuple[int, int]:
-        """The thread that a message stands in and the answer that it replies to, once it is known that both are here.
+    async def _resolve_thread(self, user: User, room: Room, thread: int, parent: int) -> tuple[int, int]:
+        """Return the thread and the parent of a new message, as rows. Raises UserError if it cannot reply to them.
 
         In a thread each message replies to the one before it, so that the bot reads the thread as one conversation.
         """
         for row in (thread, parent):
-            known = room.with_row(row)
+            known = room.find_by_row(row)
             if row and (known is None or not known.is_visible_to(user)):
                 raise Expired("What you reply to is no longer here.")
             if known is not None and known.private:
                 raise UserError("Only you can see that answer, so nobody can reply to it; ask again instead.")
         if thread and not parent:
-            parent = room.last_of(thread)
+            parent = room.newest_row_of(thread)
         if parent:
             await self._bot.sent(parent, [str(parent)])
         return thread, parent
 
-    def _with_files(self, request: Request, files: Mapping[str, Attachment]) -> Request:
-        """The typed line as a command with options, the files among them."""
+    def _add_files(self, request: Request, files: Mapping[str, Attachment]) -> Request:
+        """Return the request with its line parsed into a command and options, and with the files among the options."""
         try:
             command, rest = self._bot.registry.split(request.text.strip())
             return replace(request, text="", command=command.name, options={**command.parse(rest), **files})
         except UserError:
-            # Dispatch refuses the line itself, and says so where it says everything else.
+            # A line that cannot be parsed is refused by `Bot.prepare`, which also records it.
             return request
 
     async def press(self, user: User, exchange_id: int, button_id: str, thread: int = 0) -> Form | None:
-        """Press a button under an exchange, in the `thread` that it began where that is shown.
+        """Press a button under an exchange. `thread` is the thread that the page shows, or 0.
 
-        Raises UserError if it refuses.
+        Returns the form to show, if the button opens one. Raises UserError if the press is refused.
         """
-        found = self._rooms.holding(exchange_id)
-        if found is None or not (found[1].is_visible_to(user) and _is_under(found[1], button_id)):
+        found = self._rooms.find_exchange(exchange_id)
+        if found is None or not (found[1].is_visible_to(user) and _is_button_of(found[1], button_id)):
             raise Expired("This button has expired.")
         room, exchange = found
         if thread != exchange.reply.row:
             thread = exchange.thread
-        return await self._act(user, room, thread, Action(button_id, private=exchange.private))
+        return await self._perform(user, room, thread, Action(button_id, private=exchange.private))
 
     async def submit(
-        self, user: User, room: Room, thread: int, form_id: str, fields: Mapping[str, object], ref: str
+        self, user: User, room: Room, thread: int, form_id: str, fields: Mapping[str, object], client_ref: str
     ) -> Form | None:
-        """Send a form, once however often it comes under the mark `ref`.
+        """Carry out a form, once however often it is sent with this `client_ref`.
 
-        Raises UserError with the sentence to show in it if its fields are refused.
+        Raises UserError with a sentence to show in the form if its fields are refused.
         """
 
         async def act() -> Form | None:
-            found, _ = await self._follows(user, room, thread, 0)
-            return await self._act(user, room, found, Action(form_id, dict(fields)))
+            known_thread, _ = await self._resolve_thread(user, room, thread, 0)
+            return await self._perform(user, room, known_thread, Action(form_id, dict(fields)))
 
-        return await self.once(user, ref, act)
+        return await self.run_once(user, client_ref, act)
 
-    async def once(self, user: User, ref: str, act: Callable[[], Awaitable[T]]) -> T:
-        """Do what a form asks for, once however often it comes under the mark `ref`, and tell each the same."""
-        mark = user.id, ref
-        while (first := self._forms.get(mark)) is not None:
+    async def run_once(self, user: User, client_ref: str, act: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """Call `act` once, however often this is called with the same `client_ref`; every caller gets its outcome."""
+        key = user.id, client_ref
+        while (first := self._forms.get(key)) is not None:
             await asyncio.wait([first])
-            # Where the first one was cut short, nothing was decided.
+            # A first call that was cancelled has no outcome, so this one takes its place.
             if not first.cancelled():
-                result: T = first.result()
+                result: ResultT = first.result()
                 return result
-        decided: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._forms[mark] = decided
-        if len(self._forms) > REMEMBERED:
+        outcome: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+        self._forms[key] = outcome
+        if len(self._forms) > MAX_REMEMBERED_FORMS:
             del self._forms[next(iter(self._forms))]
         try:
-            decided.set_result(await act())
+            outcome.set_result(await act())
         except BaseException as error:
-            # What was not taken is to be sent again.
-            self._forms.pop(mark, None)
+            # A form that was refused may be sent again.
+            self._forms.pop(key, None)
             if not isinstance(error, UserError):
-                decided.cancel()
+                outcome.cancel()
                 raise
-            decided.set_exception(error)
-        return decided.result()
+            outcome.set_exception(error)
+        return outcome.result()
 
-    def forget(self, user_id: str) -> None:
-        """Know no longer which forms a visitor sent."""
-        self._forms = {mark: decided for mark, decided in self._forms.items() if mark[0] != user_id}
+    def forget_forms(self, user_id: str) -> None:
+        """Forget which forms a visitor sent."""
+        self._forms = {key: outcome for key, outcome in self._forms.items() if key[0] != user_id}
 
-    async def _act(self, user: User, room: Room, thread: int, action: Action) -> Form | None:
-        # What is missing in a form that was sent is told in it; another form would hide it.
+    async def _perform(self, user: User, room: Room, thread: int, action: Action) -> Form | None:
+        # A problem with a form that was sent is shown in that form; a second form would hide it.
         request = Request(
             user=user,
             place=room.place(thread),
@@ -253,36 +264,36 @@ class WebAnswers:
         replies = decision.start()
         first = await anext(replies, None)
         if first is not None and first.error and not first.row:
-            # It never became a message, so it is told where the button or the form is, which keeps what was typed.
-            # To be appealed against, it has to be a message, too.
+            # The error is not stored as a message, so it is shown at the button or in the form, which keeps what was
+            # typed. One with buttons can be appealed against, and for that it has to be shown as a message, too.
             if first.buttons:
-                self._start(Running(user, room, thread), replies, first)
+                self._start(ActiveAnswer(user, room, thread), replies, first)
             else:
                 await replies.aclose()
             if action.fields is not None or not first.buttons:
                 raise UserError("{text}", text=first.text)
             return None
-        if decision.in_place and first is not None and not self._rooms.with_row(first.row):
-            # Somebody took the answer away meanwhile, and it must not come back as a new one.
+        if decision.in_place and first is not None and not self._rooms.find_by_row(first.row):
+            # Somebody deleted the answer meanwhile, and it must not come back as a new one.
             await replies.aclose()
             return None
         if decision.in_place and first is not None and not first.final:
-            await self._turn(Running(user, room, thread, in_place=True), replies)
+            await self._turn_page(ActiveAnswer(user, room, thread, in_place=True), replies)
         elif first is not None:
-            self._start(Running(user, room, thread), replies, first)
+            self._start(ActiveAnswer(user, room, thread), replies, first)
         return None
 
-    async def _turn(self, running: Running, replies: Stream[Reply]) -> None:
-        """Let an answer get another page; until that is there, the page before stays."""
+    async def _turn_page(self, active: ActiveAnswer, replies: Stream[Reply]) -> None:
+        """Turn an answer to another page; the page before stays until the new one is there."""
         try:
-            self._check_load(running.user)
+            self._check_load(active.user)
         except Busy:
             await replies.aclose()
             raise
-        self._start(running, replies)
+        self._start(active, replies)
 
     async def complete(self, user: User, room: Room, command: str, option: str, typed: str, line: str) -> Sequence[str]:
-        """What fits the value of an option as typed so far, after the beginning of a `line`."""
+        """Return values that complete what was `typed` for an option; `line` is the text before it."""
         request = Request(user=user, place=room.place(), command=command, text=line)
         try:
             return await self._bot.complete(request, option, typed)
@@ -290,68 +301,69 @@ class WebAnswers:
             return ()
 
     def _check_load(self, user: User) -> None:
-        mine = sum(running.user.id == user.id for running in self._running.values())
-        if mine >= MOST_PER_VISITOR:
+        """Raise Busy if too many answers are under way."""
+        mine = sum(active.user.id == user.id for active in self._active.values())
+        if mine >= MAX_ANSWERS_PER_VISITOR:
             sentence = "You have {count} answers under way; wait for one to end, or stop one."
             raise Busy(sentence, 5, count=mine)
-        if len(self._running) >= MOST and not user.is_moderator:
+        if len(self._active) >= MAX_ANSWERS and not user.is_moderator:
             raise Busy("Too many people are asking at the moment; try again shortly.", 5)
 
-    def _start(self, running: Running, replies: Stream[Reply], first: Reply | None = None) -> None:
+    def _start(self, active: ActiveAnswer, replies: Stream[Reply], first: Reply | None = None) -> None:
         if first is not None:
-            self._show(running, first)
-        task = asyncio.create_task(self._follow(running, replies), name="web answer")
-        self._running[task] = running
-        task.add_done_callback(self._ended)
+            self._show(active, first)
+        task = asyncio.create_task(self._follow(active, replies), name="web answer")
+        self._active[task] = active
+        task.add_done_callback(self._on_task_done)
 
-    async def _follow(self, running: Running, replies: Stream[Reply]) -> None:
+    async def _follow(self, active: ActiveAnswer, replies: Stream[Reply]) -> None:
         try:
             async with aclosing(throttled(replies, Throttle(PACE_SECONDS))) as newest:
                 async for reply in newest:
-                    self._show(running, reply)
+                    self._show(active, reply)
         except Exception:
             log.exception("An answer could not be shown")
-            if running.exchange is not None:
-                last = running.exchange.reply
-                note = translate("Something went wrong inside the bot; its log says more.", running.user.locale)
+            if active.exchange is not None:
+                last = active.exchange.reply
+                note = translate("Something went wrong inside the bot; its log says more.", active.user.locale)
                 text = f"{last.text}{closing(last.text)}\n\n{note}".strip()
-                self._show(running, replace(last, text=text, status="", final=True, error=True))
+                self._show(active, replace(last, text=text, status="", final=True, error=True))
         else:
-            await self._store(running)
+            await self._release_files(active)
 
-    async def _store(self, running: Running) -> None:
-        """Hold the files of an answer no longer in memory, if they are in the database."""
-        shown = running.shown
+    async def _release_files(self, active: ActiveAnswer) -> None:
+        """Drop the files of a finished answer from memory, if they are in the database."""
+        shown = active.shown
         if shown is not None and shown.reply.final and shown.reply.attachments:
-            running.room.store(shown, await self._bot.messages.files(shown.reply.row))
+            active.room.release_files(shown, await self._bot.messages.files(shown.reply.row))
 
-    def _show(self, running: Running, reply: Reply) -> None:
-        """Show a reply in the exchange that is open for it, in the one it belongs to, or in a new one."""
-        room = self._rooms.get(running.room.name)
-        if room is not running.room and (stored := room.with_row(reply.row)) is not None:
-            # Its room was closed meanwhile, and opened again with what is stored.
-            running.room, running.exchange = room, stored
-        room = running.room
-        shown = running.exchange or room.with_row(reply.row)
-        if shown is None and running.in_place and reply.row:
+    def _show(self, active: ActiveAnswer, reply: Reply) -> None:
+        """Show a reply in the exchange that was opened for it, in the one that has its row, or in a new one."""
+        room = self._rooms.get(active.room.name)
+        if room is not active.room and (stored := room.find_by_row(reply.row)) is not None:
+            # The room was closed meanwhile and opened again, with exchanges made from the stored messages.
+            active.room, active.exchange = room, stored
+        room = active.room
+        shown = active.exchange or room.find_by_row(reply.row)
+        if shown is None and active.in_place and reply.row:
             return
         if shown is None:
-            shown = running.exchange = room.begin(running.user, "", private=reply.private, thread=running.thread)
-        running.shown, was_unchecked = shown, shown.unchecked
+            shown = active.exchange = room.open_exchange(active.user, "", private=reply.private, thread=active.thread)
+        active.shown, was_unchecked = shown, shown.unchecked
         room.show(shown, reply)
         if was_unchecked and not (shown.unchecked or shown.private):
-            self._rooms.spoken(room, running.user)
+            self._rooms.notify_message(room, active.user)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        # A task that is cancelled before its first step never reaches its own end; this does.
-        running = self._running.pop(task)
-        if running.exchange is not None and not running.exchange.reply.final:
-            status = translate("Stopped.", running.user.locale)
-            last = replace(running.exchange.reply, final=True, status=status, buttons=())
-            running.room.show(running.exchange, last)
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        # This is a callback of the task, because one that is cancelled before its first step never runs its own code.
+        active = self._active.pop(task)
+        if active.exchange is not None and not active.exchange.reply.final:
+            status = translate("Stopped.", active.user.locale)
+            last = replace(active.exchange.reply, final=True, status=status, buttons=())
+            active.room.show(active.exchange, last)
 
 
-def _is_under(exchange: Exchange, button_id: str) -> bool:
-    """Whether a button is under an exchange, or was, such as the Stop of an answer that has just ended."""
+def _is_button_of(exchange: Exchange, button_id: str) -> bool:
+    """Return whether a button is under an exchange, or was, such as the Stop of an answer that has just ended."""
     shown = {button.id for button in exchange.reply.buttons}
     return button_id in shown or button_id.endswith(f":{exchange.reply.row}")

@@ -1,4 +1,4 @@
-"""Files under unguessable names, in memory or read from where they are stored."""
+"""Files that pages fetch by unguessable names: in memory, or read from the database."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from bot.storage.messages import StoredFile
 
 PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
-"""What a page may show in place. SVG is not among them, since it can hold scripts."""
-FORMER_BYTES = 16 << 20
-"""Of files that were let go: a dozen large previews. A slow page has long fetched one when as many newer ones came."""
+"""Media types that a page may show inline. SVG is not among them, since it can contain scripts."""
+MAX_RETIRED_BYTES = 16 << 20
+"""Memory for retired files, enough for a dozen large previews. Even a slow page fetches one before that many follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What pages are told of a file. `size` is in bytes, `pixels` a picture's width and height.
+    """The description of a file that pages get. `size` is in bytes, `pixels` is the width and height of a picture.
 
-    Of what was stored before the bot started nobody has read the bytes, so that it has no `digest`.
+    A stored file has no `digest`, because only its first bytes are read.
     """
 
     filename: str
@@ -35,38 +35,38 @@ class File:
     digest: bytes = field(compare=False, default=b"")
 
     def is_same(self, other: File) -> bool:
-        """Whether both are the same file, for all that is known."""
+        """Return whether both are the same file, as far as can be told without a digest of both."""
         return self == other and (not (self.digest and other.digest) or self.digest == other.digest)
 
 
-def described(file: Attachment) -> File:
-    """What there is to tell of a file in memory."""
+def describe(file: Attachment) -> File:
+    """Return the description of a file in memory."""
     digest = hashlib.blake2b(file.data, digest_size=16).digest()
     pixels = picture_size(file.data)
     return File(file.filename, file.media_type, file.alt, file.spoiler, len(file.data), pixels, digest)
 
 
-def recorded(file: StoredFile) -> File:
-    """What there is to tell of a stored file."""
+def describe_stored(file: StoredFile) -> File:
+    """Return the description of a stored file."""
     return File(file.filename, file.media_type, file.alt, file.spoiler, file.size, picture_size(file.head))
 
 
 class Files:
-    """Keeps files until they are dropped, or, with a `limit` in bytes, until newer ones need their place.
+    """Keeps files until they are dropped or, with a `limit` in bytes, until newer ones need the space.
 
-    Of those that are stored it knows only where they are.
+    Of files that are stored in the database it keeps only the ids.
     """
 
     def __init__(self, limit: float = math.inf) -> None:
         self._limit = limit
         self._size = 0
         self._kept: dict[tuple[str, str], Attachment] = {}
-        self._former_size = 0
-        self._former: dict[tuple[str, str], None] = {}
+        self._retired_size = 0
+        self._retired: dict[tuple[str, str], None] = {}
         self._stored: dict[str, tuple[int, int]] = {}
 
     def keep(self, file: Attachment, owner: str = "") -> str:
-        """Keep a file and give back its name; where `owner` is given, it must be given to `get` too."""
+        """Keep a file and return its name. A file with an `owner` is only returned to calls that name them."""
         name = secrets.token_urlsafe(24)
         self._kept[owner, name] = file
         self._size += len(file.data)
@@ -75,57 +75,57 @@ class Files:
         return name
 
     def get(self, name: str, owner: str = "") -> Attachment | None:
-        """The file, if it is still kept in memory."""
+        """Return the file, or None if it is not kept in memory."""
         return self._kept.get((owner, name))
 
     def keep_stored(self, stored: StoredFile, name: str = "") -> str:
-        """Keep a file that nobody owns where it is stored, and no longer in memory; its name, or a new one."""
+        """Keep the ids of a stored file alone, and drop it from memory. Returns `name`, or a new one if it is empty."""
         name = name or secrets.token_urlsafe(24)
         if ("", name) in self._kept:
             self._remove(("", name))
         self._stored[name] = stored.message, stored.id
         return name
 
-    def stored(self, name: str) -> tuple[int, int] | None:
-        """The answer that a file is stored with, and its own number, if it is still kept so."""
+    def find_stored(self, name: str) -> tuple[int, int] | None:
+        """Return the ids of a stored file's message and of the file itself; None if there is none of this name."""
         return self._stored.get(name)
 
-    def let_go(self, name: str, owner: str = "") -> None:
-        """Keep a file only until others that were let go later need its place.
+    def retire(self, name: str, owner: str = "") -> None:
+        """Keep a replaced file only until files that were retired later need the space.
 
-        Pages that were told of it a moment ago may not have fetched it yet.
+        A page that got its name a moment ago may not have fetched it yet.
         """
         key = (owner, name)
-        if key in self._kept and key not in self._former:
-            self._former[key] = None
-            self._former_size += len(self._kept[key].data)
-        while self._former_size > FORMER_BYTES:
-            self._remove(next(iter(self._former)))
+        if key in self._kept and key not in self._retired:
+            self._retired[key] = None
+            self._retired_size += len(self._kept[key].data)
+        while self._retired_size > MAX_RETIRED_BYTES:
+            self._remove(next(iter(self._retired)))
 
     def drop(self, name: str, owner: str = "") -> None:
-        """Forget a file; unknown names are ignored, since it may have gone by itself."""
+        """Drop a file. Unknown names are ignored, since the file may have made way for newer ones."""
         if not owner:
             self._stored.pop(name, None)
         if (owner, name) in self._kept:
             self._remove((owner, name))
 
-    def forget(self, owner: str) -> None:
-        """Forget all files of somebody."""
+    def drop_owner(self, owner: str) -> None:
+        """Drop all files of an owner."""
         for key in [key for key in self._kept if key[0] == owner]:
             self._remove(key)
 
     def _remove(self, key: tuple[str, str]) -> None:
         size = len(self._kept.pop(key).data)
         self._size -= size
-        if key in self._former:
-            del self._former[key]
-            self._former_size -= size
+        if key in self._retired:
+            del self._retired[key]
+            self._retired_size -= size
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels from a picture's header, so that a page can leave room for it.
+    """Return width and height in pixels from a picture's header, so that a page can reserve space for it.
 
-    Reads PNG, GIF, JPEG and WebP; None for anything else, and for what is cut short.
+    Reads PNG, GIF, JPEG and WebP; returns None for anything else, and for data that is cut short.
     """
     try:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -145,7 +145,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     position = 2
     while position < len(data):
         marker, length = struct.unpack_from(">HH", data, position)
-        # The frame headers are C0 to CF, save three of them that hold tables.
+        # The frame headers are C0 to CF, except for C4, C8 and CC.
         if 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):
             height, width = struct.unpack_from(">HH", data, position + 5)
             return width, height
@@ -156,8 +156,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 def _webp_size(data: bytes) -> tuple[int, int] | None:
     kind = data[12:16]
     if kind == b"VP8X":
-        wide = int.from_bytes(data[24:27], "little"), int.from_bytes(data[27:30], "little")
-        return wide[0] + 1, wide[1] + 1
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
     if kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1

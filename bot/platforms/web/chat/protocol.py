@@ -1,4 +1,4 @@
-"""What goes over the WebSocket, as JSON: what a page sends, checked, and what it is sent."""
+"""The WebSocket's messages as JSON: validates those that a page sends, and builds those that it is sent."""
 
 from __future__ import annotations
 
@@ -20,122 +20,122 @@ if TYPE_CHECKING:
     from bot.platforms.web.chat.files import File
     from bot.platforms.web.chat.room import Exchange, Room
 
-MOST_BYTES = 512 << 10
-"""Of one WebSocket message: the longest text, however it is escaped."""
-MOST_TEXT = 64 << 10
-"""Characters of one typed message."""
+MAX_MESSAGE_BYTES = 512 << 10
+"""Largest WebSocket message. The longest text fits, however it is escaped."""
+MAX_TEXT_CHARS = 64 << 10
+"""Longest typed message."""
 
-Short = Annotated[str, Field(max_length=200)]
-Row = Annotated[int, Field(ge=0, lt=1 << 60)]
+ShortText = Annotated[str, Field(max_length=200)]
+RowId = Annotated[int, Field(ge=0, lt=1 << 60)]
 
 
 class ClientMessage(BaseModel):
-    """The base of what a page sends."""
+    """The base of the messages that a page sends."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Say(ClientMessage):
-    """A line as typed. `ref` is the page's mark for it, so that sending it twice says it once.
+    """Answer a typed line. The page chooses `ref`, so that a line which is sent twice is answered once.
 
-    `thread` and `parent` are rows of answers, or 0; `files` names the uploads for options of the line's command.
+    `thread` and `parent` are rows of answers, or 0; `files` has the names of uploads by option of the line's command.
     """
 
     type: Literal["say"]
     text: str
-    ref: Short
-    thread: Row = 0
-    parent: Row = 0
-    files: Annotated[dict[Short, Short], Field(max_length=25)] = {}
+    ref: ShortText
+    thread: RowId = 0
+    parent: RowId = 0
+    files: Annotated[dict[ShortText, ShortText], Field(max_length=25)] = {}
 
 
 class Press(ClientMessage):
-    """A button under an exchange; `thread` is the one that the page shows, or 0."""
+    """Press a button under an exchange. `thread` is the thread that the page shows, or 0."""
 
     type: Literal["press"]
     exchange: int
-    id: Short
-    ref: Short
-    thread: Row = 0
+    id: ShortText
+    ref: ShortText
+    thread: RowId = 0
 
 
 class Submit(ClientMessage):
-    """A form, with its fields as typed; a file field holds the name that its upload was given.
+    """Carry out a form with its fields as typed; `files` has the names of uploads by field.
 
-    `ref` is the page's mark for it, so that sending it twice does it once.
+    The page chooses `ref`, so that a form which is sent twice is carried out once.
     """
 
     type: Literal["submit"]
-    id: Short
-    fields: Annotated[dict[Short, str], Field(max_length=25)]
-    files: Annotated[dict[Short, Short], Field(max_length=25)]
-    ref: Short
-    thread: Row = 0
+    id: ShortText
+    fields: Annotated[dict[ShortText, str], Field(max_length=25)]
+    files: Annotated[dict[ShortText, ShortText], Field(max_length=25)]
+    ref: ShortText
+    thread: RowId = 0
 
 
 class Complete(ClientMessage):
-    """What fits an option's value so far? `line` is what stands before it."""
+    """Suggest values for an option of which the beginning was `typed`; `line` is the text before it."""
 
     type: Literal["complete"]
-    command: Short
-    option: Short
-    typed: Short
-    line: Short = ""
-    ref: Short
+    command: ShortText
+    option: ShortText
+    typed: ShortText
+    line: ShortText = ""
+    ref: ShortText
 
 
 class Name(ClientMessage):
-    """The visitor wants to be called this."""
+    """Change the visitor's name."""
 
     type: Literal["name"]
-    name: Short
+    name: ShortText
 
 
 class Enter(ClientMessage):
-    """The page shows another room from now on."""
+    """Show another room on the page."""
 
     type: Literal["enter"]
-    room: Short
+    room: ShortText
 
 
 class Typing(ClientMessage):
-    """The visitor is writing."""
+    """Tell the others that the visitor is writing."""
 
     type: Literal["typing"]
 
 
 class MakeRoom(ClientMessage):
-    """A moderator wants a new room, once for each mark `ref`."""
+    """Open a room, as a moderator; once for each `ref`."""
 
     type: Literal["make_room"]
-    name: Short
-    ref: Short
+    name: ShortText
+    ref: ShortText
 
 
 class CloseRoom(ClientMessage):
-    """A moderator wants a room to go, once for each mark `ref`."""
+    """Close a room, as a moderator; once for each `ref`."""
 
     type: Literal["close_room"]
-    room: Short
-    ref: Short
+    room: ShortText
+    ref: ShortText
 
 
 class Tokens(ClientMessage):
-    """Of which tokens does this answer consist, and what else was likely?"""
+    """Send the tokens of an answer, with the alternatives that were likely."""
 
     type: Literal["tokens"]
     exchange: int
-    ref: Short
+    ref: ShortText
 
 
 class SignOut(ClientMessage):
-    """The visitor gives up the rights of a moderator."""
+    """Take the rights of a moderator from the visitor."""
 
     type: Literal["sign_out"]
 
 
 class Ping(ClientMessage):
-    """The page wants to hear whether anybody is there."""
+    """Answer with “pong”, so that the page knows the connection works."""
 
     type: Literal["ping"]
 
@@ -144,50 +144,51 @@ Incoming = Say | Press | Submit | Complete | Name | Enter | Typing | MakeRoom | 
 _INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discriminator="type")])
 
 
-def read(data: str) -> Incoming:
-    """What the page sent. Raises UserError for what no page of ours would send."""
+def parse_message(data: str) -> Incoming:
+    """Return a page's message. Raises UserError if it is invalid, which it never is from our own page."""
     try:
         return _INCOMING.validate_json(data)
     except ValidationError:
         raise UserError("The page sent something that the bot does not understand; reload the page.") from None
 
 
-def welcome(
+def welcome_message(
     user: User,
     room: Room,
     rooms: Sequence[str],
     commands: Sequence[Command],
     links: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
-    """What a page is told when it opens, and when it enters another room: who you are, where, what can be asked, and
-    what was said. `links` are further pages, each with its address and its name.
+    """Return the message for a page that opens or enters another room.
+
+    It has the user, the rooms, the commands and the exchanges. `links` are addresses and names of further pages.
     """
     return {
         "type": "welcome",
-        "you": person(user) | {"moderator": user.is_moderator},
+        "you": user_json(user) | {"moderator": user.is_moderator},
         "room": room.name,
         "rooms": list(rooms),
         "links": [{"url": url, "label": label} for url, label in links],
-        "commands": [_command(command, user.locale) for command in commands],
-        "exchanges": [exchange_for(user, exchange) for exchange in room.seen_by(user)],
+        "commands": [_command_json(command, user.locale) for command in commands],
+        "exchanges": [exchange_message(user, exchange) for exchange in room.visible_to(user)],
     }
 
 
-def person(user: User) -> dict[str, Any]:
-    """A user as others see them."""
+def user_json(user: User) -> dict[str, Any]:
+    """Return a user as others see them."""
     return {"id": user.id, "name": user.name}
 
 
-def exchange_for(user: User, exchange: Exchange) -> dict[str, Any]:
-    """The whole exchange as it is now, as `user` sees it."""
+def exchange_message(user: User, exchange: Exchange) -> dict[str, Any]:
+    """Return the message with the newest state of an exchange, as `user` sees it."""
     reply = exchange.reply
     mine = exchange.author.id == user.id
     shown = [(file, name) for file, name in exchange.files if file.media_type in PICTURE_TYPES]
     return {
         "type": "exchange",
         "id": exchange.id,
-        "at": exchange.at,
-        "author": person(exchange.author),
+        "at": exchange.began,
+        "author": user_json(exchange.author),
         "mine": mine,
         "row": reply.row,
         "thread": exchange.thread,
@@ -195,16 +196,16 @@ def exchange_for(user: User, exchange: Exchange) -> dict[str, Any]:
         "private": exchange.private,
         "for_moderators": exchange.for_moderators,
         "question": exchange.question or reply.quote,
-        "reply": _reply(reply, user.locale, may=mine or user.is_moderator)
+        "reply": _reply_json(reply, user.locale, may_change=mine or user.is_moderator)
         | {
-            "pictures": [_picture(file, name) for file, name in shown],
-            "files": [_file(file, name) for file, name in exchange.files if (file, name) not in shown],
+            "pictures": [_picture_json(file, name) for file, name in shown],
+            "files": [_file_json(file, name) for file, name in exchange.files if (file, name) not in shown],
         },
     }
 
 
-def form(shown: Form) -> dict[str, Any]:
-    """A form to show at once."""
+def form_message(form: Form) -> dict[str, Any]:
+    """Return the message that shows a form."""
     fields = [
         {
             "name": field.name,
@@ -216,13 +217,13 @@ def form(shown: Form) -> dict[str, Any]:
             "maximum": field.maximum,
             "choices": list(field.choices),
         }
-        for field in shown.fields
+        for field in form.fields
     ]
-    return {"type": "form", "id": shown.id, "title": shown.title, "fields": fields}
+    return {"type": "form", "id": form.id, "title": form.title, "fields": fields}
 
 
-def _reply(reply: Reply, locale: str, *, may: bool) -> dict[str, Any]:
-    """What is stored has its buttons and its status in English, for each reader to see them in their own language."""
+def _reply_json(reply: Reply, locale: str, *, may_change: bool) -> dict[str, Any]:
+    """Return a reply with its status and its buttons, which are stored in English, in the reader's language."""
     return {
         "quote": reply.quote,
         "text": reply.text,
@@ -233,21 +234,21 @@ def _reply(reply: Reply, locale: str, *, may: bool) -> dict[str, Any]:
         "columns": [[column.text, column.final] for column in reply.columns],
         "tokens": reply.final and not reply.error and bool(reply.text) and "tokens" in reply.card,
         "buttons": [
-            # What a plugin's button says may be anything, such as a token.
+            # The label of a plugin's button may be anything, such as a token, and is not translated.
             {
                 "id": button.id,
                 "label": translate(button.label, locale) if button.action else button.label,
                 "style": button.style,
             }
             for button in reply.buttons
-            if button.id and (may or button.command or button.action in actions.ANYBODY)
+            if button.id and (may_change or button.command or button.action in actions.ANYBODY)
         ],
     }
 
 
-def _picture(file: File, name: str) -> dict[str, Any]:
+def _picture_json(file: File, name: str) -> dict[str, Any]:
     width, height = file.pixels or (None, None)
-    return _file(file, name) | {
+    return _file_json(file, name) | {
         "alt": file.alt,
         "spoiler": file.spoiler,
         "width": width,
@@ -255,11 +256,11 @@ def _picture(file: File, name: str) -> dict[str, Any]:
     }
 
 
-def _file(file: File, name: str) -> dict[str, Any]:
+def _file_json(file: File, name: str) -> dict[str, Any]:
     return {"url": f"/files/{name}", "name": file.filename, "size": file.size}
 
 
-def _command(command: Command, locale: str) -> dict[str, Any]:
+def _command_json(command: Command, locale: str) -> dict[str, Any]:
     return {
         "name": command.name,
         "description": translate(command.description, locale),
@@ -283,21 +284,18 @@ def _command(command: Command, locale: str) -> dict[str, Any]:
     }
 
 
-def tokens(found: Sequence[Token]) -> list[list[Any]]:
-    """The tokens of an answer for the page: text, probability, and what else was likely with its probability.
-
-    In place of a hidden text stands None.
-    """
+def tokens_json(tokens: Sequence[Token]) -> list[list[Any]]:
+    """Return each token of an answer as [text, probability, [[other text, probability], …]]; a hidden text is None."""
     return [
         [
             token.text,
-            six_digits(token.probability),
-            [[None if one.hidden else one.text, six_digits(one.probability)] for one in token.likely],
+            round_to_six_digits(token.probability),
+            [[None if one.hidden else one.text, round_to_six_digits(one.probability)] for one in token.likely],
         ]
-        for token in found
+        for token in tokens
     ]
 
 
-def six_digits(probability: float) -> float:
-    """In six digits, however small it is: a token that was drawn was never impossible."""
+def round_to_six_digits(probability: float) -> float:
+    """Return it with six significant digits, so that the probability of a drawn token is never rounded to 0."""
     return float(f"{probability:.6g}")

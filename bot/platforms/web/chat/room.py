@@ -1,4 +1,4 @@
-"""A room: what was said lately, kept in memory, and those who are told when it changes."""
+"""A room of the chat: its latest exchanges, kept in memory, and the watchers that are told of changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from bot.core.messages import Place, Reply
-from bot.platforms.web.chat.files import described, recorded
+from bot.platforms.web.chat.files import describe, describe_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,57 +18,59 @@ if TYPE_CHECKING:
     from bot.storage.messages import StoredFile
 
 GENERAL = "general"
-"""The room that is always there."""
-PUBLIC, PRIVATE = 200, 400
-"""How many finished exchanges are kept of each kind, so that private ones never push out what all can see.
+"""The room that always exists."""
+MAX_PUBLIC_EXCHANGES, MAX_PRIVATE_EXCHANGES = 200, 400
+"""How many finished exchanges are kept of each kind, so that private ones never push out public ones.
 
-Beyond these, what a thread began with stays for as long as anything of the thread does.
+An exchange that began a thread is kept beyond these, for as long as any exchange of the thread is.
 """
 
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """What somebody asked and the bot's reply to it, as it is now.
+    """A question and the bot's newest reply to it.
 
-    `files` names the reply's attachments in the store, `former` those that it had before, such as previews; `ref` is
-    the page's own mark, by which a message that was sent twice is known. `thread` is the row of the answer whose thread
-    it stands in, `parent` that of the answer which it replies to; 0 is none. What is `for_moderators` and private is
-    for all of them, and else for its author alone. So is what is `unchecked`, until it is known that it may be asked.
+    `client_ref` is chosen by the page, so that a message which is sent twice is recognised. `began` is in seconds since
+    the epoch. `thread` is the row of the answer whose thread this belongs to, `parent` the row of the answer that it
+    replies to; 0 is none. `files` has the reply's attachments with their names in the file store, `former_files` the
+    names of earlier ones, such as previews.
+    A private exchange is visible to its author alone, or to all moderators if it is `for_moderators`. One that is
+    `unchecked` is visible to its author alone until the question has passed the safety checks.
     """
 
     id: int
     author: User
     question: str
-    ref: str
+    client_ref: str
     private: bool
-    at: float
+    began: float
     thread: int = 0
     parent: int = 0
     for_moderators: bool = False
     unchecked: bool = False
     reply: Reply = field(default_factory=Reply)
     files: tuple[tuple[File, str], ...] = ()
-    former: list[str] = field(default_factory=list)
+    former_files: list[str] = field(default_factory=list)
 
     def is_visible_to(self, user: User) -> bool:
-        """Whether this user may see it."""
+        """Return whether this user may see the exchange."""
         if self.for_moderators and self.private:
             return user.is_moderator
         return not (self.private or self.unchecked) or self.author.id == user.id
 
 
 class Watcher(Protocol):
-    """Who is told, at once; so these must be quick."""
+    """Gets told of changes in a room. Its methods are called while the change is made, so they must be quick."""
 
-    def changed(self, exchange_id: int) -> None:
-        """The exchange with this id is another one than before."""
+    def exchange_changed(self, exchange_id: int) -> None:
+        """Called when an exchange was added, changed or removed."""
 
-    def typing(self, user: User) -> None:
-        """Somebody is writing."""
+    def user_is_typing(self, user: User) -> None:
+        """Called when somebody is writing a message."""
 
 
 class Room:
-    """The exchanges in order. `ids` numbers those of all rooms, so that an id is one of one room alone."""
+    """The exchanges of a room, in order. `ids` is shared by all rooms, so that no two exchanges have the same id."""
 
     def __init__(self, files: Files, name: str = GENERAL, ids: Iterator[int] | None = None) -> None:
         self.name = name
@@ -78,31 +80,30 @@ class Room:
         self._watchers: set[Watcher] = set()
 
     def place(self, thread: int = 0) -> Place:
-        """Where this is for the core."""
+        """Return the room, or one of its threads, as a place of the core."""
         return Place(platform="web", server="web", channel=self.name, thread=str(thread) if thread else "")
 
-    def begin(
+    def open_exchange(
         self,
         author: User,
         question: str,
         *,
         private: bool,
-        ref: str = "",
-        at: float = 0,
+        client_ref: str = "",
+        began: float = 0,
         thread: int = 0,
         parent: int = 0,
         for_moderators: bool = False,
         unchecked: bool = False,
     ) -> Exchange:
-        """Open an exchange with an empty reply. `at`, in seconds since the epoch, is when it began; else now."""
-        began = at or time.time()
+        """Add an exchange with an empty reply. `began` is in seconds since the epoch; 0 is now."""
         exchange = Exchange(
             next(self._ids),
             author,
             question,
-            ref,
+            client_ref,
             private,
-            began,
+            began or time.time(),
             thread,
             parent,
             for_moderators=for_moderators,
@@ -110,11 +111,11 @@ class Room:
         )
         self._exchanges[exchange.id] = exchange
         self._trim(private)
-        self._tell(exchange.id)
+        self._notify(exchange.id)
         return exchange
 
     def show(self, exchange: Exchange, reply: Reply, stored: Sequence[StoredFile] = ()) -> None:
-        """Make `reply` what the exchange shows now, and below it what it has in `stored` files instead of its own."""
+        """Show `reply` in the exchange. The `stored` files, if there are any, replace the reply's attachments."""
         if exchange.id not in self._exchanges:
             return
         if reply.deleted:
@@ -122,108 +123,111 @@ class Room:
             return
         exchange.reply = reply
         exchange.private = exchange.private or reply.private
-        # The core gives a reply its row once the question has passed everything that could refuse it.
+        # The core gives a reply its row once the question has passed all checks that could refuse it.
         exchange.unchecked = exchange.unchecked and not reply.row
-        read = tuple((recorded(file), self._files.keep_stored(file)) for file in stored)
-        exchange.files = read or self._named(exchange, reply)
-        self._tell(exchange.id)
+        described = tuple((describe_stored(file), self._files.keep_stored(file)) for file in stored)
+        exchange.files = described or self._name_files(exchange, reply)
+        self._notify(exchange.id)
 
-    def store(self, exchange: Exchange, stored: Sequence[StoredFile]) -> None:
-        """Hold the files of an exchange's last reply no longer in memory, but where all of them are `stored`."""
-        there = [recorded(file) for file in stored]
+    def release_files(self, exchange: Exchange, stored: Sequence[StoredFile]) -> None:
+        """Drop the files of a final reply from memory, if all of them are `stored` in the database."""
+        available = [describe_stored(file) for file in stored]
         shown = [file for file, _ in exchange.files]
-        if exchange.id not in self._exchanges or not exchange.reply.final or len(there) != len(shown):
+        if exchange.id not in self._exchanges or not exchange.reply.final or len(available) != len(shown):
             return
-        if all(one.is_same(other) for one, other in zip(there, shown, strict=True)):
+        if all(one.is_same(other) for one, other in zip(available, shown, strict=True)):
             for (_, name), file in zip(exchange.files, stored, strict=True):
                 self._files.keep_stored(file, name)
             exchange.reply = replace(exchange.reply, attachments=())
 
-    def forget(self, before: float) -> None:
-        """Keep no longer what began before this moment, in seconds since the epoch, and is finished."""
-        for exchange in [known for known in self.exchanges if known.reply.final and known.at < before]:
+    def drop_older_than(self, moment: float) -> None:
+        """Remove the finished exchanges that began before `moment`, in seconds since the epoch."""
+        for exchange in [known for known in self.exchanges if known.reply.final and known.began < moment]:
             self._remove(exchange)
 
-    def lose(self, name: str) -> None:
-        """Show a file no longer, since it is gone from where it was stored."""
+    def remove_file(self, name: str) -> None:
+        """Stop showing a file, because it is no longer in the database."""
         for exchange in self._exchanges.values():
             if name in (shown for _, shown in exchange.files):
                 exchange.files = tuple(pair for pair in exchange.files if pair[1] != name)
                 self._files.drop(name)
-                self._tell(exchange.id)
+                self._notify(exchange.id)
                 break
 
     def get(self, exchange_id: int) -> Exchange | None:
-        """The exchange with this id, if it is still kept."""
+        """Return the exchange with this id, or None if it is no longer kept."""
         return self._exchanges.get(exchange_id)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """All that are kept, in order."""
+        """All exchanges that are kept, in order."""
         return tuple(self._exchanges.values())
 
-    def find(self, author_id: str, ref: str) -> Exchange | None:
-        """The exchange that this author's page marked with `ref`."""
+    def find_by_client_ref(self, author_id: str, client_ref: str) -> Exchange | None:
+        """Return the exchange for which this author's page chose `client_ref`, or None."""
         mine = (known for known in self._exchanges.values() if known.author.id == author_id)
-        return next((known for known in mine if known.ref == ref), None) if ref else None
+        return next((known for known in mine if known.client_ref == client_ref), None) if client_ref else None
 
-    def with_row(self, row: int) -> Exchange | None:
-        """The exchange whose reply the core calls `row`."""
+    def find_by_row(self, row: int) -> Exchange | None:
+        """Return the exchange whose reply has this row, or None. No exchange has row 0."""
         return next((known for known in self._exchanges.values() if row and known.reply.row == row), None)
 
-    def seen_by(self, user: User) -> list[Exchange]:
-        """What this user may see, oldest first."""
+    def visible_to(self, user: User) -> list[Exchange]:
+        """Return the exchanges that this user may see, oldest first."""
         return [exchange for exchange in self._exchanges.values() if exchange.is_visible_to(user)]
 
-    def last_of(self, thread: int) -> int:
-        """The row that the next message of a thread replies to: its newest public answer, else where it began."""
+    def newest_row_of(self, thread: int) -> int:
+        """Return the row of the newest public answer in a thread, or that of the answer which began it."""
         rows = [known.reply.row for known in self._exchanges.values() if known.thread == thread and not known.private]
         return next((row for row in reversed(rows) if row), thread)
 
-    def watch(self, watcher: Watcher) -> None:
-        """Tell `watcher` from now on."""
+    def add_watcher(self, watcher: Watcher) -> None:
+        """Tell `watcher` of changes from now on."""
         self._watchers.add(watcher)
 
-    def leave(self, watcher: Watcher) -> None:
-        """Tell it no longer."""
+    def remove_watcher(self, watcher: Watcher) -> None:
+        """Stop telling `watcher` of changes."""
         self._watchers.discard(watcher)
 
-    def tell_typing(self, user: User) -> None:
-        """Tell everybody that `user` is writing."""
+    def notify_typing(self, user: User) -> None:
+        """Tell all watchers that `user` is writing."""
         for watcher in tuple(self._watchers):
-            watcher.typing(user)
+            watcher.user_is_typing(user)
 
-    def _named(self, exchange: Exchange, reply: Reply) -> tuple[tuple[File, str], ...]:
-        """The reply's files with their names: those shown before keep theirs, those no longer shown are let go."""
+    def _name_files(self, exchange: Exchange, reply: Reply) -> tuple[tuple[File, str], ...]:
+        """Return the reply's files with names. Files shown before keep theirs; those no longer shown are retired."""
         before = list(exchange.files)
-        named = []
+        files = []
         for attachment in reply.attachments:
-            file = described(attachment)
+            file = describe(attachment)
             known = next((pair for pair in before if pair[0].is_same(file)), None)
             if known is not None:
                 before.remove(known)
-            named.append(known or (file, self._files.keep(attachment)))
+            files.append(known or (file, self._files.keep(attachment)))
         for _, name in before:
-            self._files.let_go(name)
-            exchange.former.append(name)
-        return tuple(named)
+            self._files.retire(name)
+            exchange.former_files.append(name)
+        return tuple(files)
 
     def _trim(self, private: bool) -> None:
+        """Remove the oldest finished exchanges that are too many of this kind."""
         threads = {known.thread for known in self._exchanges.values() if known.thread}
-        alike = [
+        finished = [
             known
             for known in self._exchanges.values()
             if known.private == private and known.reply.final and known.reply.row not in threads
         ]
-        for exchange in alike[: max(0, len(alike) - (PRIVATE if private else PUBLIC))]:
+        for exchange in finished[
+            : max(0, len(finished) - (MAX_PRIVATE_EXCHANGES if private else MAX_PUBLIC_EXCHANGES))
+        ]:
             self._remove(exchange)
 
     def _remove(self, exchange: Exchange) -> None:
         del self._exchanges[exchange.id]
-        for name in (*exchange.former, *(name for _, name in exchange.files)):
+        for name in (*exchange.former_files, *(name for _, name in exchange.files)):
             self._files.drop(name)
-        self._tell(exchange.id)
+        self._notify(exchange.id)
 
-    def _tell(self, exchange_id: int) -> None:
+    def _notify(self, exchange_id: int) -> None:
         for watcher in tuple(self._watchers):
-            watcher.changed(exchange_id)
+            watcher.exchange_changed(exchange_id)

@@ -1,4 +1,4 @@
-"""The rooms of the chat: which there are, who hears of it, and what each begins with."""
+"""The rooms of the chat: opens and closes them, finds exchanges in them, and tells listeners of changes."""
 
 from __future__ import annotations
 
@@ -20,85 +20,85 @@ if TYPE_CHECKING:
     from bot.storage.key_value import Store
 
 SCOPE = "rooms"
-MOST_ROOMS = 50
-NAME_LENGTH = 32
+MAX_ROOMS = 50
+MAX_NAME_CHARS = 32
 
 
 class Listener(Protocol):
-    """Who is told of rooms, at once; so these must be quick."""
+    """Gets told of changes to the rooms. Its methods are called while the change is made, so they must be quick."""
 
     def rooms_changed(self) -> None:
-        """There are other rooms than before."""
+        """Called when a room was opened or closed."""
 
-    def spoken(self, room: str, user: User) -> None:
-        """Somebody said something in a room that everybody there can see."""
+    def message_arrived(self, room: str, user: User) -> None:
+        """Called when somebody asked something in a room that is visible to everybody there."""
 
 
 class Rooms:
-    """All rooms, by name; "general" is the first, and always there. `store` remembers the others."""
+    """All rooms, by name. “general” always exists; the names of the others are kept in `store`."""
 
     def __init__(self, files: Files, store: Store) -> None:
         self._files = files
         self._store = store
         self._ids: Iterator[int] = itertools.count(1)
-        self._rooms = {GENERAL: self._new(GENERAL)}
+        self._rooms = {GENERAL: self._create(GENERAL)}
         self._listeners: set[Listener] = set()
 
     async def start(self) -> None:
-        """Open the rooms that were made before."""
+        """Open the rooms whose names are stored."""
         for name in await self._store.items(scope=SCOPE):
-            self._rooms.setdefault(name, self._new(name))
+            self._rooms.setdefault(name, self._create(name))
 
     @property
     def names(self) -> list[str]:
-        """ "general", then the others in the order of the alphabet, with their numbers in that of numbers."""
-        return [GENERAL, *sorted((name for name in self._rooms if name != GENERAL), key=_in_order)]
+        """“general”, then the names of the others in alphabetical order, with numbers in them ordered by value."""
+        return [GENERAL, *sorted((name for name in self._rooms if name != GENERAL), key=_natural_order)]
 
     def get(self, name: str) -> Room:
-        """The room of this name, or "general" if there is none."""
+        """Return the room of this name, or “general” if there is none."""
         return self._rooms.get(name, self._rooms[GENERAL])
 
-    def holding(self, exchange_id: int) -> tuple[Room, Exchange] | None:
-        """An exchange, with the room that it is in."""
-        found = ((room, room.get(exchange_id)) for room in self._rooms.values())
-        return next(((room, exchange) for room, exchange in found if exchange is not None), None)
+    def find_exchange(self, exchange_id: int) -> tuple[Room, Exchange] | None:
+        """Return an exchange and the room that it is in, or None."""
+        candidates = ((room, room.get(exchange_id)) for room in self._rooms.values())
+        return next(((room, exchange) for room, exchange in candidates if exchange is not None), None)
 
-    def authors(self) -> list[User]:
-        """Those who spoke lately, with the name that they had last."""
-        return [exchange.author for _, exchange in self._all()]
+    def recent_authors(self) -> list[User]:
+        """Return the authors of all exchanges that are kept, each with the name that they had then."""
+        return [exchange.author for _, exchange in self._all_exchanges()]
 
-    def with_row(self, row: int) -> list[tuple[Room, Exchange]]:
-        """The exchanges whose reply the core calls `row`, each with its room."""
-        return [(room, exchange) for room, exchange in self._all() if row and exchange.reply.row == row]
+    def find_by_row(self, row: int) -> list[tuple[Room, Exchange]]:
+        """Return the exchanges whose reply has this row, each with its room. No exchange has row 0."""
+        return [(room, exchange) for room, exchange in self._all_exchanges() if row and exchange.reply.row == row]
 
-    def of_author(self, user_id: str, rows: Collection[int]) -> list[tuple[Room, Exchange]]:
-        """What somebody asked, and whose reply is one of `rows`, each with its room."""
-        return [both for both in self._all() if both[1].author.id == user_id or both[1].reply.row in rows]
+    def find_of_user(self, user_id: str, rows: Collection[int]) -> list[tuple[Room, Exchange]]:
+        """Return the exchanges that a user began or whose reply has one of `rows`, each with its room."""
+        return [pair for pair in self._all_exchanges() if pair[1].author.id == user_id or pair[1].reply.row in rows]
 
-    def lose(self, name: str) -> None:
-        """Show a file no longer, in whatever room it is."""
+    def remove_file(self, name: str) -> None:
+        """Stop showing a file, whichever room it is in."""
         for room in self._rooms.values():
-            room.lose(name)
+            room.remove_file(name)
 
-    def _all(self) -> list[tuple[Room, Exchange]]:
+    def _all_exchanges(self) -> list[tuple[Room, Exchange]]:
         return [(room, exchange) for room in self._rooms.values() for exchange in room.exchanges]
 
-    async def make(self, typed: str) -> Room:
-        """Open a room. Raises UserError for a name that cannot be one."""
-        name = clean(typed)
+    async def open(self, typed: str) -> Room:
+        """Open a room, whose name is made from what was typed. Raises UserError if there cannot be such a room."""
+        name = clean_room_name(typed)
         if not name:
             raise UserError("A room needs a name of letters or digits, such as “lesson-1”.")
         if name in self._rooms:
             raise UserError("There is a room “{name}” already.", name=name)
-        if len(self._rooms) >= MOST_ROOMS:
-            raise UserError("There can be {most} rooms; close one first.", most=MOST_ROOMS)
+        if len(self._rooms) >= MAX_ROOMS:
+            raise UserError("There can be {most} rooms; close one first.", most=MAX_ROOMS)
         await self._store.set(name, True, scope=SCOPE)
-        room = self._rooms[name] = self._new(name)
-        self._tell()
+        room = self._rooms[name] = self._create(name)
+        self._notify()
         return room
 
     async def close(self, name: str) -> None:
-        """Close a room; what was said in it stays stored, and is there again in a new one of that name."""
+        """Close a room. Its messages stay in the database, and are shown again in a new room of that name."""
         if name == GENERAL:
             raise UserError("The room “{name}” is always there.", name=name)
         if name not in self._rooms:
@@ -107,36 +107,36 @@ class Rooms:
         room = self._rooms.pop(name)
         for exchange in room.exchanges:
             room.show(exchange, Reply(deleted=True))
-        self._tell()
+        self._notify()
 
-    def listen(self, listener: Listener) -> None:
-        """Tell `listener` from now on."""
+    def add_listener(self, listener: Listener) -> None:
+        """Tell `listener` of changes from now on."""
         self._listeners.add(listener)
 
-    def forget(self, listener: Listener) -> None:
-        """Tell it no longer."""
+    def remove_listener(self, listener: Listener) -> None:
+        """Stop telling `listener` of changes."""
         self._listeners.discard(listener)
 
-    def spoken(self, room: Room, user: User) -> None:
-        """Tell everybody that `user` spoke in a room."""
+    def notify_message(self, room: Room, user: User) -> None:
+        """Tell all listeners that `user` asked something in a room."""
         for listener in tuple(self._listeners):
-            listener.spoken(room.name, user)
+            listener.message_arrived(room.name, user)
 
-    def _new(self, name: str) -> Room:
+    def _create(self, name: str) -> Room:
         return Room(self._files, name, self._ids)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in tuple(self._listeners):
             listener.rooms_changed()
 
 
-def _in_order(name: str) -> list[tuple[int, str]]:
-    """A key to sort by: “lesson-2” comes before “lesson-10”."""
+def _natural_order(name: str) -> list[tuple[int, str]]:
+    """Return a sort key that puts “lesson-2” before “lesson-10”."""
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
-def clean(typed: str) -> str:
-    """A name as rooms have it: small letters and digits, with single hyphens for all else between them."""
+def clean_room_name(typed: str) -> str:
+    """Return the name of a room: lower-case letters and digits, with one hyphen for anything else between them."""
     lowered = unicodedata.normalize("NFKC", typed).lower().lstrip("#")
     kept = "".join(char if char.isalnum() else " " for char in lowered)
-    return "-".join(kept.split())[:NAME_LENGTH].strip("-")
+    return "-".join(kept.split())[:MAX_NAME_CHARS].strip("-")

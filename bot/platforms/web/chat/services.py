@@ -1,4 +1,4 @@
-"""What all pages of one chat share."""
+"""The objects that all pages and connections of the web chat share."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from bot.answers.context_factory import PAGES
 from bot.core.errors import RequestRefused
 from bot.core.i18n import translate
 from bot.core.messages import Request
-from bot.platforms.web.access.visitors import user_of
+from bot.platforms.web.access.visitors import read_or_create_secret, user_from_secret
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from bot.app import Bot
     from bot.core.errors import UserError
     from bot.core.messages import Place, User
@@ -21,13 +23,13 @@ if TYPE_CHECKING:
     from bot.platforms.web.chat.files import Files
     from bot.platforms.web.chat.rooms import Rooms
 
-ODDS = "odds"
-"""The command that the page of the dial is: its rules hold for the page, too. Where it is not loaded, everybody may."""
+DIAL_COMMAND = "odds"
+"""The command whose rules hold for the dial page, too. If it is not loaded, everybody may use the page."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebServices:
-    """The bot, the rooms, who moderates them, and the files that pages show and send."""
+    """The bot, the rooms and their answers, the moderators, and the files that pages show and upload."""
 
     bot: Bot
     rooms: Rooms
@@ -36,26 +38,31 @@ class WebServices:
     files: Files
     uploads: Files
 
-    def visitor(self, secret: str, name: str, locale: str) -> User:
-        """The user behind a secret, with the rights that they have in this chat."""
-        user = user_of(secret, name, locale)
+    def identify(self, secret: str, name: str, locale: str) -> User:
+        """Return the user who has this secret, with their present rights in this chat."""
+        user = user_from_secret(secret, name, locale)
         user = replace(user, is_moderator=user.id in self.moderators)
         return self.bot.recognised(user, self.rooms.get("").place())
 
-    async def note(self, error: UserError, user: User, what: str, place: Place | None = None) -> None:
-        """Note for the moderators that `user` was refused something that is no command, if that is what happened.
+    def identify_request(self, request: web.Request) -> User:
+        """Return the user who sends a request, with the name and the locale of its query."""
+        secret = read_or_create_secret(request)
+        return self.identify(secret, request.query.get("name", ""), request.query.get("locale", ""))
 
-        `place` is where; with None the room that is always there.
+    async def record_refusal(self, error: UserError, user: User, what: str, place: Place | None = None) -> None:
+        """Record in the audit that `user` was refused `what`, which is no command. Other errors are not recorded.
+
+        `place` is where it happened; None is the room that always exists.
         """
         if isinstance(error, RequestRefused):
             error.what = error.what or what
             await self.bot.refusals.note(Request(user=user, place=place or self.rooms.get("").place()), error)
 
-    async def links(self, place: Place, user: User) -> list[tuple[str, str]]:
-        """The pages beside the chat that there are for this user: address and name."""
+    async def page_links(self, place: Place, user: User) -> list[tuple[str, str]]:
+        """Return the address and the name of each page beside the chat that this user may open."""
         links: list[tuple[str, str]] = []
-        may = {command.name for command in self.bot.commands_for(user, place)}
-        if ODDS in may or self.bot.registry.get(ODDS) is None:
+        allowed = {command.name for command in self.bot.commands_for(user, place)}
+        if DIAL_COMMAND in allowed or self.bot.registry.get(DIAL_COMMAND) is None:
             links.append((f"/dial?room={quote(place.channel)}", translate("The temperature dial", user.locale)))
         for plugin, pages in (await self.bot.pages(place)).items():
             label = pages[0].title if len(pages) == 1 else translate("Lessons", user.locale)

@@ -1,1 +1,1 @@
-"""The data behind the pages beside the chat: lab, settings, statistics and lessons."""
+"""The pages beside the chat, with their data: the dial of the lab, settings, statistics and lessons."""

@@ -1,4 +1,4 @@
-"""What the pages of the lab ask for: the odds of the next token, and the tokens of an answer."""
+"""The page of the temperature dial, and the probabilities of the next token that it shows."""
 
 from __future__ import annotations
 
@@ -13,159 +13,165 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bot.core.errors import Busy, UserError
 from bot.core.messages import Request
 from bot.platforms.web.access import visitors
-from bot.platforms.web.chat.services import ODDS
-from bot.platforms.web.templates import page
+from bot.platforms.web.chat.services import DIAL_COMMAND
+from bot.platforms.web.pages.errors import error_response
+from bot.platforms.web.templates import render_page
 
 if TYPE_CHECKING:
     from bot.commands.command import Command
     from bot.core.model_events import Candidate, Dial
     from bot.platforms.web.chat.services import WebServices
 
-MOST_TEXT = 2000
-MOST_IDS = 2000
-MOST_PER_VISITOR, MOST = 4, 32
-"""Distributions under way. A page asks anew while its last question, given up meanwhile, may still be answered."""
-Limits = dict[str, tuple[float, float]]
-LIMITS: Limits = {"temperature": (0, 2), "top_p": (0, 1)}
-"""How far the knobs go where no /odds has other limits."""
+MAX_TEXT_CHARS = 2000
+MAX_TOKEN_IDS = 2000
+MAX_DIALS_PER_VISITOR, MAX_DIALS = 4, 32
+"""How many distributions may be computed at once, for one visitor and in all.
+
+One visitor may need several: a page sends a new request while the one that it gave up may still be computed.
+"""
+KnobLimits = dict[str, tuple[float, float]]
+DEFAULT_LIMITS: KnobLimits = {"temperature": (0, 2), "top_p": (0, 1)}
+"""How far the knobs can be turned, unless /odds has other limits."""
 
 
 class DialRequest(BaseModel):
-    """The odds after a text, or after tokens given by their ids: at all temperatures, and as cut for one of them.
+    """A request for the distribution of the token after a text, or after tokens that are given by their ids.
 
-    `writes_on` is a press that goes on with a token, and so a use. Who hides it could as well type the token.
+    `writes_on` says that somebody pressed a token to go on with it, which counts as a use of /odds. Nothing is gained
+    by leaving it out, since the token could be typed as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    text: Annotated[str, Field(max_length=MOST_TEXT)] = ""
-    ids: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], Field(max_length=MOST_IDS)] = ()
+    text: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] = ""
+    ids: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], Field(max_length=MAX_TOKEN_IDS)] = ()
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     top_p: Annotated[float, Field(ge=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
     writes_on: bool = False
 
 
-class Lab:
-    """The routes of the dial."""
+class DialPage:
+    """Routes of the dial page."""
 
-    def __init__(self, house: WebServices) -> None:
-        self._house = house
-        self._asking: Counter[str] = Counter()
+    def __init__(self, services: WebServices) -> None:
+        self._services = services
+        self._in_progress: Counter[str] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
-        """What the lab answers to."""
-        return [web.get("/dial", self._page), web.post("/dial", self._dial)]
+        """Return the routes."""
+        return [web.get("/dial", self._serve_page), web.post("/dial", self._serve_dial)]
 
-    async def _page(self, request: web.Request) -> web.Response:
-        return await page(request, "dial")
+    async def _serve_page(self, request: web.Request) -> web.Response:
+        return await render_page(request, "dial")
 
-    async def _dial(self, request: web.Request) -> web.Response:
-        secret = visitors.secret_of(request) or visitors.new_secret()
-        bot, place = self._house.bot, self._house.rooms.get(request.query.get("room", "")).place()
-        user = bot.recognised(self._house.visitor(secret, "", request.query.get("locale", "")), place)
-        turned, odds = Request(user=user, place=place), bot.registry.get(ODDS)
+    async def _serve_dial(self, request: web.Request) -> web.Response:
+        secret = visitors.read_or_create_secret(request)
+        bot, place = self._services.bot, self._services.rooms.get(request.query.get("room", "")).place()
+        user = bot.recognised(self._services.identify(secret, "", request.query.get("locale", "")), place)
+        press, odds = Request(user=user, place=place), bot.registry.get(DIAL_COMMAND)
         try:
-            # No message, and so nothing that dispatch sees: what it may do is what the buttons under /odds may.
+            # This is no message, so `Bot.prepare` does not see it. It is admitted like a button under /odds.
             if odds is None:
-                bot.admission.pressed(turned, "dial")
+                bot.admission.pressed(press, "dial")
             else:
-                odds = bot.admission.opened(turned, odds)
-            asked, limits = _within(_asked(await request.text()), odds)
-            async with bot.admission.counted(turned, odds) if odds is not None and asked.writes_on else nullcontext():
-                answer = web.json_response(_shown(await self._odds(turned, asked)) | {"limits": limits})
+                odds = bot.admission.opened(press, odds)
+            query, limits = _apply_limits(_parse_request(await request.text()), odds)
+            async with bot.admission.counted(press, odds) if odds is not None and query.writes_on else nullcontext():
+                response = web.json_response(_dial_json(await self._compute_dial(press, query)) | {"limits": limits})
         except UserError as error:
-            await self._house.note(error, user, "dial" if odds is None else ODDS, place)
-            answer = web.json_response({"error": error.sentence.in_language(user.locale)}, status=422)
-        visitors.remember(answer, secret)
-        return answer
+            await self._services.record_refusal(error, user, "dial" if odds is None else DIAL_COMMAND, place)
+            response = error_response(error, user, status=422)
+        visitors.set_visitor_cookie(response, secret)
+        return response
 
-    async def _odds(self, turned: Request, asked: DialRequest) -> Dial:
-        bot, place, user_id = self._house.bot, turned.place, turned.user.id
-        if self._asking[user_id] >= MOST_PER_VISITOR:
+    async def _compute_dial(self, press: Request, query: DialRequest) -> Dial:
+        bot, place, user_id = self._services.bot, press.place, press.user.id
+        if self._in_progress[user_id] >= MAX_DIALS_PER_VISITOR:
             raise Busy("Your last distributions are still being computed; wait for them.", 1)
-        if self._asking.total() >= MOST:
+        if self._in_progress.total() >= MAX_DIALS:
             raise Busy("Too many people are turning the dial at the moment; try again shortly.", 2)
-        self._asking[user_id] += 1
+        self._in_progress[user_id] += 1
         try:
-            if asked.text:
-                bot.safety.check_rules([asked.text], place, draws=False)
-                await bot.safety.check_with_classifier([asked.text], place, user=user_id)
+            if query.text:
+                bot.safety.check_rules([query.text], place, draws=False)
+                await bot.safety.check_with_classifier([query.text], place, user=user_id)
             dial = await bot.models.dial(
-                asked.ids or asked.text,
-                temperature=asked.temperature,
-                top_p=asked.top_p,
-                seed=asked.seed,
+                query.ids or query.text,
+                temperature=query.temperature,
+                top_p=query.top_p,
+                seed=query.seed,
                 model=await bot.settings.model("ask.model", place),
                 user=user_id,
             )
-            if asked.ids:
+            if query.ids:
                 await bot.safety.check_answer(b"".join(dial.prompt).decode(errors="replace"), place, user=user_id)
             return await bot.safety.filter_dial(dial, place)
         finally:
-            self._asking -= Counter({user_id: 1})
+            self._in_progress -= Counter({user_id: 1})
 
 
-def _asked(body: str) -> DialRequest:
+def _parse_request(body: str) -> DialRequest:
     try:
-        asked = DialRequest.model_validate_json(body)
+        query = DialRequest.model_validate_json(body)
     except ValidationError as error:
-        if any((one["loc"], one["type"]) == (("ids",), "too_long") for one in error.errors(include_url=False)):
+        problems = [(problem["loc"], problem["type"]) for problem in error.errors(include_url=False)]
+        if (("ids",), "too_long") in problems:
             sentence = (
                 "The dial goes on with a text of up to {most} tokens, and this one has more; take some of it away."
             )
-            raise UserError(sentence, most=MOST_IDS) from None
+            raise UserError(sentence, most=MAX_TOKEN_IDS) from None
         sentence = "The dial takes a text of 1 to {most} characters and a temperature from 0 to 2."
-        raise UserError(sentence, most=MOST_TEXT) from None
-    if not asked.text and not asked.ids:
+        raise UserError(sentence, most=MAX_TEXT_CHARS) from None
+    if not query.text and not query.ids:
         raise UserError("There is nothing that could be gone on with: type a few words.")
-    return asked
+    return query
 
 
-def _within(asked: DialRequest, odds: Command | None) -> tuple[DialRequest, Limits]:
-    """What is asked, and the limits that /odds has for it; a knob that nobody turned is moved into them.
+def _apply_limits(query: DialRequest, odds: Command | None) -> tuple[DialRequest, KnobLimits]:
+    """Return the request within the limits of /odds, and these limits. A knob that nobody turned is moved into them.
 
-    Raises OptionError for what was turned beyond.
+    Raises OptionError if a knob was turned beyond its limits.
     """
-    limits, moved = dict(LIMITS), {}
-    for name in LIMITS:
+    limits, moved = dict(DEFAULT_LIMITS), {}
+    for name in DEFAULT_LIMITS:
         option = None if odds is None else odds.option(name)
         if option is None or option.minimum is None or option.maximum is None:
             continue
         limits[name] = (option.minimum, option.maximum)
-        value = getattr(asked, name)
-        if name in asked.model_fields_set:
+        value = getattr(query, name)
+        if name in query.model_fields_set:
             option.convert(value)
         else:
             moved[name] = min(max(value, option.minimum), option.maximum)
-    return asked.model_copy(update=moved), limits
+    return query.model_copy(update=moved), limits
 
 
-def _shown(dial: Dial) -> dict[str, Any]:
+def _dial_json(dial: Dial) -> dict[str, Any]:
     return {
         "model": dial.model,
-        "prompt": [_text(piece) for piece in dial.prompt],
+        "prompt": [_encode_bytes(piece) for piece in dial.prompt],
         "ids": list(dial.prompt_ids),
-        "candidates": [_candidate(one) for one in dial.candidates],
-        "drawn": _candidate(dial.drawn),
+        "candidates": [_candidate_json(candidate) for candidate in dial.candidates],
+        "drawn": _candidate_json(dial.drawn),
         "temperatures": list(dial.temperatures),
         "log_sum_exp": list(dial.log_sum_exp),
         "entropy": list(dial.entropy),
     }
 
 
-def _candidate(one: Candidate) -> dict[str, Any]:
+def _candidate_json(candidate: Candidate) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "bytes": _text(one.bytes),
-        "logit": one.logit,
-        "before": one.before,
-        "after": one.after,
-        "ends": one.ends,
-        "hidden": one.hidden,
+        "id": candidate.id,
+        "bytes": _encode_bytes(candidate.bytes),
+        "logit": candidate.logit,
+        "before": candidate.before,
+        "after": candidate.after,
+        "ends": candidate.ends,
+        "hidden": candidate.hidden,
     }
 
 
-def _text(piece: bytes) -> str:
-    """Bytes, which may be a part of a character, for JSON."""
+def _encode_bytes(piece: bytes) -> str:
+    """Return bytes as base64 for JSON; they may be only a part of a character."""
     return base64.b64encode(piece).decode()

@@ -1,4 +1,4 @@
-"""The pages of plugins, such as lessons: what there is to read beside the chat."""
+"""The pages that plugins offer for reading beside the chat, such as lessons."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from bot.answers.context_factory import PAGES
-from bot.platforms.web.templates import page
+from bot.platforms.web.templates import render_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,44 +15,46 @@ if TYPE_CHECKING:
     from bot.core.messages import Page
     from bot.platforms.web.chat.services import WebServices
 
-DATA = "/reading"
+DATA_PATH = "/reading"
 
 
 class LessonPages:
-    """The routes: one page for people, which fetches what it shows.
+    """Routes of the reading page, and of the data that it fetches.
 
-    A plugin that is off in the room that they come from, or in “general” where that is none, has nothing to read.
+    `room` in the query is the room from which the page was opened; “general” if it is missing. A plugin that is
+    switched off there has no pages.
     """
 
-    def __init__(self, house: WebServices) -> None:
-        self._house = house
+    def __init__(self, services: WebServices) -> None:
+        self._services = services
 
     def routes(self) -> list[web.RouteDef]:
-        """What is answered to."""
+        """Return the routes."""
         return [
-            web.get(f"{PAGES}/{{plugin}}", self._shell),
-            web.get(f"{PAGES}/{{plugin}}/{{name}}", self._shell),
-            web.get(f"{DATA}/{{plugin}}", self._list),
-            web.get(f"{DATA}/{{plugin}}/{{name}}", self._one),
+            web.get(f"{PAGES}/{{plugin}}", self._serve_page),
+            web.get(f"{PAGES}/{{plugin}}/{{name}}", self._serve_page),
+            web.get(f"{DATA_PATH}/{{plugin}}", self._serve_list),
+            web.get(f"{DATA_PATH}/{{plugin}}/{{name}}", self._serve_parts),
         ]
 
-    async def _shell(self, request: web.Request) -> web.Response:
-        return await page(request, "read")
+    async def _serve_page(self, request: web.Request) -> web.Response:
+        return await render_page(request, "read")
 
-    async def _list(self, request: web.Request) -> web.Response:
-        pages = await self._pages(request)
+    async def _serve_list(self, request: web.Request) -> web.Response:
+        pages = await self._find_pages(request)
         return web.json_response({"pages": [{"name": page.name, "title": page.title} for page in pages]})
 
-    async def _one(self, request: web.Request) -> web.Response:
-        found = [page for page in await self._pages(request) if page.name == request.match_info["name"]]
-        if not found:
+    async def _serve_parts(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        page = next((page for page in await self._find_pages(request) if page.name == name), None)
+        if page is None:
             raise web.HTTPNotFound(text="There is no such page.")
         parts = [
             {"heading": part.heading, "text": part.text, "anchor": part.anchor, "level": part.level, "ask": part.ask}
-            for part in found[0].parts
+            for part in page.parts
         ]
-        return web.json_response({"title": found[0].title, "parts": parts})
+        return web.json_response({"title": page.title, "parts": parts})
 
-    async def _pages(self, request: web.Request) -> Sequence[Page]:
-        found = await self._house.bot.pages(self._house.rooms.get(request.query.get("room", "")).place())
-        return found.get(request.match_info["plugin"], ())
+    async def _find_pages(self, request: web.Request) -> Sequence[Page]:
+        pages = await self._services.bot.pages(self._services.rooms.get(request.query.get("room", "")).place())
+        return pages.get(request.match_info["plugin"], ())

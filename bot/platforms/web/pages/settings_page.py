@@ -1,4 +1,4 @@
-"""The settings as a page for moderators: every one with its sentence, its scope, and who changed it last."""
+"""The settings page for moderators: each setting with its description, its scope, and who changed it last."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.core.caller import Caller
 from bot.core.errors import PermissionDenied, UserError
-from bot.platforms.web.access import visitors
-from bot.platforms.web.templates import page
+from bot.platforms.web.pages.errors import error_response
+from bot.platforms.web.templates import render_page
 from bot.settings.editor import NOT_ALLOWED, SettingsEditor
 from bot.settings.scopes import home
 from bot.settings.setting import CHANNEL, Scope
@@ -24,85 +24,86 @@ if TYPE_CHECKING:
     from bot.settings.setting import Setting
     from bot.storage.audit import AuditRow
 
-MOST_VALUE = 5000
-DATA = "/settings/data"
+MAX_VALUE_CHARS = 5000
+DATA_PATH = "/settings/data"
 
 
 class SettingChange(BaseModel):
-    """A value for a setting as typed, in a room or, with none named, everywhere; None takes back what was set there."""
+    """A new value for a setting, as typed, for a room, or for the whole chat if that is empty. None resets it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     room: Annotated[str, Field(max_length=64)]
     name: Annotated[str, Field(max_length=200)]
-    value: Annotated[str, Field(max_length=MOST_VALUE)] | None
+    value: Annotated[str, Field(max_length=MAX_VALUE_CHARS)] | None
 
 
 class SettingsPage:
-    """The routes of the page. What it shows and changes is what /config shows and changes."""
+    """Routes of the settings page, which shows and changes the same settings as /config."""
 
-    def __init__(self, house: WebServices) -> None:
-        self._house = house
-        self._audit = Audit(house.bot.database)
+    def __init__(self, services: WebServices) -> None:
+        self._services = services
+        self._audit = Audit(services.bot.database)
 
     def routes(self) -> list[web.RouteDef]:
-        """What it answers to."""
-        return [web.get("/settings", self._page), web.get(DATA, self._show), web.post(DATA, self._change)]
+        """Return the routes."""
+        return [
+            web.get("/settings", self._serve_page),
+            web.get(DATA_PATH, self._serve_data),
+            web.post(DATA_PATH, self._serve_change),
+        ]
 
-    async def _page(self, request: web.Request) -> web.Response:
-        return await page(request, "settings")
+    async def _serve_page(self, request: web.Request) -> web.Response:
+        return await render_page(request, "settings")
 
-    async def _show(self, request: web.Request) -> web.Response:
-        user = self._user(request)
+    async def _serve_data(self, request: web.Request) -> web.Response:
+        user = self._services.identify_request(request)
         try:
-            scope = self._scope(user, request.query.get("room", ""))
+            scope = self._require_scope(user, request.query.get("room", ""))
         except UserError as error:
-            return _refused(error, user)
+            return _refuse(error, user)
         last = await self._last_changes()
-        declared = self._house.bot.settings.declared
-        here = [setting for setting in declared if not scope.channel or _in_rooms(setting)]
-        shown = [await self._shown(setting, scope, user, last) for setting in here]
-        return web.json_response({"rooms": self._house.rooms.names, "settings": shown})
+        declared = self._services.bot.settings.declared
+        listed = [setting for setting in declared if not scope.channel or _applies_to_rooms(setting)]
+        shown = [await self._setting_json(setting, scope, user, last) for setting in listed]
+        return web.json_response({"rooms": self._services.rooms.names, "settings": shown})
 
-    async def _change(self, request: web.Request) -> web.Response:
-        user, settings = self._user(request), self._house.bot.settings
+    async def _serve_change(self, request: web.Request) -> web.Response:
+        user, settings = self._services.identify_request(request), self._services.bot.settings
         try:
-            wanted = self._wanted(await request.text())
-            scope = self._scope(user, wanted.room)
-            await SettingsEditor(settings).set(Caller(user, scope.place), wanted.name, wanted.value, scope)
+            change = self._parse_change(await request.text())
+            scope = self._require_scope(user, change.room)
+            await SettingsEditor(settings).set(Caller(user, scope.place), change.name, change.value, scope)
         except UserError as error:
-            await self._house.note(error, user, "settings")
-            return _refused(error, user)
-        shown = await self._shown(settings.find(wanted.name), scope, user, await self._last_changes())
+            await self._services.record_refusal(error, user, "settings")
+            return _refuse(error, user)
+        shown = await self._setting_json(settings.find(change.name), scope, user, await self._last_changes())
         return web.json_response(shown)
 
-    def _wanted(self, body: str) -> SettingChange:
+    def _parse_change(self, body: str) -> SettingChange:
         try:
             return SettingChange.model_validate_json(body)
         except ValidationError:
-            raise UserError("A value may have {most} characters.", most=MOST_VALUE) from None
+            raise UserError("A value may have {most} characters.", most=MAX_VALUE_CHARS) from None
 
-    def _user(self, request: web.Request) -> User:
-        secret = visitors.secret_of(request) or visitors.new_secret()
-        return self._house.visitor(secret, request.query.get("name", ""), request.query.get("locale", ""))
-
-    def _scope(self, user: User, room: str) -> Scope:
-        Caller(user, self._house.rooms.get("").place()).require_moderator(NOT_ALLOWED)
-        if room and room not in self._house.rooms.names:
+    def _require_scope(self, user: User, room: str) -> Scope:
+        """Return the scope of a room, or of the whole chat. Raises UserError for others than moderators."""
+        Caller(user, self._services.rooms.get("").place()).require_moderator(NOT_ALLOWED)
+        if room and room not in self._services.rooms.names:
             raise UserError("There is no room “{name}”.", name=room)
-        server = home(self._house.rooms.get(room).place())
+        server = home(self._services.rooms.get(room).place())
         return Scope(server.platform, server.server, room)
 
     async def _last_changes(self) -> dict[tuple[str, str], AuditRow]:
-        """The newest entry for each setting and room; "" is the whole chat."""
-        server = home(self._house.rooms.get("").place())
+        """Return the newest audit entry for each setting and room; “” is the whole chat."""
+        server = home(self._services.rooms.get("").place())
         entries = await self._audit.find(server.platform, server.server, AuditFilter(kind=SETTING))
         return {(entry.what, entry.channel): entry for entry in reversed(entries) if not entry.subject}
 
-    async def _shown(
+    async def _setting_json(
         self, setting: Setting, scope: Scope, user: User, last: Mapping[tuple[str, str], AuditRow]
     ) -> dict[str, Any]:
-        settings = self._house.bot.settings
+        settings = self._services.bot.settings
         levels = settings.levels(setting.name, scope.place)
         changed = last.get((setting.name, scope.channel))
         choices = await settings.choices(setting, levels[-1].value)
@@ -122,10 +123,10 @@ class SettingsPage:
         }
 
 
-def _in_rooms(setting: Setting) -> bool:
+def _applies_to_rooms(setting: Setting) -> bool:
     return CHANNEL in setting.scopes
 
 
-def _refused(error: UserError, user: User) -> web.Response:
+def _refuse(error: UserError, user: User) -> web.Response:
     status = 403 if isinstance(error, PermissionDenied) else 422
-    return web.json_response({"error": error.sentence.in_language(user.locale)}, status=status)
+    return error_response(error, user, status=status)

@@ -1,4 +1,4 @@
-"""The statistics as a page for moderators: what /stats tells, as a chart with its tables."""
+"""The statistics page for moderators: the numbers of /stats as a chart and tables."""
 
 from __future__ import annotations
 
@@ -9,60 +9,55 @@ from aiohttp import web
 from bot.core.caller import Caller
 from bot.core.errors import PermissionDenied
 from bot.moderation.statistics import Statistics
-from bot.platforms.web.access import visitors
-from bot.platforms.web.templates import page
+from bot.platforms.web.pages.errors import error_response
+from bot.platforms.web.templates import render_page
 from bot.settings.scopes import home
 
 if TYPE_CHECKING:
-    from bot.core.messages import User
     from bot.moderation.statistics import UsageStatistics
     from bot.platforms.web.chat.services import WebServices
 
-ADDRESS = "/statistics"
-DATA = "/statistics/data"
-SPANS = {"7": 7, "30": 30}
-"""How many days there can be, as they are asked for."""
+PAGE_PATH = "/statistics"
+DATA_PATH = "/statistics/data"
+DAY_CHOICES = {"7": 7, "30": 30}
+"""Numbers of days that can be chosen, keyed by their form in the query."""
 
 
 class StatsPage:
-    """The routes of the page."""
+    """Routes of the statistics page."""
 
-    def __init__(self, house: WebServices) -> None:
-        self._house = house
+    def __init__(self, services: WebServices) -> None:
+        self._services = services
 
     def routes(self) -> list[web.RouteDef]:
-        """What it answers to."""
-        return [web.get(ADDRESS, self._page), web.get(DATA, self._show)]
+        """Return the routes."""
+        return [web.get(PAGE_PATH, self._serve_page), web.get(DATA_PATH, self._serve_data)]
 
-    async def _page(self, request: web.Request) -> web.Response:
-        return await page(request, "statistics")
+    async def _serve_page(self, request: web.Request) -> web.Response:
+        return await render_page(request, "statistics")
 
-    async def _show(self, request: web.Request) -> web.Response:
-        user, bot = self._user(request), self._house.bot
-        days = SPANS.get(request.query.get("days", "7"), 7)
-        place = self._house.rooms.get("").place()
+    async def _serve_data(self, request: web.Request) -> web.Response:
+        user, bot = self._services.identify_request(request), self._services.bot
+        days = DAY_CHOICES.get(request.query.get("days", "7"), 7)
+        place = self._services.rooms.get("").place()
         try:
-            figures = await Statistics(bot.database, bot.registry).last(Caller(user, place), days, home(place))
+            statistics = await Statistics(bot.database, bot.registry).last(Caller(user, place), days, home(place))
         except PermissionDenied as error:
-            return web.json_response({"error": error.sentence.in_language(user.locale)}, status=403)
-        return web.json_response(_plain(figures))
-
-    def _user(self, request: web.Request) -> User:
-        secret = visitors.secret_of(request) or visitors.new_secret()
-        return self._house.visitor(secret, "", request.query.get("locale", ""))
+            return error_response(error, user, status=403)
+        return web.json_response(_statistics_json(statistics))
 
 
-def _plain(figures: UsageStatistics) -> dict[str, Any]:
+def _statistics_json(statistics: UsageStatistics) -> dict[str, Any]:
     commands = []
-    for name, numbers in figures.uses.items():
-        waits, (up, down) = figures.waits.get(name), figures.votes.get(name, (0, 0))
+    for name, numbers in statistics.uses.items():
+        waits, (up, down) = statistics.waits.get(name), statistics.votes.get(name, (0, 0))
         wait = None if waits is None else {"half": waits.half, "most": waits.most}
         commands.append({"name": name, "numbers": numbers, "wait": wait, "up": up, "down": down})
     return {
-        "days": figures.days,
+        "days": statistics.days,
         "commands": commands,
-        "refused": figures.refused,
-        "reasons": list(figures.reasons.items()),
-        "total": figures.total,
-        "failed": figures.failed,
+        "refused": statistics.refused,
+        "reasons": list(statistics.reasons.items()),
+        "total": statistics.total,
+        "failed": statistics.failed,
     }

@@ -1,4 +1,4 @@
-"""The web chat's process is killed in the middle of answers; nothing that was acknowledged is lost."""
+"""Killing the process of the web chat during answers: no message that was acknowledged is lost."""
 
 import asyncio
 import signal
@@ -15,13 +15,13 @@ PEOPLE = 5
 
 
 async def begin(person: Visitor, number: int) -> None:
-    """Ask something, be told that it was taken, and see the first words."""
+    """Ask something, and wait until it is acknowledged and the first words are shown."""
     async with person.page(f"P{number}") as page:
         await page.say(f"/ask seed:{number} question {number}", ref="before the kill")
         await page.until("exchange", lambda message: message["mine"] and message["reply"]["text"])
 
 
-async def test_a_kill_in_the_middle_of_five_answers(models: FakeModels, tmp_path: Path) -> None:
+async def test_no_acknowledged_message_is_lost_when_the_process_is_killed(models: FakeModels, tmp_path: Path) -> None:
     made = Deployment(tmp_path, foreign_models=models.url)
     await asyncio.to_thread(made.start)
     async with AsyncExitStack() as stack:

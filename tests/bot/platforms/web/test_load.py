@@ -1,4 +1,4 @@
-"""Two hundred browsers' worth of WebSockets: every answer streams at once, and what each page costs is printed."""
+"""Load test: two hundred WebSockets whose answers stream at once. Prints the memory for each page."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.load
 PEOPLE, ROOMS = 200, 10
 ANSWER = tuple(f"This is sentence {number}. " for number in range(12))
 HELD_BACK = 4
-"""Sentences that come before the model server is stuck."""
+"""Sentences of each answer that are sent before the model server stalls."""
 
 
 def memory(made: Deployment) -> int:
@@ -27,7 +27,7 @@ def memory(made: Deployment) -> int:
 
 async def make_rooms(made: Deployment) -> list[str]:
     async with Database(made.environment["TEMPERA_DATABASE__URL"]) as database:
-        code = await WebModerators(database).new_code()
+        code = await WebModerators(database).create_code()
     async with visitor(made.web_url) as teacher:
         assert await teacher.sign_in(code) == 303
         async with teacher.page() as page:
@@ -38,7 +38,7 @@ async def make_rooms(made: Deployment) -> list[str]:
 
 
 async def ask(page: Page, number: int) -> None:
-    """Ask, and come back with the first words of the answer."""
+    """Ask something and wait for the first words of the answer."""
     await page.say(f"/ask seed:{number} question {number}")
     await page.until("exchange", lambda message: message["mine"] and message["reply"]["text"])
 

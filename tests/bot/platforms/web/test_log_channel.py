@@ -1,4 +1,4 @@
-"""The log channel in the web chat: a room where moderators alone see its lines."""
+"""The log channel in the web chat: a room in which only moderators see its lines."""
 
 import pytest
 from fakes.platforms.web_page import Page, Visitor
@@ -22,7 +22,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     return ann
 
 
@@ -62,7 +62,7 @@ async def test_moderators_see_the_lines_in_the_room_and_others_do_not(bot: Bot, 
         assert told(other) == []
 
 
-async def test_a_page_that_is_open_is_told_no_more_lines_once_its_rights_are_gone(bot: Bot, teacher: Visitor) -> None:
+async def test_an_open_page_gets_no_more_lines_after_losing_its_rights(bot: Bot, teacher: Visitor) -> None:
     async with teacher.page() as page, teacher.page() as other:
         await choose(bot, "general")
         while not told(page):
@@ -77,12 +77,12 @@ async def test_a_page_that_is_open_is_told_no_more_lines_once_its_rights_are_gon
             assert "Ben" not in str(message)
 
 
-async def test_a_room_that_there_is_not_is_not_taken(bot: Bot, teacher: Visitor) -> None:
+async def test_a_missing_room_is_refused_as_log_channel(bot: Bot, teacher: Visitor) -> None:
     with pytest.raises(OptionError, match=r"audit.channel: I cannot write to attic: there is no such room\."):
         await choose(bot, "attic")
 
 
-async def test_a_room_may_be_typed_with_its_sign(bot: Bot, teacher: Visitor) -> None:
+async def test_a_room_may_be_typed_with_a_hash(bot: Bot, teacher: Visitor) -> None:
     async with teacher.page() as page:
         await choose(bot, "#general")
         while not told(page):

@@ -1,4 +1,4 @@
-"""The parts of the web chat that need no socket."""
+"""Unit tests of the web chat's parts, without a socket."""
 
 import struct
 from itertools import count
@@ -8,30 +8,30 @@ from fakes.model_server.model_api import png
 
 from bot.core.messages import Attachment, Reply, User
 from bot.platforms.web.access.origin_check import OriginCheck, is_loopback
-from bot.platforms.web.access.visitors import JoinCode, clean_filename, clean_name, new_secret, user_of
-from bot.platforms.web.chat import files as stored
+from bot.platforms.web.access.visitors import JoinCode, clean_filename, clean_name, create_secret, user_from_secret
+from bot.platforms.web.chat import files as files_module
 from bot.platforms.web.chat import protocol
-from bot.platforms.web.chat import room as rooms
+from bot.platforms.web.chat import room as room_module
 from bot.platforms.web.chat.files import Files, picture_size
 from bot.platforms.web.chat.room import Room
-from bot.platforms.web.chat.rooms import clean
+from bot.platforms.web.chat.rooms import clean_room_name
 from bot.storage.messages import StoredFile
 
 ANN, BEN = User("a", "Ann"), User("b", "Ben")
 DONE = Reply(text="done", final=True)
 
 
-class Noting:
-    """Notes what it is told."""
+class RecordingWatcher:
+    """Records the calls that it gets."""
 
     def __init__(self) -> None:
-        self.told: list[object] = []
+        self.calls: list[object] = []
 
-    def changed(self, exchange_id: int) -> None:
-        self.told.append(exchange_id)
+    def exchange_changed(self, exchange_id: int) -> None:
+        self.calls.append(exchange_id)
 
-    def typing(self, user: User) -> None:
-        self.told.append(user.name)
+    def user_is_typing(self, user: User) -> None:
+        self.calls.append(user.name)
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ class Noting:
         (b"", None),
     ],
 )
-def test_the_size_stands_in_the_header(data: bytes, size: tuple[int, int] | None) -> None:
+def test_the_size_of_a_picture_is_read_from_its_header(data: bytes, size: tuple[int, int] | None) -> None:
     assert picture_size(data) == size
 
 
-def test_files_are_kept_within_a_bound() -> None:
+def test_newer_files_push_out_older_ones_beyond_the_limit() -> None:
     files = Files(100)
     names = [files.keep(Attachment(str(number), bytes(40))) for number in range(3)]
     assert [files.get(name) is not None for name in names] == [False, True, True]
@@ -64,7 +64,7 @@ def test_files_are_kept_within_a_bound() -> None:
     assert [files.get(name) is not None for name in names[2:]] == [True, True]
 
 
-def test_an_upload_is_its_owners() -> None:
+def test_an_upload_is_only_returned_to_its_owner() -> None:
     files = Files(100)
     name = files.keep(Attachment("a", b"x"), "ann")
     assert files.get(name, "ann") is not None
@@ -91,18 +91,18 @@ def test_an_upload_is_its_owners() -> None:
         ),
     ],
 )
-def test_the_chats_own_names(host: str, names: list[str], own: list[str], others: list[str]) -> None:
-    guard = OriginCheck(host, names)
-    assert [name for name in own if not guard.is_own(name)] == []
-    assert [name for name in others if guard.is_own(name)] == []
+def test_only_the_chats_own_names_are_accepted(host: str, names: list[str], own: list[str], others: list[str]) -> None:
+    check = OriginCheck(host, names)
+    assert [name for name in own if not check.is_own_name(name)] == []
+    assert [name for name in others if check.is_own_name(name)] == []
 
 
-def test_what_is_loopback() -> None:
+def test_only_loopback_addresses_are_loopback() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.evil.example", "")))
 
 
-def test_names() -> None:
+def test_names_are_cleaned() -> None:
     assert clean_name(" A\u202en\0n\n  B ") == "Ann B"
     assert clean_name("x" * 100) == "x" * 32
     assert clean_filename("../../etc/.passwd") == "passwd"
@@ -110,75 +110,80 @@ def test_names() -> None:
     assert clean_filename("..") == "file"
 
 
-def test_the_id_does_not_give_the_secret_away() -> None:
-    secret = new_secret()
-    user = user_of(secret, "", "de-AT")
+def test_a_user_id_does_not_reveal_the_secret() -> None:
+    secret = create_secret()
+    user = user_from_secret(secret, "", "de-AT")
     assert user.id not in secret
     assert (user.locale, user.name, user.is_moderator) == ("de-AT", f"Guest {user.id[:4]}", False)
-    assert user_of(secret, "Ann", "../../x").locale == "en"
+    assert user_from_secret(secret, "Ann", "../../x").locale == "en"
 
 
 def test_tries_of_the_join_code_are_counted_by_network() -> None:
     now = 0.0
     code = JoinCode("secret", clock=lambda: now)
-    assert [code.wait("10.0.0.1") for _ in range(11)] == [0.0] * 10 + [60.0]
-    assert code.wait("10.0.0.2") == 0
+    assert [code.count_try("10.0.0.1") for _ in range(11)] == [0.0] * 10 + [60.0]
+    assert code.count_try("10.0.0.2") == 0
     for number in range(10):
-        code.wait(f"2001:db8::{number}")
-    assert code.wait("2001:db8::ffff") == 60
-    assert code.wait("2001:db8:0:1::1") == 0
+        code.count_try(f"2001:db8::{number}")
+    assert code.count_try("2001:db8::ffff") == 60
+    assert code.count_try("2001:db8:0:1::1") == 0
     now = 59.0
-    assert code.wait("10.0.0.1") == 1.0
+    assert code.count_try("10.0.0.1") == 1.0
     now = 60.0
-    assert code.wait("10.0.0.1") == 0
+    assert code.count_try("10.0.0.1") == 0
     assert code.matches(" secret\n")
     assert not code.matches("Secret")
 
 
 def test_private_exchanges_do_not_push_out_public_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "PUBLIC", 3)
-    monkeypatch.setattr(rooms, "PRIVATE", 2)
+    monkeypatch.setattr(room_module, "MAX_PUBLIC_EXCHANGES", 3)
+    monkeypatch.setattr(room_module, "MAX_PRIVATE_EXCHANGES", 2)
     room = Room(Files(100))
-    running = room.begin(ANN, "running", private=False)
+    running = room.open_exchange(ANN, "running", private=False)
     for number in range(5):
-        room.show(room.begin(ANN, f"public {number}", private=False), DONE)
-        room.show(room.begin(BEN, f"private {number}", private=True), DONE)
-    assert running in room.seen_by(ANN)
-    assert [exchange.question for exchange in room.seen_by(ANN)][1:] == ["public 1", "public 2", "public 3", "public 4"]
-    assert not any(exchange.private for exchange in room.seen_by(ANN))
-    assert [exchange.question for exchange in room.seen_by(BEN) if exchange.private][-1] == "private 4"
+        room.show(room.open_exchange(ANN, f"public {number}", private=False), DONE)
+        room.show(room.open_exchange(BEN, f"private {number}", private=True), DONE)
+    assert running in room.visible_to(ANN)
+    assert [exchange.question for exchange in room.visible_to(ANN)][1:] == [
+        "public 1",
+        "public 2",
+        "public 3",
+        "public 4",
+    ]
+    assert not any(exchange.private for exchange in room.visible_to(ANN))
+    assert [exchange.question for exchange in room.visible_to(BEN) if exchange.private][-1] == "private 4"
 
 
-def test_what_is_finished_and_old_is_kept_no_longer() -> None:
+def test_old_finished_exchanges_are_dropped() -> None:
     room = Room(Files(100))
     for at in (10, 20, 30):
-        room.show(room.begin(ANN, str(at), private=False, at=at), DONE)
-    room.begin(ANN, "running", private=False, at=10)
-    room.forget(before=30)
-    assert [exchange.question for exchange in room.seen_by(ANN)] == ["30", "running"]
+        room.show(room.open_exchange(ANN, str(at), private=False, began=at), DONE)
+    room.open_exchange(ANN, "running", private=False, began=10)
+    room.drop_older_than(30)
+    assert [exchange.question for exchange in room.visible_to(ANN)] == ["30", "running"]
 
 
-def test_what_was_private_stays_private() -> None:
+def test_a_private_exchange_stays_private_when_its_reply_is_not() -> None:
     room = Room(Files(100))
-    exchange = room.begin(ANN, "secret", private=True)
+    exchange = room.open_exchange(ANN, "secret", private=True)
     room.show(exchange, DONE)
-    assert room.seen_by(BEN) == []
+    assert room.visible_to(BEN) == []
 
 
-def test_what_is_unchecked_is_its_authors_until_a_reply_has_a_row() -> None:
+def test_an_unchecked_exchange_is_only_visible_to_its_author_until_its_reply_has_a_row() -> None:
     room = Room(Files(100))
-    asked, refused = (room.begin(ANN, "hi", private=False, unchecked=True) for _ in range(2))
+    asked, refused = (room.open_exchange(ANN, "hi", private=False, unchecked=True) for _ in range(2))
     room.show(asked, Reply(status="waiting"))
-    assert (room.seen_by(ANN), room.seen_by(BEN)) == ([asked, refused], [])
+    assert (room.visible_to(ANN), room.visible_to(BEN)) == ([asked, refused], [])
     room.show(asked, Reply(row=1))
     room.show(refused, Reply(text="no", private=True, error=True, final=True))
-    assert (room.seen_by(ANN), room.seen_by(BEN)) == ([asked, refused], [asked])
+    assert (room.visible_to(ANN), room.visible_to(BEN)) == ([asked, refused], [asked])
 
 
 def test_a_file_keeps_its_name_while_it_is_shown() -> None:
     files = Files(1000)
     room = Room(files)
-    exchange = room.begin(ANN, "draw", private=False)
+    exchange = room.open_exchange(ANN, "draw", private=False)
     seen = []
     for number in count():
         pictures = {0: [b"first"], 1: [b"first"], 2: [b"second"], 3: []}.get(number)
@@ -194,7 +199,7 @@ def test_a_file_keeps_its_name_while_it_is_shown() -> None:
     assert [files.get(name) for name in names] == [None, None]
 
 
-def kept(number: int, file: Attachment) -> StoredFile:
+def stored_file(number: int, file: Attachment) -> StoredFile:
     about = (file.filename, file.media_type, file.alt, file.spoiler, len(file.data), file.data)
     return StoredFile(number, 7, *about)
 
@@ -202,61 +207,61 @@ def kept(number: int, file: Attachment) -> StoredFile:
 def test_stored_files_leave_memory_and_keep_their_names() -> None:
     files = Files()
     room = Room(files)
-    exchange = room.begin(ANN, "draw", private=False)
+    exchange = room.open_exchange(ANN, "draw", private=False)
     pictures = tuple(Attachment(f"{number}.png", png(number, 30, 20)) for number in range(2))
     last = Reply(attachments=pictures, final=True, row=7)
     room.show(exchange, last)
     names = [name for _, name in exchange.files]
-    room.store(exchange, [])
-    room.store(exchange, [kept(1, Attachment("else.png", b"x")), kept(2, pictures[1])])
+    room.release_files(exchange, [])
+    room.release_files(exchange, [stored_file(1, Attachment("else.png", b"x")), stored_file(2, pictures[1])])
     assert [files.get(name) for name in names] == list(pictures)
-    room.store(exchange, [kept(1, pictures[0]), kept(2, pictures[1])])
+    room.release_files(exchange, [stored_file(1, pictures[0]), stored_file(2, pictures[1])])
     assert [files.get(name) for name in names] == [None, None]
-    assert [files.stored(name) for name in names] == [(7, 1), (7, 2)]
+    assert [files.find_stored(name) for name in names] == [(7, 1), (7, 2)]
     assert exchange.reply.attachments == ()
     room.show(exchange, last)
     assert [name for _, name in exchange.files] == names
     assert [files.get(name) for name in names] == [None, None]
-    room.lose(names[0])
+    room.remove_file(names[0])
     assert [name for _, name in exchange.files] == names[1:]
     room.show(exchange, Reply(deleted=True))
-    assert [files.stored(name) for name in names] == [None, None]
+    assert [files.find_stored(name) for name in names] == [None, None]
 
 
-def test_what_was_let_go_makes_room_for_what_is_let_go_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "FORMER_BYTES", 100)
+def test_files_retired_earlier_make_way_for_those_retired_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_module, "MAX_RETIRED_BYTES", 100)
     files = Files()
     names = [files.keep(Attachment(str(number), bytes(40))) for number in range(5)]
     for name in names[:2]:
-        files.let_go(name)
-        files.let_go(name)
+        files.retire(name)
+        files.retire(name)
     files.drop(names[0])
     assert [files.get(name) is not None for name in names] == [False, True, True, True, True]
     for name in names[2:4]:
-        files.let_go(name)
+        files.retire(name)
     assert [files.get(name) is not None for name in names] == [False, False, True, True, True]
 
 
-def test_watchers_are_told_until_they_leave() -> None:
-    room, watcher = Room(Files(100)), Noting()
-    room.watch(watcher)
-    exchange = room.begin(ANN, "hi", private=False)
+def test_watchers_are_told_of_changes_until_they_are_removed() -> None:
+    room, watcher = Room(Files(100)), RecordingWatcher()
+    room.add_watcher(watcher)
+    exchange = room.open_exchange(ANN, "hi", private=False)
     room.show(exchange, DONE)
     room.show(exchange, Reply(deleted=True, final=True))
-    room.tell_typing(BEN)
-    room.leave(watcher)
-    room.begin(ANN, "again", private=False)
-    room.tell_typing(BEN)
-    assert watcher.told == [exchange.id] * 3 + ["Ben"]
+    room.notify_typing(BEN)
+    room.remove_watcher(watcher)
+    room.open_exchange(ANN, "again", private=False)
+    room.notify_typing(BEN)
+    assert watcher.calls == [exchange.id] * 3 + ["Ben"]
     assert room.get(exchange.id) is None
 
 
-def test_only_plain_pictures_are_shown_in_place() -> None:
+def test_only_pictures_without_scripts_are_shown_inline() -> None:
     room = Room(Files(1000))
-    exchange = room.begin(ANN, "draw", private=False)
+    exchange = room.open_exchange(ANN, "draw", private=False)
     svg = Attachment("x.svg", b"<svg/>", media_type="image/svg+xml")
     room.show(exchange, Reply(attachments=(Attachment("x.png", png(1), media_type="image/png", alt="A face."), svg)))
-    sent = protocol.exchange_for(BEN, exchange)["reply"]
+    sent = protocol.exchange_message(BEN, exchange)["reply"]
     assert [(picture["alt"], picture["width"]) for picture in sent["pictures"]] == [("A face.", 16)]
     assert [file["name"] for file in sent["files"]] == ["x.svg"]
 
@@ -272,13 +277,13 @@ def test_only_plain_pictures_are_shown_in_place() -> None:
         ("x" * 31 + " yz", "x" * 31),
     ],
 )
-def test_names_of_rooms(typed: str, name: str) -> None:
-    assert clean(typed) == name
+def test_a_room_name_has_lower_case_letters_digits_and_single_hyphens(typed: str, name: str) -> None:
+    assert clean_room_name(typed) == name
 
 
-def test_a_thread_goes_on_after_its_newest_public_answer() -> None:
+def test_the_next_message_of_a_thread_replies_to_its_newest_public_answer() -> None:
     room = Room(Files(100))
     for row, private in ((5, False), (6, True), (7, False), (8, True)):
-        room.show(room.begin(ANN, "more", private=private, thread=4), Reply(row=row))
-    room.show(room.begin(ANN, "elsewhere", private=False), Reply(row=9))
-    assert (room.last_of(4), room.last_of(9)) == (7, 9)
+        room.show(room.open_exchange(ANN, "more", private=private, thread=4), Reply(row=row))
+    room.show(room.open_exchange(ANN, "elsewhere", private=False), Reply(row=9))
+    assert (room.newest_row_of(4), room.newest_row_of(9)) == (7, 9)

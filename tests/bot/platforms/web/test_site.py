@@ -1,4 +1,4 @@
-"""What the routes of the web chat do with those who keep them busy."""
+"""Limits of uploads in the web chat: time, size and owner."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -30,30 +30,30 @@ async def upload(ann: Visitor, data: bytes | AsyncIterator[bytes]) -> tuple[int,
         return response.status, await response.text()
 
 
-@pytest.mark.parametrize(("limit", "sent"), [("STALLED_SECONDS", stalling), ("UPLOAD_SECONDS", trickling)])
-async def test_a_file_that_does_not_arrive_gives_its_place_to_others(
+@pytest.mark.parametrize(("limit", "sent"), [("UPLOAD_STALL_SECONDS", stalling), ("UPLOAD_TIMEOUT_SECONDS", trickling)])
+async def test_a_stalled_upload_is_ended_to_let_others_in(
     ann: Visitor, monkeypatch: pytest.MonkeyPatch, limit: str, sent: Callable[[], AsyncIterator[bytes]]
 ) -> None:
     async with ann.page():
         with monkeypatch.context() as hasty:
             hasty.setattr(site, limit, 0.2)
-            slow = await asyncio.gather(*(upload(ann, sent()) for _ in range(site.UPLOADS_AT_ONCE)))
+            slow = await asyncio.gather(*(upload(ann, sent()) for _ in range(site.MAX_CONCURRENT_UPLOADS)))
         sentence = "Die Datei kam nicht rechtzeitig an. Versuch es noch einmal, oder mit einer kleineren."
-        assert slow == [(408, sentence)] * site.UPLOADS_AT_ONCE
+        assert slow == [(408, sentence)] * site.MAX_CONCURRENT_UPLOADS
         status, _ = await upload(ann, b"all of it")
         assert status == 200
 
 
-def test_a_file_may_take_longer_than_it_may_stall() -> None:
+def test_an_upload_may_take_longer_than_it_may_stall() -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         connection = BaseProtocol(loop)
         connection.connection_made(asyncio.Transport())
         body = StreamReader(connection, 1 << 16, loop=loop)
-        reading = asyncio.create_task(site._body(make_mocked_request("POST", "/files", payload=body)))
+        reading = asyncio.create_task(site._read_upload(make_mocked_request("POST", "/files", payload=body)))
         for _ in range(3):
             body.feed_data(b"a little")
-            await asyncio.sleep(site.STALLED_SECONDS - 1)
+            await asyncio.sleep(site.UPLOAD_STALL_SECONDS - 1)
         body.feed_eof()
         assert await reading == b"a little" * 3
 

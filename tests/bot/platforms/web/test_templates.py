@@ -1,4 +1,4 @@
-"""The pages as they are sent: all begin alike, and each in the language of whoever reads it."""
+"""The HTML pages: all share their beginning, and each is in the reader's language."""
 
 import re
 from typing import Any
@@ -51,7 +51,7 @@ async def test_all_pages_begin_alike_and_have_a_title_of_their_own(ann: Visitor)
         ("xx;../de", "en", "Settings"),
     ],
 )
-async def test_a_page_is_in_the_first_language_that_it_speaks(
+async def test_a_page_is_in_the_first_accepted_language_that_it_has(
     ann: Visitor, accepted: str, language: str, title: str
 ) -> None:
     page = await got(ann, "/settings", accepted)
@@ -59,12 +59,12 @@ async def test_a_page_is_in_the_first_language_that_it_speaks(
     assert f"<h1 data-t>{title}</h1>" in page
 
 
-async def test_what_is_on_a_page_before_its_scripts_has_no_gaps(ann: Visitor) -> None:
+async def test_a_page_has_no_unfilled_placeholders(ann: Visitor) -> None:
     for path in PATHS:
         assert re.findall(r"\{\w+\}", await got(ann, path)) == []
 
 
-async def test_the_door_speaks_the_readers_language(bot: Bot) -> None:
+async def test_the_login_forms_are_in_the_readers_language(bot: Bot) -> None:
     section = WebSection(port=0, join_code=SecretStr("open sesame"))
     async with WebPlatform(bot, section).serve() as url, visitor(url) as one:
         german = {"Accept-Language": "de", "Origin": url}
@@ -79,7 +79,7 @@ async def test_the_door_speaks_the_readers_language(bot: Bot) -> None:
 
 
 @pytest.mark.parametrize("name", [path.name for path in (STATIC / "css").glob("*.css")])
-def test_browsers_that_know_no_pairs_of_colours_have_the_light_ones(name: str) -> None:
+def test_browsers_without_light_dark_get_the_light_colours(name: str) -> None:
     style = (STATIC / "css" / name).read_text("utf-8")
     before, old, after = style.partition(OLD)
     block, _, rest = after.partition("\n}\n")
@@ -90,7 +90,7 @@ def test_browsers_that_know_no_pairs_of_colours_have_the_light_ones(name: str) -
 
 
 class TestInABrowser:
-    """What people see."""
+    """Tests in a real Chromium."""
 
     pytestmark = MARKS
 
@@ -102,17 +102,17 @@ class TestInABrowser:
             await expect(page.locator(".exchange .markdown")).to_contain_text("temperature debe ser")
 
 
-async def test_a_page_names_every_module_that_it_begins_with(ann: Visitor) -> None:
+async def test_a_page_preloads_every_module_that_it_imports_at_first(ann: Visitor) -> None:
     async with ann.session.get(f"{ann.url}/", headers={"Accept-Language": "de"}) as response:
         head = (await response.text()).split("</head>")[0]
-    ahead = re.findall(rf'<link rel="modulepreload" href="{static_url()}/([^"]+)">', head)
-    assert len(ahead) == len(set(ahead))
-    # Some are reached through others alone, some are fetched when they are needed.
-    assert {"js/chat/composer.js", "js/shared/heat.js", "vendor/purify.es.mjs"} <= set(ahead)
+    preloaded = re.findall(rf'<link rel="modulepreload" href="{static_url()}/([^"]+)">', head)
+    assert len(preloaded) == len(set(preloaded))
+    # Modules that are imported by others are among them, those that are only loaded when needed are not.
+    assert {"js/chat/composer.js", "js/shared/heat.js", "vendor/purify.es.mjs"} <= set(preloaded)
     assert not {"js/chat/app.js", "js/chat/tokens.js", "js/shared/dialview.js", "vendor/highlight/core.min.js"} & set(
-        ahead
+        preloaded
     )
     assert f'<link rel="preload" as="fetch" crossorigin href="{static_url()}/words/de.json">' in head
-    for module in ahead:
+    for module in preloaded:
         async with ann.session.get(f"{ann.url}{static_url()}/{module}") as response:
             assert response.status == 200

@@ -1,4 +1,4 @@
-"""Who is let into the web chat, and where it listens."""
+"""Access to the web chat: security headers, origin checks, the join code, and the address that it listens on."""
 
 import gzip
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from bot.platforms.web import WebPlatform
 from bot.platforms.web.templates import static_url
 
 
-async def test_the_page_is_protected(ann: Visitor) -> None:
+async def test_every_response_has_the_security_headers(ann: Visitor) -> None:
     for path in ("/", f"{static_url()}/js/chat/app.js", "/nothing"):
         async with ann.session.get(ann.url + path) as response:
             policy = response.headers["Content-Security-Policy"]
@@ -31,7 +31,7 @@ async def test_the_page_is_protected(ann: Visitor) -> None:
         assert (cookie["httponly"], cookie["samesite"]) == (True, "Strict")
 
 
-async def test_scripts_travel_compressed(ann: Visitor) -> None:
+async def test_scripts_are_sent_compressed(ann: Visitor) -> None:
     address = f"{ann.url}{static_url()}/vendor/marked.esm.js"
     async with ann.session.get(address, headers={"Accept-Encoding": "gzip"}, auto_decompress=False) as response:
         assert response.headers["Content-Encoding"] == "gzip"
@@ -57,21 +57,21 @@ async def test_scripts_travel_compressed(ann: Visitor) -> None:
         ("GET", "/socket", {"Upgrade": "websocket", "Origin": "https://evil.example"}, 403),
     ],
 )
-async def test_other_pages_are_refused(
+async def test_requests_by_other_websites_are_refused(
     method: str, path: str, headers: dict[str, str], status: int, ann: Visitor
 ) -> None:
     async with ann.session.request(method, ann.url + path, headers=headers) as response:
         assert response.status == status
 
 
-async def test_a_socket_from_another_page_is_refused(ann: Visitor) -> None:
+async def test_a_socket_of_another_website_is_refused(ann: Visitor) -> None:
     for origin in (None, "https://evil.example"):
         with pytest.raises(WSServerHandshakeError) as refused:
             await ann.session.ws_connect(f"{ann.url}/socket", origin=origin)
         assert refused.value.status == 403
 
 
-async def test_behind_a_proxy_the_chat_goes_by_its_name(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_configured_name_is_accepted_behind_a_proxy(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPERA_WEB__NAMES", '["Chat.example.org"]')
     section = load().web.model_copy(update={"port": 0})
     about = {"headers": {"Host": "chat.example.org"}, "origin": "https://chat.example.org"}
@@ -101,7 +101,7 @@ async def test_nothing_is_served_without_the_join_code(bot: Bot) -> None:
             await one.session.ws_connect(f"{one.url}/socket", origin=one.url)
 
 
-async def test_the_join_code_lets_in(bot: Bot) -> None:
+async def test_the_join_code_opens_the_chat(bot: Bot) -> None:
     async with behind_code(bot) as one:
         headers = {"Origin": one.url}
         async with one.session.post(f"{one.url}/join", data={"code": "wrong"}, headers=headers) as response:
@@ -130,7 +130,7 @@ async def test_the_join_code_lets_in(bot: Bot) -> None:
         ("", "/"),
     ],
 )
-async def test_the_door_leads_to_the_page_that_was_wanted_and_to_no_other(bot: Bot, to: str, leads_to: str) -> None:
+async def test_the_join_form_leads_to_the_requested_page_of_the_chat_only(bot: Bot, to: str, leads_to: str) -> None:
     async with behind_code(bot) as one:
         about = {"params": {"to": to}, "headers": {"Origin": one.url}, "allow_redirects": False}
         async with one.session.post(f"{one.url}/join", data={"code": "open sesame"}, **about) as response:
@@ -139,7 +139,7 @@ async def test_the_door_leads_to_the_page_that_was_wanted_and_to_no_other(bot: B
             assert (response.status, response.headers["Location"]) == (303, leads_to)
 
 
-async def test_guessing_the_join_code_is_slow(bot: Bot) -> None:
+async def test_wrong_join_codes_are_limited(bot: Bot) -> None:
     async with behind_code(bot) as one:
         for _ in range(11):
             async with one.session.post(
@@ -150,7 +150,7 @@ async def test_guessing_the_join_code_is_slow(bot: Bot) -> None:
         assert "too many tries" in text
 
 
-async def test_a_class_behind_one_address_gets_in(bot: Bot) -> None:
+async def test_right_join_codes_from_one_address_are_not_limited(bot: Bot) -> None:
     async with behind_code(bot) as one:
         about = {"headers": {"Origin": one.url}, "allow_redirects": False}
         for code, status in [("guess", 403)] * 9 + [("open sesame", 303)] * 12 + [("guess", 403), ("open sesame", 429)]:
@@ -158,13 +158,13 @@ async def test_a_class_behind_one_address_gets_in(bot: Bot) -> None:
                 assert response.status == status
 
 
-def test_it_is_not_open_to_the_network_without_a_code(bot: Bot) -> None:
+def test_it_does_not_listen_on_the_network_without_a_join_code(bot: Bot) -> None:
     for host in ("0.0.0.0", "::", "192.168.1.5", "chat.example"):
         with pytest.raises(ConfigError, match="Set a join code in TEMPERA_WEB__JOIN_CODE"):
             WebPlatform(bot, WebSection(host=host))
 
 
-async def test_where_it_cannot_listen(bot: Bot, url: str) -> None:
+async def test_a_port_that_is_taken_is_reported(bot: Bot, url: str) -> None:
     port = int(url.rpartition(":")[2])
     with pytest.raises(BotError, match=f"Port {port} on 127.0.0.1 is taken by another program"):
         await WebPlatform(bot, WebSection(port=port)).run()

@@ -1,4 +1,4 @@
-"""How somebody becomes a moderator of the web chat."""
+"""Moderators of the web chat: how visitors become moderators, and what they may do."""
 
 import asyncio
 import logging
@@ -22,11 +22,11 @@ from bot.settings.setting import Scope
 from bot.storage.database import Database
 
 
-async def test_the_link_is_printed_and_not_logged(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
-    said: asyncio.Queue[str] = asyncio.Queue()
+async def test_the_teacher_link_is_printed_and_not_logged(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    announced: asyncio.Queue[str] = asyncio.Queue()
     with caplog.at_level(logging.DEBUG):
-        running = asyncio.create_task(WebPlatform(bot, WebSection(port=0), announce=said.put_nowait).run())
-        line = await said.get()
+        running = asyncio.create_task(WebPlatform(bot, WebSection(port=0), announce=announced.put_nowait).run())
+        line = await announced.get()
         address, code = line.split(": ", 1)[1].split("/teacher#")
         async with visitor(address) as ann:
             assert await ann.sign_in(code) == 303
@@ -38,8 +38,8 @@ async def test_the_link_is_printed_and_not_logged(bot: Bot, caplog: pytest.LogCa
     assert code not in caplog.text
 
 
-async def test_a_code_works_once(bot: Bot, ann: Visitor, ben: Visitor) -> None:
-    code = await WebModerators(bot.database).new_code()
+async def test_a_teachers_code_works_once(bot: Bot, ann: Visitor, ben: Visitor) -> None:
+    code = await WebModerators(bot.database).create_code()
     assert await ann.sign_in(f" {code} ") == 303
     assert await ben.sign_in(code) == 403
     assert await ben.sign_in("guess") == 403
@@ -47,19 +47,20 @@ async def test_a_code_works_once(bot: Bot, ann: Visitor, ben: Visitor) -> None:
         assert not page.received[0]["you"]["moderator"]
 
 
-async def test_of_many_who_hurry_one_gets_in(bot: Bot) -> None:
-    doors = [WebModerators(bot.database) for _ in range(8)]
-    code = await doors[0].new_code()
-    tried = await asyncio.gather(
-        *(door.sign_in(code, f"user {number}") for number, door in enumerate(doors)), return_exceptions=True
+async def test_a_code_that_many_use_at_once_signs_one_of_them_in(bot: Bot) -> None:
+    instances = [WebModerators(bot.database) for _ in range(8)]
+    code = await instances[0].create_code()
+    outcomes = await asyncio.gather(
+        *(moderators.sign_in(code, f"user {number}") for number, moderators in enumerate(instances)),
+        return_exceptions=True,
     )
-    assert [type(error) for error in tried if error is not None] == [UserError] * 7
+    assert [type(error) for error in outcomes if error is not None] == [UserError] * 7
 
 
-async def test_a_code_ends(bot: Bot) -> None:
+async def test_a_teachers_code_expires(bot: Bot) -> None:
     now = 1000.0
     moderators = WebModerators(bot.database, clock=lambda: now)
-    code, other = await moderators.new_code(), await moderators.new_code()
+    code, other = await moderators.create_code(), await moderators.create_code()
     now += LINK_SECONDS - 1
     await moderators.sign_in(code, "ann")
     now += 2
@@ -69,8 +70,8 @@ async def test_a_code_ends(bot: Bot) -> None:
     assert "ben" not in moderators
 
 
-async def test_a_look_at_the_link_does_not_use_it(bot: Bot, ann: Visitor) -> None:
-    code = await WebModerators(bot.database).new_code()
+async def test_opening_the_link_does_not_use_the_code_up(bot: Bot, ann: Visitor) -> None:
+    code = await WebModerators(bot.database).create_code()
     async with ann.session.get(f"{ann.url}/teacher?code={code}") as response:
         assert (response.status, response.headers["Cache-Control"]) == (200, "no-store")
     assert await ann.sign_in(code) == 303
@@ -79,23 +80,23 @@ async def test_a_look_at_the_link_does_not_use_it(bot: Bot, ann: Visitor) -> Non
 async def test_a_teacher_needs_no_join_code(bot: Bot) -> None:
     section = WebSection(port=0, join_code=SecretStr("open sesame"))
     async with WebPlatform(bot, section).serve() as url, visitor(url) as ann:
-        assert await ann.sign_in(await WebModerators(bot.database).new_code()) == 303
+        assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
         async with ann.page() as page:
             assert page.received[0]["you"]["moderator"]
 
 
-async def test_guessing_teachers_codes_is_slow(ann: Visitor) -> None:
+async def test_wrong_teachers_codes_are_limited(ann: Visitor) -> None:
     assert [await ann.sign_in("guess") for _ in range(11)][9:] == [403, 429]
 
 
-async def test_a_form_that_cannot_be_read_is_no_try(bot: Bot, ann: Visitor) -> None:
+async def test_a_form_that_cannot_be_read_does_not_count_as_a_try(bot: Bot, ann: Visitor) -> None:
     assert [await ann.sign_in("x" * 20_000) for _ in range(10)] == [413] * 10
-    assert await ann.sign_in(await WebModerators(bot.database).new_code()) == 303
+    assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
 
 
-async def test_many_teachers_behind_one_address_get_in(bot: Bot, ann: Visitor) -> None:
+async def test_right_teachers_codes_from_one_address_are_not_limited(bot: Bot, ann: Visitor) -> None:
     moderators = WebModerators(bot.database)
-    assert {await ann.sign_in(await moderators.new_code()) for _ in range(12)} == {303}
+    assert {await ann.sign_in(await moderators.create_code()) for _ in range(12)} == {303}
 
 
 def helping(folder: Path, *plugins: str) -> Bot:
@@ -108,10 +109,10 @@ def helping(folder: Path, *plugins: str) -> Bot:
     )
 
 
-async def test_moderators_have_their_commands_and_give_them_up(tmp_path: Path) -> None:
+async def test_moderators_have_their_commands_until_they_sign_out(tmp_path: Path) -> None:
     bot = helping(tmp_path, "plugins")
     async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one:
-        await one.sign_in(await WebModerators(bot.database).new_code())
+        await one.sign_in(await WebModerators(bot.database).create_code())
         async with one.page() as page:
             assert "plugins list" in {command["name"] for command in page.received[0]["commands"]}
             await page.send("name", name="Ann")
@@ -126,14 +127,14 @@ async def test_moderators_have_their_commands_and_give_them_up(tmp_path: Path) -
 
 
 async def allowed(page: Page) -> bool:
-    """Whether the page may do what moderators alone may."""
+    """Return whether the page may do what only moderators may."""
     ref = await page.send("close_room", room="general")
     told = await page.until("refused", lambda message: message["ref"] == ref)
     return told["text"] == "The room “general” is always there."
 
 
-async def test_signing_out_in_one_page_counts_in_the_others(bot: Bot, ann: Visitor) -> None:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+async def test_signing_out_in_one_page_holds_in_the_others(bot: Bot, ann: Visitor) -> None:
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     async with ann.page() as page, ann.page() as other:
         assert await allowed(page)
         await other.send("sign_out")
@@ -141,11 +142,11 @@ async def test_signing_out_in_one_page_counts_in_the_others(bot: Bot, ann: Visit
         assert not await allowed(page)
 
 
-async def test_a_teacher_who_has_their_data_deleted_is_none_any_more(tmp_path: Path) -> None:
+async def test_a_teacher_whose_data_is_deleted_is_no_longer_a_moderator(tmp_path: Path) -> None:
     bot = helping(tmp_path, "privacy")
     async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one, visitor(url) as other:
         for teacher in (one, other):
-            assert await teacher.sign_in(await WebModerators(bot.database).new_code()) == 303
+            assert await teacher.sign_in(await WebModerators(bot.database).create_code()) == 303
         async with one.page() as page, other.page() as hers:
             assert await allowed(page)
             await page.say("/privacy delete")
@@ -155,7 +156,7 @@ async def test_a_teacher_who_has_their_data_deleted_is_none_any_more(tmp_path: P
             assert await allowed(hers)
 
 
-async def test_rights_that_a_setting_gives_and_takes_count_in_a_page_that_is_open(bot: Bot, ann: Visitor) -> None:
+async def test_rights_given_and_taken_by_a_setting_hold_in_an_open_page(bot: Bot, ann: Visitor) -> None:
     async with ann.page(name="Ann") as page:
         assert not await allowed(page)
         for users in (page.received[0]["you"]["id"], ""):
@@ -166,10 +167,10 @@ async def test_rights_that_a_setting_gives_and_takes_count_in_a_page_that_is_ope
         assert (await page.final())["author"]["name"] == "Ann"
 
 
-async def test_moderators_have_the_buttons_under_what_others_asked_for_as_long_as_they_are_moderators(
+async def test_moderators_have_the_buttons_under_others_answers_while_they_are_moderators(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     async with ann.page() as hers, ann.page() as elsewhere, ben.page() as his:
         models.gate.clear()
         await his.say("/ask hello")

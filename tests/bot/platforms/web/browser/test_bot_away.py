@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from bot.app import Bot
 from bot.config import WebSection
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.teachers import WebModerators, link
+from bot.platforms.web.access.teachers import WebModerators, teacher_link
 
 pytestmark = MARKS
 
@@ -34,7 +34,7 @@ async def test_the_dial_says_that_the_bot_is_away(url: str, models: FakeModels, 
 
 
 async def test_settings_and_statistics_say_it_until_it_is_back(bot: Bot, url: str, browser: Any) -> None:
-    teachers = link(url, await WebModerators(bot.database).new_code())
+    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers, expected="Failed to load resource") as page:
         await page.get_by_role("button", name="Sign in").click()
         await page.locator("#input").wait_for()

@@ -78,7 +78,7 @@ async def test_it_stays_at_a_room_in_which_others_speak_and_leaves_one_that_is_c
     bot: Bot, url: str, models: FakeModels, browser: Any
 ) -> None:
     async with visitor(url) as teacher:
-        await teacher.sign_in(await WebModerators(bot.database).new_code())
+        await teacher.sign_in(await WebModerators(bot.database).create_code())
         async with teacher.page() as theirs, opened(browser, url) as page:
             await theirs.send("make_room", name="lesson-1")
             await theirs.until("taken")

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from bot.app import Bot
 from bot.config import WebSection
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.teachers import WebModerators, link
+from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.platforms.web.templates import static_url
 
 pytestmark = MARKS
@@ -78,7 +78,7 @@ async def test_the_other_pages_keep_nobody_out(colours: str, bot: Bot, browser: 
         await page.get_by_role("button", name="Come in").click()
         await expect(page.get_by_role("alert")).to_contain_text("That is not the code.")
         assert await violations(page, program) == []
-        await page.goto(link(url, await WebModerators(bot.database).new_code()))
+        await page.goto(teacher_link(url, await WebModerators(bot.database).create_code()))
         assert await violations(page, program) == []
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.locator("#who")).to_contain_text("Moderator")
@@ -176,7 +176,7 @@ async def test_nothing_is_waited_for_before_the_first_paint(url: str, browser: A
 
 
 async def test_a_browser_of_some_years_ago_shows_the_chat_and_its_settings(url: str, bot: Bot, browser: Any) -> None:
-    teachers = link(url, await WebModerators(bot.database).new_code())
+    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers) as page:
         await page.add_init_script("delete Map.groupBy; delete Object.groupBy;")
         await page.get_by_role("button", name="Sign in").click()
@@ -218,10 +218,8 @@ NO_POPOVERS = """
 """
 
 
-async def test_where_there_are_no_popovers_the_appearance_is_chosen_all_the_same(
-    url: str, bot: Bot, browser: Any
-) -> None:
-    teachers = link(url, await WebModerators(bot.database).new_code())
+async def test_the_appearance_can_be_chosen_without_popovers(url: str, bot: Bot, browser: Any) -> None:
+    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers) as page:
         await page.add_init_script(NO_POPOVERS)
         await page.get_by_role("button", name="Sign in").click()
@@ -267,7 +265,7 @@ async def test_a_picture_fills_the_screen_where_a_browser_lets_it(url: str, mode
 
 
 async def test_what_a_mouse_would_uncover_is_there_for_fingers(url: str, bot: Bot, browser: Any) -> None:
-    teachers = link(url, await WebModerators(bot.database).new_code())
+    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     phone = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
     async with opened(browser, teachers, **phone) as page:
         await page.get_by_role("button", name="Sign in").tap()

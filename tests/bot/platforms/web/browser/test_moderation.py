@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.inference.client import ModelClient
-from bot.platforms.web.access.teachers import WebModerators, link
+from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.plugin_host import plugin
 from bot.storage.database import Database
 
@@ -34,7 +34,7 @@ async def say(page: Any, line: str) -> None:
 
 async def test_a_teacher_removes_an_answer_and_times_its_asker_out(url: str, bot: Bot, browser: Any) -> None:
     program = axe()
-    teachers = link(url, await WebModerators(bot.database).new_code())
+    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers) as hers, opened(browser, url) as his:
         await hers.get_by_role("button", name="Sign in").click()
         await expect(hers.locator("#who")).to_be_visible()

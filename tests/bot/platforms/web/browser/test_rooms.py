@@ -8,7 +8,7 @@ from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.platforms.web.access.teachers import WebModerators, link
+from bot.platforms.web.access.teachers import WebModerators, teacher_link
 
 pytestmark = MARKS
 KEEP_SOCKETS = """
@@ -25,10 +25,8 @@ async def say(page: Any, line: str) -> None:
     await page.locator("#input").press("Enter")
 
 
-async def test_a_teacher_opens_a_room_and_somebody_follows(
-    bot: Bot, url: str, models: FakeModels, browser: Any
-) -> None:
-    teachers = link(url, await WebModerators(bot.database).new_code())
+async def test_a_pupil_follows_a_teacher_into_a_new_room(bot: Bot, url: str, models: FakeModels, browser: Any) -> None:
+    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers) as hers, opened(browser, url) as his:
         assert "#" not in hers.url
         await hers.get_by_role("button", name="Sign in").click()
@@ -114,7 +112,7 @@ async def test_who_is_writing_is_shown_for_as_long_as_they_do_in_their_room(
     bot: Bot, url: str, models: FakeModels, browser: Any
 ) -> None:
     async with visitor(url) as ben:
-        await ben.sign_in(await WebModerators(bot.database).new_code())
+        await ben.sign_in(await WebModerators(bot.database).create_code())
         async with ben.page("Ben") as his, opened(browser, url) as page:
             await his.send("make_room", name="lesson-1")
             await his.until("taken")
@@ -254,7 +252,7 @@ LOSE_LINES = """() => {
 
 async def test_a_line_without_an_answer_goes_out_again_in_its_own_room_alone(bot: Bot, url: str, browser: Any) -> None:
     async with visitor(url) as teacher:
-        await teacher.sign_in(await WebModerators(bot.database).new_code())
+        await teacher.sign_in(await WebModerators(bot.database).create_code())
         async with teacher.page() as rooms:
             await rooms.send("make_room", name="lesson-1")
             await rooms.until("taken")

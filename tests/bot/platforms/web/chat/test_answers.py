@@ -1,4 +1,4 @@
-"""How much may be under way in the web chat, and what may be pressed all the same."""
+"""Answers of the web chat: limits of answers under way, forms that are sent twice, and deleted users."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,14 +25,14 @@ ANN = User("a", "Ann")
 
 
 async def running(page: Page, count: int) -> list[int]:
-    """Ask for so many answers; the exchanges of all of them, once they grow."""
+    """Start so many answers and return the ids of their exchanges, once all of them grow."""
     for number in range(count):
         await page.say(f"/ask {number}")
     begun: set[int] = set()
     while len(begun) < count:
         told = await page.read()
         if told["type"] == "refused":
-            # An answer whose end was shown may still count for a moment.
+            # A finished answer may still count for a moment.
             await page.say("/ask once more")
         elif told["type"] == "exchange" and told["reply"]["text"] == "Paris":
             begun.add(told["id"])
@@ -40,19 +40,19 @@ async def running(page: Page, count: int) -> list[int]:
 
 
 async def pressed(page: Page, exchange: int, label: str) -> None:
-    """Press a button that must not be refused."""
+    """Press a button and check that the press is accepted."""
     ref = await page.press(page.exchanges[exchange], label)
     while (told := await page.read()).get("ref") != ref:
         pass
     assert told["type"] == "taken"
 
 
-async def test_who_has_all_answers_under_way_stops_votes_deletes_and_edits(ann: Visitor, models: FakeModels) -> None:
+async def test_at_the_limit_a_visitor_still_stops_votes_deletes_and_edits(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         await page.say("/ask hello")
         over = (await page.final())["id"]
         models.gate.clear()
-        first, *_ = await running(page, answers.MOST_PER_VISITOR)
+        first, *_ = await running(page, answers.MAX_ANSWERS_PER_VISITOR)
         await pressed(page, over, "👍")
         await pressed(page, over, "Edit")
         await pressed(page, over, "Delete")
@@ -66,12 +66,12 @@ async def test_who_has_all_answers_under_way_stops_votes_deletes_and_edits(ann: 
         models.gate.set()
 
 
-async def test_what_starts_an_answer_waits_for_one_to_end(ann: Visitor, models: FakeModels) -> None:
+async def test_at_the_limit_a_button_that_starts_an_answer_is_refused(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         await page.say("/ask hello")
         over = await page.final()
         models.gate.clear()
-        await running(page, answers.MOST_PER_VISITOR)
+        await running(page, answers.MAX_ANSWERS_PER_VISITOR)
         asked = len(models.requests)
         ref = await page.press(page.exchanges[over["id"]], "Again")
         told = await page.until("refused")
@@ -81,12 +81,12 @@ async def test_what_starts_an_answer_waits_for_one_to_end(ann: Visitor, models: 
         models.gate.set()
 
 
-async def test_moderators_are_let_in_where_too_many_ask(
+async def test_moderators_may_ask_beyond_the_common_limit(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "MOST", 1)
+    monkeypatch.setattr(answers, "MAX_ANSWERS", 1)
     async with visitor(ann.url) as teacher:
-        await teacher.sign_in(await WebModerators(bot.database).new_code())
+        await teacher.sign_in(await WebModerators(bot.database).create_code())
         async with ann.page() as hers, ben.page() as his, teacher.page() as theirs:
             models.gate.clear()
             await running(hers, 1)
@@ -97,7 +97,7 @@ async def test_moderators_are_let_in_where_too_many_ask(
             models.gate.set()
 
 
-async def test_what_is_removed_while_somebody_votes_for_it_does_not_come_back(
+async def test_an_answer_deleted_during_a_vote_does_not_come_back(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count, counting, gate = bot.messages.votes, asyncio.Event(), asyncio.Event()
@@ -135,13 +135,13 @@ async def asking(bot: Bot, rooms: Rooms) -> AsyncIterator[WebAnswers]:
         yield under_way
 
 
-def sending(asking: WebAnswers, rooms: Rooms, prompt: str, mark: str = "mine") -> asyncio.Task[Form | None]:
-    """A copy of the form that Ann sends under this mark."""
-    sent = asking.submit(ANN, rooms.get("general"), 0, "c:ask", {"prompt": prompt}, mark)
+def sending(asking: WebAnswers, rooms: Rooms, prompt: str, client_ref: str = "mine") -> asyncio.Task[Form | None]:
+    """Start sending a form as Ann, with this reference."""
+    sent = asking.submit(ANN, rooms.get("general"), 0, "c:ask", {"prompt": prompt}, client_ref)
     return asyncio.create_task(sent)
 
 
-async def test_a_form_that_comes_again_while_it_is_decided_is_told_the_same(
+async def test_copies_of_a_form_sent_at_once_have_one_outcome(
     bot: Bot, asking: WebAnswers, rooms: Rooms, models: FakeModels
 ) -> None:
     plan = bot.settings.plan("safety.level", "standard", Scope("web", "web"))
@@ -156,7 +156,7 @@ async def test_a_form_that_comes_again_while_it_is_decided_is_told_the_same(
     assert models.moderated == ["a banana", "Why?"]
 
 
-async def test_a_form_whose_first_copy_is_cut_short_is_done_by_the_next_one(
+async def test_a_cancelled_form_is_carried_out_by_its_next_copy(
     asking: WebAnswers, rooms: Rooms, models: FakeModels
 ) -> None:
     copies = [sending(asking, rooms, "Why?") for _ in range(3)]
@@ -168,18 +168,16 @@ async def test_a_form_whose_first_copy_is_cut_short_is_done_by_the_next_one(
     assert len(rooms.get("general").exchanges) == 1
 
 
-async def test_of_all_forms_the_last_ones_alone_are_known(
+async def test_only_the_newest_forms_are_remembered(
     asking: WebAnswers, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "REMEMBERED", 1)
-    for mark, begun in (("first", 1), ("second", 2), ("second", 2), ("first", 3)):
-        await sending(asking, rooms, "Why?", mark)
+    monkeypatch.setattr(answers, "MAX_REMEMBERED_FORMS", 1)
+    for client_ref, begun in (("first", 1), ("second", 2), ("second", 2), ("first", 3)):
+        await sending(asking, rooms, "Why?", client_ref)
         assert len(rooms.get("general").exchanges) == begun
 
 
-async def test_what_somebody_sent_is_known_no_longer_once_they_are_deleted(
-    bot: Bot, asking: WebAnswers, rooms: Rooms
-) -> None:
+async def test_forms_of_a_deleted_user_are_forgotten(bot: Bot, asking: WebAnswers, rooms: Rooms) -> None:
     adapter = WebAdapter(rooms, WebModerators(bot.database), asking, Files())
     for deleted, begun in (("b", 1), ("a", 1), ("a", 2)):
         await sending(asking, rooms, "Why?")
@@ -187,9 +185,7 @@ async def test_what_somebody_sent_is_known_no_longer_once_they_are_deleted(
         await adapter.forget_user(deleted, ())
 
 
-async def test_files_that_somebody_sent_are_kept_no_longer_once_they_are_deleted(
-    bot: Bot, asking: WebAnswers, rooms: Rooms
-) -> None:
+async def test_uploads_of_a_deleted_user_are_dropped(bot: Bot, asking: WebAnswers, rooms: Rooms) -> None:
     uploads = Files()
     file = Attachment("cells.txt", b"Cells divide.", "text/plain")
     hers, his = uploads.keep(file, "a"), uploads.keep(file, "b")

@@ -1,4 +1,4 @@
-"""The web chat over real sockets: what pages are told."""
+"""The web chat over real sockets: the messages that pages get."""
 
 import asyncio
 import itertools
@@ -42,7 +42,7 @@ async def test_an_answer_streams_and_its_last_state_arrives(ann: Visitor, models
     assert models.requests[0]["temperature"] == 0.2
 
 
-async def test_a_place_in_the_queue_is_a_status(ann: Visitor, models: FakeModels) -> None:
+async def test_the_place_in_the_queue_is_shown_as_a_status(ann: Visitor, models: FakeModels) -> None:
     models.gate.clear()
     models.place = 3
     async with ann.page() as page:
@@ -62,7 +62,7 @@ async def test_visitors_see_each_others_public_messages(ann: Visitor, ben: Visit
 
 
 @pytest.mark.parametrize("line", ["/help", "/nothing", "/ask temperature:9 hi"])
-async def test_what_is_private_reaches_the_asker_alone(line: str, ann: Visitor, ben: Visitor) -> None:
+async def test_a_private_answer_is_only_shown_to_its_asker(line: str, ann: Visitor, ben: Visitor) -> None:
     async with ann.page() as hers, ben.page() as his:
         await hers.say(line)
         answer = await hers.final()
@@ -74,9 +74,7 @@ async def test_what_is_private_reaches_the_asker_alone(line: str, ann: Visitor, 
         assert line not in str(his.received[1:])
 
 
-async def test_an_answer_that_fails_is_withdrawn_from_the_others(
-    ann: Visitor, ben: Visitor, models: FakeModels
-) -> None:
+async def test_an_answer_that_fails_disappears_for_the_others(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
     models.failure = (503, "The model is still loading.")
     async with ann.page() as hers, ben.page() as his:
         await hers.say("/ask hello")
@@ -87,7 +85,7 @@ async def test_an_answer_that_fails_is_withdrawn_from_the_others(
         assert not his.exchanges
 
 
-async def test_stop_reaches_the_model_server_and_only_the_asker_may(
+async def test_only_the_asker_can_stop_and_stop_reaches_the_model_server(
     ann: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
     models.gate.clear()
@@ -126,7 +124,7 @@ async def test_buttons_change_their_message_or_make_a_new_one(ann: Visitor, ben:
         assert (await hers.until("refused"))["text"] == "This button has expired."
 
 
-async def test_a_button_is_pressed_under_its_own_answer_alone(ann: Visitor) -> None:
+async def test_a_button_only_works_under_its_own_answer(ann: Visitor) -> None:
     async with ann.page() as page:
         await page.say("/ask seed:1 hello")
         first = await page.final()
@@ -164,7 +162,7 @@ async def test_a_lost_connection_does_not_stop_an_answer(ann: Visitor, models: F
         assert (await page.final())["reply"]["text"] == "Paris is the capital of France."
 
 
-async def test_a_message_sent_twice_is_said_once(ann: Visitor) -> None:
+async def test_a_message_sent_twice_is_answered_once(ann: Visitor) -> None:
     async with ann.page() as page:
         await page.say("/ask hello", ref="same")
         await page.final()
@@ -173,7 +171,7 @@ async def test_a_message_sent_twice_is_said_once(ann: Visitor) -> None:
         assert len(page.exchanges) == 1
 
 
-async def test_one_visitor_cannot_take_everything(ann: Visitor, models: FakeModels) -> None:
+async def test_one_visitor_has_a_limit_of_answers_under_way(ann: Visitor, models: FakeModels) -> None:
     models.gate.clear()
     async with ann.page() as page:
         refs = [await page.say(f"/ask {number}") for number in range(9)]
@@ -200,7 +198,7 @@ async def test_pictures_are_shown_from_unguessable_addresses(ann: Visitor) -> No
 
 
 async def read_and_lost(bot: Bot, one: Visitor, page: Page) -> None:
-    """The one picture on the page is read from the database, and gone from the page once it is gone from there."""
+    """Check that the page's only picture is read from the database, and disappears once it is deleted there."""
     (exchange,) = page.exchanges.values()
     (picture,) = exchange["reply"]["pictures"]
     assert (picture["width"], picture["height"], "seed 7" in picture["alt"]) == (384, 384, True)
@@ -228,7 +226,7 @@ async def test_pictures_are_read_from_the_database(bot: Bot, restarted: bool) ->
             await read_and_lost(bot, ben, page)
 
 
-async def test_a_preview_is_there_for_pages_that_come_late(ann: Visitor, models: FakeModels) -> None:
+async def test_a_slow_page_can_still_fetch_a_replaced_preview(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         models.gate.clear()
         await page.say("/imagine a cat")
@@ -244,7 +242,7 @@ async def test_a_preview_is_there_for_pages_that_come_late(ann: Visitor, models:
             assert response.status == 404
 
 
-async def test_too_long_too_large_and_unreadable(ann: Visitor) -> None:
+async def test_long_large_and_unreadable_messages_are_refused(ann: Visitor) -> None:
     async with ann.page() as page:
         await page.say("x" * 65537)
         sentence = "A message may have 65536 characters; this one has 65537."
@@ -316,7 +314,7 @@ async def test_a_button_that_may_not_be_pressed_any_more_says_so_where_it_can_be
         assert "refused" not in [message["type"] for message in page.received]
 
 
-async def test_the_end_stops_answers_and_tells_the_pages(bot: Bot, models: FakeModels) -> None:
+async def test_shutdown_stops_answers_and_closes_the_sockets(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     async with WebPlatform(bot, HERE).serve() as url, visitor(url) as one:
         socket = await one.session.ws_connect(f"{url}/socket", origin=url)
@@ -329,7 +327,7 @@ async def test_the_end_stops_answers_and_tells_the_pages(bot: Bot, models: FakeM
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("web")]
 
 
-async def test_a_restart_keeps_what_was_said(bot: Bot, models: FakeModels) -> None:
+async def test_messages_survive_a_restart(bot: Bot, models: FakeModels) -> None:
     async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, ann.page("Ann") as page:
         for line in ("/face seed:7", "/help", "/ask temperature:0 first"):
             await page.say(line)

@@ -1,4 +1,4 @@
-"""One open page of the web chat that is slow, that sends files in forms, and that completes what is being typed."""
+"""One open page: it reads slowly, sends files in forms, and completes what is typed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ HERE = WebSection(port=0)
 
 
 class Flood(Plugin):
-    """Says more than fits between a server and a page that does not read, and a word more for each turn of the gate."""
+    """Sends more text than the buffers to a page that does not read can hold, and one more word for each release."""
 
     name = "flood"
     much = "x" * (16 << 20)
@@ -29,17 +29,17 @@ class Flood(Plugin):
 
     @command()
     async def flood(self, ctx: Context) -> AsyncIterator[Reply]:
-        """Say much."""
+        """Send a long text."""
         yield Reply(text=self.much)
         for count in range(1, len(self.words) + 1):
             await self.gate.acquire()
             yield Reply(text=self.much + "".join(self.words[:count]), final=count == len(self.words))
 
 
-async def test_a_page_that_does_not_read_blocks_nobody(
+async def test_a_page_that_does_not_read_delays_nobody(
     models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A page that reads nothing answers no heartbeat either; however long the other takes, this one is not given up.
+    # A page that reads nothing answers no heartbeat either, and must not be disconnected for that here.
     monkeypatch.setattr(site, "HEARTBEAT_SECONDS", None)
     flood = Flood()
     flood.gate = asyncio.Semaphore(0)
@@ -59,7 +59,7 @@ async def test_a_page_that_does_not_read_blocks_nobody(
             last = await page.until("exchange", lambda message, word=word: message["reply"]["text"].endswith(word))
         assert last["reply"]["final"]
         assert (await slow.final())["reply"]["text"] == last["reply"]["text"]
-        # What the system's own buffers took, what the server was about to write, and the newest.
+        # Those in the system's buffers, the one that the server was about to send, and the newest.
         seen = [one for one in slow.received if one["type"] == "exchange" and one["reply"]["text"]]
         assert len(seen) <= len(flood.words) // 2
 
@@ -93,7 +93,7 @@ async def sample(models: FakeModels, tmp_path: Path) -> AsyncIterator[Visitor]:
 
 
 async def sent(one: Visitor, data: bytes) -> str:
-    """Send a file; what it is called here."""
+    """Upload a file and return the name that the chat gives it."""
     headers = {"Origin": one.url, "Content-Type": "text/plain"}
     async with one.session.post(f"{one.url}/files?name=C:\\\\notes.txt", data=data, headers=headers) as response:
         return (await response.json())["name"]
@@ -114,10 +114,10 @@ async def test_a_form_takes_a_file(sample: Visitor) -> None:
             assert response.content_type == "application/octet-stream"
 
 
-async def test_a_file_that_was_sent_makes_way_for_newer_ones_of_anybody(
+async def test_uploads_make_way_for_newer_ones_of_any_visitor(
     models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(platform, "UPLOADED_BYTES", 12)
+    monkeypatch.setattr(platform, "MAX_ALL_UPLOADS_BYTES", 12)
     async with reading(models, tmp_path) as ann, visitor(ann.url) as ben, ann.page() as hers, ben.page() as his:
         older, newer = await sent(ann, b"old text"), await sent(ben, b"new text")
         ref = await hers.send("submit", id="c:read", fields={}, files={"file": older})

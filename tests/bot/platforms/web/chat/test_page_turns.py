@@ -1,4 +1,4 @@
-"""Buttons that turn a page, in the web chat: the message shows what they lead to."""
+"""Buttons that turn a page in the web chat: the message is changed in place."""
 
 import asyncio
 from typing import Any
@@ -14,20 +14,20 @@ from bot.storage.database import MessageRow
 
 
 async def opened(page: Page) -> dict[str, Any]:
-    """The picture before its first step."""
+    """Draw a picture and return the message that shows it before its first step."""
     await page.say("/imagine count:1 steps:12 seed:7 a cat")
     how = await pressed(page, await page.final(), "How it was made")
     return await pressed(page, how, "Step by step ▶")
 
 
 async def pressed(page: Page, exchange: dict[str, Any], label: str) -> dict[str, Any]:
-    """The answer in a new message."""
+    """Press a button and return the answer in a new message."""
     await page.press(exchange, label)
     return await page.until("exchange", lambda told: told["id"] > exchange["id"] and told["reply"]["final"])
 
 
 async def turned(page: Page, exchange: dict[str, Any], label: str) -> dict[str, Any]:
-    """The same message, with another page."""
+    """Press a button and return the same message with another page."""
     ref = await page.press(exchange, label)
     assert (await page.until("taken"))["ref"] == ref
     return await page.until("exchange", lambda told: told["id"] == exchange["id"])
@@ -40,7 +40,7 @@ async def picture(visitor: Visitor, exchange: dict[str, Any]) -> bytes:
 
 
 async def stays_away(page: Page) -> None:
-    """What was deleted has not come back by the time that a later answer is there."""
+    """Check that a deleted answer has not come back after a later one was shown."""
     await page.say("/help")
     await page.until("exchange", lambda told: told["question"] == "/help" and told["reply"]["final"])
     assert len(page.exchanges) == 3
@@ -50,7 +50,7 @@ def labels(exchange: dict[str, Any]) -> list[str]:
     return [button["label"] for button in exchange["reply"]["buttons"]]
 
 
-async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
+async def test_turning_a_page_replaces_the_text_the_picture_and_the_buttons(
     ann: Visitor, ben: Visitor, bot: Bot, models: FakeModels
 ) -> None:
     async with ann.page("Ann") as hers, ben.page("Ben") as his:
@@ -79,7 +79,7 @@ async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
         assert again.exchanges[first["id"]]["reply"]["text"] == "After step 6 of 12."
 
 
-async def test_until_it_is_drawn_the_page_before_stays_and_the_chat_goes_on(ann: Visitor, models: FakeModels) -> None:
+async def test_the_old_page_stays_until_the_new_one_is_ready(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         first = await opened(page)
         models.place = 3
@@ -97,7 +97,7 @@ async def test_until_it_is_drawn_the_page_before_stays_and_the_chat_goes_on(ann:
         assert all(one["final"] for one in told[-2:])
 
 
-async def test_what_goes_wrong_is_told_to_whoever_presses_alone(
+async def test_an_error_is_only_shown_to_whoever_pressed(
     ann: Visitor, ben: Visitor, bot: Bot, models: FakeModels
 ) -> None:
     async with ann.page() as hers, ben.page() as his:
@@ -151,7 +151,7 @@ async def test_a_page_that_is_deleted_as_it_is_shown_does_not_come_back(
         await stays_away(page)
 
 
-async def test_it_waits_for_other_answers_to_end(
+async def test_turning_a_page_is_refused_at_the_limit_of_answers(
     ann: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ann.page() as page:
@@ -159,7 +159,7 @@ async def test_it_waits_for_other_answers_to_end(
         models.gate.clear()
         await page.say("/ask hello")
         await page.until("exchange", lambda told: told["reply"]["text"] == "Paris")
-        monkeypatch.setattr(answers, "MOST_PER_VISITOR", 1)
+        monkeypatch.setattr(answers, "MAX_ANSWERS_PER_VISITOR", 1)
         drawn = len(models.requests)
         ref = await page.press(first, "▶")
         told = await page.until("refused")

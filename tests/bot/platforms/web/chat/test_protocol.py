@@ -1,4 +1,4 @@
-"""What goes over the web chat's sockets: for each reader in their language, and done once where it is sent twice."""
+"""Messages over the WebSocket: copies are handled once, and replies are in the reader's language."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from bot.platforms.web.access.teachers import WebModerators
 HERE = WebSection(port=0)
 
 
-async def test_a_form_sent_twice_is_done_once_and_one_that_was_refused_again(ann: Visitor, models: FakeModels) -> None:
+async def test_a_form_sent_twice_is_carried_out_once_and_a_refused_one_again(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         await page.say("/ask")
         form = (await page.until("form"))["id"]
@@ -30,19 +30,19 @@ async def test_a_form_sent_twice_is_done_once_and_one_that_was_refused_again(ann
     assert len(models.requests) == 2
 
 
-async def test_a_page_hears_that_somebody_is_there(ann: Visitor) -> None:
+async def test_a_ping_is_answered_with_a_pong(ann: Visitor) -> None:
     async with ann.page() as page:
         await page.send("ping")
         assert await page.read() == {"type": "pong"}
 
 
 def told(exchange: dict[str, Any]) -> list[str]:
-    """The status and the first buttons of an exchange."""
+    """Return the status and the first button labels of an exchange."""
     reply = exchange["reply"]
     return [reply["status"], *(button["label"] for button in reply["buttons"][:2])]
 
 
-async def test_each_reader_has_stored_answers_in_their_own_language(bot: Bot, models: FakeModels) -> None:
+async def test_stored_answers_are_in_each_readers_language(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, ann.page() as page:
         await page.say("/ask hello")
@@ -51,8 +51,8 @@ async def test_each_reader_has_stored_answers_in_their_own_language(bot: Bot, mo
     english = ["Interrupted: the bot was restarted.", "Again", "Cooler"]
     german = ["Unterbrochen: Der Bot wurde neu gestartet.", "Noch einmal", "Kühler"]
     async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, visitor(url) as ben:
-        await ann.sign_in(await WebModerators(bot.database).new_code())
-        await ben.sign_in(await WebModerators(bot.database).new_code())
+        await ann.sign_in(await WebModerators(bot.database).create_code())
+        await ben.sign_in(await WebModerators(bot.database).create_code())
         async with ann.page(locale="de") as hers, ben.page() as his:
             assert [told(page.received[0]["exchanges"][0]) for page in (hers, his)] == [german, english]
             await hers.press(hers.received[0]["exchanges"][0], "👍")

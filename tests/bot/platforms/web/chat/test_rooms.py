@@ -11,14 +11,14 @@ from bot.platforms.web import WebPlatform, platform
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat import answers, room
 from bot.platforms.web.chat.files import Files
-from bot.platforms.web.chat.room import PUBLIC, Room
+from bot.platforms.web.chat.room import MAX_PUBLIC_EXCHANGES, Room
 
 
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
     async with ann.page():
         pass
-    assert await ann.sign_in(await WebModerators(bot.database).new_code()) == 303
+    assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
     return ann
 
 
@@ -31,7 +31,7 @@ async def opened(page: Page, name: str) -> str:
     return (await page.until("taken", lambda message: message["ref"] == ref))["room"]
 
 
-async def test_what_the_database_keeps_no_longer_is_shown_no_longer(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_messages_beyond_the_retention_time_disappear(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "PURGE_SECONDS", 0.05)
     monkeypatch.setattr(platform, "DAY_SECONDS", 0)
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann:
@@ -42,7 +42,7 @@ async def test_what_the_database_keeps_no_longer_is_shown_no_longer(bot: Bot, mo
             assert not again.exchanges
 
 
-async def test_a_moderator_opens_a_room_which_has_a_conversation_of_its_own(
+async def test_a_room_that_a_moderator_opens_has_its_own_conversation(
     teacher: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
     async with teacher.page() as hers, ben.page() as his:
@@ -62,7 +62,7 @@ async def test_a_moderator_opens_a_room_which_has_a_conversation_of_its_own(
         assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in the lesson"]
 
 
-async def test_rooms_stand_in_the_order_of_their_names_and_numbers(teacher: Visitor) -> None:
+async def test_rooms_are_sorted_by_name_and_by_the_numbers_in_it(teacher: Visitor) -> None:
     async with teacher.page() as page:
         for name in ("lesson-10", "lesson-2", "7b", "lesson", "atelier", "7a"):
             await opened(page, name)
@@ -72,7 +72,7 @@ async def test_rooms_stand_in_the_order_of_their_names_and_numbers(teacher: Visi
         ]  # fmt: skip
 
 
-async def test_who_is_in_a_room_hears_nothing_of_another(teacher: Visitor, ben: Visitor) -> None:
+async def test_a_page_only_gets_the_messages_of_its_room(teacher: Visitor, ben: Visitor) -> None:
     async with teacher.page() as hers:
         await opened(hers, "lesson")
         await hers.send("enter", room="lesson")
@@ -85,7 +85,7 @@ async def test_who_is_in_a_room_hears_nothing_of_another(teacher: Visitor, ben: 
             assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in general"]
 
 
-async def test_a_room_is_opened_and_closed_once_however_often_that_is_sent(bot: Bot, teacher: Visitor) -> None:
+async def test_opening_or_closing_a_room_twice_is_carried_out_once(bot: Bot, teacher: Visitor) -> None:
     for kind, about in (("make_room", {"name": "lesson"}), ("close_room", {"room": "lesson"})):
         for _ in range(2):
             async with teacher.page() as page:
@@ -97,14 +97,14 @@ async def test_a_room_is_opened_and_closed_once_however_often_that_is_sent(bot: 
     assert [row.what for row in await bot.audit.find("web", "web")] == ["close room", "open room"]
 
 
-async def test_only_moderators_make_rooms(ben: Visitor) -> None:
+async def test_only_moderators_open_and_close_rooms(ben: Visitor) -> None:
     async with ben.page() as page:
         for kind, about in (("make_room", {"name": "mine"}), ("close_room", {"room": "general"})):
             await page.send(kind, **about)
             assert (await page.until("refused"))["text"] == "Only moderators can open and close rooms."
 
 
-async def test_names_that_cannot_be_are_refused_with_a_sentence(teacher: Visitor) -> None:
+async def test_invalid_room_names_are_refused_with_a_sentence(teacher: Visitor) -> None:
     async with teacher.page() as page:
         for kind, about, sentence in (
             ("make_room", {"name": "!!"}, "A room needs a name of letters or digits, such as “lesson-1”."),
@@ -116,9 +116,7 @@ async def test_names_that_cannot_be_are_refused_with_a_sentence(teacher: Visitor
             assert (await page.until("refused"))["text"] == sentence
 
 
-async def test_a_closed_room_sends_everybody_away_and_comes_back_with_its_messages(
-    teacher: Visitor, ben: Visitor
-) -> None:
+async def test_visitors_leave_a_closed_room_and_its_messages_come_back_with_it(teacher: Visitor, ben: Visitor) -> None:
     async with teacher.page() as hers:
         await opened(hers, "lesson")
         async with ben.page(room="lesson") as his:
@@ -133,7 +131,7 @@ async def test_a_closed_room_sends_everybody_away_and_comes_back_with_its_messag
             assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask hello"]
 
 
-async def test_what_was_under_way_when_its_room_was_closed_goes_on_in_the_one_that_is_opened_again(
+async def test_an_active_answer_continues_in_its_room_after_that_was_closed_and_opened_again(
     teacher: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
     models.gate.clear()
@@ -155,7 +153,7 @@ async def test_what_was_under_way_when_its_room_was_closed_goes_on_in_the_one_th
             assert (ended["question"], ended["reply"]["text"]) == ("/ask second", "Paris is the capital of France.")
 
 
-async def test_what_was_stopped_says_so_after_a_thumb_and_after_a_restart(bot: Bot, models: FakeModels) -> None:
+async def test_a_stopped_answer_says_so_after_a_vote_and_a_restart(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
         await page.say("/ask hello")
@@ -198,10 +196,10 @@ async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, mod
         assert stored["/ask beside it"] == (0, 0)
 
 
-async def test_a_thread_in_use_goes_on_however_much_is_said_in_its_room(
+async def test_a_thread_in_use_stays_however_much_is_asked_in_its_room(
     ann: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "PUBLIC", 3)
+    monkeypatch.setattr(room, "MAX_PUBLIC_EXCHANGES", 3)
     async with ann.page() as page:
         await page.say("/ask root")
         root = (await page.final())["row"]
@@ -220,7 +218,7 @@ async def test_a_thread_in_use_goes_on_however_much_is_said_in_its_room(
 async def test_a_thread_begins_with_the_same_answer_after_a_restart(
     bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "RESTORED", 2)
+    monkeypatch.setattr(answers, "MAX_RESTORED_MESSAGES", 2)
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
         await page.say("/ask before")
         before = (await page.final())["row"]
@@ -237,7 +235,7 @@ async def test_a_thread_begins_with_the_same_answer_after_a_restart(
         assert (await page.final())["thread"] == root
 
 
-async def test_new_cuts_the_conversation_of_its_thread_and_of_no_other(ann: Visitor, models: FakeModels) -> None:
+async def test_new_only_clears_the_conversation_of_its_thread(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         await page.say("/ask root")
         root = (await page.final())["row"]
@@ -259,7 +257,7 @@ async def test_new_cuts_the_conversation_of_its_thread_and_of_no_other(ann: Visi
         assert contents(models)[::2] == ["root", "more of the root"]
 
 
-async def test_a_reply_continues_the_answer_that_it_names(ann: Visitor, models: FakeModels) -> None:
+async def test_a_reply_continues_the_answer_that_it_replies_to(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         await page.say("/ask one")
         one = await page.final()
@@ -271,7 +269,7 @@ async def test_a_reply_continues_the_answer_that_it_names(ann: Visitor, models: 
         assert contents(models)[::2] == ["one", "more of one"]
 
 
-async def test_nobody_replies_to_what_is_private_or_gone(ann: Visitor, ben: Visitor) -> None:
+async def test_private_and_deleted_answers_cannot_be_replied_to(ann: Visitor, ben: Visitor) -> None:
     async with ann.page() as hers, ben.page() as his:
         await hers.say("/help")
         hidden = (await hers.final())["row"]
@@ -287,7 +285,7 @@ async def test_nobody_replies_to_what_is_private_or_gone(ann: Visitor, ben: Visi
         assert (await hers.until("refused"))["text"] == "What you reply to is no longer here."
 
 
-async def test_who_is_writing_is_told_to_the_others(ann: Visitor, ben: Visitor) -> None:
+async def test_the_others_are_told_who_is_writing(ann: Visitor, ben: Visitor) -> None:
     async with ann.page("Ann") as hers, ben.page() as his:
         await hers.send("typing")
         assert (await his.until("typing"))["who"]["name"] == "Ann"
@@ -296,19 +294,19 @@ async def test_who_is_writing_is_told_to_the_others(ann: Visitor, ben: Visitor) 
         assert not [message for message in hers.received if message["type"] == "typing"]
 
 
-def test_what_is_shown_keeps_its_pictures_however_many_follow() -> None:
+def test_exchanges_that_are_shown_keep_their_pictures() -> None:
     files = Files()
     room = Room(files)
-    for number in range(PUBLIC + 1):
-        exchange = room.begin(User("ann", "Ann"), "draw", private=False)
+    for number in range(MAX_PUBLIC_EXCHANGES + 1):
+        exchange = room.open_exchange(User("ann", "Ann"), "draw", private=False)
         room.show(exchange, Reply(attachments=(Attachment(f"{number}.png", b"x"),), final=True))
-    room.begin(User("ann", "Ann"), "more", private=False)
+    room.open_exchange(User("ann", "Ann"), "more", private=False)
     names = [name for known in room.exchanges for _, name in known.files]
-    assert len(names) == PUBLIC
+    assert len(names) == MAX_PUBLIC_EXCHANGES
     assert all(files.get(name) is not None for name in names)
 
 
-async def test_a_closed_room_takes_its_pictures_out_of_memory(teacher: Visitor, models: FakeModels) -> None:
+async def test_closing_a_room_drops_its_pictures_from_memory(teacher: Visitor, models: FakeModels) -> None:
     async with teacher.page() as page:
         await opened(page, "lesson")
         await page.send("enter", room="lesson")

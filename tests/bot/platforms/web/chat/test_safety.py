@@ -1,4 +1,4 @@
-"""What the web chat shows of a question before it is known that it may be asked."""
+"""Visibility of a question in the web chat until it has passed the safety checks."""
 
 import pytest
 from fakes.model_server.model_api import FakeModels
@@ -15,7 +15,7 @@ LINE = "/ask something that no list knows"
 
 @pytest.fixture(autouse=True)
 async def checked(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The classifier looks at what is asked, and may take as long as it likes."""
+    """Let the classifier check questions, without a time limit."""
     monkeypatch.setattr(checks, "CLASSIFIER_TIMEOUT_SECONDS", None)
     plan = bot.settings.plan("safety.level", "standard", Scope("web", "web"))
     await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
@@ -23,7 +23,7 @@ async def checked(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch)
 
 
 async def caught_up(page: Page) -> list[str]:
-    """The questions that a page was sent until now, its own not among them."""
+    """Return the questions of others that a page has received."""
     # What has changed is sent after the answer to the page itself, and before the next one.
     for _ in range(2):
         await page.send("name", name="Ben")
@@ -51,7 +51,7 @@ async def test_only_the_asker_sees_a_question_until_it_has_passed(
         assert min(late.exchanges) == asked["id"]
 
 
-async def test_what_is_refused_nobody_else_has_seen(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
+async def test_a_refused_question_was_never_shown_to_others(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
     models.scores = {"no list knows": {"hate": 0.99}}
     async with ann.page("Ann") as hers, ben.page() as his:
         await hers.say(LINE)
@@ -63,10 +63,10 @@ async def test_what_is_refused_nobody_else_has_seen(ann: Visitor, ben: Visitor, 
         assert await caught_up(his) == []
 
 
-async def test_other_rooms_hear_of_a_question_once_it_has_passed(
+async def test_other_rooms_are_told_of_a_question_once_it_has_passed(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     async with ann.page("Ann") as hers:
         await hers.send("make_room", name="lesson")
         await hers.until("taken")

@@ -1,4 +1,4 @@
-"""What moderators and others do on pages beside the chat's commands is in the audit, too."""
+"""The audit also records what is done in the web chat without commands: in rooms and on the settings page."""
 
 import pytest
 from fakes.platforms.web_page import Visitor
@@ -10,7 +10,7 @@ from bot.storage.audit import AuditRow
 
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     return ann
 
 
@@ -18,7 +18,7 @@ async def noted(bot: Bot) -> list[AuditRow]:
     return list(await bot.audit.find("web", "web"))
 
 
-async def test_whoever_is_refused_a_room_or_a_setting_is_noted(bot: Bot, ben: Visitor) -> None:
+async def test_a_refused_room_or_setting_is_recorded(bot: Bot, ben: Visitor) -> None:
     async with ben.page(name="Ben") as page:
         await page.send("make_room", name="mine")
         await page.until("refused")
@@ -30,7 +30,7 @@ async def test_whoever_is_refused_a_room_or_a_setting_is_noted(bot: Bot, ben: Vi
     assert found == [("refusal", "settings", "Ben", "moderators"), ("refusal", "rooms", "Ben", "moderators")]
 
 
-async def test_what_is_only_wrong_is_not_noted(bot: Bot, teacher: Visitor) -> None:
+async def test_invalid_input_is_not_recorded_as_a_refusal(bot: Bot, teacher: Visitor) -> None:
     async with teacher.page() as page:
         await page.send("make_room", name="!!")
         await page.until("refused")
@@ -41,7 +41,7 @@ async def test_what_is_only_wrong_is_not_noted(bot: Bot, teacher: Visitor) -> No
     assert await noted(bot) == []
 
 
-async def test_rooms_that_moderators_open_and_close_are_noted(bot: Bot, teacher: Visitor) -> None:
+async def test_opening_and_closing_rooms_is_recorded(bot: Bot, teacher: Visitor) -> None:
     async with teacher.page(name="Ada") as page:
         for kind, about in (("make_room", {"name": "Lesson 1"}), ("close_room", {"room": "lesson-1"})):
             ref = await page.send(kind, **about)

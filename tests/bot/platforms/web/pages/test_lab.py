@@ -1,4 +1,4 @@
-"""What the lab's pages ask the chat for, over real sockets."""
+"""The dial page's requests and the tokens of answers, over real sockets."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators
-from bot.platforms.web.chat.protocol import tokens
+from bot.platforms.web.chat.protocol import tokens_json
 from bot.plugin_host import plugin
 from bot.safety.errors import SENTENCES, WITHHELD
 from bot.settings.scopes import home
@@ -50,7 +50,7 @@ async def test_one_answer_holds_the_odds_at_every_temperature(ann: Visitor) -> N
     assert [candidate["id"] for candidate in dial["candidates"] if candidate["ends"]]
 
 
-async def test_the_text_is_gone_on_with_by_the_ids_of_its_tokens(ann: Visitor, models: FakeModels) -> None:
+async def test_a_text_is_continued_by_the_ids_of_its_tokens(ann: Visitor, models: FakeModels) -> None:
     _, dial = await turned(ann, text="The cat")
     chosen = dial["candidates"][1]
     _, after = await turned(ann, ids=[*dial["ids"], chosen["id"]], temperature=0.5, top_p=0.4, seed=2)
@@ -61,14 +61,14 @@ async def test_the_text_is_gone_on_with_by_the_ids_of_its_tokens(ann: Visitor, m
     assert models.requests[-1]["user"] != ""
 
 
-async def test_it_turns_the_model_that_is_chosen_for_ask(bot: Bot, ann: Visitor, models: FakeModels) -> None:
+async def test_the_dial_uses_the_model_chosen_for_ask(bot: Bot, ann: Visitor, models: FakeModels) -> None:
     models.listed["other-chat"] = "chat"
     mod = User("m", "Mod", is_moderator=True)
     await bot.settings.write([bot.settings.plan("ask.model", "other-chat", home(Place("web", "", "web")))], mod)
     assert (await turned(ann, text="The cat"))[1]["model"] == "other-chat"
 
 
-async def test_what_the_dial_cannot_take_is_refused_with_a_sentence(ann: Visitor, models: FakeModels) -> None:
+async def test_invalid_dial_requests_are_refused_with_a_sentence(ann: Visitor, models: FakeModels) -> None:
     limits = "The dial takes a text of 1 to 2000 characters and a temperature from 0 to 2."
     longer = "The dial goes on with a text of up to 2000 tokens, and this one has more; take some of it away."
     for question, sentence in (
@@ -83,7 +83,7 @@ async def test_what_the_dial_cannot_take_is_refused_with_a_sentence(ann: Visitor
     assert await turned(ann, text="hello") == (422, {"error": "The model is still loading."})
 
 
-async def test_one_visitor_cannot_turn_all_dials(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
+async def test_one_visitor_has_a_limit_of_dial_requests(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
     async with ann.page():
         models.gate.clear()
         slow = [asyncio.create_task(turned(ann, text=f"text {number}")) for number in range(4)]
@@ -97,7 +97,7 @@ async def test_one_visitor_cannot_turn_all_dials(ann: Visitor, ben: Visitor, mod
         assert (await turned(ann, text="one more"))[0] == 200
 
 
-async def test_an_answer_tells_its_tokens_and_is_forked(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
+async def test_an_answer_shows_its_tokens_and_can_be_forked(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
     async with ann.page() as page, ben.page() as his:
         await page.say("/ask hello")
         answer = await page.final()
@@ -115,13 +115,11 @@ async def test_an_answer_tells_its_tokens_and_is_forked(ann: Visitor, ben: Visit
     assert models.requests[-1]["continue_final_message"]
 
 
-def test_a_token_that_was_hardly_possible_is_told_with_how_improbable_it_was() -> None:
-    assert tokens([Token("x", 1.23456789e-12, (LikelyToken("y", 2e-9),))]) == [["x", 1.23457e-12, [["y", 2e-9]]]]
+def test_tiny_probabilities_are_not_rounded_to_zero() -> None:
+    assert tokens_json([Token("x", 1.23456789e-12, (LikelyToken("y", 2e-9),))]) == [["x", 1.23457e-12, [["y", 2e-9]]]]
 
 
-async def test_what_no_answer_may_hold_is_hidden_among_what_might_come(
-    ann: Visitor, bot: Bot, models: FakeModels
-) -> None:
+async def test_blocked_words_are_hidden_among_the_candidates(ann: Visitor, bot: Bot, models: FakeModels) -> None:
     place = home(Place("web", "", "web"))
     await bot.settings.write([bot.settings.plan("safety.words", "so, floor", place)], User("m", "M", is_moderator=True))
     status, dial = await turned(ann, text="The cat sat on the", seed=VOCABULARY.index(" floor"))
@@ -142,7 +140,7 @@ async def test_what_no_answer_may_hold_is_hidden_among_what_might_come(
     assert " so" not in likely
 
 
-async def test_nobody_is_told_the_tokens_of_what_is_private_or_gone(ann: Visitor, ben: Visitor) -> None:
+async def test_tokens_of_private_and_deleted_answers_are_not_shown_to_others(ann: Visitor, ben: Visitor) -> None:
     async with ann.page() as hers, ben.page() as his:
         await hers.say("/help")
         hidden = await hers.final()
@@ -156,7 +154,7 @@ async def test_nobody_is_told_the_tokens_of_what_is_private_or_gone(ann: Visitor
         assert (await hers.until("refused"))["text"] == "This has expired: it is no longer stored."
 
 
-async def test_who_is_timed_out_turns_no_dial(ann: Visitor, bot: Bot, models: FakeModels) -> None:
+async def test_a_user_in_timeout_cannot_use_the_dial(ann: Visitor, bot: Bot, models: FakeModels) -> None:
     async with ann.page("Ann") as page:
         me = page.received[0]["you"]
     place = Place("web", "general", server="web")
@@ -168,7 +166,7 @@ async def test_who_is_timed_out_turns_no_dial(ann: Visitor, bot: Bot, models: Fa
     assert models.requests == []
 
 
-async def test_what_is_typed_and_drawn_passes_the_safety_checks(ann: Visitor, bot: Bot, models: FakeModels) -> None:
+async def test_typed_texts_and_drawn_tokens_pass_the_safety_checks(ann: Visitor, bot: Bot, models: FakeModels) -> None:
     mod = User("m", "Mod", is_moderator=True)
     place = home(Place("web", "", "web"))
     await bot.settings.write([bot.settings.plan("safety.level", "classroom", place)], mod)
@@ -188,7 +186,7 @@ async def test_what_is_typed_and_drawn_passes_the_safety_checks(ann: Visitor, bo
 
 @pytest.fixture
 async def with_lab(models: FakeModels, tmp_path: Path) -> AsyncIterator[tuple[Bot, Visitor]]:
-    """A bot that has /odds, and somebody who visits its web chat."""
+    """Yield a bot with /odds and a visitor of its web chat."""
     plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
     bot = Bot(
         ModelClient(models.url),
@@ -210,10 +208,10 @@ async def linked(person: Visitor, room: str) -> bool:
         return f"/dial?room={room}" in [one["url"] for one in page.received[-1]["links"]]
 
 
-async def test_the_dial_is_there_where_odds_is(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
+async def test_the_dial_is_available_where_odds_is(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
     bot, ann = with_lab
     async with visitor(ann.url) as teacher:
-        await teacher.sign_in(await WebModerators(bot.database).new_code())
+        await teacher.sign_in(await WebModerators(bot.database).create_code())
         async with teacher.page() as page:
             await page.send("make_room", name="lesson-1")
             await page.until("taken")
@@ -234,7 +232,7 @@ async def test_the_dial_is_there_where_odds_is(with_lab: tuple[Bot, Visitor], mo
     assert refused == [("odds", "off", "lesson-1"), ("odds", "channel", "general")]
 
 
-async def test_what_writes_on_is_a_use_and_what_only_turns_is_none(
+async def test_continuing_a_text_counts_as_a_use_and_turning_the_dial_does_not(
     with_lab: tuple[Bot, Visitor], models: FakeModels
 ) -> None:
     bot, ann = with_lab
@@ -253,7 +251,7 @@ async def test_what_writes_on_is_a_use_and_what_only_turns_is_none(
     assert re.match("The limit here is 1 per hour for each person, and yours is used up.", answer["error"])
 
 
-async def test_the_knobs_go_as_far_as_moderators_let_odds_go(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
+async def test_the_knobs_have_the_limits_of_odds(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
     bot, ann = with_lab
     _, free = await turned(ann, text="The cat")
     assert free["limits"] == {"temperature": [0, 2], "top_p": [0, 1]}

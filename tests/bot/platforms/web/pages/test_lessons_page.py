@@ -1,4 +1,4 @@
-"""Lessons as pages of the web chat: what is served, and that a lesson can do nothing to its readers."""
+"""Lessons as pages of the web chat: the data that is served, and that HTML in a lesson cannot run."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -57,7 +57,7 @@ MARKED = """# Marked
 
 [later]: javascript:alert(4)
 """
-"""Markdown alone is shown as it was written; among HTML it is told from what was read."""
+"""A lesson of Markdown alone is shown as written; one with HTML is shown as it was parsed."""
 TEACHER = User("m", "Mod", is_moderator=True)
 HEBREW = "# חתולים\n\nחתולים מגרגרים.\n"
 
@@ -97,7 +97,7 @@ async def test_the_lessons_are_listed_and_each_comes_in_parts(ann: Visitor) -> N
 
 
 @pytest.mark.parametrize("path", ["/reading/explain/none", "/reading/none/pets"])
-async def test_what_is_not_there(ann: Visitor, path: str) -> None:
+async def test_unknown_pages_are_not_found(ann: Visitor, path: str) -> None:
     async with ann.session.get(f"{ann.url}{path}") as response:
         assert response.status == 404
         assert await response.text() == "There is no such page."
@@ -110,8 +110,8 @@ async def test_the_chat_links_to_the_lessons(ann: Visitor) -> None:
 
 @pytest.fixture
 async def in_one_room(bot: Bot, ann: Visitor) -> None:
-    """Lessons are off in the chat, and on in the room “lesson-1” alone."""
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    """Switch lessons off in the whole chat, and on in the room “lesson-1”."""
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     async with ann.page() as page:
         await page.send("make_room", name="lesson-1")
         await page.until("taken")
@@ -120,7 +120,7 @@ async def in_one_room(bot: Bot, ann: Visitor) -> None:
 
 
 @pytest.mark.usefixtures("in_one_room")
-async def test_the_lessons_are_those_of_the_room_that_one_comes_from(ben: Visitor) -> None:
+async def test_lessons_are_those_of_the_room_the_page_was_opened_from(ben: Visitor) -> None:
     async with ben.page(room="lesson-1") as page:
         assert {"url": "/read/explain?room=lesson-1", "label": "Lessons"} in page.received[0]["links"]
         await page.say("/explain why do cats purr?")
@@ -132,7 +132,7 @@ async def test_the_lessons_are_those_of_the_room_that_one_comes_from(ben: Visito
         assert response.status == 404
 
 
-async def test_whoever_lacks_the_code_is_led_to_the_door(bot: Bot) -> None:
+async def test_lessons_redirect_to_the_join_form_without_the_code(bot: Bot) -> None:
     async with WebPlatform(bot, WebSection(port=0, join_code="egg")).serve() as url, visitor(url) as one:
         async with one.session.get(f"{url}/read/explain/pets", allow_redirects=False) as response:
             assert (response.status, response.headers["Location"]) == (303, "/join?to=/read/explain/pets")
@@ -141,7 +141,7 @@ async def test_whoever_lacks_the_code_is_led_to_the_door(bot: Bot) -> None:
 
 
 class TestInABrowser:
-    """What people see."""
+    """Tests in a real Chromium."""
 
     pytestmark = MARKS
 
@@ -161,7 +161,7 @@ class TestInABrowser:
             await expect(page.locator(".pages a")).to_have_count(4)
 
     @pytest.mark.usefixtures("in_one_room")
-    async def test_whoever_reads_in_a_room_goes_back_to_it(self, url: str, browser: Any) -> None:
+    async def test_the_lesson_leads_back_to_the_room_it_was_opened_from(self, url: str, browser: Any) -> None:
         async with opened(browser, f"{url}/#lesson-1") as page:
             title = page.locator("#title")
             for link in ("Lessons", "The temperature dial"):
@@ -213,7 +213,7 @@ class TestInABrowser:
             assert directions == ["rtl"] * 3
 
     @pytest.mark.parametrize("name", ["nasty", "marked"])
-    async def test_a_lesson_can_do_nothing_to_its_readers(self, url: str, name: str, browser: Any) -> None:
+    async def test_html_in_a_lesson_cannot_run(self, url: str, name: str, browser: Any) -> None:
         async with opened(browser, f"{url}/read/explain/{name}") as page:
             await expect(page.locator("section").nth(1)).to_be_visible()
             assert await page.locator("#text :is(script, img, iframe, object, style)").count() == 0
@@ -223,7 +223,7 @@ class TestInABrowser:
             assert ("https://example.org/" in hrefs) is (name == "marked")
 
     @pytest.mark.parametrize("colours", ["light", "dark"])
-    async def test_lessons_keep_nobody_out(self, url: str, colours: str, browser: Any) -> None:
+    async def test_lessons_are_accessible(self, url: str, colours: str, browser: Any) -> None:
         program = axe()
         async with opened(browser, url, color_scheme=colours, expected="404") as page:
             for size in ({"width": 1280, "height": 800}, {"width": 360, "height": 640}):
@@ -254,9 +254,7 @@ class TestInABrowser:
             await expect(page.locator("#input")).to_be_visible()
 
     @pytest.mark.parametrize("status", [0, 502, 503])
-    async def test_a_page_that_cannot_be_had_for_now_is_not_said_to_be_gone(
-        self, url: str, status: int, browser: Any
-    ) -> None:
+    async def test_a_page_that_fails_to_load_is_not_called_missing(self, url: str, status: int, browser: Any) -> None:
         async with opened(browser, url, expected="Failed to load resource") as page:
             proxy = {"status": status, "content_type": "text/html", "body": "<p>"}
             await page.route("**/reading/**", lambda route: route.fulfill(**proxy) if status else route.abort())

@@ -14,7 +14,7 @@ from bot.app import Bot
 from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.core.messages import Place, User
-from bot.platforms.web.access.teachers import WebModerators, link
+from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.settings.editor import SettingsEditor, SettingsView
 from bot.settings.scopes import Scope
 
@@ -35,7 +35,7 @@ async def asked(person: Visitor, room: str = "", **change: Any) -> tuple[int, di
 
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     return ann
 
 
@@ -52,7 +52,7 @@ async def test_every_setting_has_its_sentence_and_says_where_its_value_comes_fro
     assert (before["value"], before["where"], before["here"], before["changed"]) == (2, "default", False, None)
 
 
-async def test_nothing_is_set_for_a_room_that_there_is_not_but_it_can_be_taken_back(bot: Bot, teacher: Visitor) -> None:
+async def test_settings_of_a_missing_room_cannot_be_set_but_can_be_reset(bot: Bot, teacher: Visitor) -> None:
     lesson, wrong = Scope("web", "web", "lesson-1"), Scope("web", "web", "leson-1")
     async with teacher.page() as page:
         await page.send("make_room", name="lesson-1")
@@ -63,7 +63,7 @@ async def test_nothing_is_set_for_a_room_that_there_is_not_but_it_can_be_taken_b
     assert (await bot.settings.typed("ask.enabled", None, wrong)).scope == wrong
 
 
-async def test_what_was_exported_is_imported_though_a_room_of_it_is_closed(bot: Bot, teacher: Visitor) -> None:
+async def test_exported_settings_are_imported_even_if_a_room_is_closed(bot: Bot, teacher: Visitor) -> None:
     caller = Caller(User("m", "Mod", is_moderator=True), Place("web", "general", "web"))
     here = SettingsView(bot.settings, caller)
     chat, lesson = here.scope(), Scope("web", "web", "lesson-1")
@@ -82,14 +82,14 @@ async def test_what_was_exported_is_imported_though_a_room_of_it_is_closed(bot: 
     assert here.within(chat) == before
 
 
-async def test_settings_stand_in_groups_that_have_names_for_people(teacher: Visitor) -> None:
+async def test_settings_are_in_groups_with_readable_names(teacher: Visitor) -> None:
     async with teacher.session.get(f"{teacher.url}/settings/data?name=Ada&locale=de&room=") as response:
         groups = {setting["group"] for setting in (await response.json())["settings"]}
     assert {"Moderatoren", "Wie oft man fragen darf", "Sprachmodell (/ask)", "Das Protokoll (/audit)"} <= groups
     assert all(group[0].isupper() for group in groups)
 
 
-async def test_models_are_chosen_from_those_that_there_are(teacher: Visitor, models: FakeModels) -> None:
+async def test_models_are_chosen_from_those_available(teacher: Visitor, models: FakeModels) -> None:
     models.listed["other-chat"] = "chat"
     assert (await shown(teacher, name="ask.model"))["choices"] == ["", "fake-chat", "other-chat"]
     await asked(teacher, name="ask.model", value="other-chat")
@@ -100,7 +100,7 @@ async def test_models_are_chosen_from_those_that_there_are(teacher: Visitor, mod
     assert (back["choices"], back["value"]) == (["", "fake-chat"], "")
 
 
-async def test_a_change_counts_at_once_and_names_who_made_it(
+async def test_a_change_takes_effect_at_once_and_names_its_author(
     teacher: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
     status, after = await asked(teacher, name=MAXIMUM, value="1")
@@ -126,7 +126,7 @@ async def test_a_room_has_settings_of_its_own(teacher: Visitor) -> None:
     assert (await shown(teacher))["value"] == 1.5
 
 
-async def test_what_cannot_be_is_refused_with_a_sentence(teacher: Visitor, ben: Visitor) -> None:
+async def test_invalid_changes_are_refused_with_a_sentence(teacher: Visitor, ben: Visitor) -> None:
     for about, sentence in (
         ({"name": MAXIMUM, "value": "9"}, f"{MAXIMUM} must be a number from 0 to 2; you gave “9”."),
         ({"name": MAXIMUM, "value": "x" * 5001}, "A value may have 5000 characters."),
@@ -147,7 +147,7 @@ async def test_what_cannot_be_is_refused_with_a_sentence(teacher: Visitor, ben: 
 @MARKS[0]
 @MARKS[1]
 async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels, browser: Any) -> None:
-    teachers = link(url, await WebModerators(bot.database).new_code())
+    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers, expected="422") as page:
         await page.get_by_role("button", name="Sign in").click()
         await page.get_by_role("link", name="Settings").click()
@@ -175,7 +175,7 @@ async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels, 
 
 @asynccontextmanager
 async def at_the_page(bot: Bot, url: str, browser: Any) -> AsyncIterator[Any]:
-    teachers = link(url, await WebModerators(bot.database).new_code())
+    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers, expected="Failed to load resource") as page:
         await page.get_by_role("button", name="Sign in").click()
         await page.get_by_role("link", name="Settings").click()
@@ -185,7 +185,7 @@ async def at_the_page(bot: Bot, url: str, browser: Any) -> AsyncIterator[Any]:
 
 @MARKS[0]
 @MARKS[1]
-async def test_what_could_not_be_loaded_is_not_what_a_change_is_for(
+async def test_a_change_is_not_made_for_a_room_whose_settings_could_not_be_loaded(
     bot: Bot, url: str, teacher: Visitor, browser: Any
 ) -> None:
     async with at_the_page(bot, url, browser) as page:
@@ -205,7 +205,7 @@ async def test_what_could_not_be_loaded_is_not_what_a_change_is_for(
 
 @MARKS[0]
 @MARKS[1]
-async def test_the_last_choice_is_shown_whatever_comes_late(bot: Bot, url: str, browser: Any) -> None:
+async def test_the_newest_choice_is_shown_even_if_an_older_one_arrives_later(bot: Bot, url: str, browser: Any) -> None:
     held: list[Any] = []
     async with at_the_page(bot, url, browser) as page:
         chosen = page.get_by_label("For", exact=True)

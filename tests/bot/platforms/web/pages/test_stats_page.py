@@ -11,7 +11,7 @@ from fakes.platforms.web_page import Visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.platforms.web.access.teachers import WebModerators, link
+from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.storage.counters import REFUSAL, USE, VOTE, WAIT, count, day_of
 from bot.storage.database import now
 
@@ -30,11 +30,11 @@ async def asked(person: Visitor, days: str = "7", locale: str = "en") -> tuple[i
 
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await WebModerators(bot.database).new_code())
+    await ann.sign_in(await WebModerators(bot.database).create_code())
     return ann
 
 
-async def test_moderators_are_told_what_was_counted(bot: Bot, teacher: Visitor) -> None:
+async def test_moderators_get_the_statistics(bot: Bot, teacher: Visitor) -> None:
     await add(bot, USE, "ask", "done", 5, ago=1)
     await add(bot, USE, "ask", "failed", 1)
     await add(bot, WAIT, "ask", "2", 5)
@@ -58,7 +58,7 @@ async def test_moderators_are_told_what_was_counted(bot: Bot, teacher: Visitor) 
         assert len((await asked(teacher, wrong))[1]["days"]) == 7
 
 
-async def test_others_are_told_that_it_is_not_for_them(bot: Bot, ben: Visitor, teacher: Visitor) -> None:
+async def test_others_are_refused_the_statistics(bot: Bot, ben: Visitor, teacher: Visitor) -> None:
     await add(bot, USE, "ask", "done", 5)
     assert await asked(ben) == (403, {"error": "Only moderators can see the statistics."})
     assert await asked(ben, locale="de") == (403, {"error": "Nur Moderatoren können die Statistik sehen."})
@@ -70,14 +70,14 @@ async def test_others_are_told_that_it_is_not_for_them(bot: Bot, ben: Visitor, t
 
 @asynccontextmanager
 async def at_school(bot: Bot, url: str, browser: Any, **look: Any) -> AsyncIterator[Any]:
-    """The page as a teacher has it."""
+    """Yield the page as a teacher sees it."""
     for ago in range(30):
         for number, name in enumerate(("ask", "imagine", "face", "odds", "dial", "explain", "help")):
             await add(bot, USE, name, "done", 20 - 2 * number, ago)
     await add(bot, WAIT, "ask", "longer", 5)
     await add(bot, REFUSAL, "ask", "hate", 4)
     async with (
-        opened(browser, link(url, await WebModerators(bot.database).new_code()), **look) as page,
+        opened(browser, teacher_link(url, await WebModerators(bot.database).create_code()), **look) as page,
     ):
         await page.get_by_role("button").last.click()
         await page.wait_for_url("**/")
@@ -88,7 +88,7 @@ async def at_school(bot: Bot, url: str, browser: Any, **look: Any) -> AsyncItera
 @MARKS[0]
 @MARKS[1]
 @pytest.mark.parametrize("look", [{"color_scheme": "light"}, {"color_scheme": "dark"}, {"viewport": PHONE}], ids=str)
-async def test_it_keeps_nobody_out(look: dict[str, Any], bot: Bot, url: str, browser: Any) -> None:
+async def test_the_page_is_accessible(look: dict[str, Any], bot: Bot, url: str, browser: Any) -> None:
     program = axe()
     async with at_school(bot, url, browser, **look) as page:
         await expect(page.locator(".bars .day")).to_have_count(7)
@@ -101,7 +101,7 @@ async def test_it_keeps_nobody_out(look: dict[str, Any], bot: Bot, url: str, bro
 
 @MARKS[0]
 @MARKS[1]
-async def test_what_the_chart_shows_stands_in_tables_too(bot: Bot, url: str, browser: Any) -> None:
+async def test_tables_have_the_numbers_of_the_chart(bot: Bot, url: str, browser: Any) -> None:
     async with at_school(bot, url, browser) as page:
         await expect(page.get_by_role("status")).to_have_text("Answers: 686, with an error: 0. Refusals: 4.")
         commands = page.get_by_role("table", name="By command")
@@ -122,7 +122,7 @@ async def test_what_the_chart_shows_stands_in_tables_too(bot: Bot, url: str, bro
 
 @MARKS[0]
 @MARKS[1]
-async def test_a_pupil_reads_why_there_is_nothing(url: str, browser: Any) -> None:
+async def test_a_pupil_sees_why_there_are_no_statistics(url: str, browser: Any) -> None:
     async with opened(browser, f"{url}/statistics", expected="403") as page:
         await expect(page.get_by_role("alert")).to_have_text("Only moderators can see the statistics.")
         await expect(page.get_by_label("Days")).to_be_hidden()

@@ -1,10 +1,10 @@
-// Wires the page together: what the bot sends goes to the list, the rail, the message box and the dialogs.
+// Connects the parts of the chat page: passes the bot's messages to the list, the rail, the message box and the dialogs.
 
-import { decoded } from "../shared/address.js";
+import { decodeFragment } from "../shared/address.js";
 import { Composer } from "./composer.js";
-import { Connection, mark } from "./connection.js";
+import { Connection, createRef } from "./connection.js";
 import { Conversation } from "./conversation.js";
-import { byId, drawn, element, icon } from "../shared/dom.js";
+import { byId, element, icon, setIcon } from "../shared/dom.js";
 import { closeForm, refuseForm, showForm } from "./form.js";
 import * as look from "../shared/look.js";
 import * as rail from "./rail.js";
@@ -24,8 +24,9 @@ const EXAMPLES = [
 
 look.begin();
 
-const writers = new Map(), coloured = new Map();
-let you = null, room = "", offered = "", formRef = "";
+// Who is writing, by user id; and views that wait for their tokens, by the reference of the request.
+const writers = new Map(), awaitingTokens = new Map();
+let you = null, room = "", offeredCommands = "", formRef = "";
 
 const connection = new Connection({
   query: () => ({ name: localStorage.getItem(NAME) ?? "", locale: language, room: address().room }),
@@ -38,7 +39,7 @@ const connection = new Connection({
 });
 const conversation = new Conversation({
   open,
-  press: (exchange, id) => tell({ type: "press", exchange, id, ref: mark(), thread: conversation.thread }),
+  press: (exchange, id) => sendOrNotify({ type: "press", exchange, id, ref: createRef(), thread: conversation.thread }),
   reply: ({ data }) => composer.replyTo(data.row, data.reply.text || data.question),
   room: () => room,
   thread: (row) => { location.hash = `${encodeURIComponent(room)}/${row}`; },
@@ -49,8 +50,8 @@ const conversation = new Conversation({
   }, ({ ref }) => sendForm({ type: "submit", id: "c:mod remove", fields: { message: String(data.row) }, files: {}, thread: data.thread, ref })),
   timeOut: ({ data: { author } }) => composer.fill(`/timeout user:"${author.id}|${author.name.replaceAll('"', "")}" duration:10m`),
   tokens(view) {
-    const ref = mark();
-    if (tell({ type: "tokens", exchange: view.data.id, ref })) coloured.set(ref, view);
+    const ref = createRef();
+    if (sendOrNotify({ type: "tokens", exchange: view.data.id, ref })) awaitingTokens.set(ref, view);
   },
 });
 const composer = new Composer({ send: (message) => connection.send(message), where: () => ({ room, thread: conversation.thread }) });
@@ -63,42 +64,42 @@ const receive = {
     forgetWriters(...writers.keys());
     rail.show({ you, room, rooms, links });
     offer(commands);
-    composer.reconnected(room);
+    composer.resend(room);
     conversation.fill(exchanges, isSame);
-    // A room that is gone leads to another one, and the address says which.
+    // If the room of the address no longer exists, the bot shows another one.
     if (address().room !== room) history.replaceState(null, "", `#${encodeURIComponent(room)}`);
     showThread(isSame);
   },
   exchange(exchange) {
-    // An older answer of theirs may grow while they write.
+    // Not for an older answer of theirs, which may grow while they write.
     if (!conversation.has(exchange.id)) forgetWriters(exchange.author.id);
     conversation.show(exchange);
   },
   gone: ({ id }) => conversation.remove(id),
-  taken({ ref, room: made }) {
-    composer.taken(ref);
+  taken({ ref, room: opened }) {
+    composer.onAccepted(ref);
     if (ref === formRef) closeForm();
-    if (made && made !== room) location.hash = encodeURIComponent(made);
+    if (opened && opened !== room) location.hash = encodeURIComponent(opened);
   },
   refused({ ref, text }) {
-    if (composer.refused(ref, text)) return;
+    if (composer.onRefused(ref, text)) return;
     if (ref && ref === formRef) refuseForm(text);
-    else composer.say(text);
+    else composer.showNotice(text);
   },
-  completed: ({ ref, values }) => composer.completed(ref, values),
+  completed: ({ ref, values }) => composer.showCompletions(ref, values),
   form: (form) => showForm(form, (filled) => sendForm({ type: "submit", id: form.id, thread: conversation.thread, ...filled })),
   you({ you: me }) {
     you = me;
     rail.show({ you });
   },
   rooms: ({ rooms }) => rail.show({ rooms }),
-  spoken: ({ room: name }) => rail.spoken(name),
+  spoken: ({ room: name }) => rail.markUnread(name),
   async tokens({ ref, tokens }) {
-    const view = coloured.get(ref);
-    coloured.delete(ref);
+    const view = awaitingTokens.get(ref);
+    awaitingTokens.delete(ref);
     const lab = await import("./tokens.js");
-    lab.show(view, tokens, (at, choice) => tell({
-      type: "submit", id: `t:fork:${view.data.row}`, fields: { at: String(at), choice: String(choice) }, files: {}, ref: mark(), thread: conversation.thread,
+    lab.show(view, tokens, (at, choice) => sendOrNotify({
+      type: "submit", id: `t:fork:${view.data.row}`, fields: { at: String(at), choice: String(choice) }, files: {}, ref: createRef(), thread: conversation.thread,
     }));
   },
   closed: () => connection.send({ type: "enter", room: "general" }),
@@ -109,21 +110,21 @@ const receive = {
   },
 };
 
-// Room and thread stand behind the # of the address, so that they can be linked to and gone back from.
+// The fragment of the address names the room and the thread, so that links and the back button work.
 function address() {
   const [name, thread] = location.hash.slice(1).split("/");
-  return { room: decoded(name || "general"), thread: Number(thread) || 0 };
+  return { room: decodeFragment(name || "general"), thread: Number(thread) || 0 };
 }
 
-// Of a room that `isSame` as before and of its same thread there is nothing to begin anew, such as a reply.
+// Shows the thread in the address, or the room. If both are the same as before, a reply that was begun stays.
 function showThread(isSame = true) {
   const { thread } = address();
-  const stays = isSame && thread === conversation.thread;
-  const isThere = conversation.enter(thread);
-  composer.say(isThere ? "" : t("The beginning of this thread is no longer here."));
-  if (stays) return;
+  const isUnchanged = isSame && thread === conversation.thread;
+  const exists = conversation.enter(thread);
+  composer.showNotice(exists ? "" : t("The beginning of this thread is no longer here."));
+  if (isUnchanged) return;
   const title = thread ? t("Thread in {room}", { room }) : room;
-  const back = thread && drawn(element("a", { class: "icon", href: `#${encodeURIComponent(room)}` }), "back", t("Back to {room}", { room }));
+  const back = thread && setIcon(element("a", { class: "icon", href: `#${encodeURIComponent(room)}` }), "back", t("Back to {room}", { room }));
   byId("title").replaceChildren(back || icon("room"), element("span", {}, title));
   document.title = `${title} · Tempera`;
   composer.replyTo(0);
@@ -134,20 +135,20 @@ window.addEventListener("hashchange", () => {
   else connection.send({ type: "enter", room: address().room });
 });
 
-// Returns a sentence where the message could not go out, else "".
-function problemOf(message) {
+// Sends a message. Returns a sentence if it could not be sent, else "".
+function trySending(message) {
   return connection.send(message) ? "" : t("Not connected at the moment. Try again in a little while.");
 }
 
 function sendForm(message) {
   formRef = message.ref;
-  return problemOf(message);
+  return trySending(message);
 }
 
-// Sends what was pressed, and says so where it cannot go out. Returns whether it did.
-function tell(message) {
-  const problem = problemOf(message);
-  if (problem) composer.say(problem);
+// Sends a message and shows a notice if it could not be sent. Returns whether it was.
+function sendOrNotify(message) {
+  const problem = trySending(message);
+  if (problem) composer.showNotice(problem);
   return !problem;
 }
 
@@ -165,11 +166,11 @@ function showWriters() {
   byId("typing").textContent = names.length > 1 ? several : names.length ? t("{name} is writing …", { name: names[0] }) : "";
 }
 
-// What can be asked. The same as before leaves alone whoever is about to ask it.
+// Offers these commands. If they are the same as before, nothing is touched, since somebody may be using one.
 function offer(commands) {
-  const told = JSON.stringify(commands);
-  if (told === offered) return;
-  offered = told;
+  const text = JSON.stringify(commands);
+  if (text === offeredCommands) return;
+  offeredCommands = text;
   composer.commands = commands;
   const examples = EXAMPLES.filter(([line]) => commands.some(({ name }) => line.startsWith(`/${name}`)));
   byId("examples").replaceChildren(...examples.map(([line, about]) => element("li", {},
@@ -188,7 +189,7 @@ rail.begin({
     closeForm();
   }),
   signOut() {
-    if (tell({ type: "sign_out" })) byId("look").hidePopover();
+    if (sendOrNotify({ type: "sign_out" })) byId("look").hidePopover();
   },
   makeRoom: () => showForm({ title: t("A new room"), submit: t("Open it"), fields: oneField(t("Letters, digits and hyphens, such as lesson-1")) },
     ({ fields, ref }) => sendForm({ type: "make_room", name: fields.name.slice(0, 200), ref })),

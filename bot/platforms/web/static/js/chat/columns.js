@@ -1,13 +1,13 @@
-// An answer in parts that are to be compared, each under its temperature: side by side, where there is room.
+// Shows an answer whose parts are to be compared, each under its temperature: side by side if there is space.
 
 import { element } from "../shared/dom.js";
-import { heated } from "../shared/heat.js";
+import { showHeat } from "../shared/heat.js";
 import { Markdown } from "../shared/markdown.js";
 
-// A line of its own, bold: a word and the temperature. The first one says which word, as answers may have bold lines.
+// A bold line with a word and a temperature. The word of the first such line counts, since answers may have bold lines.
 const HEADING = /^\*\*([^*\n\d]+) (\d(?:\.\d+)?)\*\*$/m;
 
-function divided(text) {
+function splitParts(text) {
   const word = text.match(HEADING)?.[1].replace(/\W/g, "\\$&");
   return word ? text.split(new RegExp(`^(?=\\*\\*${word} \\d(?:\\.\\d+)?\\*\\*$)`, "m")) : [text];
 }
@@ -21,10 +21,10 @@ export class Columns {
     this.root = root;
   }
 
-  // `growing` has each part with whether it is done, for as long as they are written. The last paragraph of an answer that
-  // `isWhole` is about all of them, and stands below.
+  // While the answer is written, `growing` has a pair of text and whether it is finished for each part. The last paragraph
+  // of an answer that `isWhole` is about all parts, so it is shown below them.
   show(text, growing, isWhole) {
-    const parts = growing.length ? growing.map(([part]) => part) : divided(text);
+    const parts = growing.length ? growing.map(([part]) => part) : splitParts(text);
     const end = isWhole && parts.length > 1 ? parts.at(-1).lastIndexOf("\n\n") : -1;
     const below = end < 0 ? "" : parts.at(-1).slice(end);
     if (end >= 0) parts[parts.length - 1] = parts.at(-1).slice(0, end);
@@ -35,7 +35,7 @@ export class Columns {
       const degree = part === below ? undefined : part.match(HEADING)?.[2];
       column.root.classList.toggle("column", degree !== undefined);
       column.root.classList.toggle("growing", growing[place]?.[1] === false);
-      if (degree !== undefined) heated(column.root, degree);
+      if (degree !== undefined) showHeat(column.root, degree);
       column.markdown.show(part);
     }
   }

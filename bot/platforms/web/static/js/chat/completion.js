@@ -1,12 +1,12 @@
-// What fits the line so far: commands, then their options, then values. Knows nothing of the page.
+// Suggests completions of a typed line: commands, then their options, then values. Does not touch the page.
 
-import { commandOf, quoted } from "./line.js";
+import { commandOf, quote } from "./line.js";
 import { t } from "../shared/words.js";
 
-const BOOLEANS = ["true", "false"], LONGEST_LINE = 200;
+const BOOLEANS = ["true", "false"], MAX_LINE = 200;
 
-// `before` is the line up to the caret. Gives {start, items, active, ask} or null: each item replaces what stands
-// from `start`; `active` is the one chosen from the beginning, or -1; `ask` is what only the bot can complete.
+// `before` is the line up to the caret. Returns {start, items, active, ask} or null: each item replaces the text from
+// `start` on; `active` is the index of the item selected at first, or -1; `ask` is a request for values from the bot.
 export function suggest(before, commands) {
   if (!before.startsWith("/")) return null;
   const command = commandOf(before, commands);
@@ -21,16 +21,16 @@ export function suggest(before, commands) {
   return suggestText(command, before, rest, options);
 }
 
-// What the text after the pairs could be, if the bot knows; a first word may be an option as well.
+// Suggests the free text after the pairs, if the bot completes it; its first word may also be an option.
 function suggestText(command, before, rest, options) {
   const option = command.options.find(({ free_text, completes }) => free_text && completes);
   if (!option) return options;
   const typed = rest.replace(/^(?:\s*[a-z_][\w-]*:(?:"[^"]*"|[^\s"]+)(?=\s))*\s*/i, "");
   const items = /\s/.test(typed) ? [] : options?.items ?? [];
-  return { ...found(before.length - typed.length, items, -1, { command: command.name, option: option.name, typed }), isText: true };
+  return { ...suggestion(before.length - typed.length, items, -1, { command: command.name, option: option.name, typed }), isText: true };
 }
 
-// One line on what is being typed, or "".
+// Returns one line that explains the option being typed, or "".
 export function hint(before, commands) {
   const command = before.startsWith("/") ? commandOf(before, commands) : null;
   if (!command) return "";
@@ -48,12 +48,12 @@ function suggestCommands(before, commands) {
     .sort((one, other) => rank(one) - rank(other))
     .map(({ name, description }) => ({ insert: `/${name} `, label: `/${name}`, detail: description, aside: "" }));
   const whole = commands.some(({ name }) => name === typed);
-  return found(0, items, whole ? -1 : 0);
+  return suggestion(0, items, whole ? -1 : 0);
 }
 
 function suggestOptions(command, earlier, word, start) {
   const begun = earlier.replace(/[a-z_][\w-]*:("[^"]*"|\S*)/gi, "").trim() !== "";
-  // The fields above the box show all options; here are those that are being typed.
+  // The fields above the box show all options; here only those that are being typed are suggested.
   if (word.length < (begun ? 2 : 1)) return null;
   const used = (name) => new RegExp(`(?:^|\\s)${name}:`, "i").test(earlier);
   const items = command.options
@@ -64,7 +64,7 @@ function suggestOptions(command, earlier, word, start) {
       detail: option.description,
       aside: option.default === null ? "" : t("default {value}", { value: option.default }),
     }));
-  return found(start, items, -1);
+  return suggestion(start, items, -1);
 }
 
 function suggestValues(command, name, typed, start, line) {
@@ -72,14 +72,14 @@ function suggestValues(command, name, typed, start, line) {
   if (!option) return null;
   const offered = valuesOf(option).filter(({ insert }) => insert.toLowerCase().startsWith(typed.toLowerCase()));
   const done = offered.length === 1 && offered[0].insert === typed;
-  const items = done ? [] : offered.map((item) => ({ ...item, insert: `${quoted(item.insert)} ` }));
-  const ask = option.completes ? { command: command.name, option: name, typed, line: line.slice(0, LONGEST_LINE) } : null;
-  return found(start, items, -1, ask);
+  const items = done ? [] : offered.map((item) => ({ ...item, insert: `${quote(item.insert)} ` }));
+  const ask = option.completes ? { command: command.name, option: name, typed, line: line.slice(0, MAX_LINE) } : null;
+  return suggestion(start, items, -1, ask);
 }
 
-// The values of an answer from the bot, as items: of an option, or of the text that needs no quotation marks.
-export const itemsOf = (values, isText) => values.map((value) => (
-  { insert: isText ? value : `${quoted(value)} `, label: value, detail: "", aside: "" }
+// Returns values from the bot as items. Values of an option are quoted if need be, those of free text (`isText`) are not.
+export const toItems = (values, isText) => values.map((value) => (
+  { insert: isText ? value : `${quote(value)} `, label: value, detail: "", aside: "" }
 ));
 
 function valuesOf(option) {
@@ -91,10 +91,10 @@ function valuesOf(option) {
   if (option.kind === "boolean") return BOOLEANS.map((value) => item(value));
   if (option.kind !== "number" && option.kind !== "integer") return [];
   const limits = [[option.minimum, t("smallest")], [option.default, ""], [option.maximum, t("largest")]];
-  // "2" and "2.0" are one value, and the default may be a limit.
+  // Keyed by number, since "2" and "2.0" are one value, and the default may equal a limit.
   const values = new Map(limits.filter(([value]) => value !== null).map(([value, aside]) => [Number(value), aside]));
   const isDefault = (value) => option.default !== null && value === Number(option.default);
   return [...values].map(([value, aside]) => item(String(value), isDefault(value) ? t("default") : aside));
 }
 
-const found = (start, items, active, ask = null) => (items.length || ask ? { start, items, active, ask } : null);
+const suggestion = (start, items, active, ask = null) => (items.length || ask ? { start, items, active, ask } : null);

@@ -1,31 +1,31 @@
-// The message box: completes commands and options, and keeps what was typed until it has been taken.
+// The message box: completes commands and options, and keeps what was typed until the bot has accepted it.
 
-import { hint, itemsOf, suggest } from "./completion.js";
-import { mark } from "./connection.js";
-import { byId, drawn, element } from "../shared/dom.js";
+import { hint, suggest, toItems } from "./completion.js";
+import { createRef } from "./connection.js";
+import { byId, element, setIcon } from "../shared/dom.js";
 import { DRAFT, KEPT } from "../shared/draft.js";
 import { Fields, isComposing } from "./fields.js";
-import { upload } from "./upload.js";
+import { uploadFile } from "./upload.js";
 import { t } from "../shared/words.js";
 
-const MOST_TEXT = 64 * 1024;
-const TALLEST = 200;
+const MAX_TEXT = 64 * 1024;
+const MAX_HEIGHT = 200;
 const TYPING_MS = 3000;
 
 export class Composer {
   #commands = [];
-  #found = null;
+  #suggestion = null;
   #active = -1;
   #dismissed = false;
-  #asked = "";
+  #completionRef = "";
   #sent = null;
-  #told = 0;
+  #typingSentAt = 0;
   #parent = 0;
-  // What the bot calls the files that it has of the line.
-  #names = new Map();
+  // The names of files that were uploaded for this line, by file.
+  #uploadNames = new Map();
   #uploading = false;
 
-  // `send(message)` returns whether it went out; `where()` gives the room and the thread that are shown.
+  // `send(message)` returns whether it was sent; `where()` returns the room and the thread that are shown.
   constructor({ send, where }) {
     this.send = send;
     this.where = where;
@@ -33,47 +33,47 @@ export class Composer {
     this.list = byId("suggestions");
     this.notice = byId("notice");
     this.input.value = sessionStorage.getItem(DRAFT) ?? "";
-    this.fields = new Fields({ change: (line) => this.#rewrite(line), send: () => this.#submit() });
-    drawn(byId("send"), "send", t("Send"));
-    drawn(byId("slash"), "slash", t("Commands"));
+    this.fields = new Fields({ change: (line) => this.#setLine(line), send: () => this.#submit() });
+    setIcon(byId("send"), "send", t("Send"));
+    setIcon(byId("slash"), "slash", t("Commands"));
     byId("slash").addEventListener("click", () => this.fill(this.input.value.startsWith("/") ? this.input.value : `/${this.input.value}`));
-    this.input.addEventListener("input", () => { this.#dismissed = false; this.#changed(); this.#tellTyping(); });
-    this.input.addEventListener("keydown", (event) => this.#key(event));
-    this.input.addEventListener("click", () => this.#look());
+    this.input.addEventListener("input", () => { this.#dismissed = false; this.#onChange(); this.#tellTyping(); });
+    this.input.addEventListener("keydown", (event) => this.#onKey(event));
+    this.input.addEventListener("click", () => this.#suggest());
     this.input.addEventListener("blur", () => this.#close());
-    window.addEventListener("resize", () => this.#fit());
+    window.addEventListener("resize", () => this.#fitHeight());
     byId("composer").addEventListener("submit", (event) => { event.preventDefault(); this.#submit(); });
-    this.#changed();
+    this.#onChange();
     this.#close();
   }
 
   set commands(commands) {
     this.#commands = commands;
     this.fields.show(this.input.value, commands);
-    if (document.activeElement === this.input) this.#look();
+    if (document.activeElement === this.input) this.#suggest();
   }
 
-  // The next message replies to the answer `row`, which says `text`; 0 is none.
+  // Makes the next message a reply to the answer `row`, whose text is `text`; 0 is no reply.
   replyTo(row, text = "") {
     this.#parent = row;
     const line = byId("replying");
     line.hidden = !row;
     if (!row) return;
-    const cancel = drawn(element("button", { type: "button", class: "icon", onclick: () => { this.replyTo(0); this.input.focus(); } }), "close", t("Do not reply"));
+    const cancel = setIcon(element("button", { type: "button", class: "icon", onclick: () => { this.replyTo(0); this.input.focus(); } }), "close", t("Do not reply"));
     line.replaceChildren(element("span", {}, t("Replying to"), " ", element("b", {}, "Tempera"), ` ${text.slice(0, 120)}`), cancel);
     this.input.focus();
   }
 
-  // Put a line into the box, ready to be sent or changed.
+  // Puts a line into the box, ready to be sent or changed.
   fill(line) {
     this.input.value = line;
     this.input.focus();
     this.input.setSelectionRange(line.length, line.length);
-    this.#changed();
+    this.#onChange();
   }
 
-  // The bot took the message `ref`.
-  taken(ref) {
+  // The bot has accepted the message `ref`.
+  onAccepted(ref) {
     if (this.#sent?.ref !== ref) return;
     if (this.input.value === this.#sent.text) {
       this.input.value = sessionStorage.getItem(KEPT) ?? "";
@@ -81,88 +81,89 @@ export class Composer {
     }
     this.#sent = null;
     this.replyTo(0);
-    this.#told = 0;
+    this.#typingSentAt = 0;
     this.fields.forgetFiles();
-    this.#names.clear();
-    this.say("");
-    this.#changed();
+    this.#uploadNames.clear();
+    this.showNotice("");
+    this.#onChange();
   }
 
-  // The bot did not take the message `ref`, for this reason. Returns whether it was one of ours.
-  refused(ref, text) {
+  // The bot has refused the message `ref`, for this reason. Returns whether it was sent from here.
+  onRefused(ref, text) {
     if (this.#sent?.ref !== ref) return false;
     this.#sent = null;
-    // It may be that the bot has a file no longer.
-    this.#names.clear();
-    this.say(text);
+    // The bot may no longer have the files.
+    this.#uploadNames.clear();
+    this.showNotice(text);
     return true;
   }
 
-  // The connection is back, in this room: what went out there without an answer goes out again, under the same mark.
-  reconnected(room) {
+  // Sends a message that was not answered again after a reconnection to its room, with the same reference.
+  resend(room) {
     if (!this.#sent) return;
     const { room: sentIn, ...message } = this.#sent;
     if (sentIn === room && this.input.value === message.text) this.send({ type: "say", ...message });
     else this.#sent = null;
   }
 
-  // Say something to the visitor, above the box; "" takes it back.
-  say(text) {
+  // Shows a notice above the box; "" hides it.
+  showNotice(text) {
     this.notice.textContent = text;
     this.notice.hidden = !text;
   }
 
-  completed(ref, values) {
-    if (ref !== this.#asked || !this.#found) return;
-    const known = new Set(this.#found.items.map((item) => item.insert));
-    const { isText, ask } = this.#found;
-    const offered = itemsOf(values, isText).filter((item) => !known.has(item.insert) && !(isText && item.insert === ask.typed));
-    this.#found.items.push(...offered);
+  // Adds values that the bot suggests to the list.
+  showCompletions(ref, values) {
+    if (ref !== this.#completionRef || !this.#suggestion) return;
+    const known = new Set(this.#suggestion.items.map((item) => item.insert));
+    const { isText, ask } = this.#suggestion;
+    const offered = toItems(values, isText).filter((item) => !known.has(item.insert) && !(isText && item.insert === ask.typed));
+    this.#suggestion.items.push(...offered);
     this.#show();
   }
 
   async #submit() {
     const text = this.input.value;
     if (!text.trim() || this.#uploading) return;
-    if (text.length > MOST_TEXT) return this.say(t("A message may have {most} characters; this one has {count}.", { most: MOST_TEXT, count: text.length }));
-    // The same text keeps its mark, so that a message whose answer was lost on the way is not said twice.
-    const ref = this.#sent?.text === text ? this.#sent.ref : mark();
+    if (text.length > MAX_TEXT) return this.showNotice(t("A message may have {most} characters; this one has {count}.", { most: MAX_TEXT, count: text.length }));
+    // The same text keeps its reference, so that a message whose acceptance was lost on the way is not answered twice.
+    const ref = this.#sent?.text === text ? this.#sent.ref : createRef();
     const { room, thread } = this.where(), parent = this.#parent;
     this.#uploading = true;
     let files;
     try {
       files = await this.#upload();
     } catch (problem) {
-      return this.say(problem.message);
+      return this.showNotice(problem.message);
     } finally {
       this.#uploading = false;
     }
-    // What was sent in one room is not said in the one that was entered while its files went up.
+    // Not if another room was entered while the files were uploaded.
     if (this.where().room !== room) return;
     const message = { text, ref, thread, parent, files };
-    const out = this.send({ type: "say", ...message });
-    // Of a line that went out before under the same mark the answer may still come.
-    this.#sent = out || this.#sent?.ref === ref ? { room, ...message } : null;
-    this.say(out ? "" : t("Not connected at the moment. Your message is kept here; send it when the connection is back."));
+    const isSent = this.send({ type: "say", ...message });
+    // If this line was sent before with the same reference, the bot may still answer that.
+    this.#sent = isSent || this.#sent?.ref === ref ? { room, ...message } : null;
+    this.showNotice(isSent ? "" : t("Not connected at the moment. Your message is kept here; send it when the connection is back."));
     this.#close();
   }
 
-  // The names of the chosen files, each of which goes up once.
+  // Uploads the chosen files, each once, and returns their names by option.
   async #upload() {
     const names = {};
     for (const [option, file] of this.fields.files) {
-      if (!this.#names.has(file)) this.#names.set(file, await upload(file));
-      names[option] = this.#names.get(file);
+      if (!this.#uploadNames.has(file)) this.#uploadNames.set(file, await uploadFile(file));
+      names[option] = this.#uploadNames.get(file);
     }
     return names;
   }
 
-  #key(event) {
+  #onKey(event) {
     if (isComposing(event) || event.altKey || event.ctrlKey || event.metaKey) return;
     const open = !this.list.hidden;
     if (open && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
       event.preventDefault();
-      this.#move(event.key === "ArrowDown" ? 1 : -1);
+      this.#moveActive(event.key === "ArrowDown" ? 1 : -1);
     } else if (open && event.key === "Tab" && !event.shiftKey) {
       event.preventDefault();
       this.#accept(Math.max(this.#active, 0));
@@ -179,58 +180,58 @@ export class Composer {
     }
   }
 
-  #changed() {
+  #onChange() {
     sessionStorage.setItem(DRAFT, this.input.value);
     this.fields.show(this.input.value, this.#commands);
-    this.#fit();
-    this.#look();
+    this.#fitHeight();
+    this.#suggest();
   }
 
-  // A field changed the line; the box keeps what it shows, and the field its focus.
-  #rewrite(line) {
+  // A field has changed the line. No completions open, and the field keeps the focus.
+  #setLine(line) {
     this.input.value = line;
     this.#dismissed = true;
-    this.#changed();
+    this.#onChange();
   }
 
   #tellTyping() {
-    if (!this.input.value || Date.now() - this.#told < TYPING_MS) return;
-    this.#told = Date.now();
+    if (!this.input.value || Date.now() - this.#typingSentAt < TYPING_MS) return;
+    this.#typingSentAt = Date.now();
     this.send({ type: "typing" });
   }
 
-  #fit() {
+  #fitHeight() {
     this.input.style.height = "auto";
-    this.input.style.height = `${Math.min(this.input.scrollHeight, TALLEST)}px`;
+    this.input.style.height = `${Math.min(this.input.scrollHeight, MAX_HEIGHT)}px`;
   }
 
-  #look() {
+  #suggest() {
     const before = this.input.value.slice(0, this.input.selectionStart);
     byId("hint").textContent = hint(before, this.#commands);
-    this.#found = this.#dismissed ? null : suggest(before, this.#commands);
-    this.#active = this.#found?.active ?? -1;
-    if (this.#found?.ask) {
-      this.#asked = `${this.#found.ask.option}:${this.#found.ask.typed}`.slice(0, 200);
-      this.send({ type: "complete", ...this.#found.ask, typed: this.#found.ask.typed.slice(0, 200), ref: this.#asked });
+    this.#suggestion = this.#dismissed ? null : suggest(before, this.#commands);
+    this.#active = this.#suggestion?.active ?? -1;
+    if (this.#suggestion?.ask) {
+      this.#completionRef = `${this.#suggestion.ask.option}:${this.#suggestion.ask.typed}`.slice(0, 200);
+      this.send({ type: "complete", ...this.#suggestion.ask, typed: this.#suggestion.ask.typed.slice(0, 200), ref: this.#completionRef });
     }
     this.#show();
   }
 
   #show() {
-    const items = this.#found?.items ?? [];
+    const items = this.#suggestion?.items ?? [];
     this.list.replaceChildren(...items.map((item, index) => element("li", {
       id: `suggestion-${index}`, role: "option", "aria-selected": String(index === this.#active),
-      // Before the box loses its focus, which would close the list.
+      // On mousedown, since the box loses its focus before a click, which would close the list.
       onmousedown: (event) => { event.preventDefault(); this.#accept(index); },
     },
     element("span", { class: "label" }, item.label),
     element("span", { class: "detail" }, item.detail),
     element("span", { class: "aside" }, item.aside))));
     this.list.hidden = !items.length;
-    this.#mark();
+    this.#markActive();
   }
 
-  #mark() {
+  #markActive() {
     const active = this.list.hidden ? null : this.list.children[this.#active];
     for (const item of this.list.children) item.setAttribute("aria-selected", String(item === active));
     if (active) this.input.setAttribute("aria-activedescendant", active.id);
@@ -238,20 +239,20 @@ export class Composer {
     active?.scrollIntoView({ block: "nearest" });
   }
 
-  #move(step) {
+  #moveActive(step) {
     const count = this.list.children.length;
     this.#active = this.#active < 0 && step < 0 ? count - 1 : (this.#active + step + count) % count;
-    this.#mark();
+    this.#markActive();
   }
 
   #accept(index) {
-    const { start, items } = this.#found;
+    const { start, items } = this.#suggestion;
     const caret = this.input.selectionStart;
     const after = this.input.value.slice(caret);
     const before = this.input.value.slice(0, start) + items[index].insert;
     this.input.value = before + after.replace(/^ /, before.endsWith(" ") ? "" : " ");
     this.input.setSelectionRange(before.length, before.length);
-    this.#changed();
+    this.#onChange();
   }
 
   #close() {

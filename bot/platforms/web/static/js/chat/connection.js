@@ -1,32 +1,32 @@
-// One WebSocket that comes back by itself.
+// A WebSocket that reconnects by itself.
 
-const FIRST_DELAY = 500, LONGEST_DELAY = 15_000, PATIENCE = 10_000;
+const FIRST_DELAY_MS = 500, MAX_DELAY_MS = 15_000, PONG_TIMEOUT_MS = 10_000;
 
-// A mark for what is sent, by which the bot knows it again: no page has made it before.
-export const mark = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+// Returns a unique reference for a message, by which the bot recognises it when it is sent again.
+export const createRef = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 export class Connection {
   #socket = null;
-  #delay = FIRST_DELAY;
-  #timer = 0;
-  #silence = 0;
+  #delay = FIRST_DELAY_MS;
+  #reconnectTimer = 0;
+  #pongTimer = 0;
 
-  // `query()` gives the parameters of the address; `onMessage(message)` and `onState("open" | "closed")` are told.
+  // `query()` returns the parameters of the address; `onMessage(message)` and `onState("open" | "closed")` are called.
   constructor({ query, onMessage, onState }) {
     this.query = query;
     this.onMessage = onMessage;
     this.onState = onState;
-    const hurry = () => {
+    const checkNow = () => {
       if (document.visibilityState !== "visible") return;
       if (this.#socket) this.#probe();
       else this.open();
     };
-    window.addEventListener("online", hurry);
-    document.addEventListener("visibilitychange", hurry);
+    window.addEventListener("online", checkNow);
+    document.addEventListener("visibilitychange", checkNow);
   }
 
   open() {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#reconnectTimer);
     const address = new URL("/socket", location.href);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     address.search = new URLSearchParams(this.query()).toString();
@@ -34,40 +34,40 @@ export class Connection {
     let opened = false;
     socket.addEventListener("open", () => {
       opened = true;
-      this.#delay = FIRST_DELAY;
+      this.#delay = FIRST_DELAY_MS;
       this.onState("open");
     });
     socket.addEventListener("message", (event) => {
       if (socket !== this.#socket) return;
-      clearTimeout(this.#silence);
+      clearTimeout(this.#pongTimer);
       this.onMessage(JSON.parse(event.data));
     });
     socket.addEventListener("close", () => {
-      // One that was given up has a successor already.
+      // A socket that was given up already has a successor.
       if (socket !== this.#socket) return;
-      clearTimeout(this.#silence);
+      clearTimeout(this.#pongTimer);
       this.#socket = null;
       this.onState("closed");
       if (!opened) askForCode();
       const jitter = 0.7 + 0.6 * Math.random();
-      this.#timer = setTimeout(() => this.open(), this.#delay * jitter);
-      this.#delay = Math.min(this.#delay * 2, LONGEST_DELAY);
+      this.#reconnectTimer = setTimeout(() => this.open(), this.#delay * jitter);
+      this.#delay = Math.min(this.#delay * 2, MAX_DELAY_MS);
     });
   }
 
-  // After a sleep a socket may say that it is open though the other end has long gone.
+  // After a sleep a socket may seem open although the other end has closed it long ago.
   #probe() {
     const socket = this.#socket;
-    clearTimeout(this.#silence);
+    clearTimeout(this.#pongTimer);
     if (!this.send({ type: "ping" })) return;
-    this.#silence = setTimeout(() => {
+    this.#pongTimer = setTimeout(() => {
       socket.close();
-      // The browser itself would wait much longer for a word of the other end.
+      // The browser itself would wait much longer for the other end.
       socket.dispatchEvent(new Event("close"));
-    }, PATIENCE);
+    }, PONG_TIMEOUT_MS);
   }
 
-  // Returns whether the message went out.
+  // Returns whether the message was sent.
   send(message) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(JSON.stringify(message));
@@ -75,12 +75,13 @@ export class Connection {
   }
 }
 
-// The browser does not say why a socket was refused; the page itself does, when the join code has changed.
+// Leads to the form for the join code if that has changed. The browser does not say why a socket was refused, so the
+// page itself is fetched to find out.
 async function askForCode() {
   try {
     const response = await fetch("/", { redirect: "manual", cache: "no-store" });
     if (response.type === "opaqueredirect") location.assign(`/join${location.hash}`);
   } catch {
-    // The chat is not there at all: the next try finds out.
+    // The chat cannot be reached; the connection is tried again anyway.
   }
 }

@@ -1,8 +1,8 @@
-// The messages of the room that is shown, or of one of its threads.
+// The list of messages: those of the room that is shown, or of one of its threads.
 
 import { byId, element } from "../shared/dom.js";
 import { ExchangeView } from "./exchange.js";
-import { grouped } from "../shared/grouped.js";
+import { groupBy } from "../shared/group.js";
 import { t } from "../shared/words.js";
 
 const FLASH_MS = 1600;
@@ -21,17 +21,17 @@ export class Conversation {
       this.#follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
       if (this.#follows) newer.hidden = true;
     }, { passive: true });
-    // A picture that arrives, or a message box that grows, must not push the newest message out of sight.
+    // A picture that is loaded, or a message box that grows, must not push the newest message out of sight.
     const resized = new ResizeObserver(() => { if (this.#follows) this.toBottom(); });
     resized.observe(list);
     resized.observe(scroller);
   }
 
-  // Show these and no others. In a room that `isSame` as before, what is still there stays as it is, with all that somebody
-  // has opened in it, and who has scrolled up is not moved.
+  // Shows these exchanges and no others. If the room `isSame` as before, those that were shown already stay as they are,
+  // with everything that is opened in them, and a reader who has scrolled up is not moved.
   fill(exchanges, isSame) {
-    const told = new Map(exchanges.map((exchange) => [exchange.id, exchange]));
-    for (const [id, { data }] of [...this.#views]) if (!isStill(data, told.get(id))) this.#drop(id);
+    const received = new Map(exchanges.map((exchange) => [exchange.id, exchange]));
+    for (const [id, { data }] of [...this.#views]) if (!isSameExchange(data, received.get(id))) this.#drop(id);
     const known = new Set(this.#views.keys());
     for (const view of this.#views.values()) view.retry();
     const placed = exchanges.map((exchange) => this.#put(exchange));
@@ -40,17 +40,17 @@ export class Conversation {
     else if (placed.some(({ data, root }) => !known.has(data.id) && !root.hidden)) newer.hidden = false;
   }
 
-  // A reader at the bottom stays there; one who has scrolled up is not moved.
+  // Shows an exchange. A reader at the bottom stays there; one who has scrolled up is not moved.
   show(exchange) {
     const known = this.#views.get(exchange.id);
     const follow = this.#follows || (exchange.mine && !known);
     const ended = exchange.reply.final && !known?.data.reply.final;
-    const isOther = ended || (exchange.reply.final && exchange.reply.text !== known.data.reply.text);
+    const isNewText = ended || (exchange.reply.final && exchange.reply.text !== known.data.reply.text);
     const placed = this.#put(exchange);
     if (!known || ended) this.#arrange();
     if (follow) this.toBottom();
     else if (!placed.root.hidden) newer.hidden = false;
-    if (isOther) announcer.textContent = exchange.reply.text || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
+    if (isNewText) announcer.textContent = exchange.reply.text || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
   }
 
   has(id) {
@@ -62,7 +62,7 @@ export class Conversation {
     this.#arrange();
   }
 
-  // Show the thread of the answer `row`, or the room for 0. Returns whether there is such an answer.
+  // Shows the thread of the answer `row`, or the room for 0. Returns whether there is such an answer.
   enter(row) {
     if (row !== this.thread) {
       this.thread = row;
@@ -73,7 +73,7 @@ export class Conversation {
   }
 
   toBottom() {
-    // What an empty room begins with is read from its top.
+    // The welcome of an empty room is read from its top.
     scroller.scrollTop = byId("welcome").hidden ? scroller.scrollHeight : 0;
     newer.hidden = true;
   }
@@ -98,11 +98,11 @@ export class Conversation {
     this.#views.delete(id);
   }
 
-  // What depends on the other messages: which are shown, the days between them, replies and threads.
+  // Updates what depends on other messages: which are shown, the days between them, replies and threads.
   #arrange() {
     for (const line of list.querySelectorAll(".day")) line.remove();
     const views = [...this.#views.values()].sort((a, b) => a.data.id - b.data.id);
-    const replies = grouped(views.filter(({ data }) => data.thread), ({ data }) => data.thread);
+    const replies = groupBy(views.filter(({ data }) => data.thread), ({ data }) => data.thread);
     let last = "";
     for (const view of views) {
       const { data } = view;
@@ -111,7 +111,7 @@ export class Conversation {
       view.showReplies(this.thread || !data.row ? 0 : replies.get(data.row)?.length ?? 0);
       if (view.root.hidden) continue;
       const date = day.format(data.at * 1000);
-      if (date !== last) view.root.before(element("li", { class: "day" }, element("span", {}, named(data.at, date))));
+      if (date !== last) view.root.before(element("li", { class: "day" }, element("span", {}, dayName(data.at, date))));
       last = date;
     }
     byId("welcome").hidden = this.thread > 0 || last !== "";
@@ -130,10 +130,10 @@ export class Conversation {
   }
 }
 
-// After a restart of the bot the ids begin anew, so that an id alone tells nothing. The row comes a little later than the rest.
-const isStill = (data, told) => told !== undefined && told.at === data.at && (!data.row || told.row === data.row);
+// After a restart of the bot the ids begin at 1 again, so the id alone is not enough. The row may arrive after the rest.
+const isSameExchange = (data, received) => received !== undefined && received.at === data.at && (!data.row || received.row === data.row);
 
-function named(at, date) {
+function dayName(at, date) {
   const today = day.format(Date.now()) === date, yesterday = day.format(Date.now() - 86_400_000) === date;
   if (Date.now() / 1000 - at > 3 * 86_400) return date;
   return today ? t("Today") : yesterday ? t("Yesterday") : date;

@@ -1,15 +1,15 @@
-// One question with the bot's reply under it. `update` makes the elements show the newest state.
+// The view of one exchange: a question with the bot's reply under it. `update` shows the newest state.
 
 import { Columns } from "./columns.js";
-import { copied } from "../shared/copy.js";
-import { drawn, element, icon } from "../shared/dom.js";
-import { heated } from "../shared/heat.js";
+import { copyText } from "../shared/copy.js";
+import { element, icon, setIcon } from "../shared/dom.js";
+import { showHeat } from "../shared/heat.js";
 import { Markdown } from "../shared/markdown.js";
-import { avatar, bot } from "./people.js";
+import { avatar, botAvatar } from "./people.js";
 import { t } from "../shared/words.js";
 
-// What a card calls its facts, as far as these are no names of options.
-const FACTS = new Map(Object.entries({
+// Translations of the names in a card, except for names of options.
+const CARD_NAMES = new Map(Object.entries({
   model: t("model"), models: t("models"), tokens: t("tokens"), seconds: t("seconds"), size: t("size"), lesson: t("lesson"),
   temperature: t("temperature"), temperatures: t("temperatures"), steps: t("steps"), count: t("count"),
 }));
@@ -18,8 +18,9 @@ const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-di
 
 export class ExchangeView {
   #shown = {};
-  #asked = 0;
-  #seen = 0;
+  // The number of the newest update of the pictures, and of the one that is shown.
+  #pictureUpdate = 0;
+  #shownPictureUpdate = 0;
   #markdown;
 
   // `actions` has press(id, button), open(picture), reply(view), thread(row), parent(row), tokens(view), moderates(), remove(view)
@@ -48,7 +49,7 @@ export class ExchangeView {
     this.replies = element("div", { class: "replies" });
     this.marked = element("p", { class: "private", hidden: true }, icon("hidden"),
       data.for_moderators ? t("Only moderators can see this") : t("Only you can see this"));
-    this.reply = element("div", { class: "reply" }, bot(),
+    this.reply = element("div", { class: "reply" }, botAvatar(),
       element("div", { class: "body" },
         element("p", { class: "by" }, element("span", { class: "name" }, "Tempera"), element("span", { class: "badge" }, t("bot")), this.marked),
         this.quote, this.text, this.lab, this.pictures, this.files, this.status, this.card,
@@ -66,38 +67,38 @@ export class ExchangeView {
     this.marked.hidden = !data.private;
     this.author.textContent = data.author.name;
     this.asked.hidden = !data.question;
-    this.#when("question", data.question, (text) => this.#showQuestion(text));
-    // Right under the question itself it would only say the same again.
-    const says = reply.quote && !data.question.includes(reply.quote);
-    this.quote.hidden = !says;
+    this.#updatePart("question", data.question, (text) => this.#showQuestion(text));
+    // Right under the question itself a quote of it would be repetition.
+    const hasQuote = reply.quote && !data.question.includes(reply.quote);
+    this.quote.hidden = !hasQuote;
     this.quote.textContent = reply.quote;
     const facts = new Map(reply.card);
-    // Who presses Again types no command; then the card tells.
+    // The button Again involves no typed command; then the card shows that the answer is a comparison.
     const isCompared = reply.columns.length > 0 || /^\/dial\b/.test(data.question) || facts.has("temperatures");
     if (isCompared && !(this.#markdown instanceof Columns)) this.#markdown = new Columns(this.text);
     const isWhole = reply.final && (reply.error || facts.has("temperatures"));
-    this.#when("text", [reply.text, reply.columns, isWhole], (shown) => this.#markdown.show(...shown));
-    this.#when("pictures", reply.pictures, (list) => this.#showPictures(list));
-    this.#when("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
-    this.#when("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
-    this.#when("buttons", reply.buttons, (buttons) => this.#showButtons(buttons));
-    const turned = isCompared ? reply.quote || parted(data.question).words.trim() : facts.has("top_p") ? fenced(reply.text) : "";
-    this.#when("odds", reply.final && !reply.error ? turned : "", (text) => this.#offerDial(text));
-    this.#when("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()], () => this.#showTools());
+    this.#updatePart("text", [reply.text, reply.columns, isWhole], (shown) => this.#markdown.show(...shown));
+    this.#updatePart("pictures", reply.pictures, (list) => this.#showPictures(list));
+    this.#updatePart("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
+    this.#updatePart("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
+    this.#updatePart("buttons", reply.buttons, (buttons) => this.#showButtons(buttons));
+    const dialText = isCompared ? reply.quote || splitLine(data.question).words.trim() : facts.has("top_p") ? fencedText(reply.text) : "";
+    this.#updatePart("odds", reply.final && !reply.error ? dialText : "", (text) => this.#offerDial(text));
+    this.#updatePart("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()], () => this.#showTools());
     const waiting = !reply.final && !reply.text && !reply.status;
-    // Side by side all of it can be read, so that nothing is left to tell of it.
+    // Columns show all parts at once, so the status would add nothing.
     const status = waiting ? "…" : reply.columns.length ? "" : reply.status;
-    this.#when("status", status, (line) => this.status.replaceChildren(...inCode(line)));
+    this.#updatePart("status", status, (line) => this.status.replaceChildren(...withCode(line)));
   }
 
-  // A picture whose download was cut off is asked for anew at the next update.
+  // Loads pictures whose download failed again at the next update.
   retry() {
     if (this.pictures.querySelector(".lost")) delete this.#shown.pictures;
   }
 
-  // A long one is cut, so that the answer stays in sight, until somebody wants to read all of it.
+  // Shows the question. A long one is cut, with a button for the rest, so that the answer stays in sight.
   #showQuestion(text) {
-    this.question.replaceChildren(...asTyped(text));
+    this.question.replaceChildren(...showLine(text));
     const isLong = text.length > LONG_QUESTION || text.split("\n").length > LONG_LINES;
     this.question.classList.toggle("cut", isLong);
     if (!isLong) return this.more.replaceChildren();
@@ -109,42 +110,42 @@ export class ExchangeView {
     this.more.replaceChildren(more);
   }
 
-  // What the message replies to: a line above it that leads there. `parent` is a view, or null.
+  // Shows a line above the message that leads to the one it replies to. `parent` is a view, or null.
   showParent(parent) {
     const { data } = this;
     if (!data.parent || data.thread || !parent) return this.above.replaceChildren();
-    const said = parent.data.reply.text || parent.data.question;
-    this.#when("parent", said.slice(0, 120), (text) => this.above.replaceChildren(
+    const text = parent.data.reply.text || parent.data.question;
+    this.#updatePart("parent", text.slice(0, 120), (start) => this.above.replaceChildren(
       element("button", { type: "button", class: "to-parent", onclick: () => this.actions.parent(data.parent) },
-        icon("reply"), element("b", {}, "Tempera"), " ", element("span", {}, text))));
+        icon("reply"), element("b", {}, "Tempera"), " ", element("span", {}, start))));
   }
 
-  // How many messages its thread has.
+  // Shows how many messages its thread has.
   showReplies(count) {
-    this.#when("replies", count, () => this.replies.replaceChildren(...(count ? [
+    this.#updatePart("replies", count, () => this.replies.replaceChildren(...(count ? [
       element("button", { type: "button", class: "to-thread", onclick: () => this.actions.thread(this.data.row) },
         icon("thread"), count === 1 ? t("1 reply") : t("{count} replies", { count })),
     ] : [])));
   }
 
-  // Rebuild a part only when it differs, so that a pressed button or a selection survives what grows beside it.
-  #when(part, value, rebuild) {
+  // Rebuilds a part only if it has changed, so that a focused button or a selection survives changes beside it.
+  #updatePart(part, value, rebuild) {
     const key = JSON.stringify(value);
     if (this.#shown[part] === key) return;
     this.#shown[part] = key;
     rebuild(value);
   }
 
-  // A picture that takes the place of another one, as previews do, comes when it can be seen, so that nothing flickers.
+  // Shows the pictures. New ones replace others, such as previews, only once they are loaded, so that nothing flickers.
   async #showPictures(list) {
-    const turn = ++this.#asked;
+    const update = ++this.#pictureUpdate;
     const links = list.map((one) => this.#picture(one));
     if (links.length && this.pictures.children.length) {
       const loaded = await Promise.allSettled(links.map((link) => link.firstChild.decode()));
       const isLost = loaded.some(({ status }) => status === "rejected");
-      if (turn < this.#seen || (isLost && turn < this.#asked)) return;
+      if (update < this.#shownPictureUpdate || (isLost && update < this.#pictureUpdate)) return;
     }
-    this.#seen = turn;
+    this.#shownPictureUpdate = update;
     [...this.pictures.children].forEach((old, place) => {
       if (!old.classList.contains("spoiler")) links[place]?.classList.remove("spoiler");
     });
@@ -170,30 +171,30 @@ export class ExchangeView {
     return link;
   }
 
-  // Whoever pressed one by keyboard stays at it, or on another page at the one with its sign; where it is gone, at the message,
-  // so that the next key presses no other.
+  // Shows the buttons. The keyboard focus stays on the same button, or on one with the same label. If there is neither, it
+  // moves to the message, so that the next key does not press another button.
   #showButtons(buttons) {
     const focused = this.buttons.contains(document.activeElement) ? document.activeElement : null;
     this.buttons.replaceChildren(...buttons.map(({ id, style, label }) => (
       element("button", { type: "button", class: style, "data-id": id, onclick: () => this.actions.press(this.data.id, id) }, label))));
     if (!focused) return;
-    const now = [...this.buttons.children], { dataset: { id }, textContent: sign } = focused;
-    (now.find(({ dataset }) => dataset.id === id) ?? now.find(({ textContent }) => textContent === sign) ?? this.root).focus();
+    const now = [...this.buttons.children], { dataset: { id }, textContent: label } = focused;
+    (now.find(({ dataset }) => dataset.id === id) ?? now.find(({ textContent }) => textContent === label) ?? this.root).focus();
   }
 
-  // What was asked of the odds can be turned and gone on with here, live, in the place of the list and its picture.
+  // Offers the live dial for the text of /odds or /dial, in place of the answer and its picture.
   #offerDial(text) {
     if (!text) return this.lab.replaceChildren();
-    const whole = (isWhole) => { this.text.hidden = this.pictures.hidden = !isWhole; };
+    const showAnswer = (isShown) => { this.text.hidden = this.pictures.hidden = !isShown; };
     const close = element("button", { type: "button", class: "secondary", onclick: () => {
-      whole(true);
+      showAnswer(true);
       this.#offerDial(text);
       this.lab.querySelector("button").focus();
     } }, t("Back to the text"));
     const open = async () => {
       const { DialView } = await import("../shared/dialview.js");
       const root = element("div", { class: "dial" }), facts = new Map(this.data.reply.card);
-      whole(false);
+      showAnswer(false);
       this.lab.replaceChildren(root, close);
       const dial = new DialView(root, {
         text, room: this.actions.room(), temperature: Number(facts.get("temperature") ?? 1), topP: Number(facts.get("top_p") ?? 1),
@@ -205,13 +206,13 @@ export class ExchangeView {
 
   #showTools() {
     const { data } = this;
-    const tool = (name, label, onclick) => drawn(element("button", { type: "button", class: "icon", "data-tool": name, onclick }), name, label);
+    const tool = (name, label, onclick) => setIcon(element("button", { type: "button", class: "icon", "data-tool": name, onclick }), name, label);
     const canFollow = data.reply.final && !data.reply.error && !data.private;
     const moderates = this.actions.moderates() && data.row > 0 && !data.private;
     this.tools.replaceChildren(...[
       canFollow && !data.thread && tool("reply", t("Reply"), () => this.actions.reply(this)),
       canFollow && !data.thread && tool("thread", t("Go on in a thread"), () => this.actions.thread(data.row)),
-      data.reply.final && data.reply.text && tool("copy", t("Copy the text"), (event) => copied(event.currentTarget, () => this.data.reply.text)),
+      data.reply.final && data.reply.text && tool("copy", t("Copy the text"), (event) => copyText(event.currentTarget, () => this.data.reply.text)),
       data.reply.tokens && tool("tokens", t("Show how surprising each token was"), () => this.actions.tokens(this)),
       moderates && tool("bin", t("Remove this, as a moderator"), () => this.actions.remove(this)),
       moderates && !data.mine && tool("clock", t("Time {name} out", { name: data.author.name }), () => this.actions.timeOut(this)),
@@ -219,22 +220,23 @@ export class ExchangeView {
   }
 }
 
-// A line of text, and what stands in backticks in it as code.
-function inCode(line) {
+// Returns a line of text as nodes, with the parts in backticks as code.
+function withCode(line) {
   return line.split(/`([^`]+)`/).map((part, place) => place % 2 ? element("code", {}, part) : part);
 }
 
-// The line as typed, its command and its options set apart from the words.
-function asTyped(line) {
-  const { command, options, words } = parted(line);
+// Returns a typed line as nodes, with its command and its options set apart from the words.
+function showLine(line) {
+  const { command, options, words } = splitLine(line);
   return [
     command ? element("code", { class: "command" }, command) : "",
-    ...options.flatMap((option) => [" ", heated(element("code", { class: "option" }, option), option.match(/^temperature:(.+)/i)?.[1])]),
+    ...options.flatMap((option) => [" ", showHeat(element("code", { class: "option" }, option), option.match(/^temperature:(.+)/i)?.[1])]),
     words,
   ];
 }
 
-function parted(line) {
+// Splits a typed line into its command, its options and the words after them.
+function splitLine(line) {
   const command = line.match(/^\/[\w-]+/)?.[0] ?? "", options = [];
   let words = line.slice(command.length);
   for (let pair; command && (pair = words.match(/^\s+([a-z_][\w-]*:(?:"[^"]*"|[^\s"/][^\s"]*))/i)); words = words.slice(pair[0].length)) {
@@ -243,9 +245,9 @@ function parted(line) {
   return { command, options, words };
 }
 
-// The text of /odds as it stands in its answer, with the tokens that were pressed: the only thing there between fences.
-const fenced = (markdown) => markdown.match(/^(`{3,})\n([^]*?)\n\1$/m)?.[2] ?? "";
+// Returns the text in the answer of /odds, with the tokens that were pressed: the only code block there.
+const fencedText = (markdown) => markdown.match(/^(`{3,})\n([^]*?)\n\1$/m)?.[2] ?? "";
 const stamp = (seconds) => new Date(seconds * 1000).toISOString();
-const fact = ([name, value]) => element("div", {}, element("dt", {}, FACTS.get(name) ?? name), element("dd", {}, value));
+const fact = ([name, value]) => element("div", {}, element("dt", {}, CARD_NAMES.get(name) ?? name), element("dd", {}, value));
 const fileItem = (file) => element("li", {},
   element("a", { href: file.url, download: file.name }, file.name), ` ${Math.max(1, Math.round(file.size / 1024))} KB`);

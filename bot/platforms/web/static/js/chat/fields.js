@@ -1,19 +1,19 @@
-// The options of the command in the message box as fields above it. They and the line show the same: whoever moves a
-// slider sees what it writes, and whoever writes sees the slider move.
+// Fields above the message box for the options of the command in it. Fields and line always agree: moving a slider
+// changes the line, and typing moves the slider.
 
-import { byId, drawn, element } from "../shared/dom.js";
-import { thermometer } from "../shared/heat.js";
+import { byId, element, setIcon } from "../shared/dom.js";
+import { showTemperatureRange } from "../shared/heat.js";
 import { commandOf, valueOf, withValue } from "./line.js";
 import { t } from "../shared/words.js";
 
-const MOST_SEED = 2 ** 31 - 1;
+const MAX_SEED = 2 ** 31 - 1;
 const SLIDER_STEPS = 40;
-// With these a slider stands at the numbers that people name, 0.95 among them.
+// With these steps a slider can stand at the numbers that people use, such as 0.95.
 const STEPS = [1, 0.5, 0.1, 0.05, 0.01, 0.005, 0.001];
-const MANY = 100_000;
+const MAX_SLIDER_RANGE = 100_000;
 
 const ENDS = { temperature: () => [t("predictable"), t("wild")], guidance: () => [t("freely"), t("to the letter")] };
-// Where the handle of a slider stands while the model chooses: what most do, and not the middle of all that could be.
+// Where the handle of a slider stands while the model chooses the value: the usual value, not the middle.
 const USUAL = { guidance: 5, steps: 30 };
 
 export class Fields {
@@ -21,7 +21,7 @@ export class Fields {
   #rows = [];
   #files = new Map();
 
-  // `change(line)` puts a line into the box; `send()` sends it.
+  // `change(line)` is called with a new line for the box; `send()` sends it.
   constructor({ change, send }) {
     this.change = change;
     this.root = byId("fields");
@@ -32,7 +32,7 @@ export class Fields {
     });
   }
 
-  // Files that were chosen, by option.
+  // The files that were chosen, by option.
   get files() {
     return new Map(this.#files);
   }
@@ -66,10 +66,10 @@ export class Fields {
   #row(option) {
     const id = `option-${option.name}`;
     const label = element("label", { for: id, title: option.description }, option.name.replaceAll("_", " "));
-    const made = this.#control(option, id);
-    made.input.setAttribute("id", id);
-    if (option.description) made.input.setAttribute("title", option.description);
-    return { option, show: made.show, root: element("div", { class: `field ${made.kind}` }, label, ...made.parts) };
+    const control = this.#control(option, id);
+    control.input.setAttribute("id", id);
+    if (option.description) control.input.setAttribute("title", option.description);
+    return { option, show: control.show, root: element("div", { class: `field ${control.kind}` }, label, ...control.parts) };
   }
 
   #control(option, id) {
@@ -78,7 +78,7 @@ export class Fields {
     if (option.choices.length) return this.#menu(option, option.choices);
     if (option.kind === "boolean") return this.#menu(option, ["true", "false"]);
     const isNumber = option.kind === "number" || option.kind === "integer";
-    const isRange = isNumber && option.minimum !== null && option.maximum !== null && option.maximum - option.minimum <= MANY;
+    const isRange = isNumber && option.minimum !== null && option.maximum !== null && option.maximum - option.minimum <= MAX_SLIDER_RANGE;
     return isRange ? this.#slider(option, id) : this.#text(option, isNumber);
   }
 
@@ -88,12 +88,12 @@ export class Fields {
     const middle = option.kind === "integer" ? Math.round((min + max) / 2) : (min + max) / 2;
     const start = option.default ?? String(USUAL[option.name] ?? middle);
     const input = element("input", { type: "range", min, max, step });
-    if (option.name === "temperature") thermometer(input, min, max);
+    if (option.name === "temperature") showTemperatureRange(input, min, max);
     const output = element("output", { for: id });
-    const reset = drawn(element("button", { type: "button", class: "icon reset" }), "reset", t("{option}: back to the default", { option: option.name }));
+    const reset = setIcon(element("button", { type: "button", class: "icon reset" }), "reset", t("{option}: back to the default", { option: option.name }));
     const [low, high] = ENDS[option.name]?.() ?? [String(min), String(max)];
     const ends = element("span", { class: "ends", "aria-hidden": "true" }, element("span", {}, low), element("span", {}, high));
-    input.addEventListener("input", () => this.#set(option, tidy(input.value)));
+    input.addEventListener("input", () => this.#set(option, roundValue(input.value)));
     reset.addEventListener("click", () => { this.#set(option, null); input.focus(); });
     const show = (value) => {
       const number = Number(String(value ?? start).replace(",", "."));
@@ -116,8 +116,8 @@ export class Fields {
 
   #seed(option) {
     const input = element("input", { type: "text", inputmode: "numeric", size: 11, placeholder: t("random") });
-    const throwDice = () => this.#set(option, crypto.getRandomValues(new Uint32Array(1))[0] % Math.min(MOST_SEED, option.maximum ?? MOST_SEED));
-    const dice = drawn(element("button", { type: "button", class: "icon dice", onclick: throwDice }), "dice", t("Throw the dice for a seed"));
+    const throwDice = () => this.#set(option, crypto.getRandomValues(new Uint32Array(1))[0] % Math.min(MAX_SEED, option.maximum ?? MAX_SEED));
+    const dice = setIcon(element("button", { type: "button", class: "icon dice", onclick: throwDice }), "dice", t("Throw the dice for a seed"));
     input.addEventListener("input", () => this.#set(option, input.value.trim() || null));
     return { kind: "seed", input, parts: [input, dice], show: (value) => keepTyping(input, value) };
   }
@@ -138,18 +138,18 @@ export class Fields {
   }
 }
 
-// Whether a key belongs to an input method. Safari says so of the Enter that ends a word by this code alone.
+// Whether a key belongs to an input method. For the Enter that ends a word, Safari shows this by the key code alone.
 export const isComposing = (event) => event.isComposing || event.keyCode === 229;
 
-// Setting the same value again would move the caret.
+// Sets a value, but not the one that is there already, which would move the caret.
 function keepTyping(input, value) {
   if (document.activeElement !== input || value !== input.value.trim()) input.value = value ?? "";
 }
 
-// A slider stops before an end that is no whole number of steps away.
+// Returns a step that divides the range, since a slider cannot reach an end that is no whole number of steps away.
 function stepOf(min, max) {
   const finest = (max - min) / SLIDER_STEPS;
   return STEPS.find((step) => step <= finest && Number.isInteger(Number(((max - min) / step).toFixed(6)))) ?? finest;
 }
 
-const tidy = (value) => String(Number(Number(value).toPrecision(12)));
+const roundValue = (value) => String(Number(Number(value).toPrecision(12)));

@@ -1,53 +1,52 @@
-// Forms that the bot shows, and the one for the visitor's own name: a dialog that keeps what was typed until it
-// has been taken.
+// Forms of the bot and of the page itself, in a dialog that keeps what was typed until it has been accepted.
 
-import { mark } from "./connection.js";
+import { createRef } from "./connection.js";
 import { byId, element } from "../shared/dom.js";
-import { upload } from "./upload.js";
+import { uploadFile } from "./upload.js";
 import { t } from "../shared/words.js";
 
 const dialog = byId("form");
-let pending = null;
+let showFailure = null;
 
-// Show a form. `send({fields, files, ref})` returns a sentence if it could not go out, else "". A `grave` one does what
-// cannot be undone, so that a key too many cancels it.
+// Shows a form. `send({fields, files, ref})` returns a sentence if it could not be sent, else "". A `grave` form does
+// something that cannot be undone, so its cancel button has the focus.
 export function showForm(form, send) {
   const error = element("p", { class: "error", role: "alert" });
   const controls = new Map(form.fields.map((field, index) => [field.name, { field, input: control(field, `field-${index}`) }]));
   const rows = [...controls.values()].map(({ field, input }) => row(field, input));
   const submit = element("button", { type: "submit", class: form.grave ? "primary grave" : "primary" }, form.submit ?? t("Send"));
   const cancel = element("button", { type: "button", class: "secondary", onclick: () => dialog.close() }, t("Cancel"));
-  const made = element("form", { method: "dialog" },
+  const root = element("form", { method: "dialog" },
     element("h2", { id: "form-title" }, form.title), form.about ? element("p", {}, form.about) : null, ...rows, error, element("div", { class: "buttons" }, submit, cancel));
   const fail = (text) => {
     error.textContent = text;
     submit.disabled = false;
   };
-  // What is sent once more as it was keeps its mark, so that it is not done twice where only the answer was lost.
-  let ref = mark();
-  made.addEventListener("input", () => { ref = mark(); });
-  made.addEventListener("submit", async (event) => {
+  // A form that is sent again unchanged keeps its reference, so that it is not carried out twice if only the answer was lost.
+  let ref = createRef();
+  root.addEventListener("input", () => { ref = createRef(); });
+  root.addEventListener("submit", async (event) => {
     event.preventDefault();
     submit.disabled = true;
     error.textContent = "";
     try {
-      pending = fail;
+      showFailure = fail;
       const problem = await send({ ref, ...await collect(controls) });
       if (problem) fail(problem);
     } catch (problem) {
       fail(problem.message);
     }
   });
-  dialog.replaceChildren(made);
+  dialog.replaceChildren(root);
   if (!dialog.open) dialog.showModal();
   if (form.grave) cancel.focus();
 }
 
-// What the form was opened from may be gone by now.
+// The element from which the form was opened may no longer exist.
 dialog.addEventListener("close", () => { if (document.activeElement === document.body) byId("input").focus(); });
 
 export const closeForm = () => dialog.close();
-export const refuseForm = (text) => pending?.(text);
+export const refuseForm = (text) => showFailure?.(text);
 
 function row(field, input) {
   const name = field.title ?? field.name.replace(/^./, (char) => char.toUpperCase()).replaceAll("_", " ");
@@ -93,7 +92,7 @@ async function collect(controls) {
   for (const [name, { field, input }] of controls) {
     if (field.kind === "boolean") fields[name] = String(input.checked);
     else if (field.kind !== "attachment") fields[name] = input.value;
-    else if (input.files.length) files[name] = await upload(input.files[0]);
+    else if (input.files.length) files[name] = await uploadFile(input.files[0]);
   }
   return { fields, files };
 }

@@ -1,8 +1,8 @@
-// A typed line: which command it names, and its name:value pairs. Knows nothing of the page.
+// Reads and changes a typed line: its command and its name:value pairs. Does not touch the page.
 
 const PAIR = /(^|\s)([a-z_][\w-]*):("[^"]*"|“[^”]*”|[^\s"]*)(?=\s|$)/gi;
 
-// The command that the line has named already, the longest name first ("lesson list" before "lesson").
+// Returns the command that the line names; the longest name wins ("lesson list" before "lesson").
 export function commandOf(line, commands) {
   const lower = line.toLowerCase();
   return commands
@@ -10,15 +10,15 @@ export function commandOf(line, commands) {
     .sort((one, other) => other.name.length - one.name.length)[0];
 }
 
-// The value of an option in the line as typed, or null.
+// Returns the value of an option as it is typed in the line, or null.
 export function valueOf(line, name) {
   const found = [...line.matchAll(PAIR)].find((pair) => pair[2].toLowerCase().replaceAll("-", "_") === name);
   return found ? found[3].replace(/^["“]|["”]$/g, "") : null;
 }
 
-// The line with this value of an option; null takes it out.
+// Returns the line with this value for an option; null removes the option.
 export function withValue(line, command, name, value) {
-  const pair = value === null ? "" : `${name}:${quoted(String(value))}`;
+  const pair = value === null ? "" : `${name}:${quote(String(value))}`;
   if (valueOf(line, name) !== null) {
     const replaced = line.replace(PAIR, (whole, before, key) => (
       key.toLowerCase().replaceAll("-", "_") === name ? (pair ? before + pair : "") : whole
@@ -30,4 +30,4 @@ export function withValue(line, command, name, value) {
   return `${line.slice(0, start)}${pair} ${line.slice(start)}`;
 }
 
-export const quoted = (value) => (/\s/.test(value) ? `"${value}"` : value);
+export const quote = (value) => (/\s/.test(value) ? `"${value}"` : value);

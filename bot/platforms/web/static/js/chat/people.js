@@ -1,4 +1,4 @@
-// People as the page shows them.
+// Avatars of people and of the bot.
 
 import { element } from "../shared/dom.js";
 
@@ -6,9 +6,9 @@ const HUES = 360;
 
 export function avatar(person) {
   const letters = person.name.split(" ").map((word) => [...word][0] ?? "").join("");
-  const made = element("span", { class: "avatar", "aria-hidden": "true" }, [...letters].slice(0, 2).join("").toUpperCase() || "?");
-  made.style.setProperty("--hue", String(Number.parseInt(person.id.slice(0, 4), 16) % HUES));
-  return made;
+  const circle = element("span", { class: "avatar", "aria-hidden": "true" }, [...letters].slice(0, 2).join("").toUpperCase() || "?");
+  circle.style.setProperty("--hue", String(Number.parseInt(person.id.slice(0, 4), 16) % HUES));
+  return circle;
 }
 
-export const bot = () => element("img", { class: "avatar", src: new URL("../../icon.svg", import.meta.url), alt: "", width: 40, height: 40 });
+export const botAvatar = () => element("img", { class: "avatar", src: new URL("../../icon.svg", import.meta.url), alt: "", width: 40, height: 40 });

@@ -1,6 +1,6 @@
-// The rail at the left: rooms, pages, and who you are. On a narrow screen it slides in over the messages.
+// The rail at the left: rooms, pages and the visitor's name. On a narrow screen it slides in over the messages.
 
-import { byId, drawn, element, icon } from "../shared/dom.js";
+import { byId, element, icon, setIcon } from "../shared/dom.js";
 import { avatar } from "./people.js";
 import { t } from "../shared/words.js";
 
@@ -11,8 +11,8 @@ let shown = { rooms: [], room: "", you: null };
 
 // `actions` has rename(), signOut(), makeRoom() and closeRoom(name).
 export function begin(actions) {
-  drawn(menu, "menu", t("Rooms and pages"));
-  drawn(byId("make-room"), "plus", t("Open a room"));
+  setIcon(menu, "menu", t("Rooms and pages"));
+  setIcon(byId("make-room"), "plus", t("Open a room"));
   menu.addEventListener("click", () => open(menu.getAttribute("aria-expanded") === "false"));
   veil.addEventListener("click", () => open(false));
   document.addEventListener("keydown", (event) => {
@@ -30,13 +30,14 @@ export function begin(actions) {
   open(false);
 }
 
-export function show(news) {
-  shown = { ...shown, ...news };
+// Shows what has changed: any of rooms, room, links and you.
+export function show(changes) {
+  shown = { ...shown, ...changes };
   unread.delete(shown.room);
-  fill(byId("rooms"), shown.rooms.map((name) => place(name)));
-  if (news.links) {
-    fill(byId("pages"), news.links.map(({ url, label }) => element("li", {},
-      element("a", { href: url }, icon(pictured(url)), element("span", {}, label)))));
+  replaceItems(byId("rooms"), shown.rooms.map((name) => roomItem(name)));
+  if (changes.links) {
+    replaceItems(byId("pages"), changes.links.map(({ url, label }) => element("li", {},
+      element("a", { href: url }, icon(iconFor(url)), element("span", {}, label)))));
   }
   if (!shown.you) return;
   const who = byId("who");
@@ -46,14 +47,15 @@ export function show(news) {
   byId("make-room").hidden = byId("sign-out").hidden = !shown.you.moderator;
 }
 
-export function spoken(name) {
+// Marks a room as unread.
+export function markUnread(name) {
   if (unread.has(name)) return;
   unread.add(name);
   show({});
 }
 
-// Makes a list anew. Whoever stands in it by keyboard stays at what leads to the same, or in the list.
-function fill(list, items) {
+// Replaces the items of a list. The keyboard focus stays on the item with the same link or button, or else in the list.
+function replaceItems(list, items) {
   const focused = list.contains(document.activeElement) ? document.activeElement : null;
   list.replaceChildren(...items);
   if (!focused) return;
@@ -61,26 +63,27 @@ function fill(list, items) {
   (all.find((one) => one.href === focused.href && one.dataset.close === focused.dataset.close) ?? all[0])?.focus();
 }
 
-function place(name) {
+function roomItem(name) {
   const here = name === shown.room, isNew = unread.has(name);
   const link = element("a", { href: `#${encodeURIComponent(name)}`, "aria-current": here ? "page" : null, class: isNew ? "unread" : null },
     icon("room"), element("span", {}, name), isNew ? element("span", { class: "unseen" }, t("unread")) : null);
   const closes = shown.you?.moderator && name !== "general";
-  const close = closes && drawn(element("button", { type: "button", class: "icon", "data-close": name }), "close", t("Close the room {room}", { room: name }));
+  const close = closes && setIcon(element("button", { type: "button", class: "icon", "data-close": name }), "close", t("Close the room {room}", { room: name }));
   return element("li", {}, link, close || null);
 }
 
-function pictured(url) {
+function iconFor(url) {
   if (url.startsWith("/dial")) return "dial";
   if (url.startsWith("/read")) return "lesson";
   return url.startsWith("/settings") ? "settings" : "chart";
 }
 
-function open(wanted) {
-  menu.setAttribute("aria-expanded", String(wanted));
-  rail.classList.toggle("open", wanted);
-  veil.hidden = !wanted;
-  // What is off the screen must not be reached by the keyboard.
-  rail.inert = narrow.matches && !wanted;
-  if (wanted) rail.querySelector("a, button").focus();
+// Slides the rail in or out; only a narrow screen shows the difference.
+function open(isOpen) {
+  menu.setAttribute("aria-expanded", String(isOpen));
+  rail.classList.toggle("open", isOpen);
+  veil.hidden = !isOpen;
+  // A rail that is off the screen must not be reached by the keyboard.
+  rail.inert = narrow.matches && !isOpen;
+  if (isOpen) rail.querySelector("a, button").focus();
 }

@@ -1,22 +1,24 @@
-// An answer as its tokens, coloured by how surprising each was. One that is chosen shows what else was likely, and the
-// answer can be gone on with from there.
+// Shows an answer as its tokens, coloured by how surprising each was. A click on one shows the alternatives, from each
+// of which the answer can be continued.
 
-import { percent, visible } from "../shared/dialview.js";
+import { formatPercent, showWhitespace } from "../shared/dialview.js";
 import { element } from "../shared/dom.js";
 import { t } from "../shared/words.js";
 
-const BOUNDS = [0.5, 1.5, 3, 5];
+// Surprise in bits at which the next colour begins.
+const LEVEL_BITS = [0.5, 1.5, 3, 5];
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
 const surprise = (probability) => -Math.log2(Math.max(probability, Number.MIN_VALUE));
-const level = (probability) => BOUNDS.filter((bound) => surprise(probability) >= bound).length;
+const level = (probability) => LEVEL_BITS.filter((bound) => surprise(probability) >= bound).length;
 
-// Shows `tokens`, as the bot sends them, in the place of the view's text. `fork(at, choice)` asks for another answer.
+// Shows `tokens`, as the bot sends them, in place of the view's text. `fork(place, choice)` asks for an answer that
+// continues with another token.
 export function show(view, tokens, fork) {
-  const runners = element("div", { class: "runners", "aria-live": "polite" });
-  const pieces = joined(tokens).map((piece) => element("button", {
+  const alternatives = element("div", { class: "runners", "aria-live": "polite" });
+  const pieces = joinCharacters(tokens).map((piece) => element("button", {
     type: "button", class: `token s${level(piece.probability)}`, tabindex: -1, "aria-pressed": "false",
-    title: percent(piece.probability), onclick: (event) => choose(event.currentTarget, piece),
+    title: formatPercent(piece.probability), onclick: (event) => choose(event.currentTarget, piece),
   }, piece.text.replaceAll("\n", "⏎\n")));
   const line = element("div", { class: "tokens", role: "group", "aria-label": t("The tokens of this answer; arrow keys go from one to the next") }, ...pieces);
   const close = element("button", { type: "button", class: "secondary", onclick: () => hide(view) }, t("Back to the text"));
@@ -24,7 +26,7 @@ export function show(view, tokens, fork) {
   function choose(button, piece) {
     for (const other of pieces) other.setAttribute("aria-pressed", String(other === button));
     focus(button, false);
-    runners.replaceChildren(...explained(piece, fork));
+    alternatives.replaceChildren(...explain(piece, fork));
   }
 
   function focus(button, move = true) {
@@ -41,7 +43,7 @@ export function show(view, tokens, fork) {
   });
   if (pieces.length) pieces[0].tabIndex = 0;
   view.text.hidden = true;
-  view.lab.replaceChildren(legend(), line, runners, close);
+  view.lab.replaceChildren(legend(), line, alternatives, close);
   pieces[0]?.focus();
 }
 
@@ -51,8 +53,8 @@ export function hide(view) {
   (view.tools.querySelector("[data-tool=tokens]") ?? view.root).focus();
 }
 
-// A character of several tokens is shown whole, with the first token of it to choose at.
-function joined(tokens) {
+// Joins tokens that form one character into one piece, at which the first of them can be replaced.
+function joinCharacters(tokens) {
   const pieces = [];
   let open = null;
   tokens.forEach(([text, probability, likely], place) => {
@@ -69,17 +71,17 @@ function joined(tokens) {
   return pieces.filter(({ text }) => text);
 }
 
-function explained({ text, probability, likely, place, splits }, fork) {
+function explain({ text, probability, likely, place, splits }, fork) {
   const bits = number.format(surprise(probability));
-  const head = element("p", {}, element("code", {}, visible(text)), " ",
-    t("had a probability of {share}: a surprise of {bits} bits.", { share: percent(probability), bits }));
+  const head = element("p", {}, element("code", {}, showWhitespace(text)), " ",
+    t("had a probability of {share}: a surprise of {bits} bits.", { share: formatPercent(probability), bits }));
   const choices = likely.map(([other, share], choice) => {
     const canFork = other && !other.includes("\ufffd") && !(other === text && !splits);
-    const name = other === null ? t("(hidden)") : other === "" ? t("the text ends here") : visible(other);
+    const name = other === null ? t("(hidden)") : other === "" ? t("the text ends here") : showWhitespace(other);
     const label = element("span", { class: "token plain" }, name);
     return element("li", {}, canFork
-      ? element("button", { type: "button", class: "token", onclick: () => fork(place, choice), "aria-label": t("Go on from here with “{token}”, {share}", { token: other, share: percent(share) }) }, name)
-      : label, element("span", { class: "share" }, percent(share)));
+      ? element("button", { type: "button", class: "token", onclick: () => fork(place, choice), "aria-label": t("Go on from here with “{token}”, {share}", { token: other, share: formatPercent(share) }) }, name)
+      : label, element("span", { class: "share" }, formatPercent(share)));
   });
   return [head, element("p", { class: "faint" }, t("Choose another token, and the answer goes on from there:")), element("ul", { class: "choices" }, ...choices)];
 }

@@ -1,12 +1,12 @@
-// Files on their way to the bot, before the message or the form that names them.
+// Uploads files to the bot, before the message or the form that names them is sent.
 
 import { t } from "../shared/words.js";
 
-const MOST_FILE = 8 << 20;
+const MAX_FILE_BYTES = 8 << 20;
 
-// Sends a file and gives back the name that the bot knows it by. Throws an Error with a sentence.
-export async function upload(file) {
-  if (file.size > MOST_FILE) throw new Error(t("“{file}” has more than the {most} MB that a file may have.", { file: file.name, most: MOST_FILE >> 20 }));
+// Uploads a file and returns the name that the bot gives it. Throws an Error whose message is a sentence.
+export async function uploadFile(file) {
+  if (file.size > MAX_FILE_BYTES) throw new Error(t("“{file}” has more than the {most} MB that a file may have.", { file: file.name, most: MAX_FILE_BYTES >> 20 }));
   const headers = { "Content-Type": file.type || "application/octet-stream" };
   let response;
   try {

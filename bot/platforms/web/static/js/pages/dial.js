@@ -1,13 +1,13 @@
-// The page of the dial. What stands behind the # of its address is the text to begin with.
+// The page of the temperature dial. The text after the # of its address is the one to begin with.
 
-import { chat, decoded, openedFrom } from "../shared/address.js";
+import { chatAddress, decodeFragment, openingRoom } from "../shared/address.js";
 import { DialView } from "../shared/dialview.js";
 import { byId } from "../shared/dom.js";
 import * as look from "../shared/look.js";
 
 look.begin();
-byId("home").href = chat();
+byId("home").href = chatAddress();
 new DialView(byId("dial"), {
-  text: decoded(location.hash.slice(1)) || "The cat sat on the",
-  room: openedFrom(),
+  text: decodeFragment(location.hash.slice(1)) || "The cat sat on the",
+  room: openingRoom(),
 });

@@ -1,11 +1,11 @@
-// A page to read: its parts with their headings, each of which can be linked to and asked about.
+// The reading page, such as a lesson: shows its parts, each of which can be linked to and asked about.
 
-import { chat, decoded } from "../shared/address.js";
+import { chatAddress, decodeFragment } from "../shared/address.js";
 import { byId, element } from "../shared/dom.js";
 import { ASKED, DRAFT, KEPT } from "../shared/draft.js";
-import { fetched } from "../shared/fetched.js";
+import { fetchJson } from "../shared/json.js";
 import * as look from "../shared/look.js";
-import { Markdown, written } from "../shared/markdown.js";
+import { documentMarkdown, Markdown } from "../shared/markdown.js";
 import { t } from "../shared/words.js";
 
 const [, , plugin, name] = location.pathname.split("/");
@@ -13,19 +13,19 @@ const { search } = location;
 const wide = matchMedia("(min-width: 60rem)");
 
 look.begin();
-byId("home").href = chat();
+byId("home").href = chatAddress();
 show();
 
 async function show() {
   const text = byId("text");
   try {
-    if (name) showPage(await fetched(`/reading/${plugin}/${name}${search}`));
-    else showList((await fetched(`/reading/${plugin}${search}`)).pages);
+    if (name) showPage(await fetchJson(`/reading/${plugin}/${name}${search}`));
+    else showList((await fetchJson(`/reading/${plugin}${search}`)).pages);
   } catch (error) {
     console.warn("The page could not be shown.", error);
     text.replaceChildren(...error.status === 404 ? [
       element("h1", {}, t("There is no such page")),
-      element("p", {}, t("It was removed, or its address is wrong."), " ", element("a", { href: chat() }, t("Back to the chat"))),
+      element("p", {}, t("It was removed, or its address is wrong."), " ", element("a", { href: chatAddress() }, t("Back to the chat"))),
     ] : [element("h1", {}, t("Lessons")), element("p", { class: "error", role: "alert" }, error.message)]);
   }
   text.setAttribute("aria-busy", "false");
@@ -46,43 +46,43 @@ function showPage({ title, parts }) {
   byId("headings").replaceChildren(...parts.map(({ heading, anchor, level }) =>
     element("a", { href: `#${anchor}`, class: `level-${level}`, dir: "auto" }, heading)));
   byId("contents").hidden = parts.length < 2;
-  fold();
-  follow();
-  reveal();
+  foldContents();
+  markWhatIsRead();
+  scrollToFragment();
 }
 
 function section({ heading, text, anchor, level, ask }) {
   const body = element("div", { class: "markdown" });
-  new Markdown(body, written).show(text);
+  new Markdown(body, documentMarkdown).show(text);
   const link = element("a", { class: "here", href: `#${anchor}`, "aria-label": t("Link to “{heading}”", { heading }) }, "#");
   const asks = ask && element("button", { type: "button", class: "secondary", onclick: () => askAbout(ask) }, t("Ask about this"));
   return element("section", { id: anchor, tabindex: -1 }, element(`h${level}`, { dir: "auto" }, heading, link), body, asks || null);
 }
 
-// The message box begins with what is kept here. What somebody was about to say there comes back once the line is sent;
-// what was put there from here does not.
+// Opens the chat with a question in the message box. A draft that was typed there comes back once the question is sent;
+// an earlier question from such a page does not.
 function askAbout(line) {
   const draft = sessionStorage.getItem(DRAFT);
   const isTyped = draft && draft !== sessionStorage.getItem(ASKED);
   if (isTyped && sessionStorage.getItem(KEPT) === null) sessionStorage.setItem(KEPT, draft);
   sessionStorage.setItem(ASKED, line);
   sessionStorage.setItem(DRAFT, line);
-  location.assign(chat());
+  location.assign(chatAddress());
 }
 
-// The part that the address names came after the browser looked for it.
-function reveal() {
-  if (location.hash) byId(decoded(location.hash.slice(1)))?.scrollIntoView();
+// The browser looked for the part in the address before it was there.
+function scrollToFragment() {
+  if (location.hash) byId(decodeFragment(location.hash.slice(1)))?.scrollIntoView();
 }
 
-function fold() {
+function foldContents() {
   byId("contents").open = wide.matches;
 }
-wide.addEventListener("change", fold);
+wide.addEventListener("change", foldContents);
 
-// Marks in the contents what is being read.
-function follow() {
-  const links = new Map([...byId("headings").children].map((link) => [decoded(link.hash.slice(1)), link]));
+// Marks in the contents the part that is being read.
+function markWhatIsRead() {
+  const links = new Map([...byId("headings").children].map((link) => [decodeFragment(link.hash.slice(1)), link]));
   const seen = new Set();
   const watcher = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {

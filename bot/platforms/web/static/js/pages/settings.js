@@ -1,14 +1,14 @@
-// The page of the settings: each is changed by itself, and says what it was, what it is, and who changed it last.
+// The settings page: each setting is saved by itself, and shows its old and new value and who changed it last.
 
-import { byId, drawn, element } from "../shared/dom.js";
-import { fetched } from "../shared/fetched.js";
-import { grouped } from "../shared/grouped.js";
+import { byId, element, setIcon } from "../shared/dom.js";
+import { fetchJson } from "../shared/json.js";
+import { groupBy } from "../shared/group.js";
 import * as look from "../shared/look.js";
 import { language, t } from "../shared/words.js";
 
 const LONG = 80;
 const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const about = (room) => new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language, room });
+const queryFor = (room) => new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language, room });
 const rows = [];
 // The room whose settings are shown; "" is the whole chat.
 let loaded = "";
@@ -21,21 +21,21 @@ byId("only").addEventListener("change", filter);
 byId("choosing").addEventListener("submit", (event) => event.preventDefault());
 show();
 
-function talk(room, change) {
-  return fetched(`/settings/data?${about(room)}`, change && { method: "POST", body: JSON.stringify(change) });
+function fetchSettings(room, change) {
+  return fetchJson(`/settings/data?${queryFor(room)}`, change && { method: "POST", body: JSON.stringify(change) });
 }
 
-// The newest choice wins. Until its settings are there, nothing can be saved.
+// Shows the settings of the chosen room. Until the newest choice is loaded, nothing can be saved.
 async function show() {
   const scope = byId("scope"), room = scope.value, load = loads += 1;
   byId("settings").inert = true;
   try {
-    const { rooms, settings } = await talk(room);
+    const { rooms, settings } = await fetchSettings(room);
     if (load !== loads) return;
     byId("refused").textContent = "";
     scope.replaceChildren(element("option", { value: "" }, t("the whole chat")), ...rooms.map((name) => element("option", { value: name }, `# ${name}`)));
     scope.value = loaded = room;
-    const groups = grouped(settings, ({ group }) => group);
+    const groups = groupBy(settings, ({ group }) => group);
     rows.splice(0);
     byId("settings").replaceChildren(...[...groups].map(([name, found]) => element("section", { class: "group" },
       element("h2", {}, name), element("ul", {}, ...found.map((setting) => row(setting, room))))));
@@ -43,7 +43,7 @@ async function show() {
     filter();
   } catch (error) {
     if (load !== loads) return;
-    // What is shown still belongs to the room before.
+    // The settings on the page are still those of the room before.
     scope.value = loaded;
     byId("refused").textContent = error.message;
   }
@@ -51,9 +51,9 @@ async function show() {
 }
 
 function filter() {
-  const wanted = byId("find").value.trim().toLowerCase();
+  const words = byId("find").value.trim().toLowerCase();
   for (const { root, setting } of rows) {
-    const fits = `${setting.name} ${setting.group} ${setting.about}`.toLowerCase().includes(wanted);
+    const fits = `${setting.name} ${setting.group} ${setting.about}`.toLowerCase().includes(words);
     root.hidden = !fits || (byId("only").checked && setting.where !== "server" && setting.where !== "channel");
   }
   for (const group of document.querySelectorAll(".group")) group.hidden = !group.querySelector(".setting:not([hidden])");
@@ -64,35 +64,36 @@ function filter() {
 
 function row(setting, room) {
   const root = element("li", { class: "setting" });
-  const kept = { root, setting, room };
-  rows.push(kept);
-  fill(kept, "");
+  const entry = { root, setting, room };
+  rows.push(entry);
+  fill(entry, "");
   return root;
 }
 
-function fill(kept, said) {
-  const { root, setting, room } = kept;
+// Fills a row; `notice` tells of a change that was just saved.
+function fill(entry, notice) {
+  const { root, setting, room } = entry;
   const id = `setting-${setting.name}`;
   const input = control(setting, id);
   const value = () => (input.type === "checkbox" ? String(input.checked) : input.value);
   const before = value();
   const error = element("p", { class: "error", role: "alert" });
   const save = element("button", { type: "button", class: "primary", hidden: true, onclick: () => change(value()) }, t("Save"));
-  const reset = drawn(element("button", { type: "button", class: "icon", hidden: !setting.here, onclick: () => change(null) }), "reset", t("Take back what is set here: {setting}", { setting: setting.name }));
-  const dirty = () => {
+  const reset = setIcon(element("button", { type: "button", class: "icon", hidden: !setting.here, onclick: () => change(null) }), "reset", t("Take back what is set here: {setting}", { setting: setting.name }));
+  const showSave = () => {
     save.hidden = value() === before;
-    if (input.type === "checkbox") input.nextSibling.textContent = shown(input.checked);
+    if (input.type === "checkbox") input.nextSibling.textContent = formatValue(input.checked);
   };
-  input.addEventListener("input", dirty);
-  input.addEventListener("change", dirty);
+  input.addEventListener("input", showSave);
+  input.addEventListener("change", showSave);
   input.addEventListener("keydown", (event) => { if (event.key === "Enter" && input.tagName !== "TEXTAREA" && !save.hidden) change(value()); });
 
-  async function change(wanted) {
+  async function change(newValue) {
     error.textContent = "";
     try {
-      const old = shown(setting.value);
-      kept.setting = await talk(room, { room, name: setting.name, value: wanted });
-      fill(kept, `${old} → ${shown(kept.setting.value)}`);
+      const old = formatValue(setting.value);
+      entry.setting = await fetchSettings(room, { room, name: setting.name, value: newValue });
+      fill(entry, `${old} → ${formatValue(entry.setting.value)}`);
       root.querySelector("input, select, textarea").focus();
     } catch (problem) {
       error.textContent = problem.message;
@@ -104,13 +105,13 @@ function fill(kept, said) {
       element("h3", { id: `${id}-name` }, setting.name),
       element("p", { class: "about", id: `${id}-about` }, setting.about),
       element("p", { class: "from" }, ...origin(setting))),
-    element("div", { class: "control" }, input, input.type === "checkbox" ? element("span", { "aria-hidden": "true" }, shown(setting.value)) : null, save, reset, element("p", { class: "said", role: "status" }, said), error));
+    element("div", { class: "control" }, input, input.type === "checkbox" ? element("span", { "aria-hidden": "true" }, formatValue(setting.value)) : null, save, reset, element("p", { class: "said", role: "status" }, notice), error));
 }
 
 function origin({ where, levels, changed }) {
   const names = { default: t("default"), deployment: t("set by the deployment"), server: t("set for the whole chat"), channel: t("set for this room") };
   const inherited = levels.at(-2);
-  const beneath = (where === "server" || where === "channel") && inherited ? ` ${t("instead of {value}", { value: shown(inherited.value) })}` : "";
+  const beneath = (where === "server" || where === "channel") && inherited ? ` ${t("instead of {value}", { value: formatValue(inherited.value) })}` : "";
   const last = changed ? ` · ${t("last changed by {name}, {time}", { name: changed.by, time: when.format(changed.at * 1000) })}` : "";
   return [element("b", { class: where === "server" || where === "channel" ? "here" : null }, names[where]), beneath, last];
 }
@@ -134,7 +135,7 @@ function control(setting, id) {
   return element("input", { ...labelled, ...range, value: text });
 }
 
-function shown(value) {
+function formatValue(value) {
   if (value === null || value === "") return "–";
   if (value === true || value === false) return value ? t("yes") : t("no");
   const text = String(value);

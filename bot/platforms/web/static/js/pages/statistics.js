@@ -1,7 +1,7 @@
-// The page of the statistics: a chart of the days, and below it the same and more as tables.
+// The statistics page: a chart of the days, and tables with the same numbers and more.
 
 import { byId, element } from "../shared/dom.js";
-import { fetched } from "../shared/fetched.js";
+import { fetchJson } from "../shared/json.js";
 import * as look from "../shared/look.js";
 import { language, t } from "../shared/words.js";
 
@@ -17,7 +17,7 @@ show();
 
 async function show() {
   try {
-    const figures = await fetched(`/statistics/data?${new URLSearchParams({ days: byId("days").value, locale: language })}`);
+    const figures = await fetchJson(`/statistics/data?${new URLSearchParams({ days: byId("days").value, locale: language })}`);
     byId("refused").textContent = "";
     byId("choosing").hidden = false;
     fill(figures);
@@ -30,20 +30,20 @@ function fill({ days, commands, refused, reasons, total, failed }) {
   byId("summary").textContent = total || reasons.length
     ? t("Answers: {count}, with an error: {failed}. Refusals: {refused}.", { count: total, failed, refused: sum(refused) })
     : t("Nobody used the chat in these days.");
-  const kinds = grouped(commands, days.length);
+  const kinds = mergeRare(commands, days.length);
   byId("figures").replaceChildren(...(total ? [chart(days, kinds), byCommand(commands)] : []),
     ...(total || reasons.length ? [byDay(days, kinds, refused)] : []), ...(reasons.length ? [byReason(reasons)] : []));
 }
 
-// The commands that are used most, and all others together.
-function grouped(commands, length) {
+// Returns the commands that are used most, and all others as one.
+function mergeRare(commands, length) {
   const kinds = commands.map(({ name, numbers }) => ({ name: `/${name}`, numbers }));
   if (kinds.length <= NAMED + 1) return kinds;
   const others = Array.from({ length }, (_, day) => sum(kinds.slice(NAMED).map(({ numbers }) => numbers[day])));
   return [...kinds.slice(0, NAMED), { name: t("all others"), numbers: others }];
 }
 
-// It says nothing that the tables do not say, so whoever does not see it goes on to them.
+// Hidden from screen readers, since the tables have the same numbers.
 function chart(days, kinds) {
   const totals = days.map((_, day) => sum(kinds.map(({ numbers }) => numbers[day])));
   const highest = Math.max(...totals, 1);

@@ -1,4 +1,4 @@
-// The code stands behind the #, so that no server's log has it; from here on not even this browser's history does.
+// The page for teachers' links: takes the code from behind the #, which no server's log has, out of the history, too.
 
 const code = location.hash.slice(1);
 if (code) {

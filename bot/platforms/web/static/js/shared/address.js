@@ -1,13 +1,13 @@
-// What stands behind the # of an address, and which room a page beside the chat was opened from.
+// Addresses: the fragment after the #, and the room from which a page beside the chat was opened.
 
-// The room that the page's address names, or "".
-export const openedFrom = () => new URLSearchParams(location.search).get("room") ?? "";
+// Returns the room from which the page was opened, or "".
+export const openingRoom = () => new URLSearchParams(location.search).get("room") ?? "";
 
-// The address of the chat in that room.
-export const chat = () => openedFrom() ? `/#${encodeURIComponent(openedFrom())}` : "/";
+// Returns the address of the chat in that room.
+export const chatAddress = () => openingRoom() ? `/#${encodeURIComponent(openingRoom())}` : "/";
 
-// The text behind the #. A % that was typed there need not begin a code, and then is only a %.
-export const decoded = (text) => text.replace(/(?:%[0-9a-f]{2})+/gi, (code) => {
+// Decodes the text after the #. A % that begins no valid code stays as it is, since somebody may have typed it.
+export const decodeFragment = (text) => text.replace(/(?:%[0-9a-f]{2})+/gi, (code) => {
   try {
     return decodeURIComponent(code);
   } catch {

@@ -1,20 +1,20 @@
-// Copying to the clipboard, also over plain HTTP, where browsers keep their clipboard shut.
+// Copies text to the clipboard, also over plain HTTP, where browsers do not offer their clipboard.
 
-import { drawn, element } from "./dom.js";
+import { element, setIcon } from "./dom.js";
 import { t } from "./words.js";
 
 const SHOWN_MS = 1500;
 
-// Copies what `text()` gives, and says so on the button.
-export async function copied(button, text) {
+// Copies what `text()` returns, and says so on the button.
+export async function copyText(button, text) {
   const label = button.getAttribute("aria-label");
   try {
     await write(text());
   } catch {
     return;
   }
-  drawn(button, "check", t("Copied"));
-  setTimeout(() => drawn(button, "copy", label), SHOWN_MS);
+  setIcon(button, "check", t("Copied"));
+  setTimeout(() => setIcon(button, "copy", label), SHOWN_MS);
 }
 
 async function write(text) {

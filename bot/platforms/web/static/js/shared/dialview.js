@@ -1,39 +1,39 @@
-// The live dial: a text, the odds of its next token as bars that follow the temperature, and a press that draws one, or
-// writes on with several, so that it is seen what the temperature makes of a text.
+// The temperature dial: shows a text and the odds of its next token as bars that follow the temperature. A button draws
+// one token, another writes on with several, to show what the temperature makes of a text.
 
 import { element, icon } from "./dom.js";
-import { heated, thermometer } from "./heat.js";
-import { ask, at, cut, decode, draw, nearest, settings, within } from "./odds.js";
+import { showHeat, showTemperatureRange } from "./heat.js";
+import { applyTopP, clampToLimits, decodeTokens, drawPlace, fetchDial, nearest, oddsAt, temperatureStops } from "./odds.js";
 import { t } from "./words.js";
 
-const SHOWN = 12;
+const SHOWN_BARS = 12;
 const SPIN_MS = 55, SPINS = 14;
-const WRITTEN_ON = 12, TRIES = 5;
+const WRITE_ON_TOKENS = 12, MAX_TRIES = 5;
 const SETTLE_MS = 250;
-const LEAST_TOP_P = 0.05;
-// Less than this lies outside of the candidates by rounding alone.
-const NOTHING = 1e-9;
+const MIN_TOP_P = 0.05;
+// A smaller share outside of the candidates comes from rounding alone.
+const ROUNDING_ERROR = 1e-9;
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 const rough = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 });
-const still = matchMedia("(prefers-reduced-motion: reduce)");
-let made = 0;
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+let dialCount = 0;
 
 export class DialView {
   #dial = null;
-  // What stood in the box for the text when the dial was made; null before there is one.
-  #read = null;
+  // The typed text that the odds are for; null before there are odds.
+  #shownText = null;
   // The temperature at which each added token was drawn; null for one that was chosen by hand.
   #added = [];
   #temperature = 1;
-  #all = false;
-  #asking = null;
+  #showsAll = false;
+  #request = null;
   #busy = false;
-  // Each has its own: an answer that arrives while somebody types must not take back the question for their text.
-  #typing = 0;
-  #cutting = 0;
+  // Two timers: an answer that arrives while somebody types must not cancel the request for their text.
+  #typingTimer = 0;
+  #topPTimer = 0;
   #rows = [];
-  // A chat may have several open.
-  #number = made++;
+  // A number for the ids, since a chat may have several dials open.
+  #number = dialCount++;
 
   constructor(root, { text = "", temperature = 1, topP = 1, room = "" } = {}) {
     this.room = room;
@@ -44,7 +44,7 @@ export class DialView {
     this.slider = element("input", { type: "range", min: 0, max: 40, step: 1, id: this.#id("temperature") });
     this.value = element("output", { for: this.#id("temperature"), class: "dial-value" });
     this.needle = element("span", { class: "needle" });
-    this.topP = element("input", { type: "range", min: LEAST_TOP_P, max: 1, step: 0.05, value: topP, id: this.#id("top-p") });
+    this.topP = element("input", { type: "range", min: MIN_TOP_P, max: 1, step: 0.05, value: topP, id: this.#id("top-p") });
     this.topPValue = element("output", { for: this.#id("top-p") });
     this.bars = element("ul", { class: "bars", "aria-label": t("Odds of the next token") });
     this.more = element("button", { type: "button", class: "secondary" });
@@ -58,7 +58,7 @@ export class DialView {
     this.tries = element("ol", { class: "tries", "aria-label": t("What was written") });
     root.replaceChildren(...this.#layout());
     this.#listen();
-    this.#askTyped();
+    this.#fetchTyped();
   }
 
   #id(part) {
@@ -85,95 +85,95 @@ export class DialView {
 
   #listen() {
     this.text.addEventListener("input", () => {
-      // What is under way is about another text than this one.
-      this.#asking?.abort();
-      this.#asking = null;
-      clearTimeout(this.#typing);
-      this.#typing = setTimeout(() => this.#askTyped(), SETTLE_MS);
+      // The request under way is for the text before this change.
+      this.#request?.abort();
+      this.#request = null;
+      clearTimeout(this.#typingTimer);
+      this.#typingTimer = setTimeout(() => this.#fetchTyped(), SETTLE_MS);
     });
     this.slider.addEventListener("input", () => {
       if (!this.#dial) return;
-      this.#temperature = settings(this.#dial)[Number(this.slider.value)];
+      this.#temperature = temperatureStops(this.#dial)[Number(this.slider.value)];
       this.#show();
     });
     this.gauge.addEventListener("pointerdown", (event) => { this.gauge.setPointerCapture(event.pointerId); this.#turn(event); });
     this.gauge.addEventListener("pointermove", (event) => { if (event.buttons) this.#turn(event); });
     this.topP.addEventListener("input", () => this.#show());
-    this.more.addEventListener("click", () => { this.#all = !this.#all; this.#build(); });
-    this.drawButton.addEventListener("click", () => this.#work(() => this.#draw()));
-    this.writeButton.addEventListener("click", () => this.#work(() => this.#writeOn()));
-    this.back.addEventListener("click", () => this.#takeBack(1));
-    this.anew.addEventListener("click", () => this.#takeBack(this.#added.length));
+    this.more.addEventListener("click", () => { this.#showsAll = !this.#showsAll; this.#build(); });
+    this.drawButton.addEventListener("click", () => this.#runTask(() => this.#draw()));
+    this.writeButton.addEventListener("click", () => this.#runTask(() => this.#writeOn()));
+    this.back.addEventListener("click", () => this.#removeTokens(1));
+    this.anew.addEventListener("click", () => this.#removeTokens(this.#added.length));
   }
 
-  // The needle follows a finger or the mouse.
+  // Turns the needle to where the mouse or a finger points.
   #turn({ clientX, clientY }) {
     if (!this.#dial) return;
     const { left, width, bottom } = this.gauge.getBoundingClientRect();
     const angle = Math.atan2(Math.max(0, bottom - clientY), left + width / 2 - clientX);
-    const stops = settings(this.#dial), turned = (angle / Math.PI) * this.#dial.temperatures.at(-1);
+    const stops = temperatureStops(this.#dial), turned = (angle / Math.PI) * this.#dial.temperatures.at(-1);
     this.slider.value = String(stops.indexOf(nearest(stops, turned)));
     this.slider.dispatchEvent(new Event("input"));
   }
 
-  // Whatever is pressed, a text that was typed and is not read yet comes first.
-  get #isTyped() {
-    return this.text.value !== this.#read;
+  // Whether a text was typed whose odds are not shown yet. They are fetched before anything that is pressed.
+  get #isTextNew() {
+    return this.text.value !== this.#shownText;
   }
 
-  #askTyped() {
-    clearTimeout(this.#typing);
-    return this.#ask({ text: this.text.value });
+  #fetchTyped() {
+    clearTimeout(this.#typingTimer);
+    return this.#fetch({ text: this.text.value });
   }
 
-  #takeBack(count) {
-    clearTimeout(this.#typing);
-    if (this.#isTyped) return this.#askTyped();
-    return this.#ask({ ids: this.#dial.ids.slice(0, -count) }, this.#added.slice(0, -count));
+  #removeTokens(count) {
+    clearTimeout(this.#typingTimer);
+    if (this.#isTextNew) return this.#fetchTyped();
+    return this.#fetch({ ids: this.#dial.ids.slice(0, -count) }, this.#added.slice(0, -count));
   }
 
   #choose(id, ids) {
-    clearTimeout(this.#typing);
-    return this.#isTyped ? this.#askTyped() : this.#append(id, ids, null);
+    clearTimeout(this.#typingTimer);
+    return this.#isTextNew ? this.#fetchTyped() : this.#append(id, ids, null);
   }
 
-  // The newest question wins; what an older one brings is not shown any more. Whether this one was shown.
-  async #ask(question, added = []) {
-    this.#asking?.abort();
-    const asking = this.#asking = new AbortController();
-    if (question.text?.trim() === "") return this.#refuse(t("Type a few words to go on with."));
+  // Fetches and shows the odds for a question. A newer question replaces an older one. Returns whether the odds were shown.
+  async #fetch(question, added = []) {
+    this.#request?.abort();
+    const request = this.#request = new AbortController();
+    if (question.text?.trim() === "") return this.#showError(t("Type a few words to go on with."));
     this.say.textContent = "";
     try {
-      const dial = await ask(question, this.room, asking.signal);
-      if (asking !== this.#asking) return false;
+      const dial = await fetchDial(question, this.room, request.signal);
+      if (request !== this.#request) return false;
       this.#dial = dial;
       this.#added = added;
       if (question.text !== undefined) {
-        this.#read = question.text;
-      } else if (!this.#isTyped) {
-        this.text.value = decode(dial.prompt);
-        this.#read = this.text.value;
+        this.#shownText = question.text;
+      } else if (!this.#isTextNew) {
+        this.text.value = decodeTokens(dial.prompt);
+        this.#shownText = this.text.value;
       }
-      this.#limit();
+      this.#limitKnobs();
       this.#build();
       return true;
     } catch (error) {
-      return error.name !== "AbortError" && asking === this.#asking && this.#refuse(error.message);
+      return error.name !== "AbortError" && request === this.#request && this.#showError(error.message);
     }
   }
 
-  // What the knobs can be turned to, by the rules of the room.
-  #limit() {
-    const stops = settings(this.#dial), [low, high] = this.#dial.limits.top_p;
+  // Limits the knobs to what the room allows.
+  #limitKnobs() {
+    const stops = temperatureStops(this.#dial), [low, high] = this.#dial.limits.top_p;
     this.slider.max = String(stops.length - 1);
-    thermometer(this.slider, stops[0], stops.at(-1));
+    showTemperatureRange(this.slider, stops[0], stops.at(-1));
     this.#temperature = nearest(stops, this.#temperature);
     this.slider.value = String(stops.indexOf(this.#temperature));
-    this.topP.min = String(Math.min(Math.max(LEAST_TOP_P, low), high));
+    this.topP.min = String(Math.min(Math.max(MIN_TOP_P, low), high));
     this.topP.max = String(high);
   }
 
-  #refuse(sentence) {
+  #showError(sentence) {
     this.say.textContent = sentence;
     return false;
   }
@@ -181,59 +181,59 @@ export class DialView {
   #build() {
     const { candidates, prompt, ids } = this.#dial;
     const old = prompt.length - this.#added.length;
-    this.written.replaceChildren(...prompt.map((piece, place) => piece.length > 0 && heated(
-      element("span", { class: place < old ? "piece" : "piece new" }, visible(decode([piece]))), this.#added[place - old]
+    this.written.replaceChildren(...prompt.map((piece, place) => piece.length > 0 && showHeat(
+      element("span", { class: place < old ? "piece" : "piece new" }, showWhitespace(decodeTokens([piece]))), this.#added[place - old]
     )).filter(Boolean));
-    this.#allow();
+    this.#enableButtons();
     this.#rows = candidates.map((candidate, place) => this.#row(candidate, place, ids));
-    const rest = candidates.length - SHOWN;
+    const rest = candidates.length - SHOWN_BARS;
     this.further = bar(t("{count} further tokens", { count: rest }));
     this.other = bar(t("all other tokens"));
-    const shown = this.#rows.slice(0, this.#all ? undefined : SHOWN);
-    this.bars.replaceChildren(...[...shown, this.#all || rest <= 0 ? null : this.further, this.other].filter(Boolean).map(({ root }) => root));
+    const shown = this.#rows.slice(0, this.#showsAll ? undefined : SHOWN_BARS);
+    this.bars.replaceChildren(...[...shown, this.#showsAll || rest <= 0 ? null : this.further, this.other].filter(Boolean).map(({ root }) => root));
     this.more.hidden = rest <= 0;
-    this.more.textContent = this.#all ? t("Show the first {count}", { count: SHOWN }) : t("Show all {count}", { count: candidates.length });
-    this.more.setAttribute("aria-expanded", String(this.#all));
+    this.more.textContent = this.#showsAll ? t("Show the first {count}", { count: SHOWN_BARS }) : t("Show all {count}", { count: candidates.length });
+    this.more.setAttribute("aria-expanded", String(this.#showsAll));
     this.#show();
   }
 
   #row(candidate, place, ids) {
-    return bar(named(candidate), candidate.ends || candidate.hidden ? null : () => this.#choose(this.#dial.candidates[place].id, ids), candidate.ends);
+    return bar(labelOf(candidate), candidate.ends || candidate.hidden ? null : () => this.#choose(this.#dial.candidates[place].id, ids), candidate.ends);
   }
 
-  // A press is one use, however many tokens it goes on with: only the first of them is told as one.
+  // One press counts as one use, however many tokens follow: only the first of them is sent as a press.
   #append(id, ids, temperature, isPress = true) {
-    if (this.#isTyped) return false;
-    return this.#ask({ ids: [...ids, id], writes_on: isPress }, [...this.#added, temperature]);
+    if (this.#isTextNew) return false;
+    return this.#fetch({ ids: [...ids, id], writes_on: isPress }, [...this.#added, temperature]);
   }
 
-  #allow() {
+  #enableButtons() {
     this.drawButton.disabled = this.writeButton.disabled = this.#busy;
     this.back.disabled = this.anew.disabled = this.#busy || !this.#added.length;
   }
 
-  // The odds that the knobs stand for. Where only the model server knows them, they come a moment later.
+  // Returns the odds for the knobs. If only the model server can compute them, those without top-p until they arrive.
   #odds() {
-    clearTimeout(this.#cutting);
+    clearTimeout(this.#topPTimer);
     const topP = Number(this.topP.value), temperature = this.#temperature;
-    const whole = at(this.#dial, temperature);
-    const known = cut(whole, topP);
+    const whole = oddsAt(this.#dial, temperature);
+    const known = applyTopP(whole, topP);
     if (known) return known;
     const key = `${temperature} ${topP}`, dial = this.#dial;
-    if (dial.cuts?.[key]) return dial.cuts[key];
-    this.#cutting = setTimeout(() => this.#fetchCut(dial, key, temperature, topP), SETTLE_MS);
+    if (dial.topPOdds?.[key]) return dial.topPOdds[key];
+    this.#topPTimer = setTimeout(() => this.#fetchTopP(dial, key, temperature, topP), SETTLE_MS);
     return whole;
   }
 
-  async #fetchCut(dial, key, temperature, topP) {
+  async #fetchTopP(dial, key, temperature, topP) {
     try {
-      const { candidates } = await ask({ ids: dial.ids, ...within(dial, temperature, topP) }, this.room);
+      const { candidates } = await fetchDial({ ids: dial.ids, ...clampToLimits(dial, temperature, topP) }, this.room);
       const shares = candidates.map(({ after }) => after);
       const other = Math.max(0, 1 - shares.reduce((sum, share) => sum + share, 0));
-      dial.cuts = { ...dial.cuts, [key]: { shares, other, entropy: null } };
+      dial.topPOdds = { ...dial.topPOdds, [key]: { shares, other, entropy: null } };
       if (dial === this.#dial) this.#show();
     } catch (error) {
-      this.#refuse(error.message);
+      this.#showError(error.message);
     }
   }
 
@@ -241,10 +241,10 @@ export class DialView {
     if (!this.#dial) return;
     const odds = this.#now = this.#odds();
     const { shares, other, entropy } = odds;
-    const before = at(this.#dial, this.#dial.temperatures.includes(1) ? 1 : this.#dial.temperatures.at(-1));
+    const before = oddsAt(this.#dial, this.#dial.temperatures.includes(1) ? 1 : this.#dial.temperatures.at(-1));
     const most = Math.max(...shares, other, ...before.shares);
     this.#rows.forEach((row, place) => row.show(shares[place], before.shares[place], most));
-    const sum = (list) => list.slice(SHOWN).reduce((total, share) => total + share, 0);
+    const sum = (list) => list.slice(SHOWN_BARS).reduce((total, share) => total + share, 0);
     this.further.show(sum(shares), sum(before.shares), most);
     this.other.show(other, before.other, most);
     this.value.textContent = number.format(this.#temperature);
@@ -252,17 +252,17 @@ export class DialView {
     this.topPValue.textContent = number.format(Number(this.topP.value));
     const stops = this.#dial.temperatures;
     this.needle.style.setProperty("--turn", `${-90 + 180 * Math.min(1, this.#temperature / stops.at(-1))}deg`);
-    heated(this.bars, this.#temperature);
-    this.meaning.textContent = this.#said(at(this.#dial, this.#temperature), before);
+    showHeat(this.bars, this.#temperature);
+    this.meaning.textContent = this.#explain(oddsAt(this.#dial, this.#temperature), before);
     this.facts.textContent = entropy === null ? "" : entropy < 0.005 ? t("Uncertainty: 0 bits. Nothing is left to chance.")
       : t("Uncertainty: {bits} bits, as if {count} tokens were equally likely.", { bits: number.format(entropy), count: rough.format(2 ** entropy) });
   }
 
-  // What the temperature does to these odds, in words; what top-p leaves of them is seen in the bars.
-  #said({ shares }, before) {
+  // Says in words what the temperature does to these odds. What top-p does is shown by the bars.
+  #explain({ shares }, before) {
     const { candidates } = this.#dial, [first] = candidates;
     const values = {
-      token: (first.ends ? "" : decode([first.bytes]).trim()) || named(first),
+      token: (first.ends ? "" : decodeTokens([first.bytes]).trim()) || labelOf(first),
       now: Math.round(100 * shares[0]), before: Math.round(100 * before.shares[0]),
     };
     if (this.#temperature === 0) return t("At 0 the favourite always wins: “{token}”, every time.", values);
@@ -273,79 +273,78 @@ export class DialView {
 
   #now = null;
 
-  async #work(task) {
+  async #runTask(task) {
     if (this.#busy) return;
-    clearTimeout(this.#typing);
+    clearTimeout(this.#typingTimer);
     this.#busy = true;
-    this.#allow();
+    this.#enableButtons();
     try {
-      if (!this.#isTyped || await this.#askTyped()) await task();
+      if (!this.#isTextNew || await this.#fetchTyped()) await task();
     } catch (error) {
-      this.#refuse(error.message);
+      this.#showError(error.message);
     }
     this.#busy = false;
-    this.#allow();
+    this.#enableButtons();
   }
 
   async #draw() {
     const { candidates, ids } = this.#dial, temperature = this.#temperature;
-    const token = await this.#drawn();
+    const token = await this.#drawToken();
     if (this.#dial.ids !== ids) return;
     await this.#spin(candidates.findIndex(({ id }) => id === token.id));
-    if (this.#dial.ids === ids) await this.#take(token, ids, temperature);
+    if (this.#dial.ids === ids) await this.#appendDrawn(token, ids, temperature);
   }
 
-  // One token by the odds that the knobs stand for. Where some of these lie outside the candidates, only the model server
-  // can draw exactly.
-  async #drawn() {
+  // Draws a token by the odds for the knobs. If tokens other than the candidates are possible, the model server draws.
+  async #drawToken() {
     const dial = this.#dial, temperature = this.#temperature, topP = Number(this.topP.value);
-    const odds = cut(at(dial, temperature), topP);
-    if (odds && odds.other < NOTHING) return dial.candidates[draw(odds)];
+    const odds = applyTopP(oddsAt(dial, temperature), topP);
+    if (odds && odds.other < ROUNDING_ERROR) return dial.candidates[drawPlace(odds)];
     const [seed] = crypto.getRandomValues(new Uint32Array(1));
-    const { drawn } = await ask({ ids: dial.ids, ...within(dial, temperature, topP), seed: seed % 2 ** 31 }, this.room);
+    const { drawn } = await fetchDial({ ids: dial.ids, ...clampToLimits(dial, temperature, topP), seed: seed % 2 ** 31 }, this.room);
     return drawn;
   }
 
-  // Whether a token was drawn and its odds are shown.
-  #take({ id, ends, hidden }, ids, temperature, isPress = true) {
-    if (hidden) return this.#refuse(t("A token was drawn that is hidden here. Draw again, or choose one."));
-    if (ends) return this.#refuse(t("The model would end the text here. Draw again, or choose a token."));
+  // Appends a drawn token. Returns whether the odds after it were shown.
+  #appendDrawn({ id, ends, hidden }, ids, temperature, isPress = true) {
+    if (hidden) return this.#showError(t("A token was drawn that is hidden here. Draw again, or choose one."));
+    if (ends) return this.#showError(t("The model would end the text here. Draw again, or choose a token."));
     return this.#append(id, ids, temperature, isPress);
   }
 
-  // Several tokens one after the other. Turned meanwhile, the temperature counts for the rest.
+  // Draws several tokens one after the other. If the temperature is changed meanwhile, it holds for the rest.
   async #writeOn() {
     const from = this.#added.length;
-    for (let count = 0; count < WRITTEN_ON; count += 1) {
+    for (let count = 0; count < WRITE_ON_TOKENS; count += 1) {
       const { ids } = this.#dial, temperature = this.#temperature;
-      const token = await this.#drawn();
-      if (this.#dial.ids !== ids || !await this.#take(token, ids, temperature, count === 0)) break;
+      const token = await this.#drawToken();
+      if (this.#dial.ids !== ids || !await this.#appendDrawn(token, ids, temperature, count === 0)) break;
     }
     if (this.#added.length <= from) return;
     const split = this.#dial.prompt.length - this.#added.length + from;
     const degrees = [...new Set(this.#added.slice(from).map((degree) => number.format(degree)))].join(" → ");
-    const chip = heated(element("code", { class: "option" }, degrees), this.#added[from]);
+    const chip = showHeat(element("code", { class: "option" }, degrees), this.#added[from]);
     this.tries.prepend(element("li", {}, chip, element("span", {},
-      decode(this.#dial.prompt.slice(0, split)), element("b", {}, decode(this.#dial.prompt.slice(split))))));
-    for (const old of [...this.tries.children].slice(TRIES)) old.remove();
+      decodeTokens(this.#dial.prompt.slice(0, split)), element("b", {}, decodeTokens(this.#dial.prompt.slice(split))))));
+    for (const old of [...this.tries.children].slice(MAX_TRIES)) old.remove();
   }
 
   async #spin(place) {
-    const chosen = place < 0 ? this.other : (place < SHOWN || this.#all ? this.#rows[place] : this.further);
-    if (!still.matches) {
+    const chosen = place < 0 ? this.other : (place < SHOWN_BARS || this.#showsAll ? this.#rows[place] : this.further);
+    if (!reducedMotion.matches) {
       for (let turn = 0; turn < SPINS; turn += 1) {
-        const lit = this.#rows[Math.max(0, draw(this.#now))];
+        const lit = this.#rows[Math.max(0, drawPlace(this.#now))];
         lit.root.classList.add("lit");
         await new Promise((resolve) => { setTimeout(resolve, SPIN_MS); });
         lit.root.classList.remove("lit");
       }
     }
     chosen.root.classList.add("chosen");
-    await new Promise((resolve) => { setTimeout(resolve, still.matches ? 0 : 6 * SPIN_MS); });
+    await new Promise((resolve) => { setTimeout(resolve, reducedMotion.matches ? 0 : 6 * SPIN_MS); });
   }
 }
 
-// One bar. With `press` its name is a button that appends the token.
+// Makes one bar. With `press` its name is a button that appends the token.
 function bar(name, press = null, ends = false) {
   const share = element("span", { class: "share" });
   const fill = element("span", { class: "fill" }), before = element("span", { class: "ghost" });
@@ -356,20 +355,20 @@ function bar(name, press = null, ends = false) {
     show(now, first, most) {
       fill.style.setProperty("--share", `${(100 * now) / most}%`);
       before.style.setProperty("--share", `${(100 * first) / most}%`);
-      share.textContent = percent(now);
+      share.textContent = formatPercent(now);
       root.classList.toggle("cut", now === 0);
     },
   };
 }
 
-export const percent = (share) => (share > 0 && share < 0.0005 ? `< ${number.format(0.1)} %` : `${number.format(Math.round(share * 1000) / 10)} %`);
+export const formatPercent = (share) => (share > 0 && share < 0.0005 ? `< ${number.format(0.1)} %` : `${number.format(Math.round(share * 1000) / 10)} %`);
 
-// What a candidate is called. A hidden one is not told by the bot.
-function named({ bytes, ends, hidden }) {
+// Returns what a candidate is called. The bot does not send the text of a hidden one.
+function labelOf({ bytes, ends, hidden }) {
   if (hidden) return t("(hidden)");
-  return ends ? t("the text ends here") : visible(decode([bytes]));
+  return ends ? t("the text ends here") : showWhitespace(decodeTokens([bytes]));
 }
 
-// Spaces and line ends where they can be seen.
-export const visible = (text) => text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "∅";
+// Replaces spaces, line ends and tabs by visible signs.
+export const showWhitespace = (text) => text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥") || "∅";
 

@@ -1,4 +1,4 @@
-// The one way that these pages make elements: text is always text.
+// Makes DOM elements. All pages do so here alone: text always becomes text, never HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -31,17 +31,17 @@ const ICONS = {
 };
 
 export function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === false || value === null || value === undefined) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else made.setAttribute(name, value === true ? "" : value);
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
 }
 
-// A line drawing. It says nothing by itself, so what holds it needs a label.
+// Makes a line drawing. It has no text, so the element that contains it needs a label.
 export function icon(name) {
   const drawing = document.createElementNS(SVG, "svg");
   drawing.setAttribute("viewBox", "0 0 24 24");
@@ -53,8 +53,8 @@ export function icon(name) {
   return drawing;
 }
 
-// Makes `button` one that shows a drawing and is called `label`.
-export function drawn(button, name, label) {
+// Makes `button` show an icon alone, with `label` for screen readers and as a tooltip. Returns it.
+export function setIcon(button, name, label) {
   button.replaceChildren(icon(name));
   button.setAttribute("aria-label", label);
   button.title = label;

@@ -1,4 +1,4 @@
-// Under which names the browser keeps what is about to be said, until the tab is closed.
+// Keys of the session storage, where the browser keeps what was typed until the tab is closed.
 
-// What stands in the message box; what was put aside for a line that a page put there; and that line.
+// DRAFT is the text of the message box, ASKED a line that a page put there, and KEPT the draft that made way for it.
 export const DRAFT = "tempera-draft", KEPT = "tempera-draft-kept", ASKED = "tempera-draft-asked";

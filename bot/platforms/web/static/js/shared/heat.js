@@ -1,21 +1,21 @@
-// Temperatures as colours, the same wherever one is shown, so that they are recognised: 0 is blue, 1 yellow, 2 red.
+// Shows temperatures as colours, the same everywhere: 0 is blue, 1 yellow, 2 red.
 
 const share = (part) => `${Math.round(100 * Math.min(1, Math.max(0, part)))}%`;
 
-// Makes a slider from one temperature to another show their colours.
-export function thermometer(slider, lowest, highest) {
+// Gives a slider the colours from its lowest to its highest temperature.
+export function showTemperatureRange(slider, lowest, highest) {
   slider.classList.add("thermometer");
   slider.style.setProperty("--lowest", lowest);
   slider.style.setProperty("--highest", highest);
   return slider;
 }
 
-// Gives `shown` the colour of a temperature, as a number or as it was typed; what is none leaves it as it is.
-export function heated(shown, temperature) {
+// Gives an element the colour of a temperature, which is a number or typed text; other text leaves the colour alone.
+export function showHeat(node, temperature) {
   const degree = Number(String(temperature ?? "").replace(",", ".") || Number.NaN);
-  if (Number.isNaN(degree)) return shown;
-  shown.classList.add("heated");
-  shown.style.setProperty("--from-cold", share(degree));
-  shown.style.setProperty("--to-hot", share(degree - 1));
-  return shown;
+  if (Number.isNaN(degree)) return node;
+  node.classList.add("heated");
+  node.style.setProperty("--from-cold", share(degree));
+  node.style.setProperty("--to-hot", share(degree - 1));
+  return node;
 }

@@ -1,6 +1,6 @@
-// How the page looks: light or dark, and large for a projector. Kept in this browser; theme.js reads it again.
+// The appearance of the page: light or dark, and large for a projector. The browser stores it; theme.js restores it.
 
-import { byId, drawn, element } from "./dom.js";
+import { byId, element, setIcon } from "./dom.js";
 import { t } from "./words.js";
 
 const CHOICES = {
@@ -18,11 +18,11 @@ export function set(name, value) {
     localStorage.removeItem(key);
   }
   show();
-  // What measures itself when the window changes has to do so now, too.
+  // Elements that measure themselves when the window is resized have to do so now, too.
   window.dispatchEvent(new Event("resize"));
 }
 
-// Fills the panel #look, and makes #projector a switch; both may be missing on a page.
+// Shows the present choice in the panel #look and on the button #projector; a page may lack either.
 export function show() {
   const now = document.documentElement.dataset;
   const projector = byId("projector");
@@ -32,25 +32,25 @@ export function show() {
 
 export function begin() {
   const panel = byId("look"), projector = byId("projector");
-  // Where style.css has only the light colours there are none to choose.
-  const isTwofold = CSS.supports("color", "light-dark(#000, #fff)");
-  panel?.prepend(...Object.entries(CHOICES).filter(([name]) => isTwofold || name !== "theme").map(([name, [, title, values]]) => element("fieldset", {},
+  // In browsers without light-dark(), style.css has only the light colours, so there is no choice.
+  const hasDark = CSS.supports("color", "light-dark(#000, #fff)");
+  panel?.prepend(...Object.entries(CHOICES).filter(([name]) => hasDark || name !== "theme").map(([name, [, title, values]]) => element("fieldset", {},
     element("legend", {}, title()),
     ...values.map(([value, label]) => element("label", {},
       element("input", { type: "radio", name, value, onchange: () => set(name, value) }), label())))));
   if (panel) {
-    drawn(byId("look-button"), "look", t("Appearance"));
-    if (!panel.showPopover) openByHand(panel, byId("look-button"));
+    setIcon(byId("look-button"), "look", t("Appearance"));
+    if (!panel.showPopover) emulatePopover(panel, byId("look-button"));
   }
   if (projector) {
-    drawn(projector, "projector", t("Large type for a projector"));
+    setIcon(projector, "projector", t("Large type for a projector"));
     projector.addEventListener("click", () => set("size", document.documentElement.dataset.size ? "" : "projector"));
   }
   show();
 }
 
-// Browsers of some years ago know no popovers.
-function openByHand(panel, button) {
+// Opens and closes the panel in older browsers, which have no popovers.
+function emulatePopover(panel, button) {
   const open = (wanted) => {
     panel.hidden = !wanted;
     button.setAttribute("aria-expanded", String(wanted));

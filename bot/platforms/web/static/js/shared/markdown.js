@@ -1,7 +1,7 @@
-// Answers are untrusted: Markdown becomes HTML, and only what cannot act is kept of it.
+// Renders Markdown. Answers are untrusted, so only HTML that can do nothing is kept.
 
-import { copied } from "./copy.js";
-import { drawn, element } from "./dom.js";
+import { copyText } from "./copy.js";
+import { element, setIcon } from "./dom.js";
 import { Marked } from "../../vendor/marked.esm.js";
 import DOMPurify from "../../vendor/purify.es.mjs";
 import { t } from "./words.js";
@@ -12,15 +12,15 @@ const escaped = (text) => text.replace(/[&<>"']/g, (char) => ENTITIES[char]);
 const COMMON = {
   gfm: true,
   renderer: {
-    // Tags in an answer are something that it talks about.
+    // HTML tags in an answer are shown as text, since the answer is about them.
     html: ({ text }) => escaped(text),
-    // A picture from elsewhere would tell its server who reads here.
+    // A picture from another server would tell that server who reads this.
     image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
   },
 };
-// People and models end a line where they mean it; files are often wrapped by hand.
-const spoken = new Marked({ ...COMMON, breaks: true });
-export const written = new Marked({ ...COMMON, breaks: false });
+// In chat messages a line break is meant as one; in files lines are often wrapped by hand.
+const chatMarkdown = new Marked({ ...COMMON, breaks: true });
+export const documentMarkdown = new Marked({ ...COMMON, breaks: false });
 
 const ALLOWED = {
   ALLOWED_TAGS: [
@@ -30,11 +30,11 @@ const ALLOWED = {
   ALLOWED_ATTR: ["href", "start", "align"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
-  // Beside other places only the pages of this chat: an answer may say where to read on.
+  // Of the pages of this chat an answer may only link to those for reading.
   ALLOWED_URI_REGEXP: /^(?:(?:https?|mailto):|\/read\/)/i,
   RETURN_DOM_FRAGMENT: true,
 };
-const COLOURED = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
+const ALLOWED_IN_CODE = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
 
 const LANGUAGES = new Map(Object.entries({
   python: ["python", "py", "python3"], javascript: ["javascript", "js", "jsx", "typescript", "ts"], json: ["json"],
@@ -49,23 +49,23 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
   }
 });
 
-// Models make links up, and words can hide where one leads, so each says it itself unless its text begins with it.
-function revealed(root) {
+// Adds the target to each link whose text does not begin with it: models invent links, and text can hide a target.
+function showTargets(root) {
   for (const link of root.querySelectorAll("a[href]")) {
     const { protocol, host, pathname } = link;
-    const goal = protocol === "mailto:" ? pathname : host;
-    const said = link.textContent.trim().toLowerCase().replace(/^(https?:\/\/|mailto:)/, "");
-    const isSaid = said.startsWith(goal) && /^($|[/?#])/.test(said.slice(goal.length));
-    if (!isSaid && host !== location.host) link.append(" ", element("small", { class: "goal" }, goal));
+    const target = protocol === "mailto:" ? pathname : host;
+    const text = link.textContent.trim().toLowerCase().replace(/^(https?:\/\/|mailto:)/, "");
+    const isShown = text.startsWith(target) && /^($|[/?#])/.test(text.slice(target.length));
+    if (!isShown && host !== location.host) link.append(" ", element("small", { class: "goal" }, target));
   }
   return root;
 }
 
-// A text that grows. Only blocks that changed are made anew, so that a selection in the others stays.
+// Shows a text that grows. Only blocks that changed are rendered again, so that a selection in the others stays.
 export class Markdown {
   #blocks = [];
 
-  constructor(root, parser = spoken) {
+  constructor(root, parser = chatMarkdown) {
     this.root = root;
     this.parser = parser;
   }
@@ -87,16 +87,16 @@ export class Markdown {
   #clean(token) {
     const clean = DOMPurify.sanitize(this.parser.parser([token]), ALLOWED);
     for (const block of clean.children) block.dir = "auto";
-    return this.parser === spoken ? revealed(clean) : clean;
+    return this.parser === chatMarkdown ? showTargets(clean) : clean;
   }
 }
 
 function codeBlock({ text, lang }) {
   const code = element("code", { tabindex: 0 }, text);
   const name = (lang ?? "").trim().split(/\s/)[0].toLowerCase();
-  const copy = drawn(element("button", { type: "button", class: "icon" }), "copy", t("Copy the code"));
-  copy.addEventListener("click", () => copied(copy, () => text));
-  if (LANGUAGES.has(name)) colour(code, text, LANGUAGES.get(name));
+  const copy = setIcon(element("button", { type: "button", class: "icon" }), "copy", t("Copy the code"));
+  copy.addEventListener("click", () => copyText(copy, () => text));
+  if (LANGUAGES.has(name)) highlight(code, text, LANGUAGES.get(name));
   return element("figure", { class: "code" },
     element("figcaption", {}, element("span", {}, name || t("text")), copy),
     element("pre", {}, code));
@@ -104,14 +104,14 @@ function codeBlock({ text, lang }) {
 
 let highlighter = null;
 
-// Colours come when the highlighter is there; the code can be read before.
-async function colour(code, text, language) {
+// Colours the code once the highlighter is loaded; it can be read before.
+async function highlight(code, text, language) {
   try {
     highlighter ??= import("../../vendor/highlight/core.min.js");
     const { default: core } = await highlighter;
     if (!core.getLanguage(language)) core.registerLanguage(language, (await import(`../../vendor/highlight/${language}.min.js`)).default);
-    code.replaceChildren(DOMPurify.sanitize(core.highlight(text, { language }).value, COLOURED));
+    code.replaceChildren(DOMPurify.sanitize(core.highlight(text, { language }).value, ALLOWED_IN_CODE));
   } catch (error) {
-    console.warn("The code stays in one colour.", error);
+    console.warn("The code could not be highlighted.", error);
   }
 }

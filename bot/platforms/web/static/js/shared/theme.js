@@ -1,4 +1,4 @@
-// Runs before anything is painted, so that a page which was set to dark never flashes white.
+// Restores the chosen appearance before anything is painted, so that a dark page never flashes white.
 
 for (const [name, key] of [["theme", "tempera-theme"], ["size", "tempera-size"]]) {
   const value = localStorage.getItem(key);

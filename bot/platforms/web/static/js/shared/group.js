@@ -1,5 +1,5 @@
-// A list by what `keyOf` says of each, in the order of the first ones: Map.groupBy for the browsers without it.
-export function grouped(list, keyOf) {
+// Groups a list by `keyOf(item)`, in the order in which the keys first occur: Map.groupBy for browsers without it.
+export function groupBy(list, keyOf) {
   const groups = new Map();
   for (const one of list) {
     const key = keyOf(one);

@@ -1,17 +1,17 @@
-// What pages fetch from the chat as JSON.
+// Fetches JSON from the chat.
 
 import { t } from "./words.js";
 
-// The answer. Throws an Error with a sentence, whatever kept it away, or what was thrown if the question was given up.
-// Its `status` is that of the answer, where one came.
-export async function fetched(address, options) {
+// Returns the answer. Throws an Error whose message is a sentence, with the `status` of the response if there was one;
+// if the request was aborted, the AbortError itself.
+export async function fetchJson(address, options) {
   let response, answer;
   try {
     response = await fetch(address, options);
     answer = await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    // Where it is a page itself that lies at the address, the door leads there instead.
+    // Without the join code the chat answers with 401, or redirects pages to the form for it.
     const sentence = response?.status === 401 || response?.redirected
       ? t("The chat has another join code now. Open it anew and give that.")
       : t("The chat cannot be reached. Try again.");
