@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
-from bot.platforms.slack.api.api import WORTHLESS
-from bot.platforms.slack.api.client import connect, reason
+from bot.platforms.slack.api.client import connect, error_code
+from bot.platforms.slack.api.errors import INVALID_TOKEN
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
@@ -58,7 +58,7 @@ async def _bot(slack: AsyncWebClient) -> Findings:
     try:
         answer = await slack.auth_test()
     except SlackApiError as error:
-        if (why := reason(error)) in WORTHLESS:
+        if (why := error_code(error)) in INVALID_TOKEN:
             how = f"Copy it anew from {APPS}: your app, OAuth & Permissions, Bot User OAuth Token."
             return [(False, f"Slack refuses the token TEMPERA_SLACK__BOT_TOKEN ({why}). {how}")]
         return [_unexpected(slack, error)]
@@ -80,9 +80,9 @@ async def _socket(slack: AsyncWebClient, section: SlackSection) -> tuple[bool, s
     try:
         await slack.apps_connections_open(app_token=section.app_token.get_secret_value())
     except SlackApiError as error:
-        why = reason(error)
+        why = error_code(error)
         how = f"Make one at {APPS}: your app, Basic Information, App-Level Tokens, with the scope connections:write."
-        if why in WORTHLESS:
+        if why in INVALID_TOKEN:
             return False, f"Slack refuses the token TEMPERA_SLACK__APP_TOKEN ({why}). {how}"
         if why == "missing_scope":
             return False, f"The token TEMPERA_SLACK__APP_TOKEN lacks the scope connections:write. {how}"
@@ -96,6 +96,6 @@ def _requests(section: SlackSection) -> tuple[bool, str]:
 
 
 def _unexpected(slack: AsyncWebClient, error: SlackApiError) -> tuple[bool, str]:
-    if why := reason(error):
+    if why := error_code(error):
         return False, f"Slack answers at {slack.base_url} with “{why}”."
     return False, f"What answers at {slack.base_url} is not Slack; is TEMPERA_SLACK__API_BASE right?"

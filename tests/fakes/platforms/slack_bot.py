@@ -27,7 +27,7 @@ second, for which a machine that others use may well stand still.
 
 def hurry(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let snapshots, and messages in one channel, follow each other as fast as a test likes."""
-    monkeypatch.setattr(thread_view, "PACE_SECONDS", 0.01)
+    monkeypatch.setattr(thread_view, "SNAPSHOT_SECONDS", 0.01)
     monkeypatch.setattr(budgets, "POST_SECONDS", 0.001)
     slack.rate_tiers.burst = 1000
 

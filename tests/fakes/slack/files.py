@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-SHARING_SECONDS = 0.05
+SHARE_DELAY_SECONDS = 0.05
 """How long after the completion the message comes: Slack shares files in the background, and looks at them there."""
 
 
@@ -72,12 +72,12 @@ async def complete_upload(slack: Server, call: Call) -> Json:
 
 
 async def _look_at(file: FakeFile) -> None:
-    await asyncio.sleep(SHARING_SECONDS)
+    await asyncio.sleep(SHARE_DELAY_SECONDS)
     file.looked_at = True
 
 
 async def _share(slack: Server, message: FakeMessage, files: list[FakeFile]) -> None:
-    await asyncio.sleep(SHARING_SECONDS)
+    await asyncio.sleep(SHARE_DELAY_SECONDS)
     message.ts = slack.workspace.new_ts()
     for file in files:
         file.shares.append((message.channel, message.ts))

@@ -1,4 +1,4 @@
-"""From what Slack sends to requests: who asks, where, in which words and with which files."""
+"""From what Slack sends to requests: who asks, place, in which words and with which files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bot.core.errors import UserError
 from bot.core.files import MAX_FILE_BYTES, require_size
 from bot.core.messages import Attachment, Place, Request, User
 from bot.core.splitting import filled, given_back
-from bot.platforms.slack.api.api import SlackError
-from bot.platforms.slack.convert.commands import typed
+from bot.platforms.slack.api.errors import SlackError
+from bot.platforms.slack.convert.commands import adapt_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     Json = Mapping[str, Any]
 
 PLATFORM = "slack"
-PAGES = (".html", ".htm", ".xhtml")
-SPECIAL = re.compile(r"<(?P<sign>[@#!]?)(?P<what>[^<>|]+)(?:\|(?P<label>[^<>]*))?>")
+PAGE_SUFFIXES = (".html", ".htm", ".xhtml")
+REFERENCE = re.compile(r"<(?P<sign>[@#!]?)(?P<what>[^<>|]+)(?:\|(?P<label>[^<>]*))?>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +64,11 @@ class AnswerPlace:
         return self.channel.startswith("D")
 
     @property
-    def aside(self) -> str:
+    def ephemeral_thread(self) -> str:
         """The thread that a message for the asker alone goes into: Slack shows it only where one is under way."""
         return self.thread if self.spoken else ""
 
-    def place(self, team: str) -> Place:
+    def to_place(self, team: str) -> Place:
         """As the core knows it."""
         return Place(PLATFORM, self.channel, server="" if self.is_direct else team, thread=self.thread)
 
@@ -81,23 +81,23 @@ class AnswerPlace:
         return asdict(self)
 
 
-async def words(text: str, me: str, people: UserDirectory) -> str:
+async def read_text(text: str, bot_user: str, users: UserDirectory) -> str:
     """A message without Slack's escapes: its own mention cut out, others as names, links as their address."""
-    own = rf"\s*<@{re.escape(me)}(?:\|[^>]*)?>\s*"
+    own = rf"\s*<@{re.escape(bot_user)}(?:\|[^>]*)?>\s*"
     text = re.sub(rf"\A(?:{own})+|(?:{own})+\Z", "", text)
     names = {}
-    for match in SPECIAL.finditer(text):
+    for match in REFERENCE.finditer(text):
         if match["sign"] == "@" and not match["label"]:
-            names[match["what"]] = (await people.find(match["what"])).name
-    return unescaped(SPECIAL.sub(lambda match: _plain(match, names), text)).strip()
+            names[match["what"]] = (await users.find(match["what"])).name
+    return unescape(REFERENCE.sub(lambda match: _plain_reference(match, names), text)).strip()
 
 
-def unescaped(text: str) -> str:
+def unescape(text: str) -> str:
     """Text as it was typed, where Slack has escaped three characters of it."""
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
-def _plain(match: re.Match[str], names: Mapping[str, str]) -> str:
+def _plain_reference(match: re.Match[str], names: Mapping[str, str]) -> str:
     sign, what, label = match["sign"], match["what"], match["label"] or ""
     if sign == "@":
         return f"@{label or names.get(what, what)}"
@@ -108,25 +108,25 @@ def _plain(match: re.Match[str], names: Mapping[str, str]) -> str:
     return what if label in ("", what, re.sub(r"^(?:https?://|mailto:)", "", what)) else f"{label} ({what})"
 
 
-def asked(decision: Decision, *, quoted: bool) -> str:
-    """Return what a request asks, for a message that tells of it: its free text, or the command as it would be typed.
+def question_text(decision: Decision, *, quoted: bool) -> str:
+    """Return what a request asks, for a message that tells of it: its free_text_option text, or the command as it would be typed.
 
     Unless it is `quoted`, the command's name alone is told.
     """
-    command, given = decision.command, decision.request.options
+    command, options = decision.command, decision.request.options
     if command is None:
         raise ValueError("Only commands ask something.")
-    name = typed(f"/{command.name}", [command.name])
+    name = adapt_text(f"/{command.name}", [command.name])
     if not quoted:
         return name
-    free = command.free_text
-    if free is not None and str(given.get(free.name) or "").strip():
-        return str(given[free.name]).strip()
-    pairs = {option: _text(value) for option, value in given.items() if value not in ("", None)}
+    free_text_option = command.free_text
+    if free_text_option is not None and str(options.get(free_text_option.name) or "").strip():
+        return str(options[free_text_option.name]).strip()
+    pairs = {option: _value_text(value) for option, value in options.items() if value not in ("", None)}
     return f"{name} {join_pairs(pairs)}" if pairs else name
 
 
-def with_typed(reply: Reply, request: Request) -> Reply:
+def keep_form_input(reply: Reply, request: Request) -> Reply:
     """The reply; one that refuses a form holds what was typed into it."""
     if request.action is None or not reply.error or reply.row:
         return reply
@@ -134,24 +134,24 @@ def with_typed(reply: Reply, request: Request) -> Reply:
     return replace(reply, text=given_back(reply.text, typed, request.user.locale))
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return value.filename if isinstance(value, Attachment) else str(value)
 
 
 # Files: a request is decided on with their names alone, and fetches them once it is acknowledged.
 
 
-def announced(request: Request) -> Request:
+def with_empty_files(request: Request) -> Request:
     """The request with an empty file for each of Slack's."""
-    return _with_files(request, {name: _empty(file) for name, file in files(request).items()})
+    return _with_files(request, {name: _empty_attachment(file) for name, file in form_files(request).items()})
 
 
-async def fetch_files(request: Request, web: SlackApi) -> dict[str, Attachment]:
+async def fetch_files(request: Request, api: SlackApi) -> dict[str, Attachment]:
     """Return the files of a form, by field. Raises UserError if one cannot be had."""
-    return {name: await _fetch(file, web) for name, file in files(request).items()}
+    return {name: await _fetch(file, api) for name, file in form_files(request).items()}
 
 
-def files(request: Request) -> dict[str, Mapping[str, Any]]:
+def form_files(request: Request) -> dict[str, Mapping[str, Any]]:
     """The files that were put into a form, as Slack tells of them."""
     fields = request.action.fields if request.action is not None else None
     return {name: value for name, value in (fields or {}).items() if isinstance(value, dict)}
@@ -163,17 +163,17 @@ def _with_files(request: Request, found: Mapping[str, Attachment]) -> Request:
     return replace(request, action=replace(request.action, fields={**(request.action.fields or {}), **found}))
 
 
-async def _fetch(file: Mapping[str, Any], web: SlackApi) -> Attachment:
-    made = _empty(file)
-    require_size(made.filename, int(file.get("size") or 0))
+async def _fetch(file: Mapping[str, Any], api: SlackApi) -> Attachment:
+    attachment = _empty_attachment(file)
+    require_size(attachment.filename, int(file.get("size") or 0))
     try:
-        is_page = made.media_type == "text/html" or made.filename.lower().endswith(PAGES)
-        data = await web.fetch(str(file.get("url_private") or ""), MAX_FILE_BYTES, is_page=is_page)
+        is_page = attachment.media_type == "text/html" or attachment.filename.lower().endswith(PAGE_SUFFIXES)
+        data = await api.download(str(file.get("url_private") or ""), MAX_FILE_BYTES, is_page=is_page)
     except SlackError as error:
-        raise UserError("{file} could not be fetched from Slack; send it again.", file=made.filename) from error
-    return replace(made, data=data)
+        raise UserError("{file} could not be fetched from Slack; send it again.", file=attachment.filename) from error
+    return replace(attachment, data=data)
 
 
-def _empty(file: Mapping[str, Any]) -> Attachment:
+def _empty_attachment(file: Mapping[str, Any]) -> Attachment:
     media_type = str(file.get("mimetype") or "application/octet-stream")
     return Attachment(str(file.get("name") or "file"), b"", media_type, str(file.get("alt_txt") or ""))

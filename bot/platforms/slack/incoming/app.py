@@ -32,15 +32,17 @@ FORMS = re.compile(r"^[tc]:")
 ALL = re.compile("")
 
 
-def build(answers: SlackAnswers, people: UserDirectory, section: SlackSection, session: ClientSession) -> AsyncApp:
+def build(answers: SlackAnswers, users: UserDirectory, section: SlackSection, session: ClientSession) -> AsyncApp:
     """The app, which knows without asking Slack whose token it has."""
-    me, token = answers.me, section.bot_token.get_secret_value()
+    identity, token = answers.identity, section.bot_token.get_secret_value()
     client = connect(section, session)
     # Bolt warns of a token that it need not ask for.
     client.token = None
 
     async def authorize() -> AuthorizeResult:
-        return AuthorizeResult(enterprise_id=None, team_id=me.team, bot_user_id=me.user, bot_id=me.bot, bot_token=token)
+        return AuthorizeResult(
+            enterprise_id=None, team_id=identity.team, bot_user_id=identity.user, bot_id=identity.bot, bot_token=token
+        )
 
     with _without_bolts_environment():
         app = AsyncApp(
@@ -51,8 +53,8 @@ def build(answers: SlackAnswers, people: UserDirectory, section: SlackSection, s
             signing_secret=section.signing_secret.get_secret_value(),
             attaching_conversation_kwargs_enabled=False,
         )
-    home.register(app, answers, people.find)
-    _listen(app, answers, Interactions(answers, people), Messages(answers, people))
+    home.register(app, answers, users.find)
+    _listen(app, answers, Interactions(answers, users), Messages(answers, users))
     return app
 
 

@@ -18,8 +18,8 @@ from bot.core.i18n import translate
 from bot.core.messages import Form, Place
 from bot.core.splitting import filled, given_back
 from bot.core.text import cut
-from bot.platforms.slack.api.client import reason
-from bot.platforms.slack.api.message_format import note
+from bot.platforms.slack.api.client import error_code
+from bot.platforms.slack.api.message_format import note_message
 from bot.platforms.slack.convert.commands import ROOT, usage
 from bot.platforms.slack.incoming import home_settings, modal
 from bot.platforms.slack.incoming.interactions import FIRST_SECONDS
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bot.platforms.slack.outgoing.answers import SlackAnswers
 
     Json = dict[str, Any]
-    People = Callable[[str], Awaitable[User]]
+    FindUser = Callable[[str], Awaitable[User]]
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +49,9 @@ COMMANDS, OPTIONS = 100, 60
 LINE, HEADER, BUTTON, SECTION = 150, 150, 75, 3000
 
 
-def register(app: AsyncApp, answers: SlackAnswers, people: People) -> None:
+def register(app: AsyncApp, answers: SlackAnswers, find_user: FindUser) -> None:
     """Let `app` show the App Home and take what is pressed and sent there; `people` tells who has a Slack id."""
-    home = _Home(app.client, answers, people)
+    home = _Home(app.client, answers, find_user)
     app.event("app_home_opened")(home.opened)
     app.action(re.compile(f"^{CHANGE}"))(home.change)
     app.view(re.compile(f"^{SET}"))(home.set)
@@ -64,12 +64,12 @@ def register(app: AsyncApp, answers: SlackAnswers, people: People) -> None:
 class _Home:
     """What happens in the App Home. What is pressed is acknowledged before it is done; a form may be refused."""
 
-    def __init__(self, client: AsyncWebClient, answers: SlackAnswers, people: People) -> None:
+    def __init__(self, client: AsyncWebClient, answers: SlackAnswers, find_user: FindUser) -> None:
         # Not the copy that Bolt hands to listeners, which would take a proxy from the environment.
         self._client = client
         self._answers = answers
         self._bot = answers.bot
-        self._people = people
+        self._find_user = find_user
 
     async def opened(self, ack: AsyncAck, context: AsyncBoltContext, event: Json) -> None:
         await ack()
@@ -80,7 +80,7 @@ class _Home:
     async def change(self, ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
         await ack()
         name = body["actions"][0]["action_id"].removeprefix(CHANGE)
-        user = await self._people(body["user"]["id"])
+        user = await self._find_user(body["user"]["id"])
         caller, commands = self._caller(user, context.team_id)
         option = self._bot.defaults.offered(commands).get(name)
         if option is None:
@@ -91,21 +91,21 @@ class _Home:
 
     async def set(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
         name, locale = view["callback_id"].removeprefix(SET), view["private_metadata"]
-        user = await self._people(body["user"]["id"])
+        user = await self._find_user(body["user"]["id"])
         caller, commands = self._caller(user, context.team_id)
         if (option := self._bot.defaults.offered(commands).get(name)) is not None:
             try:
-                await self._choose(caller, commands, name, modal.fields(view).get(option.name, ""))
+                await self._choose(caller, commands, name, modal.read_fields(view).get(option.name, ""))
             except UserError as error:
                 sentence = error.sentence.in_language(locale)
-                await ack(response_action="errors", errors=modal.errors(view, option.name, sentence))
+                await ack(response_action="errors", errors=modal.field_errors(view, option.name, sentence))
                 return
         await ack()
         await self._publish(context, user.id)
 
     async def reset(self, ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
         await ack()
-        user = await self._people(body["user"]["id"])
+        user = await self._find_user(body["user"]["id"])
         caller, _ = self._caller(user, context.team_id)
         await self._bot.defaults.reset(caller)
         await self._publish(context, user.id)
@@ -115,7 +115,7 @@ class _Home:
         pressed = body["actions"][0]
         picked = pressed.get("selected_option") or {}
         name = picked.get("value") or pressed["action_id"].removeprefix(home_settings.EDIT)
-        user = await self._people(body["user"]["id"])
+        user = await self._find_user(body["user"]["id"])
         settings = home_settings.moderated(self._bot, user, _place(context.team_id))
         if settings is None or not self._bot.settings.knows(name):
             await self._publish(context, user.id)
@@ -128,23 +128,23 @@ class _Home:
 
     async def _save(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
         """Save a setting. What is wrong with it is told in the form, or in a direct message once that had to close."""
-        user = await self._people(body["user"]["id"])
+        user = await self._find_user(body["user"]["id"])
         async with asyncio.TaskGroup() as tasks:
             saving = tasks.create_task(self._try_to_save(user, context.team_id, view), name="slack setting saved")
             await asyncio.wait({saving}, timeout=FIRST_SECONDS)
             if saving.done() and saving.result():
                 name = view["callback_id"].removeprefix(home_settings.SAVE)
-                await ack(response_action="errors", errors=modal.errors(view, name, saving.result()))
+                await ack(response_action="errors", errors=modal.field_errors(view, name, saving.result()))
                 return
             await ack()
         await self._publish(context, user.id)
         if refusal := saving.result():
-            await self._tell(user.id, given_back(refusal, filled(modal.fields(view)), view["private_metadata"]))
+            await self._tell(user.id, given_back(refusal, filled(modal.read_fields(view)), view["private_metadata"]))
 
     async def _try_to_save(self, user: User, team: str | None, view: Json) -> str:
         """Save the setting of a form; what keeps it from being saved, in the reader's language, or "" for nothing."""
         name = view["callback_id"].removeprefix(home_settings.SAVE)
-        typed = str(modal.fields(view).get(name, ""))
+        typed = str(modal.read_fields(view).get(name, ""))
         try:
             if home_settings.moderated(self._bot, user, _place(team)) is not None:
                 await home_settings.save(self._bot, user, _place(team), name, typed)
@@ -155,12 +155,12 @@ class _Home:
             sentence = FAILED
         else:
             return ""
-        return self._answers.typed(sentence.in_language(view["private_metadata"]))
+        return self._answers.adapt_text(sentence.in_language(view["private_metadata"]))
 
     async def _tell(self, user: str, text: str) -> None:
         """Say something to somebody alone who looks at the App Home, where no message can stand."""
-        web = self._answers.web
-        await web.post(await web.direct(user), note(text))
+        api = self._answers.api
+        await api.post(await api.open_direct_messages(user), note_message(text))
 
     def _caller(self, user: User, team: str | None) -> tuple[Caller, Sequence[Command]]:
         """Return the user in their workspace, and the commands that they may use there."""
@@ -178,7 +178,7 @@ class _Home:
             await defaults.set(caller, commands, name, value)
 
     async def _publish(self, context: AsyncBoltContext, user: str) -> None:
-        shown = view(self._bot, await self._people(user), _place(context.team_id))
+        shown = view(self._bot, await self._find_user(user), _place(context.team_id))
         await _calmly(self._client.views_publish(user_id=user, view=shown, token=context.bot_token))
 
 
@@ -187,7 +187,7 @@ async def _calmly(call: Awaitable[object]) -> None:
     try:
         await call
     except SlackApiError as error:
-        log.info("Slack does not show the App Home: %s", reason(error) or "no answer of Slack's")
+        log.info("Slack does not show the App Home: %s", error_code(error) or "no answer of Slack's")
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         log.info("Slack does not show the App Home: %s", type(error).__name__)
 

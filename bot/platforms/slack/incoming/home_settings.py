@@ -65,7 +65,7 @@ async def form(settings: SettingsView, name: str, locale: str) -> Json:
     made = modal.build(Form(f"{SAVE}{name}", name, (only,)), private_metadata=locale, locale=locale)
     sentence = "Leave the field empty to take back what was set. The default is {value}."
     note = translate(sentence, locale, value=shown(setting.default, locale))
-    made["blocks"].append({"type": "context", "elements": [plain(cut(note, modal.LABEL))]})
+    made["blocks"].append({"type": "context", "elements": [plain(cut(note, modal.MAX_LABEL))]})
     return made
 
 

@@ -17,18 +17,18 @@ from bot.core.i18n import Sentence
 from bot.core.messages import Action, Request
 from bot.platforms.slack.adapter import link_to
 from bot.platforms.slack.api import message_format
-from bot.platforms.slack.api.api import ChannelClosed, NotInChannel, SlackError
+from bot.platforms.slack.api.errors import ChannelClosed, NotInChannel, SlackError
 from bot.platforms.slack.convert import commands
 from bot.platforms.slack.convert.requests import (
     PLATFORM,
     AnswerPlace,
-    announced,
-    asked,
     fetch_files,
-    files,
-    unescaped,
-    with_typed,
-    words,
+    form_files,
+    keep_form_input,
+    question_text,
+    read_text,
+    unescape,
+    with_empty_files,
 )
 from bot.platforms.slack.incoming import modal
 from bot.platforms.slack.outgoing.answers import FAILED, SHUT_OUT
@@ -63,12 +63,12 @@ FORM_LATE = Sentence("Slack did not open the form in time. Try again, or write e
 class Interactions:
     """What people do with commands, buttons, forms and shortcuts."""
 
-    def __init__(self, answers: SlackAnswers, people: UserDirectory) -> None:
+    def __init__(self, answers: SlackAnswers, users: UserDirectory) -> None:
         self._answers = answers
         self._bot = answers.bot
-        self._web = answers.web
-        self._team = answers.me.team
-        self._people = people
+        self._api = answers.api
+        self._team = answers.identity.team
+        self._users = users
 
     # Commands and shortcuts
 
@@ -76,148 +76,156 @@ class Interactions:
         """A slash command was sent."""
         if not await self._is_new(body["trigger_id"]):
             return
-        user = await self._people.find(body["user_id"], body.get("user_name", ""))
-        where = self._where(body, user, channel=body["channel_id"])
-        line = commands.line(body["command"], unescaped(LINK.sub(r"\g<address>", body.get("text", ""))))
-        await self._ask(self._request(user, where, text=line), where, body["trigger_id"])
+        user = await self._users.find(body["user_id"], body.get("user_name", ""))
+        place = self._answer_place(body, user, channel=body["channel_id"])
+        line = commands.read_slash_command(body["command"], unescape(LINK.sub(r"\g<address>", body.get("text", ""))))
+        await self._ask(self._request(user, place, text=line), place, body["trigger_id"])
 
     async def shortcut(self, body: Json) -> None:
         """A command was chosen in the menu of a message."""
         if not await self._is_new(body["trigger_id"]):
             return
         message, ts = body["message"], body["message_ts"]
-        user = await self._people.find(body["user"]["id"], body["user"].get("name", ""))
+        user = await self._users.find(body["user"]["id"], body["user"].get("name", ""))
         thread = message.get("thread_ts") or ts
-        where = self._where(body, user, thread=thread, spoken="thread_ts" in message)
-        stored = await self._bot.messages.find(where.place(self._team), ts)
-        text = stored.text if stored else await words(message.get("text", ""), self._answers.me.user, self._people)
+        place = self._answer_place(body, user, thread=thread, spoken="thread_ts" in message)
+        stored = await self._bot.messages.find(place.to_place(self._team), ts)
+        text = (
+            stored.text
+            if stored
+            else await read_text(message.get("text", ""), self._answers.identity.user, self._users)
+        )
         try:
             command = self._bot.registry.find(body["callback_id"].removeprefix(SHORTCUT))
         except UserError as error:
-            await self._answers.refuse(where, error)
+            await self._answers.refuse(place, error)
             return
         options = command.from_message(text, link_to(body["channel"]["id"], ts))
         about = {"command": command.name, "options": options, "reply_to": ts}
-        await self._ask(self._request(user, where, **about), where, body["trigger_id"])
+        await self._ask(self._request(user, place, **about), place, body["trigger_id"])
 
     async def _ask(
-        self, request: Request, where: AnswerPlace, trigger: str = "", decision: Decision | None = None
+        self, request: Request, place: AnswerPlace, trigger: str = "", decision: Decision | None = None
     ) -> None:
         """Answer a request; `decision` is what was decided on it, if that was done already."""
         if decision is None:
-            decision = self._bot.prepare(announced(request))
+            decision = self._bot.prepare(with_empty_files(request))
         if decision.form is not None:
-            await self._open(request, decision.form, where, trigger)
+            await self._open(request, decision.form, place, trigger)
             return
         if decision.refused:
-            await self._answers.follow(self._answers.aside(where), decision.start())
+            await self._answers.follow(self._answers.ephemeral_view(place), decision.start())
             return
         try:
-            fetched = await fetch_files(request, self._web)
+            fetched = await fetch_files(request, self._api)
         except UserError as error:
-            await self._answers.refuse(where, error, request)
+            await self._answers.refuse(place, error, request)
             return
-        change = partial(with_typed, request=request)
-        if decision.private or where.thread:
-            outlet = self._answers.aside(where) if decision.private else self._answers.room(where)
+        change = partial(keep_form_input, request=request)
+        if decision.private or place.thread:
+            view = self._answers.ephemeral_view(place) if decision.private else self._answers.thread_view(place)
             replies = decision.start(files=fetched, alone=await self._is_alone(request))
-            await self._answers.follow(outlet, replies, change)
+            await self._answers.follow(view, replies, change)
         else:
-            await self._ask_in_public(request, decision, where, fetched)
+            await self._ask_in_public(request, decision, place, fetched)
 
     async def _is_alone(self, request: Request) -> bool:
         """Whether somebody asks in their direct messages with the bot; nothing in a request tells these from others."""
         if request.place.server:
             return False
         try:
-            return await self._web.direct(request.user.id) == request.place.channel
+            return await self._api.open_direct_messages(request.user.id) == request.place.channel
         except SlackError as error:
             log.info("Slack does not tell where somebody writes to the bot: %s", error)
             return False
 
     async def _ask_in_public(
-        self, request: Request, decision: Decision, where: AnswerPlace, fetched: Mapping[str, Attachment]
+        self, request: Request, decision: Decision, place: AnswerPlace, fetched: Mapping[str, Attachment]
     ) -> None:
         """Post the question, and answer in its thread; where the bot is not in the channel, answer without it."""
         quoted = self._bot.settings.value("answers.quote", request.place)
-        whole = message_format.question(where.user, asked(decision, quoted=quoted), locale=where.locale)
-        question, withheld = whole, quoted and self._is_judged(where)
+        whole = message_format.question_message(place.user, question_text(decision, quoted=quoted), locale=place.locale)
+        question, withheld = whole, quoted and self._is_judged(place)
         if withheld:
-            question = message_format.question(where.user, asked(decision, quoted=False), locale=where.locale)
-        change: Callable[[Reply], Reply] = partial(with_typed, request=request)
+            question = message_format.question_message(
+                place.user, question_text(decision, quoted=False), locale=place.locale
+            )
+        change: Callable[[Reply], Reply] = partial(keep_form_input, request=request)
         alone = await self._is_alone(request)
         try:
-            ts = await self._web.post(where.channel, question)
+            ts = await self._api.post(place.channel, question)
         except NotInChannel:
-            await self._answers.follow(self._answers.hook(where), decision.start(files=fetched, alone=alone), change)
+            await self._answers.follow(
+                self._answers.response_url_view(place), decision.start(files=fetched, alone=alone), change
+            )
             return
         except SlackError as error:
             log.warning("A question could not be posted: %s", error)
-            await self._answers.aside(where).tell(SHUT_OUT if isinstance(error, ChannelClosed) else FAILED)
+            await self._answers.ephemeral_view(place).tell(SHUT_OUT if isinstance(error, ChannelClosed) else FAILED)
             return
-        where = replace(where, thread=ts, question=ts, quoted=False)
+        place = replace(place, thread=ts, question=ts, quoted=False)
         replies = decision.start(
-            files=fetched, alone=alone, place=where.place(self._team), message=ts, resume=where.as_json()
+            files=fetched, alone=alone, place=place.to_place(self._team), message=ts, resume=place.as_json()
         )
         if withheld:
-            change = _Revealing(change, partial(self._start_revealing, where, whole))
-        await self._answers.follow(self._answers.room(where), replies, change)
+            change = _Revealing(change, partial(self._start_revealing, place, whole))
+        await self._answers.follow(self._answers.thread_view(place), replies, change)
 
-    def _is_judged(self, where: AnswerPlace) -> bool:
+    def _is_judged(self, place: AnswerPlace) -> bool:
         """Return whether a classifier may refuse what is asked there, for others to read, once it is posted."""
-        return not where.is_direct and self._bot.settings.value("safety.level", where.place(self._team)) != OFF
+        return not place.is_direct and self._bot.settings.value("safety.level", place.to_place(self._team)) != OFF
 
-    def _start_revealing(self, where: AnswerPlace, question: SlackMessage) -> None:
+    def _start_revealing(self, place: AnswerPlace, question: SlackMessage) -> None:
         # The answer does not wait for it, as it may have to wait itself.
-        self._answers.start(self._reveal(where, question), "slack question")
+        self._answers.start(self._reveal(place, question), "slack question")
 
-    async def _reveal(self, where: AnswerPlace, question: SlackMessage) -> None:
+    async def _reveal(self, place: AnswerPlace, question: SlackMessage) -> None:
         try:
-            await self._web.update(where.channel, where.question, question)
+            await self._api.update(place.channel, place.question, question)
         except SlackError as error:
             log.info("A question stays without its words: %s", error)
 
     # Forms
 
     async def _open(
-        self, request: Request, make_form: Callable[[], Awaitable[Form]], where: AnswerPlace, trigger: str
+        self, request: Request, make_form: Callable[[], Awaitable[Form]], place: AnswerPlace, trigger: str
     ) -> None:
         try:
             form = await make_form()
         except UserError as error:
             if isinstance(error, RequestRefused):
                 await self._bot.refusals.note(request, error)
-            await self._answers.refuse(where, error)
+            await self._answers.refuse(place, error)
             return
-        form = replace(form, title=self._answers.typed(form.title))
-        view = modal.build(form, private_metadata=json.dumps(where.as_json()), locale=where.locale)
+        form = replace(form, title=self._answers.adapt_text(form.title))
+        view = modal.build(form, private_metadata=json.dumps(place.as_json()), locale=place.locale)
         try:
-            await self._web.open_view(trigger, view)
+            await self._api.open_view(trigger, view)
         except SlackError as error:
             log.warning("A form was not opened: %s", error)
-            await self._answers.aside(where).tell(FORM_LATE)
+            await self._answers.ephemeral_view(place).tell(FORM_LATE)
 
     async def submit(self, ack: AsyncAck, body: Json) -> None:
         """A form was sent. What is wrong with it is shown in it; else it closes, and the answer comes."""
         view = body["view"]
-        user = await self._people.find(body["user"]["id"], body["user"].get("name", ""))
-        where = self._spoken_to(user, AnswerPlace(**json.loads(view["private_metadata"])))
-        request = self._request(user, where, action=Action(view["callback_id"], modal.fields(view)))
+        user = await self._users.find(body["user"]["id"], body["user"].get("name", ""))
+        place = self._spoken_to(user, AnswerPlace(**json.loads(view["private_metadata"])))
+        request = self._request(user, place, action=Action(view["callback_id"], modal.read_fields(view)))
         request = replace(request, can_show_forms=False)
         if view["callback_id"].startswith("c:"):
-            decision = self._bot.prepare(announced(request))
+            decision = self._bot.prepare(with_empty_files(request))
             if decision.refused:
                 await ack(response_action="errors", errors=self._marked(view, await anext(decision.start())))
                 return
             await ack()
-            self._answers.start(self._sent(view, self._ask(request, where, decision=decision)), "slack form")
+            self._answers.start(self._sent(view, self._ask(request, place, decision=decision)), "slack form")
             return
-        await self._submit_edit(ack, view, request, where)
+        await self._submit_edit(ack, view, request, place)
 
-    async def _submit_edit(self, ack: AsyncAck, view: Json, request: Request, where: AnswerPlace) -> None:
-        if files(request):
+    async def _submit_edit(self, ack: AsyncAck, view: Json, request: Request, place: AnswerPlace) -> None:
+        if form_files(request):
             await ack()
-            self._answers.start(self._sent(view, self._act_with_files(request, where)), "slack form")
+            self._answers.start(self._sent(view, self._act_with_files(request, place)), "slack form")
             return
         beginning = asyncio.create_task(self._begin_edit(view, request), name="slack form")
         await asyncio.wait({beginning}, timeout=FIRST_SECONDS)
@@ -228,7 +236,7 @@ class Interactions:
             await replies.aclose()
             return
         await ack()
-        self._answers.start(self._go_on(beginning, request, where), "slack form")
+        self._answers.start(self._go_on(beginning, request, place), "slack form")
 
     async def _begin_edit(self, view: Json, request: Request) -> Stream[Reply] | None:
         """Begin the answer to an edited question, up to its first reply; None if the same form was sent before."""
@@ -245,7 +253,7 @@ class Interactions:
         return replies
 
     def _marked(self, view: Json, reply: Reply) -> dict[str, str]:
-        return modal.errors(view, reply.option, self._answers.spelt(reply).text)
+        return modal.field_errors(view, reply.option, self._answers.adapt_reply(reply).text)
 
     async def _sent(self, view: Json, work: Coroutine[Any, Any, None]) -> None:
         """Do `work` unless the same form was sent before, as after a connection that broke."""
@@ -254,17 +262,17 @@ class Interactions:
         else:
             work.close()
 
-    async def _act_with_files(self, request: Request, where: AnswerPlace) -> None:
+    async def _act_with_files(self, request: Request, place: AnswerPlace) -> None:
         try:
-            fetched = await fetch_files(request, self._web)
+            fetched = await fetch_files(request, self._api)
         except UserError as error:
-            await self._answers.refuse(where, error)
+            await self._answers.refuse(place, error)
             return
-        decision = self._bot.prepare(announced(request))
+        decision = self._bot.prepare(with_empty_files(request))
         replies = decision.start(files=fetched, alone=await self._is_alone(request))
-        await self._follow(replies, where, partial(with_typed, request=request))
+        await self._follow(replies, place, partial(keep_form_input, request=request))
 
-    async def _go_on(self, beginning: asyncio.Task[Stream[Reply] | None], request: Request, where: AnswerPlace) -> None:
+    async def _go_on(self, beginning: asyncio.Task[Stream[Reply] | None], request: Request, place: AnswerPlace) -> None:
         try:
             replies = await beginning
         except BaseException:
@@ -272,7 +280,7 @@ class Interactions:
             await asyncio.gather(beginning, return_exceptions=True)
             raise
         if replies is not None:
-            await self._follow(replies, where, partial(with_typed, request=request))
+            await self._follow(replies, place, partial(keep_form_input, request=request))
 
     # Buttons
 
@@ -281,22 +289,22 @@ class Interactions:
         if not await self._is_new(body["trigger_id"]):
             return
         container, message = body["container"], body.get("message") or {}
-        user = await self._people.find(body["user"]["id"], body["user"].get("name", ""))
+        user = await self._users.find(body["user"]["id"], body["user"].get("name", ""))
         ts, is_private = container["message_ts"], bool(container.get("is_ephemeral"))
         thread = message.get("thread_ts") or container.get("thread_ts") or ""
-        where = self._where(body, user, thread=thread or ("" if is_private else ts), spoken=bool(thread))
+        place = self._answer_place(body, user, thread=thread or ("" if is_private else ts), spoken=bool(thread))
         action = Action(body["actions"][0]["action_id"], private=is_private)
-        request = self._request(user, where, action=action)
+        request = self._request(user, place, action=action)
         request = replace(request, resume={**request.resume, "question": await self._question(action)})
         decision = self._bot.prepare(request)
         if decision.form is not None:
-            await self._open(request, decision.form, where, body["trigger_id"])
+            await self._open(request, decision.form, place, body["trigger_id"])
         elif decision.refused:
-            await self._answers.follow(self._answers.aside(where), decision.start())
+            await self._answers.follow(self._answers.ephemeral_view(place), decision.start())
         elif decision.in_place:
-            await self._change(decision, where, action, ts)
+            await self._change(decision, place, action, ts)
         else:
-            await self._follow(decision.start(alone=await self._is_alone(request)), where)
+            await self._follow(decision.start(alone=await self._is_alone(request)), place)
 
     async def _question(self, action: Action) -> str:
         """The message of ours that asks what a new answer answers again, for whoever deletes the last of them."""
@@ -307,16 +315,16 @@ class Interactions:
         return ""
 
     async def _follow(
-        self, replies: Stream[Reply], where: AnswerPlace, change: Callable[[Reply], Reply] | None = None
+        self, replies: Stream[Reply], place: AnswerPlace, change: Callable[[Reply], Reply] | None = None
     ) -> None:
         """Show the answer where its first reply belongs."""
         if (first := await replies.first()) is None:
             return
-        whispered = first.private and not (where.is_direct and where.thread)
-        outlet = self._answers.aside(where) if whispered else self._answers.room(where)
-        await self._answers.follow(outlet, replies, change)
+        whispered = first.private and not (place.is_direct and place.thread)
+        view = self._answers.ephemeral_view(place) if whispered else self._answers.thread_view(place)
+        await self._answers.follow(view, replies, change)
 
-    async def _change(self, decision: Decision, where: AnswerPlace, action: Action, ts: str) -> None:
+    async def _change(self, decision: Decision, place: AnswerPlace, action: Action, ts: str) -> None:
         """What was pressed changes the message that it stands under."""
         _, row_id = buttons.parse(action.id)
         # Known no longer once the answer is deleted.
@@ -324,27 +332,27 @@ class Interactions:
         async with aclosing(decision.start()) as replies:
             async for reply in replies:
                 if reply.error and not reply.row:
-                    await self._answers.aside(where).show(self._answers.spelt(reply))
+                    await self._answers.ephemeral_view(place).show(self._answers.adapt_reply(reply))
                     return
                 if reply.deleted:
-                    await self._delete(where, row, [*shown, *([] if ts in shown else [ts])], ts)
+                    await self._delete(place, row, [*shown, *([] if ts in shown else [ts])], ts)
                 else:
-                    await self._redraw(where, row, reply, ts)
+                    await self._redraw(place, row, reply, ts)
         if action.private:
             # The Stop that the asker alone was given has done what it was for.
-            await self._web.respond(where.response_url, None)
+            await self._api.respond(place.response_url, None)
 
-    async def _redraw(self, where: AnswerPlace, row: MessageRow | None, reply: Reply, ts: str) -> None:
+    async def _redraw(self, place: AnswerPlace, row: MessageRow | None, reply: Reply, ts: str) -> None:
         if row is not None and not row.resume.get("quoted", True):
             reply = replace(reply, quote="")
-        shown = message_format.rendered(self._answers.spelt(reply), locale=where.locale)
+        shown = message_format.render(self._answers.adapt_reply(reply), locale=place.locale)
         message = shown.tail or shown.messages[-1]
         try:
-            await self._web.update(where.channel, ts, message)
+            await self._api.update(place.channel, ts, message)
         except NotInChannel:
-            await self._web.respond(where.response_url, message, replaces=True, public=True)
+            await self._api.respond(place.response_url, message, replaces=True, public=True)
 
-    async def _delete(self, where: AnswerPlace, row: MessageRow | None, shown: Sequence[str], ts: str) -> None:
+    async def _delete(self, place: AnswerPlace, row: MessageRow | None, shown: Sequence[str], ts: str) -> None:
         """Delete what showed an answer; and the question that the bot posted for it, if that has no answer left."""
         if row is None:
             return
@@ -352,33 +360,33 @@ class Interactions:
         if question and row.parent is not None and await self._bot.messages.get(row.parent) is None:
             shown = [*shown, question]
         try:
-            await self._web.delete(where.channel, ts)
+            await self._api.delete(place.channel, ts)
         except NotInChannel:
-            await self._web.respond(where.response_url, None)
+            await self._api.respond(place.response_url, None)
         except SlackError as error:
             log.info("A message stays: %s", error)
-        await self._web.delete_all(where.channel, [one for one in shown if one != ts])
+        await self._api.delete_all(place.channel, [one for one in shown if one != ts])
 
     # What all of them need
 
     async def _is_new(self, name: str) -> bool:
         return await self._bot.database.first_seen(PLATFORM, name)
 
-    def _where(self, body: Json, user: User, *, channel: str = "", **more: Any) -> AnswerPlace:
+    def _answer_place(self, body: Json, user: User, *, channel: str = "", **more: Any) -> AnswerPlace:
         channel, response_url = channel or body["channel"]["id"], body.get("response_url", "")
         return self._spoken_to(user, AnswerPlace(channel=channel, user=user.id, response_url=response_url, **more))
 
-    def _spoken_to(self, user: User, where: AnswerPlace) -> AnswerPlace:
+    def _spoken_to(self, user: User, place: AnswerPlace) -> AnswerPlace:
         """The same place for `user`, with the language that they are spoken to in."""
-        locale = self._bot.admission.language(user.locale, where.place(self._team))
-        return replace(where, user=user.id, locale=locale)
+        locale = self._bot.admission.language(user.locale, place.to_place(self._team))
+        return replace(place, user=user.id, locale=locale)
 
-    def _request(self, user: User, where: AnswerPlace, **what: Any) -> Request:
+    def _request(self, user: User, place: AnswerPlace, **what: Any) -> Request:
         return Request(
-            user=replace(where.asker(user), locale=where.locale),
-            place=where.place(self._team),
+            user=replace(place.asker(user), locale=place.locale),
+            place=place.to_place(self._team),
             can_show_forms=True,
-            resume=where.as_json(),
+            resume=place.as_json(),
             **what,
         )
 

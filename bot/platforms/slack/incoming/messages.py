@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bot.core.messages import Request
 from bot.platforms.slack.api import message_format
 from bot.platforms.slack.convert import commands
-from bot.platforms.slack.convert.requests import PLATFORM, AnswerPlace, words
+from bot.platforms.slack.convert.requests import PLATFORM, AnswerPlace, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,11 +27,11 @@ MENTION = re.compile(r"<@([UW]\w+)")
 class Messages:
     """What is said where the bot hears it."""
 
-    def __init__(self, answers: SlackAnswers, people: UserDirectory) -> None:
+    def __init__(self, answers: SlackAnswers, users: UserDirectory) -> None:
         self._answers = answers
         self._bot = answers.bot
-        self._me = answers.me
-        self._people = people
+        self._identity = answers.identity
+        self._users = users
 
     async def said(self, event: Json) -> None:
         """A message came, or a mention of the bot, which Slack tells of as well."""
@@ -39,9 +39,9 @@ class Messages:
             await self._answers.removed(event["channel"], event["deleted_ts"])
             return
         author = event.get("user", "")
-        if event.get("subtype") not in SAID or event.get("bot_id") or not author or author == self._me.user:
+        if event.get("subtype") not in SAID or event.get("bot_id") or not author or author == self._identity.user:
             return
-        where = AnswerPlace(
+        place = AnswerPlace(
             channel=event["channel"],
             user=author,
             thread=event.get("thread_ts") or event["ts"],
@@ -49,41 +49,41 @@ class Messages:
             spoken="thread_ts" in event,
         )
         mentioned = set(MENTION.findall(event.get("text") or ""))
-        if not await self._is_meant(event, where, mentioned):
+        if not await self._is_meant(event, place, mentioned):
             return
         # By the message itself and not by the event: a mention comes twice, as two events.
-        if await self._bot.database.first_seen(PLATFORM, f"{where.channel}:{event['ts']}"):
-            await self._answer(event, where)
+        if await self._bot.database.first_seen(PLATFORM, f"{place.channel}:{event['ts']}"):
+            await self._answer(event, place)
 
-    async def _is_meant(self, event: Json, where: AnswerPlace, mentioned: set[str]) -> bool:
+    async def _is_meant(self, event: Json, place: AnswerPlace, mentioned: set[str]) -> bool:
         """Whether the bot is: everything in direct messages, mentions, and its threads unless others are spoken to."""
-        if where.is_direct or event["type"] == "app_mention" or self._me.user in mentioned:
+        if place.is_direct or event["type"] == "app_mention" or self._identity.user in mentioned:
             return True
         if "thread_ts" not in event or mentioned:
             return False
         # What somebody was told alone among others does not make a thread the bot's.
-        return await self._bot.messages.has_answered(where.place(self._me.team))
+        return await self._bot.messages.has_answered(place.to_place(self._identity.team))
 
-    async def _answer(self, event: Json, where: AnswerPlace) -> None:
-        user = await self._people.find(where.user)
-        where = replace(where, locale=self._bot.admission.language(user.locale, where.place(self._me.team)))
-        text = commands.message(await words(event.get("text") or "", self._me.user, self._people))
+    async def _answer(self, event: Json, place: AnswerPlace) -> None:
+        user = await self._users.find(place.user)
+        place = replace(place, locale=self._bot.admission.language(user.locale, place.to_place(self._identity.team)))
+        text = commands.read_message(await read_text(event.get("text") or "", self._identity.user, self._users))
         if not text:
-            if where.is_direct or self._me.user in MENTION.findall(event.get("text") or ""):
-                welcome = self._bot.welcome(where.locale)
-                note = message_format.note(self._answers.typed(welcome.text))
-                await self._answers.web.post(where.channel, note, where.thread)
+            if place.is_direct or self._identity.user in MENTION.findall(event.get("text") or ""):
+                welcome = self._bot.welcome(place.locale)
+                note = message_format.note_message(self._answers.adapt_text(welcome.text))
+                await self._answers.api.post(place.channel, note, place.thread)
             return
         request = Request(
-            user=where.asker(user),
-            place=where.place(self._me.team),
+            user=place.asker(user),
+            place=place.to_place(self._identity.team),
             text=text,
             # Slack tells the bot of no direct messages but its own.
-            alone=where.is_direct,
+            alone=place.is_direct,
             message=event["ts"],
-            resume=where.as_json(),
+            resume=place.as_json(),
         )
         decision = self._bot.prepare(request)
-        whispered = decision.private and not where.is_direct
-        outlet = self._answers.aside(where) if whispered else self._answers.room(where)
-        await self._answers.follow(outlet, decision.start())
+        whispered = decision.private and not place.is_direct
+        view = self._answers.ephemeral_view(place) if whispered else self._answers.thread_view(place)
+        await self._answers.follow(view, decision.start())

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-TITLE = 24
-LABEL = 2000
-CHOICES, CHOICE, VALUE = 100, 75, 150
-TEXT = 3000
-SHORT = 200
+MAX_TITLE = 24
+MAX_LABEL = 2000
+MAX_CHOICES, MAX_CHOICE, MAX_VALUE = 100, 75, 150
+MAX_TEXT = 3000
+MULTILINE_FROM = 200
 """A text that may be longer gets several lines to be typed in."""
-INPUT = "value"
+INPUT_ACTION = "value"
 """The action_id of every input; its block_id is the name of the field."""
 
-TYPES = {kind: type_ for type_, kind in KINDS.items()}
+KIND_NAMES = {kind: type_ for type_, kind in KINDS.items()}
 
 
 def build(form: Form, *, private_metadata: str, locale: str) -> Json:
@@ -34,22 +34,22 @@ def build(form: Form, *, private_metadata: str, locale: str) -> Json:
         "type": "modal",
         "callback_id": form.id,
         "private_metadata": private_metadata,
-        "title": plain(cut(form.title, TITLE)),
-        "submit": plain(cut(translate("Send", locale), TITLE)),
-        "close": plain(cut(translate("Cancel", locale), TITLE)),
+        "title": plain(cut(form.title, MAX_TITLE)),
+        "submit": plain(cut(translate("Send", locale), MAX_TITLE)),
+        "close": plain(cut(translate("Cancel", locale), MAX_TITLE)),
         "blocks": [_block(field, locale) for field in form.fields],
     }
 
 
-def fields(view: Mapping[str, Any]) -> dict[str, Any]:
+def read_fields(view: Mapping[str, Any]) -> dict[str, Any]:
     """What was typed, picked and uploaded in a submitted modal: text, or Slack's file, by name; "" for nothing."""
-    return {name: _value(inputs[INPUT]) for name, inputs in view["state"]["values"].items()}
+    return {name: _value(inputs[INPUT_ACTION]) for name, inputs in view["state"]["values"].items()}
 
 
-def errors(view: Mapping[str, Any], option: str, sentence: str) -> dict[str, str]:
+def field_errors(view: Mapping[str, Any], option: str, sentence: str) -> dict[str, str]:
     """`sentence` at the field of `option`, or at the first one where no field is called so."""
     names = [block["block_id"] for block in view["blocks"] if block["type"] == "input"]
-    return {option if option in names else names[0]: cut(sentence, LABEL)}
+    return {option if option in names else names[0]: cut(sentence, MAX_LABEL)}
 
 
 def plain(text: str) -> Json:
@@ -74,56 +74,58 @@ def _block(field: Field, locale: str) -> Json:
     block = {
         "type": "input",
         "block_id": field.name,
-        "label": plain(cut(translate(field.label, locale), LABEL)),
-        "element": {"action_id": INPUT} | _element(field, locale),
+        "label": plain(cut(translate(field.label, locale), MAX_LABEL)),
+        "element": {"action_id": INPUT_ACTION} | _element(field, locale),
         "optional": not field.required,
     }
     if hint := _hint(field, locale):
-        block["hint"] = plain(cut(hint, LABEL))
+        block["hint"] = plain(cut(hint, MAX_LABEL))
     return block
 
 
 def _hint(field: Field, locale: str) -> str:
     """What the option is called where it is typed, and what it may be."""
-    if len(field.value) > TEXT:
+    if len(field.value) > MAX_TEXT:
         sentence = "Here is room for {most} characters; of the {count} there were, these are the first."
-        return translate(sentence, locale, most=TEXT, count=len(field.value))
-    kind = TYPES.get(field.kind)
+        return translate(sentence, locale, most=MAX_TEXT, count=len(field.value))
+    kind = KIND_NAMES.get(field.kind)
     if kind is None or kind is Attachment:
         return field.name
-    most = TEXT if kind is str and (field.maximum or 0) > TEXT else field.maximum
-    option = Option(name=field.name, type=kind, minimum=field.minimum, maximum=most)
+    maximum = MAX_TEXT if kind is str and (field.maximum or 0) > MAX_TEXT else field.maximum
+    option = Option(name=field.name, type=kind, minimum=field.minimum, maximum=maximum)
     return f"{field.name}: {option.expects().in_language(locale)}"
 
 
 def _element(field: Field, locale: str) -> Json:
     match field.kind:
-        case "choice" if len(field.choices) <= CHOICES and all(1 <= len(choice) <= VALUE for choice in field.choices):
-            return _picked("static_select", {choice: choice for choice in field.choices}, field.value)
+        case "choice" if len(field.choices) <= MAX_CHOICES and all(
+            1 <= len(choice) <= MAX_VALUE for choice in field.choices
+        ):
+            return _choice_element("static_select", {choice: choice for choice in field.choices}, field.value)
         case "boolean":
             labels = {"true": translate("yes", locale), "false": translate("no", locale)}
-            return _picked("radio_buttons", labels, field.value.casefold())
+            return _choice_element("radio_buttons", labels, field.value.casefold())
         case "integer" | "number":
-            return _number(field)
+            return _number_element(field)
         case "attachment":
             return {"type": "file_input", "max_files": 1}
         case "user":
             return {"type": "users_select"}
         case "channel":
             return {"type": "conversations_select", "filter": {"include": ["public", "private"]}}
-    return _text(field)
+    return _text_element(field)
 
 
-def _text(field: Field) -> Json:
-    longest = TEXT if field.maximum is None else max(1, min(int(field.maximum), TEXT))
-    is_long = field.kind == "text" and (field.maximum is None or field.maximum > SHORT)
-    element: Json = {"type": "plain_text_input", "multiline": is_long, "max_length": longest}
+def _text_element(field: Field) -> Json:
+    max_length = MAX_TEXT if field.maximum is None else max(1, min(int(field.maximum), MAX_TEXT))
+    is_long = field.kind == "text" and (field.maximum is None or field.maximum > MULTILINE_FROM)
+    element: Json = {"type": "plain_text_input", "multiline": is_long, "max_length": max_length}
     if field.value:
-        element["initial_value"] = field.value[:longest]
+        element["initial_value"] = field.value[:max_length]
     return element
 
 
-def _number(field: Field) -> Json:
+def _number_element(field: Field) -> Json:
     element: Json = {"type": "number_input", "is_decimal_allowed": field.kind == "number"}
     if field.minimum is not None:
         element["min_value"] = number(field.minimum)
@@ -134,8 +136,8 @@ def _number(field: Field) -> Json:
     return element
 
 
-def _picked(kind: str, labels: Mapping[str, str], chosen: str) -> Json:
-    options = {value: {"text": plain(cut(label, CHOICE)), "value": value} for value, label in labels.items()}
+def _choice_element(kind: str, labels: Mapping[str, str], chosen: str) -> Json:
+    options = {value: {"text": plain(cut(label, MAX_CHOICE)), "value": value} for value, label in labels.items()}
     element: Json = {"type": kind, "options": list(options.values())}
     if chosen in options:
         element["initial_option"] = options[chosen]

@@ -15,7 +15,7 @@ class AnswerView(Protocol):
 
     row: int
     final: bool
-    where: AnswerPlace
+    place: AnswerPlace
 
     async def show(self, reply: Reply) -> None:
         """Make what is seen look like `reply`. Raises SlackError where that cannot be."""
@@ -26,5 +26,5 @@ class AnswerView(Protocol):
     async def remove(self) -> None:
         """Take away what can be."""
 
-    def allowance(self) -> float:
+    def snapshot_delay(self) -> float:
         """Seconds until a snapshot that is not the last can be shown; 0 for at once."""

@@ -84,7 +84,7 @@ async def test_a_slack_that_refuses_is_told(slack: FakeSlack) -> None:
 
 
 async def test_a_channel_that_is_typed_by_its_name_is_found(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "PAGE", 2)
+    monkeypatch.setattr(api, "CHANNELS_PER_PAGE", 2)
     for number in range(4):
         slack.add_channel(f"other-{number}")
     log = slack.add_channel("log")

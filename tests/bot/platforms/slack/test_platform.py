@@ -179,7 +179,7 @@ async def test_a_port_that_is_taken_is_an_error_with_a_sentence(slack: FakeSlack
 
 async def leave_unfinished(bot: Bot, line: str, where: AnswerPlace) -> None:
     """Begin an answer as a process that dies then."""
-    place = where.place("T0")
+    place = where.to_place("T0")
     asked = Request(user=User(where.user, "Ann"), place=place, text=line, resume=where.as_json())
     replies = bot.prepare(asked).start()
     row = (await anext(replies)).row

@@ -19,7 +19,7 @@ async def test_messages_of_a_channel_come_one_by_one_in_the_order_of_asking(quic
     turns, came = ChannelQueue(), []
 
     async def post(number: int) -> None:
-        await turns.next()
+        await turns.take_turn()
         came.append((number, asyncio.get_running_loop().time()))
 
     await asyncio.gather(*(post(number) for number in range(6)))
@@ -34,24 +34,24 @@ async def test_a_channel_does_not_wait_for_another(quick: float) -> None:
     shared.block_for(60.0, POST, "C1")
     async with asyncio.timeout(10):
         await shared.spend(POST, "C2")
-    assert shared.turns("C1").delay() > 50
-    assert shared.of(POST).delay(final=True) == 0
+    assert shared.channel_queue("C1").delay() > 50
+    assert shared.method_budget(POST).delay(final=True) == 0
 
 
 async def test_a_method_that_slack_wants_no_more_of_is_spent_for_all(quick: float) -> None:
     shared = RateBudgets()
     shared.block_for(60.0, UPDATE)
-    assert shared.of(UPDATE).delay(final=True) > 50
-    assert shared.of(STATUS).delay(final=True) == 0
+    assert shared.method_budget(UPDATE).delay(final=True) > 50
+    assert shared.method_budget(STATUS).delay(final=True) == 0
 
 
 async def test_last_ones_get_what_others_must_leave() -> None:
     shared = RateBudgets()
     for _ in range(20):
-        if not shared.of(START).delay(final=False):
+        if not shared.method_budget(START).delay(final=False):
             await shared.spend(START)
-    assert shared.of(START).delay(final=False) > 0
-    assert shared.of(START).delay(final=True) == 0
+    assert shared.method_budget(START).delay(final=False) > 0
+    assert shared.method_budget(START).delay(final=True) == 0
 
 
 async def test_the_last_snapshot_never_waits_here() -> None:

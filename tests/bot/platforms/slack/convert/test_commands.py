@@ -5,7 +5,15 @@ import pytest
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core.messages import Button, Place, Reply, Request, User
-from bot.platforms.slack.convert.commands import NATIVE, ROOT, line, message, spelt, typed, usage
+from bot.platforms.slack.convert.commands import (
+    NATIVE,
+    ROOT,
+    adapt_reply,
+    adapt_text,
+    read_message,
+    read_slash_command,
+    usage,
+)
 from bot.plugin_host import plugin
 
 SLACKS_OWN = """
@@ -48,7 +56,7 @@ def test_slacks_own_names_are_reached_below_the_root() -> None:
     ],
 )
 def test_what_was_typed_as_the_core_reads_it(command: str, text: str, read: str) -> None:
-    assert line(command, text) == read
+    assert read_slash_command(command, text) == read
 
 
 def test_the_usage_is_what_people_type_on_slack() -> None:
@@ -73,9 +81,9 @@ KNOWN = ("ask", "new", "help", "defaults show", "defaults set", "face")
     ],
 )
 def test_commands_are_named_as_people_type_them(written: str, read: str | None) -> None:
-    once = typed(written, KNOWN)
+    once = adapt_text(written, KNOWN)
     assert once == (read or written)
-    assert typed(once, KNOWN) == once
+    assert adapt_text(once, KNOWN) == once
 
 
 def test_what_a_model_wrote_is_left_as_it_is() -> None:
@@ -85,10 +93,10 @@ def test_what_a_model_wrote_is_left_as_it_is() -> None:
         Reply(text="Type /help", final=True, buttons=again),
         Reply(text="Type /help"),
     ):
-        assert spelt(wrote, KNOWN) == wrote
+        assert adapt_reply(wrote, KNOWN) == wrote
     said = Reply(text="Type /help\n\n/plugins is for moderators.", error=True, final=True, buttons=again)
-    assert spelt(said, KNOWN).text == "Type /help\n\n/tempera plugins is for moderators."
-    assert spelt(Reply(text="Type /help", final=True), KNOWN).text == "Type /tempera help"
+    assert adapt_reply(said, KNOWN).text == "Type /help\n\n/tempera plugins is for moderators."
+    assert adapt_reply(Reply(text="Type /help", final=True), KNOWN).text == "Type /tempera help"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +104,7 @@ def test_what_a_model_wrote_is_left_as_it_is() -> None:
     [("/tempera help ask", "/help ask"), ("/tempera", "/help"), ("/new", "/new"), ("/temperature", "/temperature")],
 )
 def test_a_message_may_name_the_root(said: str, read: str) -> None:
-    assert message(said) == read
+    assert read_message(said) == read
 
 
 @pytest.mark.parametrize(
@@ -109,8 +117,8 @@ def test_a_message_may_name_the_root(said: str, read: str) -> None:
     ],
 )
 async def test_a_command_that_there_is_not_gets_a_sentence(bot: Bot, command: str, text: str, sentence: str) -> None:
-    request = Request(user=User("U1", "Ann"), place=Place("slack", "C1", "T1"), text=line(command, text))
+    request = Request(user=User("U1", "Ann"), place=Place("slack", "C1", "T1"), text=read_slash_command(command, text))
     decision = bot.prepare(request)
     assert decision.refused
     (reply,) = [reply async for reply in decision.start()]
-    assert spelt(reply, [one.name for one in bot.commands]).text.startswith(sentence)
+    assert adapt_reply(reply, [one.name for one in bot.commands]).text.startswith(sentence)

@@ -8,22 +8,22 @@ import pytest
 from bot.answers.decision import Decision
 from bot.app import Bot
 from bot.core.messages import Action, Attachment, Request, User
-from bot.platforms.slack.convert.requests import AnswerPlace, announced, asked, unescaped
+from bot.platforms.slack.convert.requests import AnswerPlace, question_text, unescape, with_empty_files
 
 ADA = User("U1", "Ada", is_moderator=True)
 HERE = AnswerPlace(channel="C1", user="U1", thread="7.1")
 DIRECT = AnswerPlace(channel="D1", user="U1", thread="7.1")
 
 
-def request(where: AnswerPlace = HERE, **what: Any) -> Request:
-    return Request(user=ADA, place=where.place("T1"), **what)
+def request(place: AnswerPlace = HERE, **what: Any) -> Request:
+    return Request(user=ADA, place=place.to_place("T1"), **what)
 
 
 def test_an_admin_of_the_workspace_is_a_moderator_in_its_channels_alone() -> None:
     assert HERE.asker(ADA).is_moderator
     assert not DIRECT.asker(ADA).is_moderator
-    assert (HERE.place("T1").server, DIRECT.place("T1").server) == ("T1", "")
-    assert HERE.place("T1").thread == "7.1"
+    assert (HERE.to_place("T1").server, DIRECT.to_place("T1").server) == ("T1", "")
+    assert HERE.to_place("T1").thread == "7.1"
 
 
 def test_where_something_was_asked_can_be_kept() -> None:
@@ -43,22 +43,22 @@ def test_where_something_was_asked_can_be_kept() -> None:
 )
 def test_what_was_asked(bot: Bot, what: dict[str, Any], quoted: str, unquoted: str) -> None:
     decision = bot.prepare(request(**what))
-    assert asked(decision, quoted=True) == quoted
-    assert asked(decision, quoted=False) == unquoted
+    assert question_text(decision, quoted=True) == quoted
+    assert question_text(decision, quoted=False) == unquoted
 
 
 def test_what_has_spaces_stands_in_quotation_marks(bot: Bot) -> None:
     face = bot.registry.find("face")
     decision = Decision(request=request(command="face", options={"seed": "two words"}), command=face)
-    assert asked(decision, quoted=True) == '/face seed:"two words"'
+    assert question_text(decision, quoted=True) == '/face seed:"two words"'
 
 
 def test_files_are_announced_by_name_before_they_are_fetched() -> None:
     file = {"id": "F1", "name": "a.png", "mimetype": "image/png", "size": 4, "alt_txt": "A dot"}
-    action = announced(request(action=Action("c:ask", {"prompt": "Why?", "file": file}))).action
+    action = with_empty_files(request(action=Action("c:ask", {"prompt": "Why?", "file": file}))).action
     assert action is not None
     assert action.fields == {"prompt": "Why?", "file": Attachment("a.png", b"", "image/png", "A dot")}
 
 
 def test_three_characters_are_escaped_by_slack() -> None:
-    assert unescaped("&lt;b&gt; &amp;amp; &quot;") == "<b> &amp; &quot;"
+    assert unescape("&lt;b&gt; &amp;amp; &quot;") == "<b> &amp; &quot;"

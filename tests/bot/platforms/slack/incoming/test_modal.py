@@ -35,7 +35,7 @@ def sent(view: Json, fields: Mapping[str, Any]) -> dict[str, Any]:
     shown = FakeView("V1", "U1", "modal", [view])
     values = forms.values(shown, fields, lambda file: {"id": file.id, "name": file.name})
     assert forms.refused(shown, values) == {}
-    return modal.fields(view | {"state": {"values": values}})
+    return modal.read_fields(view | {"state": {"values": values}})
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -59,7 +59,7 @@ def test_the_form_of_ask() -> None:
     assert prompt["element"]["initial_value"] == "Why?"
     assert temperature["element"] == {
         "type": "number_input",
-        "action_id": modal.INPUT,
+        "action_id": modal.INPUT_ACTION,
         "is_decimal_allowed": True,
         "min_value": "0",
         "max_value": "2",
@@ -116,8 +116,8 @@ def test_what_people_and_channels_are_picked_with() -> None:
         "where": {"type": "conversations_select", "selected_conversation": None},
         "role": {"type": "plain_text_input", "value": None},
     }
-    state = {name: {modal.INPUT: value} for name, value in values.items()}
-    assert modal.fields(view | {"state": {"values": state}}) == {"who": "U1", "where": "", "role": ""}
+    state = {name: {modal.INPUT_ACTION: value} for name, value in values.items()}
+    assert modal.read_fields(view | {"state": {"values": state}}) == {"who": "U1", "where": "", "role": ""}
 
 
 @pytest.mark.parametrize("language", LOCALES)
@@ -133,7 +133,7 @@ def test_choices_that_do_not_fit_are_typed() -> None:
     assert element(Field("style", "Style", "choice", choices=many[:100], value="choice 7"))["type"] == "static_select"
     assert element(Field("style", "Style", "choice", choices=many, value="choice 7")) == {
         "type": "plain_text_input",
-        "action_id": modal.INPUT,
+        "action_id": modal.INPUT_ACTION,
         "multiline": False,
         "max_length": 3000,
         "initial_value": "choice 7",
@@ -161,6 +161,6 @@ def test_long_texts_get_several_lines(maximum: int | None, multiline: bool, long
 def test_an_error_stands_at_its_field_or_at_the_first() -> None:
     view = built(Field("prompt", "Question", "text"), Field("count", "How many", "integer"))
     view["blocks"].insert(0, {"type": "context", "elements": [modal.plain("No field")]})
-    assert modal.errors(view, "count", "Too many.") == {"count": "Too many."}
-    assert modal.errors(view, "", "Not here.") == {"prompt": "Not here."}
-    assert modal.errors(view, "gone", "Not here.") == {"prompt": "Not here."}
+    assert modal.field_errors(view, "count", "Too many.") == {"count": "Too many."}
+    assert modal.field_errors(view, "", "Not here.") == {"prompt": "Not here."}
+    assert modal.field_errors(view, "gone", "Not here.") == {"prompt": "Not here."}

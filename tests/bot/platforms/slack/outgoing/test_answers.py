@@ -12,7 +12,7 @@ from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Reply
 from bot.platforms.slack.api import message_format
-from bot.platforms.slack.api.message_format import escaped
+from bot.platforms.slack.api.message_format import escape
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
@@ -61,7 +61,7 @@ async def test_a_command_without_a_question_is_quoted_as_it_was_asked(slack: Fak
 )
 async def test_options_are_pairs_and_may_be_quoted(slack: FakeSlack, toys: Toys, typed: str, asked: str) -> None:
     await command(slack, "/tempera", f"play {typed}")
-    assert (await question(slack)).shown == f"<@{slack.ann}> asks:\n> {escaped(asked)}"
+    assert (await question(slack)).shown == f"<@{slack.ann}> asks:\n> {escape(asked)}"
     toys.say(Reply(text="Done.", card={"model": "toy"}, final=True))
     await answered(slack, "Done.")
     await command(slack, "/tempera", "inspect")
@@ -161,7 +161,7 @@ async def test_a_picture_that_slack_does_not_take_is_told(slack: FakeSlack, toys
 async def test_a_picture_that_slack_cannot_take_for_a_moment_is_brought_again(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.platforms.slack.api.api.BRINGING_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("bot.platforms.slack.api.api.UPLOAD_RETRY_SECONDS", (0.01, 0.01))
     slack.refuse("files.getUploadURLExternal", "internal_error", status=500, times=2)
     await command(slack, "/tempera", "draw")
     _, picture, tail = await below(slack, await question(slack), 3)
@@ -201,7 +201,7 @@ async def test_all_streams_end_with_the_bot(slack: FakeSlack, toy_bot: Bot, mode
 async def test_a_picture_that_is_being_shared_when_the_bot_stops_is_shared_once(
     toy_bot: Bot, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fakes.slack.files.SHARING_SECONDS", 1.0)
+    monkeypatch.setattr("fakes.slack.files.SHARE_DELAY_SECONDS", 1.0)
     async with FakeSlack() as other:
         async with on_slack(toy_bot, other):
             await command(other, "/tempera", "draw", channel=other.channel, user=other.ann)

@@ -21,15 +21,15 @@ QUEUED = "Number 1 in the queue …"
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previews, "PREVIEW_SECONDS", 0.0)
-    monkeypatch.setattr(api, "LOOKING_SECONDS", (0.01, 0.1, 0.2, 0.4))
+    monkeypatch.setattr(api, "PROCESSING_POLL_SECONDS", (0.01, 0.1, 0.2, 0.4))
 
 
-def picture(step: int) -> Attachment:
+def picture_block(step: int) -> Attachment:
     return Attachment(f"fox-{step}.png", png(step), "image/png", "A fox.")
 
 
 def step(number: int) -> Reply:
-    return Reply(status=f"Step {number} of 3 …", attachments=(picture(number),))
+    return Reply(status=f"Step {number} of 3 …", attachments=(picture_block(number),))
 
 
 def status(slack: FakeSlack, posted: FakeMessage) -> str:
@@ -49,7 +49,7 @@ async def seen(slack: FakeSlack, posted: FakeMessage, number: int) -> FakeMessag
 
 async def finish(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
     """Let the last picture come, and look at what is there then: it, its card, and no file beside it."""
-    toys.say(Reply(attachments=(picture(3),), card={"seed": "7"}, final=True))
+    toys.say(Reply(attachments=(picture_block(3),), card={"seed": "7"}, final=True))
     card = await answered(slack, "seed 7")
     shown, below_it = slack.thread(slack.channel, posted.ts)
     assert below_it is card
@@ -160,13 +160,13 @@ async def test_where_slack_takes_no_preview_the_status_is_told(slack: FakeSlack,
 async def test_a_picture_that_slack_has_not_looked_at_is_left_out(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "LOOKING_SECONDS", (0.01,))
-    monkeypatch.setattr("fakes.slack.files.SHARING_SECONDS", 0.3)
+    monkeypatch.setattr(api, "PROCESSING_POLL_SECONDS", (0.01,))
+    monkeypatch.setattr("fakes.slack.files.SHARE_DELAY_SECONDS", 0.3)
     await command(slack, "/tempera", "play something")
     posted = await question(slack)
     toys.say(step(1))
     await slack.until(lambda: status(slack, posted) == "Step 1 of 3 …")
-    monkeypatch.setattr("fakes.slack.files.SHARING_SECONDS", 0.0)
+    monkeypatch.setattr("fakes.slack.files.SHARE_DELAY_SECONDS", 0.0)
     toys.say(step(2))
     await seen(slack, posted, 2)
     await finish(slack, toys, posted)

@@ -81,8 +81,8 @@ async def test_a_stream_that_slack_ends_is_followed_by_another(slack: FakeSlack,
 async def test_a_stream_is_ended_before_slack_does_it(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert stream.LONGEST_SECONDS < 240
-    monkeypatch.setattr(stream, "LONGEST_SECONDS", 0.0)
+    assert stream.MAX_STREAM_SECONDS < 240
+    monkeypatch.setattr(stream, "MAX_STREAM_SECONDS", 0.0)
     await command(slack, "/tempera", "play something")
     posted = await question(slack)
     toys.say(Reply(text="```python\nprint(1)"))
@@ -190,7 +190,7 @@ async def test_words_that_grow_beside_a_picture(slack: FakeSlack, toys: Toys) ->
 
 
 async def test_what_takes_a_while_can_be_stopped(slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread_view, "STOP_SECONDS", 0.0)
+    monkeypatch.setattr(thread_view, "STOP_OFFER_SECONDS", 0.0)
     await command(slack, "/tempera", "play something")
     toys.say(Reply(status=QUEUED))
     offer = await whispered(slack)
@@ -204,8 +204,8 @@ async def test_what_takes_a_while_can_be_stopped(slack: FakeSlack, toys: Toys, m
 async def test_an_offer_to_stop_keeps_no_answer_waiting(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(thread_view, "STOP_SECONDS", 0.0)
-    monkeypatch.setitem(budgets.PER_MINUTE, budgets.WHISPER, 2)
+    monkeypatch.setattr(thread_view, "STOP_OFFER_SECONDS", 0.0)
+    monkeypatch.setitem(budgets.PER_MINUTE, budgets.POST_EPHEMERAL, 2)
     for number in range(4):
         await command(slack, "/tempera", f"play {number}")
         toys.say(Reply(text="One"))
