@@ -31,7 +31,7 @@ LINK = re.compile(
 )
 ID = re.compile(r"[UW][A-Z0-9]{1,20}")
 CHANNELS = ("C", "G")
-"""How ids of channels begin; one of a person would become a direct message."""
+"""First letters of channel ids; posting to the id of a person would send a direct message."""
 NO_CHANNEL = Sentence("there is no such channel.")
 NOT_A_MEMBER = Sentence("I am not in that channel; somebody there has to invite {name}.")
 CLOSED = Sentence("nobody can write there.")
@@ -66,7 +66,7 @@ class SlackAdapter:
         try:
             return await self._api.find_channels(name.casefold())
         except SlackError as error:
-            log.warning("Slack did not tell its channels: %s", error)
+            log.warning("The channels of the workspace could not be listed: %s", error)
             sentence = "I could not look up the channel “{name}”. Pick it from the list that appears, or give its id."
             raise UserError(sentence, name=name[:60]) from error
 
@@ -83,14 +83,11 @@ class SlackAdapter:
         question = shown.resume.get("question") if shown.is_last else None
         for external in [*externals, *([question] if question else [])]:
             try:
-                if external.startswith("F"):
-                    await self._api.delete_file(external)
-                else:
-                    await self._api.delete(shown.place.channel, external)
+                await self._api.delete_message_or_file(shown.place.channel, external)
             except MessageGone:
                 is_gone = is_gone and bool(shown.row)
             except SlackError as error:
-                log.info("A message stays on Slack: %s", error)
+                log.info("A message on Slack could not be deleted: %s", error)
                 is_gone = False
         return is_gone
 
@@ -114,5 +111,5 @@ class SlackAdapter:
         except ChannelClosed as error:
             raise CannotPost(CLOSED) from error
         except SlackError as error:
-            log.warning("Slack did not take a message: %s", error)
+            log.warning("A message could not be posted on Slack: %s", error)
             raise CannotPost(OUT_OF_REACH) from error

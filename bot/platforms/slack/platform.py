@@ -1,4 +1,4 @@
-"""Slack as a platform: signs in, hears of what happens through a socket or by HTTP, and ends when it must."""
+"""Slack as a platform: signs in, listens through a socket or by HTTP, and ends when a token becomes invalid."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PING_SECONDS = 5.0
-"""How often a socket is tried; one that is dead is noticed within four of these."""
+"""Interval of pings on a socket; a dead socket is noticed within four of these."""
 REQUEST_SECONDS = 30
 RETRY_SECONDS = (1.0, 5.0, 15.0, 60.0)
 MAX_REQUEST_BYTES = 2**20
-"""Of a request to the bot; Slack's are far smaller."""
+"""The largest accepted request; Slack's are far smaller."""
 MAX_CLOCK_SKEW_SECONDS = 300
 CLOCK_WARNING_SECONDS = 600.0
 SHUTDOWN_SECONDS = 2.0
@@ -52,7 +52,7 @@ INVALID_APP_TOKEN = INVALID_TOKEN | {"missing_scope", "forbidden_team"}
 
 
 class SlackPlatform:
-    """One bot in one workspace. The bot must be entered before it runs."""
+    """Runs the bot in one workspace. Enter the bot as a context manager first."""
 
     name = "slack"
 
@@ -62,18 +62,18 @@ class SlackPlatform:
         self._ping_seconds = ping_seconds
 
     async def run(self) -> None:
-        """Serve until cancelled, or until Slack takes the tokens no more: then the log says so, and this returns."""
+        """Serve until cancelled. If Slack refuses a token, log that and return."""
         try:
             async with self.serve() as ended:
                 await ended
         except _TokenRefused as refused:
-            log.error("%s", refused)  # noqa: TRY400 - the sentence says it all
+            log.error("%s", refused)  # noqa: TRY400 - a traceback would add nothing
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[asyncio.Future[None]]:
-        """Serve for as long as the context lasts; yields what raises BotError once Slack takes a token no more.
+        """Serve while the context lasts. Yields a future that raises BotError once Slack refuses a token.
 
-        Raises BotError if it cannot begin. At the end running answers are stopped, and say so.
+        Raises BotError if serving cannot begin. At the end, running answers are stopped and say so.
         """
         async with AsyncExitStack() as stack:
             timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
@@ -89,10 +89,10 @@ class SlackPlatform:
             watching = asyncio.create_task(_end_with_token(api.token_invalid, ended), name="slack token")
             stack.push_async_callback(_cancel, watching)
             answers.start(answers.restore(), "slack restore")
-            how = await stack.enter_async_context(self._listen(app, api.client, ended))
+            connection = await stack.enter_async_context(self._listen(app, api.client, ended))
             if not ended.done():
                 log.info(
-                    "Slack: @%s is in the workspace “%s”, and hears of it %s", identity.name, identity.workspace, how
+                    "Slack: @%s is connected to the workspace “%s” %s", identity.name, identity.workspace, connection
                 )
             yield ended
 
@@ -130,7 +130,7 @@ class SlackPlatform:
 
 
 class _TokenRefused(BotError):
-    """Slack does not take a token."""
+    """Slack refuses a token."""
 
     def __init__(self, variable: str, why: str) -> None:
         rest = "copy the valid one from https://api.slack.com/apps, and start again. Slack is left out until then."
@@ -138,7 +138,7 @@ class _TokenRefused(BotError):
 
 
 async def _sign_in(client: AsyncWebClient) -> BotIdentity:
-    """Who the bot is. Raises BotError if Slack does not take its token; waits for a Slack that cannot be reached."""
+    """Return the bot's identity; wait while Slack cannot be reached. Raises BotError if Slack refuses the token."""
     pauses = iter(RETRY_SECONDS)
     while True:
         try:
@@ -174,7 +174,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 class _SocketHandler(AsyncSocketModeHandler):
-    """Bolt's handler around a socket that gives up on a token that Slack does not take."""
+    """Bolt's handler around a socket that gives up when Slack refuses its token."""
 
     def __init__(
         self, app: AsyncApp, token: str, client: AsyncWebClient, ended: asyncio.Future[None], ping_seconds: float
@@ -189,14 +189,14 @@ class _SocketHandler(AsyncSocketModeHandler):
 
 
 class _Socket(SocketModeClient):
-    """The SDK's socket; it connects anew by itself, and would do so for ever."""
+    """The SDK's socket, which reconnects by itself, but not for ever with a token that Slack refuses."""
 
     def __init__(self, ended: asyncio.Future[None], **options: Any) -> None:
         super().__init__(**options)
         self._ended = ended
 
     async def issue_new_wss_url(self) -> str:
-        """An address to connect to. Raises SlackApiError."""
+        """Return an address to connect to. Raises SlackApiError."""
         try:
             return await super().issue_new_wss_url()
         except SlackApiError as error:
@@ -208,7 +208,7 @@ class _Socket(SocketModeClient):
 
 
 class _HttpListener:
-    """Takes Slack's HTTP requests. Bolt checks their signatures; what is refused for its time is told to the log."""
+    """Receives Slack's HTTP requests. Bolt checks their signatures; the log warns of refused timestamps."""
 
     def __init__(self, app: AsyncApp, clock: Callable[[], float] = time.time) -> None:
         self._app = app
@@ -216,7 +216,7 @@ class _HttpListener:
         self._next_warning_at = 0.0
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one request: 401 for a wrong signature or an old one."""
+        """Answer one request; the status is 401 if the signature is wrong or too old."""
         try:
             bolt_request = await to_bolt_request(request)
         except ValueError:

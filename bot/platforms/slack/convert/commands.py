@@ -1,4 +1,4 @@
-"""Which commands have a slash command of their own on Slack, and what the others are reached by."""
+"""Slack's slash commands: four of the core's commands have their own, the others are subcommands of /tempera."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ if TYPE_CHECKING:
     from bot.core.messages import Reply
 
 NATIVE = ("ask", "imagine", "face", "explain")
-"""Slack has these as /ask and so on; its own names, such as /help, cannot be taken."""
+"""Commands with a slash command of their own, such as /ask; names of Slack's own commands, such as /help, are taken."""
 ROOT = "/tempera"
-"""Leads to all commands: "/tempera help ask"."""
+"""The slash command that leads to all commands, as in "/tempera help ask"."""
 HELP = "/help"
 
 _COMMAND = re.compile(r"(?<![\w/.:~@<\\-])/(?P<name>[a-z][a-z0-9_-]{0,31})(?![\w/-]|\.\w)")
 
 
 def read_slash_command(command: str, text: str) -> str:
-    """What was typed, as the core reads it: "/ask Why?" for /ask, "/help ask" for `/tempera help ask`."""
+    """Return a slash command as the core reads it: "/ask Why?" for /ask, "/help ask" for "/tempera help ask"."""
     if command.removeprefix("/") in NATIVE:
         return f"{command} {text}".strip()
     return f"/{text.strip().removeprefix('/')}" if text.strip() else HELP
 
 
 def read_message(text: str) -> str:
-    """What was answer in a message, as the core reads it: "/help ask" for "/tempera help ask"."""
+    """Return the text of a message as the core reads it: "/help ask" for "/tempera help ask"."""
     command, _, rest = text.partition(" ")
     return read_slash_command(ROOT, rest) if command == ROOT else text
 
 
 def usage(command: Command) -> str:
-    """One line in the shape that people type on Slack: "/tempera help [command]"."""
+    """Return the usage line of a command as people type it on Slack: "/tempera help [command]"."""
     return adapt_text(command.usage(), [command.name])
 
 
 def adapt_text(text: str, names: Iterable[str] | None = None) -> str:
-    """The core's words with its commands as people type them on Slack: "/tempera help" for "/help".
+    """Return a text of the core with its commands as people type them on Slack: "/tempera help" for "/help".
 
-    `names` are the commands that there are; without them whatever looks like one is taken for it.
+    `names` are the existing commands; without them, everything that looks like a command counts as one.
     """
     known = None if names is None else {name.partition(" ")[0] for name in names}
 
-    def as_typed(match: re.Match[str]) -> str:
+    def slack_form(match: re.Match[str]) -> str:
         name = match["name"]
         if name in NATIVE or f"/{name}" == ROOT or (known is not None and name not in known):
             return match[0]
         return f"{ROOT} {name}"
 
-    return _COMMAND.sub(as_typed, text)
+    return _COMMAND.sub(slack_form, text)
 
 
 def adapt_reply(reply: Reply, names: Iterable[str]) -> Reply:
-    """A last reply with its commands as people type them on Slack; what a model wrote stays as it is."""
+    """Return a final reply with its commands as people type them on Slack; text of a model is not changed."""
     if not reply.final:
         return reply
     answer, gap, sentence = reply.text.rpartition("\n\n") if reply.error else ("", "", reply.text)

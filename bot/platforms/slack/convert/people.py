@@ -1,4 +1,4 @@
-"""Who people are: asked of Slack once for some minutes, and never waited for long."""
+"""Looks up users on Slack, with a cache of some minutes and a short time limit."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 CACHE_SECONDS = 300.0
 LOOKUP_SECONDS = 1.0
-"""A form opens within three seconds of a command, so that who asks is not waited for longer."""
+"""The longest wait for a lookup: a form must open within three seconds of a command."""
 
 
 class UserDirectory:
-    """Users by their id. As a context manager, it ends what it still asks."""
+    """Finds users by their id. As a context manager, it cancels unfinished lookups at its end."""
 
     def __init__(self, api: SlackApi) -> None:
         self._api = api
@@ -42,7 +42,7 @@ class UserDirectory:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def find(self, user: str, name: str = "") -> User:
-        """Who has this id; where Slack does not say so in time, somebody without is_admin who reads English."""
+        """Return the user with this id; if Slack does not answer in time, one without rights who reads English."""
         until, known = self._cache.get(user, (0.0, None))
         if known is not None and time.monotonic() < until:
             return known
@@ -55,27 +55,20 @@ class UserDirectory:
         return found or known or User(user, name or user)
 
     async def find_current(self, user: str) -> User | None:
-        """Who has this id, with the is_admin that they have now; None where Slack does not say so in time."""
+        """Return the user with this id and their current rights; None if Slack does not answer in time."""
         found = await self.find(user)
         return found if user in self._cache else None
 
     async def _fetch(self, user: str) -> User | None:
         try:
-            profile_data = await self._api.get_user(user)
+            info = await self._api.get_user(user)
         except SlackError as error:
-            log.info("Slack does not say who somebody is: %s", error)
+            log.info("A user could not be looked up on Slack: %s", error)
             return None
-        profile = profile_data.get("profile") or {}
-        name = (
-            profile.get("display_name")
-            or profile.get("real_name")
-            or profile_data.get("real_name")
-            or profile_data.get("name")
-        )
-        is_admin = bool(
-            profile_data.get("is_admin") or profile_data.get("is_owner") or profile_data.get("is_primary_owner")
-        )
-        found = User(user, str(name or user), is_moderator=is_admin, locale=str(profile_data.get("locale") or "en"))
+        profile = info.get("profile") or {}
+        name = profile.get("display_name") or profile.get("real_name") or info.get("real_name") or info.get("name")
+        is_admin = bool(info.get("is_admin") or info.get("is_owner") or info.get("is_primary_owner"))
+        found = User(user, str(name or user), is_moderator=is_admin, locale=str(info.get("locale") or "en"))
         self._cache = {user_id: entry for user_id, entry in self._cache.items() if entry[0] > time.monotonic()}
         self._cache[user] = time.monotonic() + CACHE_SECONDS, found
         return found

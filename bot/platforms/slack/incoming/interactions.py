@@ -161,7 +161,9 @@ class Interactions:
             return
         except SlackError as error:
             log.warning("A question could not be posted: %s", error)
-            await self._answers.ephemeral_view(place).tell(SHUT_OUT if isinstance(error, ChannelClosed) else FAILED)
+            await self._answers.ephemeral_view(place).notify_asker(
+                SHUT_OUT if isinstance(error, ChannelClosed) else FAILED
+            )
             return
         place = replace(place, thread=ts, question=ts, quoted=False)
         replies = decision.start(
@@ -203,7 +205,7 @@ class Interactions:
             await self._api.open_view(trigger, view)
         except SlackError as error:
             log.warning("A form was not opened: %s", error)
-            await self._answers.ephemeral_view(place).tell(FORM_LATE)
+            await self._answers.ephemeral_view(place).notify_asker(FORM_LATE)
 
     async def submit(self, ack: AsyncAck, body: Json) -> None:
         """A form was sent. What is wrong with it is shown in it; else it closes, and the answer comes."""
@@ -383,7 +385,7 @@ class Interactions:
 
     def _request(self, user: User, place: AnswerPlace, **what: Any) -> Request:
         return Request(
-            user=replace(place.asker(user), locale=place.locale),
+            user=replace(place.limit_rights(user), locale=place.locale),
             place=place.to_place(self._team),
             can_show_forms=True,
             resume=place.as_json(),

@@ -75,7 +75,7 @@ class Messages:
                 await self._answers.api.post(place.channel, note, place.thread)
             return
         request = Request(
-            user=place.asker(user),
+            user=place.limit_rights(user),
             place=place.to_place(self._identity.team),
             text=text,
             # Slack tells the bot of no direct messages but its own.

@@ -1,4 +1,4 @@
-"""Answers under way: each is a task that shows its replies, is owned here, and leaves a true message behind."""
+"""Shows answers on Slack: owns the task of each answer, and ends each answer in a message that is true."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = (2.0, 5.0, 15.0, 45.0)
-"""When the last snapshot is tried again, while Slack cannot be reached."""
+"""Pauses before the final snapshot is tried again while Slack cannot be reached."""
 GOODBYE_SECONDS = 5.0
-"""How long the end of the bot waits for the messages to say so."""
+"""How long shutdown waits for running answers to say that they were interrupted."""
 FAILED = Sentence("Something went wrong inside the bot; its log says more.")
 SHUT_OUT = Sentence("I may not write where you asked any more, so your answer ends here.")
 
 
 class SlackAnswers:
-    """Shows the bot's replies on Slack. As a context manager, it ends what still runs, and says so in each."""
+    """Shows the bot's replies on Slack. As a context manager, it cancels what still runs, and the answers say so."""
 
     def __init__(self, bot: Bot, api: SlackApi, identity: BotIdentity) -> None:
         self.bot = bot
@@ -66,10 +66,10 @@ class SlackAnswers:
         if not self.api.token_invalid.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_SECONDS):
-                    await asyncio.gather(*map(self._take_leave, cut_short))
+                    await asyncio.gather(*map(self._show_interrupted, cut_short))
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Do something that must not outlive this. What it raises is logged."""
+        """Run `work` as a task that ends with this object at the latest. Errors are logged."""
         task = asyncio.create_task(self._logged(work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -78,16 +78,16 @@ class SlackAnswers:
         try:
             await work
         except SlackError as error:
-            log.warning("Slack refused something: %s", error)
+            log.warning("Slack refused a call: %s", error)
         except Exception:
-            log.exception("Something went wrong on Slack")
+            log.exception("An event from Slack could not be handled")
 
     def adapt_reply(self, reply: Reply) -> Reply:
-        """A reply with the commands that it names as people type them on Slack."""
+        """Return the reply with its commands as people type them on Slack."""
         return commands.adapt_reply(reply, self._names)
 
     def adapt_text(self, text: str) -> str:
-        """Words of the bot's own with the commands in them as people type them on Slack."""
+        """Return the text with its commands as people type them on Slack."""
         return commands.adapt_text(text, self._names)
 
     @property
@@ -95,22 +95,22 @@ class SlackAnswers:
         return [command.name for command in self.bot.commands]
 
     async def refuse(self, place: AnswerPlace, error: UserError, request: Request | None = None) -> None:
-        """Tell the asker alone what was wrong, with what they typed into the form that `request` came from."""
+        """Show an error to the asker only, together with what they typed into the form of `request`."""
         reply = Reply(text=error.sentence.in_language(place.locale), error=True, private=True, final=True)
         await self.follow(
             self.ephemeral_view(place), Stream.of(reply if request is None else keep_form_input(reply, request))
         )
 
     def ephemeral_view(self, place: AnswerPlace) -> EphemeralView:
-        """The asker alone."""
+        """Return a view that only the asker sees."""
         return EphemeralView(self.api, place)
 
     def response_url_view(self, place: AnswerPlace) -> ResponseUrlView:
-        """A channel that the bot is not in."""
+        """Return a view for a channel that the bot is not in."""
         return ResponseUrlView(self.api, place, ephemeral=self.ephemeral_view(place), name=self.identity.name)
 
     def thread_view(self, place: AnswerPlace, shown: Sequence[str] = ()) -> ThreadView:
-        """The thread of an answer."""
+        """Return a view in a thread; `shown` are the messages and files that show the answer already."""
         fallback = self.response_url_view(place) if place.response_url else None
         ephemeral = self.ephemeral_view(place)
         return ThreadView(
@@ -120,25 +120,25 @@ class SlackAnswers:
     async def follow(
         self, view: AnswerView, replies: Stream[Reply], change: Callable[[Reply], Reply] | None = None
     ) -> None:
-        """Show `replies` to their end, each as `change` has it. Never raises, but for its cancellation."""
+        """Show `replies` to the end, each changed by `change`. Raises nothing but CancelledError."""
         self._views.add(view)
         try:
             async with aclosing(throttled(replies, ViewThrottle(view.snapshot_delay))) as newest:
                 async for reply in newest:
                     await self._show(view, self.adapt_reply(reply if change is None else change(reply)))
         except MessageGone as error:
-            await self._bury(view, error)
+            await self._end_deleted(view, error)
         except TokenInvalid:
-            log.debug("An answer ends, since the token is not valid any more")
+            log.debug("An answer ends, because the token is not valid any more")
         except (NotInChannel, ChannelClosed) as error:
-            log.info("An answer ends, as Slack refuses it: %s", error)
-            await view.tell(SHUT_OUT)
+            log.info("An answer ends, because Slack refuses it: %s", error)
+            await view.notify_asker(SHUT_OUT)
         except SlackError as error:
             log.warning("An answer could not be shown: %s", error)
-            await view.tell(FAILED)
+            await view.notify_asker(FAILED)
         except Exception:
             log.exception("An answer could not be shown")
-            await view.tell(FAILED)
+            await view.notify_asker(FAILED)
         finally:
             self._views.discard(view)
 
@@ -151,30 +151,30 @@ class SlackAnswers:
             except SlackError as error:
                 if reply.final and pause == math.inf:
                     raise
-                log.warning("Slack did not take a message: %s", error)
+                log.warning("A snapshot of an answer could not be shown: %s", error)
                 if not reply.final:
                     return
                 await asyncio.sleep(pause)
             else:
                 return
 
-    async def _bury(self, view: AnswerView, error: SlackError) -> None:
-        log.info("An answer ends, as its message was deleted: %s", error)
+    async def _end_deleted(self, view: AnswerView, error: SlackError) -> None:
+        log.info("An answer ends, because its message was deleted: %s", error)
         if isinstance(view, ThreadView):
             await self.bot.removed(PLATFORM, view.ids)
         await view.remove()
 
     async def removed(self, channel: str, ts: str) -> None:
-        """Somebody deleted a message: the answer that it showed goes."""
+        """Delete the whole answer of a message that somebody deleted."""
         await self.api.delete_all(channel, await self.bot.removed(PLATFORM, [ts]))
 
-    async def _take_leave(self, view: AnswerView) -> None:
+    async def _show_interrupted(self, view: AnswerView) -> None:
         row = await self.bot.messages.get(view.row) if view.row else None
         if row is not None:
             await self._show_once(view, row)
 
     async def restore(self) -> None:
-        """Let the answers that another process left unfinished say so, with the buttons that still make sense."""
+        """Mark the answers that another process left unfinished as interrupted."""
         for row in await self.bot.interrupted([PLATFORM]):
             place = AnswerPlace(**row.resume)
             shown = await self.bot.shown(row.id)
@@ -188,8 +188,8 @@ class SlackAnswers:
             await self._show_once(view, row)
 
     async def _close(self, place: AnswerPlace, shown: Sequence[str]) -> None:
-        """End the stream that a process left open, if it did."""
-        for ts in [one for one in shown if not is_file(one)][-1:]:
+        """Close the stream that another process may have left open."""
+        for ts in [external_id for external_id in shown if not is_file(external_id)][-1:]:
             with suppress(SlackError):
                 await self.api.stop_stream(place.channel, ts)
 
@@ -197,6 +197,6 @@ class SlackAnswers:
         try:
             await view.show(self.adapt_reply(await self.bot.snapshot(row, view.place.locale)))
         except MessageGone as error:
-            await self._bury(view, error)
+            await self._end_deleted(view, error)
         except SlackError as error:
-            log.warning("An interrupted answer still looks as if it went on: %s", error)
+            log.warning("An interrupted answer could not be marked as interrupted: %s", error)

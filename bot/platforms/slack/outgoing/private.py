@@ -1,4 +1,4 @@
-"""Where an answer goes that not everybody can be shown: to the asker alone, or through a response_url."""
+"""Shows answers outside a thread of the bot: to the asker only, or through a response_url."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_RESPONSES = 4
-"""A response_url can be used five times, once of them to say that it takes a while."""
+"""Messages of an answer: a response_url can be used five times, and one use says that the answer takes a while."""
 ANSWER_FILENAME = "answer.md"
 
 
 class EphemeralView:
-    """Shows an answer to the asker alone, whole, once it is there. Its files go to their direct messages."""
+    """Shows a complete answer to the asker only. Its files go to their direct messages."""
 
     def __init__(self, api: SlackApi, place: AnswerPlace) -> None:
         self.row = 0
@@ -37,32 +37,34 @@ class EphemeralView:
         self._progress = _Progress()
 
     def snapshot_delay(self) -> float:
-        """Seconds until a snapshot that is not the last can be shown; it does not matter here."""
+        """Return 0, because only the final snapshot is shown."""
         return 0.0
 
     async def show(self, reply: Reply) -> None:
-        """Show the last snapshot. Raises SlackError if nobody could hear it."""
+        """Show the final snapshot. Raises SlackError if the asker cannot be reached."""
         self.row = reply.row or self.row
         if not reply.final:
             return
         if not reply.deleted:
             messages, files = _split_rendered(render(reply, locale=self.place.locale))
             if files:
-                messages[-1] = _with_note(messages[-1], await self._progress.send_files(self._api, self.place, files))
+                messages[-1] = _add_small_print(
+                    messages[-1], await self._progress.send_files(self._api, self.place, files)
+                )
             for message in self._progress.remaining(messages):
                 await self._post(message)
                 self._progress.messages += 1
         self.final = True
 
-    async def tell(self, sentence: Sentence) -> None:
-        """Say something to the asker; what keeps it from being heard is logged."""
+    async def notify_asker(self, sentence: Sentence) -> None:
+        """Send a sentence to the asker; a failure is logged."""
         try:
             await self._post(note_message(sentence.in_language(self.place.locale)))
         except SlackError as error:
-            log.info("The asker could not be told something: %s", error)
+            log.info("A sentence could not be sent to the asker: %s", error)
 
     async def remove(self) -> None:
-        """What only one sees goes by itself."""
+        """Do nothing: ephemeral messages disappear by themselves."""
 
     async def _post(self, message: SlackMessage) -> None:
         place = self.place
@@ -78,7 +80,7 @@ class EphemeralView:
 
 
 class ResponseUrlView:
-    """Shows an answer to all where the bot is not in the channel: whole, at the end, and without files."""
+    """Shows a complete answer to everybody in a channel that the bot is not in; files go to the asker."""
 
     def __init__(self, api: SlackApi, place: AnswerPlace, *, ephemeral: EphemeralView, name: str) -> None:
         self.row = 0
@@ -91,11 +93,11 @@ class ResponseUrlView:
         self._progress = _Progress()
 
     def snapshot_delay(self) -> float:
-        """Seconds until a snapshot that is not the last can be shown; only the first of them is."""
+        """Return 0, because only the first and the final snapshot are shown."""
         return 0.0
 
     async def show(self, reply: Reply) -> None:
-        """Show the last snapshot, and before it once that it takes a while. Raises SlackError."""
+        """Show the final snapshot; at the first one, say that the answer takes a while. Raises SlackError."""
         self.row = reply.row or self.row
         if reply.deleted:
             return
@@ -110,12 +112,12 @@ class ResponseUrlView:
             )
         self.final = reply.final
 
-    async def tell(self, sentence: Sentence) -> None:
-        """Say something to the asker; what keeps it from being heard is logged."""
-        await self._ephemeral.tell(sentence)
+    async def notify_asker(self, sentence: Sentence) -> None:
+        """Send a sentence to the asker; a failure is logged."""
+        await self._ephemeral.notify_asker(sentence)
 
     async def remove(self) -> None:
-        """The bot cannot take away what it said through a response_url."""
+        """Do nothing: messages through a response_url cannot be deleted."""
 
     async def _finish(self, reply: Reply) -> None:
         messages, files = _split_rendered(render(reply, locale=self.place.locale))
@@ -126,49 +128,49 @@ class ResponseUrlView:
         small = translate(invitation, self.place.locale, name=self._name)
         if files:
             small = f"{await self._progress.send_files(self._api, self.place, files)} {small}"
-        for message in self._progress.remaining([*messages[:-1], _with_note(messages[-1], small)]):
+        for message in self._progress.remaining([*messages[:-1], _add_small_print(messages[-1], small)]):
             await self._api.respond(self.place.response_url, message, public=True)
             self._progress.messages += 1
 
 
 def _split_rendered(shown: RenderedReply) -> tuple[list[SlackMessage], tuple[Attachment, ...]]:
-    """All messages, one at least, and the files that go elsewhere."""
+    """Return all messages, at least one, and the files."""
     return [*shown.messages, *([shown.tail] if shown.tail else [])] or [SlackMessage()], shown.files
 
 
 class _Progress:
-    """What of an answer was shown already, and is not to be shown twice where the rest has to be tried again."""
+    """Remembers which parts of an answer were sent, so that another attempt does not repeat them."""
 
     def __init__(self) -> None:
         self.messages = 0
         self._files_note = ""
 
     def remaining(self, messages: Sequence[SlackMessage]) -> Sequence[SlackMessage]:
-        """Those that were not shown yet."""
+        """Return the messages that were not sent yet."""
         return messages[self.messages :]
 
     async def send_files(self, api: SlackApi, place: AnswerPlace, files: Sequence[Attachment]) -> str:
-        """Send files to the asker's direct messages, once; a sentence about that for where they asked."""
+        """Send files to the asker's direct messages, once. Return a sentence about it for the place of the question."""
         self._files_note = self._files_note or await _send_by_direct_message(api, place, files)
         return self._files_note
 
 
 async def _send_by_direct_message(api: SlackApi, place: AnswerPlace, files: Sequence[Attachment]) -> str:
-    """Send files to the asker's direct messages; a sentence about that for where they asked."""
+    """Send files to the asker's direct messages. Return a sentence about it for the place of the question."""
     try:
         channel = await api.open_direct_messages(place.user)
         [first, *_] = await api.share_files(channel, files)
-        # Or it would be said where they are before they are there.
+        # The sentence must not appear before the files do.
         await api.find_share(channel, first)
     except TokenInvalid:
         raise
     except SlackError as error:
-        log.warning("A file could not be sent directly: %s", error)
+        log.warning("A file could not be sent to direct messages: %s", error)
         return translate("The file could not be sent to your direct messages.", place.locale)
     if any(not file.media_type.startswith("image/") for file in files):
         return translate("The whole answer is in your direct messages.", place.locale)
     return translate("The pictures are in your direct messages.", place.locale)
 
 
-def _with_note(message: SlackMessage, text: str) -> SlackMessage:
+def _add_small_print(message: SlackMessage, text: str) -> SlackMessage:
     return replace(message, blocks=(*small_print([text]), *message.blocks), fallback=message.fallback or text)

@@ -112,7 +112,7 @@ async def test_a_slack_that_does_not_answer(slack: FakeSlack, monkeypatch: pytes
         await asyncio.get_running_loop().create_future()
         raise AssertionError("never")
 
-    monkeypatch.setattr(checks, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(checks, "TIMEOUT_SECONDS", 0.2)
     async with crooked(hang, "/auth.test") as base:
         (problem,) = await problems(section(slack, api_base=base))
     assert problem == f"Slack does not answer at {base}/ within 0.2 seconds."

@@ -140,7 +140,7 @@ async def test_the_log_holds_no_secret_and_no_noise(
     text = "\n".join(record.getMessage() for record in ours)
     assert not [secret for secret in (slack.bot_token, slack.app_token, "ticket=", "/hooks/") if secret in text]
     assert [record.getMessage() for record in ours if record.levelno == logging.INFO] == [
-        "Slack: @tempera is in the workspace “Tempera test”, and hears of it through a socket"
+        "Slack: @tempera is connected to the workspace “Tempera test” through a socket"
     ]
 
 

@@ -20,8 +20,8 @@ def request(place: AnswerPlace = HERE, **what: Any) -> Request:
 
 
 def test_an_admin_of_the_workspace_is_a_moderator_in_its_channels_alone() -> None:
-    assert HERE.asker(ADA).is_moderator
-    assert not DIRECT.asker(ADA).is_moderator
+    assert HERE.limit_rights(ADA).is_moderator
+    assert not DIRECT.limit_rights(ADA).is_moderator
     assert (HERE.to_place("T1").server, DIRECT.to_place("T1").server) == ("T1", "")
     assert HERE.to_place("T1").thread == "7.1"
 
