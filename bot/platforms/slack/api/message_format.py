@@ -11,6 +11,7 @@ from bot.core.i18n import translate
 from bot.core.messages import Reply
 from bot.core.splitting import MessageLimits, card_line, compose, deliverable, split
 from bot.core.text import cut
+from bot.platforms.slack.api.blocks import MAX_SECTION, button, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +28,7 @@ DENSE = MessageLimits(characters=MAX_JSON_CHARACTERS // 2, messages=5)
 """Limits for texts with many quotation marks and line breaks, which take two characters each in JSON."""
 MAX_FALLBACK = 4000
 """The longest `text` that chat.update takes; notifications and screen readers use it."""
-MAX_SECTION, MAX_SMALL, MAX_LABEL, MAX_ALT_TEXT = 3000, 2000, 75, 2000
+MAX_SMALL, MAX_ALT_TEXT = 2000, 2000
 MAX_BUTTONS = 25
 STYLES = frozenset({"primary", "danger"})
 PLACEHOLDER = "…"
@@ -180,7 +181,7 @@ def _section_blocks(markdown: str) -> list[Json]:
 
 def small_print(lines: Iterable[str]) -> list[Json]:
     """Return the block that shows lines of plain text in small grey letters."""
-    elements = [{"type": "plain_text", "text": cut(line, MAX_SMALL), "emoji": False} for line in lines if line.strip()]
+    elements = [plain_text(cut(line, MAX_SMALL)) for line in lines if line.strip()]
     return [{"type": "context", "elements": elements[:10]}] if elements else []
 
 
@@ -192,13 +193,12 @@ def picture_block(file: str, alt: str) -> Json:
 def button_blocks(buttons: Sequence[Button]) -> list[Json]:
     """Return the block with those buttons that have an id."""
     elements: list[Json] = []
-    for button in buttons[:MAX_BUTTONS]:
-        if not button.id:
+    for pressable in buttons[:MAX_BUTTONS]:
+        if not pressable.id:
             continue
-        label = {"type": "plain_text", "text": cut(button.label.strip() or PLACEHOLDER, MAX_LABEL), "emoji": True}
-        element: Json = {"type": "button", "text": label, "action_id": button.id}
-        if button.style in STYLES:
-            element["style"] = button.style
+        element = button(pressable.label.strip() or PLACEHOLDER, pressable.id, emoji=True)
+        if pressable.style in STYLES:
+            element["style"] = pressable.style
         elements.append(element)
     return [{"type": "actions", "elements": elements}] if elements else []
 

@@ -10,7 +10,7 @@ from fakes.slack import FakeMessage, FakeSlack, FakeView
 
 from bot.app import Bot
 from bot.core.messages import Attachment, Button, Reply
-from bot.platforms.slack.incoming import interactions
+from bot.platforms.slack.incoming import forms
 from bot.storage.audit import AuditFilter
 
 PARIS = "Paris is the capital of France."
@@ -247,7 +247,7 @@ async def test_a_form_that_is_refused_once_it_is_closed_loses_nothing(
         bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
         on_slack(bot, slack),
     ):
-        monkeypatch.setattr(interactions, "FIRST_SECONDS", 0.0)
+        monkeypatch.setattr(forms, "FORM_OPEN_SECONDS", 0.0)
         await ask(slack)
         answer = await answered(slack, PARIS)
         for count, (name, on) in enumerate((("Edit", answer), ("/ask", None)), 1):
@@ -292,7 +292,7 @@ async def test_a_form_that_comes_too_late_says_what_to_do(slack: FakeSlack) -> N
 async def test_a_form_that_the_database_keeps_waiting_closes_in_time(
     slack: FakeSlack, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interactions, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(forms, "FORM_OPEN_SECONDS", 0.05)
     await ask(slack)
     await press(slack, slack.ann, await answered(slack, PARIS), "Edit")
     view = await form(slack)

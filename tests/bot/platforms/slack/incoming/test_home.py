@@ -194,7 +194,7 @@ async def test_whoever_is_no_moderator_any_more_changes_nothing(slack: FakeSlack
 async def test_the_form_of_a_setting_that_takes_long_closes_in_time(
     slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(home, "FORM_OPEN_SECONDS", 0.05)
     here, log = Place("slack", "C1", slack.team), slack.add_channel("log")
     form = await setting(slack, slack.admin, "audit.channel")
     slack.held["conversations.list"] = asyncio.Event()
@@ -209,7 +209,7 @@ async def test_the_form_of_a_setting_that_takes_long_closes_in_time(
 async def test_what_is_refused_once_its_form_is_closed_is_told_to_the_moderator_alone(
     slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(home, "FORM_OPEN_SECONDS", 0.05)
     form = await setting(slack, slack.admin, "audit.channel")
     slack.held["conversations.list"] = asyncio.Event()
     assert (await slack.submit(slack.admin, form, {"audit.channel": "#attic"})).closed
@@ -234,7 +234,7 @@ async def test_what_goes_wrong_while_a_setting_is_saved_is_told_in_the_form(
 
 
 async def test_what_is_being_saved_ends_with_the_platform(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(home, "FORM_OPEN_SECONDS", 0.05)
     async with FakeSlack() as slack:
         async with SlackPlatform(bot, section(slack)).serve():
             await slack.connected()
@@ -256,9 +256,9 @@ def test_any_number_of_commands_fits(bot: Bot, monkeypatch: pytest.MonkeyPatch) 
     view = checked(home.view(bot, User("U1", "Ann"), HERE))
     assert len(str(view).encode()) < 250_000
     said = words(view["blocks"])
-    assert len(view["blocks"][1]["elements"][0]["elements"]) == home.COMMANDS
+    assert len(view["blocks"][1]["elements"][0]["elements"]) == home.MAX_COMMANDS
     assert "There are 200 more: /tempera help lists them all." in said
-    assert f"There are {2 * 300 - home.OPTIONS} more: /tempera defaults show lists them all." in said
+    assert f"There are {2 * 300 - home.MAX_OPTIONS} more: /tempera defaults show lists them all." in said
 
 
 async def test_it_comes_when_it_is_opened_and_again(slack: FakeSlack) -> None:

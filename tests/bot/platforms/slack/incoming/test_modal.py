@@ -10,6 +10,7 @@ from bot.answers import buttons
 from bot.commands.option import Option
 from bot.config import PluginsSection
 from bot.core.messages import Field, Form
+from bot.platforms.slack.api.blocks import plain_text
 from bot.platforms.slack.incoming import modal
 from bot.plugin_host import plugin
 
@@ -160,7 +161,7 @@ def test_long_texts_get_several_lines(maximum: int | None, multiline: bool, long
 
 def test_an_error_stands_at_its_field_or_at_the_first() -> None:
     view = built(Field("prompt", "Question", "text"), Field("count", "How many", "integer"))
-    view["blocks"].insert(0, {"type": "context", "elements": [modal.plain("No field")]})
+    view["blocks"].insert(0, {"type": "context", "elements": [plain_text("No field")]})
     assert modal.field_errors(view, "count", "Too many.") == {"count": "Too many."}
     assert modal.field_errors(view, "", "Not here.") == {"prompt": "Not here."}
     assert modal.field_errors(view, "gone", "Not here.") == {"prompt": "Not here."}
