@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.slack_bot import answered, answers
+from fakes.platforms.slack_bot import find_answers, wait_for_answer
 from fakes.programs.deployment import Deployment
 from fakes.slack import FakeMessage, FakeSlack
 
@@ -68,15 +68,15 @@ def is_noted(made: Deployment, message: FakeMessage) -> bool:
 
 async def press_again(slack: FakeSlack, message: FakeMessage) -> FakeMessage:
     """Press Again under an answer, and wait for the new one."""
-    before = len(answers(slack, PARIS))
+    before = len(find_answers(slack, PARIS))
     await (await slack.press(slack.ann, message, "Again")).acknowledged()
-    await slack.until(lambda: len(answers(slack, PARIS)) > before)
-    return answers(slack, PARIS)[-1]
+    await slack.until(lambda: len(find_answers(slack, PARIS)) > before)
+    return find_answers(slack, PARIS)[-1]
 
 
 async def test_a_kill_in_the_middle_of_answers(deployed: Deployment, slack: FakeSlack, models: FakeModels) -> None:
     await ask(slack, "yesterday's question")
-    old = await answered(slack, PARIS)
+    old = await wait_for_answer(slack, PARIS)
 
     models.gate.clear()
     await ask(slack, "a question of today")
@@ -144,7 +144,7 @@ async def test_the_end_of_the_bot_is_said_at_once(deployed: Deployment, slack: F
 
 async def test_a_token_that_is_revoked_ends_slack_and_nothing_else(deployed: Deployment, slack: FakeSlack) -> None:
     await ask(slack, "a question")
-    await answered(slack, PARIS)
+    await wait_for_answer(slack, PARIS)
     slack.revoke()
     await slack.command(slack.ann, slack.channel, "/ask", "another question")
     await slack.until(lambda: not slack.courier.sockets)

@@ -167,7 +167,7 @@ async def test_rate_limits(slack: FakeSlack, client: AsyncWebClient) -> None:
     assert (caught.value.response.status_code, caught.value.response.headers["Retry-After"]) == (429, "1")
     await client.chat_postMessage(channel=slack.dm(slack.ann), text="another channel is free")
     assert await refused(client.chat_startStream(channel=slack.channel, thread_ts="1.0")) == "ratelimited"
-    assert [call.method for call in slack.limited] == ["chat.postMessage", "chat.startStream"]
+    assert [call.method for call in slack.rate_limited_calls] == ["chat.postMessage", "chat.startStream"]
 
 
 async def test_a_trigger_opens_one_view_and_soon(slack: FakeSlack, client: AsyncWebClient) -> None:
@@ -211,7 +211,7 @@ async def test_a_response_url_is_used_five_times(slack: FakeSlack) -> None:
     answers = [await hook.send(text=str(number)) for number in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [404]
     assert [message.text for message in slack.ephemeral(slack.ann)] == ["0", "1", "2", "3", "4"]
-    slack.hooks.seconds = 0
+    slack.response_urls.seconds = 0
     late = await slack.command(slack.ann, slack.channel, "/ask")
     assert "expired_url" in (await AsyncWebhookClient(late.response_url).send(text="late")).body
 
@@ -255,7 +255,7 @@ async def test_what_is_not_acknowledged_is_lost_and_events_come_again(
     assert slack.lost == [command]
 
 
-@pytest.mark.skipif(not contract.available(), reason="the published descriptions are not here")
+@pytest.mark.skipif(not contract.is_available(), reason="the published descriptions are not here")
 async def test_calls_are_held_against_what_slack_publishes(slack: FakeSlack, client: AsyncWebClient) -> None:
     button = {"type": "button", "action_id": "again", "style": "secondary", "text": {"type": "plain_text", "text": "x"}}
     await client.chat_postMessage(channel=slack.channel, text="x", blocks=[{"type": "actions", "elements": [button]}])

@@ -32,7 +32,13 @@ PATIENCE_SECONDS = 180
 @pytest.mark.processes
 def test_the_round_trip_with_an_independent_server(tmp_path: Path) -> None:
     try:
-        command = [*local_slack.network_of_its_own(), sys.executable, __file__, local_slack.binary(), tmp_path]
+        command = [
+            *local_slack.isolated_network_command(),
+            sys.executable,
+            __file__,
+            local_slack.fetch_program(),
+            tmp_path,
+        ]
     except UnavailableError as error:
         if os.environ.get("CI") == "true":
             raise
@@ -81,7 +87,7 @@ async def main(program: Path, folder: Path) -> None:
     local_slack.raise_loopback()
     plugins = plugin.load(PluginsSection(enabled=("ask", "help"), entry_points=False))
     async with (
-        local_slack.running(program, folder) as server,
+        local_slack.run_server(program, folder) as server,
         FakeModels() as models,
         Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{folder}/tempera.db"), settings=OFF) as bot,
     ):

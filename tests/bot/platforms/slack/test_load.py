@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
-from fakes.platforms.slack_bot import answers, on_slack
+from fakes.platforms.slack_bot import find_answers, on_slack
 from fakes.slack import FakeMessage, FakeSlack
 
 pytestmark = pytest.mark.load
@@ -44,9 +44,9 @@ async def test_two_hundred_at_once(models: FakeModels, toys: Toys, tmp_path: Pat
         assert not slack.lost
 
         models.gate.set()
-        await slack.until(lambda: len(answers(slack, PARIS)) >= PEOPLE, PATIENCE_SECONDS)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) >= PEOPLE, PATIENCE_SECONDS)
         print(f"the last answer was there {loop.time() - began:.1f} s after the first command")
-        refused = Counter(call.method for call in slack.limited)
+        refused = Counter(call.method for call in slack.rate_limited_calls)
         print(f"calls: {dict(Counter(call.method for call in slack.calls))}, too many: {dict(refused)}")
 
         questions = [message for channel in channels for message in slack.messages(channel)]

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fakes.platforms.slack_bot import command, hurry, on_slack
+from fakes.platforms.slack_bot import on_slack, run_command, speed_up
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
@@ -18,7 +18,7 @@ HELLO = "From now on I tell here what moderators change and do, what is refused,
 async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
     monkeypatch.setattr(log_channel, "SECONDS", 0.02)
     async with FakeSlack() as server:
-        hurry(server, monkeypatch)
+        speed_up(server, monkeypatch)
         async with on_slack(toy_bot, server):
             yield server
 
@@ -26,7 +26,7 @@ async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 async def moderate(slack: FakeSlack, line: str) -> str:
     """What an admin of the workspace is answered."""
     before = len(slack.ephemeral(slack.admin))
-    await command(slack, "/tempera", line, user=slack.admin)
+    await run_command(slack, "/tempera", line, user=slack.admin)
     return (await slack.until(lambda: slack.ephemeral(slack.admin)[before:]))[0].shown
 
 
@@ -42,7 +42,7 @@ async def test_what_happens_is_told_in_the_channel_that_is_mentioned(slack: Fake
     log = slack.add_channel("log", private=True)
     assert f"→ {log}" in await moderate(slack, f"config set audit.channel <#{log}|log>")
     await moderate(slack, "config set toys.enabled no")
-    await command(slack, "/tempera", "whisper text:hello")
+    await run_command(slack, "/tempera", "whisper text:hello")
     name = slack.workspace.users[slack.admin].name
     assert await lines(slack, log, 4) == [
         HELLO,

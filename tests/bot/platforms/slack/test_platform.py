@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 from fakes.model_server.gateway import free_port
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.slack_bot import HEALTH, answered, answers, hurry, on_slack
+from fakes.platforms.slack_bot import HEALTH, find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeSlack
-from fakes.slack.hooks import Hook
+from fakes.slack.response_urls import ResponseUrl
 
 from bot.app import Bot
 from bot.config import SlackSection
@@ -28,7 +28,7 @@ PARIS = "Paris is the capital of France."
 @pytest.fixture
 async def slack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
     async with FakeSlack() as server:
-        hurry(server, monkeypatch)
+        speed_up(server, monkeypatch)
         yield server
 
 
@@ -110,7 +110,7 @@ async def test_nothing_of_the_environment_is_taken(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with on_slack(bot, slack):
         await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
-        await answered(slack, PARIS)
+        await wait_for_answer(slack, PARIS)
         await (await slack.command(slack.ann, slack.add_channel("x", member=False), "/ask", "Why?")).acknowledged()
         await slack.until(lambda: [one for one in slack.workspace.messages if one.via == "response_url"])
     async with (
@@ -130,7 +130,7 @@ async def test_the_log_holds_no_secret_and_no_noise(
     async with on_slack(bot, slack):
         await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
         await (await slack.command(slack.ann, slack.channel, "/ask", "Which capital?")).acknowledged()
-        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
         slack.refuse("apps.connections.open", "internal_error", times=1)
         slack.drop_socket()
         await slack.until(lambda: len(slack.called("apps.connections.open")) == 3)
@@ -189,7 +189,7 @@ async def leave_unfinished(bot: Bot, line: str, where: AnswerPlace) -> None:
 
 async def test_what_was_left_unfinished_says_so(slack: FakeSlack, toy_bot: Bot) -> None:
     elsewhere = slack.add_channel("elsewhere", member=False)
-    url = slack.hooks.new(slack.url, Hook(elsewhere, slack.ann))
+    url = slack.response_urls.new(slack.url, ResponseUrl(elsewhere, slack.ann))
     thread = await slack.say(slack.ann, slack.channel, "A question")
     here = AnswerPlace(channel=slack.channel, user=slack.ann)
     await leave_unfinished(toy_bot, "/whisper hello", here)

@@ -11,9 +11,17 @@ from bot.config import SlackSection
 from bot.core.messages import Attachment
 from bot.platforms.slack.api import api as web
 from bot.platforms.slack.api.api import SlackApi
-from bot.platforms.slack.api.errors import ChannelClosed, MessageGone, NoFeature, NotInChannel, SlackError, StreamEnded, TokenInvalid
 from bot.platforms.slack.api.budgets import RateBudgets
 from bot.platforms.slack.api.client import connect
+from bot.platforms.slack.api.errors import (
+    ChannelClosed,
+    MessageGone,
+    NoFeature,
+    NotInChannel,
+    SlackError,
+    StreamEnded,
+    TokenInvalid,
+)
 from bot.platforms.slack.api.message_format import SlackMessage, picture_block
 
 

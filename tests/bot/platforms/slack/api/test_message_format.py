@@ -92,7 +92,7 @@ def test_the_longest_answers_are_within_the_limits(kind: str, final: bool, secti
         assert contract.block_problems(content["blocks"]) == []
         assert len(content["text"]) <= message_format.MAX_FALLBACK
         if not sections:
-            assert not limits.too_long(content["blocks"])
+            assert not limits.are_too_long(content["blocks"])
     assert [bool(message.blocks) for message in shown.messages] == [False] * (len(shown.messages) - 1) + [True]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fakes.model_server.model_api import FakeModels, png
 from fakes.platforms.discord_bot import Toys, bot_with_toys
-from fakes.platforms.slack_bot import answered, answers, below, on_slack, question
+from fakes.platforms.slack_bot import find_answers, on_slack, wait_for_answer, wait_for_question, wait_for_thread
 from fakes.slack import FakeMessage, FakeSlack, FakeView
 
 from bot.app import Bot
@@ -36,21 +36,21 @@ async def form(slack: FakeSlack, user: str = "") -> FakeView:
 
 async def test_again_answers_once_more_in_the_same_thread(slack: FakeSlack, models: FakeModels) -> None:
     await ask(slack)
-    first = await answered(slack, PARIS)
+    first = await wait_for_answer(slack, PARIS)
     await press(slack, slack.ann, first, "Again")
-    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
-    _, second = answers(slack, PARIS)
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+    _, second = find_answers(slack, PARIS)
     assert second.thread_ts == first.thread_ts
     assert second.shown.startswith(f"> {QUESTION}\n\n{PARIS}")
     assert models.requests[0]["seed"] != models.requests[1]["seed"]
     await press(slack, slack.admin, second, "Warmer")
-    await slack.until(lambda: len(answers(slack, PARIS)) == 3)
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 3)
     assert models.requests[2]["temperature"] == 1.0
 
 
 async def test_what_is_only_the_askers_is_refused_to_others(slack: FakeSlack) -> None:
     await ask(slack)
-    answer = await answered(slack, PARIS)
+    answer = await wait_for_answer(slack, PARIS)
     await press(slack, slack.ben, answer, "Delete")
     message = await whispered(slack, slack.ben)
     assert message.shown == "Only Ann, who asked, and moderators can do that."
@@ -72,10 +72,10 @@ async def test_a_page_is_turned_in_a_new_message_as_no_file_takes_the_place_of_a
     ]
     toys.say(*pages)
     await ask(slack, "/tempera", "play a book")
-    asked = await question(slack)
-    first = await below(slack, asked, 3)
+    asked = await wait_for_question(slack)
+    first = await wait_for_thread(slack, asked, 3)
     await press(slack, slack.ben, first[-1], "▶")
-    both = await below(slack, asked, 6)
+    both = await wait_for_thread(slack, asked, 6)
     assert [(text.shown, [file["name"] for file in files.files]) for text, files in (both[:2], both[3:5])] == [
         ("Page 1", ["1.png"]),
         ("Page 2", ["2.png"]),
@@ -85,7 +85,7 @@ async def test_a_page_is_turned_in_a_new_message_as_no_file_takes_the_place_of_a
 
 async def test_thumbs_are_counted_under_the_answer(slack: FakeSlack) -> None:
     await ask(slack)
-    answer = await answered(slack, PARIS)
+    answer = await wait_for_answer(slack, PARIS)
     before = answer.shown
     await press(slack, slack.ben, answer, "👍")
     await slack.until(lambda: "👍 1" in answer.buttons)
@@ -98,7 +98,7 @@ async def test_thumbs_are_counted_under_the_answer(slack: FakeSlack) -> None:
 async def test_somebody_elses_thumb_leaves_an_answer_in_the_language_of_the_asker(slack: FakeSlack) -> None:
     berta = slack.add_user("Berta", locale="de-DE")
     await ask(slack)
-    answer = await answered(slack, PARIS)
+    answer = await wait_for_answer(slack, PARIS)
     await press(slack, berta, answer, "👍")
     await slack.until(lambda: "👍 1" in answer.buttons)
     assert list(answer.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍 1", "👎"]
@@ -106,7 +106,7 @@ async def test_somebody_elses_thumb_leaves_an_answer_in_the_language_of_the_aske
 
 async def test_thumbs_under_pictures_are_counted_too(slack: FakeSlack) -> None:
     await ask(slack, "/face", "seed:7")
-    card = await answered(slack, "fake-faces")
+    card = await wait_for_answer(slack, "fake-faces")
     await press(slack, slack.ben, card, "👍")
     await slack.until(lambda: "👍 1" in card.buttons)
     assert card.shown.startswith("model fake-faces")
@@ -114,7 +114,7 @@ async def test_thumbs_under_pictures_are_counted_too(slack: FakeSlack) -> None:
 
 async def test_delete_takes_everything_away_with_the_question(slack: FakeSlack) -> None:
     await ask(slack, "/face", "seed:7")
-    card = await answered(slack, "fake-faces")
+    card = await wait_for_answer(slack, "fake-faces")
     await press(slack, slack.ann, card, "Delete")
     await slack.until(lambda: all(one.deleted for one in slack.workspace.messages))
     assert slack.workspace.files == {}
@@ -131,14 +131,14 @@ async def test_what_delete_must_find_is_known_before_it_can_be_pressed(
     await slack.until(lambda: [call for call in slack.calls if call.error == "ratelimited"])
     [pictures] = slack.thread(slack.channel, posted.ts)
     assert await toy_bot.messages.shown_by("slack", [pictures.ts])
-    assert (await answered(slack, "fake-faces")).thread_ts == posted.ts
+    assert (await wait_for_answer(slack, "fake-faces")).thread_ts == posted.ts
 
 
 async def test_delete_leaves_the_question_to_other_answers(slack: FakeSlack) -> None:
     await ask(slack, "/tempera", "stretch length:20000")
-    first = await answered(slack, "word")
+    first = await wait_for_answer(slack, "word")
     await press(slack, slack.ann, first, "Again")
-    await slack.until(lambda: len(answers(slack, "word")) == 2)
+    await slack.until(lambda: len(find_answers(slack, "word")) == 2)
     await press(slack, slack.admin, first, "Delete")
     await slack.until(lambda: len(slack.thread(slack.channel, first.thread_ts)) == 2)
     assert [one.ts for one in slack.messages(slack.channel)] == [first.thread_ts]
@@ -147,10 +147,10 @@ async def test_delete_leaves_the_question_to_other_answers(slack: FakeSlack) -> 
 @pytest.mark.parametrize("label", ["Again", "Warmer"])
 async def test_the_question_goes_with_its_last_answer_whichever_that_is(slack: FakeSlack, label: str) -> None:
     await ask(slack)
-    first = await answered(slack, PARIS)
+    first = await wait_for_answer(slack, PARIS)
     await press(slack, slack.ann, first, label)
-    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
-    _, second = answers(slack, PARIS)
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+    _, second = find_answers(slack, PARIS)
     await press(slack, slack.ann, first, "Delete")
     await slack.until(lambda: first.deleted)
     assert [one.ts for one in slack.messages(slack.channel)] == [first.thread_ts]
@@ -160,10 +160,10 @@ async def test_the_question_goes_with_its_last_answer_whichever_that_is(slack: F
 
 async def test_what_somebody_asked_themselves_is_left_to_them(slack: FakeSlack) -> None:
     said = await slack.say(slack.ann, slack.dm(slack.ann), QUESTION)
-    first = await answered(slack, PARIS)
+    first = await wait_for_answer(slack, PARIS)
     await press(slack, slack.ann, first, "Again")
-    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
-    for answer in answers(slack, PARIS):
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+    for answer in find_answers(slack, PARIS):
         await press(slack, slack.ann, answer, "Delete")
         await slack.until(lambda answer=answer: answer.deleted)
     assert not said.deleted
@@ -206,7 +206,7 @@ async def test_a_bare_command_opens_its_form_and_the_answer_comes_in_a_thread(sl
     assert wrong.errors == {"temperature": "temperature must be a number from 0 to 2; you gave “9”."}
     sent = await slack.submit(slack.ann, view, {"prompt": QUESTION, "temperature": "0.2"})
     assert sent.closed
-    answer = await answered(slack, PARIS)
+    answer = await wait_for_answer(slack, PARIS)
     [posted] = slack.messages(slack.channel)
     assert posted.shown == f"<@{slack.ann}> asks:\n> {QUESTION}"
     assert answer.thread_ts == posted.ts
@@ -220,7 +220,7 @@ async def test_a_form_with_a_file(slack: FakeSlack, name: str, kind: str) -> Non
     assert view.title == "/tempera weigh"
     file = slack.add_file(slack.ann, name, b"four")
     assert (await slack.submit(slack.ann, view, {"file": file})).closed
-    answer = await answered(slack, name)
+    answer = await wait_for_answer(slack, name)
     assert answer.shown == f"{name}: 4 bytes of {kind}"
     assert slack.messages(slack.channel)[0].shown.endswith(f"> /tempera weigh file:{name}")
 
@@ -249,7 +249,7 @@ async def test_a_form_that_is_refused_once_it_is_closed_loses_nothing(
     ):
         monkeypatch.setattr(forms, "FORM_OPEN_SECONDS", 0.0)
         await ask(slack)
-        answer = await answered(slack, PARIS)
+        answer = await wait_for_answer(slack, PARIS)
         for count, (name, on) in enumerate((("Edit", answer), ("/ask", None)), 1):
             await (press(slack, slack.ann, on, name) if on else ask(slack, name, ""))
             assert (await slack.submit(slack.ann, await form(slack), {"prompt": "aubergine"})).closed
@@ -261,21 +261,21 @@ async def test_a_form_that_is_refused_once_it_is_closed_loses_nothing(
 
 async def test_edit_asks_a_new_question(slack: FakeSlack, models: FakeModels) -> None:
     await ask(slack)
-    first = await answered(slack, PARIS)
+    first = await wait_for_answer(slack, PARIS)
     await press(slack, slack.ann, first, "Edit")
     view = await form(slack)
     wrong = await slack.submit(slack.ann, view, {"prompt": "Why?", "seed": "-1"}, checked=False)
     assert list(wrong.errors) == ["seed"]
     assert (await slack.submit(slack.ann, view, {"prompt": "And of Spain?"})).closed
-    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
-    second = answers(slack, PARIS)[-1]
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+    second = find_answers(slack, PARIS)[-1]
     assert second.thread_ts == first.thread_ts
     assert second.shown.startswith("> And of Spain?")
 
 
 async def test_the_form_of_somebody_else_does_not_open(slack: FakeSlack, toy_bot: Bot) -> None:
     await ask(slack)
-    await press(slack, slack.ben, await answered(slack, PARIS), "Edit")
+    await press(slack, slack.ben, await wait_for_answer(slack, PARIS), "Edit")
     assert (await whispered(slack, slack.ben)).shown.startswith("Only Ann")
     assert slack.modal(slack.ben) is None
     (noted,) = await toy_bot.audit.find("slack", slack.team, AuditFilter(kind="refusal"))
@@ -294,18 +294,18 @@ async def test_a_form_that_the_database_keeps_waiting_closes_in_time(
 ) -> None:
     monkeypatch.setattr(forms, "FORM_OPEN_SECONDS", 0.05)
     await ask(slack)
-    await press(slack, slack.ann, await answered(slack, PARIS), "Edit")
+    await press(slack, slack.ann, await wait_for_answer(slack, PARIS), "Edit")
     view = await form(slack)
     async with toy_bot.database.writing() as session:
         # Not before this is the lock taken.
         await session.connection()
         assert (await slack.submit(slack.ann, view, {"prompt": "And of Spain?"})).closed
-    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
 
 
 async def test_a_button_of_a_purged_answer_has_expired(slack: FakeSlack, toy_bot: Bot) -> None:
     await ask(slack)
-    answer = await answered(slack, PARIS)
+    answer = await wait_for_answer(slack, PARIS)
     await toy_bot.database.purge(0)
     await press(slack, slack.ann, answer, "Again")
     assert (await whispered(slack, slack.ann)).shown.startswith("This has expired")
@@ -349,17 +349,17 @@ async def test_yesterdays_buttons_work_in_another_process(
     async with FakeSlack() as slack:
         async with bot_with_toys(models, tmp_path, toys) as bot, on_slack(bot, slack):
             await ask(slack)
-            answer = await answered(slack, PARIS)
+            answer = await wait_for_answer(slack, PARIS)
         async with bot_with_toys(models, tmp_path, Toys()) as bot, on_slack(bot, slack):
             await press(slack, slack.ann, answer, "Again")
-            await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+            await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
             await press(slack, slack.ann, answer, "Delete")
             await slack.until(lambda: answer.deleted)
 
 
 async def test_a_press_that_is_delivered_twice_counts_once(slack: FakeSlack) -> None:
     await ask(slack)
-    answer = await answered(slack, PARIS)
+    answer = await wait_for_answer(slack, PARIS)
     pressed = await slack.press(slack.ben, answer, "👍")
     await pressed.acknowledged()
     await slack.until(lambda: "👍 1" in answer.buttons)

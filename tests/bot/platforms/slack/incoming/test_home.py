@@ -197,10 +197,10 @@ async def test_the_form_of_a_setting_that_takes_long_closes_in_time(
     monkeypatch.setattr(home, "FORM_OPEN_SECONDS", 0.05)
     here, log = Place("slack", "C1", slack.team), slack.add_channel("log")
     form = await setting(slack, slack.admin, "audit.channel")
-    slack.held["conversations.list"] = asyncio.Event()
+    slack.held_methods["conversations.list"] = asyncio.Event()
     assert (await slack.submit(slack.admin, form, {"audit.channel": "#log"})).closed
     assert bot.settings.value("audit.channel", here) == ""
-    slack.held["conversations.list"].set()
+    slack.held_methods["conversations.list"].set()
     await slack.until(lambda: f"audit.channel: {log}" in words(slack.home(slack.admin).content["blocks"]))
     assert bot.settings.value("audit.channel", here) == log
     assert slack.messages(slack.dm(slack.admin)) == []
@@ -211,9 +211,9 @@ async def test_what_is_refused_once_its_form_is_closed_is_told_to_the_moderator_
 ) -> None:
     monkeypatch.setattr(home, "FORM_OPEN_SECONDS", 0.05)
     form = await setting(slack, slack.admin, "audit.channel")
-    slack.held["conversations.list"] = asyncio.Event()
+    slack.held_methods["conversations.list"] = asyncio.Event()
     assert (await slack.submit(slack.admin, form, {"audit.channel": "#attic"})).closed
-    slack.held["conversations.list"].set()
+    slack.held_methods["conversations.list"].set()
     [told] = await slack.until(lambda: slack.messages(slack.dm(slack.admin)))
     assert "I know no channel “attic” here. Pick it from the list that appears, or give its id." in told.shown
     assert "audit.channel:\n```\n#attic\n```" in told.shown
@@ -239,7 +239,7 @@ async def test_what_is_being_saved_ends_with_the_platform(bot: Bot, monkeypatch:
         async with SlackPlatform(bot, section(slack)).serve():
             await slack.connected()
             form = await setting(slack, slack.admin, "audit.channel")
-            slack.held["conversations.list"] = asyncio.Event()
+            slack.held_methods["conversations.list"] = asyncio.Event()
             assert (await slack.submit(slack.admin, form, {"audit.channel": "#log"})).closed
             assert [task for task in asyncio.all_tasks() if task.get_name().startswith("slack setting")]
         assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("slack setting")]
@@ -272,7 +272,7 @@ async def test_it_comes_when_it_is_opened_and_again(slack: FakeSlack) -> None:
 
 async def test_the_other_tab_is_left_alone(slack: FakeSlack) -> None:
     event = {"type": "app_home_opened", "user": slack.ann, "channel": slack.dm(slack.ann), "tab": "messages"}
-    await slack.tell(event).acknowledged()
+    await slack.send_event(event).acknowledged()
     await shown(slack, slack.ben)
     assert [call["user_id"] for call in slack.called("views.publish")] == [slack.ben]
 

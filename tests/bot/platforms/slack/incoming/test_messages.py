@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from fakes.core.requests import noted
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.slack_bot import answered, answers, hurry, on_slack
+from fakes.platforms.slack_bot import find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack
 
 from bot.app import Bot
@@ -19,15 +19,15 @@ async def slack(
     request: pytest.FixtureRequest, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[FakeSlack]:
     async with FakeSlack() as server, on_slack(toy_bot, server, http=request.param == "http"):
-        hurry(server, monkeypatch)
+        speed_up(server, monkeypatch)
         yield server
 
 
 async def number(slack: FakeSlack, count: int) -> FakeMessage:
     """The last answer, once there are so many."""
-    await slack.until(lambda: len(answers(slack, PARIS)) >= count)
-    assert len(answers(slack, PARIS)) == count
-    return answers(slack, PARIS)[-1]
+    await slack.until(lambda: len(find_answers(slack, PARIS)) >= count)
+    assert len(find_answers(slack, PARIS)) == count
+    return find_answers(slack, PARIS)[-1]
 
 
 def asked(models: FakeModels) -> list[list[str]]:
@@ -39,7 +39,7 @@ async def nothing_came(slack: FakeSlack, models: FakeModels) -> None:
     """What came before is done with: a question asked after it is the only one."""
     before = len(models.requests)
     said = await slack.say(slack.ben, slack.dm(slack.ben), "A question after all that")
-    await slack.until(lambda: [one for one in answers(slack, PARIS) if one.thread_ts == said.ts])
+    await slack.until(lambda: [one for one in find_answers(slack, PARIS) if one.thread_ts == said.ts])
     assert len(models.requests) == before + 1
 
 
@@ -90,7 +90,7 @@ async def test_what_is_not_for_the_bot_is_left_alone(slack: FakeSlack, models: F
     slack.edit(own, "Another question")
     for event in ({"subtype": "channel_join"}, {"subtype": "bot_message", "bot_id": "B1"}, {"bot_id": "B1"}):
         about = {"type": "message", "channel": slack.channel, "user": slack.ben, "text": "hello", "ts": "1.000001"}
-        await slack.tell(about | event | {"thread_ts": own.ts}).acknowledged()
+        await slack.send_event(about | event | {"thread_ts": own.ts}).acknowledged()
     await nothing_came(slack, models)
     assert len(models.requests) == 2
 
@@ -179,7 +179,7 @@ async def test_a_bot_that_was_put_out_tells_the_asker(slack: FakeSlack, models: 
 async def test_explain_this_answers_below_the_message(slack: FakeSlack, models: FakeModels) -> None:
     said = await slack.say(slack.ben, slack.channel, "Entropy &gt; 0")
     await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
-    [answer] = await slack.until(lambda: answers(slack, NO_LESSONS))
+    [answer] = await slack.until(lambda: find_answers(slack, NO_LESSONS))
     assert answer.thread_ts == said.ts
     assert answer.shown.startswith("> Entropy")
     await (await slack.press(slack.ben, answer, "Ask the language model")).acknowledged()
@@ -192,7 +192,7 @@ async def test_a_message_without_words_opens_the_form(slack: FakeSlack) -> None:
     await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
     view = await slack.view(slack.ann)
     assert (await slack.submit(slack.ann, view, {"question": "Which capital?"})).closed
-    [answer] = await slack.until(lambda: answers(slack, NO_LESSONS))
+    [answer] = await slack.until(lambda: find_answers(slack, NO_LESSONS))
     assert answer.thread_ts == said.ts
 
 
@@ -236,7 +236,7 @@ async def test_everything_else_is_acknowledged_and_ignored(
 ) -> None:
     said = await slack.say(slack.ann, slack.channel, "Good morning")
     await (await slack.shortcut(slack.ann, said, "somebody_elses")).acknowledged()
-    await slack.tell({"type": "team_join", "user": {"id": slack.ann}}).acknowledged()
+    await slack.send_event({"type": "team_join", "user": {"id": slack.ann}}).acknowledged()
     await nothing_came(slack, models)
     assert [record.message for record in caplog.records if record.levelname != "INFO" and "sdk" in record.name] == []
-    assert await answered(slack, PARIS)
+    assert await wait_for_answer(slack, PARIS)

@@ -34,8 +34,8 @@ def element(field: Field, locale: str = "en") -> Json:
 def sent(view: Json, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What the core gets when this is filled in and sent."""
     shown = FakeView("V1", "U1", "modal", [view])
-    values = forms.values(shown, fields, lambda file: {"id": file.id, "name": file.name})
-    assert forms.refused(shown, values) == {}
+    values = forms.fill_in(shown, fields, lambda file: {"id": file.id, "name": file.name})
+    assert forms.find_client_errors(shown, values) == {}
     return modal.read_fields(view | {"state": {"values": values}})
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from fakes.model_server.model_api import png
 from fakes.platforms.discord_bot import Toys
-from fakes.platforms.slack_bot import answered, below, command, on_slack, question
+from fakes.platforms.slack_bot import on_slack, run_command, wait_for_answer, wait_for_question, wait_for_thread
 from fakes.slack import FakeMessage, FakeSlack
 
 from bot.app import Bot
@@ -50,7 +50,7 @@ async def seen(slack: FakeSlack, posted: FakeMessage, number: int) -> FakeMessag
 async def finish(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
     """Let the last picture come, and look at what is there then: it, its card, and no file beside it."""
     toys.say(Reply(attachments=(picture_block(3),), card={"seed": "7"}, final=True))
-    card = await answered(slack, "seed 7")
+    card = await wait_for_answer(slack, "seed 7")
     shown, below_it = slack.thread(slack.channel, posted.ts)
     assert below_it is card
     assert [file["name"] for file in shown.files] == ["fox-3.png"]
@@ -58,8 +58,8 @@ async def finish(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
 
 
 async def test_each_picture_takes_the_place_of_the_last(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(Reply(status=QUEUED))
     await slack.until(lambda: status(slack, posted) == QUEUED)
     toys.say(step(1))
@@ -74,19 +74,19 @@ async def test_each_picture_takes_the_place_of_the_last(slack: FakeSlack, toys: 
 
 
 async def test_it_can_be_stopped_below_the_picture(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
+    await run_command(slack, "/tempera", "play something")
     toys.say(step(1))
-    shown = await seen(slack, await question(slack), 1)
+    shown = await seen(slack, await wait_for_question(slack), 1)
     await slack.press(slack.ann, shown, "Stop")
-    await answered(slack, "Stopped.")
+    await wait_for_answer(slack, "Stopped.")
 
 
 async def test_pictures_come_no_faster_than_people_should_hear_of_them(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(previews, "PREVIEW_SECONDS", 3600.0)
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(step(1))
     first = await seen(slack, posted, 1)
     toys.say(step(2), step(2))
@@ -96,8 +96,8 @@ async def test_pictures_come_no_faster_than_people_should_hear_of_them(
 
 
 async def test_a_picture_that_did_not_change_is_not_brought_again(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(step(1))
     first = await seen(slack, posted, 1)
     toys.say(replace(step(1), status="Step 2 of 3 …"))
@@ -108,8 +108,8 @@ async def test_a_picture_that_did_not_change_is_not_brought_again(slack: FakeSla
 
 
 async def test_what_cannot_be_deleted_goes_with_the_next_picture(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(step(1))
     first = await seen(slack, posted, 1)
     slack.refuse("chat.delete", "fatal_error")
@@ -120,8 +120,8 @@ async def test_what_cannot_be_deleted_goes_with_the_next_picture(slack: FakeSlac
 
 
 async def test_what_is_no_picture_is_not_shown_before_the_end(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     table = Attachment("foxes.csv", b"name,age", "text/csv")
     toys.say(Reply(status=QUEUED, attachments=(table,)))
     await slack.until(lambda: status(slack, posted) == QUEUED)
@@ -133,8 +133,8 @@ async def test_where_calls_run_short_answers_that_are_finished_come_first(
 ) -> None:
     # Half of them are for what is finished.
     monkeypatch.setitem(budgets.PER_MINUTE, budgets.DELETE_FILE, 2)
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     for number in (1, 2):
         toys.say(step(number))
         await seen(slack, posted, number)
@@ -145,8 +145,8 @@ async def test_where_calls_run_short_answers_that_are_finished_come_first(
 
 @pytest.mark.parametrize("method", [UPLOAD, "files.info", "chat.postMessage"])
 async def test_where_slack_takes_no_preview_the_status_is_told(slack: FakeSlack, toys: Toys, method: str) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     slack.refuse(method, "invalid_blocks")
     toys.say(step(1))
     await slack.until(lambda: status(slack, posted) == "Step 1 of 3 …")
@@ -162,8 +162,8 @@ async def test_a_picture_that_slack_has_not_looked_at_is_left_out(
 ) -> None:
     monkeypatch.setattr(api, "PROCESSING_POLL_SECONDS", (0.01,))
     monkeypatch.setattr("fakes.slack.files.SHARE_DELAY_SECONDS", 0.3)
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(step(1))
     await slack.until(lambda: status(slack, posted) == "Step 1 of 3 …")
     monkeypatch.setattr("fakes.slack.files.SHARE_DELAY_SECONDS", 0.0)
@@ -175,10 +175,10 @@ async def test_a_picture_that_slack_has_not_looked_at_is_left_out(
 async def test_a_status_that_a_message_told_makes_room_for_the_picture(slack: FakeSlack, toys: Toys) -> None:
     slack.without_streaming()
     slack.refuse("assistant.threads.setStatus", "unknown_method", times=-1)
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(Reply(status="Number 2 in the queue …"))
-    [told] = await below(slack, posted)
+    [told] = await wait_for_thread(slack, posted)
     toys.say(Reply(status=QUEUED))
     await slack.until(lambda: told.shown == QUEUED)
     assert list(told.buttons) == ["Stop"]
@@ -190,12 +190,12 @@ async def test_a_status_that_a_message_told_makes_room_for_the_picture(slack: Fa
 
 
 async def test_a_picture_that_breaks_off_leaves_its_question_and_the_last_preview(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(step(2))
     preview = await seen(slack, posted, 2)
     toys.say(UserError("No foxes today."))
-    said, shown, below_it = await below(slack, posted, 3)
+    said, shown, below_it = await wait_for_thread(slack, posted, 3)
     assert (said.shown, posted.deleted) == ("No foxes today.", False)
     assert (said, slack.pictures(said)) == (preview, [])
     assert [file["name"] for file in shown.files] == ["fox-2.png"]
@@ -205,23 +205,23 @@ async def test_a_picture_that_breaks_off_leaves_its_question_and_the_last_previe
 
 
 async def test_words_take_the_place_of_the_picture(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(step(1))
     shown = await seen(slack, posted, 1)
     toys.say(Reply(text="One"))
     await slack.until(lambda: shown.deleted)
     toys.say(Reply(text="One.", final=True))
-    await answered(slack, "One.")
+    await wait_for_answer(slack, "One.")
     await slack.until(lambda: not slack.workspace.files)
 
 
 async def test_the_picture_ends_with_the_bot(toy_bot: Bot, toys: Toys) -> None:
     async with FakeSlack() as other:
         async with on_slack(toy_bot, other):
-            await command(other, "/tempera", "play something", channel=other.channel, user=other.ann)
+            await run_command(other, "/tempera", "play something", channel=other.channel, user=other.ann)
             toys.say(step(1))
-            shown = await seen(other, await question(other), 1)
+            shown = await seen(other, await wait_for_question(other), 1)
         assert "Interrupted" in shown.shown
         assert "Again" in shown.buttons
         assert not other.workspace.files

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from fakes.model_server.model_api import FakeModels, png
 from fakes.platforms.discord_bot import Toys, bot_with_toys
-from fakes.platforms.slack_bot import answered, answers, command, hurry, on_slack, question, whispered
+from fakes.platforms.slack_bot import (
+    find_answers,
+    on_slack,
+    run_command,
+    speed_up,
+    wait_for_answer,
+    wait_for_ephemeral,
+    wait_for_question,
+)
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
@@ -22,7 +30,7 @@ SECRET = "Write to ann@example.org"
 @pytest.fixture
 async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
     async with FakeSlack() as server, on_slack(toy_bot, server):
-        hurry(server, monkeypatch)
+        speed_up(server, monkeypatch)
         yield server
 
 
@@ -44,17 +52,17 @@ def told(models: FakeModels) -> list[list[str]]:
 
 
 async def test_a_private_answer_is_whole_and_for_the_asker_alone(slack: FakeSlack) -> None:
-    await command(slack, "/tempera", "whisper hello")
-    message = await whispered(slack)
+    await run_command(slack, "/tempera", "whisper hello")
+    message = await wait_for_ephemeral(slack)
     assert (message.shown, message.via) == ("psst, hello", "api")
     assert slack.messages(slack.channel) == []
 
 
 async def test_what_turns_out_to_be_private_takes_the_question_away(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(UserError("That does not work today."))
-    message = await whispered(slack)
+    message = await wait_for_ephemeral(slack)
     # In a thread of a message that is gone, nobody would see it.
     assert (message.shown, message.via, message.thread_ts) == ("That does not work today.", "api", "")
     assert posted.deleted
@@ -62,21 +70,21 @@ async def test_what_turns_out_to_be_private_takes_the_question_away(slack: FakeS
 
 
 async def test_a_refusal_is_for_the_asker_alone(slack: FakeSlack) -> None:
-    await command(slack, "/ask", "temperature:9 Why?")
-    message = await whispered(slack)
+    await run_command(slack, "/ask", "temperature:9 Why?")
+    message = await wait_for_ephemeral(slack)
     assert message.shown == "temperature must be a number from 0 to 2; you gave “9”."
-    await command(slack, "/tempera", "nothing at all")
+    await run_command(slack, "/tempera", "nothing at all")
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
     assert slack.ephemeral(slack.ann)[-1].shown.startswith("There is no command /tempera nothing.")
     assert slack.messages(slack.channel) == []
 
 
 async def test_private_pictures_go_to_the_direct_messages(slack: FakeSlack, toy_bot: Bot, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    await wait_for_question(slack)
     picture = Attachment("secret.png", png(1), "image/png", "A picture.")
     toys.say(Reply(text="For you alone.", attachments=(picture,), private=True, final=True))
-    message = await whispered(slack)
+    message = await wait_for_ephemeral(slack)
     await slack.until(lambda: "direct messages" in slack.ephemeral(slack.ann)[-1].shown)
     assert message.shown.startswith("For you alone.")
     [sent] = slack.messages(slack.dm(slack.ann))
@@ -85,26 +93,26 @@ async def test_private_pictures_go_to_the_direct_messages(slack: FakeSlack, toy_
 
 
 async def test_what_names_commands_names_those_of_slack(slack: FakeSlack) -> None:
-    await command(slack, "/tempera", "")
-    lines = (await whispered(slack)).shown.splitlines()
+    await run_command(slack, "/tempera", "")
+    lines = (await wait_for_ephemeral(slack)).shown.splitlines()
     assert "- `/ask` – Ask the language model a question." in lines
     assert "- `/tempera whisper` – Say it to the asker alone." in lines
     assert "`/tempera help ask` shows the options of a command." in lines
-    await command(slack, "/tempera", "help whisper")
+    await run_command(slack, "/tempera", "help whisper")
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
     assert slack.ephemeral(slack.ann)[-1].shown.splitlines()[1] == "`/tempera whisper text`"
-    await command(slack, "/tempera", "draw count:many")
+    await run_command(slack, "/tempera", "draw count:many")
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 3)
-    await command(slack, "/tempera", "stretch")
+    await run_command(slack, "/tempera", "stretch")
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 4)
     assert slack.ephemeral(slack.ann)[-1].shown.endswith("Like this: /tempera stretch length:… [seed:…]")
 
 
 async def test_inspect_in_a_channel_tells_of_the_last_answer_there(slack: FakeSlack) -> None:
-    await command(slack, "/ask", "temperature:0.2 Which capital?")
-    await answered(slack, PARIS)
-    await command(slack, "/tempera", "inspect")
-    message = await whispered(slack)
+    await run_command(slack, "/ask", "temperature:0.2 Which capital?")
+    await wait_for_answer(slack, PARIS)
+    await run_command(slack, "/tempera", "inspect")
+    message = await wait_for_ephemeral(slack)
     assert message.shown.startswith("**/ask** – asked by Ann")
 
 
@@ -113,7 +121,7 @@ async def test_inspect_in_a_channel_tells_of_the_last_answer_there(slack: FakeSl
 
 async def test_where_the_bot_is_not_it_answers_once_and_says_how_to_invite_it(slack: FakeSlack) -> None:
     room = slack.add_channel("elsewhere", member=False)
-    await command(slack, "/ask", QUESTION, channel=room)
+    await run_command(slack, "/ask", QUESTION, channel=room)
     [answer] = await slack.until(lambda: slack.messages(room))
     assert answer.via == "response_url"
     assert answer.shown.startswith(f"> {QUESTION}\n\n{PARIS}")
@@ -125,11 +133,11 @@ async def test_where_the_bot_is_not_a_private_question_is_told_the_model_for_no_
     models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with in_earnest(models, tmp_path, toys) as slack:
-        hurry(slack, monkeypatch)
-        room = slack.between(slack.ann, slack.ben)
-        await command(slack, "/ask", SECRET, channel=room)
+        speed_up(slack, monkeypatch)
+        room = slack.dm_between(slack.ann, slack.ben)
+        await run_command(slack, "/ask", SECRET, channel=room)
         await slack.until(lambda: any(PARIS in message.shown for message in slack.ephemeral(slack.ann)))
-        await command(slack, "/ask", QUESTION, channel=room)
+        await run_command(slack, "/ask", QUESTION, channel=room)
         [answer] = await slack.until(lambda: slack.messages(room))
         await slack.press(slack.ann, answer, "Again")
         await slack.until(lambda: len(slack.messages(room)) == 2)
@@ -140,20 +148,20 @@ async def test_in_direct_messages_with_the_bot_a_private_question_is_a_part_of_t
     models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with in_earnest(models, tmp_path, toys) as slack:
-        hurry(slack, monkeypatch)
+        speed_up(slack, monkeypatch)
         direct = slack.dm(slack.ann)
         said = await slack.say(slack.ann, direct, SECRET)
-        await slack.until(lambda: len(answers(slack, PARIS)) == 1)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 1)
         await slack.say(slack.ann, direct, QUESTION, thread_ts=said.ts)
-        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
-        answer = answers(slack, PARIS)[-1]
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+        answer = find_answers(slack, PARIS)[-1]
         slack.refuse("conversations.open", "missing_scope")
         for count in (3, 4):
             await slack.press(slack.ann, answer, "Again")
-            await slack.until(lambda count=count: len(answers(slack, PARIS)) == count)
+            await slack.until(lambda count=count: len(find_answers(slack, PARIS)) == count)
         await slack.press(slack.ann, answer, "Edit")
         await slack.submit(slack.ann, await slack.view(slack.ann), {"prompt": "And of Spain?"})
-        await slack.until(lambda: len(answers(slack, PARIS)) == 5)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
     # Where Slack does not tell whose direct messages these are, others may read them.
     whole = [SECRET, PARIS, QUESTION]
     assert told(models) == [[SECRET], whole, [QUESTION], whole, [SECRET, PARIS, QUESTION, PARIS, "And of Spain?"]]
@@ -161,7 +169,7 @@ async def test_in_direct_messages_with_the_bot_a_private_question_is_a_part_of_t
 
 async def test_where_the_bot_is_not_pictures_go_to_the_asker(slack: FakeSlack) -> None:
     room = slack.add_channel("elsewhere", member=False)
-    await command(slack, "/face", "seed:7", channel=room)
+    await run_command(slack, "/face", "seed:7", channel=room)
     [answer] = await slack.until(lambda: slack.messages(room))
     assert "The pictures are in your direct messages." in answer.shown
     [sent] = slack.messages(slack.dm(slack.ann))
@@ -170,10 +178,10 @@ async def test_where_the_bot_is_not_pictures_go_to_the_asker(slack: FakeSlack) -
 
 async def test_where_the_bot_is_not_errors_and_private_answers_are_private(slack: FakeSlack, toys: Toys) -> None:
     room = slack.add_channel("elsewhere", member=False, private=True)
-    await command(slack, "/tempera", "whisper hello", channel=room)
-    message = await whispered(slack)
+    await run_command(slack, "/tempera", "whisper hello", channel=room)
+    message = await wait_for_ephemeral(slack)
     assert (message.shown, message.via) == ("psst, hello", "response_url")
-    await command(slack, "/tempera", "play something", channel=room)
+    await run_command(slack, "/tempera", "play something", channel=room)
     toys.say(UserError("That does not work today."))
     await slack.until(lambda: "That does not work today." in slack.ephemeral(slack.ann)[-1].shown)
     assert slack.messages(room) == []
@@ -185,10 +193,10 @@ async def test_what_was_shown_already_is_not_shown_again_where_the_rest_has_to_b
 ) -> None:
     monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01))
     room = slack.add_channel("elsewhere", member=False)
-    slack.hooks.failing = {failing}
-    await command(slack, "/tempera", "stretch length:15000", channel=room)
+    slack.response_urls.failing = {failing}
+    await run_command(slack, "/tempera", "stretch length:15000", channel=room)
     await slack.until(lambda: slack.messages(room) and "Delete" in slack.messages(room)[-1].buttons)
-    assert slack.hooks.public == len(slack.messages(room)) + 1 >= 3
+    assert slack.response_urls.public == len(slack.messages(room)) + 1 >= 3
     assert "".join(message.shown for message in slack.messages(room)).count("word") == 3000
 
 
@@ -197,8 +205,8 @@ async def test_pictures_are_sent_once_where_the_text_has_to_be_said_again(
 ) -> None:
     monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01))
     room = slack.add_channel("elsewhere", member=False)
-    slack.hooks.failing = {1}
-    await command(slack, "/face", "seed:7", channel=room)
+    slack.response_urls.failing = {1}
+    await run_command(slack, "/face", "seed:7", channel=room)
     [answer] = await slack.until(lambda: slack.messages(room))
     assert "The pictures are in your direct messages." in answer.shown
     [sent] = slack.messages(slack.dm(slack.ann))
@@ -207,7 +215,7 @@ async def test_pictures_are_sent_once_where_the_text_has_to_be_said_again(
 
 async def test_the_longest_answer_where_the_bot_is_not_ends_in_a_file(slack: FakeSlack) -> None:
     room = slack.add_channel("elsewhere", member=False)
-    await command(slack, "/tempera", "stretch length:70000", channel=room)
+    await run_command(slack, "/tempera", "stretch length:70000", channel=room)
     await slack.until(lambda: slack.messages(room) and "Delete" in slack.messages(room)[-1].buttons)
     assert "The whole answer is in your direct messages." in slack.messages(room)[-1].shown
     [sent] = slack.messages(slack.dm(slack.ann))
