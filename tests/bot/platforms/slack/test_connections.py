@@ -1,4 +1,4 @@
-"""Socket Mode whose connections break, and signed HTTP: nothing is lost, nothing is done twice, nobody is believed."""
+"""Socket Mode with broken connections, and signed HTTP: no event is lost or handled twice, no forgery accepted."""
 
 import asyncio
 import json
@@ -28,15 +28,15 @@ async def slack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
 
 
 async def ask(slack: FakeSlack, question: str) -> str:
-    """Use /ask, and see the question that is then posted; its ts."""
+    """Use /ask, wait for the posted question, and return its ts."""
     command = await slack.command(slack.ann, slack.channel, "/ask", f"temperature:0.2 {question}")
     await command.acknowledged()
     posted = await slack.until(lambda: [one for one in slack.messages(slack.channel) if question in one.shown])
     return posted[0].ts
 
 
-def in_threads(slack: FakeSlack, text: str) -> list[str]:
-    """The threads with an answer that holds `text`, each as often as it is there."""
+def answered_threads(slack: FakeSlack, text: str) -> list[str]:
+    """Return the threads of the answers that contain `text`, one entry for each answer."""
     return [one.thread_ts for one in find_answers(slack, text)]
 
 
@@ -51,15 +51,13 @@ async def test_a_command_and_a_mention_are_acknowledged_and_answered(
         await models.until(requests=2)
         models.gate.set()
         await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
-    assert sorted(in_threads(slack, PARIS)) == sorted([thread, said.ts])
+    assert sorted(answered_threads(slack, PARIS)) == sorted([thread, said.ts])
     assert not slack.lost
     assert max(slack.acknowledgements) < 3
 
 
 @pytest.mark.parametrize("reason", ["warning", "refresh_requested", "dropped"])
-async def test_a_connection_that_goes_loses_no_event(
-    slack: FakeSlack, bot: Bot, models: FakeModels, reason: str
-) -> None:
+async def test_a_lost_connection_loses_no_event(slack: FakeSlack, bot: Bot, models: FakeModels, reason: str) -> None:
     models.gate.clear()
     elsewhere = slack.add_channel("elsewhere")
     async with on_slack(bot, slack):
@@ -80,13 +78,11 @@ async def test_a_connection_that_goes_loses_no_event(
         await slack.connected()
         after = await ask(slack, "after")
         await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
-    assert sorted(in_threads(slack, PARIS)) == sorted([growing, *(one.ts for one in said), after])
+    assert sorted(answered_threads(slack, PARIS)) == sorted([growing, *(one.ts for one in said), after])
     assert len(models.requests) == 5
 
 
-async def test_an_address_for_a_connection_that_slack_does_not_give_is_asked_for_again(
-    slack: FakeSlack, bot: Bot
-) -> None:
+async def test_a_refused_connection_address_is_requested_again(slack: FakeSlack, bot: Bot) -> None:
     async with on_slack(bot, slack):
         slack.refuse("apps.connections.open", "internal_error", times=2)
         slack.drop_socket()
@@ -134,14 +130,14 @@ async def test_two_bots_that_share_a_database_answer_once(
         await ask(slack, "what came after all that")
         await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
     assert len(models.requests) == 5
-    assert {one.ts for one in said} < set(in_threads(slack, PARIS))
+    assert {one.ts for one in said} < set(answered_threads(slack, PARIS))
 
 
-async def test_what_people_do_counts_once_with_two_bots_that_share_a_database(
+async def test_interactions_count_once_with_two_bots_that_share_a_database(
     slack: FakeSlack, models: FakeModels, toys: Toys, tmp_path: Path
 ) -> None:
     async def both(made: Delivery) -> None:
-        """Let it come to both bots, after it came to one."""
+        """Deliver the interaction to both bots, one after the other."""
         await made.acknowledged()
         for to in (0, 1):
             await slack.courier.send(Delivery(made.kind, made.payload), to=to).acknowledged()
@@ -176,7 +172,7 @@ async def test_what_people_do_counts_once_with_two_bots_that_share_a_database(
     assert len(slack.messages(slack.channel)) == 2
 
 
-async def test_a_signature_that_is_wrong_or_stale_is_refused(slack: FakeSlack, bot: Bot, models: FakeModels) -> None:
+async def test_a_wrong_or_stale_signature_is_refused(slack: FakeSlack, bot: Bot, models: FakeModels) -> None:
     async with on_slack(bot, slack, http=True) as address:
         url = address + EVENTS_PATH
         said = await slack.say(slack.ann, slack.channel, "hello", mention=True)

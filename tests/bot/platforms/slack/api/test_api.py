@@ -1,4 +1,4 @@
-"""Slack's Web API as the bot calls it: never past a Retry-After, and with refusals that have a name."""
+"""Calls of the Web API: rate limits, exceptions for refusals, and downloads."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def api(slack: FakeSlack) -> AsyncIterator[SlackApi]:
         yield SlackApi(connect(section, session), RateBudgets())
 
 
-async def test_after_a_429_all_who_would_do_the_same_wait(slack: FakeSlack, api: SlackApi) -> None:
+async def test_a_429_blocks_all_calls_of_the_method(slack: FakeSlack, api: SlackApi) -> None:
     slack.refuse("users.info", retry_after=1)
     first = asyncio.create_task(api.get_user(slack.ann))
     [refused] = await slack.until(lambda: [call for call in slack.calls if call.error == "ratelimited"])
@@ -66,7 +66,7 @@ async def test_after_a_429_all_who_would_do_the_same_wait(slack: FakeSlack, api:
         ("fatal_error", SlackError),
     ],
 )
-async def test_what_slack_refuses_has_a_name(
+async def test_each_refusal_has_its_exception(
     slack: FakeSlack, api: SlackApi, error: str, kind: type[SlackError]
 ) -> None:
     slack.refuse("chat.update", error)
@@ -77,7 +77,7 @@ async def test_what_slack_refuses_has_a_name(
     assert api.token_invalid.is_set() == (kind is TokenInvalid)
 
 
-async def test_a_picture_that_is_refused_says_nothing_of_markdown(slack: FakeSlack, api: SlackApi) -> None:
+async def test_a_refused_picture_does_not_switch_off_markdown_blocks(slack: FakeSlack, api: SlackApi) -> None:
     with pytest.raises(SlackError, match="invalid_blocks"):
         await api.post(slack.channel, SlackMessage("**bold**", blocks=(picture_block("F404", "A fox."),)))
     await api.post(slack.channel, SlackMessage("**bold**"))
@@ -85,14 +85,14 @@ async def test_a_picture_that_is_refused_says_nothing_of_markdown(slack: FakeSla
     assert [block["type"] for block in posted.blocks] == ["markdown"]
 
 
-async def test_a_file_that_is_larger_than_it_said_is_not_read_to_its_end(slack: FakeSlack, api: SlackApi) -> None:
+async def test_a_download_stops_at_its_limit(slack: FakeSlack, api: SlackApi) -> None:
     file = slack.file_as_json(slack.add_file(slack.ann, "a.bin", b"x" * 1000))
     assert await api.download(file["url_private"], 1000) == b"x" * 1000
     with pytest.raises(SlackError, match="too large"):
         await api.download(file["url_private"], 999)
 
 
-async def test_a_page_is_told_from_the_one_to_sign_in(slack: FakeSlack, api: SlackApi) -> None:
+async def test_an_html_file_is_distinguished_from_the_sign_in_page(slack: FakeSlack, api: SlackApi) -> None:
     file = slack.file_as_json(slack.add_file(slack.ann, "cells.html", b"<h1>Cells</h1>"))
     assert await api.download(file["url_private"], 1000, is_page=True) == b"<h1>Cells</h1>"
     slack.scopes.remove("files:read")
@@ -101,7 +101,7 @@ async def test_a_page_is_told_from_the_one_to_sign_in(slack: FakeSlack, api: Sla
             await api.download(file["url_private"], 1000, is_page=is_page)
 
 
-async def test_a_share_that_slack_does_not_tell_of_is_no_obstacle(
+async def test_an_unknown_share_is_an_empty_list(
     slack: FakeSlack, api: SlackApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web, "SHARE_POLL_SECONDS", (0.01,))

@@ -1,4 +1,4 @@
-"""What a reply looks like on Slack: nobody is pinged, nothing is hidden, nothing is too long."""
+"""Replies as Slack messages: they mention nobody, hide no address, and stay within the limits."""
 
 import json
 import random
@@ -15,11 +15,11 @@ PIECES = (
     "[a](https://b.org)", "![a](https://b.org/c.png)", "[a]: https://b.org", "<https://b.org|a>", "<mailto:a@b.org|c>",
     "[a", "](", ")", "<", ">", "|", "!", "word", "**", "(", '"', "https://b.org", "[https://b.org](https://b.org)",
 )  # fmt: skip
-CALLING = ("<!channel>", "<!here", "<@U012AB>", "<#C012AB>")
+MENTIONS = ("<!channel>", "<!here", "<@U012AB>", "<#C012AB>")
 
 
 def texts() -> list[str]:
-    """Many that are made of what could go wrong, always the same."""
+    """Return the same 1,500 random texts of difficult pieces each time."""
     dice = random.Random(6)
     return ["".join(dice.choices(PIECES, k=dice.randint(1, 12))) for _ in range(1500)]
 
@@ -42,18 +42,18 @@ def texts() -> list[str]:
         ("a < b, c > d, me@example.org", "a < b, c > d, me@example.org"),
     ],
 )
-def test_nobody_is_pinged_and_no_address_is_hidden(written: str, shown: str) -> None:
+def test_neutralised_text_mentions_nobody_and_shows_every_address(written: str, shown: str) -> None:
     assert neutralise(written) == shown
 
 
-def test_whatever_comes_pings_nobody_and_is_the_same_done_twice() -> None:
+def test_neutralise_is_idempotent_for_random_texts() -> None:
     for text in texts():
         once = neutralise(text)
-        assert not any(call in once for call in CALLING), text
+        assert not any(call in once for call in MENTIONS), text
         assert neutralise(once) == once
 
 
-def test_what_was_shown_of_a_growing_text_is_never_taken_back() -> None:
+def test_a_settled_prefix_stays_a_prefix() -> None:
     # What a fence or a definition does to the text before it shows only once it is there; the end is edited then.
     for text in (text for text in texts() if "```" not in text and "]:" not in text):
         whole = neutralise(text)
@@ -61,7 +61,7 @@ def test_what_was_shown_of_a_growing_text_is_never_taken_back() -> None:
             assert whole.startswith(neutralise(settled_prefix(text[:end]))), (text, text[:end])
 
 
-def test_markdown_in_slacks_older_mark_up() -> None:
+def test_markdown_becomes_mrkdwn() -> None:
     written = "# Title\n- **bold** & ~~gone~~ <b>\n> said\n`**code**`"
     assert to_mrkdwn(written) == "*Title*\n• *bold* &amp; ~gone~ &lt;b&gt;\n> said\n`**code**`"
 
@@ -97,14 +97,14 @@ def test_the_longest_answers_are_within_the_limits(kind: str, final: bool, secti
 
 
 @pytest.mark.parametrize("text", [DENSE_TEXT, "x" * 60_000])
-def test_what_is_longer_still_is_a_file_with_all_of_it(text: str) -> None:
+def test_a_longer_answer_becomes_a_complete_file(text: str) -> None:
     shown = render(Reply(text=text, final=True), locale="en")
     [file] = shown.files
     assert (file.filename, file.data.decode()) == ("answer.md", text)
     assert "answer.md" in shown.messages[0].markdown
 
 
-def test_what_stands_below_files() -> None:
+def test_card_and_buttons_go_below_the_files() -> None:
     files = (Attachment("a.png", b"a", "image/png"),)
     reply = Reply(attachments=files, card={"seed": "7"}, buttons=(Button("Again", id="t:again:1"),), final=True)
     shown = render(reply, locale="en")

@@ -1,4 +1,4 @@
-"""How Slack's slash commands lead to ours."""
+"""Slash commands of Slack and the core's commands."""
 
 import pytest
 
@@ -23,17 +23,17 @@ SLACKS_OWN = """
     status tableflip topic unmute unarchive kick lists who workflow
 """
 RESERVED = frozenset(SLACKS_OWN.split())
-"""What Slack has commands of its own for, or has had."""
+"""Names of Slack's own commands, present and past."""
 
 
 @pytest.mark.parametrize("name", [*NATIVE, ROOT.removeprefix("/")])
-def test_no_name_is_one_of_slacks_own(name: str) -> None:
+def test_no_slash_command_has_a_name_of_slacks_own(name: str) -> None:
     assert name not in RESERVED
     assert name == name.lower()
     assert len(name) <= 31
 
 
-def test_slacks_own_names_are_reached_below_the_root() -> None:
+def test_reserved_names_are_reached_through_tempera() -> None:
     commands = [command for one in plugin.load(PluginsSection(entry_points=False)) for command in one.commands()]
     taken = [command for command in commands if command.name.split(" ")[0] in RESERVED]
     assert {"help", "new"} <= {command.name for command in taken}
@@ -55,11 +55,11 @@ def test_slacks_own_names_are_reached_below_the_root() -> None:
         ("/tempera-beta", "new", "/new"),
     ],
 )
-def test_what_was_typed_as_the_core_reads_it(command: str, text: str, read: str) -> None:
+def test_a_slash_command_becomes_a_command_of_the_core(command: str, text: str, read: str) -> None:
     assert read_slash_command(command, text) == read
 
 
-def test_the_usage_is_what_people_type_on_slack() -> None:
+def test_usage_is_what_people_type_on_slack() -> None:
     found = {one.name: usage(one) for two in plugin.load(PluginsSection(entry_points=False)) for one in two.commands()}
     assert found["ask"] == "/ask [temperature:…] [max_tokens:…] [seed:…] prompt"
     assert found["help"] == "/tempera help [command]"
@@ -86,7 +86,7 @@ def test_commands_are_named_as_people_type_them(written: str, read: str | None) 
     assert adapt_text(once, KNOWN) == once
 
 
-def test_what_a_model_wrote_is_left_as_it_is() -> None:
+def test_text_of_a_model_is_not_changed() -> None:
     again = (Button("Again", action="again", id="t:again:1"),)
     for wrote in (
         Reply(text="Type /help", final=True, card={"model": "m"}),
@@ -103,7 +103,7 @@ def test_what_a_model_wrote_is_left_as_it_is() -> None:
     ("said", "read"),
     [("/tempera help ask", "/help ask"), ("/tempera", "/help"), ("/new", "/new"), ("/temperature", "/temperature")],
 )
-def test_a_message_may_name_the_root(said: str, read: str) -> None:
+def test_a_message_may_begin_with_tempera(said: str, read: str) -> None:
     assert read_message(said) == read
 
 
@@ -116,7 +116,9 @@ def test_a_message_may_name_the_root(said: str, read: str) -> None:
         ("/explain", "a fox", "There is no command /explain."),
     ],
 )
-async def test_a_command_that_there_is_not_gets_a_sentence(bot: Bot, command: str, text: str, sentence: str) -> None:
+async def test_an_unknown_command_is_refused_with_slacks_names(
+    bot: Bot, command: str, text: str, sentence: str
+) -> None:
     request = Request(user=User("U1", "Ann"), place=Place("slack", "C1", "T1"), text=read_slash_command(command, text))
     decision = bot.prepare(request)
     assert decision.refused

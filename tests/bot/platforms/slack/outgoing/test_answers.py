@@ -1,4 +1,4 @@
-"""What is asked by commands on Slack: where the answer goes, how it grows, and that it always ends."""
+"""Answers to slash commands: where they appear, how they grow, and that they always end."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ async def test_a_command_without_a_question_is_quoted_as_it_was_asked(slack: Fak
         ("two words seed:7", "two words"),
     ],
 )
-async def test_options_are_pairs_and_may_be_quoted(slack: FakeSlack, toys: Toys, typed: str, asked: str) -> None:
+async def test_options_are_read_as_pairs(slack: FakeSlack, toys: Toys, typed: str, asked: str) -> None:
     await run_command(slack, "/tempera", f"play {typed}")
     assert (await wait_for_question(slack)).shown == f"<@{slack.ann}> asks:\n> {escape(asked)}"
     toys.say(Reply(text="Done.", card={"model": "toy"}, final=True))
@@ -76,9 +76,7 @@ async def test_options_are_pairs_and_may_be_quoted(slack: FakeSlack, toys: Toys,
     assert "- `seed`: 7" in (await wait_for_ephemeral(slack)).shown
 
 
-async def test_where_questions_are_not_quoted_the_command_is_named(
-    models: FakeModels, toys: Toys, tmp_path: Path
-) -> None:
+async def test_without_quotes_only_the_command_is_named(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
     async with (
         FakeSlack() as slack,
         bot_with_toys(models, tmp_path, toys, settings={"answers.quote": False}) as bot,
@@ -100,7 +98,7 @@ async def test_a_command_in_a_direct_message_is_answered_there(slack: FakeSlack)
     assert answer is await wait_for_answer(slack, PARIS)
 
 
-async def test_an_error_after_the_first_words_stands_below_them(slack: FakeSlack, toys: Toys) -> None:
+async def test_a_late_error_is_below_the_text(slack: FakeSlack, toys: Toys) -> None:
     await run_command(slack, "/tempera", "play something")
     toys.say(Reply(text="So far"))
     [answer] = await wait_for_thread(slack, await wait_for_question(slack))
@@ -142,13 +140,13 @@ async def test_everything_is_in_the_language_that_is_set(models: FakeModels, toy
         assert "Das hast du eingegeben:" in (await wait_for_ephemeral(slack, slack.ben)).shown
 
 
-async def test_a_slack_that_does_not_say_who_asks_is_no_obstacle(slack: FakeSlack) -> None:
+async def test_an_unknown_asker_is_answered(slack: FakeSlack) -> None:
     slack.refuse("users.info", "user_not_found", times=-1)
     await run_command(slack, "/ask", QUESTION)
     assert await wait_for_answer(slack, PARIS)
 
 
-async def test_text_and_pictures(slack: FakeSlack, toys: Toys) -> None:
+async def test_an_answer_has_text_and_pictures(slack: FakeSlack, toys: Toys) -> None:
     await run_command(slack, "/tempera", "draw count:2")
     text, pictures, tail = await wait_for_thread(slack, await wait_for_question(slack), 3)
     assert text.shown == "Look:"
@@ -158,7 +156,7 @@ async def test_text_and_pictures(slack: FakeSlack, toys: Toys) -> None:
     assert text.buttons == {}
 
 
-async def test_a_picture_that_slack_does_not_take_is_told(slack: FakeSlack, toys: Toys) -> None:
+async def test_a_refused_picture_is_reported(slack: FakeSlack, toys: Toys) -> None:
     slack.refuse("files.getUploadURLExternal", "storage_limit_reached", times=-1)
     await run_command(slack, "/tempera", "draw")
     _, tail = await wait_for_thread(slack, await wait_for_question(slack), 2)
@@ -166,9 +164,7 @@ async def test_a_picture_that_slack_does_not_take_is_told(slack: FakeSlack, toys
     assert "Delete" in tail.buttons
 
 
-async def test_a_picture_that_slack_cannot_take_for_a_moment_is_brought_again(
-    slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failed_upload_is_tried_again(slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.platforms.slack.api.api.UPLOAD_RETRY_SECONDS", (0.01, 0.01))
     slack.refuse("files.getUploadURLExternal", "internal_error", status=500, times=2)
     await run_command(slack, "/tempera", "draw")
@@ -177,7 +173,7 @@ async def test_a_picture_that_slack_cannot_take_for_a_moment_is_brought_again(
     assert "Delete" in tail.buttons
 
 
-async def test_nobody_is_pinged_and_no_link_is_hidden_or_opened(slack: FakeSlack, toys: Toys) -> None:
+async def test_an_answer_mentions_nobody_and_unfurls_no_link(slack: FakeSlack, toys: Toys) -> None:
     said = f"<!channel> <@{slack.ben}> @here [click](https://evil.example/) <https://evil.example|home>"
     await run_command(slack, "/ask", f"{said} <!here>")
     posted = await wait_for_question(slack)
@@ -206,7 +202,7 @@ async def test_all_streams_end_with_the_bot(slack: FakeSlack, toy_bot: Bot, mode
         assert "Again" in answer.buttons
 
 
-async def test_a_picture_that_is_being_shared_when_the_bot_stops_is_shared_once(
+async def test_a_picture_is_shared_once_when_the_bot_stops(
     toy_bot: Bot, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fakes.slack.files.SHARE_DELAY_SECONDS", 1.0)
@@ -239,7 +235,7 @@ async def test_a_long_answer_fills_several_messages_and_a_longer_one_a_file(slac
 # When Slack has enough of it
 
 
-async def test_when_streams_are_spent_messages_are_edited_and_then_only_ends_are_shown(
+async def test_without_budget_for_streams_messages_are_edited_then_only_finished(
     slack: FakeSlack, models: FakeModels
 ) -> None:
     models.gate.clear()
@@ -260,7 +256,7 @@ async def test_when_streams_are_spent_messages_are_edited_and_then_only_ends_are
         assert len(slack.thread(channel, (await wait_for_question(slack, channel)).ts)) == 1
 
 
-async def test_a_429_is_waited_for_and_nothing_is_lost(slack: FakeSlack, toys: Toys) -> None:
+async def test_a_429_loses_nothing(slack: FakeSlack, toys: Toys) -> None:
     await run_command(slack, "/tempera", "play something")
     toys.say(Reply(text="One"))
     [answer] = await wait_for_thread(slack, await wait_for_question(slack))
@@ -271,7 +267,7 @@ async def test_a_429_is_waited_for_and_nothing_is_lost(slack: FakeSlack, toys: T
     assert second.at - first.at >= 1
 
 
-async def test_a_slack_that_fails_for_a_moment_gets_the_end_later(
+async def test_the_final_snapshot_is_tried_again_after_a_failure(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01, 0.01))
@@ -282,7 +278,7 @@ async def test_a_slack_that_fails_for_a_moment_gets_the_end_later(
     assert (await wait_for_answer(slack, "One two.")).shown == "One two."
 
 
-async def test_a_channel_that_is_closed_meanwhile_is_told_to_the_asker(slack: FakeSlack, toys: Toys) -> None:
+async def test_the_asker_is_notified_of_an_archived_channel(slack: FakeSlack, toys: Toys) -> None:
     await run_command(slack, "/tempera", "play something")
     toys.say(Reply(text="One"))
     await wait_for_thread(slack, await wait_for_question(slack))
@@ -292,7 +288,7 @@ async def test_a_channel_that_is_closed_meanwhile_is_told_to_the_asker(slack: Fa
     assert message.shown == "I may not write where you asked any more, so your answer ends here."
 
 
-async def test_an_answer_that_somebody_deletes_is_not_made_any_more(slack: FakeSlack, toys: Toys) -> None:
+async def test_a_deleted_answer_is_cancelled(slack: FakeSlack, toys: Toys) -> None:
     await run_command(slack, "/tempera", "play something")
     posted = await wait_for_question(slack)
     toys.say(Reply(text="One"))
@@ -307,7 +303,7 @@ async def test_an_answer_that_somebody_deletes_is_not_made_any_more(slack: FakeS
 @pytest.mark.parametrize(
     ("kind", "told"), [("hate", "Reason: "), ("self-harm", "Please talk to somebody you trust today")]
 )
-async def test_what_the_classifier_refuses_is_never_shown(
+async def test_a_question_that_the_classifier_refuses_is_never_shown(
     models: FakeModels, toys: Toys, tmp_path: Path, kind: str, told: str
 ) -> None:
     models.scores = {"aubergine": {kind: 0.99}}

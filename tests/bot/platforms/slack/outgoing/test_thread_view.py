@@ -1,4 +1,4 @@
-"""How an answer grows in its thread: as a stream, as streams one after another, or as a message that is edited."""
+"""Answers that grow in a thread: as a stream, as several streams, or as a message that is edited."""
 
 import pytest
 from fakes.model_server.model_api import png
@@ -41,7 +41,7 @@ async def test_a_stream_is_appended_to_and_never_repeats(slack: FakeSlack, toys:
     assert not slack.called("chat.update")
 
 
-async def test_what_is_said_differently_in_the_end_is_edited(slack: FakeSlack, toys: Toys) -> None:
+async def test_a_different_final_text_is_edited(slack: FakeSlack, toys: Toys) -> None:
     await run_command(slack, "/tempera", "play something")
     toys.say(Reply(text="First I said this"))
     [answer] = await wait_for_thread(slack, await wait_for_question(slack))
@@ -52,7 +52,7 @@ async def test_what_is_said_differently_in_the_end_is_edited(slack: FakeSlack, t
 
 
 @pytest.mark.parametrize("method", ["chat.appendStream", "chat.stopStream"])
-async def test_a_piece_whose_answer_was_lost_is_not_said_twice(
+async def test_a_piece_with_a_lost_response_is_not_repeated(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.setattr(slack_answers, "RETRY_SECONDS", (0.01,))
@@ -84,7 +84,7 @@ async def test_a_stream_that_slack_ends_is_followed_by_another(slack: FakeSlack,
     assert first.shown == "One two three four."
 
 
-async def test_a_stream_is_ended_before_slack_does_it(
+async def test_a_stream_is_closed_before_slack_closes_it(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert stream.MAX_STREAM_SECONDS < 240
@@ -123,7 +123,7 @@ async def test_without_streaming_messages_are_edited(slack: FakeSlack, toys: Toy
 
 
 @pytest.mark.parametrize("error", ["missing_scope", "not_allowed", "channel_type_not_supported", "internal_error"])
-async def test_a_stream_that_is_refused_is_no_obstacle(slack: FakeSlack, toys: Toys, error: str) -> None:
+async def test_a_refused_stream_is_replaced_by_edits(slack: FakeSlack, toys: Toys, error: str) -> None:
     slack.refuse("chat.startStream", error, times=-1)
     await run_command(slack, "/tempera", "play something")
     toys.say(Reply(text="One"))
@@ -165,7 +165,7 @@ async def test_a_long_stream_goes_on_in_the_next_message(slack: FakeSlack, toys:
 QUEUED = "Number 1 in the queue …"
 
 
-async def test_a_message_that_told_the_status_makes_room_for_a_stream(slack: FakeSlack, toys: Toys) -> None:
+async def test_a_stream_replaces_the_message_with_the_status(slack: FakeSlack, toys: Toys) -> None:
     slack.refuse("assistant.threads.setStatus", "missing_scope", times=-1)
     await run_command(slack, "/tempera", "play something")
     posted = await wait_for_question(slack)
@@ -179,7 +179,7 @@ async def test_a_message_that_told_the_status_makes_room_for_a_stream(slack: Fak
     assert await wait_for_answer(slack, "One.") is words
 
 
-async def test_words_that_grow_beside_a_picture(slack: FakeSlack, toys: Toys) -> None:
+async def test_text_grows_beside_a_picture(slack: FakeSlack, toys: Toys) -> None:
     await run_command(slack, "/tempera", "play something")
     posted = await wait_for_question(slack)
     fox = Attachment("fox.png", png(1), "image/png", "A fox.")
@@ -195,7 +195,7 @@ async def test_words_that_grow_beside_a_picture(slack: FakeSlack, toys: Toys) ->
     assert len(slack.workspace.files) == 1
 
 
-async def test_what_takes_a_while_can_be_stopped(slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_answer_offers_stop(slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thread_view, "STOP_OFFER_SECONDS", 0.0)
     await run_command(slack, "/tempera", "play something")
     toys.say(Reply(status=QUEUED))
@@ -207,7 +207,7 @@ async def test_what_takes_a_while_can_be_stopped(slack: FakeSlack, toys: Toys, m
     await slack.until(lambda: offer.deleted)
 
 
-async def test_an_offer_to_stop_keeps_no_answer_waiting(
+async def test_an_answer_does_not_wait_for_the_offer_to_stop(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(thread_view, "STOP_OFFER_SECONDS", 0.0)
