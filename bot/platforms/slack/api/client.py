@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 30
 RETRIES = 5
-"""How often a call is repeated after HTTP status 429, each time when Slack allows it."""
+"""Most repetitions of a call after HTTP status 429, each at the time that Slack allows."""
 
 SECRET = re.compile(r"\b(xox[a-z]|xapp)-[\w-]+|(?<=ticket=)[^&\s'\"]+|(?<=hooks\.slack\.com/)[^\s'\"]+")
 

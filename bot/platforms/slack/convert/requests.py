@@ -42,7 +42,7 @@ class BotIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerPlace:
-    """Where a question was asked, and so where its answer goes. It is stored as JSON to survive restarts.
+    """The place of a question, and so of its answer. It is stored as JSON to survive restarts.
 
     `thread` is the ts of the first message of the answer's thread, "" while there is none. `question` is the ts of the
     message in which the bot repeats the question. `spoken` is true if people already talk in `thread`, so that

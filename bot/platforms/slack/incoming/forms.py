@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Json = Mapping[str, Any]
 
 FORM_OPEN_SECONDS = 1.5
-"""How long a form stays open to show an error; Slack allows three seconds, which include looking up the user."""
+"""Seconds that a form stays open to show an error; Slack allows three seconds, which include looking up the user."""
 
 
 class Forms:

@@ -34,7 +34,7 @@ class Messages:
     async def handle(self, event: Json) -> None:
         """Handle a message event, or the event that Slack sends for a mention in addition."""
         if event.get("subtype") == "message_deleted":
-            await self._answers.removed(event["channel"], event["deleted_ts"])
+            await self._answers.delete_answer_of(event["channel"], event["deleted_ts"])
             return
         author = event.get("user", "")
         if (

@@ -1,4 +1,4 @@
-"""What commands, forms and buttons share: building requests, answering them, and opening forms."""
+"""Builds requests, answers them and opens forms, for commands, forms, buttons and messages."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = (2.0, 5.0, 15.0, 45.0)
 """Pauses before the final snapshot is tried again while Slack cannot be reached."""
 GOODBYE_SECONDS = 5.0
-"""How long shutdown waits for running answers to say that they were interrupted."""
+"""Seconds that shutdown waits for running answers to say that they were interrupted."""
 FAILED = Sentence("Something went wrong inside the bot; its log says more.")
 SHUT_OUT = Sentence("I may not write where you asked any more, so your answer ends here.")
 
@@ -164,7 +164,7 @@ class SlackAnswers:
             await self.bot.removed(PLATFORM, view.ids)
         await view.remove()
 
-    async def removed(self, channel: str, ts: str) -> None:
+    async def delete_answer_of(self, channel: str, ts: str) -> None:
         """Delete the whole answer of a message that somebody deleted."""
         await self.api.delete_all(channel, await self.bot.removed(PLATFORM, [ts]))
 

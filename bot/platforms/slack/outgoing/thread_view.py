@@ -83,11 +83,11 @@ class ThreadView:
         self._stream: Stream | None = None
         self._may_stream = bool(place.thread) and not shown
         self._streamed = ""
-        """What the streams of this answer show together."""
+        """The text that the streams of this answer show together."""
         self._may_be_repeated = False
         """True if Slack may have received the last piece twice."""
         self._reopening = ""
-        """What opens a code fence again at the beginning of the next stream."""
+        """Opens a code fence again at the beginning of the next stream; "" for none."""
         self._status = ""
         self._started_at = time.monotonic()
         self._has_offered_stop = False
